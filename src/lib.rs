@@ -1,0 +1,30 @@
+//! sprat: cluster membership as a library.
+//!
+//! A process that links this crate is a full member of a memberlist or Serf cluster by itself.
+//! The crate is five layers, each knowing only the ones below it:
+//!
+//! | layer | what it is | knows |
+//! | --- | --- | --- |
+//! | [`wire`] | bytes to values and back, pure functions | nobody |
+//! | [`swim`] | the SWIM state machine: bytes and time in, outputs out | `wire` |
+//! | [`serf`] | tags, intents and member states of Serf on top of it | `swim`, `wire` |
+//! | [`driver`] | threads, sockets, clock, name resolution: the [`Node`] | the three above |
+//! | `ffi` | the C ABI of `include/sprat.h` (feature `capi`) | `driver` |
+//!
+//! `wire`, `swim` and `serf` open no socket, read no clock, start no thread and draw no
+//! randomness but from their seed. The code that ships is the code that the simulator runs.
+
+pub mod config;
+pub mod driver;
+pub mod error;
+#[cfg(feature = "capi")]
+mod ffi;
+pub mod limits;
+pub mod serf;
+pub mod swim;
+pub mod time;
+pub mod wire;
+
+pub use config::Config;
+pub use driver::Node;
+pub use error::{Error, Result, Status};

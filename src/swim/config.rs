@@ -1,0 +1,117 @@
+//! Settings of the SWIM layer, with memberlist's three profiles.
+
+use std::time::Duration;
+
+/// Settings of the SWIM layer. Defaults are those of memberlist's LAN profile.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Between two probes.
+    pub probe_interval: Duration,
+    /// Waiting for a direct answer before helpers are asked.
+    pub probe_timeout: Duration,
+    /// Helpers asked in an indirect probe.
+    pub indirect_checks: usize,
+    /// Fall back to a stream ping when datagrams fail.
+    pub stream_pings: bool,
+    /// Multiplies the suspicion timeout.
+    pub suspicion_mult: u32,
+    /// Longest suspicion timeout as a multiple of the shortest.
+    pub suspicion_max_mult: u32,
+    /// Upper end of the health score, exclusive.
+    pub awareness_max: u32,
+    /// Between two gossip rounds.
+    pub gossip_interval: Duration,
+    /// Nodes per gossip round.
+    pub gossip_nodes: usize,
+    /// Dead nodes still get gossip this long, then they are removed from the table.
+    pub gossip_to_the_dead: Duration,
+    /// Multiplies the number of transmissions of a rumour.
+    pub retransmit_mult: u32,
+    /// Between two periodic push/pulls; zero switches them off.
+    pub push_pull_interval: Duration,
+    /// Deadline of a stream.
+    pub stream_timeout: Duration,
+    /// Target size of a gossip datagram.
+    pub packet_len: usize,
+    /// A dead name may come back from another address after this long; zero: never.
+    pub dead_reclaim: Duration,
+    /// Networks that members may have addresses in; empty: all.
+    pub cidrs_allowed: Vec<ipnet::IpNet>,
+    /// Complete dissemination: catch up by a push/pull after a burst of joins. Beyond memberlist.
+    pub catch_up: bool,
+    /// Healing: ask seeds and lost members again for as long as the node lives. Beyond memberlist.
+    pub rejoin: bool,
+    /// First pause before a seed or a lost member is asked again.
+    pub rejoin_min: Duration,
+    /// Longest pause between two attempts at the same seed or lost member.
+    pub rejoin_max: Duration,
+}
+
+impl Config {
+    /// memberlist's LAN profile, with what sprat adds.
+    pub fn lan() -> Config {
+        Config {
+            probe_interval: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(500),
+            indirect_checks: 3,
+            stream_pings: true,
+            suspicion_mult: 4,
+            suspicion_max_mult: 6,
+            awareness_max: 8,
+            gossip_interval: Duration::from_millis(200),
+            gossip_nodes: 3,
+            gossip_to_the_dead: Duration::from_secs(30),
+            retransmit_mult: 4,
+            push_pull_interval: Duration::from_secs(30),
+            stream_timeout: Duration::from_secs(10),
+            packet_len: crate::limits::PACKET_LEN,
+            dead_reclaim: Duration::from_secs(30),
+            cidrs_allowed: Vec::new(),
+            catch_up: true,
+            rejoin: true,
+            rejoin_min: Duration::from_secs(1),
+            rejoin_max: Duration::from_secs(30),
+        }
+    }
+
+    /// memberlist's WAN profile.
+    pub fn wan() -> Config {
+        Config {
+            probe_interval: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(3),
+            suspicion_mult: 6,
+            gossip_interval: Duration::from_millis(500),
+            gossip_nodes: 4,
+            gossip_to_the_dead: Duration::from_secs(60),
+            push_pull_interval: Duration::from_secs(60),
+            stream_timeout: Duration::from_secs(30),
+            ..Config::lan()
+        }
+    }
+
+    /// memberlist's local profile.
+    pub fn local() -> Config {
+        Config {
+            probe_timeout: Duration::from_millis(200),
+            indirect_checks: 1,
+            suspicion_mult: 3,
+            gossip_interval: Duration::from_millis(100),
+            gossip_to_the_dead: Duration::from_secs(15),
+            retransmit_mult: 2,
+            push_pull_interval: Duration::from_secs(15),
+            stream_timeout: Duration::from_secs(1),
+            ..Config::lan()
+        }
+    }
+
+    /// The same settings without anything that plain memberlist does not do.
+    pub fn plain(self) -> Config {
+        Config { catch_up: false, rejoin: false, dead_reclaim: Duration::ZERO, ..self }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::lan()
+    }
+}
