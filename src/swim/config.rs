@@ -106,7 +106,12 @@ impl Config {
 
     /// The same settings without anything that plain memberlist does not do.
     pub fn plain(self) -> Config {
-        Config { catch_up: false, rejoin: false, dead_reclaim: Duration::ZERO, ..self }
+        Config {
+            catch_up: false,
+            rejoin: false,
+            dead_reclaim: Duration::ZERO,
+            ..self
+        }
     }
 }
 

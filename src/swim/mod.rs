@@ -1,99 +1,379 @@
-//! The SWIM state machine (skeleton of its public face; bodies follow).
+//! The SWIM state machine: bytes and time in, outputs out. No socket, clock, thread or lock.
+//!
+//! Whoever drives a [`Swim`] calls a `handle_*` function for whatever happened, and then takes
+//! everything from [`Swim::poll_transmit`] (orders to the driver) and [`Swim::poll_notice`] (news
+//! for the layer above) until both are empty, and sleeps until [`Swim::poll_timeout`]. The same
+//! calls with the same seed give the same outputs.
+//!
+//! | file | its idea |
+//! | --- | --- |
+//! | `merge` | what news does to what is held: the rule, nothing else |
+//! | `news`, `own` | carrying the rule out for others, and for this node |
+//! | `members` | the table, the probe order, random choice |
+//! | `probe`, `awareness`, `suspicion` | who is there, how sure are we, how long may they answer |
+//! | `gossip`, `spread` | the queue of rumours, and packets |
+//! | `streams`, `push_pull` | connections, and exchanging everything |
+//! | `catch_up`, `rejoin` | what sprat does beyond memberlist: nobody is missed, nobody stays lost |
+//! | `why` | reasons and health |
 
+mod awareness;
+mod catch_up;
 pub mod config;
+mod gossip;
+mod members;
+mod merge;
+mod news;
 pub mod output;
+mod own;
+mod probe;
+mod push_pull;
+mod rejoin;
+mod rng;
+mod spread;
+mod streams;
+mod suspicion;
+mod timer;
 pub mod why;
 
-use crate::limits;
 use crate::time::Time;
-use crate::wire::{Codec, Refusal};
+use crate::wire::message::Message;
+pub use crate::wire::message::NodeState;
+use crate::wire::packet::{self, Opened};
+use crate::wire::{Codec, Keyring, Refusal};
+use awareness::Awareness;
+use catch_up::CatchUp;
 pub use config::Config;
+use gossip::Queue;
+use members::{Slot, Table};
+use news::Spread;
 pub use output::*;
-use std::net::{IpAddr, SocketAddr};
+use probe::Probes;
+use rejoin::Rejoin;
+use rng::Random;
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use streams::Streams;
+use timer::{Deadlines, Timer, Timers};
 pub use why::{Answer, Health, ProbeReport, Reasons};
 
-pub use crate::wire::message::NodeState;
+/// memberlist protocol versions that this node announces: minimum, maximum, spoken.
+pub const PROTOCOL: [u8; 3] = [1, 5, 2];
 
 /// Who this node is.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Identity { pub name: Arc<str>, pub addr: SocketAddr, pub meta: Arc<[u8]>, pub delegate: [u8; 3], pub incarnation: u32 }
+pub struct Identity {
+    /// Its name: unique in the cluster.
+    pub name: Arc<str>,
+    /// Where others reach it.
+    pub addr: SocketAddr,
+    /// Its meta (encoded tags).
+    pub meta: Arc<[u8]>,
+    /// Versions of the layer above: minimum, maximum, spoken.
+    pub delegate: [u8; 3],
+    /// Its first incarnation, at least 1.
+    pub incarnation: u32,
+}
 
 /// A place to ask for the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Seed { /** literal */ Addr(SocketAddr), /** name, resolved each time */ Host(String, u16) }
+pub enum Seed {
+    /// A literal address.
+    Addr(SocketAddr),
+    /// A host name and a port; resolved anew each time.
+    Host(String, u16),
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Seed::Addr(addr) => addr.fmt(f),
+            Seed::Host(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
 
 /// Counters of this layer.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the layer above explains each in a sentence
 pub struct Stats {
-    pub datagrams_in: u64, pub datagrams_out: u64, pub bytes_in: u64, pub bytes_out: u64,
-    pub stream_bytes_in: u64, pub stream_bytes_out: u64,
-    pub probes: u64, pub probes_failed: u64, pub indirect_probes: u64, pub stream_fallbacks: u64,
-    pub suspicions: u64, pub refutations: u64, pub push_pulls: u64, pub catch_ups: u64, pub rejoins: u64,
-    pub hints: u64, pub hints_limited: u64, pub queue_len: u64, pub health_score: u64,
+    pub datagrams_in: u64,
+    pub datagrams_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub stream_bytes_in: u64,
+    pub stream_bytes_out: u64,
+    pub probes: u64,
+    pub probes_failed: u64,
+    pub indirect_probes: u64,
+    pub stream_fallbacks: u64,
+    pub suspicions: u64,
+    pub refutations: u64,
+    pub push_pulls: u64,
+    pub catch_ups: u64,
+    pub rejoins: u64,
+    pub hints: u64,
+    pub hints_limited: u64,
+    pub queue_len: u64,
+    pub health_score: u64,
     pub refused: RefusalCounts,
 }
+
 /// One counter per kind of refusal.
 #[derive(Clone, Debug)]
 pub struct RefusalCounts(pub [u64; Refusal::COUNT]);
-impl Default for RefusalCounts { fn default() -> Self { RefusalCounts([0; Refusal::COUNT]) } }
 
-/// The state machine.
-pub struct Swim {}
+impl Default for RefusalCounts {
+    fn default() -> Self {
+        RefusalCounts([0; Refusal::COUNT])
+    }
+}
 
-#[allow(unused_variables, missing_docs)]
+/// The state machine of one node.
+pub struct Swim {
+    config: Config,
+    codec: Arc<Codec>,
+    random: Random,
+    awareness: Awareness,
+    table: Table,
+    own: Slot,
+    own_name: Arc<str>,
+    own_addr: SocketAddr,
+    /// This node has announced its departure.
+    left: bool,
+    ack_payload: Option<Vec<u8>>,
+    queue: Queue,
+    lanes: [Queue; USER_LANES],
+    population: usize,
+    gossip_phase: Duration,
+    timers: Timers,
+    suspicions: Deadlines<Slot>,
+    probes: Probes,
+    streams: Streams,
+    catch_up: CatchUp,
+    rejoin: Rejoin,
+    last_op: u64,
+    last_heard: Time,
+    stats: Stats,
+    transmits: VecDeque<Transmit>,
+    notices: VecDeque<Notice>,
+}
+
 impl Swim {
-    pub fn new(config: Config, codec: Codec, identity: Identity, seed: [u8; 32], now: Time) -> Swim { todo!() }
-    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) { todo!() }
-    pub fn handle_send_failure(&mut self, now: Time, to: SocketAddr, why: SendFailure) { todo!() }
-    /// True while a further accepted stream would be served; the driver leaves others in the backlog.
-    pub fn accepts_streams(&self) -> bool { todo!() }
-    pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, from: SocketAddr) { todo!() }
-    pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) { todo!() }
-    pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) { todo!() }
-    pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) { todo!() }
-    pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) { todo!() }
-    pub fn handle_timeout(&mut self, now: Time) { todo!() }
-    /// When `handle_timeout` wants to be called next.
-    pub fn poll_timeout(&self) -> Option<Time> { todo!() }
-    pub fn poll_transmit(&mut self) -> Option<Transmit> { todo!() }
-    pub fn poll_notice(&mut self) -> Option<Notice> { todo!() }
+    /// A node that knows nobody. Its own alive message is queued, its timers run.
+    pub fn new(
+        config: Config,
+        codec: Codec,
+        identity: Identity,
+        seed: [u8; 32],
+        now: Time,
+    ) -> Swim {
+        let mut random = Random::new(seed);
+        let mut table = Table::default();
+        let [pmin, pmax, pcur] = PROTOCOL;
+        let [dmin, dmax, dcur] = identity.delegate;
+        let node = Node {
+            name: identity.name.clone(),
+            addr: identity.addr,
+            meta: identity.meta,
+            vsn: [pmin, pmax, pcur, dmin, dmax, dcur],
+            incarnation: identity.incarnation.max(1),
+            state: NodeState::Alive,
+            since: now,
+        };
+        let own = table.insert(node, false, &mut random);
+        let mut swim = Swim {
+            awareness: Awareness::new(config.awareness_max),
+            gossip_phase: random.within(config.gossip_interval),
+            codec: Arc::new(codec),
+            own_name: identity.name.clone(),
+            own_addr: identity.addr,
+            left: false,
+            ack_payload: None,
+            queue: Queue::default(),
+            lanes: Default::default(),
+            population: 1,
+            timers: Timers::default(),
+            suspicions: Deadlines::new(),
+            probes: Probes::default(),
+            streams: Streams::new(),
+            catch_up: CatchUp::default(),
+            rejoin: Rejoin::default(),
+            last_op: 0,
+            last_heard: now,
+            stats: Stats::default(),
+            transmits: VecDeque::new(),
+            notices: VecDeque::new(),
+            random,
+            table,
+            own,
+            config,
+        };
+        let first_probe = swim.random.within(swim.config.probe_interval);
+        swim.timers.set(Timer::Probe, now + first_probe);
+        let interval = swim.config.push_pull_interval;
+        let delay = swim.random.within(interval);
+        swim.arm_push_pull(now, delay);
+        swim.spread_self(now);
+        swim.notice_member(Change::Joined, identity.name);
+        swim
+    }
 
-    /// Asks every seed for the cluster, and remembers the seeds for healing.
-    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId { todo!() }
-    pub fn set_meta(&mut self, now: Time, meta: Arc<[u8]>) { todo!() }
-    /// Payload of acks to direct pings.
-    pub fn set_ack_payload(&mut self, payload: Option<Vec<u8>>) { todo!() }
-    /// Announces the own departure; `Notice::LeaveSpread` when it has spread.
-    pub fn leave(&mut self, now: Time) { todo!() }
-    /// Takes part again after a leave, with a higher incarnation (a join after a leave).
-    pub fn revive(&mut self, now: Time) { todo!() }
-    /// Queues a user message (complete content, Serf type byte first) in one of the lanes.
-    pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) { todo!() }
-    /// Sends a user message to one address at once.
-    pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) { todo!() }
+    /// A datagram arrived.
+    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+        self.stats.datagrams_in += 1;
+        self.stats.bytes_in += bytes.len() as u64;
+        let codec = self.codec.clone();
+        let opened = match packet::open(&codec, bytes) {
+            Ok(opened) => opened,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        let plain: &[u8] = match &opened {
+            Opened::Borrowed(plain) => plain,
+            Opened::Owned(plain) => plain,
+        };
+        packet::walk(plain, &mut |part| match part {
+            Ok(message) => self.handle_message(now, from, message),
+            Err(refusal) => self.refuse(refusal),
+        });
+    }
+
+    fn handle_message(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        self.note_heard(now);
+        let spread = Spread::AsReceived(bytes);
+        match message {
+            Message::Ping(ping) => self.hear_ping(now, from, &ping),
+            Message::IndirectPing(ask) => self.hear_indirect(now, from, &ask),
+            Message::Ack(ack) => self.hear_ack(now, from, &ack),
+            Message::Nack { seq } => self.hear_nack(from, seq),
+            Message::Suspect(news) => self.hear_suspect(now, &news, spread),
+            Message::Alive(alive) => {
+                self.hear_alive(now, &alive, spread);
+            }
+            Message::Dead(news) => self.hear_dead(now, &news, spread),
+            Message::User(content) => {
+                self.notices.push_back(Notice::UserMessage {
+                    bytes: content.to_vec(),
+                });
+            }
+            Message::Error(_) => self.refuse(Refusal::UnknownType),
+        }
+    }
+
+    /// Does everything that is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.probe_timeouts(now);
+        self.stream_timeouts(now);
+        while let Some(slot) = self.suspicions.take_due(now) {
+            self.suspicion_expired(now, slot);
+        }
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::Probe => self.probe_tick(now),
+                Timer::Gossip => self.gossip_round(now),
+                Timer::PushPull => self.push_pull_tick(now),
+                Timer::CatchUp => self.catch_up_tick(now),
+                Timer::Rejoin => self.rejoin_tick(now),
+            }
+        }
+    }
+
+    /// When [`Swim::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let next = [
+            self.timers.next(),
+            self.suspicions.next(),
+            self.probes.next_timeout(),
+            self.streams.next_timeout(),
+        ];
+        next.into_iter().flatten().min()
+    }
+
+    /// The next order to the driver.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next notice for the layer above.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Time passed in which this process did not run (a stopped process, a suspended machine).
+    /// Every deadline that measures others moves by it: they are not to blame for our absence.
+    pub fn handle_stall(&mut self, now: Time, stalled: Duration) {
+        self.probes.postpone(stalled);
+        self.streams.postpone(stalled);
+        self.suspicions.postpone(stalled);
+        for slot in self.table.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
+            if let Some(entry) = self.table.get_mut(slot) {
+                if let Some(suspicion) = &mut entry.suspicion {
+                    suspicion.postpone(stalled);
+                }
+            }
+        }
+        self.last_heard = now;
+    }
+
+    /// Payload of the acks to direct pings; `None` for none.
+    pub fn set_ack_payload(&mut self, payload: Option<Vec<u8>>) {
+        self.ack_payload = payload;
+    }
+
     /// How many members the layer above knows, in any status: scales retransmits of its lanes.
-    pub fn set_population(&mut self, members: usize) { todo!() }
-    pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: Vec<u8>) { todo!() }
-    /// "I could not reach NAME just now": probes it at once. `None`: unknown, self, not alive or
-    /// suspect, or asked too often (counted in `hints_limited`).
-    pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> { todo!() }
-    pub fn node(&self, name: &str) -> Option<&Node> { todo!() }
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> { std::iter::empty() }
-    pub fn self_node(&self) -> &Node { todo!() }
-    /// A member the layer above lost: asked again with back-off until it is alive or `forget_lost`.
-    pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) { todo!() }
-    pub fn forget_lost(&mut self, name: &str) { todo!() }
-    pub fn set_keyring(&mut self, keyring: crate::wire::Keyring) { todo!() }
-    pub fn reasons(&self, now: Time, name: &str) -> Option<Reasons> { todo!() }
-    pub fn health(&self, now: Time) -> Health { todo!() }
-    pub fn stats(&self) -> Stats { todo!() }
-    /// Counts a refusal that the layer above found.
-    pub fn refuse(&mut self, why: Refusal) { todo!() }
-    /// Time passed while this process did not run (suspended machine, stopped process): every
-    /// deadline moves by it, so that nobody is declared dead for our own absence.
-    pub fn handle_stall(&mut self, now: Time, stalled: Duration) { let _ = limits::MEMBERS; todo!() }
+    pub fn set_population(&mut self, members: usize) {
+        self.population = members;
+    }
+
+    /// Replaces the keys.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        Arc::make_mut(&mut self.codec).keyring = keyring;
+    }
+
+    /// What is held about a name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        Some(&self.table.get(self.table.find(name)?)?.node)
+    }
+
+    /// Every known node in any state, this one included, in no particular order.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.table.iter().map(|(_, entry)| &entry.node)
+    }
+
+    /// This node.
+    pub fn self_node(&self) -> &Node {
+        match self.table.get(self.own) {
+            Some(entry) => &entry.node,
+            None => unreachable!("the own slot is never swept"),
+        }
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        let lanes: usize = self.lanes.iter().map(Queue::len).sum();
+        stats.queue_len = (self.queue.len() + lanes) as u64;
+        stats.health_score = u64::from(self.awareness.score());
+        stats
+    }
+
+    /// Counts a refusal; the layer above calls it for those that it finds.
+    pub fn refuse(&mut self, why: Refusal) {
+        self.stats.refused.0[why as usize] += 1;
+    }
+
+    fn next_op(&mut self) -> OpId {
+        self.last_op += 1;
+        OpId(self.last_op)
+    }
+
+    fn note_heard(&mut self, now: Time) {
+        self.last_heard = now;
+    }
 }

@@ -22,16 +22,39 @@ pub struct OpId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transmit {
     /// Send this datagram.
-    Datagram { /** where to */ to: SocketAddr, /** the bytes */ bytes: Vec<u8> },
+    Datagram {
+        /** where to */
+        to: SocketAddr,
+        /** the bytes */
+        bytes: Vec<u8>,
+    },
     /// Open a stream. Answer with `handle_stream_connected` or `handle_stream_end`.
-    Connect { /** its number */ id: StreamId, /** where to */ to: SocketAddr },
+    Connect {
+        /** its number */
+        id: StreamId,
+        /** where to */
+        to: SocketAddr,
+    },
     /// Write to a stream, after what was written before.
-    Write { /** which */ id: StreamId, /** the bytes */ bytes: Vec<u8> },
+    Write {
+        /** which */
+        id: StreamId,
+        /** the bytes */
+        bytes: Vec<u8>,
+    },
     /// Close a stream once everything written has gone out. The core has forgotten it already; a
     /// `handle_*` call about it is ignored. The driver bounds how long flushing may take.
-    Close { /** which */ id: StreamId },
+    Close {
+        /** which */
+        id: StreamId,
+    },
     /// Resolve a host name. Answer with `handle_resolved`.
-    Resolve { /** its number */ id: LookupId, /** the name */ host: String },
+    Resolve {
+        /** its number */
+        id: LookupId,
+        /** the name */
+        host: String,
+    },
 }
 
 /// Why a stream ended.
@@ -101,23 +124,63 @@ pub enum JoinFailure {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A member changed. Not sent for this node itself except `Joined` at start and `Updated`.
-    Member { /** what */ change: Change, /** who */ name: Arc<str> },
+    Member {
+        /** what */
+        change: Change,
+        /** who */
+        name: Arc<str>,
+    },
     /// A user message arrived, Serf type byte first.
-    UserMessage { /** the content */ bytes: Vec<u8> },
+    UserMessage {
+        /** the content */
+        bytes: Vec<u8>,
+    },
     /// Give the user state for this push/pull at once: `Swim::provide_user_state`.
-    WantUserState { /** which push/pull */ id: StreamId, /** is it a join */ join: bool },
+    WantUserState {
+        /** which push/pull */
+        id: StreamId,
+        /** is it a join */
+        join: bool,
+    },
     /// The other side's user state of a finished push/pull.
-    UserState { /** is it a join */ join: bool, /** the bytes */ bytes: Vec<u8> },
+    UserState {
+        /** is it a join */
+        join: bool,
+        /** the bytes */
+        bytes: Vec<u8>,
+    },
     /// A join command ended.
-    JoinDone { /** which */ op: OpId, /** how */ report: JoinReport },
+    JoinDone {
+        /** which */
+        op: OpId,
+        /** how */
+        report: JoinReport,
+    },
     /// A broadcast with this token was transmitted as often as its limit asks, or replaced.
-    BroadcastDone { /** which */ token: u64 },
+    BroadcastDone {
+        /** which */
+        token: u64,
+    },
     /// The own departure has spread (or nobody is there to be told).
     LeaveSpread,
     /// A hint's probe ended: did the member answer?
-    HintDone { /** which */ op: OpId, /** who */ name: Arc<str>, /** verdict */ answered: bool },
+    HintDone {
+        /** which */
+        op: OpId,
+        /** who */
+        name: Arc<str>,
+        /** verdict */
+        answered: bool,
+    },
     /// Somebody claims a known name at another address.
-    Conflict { /** the name */ name: Arc<str>, /** known at */ known: SocketAddr, /** claimed at */ claimed: SocketAddr },
+    Conflict {
+        /** the name */
+        name: Arc<str>,
+        /** known at */
+        known: SocketAddr,
+        /** claimed at */
+        claimed: SocketAddr,
+    },
 }
 
 /// Number of queues for broadcasts of the layer above.

@@ -1,8 +1,15 @@
 //! Reasons: why a member is in its state, and how this node itself is doing.
 
+use super::members::Entry;
+use super::suspicion::{self, Suspicion};
+use super::{NodeState, Swim};
+use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// So many unanswered attempts in a row mean that something does not work.
+const SILENCE: u32 = 3;
 
 /// How one direct, indirect or stream probe of a member went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +49,7 @@ pub struct Reasons {
     /// Where.
     pub addr: SocketAddr,
     /// Its state in the SWIM layer.
-    pub state: crate::swim::NodeState,
+    pub state: NodeState,
     /// How long it has been in it.
     pub since: Duration,
     /// Its incarnation.
@@ -78,4 +85,84 @@ pub struct Health {
     pub streams_work: bool,
     /// One sentence, as "streams work, datagrams do not".
     pub summary: &'static str,
+}
+
+impl Swim {
+    /// Why a member is in its state. `None` if the name is unknown in this layer.
+    pub fn reasons(&self, now: Time, name: &str) -> Option<Reasons> {
+        let entry = self.table.get(self.table.find(name)?)?;
+        let node = &entry.node;
+        let suspicion = entry.suspicion.as_deref();
+        let probe = entry.probe.as_deref().map(|(began, report)| ProbeReport {
+            ago: now.since(*began),
+            ..report.clone()
+        });
+        Some(Reasons {
+            name: node.name.clone(),
+            addr: node.addr,
+            state: node.state,
+            since: now.since(node.since),
+            incarnation: node.incarnation,
+            accuser: suspicion
+                .map(|s| s.accuser().clone())
+                .or_else(|| entry.accuser.clone()),
+            confirmations: suspicion
+                .map(|s| s.confirmed_by().to_vec())
+                .unwrap_or_default(),
+            confirmations_wanted: suspicion.map_or(0, Suspicion::wanted),
+            time_left: suspicion.map(|s| s.deadline().since(now)),
+            probe,
+        })
+    }
+
+    /// How this node itself is doing.
+    pub fn health(&self, now: Time) -> Health {
+        let datagrams_work = self.probes.datagram_failures < SILENCE;
+        let streams_work = self.probes.stream_failures < SILENCE;
+        let isolated = self.is_isolated(now);
+        let summary = match (isolated, datagrams_work, streams_work) {
+            (true, _, _) => {
+                "isolated: most of the cluster is out of sight, so the fault may be here"
+            }
+            (false, true, true) if self.awareness.score() == 0 => "healthy",
+            (false, true, true) => "slow: answers came late or not at all lately",
+            (false, false, true) => "streams work, datagrams do not",
+            (false, true, false) => "datagrams work, streams do not",
+            (false, false, false) => "neither datagrams nor streams get answers",
+        };
+        Health {
+            score: self.awareness.score(),
+            score_max: self.awareness.max(),
+            live: self.table.live(),
+            known: self
+                .table
+                .iter()
+                .filter(|(_, e)| e.node.state != NodeState::Left)
+                .count(),
+            isolated,
+            datagrams_work,
+            streams_work,
+            summary,
+        }
+    }
+
+    /// Is it us? Nobody was heard for two suspicion times although others are known, or more than
+    /// half of them died within that time.
+    fn is_isolated(&self, now: Time) -> bool {
+        let window = suspicion::shortest(&self.config, self.table.len()) * 2;
+        let others = || {
+            self.table
+                .iter()
+                .filter(|(slot, _)| *slot != self.own)
+                .map(|(_, e)| e)
+        };
+        let known = others().filter(|e| e.node.state != NodeState::Left).count();
+        if known == 0 {
+            return false;
+        }
+        let fresh =
+            |e: &&Entry| e.node.state == NodeState::Dead && now.since(e.node.since) <= window;
+        let died = others().filter(fresh).count();
+        now.since(self.last_heard) > window || (known >= 2 && 2 * died > known)
+    }
 }

@@ -1,0 +1,161 @@
+//! Complete dissemination: after a burst of joins, ask somebody once more.
+//!
+//! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per rumour, L being the
+//! number of transmissions. With 50 nodes starting at once that is one missed entry in every
+//! second start, and plain memberlist repairs it only at the next periodic push/pull, a minute
+//! later. Here a node that learnt many members by gossip pulls the state of one other node when
+//! the burst has calmed down: from f a single pull leaves f x f. If the pull brought news, it was
+//! needed, and another follows. A single join triggers nothing, so that the cost stays a small
+//! part of what the burst cost itself. A pull is an ordinary push/pull in which only the own
+//! entry is pushed: on the wire it looks like the first exchange of a fresh node.
+
+use super::news::Spread;
+use super::push_pull::{Cause, Exchange};
+use super::timer::Timer;
+use super::{NodeState, Swim};
+use crate::time::Time;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// From the first member learnt by gossip to the pull, in gossip intervals, and the random part.
+const DELAY_ROUNDS: u32 = 6;
+const SPREAD_ROUNDS: u32 = 3;
+/// After a pull that brought news.
+const AGAIN_ROUNDS: u32 = 3;
+/// A pull is worth it when at least one in so many members was learnt by gossip.
+const WORTH: usize = 16;
+/// Pulls follow one another this much slower each time, while a burst goes on.
+const MAX_SLOWDOWN: u32 = 32;
+
+/// What this node learnt lately, and from whom it can learn the rest.
+#[derive(Default)]
+pub(super) struct CatchUp {
+    learned: usize,
+    /// The node that let us in: it knows everybody who came the same way.
+    pub partner: Option<SocketAddr>,
+    slowdown: u32,
+    last: Option<Time>,
+    last_stranger: Option<Time>,
+}
+
+impl Swim {
+    /// A member became known.
+    pub(super) fn note_learned(&mut self, now: Time, spread: Spread) {
+        if !self.config.catch_up || !matches!(spread, Spread::AsReceived(_)) {
+            return;
+        }
+        self.catch_up.learned += 1;
+        if self.timers.get(Timer::CatchUp).is_none() {
+            self.arm_catch_up(now, DELAY_ROUNDS);
+        }
+    }
+
+    fn arm_catch_up(&mut self, now: Time, rounds: u32) {
+        let interval = self.config.gossip_interval;
+        let slowdown = self.catch_up.slowdown.max(1);
+        let jitter = self.random.within(interval * SPREAD_ROUNDS);
+        self.timers
+            .set(Timer::CatchUp, now + interval * rounds * slowdown + jitter);
+    }
+
+    /// The burst has had its time: pull, if it was one.
+    pub(super) fn catch_up_tick(&mut self, now: Time) {
+        let learned = std::mem::take(&mut self.catch_up.learned);
+        if self.left || learned < 2 || learned * WORTH < self.table.live() {
+            return;
+        }
+        let quiet = self.config.push_pull_interval;
+        let calm = self
+            .catch_up
+            .last
+            .is_none_or(|last| now.since(last) > quiet);
+        let slowdown = self
+            .catch_up
+            .slowdown
+            .saturating_mul(2)
+            .clamp(1, MAX_SLOWDOWN);
+        self.catch_up.slowdown = if calm { 1 } else { slowdown };
+        self.pull(now);
+    }
+
+    fn pull(&mut self, now: Time) {
+        // The partner first: it has seen every other who came through it. Only once, so that a
+        // seed is not asked by everybody again and again.
+        let partner = self.catch_up.partner.take();
+        let partner = partner
+            .filter(|addr| self.is_alive_at(*addr))
+            .or_else(|| self.any_alive());
+        let Some(peer) = partner else { return };
+        if !self.may_dial() {
+            return self.arm_catch_up(now, AGAIN_ROUNDS);
+        }
+        self.catch_up.last = Some(now);
+        self.stats.catch_ups += 1;
+        let cause = Cause::CatchUp;
+        self.begin_exchange(
+            now,
+            Exchange {
+                join: false,
+                cause,
+                pull_only: true,
+                peer,
+            },
+        );
+    }
+
+    pub(super) fn any_alive(&mut self) -> Option<SocketAddr> {
+        let own = self.own;
+        let chosen = self.table.choose(1, &mut self.random, |slot, entry| {
+            slot != own && entry.node.state == NodeState::Alive
+        });
+        self.table
+            .get(*chosen.first()?)
+            .map(|entry| entry.node.addr)
+    }
+
+    pub(super) fn is_alive_at(&self, addr: SocketAddr) -> bool {
+        let here = |slot, entry: &super::members::Entry| {
+            slot != self.own && entry.node.state == NodeState::Alive && entry.node.addr == addr
+        };
+        self.table.iter().any(|(slot, entry)| here(slot, entry))
+    }
+
+    /// A pull ended. If it brought members, gossip had missed them: ask another one, too.
+    pub(super) fn caught_up(&mut self, now: Time, gained: u32) {
+        if gained > 0 {
+            self.catch_up.learned += self.table.live(); // surely worth it
+            self.arm_catch_up(now, AGAIN_ROUNDS);
+        }
+    }
+
+    pub(super) fn catch_up_failed(&mut self, now: Time) {
+        self.catch_up.learned += self.table.live();
+        self.arm_catch_up(now, AGAIN_ROUNDS);
+    }
+
+    /// A node that we do not know pings us by our name: it believes that we are in its cluster,
+    /// so one of us has missed something. Asks it, at most once a second.
+    pub(super) fn meet_stranger(&mut self, now: Time, peer: SocketAddr) {
+        let pause = Duration::from_secs(1);
+        let recent = self
+            .catch_up
+            .last_stranger
+            .is_some_and(|last| now.since(last) < pause);
+        let wanted = self.config.catch_up && !self.left && !recent && self.may_dial();
+        if !wanted || !self.address_allowed(peer.ip()) {
+            return;
+        }
+        self.catch_up.last_stranger = Some(now);
+        self.stats.catch_ups += 1;
+        let cause = Cause::Stranger;
+        self.begin_exchange(
+            now,
+            Exchange {
+                join: false,
+                cause,
+                pull_only: false,
+                peer,
+            },
+        );
+    }
+}

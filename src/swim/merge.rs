@@ -1,0 +1,271 @@
+//! The merge rule: what an offered piece of news does to what is held. The heart of SWIM.
+//!
+//! One pure function with a full match over (held, offered). Higher incarnations win; at equal
+//! incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
+//! suspect or dead node comes back by a higher one. Rules as memberlist 0.2.2 behaves, but for
+//! one: an alive message of incarnation 0 about an unknown name is ignored, not stored as dead.
+
+use super::NodeState;
+
+/// What kind of news is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    Alive,
+    Suspect,
+    Dead,
+    /// A dead message whose sender is its subject.
+    Left,
+}
+
+/// How the address in an alive message relates to the one held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Same,
+    /// Another one; `reclaimable` if the name has been dead long enough to be given away.
+    Other {
+        reclaimable: bool,
+    },
+}
+
+/// What is held about a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub state: NodeState,
+    pub incarnation: u32,
+}
+
+/// What to do about an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Old or meaningless.
+    Ignore,
+    /// A new member.
+    Create,
+    /// Take incarnation, meta and versions; alive from now on.
+    Refresh,
+    /// The same name lives elsewhere: nothing changes, the application is told.
+    Conflict,
+    /// From alive to suspect.
+    Suspect,
+    /// One more voice against a suspect.
+    Confirm,
+    /// From alive or suspect to dead or left.
+    Bury,
+}
+
+/// The rule for every node but this one.
+pub(super) fn merge(
+    held: Option<Held>,
+    offer: Offer,
+    incarnation: u32,
+    address: Address,
+) -> Verdict {
+    let Some(held) = held else {
+        return match offer {
+            Offer::Alive if incarnation > 0 => Verdict::Create,
+            Offer::Alive | Offer::Suspect | Offer::Dead | Offer::Left => Verdict::Ignore,
+        };
+    };
+    let newer = incarnation > held.incarnation;
+    let current = incarnation >= held.incarnation;
+    match (held.state, offer) {
+        (NodeState::Left, Offer::Alive) => match address {
+            Address::Other { .. } => Verdict::Refresh,
+            Address::Same => if_so(newer, Verdict::Refresh),
+        },
+        (NodeState::Dead, Offer::Alive) => match address {
+            Address::Other { reclaimable: true } => Verdict::Refresh,
+            Address::Other { reclaimable: false } => Verdict::Conflict,
+            Address::Same => if_so(newer, Verdict::Refresh),
+        },
+        (NodeState::Alive | NodeState::Suspect, Offer::Alive) => match address {
+            Address::Other { .. } => Verdict::Conflict,
+            Address::Same => if_so(newer, Verdict::Refresh),
+        },
+        (NodeState::Alive, Offer::Suspect) => if_so(current, Verdict::Suspect),
+        (NodeState::Suspect, Offer::Suspect) => if_so(current, Verdict::Confirm),
+        (NodeState::Dead | NodeState::Left, Offer::Suspect) => Verdict::Ignore,
+        (NodeState::Alive | NodeState::Suspect, Offer::Dead | Offer::Left) => {
+            if_so(current, Verdict::Bury)
+        }
+        (NodeState::Dead | NodeState::Left, Offer::Dead | Offer::Left) => Verdict::Ignore,
+    }
+}
+
+fn if_so(condition: bool, verdict: Verdict) -> Verdict {
+    if condition { verdict } else { Verdict::Ignore }
+}
+
+/// What to do about news of this node itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnVerdict {
+    Ignore,
+    /// Say with a higher incarnation that it is not so.
+    Refute,
+    /// Somebody uses the name at another address.
+    Conflict,
+}
+
+/// The rule for this node. `identical`: an alive message says exactly what this node says.
+pub(super) fn merge_own(
+    left: bool,
+    own_incarnation: u32,
+    offer: Offer,
+    incarnation: u32,
+    address: Address,
+    identical: bool,
+) -> OwnVerdict {
+    if left {
+        return OwnVerdict::Ignore;
+    }
+    match (offer, address) {
+        (Offer::Alive, Address::Other { .. }) => OwnVerdict::Conflict,
+        (Offer::Alive, Address::Same) => {
+            let harmless =
+                incarnation < own_incarnation || (incarnation == own_incarnation && identical);
+            if harmless {
+                OwnVerdict::Ignore
+            } else {
+                OwnVerdict::Refute
+            }
+        }
+        (Offer::Suspect | Offer::Dead | Offer::Left, _) => {
+            if incarnation < own_incarnation {
+                OwnVerdict::Ignore
+            } else {
+                OwnVerdict::Refute
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use NodeState::{Alive, Dead, Left, Suspect};
+    use Verdict::{Bury, Confirm, Conflict, Create, Ignore, Refresh};
+
+    const STATES: [NodeState; 4] = [Alive, Suspect, Dead, Left];
+    const OFFERS: [Offer; 4] = [Offer::Alive, Offer::Suspect, Offer::Dead, Offer::Left];
+
+    /// Verdicts for lower, equal and higher incarnation at the same address, written out.
+    fn expected(state: NodeState, offer: Offer) -> [Verdict; 3] {
+        match (state, offer) {
+            (Alive, Offer::Alive) => [Ignore, Ignore, Refresh],
+            (Alive, Offer::Suspect) => [Ignore, Verdict::Suspect, Verdict::Suspect],
+            (Alive, Offer::Dead) => [Ignore, Bury, Bury],
+            (Alive, Offer::Left) => [Ignore, Bury, Bury],
+            (Suspect, Offer::Alive) => [Ignore, Ignore, Refresh],
+            (Suspect, Offer::Suspect) => [Ignore, Confirm, Confirm],
+            (Suspect, Offer::Dead) => [Ignore, Bury, Bury],
+            (Suspect, Offer::Left) => [Ignore, Bury, Bury],
+            (Dead, Offer::Alive) => [Ignore, Ignore, Refresh],
+            (Dead, Offer::Suspect) => [Ignore, Ignore, Ignore],
+            (Dead, Offer::Dead) => [Ignore, Ignore, Ignore],
+            (Dead, Offer::Left) => [Ignore, Ignore, Ignore],
+            (Left, Offer::Alive) => [Ignore, Ignore, Refresh],
+            (Left, Offer::Suspect) => [Ignore, Ignore, Ignore],
+            (Left, Offer::Dead) => [Ignore, Ignore, Ignore],
+            (Left, Offer::Left) => [Ignore, Ignore, Ignore],
+        }
+    }
+
+    #[test]
+    fn every_pair_of_states_and_incarnations_gives_the_verdict_of_the_table() {
+        for state in STATES {
+            for offer in OFFERS {
+                for (i, incarnation) in [4, 5, 6].into_iter().enumerate() {
+                    let held = Some(Held {
+                        state,
+                        incarnation: 5,
+                    });
+                    let verdict = merge(held, offer, incarnation, Address::Same);
+                    assert_eq!(
+                        verdict,
+                        expected(state, offer)[i],
+                        "held {state:?} 5, offered {offer:?} {incarnation}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_can_only_be_created_alive_and_above_incarnation_zero() {
+        for offer in OFFERS {
+            for incarnation in [0, 1, u32::MAX] {
+                let create = offer == Offer::Alive && incarnation > 0;
+                let verdict = merge(None, offer, incarnation, Address::Same);
+                assert_eq!(verdict, if create { Create } else { Ignore });
+            }
+        }
+    }
+
+    #[test]
+    fn another_address_is_a_conflict_unless_the_name_has_left_or_is_long_dead() {
+        for incarnation in [4, 5, 6] {
+            for reclaimable in [false, true] {
+                let address = Address::Other { reclaimable };
+                let verdict = |state| {
+                    merge(
+                        Some(Held {
+                            state,
+                            incarnation: 5,
+                        }),
+                        Offer::Alive,
+                        incarnation,
+                        address,
+                    )
+                };
+                assert_eq!(verdict(Alive), Conflict);
+                assert_eq!(verdict(Suspect), Conflict);
+                assert_eq!(verdict(Dead), if reclaimable { Refresh } else { Conflict });
+                assert_eq!(verdict(Left), Refresh);
+            }
+        }
+    }
+
+    #[test]
+    fn news_of_the_node_itself_is_refuted_when_it_is_current_and_wrong() {
+        let own = |offer, incarnation, identical| {
+            merge_own(false, 5, offer, incarnation, Address::Same, identical)
+        };
+        for offer in [Offer::Suspect, Offer::Dead, Offer::Left] {
+            assert_eq!(own(offer, 4, false), OwnVerdict::Ignore);
+            assert_eq!(own(offer, 5, false), OwnVerdict::Refute);
+            assert_eq!(own(offer, 6, false), OwnVerdict::Refute);
+        }
+        assert_eq!(own(Offer::Alive, 4, false), OwnVerdict::Ignore);
+        assert_eq!(own(Offer::Alive, 5, true), OwnVerdict::Ignore);
+        assert_eq!(own(Offer::Alive, 5, false), OwnVerdict::Refute);
+        assert_eq!(own(Offer::Alive, 6, true), OwnVerdict::Refute);
+    }
+
+    #[test]
+    fn a_node_that_has_left_lets_everything_be_said_about_it() {
+        for offer in OFFERS {
+            let verdict = merge_own(
+                true,
+                5,
+                offer,
+                9,
+                Address::Other { reclaimable: false },
+                false,
+            );
+            assert_eq!(verdict, OwnVerdict::Ignore);
+        }
+    }
+
+    #[test]
+    fn the_own_name_at_another_address_is_a_conflict() {
+        let verdict = merge_own(
+            false,
+            5,
+            Offer::Alive,
+            1,
+            Address::Other { reclaimable: false },
+            false,
+        );
+        assert_eq!(verdict, OwnVerdict::Conflict);
+    }
+}

@@ -1,0 +1,153 @@
+//! This node itself: what it says of itself, how it defends itself, how it leaves and returns.
+
+use super::members;
+use super::merge::{self, Address, Offer, OwnVerdict};
+use super::news::{Spread, versions};
+use super::{Change, NodeState, Notice, Swim};
+use crate::time::Time;
+use crate::wire::Refusal;
+use crate::wire::message::{Accusation, Alive, Message};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Token of the broadcast of the own departure. Tokens of the layer above are below it.
+pub(super) const LEAVE_TOKEN: u64 = u64::MAX;
+
+impl Swim {
+    /// An alive message about this node, from somebody.
+    pub(super) fn hear_alive_of_self(&mut self, now: Time, alive: &Alive, addr: SocketAddr) {
+        let own = self.self_node();
+        let relation = if addr == own.addr {
+            Address::Same
+        } else {
+            Address::Other { reclaimable: false }
+        };
+        let identical =
+            alive.meta.unwrap_or_default() == &*own.meta && versions(alive.vsn) == own.vsn;
+        let (incarnation, known) = (own.incarnation, own.addr);
+        let verdict = merge::merge_own(
+            self.left,
+            incarnation,
+            Offer::Alive,
+            alive.incarnation,
+            relation,
+            identical,
+        );
+        match verdict {
+            OwnVerdict::Ignore => {}
+            OwnVerdict::Refute => self.refute(now, alive.incarnation),
+            OwnVerdict::Conflict => {
+                self.refuse(Refusal::Conflict);
+                let name = self.own_name.clone();
+                self.notices.push_back(Notice::Conflict {
+                    name,
+                    known,
+                    claimed: addr,
+                });
+            }
+        }
+    }
+
+    /// A suspect or dead message about this node.
+    pub(super) fn hear_accusation_of_self(&mut self, now: Time, offer: Offer, incarnation: u32) {
+        let own = self.self_node().incarnation;
+        match merge::merge_own(self.left, own, offer, incarnation, Address::Same, false) {
+            OwnVerdict::Refute => self.refute(now, incarnation),
+            OwnVerdict::Ignore | OwnVerdict::Conflict => {}
+        }
+    }
+
+    /// Says that it is not so, with a higher incarnation than the accusation's.
+    fn refute(&mut self, now: Time, accused: u32) {
+        let own = self.self_node().incarnation;
+        let Some(incarnation) = own.max(accused).checked_add(1) else {
+            // Nothing is higher than the highest: the reference would wrap to 0 and be ignored.
+            self.refuse(Refusal::IncarnationLimit);
+            return;
+        };
+        self.awareness.worsen(1);
+        self.stats.refutations += 1;
+        self.announce(now, incarnation);
+    }
+
+    /// Tells everybody what this node is, under a new incarnation.
+    fn announce(&mut self, now: Time, incarnation: u32) {
+        if let Some(entry) = self.table.get_mut(self.own) {
+            entry.node.incarnation = incarnation;
+        }
+        self.spread_self(now);
+    }
+
+    /// Queues the own alive message.
+    pub(super) fn spread_self(&mut self, now: Time) {
+        let own = self.self_node().clone();
+        let addr = members::address_bytes(own.addr.ip(), false);
+        let alive = Message::Alive(Alive {
+            incarnation: own.incarnation,
+            node: &own.name,
+            addr: &addr,
+            port: own.addr.port(),
+            meta: Some(&own.meta),
+            vsn: &own.vsn,
+        });
+        self.spread(now, alive, &own.name, Spread::Encoded);
+    }
+
+    fn raise_incarnation(&mut self, now: Time) {
+        match self.self_node().incarnation.checked_add(1) {
+            Some(incarnation) => self.announce(now, incarnation),
+            None => self.refuse(Refusal::IncarnationLimit),
+        }
+    }
+
+    /// Replaces the own meta and tells everybody.
+    pub fn set_meta(&mut self, now: Time, meta: Arc<[u8]>) {
+        if let Some(entry) = self.table.get_mut(self.own) {
+            entry.node.meta = meta;
+        }
+        if !self.left {
+            self.raise_incarnation(now);
+        }
+        self.notice_member(Change::Updated, self.own_name.clone());
+    }
+
+    /// Announces the own departure. [`Notice::LeaveSpread`] tells when it was transmitted as often
+    /// as its limit asks, or at once if nobody is there to be told. Until `revive` this node
+    /// answers, but accuses nobody and defends itself no more.
+    pub fn leave(&mut self, now: Time) {
+        if self.left {
+            self.notices.push_back(Notice::LeaveSpread);
+            return;
+        }
+        self.left = true;
+        self.table.set_state(self.own, NodeState::Left, now);
+        let own = self.self_node().clone();
+        let farewell = Accusation {
+            incarnation: own.incarnation,
+            node: &own.name,
+            from: &own.name,
+        };
+        let mut bytes = Vec::new();
+        Message::Dead(farewell).encode(&mut bytes);
+        let replaced = self
+            .queue
+            .push(bytes.into(), Some(own.name.clone()), Some(LEAVE_TOKEN));
+        self.broadcasts_done(replaced);
+        if self.table.live() == 0 {
+            self.notices.push_back(Notice::LeaveSpread);
+        }
+        self.arm_gossip(now);
+    }
+
+    /// Takes part again after a leave, with a higher incarnation.
+    pub fn revive(&mut self, now: Time) {
+        if !self.left {
+            return;
+        }
+        self.left = false;
+        self.table.set_state(self.own, NodeState::Alive, now);
+        self.raise_incarnation(now);
+        self.notice_member(Change::Joined, self.own_name.clone());
+        self.arm_rejoin(now);
+    }
+}

@@ -1,0 +1,528 @@
+//! Probing: is that member still there?
+//!
+//! ```text
+//!  ping --- ack ------------------------------------------------> answered
+//!    |  no ack within probe_timeout
+//!    +--> helpers ping it for us, a stream ping runs beside ---- ack ---> answered
+//!            |  nothing until probe_interval x (health score + 1)
+//!            +--> the stream answered: alive, datagrams are the trouble
+//!            +--> else: suspect
+//! ```
+//!
+//! A hint of the application starts a round of its own that asks everybody at once and decides
+//! within probe_timeout. Rules as in SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
+
+use super::members::{self, Next, Slot};
+use super::news::Spread;
+use super::timer::Timer;
+use super::why::{Answer, ProbeReport};
+use super::{Change, NodeState, Notice, OpId, SendFailure, StreamId, Swim};
+use crate::time::Time;
+use crate::wire::Refusal;
+use crate::wire::message::{Accusation, Ack, IndirectPing, Message, Ping, Source};
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rounds that hints may have under way at once.
+const HINT_ROUNDS: usize = 16;
+/// Pings relayed for others at once.
+const RELAYS: usize = 1024;
+
+/// One probe of one member.
+struct Round {
+    seq: u32,
+    slot: Slot,
+    name: Arc<str>,
+    addr: SocketAddr,
+    incarnation: u32,
+    sent: Time,
+    /// When the helpers are asked; `None` once they are.
+    widen_at: Option<Time>,
+    deadline: Time,
+    nacks_expected: u32,
+    nacks: u32,
+    helper_addrs: Vec<SocketAddr>,
+    report: ProbeReport,
+    hint: Option<OpId>,
+}
+
+/// A ping sent on somebody else's behalf.
+struct Relay {
+    asker: SocketAddr,
+    asker_seq: u32,
+    nack: bool,
+}
+
+/// Everything under way.
+#[derive(Default)]
+pub(super) struct Probes {
+    rounds: Vec<Round>,
+    relays: HashMap<u32, Relay>,
+    relay_deadlines: VecDeque<(Time, u32)>,
+    last_seq: u32,
+    /// Rounds in a row whose direct ping stayed unanswered, and streams likewise.
+    pub datagram_failures: u32,
+    pub stream_failures: u32,
+}
+
+impl Probes {
+    pub fn next_timeout(&self) -> Option<Time> {
+        let rounds = self
+            .rounds
+            .iter()
+            .map(|round| round.widen_at.unwrap_or(round.deadline));
+        let relay = self.relay_deadlines.front().map(|(at, _)| *at);
+        rounds.chain(relay).min()
+    }
+
+    fn next_seq(&mut self) -> u32 {
+        self.last_seq = self.last_seq.wrapping_add(1);
+        self.last_seq
+    }
+
+    fn regular_is_running(&self) -> bool {
+        self.rounds.iter().any(|round| round.hint.is_none())
+    }
+
+    /// This process did not run: what is under way says nothing about others.
+    pub fn postpone(&mut self, by: Duration) {
+        for round in &mut self.rounds {
+            round.widen_at = round.widen_at.map(|at| at + by);
+            round.deadline = round.deadline + by;
+        }
+        for (at, _) in &mut self.relay_deadlines {
+            *at = *at + by;
+        }
+    }
+}
+
+impl Swim {
+    /// Probes the next member in turn, unless the last round still runs.
+    pub(super) fn probe_tick(&mut self, now: Time) {
+        self.timers
+            .set(Timer::Probe, now + self.config.probe_interval);
+        if self.left || self.probes.regular_is_running() {
+            return;
+        }
+        let own = self.own_name.clone();
+        for _ in 0..2 {
+            match self
+                .table
+                .next_probe(|entry| entry.is_live() && entry.node.name != own)
+            {
+                Next::Probe(slot) => return self.begin_probe(now, slot, None),
+                Next::Wrapped => self.sweep(now),
+            }
+        }
+    }
+
+    /// The end of the probe order: who has been dead long enough is forgotten.
+    fn sweep(&mut self, now: Time) {
+        let (own, grace) = (self.own_name.clone(), self.config.gossip_to_the_dead);
+        let gone = self.table.sweep(
+            |entry| {
+                !entry.is_live() && entry.node.name != own && now.since(entry.node.since) > grace
+            },
+            &mut self.random,
+        );
+        for entry in gone {
+            self.notice_member(Change::Forgotten, entry.node.name);
+        }
+    }
+
+    /// "I could not reach NAME just now": probes it at once, directly and indirectly. The verdict
+    /// comes as [`Notice::HintDone`]. `None` if the name is unknown, this node's own, not alive or
+    /// suspect, or if it is being asked already or too many are (counted in `hints_limited`).
+    pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
+        let slot = self.table.find(name)?;
+        let entry = self.table.get(slot)?;
+        if !entry.is_live() || slot == self.own || self.left {
+            return None;
+        }
+        let rounds = &self.probes.rounds;
+        let hinted = |round: &Round| round.hint.is_some();
+        let busy = rounds
+            .iter()
+            .any(|round| hinted(round) && round.slot == slot);
+        if busy || rounds.iter().filter(|round| hinted(round)).count() >= HINT_ROUNDS {
+            self.stats.hints_limited += 1;
+            return None;
+        }
+        self.stats.hints += 1;
+        let op = self.next_op();
+        self.begin_probe(now, slot, Some(op));
+        Some(op)
+    }
+
+    fn begin_probe(&mut self, now: Time, slot: Slot, hint: Option<OpId>) {
+        let seq = self.probes.next_seq();
+        let Some(entry) = self.table.get(slot) else {
+            return;
+        };
+        let node = entry.node.clone();
+        let checksum = entry.protocol_max() >= 5;
+        let (timeout, interval) = (self.config.probe_timeout, self.config.probe_interval);
+        let whole = if hint.is_some() {
+            timeout
+        } else {
+            interval.max(timeout)
+        };
+        let report = ProbeReport {
+            ago: Duration::ZERO,
+            direct: Answer::Waiting,
+            stream: Answer::NotAsked,
+            helpers: Vec::new(),
+            rtt: None,
+        };
+        self.stats.probes += 1;
+        self.probes.rounds.push(Round {
+            seq,
+            slot,
+            name: node.name.clone(),
+            addr: node.addr,
+            incarnation: node.incarnation,
+            sent: now,
+            widen_at: Some(if hint.is_some() { now } else { now + timeout }),
+            deadline: now + self.awareness.stretch(whole),
+            nacks_expected: 0,
+            nacks: 0,
+            helper_addrs: Vec::new(),
+            report,
+            hint,
+        });
+        let ping = self.ping_bytes(seq, &node.name);
+        if node.state == NodeState::Suspect {
+            // The accusation travels with the ping, so that the suspect can refute it at once.
+            let own = self.own_name.clone();
+            let news = Accusation {
+                incarnation: node.incarnation,
+                node: &node.name,
+                from: &own,
+            };
+            let mut suspect = Vec::new();
+            Message::Suspect(news).encode(&mut suspect);
+            self.send_parts(node.addr, &[&ping, &suspect], checksum);
+        } else {
+            self.send_with_rumours(node.addr, &ping);
+        }
+        if hint.is_some() {
+            self.widen(self.probes.rounds.len() - 1);
+        }
+    }
+
+    fn ping_bytes(&self, seq: u32, node: &str) -> Vec<u8> {
+        let addr = members::address_bytes(self.own_addr.ip(), false);
+        let source = Source {
+            addr: &addr,
+            port: self.own_addr.port(),
+            node: &self.own_name,
+        };
+        let mut bytes = Vec::with_capacity(80);
+        Message::Ping(Ping { seq, node, source }).encode(&mut bytes);
+        bytes
+    }
+
+    /// Carries out what is due: asks helpers, ends rounds, tells askers that nothing came.
+    pub(super) fn probe_timeouts(&mut self, now: Time) {
+        let mut i = 0;
+        while i < self.probes.rounds.len() {
+            if self.probes.rounds[i].widen_at.is_some_and(|at| at <= now) {
+                self.widen(i);
+            }
+            if self.probes.rounds[i].deadline <= now {
+                let round = self.probes.rounds.swap_remove(i);
+                self.end_round(now, round);
+            } else {
+                i += 1;
+            }
+        }
+        while let Some(&(at, seq)) = self.probes.relay_deadlines.front() {
+            if at > now {
+                break;
+            }
+            self.probes.relay_deadlines.pop_front();
+            if let Some(relay) = self.probes.relays.remove(&seq).filter(|relay| relay.nack) {
+                let mut nack = Vec::new();
+                Message::Nack {
+                    seq: relay.asker_seq,
+                }
+                .encode(&mut nack);
+                self.send_with_rumours(relay.asker, &nack);
+            }
+        }
+    }
+
+    /// The direct ping stayed unanswered: asks helpers, and tries a stream beside them.
+    fn widen(&mut self, index: usize) {
+        let round = &mut self.probes.rounds[index];
+        round.widen_at = None;
+        let (slot, seq, name, addr) = (round.slot, round.seq, round.name.clone(), round.addr);
+        let deadline = round.deadline;
+        let own = self.own;
+        let helpers = self.table.choose(
+            self.config.indirect_checks,
+            &mut self.random,
+            |other, entry| other != own && other != slot && entry.node.state == NodeState::Alive,
+        );
+        for helper in helpers {
+            self.ask_helper(index, helper, seq, &name, addr);
+        }
+        let streams = self
+            .table
+            .get(slot)
+            .is_some_and(|entry| entry.protocol_max() >= 3);
+        if self.config.stream_pings && streams && self.may_dial() {
+            self.probes.rounds[index].report.stream = Answer::Waiting;
+            self.dial_ping(addr, seq, deadline);
+        }
+    }
+
+    fn ask_helper(
+        &mut self,
+        index: usize,
+        helper: Slot,
+        seq: u32,
+        name: &Arc<str>,
+        addr: SocketAddr,
+    ) {
+        let Some(entry) = self.table.get(helper) else {
+            return;
+        };
+        let (to, nack) = (entry.node.addr, entry.protocol_max() >= 4);
+        let round = &mut self.probes.rounds[index];
+        round
+            .report
+            .helpers
+            .push((entry.node.name.clone(), Answer::Waiting));
+        round.helper_addrs.push(to);
+        round.nacks_expected += u32::from(nack);
+        let own = members::address_bytes(self.own_addr.ip(), false);
+        let target = members::address_bytes(addr.ip(), false);
+        let request = Message::IndirectPing(IndirectPing {
+            seq,
+            target: &target,
+            port: addr.port(),
+            node: name,
+            nack,
+            source: Source {
+                addr: &own,
+                port: self.own_addr.port(),
+                node: &self.own_name,
+            },
+        });
+        let mut bytes = Vec::with_capacity(128);
+        request.encode(&mut bytes);
+        self.stats.indirect_probes += 1;
+        self.send_with_rumours(to, &bytes);
+    }
+
+    /// Somebody asks whether we are there.
+    pub(super) fn hear_ping(&mut self, now: Time, from: SocketAddr, ping: &Ping) {
+        if !ping.node.is_empty() && ping.node != &*self.own_name {
+            return self.refuse(Refusal::OtherNode);
+        }
+        let mut ack = Vec::with_capacity(160);
+        let payload = self.ack_payload.as_deref();
+        Message::Ack(Ack {
+            seq: ping.seq,
+            payload,
+        })
+        .encode(&mut ack);
+        self.send_with_rumours(answer_address(&ping.source, from), &ack);
+        let stranger = !ping.source.node.is_empty()
+            && ping.source.node != &*self.own_name
+            && self.table.find(ping.source.node).is_none();
+        if stranger {
+            self.meet_stranger(now, answer_address(&ping.source, from));
+        }
+    }
+
+    /// Somebody asks us to probe a third node.
+    pub(super) fn hear_indirect(&mut self, now: Time, from: SocketAddr, ask: &IndirectPing) {
+        let port = if ask.port == 0 {
+            self.own_addr.port()
+        } else {
+            ask.port
+        };
+        let Some((target, _)) = members::address(ask.target, port) else {
+            return self.refuse(Refusal::AddressLength);
+        };
+        if !self.address_allowed(target.ip()) {
+            return self.refuse(Refusal::AddressNotAllowed);
+        }
+        if self.probes.relays.len() >= RELAYS {
+            return self.refuse(Refusal::TooManyStreams);
+        }
+        let seq = self.probes.next_seq();
+        let asker = answer_address(&ask.source, from);
+        self.probes.relays.insert(
+            seq,
+            Relay {
+                asker,
+                asker_seq: ask.seq,
+                nack: ask.nack,
+            },
+        );
+        self.probes
+            .relay_deadlines
+            .push_back((now + self.config.probe_timeout, seq));
+        let ping = self.ping_bytes(seq, ask.node);
+        self.send_with_rumours(target, &ping);
+    }
+
+    pub(super) fn hear_ack(&mut self, now: Time, from: SocketAddr, ack: &Ack) {
+        if let Some(i) = self
+            .probes
+            .rounds
+            .iter()
+            .position(|round| round.seq == ack.seq)
+        {
+            let mut round = self.probes.rounds.swap_remove(i);
+            match round.helper_addrs.iter().position(|addr| *addr == from) {
+                Some(helper) => round.report.helpers[helper].1 = Answer::Answered,
+                None => {
+                    round.report.direct = Answer::Answered;
+                    round.report.rtt = Some(now.since(round.sent));
+                    self.probes.datagram_failures = 0;
+                }
+            }
+            self.answered(round);
+        } else if let Some(relay) = self.probes.relays.remove(&ack.seq) {
+            let mut bytes = Vec::new();
+            Message::Ack(Ack {
+                seq: relay.asker_seq,
+                payload: None,
+            })
+            .encode(&mut bytes);
+            self.send_with_rumours(relay.asker, &bytes);
+        } else {
+            self.refuse(Refusal::UnknownSequence);
+        }
+    }
+
+    pub(super) fn hear_nack(&mut self, from: SocketAddr, seq: u32) {
+        let Some(round) = self.probes.rounds.iter_mut().find(|round| round.seq == seq) else {
+            return self.refuse(Refusal::UnknownSequence);
+        };
+        let helper = round.helper_addrs.iter().position(|addr| *addr == from);
+        // Each helper counts once: a repeated nack must not make this node look healthier.
+        match helper.map(|i| &mut round.report.helpers[i].1) {
+            Some(answer @ Answer::Waiting) => {
+                *answer = Answer::Nack;
+                round.nacks += 1;
+            }
+            Some(Answer::NotAsked | Answer::Answered | Answer::Nack | Answer::Silent) => {}
+            None => self.refuse(Refusal::UnknownSequence),
+        }
+    }
+
+    /// The stream ping of a round was answered, or failed.
+    pub(super) fn stream_ping_ended(&mut self, seq: u32, ok: bool) {
+        let Some(i) = self.probes.rounds.iter().position(|round| round.seq == seq) else {
+            return;
+        };
+        self.probes.rounds[i].report.stream = if ok { Answer::Answered } else { Answer::Silent };
+        // A regular round still waits: an ack by datagram would be the better news.
+        if ok && self.probes.rounds[i].hint.is_some() {
+            let round = self.probes.rounds.swap_remove(i);
+            self.answered(round);
+        }
+    }
+
+    fn answered(&mut self, round: Round) {
+        self.awareness.improve();
+        self.close_round(round, true);
+    }
+
+    fn end_round(&mut self, now: Time, mut round: Round) {
+        round.report.direct = Answer::Silent;
+        self.probes.datagram_failures = self.probes.datagram_failures.saturating_add(1);
+        for (_, answer) in &mut round.report.helpers {
+            if *answer == Answer::Waiting {
+                *answer = Answer::Silent;
+            }
+        }
+        if round.report.stream == Answer::Answered {
+            self.stats.stream_fallbacks += 1;
+            return self.answered(round);
+        }
+        if round.report.stream == Answer::Waiting {
+            round.report.stream = Answer::Silent;
+        }
+        self.stats.probes_failed += 1;
+        self.awareness.worsen(match round.nacks_expected {
+            0 => 1,
+            expected => expected.saturating_sub(round.nacks),
+        });
+        let (name, incarnation) = (round.name.clone(), round.incarnation);
+        self.close_round(round, false);
+        let own = self.own_name.clone();
+        let news = Accusation {
+            incarnation,
+            node: &name,
+            from: &own,
+        };
+        self.hear_suspect(now, &news, Spread::Encoded);
+    }
+
+    fn close_round(&mut self, mut round: Round, answered: bool) {
+        if let Some(entry) = self
+            .table
+            .get_mut(round.slot)
+            .filter(|e| e.node.name == round.name)
+        {
+            let before = entry.probe.as_ref().and_then(|probe| probe.1.rtt);
+            round.report.rtt = round.report.rtt.or(before);
+            entry.probe = Some(Box::new((round.sent, round.report)));
+        }
+        if let Some(op) = round.hint {
+            self.notices.push_back(Notice::HintDone {
+                op,
+                name: round.name,
+                answered,
+            });
+        }
+    }
+
+    /// A datagram could not be sent. If it was a probe: a remote failure goes straight to the
+    /// helpers, a local one says nothing about the member and gives the round up.
+    pub fn handle_send_failure(&mut self, _now: Time, to: SocketAddr, why: SendFailure) {
+        let waiting = |round: &Round| round.addr == to && round.widen_at.is_some();
+        let Some(i) = self.probes.rounds.iter().position(waiting) else {
+            return;
+        };
+        match why {
+            SendFailure::Remote => self.widen(i),
+            SendFailure::Local => {
+                let round = self.probes.rounds.swap_remove(i);
+                self.close_round(round, true);
+            }
+        }
+    }
+
+    /// The stream that carries a stream ping, for its round.
+    pub(super) fn dial_ping(&mut self, to: SocketAddr, seq: u32, deadline: Time) -> StreamId {
+        let id = self.dial(to, super::streams::Purpose::Ping { seq, to }, deadline);
+        id
+    }
+
+    /// The request of a stream ping.
+    pub(super) fn stream_ping_bytes(&self, seq: u32, to: SocketAddr) -> Option<Vec<u8>> {
+        let round = self
+            .probes
+            .rounds
+            .iter()
+            .find(|r| r.seq == seq && r.addr == to)?;
+        Some(self.ping_bytes(seq, &round.name))
+    }
+}
+
+/// Where an answer goes: to the source a message names, else to where it came from.
+fn answer_address(source: &Source, from: SocketAddr) -> SocketAddr {
+    if source.port == 0 {
+        return from;
+    }
+    members::address(source.addr, source.port).map_or(from, |(addr, _)| addr)
+}

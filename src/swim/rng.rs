@@ -1,0 +1,79 @@
+//! The one source of randomness of a node: a ChaCha generator started from a given seed.
+//!
+//! Repeatable for the simulator, and unpredictable enough for encryption nonces when the driver
+//! seeds it from the operating system.
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::time::Duration;
+
+/// A seeded generator.
+pub(super) struct Random(ChaCha12Rng);
+
+impl Random {
+    pub fn new(seed: [u8; 32]) -> Random {
+        Random(ChaCha12Rng::from_seed(seed))
+    }
+
+    /// A number below `n`; 0 when `n` is 0. The bias of the multiplication is below n / 2^32.
+    pub fn below(&mut self, n: usize) -> usize {
+        let wide = u64::from(self.0.next_u32()) * n as u64;
+        (wide >> 32) as usize
+    }
+
+    /// A duration in `[0, span)`.
+    pub fn within(&mut self, span: Duration) -> Duration {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let wide = u128::from(self.0.next_u64()) * u128::from(nanos);
+        Duration::from_nanos((wide >> 64) as u64)
+    }
+
+    /// A nonce that never repeats in practice: 96 random bits.
+    pub fn nonce(&mut self) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        self.0.fill_bytes(&mut nonce);
+        nonce
+    }
+
+    /// Fisher-Yates.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i + 1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_numbers() {
+        let mut a = Random::new([7; 32]);
+        let mut b = Random::new([7; 32]);
+        let first: Vec<usize> = (0..100).map(|_| a.below(1000)).collect();
+        assert_eq!(first, (0..100).map(|_| b.below(1000)).collect::<Vec<_>>());
+        assert!(first.iter().any(|&x| x != first[0]));
+    }
+
+    #[test]
+    fn numbers_stay_below_their_bound_and_reach_every_value() {
+        let mut random = Random::new([1; 32]);
+        let mut seen = [0u32; 5];
+        for _ in 0..5_000 {
+            seen[random.below(5)] += 1;
+        }
+        assert!(seen.iter().all(|&n| n > 800), "{seen:?}");
+        assert_eq!(random.below(0), 0);
+        assert!((0..1000).all(|_| random.within(Duration::from_secs(1)) < Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_shuffle_keeps_every_item() {
+        let mut items: Vec<u32> = (0..50).collect();
+        Random::new([3; 32]).shuffle(&mut items);
+        assert_ne!(items, (0..50).collect::<Vec<_>>());
+        items.sort_unstable();
+        assert_eq!(items, (0..50).collect::<Vec<_>>());
+    }
+}

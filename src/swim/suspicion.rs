@@ -1,0 +1,151 @@
+//! How long a suspect may defend itself (Lifeguard, "Local Health Aware Suspicion").
+//!
+//! The wait starts long and shrinks with every independent confirmation: one accuser alone may be
+//! the faulty part, several are probably right. n is the number of known nodes:
+//!
+//! ```text
+//! min = mult x log10(n) (at least 1) x probe interval        max = max_mult x min
+//! wait after c of k confirmations = max - ln(c + 1) / ln(k + 1) x (max - min)
+//! ```
+
+use super::Config;
+use crate::time::Time;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One running suspicion.
+#[derive(Clone, Debug)]
+pub(super) struct Suspicion {
+    started: Time,
+    min: Duration,
+    max: Duration,
+    wanted: u32,
+    accuser: Arc<str>,
+    confirmed_by: Vec<Arc<str>>,
+}
+
+/// The shortest time a suspect has among `nodes` known nodes.
+pub(super) fn shortest(config: &Config, nodes: usize) -> Duration {
+    let scale = (nodes.max(1) as f64).log10().max(1.0);
+    // Thousandths, cut off: the reference computes it so, and both sides should agree.
+    config.probe_interval * config.suspicion_mult * ((scale * 1000.0) as u32) / 1000
+}
+
+impl Suspicion {
+    pub fn new(config: &Config, nodes: usize, accuser: Arc<str>, now: Time) -> Suspicion {
+        let min = shortest(config, nodes);
+        let mut wanted = config.suspicion_mult.saturating_sub(2);
+        if nodes < 2 + wanted as usize {
+            wanted = 0; // too few others to expect confirmations from
+        }
+        let max = min * config.suspicion_max_mult;
+        Suspicion {
+            started: now,
+            min,
+            max,
+            wanted,
+            accuser,
+            confirmed_by: Vec::new(),
+        }
+    }
+
+    /// Registers another accuser. True if it counts: it is new, and more were wanted.
+    pub fn confirm(&mut self, from: &Arc<str>) -> bool {
+        let enough = self.confirmed_by.len() >= self.wanted as usize;
+        if enough || *from == self.accuser || self.confirmed_by.contains(from) {
+            return false;
+        }
+        self.confirmed_by.push(from.clone());
+        true
+    }
+
+    /// When the suspect is declared dead unless it refutes.
+    pub fn deadline(&self) -> Time {
+        self.started + self.wait()
+    }
+
+    fn wait(&self) -> Duration {
+        if self.wanted < 1 {
+            return self.min;
+        }
+        let share =
+            (self.confirmed_by.len() as f64 + 1.0).ln() / (f64::from(self.wanted) + 1.0).ln();
+        let seconds =
+            self.max.as_secs_f64() - share * (self.max.as_secs_f64() - self.min.as_secs_f64());
+        let whole_ms = Duration::from_millis((seconds * 1000.0).max(0.0) as u64);
+        whole_ms.max(self.min)
+    }
+
+    /// Gives the suspect `time` more: the accusing process itself did not run.
+    pub fn postpone(&mut self, time: Duration) {
+        self.started = self.started + time;
+    }
+
+    pub fn accuser(&self) -> &Arc<str> {
+        &self.accuser
+    }
+
+    pub fn confirmed_by(&self) -> &[Arc<str>] {
+        &self.confirmed_by
+    }
+
+    pub fn wanted(&self) -> u32 {
+        self.wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suspicion(nodes: usize) -> Suspicion {
+        Suspicion::new(&Config::lan(), nodes, "a".into(), Time::ZERO)
+    }
+
+    fn millis(suspicion: &Suspicion) -> u128 {
+        suspicion.deadline().since(Time::ZERO).as_millis()
+    }
+
+    #[test]
+    fn two_confirmations_shrink_24_seconds_to_4_in_a_small_lan() {
+        let mut s = suspicion(10);
+        assert_eq!(millis(&s), 24_000);
+        assert!(s.confirm(&"b".into()));
+        assert_eq!(millis(&s), 11_381);
+        assert!(s.confirm(&"c".into()));
+        assert_eq!(millis(&s), 4_000);
+    }
+
+    #[test]
+    fn below_four_nodes_nobody_can_confirm_and_the_wait_is_short() {
+        assert_eq!(millis(&suspicion(3)), 4_000);
+        assert_eq!(millis(&suspicion(4)), 24_000);
+    }
+
+    #[test]
+    fn the_accuser_and_repeated_voices_do_not_count() {
+        let mut s = suspicion(10);
+        assert!(!s.confirm(&"a".into()));
+        assert!(s.confirm(&"b".into()));
+        assert!(!s.confirm(&"b".into()));
+        assert!(s.confirm(&"c".into()));
+        assert!(!s.confirm(&"d".into()), "enough have confirmed");
+        assert_eq!(s.confirmed_by().len(), 2);
+    }
+
+    #[test]
+    fn the_shortest_wait_grows_with_the_logarithm_of_the_cluster() {
+        let wait = |n| shortest(&Config::lan(), n).as_millis();
+        assert_eq!(
+            [wait(1), wait(10), wait(50), wait(100), wait(1000)],
+            [4000, 4000, 6792, 8000, 12_000]
+        );
+    }
+
+    #[test]
+    fn a_postponed_suspicion_ends_later_by_just_that() {
+        let mut s = suspicion(3);
+        s.postpone(Duration::from_secs(60));
+        assert_eq!(millis(&s), 64_000);
+    }
+}

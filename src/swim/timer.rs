@@ -1,0 +1,134 @@
+//! When something has to happen: a few named timers, and sets of deadlines with a key.
+
+use crate::time::Time;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The timers that exist once per node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(super) enum Timer {
+    /// Probe the next member.
+    Probe,
+    /// Send rumours; set only while there are any.
+    Gossip,
+    /// Exchange everything with one member.
+    PushPull,
+    /// Ask once more after a burst of joins.
+    CatchUp,
+    /// Ask a seed or a lost member again.
+    Rejoin,
+}
+
+impl Timer {
+    const ALL: [Timer; 5] = [
+        Timer::Probe,
+        Timer::Gossip,
+        Timer::PushPull,
+        Timer::CatchUp,
+        Timer::Rejoin,
+    ];
+}
+
+/// One deadline per [`Timer`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Timers([Option<Time>; Timer::ALL.len()]);
+
+impl Timers {
+    pub fn set(&mut self, timer: Timer, at: Time) {
+        self.0[timer as usize] = Some(at);
+    }
+
+    pub fn clear(&mut self, timer: Timer) {
+        self.0[timer as usize] = None;
+    }
+
+    pub fn get(&self, timer: Timer) -> Option<Time> {
+        self.0[timer as usize]
+    }
+
+    pub fn next(&self) -> Option<Time> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    /// Takes a timer that is due.
+    pub fn take_due(&mut self, now: Time) -> Option<Timer> {
+        let due = |timer: &Timer| self.get(*timer).is_some_and(|at| at <= now);
+        let timer = Timer::ALL.into_iter().find(due)?;
+        self.clear(timer);
+        Some(timer)
+    }
+}
+
+/// Deadlines of many things of one kind.
+#[derive(Clone, Debug)]
+pub(super) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
+
+impl<K: Ord + Copy> Deadlines<K> {
+    pub fn new() -> Self {
+        Deadlines(BTreeSet::new())
+    }
+
+    pub fn insert(&mut self, at: Time, key: K) {
+        self.0.insert((at, key));
+    }
+
+    pub fn remove(&mut self, at: Time, key: K) {
+        self.0.remove(&(at, key));
+    }
+
+    pub fn next(&self) -> Option<Time> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    /// Takes one that is due.
+    pub fn take_due(&mut self, now: Time) -> Option<K> {
+        if self.next()? > now {
+            return None;
+        }
+        self.0.pop_first().map(|(_, key)| key)
+    }
+
+    /// Moves every deadline `by` into the future.
+    pub fn postpone(&mut self, by: Duration) {
+        self.0 = std::mem::take(&mut self.0)
+            .into_iter()
+            .map(|(at, key)| (at + by, key))
+            .collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn due_timers_are_taken_once() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Gossip, at(2));
+        timers.set(Timer::Probe, at(1));
+        assert_eq!(timers.next(), Some(at(1)));
+        assert_eq!(timers.take_due(at(0)), None);
+        assert_eq!(timers.take_due(at(2)), Some(Timer::Probe));
+        assert_eq!(timers.take_due(at(2)), Some(Timer::Gossip));
+        assert_eq!((timers.take_due(at(9)), timers.next()), (None, None));
+    }
+
+    #[test]
+    fn deadlines_come_in_order_and_can_be_postponed() {
+        let mut deadlines = Deadlines::new();
+        deadlines.insert(at(3), 'c');
+        deadlines.insert(at(1), 'a');
+        deadlines.insert(at(2), 'b');
+        deadlines.remove(at(2), 'b');
+        deadlines.postpone(Duration::from_secs(10));
+        assert_eq!(deadlines.take_due(at(5)), None);
+        assert_eq!(deadlines.take_due(at(13)), Some('a'));
+        assert_eq!(deadlines.take_due(at(13)), Some('c'));
+        assert_eq!(deadlines.next(), None);
+    }
+}
