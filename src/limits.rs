@@ -30,3 +30,9 @@ pub const LABEL_LEN: usize = 255;
 pub const STREAMS: usize = 128;
 /// Nodes that one table holds.
 pub const MEMBERS: usize = 65_536;
+/// Slots of the event ring in one push/pull (the reference sends 512).
+pub const EVENT_SLOTS: usize = 65_536;
+/// Events in all slots of one push/pull.
+pub const EVENTS: usize = 262_144;
+/// Unencrypted bytes of one stream that are collected: what compressed ones may expand to.
+pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;

@@ -5,13 +5,19 @@
 //! Serf layer, by [`serf_message`]. [`stream`] does the same for connections.
 
 pub mod codec;
+mod fields;
+pub mod lzw;
 pub mod message;
 pub mod msgpack;
 pub mod packet;
+mod push_pull;
 pub mod reader;
 pub mod refusal;
 pub mod serf_message;
+mod serf_state;
 pub mod stream;
+mod tags;
 
 pub use codec::{Codec, Key, Keyring};
+pub use reader::Reader;
 pub use refusal::Refusal;

@@ -1,27 +1,342 @@
 //! Streams: a request or an answer is collected, unwrapped and handed over when it is complete.
+//!
+//! A stream carries one message each way. From outside in: a label header, written once by the
+//! side that dialled; one encrypted frame, or none; compression; the message. A message without
+//! frame has no length in front, so its end is found by passing its msgpack values as they arrive:
+//! each is looked at once, however the bytes are cut.
 
-use super::{Codec, Refusal};
+use super::message::kind;
+use super::msgpack::Scan;
+use super::push_pull::Header;
+use super::{Codec, Reader, Refusal, lzw, msgpack};
+use crate::limits;
 
 /// Which end of the connection this is: the dialler writes the label header, the other does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Side { Dialled, Accepted }
+pub enum Side {
+    /// This node dialled: it sent a request and reads the answer.
+    Dialled,
+    /// This node was dialled: it reads the request and sends the answer.
+    Accepted,
+}
+
+/// What the bytes that come next belong to.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The label header, or the type byte if there is none.
+    Label,
+    /// The type byte of the outermost layer.
+    Kind,
+    /// The encrypted frame behind its type byte.
+    Frame,
+    /// The compress message, whose only value is being passed.
+    Compressed(Scan),
+    /// A message without frame or compression.
+    Plain(Plain),
+    /// Handed over, or refused for this reason.
+    Done(Option<Refusal>),
+}
+
+/// Where in a plain message the end of what is there lies.
+#[derive(Clone, Copy, Debug)]
+enum Plain {
+    /// In the first map: a whole message, or a header.
+    Head(Scan),
+    /// Among the nodes of a push/pull; the number is the length of its user state.
+    Nodes(Scan, usize),
+    /// In this many raw bytes at the end.
+    Raw(usize),
+}
 
 /// Collects what arrives on one stream until its single message is complete.
-pub struct StreamReader {}
+pub struct StreamReader {
+    side: Side,
+    phase: Phase,
+    /// What has arrived, the label header already taken off.
+    buffer: Vec<u8>,
+    /// How much of it has been passed and need not be looked at again.
+    passed: usize,
+}
 
 impl StreamReader {
     /// A reader for the given end.
-    pub fn new(_side: Side) -> StreamReader { todo!() }
+    pub fn new(side: Side) -> StreamReader {
+        StreamReader {
+            side,
+            phase: Phase::Label,
+            buffer: Vec::new(),
+            passed: 0,
+        }
+    }
+
     /// Takes bytes that arrived, and says whether the message is now complete. `Ok(Some(plain))` is
     /// the message, type byte first, label, encryption and compression removed: ping, ack, error,
     /// push/pull (all nodes and user state) or user (`08`, header map, content). After `Some` or
-    /// an error nothing more is accepted.
-    pub fn push(&mut self, _codec: &Codec, _bytes: &[u8]) -> Result<Option<Vec<u8>>, Refusal> { todo!() }
+    /// an error nothing more is accepted: further bytes are ignored or refused for the same
+    /// reason. `codec` must stay the same for one stream.
+    ///
+    /// # Errors
+    /// Why the stream is refused; it should be answered with an error message and closed.
+    pub fn push(&mut self, codec: &Codec, bytes: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        if let Phase::Done(fate) = self.phase {
+            return fate.map_or(Ok(None), Err);
+        }
+        self.buffer.extend_from_slice(bytes);
+        let result = self.advance(codec);
+        match &result {
+            Ok(None) => {}
+            Ok(Some(_)) => self.end(None),
+            Err(refusal) => self.end(Some(*refusal)),
+        }
+        result
+    }
+
+    fn end(&mut self, fate: Option<Refusal>) {
+        self.phase = Phase::Done(fate);
+        self.buffer = Vec::new();
+    }
+
+    /// Goes through the phases as far as the bytes allow.
+    fn advance(&mut self, codec: &Codec) -> Result<Option<Vec<u8>>, Refusal> {
+        loop {
+            let went_on = match self.phase {
+                Phase::Label => self.label(codec)?,
+                Phase::Kind => self.kind(codec)?,
+                Phase::Frame => return self.frame(codec),
+                Phase::Compressed(scan) => return self.compressed(scan),
+                Phase::Plain(plain) => return self.plain(plain),
+                Phase::Done(_) => return Ok(None),
+            };
+            if !went_on {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes the label header off when it is complete.
+    fn label(&mut self, codec: &Codec) -> Result<bool, Refusal> {
+        let Some(first) = self.buffer.first() else {
+            return Ok(false);
+        };
+        match self.side {
+            // An answer has no label header, although its encryption knows the label.
+            Side::Dialled if *first == kind::LABEL => return Err(Refusal::Label),
+            Side::Dialled => {}
+            Side::Accepted => match codec.strip_label(&self.buffer) {
+                Ok(rest) => {
+                    let header = self.buffer.len() - rest.len();
+                    self.buffer.drain(..header);
+                }
+                Err(Refusal::Truncated) => return Ok(false),
+                Err(refusal) => return Err(refusal),
+            },
+        }
+        self.phase = Phase::Kind;
+        Ok(true)
+    }
+
+    /// Decides by the type byte.
+    fn kind(&mut self, codec: &Codec) -> Result<bool, Refusal> {
+        let Some(first) = self.buffer.first() else {
+            return Ok(false);
+        };
+        let keys = !codec.keyring.is_empty();
+        self.phase = match *first {
+            kind::ENCRYPTED if !keys => return Err(Refusal::UnexpectedEncryption),
+            kind::ENCRYPTED => Phase::Frame,
+            _ if keys && codec.verify_incoming => return Err(Refusal::PlaintextRefused),
+            kind::COMPRESS => Phase::Compressed(Scan::new(1)),
+            kind => {
+                expected(self.side, kind)?;
+                Phase::Plain(Plain::Head(Scan::new(1)))
+            }
+        };
+        self.passed = 1;
+        Ok(true)
+    }
+
+    /// The encrypted frame: four bytes of length, then that many.
+    fn frame(&mut self, codec: &Codec) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some((header, rest)) = self.buffer.split_first_chunk::<5>() else {
+            return Ok(None);
+        };
+        let [_, a, b, c, d] = *header;
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if length > limits::STREAM_LEN {
+            return Err(Refusal::TooLarge);
+        }
+        let Some(sealed) = rest.get(..length) else {
+            return Ok(None);
+        };
+        let aad = [header, codec.label.as_slice()].concat();
+        let plain = codec.keyring.open(sealed, &aad)?;
+        match plain.first() {
+            None => Err(Refusal::EmptyPart),
+            Some(&kind::COMPRESS) => inflated(self.side, &plain).map(Some),
+            Some(_) => complete(self.side, plain).map(Some),
+        }
+    }
+
+    fn compressed(&mut self, mut scan: Scan) -> Result<Option<Vec<u8>>, Refusal> {
+        let ended = self.pass(&mut scan)?;
+        self.phase = Phase::Compressed(scan);
+        if ended {
+            inflated(self.side, &self.buffer).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// A plain message: passes what is there, part by part.
+    fn plain(&mut self, mut plain: Plain) -> Result<Option<Vec<u8>>, Refusal> {
+        loop {
+            plain = match plain {
+                Plain::Head(mut scan) => {
+                    if !self.pass(&mut scan)? {
+                        self.phase = Phase::Plain(Plain::Head(scan));
+                        return Ok(None);
+                    }
+                    behind_head(&self.buffer)?
+                }
+                Plain::Nodes(mut scan, user_state) => {
+                    if !self.pass(&mut scan)? {
+                        self.phase = Phase::Plain(Plain::Nodes(scan, user_state));
+                        return Ok(None);
+                    }
+                    Plain::Raw(user_state)
+                }
+                Plain::Raw(length) => {
+                    let end = self.passed + length;
+                    self.phase = Phase::Plain(plain);
+                    if self.buffer.len() < end {
+                        return Ok(None);
+                    }
+                    self.buffer.truncate(end);
+                    return Ok(Some(std::mem::take(&mut self.buffer)));
+                }
+            };
+        }
+    }
+
+    /// Passes values, and says whether the last one has ended. The buffer is bounded here: behind
+    /// the values only a length that has its own bound is waited for.
+    fn pass(&mut self, scan: &mut Scan) -> Result<bool, Refusal> {
+        let (passed, ended) = scan.advance(&self.buffer[self.passed..])?;
+        self.passed += passed;
+        if !ended && self.buffer.len() > limits::STREAM_BUFFER_LEN {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(ended)
+    }
+}
+
+/// Refuses a message that has no meaning at this end of a stream.
+fn expected(side: Side, kind: u8) -> Result<(), Refusal> {
+    let fine = match side {
+        Side::Dialled => matches!(kind, kind::ACK | kind::PUSH_PULL | kind::ERROR),
+        Side::Accepted => matches!(kind, kind::PING | kind::PUSH_PULL | kind::USER),
+    };
+    if fine {
+        Ok(())
+    } else {
+        Err(Refusal::UnknownType)
+    }
+}
+
+/// What follows the first map of a message that begins with its type byte.
+fn behind_head(message: &[u8]) -> Result<Plain, Refusal> {
+    let mut reader = Reader::new(message);
+    Ok(match reader.u8()? {
+        kind::PUSH_PULL => {
+            let header = Header::decode(&mut reader)?;
+            Plain::Nodes(Scan::new(header.nodes.into()), header.user_state)
+        }
+        kind::USER => Plain::Raw(user_length(&mut reader)?),
+        _ => Plain::Raw(0),
+    })
+}
+
+fn inflated(side: Side, message: &[u8]) -> Result<Vec<u8>, Refusal> {
+    complete(side, lzw::expand(message, limits::INFLATED_STREAM_LEN)?)
+}
+
+/// Checks that `plain` is one whole message for this end, and cuts off what is behind it.
+fn complete(side: Side, plain: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    expected(side, *plain.first().ok_or(Refusal::EmptyPart)?)?;
+    let mut rest = StreamReader {
+        side,
+        phase: Phase::Plain(Plain::Head(Scan::new(1))),
+        buffer: plain,
+        passed: 1,
+    };
+    rest.plain(Plain::Head(Scan::new(1)))?
+        .ok_or(Refusal::Truncated)
+}
+
+/// The header of a stream's user message: how long its content is.
+fn user_length(reader: &mut Reader<'_>) -> Result<usize, Refusal> {
+    let mut length = 0_i64;
+    msgpack::structure(reader, &["UserMsgLen"], |name, reader| {
+        match name {
+            b"UserMsgLen" => length = msgpack::number(reader)?,
+            _ => msgpack::skip(reader)?,
+        }
+        Ok(())
+    })?;
+    match usize::try_from(length) {
+        Ok(length) if length <= limits::USER_STATE_LEN => Ok(length),
+        Ok(_) | Err(_) => Err(Refusal::TooLarge),
+    }
 }
 
 /// The content of a stream's user message (its `08` and header map checked and removed).
-pub fn user_content(_plain: &[u8]) -> Result<&[u8], Refusal> { todo!() }
+///
+/// # Errors
+/// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`], [`Refusal::TooLarge`].
+pub fn user_content(plain: &[u8]) -> Result<&[u8], Refusal> {
+    let mut reader = Reader::new(plain);
+    if reader.u8()? != kind::USER {
+        return Err(Refusal::UnknownType);
+    }
+    let length = user_length(&mut reader)?;
+    reader.take(length)
+}
 
-/// Wraps a stream message: compress always when on, encryption frame, label header if `side` dialled.
-pub fn seal(_codec: &Codec, _side: Side, _plain: &[u8], _nonce: [u8; 12]) -> Vec<u8> { todo!() }
+/// Appends a user message in its form for streams: `08`, header map, content.
+pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
+    super::message::head(out, kind::USER, 1);
+    super::message::put_number(out, "UserMsgLen", content.len() as u64);
+    out.extend_from_slice(content);
+}
+
+/// Wraps a stream message: compress always when on, encryption frame, label header if `side`
+/// dialled. `nonce` is used only when there is a key, and must never repeat for it.
+pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(codec.overhead() + 5 + plain.len());
+    match side {
+        Side::Dialled => codec.put_label(&mut out),
+        Side::Accepted => {}
+    }
+    if !codec.encrypts() {
+        if codec.compress {
+            lzw::put_compressed(&mut out, plain);
+        } else {
+            out.extend_from_slice(plain);
+        }
+        return out;
+    }
+    let mut compressed = Vec::new();
+    let content = if codec.compress {
+        lzw::put_compressed(&mut compressed, plain);
+        &compressed
+    } else {
+        plain
+    };
+    let length = u32::try_from(content.len() + super::codec::SEAL_LEN).unwrap_or(u32::MAX);
+    let mut header = [kind::ENCRYPTED; 5];
+    header[1..].copy_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(&header);
+    let aad = [&header, codec.label.as_slice()].concat();
+    codec.keyring.seal(&mut out, content, nonce, &aad);
+    out
+}
