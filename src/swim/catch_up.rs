@@ -133,8 +133,16 @@ impl Swim {
         self.arm_catch_up(now, AGAIN_ROUNDS);
     }
 
-    /// A node that we do not know pings us by our name: it believes that we are in its cluster,
-    /// so one of us has missed something. Asks it, at most once a second.
+    /// Somebody who pings us believes that we are in its cluster. Do we know it as a member?
+    pub(super) fn is_stranger(&self, name: &str) -> bool {
+        if name.is_empty() || *name == *self.own_name {
+            return false;
+        }
+        self.node(name).is_none_or(|node| node.state == NodeState::Dead)
+    }
+
+    /// A node that is unknown or dead to us pings us by our name, so one of us has missed
+    /// something. Asks it, at most once a second.
     pub(super) fn meet_stranger(&mut self, now: Time, peer: SocketAddr) {
         let pause = Duration::from_secs(1);
         let recent = self

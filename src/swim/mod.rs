@@ -11,6 +11,7 @@
 //! | `news`, `own` | carrying the rule out for others, and for this node |
 //! | `members` | the table, the probe order, random choice |
 //! | `probe`, `awareness`, `suspicion` | who is there, how sure are we, how long may they answer |
+//! | `relay` | probing for others |
 //! | `gossip`, `spread` | the queue of rumours, and packets |
 //! | `streams`, `push_pull` | connections, and exchanging everything |
 //! | `catch_up`, `rejoin` | what sprat does beyond memberlist: nobody is missed, nobody stays lost |
@@ -28,10 +29,13 @@ mod own;
 mod probe;
 mod push_pull;
 mod rejoin;
+mod relay;
 mod rng;
 mod spread;
 mod streams;
 mod suspicion;
+#[cfg(test)]
+mod tests;
 mod timer;
 pub mod why;
 

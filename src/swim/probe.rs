@@ -14,21 +14,19 @@
 
 use super::members::{self, Next, Slot};
 use super::news::Spread;
+use super::relay::{Relays, answer_address};
 use super::timer::Timer;
 use super::why::{Answer, ProbeReport};
 use super::{Change, NodeState, Notice, OpId, SendFailure, StreamId, Swim};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Ack, IndirectPing, Message, Ping, Source};
-use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Rounds that hints may have under way at once.
 const HINT_ROUNDS: usize = 16;
-/// Pings relayed for others at once.
-const RELAYS: usize = 1024;
 
 /// One probe of one member.
 struct Round {
@@ -48,19 +46,12 @@ struct Round {
     hint: Option<OpId>,
 }
 
-/// A ping sent on somebody else's behalf.
-struct Relay {
-    asker: SocketAddr,
-    asker_seq: u32,
-    nack: bool,
-}
-
 /// Everything under way.
 #[derive(Default)]
 pub(super) struct Probes {
     rounds: Vec<Round>,
-    relays: HashMap<u32, Relay>,
-    relay_deadlines: VecDeque<(Time, u32)>,
+    /// Pings sent on somebody else's behalf.
+    pub relays: Relays,
     last_seq: u32,
     /// Rounds in a row whose direct ping stayed unanswered, and streams likewise.
     pub datagram_failures: u32,
@@ -73,11 +64,10 @@ impl Probes {
             .rounds
             .iter()
             .map(|round| round.widen_at.unwrap_or(round.deadline));
-        let relay = self.relay_deadlines.front().map(|(at, _)| *at);
-        rounds.chain(relay).min()
+        rounds.chain(self.relays.next_timeout()).min()
     }
 
-    fn next_seq(&mut self) -> u32 {
+    pub fn next_seq(&mut self) -> u32 {
         self.last_seq = self.last_seq.wrapping_add(1);
         self.last_seq
     }
@@ -92,9 +82,7 @@ impl Probes {
             round.widen_at = round.widen_at.map(|at| at + by);
             round.deadline = round.deadline + by;
         }
-        for (at, _) in &mut self.relay_deadlines {
-            *at = *at + by;
-        }
+        self.relays.postpone(by);
     }
 }
 
@@ -212,7 +200,7 @@ impl Swim {
         }
     }
 
-    fn ping_bytes(&self, seq: u32, node: &str) -> Vec<u8> {
+    pub(super) fn ping_bytes(&self, seq: u32, node: &str) -> Vec<u8> {
         let addr = members::address_bytes(self.own_addr.ip(), false);
         let source = Source {
             addr: &addr,
@@ -238,20 +226,7 @@ impl Swim {
                 i += 1;
             }
         }
-        while let Some(&(at, seq)) = self.probes.relay_deadlines.front() {
-            if at > now {
-                break;
-            }
-            self.probes.relay_deadlines.pop_front();
-            if let Some(relay) = self.probes.relays.remove(&seq).filter(|relay| relay.nack) {
-                let mut nack = Vec::new();
-                Message::Nack {
-                    seq: relay.asker_seq,
-                }
-                .encode(&mut nack);
-                self.send_with_rumours(relay.asker, &nack);
-            }
-        }
+        self.relay_timeouts(now);
     }
 
     /// The direct ping stayed unanswered: asks helpers, and tries a stream beside them.
@@ -331,45 +306,9 @@ impl Swim {
         })
         .encode(&mut ack);
         self.send_with_rumours(answer_address(&ping.source, from), &ack);
-        let stranger = !ping.source.node.is_empty()
-            && ping.source.node != &*self.own_name
-            && self.table.find(ping.source.node).is_none();
-        if stranger {
+        if self.is_stranger(ping.source.node) {
             self.meet_stranger(now, answer_address(&ping.source, from));
         }
-    }
-
-    /// Somebody asks us to probe a third node.
-    pub(super) fn hear_indirect(&mut self, now: Time, from: SocketAddr, ask: &IndirectPing) {
-        let port = if ask.port == 0 {
-            self.own_addr.port()
-        } else {
-            ask.port
-        };
-        let Some((target, _)) = members::address(ask.target, port) else {
-            return self.refuse(Refusal::AddressLength);
-        };
-        if !self.address_allowed(target.ip()) {
-            return self.refuse(Refusal::AddressNotAllowed);
-        }
-        if self.probes.relays.len() >= RELAYS {
-            return self.refuse(Refusal::TooManyStreams);
-        }
-        let seq = self.probes.next_seq();
-        let asker = answer_address(&ask.source, from);
-        self.probes.relays.insert(
-            seq,
-            Relay {
-                asker,
-                asker_seq: ask.seq,
-                nack: ask.nack,
-            },
-        );
-        self.probes
-            .relay_deadlines
-            .push_back((now + self.config.probe_timeout, seq));
-        let ping = self.ping_bytes(seq, ask.node);
-        self.send_with_rumours(target, &ping);
     }
 
     pub(super) fn hear_ack(&mut self, now: Time, from: SocketAddr, ack: &Ack) {
@@ -389,16 +328,8 @@ impl Swim {
                 }
             }
             self.answered(round);
-        } else if let Some(relay) = self.probes.relays.remove(&ack.seq) {
-            let mut bytes = Vec::new();
-            Message::Ack(Ack {
-                seq: relay.asker_seq,
-                payload: None,
-            })
-            .encode(&mut bytes);
-            self.send_with_rumours(relay.asker, &bytes);
         } else {
-            self.refuse(Refusal::UnknownSequence);
+            self.relay_ack(ack);
         }
     }
 
@@ -517,12 +448,4 @@ impl Swim {
             .find(|r| r.seq == seq && r.addr == to)?;
         Some(self.ping_bytes(seq, &round.name))
     }
-}
-
-/// Where an answer goes: to the source a message names, else to where it came from.
-fn answer_address(source: &Source, from: SocketAddr) -> SocketAddr {
-    if source.port == 0 {
-        return from;
-    }
-    members::address(source.addr, source.port).map_or(from, |(addr, _)| addr)
 }

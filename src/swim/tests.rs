@@ -1,0 +1,523 @@
+//! The state machine as a whole, driven by hand: a few nodes, an ideal network, virtual time.
+
+use super::*;
+use crate::wire::message::{Accusation, Ack, Alive, IndirectPing, Ping, PushPull, PushPullNode, Source};
+use crate::wire::packet::Opened;
+
+const STEP: Duration = Duration::from_millis(10);
+
+fn addr(i: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, i as u8 + 1], 7946))
+}
+
+fn name(i: usize) -> String {
+    format!("n{i}")
+}
+
+fn node(i: usize, config: Config) -> Swim {
+    let identity = Identity {
+        name: name(i).into(),
+        addr: addr(i),
+        meta: Arc::from(*b"\xff\x80"),
+        delegate: [2, 5, 5],
+        incarnation: 1,
+    };
+    Swim::new(config, Codec::default(), identity, [i as u8; 32], Time::ZERO)
+}
+
+/// Nodes on a network that can lose everything from one node to another.
+struct Net {
+    now: Time,
+    nodes: Vec<Swim>,
+    /// (from, to) that datagrams, or streams, do not pass.
+    cut: Vec<(usize, usize)>,
+    cut_streams: Vec<(usize, usize)>,
+    notices: Vec<(usize, Notice)>,
+    sent: Vec<(usize, SocketAddr, Vec<u8>)>,
+    /// Dialler's stream, who dialled, who accepted, number there.
+    streams: Vec<(StreamId, usize, usize, StreamId)>,
+    next_stream: u64,
+}
+
+impl Net {
+    fn new(n: usize) -> Net {
+        Net::with(n, Config::lan())
+    }
+
+    fn with(n: usize, config: Config) -> Net {
+        Net {
+            now: Time::ZERO,
+            nodes: (0..n).map(|i| node(i, config.clone())).collect(),
+            cut: Vec::new(),
+            cut_streams: Vec::new(),
+            notices: Vec::new(),
+            sent: Vec::new(),
+            streams: Vec::new(),
+            next_stream: 0,
+        }
+    }
+
+    fn joined(n: usize) -> Net {
+        let mut net = Net::new(n);
+        for i in 1..n {
+            net.nodes[i].join(net.now, &[Seed::Addr(addr(0))]);
+        }
+        net.run(Duration::from_secs(10));
+        for (i, swim) in net.nodes.iter().enumerate() {
+            assert_eq!(swim.table.live(), n, "node {i} sees everybody");
+        }
+        net.notices.clear();
+        net.sent.clear();
+        net
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.settle();
+            self.now = self.now + STEP;
+            for swim in &mut self.nodes {
+                if swim.poll_timeout().is_some_and(|at| at <= self.now) {
+                    swim.handle_timeout(self.now);
+                }
+            }
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let mut quiet = true;
+            for i in 0..self.nodes.len() {
+                while let Some(notice) = self.nodes[i].poll_notice() {
+                    quiet = false;
+                    if let Notice::WantUserState { id, .. } = &notice {
+                        self.nodes[i].provide_user_state(self.now, *id, Vec::new());
+                    }
+                    self.notices.push((i, notice));
+                }
+                while let Some(transmit) = self.nodes[i].poll_transmit() {
+                    quiet = false;
+                    self.carry(i, transmit);
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn index(&self, to: SocketAddr) -> Option<usize> {
+        (0..self.nodes.len()).find(|&i| addr(i) == to)
+    }
+
+    fn carry(&mut self, from: usize, transmit: Transmit) {
+        let now = self.now;
+        match transmit {
+            Transmit::Datagram { to, bytes } => {
+                self.sent.push((from, to, bytes.clone()));
+                let Some(i) = self.index(to) else { return };
+                if !self.cut.contains(&(from, i)) {
+                    self.nodes[i].handle_datagram(now, addr(from), &bytes);
+                }
+            }
+            Transmit::Connect { id, to } => {
+                let Some(i) = self.index(to) else {
+                    return self.nodes[from].handle_stream_end(now, id, StreamEnd::Failed);
+                };
+                if self.cut_streams.contains(&(from, i)) {
+                    return; // packets vanish: nothing ever comes back
+                }
+                self.next_stream += 2;
+                let there = StreamId(self.next_stream);
+                self.streams.push((id, from, i, there));
+                self.nodes[i].handle_stream_accepted(now, there, addr(from));
+                self.nodes[from].handle_stream_connected(now, id);
+            }
+            Transmit::Write { id, bytes } => {
+                if let Some((other, there)) = self.other_end(from, id) {
+                    self.nodes[other].handle_stream_data(now, there, &bytes);
+                }
+            }
+            Transmit::Close { id } => {
+                if let Some((other, there)) = self.other_end(from, id) {
+                    self.nodes[other].handle_stream_end(now, there, StreamEnd::Eof);
+                }
+            }
+            Transmit::Resolve { id, .. } => self.nodes[from].handle_resolved(now, id, &[]),
+        }
+    }
+
+    fn other_end(&self, from: usize, id: StreamId) -> Option<(usize, StreamId)> {
+        self.streams.iter().find_map(|&(dialled, a, b, accepted)| {
+            if (a, dialled) == (from, id) {
+                return Some((b, accepted));
+            }
+            ((b, accepted) == (from, id)).then_some((a, dialled))
+        })
+    }
+
+    fn state(&self, observer: usize, of: usize) -> Option<NodeState> {
+        self.nodes[observer].node(&name(of)).map(|node| node.state)
+    }
+
+    fn heard(&self, who: usize, change: Change, about: usize) -> bool {
+        let wanted = Notice::Member { change, name: name(about).into() };
+        self.notices.iter().any(|(i, notice)| *i == who && *notice == wanted)
+    }
+
+    fn tell(&mut self, to: usize, message: Message) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        let stranger = SocketAddr::from(([10, 0, 0, 200], 7946));
+        self.nodes[to].handle_datagram(self.now, stranger, &bytes);
+    }
+}
+
+/// Types of the messages in a datagram.
+fn kinds(datagram: &[u8]) -> Vec<u8> {
+    let opened = packet::open(&Codec::default(), datagram).unwrap();
+    let plain = match &opened {
+        Opened::Borrowed(plain) => *plain,
+        Opened::Owned(plain) => plain,
+    };
+    let mut kinds = Vec::new();
+    packet::walk(plain, &mut |part| kinds.push(part.unwrap()[0]));
+    kinds
+}
+
+#[test]
+fn two_nodes_that_join_see_each_other() {
+    let net = Net::joined(2);
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    assert_eq!(net.state(1, 0), Some(NodeState::Alive));
+}
+
+#[test]
+fn a_silent_node_is_suspected_then_dead_and_everybody_agrees() {
+    let mut net = Net::joined(5);
+    for i in 0..4 {
+        net.cut.extend([(4, i), (i, 4)]);
+        net.cut_streams.extend([(4, i), (i, 4)]);
+    }
+    net.run(Duration::from_secs(4));
+    assert!((0..4).any(|i| net.heard(i, Change::Suspected, 4)));
+    assert!(!(0..4).any(|i| net.heard(i, Change::Died, 4)), "not before 4 s of suspicion");
+    net.run(Duration::from_secs(30));
+    for i in 0..4 {
+        assert!(net.heard(i, Change::Died, 4), "node {i}");
+        assert_eq!(net.nodes[i].table.live(), 4);
+    }
+}
+
+#[test]
+fn a_helper_keeps_a_node_alive_whose_direct_path_is_cut() {
+    let mut net = Net::joined(3);
+    net.cut.extend([(0, 1), (1, 0)]);
+    net.cut_streams.extend([(0, 1), (1, 0)]);
+    net.run(Duration::from_secs(60));
+    assert!(!net.notices.iter().any(|(_, n)| matches!(
+        n,
+        Notice::Member { change: Change::Suspected | Change::Died, .. }
+    )));
+    assert!(net.nodes[0].stats().indirect_probes > 5);
+}
+
+#[test]
+fn a_stream_ping_keeps_a_node_alive_when_datagrams_are_cut() {
+    let mut net = Net::joined(2);
+    net.cut.extend([(0, 1), (1, 0)]);
+    net.run(Duration::from_secs(30));
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    assert!(!net.heard(0, Change::Suspected, 1));
+    assert!(net.nodes[0].stats().stream_fallbacks > 5);
+    let health = net.nodes[0].health(net.now);
+    assert_eq!(health.summary, "streams work, datagrams do not");
+}
+
+#[test]
+fn a_hint_gets_its_verdict_within_the_probe_timeout() {
+    let mut net = Net::joined(3);
+    let op = net.nodes[0].hint(net.now, "n1").unwrap();
+    net.run(STEP);
+    let verdict = |net: &Net, op| {
+        net.notices.iter().find_map(|(_, n)| match n {
+            Notice::HintDone { op: o, answered, .. } if *o == op => Some(*answered),
+            _ => None,
+        })
+    };
+    assert_eq!(verdict(&net, op), Some(true));
+
+    for i in [0, 2] {
+        net.cut.extend([(1, i), (i, 1)]);
+        net.cut_streams.extend([(1, i), (i, 1)]);
+    }
+    let op = net.nodes[0].hint(net.now, "n1").unwrap();
+    assert_eq!(net.nodes[0].hint(net.now, "n1"), None, "it is being asked already");
+    assert_eq!(net.nodes[0].stats().hints_limited, 1);
+    assert_eq!(net.nodes[0].hint(net.now, "n0"), None, "not about oneself");
+    assert_eq!(net.nodes[0].hint(net.now, "nobody"), None);
+    net.run(Duration::from_millis(520));
+    assert_eq!(verdict(&net, op), Some(false));
+    assert_eq!(net.state(0, 1), Some(NodeState::Suspect));
+    let reasons = net.nodes[0].reasons(net.now, "n1").unwrap();
+    assert_eq!(reasons.accuser.as_deref(), Some("n0"));
+    assert!(reasons.time_left.unwrap() <= Duration::from_secs(4));
+    let probe = reasons.probe.unwrap();
+    assert_eq!((probe.direct, probe.stream), (Answer::Silent, Answer::Silent));
+    assert_eq!(probe.helpers.len(), 1);
+}
+
+#[test]
+fn refutation_goes_one_above_the_accusation() {
+    let mut net = Net::joined(2);
+    let own = |net: &Net| net.nodes[0].self_node().incarnation;
+    let before = own(&net);
+    let accuse = |incarnation| Accusation { incarnation, node: "n0", from: "x" };
+    net.tell(0, Message::Suspect(accuse(before)));
+    assert_eq!(own(&net), before + 1);
+    net.tell(0, Message::Dead(accuse(before + 8)));
+    assert_eq!(own(&net), before + 9);
+    net.tell(0, Message::Suspect(accuse(before)));
+    assert_eq!(own(&net), before + 9, "old accusations are ignored");
+    assert_eq!(net.nodes[0].stats().refutations, 2);
+    net.tell(0, Message::Dead(accuse(u32::MAX)));
+    assert_eq!(own(&net), before + 9, "nothing is above the highest incarnation");
+    assert_eq!(net.nodes[0].stats().refused.0[Refusal::IncarnationLimit as usize], 1);
+    net.run(Duration::from_secs(2));
+    assert_eq!(net.state(1, 0), Some(NodeState::Alive));
+}
+
+#[test]
+fn the_long_form_of_an_ipv4_address_is_no_conflict_and_is_kept() {
+    let mut net = Net::joined(2);
+    let long = "10.0.0.9".parse::<std::net::Ipv4Addr>().unwrap().to_ipv6_mapped().octets();
+    let alive = |addr| Alive {
+        incarnation: 1,
+        node: "far",
+        addr,
+        port: 1,
+        meta: None,
+        vsn: &[1, 5, 2, 2, 5, 5],
+    };
+    net.tell(0, Message::Alive(alive(&long)));
+    net.tell(0, Message::Alive(alive(&[10, 0, 0, 9])));
+    net.tell(0, Message::Alive(alive(&[10, 0, 0, 8])));
+    let conflicts = net.nodes[0].stats().refused.0[Refusal::Conflict as usize];
+    assert_eq!(conflicts, 1, "only the really different address");
+    let slot = net.nodes[0].table.find("far").unwrap();
+    assert!(net.nodes[0].table.get(slot).unwrap().mapped);
+    assert_eq!(net.nodes[0].node("far").unwrap().addr, "10.0.0.9:1".parse().unwrap());
+}
+
+#[test]
+fn addresses_that_nobody_has_are_refused() {
+    let mut net = Net::new(1);
+    for addr in [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1]] {
+        let vsn = &[1, 5, 2, 2, 5, 5];
+        let alive = Alive { incarnation: 1, node: "x", addr: &addr, port: 1, meta: None, vsn };
+        net.tell(0, Message::Alive(alive));
+    }
+    assert_eq!(net.nodes[0].table.len(), 1);
+    assert_eq!(net.nodes[0].stats().refused.0[Refusal::AddressNotAllowed as usize], 3);
+}
+
+#[test]
+fn a_process_that_was_stopped_accuses_nobody() {
+    let mut net = Net::joined(4);
+    net.run(Duration::from_millis(300));
+    let stalled = Duration::from_secs(3600);
+    net.now = net.now + stalled;
+    net.nodes[0].handle_stall(net.now, stalled);
+    net.nodes[0].handle_timeout(net.now);
+    net.settle();
+    assert!(!net.notices.iter().any(|(_, n)| matches!(
+        n,
+        Notice::Member { change: Change::Suspected | Change::Died, .. }
+    )));
+    net.run(Duration::from_secs(10));
+    assert_eq!(net.nodes[0].table.live(), 4);
+}
+
+#[test]
+fn a_remote_dead_is_only_a_suspicion() {
+    let mut net = Net::joined(3);
+    let node = PushPullNode {
+        name: "n2",
+        addr: &[10, 0, 0, 3],
+        port: 7946,
+        incarnation: 1,
+        meta: None,
+        vsn: &[1, 5, 2, 2, 5, 5],
+        state: NodeState::Dead,
+    };
+    let state = PushPull { join: false, nodes: vec![node], user_state: &[] };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    net.nodes[0].handle_stream_accepted(net.now, StreamId(1000), addr(1));
+    net.nodes[0].handle_stream_data(net.now, StreamId(1000), &bytes);
+    net.settle();
+    assert_eq!(net.state(0, 2), Some(NodeState::Suspect));
+    net.run(Duration::from_secs(3));
+    assert_eq!(net.state(0, 2), Some(NodeState::Alive), "it has refuted");
+}
+
+#[test]
+fn a_node_that_speaks_another_version_is_not_merged() {
+    let mut net = Net::joined(2);
+    let node = PushPullNode {
+        name: "old",
+        addr: &[10, 0, 0, 77],
+        port: 7946,
+        incarnation: 1,
+        meta: None,
+        vsn: &[1, 1, 1, 2, 5, 5],
+        state: NodeState::Alive,
+    };
+    let state = PushPull { join: true, nodes: vec![node], user_state: &[] };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    net.nodes[0].handle_stream_accepted(net.now, StreamId(1000), addr(1));
+    net.nodes[0].handle_stream_data(net.now, StreamId(1000), &bytes);
+    net.settle();
+    assert!(net.nodes[0].node("old").is_none());
+    assert_eq!(net.nodes[0].stats().refused.0[Refusal::Incompatible as usize], 1);
+}
+
+#[test]
+fn a_suspect_is_told_of_the_accusation_with_the_ping() {
+    let mut net = Net::joined(2);
+    net.cut.push((1, 0));
+    net.cut_streams.push((0, 1));
+    net.run(Duration::from_secs(3));
+    assert_eq!(net.state(0, 1), Some(NodeState::Suspect));
+    let both = [message_kind::PING, message_kind::SUSPECT];
+    assert!(net.sent.iter().any(|(from, _, bytes)| *from == 0 && kinds(bytes) == both));
+    net.cut.clear();
+    net.run(Duration::from_secs(3));
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    assert!(net.heard(0, Change::Cleared, 1));
+    assert!(!net.heard(0, Change::Joined, 1), "it was never gone");
+}
+
+use crate::wire::message::kind as message_kind;
+
+#[test]
+fn a_helper_relays_the_ack_and_says_when_nothing_came() {
+    let mut net = Net::joined(2);
+    let ask = |target: &'static [u8; 4], seq| {
+        Message::IndirectPing(IndirectPing {
+            seq,
+            target,
+            port: 7946,
+            node: "",
+            nack: true,
+            source: Source { addr: &[10, 0, 0, 99], port: 7946, node: "asker" },
+        })
+    };
+    net.tell(0, ask(&[10, 0, 0, 2], 500));
+    net.settle();
+    let to_asker = |net: &Net| -> Vec<Vec<u8>> {
+        let asker: SocketAddr = "10.0.0.99:7946".parse().unwrap();
+        let sent = net.sent.iter().filter(|(_, to, _)| *to == asker);
+        sent.map(|(_, _, bytes)| bytes.clone()).collect()
+    };
+    let mut expected = Vec::new();
+    Message::Ack(Ack { seq: 500, payload: None }).encode(&mut expected);
+    assert_eq!(to_asker(&net), [expected]);
+    net.tell(0, ask(&[10, 0, 0, 98], 501));
+    net.run(Duration::from_millis(490));
+    assert_eq!(to_asker(&net).len(), 1, "not before the probe timeout");
+    net.run(Duration::from_millis(30));
+    let mut nack = Vec::new();
+    Message::Nack { seq: 501 }.encode(&mut nack);
+    assert_eq!(to_asker(&net)[1], nack);
+}
+
+#[test]
+fn gossip_fills_packets_up_to_their_size_and_not_beyond() {
+    let mut net = Net::joined(3);
+    for i in 0..200u32 {
+        net.nodes[0].broadcast(net.now, 2, vec![3; 40 + (i % 60) as usize], None);
+    }
+    net.run(Duration::from_secs(5));
+    let largest = net.sent.iter().map(|(_, _, bytes)| bytes.len()).max().unwrap();
+    assert!((1350..=1405).contains(&largest), "{largest}");
+    let received = |i: usize| {
+        let user = |(who, n): &&(usize, Notice)| {
+            *who == i && matches!(n, Notice::UserMessage { .. })
+        };
+        net.notices.iter().filter(user).count()
+    };
+    assert!(received(1) >= 200 && received(2) >= 200);
+}
+
+#[test]
+fn a_farewell_is_spread_and_then_reported() {
+    let mut net = Net::joined(3);
+    net.nodes[2].leave(net.now);
+    net.run(Duration::from_secs(5));
+    assert!(net.notices.iter().any(|(i, n)| *i == 2 && *n == Notice::LeaveSpread));
+    assert_eq!(net.state(0, 2), Some(NodeState::Left));
+    assert_eq!(net.state(1, 2), Some(NodeState::Left));
+    net.nodes[2].revive(net.now);
+    net.run(Duration::from_secs(3));
+    assert_eq!(net.state(0, 2), Some(NodeState::Alive));
+    assert!(net.heard(0, Change::Joined, 2));
+}
+
+#[test]
+fn leaving_alone_does_not_wait() {
+    let mut net = Net::new(1);
+    net.nodes[0].leave(net.now);
+    net.settle();
+    assert!(net.notices.iter().any(|(_, n)| *n == Notice::LeaveSpread));
+}
+
+#[test]
+fn who_pings_us_unknown_is_asked_for_what_we_missed() {
+    let mut net = Net::joined(3);
+    let lost = {
+        let gone = |entry: &members::Entry| &*entry.node.name == "n2";
+        let swim = &mut net.nodes[0];
+        swim.table.sweep(gone, &mut swim.random)
+    };
+    assert_eq!(lost.len(), 1);
+    let source = Source { addr: &[10, 0, 0, 3], port: 7946, node: "n2" };
+    net.tell(0, Message::Ping(Ping { seq: 1, node: "n0", source }));
+    net.settle();
+    assert_eq!(net.state(0, 2), Some(NodeState::Alive));
+}
+
+#[test]
+fn a_seed_that_comes_late_is_found_and_a_healed_partition_becomes_one_cluster() {
+    let mut net = Net::new(4);
+    for (a, b) in [(0, 1), (2, 3)] {
+        net.nodes[b].join(net.now, &[Seed::Addr(addr(a))]);
+    }
+    net.nodes[2].join(net.now, &[Seed::Addr(addr(0))]);
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        net.cut.extend([(a, b), (b, a)]);
+        net.cut_streams.extend([(a, b), (b, a)]);
+    }
+    net.run(Duration::from_secs(120));
+    assert_eq!(net.nodes[0].table.live(), 2);
+    net.cut.clear();
+    net.cut_streams.clear();
+    // The longest pause, half as much jitter, and the time for gossip.
+    net.run(Duration::from_secs(30 + 15 + 10));
+    for swim in &net.nodes {
+        assert_eq!(swim.table.live(), 4);
+    }
+}
+
+#[test]
+fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
+    let mut net = Net::joined(2);
+    net.run(Duration::from_secs(20));
+    net.sent.clear();
+    net.run(Duration::from_secs(20));
+    let datagrams = net.sent.iter().filter(|(from, _, _)| *from == 0).count();
+    assert!((38..=42).contains(&datagrams), "{datagrams}");
+    assert_eq!(net.nodes[0].timers.get(Timer::Gossip), None, "no rumour, no tick");
+}
