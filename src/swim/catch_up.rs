@@ -138,7 +138,8 @@ impl Swim {
         if name.is_empty() || *name == *self.own_name {
             return false;
         }
-        self.node(name).is_none_or(|node| node.state == NodeState::Dead)
+        self.node(name)
+            .is_none_or(|node| node.state == NodeState::Dead)
     }
 
     /// A node that is unknown or dead to us pings us by our name, so one of us has missed

@@ -38,6 +38,11 @@ impl Queue {
         self.ranked.is_empty()
     }
 
+    /// Is there a rumour about this subject?
+    pub fn is_about(&self, subject: &str) -> bool {
+        self.by_subject.contains_key(subject)
+    }
+
     /// Queues a rumour. Returns the token of the one about the same subject that it replaced.
     pub fn push(
         &mut self,

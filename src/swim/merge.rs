@@ -3,7 +3,10 @@
 //! One pure function with a full match over (held, offered). Higher incarnations win; at equal
 //! incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
 //! suspect or dead node comes back by a higher one. Rules as memberlist 0.2.2 behaves, but for
-//! one: an alive message of incarnation 0 about an unknown name is ignored, not stored as dead.
+//! two: an alive message of incarnation 0 about an unknown name is ignored, not stored as dead;
+//! and an outdated accusation of this node makes it repeat its refutation, which evidently did
+//! not reach everybody (memberlist stays silent, and a node whose few refutations were all lost
+//! dies in spite of its acks).
 
 use super::NodeState;
 
@@ -102,6 +105,8 @@ pub(super) enum OwnVerdict {
     Ignore,
     /// Say with a higher incarnation that it is not so.
     Refute,
+    /// It was refuted already, but somebody has not heard it: say it again.
+    Repeat,
     /// Somebody uses the name at another address.
     Conflict,
 }
@@ -131,7 +136,7 @@ pub(super) fn merge_own(
         }
         (Offer::Suspect | Offer::Dead | Offer::Left, _) => {
             if incarnation < own_incarnation {
-                OwnVerdict::Ignore
+                OwnVerdict::Repeat
             } else {
                 OwnVerdict::Refute
             }
@@ -231,7 +236,7 @@ mod tests {
             merge_own(false, 5, offer, incarnation, Address::Same, identical)
         };
         for offer in [Offer::Suspect, Offer::Dead, Offer::Left] {
-            assert_eq!(own(offer, 4, false), OwnVerdict::Ignore);
+            assert_eq!(own(offer, 4, false), OwnVerdict::Repeat);
             assert_eq!(own(offer, 5, false), OwnVerdict::Refute);
             assert_eq!(own(offer, 6, false), OwnVerdict::Refute);
         }

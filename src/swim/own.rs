@@ -34,7 +34,7 @@ impl Swim {
             identical,
         );
         match verdict {
-            OwnVerdict::Ignore => {}
+            OwnVerdict::Ignore | OwnVerdict::Repeat => {}
             OwnVerdict::Refute => self.refute(now, alive.incarnation),
             OwnVerdict::Conflict => {
                 self.refuse(Refusal::Conflict);
@@ -53,7 +53,8 @@ impl Swim {
         let own = self.self_node().incarnation;
         match merge::merge_own(self.left, own, offer, incarnation, Address::Same, false) {
             OwnVerdict::Refute => self.refute(now, incarnation),
-            OwnVerdict::Ignore | OwnVerdict::Conflict => {}
+            OwnVerdict::Repeat if !self.queue.is_about(&self.own_name) => self.spread_self(now),
+            OwnVerdict::Repeat | OwnVerdict::Ignore | OwnVerdict::Conflict => {}
         }
     }
 

@@ -45,7 +45,11 @@ impl Relays {
 impl Swim {
     /// Somebody asks us to probe a third node.
     pub(super) fn hear_indirect(&mut self, now: Time, from: SocketAddr, ask: &IndirectPing) {
-        let port = if ask.port == 0 { self.own_addr.port() } else { ask.port };
+        let port = if ask.port == 0 {
+            self.own_addr.port()
+        } else {
+            ask.port
+        };
         let Some((target, _)) = members::address(ask.target, port) else {
             return self.refuse(Refusal::AddressLength);
         };
@@ -57,9 +61,16 @@ impl Swim {
         }
         let seq = self.probes.next_seq();
         let asker = answer_address(&ask.source, from);
-        let relay = Relay { asker, asker_seq: ask.seq, nack: ask.nack };
+        let relay = Relay {
+            asker,
+            asker_seq: ask.seq,
+            nack: ask.nack,
+        };
         self.probes.relays.waiting.insert(seq, relay);
-        self.probes.relays.deadlines.push_back((now + self.config.probe_timeout, seq));
+        self.probes
+            .relays
+            .deadlines
+            .push_back((now + self.config.probe_timeout, seq));
         let ping = self.ping_bytes(seq, ask.node);
         self.send_with_rumours(target, &ping);
     }
@@ -70,7 +81,11 @@ impl Swim {
             return self.refuse(Refusal::UnknownSequence);
         };
         let mut bytes = Vec::new();
-        Message::Ack(Ack { seq: relay.asker_seq, payload: None }).encode(&mut bytes);
+        Message::Ack(Ack {
+            seq: relay.asker_seq,
+            payload: None,
+        })
+        .encode(&mut bytes);
         self.send_with_rumours(relay.asker, &bytes);
     }
 
@@ -84,7 +99,10 @@ impl Swim {
             let relay = self.probes.relays.waiting.remove(&seq);
             if let Some(relay) = relay.filter(|relay| relay.nack) {
                 let mut nack = Vec::new();
-                Message::Nack { seq: relay.asker_seq }.encode(&mut nack);
+                Message::Nack {
+                    seq: relay.asker_seq,
+                }
+                .encode(&mut nack);
                 self.send_with_rumours(relay.asker, &nack);
             }
         }

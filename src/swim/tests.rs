@@ -1,7 +1,9 @@
 //! The state machine as a whole, driven by hand: a few nodes, an ideal network, virtual time.
 
 use super::*;
-use crate::wire::message::{Accusation, Ack, Alive, IndirectPing, Ping, PushPull, PushPullNode, Source};
+use crate::wire::message::{
+    Accusation, Ack, Alive, IndirectPing, Ping, PushPull, PushPullNode, Source,
+};
 use crate::wire::packet::Opened;
 
 const STEP: Duration = Duration::from_millis(10);
@@ -22,7 +24,13 @@ fn node(i: usize, config: Config) -> Swim {
         delegate: [2, 5, 5],
         incarnation: 1,
     };
-    Swim::new(config, Codec::default(), identity, [i as u8; 32], Time::ZERO)
+    Swim::new(
+        config,
+        Codec::default(),
+        identity,
+        [i as u8; 32],
+        Time::ZERO,
+    )
 }
 
 /// Nodes on a network that can lose everything from one node to another.
@@ -162,8 +170,13 @@ impl Net {
     }
 
     fn heard(&self, who: usize, change: Change, about: usize) -> bool {
-        let wanted = Notice::Member { change, name: name(about).into() };
-        self.notices.iter().any(|(i, notice)| *i == who && *notice == wanted)
+        let wanted = Notice::Member {
+            change,
+            name: name(about).into(),
+        };
+        self.notices
+            .iter()
+            .any(|(i, notice)| *i == who && *notice == wanted)
     }
 
     fn tell(&mut self, to: usize, message: Message) {
@@ -202,7 +215,10 @@ fn a_silent_node_is_suspected_then_dead_and_everybody_agrees() {
     }
     net.run(Duration::from_secs(4));
     assert!((0..4).any(|i| net.heard(i, Change::Suspected, 4)));
-    assert!(!(0..4).any(|i| net.heard(i, Change::Died, 4)), "not before 4 s of suspicion");
+    assert!(
+        !(0..4).any(|i| net.heard(i, Change::Died, 4)),
+        "not before 4 s of suspicion"
+    );
     net.run(Duration::from_secs(30));
     for i in 0..4 {
         assert!(net.heard(i, Change::Died, 4), "node {i}");
@@ -218,7 +234,10 @@ fn a_helper_keeps_a_node_alive_whose_direct_path_is_cut() {
     net.run(Duration::from_secs(60));
     assert!(!net.notices.iter().any(|(_, n)| matches!(
         n,
-        Notice::Member { change: Change::Suspected | Change::Died, .. }
+        Notice::Member {
+            change: Change::Suspected | Change::Died,
+            ..
+        }
     )));
     assert!(net.nodes[0].stats().indirect_probes > 5);
 }
@@ -242,7 +261,9 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
     net.run(STEP);
     let verdict = |net: &Net, op| {
         net.notices.iter().find_map(|(_, n)| match n {
-            Notice::HintDone { op: o, answered, .. } if *o == op => Some(*answered),
+            Notice::HintDone {
+                op: o, answered, ..
+            } if *o == op => Some(*answered),
             _ => None,
         })
     };
@@ -253,7 +274,11 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
         net.cut_streams.extend([(1, i), (i, 1)]);
     }
     let op = net.nodes[0].hint(net.now, "n1").unwrap();
-    assert_eq!(net.nodes[0].hint(net.now, "n1"), None, "it is being asked already");
+    assert_eq!(
+        net.nodes[0].hint(net.now, "n1"),
+        None,
+        "it is being asked already"
+    );
     assert_eq!(net.nodes[0].stats().hints_limited, 1);
     assert_eq!(net.nodes[0].hint(net.now, "n0"), None, "not about oneself");
     assert_eq!(net.nodes[0].hint(net.now, "nobody"), None);
@@ -264,7 +289,10 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
     assert_eq!(reasons.accuser.as_deref(), Some("n0"));
     assert!(reasons.time_left.unwrap() <= Duration::from_secs(4));
     let probe = reasons.probe.unwrap();
-    assert_eq!((probe.direct, probe.stream), (Answer::Silent, Answer::Silent));
+    assert_eq!(
+        (probe.direct, probe.stream),
+        (Answer::Silent, Answer::Silent)
+    );
     assert_eq!(probe.helpers.len(), 1);
 }
 
@@ -273,7 +301,11 @@ fn refutation_goes_one_above_the_accusation() {
     let mut net = Net::joined(2);
     let own = |net: &Net| net.nodes[0].self_node().incarnation;
     let before = own(&net);
-    let accuse = |incarnation| Accusation { incarnation, node: "n0", from: "x" };
+    let accuse = |incarnation| Accusation {
+        incarnation,
+        node: "n0",
+        from: "x",
+    };
     net.tell(0, Message::Suspect(accuse(before)));
     assert_eq!(own(&net), before + 1);
     net.tell(0, Message::Dead(accuse(before + 8)));
@@ -282,8 +314,15 @@ fn refutation_goes_one_above_the_accusation() {
     assert_eq!(own(&net), before + 9, "old accusations are ignored");
     assert_eq!(net.nodes[0].stats().refutations, 2);
     net.tell(0, Message::Dead(accuse(u32::MAX)));
-    assert_eq!(own(&net), before + 9, "nothing is above the highest incarnation");
-    assert_eq!(net.nodes[0].stats().refused.0[Refusal::IncarnationLimit as usize], 1);
+    assert_eq!(
+        own(&net),
+        before + 9,
+        "nothing is above the highest incarnation"
+    );
+    assert_eq!(
+        net.nodes[0].stats().refused.0[Refusal::IncarnationLimit as usize],
+        1
+    );
     net.run(Duration::from_secs(2));
     assert_eq!(net.state(1, 0), Some(NodeState::Alive));
 }
@@ -291,7 +330,11 @@ fn refutation_goes_one_above_the_accusation() {
 #[test]
 fn the_long_form_of_an_ipv4_address_is_no_conflict_and_is_kept() {
     let mut net = Net::joined(2);
-    let long = "10.0.0.9".parse::<std::net::Ipv4Addr>().unwrap().to_ipv6_mapped().octets();
+    let long = "10.0.0.9"
+        .parse::<std::net::Ipv4Addr>()
+        .unwrap()
+        .to_ipv6_mapped()
+        .octets();
     let alive = |addr| Alive {
         incarnation: 1,
         node: "far",
@@ -307,7 +350,10 @@ fn the_long_form_of_an_ipv4_address_is_no_conflict_and_is_kept() {
     assert_eq!(conflicts, 1, "only the really different address");
     let slot = net.nodes[0].table.find("far").unwrap();
     assert!(net.nodes[0].table.get(slot).unwrap().mapped);
-    assert_eq!(net.nodes[0].node("far").unwrap().addr, "10.0.0.9:1".parse().unwrap());
+    assert_eq!(
+        net.nodes[0].node("far").unwrap().addr,
+        "10.0.0.9:1".parse().unwrap()
+    );
 }
 
 #[test]
@@ -315,11 +361,21 @@ fn addresses_that_nobody_has_are_refused() {
     let mut net = Net::new(1);
     for addr in [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1]] {
         let vsn = &[1, 5, 2, 2, 5, 5];
-        let alive = Alive { incarnation: 1, node: "x", addr: &addr, port: 1, meta: None, vsn };
+        let alive = Alive {
+            incarnation: 1,
+            node: "x",
+            addr: &addr,
+            port: 1,
+            meta: None,
+            vsn,
+        };
         net.tell(0, Message::Alive(alive));
     }
     assert_eq!(net.nodes[0].table.len(), 1);
-    assert_eq!(net.nodes[0].stats().refused.0[Refusal::AddressNotAllowed as usize], 3);
+    assert_eq!(
+        net.nodes[0].stats().refused.0[Refusal::AddressNotAllowed as usize],
+        3
+    );
 }
 
 #[test]
@@ -333,7 +389,10 @@ fn a_process_that_was_stopped_accuses_nobody() {
     net.settle();
     assert!(!net.notices.iter().any(|(_, n)| matches!(
         n,
-        Notice::Member { change: Change::Suspected | Change::Died, .. }
+        Notice::Member {
+            change: Change::Suspected | Change::Died,
+            ..
+        }
     )));
     net.run(Duration::from_secs(10));
     assert_eq!(net.nodes[0].table.live(), 4);
@@ -351,7 +410,11 @@ fn a_remote_dead_is_only_a_suspicion() {
         vsn: &[1, 5, 2, 2, 5, 5],
         state: NodeState::Dead,
     };
-    let state = PushPull { join: false, nodes: vec![node], user_state: &[] };
+    let state = PushPull {
+        join: false,
+        nodes: vec![node],
+        user_state: &[],
+    };
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     net.nodes[0].handle_stream_accepted(net.now, StreamId(1000), addr(1));
@@ -374,14 +437,21 @@ fn a_node_that_speaks_another_version_is_not_merged() {
         vsn: &[1, 1, 1, 2, 5, 5],
         state: NodeState::Alive,
     };
-    let state = PushPull { join: true, nodes: vec![node], user_state: &[] };
+    let state = PushPull {
+        join: true,
+        nodes: vec![node],
+        user_state: &[],
+    };
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
     net.nodes[0].handle_stream_accepted(net.now, StreamId(1000), addr(1));
     net.nodes[0].handle_stream_data(net.now, StreamId(1000), &bytes);
     net.settle();
     assert!(net.nodes[0].node("old").is_none());
-    assert_eq!(net.nodes[0].stats().refused.0[Refusal::Incompatible as usize], 1);
+    assert_eq!(
+        net.nodes[0].stats().refused.0[Refusal::Incompatible as usize],
+        1
+    );
 }
 
 #[test]
@@ -392,7 +462,11 @@ fn a_suspect_is_told_of_the_accusation_with_the_ping() {
     net.run(Duration::from_secs(3));
     assert_eq!(net.state(0, 1), Some(NodeState::Suspect));
     let both = [message_kind::PING, message_kind::SUSPECT];
-    assert!(net.sent.iter().any(|(from, _, bytes)| *from == 0 && kinds(bytes) == both));
+    assert!(
+        net.sent
+            .iter()
+            .any(|(from, _, bytes)| *from == 0 && kinds(bytes) == both)
+    );
     net.cut.clear();
     net.run(Duration::from_secs(3));
     assert_eq!(net.state(0, 1), Some(NodeState::Alive));
@@ -412,7 +486,11 @@ fn a_helper_relays_the_ack_and_says_when_nothing_came() {
             port: 7946,
             node: "",
             nack: true,
-            source: Source { addr: &[10, 0, 0, 99], port: 7946, node: "asker" },
+            source: Source {
+                addr: &[10, 0, 0, 99],
+                port: 7946,
+                node: "asker",
+            },
         })
     };
     net.tell(0, ask(&[10, 0, 0, 2], 500));
@@ -423,7 +501,11 @@ fn a_helper_relays_the_ack_and_says_when_nothing_came() {
         sent.map(|(_, _, bytes)| bytes.clone()).collect()
     };
     let mut expected = Vec::new();
-    Message::Ack(Ack { seq: 500, payload: None }).encode(&mut expected);
+    Message::Ack(Ack {
+        seq: 500,
+        payload: None,
+    })
+    .encode(&mut expected);
     assert_eq!(to_asker(&net), [expected]);
     net.tell(0, ask(&[10, 0, 0, 98], 501));
     net.run(Duration::from_millis(490));
@@ -441,12 +523,16 @@ fn gossip_fills_packets_up_to_their_size_and_not_beyond() {
         net.nodes[0].broadcast(net.now, 2, vec![3; 40 + (i % 60) as usize], None);
     }
     net.run(Duration::from_secs(5));
-    let largest = net.sent.iter().map(|(_, _, bytes)| bytes.len()).max().unwrap();
+    let largest = net
+        .sent
+        .iter()
+        .map(|(_, _, bytes)| bytes.len())
+        .max()
+        .unwrap();
     assert!((1350..=1405).contains(&largest), "{largest}");
     let received = |i: usize| {
-        let user = |(who, n): &&(usize, Notice)| {
-            *who == i && matches!(n, Notice::UserMessage { .. })
-        };
+        let user =
+            |(who, n): &&(usize, Notice)| *who == i && matches!(n, Notice::UserMessage { .. });
         net.notices.iter().filter(user).count()
     };
     assert!(received(1) >= 200 && received(2) >= 200);
@@ -457,7 +543,11 @@ fn a_farewell_is_spread_and_then_reported() {
     let mut net = Net::joined(3);
     net.nodes[2].leave(net.now);
     net.run(Duration::from_secs(5));
-    assert!(net.notices.iter().any(|(i, n)| *i == 2 && *n == Notice::LeaveSpread));
+    assert!(
+        net.notices
+            .iter()
+            .any(|(i, n)| *i == 2 && *n == Notice::LeaveSpread)
+    );
     assert_eq!(net.state(0, 2), Some(NodeState::Left));
     assert_eq!(net.state(1, 2), Some(NodeState::Left));
     net.nodes[2].revive(net.now);
@@ -483,8 +573,19 @@ fn who_pings_us_unknown_is_asked_for_what_we_missed() {
         swim.table.sweep(gone, &mut swim.random)
     };
     assert_eq!(lost.len(), 1);
-    let source = Source { addr: &[10, 0, 0, 3], port: 7946, node: "n2" };
-    net.tell(0, Message::Ping(Ping { seq: 1, node: "n0", source }));
+    let source = Source {
+        addr: &[10, 0, 0, 3],
+        port: 7946,
+        node: "n2",
+    };
+    net.tell(
+        0,
+        Message::Ping(Ping {
+            seq: 1,
+            node: "n0",
+            source,
+        }),
+    );
     net.settle();
     assert_eq!(net.state(0, 2), Some(NodeState::Alive));
 }
@@ -519,5 +620,9 @@ fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
     net.run(Duration::from_secs(20));
     let datagrams = net.sent.iter().filter(|(from, _, _)| *from == 0).count();
     assert!((38..=42).contains(&datagrams), "{datagrams}");
-    assert_eq!(net.nodes[0].timers.get(Timer::Gossip), None, "no rumour, no tick");
+    assert_eq!(
+        net.nodes[0].timers.get(Timer::Gossip),
+        None,
+        "no rumour, no tick"
+    );
 }

@@ -33,6 +33,7 @@ pub enum Refusal {
     OtherNode,
     Conflict,
     TooManyStreams,
+    TooManyRelays,
     StreamTimeout,
     IncarnationLimit,
 }
@@ -73,6 +74,7 @@ impl Refusal {
             OtherNode,
             Conflict,
             TooManyStreams,
+            TooManyRelays,
             StreamTimeout,
             IncarnationLimit,
         ]
@@ -164,6 +166,7 @@ impl Refusal {
                 "A node that claims a name in use at another address.",
             ),
             TooManyStreams => ("too_many_streams", "A connection above the number served."),
+            TooManyRelays => ("too_many_relays", "A request to probe for others above the number served."),
             StreamTimeout => ("stream_timeout", "A connection that took too long."),
             IncarnationLimit => (
                 "incarnation_limit",
