@@ -36,3 +36,15 @@ pub const EVENT_SLOTS: usize = 65_536;
 pub const EVENTS: usize = 262_144;
 /// Unencrypted bytes of one stream that are collected: what compressed ones may expand to.
 pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;
+/// How far ahead of a Lamport clock a time from the wire may lie. A cluster with a thousand events
+/// a second needs 34 years to get there, so every honest newcomer catches up in one step; somebody
+/// who wants to drive the clock to its end needs 16 million messages instead of one.
+pub const LTIME_LEAP: u64 = 1 << 40;
+/// Intents kept for names that are not known yet.
+pub const BUFFERED_INTENTS: usize = 65_536;
+/// Slots of the rings of user events and queries: Serf's EventBuffer and QueryBuffer.
+pub const RING_SLOTS: u64 = 512;
+/// Events or queries kept at one Lamport time.
+pub const RING_SLOT_ITEMS: usize = 256;
+/// Bytes that the ring of user events may hold: they travel in every push/pull.
+pub const RING_BYTES: usize = 4 * 1024 * 1024;

@@ -1,121 +1,515 @@
-//! The Serf layer on top of [`crate::swim`] (skeleton of its public face; bodies follow).
+//! The Serf layer: tags, intents, member states and passing on, on top of [`crate::swim`].
+//!
+//! [`Core`] is what a driver drives: bytes and time in, orders and events out, the same face as
+//! [`Swim`] has. After every input the notices of the SWIM machine are handled by the layer, and
+//! the layer's orders carried out, until neither has anything left.
+//!
+//! | file | its idea |
+//! | --- | --- |
+//! | `layer` | everything that is held, and the queues out of it |
+//! | `members`, `changes` | the table, and what the SWIM layer's news does to it |
+//! | `clock`, `intent`, `leave` | Lamport time, who joins and leaves, the own leave |
+//! | `message`, `user_event`, `query`, `ring` | what is passed on, once |
+//! | `state` | push/pull of all that |
+//! | `reap`, `conflict`, `filter` | the end of members, two of one name, who is let in |
+//! | `event`, `stats` | what the application learns |
 
-use crate::swim::{self, Health, JoinReport, LookupId, OpId, Reasons, Seed, SendFailure, StreamEnd, StreamId, Transmit};
+mod changes;
+mod clock;
+mod conflict;
+mod event;
+mod filter;
+mod intent;
+mod layer;
+mod leave;
+mod members;
+mod message;
+mod query;
+mod reap;
+mod ring;
+mod state;
+mod stats;
+mod user_event;
+
+use crate::limits;
+use crate::swim::{
+    self, Health, Identity, LookupId, NodeState, Notice, OpId, Reasons, Seed, SendFailure,
+    StreamEnd, StreamId, Swim, Transmit,
+};
 use crate::time::Time;
 use crate::wire::Codec;
 pub use crate::wire::serf_message::Tags;
+use crate::wire::serf_message::encode_tags;
+pub use event::Event;
+pub use filter::MemberFilter;
+use layer::{Layer, Order};
+pub use stats::Counter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Versions that this node announces for the Serf layer: minimum, maximum, spoken.
+const DELEGATE: [u8; 3] = [2, 5, 5];
+
 /// Serf cluster, or bare memberlist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode { /** tags and intents */ Serf, /** raw meta, no user messages */ Memberlist }
+pub enum Mode {
+    /// Tags, intents, and passing on of user events and queries.
+    Serf,
+    /// Raw meta, no user messages, no user state.
+    Memberlist,
+}
 
 /// State of a member as an application sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(i32)]
-#[allow(missing_docs)]
-pub enum MemberState { Alive = 1, Suspect = 2, Failed = 3, Leaving = 4, Left = 5 }
+pub enum MemberState {
+    /// It is there.
+    Alive = 1,
+    /// It did not answer, and has not refuted that yet.
+    Suspect = 2,
+    /// It is gone, without a word.
+    Failed = 3,
+    /// It has announced that it leaves, or somebody has for it.
+    Leaving = 4,
+    /// It is gone, as announced.
+    Left = 5,
+}
 
 /// A member. Shared, never changed in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Member {
-    pub name: Arc<str>, pub addr: SocketAddr, pub tags: Arc<Tags>, pub meta: Arc<[u8]>, pub state: MemberState,
-    pub incarnation: u32, pub protocol: [u8; 3], pub delegate: [u8; 3],
-}
-
-/// Which members an embedding program lets in; everything else is ignored and counted. All given
-/// conditions must hold. The default lets everybody in.
-#[derive(Clone, Debug, Default)]
-pub struct MemberFilter {
-    /// Tags that a member must have with exactly this value.
-    pub require_tags: Tags,
-    /// Patterns for names, `*` matches any run of characters, `?` one; empty list: all names.
-    pub names: Vec<String>,
+    /// Its name, unique in the cluster.
+    pub name: Arc<str>,
+    /// Where it is reached.
+    pub addr: SocketAddr,
+    /// Its tags; empty in memberlist mode, and if they could not be read.
+    pub tags: Arc<Tags>,
+    /// Its meta as on the wire: in Serf mode the encoded tags.
+    pub meta: Arc<[u8]>,
+    /// Its state.
+    pub state: MemberState,
+    /// Its incarnation when it last changed here; `Core::reasons` has the current one.
+    pub incarnation: u32,
+    /// memberlist protocol: minimum, maximum, spoken.
+    pub protocol: [u8; 3],
+    /// Serf protocol: minimum, maximum, spoken; zeros for a bare memberlist node.
+    pub delegate: [u8; 3],
 }
 
 /// What this node is and how it behaves.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
 pub struct Config {
-    pub swim: swim::Config, pub mode: Mode, pub tags: Tags, /** memberlist mode only */ pub meta: Vec<u8>,
-    pub leave_propagate: Duration, pub broadcast_timeout: Duration,
-    pub reconnect_timeout: Duration, pub tombstone_timeout: Duration, pub reap_interval: Duration,
+    /// The layer below.
+    pub swim: swim::Config,
+    /// What kind of cluster this is.
+    pub mode: Mode,
+    /// Own tags; Serf mode only.
+    pub tags: Tags,
+    /// Own meta, at most [`limits::META_LEN`] bytes; memberlist mode only.
+    pub meta: Vec<u8>,
+    /// How long a leaving node still answers after its leave has spread.
+    pub leave_propagate: Duration,
+    /// Longest wait for a step of a leave to spread.
+    pub broadcast_timeout: Duration,
+    /// A failed member is erased after this long, and no longer looked for.
+    pub reconnect_timeout: Duration,
+    /// A member that left is erased after this long.
+    pub tombstone_timeout: Duration,
+    /// Between two looks for whom to erase.
+    pub reap_interval: Duration,
+    /// Who is let in.
     pub filter: MemberFilter,
 }
 
 impl Default for Config {
     fn default() -> Config {
         Config {
-            swim: swim::Config::lan(), mode: Mode::Serf, tags: Tags::new(), meta: Vec::new(),
-            leave_propagate: Duration::from_secs(1), broadcast_timeout: Duration::from_secs(5),
-            reconnect_timeout: Duration::from_secs(24 * 3600), tombstone_timeout: Duration::from_secs(24 * 3600),
-            reap_interval: Duration::from_secs(15), filter: MemberFilter::default(),
+            swim: swim::Config::lan(),
+            mode: Mode::Serf,
+            tags: Tags::new(),
+            meta: Vec::new(),
+            leave_propagate: Duration::from_secs(1),
+            broadcast_timeout: Duration::from_secs(5),
+            reconnect_timeout: Duration::from_secs(24 * 3600),
+            tombstone_timeout: Duration::from_secs(24 * 3600),
+            reap_interval: Duration::from_secs(15),
+            filter: MemberFilter::default(),
         }
     }
 }
 
-/// What happened, for the application.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub enum Event {
-    MemberJoin(Arc<Member>), MemberUpdate(Arc<Member>), MemberLeave(Arc<Member>), MemberFail(Arc<Member>),
-    MemberReap(Arc<Member>), MemberSuspect(Arc<Member>),
-    /// A suspected member is alive after all.
-    MemberAlive(Arc<Member>),
-    JoinDone { op: OpId, report: JoinReport },
-    LeaveDone { op: OpId },
-    HintDone { op: OpId, name: Arc<str>, answered: bool },
-    /// The own name is used by somebody else, who won: this node should stop.
-    NameConflict { other: SocketAddr },
-}
-
 /// Why a command was refused. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum CommandError { TooLarge { len: usize, max: usize }, WrongMode, Left, UnknownMember, NotFailed, Limited }
+pub enum CommandError {
+    /// The name, the tags or the meta take more bytes than a member may have.
+    TooLarge {
+        /// Bytes it would take.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// The command belongs to the other mode.
+    WrongMode,
+    /// This node has left; a join brings it back.
+    Left,
+    /// No member of this name, or none that can be probed.
+    UnknownMember,
+    /// The member has not failed.
+    NotFailed,
+    /// Asked too often.
+    Limited,
+}
 
-/// A deterministic member of a Serf or memberlist cluster.
-pub struct Core {}
+/// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.
+pub struct Core {
+    swim: Swim,
+    layer: Layer,
+    /// Members that the SWIM layer was last told of.
+    population: usize,
+}
 
-#[allow(unused_variables, missing_docs)]
 impl Core {
-    pub fn new(config: Config, codec: Codec, name: Arc<str>, addr: SocketAddr, seed: [u8; 32], now: Time)
-        -> Result<Core, CommandError> { todo!() }
-    // The next ten mirror `Swim`.
-    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) { todo!() }
-    pub fn handle_send_failure(&mut self, now: Time, to: SocketAddr, why: SendFailure) { todo!() }
-    pub fn accepts_streams(&self) -> bool { todo!() }
-    pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, from: SocketAddr) { todo!() }
-    pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) { todo!() }
-    pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) { todo!() }
-    pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) { todo!() }
-    pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) { todo!() }
-    pub fn handle_stall(&mut self, now: Time, stalled: Duration) { todo!() }
-    pub fn handle_timeout(&mut self, now: Time) { todo!() }
-    pub fn poll_timeout(&self) -> Option<Time> { todo!() }
-    pub fn poll_transmit(&mut self) -> Option<Transmit> { todo!() }
-    pub fn poll_event(&mut self) -> Option<Event> { todo!() }
+    /// A node that knows nobody; itself is its first member.
+    ///
+    /// # Errors
+    /// `TooLarge` if the name is empty or longer than [`limits::NAME_LEN`], or the encoded tags
+    /// (memberlist mode: the meta) are longer than [`limits::META_LEN`].
+    pub fn new(
+        config: Config,
+        codec: Codec,
+        name: Arc<str>,
+        addr: SocketAddr,
+        seed: [u8; 32],
+        now: Time,
+    ) -> Result<Core, CommandError> {
+        if name.is_empty() || name.len() > limits::NAME_LEN {
+            return Err(CommandError::TooLarge {
+                len: name.len(),
+                max: limits::NAME_LEN,
+            });
+        }
+        let (meta, delegate) = match config.mode {
+            Mode::Serf => (encode_tags(&config.tags), DELEGATE),
+            Mode::Memberlist => (config.meta.clone(), [0; 3]),
+        };
+        let meta = checked_meta(meta)?;
+        let identity = Identity {
+            name: name.clone(),
+            addr,
+            meta,
+            delegate,
+            incarnation: 1,
+        };
+        let swim = Swim::new(config.swim.clone(), codec, identity, seed, now);
+        let mut core = Core {
+            swim,
+            layer: Layer::new(config, name, now),
+            population: 0,
+        };
+        core.pump(now, false);
+        Ok(core)
+    }
 
-    /// Joins; `Event::JoinDone` tells how it went. After a leave, takes part again first.
-    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId { todo!() }
-    /// Leaves gracefully; `Event::LeaveDone` when it has spread.
-    pub fn leave(&mut self, now: Time) -> OpId { todo!() }
-    pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> { todo!() }
-    pub fn tags(&self) -> &Tags { todo!() }
-    pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> { todo!() }
-    /// Force-leave of a failed member: it becomes left, and with `prune` is erased.
-    pub fn remove_failed(&mut self, now: Time, name: &str, prune: bool) -> Result<(), CommandError> { todo!() }
-    pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> { todo!() }
-    pub fn member(&self, name: &str) -> Option<&Arc<Member>> { todo!() }
+    /// A datagram arrived.
+    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+        self.swim.handle_datagram(now, from, bytes);
+        self.pump(now, false);
+    }
+
+    /// A datagram could not be sent.
+    pub fn handle_send_failure(&mut self, now: Time, to: SocketAddr, why: SendFailure) {
+        self.swim.handle_send_failure(now, to, why);
+        self.pump(now, false);
+    }
+
+    /// True while a further accepted stream would be served; the driver leaves others waiting.
+    pub fn accepts_streams(&self) -> bool {
+        self.swim.accepts_streams()
+    }
+
+    /// Somebody opened a stream.
+    pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, from: SocketAddr) {
+        self.swim.handle_stream_accepted(now, id, from);
+        self.pump(now, false);
+    }
+
+    /// A stream that `Transmit::Connect` asked for is open.
+    pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) {
+        self.swim.handle_stream_connected(now, id);
+        self.pump(now, false);
+    }
+
+    /// Bytes arrived on a stream.
+    pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
+        self.swim.handle_stream_data(now, id, bytes);
+        // Those that this node dialled have odd numbers: what comes on them was asked for.
+        self.pump(now, id.0 % 2 == 1);
+    }
+
+    /// A stream ended.
+    pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
+        self.swim.handle_stream_end(now, id, end);
+        self.pump(now, id.0 % 2 == 1);
+    }
+
+    /// A host name was resolved; no address means that it was not.
+    pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
+        self.swim.handle_resolved(now, id, addrs);
+        self.pump(now, false);
+    }
+
+    /// This process did not run for `stalled`: deadlines that measure others move by it.
+    pub fn handle_stall(&mut self, now: Time, stalled: Duration) {
+        self.swim.handle_stall(now, stalled);
+        self.layer.handle_stall(stalled);
+        self.pump(now, false);
+    }
+
+    /// Does everything that is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.swim.handle_timeout(now);
+        self.pump(now, false);
+        self.layer.handle_timeout(now);
+        self.pump(now, false);
+    }
+
+    /// When [`Core::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let own = self.layer.deadline();
+        Some(self.swim.poll_timeout().map_or(own, |swim| swim.min(own)))
+    }
+
+    /// The next order to the driver.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.swim.poll_transmit()
+    }
+
+    /// The next event for the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.layer.events.pop_front()
+    }
+
+    /// Joins; [`Event::JoinDone`] tells how it went. After a leave, or during one, takes part
+    /// again first.
+    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
+        if self.layer.take_leave_back() {
+            self.swim.revive(now);
+        }
+        let op = self.swim.join(now, seeds);
+        self.pump(now, false);
+        op
+    }
+
+    /// Leaves gracefully; [`Event::LeaveDone`] when it has spread. At once if nobody is there or
+    /// the node has left already.
+    pub fn leave(&mut self, now: Time) -> OpId {
+        let op = self.layer.begin_leave(now);
+        self.pump(now, false);
+        op
+    }
+
+    /// Replaces the own tags. The same tags again cause no gossip.
+    ///
+    /// # Errors
+    /// `WrongMode` in memberlist mode, `TooLarge` if they take more than [`limits::META_LEN`]
+    /// bytes encoded, `Left`.
+    pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
+        match self.layer.config.mode {
+            Mode::Serf => {}
+            Mode::Memberlist => return Err(CommandError::WrongMode),
+        }
+        let meta = checked_meta(encode_tags(&tags))?;
+        self.check_not_left()?;
+        if tags != self.layer.tags {
+            self.layer.tags = tags;
+            self.swim.set_meta(now, meta);
+            self.pump(now, false);
+        }
+        Ok(())
+    }
+
+    /// The own tags.
+    pub fn tags(&self) -> &Tags {
+        &self.layer.tags
+    }
+
+    /// Replaces the own meta. The same meta again causes no gossip.
+    ///
+    /// # Errors
+    /// `WrongMode` in Serf mode, `TooLarge` if longer than [`limits::META_LEN`], `Left`.
+    pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
+        match self.layer.config.mode {
+            Mode::Memberlist => {}
+            Mode::Serf => return Err(CommandError::WrongMode),
+        }
+        let meta = checked_meta(meta)?;
+        self.check_not_left()?;
+        if meta != self.swim.self_node().meta {
+            self.swim.set_meta(now, meta);
+            self.pump(now, false);
+        }
+        Ok(())
+    }
+
+    /// Force-leave of a failed member: it becomes left, and with `prune` is erased. A member that
+    /// has left already can only be pruned.
+    ///
+    /// # Errors
+    /// `WrongMode` in memberlist mode, `UnknownMember`, `NotFailed` if it is there, `Left`.
+    pub fn remove_failed(
+        &mut self,
+        now: Time,
+        name: &str,
+        prune: bool,
+    ) -> Result<(), CommandError> {
+        match self.layer.config.mode {
+            Mode::Serf => {}
+            Mode::Memberlist => return Err(CommandError::WrongMode),
+        }
+        self.check_not_left()?;
+        match self.member(name).map(|member| member.state) {
+            None => return Err(CommandError::UnknownMember),
+            Some(MemberState::Failed) => {}
+            Some(MemberState::Left) if prune => {}
+            Some(
+                MemberState::Alive
+                | MemberState::Suspect
+                | MemberState::Leaving
+                | MemberState::Left,
+            ) => return Err(CommandError::NotFailed),
+        }
+        self.layer.announce_leave(now, name, prune, None);
+        self.pump(now, false);
+        Ok(())
+    }
+
+    /// "I could not reach NAME just now": probes it at once. [`Event::HintDone`] has the verdict.
+    ///
+    /// # Errors
+    /// `Left`; `UnknownMember` unless it is another member that is there; `Limited` if asked too
+    /// often.
+    pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
+        self.check_not_left()?;
+        if self.member(name).is_none() || self.layer.is_self(name) {
+            return Err(CommandError::UnknownMember);
+        }
+        let op = self.swim.hint(now, name);
+        self.pump(now, false);
+        op.ok_or_else(|| match self.swim.node(name).map(|node| node.state) {
+            Some(NodeState::Alive | NodeState::Suspect) => CommandError::Limited,
+            Some(NodeState::Dead | NodeState::Left) | None => CommandError::UnknownMember,
+        })
+    }
+
+    /// A member, unless it is unknown or the filter hides it.
+    pub fn member(&self, name: &str) -> Option<&Arc<Member>> {
+        let entry = self.layer.members.get(name).filter(|entry| !entry.hidden)?;
+        Some(&entry.member)
+    }
+
     /// All members in any state, this node included, in no particular order.
-    pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> { std::iter::empty() }
+    pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.layer.members.visible()
+    }
+
     /// Changes whenever a member changed.
-    pub fn version(&self) -> u64 { todo!() }
-    pub fn reasons(&self, now: Time, name: &str) -> Option<Reasons> { todo!() }
-    pub fn health(&self, now: Time) -> Health { todo!() }
-    /// Counters as (name, value, help), the refusals included.
-    pub fn stats(&self) -> Vec<(&'static str, u64, &'static str)> { todo!() }
+    pub fn version(&self) -> u64 {
+        self.layer.members.version()
+    }
+
+    /// Why a member is in its state; `None` if it is hidden, or the SWIM layer has forgotten it.
+    pub fn reasons(&self, now: Time, name: &str) -> Option<Reasons> {
+        self.member(name)?;
+        self.swim.reasons(now, name)
+    }
+
+    /// How this node itself is doing.
+    pub fn health(&self, now: Time) -> Health {
+        self.swim.health(now)
+    }
+
+    /// All counters, the refusals included.
+    pub fn stats(&self) -> Vec<Counter> {
+        stats::all(&self.swim.stats(), &self.layer)
+    }
+
+    fn check_not_left(&self) -> Result<(), CommandError> {
+        if self.layer.leave.is_done() {
+            Err(CommandError::Left)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Handles notices and carries out orders until there are none. `asked`: they come from a
+    /// stream that this node dialled.
+    fn pump(&mut self, now: Time, asked: bool) {
+        loop {
+            while let Some(order) = self.layer.orders.pop_front() {
+                self.carry_out(now, order);
+            }
+            let Some(notice) = self.swim.poll_notice() else {
+                break;
+            };
+            self.handle_notice(now, notice, asked);
+        }
+        self.layer.refresh_self(self.swim.self_node());
+        if self.population != self.layer.members.len() {
+            self.population = self.layer.members.len();
+            self.swim.set_population(self.population);
+        }
+    }
+
+    fn handle_notice(&mut self, now: Time, notice: Notice, asked: bool) {
+        let layer = &mut self.layer;
+        match notice {
+            Notice::Member { change, name } => {
+                layer.swim_changed(now, change, &name, self.swim.node(&name));
+            }
+            Notice::UserMessage { bytes } => layer.message_received(now, &bytes),
+            Notice::WantUserState { id, join: _ } => {
+                self.swim.provide_user_state(now, id, layer.encode_state());
+            }
+            Notice::UserState { join: _, bytes } => layer.state_received(now, &bytes),
+            Notice::JoinDone { op, report } => layer.join_done(op, report),
+            Notice::BroadcastDone { token } => layer.broadcast_done(now, token),
+            Notice::LeaveSpread => layer.departure_spread(now),
+            Notice::HintDone { op, name, answered } => {
+                layer
+                    .events
+                    .push_back(Event::HintDone { op, name, answered });
+            }
+            Notice::Conflict {
+                name,
+                known: _,
+                claimed,
+            } => {
+                layer.name_claimed(now, &name, claimed, asked);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Time, order: Order) {
+        match order {
+            Order::Broadcast { lane, bytes, token } => {
+                self.swim.broadcast(now, lane, bytes, token);
+            }
+            Order::SendUser { to, bytes } => self.swim.send_user(now, to, &bytes),
+            Order::RememberLost { name, addr } => self.swim.remember_lost(now, name, addr),
+            Order::ForgetLost { name } => self.swim.forget_lost(&name),
+            Order::Leave => self.swim.leave(now),
+            Order::Refuse(why) => self.swim.refuse(why),
+        }
+    }
+}
+
+fn checked_meta(meta: Vec<u8>) -> Result<Arc<[u8]>, CommandError> {
+    if meta.len() > limits::META_LEN {
+        return Err(CommandError::TooLarge {
+            len: meta.len(),
+            max: limits::META_LEN,
+        });
+    }
+    Ok(meta.into())
 }

@@ -1,0 +1,131 @@
+//! Which members an embedding program lets in.
+//!
+//! The filter is asked when a member joins and when it changes. Who is refused is hidden from the
+//! list and from the events, but stays in the protocol: a node that others count on must not
+//! disagree with them about who exists. The node itself is never filtered.
+
+use super::Tags;
+
+/// Which members an embedding program lets in; everything else is ignored and counted. All given
+/// conditions must hold. The default lets everybody in.
+///
+/// A visible member whose new tags no longer fit disappears with `Event::MemberReap`; a hidden one
+/// that fits after a change appears with `Event::MemberJoin`.
+#[derive(Clone, Debug, Default)]
+pub struct MemberFilter {
+    /// Tags that a member must have with exactly this value.
+    pub require_tags: Tags,
+    /// Patterns for names, `*` matches any run of characters, `?` one; empty list: all names.
+    pub names: Vec<String>,
+}
+
+impl MemberFilter {
+    /// Whether a member of this name with these tags is let in.
+    pub fn admits(&self, name: &str, tags: &Tags) -> bool {
+        let tagged = self
+            .require_tags
+            .iter()
+            .all(|(key, value)| tags.get(key) == Some(value));
+        let named = self.names.is_empty() || self.names.iter().any(|p| fits(p, name));
+        tagged && named
+    }
+}
+
+/// Whether `name` fits `pattern`. When the part after a star does not fit, the star takes one
+/// character more; only the last star needs a second try, so the work is bounded by the product
+/// of both lengths.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (mut pattern, mut name) = (pattern, name);
+    let mut retry: Option<(&str, &str)> = None;
+    loop {
+        let mut rest = pattern.chars();
+        match (rest.next(), name.chars().next()) {
+            (Some('*'), _) => {
+                pattern = rest.as_str();
+                retry = Some((pattern, name));
+                continue;
+            }
+            (Some(wanted), Some(found)) if wanted == '?' || wanted == found => {
+                pattern = rest.as_str();
+                name = &name[found.len_utf8()..];
+                continue;
+            }
+            (None, None) => return true,
+            (Some(_), None) => return false,
+            (Some(_) | None, Some(_)) => {}
+        }
+        let Some((after_star, taken)) = retry else {
+            return false;
+        };
+        let Some(skipped) = taken.chars().next() else {
+            return false;
+        };
+        (pattern, name) = (after_star, &taken[skipped.len_utf8()..]);
+        retry = Some((pattern, name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(pairs: &[(&str, &str)]) -> Tags {
+        pairs
+            .iter()
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn a_star_matches_any_run_and_a_question_mark_one_character() {
+        for (pattern, name) in [
+            ("*", ""),
+            ("*", "anything"),
+            ("web-*", "web-"),
+            ("web-*", "web-17"),
+            ("*-db-?", "eu-db-db-1"),
+            ("a*b*c", "aXbXbXc"),
+            ("n?de", "nöde"),
+            ("", ""),
+            ("**x", "x"),
+        ] {
+            assert!(fits(pattern, name), "{pattern} must match {name}");
+        }
+        for (pattern, name) in [
+            ("", "a"),
+            ("web-*", "web"),
+            ("?", ""),
+            ("?", "ab"),
+            ("a*b", "abc"),
+            ("*-db-?", "eu-db-12"),
+            ("Web", "web"),
+        ] {
+            assert!(!fits(pattern, name), "{pattern} must not match {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_full_of_stars_takes_no_exponential_time() {
+        assert!(!fits(&"*a".repeat(100), &"a".repeat(99)));
+        assert!(!fits(&format!("{}b", "a*".repeat(60)), &"a".repeat(255)));
+    }
+
+    #[test]
+    fn the_default_filter_lets_everybody_in() {
+        assert!(MemberFilter::default().admits("any", &Tags::new()));
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let filter = MemberFilter {
+            require_tags: tags(&[("role", "web"), ("dc", "1")]),
+            names: vec!["a*".into(), "b*".into()],
+        };
+        let both = tags(&[("role", "web"), ("dc", "1"), ("more", "x")]);
+        assert!(filter.admits("alpha", &both));
+        assert!(filter.admits("beta", &both));
+        assert!(!filter.admits("gamma", &both));
+        assert!(!filter.admits("alpha", &tags(&[("role", "web")])));
+        assert!(!filter.admits("alpha", &tags(&[("role", "db"), ("dc", "1")])));
+    }
+}

@@ -1,0 +1,79 @@
+//! Queries of others: passed on once each. And relays: an answer to a query that takes a detour
+//! through this node.
+//!
+//! This node answers no query yet. A relay is forwarded only to the address of a member, so that
+//! nobody outside can make this node send what he likes to whom he likes.
+
+use super::Layer;
+use super::layer::Order;
+use super::ring::{Item, Sight};
+use crate::wire::Refusal;
+use crate::wire::serf_message::{Query, Relay};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Flag of a query that must not be passed on.
+const NO_REBROADCAST: u32 = 2;
+
+/// A query that was seen: its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked(pub u32);
+
+impl Item for Asked {
+    fn weight(&self) -> usize {
+        size_of::<u32>()
+    }
+}
+
+impl Layer {
+    /// A query. True if others should hear of it from us: also when it is not meant for us.
+    pub fn query(&mut self, query: &Query<'_>) -> bool {
+        if !self.query_clock.witness(query.ltime) {
+            self.counts.ltimes_refused += 1;
+            return false;
+        }
+        match self
+            .asked
+            .see(self.query_clock.time(), query.ltime, Asked(query.id))
+        {
+            Sight::New => query.flags & NO_REBROADCAST == 0,
+            Sight::Duplicate => {
+                self.counts.duplicates += 1;
+                false
+            }
+            Sight::Old | Sight::Full => {
+                self.counts.too_old_or_many += 1;
+                false
+            }
+        }
+    }
+
+    /// An answer on its way to somebody else.
+    pub fn relay(&mut self, relay: &Relay<'_>) {
+        let Some(to) = address(relay.addr, relay.port) else {
+            self.refuse(Refusal::AddressLength);
+            return;
+        };
+        if relay.inner.is_empty() {
+            self.refuse(Refusal::EmptyPart);
+            return;
+        }
+        if !self.is_address_of_member(to) {
+            self.counts.relays_refused += 1;
+            return;
+        }
+        self.counts.relays += 1;
+        self.orders.push_back(Order::SendUser {
+            to,
+            bytes: relay.inner.to_vec(),
+        });
+    }
+}
+
+/// An address of 4 or 16 bytes, IPv4 in its own form; `None` for another length or port 0.
+fn address(bytes: &[u8], port: u16) -> Option<SocketAddr> {
+    let ip = match <[u8; 4]>::try_from(bytes) {
+        Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
+    };
+    (port != 0).then(|| SocketAddr::new(ip, port))
+}

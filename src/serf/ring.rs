@@ -1,0 +1,184 @@
+//! What was seen lately: a ring of Lamport times, each with the items that carried it.
+//!
+//! User events and queries reach a node many times over; each must be passed on exactly once.
+//! The ring is Serf's: 512 slots, a time falls into slot `time mod 512`, and what is more than
+//! 512 behind the clock is too old to be judged and dropped. Only used slots take memory.
+//! Unlike Serf's it is bounded: at one time no more than [`limits::RING_SLOT_ITEMS`], together no
+//! more than [`limits::RING_BYTES`].
+
+use crate::limits;
+use std::collections::BTreeMap;
+
+/// An item of a ring.
+pub(super) trait Item: PartialEq {
+    /// Bytes it takes.
+    fn weight(&self) -> usize;
+}
+
+/// What the ring thinks of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Never seen: remembered now, to be passed on.
+    New,
+    /// Seen before.
+    Duplicate,
+    /// Too far behind the clock to know.
+    Old,
+    /// Too many at this time; not remembered, not to be passed on.
+    Full,
+}
+
+/// The items of one time.
+#[derive(Clone, Debug)]
+pub(super) struct Slot<T> {
+    pub ltime: u64,
+    pub items: Vec<T>,
+}
+
+/// The ring.
+#[derive(Clone, Debug)]
+pub(super) struct Ring<T> {
+    slots: BTreeMap<u64, Slot<T>>,
+    /// Everything earlier is too old: raised when slots were dropped for room, since what fell
+    /// out could no longer be told from news.
+    earliest: u64,
+    weight: usize,
+}
+
+impl<T: Item> Ring<T> {
+    pub fn new() -> Ring<T> {
+        Ring {
+            slots: BTreeMap::new(),
+            earliest: 0,
+            weight: 0,
+        }
+    }
+
+    /// Judges an item that carried `ltime`, when the clock (which has witnessed it) says `clock`.
+    pub fn see(&mut self, clock: u64, ltime: u64, item: T) -> Sight {
+        if ltime < self.earliest || clock.saturating_sub(ltime) > limits::RING_SLOTS {
+            return Sight::Old;
+        }
+        let weight = item.weight();
+        if weight > limits::RING_BYTES {
+            return Sight::Full;
+        }
+        let index = ltime % limits::RING_SLOTS;
+        if self
+            .slots
+            .get(&index)
+            .is_some_and(|slot| slot.ltime != ltime)
+        {
+            self.drop_slot(index);
+        }
+        if let Some(slot) = self.slots.get(&index) {
+            if slot.items.contains(&item) {
+                return Sight::Duplicate;
+            }
+            if slot.items.len() >= limits::RING_SLOT_ITEMS {
+                return Sight::Full;
+            }
+        }
+        if !self.make_room(ltime, weight) {
+            return Sight::Full;
+        }
+        let slot = self.slots.entry(index).or_insert(Slot {
+            ltime,
+            items: Vec::new(),
+        });
+        slot.items.push(item);
+        self.weight += weight;
+        Sight::New
+    }
+
+    /// The used slots, in no particular order of time.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
+        self.slots.values()
+    }
+
+    /// Drops the earliest slots until `weight` more bytes fit. False if only slots at or after
+    /// `ltime` could still be dropped.
+    fn make_room(&mut self, ltime: u64, weight: usize) -> bool {
+        while self.weight + weight > limits::RING_BYTES {
+            let oldest = self.slots.iter().min_by_key(|(_, slot)| slot.ltime);
+            let Some((index, oldest)) = oldest.map(|(&index, slot)| (index, slot.ltime)) else {
+                return true;
+            };
+            if oldest >= ltime {
+                return false;
+            }
+            self.drop_slot(index);
+            self.earliest = oldest + 1;
+        }
+        true
+    }
+
+    fn drop_slot(&mut self, index: u64) {
+        if let Some(slot) = self.slots.remove(&index) {
+            self.weight -= slot.items.iter().map(Item::weight).sum::<usize>();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Item for (u32, usize) {
+        fn weight(&self) -> usize {
+            self.1
+        }
+    }
+
+    #[test]
+    fn an_item_is_new_once() {
+        let mut ring = Ring::new();
+        assert_eq!(ring.see(6, 5, (1, 0)), Sight::New);
+        assert_eq!(ring.see(6, 5, (1, 0)), Sight::Duplicate);
+        assert_eq!(ring.see(6, 5, (2, 0)), Sight::New);
+        assert_eq!(ring.see(6, 4, (1, 0)), Sight::New);
+        assert_eq!(ring.slots().count(), 2);
+    }
+
+    #[test]
+    fn what_lies_more_than_a_ring_behind_the_clock_is_too_old() {
+        let mut ring = Ring::new();
+        assert_eq!(ring.see(600, 88, (1, 0)), Sight::New);
+        assert_eq!(ring.see(600, 87, (1, 0)), Sight::Old);
+    }
+
+    #[test]
+    fn a_later_time_takes_over_the_slot_of_an_earlier_one() {
+        let mut ring = Ring::new();
+        assert_eq!(ring.see(6, 5, (1, 10)), Sight::New);
+        assert_eq!(ring.see(518, 517, (1, 20)), Sight::New);
+        let held: Vec<u64> = ring.slots().map(|slot| slot.ltime).collect();
+        assert_eq!((held, ring.weight), (vec![517], 20));
+        assert_eq!(ring.see(518, 5, (1, 10)), Sight::Old);
+    }
+
+    #[test]
+    fn one_time_holds_a_bounded_number_of_items() {
+        let mut ring = Ring::new();
+        for i in 0..limits::RING_SLOT_ITEMS as u32 {
+            assert_eq!(ring.see(6, 5, (i, 1)), Sight::New);
+        }
+        assert_eq!(ring.see(6, 5, (9999, 1)), Sight::Full);
+        assert_eq!(ring.see(6, 5, (3, 1)), Sight::Duplicate);
+        assert_eq!(ring.see(6, 4, (9999, 1)), Sight::New);
+    }
+
+    #[test]
+    fn what_fell_out_for_lack_of_room_is_never_news_again() {
+        let mut ring = Ring::new();
+        let half = limits::RING_BYTES / 2;
+        assert_eq!(ring.see(11, 8, (1, half)), Sight::New);
+        assert_eq!(ring.see(11, 9, (2, half)), Sight::New);
+        assert_eq!(ring.see(11, 7, (3, 1)), Sight::Full);
+        assert_eq!(ring.see(11, 10, (4, half)), Sight::New);
+        assert_eq!(ring.see(11, 8, (1, half)), Sight::Old);
+        assert_eq!(ring.see(11, 9, (2, half)), Sight::Duplicate);
+        assert_eq!(ring.see(11, 10, (5, limits::RING_BYTES + 1)), Sight::Full);
+        assert!(ring.weight <= limits::RING_BYTES);
+    }
+}
