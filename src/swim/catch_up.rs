@@ -5,8 +5,8 @@
 //! second start, and plain memberlist repairs it only at the next periodic push/pull, a minute
 //! later. Here a node that learnt many members by gossip pulls the state of one other node when
 //! the burst has calmed down: from f a single pull leaves f x f. If the pull brought news, it was
-//! needed, and another follows. A single join triggers nothing, so that the cost stays a small
-//! part of what the burst cost itself. A pull is an ordinary push/pull in which only the own
+//! needed, and another follows. A single join makes only the newcomer ask once more, so that the
+//! cost stays a small part of what the burst cost itself. A pull is an ordinary push/pull in which only the own
 //! entry is pushed: on the wire it looks like the first exchange of a fresh node.
 
 use super::news::Spread;
@@ -18,10 +18,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// From the first member learnt by gossip to the pull, in gossip intervals, and the random part.
-const DELAY_ROUNDS: u32 = 6;
+const DELAY_ROUNDS: u32 = 5;
 const SPREAD_ROUNDS: u32 = 3;
-/// After a pull that brought news.
-const AGAIN_ROUNDS: u32 = 3;
+/// After a pull that brought news, or failed.
+const AGAIN_ROUNDS: u32 = 2;
 /// A pull is worth it when at least one in so many members was learnt by gossip.
 const WORTH: usize = 16;
 /// Pulls follow one another this much slower each time, while a burst goes on.
@@ -31,14 +31,32 @@ const MAX_SLOWDOWN: u32 = 32;
 #[derive(Default)]
 pub(super) struct CatchUp {
     learned: usize,
+    /// A pull is due whatever was learnt: this node has just joined, or the last pull was needed.
+    owed: bool,
     /// The node that let us in: it knows everybody who came the same way.
-    pub partner: Option<SocketAddr>,
+    partner: Option<SocketAddr>,
     slowdown: u32,
     last: Option<Time>,
     last_stranger: Option<Time>,
 }
 
 impl Swim {
+    /// This node was let in by `partner`. It may be one of many who come at the same time, and the
+    /// state it was given is from before them: it asks once more when they have arrived.
+    pub(super) fn note_joined(&mut self, now: Time, partner: SocketAddr) {
+        if self.config.catch_up {
+            self.catch_up.partner = Some(partner);
+            self.owe_catch_up(now, DELAY_ROUNDS);
+        }
+    }
+
+    fn owe_catch_up(&mut self, now: Time, rounds: u32) {
+        self.catch_up.owed = true;
+        if self.timers.get(Timer::CatchUp).is_none() {
+            self.arm_catch_up(now, rounds);
+        }
+    }
+
     /// A member became known.
     pub(super) fn note_learned(&mut self, now: Time, spread: Spread) {
         if !self.config.catch_up || !matches!(spread, Spread::AsReceived(_)) {
@@ -61,7 +79,9 @@ impl Swim {
     /// The burst has had its time: pull, if it was one.
     pub(super) fn catch_up_tick(&mut self, now: Time) {
         let learned = std::mem::take(&mut self.catch_up.learned);
-        if self.left || learned < 2 || learned * WORTH < self.table.live() {
+        let burst = learned >= 2 && learned * WORTH >= self.table.live();
+        let owed = std::mem::take(&mut self.catch_up.owed);
+        if self.left || !(burst || owed) {
             return;
         }
         let quiet = self.config.push_pull_interval;
@@ -87,7 +107,7 @@ impl Swim {
             .or_else(|| self.any_alive());
         let Some(peer) = partner else { return };
         if !self.may_dial() {
-            return self.arm_catch_up(now, AGAIN_ROUNDS);
+            return self.owe_catch_up(now, AGAIN_ROUNDS);
         }
         self.catch_up.last = Some(now);
         self.stats.catch_ups += 1;
@@ -123,14 +143,12 @@ impl Swim {
     /// A pull ended. If it brought members, gossip had missed them: ask another one, too.
     pub(super) fn caught_up(&mut self, now: Time, gained: u32) {
         if gained > 0 {
-            self.catch_up.learned += self.table.live(); // surely worth it
-            self.arm_catch_up(now, AGAIN_ROUNDS);
+            self.owe_catch_up(now, AGAIN_ROUNDS);
         }
     }
 
     pub(super) fn catch_up_failed(&mut self, now: Time) {
-        self.catch_up.learned += self.table.live();
-        self.arm_catch_up(now, AGAIN_ROUNDS);
+        self.owe_catch_up(now, AGAIN_ROUNDS);
     }
 
     /// Somebody who pings us believes that we are in its cluster. Do we know it as a member?

@@ -143,7 +143,7 @@ impl Swim {
     fn exchange_succeeded(&mut self, now: Time, exchange: Exchange, gained: u32) {
         match exchange.cause {
             Cause::Join { op, .. } => {
-                self.catch_up.partner = Some(exchange.peer);
+                self.note_joined(now, exchange.peer);
                 self.join_target_ended(now, op, None);
             }
             Cause::CatchUp => self.caught_up(now, gained),
