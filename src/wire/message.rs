@@ -427,3 +427,181 @@ fn put_alive(out: &mut Vec<u8>, alive: &Alive<'_>) {
     put_number(out, "Port", alive.port);
     put_versions(out, alive.vsn);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+
+    const VERSIONS: [u8; 6] = [1, 5, 2, 2, 5, 5];
+
+    fn encoded(message: &Message<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        message.encode(&mut out);
+        out
+    }
+
+    fn alive<'a>(node: &'a str, addr: &'a [u8], meta: Option<&'a [u8]>) -> Message<'a> {
+        Message::Alive(Alive {
+            incarnation: 7,
+            node,
+            addr,
+            port: 7946,
+            meta,
+            vsn: &VERSIONS,
+        })
+    }
+
+    fn refusal(message: &Message<'_>) -> Option<Refusal> {
+        Message::decode(&encoded(message)).err()
+    }
+
+    #[test]
+    fn every_kind_comes_back_as_it_was() {
+        let source = Source {
+            addr: &[127, 0, 0, 1],
+            port: 7946,
+            node: "asker",
+        };
+        let accusation = Accusation {
+            incarnation: u32::MAX,
+            node: "n",
+            from: "",
+        };
+        let target = &[0; 16];
+        for message in [
+            Message::Ping(Ping {
+                seq: 1,
+                node: "",
+                source: Source::default(),
+            }),
+            Message::Ping(Ping {
+                seq: u32::MAX,
+                node: "ä",
+                source,
+            }),
+            Message::IndirectPing(IndirectPing {
+                seq: 2,
+                target,
+                port: 0,
+                node: "n",
+                nack: true,
+                source,
+            }),
+            Message::Ack(Ack {
+                seq: 3,
+                payload: None,
+            }),
+            Message::Ack(Ack {
+                seq: 3,
+                payload: Some(&[]),
+            }),
+            Message::Nack { seq: 4 },
+            Message::Suspect(accusation),
+            Message::Dead(accusation),
+            alive("n", &[10, 0, 0, 1], None),
+            alive("n", &[10; 16], Some(b"\xff\x80")),
+            Message::User(b""),
+            Message::User(b"anything"),
+            Message::Error("no"),
+        ] {
+            assert_eq!(Message::decode(&encoded(&message)), Ok(message));
+        }
+    }
+
+    #[test]
+    fn bounds_hold_to_the_byte() {
+        let v4 = &[10, 0, 0, 1];
+        let longest = "n".repeat(limits::NAME_LEN);
+        let too_long = "n".repeat(limits::NAME_LEN + 1);
+        assert_eq!(refusal(&alive(&longest, v4, None)), None);
+        assert_eq!(
+            refusal(&alive(&too_long, v4, None)),
+            Some(Refusal::NameLength)
+        );
+        assert_eq!(refusal(&alive("", v4, None)), Some(Refusal::NameLength));
+        assert_eq!(refusal(&alive("a\0b", v4, None)), Some(Refusal::Utf8));
+        assert_eq!(
+            refusal(&alive("n", &[1; 5], None)),
+            Some(Refusal::AddressLength)
+        );
+        assert_eq!(
+            refusal(&alive("n", &[], None)),
+            Some(Refusal::AddressLength)
+        );
+        let meta = vec![0; limits::REMOTE_META_LEN + 1];
+        assert_eq!(refusal(&alive("n", v4, Some(&meta[1..]))), None);
+        assert_eq!(
+            refusal(&alive("n", v4, Some(&meta))),
+            Some(Refusal::MetaLength)
+        );
+        let source = Source {
+            addr: &[1; 3],
+            port: 1,
+            node: "",
+        };
+        let ping = Message::Ping(Ping {
+            seq: 1,
+            node: "",
+            source,
+        });
+        assert_eq!(refusal(&ping), Some(Refusal::AddressLength));
+    }
+
+    #[test]
+    fn versions_of_one_to_five_bytes_are_refused() {
+        // Such vectors stop processes of memberlist, so they are cut here from a whole message.
+        let whole = encoded(&alive("n", &[10, 0, 0, 1], None));
+        for length in [1, 2, 3, 4, 5] {
+            let mut cut = whole[..whole.len() - 6 + length].to_vec();
+            let head = whole.len() - 7;
+            cut[head] = 0xa0 + length as u8;
+            assert_eq!(Message::decode(&cut), Err(Refusal::VersionLength));
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused() {
+        let mut broken = encoded(&alive("nn", &[10, 0, 0, 1], None));
+        let place = broken.windows(2).position(|at| at == b"nn").unwrap();
+        broken[place] = 0xff;
+        assert_eq!(Message::decode(&broken), Err(Refusal::Utf8));
+    }
+
+    #[test]
+    fn a_body_of_nil_has_zero_values() {
+        let nothing = Ping {
+            seq: 0,
+            node: "",
+            source: Source::default(),
+        };
+        assert_eq!(
+            Message::decode(&[kind::PING, 0xc0]),
+            Ok(Message::Ping(nothing))
+        );
+        assert_eq!(
+            Message::decode(&[kind::ALIVE, 0xc0]),
+            Err(Refusal::NameLength)
+        );
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_refused() {
+        let whole = encoded(&alive("node", &[10, 0, 0, 1], Some(b"meta")));
+        for end in 1..whole.len() {
+            assert_eq!(
+                Message::decode(&whole[..end]),
+                Err(Refusal::Truncated),
+                "cut at {end}"
+            );
+        }
+        assert_eq!(Message::decode(&[]), Err(Refusal::EmptyPart));
+    }
+
+    #[test]
+    fn types_that_are_no_messages_are_unknown_here() {
+        for kind in [6, 7, 9, 10, 12, 14, 100, 244, 255] {
+            assert_eq!(Message::decode(&[kind, 0x80]), Err(Refusal::UnknownType));
+        }
+    }
+}

@@ -226,3 +226,109 @@ fn put_node(out: &mut Vec<u8>, node: &PushPullNode<'_>) {
     put_number(out, "State", node.state.number());
     put_versions(out, node.vsn);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, state: NodeState) -> PushPullNode<'_> {
+        PushPullNode {
+            name,
+            addr: &[10, 0, 0, 1],
+            port: 7946,
+            incarnation: 1,
+            meta: None,
+            vsn: &[1, 5, 2, 2, 5, 5],
+            state,
+        }
+    }
+
+    fn encoded(push_pull: &PushPull<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_pull.encode(&mut out);
+        out
+    }
+
+    fn header(nodes: i64, user_state: i64) -> Vec<u8> {
+        let mut out = vec![kind::PUSH_PULL];
+        msgpack::put_map(&mut out, 2);
+        msgpack::put_text(&mut out, "Nodes");
+        msgpack::put_int(&mut out, nodes);
+        msgpack::put_text(&mut out, "UserStateLen");
+        msgpack::put_int(&mut out, user_state);
+        out
+    }
+
+    #[test]
+    fn every_state_comes_back_as_it_was() {
+        let states = [
+            NodeState::Alive,
+            NodeState::Suspect,
+            NodeState::Dead,
+            NodeState::Left,
+        ];
+        let nodes = states.map(|state| node("n", state)).to_vec();
+        let push_pull = PushPull {
+            join: true,
+            nodes,
+            user_state: b"state",
+        };
+        assert_eq!(PushPull::decode(&encoded(&push_pull)), Ok(push_pull));
+        let nothing = PushPull::default();
+        assert_eq!(PushPull::decode(&encoded(&nothing)), Ok(nothing));
+    }
+
+    #[test]
+    fn a_malformed_node_is_left_out_and_counted_and_the_others_are_taken() {
+        let mut nodes = vec![node("first", NodeState::Alive); 3];
+        nodes[1].addr = &[1, 2, 3, 4, 5];
+        nodes[2].name = "last";
+        let wire = encoded(&PushPull {
+            join: false,
+            nodes,
+            user_state: b"x",
+        });
+        let mut reasons = Vec::new();
+        let push_pull = PushPull::decode_counting(&wire, &mut |why| reasons.push(why)).unwrap();
+        assert_eq!(
+            push_pull.nodes.iter().map(|n| n.name).collect::<Vec<_>>(),
+            ["first", "last"]
+        );
+        assert_eq!(push_pull.user_state, b"x");
+        assert_eq!(reasons, [Refusal::AddressLength]);
+    }
+
+    #[test]
+    fn an_unknown_state_refuses_the_whole() {
+        let nodes = vec![node("n", NodeState::Left)];
+        let mut wire = encoded(&PushPull {
+            join: false,
+            nodes,
+            user_state: b"",
+        });
+        let place = wire.windows(6).position(|at| at == b"\xa5State").unwrap() + 6;
+        wire[place] = 4;
+        assert_eq!(PushPull::decode(&wire), Err(Refusal::Msgpack));
+    }
+
+    #[test]
+    fn claims_of_the_header_are_bounded_before_they_are_used() {
+        let most = limits::PUSH_PULL_NODES as i64;
+        assert_eq!(
+            PushPull::decode(&header(most + 1, 0)),
+            Err(Refusal::TooManyNodes)
+        );
+        assert_eq!(PushPull::decode(&header(-1, 0)), Err(Refusal::TooManyNodes));
+        assert_eq!(PushPull::decode(&header(most, 0)), Err(Refusal::Truncated));
+        let most = limits::USER_STATE_LEN as i64;
+        assert_eq!(
+            PushPull::decode(&header(0, most + 1)),
+            Err(Refusal::TooLarge)
+        );
+        assert_eq!(
+            PushPull::decode(&header(0, i64::MIN)),
+            Err(Refusal::TooLarge)
+        );
+        assert_eq!(PushPull::decode(&header(0, most)), Err(Refusal::Truncated));
+    }
+}

@@ -198,3 +198,58 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Option<(&'a str, Option<&'a [u8]
     })?;
     Ok(fields::check_text(title).ok().map(|title| (title, payload)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(state: &SerfState<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        state.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn a_state_comes_back_as_it_was() {
+        let events = vec![("deploy", Some(&b"1"[..])), ("", None)];
+        let state = SerfState {
+            ltime: 1,
+            event_ltime: u64::MAX,
+            query_ltime: 3,
+            status_ltimes: vec![("b", 7), ("a", 0)],
+            left_members: vec!["b"],
+            events: vec![EventSlot { ltime: 9, events }, EventSlot::default()],
+            nil_slots: 0,
+        };
+        assert_eq!(SerfState::decode(&encoded(&state)), Ok(state));
+    }
+
+    #[test]
+    fn names_that_no_node_can_have_are_left_out() {
+        let state = SerfState {
+            status_ltimes: vec![("", 1), ("a", 2), ("b\0", 3)],
+            left_members: vec!["", "a"],
+            ..SerfState::default()
+        };
+        let wire = encoded(&state);
+        let taken = SerfState::decode(&wire).unwrap();
+        assert_eq!(taken.status_ltimes, [("a", 2)]);
+        assert_eq!(taken.left_members, ["a"]);
+    }
+
+    #[test]
+    fn nil_slots_are_counted_and_lists_are_bounded() {
+        let with_slots = |count: u32, nil: usize| {
+            let mut wire = vec![kind::PUSH_PULL, 0x81];
+            msgpack::put_text(&mut wire, "Events");
+            msgpack::put_list(&mut wire, count);
+            wire.resize(wire.len() + nil, 0xc0);
+            SerfState::decode(&wire).map(|state| (state.nil_slots, state.events.len()))
+        };
+        assert_eq!(with_slots(512, 512), Ok((512, 0)));
+        assert_eq!(with_slots(512, 511), Err(Refusal::Truncated));
+        assert_eq!(with_slots(u32::MAX, 1), Err(Refusal::TooLarge));
+        assert_eq!(SerfState::decode(&[1, 0x80]), Err(Refusal::UnknownType));
+        assert_eq!(SerfState::decode(&[2, 0xc0]), Ok(SerfState::default()));
+    }
+}

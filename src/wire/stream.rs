@@ -340,3 +340,225 @@ pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8>
     codec.keyring.seal(&mut out, content, nonce, &aad);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::{Message, Ping, Source};
+    use super::super::push_pull::{NodeState, PushPull, PushPullNode};
+    use super::super::{Key, Keyring};
+    use super::*;
+
+    fn ping() -> Vec<u8> {
+        let mut out = Vec::new();
+        Message::Ping(Ping {
+            seq: 1,
+            node: "n",
+            source: Source::default(),
+        })
+        .encode(&mut out);
+        out
+    }
+
+    fn push_pull(nodes: usize) -> Vec<u8> {
+        let node = PushPullNode {
+            name: "n",
+            addr: &[1; 4],
+            port: 1,
+            incarnation: 1,
+            meta: Some(&[7; 100]),
+            vsn: &[1, 5, 2, 2, 5, 5],
+            state: NodeState::Alive,
+        };
+        let nodes = vec![node; nodes];
+        let mut out = Vec::new();
+        PushPull {
+            join: true,
+            nodes,
+            user_state: b"user state",
+        }
+        .encode(&mut out);
+        out
+    }
+
+    fn codecs() -> Vec<Codec> {
+        let keyring = Keyring::new(vec![Key::new(&[1; 32]).unwrap()]);
+        let mut codecs = vec![Codec::default()];
+        for label in ["", "blue"] {
+            for compress in [false, true] {
+                for keyring in [Keyring::default(), keyring.clone()] {
+                    codecs.push(Codec {
+                        keyring,
+                        label: label.into(),
+                        compress,
+                        verify_incoming: true,
+                        verify_outgoing: true,
+                        skip_label_check: false,
+                    });
+                }
+            }
+        }
+        codecs
+    }
+
+    fn read(codec: &Codec, side: Side, bytes: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        StreamReader::new(side).push(codec, bytes)
+    }
+
+    #[test]
+    fn what_is_sealed_is_read_at_the_other_end_however_it_is_cut() {
+        let plain = push_pull(3);
+        for codec in codecs() {
+            for (writer, side) in [
+                (Side::Dialled, Side::Accepted),
+                (Side::Accepted, Side::Dialled),
+            ] {
+                let sealed = seal(&codec, writer, &plain, [3; 12]);
+                assert_eq!(read(&codec, side, &sealed), Ok(Some(plain.clone())));
+                for cut in 0..sealed.len() {
+                    let mut reader = StreamReader::new(side);
+                    assert_eq!(
+                        reader.push(&codec, &sealed[..cut]),
+                        Ok(None),
+                        "cut at {cut}"
+                    );
+                    assert_eq!(reader.push(&codec, &sealed[cut..]), Ok(Some(plain.clone())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_accepted_after_the_message_or_an_error() {
+        let codec = Codec::default();
+        let mut reader = StreamReader::new(Side::Accepted);
+        let with_more = [ping(), vec![1, 2, 3]].concat();
+        assert_eq!(reader.push(&codec, &with_more), Ok(Some(ping())));
+        assert_eq!(reader.push(&codec, &ping()), Ok(None));
+        let mut reader = StreamReader::new(Side::Accepted);
+        assert_eq!(reader.push(&codec, &[2]), Err(Refusal::UnknownType));
+        assert_eq!(reader.push(&codec, &ping()), Err(Refusal::UnknownType));
+    }
+
+    #[test]
+    fn each_end_takes_its_own_kinds_by_the_first_byte() {
+        let codec = Codec::default();
+        for kind in 0..=255_u8 {
+            let unknown = Err(Refusal::UnknownType);
+            let waits = Ok(None);
+            let accepted = match kind {
+                0 | 6 | 8 | 9 => waits.clone(),
+                10 => Err(Refusal::UnexpectedEncryption),
+                // A label header that is not complete yet.
+                244 => waits.clone(),
+                _ => unknown.clone(),
+            };
+            assert_eq!(read(&codec, Side::Accepted, &[kind]), accepted, "{kind}");
+            let dialled = match kind {
+                2 | 6 | 13 | 9 => waits,
+                10 => Err(Refusal::UnexpectedEncryption),
+                244 => Err(Refusal::Label),
+                _ => unknown,
+            };
+            assert_eq!(read(&codec, Side::Dialled, &[kind]), dialled, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_frame_above_the_limit_is_refused_by_its_header() {
+        let keyring = Keyring::new(vec![Key::new(&[1; 32]).unwrap()]);
+        let codec = Codec {
+            keyring,
+            ..Codec::default()
+        };
+        let header = |length: u32| [&[kind::ENCRYPTED][..], &length.to_be_bytes()].concat();
+        let most = limits::STREAM_LEN as u32;
+        assert_eq!(read(&codec, Side::Accepted, &header(most)), Ok(None));
+        assert_eq!(
+            read(&codec, Side::Accepted, &header(most + 1)),
+            Err(Refusal::TooLarge)
+        );
+        assert_eq!(
+            read(&codec, Side::Accepted, &header(0)),
+            Err(Refusal::Undecryptable)
+        );
+    }
+
+    #[test]
+    fn a_message_that_ends_inside_its_frame_or_compression_is_refused() {
+        let whole = push_pull(2);
+        for codec in codecs()
+            .into_iter()
+            .filter(|codec| codec.compress || codec.encrypts())
+        {
+            for end in 1..whole.len() {
+                let sealed = seal(&codec, Side::Accepted, &whole[..end], [3; 12]);
+                assert_eq!(
+                    read(&codec, Side::Dialled, &sealed),
+                    Err(Refusal::Truncated)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn compression_inside_compression_is_refused() {
+        let (mut once, mut twice) = (Vec::new(), Vec::new());
+        lzw::put_compressed(&mut once, &ping());
+        lzw::put_compressed(&mut twice, &once);
+        let codec = Codec::default();
+        assert_eq!(read(&codec, Side::Accepted, &once), Ok(Some(ping())));
+        assert_eq!(
+            read(&codec, Side::Accepted, &twice),
+            Err(Refusal::UnknownType)
+        );
+    }
+
+    #[test]
+    fn endless_values_are_refused_at_the_bound_of_the_buffer() {
+        let codec = Codec::default();
+        let mut reader = StreamReader::new(Side::Accepted);
+        // A ping whose first key claims four gigabytes.
+        assert_eq!(reader.push(&codec, b"\0\x81\xdb\xff\xff\xff\xff"), Ok(None));
+        let piece = vec![0; 1024 * 1024];
+        let mut taken = 0;
+        while reader.push(&codec, &piece) == Ok(None) {
+            taken += piece.len();
+            assert!(taken <= limits::STREAM_BUFFER_LEN);
+        }
+        assert_eq!(reader.push(&codec, &piece), Err(Refusal::TooLarge));
+    }
+
+    #[test]
+    fn a_long_push_pull_in_small_pieces_is_looked_at_once() {
+        let plain = push_pull(20_000);
+        let codec = Codec::default();
+        let mut reader = StreamReader::new(Side::Accepted);
+        let mut pieces = plain.chunks(100).peekable();
+        // With a scan from the start for each of the 30,000 pieces this would take minutes.
+        let start = std::time::Instant::now();
+        while let Some(piece) = pieces.next() {
+            let expected = pieces.peek().is_none().then(|| plain.clone());
+            assert_eq!(reader.push(&codec, piece), Ok(expected));
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_user_message_keeps_its_content() {
+        let mut plain = Vec::new();
+        put_user(&mut plain, b"content");
+        let codec = Codec::default();
+        assert_eq!(
+            read(&codec, Side::Accepted, &plain),
+            Ok(Some(plain.clone()))
+        );
+        assert_eq!(user_content(&plain), Ok(&b"content"[..]));
+        assert_eq!(
+            user_content(&plain[..plain.len() - 1]),
+            Err(Refusal::Truncated)
+        );
+        assert_eq!(user_content(&ping()), Err(Refusal::UnknownType));
+        let claim = b"\x08\x81\xaaUserMsgLen\xce\x01\x40\x00\x01";
+        assert_eq!(read(&codec, Side::Accepted, claim), Err(Refusal::TooLarge));
+    }
+}

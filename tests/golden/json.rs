@@ -1,0 +1,204 @@
+//! Decoded messages in the shape in which the vectors describe them, so that whole bodies compare.
+
+use super::vectors::hex;
+use serde_json::{Map, Value, json};
+use sprat::wire::Refusal;
+use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode, Source};
+use sprat::wire::serf_message::{Query, SerfMessage, SerfState};
+use sprat::wire::stream;
+
+/// What is only for the reader of a vector: not compared.
+const ADDED: [&str; 4] = ["type", "Flags-meaning", "payload-decoded", "decoded"];
+
+/// A vector's description without what is added for its reader.
+pub fn plain(value: &Value) -> Value {
+    match value {
+        Value::Object(map) if map.contains_key("hex") => json!({ "hex": map["hex"] }),
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(key, _)| !ADDED.contains(&key.as_str()));
+            let rename = |key: &String| key.strip_suffix("-ns").unwrap_or(key).to_string();
+            kept.map(|(key, value)| (rename(key), plain(value)))
+                .collect::<Map<_, _>>()
+                .into()
+        }
+        Value::Array(list) => list.iter().map(plain).collect(),
+        other => other.clone(),
+    }
+}
+
+fn bytes(value: &[u8]) -> Value {
+    json!({ "hex": hex(value) })
+}
+
+fn maybe(value: Option<&[u8]>) -> Value {
+    value.map_or(Value::Null, bytes)
+}
+
+fn with_source(mut body: Value, source: &Source<'_>) -> Value {
+    if !source.addr.is_empty() {
+        body["SourceAddr"] = bytes(source.addr);
+    }
+    if !source.node.is_empty() {
+        body["SourceNode"] = source.node.into();
+    }
+    if source.port != 0 {
+        body["SourcePort"] = source.port.into();
+    }
+    body
+}
+
+/// A message of a datagram, and what is inside it, each as one layer.
+pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
+    let (name, body) = match Message::decode(wire)? {
+        Message::Ping(ping) => {
+            let body = json!({ "Node": ping.node, "SeqNo": ping.seq });
+            ("ping", with_source(body, &ping.source))
+        }
+        Message::IndirectPing(ping) => {
+            let body = json!({
+                "Nack": ping.nack, "Node": ping.node, "Port": ping.port, "SeqNo": ping.seq,
+                "Target": bytes(ping.target),
+            });
+            ("indirect-ping", with_source(body, &ping.source))
+        }
+        Message::Ack(ack) => (
+            "ack",
+            json!({ "Payload": maybe(ack.payload), "SeqNo": ack.seq }),
+        ),
+        Message::Nack { seq } => ("nack", json!({ "SeqNo": seq })),
+        Message::Suspect(a) | Message::Dead(a) => {
+            let name = if wire[0] == 3 { "suspect" } else { "dead" };
+            (
+                name,
+                json!({ "From": a.from, "Incarnation": a.incarnation, "Node": a.node }),
+            )
+        }
+        Message::Alive(alive) => {
+            let body = json!({
+                "Addr": bytes(alive.addr), "Incarnation": alive.incarnation,
+                "Meta": maybe(alive.meta), "Node": alive.node, "Port": alive.port,
+                "Vsn": bytes(alive.vsn),
+            });
+            ("alive", body)
+        }
+        Message::User(content) => {
+            let mut layers = vec![json!({ "gossip": "user" })];
+            layers.extend(serf(content)?);
+            return Ok(layers);
+        }
+        Message::Error(text) => ("error", json!({ "Error": text })),
+    };
+    Ok(vec![json!({ "gossip": name, "body": body })])
+}
+
+/// A message of a stream.
+pub fn stream_message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
+    match wire[0] {
+        6 => push_pull(wire).map(|layer| vec![layer]),
+        8 => {
+            let content = stream::user_content(wire)?;
+            let header = json!({ "UserMsgLen": content.len() });
+            let mut layers = vec![json!({ "gossip": "user-stream", "header": header })];
+            layers.extend(serf(content)?);
+            Ok(layers)
+        }
+        _ => message(wire),
+    }
+}
+
+fn push_pull(wire: &[u8]) -> Result<Value, Refusal> {
+    let push_pull = PushPull::decode(wire)?;
+    let nodes: Vec<Value> = push_pull.nodes.iter().map(node).collect();
+    let header = json!({
+        "Join": push_pull.join, "Nodes": nodes.len(), "UserStateLen": push_pull.user_state.len(),
+    });
+    let user_state = [state(&SerfState::decode(push_pull.user_state)?)];
+    Ok(json!({
+        "gossip": "push-pull", "header": header, "nodes": nodes, "user-state": user_state,
+    }))
+}
+
+fn node(node: &PushPullNode<'_>) -> Value {
+    let state = match node.state {
+        NodeState::Alive => "alive (0)",
+        NodeState::Suspect => "suspect (1)",
+        NodeState::Dead => "dead (2)",
+        NodeState::Left => "left (3)",
+    };
+    json!({
+        "Addr": bytes(node.addr), "Incarnation": node.incarnation, "Meta": maybe(node.meta),
+        "Name": node.name, "Port": node.port, "State": state, "Vsn": bytes(node.vsn),
+    })
+}
+
+fn state(state: &SerfState<'_>) -> Value {
+    let slots: Vec<Value> = state
+        .events
+        .iter()
+        .map(|slot| {
+            let event = |(name, payload): &(&str, Option<&[u8]>)| {
+                json!({ "Name": name, "Payload": maybe(*payload) })
+            };
+            let events: Vec<Value> = slot.events.iter().map(event).collect();
+            json!({ "LTime": slot.ltime, "Events": events })
+        })
+        .collect();
+    let times = state
+        .status_ltimes
+        .iter()
+        .map(|(name, time)| (name.to_string(), json!(time)));
+    let body = json!({
+        "LTime": state.ltime, "EventLTime": state.event_ltime, "QueryLTime": state.query_ltime,
+        "StatusLTimes": times.collect::<Map<_, _>>(), "LeftMembers": state.left_members,
+        "Events": { "slots": slots.len() + state.nil_slots, "non-nil": slots },
+    });
+    json!({ "serf": "push-pull", "body": body })
+}
+
+/// A Serf message; a relay is followed by what it carries.
+fn serf(content: &[u8]) -> Result<Vec<Value>, Refusal> {
+    let (name, body) = match SerfMessage::decode(content)? {
+        SerfMessage::Leave(intent) => {
+            let body = json!({ "LTime": intent.ltime, "Node": intent.node, "Prune": intent.prune });
+            ("leave-intent", body)
+        }
+        SerfMessage::Join(intent) => (
+            "join-intent",
+            json!({ "LTime": intent.ltime, "Node": intent.node }),
+        ),
+        SerfMessage::UserEvent(event) => {
+            let body = json!({
+                "CC": event.coalesce, "LTime": event.ltime, "Name": event.name,
+                "Payload": maybe(event.payload),
+            });
+            ("user-event", body)
+        }
+        SerfMessage::Query(query) => ("query", query_body(&query)),
+        SerfMessage::QueryResponse(response) => {
+            let body = json!({
+                "Flags": response.flags, "From": response.from, "ID": response.id,
+                "LTime": response.ltime, "Payload": maybe(response.payload),
+            });
+            ("query-response", body)
+        }
+        SerfMessage::Relay(relay) => {
+            let addr = json!({ "IP": bytes(relay.addr), "Port": relay.port, "Zone": "" });
+            let header = json!({ "DestAddr": addr, "DestName": relay.node });
+            let mut layers = vec![json!({ "serf": "relay", "header": header })];
+            layers.extend(serf(relay.inner)?);
+            return Ok(layers);
+        }
+    };
+    Ok(vec![json!({ "serf": name, "body": body })])
+}
+
+fn query_body(query: &Query<'_>) -> Value {
+    let filters = query.filters.as_ref();
+    let filters = filters.map(|list| list.iter().map(|filter| bytes(filter)).collect::<Value>());
+    json!({
+        "Addr": bytes(query.addr), "Filters": filters, "Flags": query.flags, "ID": query.id,
+        "LTime": query.ltime, "Name": query.name, "Payload": maybe(query.payload),
+        "Port": query.port, "RelayFactor": query.relay_factor, "SourceNode": query.source_node,
+        "Timeout": query.timeout_ns,
+    })
+}
