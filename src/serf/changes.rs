@@ -36,11 +36,11 @@ impl Layer {
                 }
             }
             Change::Updated | Change::Cleared => {
-                if let Some(node) = node {
-                    self.updated(node);
-                }
                 if change == Change::Cleared {
                     self.change(name, |entry| entry.suspect = false);
+                }
+                if let Some(node) = node {
+                    self.updated(node);
                 }
             }
             Change::Suspected => self.change(name, |entry| entry.suspect = true),
@@ -87,24 +87,19 @@ impl Layer {
         let member = self.describe(node);
         let hidden = self.hides(&member);
         let name = member.name.clone();
-        let known = self.members.get(&name);
-        let already = known.is_some_and(|entry| entry.status.is_present() && !entry.hidden);
-        if known.is_some() {
-            let before = known.map(|entry| entry.member.clone());
-            self.change(&name, |entry| {
-                (entry.status, entry.suspect, entry.prune) = (Status::Alive, false, false);
-                entry.hidden = hidden;
-                entry.member = Arc::new(member);
-            });
-            if already {
-                self.tell_difference(&name, before.as_deref(), hidden);
-                return;
+        let Some(entry) = self.members.get(&name) else {
+            if self.adopt(now, member, hidden) {
+                self.found(&name);
+                self.tell(&name, Event::MemberJoin);
             }
-        } else if !self.adopt(now, member, hidden) {
             return;
-        }
+        };
+        let was_gone = !entry.status.is_present();
+        self.change(&name, |entry| {
+            (entry.status, entry.suspect, entry.prune) = (Status::Alive, false, false);
+        });
         self.found(&name);
-        self.tell(&name, Event::MemberJoin);
+        self.replace(member, hidden, was_gone);
     }
 
     /// Takes up a member that was unknown. False if there is no room.
@@ -126,61 +121,54 @@ impl Layer {
         true
     }
 
-    /// New tags, address or versions. Serf 0.9.4 compares the bytes of the tags, and reports an
-    /// update when only their order changed; what nobody can see is not reported here.
+    /// New tags, address or versions.
     fn updated(&mut self, node: &Node) {
         if self.members.get(&node.name).is_none() {
             return;
         }
         let member = self.describe(node);
         let hidden = self.hides(&member);
+        self.replace(member, hidden, false);
+    }
+
+    /// Puts a new description in the place of a member's old one, and tells what that means to
+    /// the application. `back`: it had failed or left. Serf 0.9.4 compares tags as bytes, and
+    /// reports an update when only their order changed; what nobody can see is not told here.
+    fn replace(&mut self, member: Member, hidden: bool, back: bool) {
         let name = member.name.clone();
         let Some(entry) = self.members.get(&name) else {
             return;
         };
-        let (before, was_hidden) = (entry.member.clone(), entry.hidden);
-        if hidden && !was_hidden && entry.status.is_present() {
-            self.events.push_back(Event::MemberReap(before.clone()));
+        let (before, was_hidden, status) = (entry.member.clone(), entry.hidden, entry.status);
+        let differs = self.differs(&before, &member);
+        if hidden && !was_hidden {
+            self.events.push_back(Event::MemberReap(before));
         }
         self.change(&name, |entry| {
-            let state = entry.member.state;
-            entry.member = Arc::new(Member { state, ..member });
+            entry.member = Arc::new(Member {
+                state: entry.member.state,
+                ..member
+            });
             entry.suspicion_told &= !hidden;
             entry.hidden = hidden;
         });
-        if was_hidden && !hidden {
-            self.appear(&name);
-        } else {
-            self.tell_difference(&name, Some(&before), was_hidden);
-        }
-    }
-
-    /// A hidden member fits the filter now.
-    fn appear(&mut self, name: &str) {
-        if self
-            .members
-            .get(name)
-            .is_some_and(|entry| entry.status.is_present())
-        {
-            self.tell(name, Event::MemberJoin);
-        }
-    }
-
-    fn tell_difference(&mut self, name: &str, before: Option<&Member>, was_hidden: bool) {
-        let Some(entry) = self.members.get(name) else {
+        if !status.is_present() {
             return;
-        };
-        let (now, is_serf) = (&entry.member, self.is_serf());
-        let differs = before.is_none_or(|before| {
-            before.tags != now.tags
-                || before.addr != now.addr
-                || before.protocol != now.protocol
-                || before.delegate != now.delegate
-                || (!is_serf && before.meta != now.meta)
-        });
-        if differs && !was_hidden && entry.status.is_present() {
-            self.tell(name, Event::MemberUpdate);
         }
+        if back || was_hidden {
+            self.tell(&name, Event::MemberJoin);
+        } else if differs {
+            self.tell(&name, Event::MemberUpdate);
+        }
+    }
+
+    /// Whether an application can see a difference that is worth an event.
+    fn differs(&self, before: &Member, after: &Member) -> bool {
+        before.tags != after.tags
+            || before.addr != after.addr
+            || before.protocol != after.protocol
+            || before.delegate != after.delegate
+            || (!self.is_serf() && before.meta != after.meta)
     }
 
     /// A member died, or said itself that it is gone.

@@ -6,6 +6,7 @@
 //!
 //! | file | its idea |
 //! | --- | --- |
+//! | `config`, `member` | what a node is told to be, what others look like |
 //! | `layer` | everything that is held, and the queues out of it |
 //! | `members`, `changes` | the table, and what the SWIM layer's news does to it |
 //! | `clock`, `intent`, `leave` | Lamport time, who joins and leaves, the own leave |
@@ -16,12 +17,14 @@
 
 mod changes;
 mod clock;
+mod config;
 mod conflict;
 mod event;
 mod filter;
 mod intent;
 mod layer;
 mod leave;
+mod member;
 mod members;
 mod message;
 mod query;
@@ -29,20 +32,24 @@ mod reap;
 mod ring;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod user_event;
 
 use crate::limits;
 use crate::swim::{
-    self, Health, Identity, LookupId, NodeState, Notice, OpId, Reasons, Seed, SendFailure,
-    StreamEnd, StreamId, Swim, Transmit,
+    Health, Identity, LookupId, NodeState, Notice, OpId, Reasons, Seed, SendFailure, StreamEnd,
+    StreamId, Swim, Transmit,
 };
 use crate::time::Time;
 use crate::wire::Codec;
 pub use crate::wire::serf_message::Tags;
 use crate::wire::serf_message::encode_tags;
+pub use config::{Config, Mode};
 pub use event::Event;
 pub use filter::MemberFilter;
 use layer::{Layer, Order};
+pub use member::{Member, MemberState};
 pub use stats::Counter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -50,94 +57,6 @@ use std::time::Duration;
 
 /// Versions that this node announces for the Serf layer: minimum, maximum, spoken.
 const DELEGATE: [u8; 3] = [2, 5, 5];
-
-/// Serf cluster, or bare memberlist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Tags, intents, and passing on of user events and queries.
-    Serf,
-    /// Raw meta, no user messages, no user state.
-    Memberlist,
-}
-
-/// State of a member as an application sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(i32)]
-pub enum MemberState {
-    /// It is there.
-    Alive = 1,
-    /// It did not answer, and has not refuted that yet.
-    Suspect = 2,
-    /// It is gone, without a word.
-    Failed = 3,
-    /// It has announced that it leaves, or somebody has for it.
-    Leaving = 4,
-    /// It is gone, as announced.
-    Left = 5,
-}
-
-/// A member. Shared, never changed in place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its name, unique in the cluster.
-    pub name: Arc<str>,
-    /// Where it is reached.
-    pub addr: SocketAddr,
-    /// Its tags; empty in memberlist mode, and if they could not be read.
-    pub tags: Arc<Tags>,
-    /// Its meta as on the wire: in Serf mode the encoded tags.
-    pub meta: Arc<[u8]>,
-    /// Its state.
-    pub state: MemberState,
-    /// Its incarnation when it last changed here; `Core::reasons` has the current one.
-    pub incarnation: u32,
-    /// memberlist protocol: minimum, maximum, spoken.
-    pub protocol: [u8; 3],
-    /// Serf protocol: minimum, maximum, spoken; zeros for a bare memberlist node.
-    pub delegate: [u8; 3],
-}
-
-/// What this node is and how it behaves.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The layer below.
-    pub swim: swim::Config,
-    /// What kind of cluster this is.
-    pub mode: Mode,
-    /// Own tags; Serf mode only.
-    pub tags: Tags,
-    /// Own meta, at most [`limits::META_LEN`] bytes; memberlist mode only.
-    pub meta: Vec<u8>,
-    /// How long a leaving node still answers after its leave has spread.
-    pub leave_propagate: Duration,
-    /// Longest wait for a step of a leave to spread.
-    pub broadcast_timeout: Duration,
-    /// A failed member is erased after this long, and no longer looked for.
-    pub reconnect_timeout: Duration,
-    /// A member that left is erased after this long.
-    pub tombstone_timeout: Duration,
-    /// Between two looks for whom to erase.
-    pub reap_interval: Duration,
-    /// Who is let in.
-    pub filter: MemberFilter,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            swim: swim::Config::lan(),
-            mode: Mode::Serf,
-            tags: Tags::new(),
-            meta: Vec::new(),
-            leave_propagate: Duration::from_secs(1),
-            broadcast_timeout: Duration::from_secs(5),
-            reconnect_timeout: Duration::from_secs(24 * 3600),
-            tombstone_timeout: Duration::from_secs(24 * 3600),
-            reap_interval: Duration::from_secs(15),
-            filter: MemberFilter::default(),
-        }
-    }
-}
 
 /// Why a command was refused. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -46,7 +46,8 @@ static REFUSALS: LazyLock<[String; Refusal::COUNT]> =
 
 /// All counters of the SWIM layer and of this one.
 pub(super) fn all(swim: &swim::Stats, layer: &Layer) -> Vec<Counter> {
-    let mut counters = of_swim(swim);
+    let mut counters = of_traffic(swim);
+    counters.extend(of_swim(swim));
     counters.extend(of_members(layer));
     counters.extend(of_serf(&layer.counts));
     for (why, name) in Refusal::ALL.into_iter().zip(REFUSALS.iter()) {
@@ -55,7 +56,7 @@ pub(super) fn all(swim: &swim::Stats, layer: &Layer) -> Vec<Counter> {
     counters
 }
 
-fn of_swim(it: &swim::Stats) -> Vec<Counter> {
+fn of_traffic(it: &swim::Stats) -> Vec<Counter> {
     vec![
         ("datagrams_in", it.datagrams_in, "Datagrams received."),
         ("datagrams_out", it.datagrams_out, "Datagrams sent."),
@@ -71,6 +72,11 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
             it.stream_bytes_out,
             "Bytes sent on streams.",
         ),
+    ]
+}
+
+fn of_swim(it: &swim::Stats) -> Vec<Counter> {
+    vec![
         ("probes", it.probes, "Probes begun."),
         (
             "probes_failed",

@@ -17,14 +17,16 @@ pub(super) struct Happening {
 impl PartialEq for Happening {
     /// No payload and an empty one are the same event, as in Serf 0.9.4.
     fn eq(&self, other: &Happening) -> bool {
-        let bytes = |it: &Happening| it.payload.as_deref().unwrap_or_default().to_vec();
-        self.name == other.name && bytes(self) == bytes(other)
+        let (mine, theirs) = (self.payload.as_deref(), other.payload.as_deref());
+        self.name == other.name && mine.unwrap_or_default() == theirs.unwrap_or_default()
     }
 }
 
 impl Item for Happening {
     fn weight(&self) -> usize {
-        self.name.len() + self.payload.as_ref().map_or(0, |payload| payload.len())
+        size_of::<Happening>()
+            + self.name.len()
+            + self.payload.as_ref().map_or(0, |payload| payload.len())
     }
 }
 

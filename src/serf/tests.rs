@@ -1,0 +1,822 @@
+//! Serf's rules, tried on the layer alone: news and messages in, orders and events out.
+
+use super::layer::{Layer, Order, lane};
+use super::members::Status;
+use super::{Config, Event, MemberFilter, MemberState, Mode, Tags};
+use crate::limits;
+use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
+use crate::time::Time;
+use crate::wire::Refusal;
+use crate::wire::serf_message::{
+    EventSlot, JoinIntent, LeaveIntent, Query, Relay, SerfMessage, SerfState, UserEvent,
+    encode_tags,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A layer called `self`, the network below it played by the test.
+struct Rig {
+    layer: Layer,
+    now: Time,
+}
+
+fn tags(pairs: &[(&str, &str)]) -> Tags {
+    pairs
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
+}
+
+fn node(name: &str, port: u16, tags: &Tags) -> Node {
+    Node {
+        name: name.into(),
+        addr: SocketAddr::from(([10, 0, 0, 1], port)),
+        meta: encode_tags(tags).into(),
+        vsn: [1, 5, 2, 2, 5, 5],
+        incarnation: 1,
+        state: NodeState::Alive,
+        since: Time::ZERO,
+    }
+}
+
+impl Rig {
+    fn new() -> Rig {
+        Rig::with(Config::default())
+    }
+
+    fn with(config: Config) -> Rig {
+        let layer = Layer::new(config, "self".into(), Time::ZERO);
+        let mut rig = Rig {
+            layer,
+            now: Time::ZERO,
+        };
+        rig.joins("self", 1);
+        rig.events();
+        rig.orders();
+        rig
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now = self.now + SECOND * seconds as u32;
+        self.layer.handle_timeout(self.now);
+    }
+
+    fn news(&mut self, change: Change, name: &str, node: Option<&Node>) {
+        self.layer
+            .swim_changed(self.now, change, &Arc::from(name), node);
+    }
+
+    fn joins(&mut self, name: &str, port: u16) {
+        self.news(Change::Joined, name, Some(&node(name, port, &Tags::new())));
+    }
+
+    fn receives(&mut self, message: &SerfMessage<'_>) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        self.layer.message_received(self.now, &bytes);
+    }
+
+    fn leave_intent(&mut self, node: &str, ltime: u64, prune: bool) {
+        self.receives(&SerfMessage::Leave(LeaveIntent { ltime, node, prune }));
+    }
+
+    fn join_intent(&mut self, node: &str, ltime: u64) {
+        self.receives(&SerfMessage::Join(JoinIntent { ltime, node }));
+    }
+
+    /// What the application was told since the last call, as "join a", "leave b".
+    fn events(&mut self) -> Vec<String> {
+        let word = |event| match event {
+            Event::MemberJoin(member) => format!("join {}", member.name),
+            Event::MemberUpdate(member) => format!("update {}", member.name),
+            Event::MemberLeave(member) => format!("leave {}", member.name),
+            Event::MemberFail(member) => format!("fail {}", member.name),
+            Event::MemberReap(member) => format!("reap {}", member.name),
+            Event::MemberSuspect(member) => format!("suspect {}", member.name),
+            Event::MemberAlive(member) => format!("alive {}", member.name),
+            Event::JoinDone { .. } => "joined".into(),
+            Event::LeaveDone { .. } => "left".into(),
+            Event::HintDone { .. } => "hinted".into(),
+            Event::NameConflict { other } => format!("conflict {other}"),
+        };
+        self.layer.events.drain(..).map(word).collect()
+    }
+
+    fn orders(&mut self) -> Vec<Order> {
+        self.layer.orders.drain(..).collect()
+    }
+
+    /// What was queued for gossip since the last call: lane and first byte.
+    fn broadcasts(&mut self) -> Vec<(usize, u8)> {
+        let of = |order| match order {
+            Order::Broadcast { lane, bytes, .. } => Some((lane, bytes[0])),
+            Order::SendUser { .. }
+            | Order::RememberLost { .. }
+            | Order::ForgetLost { .. }
+            | Order::Leave
+            | Order::Refuse(_) => None,
+        };
+        self.orders().into_iter().filter_map(of).collect()
+    }
+
+    fn status(&self, name: &str) -> Option<Status> {
+        self.layer.members.get(name).map(|entry| entry.status)
+    }
+
+    fn shown(&self, name: &str) -> MemberState {
+        self.layer.members.get(name).unwrap().member.state
+    }
+}
+
+const LEAVE: (usize, u8) = (lane::INTENTS, 0);
+const JOIN: (usize, u8) = (lane::INTENTS, 1);
+
+#[test]
+fn a_member_that_dies_has_failed_whatever_the_notice_says() {
+    for change in [Change::Died, Change::Left] {
+        let mut rig = Rig::new();
+        rig.joins("a", 2);
+        rig.news(change, "a", None);
+        assert_eq!(rig.events(), ["join a", "fail a"]);
+        assert_eq!(rig.status("a"), Some(Status::Failed));
+    }
+}
+
+#[test]
+fn a_member_that_dies_after_its_leave_intent_has_left() {
+    for change in [Change::Died, Change::Left] {
+        let mut rig = Rig::new();
+        rig.joins("a", 2);
+        rig.leave_intent("a", 5, false);
+        assert_eq!(rig.shown("a"), MemberState::Leaving);
+        rig.news(change, "a", None);
+        assert_eq!(rig.events(), ["join a", "leave a"]);
+        assert_eq!(rig.broadcasts(), [LEAVE]);
+    }
+}
+
+#[test]
+fn in_memberlist_mode_the_notice_decides_and_the_forgotten_are_reaped() {
+    let mut rig = Rig::with(Config {
+        mode: Mode::Memberlist,
+        ..Config::default()
+    });
+    for (name, port) in [("a", 2), ("b", 3)] {
+        rig.joins(name, port);
+    }
+    rig.leave_intent("a", 5, false);
+    assert_eq!(rig.broadcasts(), []);
+    rig.news(Change::Left, "a", None);
+    rig.news(Change::Died, "b", None);
+    assert_eq!(rig.events(), ["join a", "join b", "leave a", "fail b"]);
+    rig.news(Change::Forgotten, "a", None);
+    rig.news(Change::Forgotten, "b", None);
+    assert_eq!(rig.events(), ["reap a", "reap b"]);
+    assert_eq!(rig.layer.encode_state(), []);
+}
+
+#[test]
+fn the_search_for_the_lost_outlives_memberlists_memory_of_them() {
+    let config = Config {
+        mode: Mode::Memberlist,
+        ..Config::default()
+    };
+    let mut rig = Rig::with(config);
+    rig.joins("a", 2);
+    rig.news(Change::Died, "a", None);
+    rig.news(Change::Forgotten, "a", None);
+    let addr = SocketAddr::from(([10, 0, 0, 1], 2));
+    assert_eq!(
+        rig.orders(),
+        [Order::RememberLost {
+            name: "a".into(),
+            addr
+        }]
+    );
+    rig.wait(24 * 3600);
+    assert_eq!(rig.orders(), []);
+    rig.wait(60);
+    assert_eq!(rig.orders(), [Order::ForgetLost { name: "a".into() }]);
+}
+
+#[test]
+fn who_comes_back_is_no_longer_looked_for() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.news(Change::Died, "a", None);
+    rig.orders();
+    rig.joins("a", 2);
+    assert_eq!(rig.orders(), [Order::ForgetLost { name: "a".into() }]);
+    assert_eq!(rig.events(), ["join a", "fail a", "join a"]);
+    assert_eq!(rig.shown("a"), MemberState::Alive);
+}
+
+#[test]
+fn a_suspicion_is_told_once_and_so_is_its_end() {
+    let mut rig = Rig::new();
+    let a = node("a", 2, &Tags::new());
+    rig.joins("a", 2);
+    rig.news(Change::Suspected, "a", Some(&a));
+    assert_eq!(rig.shown("a"), MemberState::Suspect);
+    rig.news(Change::Suspected, "a", Some(&a));
+    rig.news(Change::Cleared, "a", Some(&a));
+    assert_eq!(rig.events(), ["join a", "suspect a", "alive a"]);
+    assert_eq!(rig.shown("a"), MemberState::Alive);
+}
+
+#[test]
+fn a_suspect_that_is_leaving_is_shown_as_leaving() {
+    let mut rig = Rig::new();
+    let a = node("a", 2, &Tags::new());
+    rig.joins("a", 2);
+    rig.leave_intent("a", 5, false);
+    rig.news(Change::Suspected, "a", Some(&a));
+    assert_eq!(rig.shown("a"), MemberState::Leaving);
+    rig.join_intent("a", 6);
+    assert_eq!(rig.shown("a"), MemberState::Suspect);
+    assert_eq!(rig.events(), ["join a", "suspect a"]);
+}
+
+#[test]
+fn only_a_later_intent_counts() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.join_intent("a", 5);
+    assert_eq!(rig.broadcasts(), [JOIN]);
+    for ltime in [4, 5] {
+        rig.leave_intent("a", ltime, false);
+        rig.join_intent("a", ltime);
+    }
+    assert_eq!(
+        (rig.broadcasts(), rig.status("a")),
+        (vec![], Some(Status::Alive))
+    );
+    rig.leave_intent("a", 6, false);
+    assert_eq!(
+        (rig.broadcasts(), rig.status("a")),
+        (vec![LEAVE], Some(Status::Leaving))
+    );
+    rig.join_intent("a", 7);
+    assert_eq!(
+        (rig.broadcasts(), rig.status("a")),
+        (vec![JOIN], Some(Status::Alive))
+    );
+}
+
+#[test]
+fn a_leave_intent_about_a_failed_member_makes_it_left_and_ends_the_search() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.news(Change::Died, "a", None);
+    rig.leave_intent("a", 5, false);
+    assert_eq!(rig.events(), ["join a", "fail a", "leave a"]);
+    assert!(
+        rig.orders()
+            .contains(&Order::ForgetLost { name: "a".into() })
+    );
+    rig.join_intent("a", 6);
+    assert_eq!(rig.status("a"), Some(Status::Left));
+}
+
+#[test]
+fn a_pruned_member_is_erased_when_it_is_gone_and_not_before() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.leave_intent("a", 5, true);
+    assert_eq!(rig.status("a"), Some(Status::Leaving));
+    rig.news(Change::Left, "a", None);
+    assert_eq!(rig.events(), ["join a", "leave a", "reap a"]);
+    assert_eq!(rig.status("a"), None);
+
+    rig.joins("b", 3);
+    rig.news(Change::Died, "b", None);
+    rig.leave_intent("b", 6, true);
+    assert_eq!(rig.events(), ["join b", "fail b", "leave b", "reap b"]);
+}
+
+#[test]
+fn a_member_that_refutes_its_pruning_stays() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.leave_intent("a", 5, true);
+    rig.join_intent("a", 6);
+    rig.leave_intent("a", 7, false);
+    rig.news(Change::Left, "a", None);
+    assert_eq!(rig.events(), ["join a", "leave a"]);
+    assert_eq!(rig.status("a"), Some(Status::Left));
+}
+
+#[test]
+fn intents_about_the_unknown_wait_for_them_and_the_latest_wins() {
+    let mut rig = Rig::new();
+    rig.join_intent("a", 5);
+    rig.leave_intent("a", 6, false);
+    rig.join_intent("a", 6);
+    rig.leave_intent("a", 6, false);
+    assert_eq!(rig.broadcasts(), [JOIN, LEAVE]);
+    rig.joins("a", 2);
+    assert_eq!(
+        (rig.status("a"), rig.layer.intents.len()),
+        (Some(Status::Leaving), 0)
+    );
+    rig.leave_intent("a", 6, false);
+    assert_eq!(rig.broadcasts(), []);
+}
+
+#[test]
+fn an_intent_waits_five_minutes_for_its_member() {
+    let mut rig = Rig::new();
+    rig.leave_intent("a", 5, false);
+    rig.wait(300);
+    assert_eq!(rig.layer.intents.len(), 1);
+    rig.wait(15);
+    assert_eq!(rig.layer.intents.len(), 0);
+    rig.joins("a", 2);
+    assert_eq!(rig.status("a"), Some(Status::Alive));
+}
+
+#[test]
+fn the_buffer_of_intents_is_bounded() {
+    let mut rig = Rig::new();
+    for i in 0..limits::BUFFERED_INTENTS + 10 {
+        rig.leave_intent(&format!("n{i}"), 5, false);
+    }
+    assert_eq!(rig.layer.intents.len(), limits::BUFFERED_INTENTS);
+}
+
+#[test]
+fn a_node_that_is_said_to_leave_refutes_later_than_that_was_said() {
+    let mut rig = Rig::new();
+    rig.leave_intent("self", 41, false);
+    let Some(Order::Broadcast {
+        lane: 0,
+        bytes,
+        token: None,
+    }) = rig.orders().pop()
+    else {
+        panic!("no refutation")
+    };
+    let refutation = SerfMessage::Join(JoinIntent {
+        ltime: 42,
+        node: "self",
+    });
+    assert_eq!(SerfMessage::decode(&bytes), Ok(refutation));
+    assert_eq!(rig.shown("self"), MemberState::Alive);
+    assert_eq!(rig.layer.counts.intents_refuted, 1);
+}
+
+#[test]
+fn a_lamport_time_from_the_far_future_is_refused_and_moves_nothing() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.leave_intent("a", u64::MAX, false);
+    rig.join_intent("x", u64::MAX - 1);
+    let payload = None;
+    let event = UserEvent {
+        ltime: 1 << 62,
+        name: "deploy",
+        payload,
+        coalesce: false,
+    };
+    rig.receives(&SerfMessage::UserEvent(event));
+    assert_eq!(
+        (rig.broadcasts(), rig.status("a")),
+        (vec![], Some(Status::Alive))
+    );
+    assert_eq!(
+        (rig.layer.member_clock.time(), rig.layer.event_clock.time()),
+        (1, 1)
+    );
+    assert_eq!(
+        (rig.layer.counts.ltimes_refused, rig.layer.intents.len()),
+        (3, 0)
+    );
+}
+
+#[test]
+fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
+    let mut rig = Rig::new();
+    let event = |ltime, payload| {
+        SerfMessage::UserEvent(UserEvent {
+            ltime,
+            name: "deploy",
+            payload,
+            coalesce: true,
+        })
+    };
+    rig.receives(&event(7, Some(b"v2")));
+    rig.receives(&event(7, Some(b"v2")));
+    rig.receives(&event(7, Some(b"v3")));
+    assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3), (lane::EVENTS, 3)]);
+    let bytes = rig.layer.encode_state();
+    let state = SerfState::decode(&bytes).unwrap();
+    let events = vec![("deploy", Some(&b"v2"[..])), ("deploy", Some(&b"v3"[..]))];
+    assert_eq!(state.events, [EventSlot { ltime: 7, events }]);
+    assert_eq!(state.event_ltime, 8);
+    assert_eq!(rig.layer.counts.duplicates, 1);
+}
+
+#[test]
+fn a_query_is_passed_on_once_unless_it_asks_not_to_be() {
+    let mut rig = Rig::new();
+    let query = |id, flags| {
+        SerfMessage::Query(Query {
+            ltime: 3,
+            id,
+            addr: &[10, 0, 0, 9],
+            port: 7946,
+            source_node: "asker",
+            filters: None,
+            flags,
+            relay_factor: 0,
+            timeout_ns: 1_000_000_000,
+            name: "uptime",
+            payload: None,
+        })
+    };
+    for message in [
+        query(1, 0),
+        query(1, 0),
+        query(2, 2),
+        query(2, 0),
+        query(3, 1),
+    ] {
+        rig.receives(&message);
+    }
+    assert_eq!(rig.broadcasts(), [(lane::QUERIES, 4), (lane::QUERIES, 4)]);
+    assert_eq!(
+        (rig.layer.query_clock.time(), rig.layer.counts.duplicates),
+        (4, 2)
+    );
+}
+
+#[test]
+fn an_answer_is_forwarded_to_members_only() {
+    let mut rig = Rig::new();
+    rig.joins("asker", 7000);
+    let relay = |port, inner| {
+        SerfMessage::Relay(Relay {
+            addr: &[10, 0, 0, 1],
+            port,
+            node: "asker",
+            inner,
+        })
+    };
+    rig.receives(&relay(7000, b"\x05abc"));
+    let to = SocketAddr::from(([10, 0, 0, 1], 7000));
+    assert_eq!(
+        rig.orders(),
+        [Order::SendUser {
+            to,
+            bytes: b"\x05abc".to_vec()
+        }]
+    );
+    rig.receives(&relay(7001, b"\x05abc"));
+    assert_eq!(rig.orders(), []);
+    assert_eq!(
+        (rig.layer.counts.relays, rig.layer.counts.relays_refused),
+        (1, 1)
+    );
+}
+
+#[test]
+fn bytes_that_are_no_message_are_refused_and_not_passed_on() {
+    let mut rig = Rig::new();
+    for bytes in [&b""[..], b"\x00", b"\x63abc", b"\x03\xc1"] {
+        rig.layer.message_received(rig.now, bytes);
+        let orders = rig.orders();
+        assert!(
+            matches!(orders[..], [Order::Refuse(_)]),
+            "{bytes:?}: {orders:?}"
+        );
+    }
+    rig.layer.state_received(rig.now, b"\x02\xff\xff");
+    assert!(matches!(rig.orders()[..], [Order::Refuse(_)]));
+}
+
+#[test]
+fn the_state_of_one_node_tells_another_who_has_left() {
+    let mut one = Rig::new();
+    let mut other = Rig::new();
+    for rig in [&mut one, &mut other] {
+        for (name, port) in [("alive", 2), ("gone", 3), ("dead", 4)] {
+            rig.joins(name, port);
+        }
+        rig.join_intent("gone", 5);
+        rig.news(Change::Died, "dead", None);
+    }
+    one.leave_intent("gone", 6, false);
+    one.leave_intent("dead", 7, false);
+    one.news(Change::Left, "gone", None);
+    one.join_intent("alive", 9);
+    other.events();
+    other.orders();
+
+    other
+        .layer
+        .state_received(other.now, &one.layer.encode_state());
+
+    assert_eq!(other.status("gone"), Some(Status::Leaving));
+    assert_eq!(other.status("dead"), Some(Status::Left));
+    assert_eq!(other.status("alive"), Some(Status::Alive));
+    assert_eq!(other.layer.members.get("alive").unwrap().ltime, 9);
+    assert_eq!(other.broadcasts(), []);
+    other.news(Change::Died, "gone", None);
+    assert_eq!(other.events(), ["leave dead", "leave gone"]);
+    assert!(other.layer.member_clock.time() >= one.layer.member_clock.time());
+}
+
+#[test]
+fn a_state_that_says_this_node_has_left_is_refuted() {
+    let mut rig = Rig::new();
+    let state = SerfState {
+        ltime: 31,
+        event_ltime: 21,
+        query_ltime: 11,
+        status_ltimes: vec![("self", 30)],
+        left_members: vec!["self"],
+        ..SerfState::default()
+    };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    rig.layer.state_received(rig.now, &bytes);
+    assert_eq!(rig.broadcasts(), [JOIN]);
+    assert!(rig.layer.members.get("self").unwrap().ltime > 31);
+    assert_eq!(
+        (rig.layer.event_clock.time(), rig.layer.query_clock.time()),
+        (21, 11)
+    );
+}
+
+#[test]
+fn the_failed_and_the_left_are_erased_after_their_time() {
+    let config = Config {
+        reconnect_timeout: SECOND * 100,
+        tombstone_timeout: SECOND * 200,
+        ..Config::default()
+    };
+    let mut rig = Rig::with(config);
+    rig.joins("a", 2);
+    rig.joins("b", 3);
+    rig.leave_intent("b", 5, false);
+    rig.news(Change::Died, "a", None);
+    rig.news(Change::Left, "b", None);
+    rig.events();
+    rig.wait(100);
+    assert_eq!(rig.events(), Vec::<String>::new());
+    rig.wait(15);
+    assert_eq!(rig.events(), ["reap a"]);
+    rig.wait(85);
+    rig.wait(15);
+    assert_eq!(rig.events(), ["reap b"]);
+    rig.wait(100_000);
+    assert_eq!(rig.layer.members.len(), 1);
+}
+
+#[test]
+fn time_in_which_the_process_did_not_run_counts_for_nobody() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.news(Change::Died, "a", None);
+    rig.leave_intent("x", 5, false);
+    rig.events();
+    rig.layer.handle_stall(SECOND * 48 * 3600);
+    rig.wait(48 * 3600);
+    assert_eq!((rig.events().len(), rig.layer.intents.len()), (0, 1));
+    rig.wait(24 * 3600 + 1);
+    assert_eq!(rig.events(), ["reap a"]);
+}
+
+#[test]
+fn an_update_is_told_only_if_somebody_can_see_it() {
+    let mut rig = Rig::new();
+    let web = tags(&[("role", "web"), ("zone", "1")]);
+    rig.news(Change::Joined, "a", Some(&node("a", 2, &web)));
+    let version = rig.layer.members.version();
+    // The same map in the other order of its keys.
+    let mut same = node("a", 2, &web);
+    same.meta = Arc::from(&b"\xff\x82\xa4zone\xa11\xa4role\xa3web"[..]);
+    rig.news(Change::Updated, "a", Some(&same));
+    assert_eq!(rig.events(), ["join a"]);
+    assert!(rig.layer.members.version() > version);
+    rig.news(
+        Change::Updated,
+        "a",
+        Some(&node("a", 2, &tags(&[("role", "db")]))),
+    );
+    assert_eq!(rig.events(), ["update a"]);
+    rig.news(
+        Change::Updated,
+        "a",
+        Some(&node("a", 3, &tags(&[("role", "db")]))),
+    );
+    assert_eq!(rig.events(), ["update a"]);
+    rig.news(Change::Updated, "nobody", Some(&node("nobody", 3, &web)));
+    assert_eq!(rig.events(), Vec::<String>::new());
+}
+
+#[test]
+fn the_filter_hides_members_until_they_fit() {
+    let filter = MemberFilter {
+        require_tags: tags(&[("role", "web")]),
+        names: Vec::new(),
+    };
+    let mut rig = Rig::with(Config {
+        filter,
+        ..Config::default()
+    });
+    assert_eq!(rig.layer.members.visible().count(), 1);
+    let (db, web) = (tags(&[("role", "db")]), tags(&[("role", "web")]));
+    rig.news(Change::Joined, "a", Some(&node("a", 2, &db)));
+    rig.news(Change::Suspected, "a", None);
+    rig.news(Change::Cleared, "a", Some(&node("a", 2, &db)));
+    assert_eq!(rig.events(), Vec::<String>::new());
+    assert!(rig.orders().contains(&Order::Refuse(Refusal::Filtered)));
+    rig.news(Change::Updated, "a", Some(&node("a", 2, &web)));
+    assert_eq!(
+        (rig.events(), rig.layer.members.visible().count()),
+        (vec!["join a".into()], 2)
+    );
+    rig.news(Change::Updated, "a", Some(&node("a", 2, &db)));
+    assert_eq!(
+        (rig.events(), rig.layer.members.visible().count()),
+        (vec!["reap a".into()], 1)
+    );
+    rig.orders();
+    rig.news(Change::Died, "a", None);
+    assert_eq!((rig.events(), rig.orders()), (vec![], vec![]));
+    rig.news(Change::Joined, "a", Some(&node("a", 2, &web)));
+    assert_eq!(rig.events(), ["join a"]);
+    rig.news(Change::Died, "a", None);
+    rig.news(Change::Joined, "a", Some(&node("a", 2, &db)));
+    assert_eq!(rig.events(), ["fail a", "reap a"]);
+}
+
+#[test]
+fn a_leave_says_so_first_then_departs_then_lingers() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.events();
+    rig.layer.begin_leave(rig.now);
+    let orders = rig.orders();
+    let [
+        Order::Broadcast {
+            lane: 0,
+            token: Some(token),
+            ..
+        },
+    ] = orders[..]
+    else {
+        panic!("{orders:?}")
+    };
+    assert_eq!(rig.shown("self"), MemberState::Leaving);
+    rig.layer.broadcast_done(rig.now, token + 1);
+    assert_eq!(rig.orders(), []);
+    rig.layer.broadcast_done(rig.now, token);
+    assert_eq!(rig.orders(), [Order::Leave]);
+    rig.layer.departure_spread(rig.now);
+    assert_eq!(rig.events(), Vec::<String>::new());
+    rig.wait(1);
+    assert_eq!(rig.events(), ["leave self", "left"]);
+    assert_eq!(rig.shown("self"), MemberState::Left);
+    rig.layer.begin_leave(rig.now);
+    assert_eq!(rig.events(), ["left"]);
+}
+
+#[test]
+fn a_leave_goes_on_when_nothing_spreads() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.events();
+    let (first, second) = (
+        rig.layer.begin_leave(rig.now),
+        rig.layer.begin_leave(rig.now),
+    );
+    assert_ne!(first, second);
+    rig.wait(4);
+    assert_eq!(rig.orders().len(), 1);
+    rig.wait(1);
+    assert_eq!(rig.orders(), [Order::Leave]);
+    rig.wait(5);
+    rig.wait(1);
+    assert_eq!(rig.events(), ["leave self", "left", "left"]);
+}
+
+#[test]
+fn a_leave_with_nobody_there_ends_when_the_swim_layer_says_so() {
+    for mode in [Mode::Serf, Mode::Memberlist] {
+        let mut rig = Rig::with(Config {
+            mode,
+            ..Config::default()
+        });
+        rig.layer.begin_leave(rig.now);
+        assert_eq!(rig.orders(), [Order::Leave]);
+        rig.layer.departure_spread(rig.now);
+        assert_eq!(rig.events(), ["leave self", "left"]);
+    }
+}
+
+#[test]
+fn a_join_takes_a_leave_back_whatever_step_it_is_in() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.events();
+    rig.layer.begin_leave(rig.now);
+    let left_at = rig.layer.members.get("self").unwrap().ltime;
+    assert!(
+        !rig.layer.take_leave_back(),
+        "the SWIM layer does not know of it yet"
+    );
+    assert_eq!(
+        (rig.events(), rig.shown("self")),
+        (vec!["left".into()], MemberState::Alive)
+    );
+    // A state with this node as left counts one later than its leave: the join is later still.
+    assert!(rig.layer.members.get("self").unwrap().ltime > left_at + 1);
+
+    rig.layer.begin_leave(rig.now);
+    rig.wait(5);
+    assert!(rig.layer.take_leave_back());
+    assert_eq!(rig.events(), ["left"]);
+
+    rig.layer.begin_leave(rig.now);
+    for seconds in [5, 5, 1] {
+        rig.wait(seconds);
+    }
+    assert_eq!(rig.events(), ["leave self", "left"]);
+    assert!(rig.layer.take_leave_back());
+    assert_eq!(rig.events(), ["join self"]);
+    assert!(!rig.layer.take_leave_back());
+}
+
+#[test]
+fn a_join_that_reached_somebody_is_announced_and_others_are_not() {
+    let mut rig = Rig::new();
+    let report = |contacted| JoinReport {
+        contacted,
+        failures: Vec::new(),
+    };
+    rig.layer.join_done(OpId(1), report(0));
+    assert_eq!(
+        (rig.broadcasts(), rig.events()),
+        (vec![], vec!["joined".into()])
+    );
+    rig.layer.join_done(OpId(2), report(2));
+    assert_eq!(
+        (rig.broadcasts(), rig.events()),
+        (vec![JOIN], vec!["joined".into()])
+    );
+}
+
+#[test]
+fn a_name_conflict_is_told_when_it_is_certain_and_once() {
+    let mut rig = Rig::new();
+    let (first, late) = (
+        "10.9.9.9:7946".parse().unwrap(),
+        "10.8.8.8:7946".parse().unwrap(),
+    );
+    rig.layer.name_claimed(rig.now, "a", first, true);
+    rig.layer.name_claimed(rig.now, "self", late, false);
+    rig.layer.name_claimed(rig.now, "self", first, true);
+    rig.layer.conflicts.join_succeeded();
+    rig.wait(20);
+    rig.layer.name_claimed(rig.now, "self", first, true);
+    assert_eq!(rig.events(), Vec::<String>::new());
+    rig.wait(60);
+    rig.layer.name_claimed(rig.now, "self", late, true);
+    rig.layer.name_claimed(rig.now, "self", first, false);
+    assert_eq!(rig.events(), Vec::<String>::new());
+    rig.layer.name_claimed(rig.now, "self", first, true);
+    rig.layer.name_claimed(rig.now, "self", first, true);
+    assert_eq!(rig.events(), ["conflict 10.9.9.9:7946"]);
+    assert_eq!(
+        (rig.layer.counts.conflicts, rig.layer.counts.conflicts_self),
+        (8, 7)
+    );
+}
+
+#[test]
+fn who_claims_the_name_after_a_join_came_second() {
+    let mut rig = Rig::new();
+    rig.layer.conflicts.join_succeeded();
+    for _ in 0..10 {
+        rig.layer
+            .name_claimed(rig.now, "self", "10.9.9.9:7946".parse().unwrap(), true);
+        rig.wait(100);
+    }
+    assert_eq!(rig.events(), Vec::<String>::new());
+}
+
+#[test]
+fn unreadable_tags_are_no_tags() {
+    let mut rig = Rig::new();
+    let mut odd = node("a", 2, &Tags::new());
+    odd.meta = Arc::from(&b"\xff\xc1"[..]);
+    rig.news(Change::Joined, "a", Some(&odd));
+    assert_eq!(rig.events(), ["join a"]);
+    assert!(rig.layer.members.get("a").unwrap().member.tags.is_empty());
+    assert!(matches!(rig.orders()[..], [Order::Refuse(_)]));
+}

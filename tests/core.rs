@@ -1,0 +1,803 @@
+//! The whole deterministic core, a handful of nodes on an in-memory network: what goes in at one
+//! node must come out at the others. Time is virtual, a datagram or a stream takes 1 ms, nothing
+//! is lost unless a test cuts a link. Faults at random and large clusters are the simulator's
+//! business (`tests/sim.rs`).
+
+use sprat::serf::{CommandError, Config, Core, Event, MemberState, Mode, Tags};
+use sprat::swim::{OpId, Seed, StreamEnd, StreamId, Transmit};
+use sprat::time::Time;
+use sprat::wire::Codec;
+use sprat::wire::message::Message;
+use sprat::wire::serf_message::{
+    JoinIntent, LeaveIntent, Query, QueryResponse, Relay, SerfMessage, UserEvent,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const DELAY: Duration = Duration::from_millis(1);
+
+/// Something on its way to a node.
+enum Parcel {
+    Datagram { from: SocketAddr, bytes: Vec<u8> },
+    Accepted { id: StreamId, from: SocketAddr },
+    Connected { id: StreamId },
+    Data { id: StreamId, bytes: Vec<u8> },
+    End { id: StreamId, end: StreamEnd },
+}
+
+struct Host {
+    core: Core,
+    up: bool,
+    events: Vec<Event>,
+    /// The other end of each stream.
+    peers: HashMap<StreamId, (usize, StreamId)>,
+}
+
+struct Net {
+    now: Time,
+    hosts: Vec<Host>,
+    /// What is on its way, by time of arrival and order of sending.
+    parcels: BTreeMap<(Time, u64), (usize, Parcel)>,
+    sent: u64,
+    /// Pairs that cannot reach one another.
+    cuts: BTreeSet<(usize, usize)>,
+    /// User messages that arrived at an address of no node.
+    outside: Vec<Vec<u8>>,
+}
+
+fn addr(host: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, host as u8 + 1], 7946))
+}
+
+fn name(host: usize) -> String {
+    format!("n{host}")
+}
+
+fn tags(pairs: &[(&str, &str)]) -> Tags {
+    pairs
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect()
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Net {
+    fn new(hosts: usize) -> Net {
+        Net::with(hosts, |_| Config::default())
+    }
+
+    fn with(hosts: usize, config: impl Fn(usize) -> Config) -> Net {
+        let mut net = Net {
+            now: Time::from_nanos(1_000_000_000),
+            hosts: Vec::new(),
+            parcels: BTreeMap::new(),
+            sent: 0,
+            cuts: BTreeSet::new(),
+            outside: Vec::new(),
+        };
+        for host in 0..hosts {
+            net.hosts.push(net.boot(host, config(host)));
+        }
+        net
+    }
+
+    fn boot(&self, host: usize, config: Config) -> Host {
+        let seed = [host as u8 + 1; 32];
+        let core = Core::new(
+            config,
+            Codec::default(),
+            name(host).into(),
+            addr(host),
+            seed,
+            self.now,
+        );
+        Host {
+            core: core.unwrap(),
+            up: true,
+            events: Vec::new(),
+            peers: HashMap::new(),
+        }
+    }
+
+    /// As many nodes, all of which know one another.
+    fn joined(hosts: usize) -> Net {
+        let mut net = Net::new(hosts);
+        net.join_all();
+        net
+    }
+
+    fn join_all(&mut self) {
+        for host in 1..self.hosts.len() {
+            self.join(host, 0);
+        }
+        let all = self.hosts.len();
+        self.run_until(10, |net| (0..all).all(|host| net.alive(host) == all));
+        self.run(secs(3));
+        self.hosts.iter_mut().for_each(|host| host.events.clear());
+    }
+
+    fn join(&mut self, host: usize, through: usize) -> OpId {
+        let now = self.now;
+        let op = self.hosts[host]
+            .core
+            .join(now, &[Seed::Addr(addr(through))]);
+        self.collect(host);
+        op
+    }
+
+    /// Applies a command to a core, and takes what comes out of it.
+    fn command<T>(&mut self, host: usize, command: impl FnOnce(&mut Core, Time) -> T) -> T {
+        let answer = command(&mut self.hosts[host].core, self.now);
+        self.collect(host);
+        answer
+    }
+
+    fn send(&mut self, to: usize, parcel: Parcel) {
+        self.sent += 1;
+        self.parcels
+            .insert((self.now + DELAY, self.sent), (to, parcel));
+    }
+
+    fn can_reach(&self, from: usize, to: usize) -> bool {
+        let pair = (from.min(to), from.max(to));
+        to < self.hosts.len() && self.hosts[to].up && !self.cuts.contains(&pair)
+    }
+
+    fn collect(&mut self, from: usize) {
+        while let Some(transmit) = self.hosts[from].core.poll_transmit() {
+            self.transmit(from, transmit);
+        }
+        while let Some(event) = self.hosts[from].core.poll_event() {
+            self.hosts[from].events.push(event);
+        }
+    }
+
+    fn transmit(&mut self, from: usize, transmit: Transmit) {
+        let host_of = |to: SocketAddr| (0..self.hosts.len()).find(|&host| addr(host) == to);
+        match transmit {
+            Transmit::Datagram { to, bytes } => match host_of(to) {
+                Some(to) if self.can_reach(from, to) => {
+                    self.send(
+                        to,
+                        Parcel::Datagram {
+                            from: addr(from),
+                            bytes,
+                        },
+                    );
+                }
+                Some(_) => {}
+                None => self.outside.push(bytes),
+            },
+            Transmit::Connect { id, to } => {
+                match host_of(to).filter(|&to| self.can_reach(from, to)) {
+                    Some(to) => {
+                        self.sent += 1;
+                        let there = StreamId(2 * self.sent);
+                        self.hosts[from].peers.insert(id, (to, there));
+                        self.hosts[to].peers.insert(there, (from, id));
+                        self.send(
+                            to,
+                            Parcel::Accepted {
+                                id: there,
+                                from: addr(from),
+                            },
+                        );
+                        self.send(from, Parcel::Connected { id });
+                    }
+                    None => self.send(
+                        from,
+                        Parcel::End {
+                            id,
+                            end: StreamEnd::Failed,
+                        },
+                    ),
+                }
+            }
+            Transmit::Write { id, bytes } => {
+                if let Some((to, id)) = self.hosts[from].peers.get(&id).copied() {
+                    self.send(to, Parcel::Data { id, bytes });
+                }
+            }
+            Transmit::Close { id } => {
+                if let Some((to, id)) = self.hosts[from].peers.remove(&id) {
+                    self.send(
+                        to,
+                        Parcel::End {
+                            id,
+                            end: StreamEnd::Eof,
+                        },
+                    );
+                }
+            }
+            Transmit::Resolve { host, .. } => panic!("no names here: {host}"),
+        }
+    }
+
+    fn deliver(&mut self, to: usize, parcel: Parcel) {
+        let (now, host) = (self.now, &mut self.hosts[to]);
+        if !host.up {
+            return;
+        }
+        match parcel {
+            Parcel::Datagram { from, bytes } => host.core.handle_datagram(now, from, &bytes),
+            Parcel::Accepted { id, from } => host.core.handle_stream_accepted(now, id, from),
+            Parcel::Connected { id } => host.core.handle_stream_connected(now, id),
+            Parcel::Data { id, bytes } => host.core.handle_stream_data(now, id, &bytes),
+            Parcel::End { id, end } => host.core.handle_stream_end(now, id, end),
+        }
+        self.collect(to);
+    }
+
+    /// One step: the next parcel or the next timeout, if it is not after `end`.
+    fn step(&mut self, end: Time) -> bool {
+        let up = self.hosts.iter().enumerate().filter(|(_, host)| host.up);
+        let timeouts = up.filter_map(|(i, host)| Some((host.core.poll_timeout()?, i)));
+        let timeout = timeouts.min().filter(|(at, _)| *at <= end);
+        let parcel = self
+            .parcels
+            .keys()
+            .next()
+            .copied()
+            .filter(|(at, _)| *at <= end);
+        match (timeout, parcel) {
+            (None, None) => false,
+            (Some((at, host)), parcel) if parcel.is_none_or(|(other, _)| at < other) => {
+                self.now = self.now.max(at);
+                self.hosts[host].core.handle_timeout(self.now);
+                self.collect(host);
+                true
+            }
+            (_, Some(key)) => {
+                self.now = key.0;
+                let (to, parcel) = self.parcels.remove(&key).unwrap();
+                self.deliver(to, parcel);
+                true
+            }
+            (Some(_), None) => unreachable!("the arm before takes it"),
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Runs until something holds; fails when it does not within so many seconds.
+    #[track_caller]
+    fn run_until(&mut self, seconds: u64, holds: impl Fn(&Net) -> bool) {
+        let end = self.now + secs(seconds);
+        while !holds(self) {
+            if !self.step(end) {
+                self.show();
+                panic!("it does not hold after {seconds} s");
+            }
+        }
+    }
+
+    fn show(&self) {
+        for (i, host) in self.hosts.iter().enumerate() {
+            let members = host
+                .core
+                .members()
+                .map(|m| format!("{} {:?}", m.name, m.state));
+            eprintln!("n{i} up={}: {:?}", host.up, members.collect::<Vec<_>>());
+        }
+    }
+
+    /// A user message for `to`, from an address of no node.
+    fn inject(&mut self, to: usize, message: &SerfMessage<'_>) {
+        let (mut content, mut bytes) = (Vec::new(), Vec::new());
+        message.encode(&mut content);
+        Message::User(&content).encode(&mut bytes);
+        self.send(
+            to,
+            Parcel::Datagram {
+                from: addr(200),
+                bytes,
+            },
+        );
+    }
+
+    fn state(&self, viewer: usize, of: usize) -> Option<MemberState> {
+        self.hosts[viewer]
+            .core
+            .member(&name(of))
+            .map(|member| member.state)
+    }
+
+    fn alive(&self, viewer: usize) -> usize {
+        let members = self.hosts[viewer].core.members();
+        members
+            .filter(|member| member.state == MemberState::Alive)
+            .count()
+    }
+
+    fn counter(&self, host: usize, wanted: &str) -> u64 {
+        let stats = self.hosts[host].core.stats();
+        stats.iter().find(|(name, ..)| *name == wanted).unwrap().1
+    }
+
+    /// What a node was told about another since the last call, in words.
+    fn told(&mut self, viewer: usize, about: usize) -> Vec<&'static str> {
+        let about = name(about);
+        let word = |event: &Event| match event {
+            Event::MemberJoin(member) if *member.name == *about => Some("join"),
+            Event::MemberUpdate(member) if *member.name == *about => Some("update"),
+            Event::MemberLeave(member) if *member.name == *about => Some("leave"),
+            Event::MemberFail(member) if *member.name == *about => Some("fail"),
+            Event::MemberReap(member) if *member.name == *about => Some("reap"),
+            Event::MemberSuspect(member) if *member.name == *about => Some("suspect"),
+            Event::MemberAlive(member) if *member.name == *about => Some("alive"),
+            _ => None,
+        };
+        let words = self.hosts[viewer].events.iter().filter_map(word).collect();
+        let kept = |event: &Event| word(event).is_none();
+        self.hosts[viewer].events.retain(kept);
+        words
+    }
+
+    fn is_done(&self, host: usize, op: OpId) -> bool {
+        self.hosts[host].events.iter().any(|event| match event {
+            Event::LeaveDone { op: done } | Event::JoinDone { op: done, .. } => *done == op,
+            _ => false,
+        })
+    }
+}
+
+#[test]
+fn a_node_alone_knows_itself() {
+    let config = Config {
+        tags: tags(&[("role", "web")]),
+        ..Config::default()
+    };
+    let mut net = Net::with(1, |_| config.clone());
+    net.run(secs(60));
+    let members: Vec<_> = net.hosts[0].core.members().cloned().collect();
+    assert_eq!(members.len(), 1);
+    assert_eq!((&*members[0].name, members[0].addr), ("n0", addr(0)));
+    assert_eq!(*members[0].tags, tags(&[("role", "web")]));
+    assert_eq!(
+        (members[0].protocol, members[0].delegate),
+        ([1, 5, 2], [2, 5, 5])
+    );
+    assert_eq!(net.told(0, 0), ["join"]);
+}
+
+#[test]
+fn who_joins_is_seen_by_all_with_tags_both_ways() {
+    let config = |host: usize| Config {
+        tags: tags(&[("host", &host.to_string())]),
+        ..Config::default()
+    };
+    let mut net = Net::with(4, config);
+    let ops: Vec<_> = (1..4).map(|host| net.join(host, 0)).collect();
+    net.run_until(5, |net| (0..4).all(|host| net.alive(host) == 4));
+    for viewer in 0..4 {
+        for of in 0..4 {
+            let member = net.hosts[viewer].core.member(&name(of)).unwrap().clone();
+            assert_eq!(
+                (member.tags["host"].clone(), member.addr),
+                (of.to_string(), addr(of))
+            );
+            assert_eq!(net.told(viewer, of), ["join"], "{viewer} about {of}");
+        }
+    }
+    for (host, op) in (1..4).zip(ops) {
+        assert!(net.is_done(host, op));
+        assert_eq!(net.counter(host, "intents_sent"), 1);
+    }
+}
+
+#[test]
+fn new_tags_reach_everybody_and_the_same_tags_nobody() {
+    let mut net = Net::joined(3);
+    let web = tags(&[("role", "web")]);
+    net.command(1, |core, now| core.set_tags(now, web.clone()))
+        .unwrap();
+    net.run_until(5, |net| {
+        (0..3).all(|host| *net.hosts[host].core.member("n1").unwrap().tags == web)
+    });
+    net.run(secs(5));
+    let told: Vec<_> = (0..3).map(|viewer| net.told(viewer, 1)).collect();
+    assert_eq!(told, [["update"]; 3]);
+    let version = net.hosts[0].core.version();
+    let incarnation = net.hosts[1].core.member("n1").unwrap().incarnation;
+    net.command(1, |core, now| core.set_tags(now, web.clone()))
+        .unwrap();
+    net.run(secs(5));
+    assert_eq!(net.hosts[0].core.version(), version);
+    assert_eq!(
+        net.hosts[1].core.member("n1").unwrap().incarnation,
+        incarnation
+    );
+    let huge = tags(&[("t", &"x".repeat(600))]);
+    let refused = net.command(1, |core, now| core.set_tags(now, huge));
+    assert_eq!(refused, Err(CommandError::TooLarge { len: 607, max: 512 }));
+    assert_eq!(*net.hosts[1].core.tags(), web);
+}
+
+#[test]
+fn who_dies_is_suspected_then_failed_and_joins_again_when_it_returns() {
+    let mut net = Net::joined(3);
+    net.hosts[2].up = false;
+    net.run_until(20, |net| {
+        (0..2).all(|v| net.state(v, 2) == Some(MemberState::Failed))
+    });
+    for viewer in 0..2 {
+        assert_eq!(net.told(viewer, 2), ["suspect", "fail"]);
+    }
+    net.hosts[2] = net.boot(2, Config::default());
+    net.join(2, 0);
+    net.run_until(40, |net| (0..3).all(|host| net.alive(host) == 3));
+    for viewer in 0..2 {
+        assert_eq!(net.told(viewer, 2), ["join"]);
+    }
+}
+
+#[test]
+fn who_is_cut_off_and_returns_is_found_again_without_help() {
+    let mut net = Net::joined(3);
+    net.cuts.extend([(0, 2), (1, 2)]);
+    net.run(secs(300));
+    assert_eq!(net.state(0, 2), Some(MemberState::Failed));
+    assert_eq!(net.state(2, 0), Some(MemberState::Failed));
+    net.cuts.clear();
+    net.run_until(60, |net| (0..3).all(|host| net.alive(host) == 3));
+}
+
+#[test]
+fn who_leaves_is_left_everywhere_and_never_failed() {
+    let mut net = Net::joined(4);
+    let op = net.command(2, Core::leave);
+    net.run_until(15, |net| net.is_done(2, op));
+    assert_eq!(net.state(2, 2), Some(MemberState::Left));
+    net.hosts[2].up = false;
+    net.run(secs(60));
+    for viewer in [0, 1, 3] {
+        assert_eq!(net.state(viewer, 2), Some(MemberState::Left));
+        assert_eq!(net.told(viewer, 2), ["leave"]);
+        assert_eq!(net.alive(viewer), 3);
+    }
+    assert_eq!(net.told(2, 2), ["leave"]);
+}
+
+#[test]
+fn a_leave_with_nobody_there_ends_at_once() {
+    let mut net = Net::new(1);
+    let op = net.command(0, Core::leave);
+    net.run_until(1, |net| net.is_done(0, op));
+    let refused = net.command(0, |core, now| core.set_tags(now, tags(&[("a", "b")])));
+    assert_eq!(refused, Err(CommandError::Left));
+}
+
+#[test]
+fn a_leave_towards_nobody_who_answers_still_ends() {
+    let mut net = Net::joined(2);
+    net.hosts[0].up = false;
+    let started = net.now;
+    let op = net.command(1, Core::leave);
+    net.run_until(12, |net| net.is_done(1, op));
+    assert!(net.now.since(started) >= secs(1));
+}
+
+#[test]
+fn a_join_after_a_leave_takes_part_again() {
+    let mut net = Net::joined(3);
+    let op = net.command(2, Core::leave);
+    net.run_until(15, |net| net.is_done(2, op));
+    net.run_until(5, |net| {
+        (0..2).all(|v| net.state(v, 2) == Some(MemberState::Left))
+    });
+    net.run(secs(30));
+    net.join(2, 0);
+    net.run_until(10, |net| (0..3).all(|host| net.alive(host) == 3));
+    net.run(secs(120));
+    assert!((0..3).all(|host| net.alive(host) == 3));
+    for viewer in 0..2 {
+        assert_eq!(net.told(viewer, 2), ["leave", "join"]);
+    }
+    assert_eq!(net.told(2, 2), ["leave", "join"]);
+    // And it can leave again.
+    let op = net.command(2, Core::leave);
+    net.run_until(15, |net| net.is_done(2, op));
+    net.run_until(5, |net| {
+        (0..2).all(|v| net.state(v, 2) == Some(MemberState::Left))
+    });
+}
+
+#[test]
+fn a_join_in_the_middle_of_a_leave_takes_it_back() {
+    for pause_ms in [0, 200, 700, 1200, 2500] {
+        let mut net = Net::joined(3);
+        net.command(2, Core::leave);
+        net.run(Duration::from_millis(pause_ms));
+        net.join(2, 0);
+        net.run_until(30, |net| (0..3).all(|host| net.alive(host) == 3));
+        net.run(secs(60));
+        assert!(
+            (0..3).all(|host| net.alive(host) == 3),
+            "after {pause_ms} ms"
+        );
+    }
+}
+
+#[test]
+fn a_failed_member_can_be_removed_and_a_live_one_not() {
+    let mut net = Net::joined(3);
+    let remove = |net: &mut Net, name: &'static str, prune| {
+        net.command(0, |core, now| core.remove_failed(now, name, prune))
+    };
+    assert_eq!(remove(&mut net, "n2", false), Err(CommandError::NotFailed));
+    assert_eq!(remove(&mut net, "n0", true), Err(CommandError::NotFailed));
+    assert_eq!(
+        remove(&mut net, "nobody", false),
+        Err(CommandError::UnknownMember)
+    );
+    net.hosts[2].up = false;
+    net.run_until(20, |net| {
+        (0..2).all(|v| net.state(v, 2) == Some(MemberState::Failed))
+    });
+    assert_eq!(remove(&mut net, "n2", false), Ok(()));
+    assert_eq!(net.state(0, 2), Some(MemberState::Left));
+    net.run_until(5, |net| net.state(1, 2) == Some(MemberState::Left));
+    assert_eq!(remove(&mut net, "n2", false), Err(CommandError::NotFailed));
+    assert_eq!(remove(&mut net, "n2", true), Ok(()));
+    net.run_until(5, |net| (0..2).all(|v| net.state(v, 2).is_none()));
+    for viewer in 0..2 {
+        assert_eq!(net.told(viewer, 2), ["suspect", "fail", "leave", "reap"]);
+    }
+}
+
+#[test]
+fn a_failed_member_can_be_removed_by_the_only_one_left() {
+    let mut net = Net::joined(2);
+    net.hosts[1].up = false;
+    net.run_until(20, |net| net.state(0, 1) == Some(MemberState::Failed));
+    net.command(0, |core, now| core.remove_failed(now, "n1", false))
+        .unwrap();
+    assert_eq!(net.told(0, 1), ["suspect", "fail", "leave"]);
+}
+
+#[test]
+fn a_false_leave_intent_is_refuted_by_who_it_is_about() {
+    let mut net = Net::joined(3);
+    let intent = LeaveIntent {
+        ltime: 50,
+        node: "n2",
+        prune: true,
+    };
+    net.inject(0, &SerfMessage::Leave(intent));
+    net.run(DELAY * 2);
+    assert_eq!(net.state(0, 2), Some(MemberState::Leaving));
+    net.run_until(5, |net| net.counter(2, "intents_refuted") == 1);
+    net.run_until(5, |net| (0..3).all(|host| net.alive(host) == 3));
+    net.run(secs(60));
+    assert!((0..3).all(|host| net.alive(host) == 3));
+    assert_eq!(net.told(0, 2), [] as [&str; 0]);
+}
+
+#[test]
+fn one_intent_from_the_far_future_changes_nothing_anywhere() {
+    let mut net = Net::joined(3);
+    let time = net.counter(1, "member_time");
+    net.inject(
+        0,
+        &SerfMessage::Leave(LeaveIntent {
+            ltime: u64::MAX,
+            node: "n2",
+            prune: false,
+        }),
+    );
+    net.inject(
+        0,
+        &SerfMessage::Join(JoinIntent {
+            ltime: u64::MAX,
+            node: "n1",
+        }),
+    );
+    net.run(secs(60));
+    assert!((0..3).all(|host| net.alive(host) == 3));
+    assert_eq!(
+        (
+            net.counter(0, "ltimes_refused"),
+            net.counter(1, "member_time")
+        ),
+        (2, time)
+    );
+}
+
+#[test]
+fn a_user_event_goes_through_every_node_once() {
+    let mut net = Net::joined(5);
+    let event = UserEvent {
+        ltime: 4,
+        name: "deploy",
+        payload: Some(b"v2"),
+        coalesce: true,
+    };
+    net.inject(3, &SerfMessage::UserEvent(event));
+    net.run(secs(60));
+    for host in 0..5 {
+        assert_eq!(net.counter(host, "user_events_relayed"), 1, "n{host}");
+        assert_eq!(net.counter(host, "event_time"), 5, "n{host}");
+    }
+    net.inject(1, &SerfMessage::UserEvent(event));
+    net.run(secs(10));
+    assert!((0..5).all(|host| net.counter(host, "user_events_relayed") == 1));
+}
+
+#[test]
+fn a_query_goes_through_every_node_once_and_nobody_answers() {
+    let mut net = Net::joined(4);
+    let query = Query {
+        ltime: 9,
+        id: 77,
+        addr: &[10, 0, 0, 99],
+        port: 7946,
+        source_node: "asker",
+        filters: None,
+        flags: 1,
+        relay_factor: 2,
+        timeout_ns: 3_000_000_000,
+        name: "uptime",
+        payload: None,
+    };
+    net.inject(0, &SerfMessage::Query(query));
+    net.run(secs(30));
+    for host in 0..4 {
+        assert_eq!(net.counter(host, "queries_relayed"), 1, "n{host}");
+        assert_eq!(net.counter(host, "query_time"), 10, "n{host}");
+    }
+    assert_eq!(net.outside, Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn a_relay_is_forwarded_to_a_member_and_to_nobody_else() {
+    let mut net = Net::joined(2);
+    let answer = QueryResponse {
+        ltime: 3,
+        id: 7,
+        from: "n0",
+        flags: 1,
+        payload: None,
+    };
+    let mut inner = Vec::new();
+    SerfMessage::QueryResponse(answer).encode(&mut inner);
+    for addr in [[10, 0, 0, 2], [10, 0, 0, 77]] {
+        let relay = Relay {
+            addr: &addr,
+            port: 7946,
+            node: "n1",
+            inner: &inner,
+        };
+        net.inject(0, &SerfMessage::Relay(relay));
+    }
+    net.run(secs(1));
+    assert_eq!(
+        (net.counter(0, "relays"), net.counter(0, "relays_refused")),
+        (1, 1)
+    );
+    assert_eq!((net.counter(1, "stray_answers"), net.outside.len()), (1, 0));
+}
+
+#[test]
+fn who_missed_a_leave_learns_of_it_by_the_exchange_of_state() {
+    let mut net = Net::joined(4);
+    // n3 hears nothing while n2 leaves.
+    net.cuts.extend([(0, 3), (1, 3), (2, 3)]);
+    let op = net.command(2, Core::leave);
+    net.run_until(15, |net| net.is_done(2, op));
+    net.hosts[2].up = false;
+    net.run(secs(60));
+    assert_eq!(net.state(3, 2), Some(MemberState::Failed));
+    net.cuts.clear();
+    net.run_until(90, |net| net.state(3, 2) == Some(MemberState::Left));
+    assert_eq!(net.told(3, 2), ["suspect", "fail", "leave"]);
+}
+
+#[test]
+fn a_newcomer_gets_the_user_events_of_before_but_spreads_no_old_news() {
+    let mut net = Net::joined(2);
+    let event = UserEvent {
+        ltime: 4,
+        name: "deploy",
+        payload: None,
+        coalesce: false,
+    };
+    net.inject(0, &SerfMessage::UserEvent(event));
+    net.run(secs(10));
+    let host = net.hosts.len();
+    let newcomer = net.boot(host, Config::default());
+    net.hosts.push(newcomer);
+    net.join(host, 0);
+    net.run_until(5, |net| (0..3).all(|host| net.alive(host) == 3));
+    net.run(secs(5));
+    assert_eq!(net.counter(2, "event_time"), 5);
+    assert_eq!(net.counter(2, "user_events_relayed"), 0);
+    net.inject(2, &SerfMessage::UserEvent(event));
+    net.run(secs(5));
+    assert_eq!(net.counter(2, "user_events_relayed"), 0);
+}
+
+#[test]
+fn bare_memberlist_nodes_find_and_miss_one_another_without_intents() {
+    let config = |host: usize| Config {
+        mode: Mode::Memberlist,
+        meta: vec![host as u8; 3],
+        ..Config::default()
+    };
+    let mut net = Net::with(4, config);
+    net.join_all();
+    assert_eq!(*net.hosts[0].core.member("n3").unwrap().meta, [3, 3, 3]);
+    net.command(3, |core, now| core.set_meta(now, b"new".to_vec()))
+        .unwrap();
+    net.run_until(5, |net| {
+        *net.hosts[0].core.member("n3").unwrap().meta == *b"new"
+    });
+    let op = net.command(3, Core::leave);
+    net.run_until(15, |net| net.is_done(3, op));
+    net.hosts[3].up = false;
+    net.hosts[2].up = false;
+    net.run_until(120, |net| {
+        (0..2).all(|viewer| net.hosts[viewer].core.members().count() == 2)
+    });
+    for viewer in 0..2 {
+        assert_eq!(net.told(viewer, 3), ["update", "leave", "reap"]);
+        assert_eq!(net.told(viewer, 2), ["suspect", "fail", "reap"]);
+    }
+    assert_eq!(
+        net.counter(0, "intents_sent") + net.counter(0, "intents_relayed"),
+        0
+    );
+    let refused = net.command(0, |core, now| core.remove_failed(now, "n2", false));
+    assert_eq!(refused, Err(CommandError::WrongMode));
+}
+
+#[test]
+fn every_counter_has_a_name_of_its_own_and_a_sentence() {
+    let net = Net::new(1);
+    let stats = net.hosts[0].core.stats();
+    let names: BTreeSet<_> = stats.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(names.len(), stats.len());
+    for (name, _, help) in stats {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        assert!(
+            name.chars().all(plain) && help.ends_with('.'),
+            "{name}: {help}"
+        );
+    }
+}
+
+#[test]
+fn nothing_that_healthy_nodes_say_to_one_another_is_refused() {
+    let mut net = Net::joined(3);
+    let event = UserEvent {
+        ltime: 4,
+        name: "deploy",
+        payload: None,
+        coalesce: false,
+    };
+    net.inject(0, &SerfMessage::UserEvent(event));
+    net.command(1, |core, now| core.set_tags(now, tags(&[("a", "b")])))
+        .unwrap();
+    let op = net.command(2, Core::leave);
+    net.run_until(15, |net| net.is_done(2, op));
+    net.run(secs(100));
+    assert!(net.counter(0, "push_pulls") > 1);
+    for host in 0..3 {
+        let stats = net.hosts[host].core.stats();
+        let refused = stats
+            .iter()
+            .filter(|(name, value, _)| name.contains("refused") && *value > 0);
+        assert_eq!(
+            refused.collect::<Vec<_>>(),
+            Vec::<&(&str, u64, &str)>::new(),
+            "n{host}"
+        );
+    }
+}
