@@ -316,10 +316,9 @@ impl Swim {
         self.streams.postpone(stalled);
         self.suspicions.postpone(stalled);
         for slot in self.table.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
-            if let Some(entry) = self.table.get_mut(slot) {
-                if let Some(suspicion) = &mut entry.suspicion {
-                    suspicion.postpone(stalled);
-                }
+            let entry = self.table.get_mut(slot);
+            if let Some(suspicion) = entry.and_then(|entry| entry.suspicion.as_mut()) {
+                suspicion.postpone(stalled);
             }
         }
         self.last_heard = now;

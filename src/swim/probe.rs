@@ -15,6 +15,7 @@
 use super::members::{self, Next, Slot};
 use super::news::Spread;
 use super::relay::{Relays, answer_address};
+use super::streams::Purpose;
 use super::timer::Timer;
 use super::why::{Answer, ProbeReport};
 use super::{Change, NodeState, Notice, OpId, SendFailure, StreamId, Swim};
@@ -435,8 +436,7 @@ impl Swim {
 
     /// The stream that carries a stream ping, for its round.
     pub(super) fn dial_ping(&mut self, to: SocketAddr, seq: u32, deadline: Time) -> StreamId {
-        let id = self.dial(to, super::streams::Purpose::Ping { seq, to }, deadline);
-        id
+        self.dial(to, Purpose::Ping { seq, to }, deadline)
     }
 
     /// The request of a stream ping.

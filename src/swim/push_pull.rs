@@ -194,7 +194,7 @@ impl Swim {
 
     /// Merges a remote state, entry by entry. Returns how many members became known by it.
     fn merge_remote(&mut self, now: Time, bytes: &[u8]) -> Result<u32, Refusal> {
-        let state = PushPull::decode(bytes)?;
+        let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
         self.check_versions(&state.nodes)?;
         // Who knows nobody else has nobody to tell: the others are where this comes from.
         let quiet = self.config.catch_up && self.table.live() <= 1;

@@ -103,17 +103,10 @@ impl Swim {
     pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
         self.forget_lost(&name);
         let lost = |target: &Target| matches!(target.what, What::Lost { .. });
-        if self
-            .rejoin
-            .targets
-            .iter()
-            .filter(|target| lost(target))
-            .count()
-            >= LOST
-        {
-            if let Some(oldest) = self.rejoin.targets.iter().position(lost) {
-                self.rejoin.targets.remove(oldest);
-            }
+        let targets = &mut self.rejoin.targets;
+        let full = targets.iter().filter(|target| lost(target)).count() >= LOST;
+        if let Some(oldest) = targets.iter().position(lost).filter(|_| full) {
+            targets.remove(oldest);
         }
         self.add_target(now, What::Lost { name, addr });
     }
@@ -189,10 +182,10 @@ impl Swim {
             Some(Lookup::Seed { host, port }) => {
                 let found: Vec<_> = addrs.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
                 for target in &mut self.rejoin.targets {
-                    if let What::Seed { seed, addrs } = &mut target.what {
-                        if *seed == Seed::Host(host.clone(), port) {
-                            addrs.clone_from(&found);
-                        }
+                    if let What::Seed { seed, addrs } = &mut target.what
+                        && *seed == Seed::Host(host.clone(), port)
+                    {
+                        addrs.clone_from(&found);
                     }
                 }
                 for peer in found {
