@@ -96,3 +96,14 @@ impl Node {
     /// `Ok(None)` when the time is up. `timeout` None: without limit.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> { todo!() }
 }
+
+/// Threads that wait for a node, made beforehand.
+pub struct Parked;
+
+#[allow(unused_variables)]
+impl Parked {
+    /// Parks threads until `n` wait, also in children of later forks. Nodes take them first.
+    pub fn prepare(n: usize) -> std::io::Result<()> { todo!() }
+    /// Threads that wait now.
+    pub fn waiting() -> usize { todo!() }
+}

@@ -1,0 +1,169 @@
+//! Names the shared library and writes its C header.
+//!
+//! The header goes to `OUT_DIR` and nowhere else, so that building never changes the source tree;
+//! `include/sprat.h` is the committed copy, compared with this one in a test. After a wanted
+//! change, `SPRAT_WRITE_HEADER=1 cargo build` copies it over.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+/// The ABI number: part of the soname, raised only when programs linked before would break.
+const ABI: u32 = 0;
+
+/// The files that say what the header says, in the order of the header.
+const SOURCES: [&str; 11] = [
+    "numbers", "types", "library", "config", "node", "members", "tags", "events", "why", "stats",
+    "threads",
+];
+
+/// A heading before the first function of each part of the header.
+const HEADINGS: [(&str, &str); 9] = [
+    (
+        "sprat_version",
+        "The library: versions, names of numbers, the last error",
+    ),
+    ("sprat_config_new", "Settings"),
+    ("sprat_node_start", "Life of a node"),
+    ("sprat_node_members", "Members"),
+    ("sprat_node_set_tag", "What this node says of itself"),
+    ("sprat_node_fd", "Events"),
+    ("sprat_node_hint", "Doubts, reasons, health"),
+    ("sprat_node_stats", "Counters"),
+    ("sprat_threads_prepare", "Threads"),
+];
+
+fn main() {
+    println!("cargo:rerun-if-changed=src/ffi");
+    println!("cargo:rerun-if-changed=cbindgen.toml");
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=SPRAT_WRITE_HEADER");
+    if env::var_os("CARGO_FEATURE_CAPI").is_none() {
+        return;
+    }
+    // Another language's module built from this crate must not carry this name. The library
+    // stays mapped for ever: its threads and its fork handlers would outlive a dlclose.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsprat.so.{ABI}");
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+
+    let out = PathBuf::from(variable("OUT_DIR")).join("sprat.h");
+    let header = header();
+    fs::write(&out, &header).expect("OUT_DIR is writable");
+    if env::var_os("SPRAT_WRITE_HEADER").is_some() {
+        let committed = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("include/sprat.h");
+        fs::create_dir_all("include").expect("the source tree is writable");
+        fs::write(committed, &header).expect("the source tree is writable");
+    }
+}
+
+/// A variable that cargo always sets for build scripts.
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}
+
+/// The whole text of the header.
+fn header() -> String {
+    let mut config = cbindgen::Config::from_file("cbindgen.toml").expect("cbindgen.toml is valid");
+    config.header = Some(read("src/ffi/head.h").trim_end().to_owned());
+    config.after_includes = Some(versions() + "\n" + &read("src/ffi/keys.h"));
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for source in SOURCES {
+        builder = builder.with_src(format!("src/ffi/{source}.rs"));
+    }
+    let mut text = Vec::new();
+    builder
+        .generate()
+        .expect("the C interface is valid")
+        .write(&mut text);
+    let text = String::from_utf8(text).expect("cbindgen writes UTF-8");
+    let text = one_line_comments(&plain_enums(&text));
+    HEADINGS.iter().fold(text, |text, (function, heading)| {
+        with_heading(&text, function, heading)
+    })
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The macros that a program compares with the loaded library.
+fn versions() -> String {
+    let part = |name: &str| variable(&format!("CARGO_PKG_VERSION_{name}"));
+    let (major, minor, patch) = (part("MAJOR"), part("MINOR"), part("PATCH"));
+    format!(
+        "\n/** The version of this header, as text and as numbers. */\n\
+         #define SPRAT_VERSION \"{}\"\n\
+         #define SPRAT_VERSION_MAJOR {major}\n\
+         #define SPRAT_VERSION_MINOR {minor}\n\
+         #define SPRAT_VERSION_PATCH {patch}\n\
+         /** Major * 1000000 + minor * 1000 + patch: compare with sprat_version_number(). */\n\
+         #define SPRAT_VERSION_NUMBER \\\n    \
+         (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)\n\
+         /** The number in libsprat.so.N: changes only when programs linked before would break. */\n\
+         #define SPRAT_ABI {ABI}\n",
+        variable("CARGO_PKG_VERSION"),
+    )
+}
+
+/// Enums without a typedef: `sprat_node_state` is a function, too.
+fn plain_enums(text: &str) -> String {
+    let mut inside = false;
+    let mut plain = String::with_capacity(text.len());
+    for line in text.lines() {
+        match line.strip_prefix("typedef enum ") {
+            Some(rest) => {
+                inside = true;
+                plain += &format!("enum {rest}\n");
+            }
+            None if inside && line.starts_with('}') => {
+                inside = false;
+                plain += "};\n";
+            }
+            None => plain += &format!("{line}\n"),
+        }
+    }
+    plain
+}
+
+/// Comments of one line on one line, so that a struct fits on a screen.
+fn one_line_comments(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut short = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < lines.len() {
+        let comment = match &lines[at..] {
+            [open, middle, close, ..] if open.trim() == "/**" && close.trim() == "*/" => {
+                let indent = &open[..open.len() - 3];
+                let text = middle.trim_start().trim_start_matches("* ");
+                Some(format!("{indent}/** {text} */")).filter(|line| line.len() <= 100)
+            }
+            _ => None,
+        };
+        at += if comment.is_some() { 3 } else { 1 };
+        short += &comment.unwrap_or_else(|| lines[at - 1].to_owned());
+        short.push('\n');
+    }
+    short
+}
+
+/// Puts a heading before the comment of `function`.
+fn with_heading(text: &str, function: &str, heading: &str) -> String {
+    let at = text.find(&format!("{function}(void);")).or_else(|| {
+        // The declaration, not a mention in a comment: it starts its line with a type.
+        text.match_indices(&format!("{function}("))
+            .map(|(at, _)| at)
+            .find(|at| {
+                let line = &text[text[..*at].rfind('\n').map_or(0, |n| n + 1)..*at];
+                line.starts_with(|c: char| c.is_ascii_lowercase())
+            })
+    });
+    let at = at.unwrap_or_else(|| panic!("{function} is not in the header"));
+    let comment = text[..at]
+        .rfind("/**")
+        .unwrap_or_else(|| panic!("{function} has no comment"));
+    let bar = "=".repeat(90);
+    format!(
+        "{}/* {bar}\n * {heading}\n * {bar} */\n\n{}",
+        &text[..comment],
+        &text[comment..]
+    )
+}

@@ -1,0 +1,1181 @@
+/* sprat.h - cluster membership as a library.
+ *
+ * A program that links libsprat is a full member of a memberlist or Serf cluster by itself: it
+ * finds the other members, notices who fails, tells the others about itself with tags, and hears
+ * what they say.
+ *
+ *     #include <sprat.h>
+ *     #include <stdio.h>
+ *
+ *     int main(int argc, char **argv)
+ *     {
+ *         sprat_config *config = sprat_config_new();
+ *         sprat_config_set(config, "bind", "0.0.0.0:7946");
+ *         sprat_config_set_tag(config, "role", "backend");
+ *
+ *         sprat_node *node;
+ *         int status = sprat_node_start(config, &node);     // any mistake above shows up here
+ *         sprat_config_free(config);
+ *         if (status < 0 ||
+ *             sprat_node_join(node, (const char *const *)argv + 1, argc - 1, 0, 5000) < 0) {
+ *             fprintf(stderr, "%s\n", sprat_last_error());
+ *             return 1;
+ *         }
+ *         for (;;) {
+ *             const sprat_event *event;
+ *             if (sprat_node_next_event(node, -1, &event) < 1)
+ *                 break;
+ *             printf("%s %s\n", sprat_event_kind_name(event->kind),
+ *                    event->member ? event->member->name : event->text);
+ *             sprat_event_free(event);
+ *         }
+ *         sprat_node_free(node);
+ *     }
+ *
+ *     cc -o first first.c $(pkg-config --cflags --libs sprat)
+ *
+ * The rules
+ *
+ * - What _new, _start, _copy or an `out` argument gave you ends with the _free of its type. Every
+ *   _free accepts NULL.
+ * - Functions that can fail return an int: 0 or a count on success, an enum sprat_status below 0
+ *   otherwise. An `out` argument is emptied first and written on success only. After a failure
+ *   sprat_last_error() has a sentence for people, on the thread that called.
+ * - Settings errors stick: a setter that fails marks the config, and sprat_node_start() then fails
+ *   with SPRAT_ERR_CONFIG and the first sentence.
+ * - Any number of threads may use a sprat_node at once. Everything else belongs to one thread at a
+ *   time; what is const may be shared.
+ * - A sprat_node is a checked number: NULL, a freed one and garbage are all SPRAT_ERR_HANDLE.
+ *   NULL for anything else that is needed is SPRAT_ERR_NULL, or NULL, 0 or false from functions
+ *   that only look.
+ * - Strings are NUL-terminated UTF-8. What goes in is copied before the call returns; what comes
+ *   out lives as long as the object it came from.
+ * - Times are milliseconds: -1 waits without limit, 0 does not wait, less is SPRAT_ERR_INVALID.
+ * - The library never prints, never exits, installs no signal handler, and leaves locale,
+ *   environment and current directory alone. Its threads block all signals but those of faults.
+ *   Nothing is safe inside a signal handler.
+ * - In the child of a fork every inherited node is SPRAT_ERR_FORKED and freeing it does nothing;
+ *   the child may start nodes of its own.
+ * - Structs that the library fills grow at their end: read them through the pointer you got, and
+ *   ignore numbers you do not know.
+ *
+ * Settings: see the list below. Generated from the library's source: do not edit.
+ */
+
+#ifndef SPRAT_H
+#define SPRAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header, as text and as numbers. */
+#define SPRAT_VERSION "0.1.0"
+#define SPRAT_VERSION_MAJOR 0
+#define SPRAT_VERSION_MINOR 1
+#define SPRAT_VERSION_PATCH 0
+/** Major * 1000000 + minor * 1000 + patch: compare with sprat_version_number(). */
+#define SPRAT_VERSION_NUMBER \
+    (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)
+/** The number in libsprat.so.N: changes only when programs linked before would break. */
+#define SPRAT_ABI 0
+
+
+
+/** What a function that can fail returns: 0 or a count on success, one of these otherwise. */
+enum sprat_status {
+    /** Success. */
+    SPRAT_OK = 0,
+    /** An argument is NULL that must not be. */
+    SPRAT_ERR_NULL = -1,
+    /** An argument has a value that is not allowed. */
+    SPRAT_ERR_INVALID = -2,
+    /** A string is not UTF-8. */
+    SPRAT_ERR_UTF8 = -3,
+    /** A name, a tag, all tags together or a list is longer than allowed. */
+    SPRAT_ERR_TOO_LARGE = -4,
+    /** The node is NULL, freed, or no node at all. */
+    SPRAT_ERR_HANDLE = -5,
+    /** The node was started before a fork and lives in the parent process. */
+    SPRAT_ERR_FORKED = -6,
+    /** The node was shut down. */
+    SPRAT_ERR_CLOSED = -7,
+    /** Not possible in the present state or with these settings. */
+    SPRAT_ERR_STATE = -8,
+    /** The time is up. */
+    SPRAT_ERR_TIMEOUT = -9,
+    /** The call would wait for the very thread it runs on. */
+    SPRAT_ERR_DEADLOCK = -10,
+    /** No such member, setting or tag. */
+    SPRAT_ERR_NOT_FOUND = -11,
+    /** Another member of the cluster has this node's name. */
+    SPRAT_ERR_NAME_CONFLICT = -12,
+    /** The settings are wrong. */
+    SPRAT_ERR_CONFIG = -13,
+    /** The operating system refused: see sprat_last_errno(). */
+    SPRAT_ERR_IO = -14,
+    /** An address cannot be read, resolved or used. */
+    SPRAT_ERR_ADDRESS = -15,
+    /** Nobody answered. */
+    SPRAT_ERR_UNREACHABLE = -16,
+    /** Encryption: a wrong key, a missing key, or a peer without one. */
+    SPRAT_ERR_CRYPTO = -17,
+    /** A peer answered with something that is not this protocol. */
+    SPRAT_ERR_PROTOCOL = -18,
+    /** Not supported by this version of the library. */
+    SPRAT_ERR_UNSUPPORTED = -19,
+    /** The buffer is too small; it holds the beginning of the text. */
+    SPRAT_ERR_BUFFER = -20,
+    /** A defect of the library: the node has stopped, the process goes on. */
+    SPRAT_ERR_INTERNAL = -99,
+};
+
+/** State of a member. 0 never occurs. */
+enum sprat_member_state {
+    /** It answers. */
+    SPRAT_MEMBER_ALIVE = 1,
+    /** It did not answer a probe and has not defended itself yet. It still counts as a member. */
+    SPRAT_MEMBER_SUSPECT = 2,
+    /** It was suspected for too long. */
+    SPRAT_MEMBER_FAILED = 3,
+    /** It has said that it is about to leave. */
+    SPRAT_MEMBER_LEAVING = 4,
+    /** It left of its own will, or was removed by sprat_node_remove_failed(). */
+    SPRAT_MEMBER_LEFT = 5,
+};
+
+/** What a node is doing. */
+enum sprat_node_state {
+    /** It takes part in its cluster. */
+    SPRAT_NODE_RUNNING = 1,
+    /** It is announcing its departure. */
+    SPRAT_NODE_LEAVING = 2,
+    /** It has left; it still answers, and may join again. */
+    SPRAT_NODE_LEFT = 3,
+    /** It was shut down. */
+    SPRAT_NODE_SHUTDOWN = 4,
+    /** It was stopped by a defect of the library. */
+    SPRAT_NODE_BROKEN = 5,
+};
+
+/**
+ * Kinds of events. Ignore the ones you do not know: later versions may add some.
+ *
+ * 10 to 13 are reserved for user events and queries.
+ */
+enum sprat_event_kind {
+    /** A member joined, or returned after it had failed or left. */
+    SPRAT_EVENT_MEMBER_JOIN = 1,
+    /** A member changed its tags, metadata or address. */
+    SPRAT_EVENT_MEMBER_UPDATE = 2,
+    /** A member left of its own will. */
+    SPRAT_EVENT_MEMBER_LEAVE = 3,
+    /** A member failed. */
+    SPRAT_EVENT_MEMBER_FAIL = 4,
+    /** A member that had failed or left is forgotten. */
+    SPRAT_EVENT_MEMBER_REAP = 5,
+    /** A member is suspected: it will fail unless it defends itself. */
+    SPRAT_EVENT_MEMBER_SUSPECT = 6,
+    /** A suspicion was refuted: the member is alive after all. */
+    SPRAT_EVENT_MEMBER_ALIVE = 7,
+    /** An operation that was started without waiting is done: see `id` and `status`. */
+    SPRAT_EVENT_DONE = 14,
+    /** Events were lost because nobody took them: take a fresh list of members. */
+    SPRAT_EVENT_OVERFLOW = 20,
+    /** A line of the log. */
+    SPRAT_EVENT_LOG = 21,
+    /** The node cannot go on: see `status` and `text`. */
+    SPRAT_EVENT_FATAL = 22,
+};
+
+/** Levels of the log, each including the ones before it. */
+enum sprat_log_level {
+    /** Nothing. */
+    SPRAT_LOG_OFF = 0,
+    /** What stops the node. */
+    SPRAT_LOG_ERROR = 1,
+    /** What somebody should look at. */
+    SPRAT_LOG_WARN = 2,
+    /** What happens in the cluster. */
+    SPRAT_LOG_INFO = 3,
+    /** Why it happens. */
+    SPRAT_LOG_DEBUG = 4,
+    /** Everything. */
+    SPRAT_LOG_TRACE = 5,
+};
+
+/** How one way of asking a member went. 0 never occurs. */
+enum sprat_answer {
+    /** It was not asked this way. */
+    SPRAT_ANSWER_NOT_ASKED = 1,
+    /** It was asked, and there is still time to answer. */
+    SPRAT_ANSWER_WAITING = 2,
+    /** It answered. */
+    SPRAT_ANSWER_ANSWERED = 3,
+    /** The helper says that the member does not answer. */
+    SPRAT_ANSWER_NACK = 4,
+    /** Nothing came back. */
+    SPRAT_ANSWER_SILENT = 5,
+};
+
+/** Flags of sprat_node_remove_failed(). */
+enum sprat_remove_flags {
+    /** Erase the member from the lists at once instead of keeping it as one that left. */
+    SPRAT_REMOVE_PRUNE = 1,
+};
+
+/** Settings of a node, made by sprat_config_new(). Belongs to one thread at a time. */
+typedef struct sprat_config sprat_config;
+
+/**
+ * Members as they were at one moment, made by sprat_node_members(). Belongs to one thread at a
+ * time, but may be read by several.
+ */
+typedef struct sprat_members sprat_members;
+
+/**
+ * A running node, made by sprat_node_start(). Any number of threads may use it at once.
+ *
+ * It is a checked number, not an address: after sprat_node_free() every function answers it with
+ * SPRAT_ERR_HANDLE, for ever. Never dereference it.
+ */
+typedef struct sprat_node sprat_node;
+
+/**
+ * Counters as they were at one moment, made by sprat_node_stats(). Belongs to one thread at a
+ * time, but may be read by several.
+ */
+typedef struct sprat_stats sprat_stats;
+
+/**
+ * A member of the cluster. Read it through the pointer you got: never copy it by value, later
+ * versions may add fields at its end. Its strings live as long as the object it came from.
+ */
+typedef struct sprat_member {
+    /** Its name, unique in the cluster. */
+    const char *name;
+    /** Its address in network order; IPv4 uses the first 4 bytes. See sprat_member_addr(). */
+    uint8_t addr[16];
+    /** 4 for IPv4 or 16 for IPv6. */
+    uint8_t addr_len;
+    /** Version of the gossip protocol: lowest, highest and used. */
+    uint8_t protocol[3];
+    /** Version of the Serf protocol: lowest, highest and used. */
+    uint8_t delegate[3];
+    /** Its port, in host order. */
+    uint16_t port;
+    /** An enum sprat_member_state. */
+    int32_t state;
+    /** How often it has renewed its own entry, for instance to refute a suspicion. */
+    uint32_t incarnation;
+    /** Number of its tags. See sprat_member_tag() and sprat_member_tag_at(). */
+    uint32_t ntags;
+    /** Its metadata as on the wire; never NULL. */
+    const uint8_t *meta;
+    /** Bytes of metadata. */
+    size_t meta_len;
+} sprat_member;
+
+/**
+ * Something that happened. Read it through the pointer you got: never copy it by value, later
+ * versions may add fields at its end. Fields that do not fit the kind are 0, NULL or empty.
+ */
+typedef struct sprat_event {
+    /** An enum sprat_event_kind; ignore the ones you do not know. */
+    int32_t kind;
+    /** DONE, FATAL: SPRAT_OK or the sprat_status of what went wrong; else 0. */
+    int32_t status;
+    /** One more than that of the event before it; a larger step means that events were lost. */
+    uint64_t seq;
+    /** When it was noticed, in nanoseconds of CLOCK_MONOTONIC. */
+    uint64_t time_ns;
+    /** Member events: the member as it was then; else NULL. */
+    const struct sprat_member *member;
+    /** LOG: the part of the library that speaks. Never NULL. */
+    const char *name;
+    /** DONE, FATAL, LOG: a sentence. Never NULL. */
+    const char *text;
+    /** DONE: the number that the _async function gave. */
+    uint64_t id;
+    /** LOG: an enum sprat_log_level, else 0. */
+    int32_t level;
+} sprat_event;
+
+/**
+ * Called with each event. The event is borrowed: it ends when the function returns;
+ * sprat_event_copy() keeps it.
+ *
+ * As a callback of the settings it runs on a thread of the library, one call at a time; in
+ * sprat_node_dispatch() it runs on the thread that called. It may call every function of this
+ * header, sprat_node_free() included, and may take its time: it delays events, never the
+ * protocol.
+ *
+ * It must return normally. An exception or pthread_exit() that leaves it aborts the process, and
+ * longjmp() out of it (which is what lua_error() does) corrupts it.
+ */
+typedef void (*sprat_event_cb)(struct sprat_node *node,
+                               const struct sprat_event *event,
+                               void *user_data);
+
+/** Called once when the library no longer needs your user_data. */
+typedef void (*sprat_free_cb)(void *user_data);
+
+/**
+ * Called with each line of the log: an enum sprat_log_level, the part of the library that speaks,
+ * and a sentence without a newline. The rules of sprat_event_cb hold. See
+ * sprat_config_set_log_cb() for the thread it runs on.
+ */
+typedef void (*sprat_log_cb)(int level, const char *target, const char *message, void *user_data);
+
+/**
+ * Starts a thread called `name` (at most 15 bytes) that calls run(arg) exactly once.
+ *
+ * Return 0 if run(arg) will be called, and anything else, best an errno, if it never will. It is
+ * called only inside sprat_node_start(), on the thread that called that.
+ */
+typedef int (*sprat_spawn_cb)(const char *name,
+                              void (*run)(void *arg),
+                              void *arg,
+                              void *user_data);
+
+/** A tag: a key and a value, both chosen by you. */
+typedef struct sprat_tag {
+    /** 1 or more bytes, UTF-8. */
+    const char *key;
+    /** Any text, UTF-8. */
+    const char *value;
+} sprat_tag;
+
+/** One member that was asked to probe another on this node's behalf. */
+typedef struct sprat_helper {
+    /** Name of the helper. */
+    const char *name;
+    /** An enum sprat_answer: what the helper brought back. */
+    int32_t answer;
+} sprat_helper;
+
+/**
+ * Why a member is in its state, as far as this node knows. Read it through the pointer you got:
+ * never copy it by value. Its strings live until sprat_reasons_free().
+ */
+typedef struct sprat_reasons {
+    /** Name of the member. */
+    const char *name;
+    /** Its address and port, as "10.0.0.1:7946". */
+    const char *addr;
+    /** An enum sprat_member_state: ALIVE, SUSPECT, FAILED or LEFT. */
+    int32_t state;
+    /** Its incarnation. */
+    uint32_t incarnation;
+    /** Milliseconds that it has been in this state. */
+    int64_t since_ms;
+    /** Who suspected it or declared it failed; NULL if nobody did. */
+    const char *accuser;
+    /** Names of others who confirmed the suspicion; NULL if nconfirmations is 0. */
+    const char *const *confirmations;
+    /** How many confirmed it. */
+    uint32_t nconfirmations;
+    /** How many confirmations shorten the wait to its minimum. */
+    uint32_t confirmations_wanted;
+    /** Milliseconds until the suspect is declared failed; -1 if it is not suspected. */
+    int64_t time_left_ms;
+    /** Milliseconds since this node's last probe of it began; -1 if it never probed it. */
+    int64_t probe_ago_ms;
+    /** An enum sprat_answer: the direct probe by datagram. */
+    int32_t probe_direct;
+    /** An enum sprat_answer: the probe by stream, for networks that lose only datagrams. */
+    int32_t probe_stream;
+    /** Round-trip time of its last direct answer in microseconds; -1 if unknown. */
+    int64_t rtt_us;
+    /** Members that probed it on this node's behalf; NULL if nhelpers is 0. */
+    const struct sprat_helper *helpers;
+    /** How many helpers were asked. */
+    uint32_t nhelpers;
+} sprat_reasons;
+
+/** How this node itself is doing. Read it through the pointer you got: never copy it by value. */
+typedef struct sprat_health {
+    /** 0 is healthy; each step makes this node slower to suspect others. */
+    uint32_t score;
+    /** The highest score possible. */
+    uint32_t score_max;
+    /** Members alive or suspect, this node included. */
+    uint32_t live;
+    /** Members known that have not left, this node included. */
+    uint32_t known;
+    /** Most of the cluster fell silent at once: the fault may be here, not there. */
+    bool isolated;
+    /** Datagrams get answers. */
+    bool datagrams_work;
+    /** Streams get answers. */
+    bool streams_work;
+    /** One sentence, as "streams work, datagrams do not". Never NULL. */
+    const char *summary;
+} sprat_health;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/* ==========================================================================================
+ * The library: versions, names of numbers, the last error
+ * ========================================================================================== */
+
+/**
+ * Version of the loaded library, as "0.1.0".
+ *
+ * Never NULL; a static string. Any thread.
+ */
+const char *sprat_version(void);
+
+/**
+ * Version of the loaded library as a number, to compare with SPRAT_VERSION_NUMBER of this header.
+ *
+ * Any thread.
+ */
+uint32_t sprat_version_number(void);
+
+/**
+ * Name of a status, as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other numbers.
+ *
+ * Never NULL; a static string. Any thread.
+ */
+const char *sprat_status_name(int status);
+
+/**
+ * A status in words, as "the time is up".
+ *
+ * Never NULL; a static string. Any thread. sprat_last_error() says more.
+ */
+const char *sprat_status_text(int status);
+
+/**
+ * Name of a kind of event, as "member-join", the way Serf writes it; "unknown" for other numbers.
+ *
+ * Never NULL; a static string. Any thread. The setting event_kinds uses the same names.
+ */
+const char *sprat_event_kind_name(int kind);
+
+/**
+ * Name of the state of a member, as "alive"; "unknown" for other numbers.
+ *
+ * Never NULL; a static string. Any thread.
+ */
+const char *sprat_member_state_name(int state);
+
+/**
+ * The sentence of this thread's last failure: function, argument, and what was wrong.
+ *
+ * Never NULL. Valid until the next failing call of the same thread; a success does not clear it.
+ */
+const char *sprat_last_error(void);
+
+/** The status of this thread's last failure, SPRAT_OK if nothing failed yet. */
+int sprat_last_status(void);
+
+/** The errno behind this thread's last failure if that was SPRAT_ERR_IO, else 0. */
+int sprat_last_errno(void);
+
+/* ==========================================================================================
+ * Settings
+ * ========================================================================================== */
+
+/**
+ * Makes settings with every setting at its default.
+ *
+ * @return settings to be freed with sprat_config_free(); NULL only after a defect of the library.
+ */
+struct sprat_config *sprat_config_new(void);
+
+/**
+ * Copies settings without their callbacks. The mark of a failed setter is copied too, so that a
+ * mistake is not lost.
+ *
+ * @param config  the settings to copy
+ * @return settings to be freed with sprat_config_free(), or NULL if config is NULL.
+ */
+struct sprat_config *sprat_config_copy(const struct sprat_config *config);
+
+/**
+ * Ends settings. Nodes that were started with them are not touched.
+ *
+ * Callbacks that no node has taken over get their free_user_data called.
+ *
+ * @param config  the settings; NULL does nothing
+ */
+void sprat_config_free(struct sprat_config *config);
+
+/**
+ * Sets one of the settings in the list at the head of this file.
+ *
+ * A failure is remembered: sprat_node_start() then fails with SPRAT_ERR_CONFIG and the sentence
+ * of the first one, so results may be ignored here and checked there. That holds for all setters.
+ *
+ * @param config  the settings
+ * @param key     name of the setting
+ * @param value   its value as text, copied
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key, the sentence names the nearest;
+ *         SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
+ *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Nothing has changed then.
+ */
+int sprat_config_set(struct sprat_config *config,
+                     const char *key,
+                     const char *value);
+
+/**
+ * Reads one of the settings, its default if it was not set.
+ *
+ * @param config  the settings
+ * @param key     name of the setting
+ * @param buf     where its value goes, NUL-terminated
+ * @param size    size of buf in bytes
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key; SPRAT_ERR_BUFFER if buf is too small,
+ *         it holds the beginning then; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ */
+int sprat_config_get(const struct sprat_config *config,
+                     const char *key,
+                     char *buf,
+                     size_t size);
+
+/**
+ * Reads settings from a file of lines `key = value`, `tag.KEY = value` for tags, and comments
+ * that begin with #.
+ *
+ * @param config  the settings
+ * @param path    name of the file
+ * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); else as
+ *         sprat_config_set(), the sentence names file and line.
+ */
+int sprat_config_load(struct sprat_config *config, const char *path);
+
+/**
+ * Sets a tag that this node tells the others, in mode "serf".
+ *
+ * @param config  the settings
+ * @param key     key of the tag, 1 byte or more
+ * @param value   its value, or NULL to remove the tag
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE if all tags together
+ *         would need more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ */
+int sprat_config_set_tag(struct sprat_config *config,
+                         const char *key,
+                         const char *value);
+
+/**
+ * Sets the metadata that this node tells the others, in mode "memberlist".
+ *
+ * @param config  the settings
+ * @param meta    any bytes, copied; may be NULL if len is 0
+ * @param len     how many, 512 at most
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_NULL.
+ */
+int sprat_config_set_meta(struct sprat_config *config, const void *meta, size_t len);
+
+/**
+ * Adds a key for encryption. The first one encrypts, all of them decrypt. The setting `encrypt`
+ * does the same with a key in base64.
+ *
+ * @param config  the settings
+ * @param key     the bytes of the key, copied
+ * @param len     16, 24 or 32
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for another length, SPRAT_ERR_NULL; nothing is stored then.
+ */
+int sprat_config_add_key(struct sprat_config *config,
+                         const void *key,
+                         size_t len);
+
+/**
+ * Lets in only members whose names match a pattern; others are ignored and counted. With several
+ * patterns a member must match one of them. Same as the setting `filter.names`.
+ *
+ * @param config   the settings
+ * @param pattern  `*` stands for any characters, `?` for one; no comma. NULL forgets all patterns
+ * @return SPRAT_OK; SPRAT_ERR_INVALID; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ */
+int sprat_config_set_filter_name(struct sprat_config *config,
+                                 const char *pattern);
+
+/**
+ * Lets in only members that have a tag with exactly this value; others are ignored and counted.
+ * All filters must hold. Same as the setting `filter.tag.KEY`.
+ *
+ * @param config  the settings
+ * @param key     key of the tag
+ * @param value   the value it must have
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ */
+int sprat_config_set_filter_tag(struct sprat_config *config,
+                                const char *key,
+                                const char *value);
+
+/**
+ * Has events delivered by a thread of the library. Without this, take them with
+ * sprat_node_next_event() or sprat_node_dispatch().
+ *
+ * @param config          the settings
+ * @param cb              the callback; NULL removes it
+ * @param user_data       passed to it
+ * @param free_user_data  called once when neither settings nor node need user_data any more; may
+ *                        be NULL
+ * @return SPRAT_OK; SPRAT_ERR_NULL.
+ */
+int sprat_config_set_event_cb(struct sprat_config *config,
+                              sprat_event_cb cb,
+                              void *user_data,
+                              sprat_free_cb free_user_data);
+
+/**
+ * Has lines of the log delivered to a callback instead of as events of kind SPRAT_EVENT_LOG.
+ *
+ * It runs where events are delivered: on the library's thread if there is an event callback, else
+ * inside sprat_node_next_event(), sprat_node_next_events() and sprat_node_dispatch() on the
+ * thread that called.
+ *
+ * @param config          the settings
+ * @param max_level       an enum sprat_log_level: the last one wanted. Sets `log_level`
+ * @param cb              the callback; NULL removes it
+ * @param user_data       passed to it
+ * @param free_user_data  as for sprat_config_set_event_cb()
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL.
+ */
+int sprat_config_set_log_cb(struct sprat_config *config,
+                            int max_level,
+                            sprat_log_cb cb,
+                            void *user_data,
+                            sprat_free_cb free_user_data);
+
+/**
+ * Has the threads of nodes created by the program. Without this the library takes threads that
+ * sprat_threads_prepare() has parked, and creates its own when none are left.
+ *
+ * @param config     the settings
+ * @param cb         the callback; NULL removes it
+ * @param user_data  passed to it; it must live until sprat_node_start() has returned
+ * @return SPRAT_OK; SPRAT_ERR_NULL.
+ */
+int sprat_config_set_spawn_cb(struct sprat_config *config, sprat_spawn_cb cb, void *user_data);
+
+/**
+ * Checks everything that sprat_node_start() would refuse in the settings, without starting.
+ *
+ * @param config  the settings
+ * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
+ *         SPRAT_ERR_NULL.
+ */
+int sprat_config_check(const struct sprat_config *config);
+
+/* ==========================================================================================
+ * Life of a node
+ * ========================================================================================== */
+
+/**
+ * Starts a node: binds its sockets and starts its threads. It is a cluster of its own until it
+ * joins another, or another joins it.
+ *
+ * The settings are copied and may be freed at once; callbacks and their user_data now belong to
+ * the node. Settings whose callback has a free_user_data start one node only: set the callback
+ * again for the next.
+ *
+ * @param config  the settings
+ * @param out     where the node goes, to be ended with sprat_node_free(); NULL after a failure
+ * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
+ *         SPRAT_ERR_STATE if user_data already has an owner; SPRAT_ERR_ADDRESS or SPRAT_ERR_IO if
+ *         the address cannot be bound or no thread can be created; SPRAT_ERR_NULL.
+ *
+ * Waits for the operating system only. Thread-safe as long as config is not shared.
+ */
+int sprat_node_start(const struct sprat_config *config,
+                     struct sprat_node **out);
+
+/**
+ * Joins a cluster: contacts every address in turn and exchanges lists of members with it.
+ *
+ * After sprat_node_leave() it takes part again first.
+ *
+ * @param node        the node
+ * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
+ *                    "host:7946"; without a port, 7946 is used
+ * @param naddrs      how many, 1 to 4096
+ * @param flags       must be 0
+ * @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
+ * @return how many answered, 1 or more; SPRAT_ERR_UNREACHABLE if nobody did, or
+ *         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or SPRAT_ERR_NAME_CONFLICT if
+ *         that is why; SPRAT_ERR_TIMEOUT, the attempt goes on then; SPRAT_ERR_INVALID for no
+ *         address, flags or time; SPRAT_ERR_CLOSED, also when the node is shut down meanwhile;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8;
+ *         SPRAT_ERR_TOO_LARGE.
+ *
+ * Thread-safe. Allowed in a callback, where it delays further events.
+ */
+int sprat_node_join(struct sprat_node *node,
+                    const char *const *addrs,
+                    size_t naddrs,
+                    unsigned int flags,
+                    int timeout_ms);
+
+/**
+ * Joins like sprat_node_join() but does not wait: the end arrives as an event of kind
+ * SPRAT_EVENT_DONE with the same number in `id`, and SPRAT_OK or the reason in `status`.
+ *
+ * @param node    the node
+ * @param addrs   as for sprat_node_join()
+ * @param naddrs  how many, 1 to 4096
+ * @param flags   must be 0
+ * @param id      where the number of the operation goes; may be NULL
+ * @return SPRAT_OK once it has begun; else as sprat_node_join(). Thread-safe.
+ */
+int sprat_node_join_async(struct sprat_node *node,
+                          const char *const *addrs,
+                          size_t naddrs,
+                          unsigned int flags,
+                          uint64_t *id);
+
+/**
+ * Leaves the cluster: announces it and waits until the news has spread, so that nobody sees a
+ * failure. The node still answers and lists members afterwards, and may join again.
+ *
+ * @param node        the node
+ * @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
+ * @return SPRAT_OK, also if it had left already; SPRAT_ERR_TIMEOUT, the departure goes on then;
+ *         SPRAT_ERR_CLOSED, also when the node is shut down meanwhile; SPRAT_ERR_INVALID for
+ *         another time; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ *
+ * Thread-safe. Allowed in a callback, where it delays further events.
+ */
+int sprat_node_leave(struct sprat_node *node, int timeout_ms);
+
+/**
+ * Leaves like sprat_node_leave() but does not wait: the end arrives as an event of kind
+ * SPRAT_EVENT_DONE with the same number in `id`.
+ *
+ * @param node  the node
+ * @param id    where the number of the operation goes; may be NULL
+ * @return SPRAT_OK once it has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ *         Thread-safe.
+ */
+int sprat_node_leave_async(struct sprat_node *node, uint64_t *id);
+
+/**
+ * Stops a node at once and without a word: the others will see a failure, unless it left before.
+ *
+ * Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, counters and
+ * the state can still be read until sprat_node_free().
+ *
+ * @param node  the node
+ * @return SPRAT_OK, also if it was shut down before; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ *         Thread-safe. Allowed in a callback.
+ */
+int sprat_node_shutdown(struct sprat_node *node);
+
+/**
+ * Ends a node: shuts it down and releases everything. Afterwards every function answers it with
+ * SPRAT_ERR_HANDLE, for ever.
+ *
+ * When it returns, no callback runs or will run, and free_user_data has been called. Calls of
+ * other threads that wait for the node return SPRAT_ERR_CLOSED, others finish safely. Inside one
+ * of the node's own callbacks it returns at once; that callback is then the last one, and
+ * free_user_data is called when it ends.
+ *
+ * Do not hold a lock that a callback waits for: this call waits for the callback.
+ *
+ * @param node  the node; NULL, a freed one and one of the parent process do nothing
+ */
+void sprat_node_free(struct sprat_node *node);
+
+/**
+ * What a node is doing.
+ *
+ * @param node  the node
+ * @return an enum sprat_node_state; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED. Thread-safe.
+ */
+int sprat_node_state(const struct sprat_node *node);
+
+/**
+ * The address that the others reach this node at, with its real port, as "10.0.0.1:7946".
+ *
+ * @param node  the node
+ * @param buf   where it goes, NUL-terminated; 64 bytes are always enough
+ * @param size  size of buf in bytes
+ * @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, it holds the beginning then;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_addr(const struct sprat_node *node, char *buf, size_t size);
+
+/**
+ * Tells the cluster that a failed member will not come back: it counts as one that left.
+ *
+ * @param node   the node
+ * @param name   name of the member
+ * @param flags  0, or SPRAT_REMOVE_PRUNE to erase it from the lists at once
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if it has not
+ *         failed; SPRAT_ERR_INVALID for other flags; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_remove_failed(struct sprat_node *node,
+                             const char *name,
+                             unsigned int flags);
+
+/* ==========================================================================================
+ * Members
+ * ========================================================================================== */
+
+/**
+ * Takes a list of all members in any state, this node included, sorted by name.
+ *
+ * It is a consistent picture of one moment, never changes, and may outlive the node. Cheap: what
+ * has not changed since the last list is shared with it.
+ *
+ * @param node  the node, shut down or not
+ * @param out   where the list goes, to be freed with sprat_members_free(); NULL after a failure
+ * @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_members(const struct sprat_node *node,
+                       struct sprat_members **out);
+
+/**
+ * A number that changes whenever the list of members does: no need to take a list before.
+ *
+ * @param node  the node
+ * @return the number; 0 after a failure, see sprat_last_error(). Thread-safe.
+ */
+uint64_t sprat_node_members_version(const struct sprat_node *node);
+
+/**
+ * How many members are in the list.
+ *
+ * @param members  the list
+ * @return the number; 0 if members is NULL.
+ */
+size_t sprat_members_count(const struct sprat_members *members);
+
+/**
+ * A member by its place in the list.
+ *
+ * @param members  the list
+ * @param i        its place, from 0
+ * @return the member, which lives as long as the list; NULL past the end or if members is NULL.
+ */
+const struct sprat_member *sprat_members_get(const struct sprat_members *members, size_t i);
+
+/**
+ * A member by its name.
+ *
+ * @param members  the list
+ * @param name     the name
+ * @return the member, which lives as long as the list; NULL if there is none, or if an argument
+ *         is NULL.
+ */
+const struct sprat_member *sprat_members_find(const struct sprat_members *members,
+                                              const char *name);
+
+/**
+ * The node itself in its list.
+ *
+ * @param members  the list
+ * @return the member, which lives as long as the list; NULL if members is NULL.
+ */
+const struct sprat_member *sprat_members_self(const struct sprat_members *members);
+
+/**
+ * Ends a list. Its members and their strings end with it.
+ *
+ * @param members  the list; NULL does nothing
+ */
+void sprat_members_free(struct sprat_members *members);
+
+/**
+ * Value of a tag of a member.
+ *
+ * @param member  the member
+ * @param key     key of the tag
+ * @return the value, which lives as long as the member; NULL if there is no such tag, or if an
+ *         argument is NULL.
+ */
+const char *sprat_member_tag(const struct sprat_member *member, const char *key);
+
+/**
+ * A tag of a member by its place; tags are sorted by key.
+ *
+ * @param member  the member
+ * @param i       its place, from 0 to below ntags
+ * @param key     where its key goes; may be NULL
+ * @return its value; NULL past the end, *key too. Both live as long as the member.
+ */
+const char *sprat_member_tag_at(const struct sprat_member *member, size_t i, const char **key);
+
+/**
+ * Address and port of a member, as "10.0.0.1:7946" or "[::1]:7946".
+ *
+ * @param member  the member
+ * @param buf     where it goes, NUL-terminated; 64 bytes are always enough
+ * @param size    size of buf in bytes
+ * @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, it holds the beginning then;
+ *         SPRAT_ERR_NULL.
+ */
+int sprat_member_addr(const struct sprat_member *member, char *buf, size_t size);
+
+/* ==========================================================================================
+ * What this node says of itself
+ * ========================================================================================== */
+
+/**
+ * Sets or removes one tag of this node, in mode "serf", and tells the cluster.
+ *
+ * @param node   the node
+ * @param key    key of the tag, 1 byte or more
+ * @param value  its value, or NULL to remove the tag
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE if all tags together would need more than 512 bytes;
+ *         SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in mode "memberlist" or after
+ *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Nothing has changed then. Thread-safe.
+ */
+int sprat_node_set_tag(struct sprat_node *node, const char *key, const char *value);
+
+/**
+ * Replaces all tags of this node at once, in mode "serf", and tells the cluster.
+ *
+ * @param node   the node
+ * @param tags   the new tags, copied; may be NULL if ntags is 0
+ * @param ntags  how many, 4096 at most
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key or one that occurs twice; else as
+ *         sprat_node_set_tag(). Nothing has changed then. Thread-safe.
+ */
+int sprat_node_set_tags(struct sprat_node *node, const struct sprat_tag *tags, size_t ntags);
+
+/**
+ * Replaces the metadata of this node, in mode "memberlist", and tells the cluster.
+ *
+ * @param node  the node
+ * @param meta  any bytes, copied; may be NULL if len is 0
+ * @param len   how many, 512 at most
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE in mode "serf" or after
+ *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_NULL. Nothing has changed then. Thread-safe.
+ */
+int sprat_node_set_meta(struct sprat_node *node, const void *meta, size_t len);
+
+/* ==========================================================================================
+ * Events
+ * ========================================================================================== */
+
+/**
+ * A descriptor for poll(), epoll or select(): readable exactly while events are queued, and for
+ * ever after sprat_node_shutdown(). Only poll it; never read, write or close it. It lives until
+ * sprat_node_free().
+ *
+ * @param node  the node
+ * @return the descriptor; SPRAT_ERR_STATE if the settings have an event callback;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED. Thread-safe.
+ */
+int sprat_node_fd(const struct sprat_node *node);
+
+/**
+ * Takes the next event. Several threads that do share the events between them.
+ *
+ * @param node        the node
+ * @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
+ * @param out         where the event goes, to be freed with sprat_event_free(); it may outlive the
+ *                    node. NULL if there is none
+ * @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
+ *         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
+ *         SPRAT_ERR_INVALID for another time; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_next_event(struct sprat_node *node,
+                          int timeout_ms,
+                          const struct sprat_event **out);
+
+/**
+ * Takes the next events, up to max: waits for the first, then takes what else is queued.
+ *
+ * @param node        the node
+ * @param timeout_ms  how long to wait for the first in milliseconds, as above
+ * @param out         where the events go, each to be freed with sprat_event_free(); the rest is
+ *                    NULL
+ * @param max         places in out, 1 to 4096
+ * @return how many, 0 when the time is up; else as sprat_node_next_event(), and SPRAT_ERR_INVALID
+ *         or SPRAT_ERR_TOO_LARGE for another max. Thread-safe.
+ */
+int sprat_node_next_events(struct sprat_node *node,
+                           int timeout_ms,
+                           const struct sprat_event **out,
+                           size_t max);
+
+/**
+ * Waits like sprat_node_next_event(), then calls cb on this thread for everything that is queued.
+ * The events are borrowed: nothing to free.
+ *
+ * @param node        the node
+ * @param timeout_ms  how long to wait for the first event in milliseconds, as above
+ * @param cb          the function to call; it may free the node, which ends the round
+ * @param user_data   passed to it
+ * @return how many events were given to cb, 0 when the time is up; else as
+ *         sprat_node_next_event(). Thread-safe.
+ */
+int sprat_node_dispatch(struct sprat_node *node,
+                        int timeout_ms,
+                        sprat_event_cb cb,
+                        void *user_data);
+
+/**
+ * Copies an event, so that it outlives the callback that got it.
+ *
+ * @param event  the event
+ * @return a copy to be freed with sprat_event_free(); NULL if event is NULL. Thread-safe.
+ */
+const struct sprat_event *sprat_event_copy(const struct sprat_event *event);
+
+/**
+ * Ends an event that sprat_node_next_event(), sprat_node_next_events() or sprat_event_copy() gave.
+ *
+ * @param event  the event; NULL does nothing, and neither does one that a callback borrows
+ */
+void sprat_event_free(const struct sprat_event *event);
+
+/* ==========================================================================================
+ * Doubts, reasons, health
+ * ========================================================================================== */
+
+/**
+ * "I could not reach NAME just now": has the node probe a member at once, without waiting for its
+ * turn. The verdict comes as an event of kind SPRAT_EVENT_DONE: its status is SPRAT_OK if the
+ * member answered and SPRAT_ERR_UNREACHABLE if it did not, in which case it is suspected.
+ *
+ * @param node  the node
+ * @param name  name of the member
+ * @param id    where the number of the operation goes; may be NULL
+ * @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member;
+ *         SPRAT_ERR_STATE if it is not alive, or too many hints came at once; SPRAT_ERR_CLOSED;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_hint(struct sprat_node *node,
+                    const char *name,
+                    uint64_t *id);
+
+/**
+ * Why a member is in its state, as far as this node knows.
+ *
+ * @param node  the node
+ * @param name  name of the member
+ * @param out   where the reasons go, to be freed with sprat_reasons_free(); NULL after a failure
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_CLOSED;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_reasons(const struct sprat_node *node,
+                       const char *name,
+                       struct sprat_reasons **out);
+
+/**
+ * The reasons as one paragraph for a person.
+ *
+ * @param reasons  the reasons
+ * @return the paragraph, which lives as long as they do; "" if reasons is NULL. Never NULL.
+ */
+const char *sprat_reasons_text(const struct sprat_reasons *reasons);
+
+/**
+ * Ends reasons.
+ *
+ * @param reasons  the reasons; NULL does nothing
+ */
+void sprat_reasons_free(struct sprat_reasons *reasons);
+
+/**
+ * How this node itself is doing.
+ *
+ * @param node  the node
+ * @param out   where the answer goes, to be freed with sprat_health_free(); NULL after a failure
+ * @return SPRAT_OK; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL.
+ *         Thread-safe.
+ */
+int sprat_node_health(const struct sprat_node *node,
+                      struct sprat_health **out);
+
+/**
+ * Ends an answer of sprat_node_health().
+ *
+ * @param health  the answer; NULL does nothing
+ */
+void sprat_health_free(struct sprat_health *health);
+
+/* ==========================================================================================
+ * Counters
+ * ========================================================================================== */
+
+/**
+ * Takes all counters of a node.
+ *
+ * @param node  the node, shut down or not
+ * @param out   where they go, to be freed with sprat_stats_free(); NULL after a failure
+ * @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+ */
+int sprat_node_stats(const struct sprat_node *node, struct sprat_stats **out);
+
+/**
+ * How many counters there are.
+ *
+ * @param stats  the counters
+ * @return the number; 0 if stats is NULL.
+ */
+size_t sprat_stats_count(const struct sprat_stats *stats);
+
+/**
+ * A counter by its place.
+ *
+ * @param stats  the counters
+ * @param i      its place, from 0
+ * @param value  where its value goes; may be NULL
+ * @param help   where a sentence that explains it goes; may be NULL
+ * @return its name; NULL past the end or if stats is NULL, with 0 and NULL for the other two.
+ *         Strings live as long as the counters.
+ */
+const char *sprat_stats_get(const struct sprat_stats *stats,
+                            size_t i,
+                            int64_t *value,
+                            const char **help);
+
+/**
+ * A counter by its name.
+ *
+ * @param stats    the counters
+ * @param name     its name
+ * @param missing  what to return if there is none, or if an argument is NULL
+ * @return its value.
+ */
+int64_t sprat_stats_value(const struct sprat_stats *stats, const char *name, int64_t missing);
+
+/**
+ * Ends counters.
+ *
+ * @param stats  the counters; NULL does nothing
+ */
+void sprat_stats_free(struct sprat_stats *stats);
+
+/* ==========================================================================================
+ * Threads
+ * ========================================================================================== */
+
+/**
+ * Parks threads for nodes that start later, where threads cannot be created any more by then: a
+ * node takes parked threads first. A node needs two, and one more with an event callback.
+ *
+ * They wait and do nothing until then. A child of a fork gets as many of its own. Calling this
+ * again with the same number does nothing more.
+ *
+ * @param n  how many shall wait, 1024 at most
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses. Thread-safe.
+ */
+int sprat_threads_prepare(unsigned int n);
+
+/**
+ * How many parked threads wait for a node now.
+ *
+ * @return the number. Thread-safe.
+ */
+int sprat_threads_parked(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SPRAT_H */

@@ -1,0 +1,484 @@
+//! Settings: a plain object that collects what a node is started with.
+//!
+//! A setter that fails also marks the object, so that a program may ignore the results one by one
+//! and check once, when it starts the node.
+
+use super::gate::{EventSink, LogSink, UserData};
+use super::threads::HostSpawn;
+use super::types::{sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_spawn_cb};
+use super::{args, entry, panic};
+use crate::Config;
+use crate::error::{Error, Result, Status};
+use crate::limits;
+use crate::wire::Key;
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void};
+use std::path::Path;
+use std::ptr;
+
+/// Names of the levels of the log, as the setting `log_level` spells them.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Settings of a node, made by sprat_config_new(). Belongs to one thread at a time.
+pub struct sprat_config {
+    pub(super) config: Config,
+    /// The first thing that went wrong.
+    failed: Option<Error>,
+    pub(super) event: Callback<EventSink>,
+    pub(super) log: Callback<LogSink>,
+    pub(super) spawn: Option<HostSpawn>,
+}
+
+/// A callback of the program, and whether a node owns its data by now.
+pub(super) struct Callback<S> {
+    pub(super) sink: Option<S>,
+    taken: Cell<bool>,
+}
+
+/// What kinds of callback have in common.
+pub(super) trait Sink: Copy {
+    fn user(&self) -> UserData;
+}
+
+impl Sink for EventSink {
+    fn user(&self) -> UserData {
+        self.user
+    }
+}
+
+impl Sink for LogSink {
+    fn user(&self) -> UserData {
+        self.user
+    }
+}
+
+impl<S: Sink> Callback<S> {
+    fn none() -> Callback<S> {
+        Callback {
+            sink: None,
+            taken: Cell::new(false),
+        }
+    }
+
+    /// Puts another in its place; the data of the old one goes back if it is still here.
+    fn replace(&mut self, sink: Option<S>) {
+        self.release();
+        *self = Callback {
+            sink,
+            taken: Cell::new(false),
+        };
+    }
+
+    fn release(&self) {
+        if let Some(sink) = self.sink.filter(|_| !self.taken.replace(true)) {
+            sink.user().release();
+        }
+    }
+
+    /// Would a further node share the data with the first, so that neither could free it?
+    fn check_free(&self, what: &str) -> Result<()> {
+        let owned = self.sink.is_some_and(|sink| sink.user().free.is_some());
+        if owned && self.taken.get() {
+            let message = format!(
+                "config gave the user_data of its {what} callback to another node: set the \
+                 callback again"
+            );
+            return Err(Error::new(Status::State, message));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for sprat_config {
+    fn drop(&mut self) {
+        self.event.release();
+        self.log.release();
+    }
+}
+
+impl sprat_config {
+    /// Fails if a setter did.
+    pub(super) fn check_set(&self) -> Result<()> {
+        match &self.failed {
+            None => Ok(()),
+            Some(first) => Err(Error {
+                status: Status::Config,
+                ..first.clone()
+            }),
+        }
+    }
+
+    /// Fails if the data of a callback has an owner already.
+    pub(super) fn check_callbacks(&self) -> Result<()> {
+        self.event.check_free("event")?;
+        self.log.check_free("log")
+    }
+
+    /// A node has started: the data is its own now.
+    pub(super) fn hand_over(&self) {
+        self.event.taken.set(true);
+        self.log.taken.set(true);
+    }
+}
+
+/// Runs a setter, whose failure sticks.
+fn change(
+    function: &str,
+    config: *mut sprat_config,
+    body: impl FnOnce(&mut sprat_config) -> Result<()>,
+) -> c_int {
+    entry::status(function, || {
+        // SAFETY: the program passes NULL or settings that it has not freed.
+        let config = unsafe { config.as_mut() }.ok_or_else(|| args::null("config"))?;
+        body(config).inspect_err(|error| {
+            if config.failed.is_none() {
+                let message = format!("{function}: {}", error.message);
+                config.failed = Some(Error {
+                    message,
+                    ..error.clone()
+                });
+            }
+        })
+    })
+}
+
+/// Makes settings with every setting at its default.
+///
+/// @return settings to be freed with sprat_config_free(); NULL only after a defect of the library.
+#[unsafe(no_mangle)]
+pub extern "C" fn sprat_config_new() -> *mut sprat_config {
+    panic::install();
+    entry::value("sprat_config_new", ptr::null_mut(), || {
+        Ok(Box::into_raw(Box::new(sprat_config {
+            config: Config::new(),
+            failed: None,
+            event: Callback::none(),
+            log: Callback::none(),
+            spawn: None,
+        })))
+    })
+}
+
+/// Copies settings without their callbacks. The mark of a failed setter is copied too, so that a
+/// mistake is not lost.
+///
+/// @param config  the settings to copy
+/// @return settings to be freed with sprat_config_free(), or NULL if config is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_copy(config: *const sprat_config) -> *mut sprat_config {
+    entry::value("sprat_config_copy", ptr::null_mut(), || {
+        // SAFETY: the program passes NULL or settings that it has not freed.
+        let from = unsafe { config.as_ref() }.ok_or_else(|| args::null("config"))?;
+        Ok(Box::into_raw(Box::new(sprat_config {
+            config: from.config.clone(),
+            failed: from.failed.clone(),
+            event: Callback::none(),
+            log: Callback::none(),
+            spawn: None,
+        })))
+    })
+}
+
+/// Ends settings. Nodes that were started with them are not touched.
+///
+/// Callbacks that no node has taken over get their free_user_data called.
+///
+/// @param config  the settings; NULL does nothing
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
+    entry::quiet("sprat_config_free", (), || {
+        if !config.is_null() {
+            // SAFETY: the program passes settings that it has not freed, and uses them no more.
+            drop(unsafe { Box::from_raw(config) });
+        }
+    });
+}
+
+/// Sets one of the settings in the list at the head of this file.
+///
+/// A failure is remembered: sprat_node_start() then fails with SPRAT_ERR_CONFIG and the sentence
+/// of the first one, so results may be ignored here and checked there. That holds for all setters.
+///
+/// @param config  the settings
+/// @param key     name of the setting
+/// @param value   its value as text, copied
+/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key, the sentence names the nearest;
+///         SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
+///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Nothing has changed then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set(
+    config: *mut sprat_config,
+    key: *const c_char,
+    value: *const c_char,
+) -> c_int {
+    change("sprat_config_set", config, |config| {
+        // SAFETY: the program passes strings.
+        let (key, value) = unsafe { (args::string("key", key)?, args::string("value", value)?) };
+        config.config.set(key, value)
+    })
+}
+
+/// Reads one of the settings, its default if it was not set.
+///
+/// @param config  the settings
+/// @param key     name of the setting
+/// @param buf     where its value goes, NUL-terminated
+/// @param size    size of buf in bytes
+/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key; SPRAT_ERR_BUFFER if buf is too small,
+///         it holds the beginning then; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_get(
+    config: *const sprat_config,
+    key: *const c_char,
+    buf: *mut c_char,
+    size: usize,
+) -> c_int {
+    entry::status("sprat_config_get", || {
+        // SAFETY: the program passes NULL or a buffer of this size.
+        unsafe { args::blank(buf, size) };
+        // SAFETY: the program passes NULL or settings that it has not freed.
+        let config = unsafe { config.as_ref() }.ok_or_else(|| args::null("config"))?;
+        // SAFETY: the program passes a string.
+        let value = config.config.get(unsafe { args::string("key", key)? })?;
+        // SAFETY: the program passes a buffer of this size.
+        unsafe { args::fill(buf, size, &value) }
+    })
+}
+
+/// Reads settings from a file of lines `key = value`, `tag.KEY = value` for tags, and comments
+/// that begin with #.
+///
+/// @param config  the settings
+/// @param path    name of the file
+/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); else as
+///         sprat_config_set(), the sentence names file and line.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_load(
+    config: *mut sprat_config,
+    path: *const c_char,
+) -> c_int {
+    change("sprat_config_load", config, |config| {
+        // SAFETY: the program passes a string.
+        config
+            .config
+            .load(Path::new(unsafe { args::string("path", path)? }))
+    })
+}
+
+/// Sets a tag that this node tells the others, in mode "serf".
+///
+/// @param config  the settings
+/// @param key     key of the tag, 1 byte or more
+/// @param value   its value, or NULL to remove the tag
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE if all tags together
+///         would need more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set_tag(
+    config: *mut sprat_config,
+    key: *const c_char,
+    value: *const c_char,
+) -> c_int {
+    change("sprat_config_set_tag", config, |config| {
+        // SAFETY: the program passes strings.
+        let (key, value) = unsafe { (args::string("key", key)?, args::optional("value", value)?) };
+        config.config.set_tag(key, value)
+    })
+}
+
+/// Sets the metadata that this node tells the others, in mode "memberlist".
+///
+/// @param config  the settings
+/// @param meta    any bytes, copied; may be NULL if len is 0
+/// @param len     how many, 512 at most
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set_meta(
+    config: *mut sprat_config,
+    meta: *const c_void,
+    len: usize,
+) -> c_int {
+    change("sprat_config_set_meta", config, |config| {
+        // SAFETY: the program passes so many bytes.
+        let meta = unsafe { args::bytes("meta", meta, len, limits::META_LEN)? };
+        config.config.set_meta(meta)
+    })
+}
+
+/// Adds a key for encryption. The first one encrypts, all of them decrypt. The setting `encrypt`
+/// does the same with a key in base64.
+///
+/// @param config  the settings
+/// @param key     the bytes of the key, copied
+/// @param len     16, 24 or 32
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for another length, SPRAT_ERR_NULL; nothing is stored then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_add_key(
+    config: *mut sprat_config,
+    key: *const c_void,
+    len: usize,
+) -> c_int {
+    change("sprat_config_add_key", config, |config| {
+        if key.is_null() {
+            return Err(args::null("key"));
+        }
+        let wrong = || {
+            let message = format!("key has {len} bytes, allowed are 16, 24 and 32");
+            Error::new(Status::Invalid, message)
+        };
+        if ![16, 24, 32].contains(&len) {
+            return Err(wrong());
+        }
+        // SAFETY: the program passes so many bytes.
+        let key = unsafe { args::bytes("key", key, len, 32)? };
+        config.config.add_key(Key::new(key).ok_or_else(wrong)?)
+    })
+}
+
+/// Lets in only members whose names match a pattern; others are ignored and counted. With several
+/// patterns a member must match one of them. Same as the setting `filter.names`.
+///
+/// @param config   the settings
+/// @param pattern  `*` stands for any characters, `?` for one; no comma. NULL forgets all patterns
+/// @return SPRAT_OK; SPRAT_ERR_INVALID; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set_filter_name(
+    config: *mut sprat_config,
+    pattern: *const c_char,
+) -> c_int {
+    change("sprat_config_set_filter_name", config, |config| {
+        // SAFETY: the program passes NULL or a string.
+        let Some(pattern) = (unsafe { args::optional("pattern", pattern)? }) else {
+            return config.config.set("filter.names", "");
+        };
+        if pattern.trim().is_empty() || pattern.contains(',') {
+            let message = format!("pattern is \"{pattern}\", allowed is one pattern, not empty");
+            return Err(Error::new(Status::Invalid, message));
+        }
+        let before = config.config.get("filter.names")?;
+        let comma = if before.is_empty() { "" } else { "," };
+        config
+            .config
+            .set("filter.names", &format!("{before}{comma}{pattern}"))
+    })
+}
+
+/// Lets in only members that have a tag with exactly this value; others are ignored and counted.
+/// All filters must hold. Same as the setting `filter.tag.KEY`.
+///
+/// @param config  the settings
+/// @param key     key of the tag
+/// @param value   the value it must have
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set_filter_tag(
+    config: *mut sprat_config,
+    key: *const c_char,
+    value: *const c_char,
+) -> c_int {
+    change("sprat_config_set_filter_tag", config, |config| {
+        // SAFETY: the program passes strings.
+        let (key, value) = unsafe { (args::string("key", key)?, args::string("value", value)?) };
+        if key.is_empty() {
+            return Err(Error::new(Status::Invalid, "key is empty"));
+        }
+        config.config.set(&format!("filter.tag.{key}"), value)
+    })
+}
+
+/// Has events delivered by a thread of the library. Without this, take them with
+/// sprat_node_next_event() or sprat_node_dispatch().
+///
+/// @param config          the settings
+/// @param cb              the callback; NULL removes it
+/// @param user_data       passed to it
+/// @param free_user_data  called once when neither settings nor node need user_data any more; may
+///                        be NULL
+/// @return SPRAT_OK; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set_event_cb(
+    config: *mut sprat_config,
+    cb: sprat_event_cb,
+    user_data: *mut c_void,
+    free_user_data: sprat_free_cb,
+) -> c_int {
+    change("sprat_config_set_event_cb", config, |config| {
+        let user = UserData {
+            data: user_data,
+            free: free_user_data,
+        };
+        config.event.replace(EventSink::new(cb, user));
+        Ok(())
+    })
+}
+
+/// Has lines of the log delivered to a callback instead of as events of kind SPRAT_EVENT_LOG.
+///
+/// It runs where events are delivered: on the library's thread if there is an event callback, else
+/// inside sprat_node_next_event(), sprat_node_next_events() and sprat_node_dispatch() on the
+/// thread that called.
+///
+/// @param config          the settings
+/// @param max_level       an enum sprat_log_level: the last one wanted. Sets `log_level`
+/// @param cb              the callback; NULL removes it
+/// @param user_data       passed to it
+/// @param free_user_data  as for sprat_config_set_event_cb()
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set_log_cb(
+    config: *mut sprat_config,
+    max_level: c_int,
+    cb: sprat_log_cb,
+    user_data: *mut c_void,
+    free_user_data: sprat_free_cb,
+) -> c_int {
+    change("sprat_config_set_log_cb", config, |config| {
+        let level = usize::try_from(max_level)
+            .ok()
+            .and_then(|level| LEVELS.get(level));
+        let level = level.ok_or_else(|| {
+            let message = format!("max_level is {max_level}, allowed are 0 to 5");
+            Error::new(Status::Invalid, message)
+        })?;
+        config.config.set("log_level", level)?;
+        let user = UserData {
+            data: user_data,
+            free: free_user_data,
+        };
+        config.log.replace(LogSink::new(cb, user));
+        Ok(())
+    })
+}
+
+/// Has the threads of nodes created by the program. Without this the library takes threads that
+/// sprat_threads_prepare() has parked, and creates its own when none are left.
+///
+/// @param config     the settings
+/// @param cb         the callback; NULL removes it
+/// @param user_data  passed to it; it must live until sprat_node_start() has returned
+/// @return SPRAT_OK; SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_set_spawn_cb(
+    config: *mut sprat_config,
+    cb: sprat_spawn_cb,
+    user_data: *mut c_void,
+) -> c_int {
+    change("sprat_config_set_spawn_cb", config, |config| {
+        config.spawn = HostSpawn::new(cb, user_data);
+        Ok(())
+    })
+}
+
+/// Checks everything that sprat_node_start() would refuse in the settings, without starting.
+///
+/// @param config  the settings
+/// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
+///         SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_config_check(config: *const sprat_config) -> c_int {
+    entry::status("sprat_config_check", || {
+        // SAFETY: the program passes NULL or settings that it has not freed.
+        let config = unsafe { config.as_ref() }.ok_or_else(|| args::null("config"))?;
+        config.check_set()?;
+        config.config.check()
+    })
+}

@@ -1,0 +1,75 @@
+//! The one door of every function: no panic gets out, every failure leaves its sentence.
+
+use super::{last, panic};
+use crate::error::{Error, Result, Status};
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs a function that answers with a number: its result, or the negative status.
+pub(super) fn number(function: &str, body: impl FnOnce() -> Result<c_int>) -> c_int {
+    run(function, body).unwrap_or_else(|status| status as c_int)
+}
+
+/// Runs a function that answers with 0 or a status.
+pub(super) fn status(function: &str, body: impl FnOnce() -> Result<()>) -> c_int {
+    number(function, || body().map(|()| 0))
+}
+
+/// Runs a function that answers with something else; `fallback` is its way of failing.
+pub(super) fn value<T>(function: &str, fallback: T, body: impl FnOnce() -> Result<T>) -> T {
+    run(function, body).unwrap_or(fallback)
+}
+
+/// Runs a function that cannot fail, and only must not panic.
+pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) -> T {
+    run(function, || Ok(body())).unwrap_or(fallback)
+}
+
+fn run<T>(function: &str, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
+    let error = match caught(body) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    let status = error.status;
+    last::set(function, &error);
+    Err(status)
+}
+
+/// A panic as an error. Unwind safety: whatever a panic left half done belongs to one object, and
+/// locks here do not poison; the objects stay valid for `free`.
+fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    let inside = panic::Inside::enter();
+    let result = catch_unwind(AssertUnwindSafe(body));
+    drop(inside);
+    result.unwrap_or_else(|payload| {
+        // Dropping a foreign payload could panic again.
+        std::mem::forget(payload);
+        Err(Error::new(Status::Internal, panic::take_text()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_internal_error_with_text_and_place() {
+        panic::install();
+        let line = line!() + 1;
+        let got = status("sprat_test", || panic!("the {} is gone", "floor"));
+        assert_eq!(got, -99);
+        let text = last::text().into_string().unwrap();
+        assert!(text.starts_with("sprat_test: "), "{text}");
+        assert!(text.contains("the floor is gone"), "{text}");
+        assert!(text.contains(&format!("entry.rs:{line}")), "{text}");
+    }
+
+    #[test]
+    fn a_success_does_not_clear_the_last_error() {
+        let failed = number("sprat_one", || Err(Error::new(Status::State, "not now")));
+        assert_eq!(failed, -8);
+        assert_eq!(number("sprat_two", || Ok(3)), 3);
+        assert_eq!(last::text().to_str().unwrap(), "sprat_one: not now");
+        assert_eq!(last::status(), -8);
+    }
+}

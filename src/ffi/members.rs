@@ -1,0 +1,299 @@
+//! Lists of members.
+//!
+//! A list holds counted references to records that are made once per change of a member: a node
+//! keeps its newest list, and the next one takes over what has not changed.
+
+use super::record::{MemberRecord, pointer};
+use super::types::{sprat_member, sprat_node};
+use super::{args, entry, handle};
+use crate::error::{Error, Status};
+use crate::serf::Member;
+use std::ffi::{CStr, c_char, c_int};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ptr;
+use std::sync::Arc;
+
+/// Members as they were at one moment, made by sprat_node_members(). Belongs to one thread at a
+/// time, but may be read by several.
+pub struct sprat_members {
+    list: List,
+    own: Option<usize>,
+}
+
+type List = Arc<[Arc<MemberRecord>]>;
+
+/// The newest list of a node, sorted by name.
+#[derive(Default)]
+pub(super) struct Cache {
+    version: u64,
+    list: Option<List>,
+}
+
+impl Cache {
+    /// The list at `version`; `members` is asked only if the one kept is older.
+    fn list(&mut self, version: u64, members: impl FnOnce() -> Vec<Arc<Member>>) -> List {
+        match &self.list {
+            Some(list) if self.version == version => list.clone(),
+            Some(_) | None => {
+                let list = renew(self.list.as_deref().unwrap_or_default(), &members());
+                self.version = version;
+                self.list = Some(list.clone());
+                list
+            }
+        }
+    }
+}
+
+/// Records of `members`, taken from `old` where nothing changed. Both are sorted by name.
+fn renew(old: &[Arc<MemberRecord>], members: &[Arc<Member>]) -> List {
+    let mut old = old.iter().peekable();
+    let mut record = |member: &Arc<Member>| {
+        while old
+            .next_if(|record| record.source.name < member.name)
+            .is_some()
+        {}
+        match old.next_if(|record| Arc::ptr_eq(&record.source, member)) {
+            Some(record) => record.clone(),
+            None => Arc::new(MemberRecord::new(member)),
+        }
+    };
+    members.iter().map(&mut record).collect()
+}
+
+/// Takes a list of all members in any state, this node included, sorted by name.
+///
+/// It is a consistent picture of one moment, never changes, and may outlive the node. Cheap: what
+/// has not changed since the last list is shared with it.
+///
+/// @param node  the node, shut down or not
+/// @param out   where the list goes, to be freed with sprat_members_free(); NULL after a failure
+/// @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_members(
+    node: *const sprat_node,
+    out: *mut *mut sprat_members,
+) -> c_int {
+    entry::status("sprat_node_members", || {
+        // SAFETY: the program passes NULL or a place for a list.
+        unsafe { args::out("out", out, ptr::null_mut())? };
+        let held = handle::get(node)?;
+        // Asked first: a change in between makes the next call renew once more, not once less.
+        let version = held.node.members_version();
+        let list = held.cache.lock().list(version, || held.node.members());
+        let name = held.node.name();
+        let own = list
+            .binary_search_by(|record| (*record.source.name).cmp(name))
+            .ok();
+        // SAFETY: not NULL, and the program's promise.
+        unsafe { out.write(Box::into_raw(Box::new(sprat_members { list, own }))) };
+        Ok(())
+    })
+}
+
+/// A number that changes whenever the list of members does: no need to take a list before.
+///
+/// @param node  the node
+/// @return the number; 0 after a failure, see sprat_last_error(). Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_members_version(node: *const sprat_node) -> u64 {
+    entry::value("sprat_node_members_version", 0, || {
+        Ok(handle::get(node)?.node.members_version().max(1))
+    })
+}
+
+/// How many members are in the list.
+///
+/// @param members  the list
+/// @return the number; 0 if members is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_members_count(members: *const sprat_members) -> usize {
+    // SAFETY: the program passes NULL or a list that it has not freed.
+    entry::quiet("sprat_members_count", 0, || {
+        match unsafe { members.as_ref() } {
+            Some(members) => members.list.len(),
+            None => 0,
+        }
+    })
+}
+
+/// A member by its place in the list.
+///
+/// @param members  the list
+/// @param i        its place, from 0
+/// @return the member, which lives as long as the list; NULL past the end or if members is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_members_get(
+    members: *const sprat_members,
+    i: usize,
+) -> *const sprat_member {
+    entry::quiet("sprat_members_get", ptr::null(), || {
+        // SAFETY: the program passes NULL or a list that it has not freed.
+        let member = unsafe { members.as_ref() }.and_then(|members| members.list.get(i));
+        member.map_or(ptr::null(), |member| member.as_ptr())
+    })
+}
+
+/// A member by its name.
+///
+/// @param members  the list
+/// @param name     the name
+/// @return the member, which lives as long as the list; NULL if there is none, or if an argument
+///         is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_members_find(
+    members: *const sprat_members,
+    name: *const c_char,
+) -> *const sprat_member {
+    entry::quiet("sprat_members_find", ptr::null(), || {
+        // SAFETY: the program passes NULL or a list that it has not freed.
+        let Some(members) = (unsafe { members.as_ref() }) else {
+            return ptr::null();
+        };
+        if name.is_null() {
+            return ptr::null();
+        }
+        // SAFETY: not NULL, and the program passes a string.
+        let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+        let list = &members.list;
+        let found = list.binary_search_by(|record| record.source.name.as_bytes().cmp(name));
+        found.map_or(ptr::null(), |i| list[i].as_ptr())
+    })
+}
+
+/// The node itself in its list.
+///
+/// @param members  the list
+/// @return the member, which lives as long as the list; NULL if members is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_members_self(members: *const sprat_members) -> *const sprat_member {
+    entry::quiet("sprat_members_self", ptr::null(), || {
+        // SAFETY: the program passes NULL or a list that it has not freed.
+        let Some(members) = (unsafe { members.as_ref() }) else {
+            return ptr::null();
+        };
+        members
+            .own
+            .map_or(ptr::null(), |own| members.list[own].as_ptr())
+    })
+}
+
+/// Ends a list. Its members and their strings end with it.
+///
+/// @param members  the list; NULL does nothing
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_members_free(members: *mut sprat_members) {
+    entry::quiet("sprat_members_free", (), || {
+        if !members.is_null() {
+            // SAFETY: the program passes a list that it has not freed, and uses it no more.
+            drop(unsafe { Box::from_raw(members) });
+        }
+    });
+}
+
+/// Value of a tag of a member.
+///
+/// @param member  the member
+/// @param key     key of the tag
+/// @return the value, which lives as long as the member; NULL if there is no such tag, or if an
+///         argument is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_member_tag(
+    member: *const sprat_member,
+    key: *const c_char,
+) -> *const c_char {
+    entry::quiet("sprat_member_tag", ptr::null(), || {
+        // SAFETY: the program passes NULL or a member of a list or event that it has not freed.
+        let Some(record) = (unsafe { MemberRecord::from_ptr(member) }) else {
+            return ptr::null();
+        };
+        if key.is_null() {
+            return ptr::null();
+        }
+        // SAFETY: not NULL, and the program passes a string.
+        pointer(record.tag(unsafe { CStr::from_ptr(key) }.to_bytes()))
+    })
+}
+
+/// A tag of a member by its place; tags are sorted by key.
+///
+/// @param member  the member
+/// @param i       its place, from 0 to below ntags
+/// @param key     where its key goes; may be NULL
+/// @return its value; NULL past the end, *key too. Both live as long as the member.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_member_tag_at(
+    member: *const sprat_member,
+    i: usize,
+    key: *mut *const c_char,
+) -> *const c_char {
+    entry::quiet("sprat_member_tag_at", ptr::null(), || {
+        // SAFETY: the program passes NULL or a member of a list or event that it has not freed.
+        let tag = unsafe { MemberRecord::from_ptr(member) }.and_then(|record| record.tag_at(i));
+        // SAFETY: the program passes NULL or a place for a pointer.
+        unsafe { args::give(key, pointer(tag.map(|(key, _)| key))) };
+        pointer(tag.map(|(_, value)| value))
+    })
+}
+
+/// Address and port of a member, as "10.0.0.1:7946" or "[::1]:7946".
+///
+/// @param member  the member
+/// @param buf     where it goes, NUL-terminated; 64 bytes are always enough
+/// @param size    size of buf in bytes
+/// @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, it holds the beginning then;
+///         SPRAT_ERR_NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_member_addr(
+    member: *const sprat_member,
+    buf: *mut c_char,
+    size: usize,
+) -> c_int {
+    entry::status("sprat_member_addr", || {
+        // SAFETY: the program passes NULL or a buffer of this size.
+        unsafe { args::blank(buf, size) };
+        // SAFETY: the program passes NULL or a member. Only the fields of the header are read.
+        let member = unsafe { member.as_ref() }.ok_or_else(|| args::null("member"))?;
+        let ip: IpAddr = match member.addr_len {
+            4 => {
+                let [a, b, c, d, ..] = member.addr;
+                Ipv4Addr::new(a, b, c, d).into()
+            }
+            16 => Ipv6Addr::from(member.addr).into(),
+            other => {
+                let message = format!("member has an addr_len of {other}, allowed are 4 and 16");
+                return Err(Error::new(Status::Invalid, message));
+            }
+        };
+        // SAFETY: as above.
+        unsafe { args::fill(buf, size, &SocketAddr::new(ip, member.port).to_string()) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::member;
+    use super::*;
+
+    #[test]
+    fn a_list_is_shared_until_the_version_changes() {
+        let mut cache = Cache::default();
+        let first = cache.list(1, || vec![member("a", &[])]);
+        let again = cache.list(1, || panic!("not asked"));
+        assert!(Arc::ptr_eq(&first, &again));
+        let next = cache.list(2, Vec::new);
+        assert_eq!((first.len(), next.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_new_list_takes_over_what_has_not_changed() {
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| member(name, &[]));
+        let old = renew(&[], &[a.clone(), b.clone(), d.clone()]);
+        let changed = member("b", &[("role", "db")]);
+        let new = renew(&old, &[a, changed, c, d]);
+        let names: Vec<&str> = new.iter().map(|record| &*record.source.name).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+        assert!(Arc::ptr_eq(&old[0], &new[0]));
+        assert_eq!(new[1].tag(b"role"), Some(c"db"));
+        assert!(Arc::ptr_eq(&old[2], &new[3]));
+    }
+}

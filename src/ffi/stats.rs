@@ -1,0 +1,125 @@
+//! Counters as a list of names, so that a new one never changes the ABI.
+
+use super::types::sprat_node;
+use super::{args, entry, handle};
+use std::ffi::{CString, c_char, c_int};
+use std::ptr;
+
+/// Counters as they were at one moment, made by sprat_node_stats(). Belongs to one thread at a
+/// time, but may be read by several.
+pub struct sprat_stats {
+    counters: Vec<Counter>,
+}
+
+struct Counter {
+    name: CString,
+    value: i64,
+    help: CString,
+}
+
+/// Takes all counters of a node.
+///
+/// @param node  the node, shut down or not
+/// @param out   where they go, to be freed with sprat_stats_free(); NULL after a failure
+/// @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_stats(
+    node: *const sprat_node,
+    out: *mut *mut sprat_stats,
+) -> c_int {
+    entry::status("sprat_node_stats", || {
+        // SAFETY: the program passes NULL or a place for a pointer.
+        unsafe { args::out("out", out, ptr::null_mut())? };
+        let counters = handle::get(node)?.node.stats().into_iter();
+        let counters = counters
+            .map(|(name, value, help)| Counter {
+                name: args::text(name),
+                value,
+                help: args::text(help),
+            })
+            .collect();
+        // SAFETY: not NULL, and the program's promise.
+        unsafe { out.write(Box::into_raw(Box::new(sprat_stats { counters }))) };
+        Ok(())
+    })
+}
+
+/// How many counters there are.
+///
+/// @param stats  the counters
+/// @return the number; 0 if stats is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_stats_count(stats: *const sprat_stats) -> usize {
+    // SAFETY: the program passes NULL or counters that it has not freed.
+    entry::quiet("sprat_stats_count", 0, || {
+        unsafe { stats.as_ref() }.map_or(0, |stats| stats.counters.len())
+    })
+}
+
+/// A counter by its place.
+///
+/// @param stats  the counters
+/// @param i      its place, from 0
+/// @param value  where its value goes; may be NULL
+/// @param help   where a sentence that explains it goes; may be NULL
+/// @return its name; NULL past the end or if stats is NULL, with 0 and NULL for the other two.
+///         Strings live as long as the counters.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_stats_get(
+    stats: *const sprat_stats,
+    i: usize,
+    value: *mut i64,
+    help: *mut *const c_char,
+) -> *const c_char {
+    entry::quiet("sprat_stats_get", ptr::null(), || {
+        // SAFETY: the program passes NULL or counters that it has not freed.
+        let counter = unsafe { stats.as_ref() }.and_then(|stats| stats.counters.get(i));
+        let text = |of: fn(&Counter) -> &CString| counter.map_or(ptr::null(), |c| of(c).as_ptr());
+        // SAFETY: the program passes NULL or places for these.
+        unsafe {
+            args::give(value, counter.map_or(0, |counter| counter.value));
+            args::give(help, text(|counter| &counter.help));
+        }
+        text(|counter| &counter.name)
+    })
+}
+
+/// A counter by its name.
+///
+/// @param stats    the counters
+/// @param name     its name
+/// @param missing  what to return if there is none, or if an argument is NULL
+/// @return its value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_stats_value(
+    stats: *const sprat_stats,
+    name: *const c_char,
+    missing: i64,
+) -> i64 {
+    entry::quiet("sprat_stats_value", missing, || {
+        // SAFETY: the program passes NULL or counters that it has not freed.
+        let Some(stats) = (unsafe { stats.as_ref() }) else {
+            return missing;
+        };
+        // SAFETY: the program passes NULL or a string.
+        let Ok(Some(name)) = (unsafe { args::optional("name", name) }) else {
+            return missing;
+        };
+        let mut counters = stats.counters.iter();
+        let found = counters.find(|counter| counter.name.as_bytes() == name.as_bytes());
+        found.map_or(missing, |counter| counter.value)
+    })
+}
+
+/// Ends counters.
+///
+/// @param stats  the counters; NULL does nothing
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_stats_free(stats: *mut sprat_stats) {
+    entry::quiet("sprat_stats_free", (), || {
+        if !stats.is_null() {
+            // SAFETY: the program passes counters that it has not freed, and uses them no more.
+            drop(unsafe { Box::from_raw(stats) });
+        }
+    });
+}

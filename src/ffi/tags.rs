@@ -1,0 +1,87 @@
+//! What a running node says of itself: its tags, or its bare metadata.
+
+use super::types::{sprat_node, sprat_tag};
+use super::{args, entry, handle};
+use crate::error::{Error, Status};
+use crate::limits;
+use crate::serf::Tags;
+use std::ffi::{c_char, c_int, c_void};
+
+/// Sets or removes one tag of this node, in mode "serf", and tells the cluster.
+///
+/// @param node   the node
+/// @param key    key of the tag, 1 byte or more
+/// @param value  its value, or NULL to remove the tag
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE if all tags together would need more than 512 bytes;
+///         SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in mode "memberlist" or after
+///         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Nothing has changed then. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_set_tag(
+    node: *mut sprat_node,
+    key: *const c_char,
+    value: *const c_char,
+) -> c_int {
+    entry::status("sprat_node_set_tag", || {
+        let held = handle::get(node)?;
+        // SAFETY: the program passes strings.
+        let (key, value) = unsafe { (args::string("key", key)?, args::optional("value", value)?) };
+        held.node.set_tag(key, value)
+    })
+}
+
+/// Replaces all tags of this node at once, in mode "serf", and tells the cluster.
+///
+/// @param node   the node
+/// @param tags   the new tags, copied; may be NULL if ntags is 0
+/// @param ntags  how many, 4096 at most
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key or one that occurs twice; else as
+///         sprat_node_set_tag(). Nothing has changed then. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_set_tags(
+    node: *mut sprat_node,
+    tags: *const sprat_tag,
+    ntags: usize,
+) -> c_int {
+    entry::status("sprat_node_set_tags", || {
+        let held = handle::get(node)?;
+        let mut all = Tags::new();
+        // SAFETY: the program passes so many tags.
+        for (i, tag) in unsafe { args::list("tags", tags, ntags)? }
+            .iter()
+            .enumerate()
+        {
+            // SAFETY: the program passes strings.
+            let key = unsafe { args::string(&format!("tags[{i}].key"), tag.key)? };
+            // SAFETY: as above.
+            let value = unsafe { args::string(&format!("tags[{i}].value"), tag.value)? };
+            if all.insert(key.to_owned(), value.to_owned()).is_some() {
+                let message = format!("tags[{i}].key is \"{key}\", which occurs before");
+                return Err(Error::new(Status::Invalid, message));
+            }
+        }
+        held.node.set_tags(all)
+    })
+}
+
+/// Replaces the metadata of this node, in mode "memberlist", and tells the cluster.
+///
+/// @param node  the node
+/// @param meta  any bytes, copied; may be NULL if len is 0
+/// @param len   how many, 512 at most
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE in mode "serf" or after
+///         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+///         SPRAT_ERR_NULL. Nothing has changed then. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_set_meta(
+    node: *mut sprat_node,
+    meta: *const c_void,
+    len: usize,
+) -> c_int {
+    entry::status("sprat_node_set_meta", || {
+        let held = handle::get(node)?;
+        // SAFETY: the program passes so many bytes.
+        held.node
+            .set_meta(unsafe { args::bytes("meta", meta, len, limits::META_LEN)? })
+    })
+}

@@ -1,0 +1,432 @@
+//! Doubts, reasons and health: what a program tells the failure detector, and what it may ask it.
+
+use super::numbers::{sprat_answer, sprat_member_state};
+use super::types::{sprat_health, sprat_helper, sprat_node, sprat_reasons};
+use super::{args, entry, handle};
+use crate::swim::{Answer, Health, NodeState, ProbeReport, Reasons};
+use std::ffi::{CString, c_char, c_int};
+use std::fmt::Write;
+use std::ptr;
+use std::time::Duration;
+
+/// "I could not reach NAME just now": has the node probe a member at once, without waiting for its
+/// turn. The verdict comes as an event of kind SPRAT_EVENT_DONE: its status is SPRAT_OK if the
+/// member answered and SPRAT_ERR_UNREACHABLE if it did not, in which case it is suspected.
+///
+/// @param node  the node
+/// @param name  name of the member
+/// @param id    where the number of the operation goes; may be NULL
+/// @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member;
+///         SPRAT_ERR_STATE if it is not alive, or too many hints came at once; SPRAT_ERR_CLOSED;
+///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_hint(
+    node: *mut sprat_node,
+    name: *const c_char,
+    id: *mut u64,
+) -> c_int {
+    entry::status("sprat_node_hint", || {
+        // SAFETY: the program passes NULL or a place for a number.
+        unsafe { args::give(id, 0) };
+        let held = handle::get(node)?;
+        // SAFETY: the program passes a string.
+        let number = held.node.hint(unsafe { args::string("name", name)? })?;
+        // SAFETY: as above.
+        unsafe { args::give(id, number) };
+        Ok(())
+    })
+}
+
+/// Why a member is in its state, as far as this node knows.
+///
+/// @param node  the node
+/// @param name  name of the member
+/// @param out   where the reasons go, to be freed with sprat_reasons_free(); NULL after a failure
+/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_CLOSED;
+///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_reasons(
+    node: *const sprat_node,
+    name: *const c_char,
+    out: *mut *mut sprat_reasons,
+) -> c_int {
+    entry::status("sprat_node_reasons", || {
+        // SAFETY: the program passes NULL or a place for a pointer.
+        unsafe { args::out("out", out, ptr::null_mut())? };
+        let held = handle::get(node)?;
+        // SAFETY: the program passes a string.
+        let reasons = held.node.reasons(unsafe { args::string("name", name)? })?;
+        // SAFETY: not NULL, and the program's promise.
+        unsafe { out.write(Box::into_raw(ReasonsRecord::new(&reasons)).cast()) };
+        Ok(())
+    })
+}
+
+/// The reasons as one paragraph for a person.
+///
+/// @param reasons  the reasons
+/// @return the paragraph, which lives as long as they do; "" if reasons is NULL. Never NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_reasons_text(reasons: *const sprat_reasons) -> *const c_char {
+    entry::quiet("sprat_reasons_text", c"".as_ptr(), || {
+        // SAFETY: the program passes NULL or reasons that it has not freed.
+        let record = unsafe { reasons.cast::<ReasonsRecord>().as_ref() };
+        record.map_or(c"".as_ptr(), |record| record.text.as_ptr())
+    })
+}
+
+/// Ends reasons.
+///
+/// @param reasons  the reasons; NULL does nothing
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_reasons_free(reasons: *mut sprat_reasons) {
+    entry::quiet("sprat_reasons_free", (), || {
+        if !reasons.is_null() {
+            // SAFETY: the program passes reasons that it has not freed, and uses them no more.
+            drop(unsafe { Box::from_raw(reasons.cast::<ReasonsRecord>()) });
+        }
+    });
+}
+
+/// How this node itself is doing.
+///
+/// @param node  the node
+/// @param out   where the answer goes, to be freed with sprat_health_free(); NULL after a failure
+/// @return SPRAT_OK; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL.
+///         Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_health(
+    node: *const sprat_node,
+    out: *mut *mut sprat_health,
+) -> c_int {
+    entry::status("sprat_node_health", || {
+        // SAFETY: the program passes NULL or a place for a pointer.
+        unsafe { args::out("out", out, ptr::null_mut())? };
+        let record = HealthRecord::new(&handle::get(node)?.node.health()?);
+        // SAFETY: not NULL, and the program's promise.
+        unsafe { out.write(Box::into_raw(record).cast()) };
+        Ok(())
+    })
+}
+
+/// Ends an answer of sprat_node_health().
+///
+/// @param health  the answer; NULL does nothing
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_health_free(health: *mut sprat_health) {
+    entry::quiet("sprat_health_free", (), || {
+        if !health.is_null() {
+            // SAFETY: the program passes an answer that it has not freed, and uses it no more.
+            drop(unsafe { Box::from_raw(health.cast::<HealthRecord>()) });
+        }
+    });
+}
+
+/// Reasons for C, with what they point to.
+#[repr(C)]
+struct ReasonsRecord {
+    face: sprat_reasons,
+    text: CString,
+    /// Every other string, in no order that matters.
+    _strings: Vec<CString>,
+    _confirmations: Box<[*const c_char]>,
+    _helpers: Box<[sprat_helper]>,
+}
+
+impl ReasonsRecord {
+    fn new(reasons: &Reasons) -> Box<ReasonsRecord> {
+        let mut strings = Vec::new();
+        // The text of a CString does not move when the CString does.
+        let mut keep = |text: &str| {
+            let text = args::text(text);
+            let at = text.as_ptr();
+            strings.push(text);
+            at
+        };
+        let confirmations: Box<[_]> = reasons
+            .confirmations
+            .iter()
+            .map(|name| keep(name))
+            .collect();
+        let probe = reasons.probe.as_ref();
+        let asked = probe.map_or(&[][..], |probe| &probe.helpers);
+        let helpers: Box<[_]> = asked
+            .iter()
+            .map(|(name, answer)| sprat_helper {
+                name: keep(name),
+                answer: answer_number(*answer),
+            })
+            .collect();
+        let direct = |of: fn(&ProbeReport) -> Answer| probe.map_or(Answer::NotAsked, of);
+        let face = sprat_reasons {
+            name: keep(&reasons.name),
+            addr: keep(&reasons.addr.to_string()),
+            state: member_state(reasons.state) as i32,
+            incarnation: reasons.incarnation,
+            since_ms: millis(reasons.since),
+            accuser: reasons.accuser.as_deref().map_or(ptr::null(), &mut keep),
+            confirmations: first(&confirmations),
+            nconfirmations: confirmations.len() as u32,
+            confirmations_wanted: reasons.confirmations_wanted,
+            time_left_ms: reasons.time_left.map_or(-1, millis),
+            probe_ago_ms: probe.map_or(-1, |probe| millis(probe.ago)),
+            probe_direct: answer_number(direct(|probe| probe.direct)),
+            probe_stream: answer_number(direct(|probe| probe.stream)),
+            rtt_us: probe.and_then(|probe| probe.rtt).map_or(-1, micros),
+            helpers: first(&helpers),
+            nhelpers: helpers.len() as u32,
+        };
+        Box::new(ReasonsRecord {
+            face,
+            text: args::text(&paragraph(reasons)),
+            _strings: strings,
+            _confirmations: confirmations,
+            _helpers: helpers,
+        })
+    }
+}
+
+/// Health for C.
+#[repr(C)]
+struct HealthRecord {
+    face: sprat_health,
+    _summary: CString,
+}
+
+impl HealthRecord {
+    fn new(health: &Health) -> Box<HealthRecord> {
+        let summary = args::text(health.summary);
+        let face = sprat_health {
+            score: health.score,
+            score_max: health.score_max,
+            live: health.live as u32,
+            known: health.known as u32,
+            isolated: health.isolated,
+            datagrams_work: health.datagrams_work,
+            streams_work: health.streams_work,
+            summary: summary.as_ptr(),
+        };
+        Box::new(HealthRecord {
+            face,
+            _summary: summary,
+        })
+    }
+}
+
+/// Where a list begins; NULL for an empty one.
+fn first<T>(list: &[T]) -> *const T {
+    if list.is_empty() {
+        ptr::null()
+    } else {
+        list.as_ptr()
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn member_state(state: NodeState) -> sprat_member_state {
+    match state {
+        NodeState::Alive => sprat_member_state::SPRAT_MEMBER_ALIVE,
+        NodeState::Suspect => sprat_member_state::SPRAT_MEMBER_SUSPECT,
+        NodeState::Dead => sprat_member_state::SPRAT_MEMBER_FAILED,
+        NodeState::Left => sprat_member_state::SPRAT_MEMBER_LEFT,
+    }
+}
+
+fn answer_number(answer: Answer) -> i32 {
+    (match answer {
+        Answer::NotAsked => sprat_answer::SPRAT_ANSWER_NOT_ASKED,
+        Answer::Waiting => sprat_answer::SPRAT_ANSWER_WAITING,
+        Answer::Answered => sprat_answer::SPRAT_ANSWER_ANSWERED,
+        Answer::Nack => sprat_answer::SPRAT_ANSWER_NACK,
+        Answer::Silent => sprat_answer::SPRAT_ANSWER_SILENT,
+    }) as i32
+}
+
+fn answer_words(answer: Answer) -> &'static str {
+    match answer {
+        Answer::NotAsked => "not tried",
+        Answer::Waiting => "no answer yet",
+        Answer::Answered => "answered",
+        Answer::Nack => "could not reach it either",
+        Answer::Silent => "no answer",
+    }
+}
+
+fn state_words(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Alive => "alive",
+        NodeState::Suspect => "suspected",
+        NodeState::Dead => "failed",
+        NodeState::Left => "gone: it left",
+    }
+}
+
+/// A time for people.
+fn words(time: Duration) -> String {
+    let ms = time.as_millis();
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
+/// The reasons as a person would tell them.
+fn paragraph(reasons: &Reasons) -> String {
+    let mut text = format!(
+        "{} ({}) is {} for {}.",
+        reasons.name,
+        reasons.addr,
+        state_words(reasons.state),
+        words(reasons.since)
+    );
+    // Writing to a String cannot fail, here and below.
+    if let Some(accuser) = &reasons.accuser {
+        let _ = write!(text, " {accuser} accused it");
+        let _ = match (
+            reasons.confirmations.as_slice(),
+            reasons.confirmations_wanted,
+        ) {
+            ([], 0) => write!(text, "."),
+            ([], wanted) => write!(text, "; nobody has confirmed it yet, {wanted} would do."),
+            (by, wanted) => {
+                write!(
+                    text,
+                    "; confirmed by {} ({} of {wanted}).",
+                    by.join(", "),
+                    by.len()
+                )
+            }
+        };
+    }
+    if let Some(left) = reasons.time_left {
+        let _ = write!(text, " It has {} left to refute this.", words(left));
+    }
+    match &reasons.probe {
+        None => text.push_str(" This node has not probed it."),
+        Some(probe) => probe_words(&mut text, probe),
+    }
+    text
+}
+
+fn probe_words(text: &mut String, probe: &ProbeReport) {
+    let _ = write!(
+        text,
+        " Last probe {} ago: datagram {}, stream {}",
+        words(probe.ago),
+        answer_words(probe.direct),
+        answer_words(probe.stream)
+    );
+    for (name, answer) in &probe.helpers {
+        let _ = write!(text, ", through {name} {}", answer_words(*answer));
+    }
+    text.push('.');
+    if let Some(rtt) = probe.rtt {
+        let _ = write!(
+            text,
+            " Last round trip {}.{:03} ms.",
+            rtt.as_millis(),
+            rtt.subsec_micros() % 1000
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    fn suspect() -> Reasons {
+        Reasons {
+            name: "db1".into(),
+            addr: "10.0.0.3:7946".parse().unwrap(),
+            state: NodeState::Suspect,
+            since: Duration::from_millis(2_340),
+            incarnation: 4,
+            accuser: Some("web1".into()),
+            confirmations: vec!["web2".into()],
+            confirmations_wanted: 2,
+            time_left: Some(Duration::from_millis(1_800)),
+            probe: Some(ProbeReport {
+                ago: Duration::from_millis(600),
+                direct: Answer::Silent,
+                stream: Answer::Waiting,
+                helpers: vec![
+                    ("web2".into(), Answer::Nack),
+                    ("web3".into(), Answer::Answered),
+                ],
+                rtt: Some(Duration::from_micros(1_045)),
+            }),
+        }
+    }
+
+    #[test]
+    fn reasons_are_told_in_one_paragraph() {
+        assert_eq!(
+            paragraph(&suspect()),
+            "db1 (10.0.0.3:7946) is suspected for 2.3 s. web1 accused it; confirmed by web2 \
+             (1 of 2). It has 1.8 s left to refute this. Last probe 600 ms ago: datagram no \
+             answer, stream no answer yet, through web2 could not reach it either, through web3 \
+             answered. Last round trip 1.045 ms."
+        );
+    }
+
+    #[test]
+    fn a_member_nobody_doubts_has_a_short_paragraph() {
+        let calm = Reasons {
+            state: NodeState::Alive,
+            since: Duration::from_secs(10_000),
+            accuser: None,
+            confirmations: Vec::new(),
+            confirmations_wanted: 0,
+            time_left: None,
+            probe: None,
+            ..suspect()
+        };
+        assert_eq!(
+            paragraph(&calm),
+            "db1 (10.0.0.3:7946) is alive for 2 h. This node has not probed it."
+        );
+    }
+
+    #[test]
+    fn reasons_show_all_their_fields_to_c() {
+        let record = ReasonsRecord::new(&suspect());
+        let text = |at: *const c_char| {
+            // SAFETY: the record lives.
+            unsafe { CStr::from_ptr(at) }.to_str().unwrap()
+        };
+        let face = &record.face;
+        assert_eq!((text(face.name), text(face.addr)), ("db1", "10.0.0.3:7946"));
+        assert_eq!((face.state, face.incarnation, face.since_ms), (2, 4, 2340));
+        assert_eq!((text(face.accuser), face.time_left_ms), ("web1", 1800));
+        assert_eq!(
+            (
+                face.nconfirmations,
+                face.confirmations_wanted,
+                face.nhelpers
+            ),
+            (1, 2, 2)
+        );
+        // SAFETY: one confirmation and two helpers.
+        let (by, helpers) = unsafe {
+            (
+                *face.confirmations,
+                std::slice::from_raw_parts(face.helpers, 2),
+            )
+        };
+        assert_eq!(text(by), "web2");
+        assert_eq!((text(helpers[0].name), helpers[0].answer), ("web2", 4));
+        assert_eq!((text(helpers[1].name), helpers[1].answer), ("web3", 3));
+        assert_eq!((face.probe_direct, face.probe_stream), (5, 2));
+        assert_eq!((face.probe_ago_ms, face.rtt_us), (600, 1045));
+    }
+}
