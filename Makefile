@@ -1,0 +1,44 @@
+# sprat: build, try, test, measure, install. `make` alone says what there is.
+
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DESTDIR    ?=
+
+.PHONY: help setup build demo test lint bench install uninstall clean
+
+help:
+	@echo 'make demo       several serf agents and a C program form one cluster; about two minutes'
+	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
+	@echo 'make bench      resources and reaction times beside those of serf agents'
+	@echo 'make lint       format, clippy, C warnings'
+	@echo 'make build      the library: libsprat.so and libsprat.a, release profile'
+	@echo 'make install    PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
+	@echo 'make uninstall  removes what install put there'
+	@echo 'make clean      removes what was built'
+
+setup:
+	@scripts/setup.sh
+
+build:
+	@bash -c '. scripts/env.sh && build_release'
+
+demo: setup
+	@examples/demo/run.sh
+
+test: setup
+	@scripts/test.sh
+
+lint: setup
+	@scripts/lint.sh
+
+bench: setup
+	@scripts/bench.sh
+
+# Does not build, so that `sudo make install` after `make build` needs no compiler.
+install uninstall:
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' \
+	    scripts/install.sh $@
+
+clean:
+	cargo clean

@@ -1,0 +1,43 @@
+# Sourced by the other scripts: finds the tools, and the Rust toolchain that is new enough.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
+
+# Administration tools (ip, nft) are not on every user's path.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
+export PATH
+
+# True if version $1 is at least version $2.
+at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+# Prints the version of the cargo that would run, or nothing.
+cargo_version() {
+    cargo --version 2>/dev/null | cut -d ' ' -f 2
+}
+
+# A default toolchain that is too old must not stop us if rustup holds a newer one.
+if command -v rustup >/dev/null && ! at_least "$(cargo_version || echo 0)" "$RUST_WANTED"; then
+    for toolchain in "$RUST_WANTED" "$RUST_WANTED.0" stable; do
+        have=$(RUSTUP_AUTO_INSTALL=0 rustup run "$toolchain" cargo --version 2>/dev/null |
+            cut -d ' ' -f 2)
+        if [ -n "$have" ] && at_least "$have" "$RUST_WANTED"; then
+            export RUSTUP_TOOLCHAIN=$toolchain
+            break
+        fi
+    done
+fi
+
+say() { printf '%s\n' "$*"; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# The cdylib and the staticlib of the release profile, built if anything changed.
+build_release() {
+    (cd "$ROOT" && cargo build --locked --release --lib --quiet) ||
+        die "the library does not build"
+}

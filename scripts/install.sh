@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# `install.sh install` and `install.sh uninstall`: the C library with header, pkg-config and CMake
+# files under PREFIX, staged in DESTDIR.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+
+: "${PREFIX:=/usr/local}" "${LIBDIR:=$PREFIX/lib}" "${INCLUDEDIR:=$PREFIX/include}" "${DESTDIR:=}"
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
+soname=libsprat.so.0
+real=libsprat.so.$version
+lib=$DESTDIR$LIBDIR
+include=$DESTDIR$INCLUDEDIR
+cmake=$lib/cmake/sprat
+files=("$lib/$real" "$lib/$soname" "$lib/libsprat.so" "$lib/libsprat.a" "$include/sprat.h"
+    "$lib/pkgconfig/sprat.pc" "$cmake/spratConfig.cmake" "$cmake/spratConfigVersion.cmake")
+
+# Fills the @NAME@ places of a template. The CMake files find their prefix relative to
+# themselves, so that the tree can be moved.
+fill() {
+    sed -e "s|@VERSION@|$version|g" -e "s|@REAL@|$real|g" -e "s|@SONAME@|$soname|g" \
+        -e "s|@PREFIX@|$PREFIX|g" -e "s|@LIBDIR@|$LIBDIR|g" -e "s|@INCLUDEDIR@|$INCLUDEDIR|g" \
+        -e "s|@LIB_FROM_CMAKE@|../..|g" \
+        -e "s|@INCLUDE_FROM_CMAKE@|$(realpath -m --relative-to="$LIBDIR/cmake/sprat" \
+            "$INCLUDEDIR")|g" "$1"
+}
+
+put() {
+    fill "$1" >"$2"
+    chmod 644 "$2"
+}
+
+case ${1:-} in
+install)
+    built=$TARGET/release
+    [ -f "$built/libsprat.so" ] && [ -f "$built/libsprat.a" ] || build_release
+    install -d "$lib/pkgconfig" "$cmake" "$include"
+    # Replaced by renaming: a program that runs keeps the library it has mapped.
+    install -m 755 "$built/libsprat.so" "$lib/.$real.new"
+    mv -f "$lib/.$real.new" "$lib/$real"
+    ln -sfn "$real" "$lib/$soname"
+    ln -sfn "$soname" "$lib/libsprat.so"
+    install -m 644 "$built/libsprat.a" "$lib/libsprat.a"
+    install -m 644 "$ROOT/include/sprat.h" "$include/sprat.h"
+    put "$ROOT/packaging/sprat.pc.in" "$lib/pkgconfig/sprat.pc"
+    put "$ROOT/packaging/spratConfig.cmake.in" "$cmake/spratConfig.cmake"
+    put "$ROOT/packaging/spratConfigVersion.cmake.in" "$cmake/spratConfigVersion.cmake"
+    ;;
+uninstall)
+    rm -f "${files[@]}"
+    rmdir --ignore-fail-on-non-empty "$cmake" 2>/dev/null || true
+    ;;
+*)
+    die "usage: install.sh install|uninstall"
+    ;;
+esac

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Everything `make test` does, each step named. All steps run even if an early one fails, so that
+# one run shows everything that is wrong; the end says which failed.
+set -uo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT" || exit 1
+
+# Tests of faults make network namespaces. Without root they are run through sudo; the compiler
+# is not.
+if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
+    triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
+fi
+
+failed=()
+step() {
+    local name=$1 began=$SECONDS
+    shift
+    say "=== $name"
+    if "$@"; then
+        say "=== $name: ok ($((SECONDS - began)) s)"
+    else
+        say "=== $name: FAILED ($((SECONDS - began)) s)"
+        failed+=("$name")
+    fi
+}
+
+documentation() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+}
+
+step "lint" scripts/lint.sh
+step "cargo test" cargo test --locked --no-fail-fast
+step "documentation" documentation
+step "install" scripts/test-install.sh
+step "examples" scripts/test-examples.sh
+
+if [ ${#failed[@]} != 0 ]; then
+    say "FAILED: ${failed[*]}"
+    exit 1
+fi
+say "all tests passed in $SECONDS s"
