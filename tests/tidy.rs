@@ -72,7 +72,7 @@ impl Source {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let code: Vec<String> = blank(&text).lines().map(str::to_owned).collect();
         let path = path.strip_prefix(root).unwrap().display().to_string();
-        let only_tests = path.contains("tests.rs") || path.contains("/tests/");
+        let only_tests = path.contains("tests.rs") || format!("/{path}").contains("/tests/");
         let starts_tests = |i: &usize| {
             let next = code.get(i + 1).map_or("", |line| line.trim());
             code[*i].trim() == "#[cfg(test)]" && next.starts_with("mod ") && next.ends_with('{')
