@@ -1,0 +1,63 @@
+/* dispatch.c: events on the thread that asks for them, in a program without threads or a loop.
+ *
+ * Joins, and prints for some seconds what happens; asks why whoever is suspected is suspected.
+ *
+ *     dispatch SECONDS BIND [JOIN]...
+ *     cc -o dispatch dispatch.c $(pkg-config --cflags --libs sprat)
+ */
+#include <sprat.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void on_event(sprat_node *node, const sprat_event *event, void *user_data)
+{
+    int *seen = user_data;
+    ++*seen;
+    printf("%s %s\n", sprat_event_kind_name(event->kind),
+           event->member ? event->member->name : event->text);
+    if (event->kind == SPRAT_EVENT_MEMBER_SUSPECT) {
+        sprat_reasons *reasons;
+        if (sprat_node_reasons(node, event->member->name, &reasons) == SPRAT_OK) {
+            printf("  %s\n", sprat_reasons_text(reasons));
+            sprat_reasons_free(reasons);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: dispatch SECONDS BIND [JOIN]...\n");
+        return 2;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    sprat_config *config = sprat_config_new();
+    sprat_config_set(config, "name", argv[2]);
+    sprat_config_set(config, "bind", argv[2]);
+
+    sprat_node *node;
+    uint64_t join = 0;
+    int status = sprat_node_start(config, &node);
+    sprat_config_free(config);
+    if (status == SPRAT_OK && argc > 3)         /* its end is an event of kind DONE */
+        status = sprat_node_join_async(node, (const char *const *)argv + 3, argc - 3, 0, &join);
+
+    int seen = 0;
+    time_t end = time(NULL) + atoi(argv[1]);
+    while (status >= 0 && time(NULL) < end)
+        status = sprat_node_dispatch(node, 200, on_event, &seen);
+
+    sprat_health *health;
+    if (status >= 0 && sprat_node_health(node, &health) == SPRAT_OK) {
+        printf("%d events; %u of %u members live; this node: %s\n", seen, health->live,
+               health->known, health->summary);
+        sprat_health_free(health);
+    }
+    if (status >= 0)
+        status = sprat_node_leave(node, 5000);
+    if (status < 0)
+        fprintf(stderr, "dispatch: %s\n", sprat_last_error());
+    sprat_node_free(node);
+    return status < 0;
+}

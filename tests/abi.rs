@@ -1,0 +1,328 @@
+//! The C ABI seen from C: the header, the shared library, and programs that use both.
+//!
+//! Each program of `tests/abi` checks itself and ends with 0; here they are compiled with the
+//! system's compilers, linked with the library that cargo has just built, and run under a time
+//! limit: plain, under AddressSanitizer, and under valgrind.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+const HEADER: &str = include_str!("../include/sprat.h");
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where this run keeps its programs; the library lies there under its names.
+fn scratch() -> &'static Path {
+    static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
+    SCRATCH.get_or_init(|| {
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abi");
+        fs::create_dir_all(&scratch).unwrap();
+        let built = built_library();
+        for name in ["libsprat.so", "libsprat.so.0"] {
+            let link = scratch.join(name);
+            let _ = fs::remove_file(&link);
+            symlink(&built, &link).unwrap();
+        }
+        scratch
+    })
+}
+
+/// The shared library that belongs to this test program.
+fn built_library() -> PathBuf {
+    let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
+    let library = deps.join("libsprat.so");
+    if !library.exists() {
+        let target = deps.parent().unwrap().parent().unwrap();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--lib", "--target-dir"])
+            .arg(target)
+            .current_dir(root())
+            .status();
+        assert!(built.unwrap().success(), "cargo build --lib failed");
+    }
+    assert!(library.exists(), "{} was not built", library.display());
+    library
+}
+
+/// Runs a command to its end, or for so many seconds.
+fn run(command: &mut Command, seconds: u64) -> Output {
+    let what = format!("{command:?}");
+    let stderr = tempfile(&what);
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&stderr).unwrap());
+    let mut child = child
+        .spawn()
+        .unwrap_or_else(|error| panic!("{what}: {error}"));
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!(
+                "{what} took more than {seconds} s: {}",
+                fs::read_to_string(&stderr).unwrap()
+            );
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let text = fs::read(&stderr).unwrap();
+    fs::remove_file(&stderr).unwrap();
+    Output {
+        status,
+        stdout: Vec::new(),
+        stderr: text,
+    }
+}
+
+/// A file of this call alone.
+fn tempfile(what: &str) -> PathBuf {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (what, thread::current().id()).hash(&mut hasher);
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stderr-{:016x}", hasher.finish()))
+}
+
+/// Runs a command that must end well and say nothing.
+fn succeed(command: &mut Command, seconds: u64) {
+    let output = run(command, seconds);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{said}",
+        output.status
+    );
+}
+
+/// Compiles `source` against the library.
+fn compile(source: &Path, program: &str, options: &[&str]) -> PathBuf {
+    let out = scratch().join(program);
+    let cpp = source
+        .extension()
+        .is_some_and(|extension| extension == "cpp");
+    let mut command = Command::new(if cpp { "c++" } else { "cc" });
+    command
+        .arg("-o")
+        .arg(&out)
+        .arg(source)
+        .args(WARNINGS)
+        .args(["-g", "-pthread"]);
+    command
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-I")
+        .arg(root().join("tests/abi"));
+    command.arg("-L").arg(scratch()).arg("-lsprat");
+    command
+        .arg(format!("-Wl,-rpath,{}", scratch().display()))
+        .args(options);
+    succeed(&mut command, 120);
+    out
+}
+
+fn test_program(name: &str) -> PathBuf {
+    root().join("tests/abi").join(name)
+}
+
+/// Compiles and runs a program of `tests/abi`.
+fn passes(source: &str, args: &[&str]) {
+    let program = compile(&test_program(source), &source.replace('.', "-"), &[]);
+    succeed(Command::new(program).args(args), 320);
+}
+
+/// The same under AddressSanitizer, which sees the memory of both sides of the border.
+fn passes_asan(source: &str, args: &[&str]) {
+    let options = ["-fsanitize=address", "-fno-omit-frame-pointer"];
+    let program = compile(&test_program(source), &format!("{source}-asan"), &options);
+    succeed(
+        Command::new(program)
+            .args(args)
+            .env("ASAN_OPTIONS", "detect_leaks=1"),
+        320,
+    );
+}
+
+/// The same under valgrind: no invalid access, nothing lost.
+fn passes_valgrind(source: &str, args: &[&str]) {
+    let program = compile(&test_program(source), &format!("{source}-valgrind"), &[]);
+    let mut command = Command::new("valgrind");
+    command.args([
+        "-q",
+        "--error-exitcode=99",
+        "--leak-check=full",
+        "--fair-sched=yes",
+    ]);
+    command.args([
+        "--errors-for-leak-kinds=definite",
+        "--show-leak-kinds=definite",
+    ]);
+    succeed(command.arg(program).args(args), 320);
+}
+
+/// Names of the functions that the header declares.
+fn declared() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in HEADER
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+    {
+        let Some((before, _)) = line.split_once('(') else {
+            continue;
+        };
+        let name = before.rsplit([' ', '*']).next().unwrap();
+        if name.starts_with("sprat_") && !before.starts_with("typedef") {
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn the_committed_header_is_the_one_that_the_source_says() {
+    let generated = include_str!(concat!(env!("OUT_DIR"), "/sprat.h"));
+    assert!(
+        HEADER == generated,
+        "run SPRAT_WRITE_HEADER=1 cargo build, and look at the change"
+    );
+}
+
+#[test]
+fn the_header_compiles_in_every_dialect_without_a_warning() {
+    for dialect in ["c99", "c11", "c17"] {
+        let program = format!("header-{dialect}");
+        let built = compile(
+            &test_program("header.c"),
+            &program,
+            &[&format!("-std={dialect}")],
+        );
+        succeed(&mut Command::new(built), 20);
+    }
+    for dialect in ["c++11", "c++17", "c++20"] {
+        let program = format!("header-{dialect}");
+        let dialect = format!("-std={dialect}");
+        let built = compile(&test_program("life.cpp"), &program, &[&dialect]);
+        succeed(&mut Command::new(built), 40);
+    }
+}
+
+#[test]
+fn the_library_exports_what_the_header_declares_and_nothing_else() {
+    let output = Command::new("nm")
+        .args(["-D", "--defined-only"])
+        .arg(built_library())
+        .output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let exported: BTreeSet<String> = text
+        .lines()
+        .map(|line| line.rsplit(' ').next().unwrap().to_owned())
+        .collect();
+    assert!(declared().len() > 50, "{:?}", declared());
+    assert_eq!(exported, declared());
+}
+
+#[test]
+fn the_library_has_its_soname_and_stays_loaded() {
+    let output = Command::new("readelf")
+        .arg("-dW")
+        .arg(built_library())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Library soname: [libsprat.so.0]"), "{text}");
+    assert!(text.contains("NODELETE"), "{text}");
+}
+
+#[test]
+fn every_function_is_tried_with_bad_input() {
+    let source = fs::read_to_string(test_program("bad_input.c")).unwrap();
+    let missing: Vec<String> = declared()
+        .into_iter()
+        .filter(|name| !source.contains(&format!("{name}(")))
+        .collect();
+    assert!(missing.is_empty(), "bad_input.c leaves out {missing:?}");
+}
+
+#[test]
+fn bad_input_is_answered_and_never_crashes() {
+    passes("bad_input.c", &[]);
+    passes_asan("bad_input.c", &[]);
+    passes_valgrind("bad_input.c", &[]);
+}
+
+#[test]
+fn a_node_may_be_freed_in_its_callback_and_under_fire() {
+    passes("free.c", &["200"]);
+    passes_asan("free.c", &["20"]);
+    passes_valgrind("free.c", &["3"]);
+}
+
+#[test]
+fn forks_signals_threads_and_descriptors_stay_in_order() {
+    passes("process.c", &["200"]);
+    passes_asan("process.c", &["20"]);
+}
+
+#[test]
+fn threads_may_come_from_the_program_or_be_parked() {
+    passes("threads.c", &[]);
+    passes_asan("threads.c", &[]);
+}
+
+#[test]
+fn two_nodes_do_what_the_header_promises() {
+    passes("cluster.c", &[]);
+    passes_asan("cluster.c", &[]);
+}
+
+#[test]
+fn errors_are_told_even_at_the_end_of_a_thread() {
+    passes("last_words.c", &[]);
+    passes_asan("last_words.c", &[]);
+    passes_valgrind("last_words.c", &[]);
+}
+
+#[test]
+fn main_may_end_while_a_node_lives() {
+    let program = compile(&test_program("leave_main.c"), "leave_main", &[]);
+    for _ in 0..50 {
+        succeed(&mut Command::new(&program), 40);
+    }
+}
+
+#[test]
+fn the_library_survives_being_unloaded() {
+    let program = compile(&test_program("unload.c"), "unload", &["-ldl"]);
+    succeed(
+        Command::new(program).arg(scratch().join("libsprat.so.0")),
+        40,
+    );
+}
+
+#[test]
+fn the_examples_compile_without_a_warning() {
+    for (name, options) in [
+        ("watch", &[][..]),
+        ("callback", &[]),
+        ("dispatch", &[]),
+        ("uv", &["-luv"]),
+    ] {
+        let source = root().join("examples/c").join(name).with_extension("c");
+        compile(
+            &source,
+            &format!("example-{name}"),
+            &[&["-std=gnu11"], options].concat(),
+        );
+    }
+}

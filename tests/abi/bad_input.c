@@ -1,0 +1,413 @@
+/* bad_input.c: every function with every bad input. Nothing may crash, everything must answer as
+ * the header says. Another test checks that no function of the header is missing here. */
+#include "check.h"
+#include <stdint.h>
+
+static const char *const NOT_UTF8 = "ab\xff";
+static char buf[256];
+
+static void ignore_event(sprat_node *node, const sprat_event *event, void *user_data)
+{
+    (void)node, (void)event, (void)user_data;
+}
+
+static void ignore_log(int level, const char *target, const char *message, void *user_data)
+{
+    (void)level, (void)target, (void)message, (void)user_data;
+}
+
+static int refuse_thread(const char *name, void (*run)(void *), void *arg, void *user_data)
+{
+    (void)name, (void)run, (void)arg, (void)user_data;
+    return EPERM;
+}
+
+static int freed;
+static void count_free(void *user_data)
+{
+    (void)user_data;
+    freed++;
+}
+
+static void library(void)
+{
+    CHECK(strcmp(sprat_version(), SPRAT_VERSION) == 0);
+    SAME(sprat_version_number(), SPRAT_VERSION_NUMBER);
+    const int odd[] = { 1, -21, -98, -100, 23, 99, INT32_MIN, INT32_MAX };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        CHECK(strcmp(sprat_status_name(odd[i]), "SPRAT_ERR_UNKNOWN") == 0);
+        CHECK(strcmp(sprat_status_text(odd[i]), "unknown status") == 0);
+    }
+    CHECK(strcmp(sprat_status_name(SPRAT_ERR_TIMEOUT), "SPRAT_ERR_TIMEOUT") == 0);
+    CHECK(strcmp(sprat_status_text(SPRAT_ERR_TIMEOUT), "the time is up") == 0);
+    CHECK(strcmp(sprat_event_kind_name(SPRAT_EVENT_MEMBER_JOIN), "member-join") == 0);
+    CHECK(strcmp(sprat_event_kind_name(0), "unknown") == 0);
+    CHECK(strcmp(sprat_event_kind_name(INT32_MIN), "unknown") == 0);
+    CHECK(strcmp(sprat_member_state_name(SPRAT_MEMBER_LEFT), "left") == 0);
+    CHECK(strcmp(sprat_member_state_name(0), "unknown") == 0);
+    SAME(sprat_last_status(), SPRAT_OK);
+    SAME(sprat_last_errno(), 0);
+    CHECK(strcmp(sprat_last_error(), "success") == 0);
+}
+
+static void setters(sprat_config *config)
+{
+    char key[32] = { 1, 2, 3 }, meta[513] = { 0 };
+    SAME(sprat_config_set(config, NULL, "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_set(config, "name", NULL), SPRAT_ERR_NULL);
+    SAME(sprat_config_set(config, NOT_UTF8, "x"), SPRAT_ERR_UTF8);
+    SAME(sprat_config_set(config, "name", NOT_UTF8), SPRAT_ERR_UTF8);
+    CHECK(strstr(sprat_last_error(), "sprat_config_set: value is not UTF-8 at byte 2"));
+    SAME(sprat_config_set(config, "prob_interval_ms", "100"), SPRAT_ERR_NOT_FOUND);
+    CHECK(strstr(sprat_last_error(), "probe_interval_ms"));
+    SAME(sprat_config_set(config, "probe_interval_ms", "soon"), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set(config, "probe_interval_ms", "-1"), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set(config, "probe_interval_ms", "99999999999999999999"), SPRAT_ERR_INVALID);
+    CHECK(sprat_config_set(config, "name", "") < 0);
+    CHECK(sprat_config_set(config, "encrypt", "not a key") < 0);
+
+    SAME(sprat_config_get(config, NULL, buf, sizeof buf), SPRAT_ERR_NULL);
+    SAME(sprat_config_get(config, "name", NULL, 9), SPRAT_ERR_NULL);
+    SAME(sprat_config_get(config, NOT_UTF8, buf, sizeof buf), SPRAT_ERR_UTF8);
+    SAME(sprat_config_get(config, "nam", buf, sizeof buf), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_config_get(config, "mode", buf, 0), SPRAT_ERR_BUFFER);
+    SAME(sprat_config_get(config, "mode", buf, 3), SPRAT_ERR_BUFFER);
+    CHECK(strcmp(buf, "se") == 0);
+    SAME(sprat_config_get(config, "mode", buf, 5), SPRAT_OK);
+    CHECK(strcmp(buf, "serf") == 0);
+
+    SAME(sprat_config_load(config, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_config_load(config, NOT_UTF8), SPRAT_ERR_UTF8);
+    SAME(sprat_config_load(config, "/nonexistent/file"), SPRAT_ERR_IO);
+    SAME(sprat_last_errno(), ENOENT);
+
+    SAME(sprat_config_set_tag(config, NULL, "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_tag(config, "", "x"), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set_tag(config, NOT_UTF8, "x"), SPRAT_ERR_UTF8);
+    SAME(sprat_config_set_tag(config, "x", NOT_UTF8), SPRAT_ERR_UTF8);
+    memset(meta, 'x', 512);
+    SAME(sprat_config_set_tag(config, "x", meta), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_config_set_tag(config, "x", NULL), SPRAT_OK);
+
+    SAME(sprat_config_set_meta(config, NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_meta(config, meta, 513), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_config_set_meta(config, NULL, 0), SPRAT_OK);
+
+    SAME(sprat_config_add_key(config, NULL, 16), SPRAT_ERR_NULL);
+    SAME(sprat_config_add_key(config, key, 0), SPRAT_ERR_INVALID);
+    SAME(sprat_config_add_key(config, key, 15), SPRAT_ERR_INVALID);
+    SAME(sprat_config_add_key(config, key, SIZE_MAX), SPRAT_ERR_INVALID);
+
+    SAME(sprat_config_set_filter_name(config, ""), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set_filter_name(config, "a,b"), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set_filter_name(config, NOT_UTF8), SPRAT_ERR_UTF8);
+    SAME(sprat_config_set_filter_name(config, NULL), SPRAT_OK);
+    SAME(sprat_config_set_filter_tag(config, NULL, "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_filter_tag(config, "x", NULL), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_filter_tag(config, "", "x"), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set_filter_tag(config, "x", NOT_UTF8), SPRAT_ERR_UTF8);
+
+    SAME(sprat_config_set_log_cb(config, 6, ignore_log, NULL, count_free), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set_log_cb(config, -1, ignore_log, NULL, count_free), SPRAT_ERR_INVALID);
+    SAME(freed, 0);
+}
+
+static void configs(void)
+{
+    sprat_node *node = (sprat_node *)&node;
+    SAME(sprat_config_set(NULL, "name", "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_get(NULL, "name", buf, sizeof buf), SPRAT_ERR_NULL);
+    SAME(sprat_config_load(NULL, "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_tag(NULL, "x", "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_meta(NULL, "x", 1), SPRAT_ERR_NULL);
+    SAME(sprat_config_add_key(NULL, "0123456789abcdef", 16), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_filter_name(NULL, "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_filter_tag(NULL, "x", "x"), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_event_cb(NULL, ignore_event, NULL, count_free), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_log_cb(NULL, 1, ignore_log, NULL, count_free), SPRAT_ERR_NULL);
+    SAME(sprat_config_set_spawn_cb(NULL, refuse_thread, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_config_check(NULL), SPRAT_ERR_NULL);
+    CHECK(!sprat_config_copy(NULL));
+    sprat_config_free(NULL);
+    SAME(sprat_node_start(NULL, &node), SPRAT_ERR_NULL);
+    CHECK(!node);                               /* emptied, though it failed */
+
+    sprat_config *config = sprat_config_new();
+    SAME(sprat_node_start(config, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_config_check(config), SPRAT_OK);
+    setters(config);
+
+    /* The first mistake sticks, in copies too. */
+    sprat_config *copy = sprat_config_copy(config);
+    SAME(sprat_config_check(config), SPRAT_ERR_CONFIG);
+    SAME(sprat_node_start(config, &node), SPRAT_ERR_CONFIG);
+    CHECK(strstr(sprat_last_error(), "sprat_config_set: key is NULL"));
+    SAME(sprat_node_start(copy, &node), SPRAT_ERR_CONFIG);
+    sprat_config_free(copy);
+
+    /* Data of a callback goes back when it is replaced, and when nobody took it over. */
+    SAME(sprat_config_set_event_cb(config, ignore_event, NULL, count_free), SPRAT_OK);
+    SAME(sprat_config_set_event_cb(config, NULL, NULL, NULL), SPRAT_OK);
+    SAME(freed, 1);
+    SAME(sprat_config_set_log_cb(config, SPRAT_LOG_WARN, ignore_log, NULL, count_free), SPRAT_OK);
+    sprat_config_free(config);
+    SAME(freed, 2);
+
+    /* Threads that the program refuses to start: no node, and the error of the program. */
+    config = settings("refused");
+    SAME(sprat_config_set_spawn_cb(config, refuse_thread, NULL), SPRAT_OK);
+    SAME(sprat_node_start(config, &node), SPRAT_ERR_IO);
+    SAME(sprat_last_errno(), EPERM);
+    CHECK(!node);
+    sprat_config_free(config);
+
+    SAME(sprat_threads_prepare(100000), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_threads_prepare(0), SPRAT_OK);
+    SAME(sprat_threads_parked(), 0);
+}
+
+/* Every function of a node answers a number that is none with SPRAT_ERR_HANDLE. */
+static void no_node(sprat_node *node, int expected)
+{
+    const char *addrs[1] = { "127.0.0.1" };
+    const sprat_tag tags[1] = { { "x", "y" } };
+    uint64_t id = 7;
+    const sprat_event *event = (const sprat_event *)&id, *events[1] = { event };
+    sprat_members *members = (sprat_members *)&id;
+    sprat_stats *stats = (sprat_stats *)&id;
+    sprat_reasons *reasons = (sprat_reasons *)&id;
+    sprat_health *health = (sprat_health *)&id;
+    SAME(sprat_node_join(node, addrs, 1, 0, 0), expected);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, &id), expected);
+    SAME(id, 0);
+    SAME(sprat_node_leave(node, 0), expected);
+    SAME(sprat_node_leave_async(node, NULL), expected);
+    SAME(sprat_node_shutdown(node), expected);
+    SAME(sprat_node_state(node), expected);
+    SAME(sprat_node_addr(node, buf, sizeof buf), expected);
+    SAME(sprat_node_remove_failed(node, "x", 0), expected);
+    SAME(sprat_node_members(node, &members), expected);
+    CHECK(!members);
+    SAME(sprat_node_members_version(node), 0);
+    SAME(sprat_node_set_tag(node, "x", "y"), expected);
+    SAME(sprat_node_set_tags(node, tags, 1), expected);
+    SAME(sprat_node_set_meta(node, "x", 1), expected);
+    SAME(sprat_node_fd(node), expected);
+    SAME(sprat_node_next_event(node, 0, &event), expected);
+    CHECK(!event);
+    SAME(sprat_node_next_events(node, 0, events, 1), expected);
+    CHECK(!events[0]);
+    SAME(sprat_node_dispatch(node, 0, ignore_event, NULL), expected);
+    SAME(sprat_node_hint(node, "x", &id), expected);
+    SAME(sprat_node_reasons(node, "x", &reasons), expected);
+    CHECK(!reasons);
+    SAME(sprat_node_health(node, &health), expected);
+    CHECK(!health);
+    SAME(sprat_node_stats(node, &stats), expected);
+    CHECK(!stats);
+    SAME(sprat_last_status(), expected);
+    sprat_node_free(node);
+}
+
+static void arguments(sprat_node *node)
+{
+    const char *addrs[1] = { NULL };
+    static const char *many[5000];
+    char meta[513] = { 0 };
+    const sprat_event *events[1];
+    sprat_reasons *reasons;
+    SAME(sprat_node_join(node, NULL, 1, 0, 0), SPRAT_ERR_NULL);
+    SAME(sprat_node_join(node, addrs, 1, 0, 0), SPRAT_ERR_NULL);
+    SAME(sprat_node_join(node, NULL, 0, 0, 0), SPRAT_ERR_INVALID);
+    SAME(sprat_node_join(node, many, 5000, 0, 0), SPRAT_ERR_TOO_LARGE);
+    addrs[0] = NOT_UTF8;
+    SAME(sprat_node_join(node, addrs, 1, 0, 0), SPRAT_ERR_UTF8);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL), SPRAT_ERR_UTF8);
+    SAME(sprat_node_join_async(node, NULL, 1, 0, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_join_async(node, NULL, 0, 0, NULL), SPRAT_ERR_INVALID);
+    addrs[0] = "127.0.0.1:1";
+    SAME(sprat_node_join(node, addrs, 1, 0, -2), SPRAT_ERR_INVALID);
+    SAME(sprat_node_join(node, addrs, 1, 1, 0), SPRAT_ERR_INVALID);
+    SAME(sprat_node_join_async(node, addrs, 1, 1, NULL), SPRAT_ERR_INVALID);
+    SAME(sprat_node_join(node, addrs, 1, 0, 10000), SPRAT_ERR_UNREACHABLE);
+    addrs[0] = "127.0.0.1:port";
+    CHECK(sprat_node_join(node, addrs, 1, 0, 10000) < 0);
+    SAME(sprat_node_leave(node, -2), SPRAT_ERR_INVALID);
+
+    SAME(sprat_node_addr(node, NULL, 9), SPRAT_ERR_NULL);
+    SAME(sprat_node_addr(node, buf, 0), SPRAT_ERR_BUFFER);
+    SAME(sprat_node_addr(node, buf, 4), SPRAT_ERR_BUFFER);
+    CHECK(strcmp(buf, "127") == 0);
+    SAME(sprat_node_remove_failed(node, NULL, 0), SPRAT_ERR_NULL);
+    SAME(sprat_node_remove_failed(node, NOT_UTF8, 0), SPRAT_ERR_UTF8);
+    SAME(sprat_node_remove_failed(node, "nobody", 0), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_remove_failed(node, "nobody", 2), SPRAT_ERR_INVALID);
+    SAME(sprat_node_remove_failed(node, "bad", SPRAT_REMOVE_PRUNE), SPRAT_ERR_STATE);
+
+    SAME(sprat_node_set_tag(node, NULL, "x"), SPRAT_ERR_NULL);
+    SAME(sprat_node_set_tag(node, "", "x"), SPRAT_ERR_INVALID);
+    SAME(sprat_node_set_tag(node, "x", NOT_UTF8), SPRAT_ERR_UTF8);
+    memset(meta, 'x', 512);
+    SAME(sprat_node_set_tag(node, "x", meta), SPRAT_ERR_TOO_LARGE);
+    sprat_tag tags[2] = { { "a", "1" }, { "a", "2" } };
+    SAME(sprat_node_set_tags(node, tags, 2), SPRAT_ERR_INVALID);
+    tags[1].key = NULL;
+    SAME(sprat_node_set_tags(node, tags, 2), SPRAT_ERR_NULL);
+    tags[1].key = "b", tags[1].value = NULL;
+    SAME(sprat_node_set_tags(node, tags, 2), SPRAT_ERR_NULL);
+    tags[1].value = meta;
+    SAME(sprat_node_set_tags(node, tags, 2), SPRAT_ERR_TOO_LARGE);
+    tags[1].value = NOT_UTF8;
+    SAME(sprat_node_set_tags(node, tags, 2), SPRAT_ERR_UTF8);
+    SAME(sprat_node_set_tags(node, NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_node_set_tags(node, tags, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_OK);
+    SAME(sprat_node_set_meta(node, meta, 513), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_set_meta(node, NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_node_set_meta(node, "x", 1), SPRAT_ERR_STATE);
+
+    SAME(sprat_node_next_event(node, 0, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_next_event(node, -2, events), SPRAT_ERR_INVALID);
+    SAME(sprat_node_next_events(node, 0, NULL, 1), SPRAT_ERR_NULL);
+    SAME(sprat_node_next_events(node, 0, events, 0), SPRAT_ERR_INVALID);
+    SAME(sprat_node_next_events(node, 0, events, SIZE_MAX), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_next_events(node, INT32_MIN, events, 1), SPRAT_ERR_INVALID);
+    SAME(sprat_node_dispatch(node, 0, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_dispatch(node, -2, ignore_event, NULL), SPRAT_ERR_INVALID);
+
+    SAME(sprat_node_hint(node, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_hint(node, NOT_UTF8, NULL), SPRAT_ERR_UTF8);
+    SAME(sprat_node_hint(node, "nobody", NULL), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_reasons(node, NULL, &reasons), SPRAT_ERR_NULL);
+    SAME(sprat_node_reasons(node, "bad", NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_reasons(node, NOT_UTF8, &reasons), SPRAT_ERR_UTF8);
+    SAME(sprat_node_reasons(node, "nobody", &reasons), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_health(node, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_stats(node, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_members(node, NULL), SPRAT_ERR_NULL);
+}
+
+static void objects(sprat_node *node)
+{
+    sprat_members *members;
+    sprat_stats *stats;
+    const char *text = "x";
+    int64_t value = 7;
+    SAME(sprat_members_count(NULL), 0);
+    CHECK(!sprat_members_get(NULL, 0));
+    CHECK(!sprat_members_find(NULL, "x"));
+    CHECK(!sprat_members_self(NULL));
+    sprat_members_free(NULL);
+    SAME(sprat_node_members(node, &members), SPRAT_OK);
+    CHECK(!sprat_members_get(members, 1));
+    CHECK(!sprat_members_get(members, SIZE_MAX));
+    CHECK(!sprat_members_find(members, NULL));
+    CHECK(!sprat_members_find(members, NOT_UTF8));
+    const sprat_member *self = sprat_members_self(members);
+    CHECK(self == sprat_members_find(members, "bad"));
+    CHECK(!sprat_member_tag(NULL, "x"));
+    CHECK(!sprat_member_tag(self, NULL));
+    CHECK(!sprat_member_tag(self, NOT_UTF8));
+    CHECK(!sprat_member_tag_at(NULL, 0, &text) && !text);
+    CHECK(!sprat_member_tag_at(self, SIZE_MAX, NULL));
+    SAME(sprat_member_addr(NULL, buf, sizeof buf), SPRAT_ERR_NULL);
+    SAME(sprat_member_addr(self, NULL, 9), SPRAT_ERR_NULL);
+    SAME(sprat_member_addr(self, buf, 1), SPRAT_ERR_BUFFER);
+    CHECK(*buf == '\0');
+    sprat_members_free(members);
+
+    SAME(sprat_stats_count(NULL), 0);
+    text = "x";
+    CHECK(!sprat_stats_get(NULL, 0, &value, &text) && !text && value == 0);
+    SAME(sprat_stats_value(NULL, "x", -5), -5);
+    sprat_stats_free(NULL);
+    SAME(sprat_node_stats(node, &stats), SPRAT_OK);
+    CHECK(!sprat_stats_get(stats, sprat_stats_count(stats), NULL, NULL));
+    SAME(sprat_stats_value(stats, NULL, -5), -5);
+    SAME(sprat_stats_value(stats, NOT_UTF8, -5), -5);
+    SAME(sprat_stats_value(stats, "no such counter", -5), -5);
+    sprat_stats_free(stats);
+
+    CHECK(!sprat_event_copy(NULL));
+    sprat_event_free(NULL);
+    CHECK(strcmp(sprat_reasons_text(NULL), "") == 0);
+    sprat_reasons_free(NULL);
+    sprat_health_free(NULL);
+}
+
+/* A node whose events go to a callback cannot be read otherwise. */
+static void callback_node(void)
+{
+    const sprat_event *event;
+    sprat_config *config = settings("callback");
+    sprat_node *node, *second;
+    freed = 0;
+    SAME(sprat_config_set_event_cb(config, ignore_event, NULL, count_free), SPRAT_OK);
+    SAME(sprat_node_start(config, &node), SPRAT_OK);
+    SAME(sprat_node_start(config, &second), SPRAT_ERR_STATE);       /* two owners */
+    sprat_config_free(config);
+    SAME(sprat_node_fd(node), SPRAT_ERR_STATE);
+    SAME(sprat_node_next_event(node, 0, &event), SPRAT_ERR_STATE);
+    SAME(sprat_node_next_events(node, 0, &event, 1), SPRAT_ERR_STATE);
+    SAME(sprat_node_dispatch(node, 0, ignore_event, NULL), SPRAT_ERR_STATE);
+    SAME(freed, 0);
+    sprat_node_free(node);
+    SAME(freed, 1);
+}
+
+static void closed(sprat_node *node)
+{
+    const char *addrs[1] = { "127.0.0.1" };
+    const sprat_event *event;
+    sprat_members *members;
+    sprat_stats *stats;
+    SAME(sprat_node_shutdown(node), SPRAT_OK);
+    SAME(sprat_node_shutdown(node), SPRAT_OK);
+    SAME(sprat_node_state(node), SPRAT_NODE_SHUTDOWN);
+    SAME(sprat_node_join(node, addrs, 1, 0, -1), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_leave(node, -1), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_leave_async(node, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_hint(node, "bad", NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_remove_failed(node, "bad", 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_members(node, &members), SPRAT_OK);
+    SAME(sprat_members_count(members), 1);
+    sprat_members_free(members);
+    SAME(sprat_node_stats(node, &stats), SPRAT_OK);
+    sprat_stats_free(stats);
+    struct pollfd fd = { .fd = sprat_node_fd(node), .events = POLLIN };
+    int taken;
+    while ((taken = sprat_node_next_event(node, -1, &event)) == 1) {
+        sprat_event_free(event);
+        SAME(poll(&fd, 1, 0), 1);
+    }
+    SAME(taken, SPRAT_ERR_CLOSED);
+    SAME(poll(&fd, 1, 0), 1);                   /* readable for ever */
+}
+
+int main(void)
+{
+    alarm(60);
+    library();
+    configs();
+    char made_up;
+    no_node(NULL, SPRAT_ERR_HANDLE);
+    no_node((sprat_node *)&made_up, SPRAT_ERR_HANDLE);
+    no_node((sprat_node *)(uintptr_t)1, SPRAT_ERR_HANDLE);
+    no_node((sprat_node *)UINTPTR_MAX, SPRAT_ERR_HANDLE);
+    no_node((sprat_node *)((uintptr_t)0x5a << (8 * (sizeof(void *) - 1))), SPRAT_ERR_HANDLE);
+    sprat_node *node = node_called("bad");
+    arguments(node);
+    objects(node);
+    callback_node();
+    closed(node);
+    sprat_node_free(node);
+    no_node(node, SPRAT_ERR_HANDLE);
+    no_node((sprat_node *)((uintptr_t)node + 1), SPRAT_ERR_HANDLE);
+    sprat_node *next = node_called("next");     /* the slot again, the number never */
+    CHECK(next != node);
+    no_node(node, SPRAT_ERR_HANDLE);
+    sprat_node_free(next);
+    return 0;
+}

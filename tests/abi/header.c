@@ -1,0 +1,12 @@
+/* header.c: the header alone, in every dialect of C and C++ that the test knows. */
+#include <sprat.h>
+#include <sprat.h>
+
+int main(void)
+{
+    enum sprat_status status = SPRAT_OK;
+    sprat_tag tag = { "key", "value" };
+    sprat_event_cb none = 0;
+    return status != SPRAT_OK || !tag.key || none || SPRAT_ABI != 0 ||
+           sprat_version_number() != SPRAT_VERSION_NUMBER;
+}

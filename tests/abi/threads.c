@@ -1,0 +1,90 @@
+/* threads.c: threads that the program makes, and threads that were parked beforehand. */
+#include "check.h"
+
+static atomic_int spawned, ran;
+
+struct job {
+    void (*run)(void *);
+    void *arg;
+};
+
+static void *thread(void *data)
+{
+    struct job job = *(struct job *)data;
+    free(data);
+    job.run(job.arg);
+    ran++;
+    return NULL;
+}
+
+static int spawn(const char *name, void (*run)(void *), void *arg, void *user_data)
+{
+    CHECK(strlen(name) > 0 && strlen(name) < 16);
+    if (user_data && spawned >= *(int *)user_data)
+        return EAGAIN;
+    struct job *job = malloc(sizeof *job);
+    *job = (struct job){ run, arg };
+    pthread_t id;
+    SAME(pthread_create(&id, NULL, thread, job), 0);
+    pthread_detach(id);
+    spawned++;
+    return 0;
+}
+
+static void by_the_program(void)
+{
+    sprat_config *config = settings("host");
+    SAME(sprat_config_set_spawn_cb(config, spawn, NULL), SPRAT_OK);
+    sprat_node *node = started(config), *other = node_called("other");
+    join(node, other);
+    CHECK(spawned >= 1);
+    sprat_node_free(other);
+    sprat_node_free(node);
+    for (int i = 0; i < 1000 && ran < spawned; i++)
+        pause_ms(1);
+    SAME(ran, spawned);                         /* each ran once, and came back */
+
+    /* The second thread cannot be had: the first one ends, nothing is left behind. */
+    int limit = spawned + 1, fds = entries("fd");
+    config = settings("refused");
+    SAME(sprat_config_set_spawn_cb(config, spawn, &limit), SPRAT_OK);
+    SAME(sprat_node_start(config, &node), SPRAT_ERR_IO);
+    SAME(sprat_last_errno(), EAGAIN);
+    sprat_config_free(config);
+    SAME(settled("task", 1), 1);
+    SAME(entries("fd"), fds);
+}
+
+static void parked(void)
+{
+    SAME(sprat_threads_parked(), 0);
+    SAME(sprat_threads_prepare(3), SPRAT_OK);
+    SAME(sprat_threads_prepare(3), SPRAT_OK);
+    SAME(sprat_threads_parked(), 3);
+    SAME(settled("task", 4), 4);
+    sprat_node *node = node_called("parked");
+    CHECK(sprat_threads_parked() < 3);
+    SAME(entries("task"), 4);                   /* none was made */
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
+        CHECK(sprat_threads_parked() > 0);      /* the child has its own */
+        int before = entries("task");
+        sprat_node *own = node_called("child");
+        SAME(entries("task"), before);
+        sprat_node_free(own);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    sprat_node_free(node);
+}
+
+int main(void)
+{
+    alarm(60);
+    by_the_program();
+    parked();
+    return 0;
+}
