@@ -1,0 +1,201 @@
+//! Starts at scale: many nodes through one seed.
+//!
+//! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
+//! per rumour the missed fraction f solves f = exp(-L (1 - f)). The missed ones wait for a
+//! push/pull, a minute or more. sprat must be complete within 3 s, in every run.
+//!
+//! All starts fall at random into 200 ms; times count from the last. Bytes are counted over the
+//! first 10 s: the earliest regular push/pull comes after a whole period of at least 30 s, so that
+//! the window holds the start and nothing else, in both modes.
+
+use super::scenario::{each_seed, millis, number_from_env, secs, settings};
+use super::world::World;
+use sprat::serf::Config;
+use std::time::Duration;
+
+/// Seeds for each size when nobody says otherwise.
+const SEEDS: u64 = 200;
+const STARTS: Duration = Duration::from_millis(200);
+const WINDOW: Duration = Duration::from_secs(10);
+/// Stragglers of plain memberlist are waited for this long.
+const PATIENCE: Duration = Duration::from_secs(300);
+const SIZES: [usize; 5] = [9, 50, 99, 100, 200];
+
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Sprat,
+    Plain,
+}
+
+impl Mode {
+    fn config(self) -> Config {
+        let mut config = settings();
+        match self {
+            Mode::Sprat => {}
+            Mode::Plain => config.swim = config.swim.plain(),
+        }
+        config
+    }
+}
+
+/// One start: how long until everybody sees everybody, and the bytes of the window.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    took: Option<Duration>,
+    bytes: u64,
+}
+
+fn start(nodes: usize, mode: Mode, seed: u64, patience: Duration) -> Start {
+    let mut world = World::new(seed * 1000 + nodes as u64);
+    world.close_looks = false;
+    world.keep_events = false;
+    for _ in 0..nodes {
+        let host = world.add_host(mode.config());
+        let after = world.rng.between(Duration::ZERO, STARTS);
+        world.later(after, move |world| {
+            world.boot(host);
+            // A seed that is not there yet would cost a second attempt: what is measured is the
+            // spreading of the news, so the seed is always the first.
+            if host != 0 {
+                world.join(host, &[0]);
+            }
+        });
+    }
+    let _ = millis;
+    world.run(STARTS);
+    let early = world.try_until(WINDOW - STARTS, World::is_complete);
+    world.run_to(sprat::time::Time::ZERO + WINDOW);
+    let bytes = world.net.count.bytes;
+    let took = early.or_else(|| {
+        let later = world.try_until(patience.saturating_sub(WINDOW), World::is_complete);
+        later.map(|time| time + WINDOW - STARTS)
+    });
+    Start { took, bytes }
+}
+
+/// What many starts amount to.
+struct Summary {
+    /// Sorted; those that never ended last.
+    times: Vec<Duration>,
+    bytes: f64,
+}
+
+impl Summary {
+    fn new(starts: &[Start]) -> Summary {
+        let mut times: Vec<_> = starts
+            .iter()
+            .map(|s| s.took.unwrap_or(Duration::MAX))
+            .collect();
+        times.sort_unstable();
+        let bytes = starts.iter().map(|s| s.bytes as f64).sum::<f64>() / starts.len() as f64;
+        Summary { times, bytes }
+    }
+
+    /// The time that this share of the runs does not exceed.
+    fn quantile(&self, share: f64) -> Duration {
+        let rank = (share * self.times.len() as f64).ceil() as usize;
+        self.times[rank.clamp(1, self.times.len()) - 1]
+    }
+
+    fn stragglers(&self) -> usize {
+        self.times.iter().filter(|time| **time > secs(3)).count()
+    }
+}
+
+fn seeds() -> u64 {
+    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or(SEEDS)
+}
+
+fn measure(nodes: usize, mode: Mode, seeds: u64, patience: Duration) -> Summary {
+    Summary::new(&each_seed(seeds, |seed| start(nodes, mode, seed, patience)))
+}
+
+fn is_complete_within_three_seconds_and_frugal(nodes: usize) {
+    let seeds = seeds();
+    let sprat = measure(nodes, Mode::Sprat, seeds, WINDOW);
+    let worst = sprat.quantile(0.999);
+    assert!(
+        worst <= secs(3),
+        "{nodes} nodes: {worst:?}, {} stragglers",
+        sprat.stragglers()
+    );
+    let plain = measure(nodes, Mode::Plain, seeds.min(40), WINDOW);
+    let ratio = sprat.bytes / plain.bytes;
+    assert!(
+        ratio <= 1.2,
+        "{nodes} nodes: {ratio:.3} times the bytes of plain memberlist"
+    );
+}
+
+#[test]
+fn nine_nodes_start_together_within_three_seconds() {
+    is_complete_within_three_seconds_and_frugal(9);
+}
+
+#[test]
+fn fifty_nodes_start_together_within_three_seconds() {
+    is_complete_within_three_seconds_and_frugal(50);
+}
+
+#[test]
+fn ninety_nine_nodes_start_together_within_three_seconds() {
+    is_complete_within_three_seconds_and_frugal(99);
+}
+
+#[test]
+fn a_hundred_nodes_start_together_within_three_seconds() {
+    is_complete_within_three_seconds_and_frugal(100);
+}
+
+#[test]
+fn two_hundred_nodes_start_together_within_three_seconds() {
+    is_complete_within_three_seconds_and_frugal(200);
+}
+
+#[test]
+fn plain_memberlist_has_stragglers_that_wait_for_a_push_pull() {
+    let plain = measure(99, Mode::Plain, 40, PATIENCE);
+    assert!(plain.stragglers() >= 4, "{} of 40", plain.stragglers());
+    let worst = plain.quantile(1.0);
+    assert!(worst > secs(20) && worst < PATIENCE, "{worst:?}");
+}
+
+#[test]
+fn a_thousand_nodes_join_through_one_seed() {
+    let began = std::time::Instant::now();
+    let mut world = World::new(1000);
+    world.close_looks = false;
+    world.keep_events = false;
+    let mut world = world.nodes(1000, &settings());
+    world.join_all_through(0);
+    let took = world.run_until(secs(60), World::is_complete);
+    println!(
+        "1,000 nodes: {took:?} of virtual time, {:?} of real time",
+        began.elapsed()
+    );
+    println!("{:?}", world.net.count);
+    assert!(took <= secs(10), "{took:?}");
+}
+
+/// `SPRAT_BOOT_SEEDS=1000 cargo test --release --test sim bootstrap_table -- --ignored --nocapture`
+#[test]
+#[ignore = "prints a table for those who tune the core"]
+fn bootstrap_table() {
+    println!("nodes mode  median     p99.9      max        > 3 s       MB  bytes/plain");
+    for nodes in SIZES {
+        let mut plain_bytes = None;
+        for mode in [Mode::Plain, Mode::Sprat] {
+            let summary = measure(nodes, mode, seeds(), PATIENCE);
+            let ratio = summary.bytes / *plain_bytes.get_or_insert(summary.bytes);
+            println!(
+                "{nodes:>5} {mode:<5?} {:<10.2?} {:<10.2?} {:<10.2?} {:>4} of {:<4} {:>5.2} {ratio:>6.3}",
+                summary.quantile(0.5),
+                summary.quantile(0.999),
+                summary.quantile(1.0),
+                summary.stragglers(),
+                summary.times.len(),
+                summary.bytes / 1e6,
+            );
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The random campaign: an hour of random faults, then none, and views must agree without help.
+//!
+//! Every choice follows from the seed. The checkers look at every step; at the end everybody who
+//! takes part must be seen alive by everybody, with its present tags, within
+//! [`World::convergence`], and everybody else must be seen as left or failed.
+
+use super::net::{Counters, Link};
+use super::rng::Rng;
+use super::scenario::{each_seed, millis, number_from_env, secs};
+use super::world::World;
+use sprat::serf::MemberState;
+use std::time::Duration;
+
+/// Seeds that run when nobody says otherwise.
+const SEEDS: u64 = 24;
+const FAULTY: Duration = Duration::from_secs(60 * 60);
+
+/// What the campaign does to a cluster.
+struct Campaign {
+    world: World,
+    dice: Rng,
+    log: Vec<String>,
+}
+
+impl Campaign {
+    fn new(seed: u64) -> Campaign {
+        let mut dice = Rng::new(seed ^ 0x5eed);
+        let nodes = 8 + dice.below(13);
+        let mut world = World::new(seed).lan(nodes);
+        world.repeat = format!(
+            "repeat with: SPRAT_SIM_SEED={seed} cargo test --test sim campaign -- --nocapture"
+        );
+        world.join_all_through(0);
+        Campaign {
+            world,
+            dice,
+            log: Vec::new(),
+        }
+    }
+
+    /// One of those for which this holds.
+    fn pick(&mut self, holds: impl Fn(&World, usize) -> bool) -> Option<usize> {
+        let fit: Vec<usize> = (0..self.world.hosts.len())
+            .filter(|&host| holds(&self.world, host))
+            .collect();
+        fit.get(self.dice.below(fit.len())).copied()
+    }
+
+    fn note(&mut self, what: String) {
+        self.log.push(format!(
+            "{:>8.1?} {what}",
+            self.world.now.since(Default::default())
+        ));
+    }
+
+    /// Seeds for somebody who comes back: three others at random, up or not, and the first.
+    fn seeds(&mut self, host: usize) -> Vec<usize> {
+        let nodes = self.world.hosts.len();
+        let mut seeds = vec![0];
+        seeds.extend((0..3).map(|_| self.dice.below(nodes)));
+        seeds.retain(|&seed| seed != host);
+        seeds
+    }
+
+    /// One random fault or its end.
+    fn act(&mut self) {
+        match self.dice.below(13) {
+            0 | 1 => self.weather(),
+            2 => self.part(),
+            3 => self.cut_some_links(),
+            4 => {
+                self.note("the network is well".to_owned());
+                self.world.heal();
+            }
+            5 => self.kill(),
+            6 | 7 => self.bring_back(),
+            8 => self.pause(),
+            9 => self.resume_all(),
+            10 => self.leave(),
+            11 | 12 => self.retag(),
+            _ => unreachable!("the die has 13 faces"),
+        }
+    }
+
+    fn weather(&mut self) {
+        let dice = &mut self.dice;
+        let low = dice.between(millis(0), millis(20));
+        let link = Link {
+            loss: [0.0, 0.01, 0.1, 0.3][dice.below(4)],
+            duplicate: [0.0, 0.05][dice.below(2)],
+            reorder: [0.0, 0.1][dice.below(2)],
+            delay: (low, low + dice.between(millis(1), millis(80))),
+        };
+        self.note(format!("{link:?}"));
+        if self.dice.chance(0.3) {
+            let from = self.dice.below(self.world.hosts.len());
+            let to = self.dice.below(self.world.hosts.len());
+            self.world.bad_link(from, to, Link { loss: 0.8, ..link });
+        } else {
+            self.world.every_link(link);
+        }
+    }
+
+    fn part(&mut self) {
+        let nodes = self.world.hosts.len();
+        let mut groups: [Vec<usize>; 3] = Default::default();
+        let parts = 2 + self.dice.below(2);
+        (0..nodes).for_each(|host| groups[self.dice.below(parts)].push(host));
+        self.note(format!("parted into {groups:?}"));
+        let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
+        self.world.partition(&groups);
+    }
+
+    fn cut_some_links(&mut self) {
+        for _ in 0..1 + self.dice.below(4) {
+            let a = self.dice.below(self.world.hosts.len());
+            let b = self.dice.below(self.world.hosts.len());
+            self.note(format!("cut between n{a} and n{b}"));
+            match self.dice.below(3) {
+                0 => self.world.cut(a, b),
+                1 => self.world.cut_one_way(a, b),
+                _ => self.world.cut_datagrams(a, b),
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        let enough = self.world.running().count() > self.world.hosts.len() / 2;
+        if let Some(host) = self
+            .pick(|w, h| w.hosts[h].core.is_some())
+            .filter(|_| enough)
+        {
+            self.note(format!("n{host} is killed"));
+            self.world.kill(host);
+        }
+    }
+
+    fn bring_back(&mut self) {
+        let Some(host) = self.pick(|w, h| !w.hosts[h].is_member()) else {
+            return;
+        };
+        let seeds = self.seeds(host);
+        self.note(format!("n{host} comes back through {seeds:?}"));
+        if self.world.hosts[host].core.is_none() {
+            self.world.restart(host, &seeds);
+        } else {
+            self.world.join(host, &seeds);
+        }
+    }
+
+    fn pause(&mut self) {
+        if let Some(host) = self.pick(|w, h| w.hosts[h].is_running()) {
+            self.note(format!("n{host} is stopped"));
+            self.world.pause(host);
+        }
+    }
+
+    fn resume_all(&mut self) {
+        for host in 0..self.world.hosts.len() {
+            if self.world.hosts[host].paused.is_some() {
+                self.note(format!("n{host} goes on"));
+                self.world.resume(host);
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        let enough = self.world.running().count() > self.world.hosts.len() / 2;
+        let fit = |w: &World, h: usize| w.hosts[h].is_running() && w.hosts[h].is_member();
+        if let Some(host) = self.pick(fit).filter(|_| enough) {
+            self.note(format!("n{host} leaves"));
+            self.world.leave(host);
+            if self.dice.chance(0.5) {
+                // Most programs end after a leave; some a little too early.
+                let (after, life) = (secs(1 + self.dice.below(20) as u64), self.life(host));
+                self.world.later(after, move |world| {
+                    let h = &world.hosts[host];
+                    if h.life == life && h.leaving && h.core.is_some() {
+                        world.kill(host);
+                    }
+                });
+            }
+        }
+    }
+
+    fn life(&self, host: usize) -> u32 {
+        self.world.hosts[host].life
+    }
+
+    fn retag(&mut self) {
+        let fit = |w: &World, h: usize| w.hosts[h].is_running() && w.hosts[h].is_member();
+        if let Some(host) = self.pick(fit) {
+            let value = self.dice.below(100).to_string();
+            self.note(format!("n{host} has tag {value}"));
+            self.world.set_tag(host, &value);
+        }
+    }
+
+    /// Everybody sees what is.
+    fn is_right(world: &World) -> bool {
+        let gone = |state| matches!(state, None | Some(MemberState::Left | MemberState::Failed));
+        (0..world.hosts.len()).all(|of| {
+            if world.hosts[of].is_member() {
+                world.all_see(of, MemberState::Alive) && world.all_know_the_truth_about(of)
+            } else {
+                world
+                    .running()
+                    .all(|observer| gone(world.state(observer, of)))
+            }
+        })
+    }
+
+    /// Runs it all; returns how long the views took to agree, and what happened.
+    fn run(mut self) -> (Duration, Counters) {
+        self.world.run(secs(10));
+        let end = self.world.now + FAULTY;
+        while self.world.now < end {
+            self.act();
+            let pause = self.dice.between(millis(10), secs(30));
+            self.world.run(pause);
+        }
+        self.world.heal();
+        self.resume_all();
+        self.note("all faults end".to_owned());
+        let longest = self.world.convergence();
+        let Some(took) = self.world.try_until(longest, Campaign::is_right) else {
+            let log = self.log.join("\n");
+            panic!(
+                "{log}\nseed {} not right after {longest:?}\n{}",
+                self.world.seed,
+                self.world.picture()
+            );
+        };
+        // Old news may flare up once more; then the peace must last.
+        self.world.run(self.world.grace());
+        self.world.run_until(longest, Campaign::is_right);
+        self.world.expect_throughout(secs(60), Campaign::is_right);
+        (took, self.world.net.count.clone())
+    }
+}
+
+impl World {
+    /// One link that is worse than the others, in one direction.
+    fn bad_link(&mut self, from: usize, to: usize, link: Link) {
+        self.net.set_link(from, to, link);
+        self.calm_since = None;
+    }
+}
+
+#[test]
+fn the_random_campaign_ends_with_views_that_agree() {
+    if let Some(seed) = number_from_env("SPRAT_SIM_SEED") {
+        let (took, count) = Campaign::new(seed).run();
+        println!("seed {seed}: views agree after {took:?}; {count:?}");
+        return;
+    }
+    let seeds = number_from_env("SPRAT_SIM_SEEDS").unwrap_or(SEEDS);
+    let began = std::time::Instant::now();
+    let mut slowest = Duration::ZERO;
+    let mut sum = Counters::default();
+    let runs = each_seed(seeds, |seed| Campaign::new(seed).run());
+    for (took, count) in runs {
+        slowest = slowest.max(took);
+        sum.add(&count);
+    }
+    println!(
+        "{seeds} hours in {:?}; slowest to agree: {slowest:?}\n{sum:?}",
+        began.elapsed()
+    );
+    let faults = [
+        sum.lost,
+        sum.duplicated,
+        sum.reordered,
+        sum.cut,
+        sum.undeliverable,
+        sum.refused,
+        sum.streams_broken,
+        sum.crashed,
+        sum.restarted,
+        sum.paused,
+        sum.stalled,
+        sum.left,
+    ];
+    assert!(
+        seeds < 8 || faults.iter().all(|&count| count > 0),
+        "every fault struck: {sum:?}"
+    );
+}

@@ -1,0 +1,436 @@
+//! What must hold at every step, whatever the network does.
+//!
+//! * [`View`] replays the events of one node. They must form a legal history for each member, and
+//!   what `members()` lists must be what the replay gives.
+//! * In one view the incarnation of a member never falls while it is there.
+//! * A node never sees itself suspect, failed or reaped.
+//! * [`datagram`]: nothing is sent that UDP cannot carry or that memberlist 0.2.2 would choke on.
+//! * [`health`]: the score stays in its range.
+//! * [`failure`]: nobody is declared failed who was well, in a network that was.
+//!
+//! Each is tried on a history made by hand that it must refuse.
+
+use sprat::serf::{Event, Member, MemberState};
+use sprat::swim::Health;
+use sprat::time::Time;
+use sprat::wire::{Codec, message::Message, packet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest payload of a UDP datagram over IPv4.
+const DATAGRAM: usize = 65_507;
+/// Parts of a compound that old receivers take.
+const PARTS: u8 = 127;
+
+/// What the events so far say about a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    #[default]
+    Unknown,
+    Present,
+    Suspect,
+    Failed,
+    Left,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    standing: Standing,
+    /// As the last event showed it.
+    member: Option<Arc<Member>>,
+    /// The highest incarnation listed since it was last gone.
+    incarnation: u32,
+}
+
+/// The view of one node, replayed from its events. Member `nI` is number `I`.
+#[derive(Clone, Debug)]
+pub struct View {
+    own: usize,
+    seen: Vec<Seen>,
+    /// How many members are present and not suspect.
+    pub alive: usize,
+}
+
+/// The number in a name made by the simulator.
+pub fn number(name: &str) -> Result<usize, String> {
+    let digits = name
+        .strip_prefix('n')
+        .and_then(|digits| digits.parse().ok());
+    digits.ok_or_else(|| format!("{name:?} is a member that nobody made"))
+}
+
+impl View {
+    pub fn new(own: usize) -> View {
+        View {
+            own,
+            seen: Vec::new(),
+            alive: 0,
+        }
+    }
+
+    /// Takes the next event.
+    pub fn event(&mut self, event: &Event) -> Result<(), String> {
+        use Standing::{Failed, Left, Present, Suspect, Unknown};
+        let (member, from, to): (_, &[Standing], _) = match event {
+            Event::MemberJoin(member) => (member, &[Unknown, Failed, Left], Present),
+            Event::MemberUpdate(member) => (member, &[Present, Suspect], Present),
+            Event::MemberSuspect(member) => (member, &[Present], Suspect),
+            Event::MemberAlive(member) => (member, &[Suspect], Present),
+            Event::MemberFail(member) => (member, &[Present, Suspect], Failed),
+            Event::MemberLeave(member) => (member, &[Present, Suspect, Failed], Left),
+            Event::MemberReap(member) => (member, &[Present, Suspect, Failed, Left], Unknown),
+            Event::JoinDone { .. }
+            | Event::LeaveDone { .. }
+            | Event::HintDone { .. }
+            | Event::NameConflict { .. } => return Ok(()),
+        };
+        let index = number(&member.name)?;
+        let own_end = matches!(to, Suspect | Failed | Unknown);
+        if index == self.own && own_end {
+            return Err(format!("a node says of itself that it is {to:?}"));
+        }
+        if index >= self.seen.len() {
+            self.seen.resize(index + 1, Seen::default());
+        }
+        let seen = &mut self.seen[index];
+        if !from.contains(&seen.standing) {
+            return Err(format!(
+                "{event:?} about a member that is {:?}",
+                seen.standing
+            ));
+        }
+        let before = seen.standing;
+        // An update leaves a suspicion as it was.
+        seen.standing = match (event, before) {
+            (Event::MemberUpdate(_), Suspect) => Suspect,
+            _ => to,
+        };
+        self.alive += usize::from(seen.standing == Present);
+        self.alive -= usize::from(before == Present);
+        if matches!(to, Failed | Left | Unknown) {
+            seen.incarnation = 0;
+        }
+        seen.member = (to != Unknown).then(|| member.clone());
+        Ok(())
+    }
+
+    /// Compares with what the node lists.
+    pub fn compare<'a>(
+        &mut self,
+        members: impl Iterator<Item = &'a Arc<Member>>,
+    ) -> Result<(), String> {
+        let mut listed = 0;
+        for member in members {
+            listed += 1;
+            self.compare_one(member)?;
+        }
+        let known = self
+            .seen
+            .iter()
+            .filter(|seen| seen.standing != Standing::Unknown)
+            .count();
+        if known != listed {
+            return Err(format!(
+                "{listed} members are listed, the events tell of {known}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn compare_one(&mut self, member: &Member) -> Result<(), String> {
+        let index = number(&member.name)?;
+        let seen = self
+            .seen
+            .get_mut(index)
+            .ok_or("a listed member never joined")?;
+        let fits = match member.state {
+            MemberState::Alive => seen.standing == Standing::Present,
+            MemberState::Suspect => seen.standing == Standing::Suspect,
+            MemberState::Leaving => {
+                matches!(seen.standing, Standing::Present | Standing::Suspect)
+            }
+            MemberState::Failed => seen.standing == Standing::Failed,
+            MemberState::Left => seen.standing == Standing::Left,
+        };
+        let (name, standing) = (&member.name, seen.standing);
+        if !fits {
+            return Err(format!(
+                "{name} is listed {:?}, by the events {standing:?}",
+                member.state
+            ));
+        }
+        let here = matches!(standing, Standing::Present | Standing::Suspect);
+        let Some(told) = &seen.member else {
+            return Err(format!("{name} is listed and unknown"));
+        };
+        if here && (told.tags != member.tags || told.addr != member.addr) {
+            return Err(format!(
+                "{name} changed without an event: {told:?}, now {member:?}"
+            ));
+        }
+        if here && member.incarnation < seen.incarnation {
+            let (old, new) = (seen.incarnation, member.incarnation);
+            return Err(format!(
+                "the incarnation of {name} fell from {old} to {new}"
+            ));
+        }
+        if here {
+            seen.incarnation = member.incarnation;
+        }
+        Ok(())
+    }
+}
+
+/// Looks into a datagram that is about to be sent.
+pub fn datagram(bytes: &[u8]) -> Result<(), String> {
+    if bytes.len() > DATAGRAM {
+        return Err(format!("a datagram of {} bytes", bytes.len()));
+    }
+    let opened = packet::open(&Codec::default(), bytes);
+    let opened = opened.map_err(|why| format!("a datagram that nobody can open: {why:?}"))?;
+    let plain = opened.as_bytes();
+    if let [7, parts, rest @ ..] = plain {
+        if *parts == 0 || *parts > PARTS {
+            return Err(format!("a compound of {parts} parts"));
+        }
+        let lengths = rest
+            .get(..2 * usize::from(*parts))
+            .ok_or("a compound that is cut")?;
+        if lengths.chunks(2).any(|length| length == [0, 0]) {
+            return Err("an empty part".to_owned());
+        }
+    }
+    let mut fault = None;
+    packet::walk(plain, &mut |part| {
+        let decoded = part.and_then(|part| Message::decode(part).map(|_| ()));
+        if let Err(why) = decoded {
+            fault = Some(format!("a part that nobody can read: {why:?}"));
+        }
+    });
+    fault.map_or(Ok(()), Err)
+}
+
+/// Looks at what a node says of its health.
+pub fn health(health: &Health) -> Result<(), String> {
+    if health.score > health.score_max {
+        return Err(format!(
+            "health score {} of {}",
+            health.score, health.score_max
+        ));
+    }
+    if health.live > health.known {
+        return Err(format!("{} live of {} known", health.live, health.known));
+    }
+    Ok(())
+}
+
+/// What is true of a member that somebody declares failed.
+pub struct Truth {
+    pub now: Time,
+    /// It takes part.
+    pub member: bool,
+    /// It runs, unpaused, since then; `None` if it does not.
+    pub well_since: Option<Time>,
+    /// Nothing is wrong with the network since then; `None` if something is.
+    pub calm_since: Option<Time>,
+    /// How long after the last fault its consequences may still show.
+    pub grace: Duration,
+}
+
+/// Was it right to declare this member failed? In the first moments there was no fault that could
+/// excuse anything, so a time of zero asks for no grace.
+pub fn failure(truth: &Truth) -> Result<(), String> {
+    let (Some(well), Some(calm)) = (truth.well_since, truth.calm_since) else {
+        return Ok(());
+    };
+    let excused = |since: Time| since > Time::ZERO && truth.now <= since + truth.grace;
+    if !truth.member || excused(well) || excused(calm) {
+        return Ok(());
+    }
+    Err(format!(
+        "declared failed although well since {well:?} and the network since {calm:?}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(index: usize, state: MemberState, incarnation: u32) -> Arc<Member> {
+        Arc::new(Member {
+            name: format!("n{index}").into(),
+            addr: "10.0.0.1:7946".parse().unwrap(),
+            tags: Arc::default(),
+            meta: Arc::from([]),
+            state,
+            incarnation,
+            protocol: [1, 5, 2],
+            delegate: [2, 5, 5],
+        })
+    }
+
+    fn alive(index: usize) -> Arc<Member> {
+        member(index, MemberState::Alive, 1)
+    }
+
+    /// Replays a history at node 0 whose last event must be the one that is refused.
+    fn refused(history: &[Event]) -> String {
+        let mut view = View::new(0);
+        let (last, legal) = history.split_last().unwrap();
+        legal.iter().for_each(|event| view.event(event).unwrap());
+        view.event(last).unwrap_err()
+    }
+
+    #[test]
+    fn a_legal_history_passes_and_counts_who_is_alive() {
+        let mut view = View::new(0);
+        let mut alive_after = Vec::new();
+        for event in [
+            Event::MemberJoin(alive(0)),
+            Event::MemberJoin(alive(1)),
+            Event::MemberSuspect(alive(1)),
+            Event::MemberUpdate(alive(1)),
+            Event::MemberAlive(alive(1)),
+            Event::MemberFail(alive(1)),
+            Event::MemberJoin(alive(1)),
+            Event::MemberLeave(alive(1)),
+            Event::MemberReap(alive(1)),
+            Event::MemberJoin(alive(1)),
+        ] {
+            view.event(&event).unwrap();
+            alive_after.push(view.alive);
+        }
+        assert_eq!(alive_after, [1, 2, 1, 1, 2, 1, 2, 1, 1, 2]);
+        view.compare([&alive(0), &alive(1)].into_iter()).unwrap();
+    }
+
+    #[test]
+    fn a_second_join_or_anything_before_the_first_is_refused() {
+        let join = || Event::MemberJoin(alive(1));
+        refused(&[join(), join()]);
+        refused(&[Event::MemberUpdate(alive(1))]);
+        refused(&[Event::MemberFail(alive(1))]);
+        refused(&[Event::MemberLeave(alive(1))]);
+        refused(&[Event::MemberReap(alive(1))]);
+        refused(&[Event::MemberSuspect(alive(1))]);
+        refused(&[join(), Event::MemberAlive(alive(1))]);
+        refused(&[
+            join(),
+            Event::MemberFail(alive(1)),
+            Event::MemberUpdate(alive(1)),
+        ]);
+        refused(&[
+            join(),
+            Event::MemberFail(alive(1)),
+            Event::MemberFail(alive(1)),
+        ]);
+        refused(&[
+            join(),
+            Event::MemberReap(alive(1)),
+            Event::MemberFail(alive(1)),
+        ]);
+    }
+
+    #[test]
+    fn a_node_that_calls_itself_failed_suspect_or_reaped_is_refused() {
+        let join = || Event::MemberJoin(alive(0));
+        refused(&[join(), Event::MemberFail(alive(0))]);
+        refused(&[join(), Event::MemberSuspect(alive(0))]);
+        refused(&[join(), Event::MemberReap(alive(0))]);
+    }
+
+    #[test]
+    fn a_list_that_the_events_do_not_explain_is_refused() {
+        let mut view = View::new(0);
+        view.event(&Event::MemberJoin(alive(0))).unwrap();
+        view.event(&Event::MemberJoin(alive(1))).unwrap();
+        let mut compare = |members: &[Arc<Member>]| view.compare(members.iter());
+        compare(&[alive(0), alive(1)]).unwrap();
+        compare(&[alive(0)]).unwrap_err();
+        compare(&[alive(0), alive(1), alive(2)]).unwrap_err();
+        compare(&[alive(0), member(1, MemberState::Failed, 1)]).unwrap_err();
+        compare(&[alive(0), member(1, MemberState::Suspect, 1)]).unwrap_err();
+        let mut moved = Member::clone(&alive(1));
+        moved.addr = "10.0.0.9:7946".parse().unwrap();
+        compare(&[alive(0), moved.into()]).unwrap_err();
+        let mut retagged = Member::clone(&alive(1));
+        retagged.tags = Arc::new([("a".into(), "b".into())].into());
+        compare(&[alive(0), retagged.into()]).unwrap_err();
+    }
+
+    #[test]
+    fn an_incarnation_that_falls_is_refused_unless_the_member_was_gone() {
+        let mut view = View::new(0);
+        let listed = |incarnation| [member(1, MemberState::Alive, incarnation)];
+        view.event(&Event::MemberJoin(alive(1))).unwrap();
+        view.compare(listed(3).iter()).unwrap();
+        view.compare(listed(3).iter()).unwrap();
+        view.compare(listed(2).iter()).unwrap_err();
+        view.event(&Event::MemberFail(alive(1))).unwrap();
+        view.event(&Event::MemberJoin(alive(1))).unwrap();
+        view.compare(listed(1).iter()).unwrap();
+    }
+
+    #[test]
+    fn datagrams_that_udp_or_old_receivers_cannot_take_are_refused() {
+        let nack = [11, 0x81, 0xa5, b'S', b'e', b'q', b'N', b'o', 1];
+        datagram(&nack).unwrap();
+        let compound = |parts: u8| {
+            let mut bytes = vec![7, parts];
+            (0..parts).for_each(|_| bytes.extend_from_slice(&[0, nack.len() as u8]));
+            (0..parts).for_each(|_| bytes.extend_from_slice(&nack));
+            bytes
+        };
+        datagram(&compound(127)).unwrap();
+        assert!(datagram(&compound(128)).unwrap_err().contains("128"));
+        datagram(&[7, 1, 0, 0]).unwrap_err();
+        datagram(&[7, 0]).unwrap_err();
+        datagram(&[7, 2, 0, 9]).unwrap_err();
+        datagram(&[]).unwrap_err();
+        datagram(&[99]).unwrap_err();
+        datagram(&vec![8; 65_508]).unwrap_err();
+        datagram(&vec![8; 65_507]).unwrap();
+    }
+
+    #[test]
+    fn a_health_score_out_of_range_is_refused() {
+        let at = |score, live| Health {
+            score,
+            score_max: 7,
+            live,
+            known: 3,
+            isolated: false,
+            datagrams_work: true,
+            streams_work: true,
+            summary: "",
+        };
+        health(&at(7, 3)).unwrap();
+        health(&at(8, 3)).unwrap_err();
+        health(&at(0, 4)).unwrap_err();
+    }
+
+    #[test]
+    fn a_failure_is_refused_if_neither_the_member_nor_the_network_explains_it() {
+        let at = |secs: u64| Time::from_nanos(secs * 1_000_000_000);
+        let truth = |well, calm| Truth {
+            now: at(100),
+            member: true,
+            well_since: well,
+            calm_since: calm,
+            grace: Duration::from_secs(30),
+        };
+        let zero = Some(Time::ZERO);
+        failure(&truth(zero, zero)).unwrap_err();
+        failure(&truth(Some(at(60)), zero)).unwrap_err();
+        failure(&truth(zero, Some(at(60)))).unwrap_err();
+        failure(&truth(Some(at(80)), zero)).unwrap();
+        failure(&truth(zero, Some(at(80)))).unwrap();
+        failure(&truth(None, zero)).unwrap();
+        failure(&truth(zero, None)).unwrap();
+        failure(&Truth {
+            member: false,
+            ..truth(zero, zero)
+        })
+        .unwrap();
+    }
+}

@@ -1,0 +1,110 @@
+//! Partitions of any length heal without help.
+
+use super::scenario::secs;
+use super::world::World;
+use sprat::serf::MemberState;
+use std::time::Duration;
+
+/// Parts a cluster of ten in two for so long; both halves must see the other as failed when it
+/// takes long enough, and all must be one cluster again soon after.
+fn part_and_heal(seed: u64, time: Duration) -> Duration {
+    let mut world = World::cluster(seed, 10);
+    let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
+    world.partition(&[&left, &right]);
+    world.run(time);
+    for (half, other) in [(&left, &right), (&right, &left)] {
+        for &observer in half {
+            assert!(
+                half.iter()
+                    .all(|&of| world.state(observer, of) == Some(MemberState::Alive))
+            );
+            let failed = |of: &usize| world.state(observer, *of) == Some(MemberState::Failed);
+            assert!(other.iter().all(failed), "n{observer}\n{}", world.picture());
+        }
+    }
+    assert!(world.net.count.cut > 0);
+    world.heal();
+    let healed = world.run_until(world.convergence(), World::is_complete);
+    // Old news may flare up once; after the grace there is peace.
+    world.run(world.grace());
+    world.expect_throughout(secs(120), World::is_complete);
+    healed
+}
+
+#[test]
+fn a_partition_of_a_minute_heals_without_help() {
+    part_and_heal(40, secs(60));
+}
+
+#[test]
+fn a_partition_of_ten_minutes_heals_without_help() {
+    part_and_heal(41, secs(600));
+}
+
+#[test]
+fn a_partition_of_two_hours_heals_without_help() {
+    part_and_heal(42, secs(2 * 3600));
+}
+
+#[test]
+fn plain_memberlist_does_not_heal_a_partition_of_ten_minutes() {
+    let mut config = super::scenario::settings();
+    config.swim = config.swim.plain();
+    let mut world = World::new(43).nodes(6, &config);
+    world.join_all_through(0);
+    world.run_until(secs(60), World::is_complete);
+    world.partition(&[&[0, 1, 2], &[3, 4, 5]]);
+    world.run(secs(600));
+    world.heal();
+    world.run(world.convergence() * 3);
+    assert!(!world.is_complete(), "so healing is our doing");
+}
+
+#[test]
+fn one_node_cut_off_from_all_others_finds_back() {
+    let mut world = World::cluster(44, 8);
+    let others: Vec<usize> = (1..8).collect();
+    world.partition(&[&[0], &others]);
+    world.run_until(secs(60), |w| {
+        w.all_see_of(&others, 0, MemberState::Failed)
+            && others
+                .iter()
+                .all(|&of| w.state(0, of) == Some(MemberState::Failed))
+    });
+    let host = &world.hosts[0];
+    let health = host.core.as_ref().unwrap().health(host.local(world.now));
+    assert!(health.isolated, "{health:?}");
+    world.run(secs(300));
+    world.heal();
+    world.run_until(world.convergence(), World::is_complete);
+}
+
+#[test]
+fn three_parts_become_one_again() {
+    let mut world = World::cluster(45, 9);
+    world.partition(&[&[0, 1, 2], &[3, 4, 5], &[6, 7, 8]]);
+    world.run(secs(1200));
+    world.heal();
+    world.run_until(world.convergence(), World::is_complete);
+}
+
+#[test]
+fn who_died_and_who_came_during_a_partition_is_known_to_all_after_it() {
+    let mut world = World::cluster(46, 8);
+    world.partition(&[&[0, 1, 2, 3], &[4, 5, 6, 7, 8]]);
+    world.run(secs(100));
+    let newcomer = world.add_host(super::scenario::settings());
+    world.boot(newcomer);
+    world.join(newcomer, &[5]);
+    world.kill(1);
+    world.set_tag(6, "new");
+    world.run(secs(200));
+    world.heal();
+    let right = |w: &World| {
+        let members = [0, 2, 3, 4, 5, 6, 7, 8];
+        let alive = members.iter().all(|&of| w.all_see(of, MemberState::Alive));
+        let old = &members[..7]; // the newcomer never heard of the dead one
+        alive && w.all_see_of(old, 1, MemberState::Failed) && w.all_know_the_truth_about(6)
+    };
+    world.run_until(world.convergence(), right);
+}

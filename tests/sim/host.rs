@@ -1,0 +1,123 @@
+//! A host: one process with a core in it, its clock, and what waits while it does not run.
+
+use super::checker::View;
+use super::clock::Clock;
+use super::tcp::Item;
+use sprat::serf::{Config, Core, Event};
+use sprat::swim::{LookupId, StreamId};
+use sprat::time::Time;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Receive buffer of a socket: what the reference asks the kernel for.
+const BUFFER: usize = 2 * 1024 * 1024;
+/// What the kernel accounts for a datagram beside its payload.
+const ACCOUNTED: usize = 768;
+
+/// Something that comes to a process from outside.
+#[derive(Debug)]
+pub enum Input {
+    Datagram { from: SocketAddr, bytes: Vec<u8> },
+    Connected { conn: u64 },
+    Arrived { conn: u64, side: usize, item: Item },
+    Broken { stream: StreamId },
+    Resolved { id: LookupId, addrs: Vec<IpAddr> },
+}
+
+pub struct Host {
+    pub name: Arc<str>,
+    pub addr: SocketAddr,
+    pub config: Config,
+    /// The process; `None` while it does not run.
+    pub core: Option<Core>,
+    /// How many processes there were. What belongs to an earlier one is dropped.
+    pub life: u32,
+    /// Since when the current process has run without a pause.
+    pub well_since: Time,
+    pub clock: Clock,
+    /// Stopped since then.
+    pub paused: Option<Time>,
+    /// Stopped with its whole machine: nothing is kept for it.
+    pub asleep: bool,
+    /// It has been told to leave, and not to join since.
+    pub leaving: bool,
+    /// What the process missed while it was stopped.
+    pub inbox: VecDeque<Input>,
+    buffered: usize,
+    pub streams: BTreeMap<StreamId, (u64, usize)>,
+    pub last_accepted: u64,
+    pub backlog: VecDeque<u64>,
+    /// The earliest wake-up of this process in the queue of the world.
+    pub armed: Option<Time>,
+    pub view: View,
+    pub events: Vec<(Time, Event)>,
+    /// Steps since the last close look of the checker.
+    pub unchecked: u32,
+    /// Version of the list at that look.
+    pub looked_at: u64,
+}
+
+impl Host {
+    pub fn new(index: usize, addr: SocketAddr, config: Config, clock: Clock) -> Host {
+        Host {
+            name: format!("n{index}").into(),
+            addr,
+            config,
+            core: None,
+            life: 0,
+            well_since: Time::ZERO,
+            clock,
+            paused: None,
+            asleep: false,
+            leaving: false,
+            inbox: VecDeque::new(),
+            buffered: 0,
+            streams: BTreeMap::new(),
+            last_accepted: 0,
+            backlog: VecDeque::new(),
+            armed: None,
+            view: View::new(index),
+            events: Vec::new(),
+            unchecked: 0,
+            looked_at: 0,
+        }
+    }
+
+    pub fn local(&self, world: Time) -> Time {
+        self.clock.local(world)
+    }
+
+    /// The process exists and is not stopped.
+    pub fn is_running(&self) -> bool {
+        self.core.is_some() && self.paused.is_none()
+    }
+
+    /// It takes part: it runs or is stopped, and does not leave.
+    pub fn is_member(&self) -> bool {
+        self.core.is_some() && !self.leaving
+    }
+
+    /// Does this stream wait to be accepted?
+    pub fn waits(&self, conn: u64) -> bool {
+        self.backlog.contains(&conn)
+    }
+
+    /// Keeps input for when the process runs again. False if the buffer is full.
+    pub fn keep(&mut self, input: Input) -> bool {
+        if let Input::Datagram { bytes, .. } = &input {
+            let size = bytes.len() + ACCOUNTED;
+            if self.buffered + size > BUFFER {
+                return false;
+            }
+            self.buffered += size;
+        }
+        self.inbox.push_back(input);
+        true
+    }
+
+    pub fn take_inbox(&mut self) -> VecDeque<Input> {
+        self.buffered = 0;
+        std::mem::take(&mut self.inbox)
+    }
+}

@@ -1,0 +1,246 @@
+//! Coming and going: join, tags, leave, failure, return, restart.
+
+use super::net::Link;
+use super::scenario::{addr_of_generation, millis, secs};
+use super::world::World;
+use sprat::serf::{Event, MemberState};
+use sprat::swim::Seed;
+
+#[test]
+fn five_nodes_that_join_through_one_see_one_another() {
+    let mut world = World::new(1).lan(5);
+    assert!(!world.is_complete());
+    world.join_all_through(0);
+    let took = world.expect_between(millis(1), secs(3), World::is_complete);
+    assert!(took < secs(3), "{took:?}");
+    world.expect_throughout(secs(120), World::is_complete);
+    assert_eq!((world.failures(), world.suspicions()), (0, 0));
+    for host in 0..5 {
+        let joins = |event: &Event| matches!(event, Event::MemberJoin(_));
+        let since = sprat::time::Time::ZERO;
+        assert_eq!(world.count_events(host, since, joins), 5, "each once");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history_and_another_seed_another() {
+    let run = |seed| {
+        let mut world = World::cluster(seed, 8);
+        world.every_link(Link::lossy(0.1));
+        world.run(secs(60));
+        world.kill(3);
+        world.run(secs(60));
+        (world.digest, world.net.count.clone())
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7).0, run(8).0);
+}
+
+#[test]
+fn a_killed_node_is_seen_as_failed_by_all_and_not_too_early() {
+    let mut world = World::cluster(2, 10);
+    world.kill(3);
+    // At least one probe interval's share and the shortest suspicion of 4 s; at most all nine
+    // turns of the probe order, a probe, and the shortest suspicion again with some gossip.
+    world.expect_between(secs(4), secs(20), |w| w.all_see(3, MemberState::Failed));
+    assert_eq!(world.failures(), 9);
+    world.expect_throughout(secs(60), |w| w.all_see(3, MemberState::Failed));
+}
+
+#[test]
+fn a_node_that_leaves_is_seen_as_left_by_all_and_nobody_calls_it_failed() {
+    let mut world = World::cluster(3, 10);
+    let began = world.now;
+    world.leave(4);
+    world.expect_between(millis(200), secs(10), |w| w.all_see(4, MemberState::Left));
+    world.run_until(secs(15), |w| {
+        w.count_events(4, began, |event| matches!(event, Event::LeaveDone { .. })) == 1
+    });
+    world.kill(4);
+    world.expect_throughout(secs(60), |w| w.all_see(4, MemberState::Left));
+    assert_eq!(world.failures(), 0);
+}
+
+#[test]
+fn a_node_that_left_or_failed_comes_back_by_joining_again() {
+    let mut world = World::cluster(4, 6);
+    world.leave(1);
+    world.kill(2);
+    world.run_until(secs(30), |w| {
+        w.all_see(1, MemberState::Left) && w.all_see(2, MemberState::Failed)
+    });
+    world.run(secs(60));
+    world.join(1, &[0]);
+    world.restart(2, &[0]);
+    world.expect_between(millis(1), secs(5), World::is_complete);
+}
+
+#[test]
+fn new_tags_reach_everybody_and_are_told_once() {
+    let mut world = World::cluster(5, 10);
+    let began = world.now;
+    world.set_tag(6, "2");
+    world.expect_between(millis(1), secs(3), |w| w.all_know_the_truth_about(6));
+    world.run(secs(60));
+    for host in 0..10 {
+        let updates = |event: &Event| matches!(event, Event::MemberUpdate(_));
+        assert_eq!(world.count_events(host, began, updates), 1, "at n{host}");
+    }
+}
+
+#[test]
+fn ten_of_twenty_nodes_killed_at_once_are_all_seen_as_failed() {
+    let mut world = World::cluster(6, 20);
+    (10..20).for_each(|host| world.kill(host));
+    let all_gone = |w: &World| (10..20).all(|host| w.all_see(host, MemberState::Failed));
+    world.expect_between(secs(4), secs(60), all_gone);
+    assert_eq!(
+        world.failures(),
+        100,
+        "each of ten by each of ten, nobody else"
+    );
+}
+
+#[test]
+fn a_node_whose_leave_nobody_hears_ends_as_failed() {
+    let mut world = World::cluster(7, 6);
+    let others: Vec<usize> = (1..6).collect();
+    world.partition(&[&[0], &others]);
+    world.leave(0);
+    world.run_until(secs(20), |w| w.state(0, 0) == Some(MemberState::Left));
+    world.kill(0);
+    world.heal();
+    let gone = |w: &World| {
+        let over = |state| matches!(state, Some(MemberState::Left | MemberState::Failed));
+        w.running().all(|observer| over(w.state(observer, 0)))
+    };
+    world.expect_between(secs(3), secs(60), gone);
+}
+
+#[test]
+fn a_leave_under_heavy_loss_ends_as_left_or_failed_at_everybody() {
+    for seed in 0..10 {
+        let mut world = World::cluster(800 + seed, 6);
+        world.every_link(Link::lossy(0.6));
+        world.leave(2);
+        world.run(secs(12));
+        world.kill(2);
+        world.heal();
+        let over =
+            |w: &World, o| matches!(w.state(o, 2), Some(MemberState::Left | MemberState::Failed));
+        world.run_until(secs(120), |w| w.running().all(|observer| over(w, observer)));
+        assert!(world.net.count.lost > 0);
+    }
+}
+
+#[test]
+fn a_node_restarted_at_once_keeps_its_place_and_its_new_tags_win() {
+    let mut world = World::cluster(9, 6);
+    world.set_tag(2, "old");
+    world.run(secs(10));
+    world.kill(2);
+    world.run(millis(300));
+    world.hosts[2]
+        .config
+        .tags
+        .insert("v".to_owned(), "new".to_owned());
+    world.restart(2, &[0]);
+    world.expect_between(millis(1), secs(10), |w| {
+        w.is_complete() && w.all_know_the_truth_about(2)
+    });
+    assert_eq!(world.failures(), 0);
+}
+
+#[test]
+fn a_name_returns_from_another_address_once_it_has_been_dead_for_30_seconds() {
+    let mut world = World::cluster(10, 6);
+    world.kill(2);
+    world.readdress(2, 1);
+    world.restart(2, &[0]);
+    // The old address has to be found dead (4 s at least), and to stay so for dead_reclaim.
+    let took = world.expect_between(secs(34), secs(200), |w| {
+        w.is_complete() && w.all_know_the_truth_about(2)
+    });
+    assert_eq!(world.addr(2), addr_of_generation(2, 1));
+    assert!(took > secs(34));
+}
+
+#[test]
+fn a_name_that_left_returns_from_another_address_at_once() {
+    let mut world = World::cluster(11, 6);
+    world.leave(2);
+    world.run_until(secs(20), |w| w.all_see(2, MemberState::Left));
+    world.run(secs(5));
+    world.kill(2);
+    world.readdress(2, 1);
+    world.restart(2, &[0]);
+    world.expect_between(millis(1), secs(5), |w| {
+        w.is_complete() && w.all_know_the_truth_about(2)
+    });
+}
+
+#[test]
+fn a_force_leave_makes_a_failed_node_left_at_everybody() {
+    let mut world = World::cluster(12, 6);
+    world.kill(5);
+    world.run_until(secs(60), |w| w.all_see(5, MemberState::Failed));
+    world
+        .command(1, |core, now| core.remove_failed(now, "n5", false))
+        .unwrap();
+    world.expect_between(millis(1), secs(5), |w| w.all_see(5, MemberState::Left));
+    world.expect_throughout(secs(120), |w| w.all_see(5, MemberState::Left));
+}
+
+#[test]
+fn a_seed_that_appears_after_the_others_brings_them_together() {
+    let mut world = World::new(13).lan(5);
+    world.crash(0);
+    world.join_all_through(0);
+    world.run(secs(300));
+    assert!(world.net.count.refused > 0, "they asked in vain");
+    assert!((1..5).all(|host| world.hosts[host].view.alive == 1));
+    world.boot(0);
+    // Nobody tells them: each asks again within its longest pause, 45 s.
+    world.expect_between(millis(1), secs(60), World::is_complete);
+}
+
+#[test]
+fn a_seed_whose_name_resolves_only_later_is_found() {
+    let mut world = World::new(14).lan(4);
+    let seeds = [Seed::Host("seed.example".to_owned(), 7946)];
+    (1..4).for_each(|host| world.join_seeds(host, &seeds));
+    world.run(secs(120));
+    assert!((1..4).all(|host| world.hosts[host].view.alive == 1));
+    let addr = world.addr(0).ip();
+    world.dns.insert("seed.example".to_owned(), vec![addr]);
+    world.expect_between(millis(1), secs(60), World::is_complete);
+}
+
+#[test]
+fn a_seed_name_that_changes_its_address_is_followed() {
+    let mut world = World::new(15).lan(4);
+    let name = "seed.example".to_owned();
+    world.dns.insert(name.clone(), vec![world.addr(0).ip()]);
+    world.crash(0);
+    let seeds = [Seed::Host(name.clone(), 7946)];
+    (1..4).for_each(|host| world.join_seeds(host, &seeds));
+    world.run(secs(30));
+    world.readdress(0, 1);
+    world.boot(0);
+    world.run(secs(100));
+    assert!(
+        (1..4).all(|host| world.hosts[host].view.alive == 1),
+        "nobody is where they look"
+    );
+    world.dns.insert(name, vec![world.addr(0).ip()]);
+    world.expect_between(millis(1), secs(60), World::is_complete);
+}
+
+#[test]
+fn more_joiners_than_a_node_serves_at_a_time_wait_their_turn() {
+    let mut world = World::new(16).lan(200);
+    world.close_looks = false;
+    world.join_all_through(0);
+    world.run_until(secs(10), World::is_complete);
+    assert!(world.net.count.backlogged > 0, "the backlog was used");
+}

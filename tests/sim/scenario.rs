@@ -1,0 +1,387 @@
+//! The language of the tests: clusters are built, hurt and watched in sentences.
+
+use super::host::Host;
+use super::net::Link;
+use super::world::{World, address};
+use sprat::serf::{Config, Event, MemberState};
+use sprat::swim::Seed;
+use sprat::time::Time;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// How closely conditions are watched for.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// The settings of the tests: the defaults, and a tag.
+pub fn settings() -> Config {
+    let mut config = Config::default();
+    config.tags.insert("dc".to_owned(), "east".to_owned());
+    config
+}
+
+/// Building and commanding.
+impl World {
+    /// Adds running nodes with the default settings.
+    pub fn lan(self, nodes: usize) -> World {
+        self.nodes(nodes, &settings())
+    }
+
+    pub fn nodes(mut self, nodes: usize, config: &Config) -> World {
+        for _ in 0..nodes {
+            let host = self.add_host(config.clone());
+            self.boot(host);
+        }
+        self
+    }
+
+    /// A cluster that has come together and is calm.
+    pub fn cluster(seed: u64, nodes: usize) -> World {
+        let mut world = World::new(seed).lan(nodes);
+        world.join_all_through(0);
+        world.run_until(secs(10), World::is_complete);
+        world.run(secs(5));
+        world
+    }
+
+    pub fn addr(&self, host: usize) -> SocketAddr {
+        self.hosts[host].addr
+    }
+
+    pub fn join(&mut self, host: usize, seeds: &[usize]) {
+        let seeds: Vec<Seed> = seeds
+            .iter()
+            .map(|&seed| Seed::Addr(self.addr(seed)))
+            .collect();
+        self.join_seeds(host, &seeds);
+    }
+
+    pub fn join_seeds(&mut self, host: usize, seeds: &[Seed]) {
+        self.hosts[host].leaving = false;
+        self.hosts[host].well_since = self.now;
+        self.command(host, |core, now| core.join(now, seeds));
+    }
+
+    pub fn join_all_through(&mut self, seed: usize) {
+        for host in (0..self.hosts.len()).filter(|&host| host != seed) {
+            self.join(host, &[seed]);
+        }
+    }
+
+    /// The process is gone without a word.
+    pub fn kill(&mut self, host: usize) {
+        self.net.count.crashed += 1;
+        self.crash(host);
+    }
+
+    /// A new process of the same name.
+    pub fn restart(&mut self, host: usize, seeds: &[usize]) {
+        self.net.count.restarted += 1;
+        self.boot(host);
+        self.join(host, seeds);
+    }
+
+    pub fn leave(&mut self, host: usize) {
+        self.net.count.left += 1;
+        self.hosts[host].leaving = true;
+        self.command(host, |core, now| core.leave(now));
+    }
+
+    pub fn set_tag(&mut self, host: usize, value: &str) {
+        let mut tags = settings().tags;
+        tags.insert("v".to_owned(), value.to_owned());
+        let set = self.command(host, |core, now| core.set_tags(now, tags));
+        set.expect("the tag is short and the node has not left");
+    }
+
+    /// From now on the network does this to every packet.
+    pub fn every_link(&mut self, link: Link) {
+        self.net.link = link;
+        self.note_weather();
+    }
+
+    /// Nothing passes from `a` to `b` any more.
+    pub fn cut_one_way(&mut self, a: usize, b: usize) {
+        self.net.cut(a, b);
+        self.note_weather();
+    }
+
+    pub fn cut(&mut self, a: usize, b: usize) {
+        self.net.cut(a, b);
+        self.net.cut(b, a);
+        self.note_weather();
+    }
+
+    pub fn cut_datagrams(&mut self, a: usize, b: usize) {
+        self.net.cut_datagrams(a, b);
+        self.net.cut_datagrams(b, a);
+        self.note_weather();
+    }
+
+    pub fn partition(&mut self, groups: &[&[usize]]) {
+        self.net.partition(groups);
+        self.note_weather();
+    }
+
+    pub fn heal(&mut self) {
+        self.net.heal();
+        self.note_weather();
+    }
+
+    fn note_weather(&mut self) {
+        self.calm_since = self.net.is_clean().then_some(self.now);
+    }
+}
+
+/// Letting time pass.
+impl World {
+    pub fn run(&mut self, time: Duration) {
+        self.run_to(self.now + time);
+    }
+
+    /// Runs until this holds, and says how long that took. Fails after `longest`.
+    pub fn run_until(&mut self, longest: Duration, holds: impl Fn(&World) -> bool) -> Duration {
+        let began = self.now;
+        let took = self.try_until(longest, holds);
+        took.unwrap_or_else(|| {
+            panic!(
+                "seed {}: not within {longest:?} from {began:?}\n{}",
+                self.seed,
+                self.picture()
+            )
+        })
+    }
+
+    /// As `run_until`, with `None` instead of failure.
+    pub fn try_until(
+        &mut self,
+        longest: Duration,
+        holds: impl Fn(&World) -> bool,
+    ) -> Option<Duration> {
+        let began = self.now;
+        while !holds(self) {
+            if self.now.since(began) >= longest {
+                return None;
+            }
+            self.run_to(self.now + GLANCE);
+        }
+        Some(self.now.since(began))
+    }
+
+    /// It must happen, neither earlier nor later than this.
+    pub fn expect_between(
+        &mut self,
+        earliest: Duration,
+        latest: Duration,
+        holds: impl Fn(&World) -> bool,
+    ) -> Duration {
+        let took = self.run_until(latest, holds);
+        assert!(
+            took >= earliest,
+            "seed {}: already after {took:?}",
+            self.seed
+        );
+        took
+    }
+
+    /// It must hold all the time for so long.
+    pub fn expect_throughout(&mut self, time: Duration, holds: impl Fn(&World) -> bool) {
+        let end = self.now + time;
+        while self.now < end {
+            assert!(
+                holds(self),
+                "seed {}, {:?}\n{}",
+                self.seed,
+                self.now,
+                self.picture()
+            );
+            self.run_to((self.now + GLANCE).min(end));
+        }
+    }
+}
+
+/// Watching.
+impl World {
+    pub fn state(&self, observer: usize, of: usize) -> Option<MemberState> {
+        let core = self.hosts[observer].core.as_ref()?;
+        Some(core.member(&self.hosts[of].name)?.state)
+    }
+
+    /// Nodes that take part and run.
+    pub fn running(&self) -> impl Iterator<Item = usize> {
+        let takes_part = |host: &Host| host.is_running() && !host.leaving;
+        (0..self.hosts.len()).filter(move |&host| takes_part(&self.hosts[host]))
+    }
+
+    /// Every running node sees `of` so.
+    pub fn all_see(&self, of: usize, state: MemberState) -> bool {
+        self.running()
+            .all(|observer| self.state(observer, of) == Some(state))
+    }
+
+    /// These nodes see `of` so.
+    pub fn all_see_of(&self, observers: &[usize], of: usize, state: MemberState) -> bool {
+        observers
+            .iter()
+            .all(|&observer| self.state(observer, of) == Some(state))
+    }
+
+    /// Everybody sees everybody alive, and nobody else.
+    pub fn is_complete(&self) -> bool {
+        let running = self.running().count();
+        self.running()
+            .all(|host| self.hosts[host].view.alive == running)
+            && self.running().all(|observer| {
+                self.running()
+                    .all(|of| self.state(observer, of) == Some(MemberState::Alive))
+            })
+    }
+
+    /// All running nodes list `of` with its present address and tags.
+    pub fn all_know_the_truth_about(&self, of: usize) -> bool {
+        let Some(truth) = &self.hosts[of].core else {
+            return false;
+        };
+        self.running().all(|observer| {
+            let core = self.hosts[observer].core.as_ref();
+            core.and_then(|core| core.member(&self.hosts[of].name))
+                .is_some_and(|m| m.addr == self.hosts[of].addr && *m.tags == *truth.tags())
+        })
+    }
+
+    /// Events of a host since then that `wanted` counts.
+    pub fn count_events(&self, host: usize, since: Time, wanted: impl Fn(&Event) -> bool) -> usize {
+        let events = self.hosts[host].events.iter();
+        events
+            .filter(|(at, event)| *at >= since && wanted(event))
+            .count()
+    }
+
+    /// How often anybody was declared failed, by anybody.
+    pub fn failures(&self) -> usize {
+        let failed = |event: &Event| matches!(event, Event::MemberFail(_));
+        (0..self.hosts.len())
+            .map(|h| self.count_events(h, Time::ZERO, failed))
+            .sum()
+    }
+
+    /// How often anybody was suspected, by anybody.
+    pub fn suspicions(&self) -> usize {
+        let suspected = |event: &Event| matches!(event, Event::MemberSuspect(_));
+        (0..self.hosts.len())
+            .map(|h| self.count_events(h, Time::ZERO, suspected))
+            .sum()
+    }
+
+    pub fn counter(&self, host: usize, name: &str) -> u64 {
+        let stats = self.hosts[host].core.as_ref().map(sprat::serf::Core::stats);
+        let found = stats.iter().flatten().find(|counter| counter.0 == name);
+        found
+            .unwrap_or_else(|| panic!("n{host} has no counter {name}"))
+            .1
+    }
+
+    /// Who sees whom how, for failure messages: a row per observer, a column per member.
+    pub fn picture(&self) -> String {
+        let letter = |observer, of| match self.state(observer, of) {
+            None => '.',
+            Some(MemberState::Alive) => 'a',
+            Some(MemberState::Suspect) => 's',
+            Some(MemberState::Failed) => 'F',
+            Some(MemberState::Leaving) => 'l',
+            Some(MemberState::Left) => 'L',
+        };
+        let hosts = 0..self.hosts.len().min(64);
+        let row = |observer: usize| {
+            let seen: String = hosts.clone().map(|of| letter(observer, of)).collect();
+            let host = &self.hosts[observer];
+            let (paused, leaving) = (host.paused.is_some(), host.leaving);
+            format!("n{observer:<3} {seen} paused {paused} leaving {leaving}\n")
+        };
+        let rows: String = hosts.clone().map(row).collect();
+        format!("{rows}{:?}\n{}", self.net.count, self.repeat)
+    }
+}
+
+/// Bounds that follow from the settings (all tests here use the LAN profile's timers).
+impl World {
+    /// The longest suspicion among `n` nodes: 4 x max(1, log10 n) probe intervals, times 6 while
+    /// nobody confirms.
+    pub fn longest_suspicion(&self) -> Duration {
+        let scale = (self.hosts.len().max(1) as f64).log10().max(1.0);
+        secs(24).mul_f64(scale)
+    }
+
+    /// How long a lost member may wait to be asked again: the longest pause and its jitter (half
+    /// as much), a second for each other lost one, and a stream that hangs in the old cut until
+    /// its deadline of 10 s.
+    fn longest_rejoin(&self) -> Duration {
+        secs(45) + secs(self.hosts.len() as u64) + secs(10)
+    }
+
+    /// How long consequences of a fault may show after it: those parted meet again, and tell one
+    /// another old news; what they believe of third ones is suspected, and runs its time.
+    pub fn grace(&self) -> Duration {
+        self.longest_rejoin() + secs(8) + self.longest_suspicion()
+    }
+
+    /// After the last fault, all views agree and are right within this: those parted meet again;
+    /// the dead come up in the probe order (at most 2 n - 1 probes of 1 s, the first few up to
+    /// 8 s long because the health score has to recover: 28 s), and their suspicion runs its time;
+    /// what gossip missed comes with a push/pull, and in the second period at the latest with one
+    /// from a node that is right.
+    pub fn convergence(&self) -> Duration {
+        let n = self.hosts.len() as u64;
+        self.longest_rejoin() + secs(2 * n + 28) + self.longest_suspicion() + secs(2 * 30)
+    }
+}
+
+/// An address that a host has, has had or may get in a test.
+pub fn addr_of_generation(host: usize, generation: u8) -> SocketAddr {
+    address(host, generation)
+}
+
+/// A number from the environment.
+pub fn number_from_env(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    let number = value.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name}={value} is not a number")))
+}
+
+/// Runs every seed below `seeds`, two at a time; results in the order of the seeds.
+pub fn each_seed<R: Send>(seeds: u64, run: impl Fn(u64) -> R + Sync) -> Vec<R> {
+    let next = AtomicU64::new(0);
+    let results = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return;
+            }
+            let result = run(seed);
+            results
+                .lock()
+                .expect("a failed run ends the test")
+                .insert(seed, result);
+        }
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        work();
+        other
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    let results = results.into_inner().expect("both threads have ended well");
+    results.into_values().collect()
+}

@@ -1,0 +1,506 @@
+//! The world: hosts, a network between them, and one queue of what happens next.
+//!
+//! Virtual time jumps from one thing to the next. A host's wake-up is put into the queue only
+//! when it comes earlier than the one that is there; a wake-up that comes too early finds nothing
+//! due and is put off. Every output of a core goes through a checker on its way.
+
+use super::checker::{self, Truth};
+use super::clock::Clock;
+use super::host::{Host, Input};
+use super::net::Net;
+use super::queue::Queue;
+use super::rng::Rng;
+use super::tcp::{Conn, Item};
+use sprat::serf::{Config, Core, Event};
+use sprat::swim::{LookupId, Transmit};
+use sprat::time::Time;
+use sprat::wire::Codec;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A close look of the checker at the latest after so many steps of a host.
+const LOOK_EVERY: u32 = 64;
+/// Answer time of the name server.
+const LOOKUP: Duration = Duration::from_millis(5);
+/// A driver notices a stop of its process that is longer than this.
+const STALL: Duration = Duration::from_secs(2);
+
+/// Something in the queue.
+pub enum What {
+    Wake {
+        host: usize,
+        life: u32,
+    },
+    Datagram {
+        to: usize,
+        at: SocketAddr,
+        from: usize,
+        number: u64,
+        bytes: Vec<u8>,
+    },
+    Syn {
+        conn: u64,
+        attempt: u32,
+    },
+    SynArrived {
+        conn: u64,
+    },
+    SynAcked {
+        conn: u64,
+    },
+    Fly {
+        conn: u64,
+        side: usize,
+    },
+    Arrived {
+        conn: u64,
+        side: usize,
+        item: Item,
+    },
+    Broken {
+        conn: u64,
+    },
+    Resolved {
+        host: usize,
+        life: u32,
+        id: LookupId,
+        name: String,
+    },
+    Do(Box<dyn FnOnce(&mut World)>),
+}
+
+pub struct World {
+    pub seed: u64,
+    pub now: Time,
+    pub rng: Rng,
+    pub net: Net,
+    pub hosts: Vec<Host>,
+    pub by_addr: HashMap<SocketAddr, usize>,
+    pub dns: BTreeMap<String, Vec<IpAddr>>,
+    pub(super) queue: Queue<What>,
+    pub(super) conns: BTreeMap<u64, Conn>,
+    pub(super) next_conn: u64,
+    /// Close looks at lists, health and datagrams. Too dear for a thousand nodes.
+    pub close_looks: bool,
+    /// Keep every event of every host.
+    pub keep_events: bool,
+    /// Drivers tell their cores of stalls, as the shipped one does.
+    pub tell_stalls: bool,
+    /// Since when nothing is wrong with the network; `None` while something is.
+    pub calm_since: Option<Time>,
+    /// Told on failure: how to repeat this run.
+    pub repeat: String,
+    /// A digest of everything that was sent and told.
+    pub digest: u64,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let mut rng = Rng::new(seed);
+        World {
+            seed,
+            now: Time::ZERO,
+            net: Net::new(Rng::new(rng.next())),
+            rng,
+            hosts: Vec::new(),
+            by_addr: HashMap::new(),
+            dns: BTreeMap::new(),
+            queue: Queue::new(),
+            conns: BTreeMap::new(),
+            next_conn: 0,
+            close_looks: true,
+            keep_events: true,
+            tell_stalls: true,
+            calm_since: Some(Time::ZERO),
+            repeat: String::new(),
+            digest: seed,
+        }
+    }
+
+    /// Ends the test: something that must hold does not.
+    pub fn fail(&self, host: usize, what: &str) -> ! {
+        let at = self.now.since(Time::ZERO);
+        panic!(
+            "seed {}, {at:?}, host n{host}: {what}\n{}",
+            self.seed, self.repeat
+        );
+    }
+
+    /// Another host, with its process not yet started. Its clock shows a time of its own.
+    pub fn add_host(&mut self, config: Config) -> usize {
+        let index = self.hosts.len();
+        let addr = address(index, 0);
+        let uptime = self
+            .rng
+            .between(Duration::ZERO, Duration::from_secs(1_000_000));
+        let clock = Clock::new(self.now, Time::ZERO + uptime);
+        self.by_addr.insert(addr, index);
+        self.hosts.push(Host::new(index, addr, config, clock));
+        index
+    }
+
+    /// Starts the process of a host.
+    pub fn boot(&mut self, host: usize) {
+        let seed = self.rng.seed();
+        let (now, h) = (self.now, &mut self.hosts[host]);
+        assert!(h.core.is_none(), "n{host} runs already");
+        let local = h.local(now);
+        let (config, name) = (h.config.clone(), h.name.clone());
+        let core = Core::new(config, Codec::default(), name, h.addr, seed, local);
+        h.core = Some(core.expect("the settings of a test are legal"));
+        h.life += 1;
+        h.well_since = now;
+        h.leaving = false;
+        h.armed = None;
+        h.view = checker::View::new(host);
+        self.touch(host);
+    }
+
+    /// The process ends without a word.
+    pub fn crash(&mut self, host: usize) {
+        assert!(
+            self.hosts[host].core.take().is_some(),
+            "n{host} does not run"
+        );
+        self.hosts[host].paused = None;
+        self.hosts[host].take_inbox();
+        self.hosts[host].life += 1;
+        self.reset_streams(host);
+    }
+
+    /// Gives a host another address. Its old one belongs to nobody then.
+    pub fn readdress(&mut self, host: usize, generation: u8) {
+        let addr = address(host, generation);
+        self.by_addr.remove(&self.hosts[host].addr);
+        self.by_addr.insert(addr, host);
+        self.hosts[host].addr = addr;
+    }
+
+    /// Stops a process where it stands.
+    pub fn pause(&mut self, host: usize) {
+        assert!(self.hosts[host].is_running(), "n{host} does not run");
+        self.net.count.paused += 1;
+        self.hosts[host].paused = Some(self.now);
+    }
+
+    /// Lets a stopped process go on: it finds everything that came meanwhile.
+    pub fn resume(&mut self, host: usize) {
+        let Some(since) = self.hosts[host].paused.take() else {
+            return;
+        };
+        self.hosts[host].well_since = self.now;
+        self.note_stall(host, self.now.since(since));
+        for input in self.hosts[host].take_inbox() {
+            self.apply(host, input);
+            self.flush(host);
+        }
+        self.wake(host);
+    }
+
+    /// A whole machine sleeps: what is sent to it is lost.
+    pub fn suspend(&mut self, host: usize) {
+        self.pause(host);
+        self.hosts[host].asleep = true;
+    }
+
+    /// It wakes up. `counted`: its clock went on meanwhile, else it stood still.
+    pub fn awaken(&mut self, host: usize, counted: bool) {
+        let h = &mut self.hosts[host];
+        h.asleep = false;
+        if let (false, Some(since)) = (counted, h.paused) {
+            h.clock.hold(since, self.now);
+            h.paused = Some(self.now);
+        }
+        self.resume(host);
+    }
+
+    /// The clock of a host jumps forward.
+    pub fn step_clock(&mut self, host: usize, by: Duration) {
+        self.hosts[host].clock.step(self.now, by);
+        self.note_stall(host, by);
+        self.wake(host);
+    }
+
+    fn note_stall(&mut self, host: usize, stalled: Duration) {
+        if self.tell_stalls && stalled > STALL {
+            self.net.count.stalled += 1;
+            let h = &mut self.hosts[host];
+            let local = h.local(self.now);
+            if let Some(core) = &mut h.core {
+                core.handle_stall(local, stalled);
+            }
+        }
+    }
+
+    /// Runs a command on the core of a host, and lets what follows happen.
+    pub fn command<R>(&mut self, host: usize, run: impl FnOnce(&mut Core, Time) -> R) -> R {
+        let local = self.hosts[host].local(self.now);
+        let Some(core) = &mut self.hosts[host].core else {
+            panic!("n{host} does not run")
+        };
+        let result = run(core, local);
+        self.touch(host);
+        result
+    }
+
+    /// Does something later.
+    pub fn later(&mut self, after: Duration, what: impl FnOnce(&mut World) + 'static) {
+        self.queue.push(self.now + after, What::Do(Box::new(what)));
+    }
+
+    /// Lets everything happen up to this time.
+    pub fn run_to(&mut self, end: Time) {
+        while let Some((at, what)) = self.queue.pop_by(end) {
+            self.now = at;
+            self.happen(what);
+        }
+        self.now = end;
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Wake { host, life } => {
+                if self.hosts[host].life == life {
+                    self.hosts[host].armed = None;
+                    if self.hosts[host].is_running() {
+                        self.wake(host);
+                    }
+                }
+            }
+            What::Datagram {
+                to,
+                at,
+                from,
+                number,
+                bytes,
+            } => {
+                if self.net.watches_order() {
+                    self.net.arrived(from, to, number);
+                }
+                if self.hosts[to].core.is_none() || self.hosts[to].addr != at {
+                    self.net.count.undeliverable += 1;
+                    return;
+                }
+                let from = self.hosts[from].addr;
+                self.input(to, Input::Datagram { from, bytes });
+            }
+            What::Syn { conn, attempt } => self.syn(conn, attempt),
+            What::SynArrived { conn } => self.syn_arrived(conn),
+            What::SynAcked { conn } => self.syn_acked(conn),
+            What::Fly { conn, side } => self.fly(conn, side),
+            What::Arrived { conn, side, item } => self.arrived(conn, side, item),
+            What::Broken { conn } => self.broken(conn),
+            What::Resolved {
+                host,
+                life,
+                id,
+                name,
+            } => {
+                if self.hosts[host].life == life {
+                    let addrs = self.dns.get(&name).cloned().unwrap_or_default();
+                    self.input(host, Input::Resolved { id, addrs });
+                }
+            }
+            What::Do(what) => what(self),
+        }
+    }
+
+    /// Something comes to the process of a host; a stopped one finds it later.
+    pub(super) fn input(&mut self, host: usize, input: Input) {
+        let h = &mut self.hosts[host];
+        if h.paused.is_some() {
+            let kept = !h.asleep && h.keep(input);
+            self.net.count.overflowed += u64::from(!kept);
+            return;
+        }
+        self.apply(host, input);
+        self.touch(host);
+    }
+
+    pub(super) fn apply(&mut self, host: usize, input: Input) {
+        let h = &mut self.hosts[host];
+        let local = h.local(self.now);
+        let Some(core) = &mut h.core else { return };
+        match input {
+            Input::Datagram { from, bytes } => core.handle_datagram(local, from, &bytes),
+            Input::Resolved { id, addrs } => core.handle_resolved(local, id, &addrs),
+            Input::Arrived { conn, side, item } => self.deliver(conn, side, item),
+            Input::Broken { stream } => {
+                core.handle_stream_end(local, stream, sprat::swim::StreamEnd::Failed);
+            }
+            Input::Connected { conn } => {
+                if let Some(stream) = self.dialled(conn) {
+                    if let Some(core) = &mut self.hosts[host].core {
+                        core.handle_stream_connected(local, stream);
+                    }
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, host: usize) {
+        let h = &mut self.hosts[host];
+        let local = h.local(self.now);
+        if let Some(core) = &mut h.core {
+            if core.poll_timeout().is_some_and(|at| at <= local) {
+                core.handle_timeout(local);
+            }
+        }
+        self.touch(host);
+    }
+
+    /// Carries out what a core wants, until it wants nothing more, and sets its wake-up.
+    pub(super) fn touch(&mut self, host: usize) {
+        loop {
+            self.flush(host);
+            if !self.accept(host) {
+                break;
+            }
+        }
+        let h = &mut self.hosts[host];
+        let Some(wanted) = h.core.as_ref().and_then(Core::poll_timeout) else {
+            return;
+        };
+        let at = h.clock.world(wanted).max(self.now);
+        if h.armed.is_none_or(|armed| at < armed) {
+            h.armed = Some(at);
+            self.queue.push(at, What::Wake { host, life: h.life });
+        }
+    }
+
+    fn flush(&mut self, host: usize) {
+        loop {
+            let Some(core) = &mut self.hosts[host].core else {
+                return;
+            };
+            let Some(transmit) = core.poll_transmit() else {
+                break;
+            };
+            self.carry(host, transmit);
+        }
+        while let Some(event) = self.hosts[host].core.as_mut().and_then(Core::poll_event) {
+            self.told(host, event);
+        }
+        if self.close_looks {
+            self.look(host);
+        }
+    }
+
+    fn carry(&mut self, host: usize, transmit: Transmit) {
+        match transmit {
+            Transmit::Datagram { to, bytes } => {
+                self.mix(&bytes);
+                if self.close_looks {
+                    if let Err(why) = checker::datagram(&bytes) {
+                        self.fail(host, &why);
+                    }
+                }
+                let target = self.by_addr.get(&to).copied();
+                let arrivals = self.net.datagram(host, target.unwrap_or(host), bytes.len());
+                let Some(target) = target else {
+                    return self.net.count.undeliverable += 1;
+                };
+                let number = self.net.count.datagrams;
+                let [first, second] = arrivals.map(|delay| delay.map(|delay| self.now + delay));
+                let packet = |bytes| What::Datagram {
+                    to: target,
+                    at: to,
+                    from: host,
+                    number,
+                    bytes,
+                };
+                if let Some(at) = second {
+                    self.queue.push(at, packet(bytes.clone()));
+                }
+                if let Some(at) = first {
+                    self.queue.push(at, packet(bytes));
+                }
+            }
+            Transmit::Connect { id, to } => self.connect(host, id, to),
+            Transmit::Write { id, bytes } => {
+                self.mix(&bytes);
+                self.write(host, id, bytes);
+            }
+            Transmit::Close { id } => self.close(host, id),
+            Transmit::Resolve { id, host: name } => {
+                let life = self.hosts[host].life;
+                self.queue.push(
+                    self.now + LOOKUP,
+                    What::Resolved {
+                        host,
+                        life,
+                        id,
+                        name,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A core told its application something.
+    fn told(&mut self, host: usize, event: Event) {
+        if let Err(why) = self.hosts[host].view.event(&event) {
+            self.fail(host, &why);
+        }
+        if let Event::MemberFail(member) = &event {
+            self.check_failure(host, &member.name);
+        }
+        if self.keep_events {
+            self.mix(format!("{event:?}").as_bytes());
+            self.hosts[host].events.push((self.now, event));
+        }
+    }
+
+    fn check_failure(&self, observer: usize, name: &str) {
+        let Some(subject) = checker::number(name).ok().and_then(|i| self.hosts.get(i)) else {
+            self.fail(observer, &format!("{name} failed, whom nobody made"));
+        };
+        // An observer that was stopped itself is out of date, and no worse.
+        let well = |host: &Host| host.is_running().then_some(host.well_since);
+        let both = well(subject).zip(well(&self.hosts[observer]));
+        let truth = Truth {
+            now: self.now,
+            member: subject.is_member(),
+            well_since: both.map(|(a, b)| a.max(b)),
+            calm_since: self.calm_since,
+            grace: self.grace(),
+        };
+        if let Err(why) = checker::failure(&truth) {
+            self.fail(observer, &format!("{name} was {why}"));
+        }
+    }
+
+    /// The close look: lists and health. At every change of the list, and now and then.
+    fn look(&mut self, host: usize) {
+        let h = &mut self.hosts[host];
+        let Some(core) = &h.core else { return };
+        h.unchecked += 1;
+        if h.unchecked < LOOK_EVERY && core.version() == h.looked_at {
+            return;
+        }
+        (h.unchecked, h.looked_at) = (0, core.version());
+        let found = h.view.compare(core.members());
+        let found = found.and_then(|()| checker::health(&core.health(h.clock.local(self.now))));
+        if let Err(why) = found {
+            self.fail(host, &why);
+        }
+    }
+
+    fn mix(&mut self, bytes: &[u8]) {
+        if !self.keep_events {
+            return;
+        }
+        let mut digest = self.digest ^ self.now.as_nanos();
+        for byte in bytes {
+            digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.digest = digest;
+    }
+}
+
+/// Where host `index` lives; `generation` tells its addresses apart.
+pub fn address(index: usize, generation: u8) -> SocketAddr {
+    let [_, _, high, low] = (index as u32 + 1).to_be_bytes();
+    SocketAddr::from(([10, generation, high, low], 7946))
+}
