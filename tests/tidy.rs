@@ -75,7 +75,7 @@ impl Source {
         let only_tests = path.contains("tests.rs") || format!("/{path}").contains("/tests/");
         let starts_tests = |i: &usize| {
             let next = code.get(i + 1).map_or("", |line| line.trim());
-            code[*i].trim() == "#[cfg(test)]" && next.starts_with("mod ") && next.ends_with('{')
+            code[*i].trim() == "#[cfg(test)]" && names(next, "mod ") && next.ends_with('{')
         };
         let product = match only_tests {
             true => 0,

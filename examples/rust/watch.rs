@@ -1,0 +1,115 @@
+//! Joins a cluster and prints what happens there, until it is told to end.
+//!
+//! ```text
+//! cargo run --example watch -- --name me --bind 127.0.0.9:7946 --tag role=client 127.0.0.1:7946
+//! ```
+//!
+//! Every line of output is one event: what happened, to whom, where, and its tags. `--for SECONDS`
+//! leaves after that time; a line `leave` on standard input, or its end, leaves at once.
+
+use sprat::driver::{Event, EventKind};
+use sprat::serf::Member;
+use sprat::{Config, Node};
+use std::io::BufRead;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What the command line said.
+struct Options {
+    config: Config,
+    join: Vec<String>,
+    limit: Option<Duration>,
+}
+
+fn options() -> Result<Options, Box<dyn std::error::Error>> {
+    let mut options = Options { config: Config::new(), join: Vec::new(), limit: None };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--name" => options.config.set("name", &value()?)?,
+            "--bind" => options.config.set("bind", &value()?)?,
+            "--key" => options.config.set("encrypt", &value()?)?,
+            "--for" => options.limit = Some(Duration::from_secs(value()?.parse()?)),
+            "--set" => {
+                let setting = value()?;
+                let (key, value) = setting.split_once('=').ok_or("--set KEY=VALUE")?;
+                options.config.set(key, value)?;
+            }
+            "--tag" => {
+                let tag = value()?;
+                let (key, value) = tag.split_once('=').ok_or("--tag KEY=VALUE")?;
+                options.config.set_tag(key, Some(value))?;
+            }
+            option if option.starts_with('-') => return Err(format!("unknown: {option}").into()),
+            address => options.join.push(address.to_owned()),
+        }
+    }
+    Ok(options)
+}
+
+fn word(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::MemberJoin => "member-join",
+        EventKind::MemberUpdate => "member-update",
+        EventKind::MemberLeave => "member-leave",
+        EventKind::MemberFail => "member-failed",
+        EventKind::MemberReap => "member-reap",
+        EventKind::MemberSuspect => "member-suspect",
+        EventKind::MemberAlive => "member-alive",
+        EventKind::Done => "done",
+        EventKind::Overflow => "overflow",
+        EventKind::Log => "log",
+        EventKind::Fatal => "fatal",
+    }
+}
+
+fn described(member: &Member) -> String {
+    let mut line = format!("{} {}", member.name, member.addr);
+    for (key, value) in member.tags.iter() {
+        line.push_str(&format!(" {key}={value}"));
+    }
+    line
+}
+
+fn show(event: &Event) {
+    match &event.member {
+        Some(member) => println!("{} {}", word(event.kind), described(member)),
+        None => println!("{} {} {}", word(event.kind), event.name, event.text),
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let options = options()?;
+    let node = Node::start(&options.config)?;
+    println!("started {} {}", node.name(), node.addr());
+    if !options.join.is_empty() {
+        let addresses: Vec<&str> = options.join.iter().map(String::as_str).collect();
+        match node.join(&addresses, Some(Duration::from_secs(10))) {
+            Ok(count) => println!("joined through {count}"),
+            // Others may still join us.
+            Err(why) => println!("not joined: {why}"),
+        }
+    }
+
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = told.clone();
+    std::thread::spawn(move || {
+        let lines = std::io::stdin().lock().lines();
+        let _ = lines.map_while(Result::ok).find(|line| line.trim() == "leave");
+        tell.store(true, Ordering::Relaxed);
+    });
+
+    let began = Instant::now();
+    let over = || options.limit.is_some_and(|limit| began.elapsed() >= limit);
+    while !told.load(Ordering::Relaxed) && !over() {
+        if let Some(event) = node.next_event(Some(Duration::from_millis(200)))? {
+            show(&event);
+        }
+    }
+    node.leave(Some(Duration::from_secs(10)))?;
+    println!("left");
+    node.shutdown();
+    Ok(())
+}

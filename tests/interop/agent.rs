@@ -1,0 +1,324 @@
+//! A stock `serf agent` as a child process: started, asked, changed, stopped, killed.
+//!
+//! Every wait is bounded, and dropping an [`Agent`] ends its process. What it logs is kept, so
+//! that a test that fails can show the other side of the story.
+
+use super::wait::{Patience, until};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The port of every node here; nodes differ by address.
+pub const PORT: u16 = 7946;
+
+/// How one agent is to be started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Name in the cluster.
+    pub name: String,
+    /// Where it listens, for gossip and for RPC.
+    pub ip: IpAddr,
+    /// Network namespace it runs in, if not ours.
+    pub namespace: Option<String>,
+    /// More arguments of `serf agent`.
+    pub args: Vec<String>,
+}
+
+impl Setup {
+    /// An agent with default settings.
+    pub fn new(name: &str, ip: IpAddr) -> Setup {
+        Setup { name: name.to_owned(), ip, namespace: None, args: Vec::new() }
+    }
+
+    /// With a tag.
+    pub fn tag(self, key: &str, value: &str) -> Setup {
+        self.arg("-tag").arg(&format!("{key}={value}"))
+    }
+
+    /// With an encryption key in base64.
+    pub fn key(self, key: &str) -> Setup {
+        self.arg(&format!("-encrypt={key}"))
+    }
+
+    /// Joins at start; the agent ends if that fails.
+    pub fn join(self, to: SocketAddr) -> Setup {
+        self.arg(&format!("-join={to}"))
+    }
+
+    /// With one more argument.
+    pub fn arg(mut self, arg: &str) -> Setup {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// In this network namespace.
+    pub fn within(mut self, namespace: &str) -> Setup {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(self) -> Agent {
+        Agent::start(self)
+    }
+}
+
+/// A member as an agent lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// `alive`, `leaving`, `left` or `failed`.
+    pub status: String,
+    /// Address and port.
+    pub addr: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A running agent.
+pub struct Agent {
+    setup: Setup,
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Agent {
+    fn start(setup: Setup) -> Agent {
+        let mut command = in_namespace(setup.namespace.as_deref());
+        command.args(["serf", "agent", "-log-level=debug"]);
+        command.arg(format!("-node={}", setup.name));
+        command.arg(format!("-bind={}", SocketAddr::new(setup.ip, PORT)));
+        command.arg(format!("-rpc-addr={}", rpc(&setup)));
+        command.args(&setup.args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|why| {
+            panic!("serf agent does not start ({why}); `make test` installs what is needed")
+        });
+        let log = Arc::new(Mutex::new(Vec::new()));
+        keep(child.stdout.take().expect("it is piped"), &log);
+        keep(child.stderr.take().expect("it is piped"), &log);
+        let agent = Agent { setup, child, log };
+        until(Patience::new(20), &format!("{} answers", agent.setup.name), || {
+            agent.try_members().map(|_| ())
+        });
+        agent
+    }
+
+    /// Its name in the cluster.
+    pub fn name(&self) -> &str {
+        &self.setup.name
+    }
+
+    /// Where others join it.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::new(self.setup.ip, PORT)
+    }
+
+    /// How it was started.
+    pub fn setup(&self) -> Setup {
+        self.setup.clone()
+    }
+
+    /// Process id, for measuring.
+    #[allow(dead_code)] // the benchmark uses it, the tests do not
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// How many lines of its log contain `text`.
+    pub fn logged(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Its members by name.
+    pub fn members(&self) -> BTreeMap<String, Seen> {
+        self.try_members().unwrap_or_else(|why| panic!("{}: {why}", self.setup.name))
+    }
+
+    fn try_members(&self) -> Result<BTreeMap<String, Seen>, String> {
+        let output = self.ask(&["members", "-format=json"]);
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let log = self.log().join("\n");
+            return Err(format!("serf members: {}\nits log:\n{log}", said.trim()));
+        }
+        let json: serde_json::Value =
+            serde_json::from_slice(&output.stdout).map_err(|why| why.to_string())?;
+        let members = json["members"].as_array().ok_or("no list of members")?;
+        Ok(members.iter().map(seen).collect())
+    }
+
+    /// Joins a cluster; panics if the agent says that it could not.
+    pub fn join(&self, to: SocketAddr) {
+        self.must(&["join", &to.to_string()]);
+    }
+
+    /// Sets a tag of its own.
+    pub fn set_tag(&self, key: &str, value: &str) {
+        self.must(&["tags", "-set", &format!("{key}={value}")]);
+    }
+
+    /// Removes a tag of its own.
+    pub fn delete_tag(&self, key: &str) {
+        self.must(&["tags", "-delete", key]);
+    }
+
+    /// Leaves the cluster and ends, as an operator would make it.
+    pub fn leave(mut self) -> Setup {
+        self.must(&["leave"]);
+        until(Patience::new(15), "the agent that left ends", || {
+            match self.child.try_wait().map_err(|why| why.to_string())? {
+                Some(_) => Ok(()),
+                None => Err("it still runs".to_owned()),
+            }
+        });
+        self.setup()
+    }
+
+    /// Ends it without a word.
+    pub fn kill(mut self) -> Setup {
+        self.end();
+        self.setup()
+    }
+
+    /// Stops it where it stands: it neither hears nor says anything.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(status.expect("kill runs").success(), "no signal {name} to {pid}");
+    }
+
+    fn end(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn must(&self, args: &[&str]) {
+        let output = self.ask(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "serf {args:?} at {}: {said}", self.setup.name);
+    }
+
+    fn ask(&self, args: &[&str]) -> Output {
+        let mut command = in_namespace(self.setup.namespace.as_deref());
+        // `timeout` bounds a client whose agent is stopped or hangs.
+        command.args(["timeout", "20", "serf", args[0]]);
+        command.arg(format!("-rpc-addr={}", rpc(&self.setup)));
+        command.args(&args[1..]).stdin(Stdio::null());
+        command.output().expect("timeout and serf run; `make test` installs what is needed")
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = &log[log.len().saturating_sub(40)..];
+            eprintln!("--- end of the log of agent {}\n{}", self.setup.name, tail.join("\n"));
+        }
+    }
+}
+
+/// A command that runs in a network namespace, or here; the program is its first argument.
+fn in_namespace(namespace: Option<&str>) -> Command {
+    match namespace {
+        Some(name) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", name]);
+            command
+        }
+        None => Command::new("env"),
+    }
+}
+
+fn rpc(setup: &Setup) -> SocketAddr {
+    SocketAddr::new(setup.ip, 7373)
+}
+
+fn keep(from: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
+    let log = log.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            log.lock().unwrap().push(line);
+        }
+    });
+}
+
+fn seen(member: &serde_json::Value) -> (String, Seen) {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let tags = member["tags"].as_object().into_iter().flatten();
+    let seen = Seen {
+        status: text(&member["status"]),
+        addr: text(&member["addr"]),
+        tags: tags.map(|(key, value)| (key.clone(), text(value))).collect(),
+    };
+    (text(&member["name"]), seen)
+}
+
+/// A family of loopback addresses for one test, used by no other test of this run.
+pub struct Block(u8, u8);
+
+impl Block {
+    /// The next one. The process id keeps runs apart that happen at the same time.
+    pub fn new() -> Block {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let pid = std::process::id();
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(next < 250, "every test takes one block, and there are fewer than 250");
+        Block(16 + (pid % 200) as u8, 1 + next as u8)
+    }
+
+    /// Address `host` of the block.
+    pub fn ip(&self, host: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(127, self.0, self.1, host))
+    }
+}
+
+/// Asks `agents` until all of them see every one of `names` as alive, and nobody else.
+pub fn all_see_alive(agents: &[&Agent], names: &[&str], limit: Duration) {
+    until(Patience::of(limit), "agents see everybody alive", || {
+        for agent in agents {
+            let members = agent.members();
+            for name in names {
+                match members.get(*name).map(|seen| seen.status.as_str()) {
+                    Some("alive") => {}
+                    other => return Err(format!("{} sees {name} as {other:?}", agent.name())),
+                }
+            }
+            if members.len() != names.len() {
+                let all: Vec<&String> = members.keys().collect();
+                return Err(format!("{} sees {all:?}", agent.name()));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Asks one agent until it sees `name` with `status`.
+pub fn agent_sees(agent: &Agent, name: &str, status: &str, limit: Duration) {
+    until(Patience::of(limit), &format!("{} sees {name} {status}", agent.name()), || {
+        match agent.members().get(name) {
+            Some(seen) if seen.status == status => Ok(()),
+            other => Err(format!("it sees {other:?}")),
+        }
+    });
+}

@@ -1,0 +1,190 @@
+//! Coming together: in both directions, in any order, in all sizes, encrypted and not.
+
+use super::agent::{Agent, Block, Setup, all_see_alive};
+use super::ours::{self, Ours};
+use super::wait::{Patience, throughout, until};
+use sprat::Status;
+use sprat::driver::EventKind;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Keys of 16, 24 and 32 bytes.
+const KEYS: [&str; 3] = [
+    "AAECAwQFBgcICQoLDA0ODw==",
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+];
+
+#[test]
+fn a_node_joins_an_agent_and_both_see_the_tags_of_the_other() {
+    let block = Block::new();
+    let agent = Setup::new("agent", block.ip(1)).tag("role", "web").tag("empty", "").start();
+    let mut config = ours::config("ours", block.ip(2));
+    config.set_tag("role", Some("client")).unwrap();
+    config.set_tag("ümlaut", Some("größe 🐟")).unwrap();
+    let ours = Ours::with(&config);
+    ours.join(agent.addr());
+    ours.sees_alive(&["agent", "ours"], SOON);
+    assert_eq!(ours.tag("agent", "role").as_deref(), Some("web"));
+    assert_eq!(ours.tag("agent", "empty").as_deref(), Some(""));
+    assert_eq!(ours.member("agent").unwrap().addr, agent.addr());
+    ours.hears(EventKind::MemberJoin, "agent", 1, SOON);
+    all_see_alive(&[&agent], &["agent", "ours"], SOON);
+    let seen = &agent.members()["ours"];
+    assert_eq!(seen.tags["role"], "client");
+    assert_eq!(seen.tags["ümlaut"], "größe 🐟");
+    assert_eq!(seen.addr, ours.addr().to_string());
+}
+
+#[test]
+fn an_agent_joins_a_node_that_was_alone() {
+    let block = Block::new();
+    let ours = Ours::start("ours", block.ip(1));
+    ours.sees_alive(&["ours"], SOON);
+    let first = Setup::new("first", block.ip(2)).join(ours.addr()).start();
+    let second = Setup::new("second", block.ip(3)).start();
+    second.join(ours.addr());
+    let names = ["first", "ours", "second"];
+    ours.sees_alive(&names, SOON);
+    all_see_alive(&[&first, &second], &names, SOON);
+    assert_eq!(first.members()["ours"].tags["kind"], "sprat");
+}
+
+#[test]
+fn mixed_clusters_of_three_to_eight_nodes_see_one_another_at_every_size() {
+    let block = Block::new();
+    let seed = Setup::new("n1", block.ip(1)).start();
+    let mut agents = vec![seed];
+    let mut nodes: Vec<Ours> = Vec::new();
+    let names: Vec<String> = (1..=8).map(|i| format!("n{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for size in 2..=8u8 {
+        let (name, ip) = (names[usize::from(size) - 1], block.ip(size));
+        // Sprats and agents in turn, and each joins through the newest node of the other kind.
+        if size % 2 == 0 {
+            let node = Ours::start(name, ip);
+            node.join(agents.last().unwrap().addr());
+            nodes.push(node);
+        } else {
+            let through = nodes.last().unwrap().addr();
+            agents.push(Setup::new(name, ip).join(through).start());
+        }
+        if size >= 3 {
+            let known = &names[..usize::from(size)];
+            nodes.iter().for_each(|node| node.sees_alive(known, SOON));
+            all_see_alive(&agents.iter().collect::<Vec<&Agent>>(), known, SOON);
+        }
+    }
+    for node in &nodes {
+        let failures = node.heard().into_iter().filter(|h| h.kind == EventKind::MemberFail);
+        assert_eq!(failures.count(), 0);
+    }
+}
+
+#[test]
+fn compression_may_be_on_or_off_on_either_side() {
+    let block = Block::new();
+    let on = Setup::new("on", block.ip(1)).tag("fill", &"x".repeat(300)).start();
+    let off = Setup::new("off", block.ip(2)).arg("-disable-compression").join(on.addr()).start();
+    let start = |name: &str, host: u8, compression: &str| {
+        let mut config = ours::config(name, block.ip(host));
+        config.set("compression", compression).unwrap();
+        config.set_tag("fill", Some(&"y".repeat(300))).unwrap();
+        Ours::with(&config)
+    };
+    let (ours_on, ours_off) = (start("ours-on", 3, "true"), start("ours-off", 4, "false"));
+    ours_on.join(off.addr());
+    ours_off.join(on.addr());
+    let names = ["off", "on", "ours-off", "ours-on"];
+    for ours in [&ours_on, &ours_off] {
+        ours.sees_alive(&names, SOON);
+        assert_eq!(ours.tag("on", "fill"), Some("x".repeat(300)));
+    }
+    all_see_alive(&[&on, &off], &names, SOON);
+    assert_eq!(off.members()["ours-on"].tags["fill"], "y".repeat(300));
+    assert_eq!(on.members()["ours-off"].tags["fill"], "y".repeat(300));
+}
+
+#[test]
+fn encrypted_clusters_form_with_keys_of_every_length() {
+    for key in KEYS {
+        let block = Block::new();
+        let agent = Setup::new("agent", block.ip(1)).key(key).start();
+        let encrypted = |name: &str, host: u8| {
+            let mut config = ours::config(name, block.ip(host));
+            config.set("encrypt", key).unwrap();
+            config.set_tag("kind", Some("sprat")).unwrap();
+            Ours::with(&config)
+        };
+        let joins = encrypted("joins", 2);
+        joins.join(agent.addr());
+        let late = Setup::new("late", block.ip(3)).key(key).join(joins.addr()).start();
+        let names = ["agent", "joins", "late"];
+        joins.sees_alive(&names, SOON);
+        all_see_alive(&[&agent, &late], &names, SOON);
+        // Probes are datagrams: a few rounds of them prove that those are understood as well.
+        throughout(Duration::from_secs(5), "nobody is suspected", || {
+            match joins.heard().iter().find(|h| h.kind == EventKind::MemberSuspect) {
+                None => Ok(()),
+                Some(heard) => Err(format!("{heard:?}")),
+            }
+        });
+        assert_eq!(agent.logged("Suspect"), 0, "{:?}", agent.log());
+        agent.set_tag("note", "by gossip");
+        until(Patience::new(10), "the new tag arrives", || match joins.tag("agent", "note") {
+            Some(_) => Ok(()),
+            None => Err("no tag".to_owned()),
+        });
+    }
+}
+
+#[test]
+fn a_node_with_another_key_is_kept_out_and_told_why() {
+    let block = Block::new();
+    let agent = Setup::new("agent", block.ip(1)).key(KEYS[0]).start();
+    for (name, host, key) in [("other", 2, Some(KEYS[2])), ("plain", 3, None)] {
+        let mut config = ours::config(name, block.ip(host));
+        if let Some(key) = key {
+            config.set("encrypt", key).unwrap();
+        }
+        let stranger = Ours::with(&config);
+        let joined = stranger.node().join(&[&agent.addr().to_string()], Some(SOON));
+        let why = joined.expect_err("a stranger does not get in");
+        assert_ne!(why.status, Status::Timeout, "{why}");
+        assert!(why.message.contains(&agent.addr().to_string()), "{why}");
+        stranger.sees_alive(&[name], SOON);
+        assert!(!agent.members().contains_key(name));
+    }
+}
+
+#[test]
+fn a_seed_that_appears_after_the_others_is_joined_without_help() {
+    let block = Block::new();
+    let seed = Setup::new("seed", block.ip(1));
+    let waiting = |name: &str, host: u8| {
+        let mut config = ours::config(name, block.ip(host));
+        config.set("seeds", &format!("{}:7946", block.ip(1))).unwrap();
+        Ours::with(&config)
+    };
+    let (first, second) = (waiting("first", 2), waiting("second", 3));
+    std::thread::sleep(Duration::from_secs(3));
+    first.sees_alive(&["first"], SOON);
+    let seed = seed.start();
+    let names = ["first", "second", "seed"];
+    first.sees_alive(&names, Duration::from_secs(60));
+    second.sees_alive(&names, SOON);
+    all_see_alive(&[&seed], &names, SOON);
+}
+
+#[test]
+fn an_agent_that_waits_for_its_seed_finds_a_node_that_starts_later() {
+    let block = Block::new();
+    let retry = format!("-retry-join={}:7946", block.ip(1));
+    let setup = Setup::new("agent", block.ip(2)).arg(&retry).arg("-retry-interval=2s");
+    let agent = setup.start();
+    std::thread::sleep(Duration::from_secs(3));
+    let ours = Ours::start("ours", block.ip(1));
+    ours.sees_alive(&["agent", "ours"], SOON);
+    all_see_alive(&[&agent], &["agent", "ours"], SOON);
+}
