@@ -28,7 +28,11 @@ fn time(what: &str, bytes: usize, mut work: impl FnMut()) {
         })
         .collect();
     batches.sort_by(f64::total_cmp);
-    println!("{what:<44} {bytes:>6} {:>10.1} {:>10.1}", batches[0], batches[BATCHES / 2]);
+    println!(
+        "{what:<44} {bytes:>6} {:>10.1} {:>10.1}",
+        batches[0],
+        batches[BATCHES / 2]
+    );
 }
 
 fn alive(name: &str, meta: &[u8], work: impl FnOnce(&Message<'_>)) {
@@ -79,7 +83,10 @@ fn receive(codec: &Codec, datagram: &[u8]) -> usize {
 }
 
 fn main() {
-    println!("{:<44} {:>6} {:>10} {:>10}", "operation", "bytes", "min ns", "median ns");
+    println!(
+        "{:<44} {:>6} {:>10} {:>10}",
+        "operation", "bytes", "min ns", "median ns"
+    );
     let meta = b"\xff\x82\xa4role\xa3web\xa2dc\xa6europe";
     let one = encoded("web-0001", meta);
     let mut buffer = Vec::with_capacity(256);
@@ -93,8 +100,9 @@ fn main() {
         black_box(Message::decode(black_box(&one)).expect("it was just encoded"));
     });
 
-    let thirteen: Vec<Vec<u8>> =
-        (0..13).map(|i| encoded(&format!("web-{i:04}"), meta)).collect();
+    let thirteen: Vec<Vec<u8>> = (0..13)
+        .map(|i| encoded(&format!("web-{i:04}"), meta))
+        .collect();
     let parts: Vec<&[u8]> = thirteen.iter().map(Vec::as_slice).collect();
     let mut plain = Vec::new();
     packet::compound(&parts, &mut plain);
@@ -119,11 +127,19 @@ fn main() {
         let codec = codec(key, compress);
         let sealed = packet::seal(&codec, &plain, true, [7; 12]);
         assert_eq!(receive(&codec, &sealed), 13, "{what}");
-        time(&format!("seal a datagram of 13 alive, {what}"), sealed.len(), || {
-            black_box(packet::seal(&codec, black_box(&plain), true, [7; 12]));
-        });
-        time(&format!("receive a datagram of 13 alive, {what}"), sealed.len(), || {
-            black_box(receive(&codec, black_box(&sealed)));
-        });
+        time(
+            &format!("seal a datagram of 13 alive, {what}"),
+            sealed.len(),
+            || {
+                black_box(packet::seal(&codec, black_box(&plain), true, [7; 12]));
+            },
+        );
+        time(
+            &format!("receive a datagram of 13 alive, {what}"),
+            sealed.len(),
+            || {
+                black_box(receive(&codec, black_box(&sealed)));
+            },
+        );
     }
 }

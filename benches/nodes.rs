@@ -40,7 +40,10 @@ struct Cluster {
 }
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 fn name(index: usize) -> String {
@@ -66,8 +69,15 @@ impl Kind {
             }
             Kind::Serf => {
                 let mut command = Command::new("serf");
-                command.arg("agent").args(["-node", &name(index), "-tag", "role=bench"]);
-                command.args(["-bind", &format!("{ip}:7946"), "-rpc-addr", &format!("{ip}:7373")]);
+                command
+                    .arg("agent")
+                    .args(["-node", &name(index), "-tag", "role=bench"]);
+                command.args([
+                    "-bind",
+                    &format!("{ip}:7946"),
+                    "-rpc-addr",
+                    &format!("{ip}:7373"),
+                ]);
                 // Once: an agent ends if it cannot join, and so it is started after its seed.
                 command.args(seed.map(|seed| format!("-join={seed}")));
                 command
@@ -89,19 +99,29 @@ impl Kind {
             Kind::Ours => after("member-failed "),
             Kind::Serf => after("EventMemberFailed: "),
         };
-        joined.map(|name| (true, name)).or(failed.map(|name| (false, name)))
+        joined
+            .map(|name| (true, name))
+            .or(failed.map(|name| (false, name)))
     }
 }
 
 impl Cluster {
     fn new(kind: Kind, size: usize) -> Cluster {
         let (tell, told) = channel();
-        Cluster { kind, nodes: (0..size).map(|_| None).collect(), told, tell }
+        Cluster {
+            kind,
+            nodes: (0..size).map(|_| None).collect(),
+            told,
+            tell,
+        }
     }
 
     fn start(&mut self, at: usize) {
         let mut command = self.kind.command(at);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().expect("the program starts");
         let output = child.stdout.take().expect("it is piped");
         let (kind, tell) = (self.kind, self.tell.clone());
@@ -111,7 +131,12 @@ impl Cluster {
                 if let Some((joined, name)) = kind.read(&line) {
                     let name = name.to_owned();
                     // It fails only when the cluster is gone.
-                    let _ = tell.send(Told { when, at, joined, name });
+                    let _ = tell.send(Told {
+                        when,
+                        at,
+                        joined,
+                        name,
+                    });
                 }
             }
         });
@@ -135,21 +160,32 @@ impl Cluster {
         names: &[String],
         limit: Duration,
     ) -> Result<(Instant, Instant), String> {
-        let pairs = |at: &usize| names.iter().map(|name| (*at, name.clone())).collect::<Vec<_>>();
+        let pairs = |at: &usize| {
+            names
+                .iter()
+                .map(|name| (*at, name.clone()))
+                .collect::<Vec<_>>()
+        };
         let mut missing: HashSet<(usize, String)> = observers.iter().flat_map(pairs).collect();
         let (deadline, mut first, mut last) = (Instant::now() + limit, None, None);
         while !missing.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             let told = self.told.recv_timeout(left).map_err(|_| {
                 let some: BTreeSet<_> = missing.iter().take(5).collect();
-                format!("{} of {} not seen: {some:?}", missing.len(), observers.len())
+                format!(
+                    "{} of {} not seen: {some:?}",
+                    missing.len(),
+                    observers.len()
+                )
             })?;
             if told.joined == joined && missing.remove(&(told.at, told.name)) {
                 first.get_or_insert(told.when);
                 last = Some(told.when);
             }
         }
-        first.zip(last).ok_or_else(|| "nothing to wait for".to_owned())
+        first
+            .zip(last)
+            .ok_or_else(|| "nothing to wait for".to_owned())
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -171,7 +207,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// A number out of a file of `/proc` of the form `Key: value`.
 fn field(path: &str, key: &str) -> f64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     number.unwrap_or(f64::NAN)
 }
@@ -180,14 +218,19 @@ fn field(path: &str, key: &str) -> f64 {
 fn over_threads(pid: u32, read: impl Fn(&str) -> f64) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
-    threads.map(|thread| read(&thread.path().display().to_string())).sum()
+    threads
+        .map(|thread| read(&thread.path().display().to_string()))
+        .sum()
 }
 
 /// Nanoseconds on a processor.
 fn cpu_ns(pid: u32) -> f64 {
     over_threads(pid, |thread| {
         let text = std::fs::read_to_string(format!("{thread}/schedstat")).unwrap_or_default();
-        text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0)
+        text.split_whitespace()
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0.0)
     })
 }
 
@@ -205,14 +248,20 @@ fn seconds(from: Instant, to: Instant) -> f64 {
 /// Resources of every node while nothing happens.
 fn at_rest(cluster: &Cluster, rest: Duration, figures: &mut Figures) {
     let pids = cluster.pids();
-    let before: Vec<(f64, f64)> = pids.iter().map(|pid| (cpu_ns(*pid), switches(*pid))).collect();
+    let before: Vec<(f64, f64)> = pids
+        .iter()
+        .map(|pid| (cpu_ns(*pid), switches(*pid)))
+        .collect();
     let began = Instant::now();
     std::thread::sleep(rest);
     let time = began.elapsed().as_secs_f64();
     let of = |read: &dyn Fn(u32) -> f64| median(pids.iter().map(|pid| read(*pid)).collect());
     let status = |key| of(&|pid| field(&format!("/proc/{pid}/status"), key));
     let used = |now: &dyn Fn(u32) -> f64, was: &dyn Fn(&(f64, f64)) -> f64| {
-        let each = pids.iter().zip(&before).map(|(pid, before)| now(*pid) - was(before));
+        let each = pids
+            .iter()
+            .zip(&before)
+            .map(|(pid, before)| now(*pid) - was(before));
         each.sum::<f64>() / pids.len() as f64 / time
     };
     let pss = of(&|pid| field(&format!("/proc/{pid}/smaps_rollup"), "Pss"));
@@ -220,7 +269,11 @@ fn at_rest(cluster: &Cluster, rest: Duration, figures: &mut Figures) {
         ("resident memory, median", "KiB", status("VmRSS")),
         ("of it shared fairly (PSS), median", "KiB", pss),
         ("threads", "", status("Threads")),
-        ("processor time at rest", "us/s", used(&cpu_ns, &|b| b.0) / 1000.0),
+        (
+            "processor time at rest",
+            "us/s",
+            used(&cpu_ns, &|b| b.0) / 1000.0,
+        ),
         ("context switches at rest", "/s", used(&switches, &|b| b.1)),
     ];
     figures.rows.extend(rows);
@@ -239,14 +292,26 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
     // The seed has told of itself already, and nobody else needs to.
     let others: Vec<usize> = (1..size).collect();
     let seed = cluster.wait(true, &others, &names, limit)?.1;
-    figures.rows.push(("all started together, until all see all", "s", seconds(began, seed)));
+    figures.rows.push((
+        "all started together, until all see all",
+        "s",
+        seconds(began, seed),
+    ));
     std::thread::sleep(Duration::from_secs(5));
-    at_rest(&cluster, Duration::from_secs(setting("SPRAT_BENCH_REST", 30)), &mut figures);
+    at_rest(
+        &cluster,
+        Duration::from_secs(setting("SPRAT_BENCH_REST", 30)),
+        &mut figures,
+    );
 
     let (mut joins, mut first, mut all, mut spread) = (vec![], vec![], vec![], vec![]);
     for round in 0..setting("SPRAT_BENCH_KILLS", 5) as usize {
         let victim = 1 + (round * 7) % (size - 1);
-        let observers: Vec<usize> = everybody.iter().copied().filter(|at| *at != victim).collect();
+        let observers: Vec<usize> = everybody
+            .iter()
+            .copied()
+            .filter(|at| *at != victim)
+            .collect();
         let killed = Instant::now();
         cluster.kill(victim);
         let told = cluster.wait(false, &observers, &[name(victim)], limit)?;
@@ -260,10 +325,20 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
         joins.push(seconds(started, told.1));
         std::thread::sleep(Duration::from_secs(2));
     }
-    figures.rows.push(("one more started, until all see it", "s", median(joins)));
-    figures.rows.push(("killed, until the first calls it failed", "s", median(first)));
-    figures.rows.push(("killed, until all call it failed", "s", median(all)));
-    figures.rows.push(("from the first to the last of them", "s", median(spread)));
+    figures
+        .rows
+        .push(("one more started, until all see it", "s", median(joins)));
+    figures.rows.push((
+        "killed, until the first calls it failed",
+        "s",
+        median(first),
+    ));
+    figures
+        .rows
+        .push(("killed, until all call it failed", "s", median(all)));
+    figures
+        .rows
+        .push(("from the first to the last of them", "s", median(spread)));
     Ok(figures)
 }
 
@@ -271,12 +346,21 @@ fn main() -> Result<(), String> {
     let size = setting("SPRAT_BENCH_NODES", 25).clamp(3, 200) as usize;
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("{size} nodes of each kind, {cores} processors, load before: {}", load.trim());
+    println!(
+        "{size} nodes of each kind, {cores} processors, load before: {}",
+        load.trim()
+    );
     let ours = measure(Kind::Ours, size).map_err(|why| format!("sprat: {why}"))?;
     let serf = measure(Kind::Serf, size).map_err(|why| format!("serf: {why}"))?;
-    println!("{:<42} {:>10} {:>10}       {:>10}", "", "sprat", "serf", "sprat/serf");
+    println!(
+        "{:<42} {:>10} {:>10}       {:>10}",
+        "", "sprat", "serf", "sprat/serf"
+    );
     for ((what, unit, ours), (_, _, serf)) in ours.rows.iter().zip(&serf.rows) {
-        println!("{what:<42} {ours:>10.2} {serf:>10.2} {unit:<5} {:>9.1} %", 100.0 * ours / serf);
+        println!(
+            "{what:<42} {ours:>10.2} {serf:>10.2} {unit:<5} {:>9.1} %",
+            100.0 * ours / serf
+        );
     }
     Ok(())
 }

@@ -23,7 +23,11 @@ struct Options {
 }
 
 fn options() -> Result<Options, Box<dyn std::error::Error>> {
-    let mut options = Options { config: Config::new(), join: Vec::new(), limit: None };
+    let mut options = Options {
+        config: Config::new(),
+        join: Vec::new(),
+        limit: None,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -97,7 +101,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tell = told.clone();
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines();
-        let _ = lines.map_while(Result::ok).find(|line| line.trim() == "leave");
+        let _ = lines
+            .map_while(Result::ok)
+            .find(|line| line.trim() == "leave");
         tell.store(true, Ordering::Relaxed);
     });
 

@@ -31,7 +31,12 @@ pub struct Setup {
 impl Setup {
     /// An agent with default settings.
     pub fn new(name: &str, ip: IpAddr) -> Setup {
-        Setup { name: name.to_owned(), ip, namespace: None, args: Vec::new() }
+        Setup {
+            name: name.to_owned(),
+            ip,
+            namespace: None,
+            args: Vec::new(),
+        }
     }
 
     /// With a tag.
@@ -93,7 +98,10 @@ impl Agent {
         command.arg(format!("-bind={}", SocketAddr::new(setup.ip, PORT)));
         command.arg(format!("-rpc-addr={}", rpc(&setup)));
         command.args(&setup.args);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|why| {
             panic!("serf agent does not start ({why}); `make test` installs what is needed")
         });
@@ -101,9 +109,11 @@ impl Agent {
         keep(child.stdout.take().expect("it is piped"), &log);
         keep(child.stderr.take().expect("it is piped"), &log);
         let agent = Agent { setup, child, log };
-        until(Patience::new(20), &format!("{} answers", agent.setup.name), || {
-            agent.try_members().map(|_| ())
-        });
+        until(
+            Patience::new(20),
+            &format!("{} answers", agent.setup.name),
+            || agent.try_members().map(|_| ()),
+        );
         agent
     }
 
@@ -135,12 +145,18 @@ impl Agent {
 
     /// How many lines of its log contain `text`.
     pub fn logged(&self, text: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.log
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line.contains(text))
+            .count()
     }
 
     /// Its members by name.
     pub fn members(&self) -> BTreeMap<String, Seen> {
-        self.try_members().unwrap_or_else(|why| panic!("{}: {why}", self.setup.name))
+        self.try_members()
+            .unwrap_or_else(|why| panic!("{}: {why}", self.setup.name))
     }
 
     fn try_members(&self) -> Result<BTreeMap<String, Seen>, String> {
@@ -174,11 +190,13 @@ impl Agent {
     /// Leaves the cluster and ends, as an operator would make it.
     pub fn leave(mut self) -> Setup {
         self.must(&["leave"]);
-        until(Patience::new(15), "the agent that left ends", || {
-            match self.child.try_wait().map_err(|why| why.to_string())? {
-                Some(_) => Ok(()),
-                None => Err("it still runs".to_owned()),
-            }
+        until(Patience::new(15), "the agent that left ends", || match self
+            .child
+            .try_wait()
+            .map_err(|why| why.to_string())?
+        {
+            Some(_) => Ok(()),
+            None => Err("it still runs".to_owned()),
         });
         self.setup()
     }
@@ -202,7 +220,10 @@ impl Agent {
     fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(status.expect("kill runs").success(), "no signal {name} to {pid}");
+        assert!(
+            status.expect("kill runs").success(),
+            "no signal {name} to {pid}"
+        );
     }
 
     fn end(&mut self) {
@@ -214,7 +235,11 @@ impl Agent {
     fn must(&self, args: &[&str]) {
         let output = self.ask(args);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "serf {args:?} at {}: {said}", self.setup.name);
+        assert!(
+            output.status.success(),
+            "serf {args:?} at {}: {said}",
+            self.setup.name
+        );
     }
 
     fn ask(&self, args: &[&str]) -> Output {
@@ -223,7 +248,9 @@ impl Agent {
         command.args(["timeout", "20", "serf", args[0]]);
         command.arg(format!("-rpc-addr={}", rpc(&self.setup)));
         command.args(&args[1..]).stdin(Stdio::null());
-        command.output().expect("timeout and serf run; `make test` installs what is needed")
+        command
+            .output()
+            .expect("timeout and serf run; `make test` installs what is needed")
     }
 }
 
@@ -233,7 +260,11 @@ impl Drop for Agent {
         if std::thread::panicking() {
             let log = self.log();
             let tail = &log[log.len().saturating_sub(40)..];
-            eprintln!("--- end of the log of agent {}\n{}", self.setup.name, tail.join("\n"));
+            eprintln!(
+                "--- end of the log of agent {}\n{}",
+                self.setup.name,
+                tail.join("\n")
+            );
         }
     }
 }
@@ -269,7 +300,9 @@ fn seen(member: &serde_json::Value) -> (String, Seen) {
     let seen = Seen {
         status: text(&member["status"]),
         addr: text(&member["addr"]),
-        tags: tags.map(|(key, value)| (key.clone(), text(value))).collect(),
+        tags: tags
+            .map(|(key, value)| (key.clone(), text(value)))
+            .collect(),
     };
     (text(&member["name"]), seen)
 }
@@ -283,7 +316,10 @@ impl Block {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let pid = std::process::id();
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(next < 250, "every test takes one block, and there are fewer than 250");
+        assert!(
+            next < 250,
+            "every test takes one block, and there are fewer than 250"
+        );
         Block(16 + (pid % 200) as u8, 1 + next as u8)
     }
 
@@ -315,10 +351,12 @@ pub fn all_see_alive(agents: &[&Agent], names: &[&str], limit: Duration) {
 
 /// Asks one agent until it sees `name` with `status`.
 pub fn agent_sees(agent: &Agent, name: &str, status: &str, limit: Duration) {
-    until(Patience::of(limit), &format!("{} sees {name} {status}", agent.name()), || {
-        match agent.members().get(name) {
+    until(
+        Patience::of(limit),
+        &format!("{} sees {name} {status}", agent.name()),
+        || match agent.members().get(name) {
             Some(seen) if seen.status == status => Ok(()),
             other => Err(format!("it sees {other:?}")),
-        }
-    });
+        },
+    );
 }

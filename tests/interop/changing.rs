@@ -15,23 +15,35 @@ const DETECTED: Duration = Duration::from_secs(45);
 fn cluster(block: &Block) -> ([Agent; 3], Ours) {
     let first = Setup::new("web1", block.ip(1)).tag("role", "web").start();
     let seed = first.addr();
-    let others = |name: &str, host| Setup::new(name, block.ip(host)).tag("role", "web").join(seed);
+    let others = |name: &str, host| {
+        Setup::new(name, block.ip(host))
+            .tag("role", "web")
+            .join(seed)
+    };
     let (second, third) = (others("web2", 2).start(), others("web3", 3).start());
     let ours = Ours::start("ours", block.ip(4));
     ours.join(seed);
     ours.sees_alive(&["ours", "web1", "web2", "web3"], SOON);
-    all_see_alive(&[&first, &second, &third], &["ours", "web1", "web2", "web3"], SOON);
+    all_see_alive(
+        &[&first, &second, &third],
+        &["ours", "web1", "web2", "web3"],
+        SOON,
+    );
     ([first, second, third], ours)
 }
 
 fn agent_sees_tag(agent: &Agent, name: &str, key: &str, value: Option<&str>) {
-    until(Patience::new(10), &format!("{} sees {key} of {name}", agent.name()), || {
-        let members = agent.members();
-        match members[name].tags.get(key).map(String::as_str) {
-            found if found == value => Ok(()),
-            found => Err(format!("it sees {found:?}")),
-        }
-    });
+    until(
+        Patience::new(10),
+        &format!("{} sees {key} of {name}", agent.name()),
+        || {
+            let members = agent.members();
+            match members[name].tags.get(key).map(String::as_str) {
+                found if found == value => Ok(()),
+                found => Err(format!("it sees {found:?}")),
+            }
+        },
+    );
 }
 
 #[test]
@@ -47,10 +59,16 @@ fn tags_that_change_on_one_side_are_seen_on_the_other() {
     assert_eq!(ours.tag("web2", "role"), None);
 
     ours.node().set_tag("state", Some("drain")).unwrap();
-    agents.iter().for_each(|agent| agent_sees_tag(agent, "ours", "state", Some("drain")));
+    agents
+        .iter()
+        .for_each(|agent| agent_sees_tag(agent, "ours", "state", Some("drain")));
     ours.node().set_tag("state", None).unwrap();
-    agents.iter().for_each(|agent| agent_sees_tag(agent, "ours", "state", None));
-    agents.iter().for_each(|agent| agent_sees_tag(agent, "ours", "kind", Some("sprat")));
+    agents
+        .iter()
+        .for_each(|agent| agent_sees_tag(agent, "ours", "state", None));
+    agents
+        .iter()
+        .for_each(|agent| agent_sees_tag(agent, "ours", "kind", Some("sprat")));
 }
 
 #[test]
@@ -65,7 +83,11 @@ fn an_agent_that_is_killed_fails_and_returns_as_itself() {
     let third = setup.tag("again", "yes").start();
     ours.sees("web3", MemberState::Alive, SOON);
     assert_eq!(ours.tag("web3", "again").as_deref(), Some("yes"));
-    all_see_alive(&[&first, &second, &third], &["ours", "web1", "web2", "web3"], SOON);
+    all_see_alive(
+        &[&first, &second, &third],
+        &["ours", "web1", "web2", "web3"],
+        SOON,
+    );
     assert_eq!(ours.count(EventKind::MemberJoin, "web3"), 2);
 }
 
@@ -82,7 +104,11 @@ fn an_agent_that_leaves_has_left_and_is_never_called_failed() {
     agent_sees(&first, "web3", "left", SOON);
     let third = setup.start();
     ours.sees("web3", MemberState::Alive, SOON);
-    all_see_alive(&[&first, &second, &third], &["ours", "web1", "web2", "web3"], SOON);
+    all_see_alive(
+        &[&first, &second, &third],
+        &["ours", "web1", "web2", "web3"],
+        SOON,
+    );
 }
 
 #[test]
@@ -90,10 +116,16 @@ fn a_node_of_ours_that_dies_fails_for_the_agents_and_returns() {
     let block = Block::new();
     let (agents, ours) = cluster(&block);
     ours.kill();
-    agents.iter().for_each(|agent| agent_sees(agent, "ours", "failed", DETECTED));
+    agents
+        .iter()
+        .for_each(|agent| agent_sees(agent, "ours", "failed", DETECTED));
     let again = Ours::start("ours", block.ip(4));
     again.join(agents[0].addr());
-    all_see_alive(&[&agents[0], &agents[1]], &["ours", "web1", "web2", "web3"], SOON);
+    all_see_alive(
+        &[&agents[0], &agents[1]],
+        &["ours", "web1", "web2", "web3"],
+        SOON,
+    );
     again.sees_alive(&["ours", "web1", "web2", "web3"], SOON);
 }
 
@@ -102,12 +134,21 @@ fn a_node_of_ours_that_leaves_has_left_for_the_agents_and_returns() {
     let block = Block::new();
     let (agents, ours) = cluster(&block);
     ours.leave();
-    agents.iter().for_each(|agent| agent_sees(agent, "ours", "left", SOON));
-    let failed = agents.iter().map(|agent| agent.logged("EventMemberFailed: ours")).sum::<usize>();
+    agents
+        .iter()
+        .for_each(|agent| agent_sees(agent, "ours", "left", SOON));
+    let failed = agents
+        .iter()
+        .map(|agent| agent.logged("EventMemberFailed: ours"))
+        .sum::<usize>();
     assert_eq!(failed, 0);
     let again = Ours::start("ours", block.ip(4));
     again.join(agents[1].addr());
-    all_see_alive(&[&agents[0], &agents[1]], &["ours", "web1", "web2", "web3"], SOON);
+    all_see_alive(
+        &[&agents[0], &agents[1]],
+        &["ours", "web1", "web2", "web3"],
+        SOON,
+    );
     again.sees_alive(&["ours", "web1", "web2", "web3"], SOON);
 }
 
@@ -121,6 +162,15 @@ fn an_agent_that_stood_still_refutes_the_suspicion() {
     ours.hears(EventKind::MemberAlive, "web3", 1, SOON);
     ours.sees("web3", MemberState::Alive, SOON);
     std::thread::sleep(Duration::from_secs(10));
-    assert_eq!(ours.count(EventKind::MemberFail, "web3"), 0, "{:?}", ours.heard());
-    all_see_alive(&[&agents[0], &agents[2]], &["ours", "web1", "web2", "web3"], SOON);
+    assert_eq!(
+        ours.count(EventKind::MemberFail, "web3"),
+        0,
+        "{:?}",
+        ours.heard()
+    );
+    all_see_alive(
+        &[&agents[0], &agents[2]],
+        &["ours", "web1", "web2", "web3"],
+        SOON,
+    );
 }

@@ -51,13 +51,17 @@ fn two_nodes_without_datagrams_keep_each_other_alive_by_streams() {
     lab.cut(1, 2, Cut::Udp);
     nobody_fails(&[&web], &[&ours], Duration::from_secs(25));
     // The test would prove nothing if datagrams still passed.
-    until(Patience::new(20), "our side knows that datagrams do not work", || {
-        let health = ours.node().health().map_err(|why| why.to_string())?;
-        match (health.streams_work, health.datagrams_work) {
-            (true, false) => Ok(()),
-            _ => Err(format!("{health:?}")),
-        }
-    });
+    until(
+        Patience::new(20),
+        "our side knows that datagrams do not work",
+        || {
+            let health = ours.node().health().map_err(|why| why.to_string())?;
+            match (health.streams_work, health.datagrams_work) {
+                (true, false) => Ok(()),
+                _ => Err(format!("{health:?}")),
+            }
+        },
+    );
     assert!(web.logged("Was able to connect to ours2 but other probes failed") > 0);
     assert_eq!(ours.state("web1"), Some(MemberState::Alive));
 }
@@ -73,19 +77,30 @@ fn indirect_probes_through_an_agent_spare_a_member_whose_direct_link_is_cut() {
     // Ours and an agent, and ours and ours: every kind of pair needs a helper now.
     lab.cut(3, 2, Cut::All);
     lab.cut(3, 4, Cut::All);
-    nobody_fails(&[&first, &second], &[&ours[0], &ours[1]], Duration::from_secs(30));
+    nobody_fails(
+        &[&first, &second],
+        &[&ours[0], &ours[1]],
+        Duration::from_secs(30),
+    );
     for name in ["web2", "ours4"] {
         assert_eq!(ours[0].state(name), Some(MemberState::Alive));
         let reasons = ours[0].node().reasons(name).unwrap();
         let probe = reasons.probe.expect("it has been probed");
-        assert!(!probe.helpers.is_empty(), "no helper was asked about {name}: {probe:?}");
+        assert!(
+            !probe.helpers.is_empty(),
+            "no helper was asked about {name}: {probe:?}"
+        );
     }
 }
 
 #[test]
 fn a_node_of_ours_that_was_deaf_refutes_the_suspicion() {
     let lab = Lab::new(4);
-    let agents = [agent(&lab, 1, None), agent(&lab, 2, Some(1)), agent(&lab, 3, Some(1))];
+    let agents = [
+        agent(&lab, 1, None),
+        agent(&lab, 2, Some(1)),
+        agent(&lab, 3, Some(1)),
+    ];
     let ours = node(&lab, 4, 1);
     let names = ["ours4", "web1", "web2", "web3"];
     let all: Vec<&Agent> = agents.iter().collect();
@@ -93,12 +108,24 @@ fn a_node_of_ours_that_was_deaf_refutes_the_suspicion() {
     let before = ours.node().reasons("ours4").unwrap().incarnation;
     lab.split(&[4], &[1, 2, 3]);
     until(Patience::new(20), "an agent suspects ours", || {
-        let count: usize = all.iter().map(|a| a.logged("Suspect ours4 has failed")).sum();
-        if count > 0 { Ok(()) } else { Err("none does".to_owned()) }
+        let count: usize = all
+            .iter()
+            .map(|a| a.logged("Suspect ours4 has failed"))
+            .sum();
+        if count > 0 {
+            Ok(())
+        } else {
+            Err("none does".to_owned())
+        }
     });
     lab.heal();
     until(Patience::new(20), "ours has refuted", || {
-        match ours.node().reasons("ours4").map_err(|why| why.to_string())?.incarnation {
+        match ours
+            .node()
+            .reasons("ours4")
+            .map_err(|why| why.to_string())?
+            .incarnation
+        {
             now if now > before => Ok(()),
             now => Err(format!("its incarnation is {now}")),
         }

@@ -19,7 +19,10 @@ const KEYS: [&str; 3] = [
 #[test]
 fn a_node_joins_an_agent_and_both_see_the_tags_of_the_other() {
     let block = Block::new();
-    let agent = Setup::new("agent", block.ip(1)).tag("role", "web").tag("empty", "").start();
+    let agent = Setup::new("agent", block.ip(1))
+        .tag("role", "web")
+        .tag("empty", "")
+        .start();
     let mut config = ours::config("ours", block.ip(2));
     config.set_tag("role", Some("client")).unwrap();
     config.set_tag("ümlaut", Some("größe 🐟")).unwrap();
@@ -77,7 +80,10 @@ fn mixed_clusters_of_three_to_eight_nodes_see_one_another_at_every_size() {
         }
     }
     for node in &nodes {
-        let failures = node.heard().into_iter().filter(|h| h.kind == EventKind::MemberFail);
+        let failures = node
+            .heard()
+            .into_iter()
+            .filter(|h| h.kind == EventKind::MemberFail);
         assert_eq!(failures.count(), 0);
     }
 }
@@ -85,8 +91,13 @@ fn mixed_clusters_of_three_to_eight_nodes_see_one_another_at_every_size() {
 #[test]
 fn compression_may_be_on_or_off_on_either_side() {
     let block = Block::new();
-    let on = Setup::new("on", block.ip(1)).tag("fill", &"x".repeat(300)).start();
-    let off = Setup::new("off", block.ip(2)).arg("-disable-compression").join(on.addr()).start();
+    let on = Setup::new("on", block.ip(1))
+        .tag("fill", &"x".repeat(300))
+        .start();
+    let off = Setup::new("off", block.ip(2))
+        .arg("-disable-compression")
+        .join(on.addr())
+        .start();
     let start = |name: &str, host: u8, compression: &str| {
         let mut config = ours::config(name, block.ip(host));
         config.set("compression", compression).unwrap();
@@ -119,22 +130,33 @@ fn encrypted_clusters_form_with_keys_of_every_length() {
         };
         let joins = encrypted("joins", 2);
         joins.join(agent.addr());
-        let late = Setup::new("late", block.ip(3)).key(key).join(joins.addr()).start();
+        let late = Setup::new("late", block.ip(3))
+            .key(key)
+            .join(joins.addr())
+            .start();
         let names = ["agent", "joins", "late"];
         joins.sees_alive(&names, SOON);
         all_see_alive(&[&agent, &late], &names, SOON);
         // Probes are datagrams: a few rounds of them prove that those are understood as well.
-        throughout(Duration::from_secs(5), "nobody is suspected", || {
-            match joins.heard().iter().find(|h| h.kind == EventKind::MemberSuspect) {
+        throughout(
+            Duration::from_secs(5),
+            "nobody is suspected",
+            || match joins
+                .heard()
+                .iter()
+                .find(|h| h.kind == EventKind::MemberSuspect)
+            {
                 None => Ok(()),
                 Some(heard) => Err(format!("{heard:?}")),
-            }
-        });
+            },
+        );
         assert_eq!(agent.logged("Suspect"), 0, "{:?}", agent.log());
         agent.set_tag("note", "by gossip");
-        until(Patience::new(10), "the new tag arrives", || match joins.tag("agent", "note") {
-            Some(_) => Ok(()),
-            None => Err("no tag".to_owned()),
+        until(Patience::new(10), "the new tag arrives", || {
+            match joins.tag("agent", "note") {
+                Some(_) => Ok(()),
+                None => Err("no tag".to_owned()),
+            }
         });
     }
 }
@@ -149,7 +171,9 @@ fn a_node_with_another_key_is_kept_out_and_told_why() {
             config.set("encrypt", key).unwrap();
         }
         let stranger = Ours::with(&config);
-        let joined = stranger.node().join(&[&agent.addr().to_string()], Some(SOON));
+        let joined = stranger
+            .node()
+            .join(&[&agent.addr().to_string()], Some(SOON));
         let why = joined.expect_err("a stranger does not get in");
         assert_ne!(why.status, Status::Timeout, "{why}");
         assert!(why.message.contains(&agent.addr().to_string()), "{why}");
@@ -164,7 +188,9 @@ fn a_seed_that_appears_after_the_others_is_joined_without_help() {
     let seed = Setup::new("seed", block.ip(1));
     let waiting = |name: &str, host: u8| {
         let mut config = ours::config(name, block.ip(host));
-        config.set("seeds", &format!("{}:7946", block.ip(1))).unwrap();
+        config
+            .set("seeds", &format!("{}:7946", block.ip(1)))
+            .unwrap();
         Ours::with(&config)
     };
     let (first, second) = (waiting("first", 2), waiting("second", 3));
@@ -181,7 +207,9 @@ fn a_seed_that_appears_after_the_others_is_joined_without_help() {
 fn an_agent_that_waits_for_its_seed_finds_a_node_that_starts_later() {
     let block = Block::new();
     let retry = format!("-retry-join={}:7946", block.ip(1));
-    let setup = Setup::new("agent", block.ip(2)).arg(&retry).arg("-retry-interval=2s");
+    let setup = Setup::new("agent", block.ip(2))
+        .arg(&retry)
+        .arg("-retry-interval=2s");
     let agent = setup.start();
     std::thread::sleep(Duration::from_secs(3));
     let ours = Ours::start("ours", block.ip(1));

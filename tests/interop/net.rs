@@ -49,7 +49,9 @@ impl Lab {
             "ip", "link", "add", &port, "netns", &switch, "type", "veth", "peer", "name", "eth0",
             "netns", &name,
         ]);
-        run(&["ip", "-n", &switch, "link", "set", &port, "master", "br0", "up"]);
+        run(&[
+            "ip", "-n", &switch, "link", "set", &port, "master", "br0", "up",
+        ]);
         run(&["ip", "-n", &name, "addr", "add", &addr, "dev", "eth0"]);
         run(&["ip", "-n", &name, "link", "set", "eth0", "up"]);
         run(&["ip", "-n", &name, "link", "set", "lo", "up"]);
@@ -69,7 +71,11 @@ impl Lab {
 
     /// Address of a host.
     pub fn ip(&self, host: u8) -> IpAddr {
-        assert!(host >= 1 && host <= self.hosts, "host {host} of {}", self.hosts);
+        assert!(
+            host >= 1 && host <= self.hosts,
+            "host {host} of {}",
+            self.hosts
+        );
         IpAddr::V4(Ipv4Addr::new(10, 77, 0, host))
     }
 
@@ -81,8 +87,15 @@ impl Lab {
 
     /// Host `at` no longer hears host `from`.
     pub fn drop_from(&self, at: u8, from: u8, what: Cut) {
-        let only = if what == Cut::Udp { " meta l4proto udp" } else { "" };
-        let rule = format!("add rule inet cut input ip saddr {}{only} drop", self.ip(from));
+        let only = if what == Cut::Udp {
+            " meta l4proto udp"
+        } else {
+            ""
+        };
+        let rule = format!(
+            "add rule inet cut input ip saddr {}{only} drop",
+            self.ip(from)
+        );
         run(&["ip", "netns", "exec", &self.host(at), "nft", &rule]);
     }
 
@@ -114,7 +127,9 @@ impl Lab {
                 assert_eq!(result, 0, "setns: {}", std::io::Error::last_os_error());
                 work()
             });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 }
@@ -122,9 +137,13 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for host in 1..=self.hosts {
-            let _ = Command::new("ip").args(["netns", "del", &self.host(host)]).output();
+            let _ = Command::new("ip")
+                .args(["netns", "del", &self.host(host)])
+                .output();
         }
-        let _ = Command::new("ip").args(["netns", "del", &self.switch()]).output();
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.switch()])
+            .output();
     }
 }
 

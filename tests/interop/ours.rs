@@ -28,7 +28,9 @@ pub struct Ours {
 pub fn config(name: &str, ip: IpAddr) -> Config {
     let mut config = Config::new();
     config.set("name", name).unwrap();
-    config.set("bind", &SocketAddr::new(ip, PORT).to_string()).unwrap();
+    config
+        .set("bind", &SocketAddr::new(ip, PORT).to_string())
+        .unwrap();
     config
 }
 
@@ -43,7 +45,10 @@ impl Ours {
     /// Starts a node with these settings.
     pub fn with(config: &Config) -> Ours {
         let node = Node::start(config).unwrap_or_else(|why| panic!("start: {why}"));
-        Ours { node, heard: Mutex::new(Vec::new()) }
+        Ours {
+            node,
+            heard: Mutex::new(Vec::new()),
+        }
     }
 
     /// The node itself.
@@ -58,13 +63,18 @@ impl Ours {
 
     /// Joins through one address; panics if nobody answers.
     pub fn join(&self, to: SocketAddr) {
-        let joined = self.node.join(&[&to.to_string()], Some(Duration::from_secs(10)));
+        let joined = self
+            .node
+            .join(&[&to.to_string()], Some(Duration::from_secs(10)));
         assert_eq!(joined.unwrap_or_else(|why| panic!("join {to}: {why}")), 1);
     }
 
     /// A member by name.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        self.node.members().into_iter().find(|member| &*member.name == name)
+        self.node
+            .members()
+            .into_iter()
+            .find(|member| &*member.name == name)
     }
 
     /// State of a member.
@@ -81,55 +91,78 @@ impl Ours {
     pub fn heard(&self) -> Vec<Heard> {
         let mut heard = self.heard.lock().unwrap();
         while let Some(event) = self.node.next_event(Some(Duration::ZERO)).ok().flatten() {
-            let name = event.member.map_or(event.name, |member| member.name.to_string());
-            heard.push(Heard { kind: event.kind, name });
+            let name = event
+                .member
+                .map_or(event.name, |member| member.name.to_string());
+            heard.push(Heard {
+                kind: event.kind,
+                name,
+            });
         }
         heard.clone()
     }
 
     /// How often this happened to this member.
     pub fn count(&self, kind: EventKind, name: &str) -> usize {
-        let wanted = Heard { kind, name: name.to_owned() };
-        self.heard().iter().filter(|heard| **heard == wanted).count()
+        let wanted = Heard {
+            kind,
+            name: name.to_owned(),
+        };
+        self.heard()
+            .iter()
+            .filter(|heard| **heard == wanted)
+            .count()
     }
 
     /// Waits until this has happened to this member `times` times.
     pub fn hears(&self, kind: EventKind, name: &str, times: usize, limit: Duration) {
         let me = self.node.name();
-        until(Patience::of(limit), &format!("{me} hears {kind:?} of {name}"), || {
-            match self.count(kind, name) {
+        until(
+            Patience::of(limit),
+            &format!("{me} hears {kind:?} of {name}"),
+            || match self.count(kind, name) {
                 count if count >= times => Ok(()),
                 _ => Err(format!("it heard {:?}", self.heard())),
-            }
-        });
+            },
+        );
     }
 
     /// Waits until the member is in this state.
     pub fn sees(&self, name: &str, state: MemberState, limit: Duration) {
         let me = self.node.name();
-        until(Patience::of(limit), &format!("{me} sees {name} {state:?}"), || {
-            match self.state(name) {
+        until(
+            Patience::of(limit),
+            &format!("{me} sees {name} {state:?}"),
+            || match self.state(name) {
                 Some(found) if found == state => Ok(()),
                 other => Err(format!("it sees {other:?}")),
-            }
-        });
+            },
+        );
     }
 
     /// Waits until all of `names` are alive, and nobody else is known.
     pub fn sees_alive(&self, names: &[&str], limit: Duration) {
         let me = self.node.name();
-        until(Patience::of(limit), &format!("{me} sees everybody alive"), || {
-            let members = self.node.members();
-            let alive = |name: &&&str| {
-                let found = members.iter().find(|member| &*member.name == **name);
-                found.is_none_or(|member| member.state != MemberState::Alive)
-            };
-            match names.iter().find(alive) {
-                None if members.len() == names.len() => Ok(()),
-                None => Err(format!("{} members for {} names", members.len(), names.len())),
-                Some(name) => Err(format!("{name} is {:?}", self.state(name))),
-            }
-        });
+        until(
+            Patience::of(limit),
+            &format!("{me} sees everybody alive"),
+            || {
+                let members = self.node.members();
+                let alive = |name: &&&str| {
+                    let found = members.iter().find(|member| &*member.name == **name);
+                    found.is_none_or(|member| member.state != MemberState::Alive)
+                };
+                match names.iter().find(alive) {
+                    None if members.len() == names.len() => Ok(()),
+                    None => Err(format!(
+                        "{} members for {} names",
+                        members.len(),
+                        names.len()
+                    )),
+                    Some(name) => Err(format!("{name} is {:?}", self.state(name))),
+                }
+            },
+        );
     }
 
     /// Ends without a word, as a crash does.
@@ -139,7 +172,9 @@ impl Ours {
 
     /// Leaves as announced, and ends.
     pub fn leave(self) {
-        self.node.leave(Some(Duration::from_secs(15))).unwrap_or_else(|why| panic!("leave: {why}"));
+        self.node
+            .leave(Some(Duration::from_secs(15)))
+            .unwrap_or_else(|why| panic!("leave: {why}"));
         self.node.shutdown();
     }
 }
@@ -150,7 +185,10 @@ impl Drop for Ours {
             let name = self.node.name().to_owned();
             let members = self.node.members();
             let seen: Vec<_> = members.iter().map(|m| (m.name.as_ref(), m.state)).collect();
-            eprintln!("--- {name} sees {seen:?}\n--- and has heard {:?}", self.heard());
+            eprintln!(
+                "--- {name} sees {seen:?}\n--- and has heard {:?}",
+                self.heard()
+            );
         }
         self.node.shutdown();
     }

@@ -17,7 +17,10 @@ impl Patience {
 
     /// This long.
     pub fn of(limit: Duration) -> Patience {
-        Patience { limit, pause: Duration::from_millis(150) }
+        Patience {
+            limit,
+            pause: Duration::from_millis(150),
+        }
     }
 }
 
