@@ -188,7 +188,7 @@ mod tests {
         let mut done = Vec::new();
         queue.push(bytes(10, 1), Some("a".into()), Some(77));
         for _ in 0..3 {
-            assert_eq!(done, []);
+            assert!(done.is_empty());
             assert_eq!(queue.take(100, 9, 3, &mut done).len(), 1);
         }
         assert_eq!(done, [77]);
