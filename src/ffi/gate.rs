@@ -11,10 +11,10 @@
 
 use super::panic::Inside;
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
-use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A `user_data` and who wants it back.
 #[derive(Clone, Copy)]
@@ -66,6 +66,12 @@ impl LogSink {
     pub(super) fn new(cb: sprat_log_cb, user: UserData) -> Option<LogSink> {
         cb.map(|call| LogSink { call, user })
     }
+}
+
+/// Locks. What is behind these locks is whole at every step, panic or not. They are std's because
+/// parking_lot keeps the waiting threads of all locks in one table, which a fork can freeze.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,7 +126,7 @@ impl Gate {
 
     /// Lets callbacks pass: the program knows its node.
     pub(super) fn open(&self, handle: usize) {
-        let mut state = self.state.lock();
+        let mut state = lock(&self.state);
         state.phase = Phase::Open;
         state.handle = handle;
         self.changed.notify_all();
@@ -128,13 +134,13 @@ impl Gate {
 
     /// The node never started: nobody passes, and the data stays with the settings.
     pub(super) fn abandon(&self) {
-        self.state.lock().phase = Phase::Released;
+        lock(&self.state).phase = Phase::Released;
         self.changed.notify_all();
     }
 
     /// From now on nobody passes.
     pub(super) fn close(&self) {
-        let mut state = self.state.lock();
+        let mut state = lock(&self.state);
         if state.phase != Phase::Released {
             state.phase = Phase::Closed;
         }
@@ -143,7 +149,7 @@ impl Gate {
 
     /// True until the node is freed.
     pub(super) fn is_open(&self) -> bool {
-        self.state.lock().phase == Phase::Open
+        lock(&self.state).phase == Phase::Open
     }
 
     /// After `close`: waits until no callback runs and the data is handed back. Inside one of
@@ -153,17 +159,23 @@ impl Gate {
             return;
         }
         self.release_if_last();
-        let mut state = self.state.lock();
+        let mut state = lock(&self.state);
         while state.phase != Phase::Released {
-            self.changed.wait(&mut state);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Runs `call` with the number of the node, unless the gate is closed; says whether it ran.
     pub(super) fn pass(&self, call: impl FnOnce(*mut sprat_node)) -> bool {
-        let mut state = self.state.lock();
+        let mut state = lock(&self.state);
         while state.phase == Phase::Waiting {
-            self.changed.wait(&mut state);
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if state.phase != Phase::Open {
             return false;
@@ -182,7 +194,7 @@ impl Gate {
         drop(outside);
         FRAMES.set(frame.outer);
 
-        self.state.lock().running -= 1;
+        lock(&self.state).running -= 1;
         self.release_if_last();
         true
     }
@@ -207,7 +219,7 @@ impl Gate {
 
     /// Hands the data back if the gate is closed and nobody is inside; one thread wins.
     fn release_if_last(&self) {
-        let mut state = self.state.lock();
+        let mut state = lock(&self.state);
         if state.phase != Phase::Closed || state.running != 0 {
             return;
         }
@@ -220,7 +232,7 @@ impl Gate {
         if let Some(sink) = self.log {
             sink.user.release();
         }
-        let mut state = self.state.lock();
+        let mut state = lock(&self.state);
         state.running = 0;
         state.phase = Phase::Released;
         self.changed.notify_all();

@@ -11,15 +11,14 @@
 //! forks tells a child that the node is its parent's, before any lock that another thread of the
 //! parent may have held is touched; the child begins with a table of its own.
 
-use super::gate::Gate;
+use super::gate::{Gate, lock};
 use super::members::Cache;
 use super::types::sprat_node;
 use crate::driver::Node;
 use crate::error::{Error, Result, Status};
-use parking_lot::Mutex;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once};
 
 /// Bits of slot and generation; narrower where pointers are.
 const SLOT_BITS: u32 = usize::BITS * 3 / 8;
@@ -94,7 +93,7 @@ fn forks() -> usize {
 
 /// Keeps a node under a new number.
 pub(super) fn insert(held: Arc<Held>) -> Result<usize> {
-    let mut table = table().lock();
+    let mut table = lock(table());
     let slot = match table.free.pop() {
         Some(slot) => slot,
         None if table.slots.len() >> SLOT_BITS == 0 => {
@@ -140,7 +139,7 @@ fn gone() -> Error {
 /// The node behind a number, kept alive for the length of the call.
 pub(super) fn get(node: *const sprat_node) -> Result<Arc<Held>> {
     let (slot, generation) = split(node)?;
-    let table = table().lock();
+    let table = lock(table());
     let entry = table
         .slots
         .get(slot)
@@ -151,7 +150,7 @@ pub(super) fn get(node: *const sprat_node) -> Result<Arc<Held>> {
 /// Ends a number and hands its node to the caller, to one caller only.
 pub(super) fn remove(node: *const sprat_node) -> Result<Arc<Held>> {
     let (slot, generation) = split(node)?;
-    let mut table = table().lock();
+    let mut table = lock(table());
     let entry = table
         .slots
         .get_mut(slot)

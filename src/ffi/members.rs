@@ -3,6 +3,7 @@
 //! A list holds counted references to records that are made once per change of a member: a node
 //! keeps its newest list, and the next one takes over what has not changed.
 
+use super::gate::lock;
 use super::record::{MemberRecord, pointer};
 use super::types::{sprat_member, sprat_node};
 use super::{args, entry, handle};
@@ -79,7 +80,7 @@ pub unsafe extern "C" fn sprat_node_members(
         let held = handle::get(node)?;
         // Asked first: a change in between makes the next call renew once more, not once less.
         let version = held.node.members_version();
-        let list = held.cache.lock().list(version, || held.node.members());
+        let list = lock(&held.cache).list(version, || held.node.members());
         let name = held.node.name();
         let own = list
             .binary_search_by(|record| (*record.source.name).cmp(name))
@@ -271,8 +272,8 @@ pub unsafe extern "C" fn sprat_member_addr(
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::member;
     use super::*;
+    use crate::ffi::tests::member;
 
     #[test]
     fn a_list_is_shared_until_the_version_changes() {

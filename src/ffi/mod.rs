@@ -30,3 +30,6 @@ mod tags;
 mod threads;
 mod types;
 mod why;
+
+#[cfg(test)]
+mod tests;

@@ -9,10 +9,9 @@ use super::types::sprat_node;
 use super::{args, entry, panic, threads};
 use crate::driver::{Event, EventCallback, EventKind, Node};
 use crate::error::{Error, Result, Status};
-use parking_lot::Mutex;
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Starts a node: binds its sockets and starts its threads. It is a cluster of its own until it
 /// joins another, or another joins it.

@@ -216,26 +216,9 @@ pub(super) fn pointer(text: Option<&CStr>) -> *const c_char {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use crate::serf::{MemberState, Tags};
-
-    pub(in super::super) fn member(name: &str, tags: &[(&str, &str)]) -> Arc<Member> {
-        let tags: Tags = tags
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        Arc::new(Member {
-            name: name.into(),
-            addr: "10.0.0.1:7946".parse().unwrap(),
-            tags: Arc::new(tags),
-            meta: Arc::from(&b"\xffmeta"[..]),
-            state: MemberState::Suspect,
-            incarnation: 9,
-            protocol: [1, 5, 2],
-            delegate: [2, 5, 4],
-        })
-    }
+    use crate::ffi::tests::member;
 
     fn text(at: *const c_char) -> String {
         // SAFETY: the tests pass pointers of live records.

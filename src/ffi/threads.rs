@@ -85,11 +85,10 @@ impl Spawn for HostSpawn {
         }
         // SAFETY: refused, so the program will not run it.
         drop(unsafe { Box::from_raw(arg) });
-        Err(io::Error::from_raw_os_error(if refused > 0 {
-            refused
-        } else {
-            libc::EAGAIN
-        }))
+        Err(match refused {
+            1.. => io::Error::from_raw_os_error(refused),
+            _ => io::Error::other("the program did not start the thread"),
+        })
     }
 }
 
