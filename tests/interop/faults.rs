@@ -1,6 +1,6 @@
 //! A network that fails: lost datagrams, cut links, partitions. Each test has a network of its own.
 
-use super::agent::{Agent, Setup, all_see_alive};
+use super::agent::{Agent, Setup, agent_sees, all_see_alive};
 use super::net::{Cut, Lab};
 use super::ours::{self, Ours};
 use super::wait::{Patience, throughout, until};
@@ -177,4 +177,27 @@ fn an_agent_dies_behind_a_cut_and_is_failed_for_all_who_remain() {
             other => Err(other.to_owned()),
         }
     });
+}
+
+/// The control: without it, a filter that does nothing would make the tests above pass.
+#[test]
+fn the_network_of_a_test_cuts_and_heals_what_it_says() {
+    let lab = Lab::new(2);
+    let (first, second) = (agent(&lab, 1, None), agent(&lab, 2, Some(1)));
+    all_see_alive(&[&first, &second], &["web1", "web2"], SOON);
+    lab.cut(1, 2, Cut::Udp);
+    until(
+        Patience::new(20),
+        "streams stand in for datagrams",
+        || match first.logged("Was able to connect to web2 but other probes failed") {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        },
+    );
+    nobody_fails(&[&first, &second], &[], Duration::from_secs(1));
+    lab.cut(1, 2, Cut::All);
+    agent_sees(&first, "web2", "failed", Duration::from_secs(45));
+    lab.heal();
+    second.join(first.addr());
+    all_see_alive(&[&first, &second], &["web1", "web2"], SOON);
 }

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Stock serf agents and a C program linked with libsprat form one cluster.
+
+Tells in plain words what it does, shows what the programs print, and checks it: if something
+expected is not seen in time, it says what, and ends with status 1. Everything runs on loopback
+addresses of its own; only processes started here are ended here.
+"""
+
+import atexit
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+BASE = f"127.{100 + os.getpid() % 100}.{1 + os.getpid() // 100 % 250}"
+COLOUR = sys.stdout.isatty()
+STARTED = time.monotonic()
+CHILDREN = []
+
+
+def say(text):
+    stamp = f"{time.monotonic() - STARTED:5.1f} s"
+    bold, plain = ("\033[1m", "\033[0m") if COLOUR else ("", "")
+    print(f"\n{bold}[{stamp}] {text}{plain}", flush=True)
+
+
+def seen(text):
+    print(f"          ok: {text}", flush=True)
+
+
+class NotSeen(Exception):
+    """Something that must happen did not."""
+
+
+def end_children():
+    for child in CHILDREN:
+        if child.poll() is None:
+            child.kill()
+    for child in CHILDREN:
+        child.wait()
+
+
+atexit.register(end_children)
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
+def start(command):
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+    CHILDREN.append(child)
+    return child
+
+
+class CProgram:
+    """examples/c/watch.c: what it prints is shown, and can be waited for."""
+
+    def __init__(self, program, name, host, tags, *join):
+        self.name, self.address = name, f"{BASE}.{host}:7946"
+        command = [program, "--name", name, "--bind", self.address]
+        for tag in tags:
+            command += ["--tag", tag]
+        self.child = start(command + list(join))
+        self.lines, self.fresh = [], queue.Queue()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.child.stdout:
+            print(f"          {self.name} prints: {line.rstrip()}", flush=True)
+            self.fresh.put(line.split())
+
+    def prints(self, *words, within=30):
+        """Waits for a line that holds all of these words, and forgets the lines before it."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                line = self.fresh.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise NotSeen(f"{self.name} did not print '{' '.join(words)}' "
+                              f"within {within} s") from None
+            self.lines.append(line)
+            if all(word in line for word in words):
+                return
+
+    def never_printed(self, *words):
+        if any(all(word in line for word in words) for line in self.lines):
+            raise NotSeen(f"{self.name} should not have printed '{' '.join(words)}'")
+
+
+class Agent:
+    """A stock serf agent."""
+
+    def __init__(self, name, host, tag, join):
+        self.name, self.host = name, f"{BASE}.{host}"
+        self.rpc = f"-rpc-addr={self.host}:7373"
+        self.command = ["serf", "agent", f"-node={name}", f"-bind={self.host}:7946", self.rpc,
+                        "-tag", tag, f"-join={join}"]
+        self.start()
+
+    def start(self):
+        self.child = start(self.command)
+        # Its log is not the story here, but a full pipe would stop it.
+        threading.Thread(target=lambda child: child.stdout.read(), args=(self.child,),
+                         daemon=True).start()
+
+    def serf(self, *args):
+        return subprocess.run(["serf", args[0], self.rpc, *args[1:]], capture_output=True,
+                              text=True, timeout=30, check=False)
+
+    def lists(self, name, status, *tags, within=30):
+        """Waits until the agent lists this member with this status and these tags."""
+        deadline, found = time.monotonic() + within, "nothing"
+        while time.monotonic() < deadline:
+            answer = self.serf("members", "-format=json")
+            members = json.loads(answer.stdout)["members"] if answer.returncode == 0 else []
+            for member in members:
+                if member["name"] == name:
+                    have = [f"{key}={value}" for key, value in member["tags"].items()]
+                    found = f"{member['status']} {' '.join(have)}"
+                    if member["status"] == status and all(tag in have for tag in tags):
+                        seen(f"serf agent {self.name} lists {name} as {found}")
+                        return
+            time.sleep(0.2)
+        raise NotSeen(f"serf agent {self.name} did not list {name} as {status} "
+                      f"{' '.join(tags)} within {within} s, but as: {found}")
+
+
+def demo(program):
+    say("A C program starts, first and alone. It is a cluster of one.")
+    first = CProgram(program, "c-first", 1, ["role=client", "lang=c"])
+    first.prints("alive", "c-first", "role=client")
+    seen("it lists itself, with its tags")
+
+    say("Three stock serf agents start and join through the C program.")
+    web = [Agent(f"web{i}", 10 + i, "role=backend", first.address) for i in (1, 2, 3)]
+    for agent in sorted(web, key=lambda agent: agent.name):
+        agent.lists("c-first", "alive", "role=client", "lang=c")
+    joined = set()
+    deadline = time.monotonic() + 30
+    while len(joined) < len(web):
+        left = max(0.1, deadline - time.monotonic())
+        first.prints("member-join", "role=backend", within=left)
+        joined.add(first.lines[-1][1])
+    seen(f"the C program saw {', '.join(sorted(joined))} join, with their tags")
+
+    say("The tags of web1 change.")
+    web[0].serf("tags", "-set", "version=2")
+    first.prints("member-update", "web1", "role=backend", "version=2")
+    seen("the C program heard it")
+
+    say("web2 is killed: no farewell, it is simply gone (kill -9).")
+    web[1].child.kill()
+    first.prints("member-suspect", "web2")
+    seen("a probe was not answered: suspected first")
+    first.prints("member-failed", "web2")
+    seen("nobody could reach it: failed")
+    web[0].lists("web2", "failed")
+
+    say("web2 returns.")
+    web[1].start()
+    first.prints("member-join", "web2")
+    seen("the C program sees it again")
+
+    say("web3 leaves, as announced.")
+    web[2].serf("leave")
+    first.prints("member-leave", "web3")
+    first.never_printed("member-failed", "web3")
+    seen("the C program reports that it left, and never called it failed")
+
+    say("A second C program starts, last, and joins through an agent.")
+    last = CProgram(program, "c-last", 2, ["role=client"], f"{web[0].host}:7946")
+    last.prints("listening")
+    first.prints("member-join", "c-last")
+    web[1].lists("c-last", "alive", "role=client")
+
+    say("The second C program is asked to end (SIGTERM): it leaves.")
+    last.child.send_signal(signal.SIGTERM)
+    web[0].lists("c-last", "left")
+    web[1].lists("c-last", "left")
+    first.prints("member-leave", "c-last")
+    if last.child.wait(timeout=20) != 0:
+        raise NotSeen(f"c-last ended with status {last.child.returncode}, not 0")
+    seen("it ended with status 0")
+
+    say("The first C program is killed (SIGKILL): it fails.")
+    first.child.kill()
+    for agent in web[:2]:
+        agent.lists("c-first", "failed", within=45)
+
+    say(f"Everything was seen, in {time.monotonic() - STARTED:.0f} seconds.")
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: demo.py PROGRAM (make demo calls it)")
+    if not shutil.which("serf"):
+        sys.exit("serf is not installed: `make demo` installs it")
+    try:
+        demo(sys.argv[1])
+    except NotSeen as what:
+        print(f"\nFAILED: {what}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+main()

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Builds the library, compiles examples/c/watch.c against it as any program would, and runs the
+# demo. `make demo` calls this after its set-up.
+set -euo pipefail
+. "$(dirname "$0")/../../scripts/env.sh"
+
+say "Building libsprat (the first time this takes a minute or two) ..."
+build_release
+prefix=$TARGET/demo
+PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= "$ROOT/scripts/install.sh" install
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+read -r -a flags <<<"$(pkg-config --cflags --libs sprat)"
+cc -o "$prefix/watch" "$ROOT/examples/c/watch.c" "${flags[@]}" -Wl,-rpath,"$prefix/lib"
+exec python3 "$ROOT/examples/demo/demo.py" "$prefix/watch"

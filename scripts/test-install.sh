@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs into a directory of its own and uses what was installed the way programs do: with
+# pkg-config, shared and static, with CMake, and from the C quick start in README.md.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+strict=(-Wall -Wextra -Wpedantic -Werror)
+build_release
+
+check_files() { # root libdir includedir
+    local file
+    for file in "$2/libsprat.so.0.1.0" "$2/libsprat.a" "$3/sprat.h" "$2/pkgconfig/sprat.pc" \
+        "$2/cmake/sprat/spratConfig.cmake" "$2/cmake/sprat/spratConfigVersion.cmake"; do
+        [ -f "$1$file" ] || die "not installed: $file"
+    done
+    [ "$(readlink "$1$2/libsprat.so")" = libsprat.so.0 ] || die "libsprat.so links elsewhere"
+    [ "$(readlink "$1$2/libsprat.so.0")" = libsprat.so.0.1.0 ] || die "libsprat.so.0 links elsewhere"
+    readelf -d "$1$2/libsprat.so" | grep -q 'soname: \[libsprat.so.0\]' || die "wrong soname"
+    ! grep -r '@[A-Z_]*@' "$1$2/pkgconfig" "$1$2/cmake" || die "a template was not filled"
+}
+
+# Staged, with the directories that Debian uses; nothing may land outside of the stage.
+debian=/usr/lib/x86_64-linux-gnu
+make -s install DESTDIR="$work/stage" PREFIX=/usr LIBDIR=$debian INCLUDEDIR=/usr/include
+check_files "$work/stage" $debian /usr/include
+grep -q "^libdir=$debian$" "$work/stage$debian/pkgconfig/sprat.pc" || die "sprat.pc: wrong libdir"
+make -s uninstall DESTDIR="$work/stage" PREFIX=/usr LIBDIR=$debian INCLUDEDIR=/usr/include
+left=$(find "$work/stage" ! -type d)
+[ -z "$left" ] || die "uninstall left behind: $left"
+say "staged install and uninstall: ok"
+
+prefix=$work/prefix
+make -s install PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include"
+check_files "" "$prefix/lib" "$prefix/include"
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+[ "$(pkg-config --modversion sprat)" = 0.1.0 ] || die "pkg-config: wrong version"
+
+read -r -a flags <<<"$(pkg-config --cflags --libs sprat)"
+cc "${strict[@]}" -o "$work/version" tests/install/version.c "${flags[@]}"
+LD_LIBRARY_PATH=$prefix/lib "$work/version" 0.1.0
+say "shared, by pkg-config: ok"
+
+read -r -a flags <<<"$(pkg-config --cflags sprat)"
+read -r -a private <<<"$(pkg-config --static --libs-only-l sprat | sed 's/-lsprat//')"
+cc "${strict[@]}" -o "$work/static" tests/install/version.c "${flags[@]}" \
+    "$prefix/lib/libsprat.a" "${private[@]}"
+"$work/static" 0.1.0
+! readelf -d "$work/static" | grep -q libsprat || die "the static program needs libsprat.so"
+say "static, by pkg-config: ok"
+
+# CMake finds its paths relative to itself: move the tree first.
+mv "$prefix" "$work/moved"
+cmake -S tests/install -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" >"$work/cmake.log" ||
+    { cat "$work/cmake.log"; die "cmake does not find sprat"; }
+cmake --build "$work/cmake" >>"$work/cmake.log" || { cat "$work/cmake.log"; die "cmake build"; }
+"$work/cmake/shared" 0.1.0
+"$work/cmake/static" 0.1.0
+say "shared and static, by CMake: ok"
+
+# The quick start of the README, as it stands there.
+mv "$work/moved" "$prefix"
+sed -n '/^```c$/,/^```$/{/^```/d;p}' README.md >"$work/quick.c"
+[ -s "$work/quick.c" ] || die "README.md has no C program"
+read -r -a flags <<<"$(pkg-config --cflags --libs sprat)"
+cc "${strict[@]}" -o "$work/quick" "$work/quick.c" "${flags[@]}"
+scripts/test-quick.py "$work/quick" "$prefix/lib"
+say "the C quick start: ok"
