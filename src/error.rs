@@ -1,15 +1,54 @@
-//! The error of everything an application calls: a status that programs test, and a sentence for people.
+//! The error of everything an application calls: a status that programs test, and a sentence for
+//! people.
 
 use std::fmt;
 
 /// What went wrong, by number. The numbers are those of `enum sprat_status` in the C header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
-#[allow(missing_docs)]
 pub enum Status {
-    Null = -1, Invalid = -2, Utf8 = -3, TooLarge = -4, Handle = -5, Forked = -6, Closed = -7, State = -8,
-    Timeout = -9, Deadlock = -10, NotFound = -11, NameConflict = -12, Config = -13, Io = -14, Address = -15,
-    Unreachable = -16, Crypto = -17, Protocol = -18, Unsupported = -19, Buffer = -20, Internal = -99,
+    /// NULL where something is needed.
+    Null = -1,
+    /// A value that is not allowed.
+    Invalid = -2,
+    /// Text that is no UTF-8.
+    Utf8 = -3,
+    /// Larger than allowed.
+    TooLarge = -4,
+    /// No node has this handle, or not any more.
+    Handle = -5,
+    /// The node was started before this process was forked.
+    Forked = -6,
+    /// The node was shut down.
+    Closed = -7,
+    /// Not possible in this state.
+    State = -8,
+    /// The time is up.
+    Timeout = -9,
+    /// The call would wait for the thread that it runs on.
+    Deadlock = -10,
+    /// No such name.
+    NotFound = -11,
+    /// Another member has the name.
+    NameConflict = -12,
+    /// Settings that are wrong or do not fit together.
+    Config = -13,
+    /// The system refused something; see [`Error::errno`].
+    Io = -14,
+    /// An address that cannot be read, resolved or bound.
+    Address = -15,
+    /// Nobody answered.
+    Unreachable = -16,
+    /// The keys do not fit.
+    Crypto = -17,
+    /// The other side speaks something else.
+    Protocol = -18,
+    /// Not supported.
+    Unsupported = -19,
+    /// A buffer is too small.
+    Buffer = -20,
+    /// A mistake of this library.
+    Internal = -99,
 }
 
 /// An error: what kind, and a sentence that names the argument, the value and what is allowed.
@@ -19,7 +58,7 @@ pub struct Error {
     pub status: Status,
     /// The sentence.
     pub message: String,
-    /// errno behind [`Status::Io`], else 0.
+    /// errno behind it where the system refused something, else 0.
     pub errno: i32,
 }
 
@@ -29,7 +68,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with this status and sentence.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
-        Error { status, message: message.into(), errno: 0 }
+        Error {
+            status,
+            message: message.into(),
+            errno: 0,
+        }
     }
 }
 

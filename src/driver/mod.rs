@@ -1,109 +1,341 @@
-//! Threads, sockets, clock and name resolution around the core (skeleton of its public face; bodies follow).
+//! Threads, sockets, clock and name resolution around the core: the [`Node`].
+//!
+//! ```text
+//!   application --commands--> engine --events--> application, or the event thread's callback
+//!                             |    ^
+//!                      lookups|    |addresses
+//!                             v    |
+//!                             helper
+//! ```
+//!
+//! | file | its idea |
+//! | --- | --- |
+//! | `start` | settings, sockets, core, threads |
+//! | `engine`, `operations`, `news` | the one thread that has the core; what it is asked; what it tells |
+//! | `sockets`, `streams` | UDP and the listener; TCP without blocking |
+//! | `resolve` | the helper thread |
+//! | `event`, `events`, `view`, `journal` | what the application reads |
+//! | `commands`, `lock`, `wake`, `shared` | how threads talk to each other |
+//! | `threads`, `parked`, `signals`, `fault` | where threads come from, and how they end |
+//! | `fork`, `clock`, `interfaces` | the process, its absences, its host |
 
-use crate::error::Result;
-use crate::serf::{Member, Tags};
-use crate::swim::{Health, Reasons};
+mod clock;
+mod commands;
+mod engine;
+mod event;
+mod events;
+mod fault;
+mod fork;
+mod interfaces;
+mod journal;
+mod lock;
+mod news;
+mod operations;
+mod parked;
+mod resolve;
+mod shared;
+mod signals;
+mod sockets;
+mod start;
+mod streams;
+mod threads;
+mod view;
+mod wake;
+
 use crate::Config;
+use crate::config::address;
+use crate::error::{Error, Result, Status};
+use crate::serf::{Member, Tags};
+use crate::swim::{Health, Reasons, Seed};
+pub use event::{Event, EventKind, NodeState};
+use events::Taken;
+pub(crate) use interfaces::host_name;
+use lock::{Waited, oneshot};
+use news::Waiter;
+pub use parked::Parked;
+use shared::Owner;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What a node is doing. Numbers as in the C header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-#[allow(missing_docs)]
-pub enum NodeState { Running = 1, Leaving = 2, Left = 3, Shutdown = 4, Broken = 5 }
-
-/// Kinds of events. Numbers as in the C header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-#[allow(missing_docs)]
-pub enum EventKind {
-    MemberJoin = 1, MemberUpdate = 2, MemberLeave = 3, MemberFail = 4, MemberReap = 5, MemberSuspect = 6,
-    /// A suspected member is alive after all.
-    MemberAlive = 7,
-    Done = 14, Overflow = 20, Log = 21, Fatal = 22,
-}
-
-/// An event as it is queued for the application.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Event {
-    pub kind: EventKind,
-    /// Done, Fatal: 0 or the number of a status.
-    pub status: i32,
-    /// +1 per event of this node.
-    pub seq: u64,
-    /// CLOCK_MONOTONIC in nanoseconds when the engine queued it.
-    pub time_ns: u64,
-    pub member: Option<Arc<Member>>,
-    /// Log target, else empty.
-    pub name: String,
-    /// Text of Fatal, Log, Done; else empty.
-    pub text: String,
-    /// Operation that is done.
-    pub id: u64,
-    /// Log level 1..=5, else 0.
-    pub level: i32,
-}
+pub use threads::Spawn;
 
 /// Called on the event thread, one event at a time.
 pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
-/// Creates the threads of a node. A host replaces it where threads must be created in its own way
-/// or beforehand. The job must be run exactly once, on a thread of its own.
-pub trait Spawn: Send + Sync {
-    /// Starts `job` on a thread called `name`.
-    fn spawn(&self, name: &str, job: Box<dyn FnOnce() + Send>) -> std::io::Result<()>;
-}
-
-/// A running member of a cluster. Clones refer to the same node; it ends with [`Node::shutdown`].
+/// A running member of a cluster. Clones refer to the same node, and any number of threads may use
+/// it at once. It ends with [`Node::shutdown`], [`Node::close`] or with its last clone.
+///
+/// In a forked child an inherited node is dead: calls give [`Status::Forked`], and what cannot fail
+/// gives nothing.
 #[derive(Clone)]
-pub struct Node {}
-
-#[allow(unused_variables, missing_docs)]
-impl Node {
-    /// Binds the sockets and starts the threads.
-    pub fn start(config: &Config) -> Result<Node> { todo!() }
-    /// As `start`, with a callback on the event thread and threads from `spawn`.
-    pub fn start_with(config: &Config, callback: Option<EventCallback>, spawn: Option<Arc<dyn Spawn>>) -> Result<Node> { todo!() }
-    /// How many answered. `timeout` None: without limit.
-    pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> { todo!() }
-    pub fn join_async(&self, addrs: &[&str]) -> Result<u64> { todo!() }
-    pub fn leave(&self, timeout: Option<Duration>) -> Result<()> { todo!() }
-    pub fn leave_async(&self) -> Result<u64> { todo!() }
-    /// Stops at once, without a word; queued events can still be read.
-    pub fn shutdown(&self) { todo!() }
-    pub fn state(&self) -> NodeState { todo!() }
-    pub fn addr(&self) -> SocketAddr { todo!() }
-    pub fn name(&self) -> &str { todo!() }
-    /// All members sorted by name. A consistent picture; it may outlive the node.
-    pub fn members(&self) -> Vec<Arc<Member>> { todo!() }
-    pub fn members_version(&self) -> u64 { todo!() }
-    pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> { todo!() }
-    pub fn set_tags(&self, tags: Tags) -> Result<()> { todo!() }
-    pub fn set_meta(&self, meta: &[u8]) -> Result<()> { todo!() }
-    pub fn remove_failed(&self, name: &str, prune: bool) -> Result<()> { todo!() }
-    /// "I could not reach NAME just now." The verdict comes as `Done` with the returned number.
-    pub fn hint(&self, name: &str) -> Result<u64> { todo!() }
-    pub fn reasons(&self, name: &str) -> Result<Reasons> { todo!() }
-    pub fn health(&self) -> Result<Health> { todo!() }
-    /// Counters as (name, value, help).
-    pub fn stats(&self) -> Vec<(&'static str, i64, &'static str)> { todo!() }
-    /// Readable while events are queued, and for ever after shutdown.
-    pub fn fd(&self) -> Result<RawFd> { todo!() }
-    /// `Ok(None)` when the time is up. `timeout` None: without limit.
-    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> { todo!() }
+pub struct Node {
+    shared: Arc<Owner>,
 }
 
-/// Threads that wait for a node, made beforehand.
-pub struct Parked;
+impl Node {
+    /// Binds the sockets and starts the threads; events wait to be taken.
+    ///
+    /// # Errors
+    /// `Config` for settings that do not fit together, `Address` if the address cannot be bound or
+    /// this host has none, `Io` if a thread, a descriptor or a file is refused.
+    pub fn start(config: &Config) -> Result<Node> {
+        Node::start_with(config, None, None)
+    }
 
-#[allow(unused_variables)]
-impl Parked {
-    /// Parks threads until `n` wait, also in children of later forks. Nodes take them first.
-    pub fn prepare(n: usize) -> std::io::Result<()> { todo!() }
-    /// Threads that wait now.
-    pub fn waiting() -> usize { todo!() }
+    /// As [`Node::start`], with a callback on an event thread and threads from `spawn`. Without
+    /// `spawn` parked threads are taken first ([`Parked::prepare`]). The callback may run before
+    /// this returns.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_with(
+        config: &Config,
+        callback: Option<EventCallback>,
+        spawn: Option<Arc<dyn Spawn>>,
+    ) -> Result<Node> {
+        let shared = Arc::new(start::start(config, callback, spawn)?);
+        Ok(Node { shared })
+    }
+
+    /// Joins a cluster: exchanges lists of members with every address. Returns how many answered.
+    /// After a leave the node takes part again first. `timeout` `None` waits without limit; when
+    /// the time is up the attempt goes on.
+    ///
+    /// Addresses are `host`, `host:port`, `1.2.3.4`, `[::1]:7946`, with a node name in front as in
+    /// `name/host:port` if need be; the port is 7946 if none is given.
+    ///
+    /// # Errors
+    /// `Invalid` for no address, `Address` for one that cannot be read; `Unreachable`, or `Crypto`,
+    /// `Protocol`, `Address` if that is why, when nobody answered; `Timeout`; `Closed`; `Forked`.
+    pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
+        let seeds = self.seeds(addrs)?;
+        self.wait(timeout, "the join", move |engine, waiter| {
+            engine.join(&seeds, waiter);
+        })
+    }
+
+    /// As [`Node::join`] without waiting: `Done` with the returned number tells how it went.
+    ///
+    /// # Errors
+    /// `Invalid`, `Address`, `Closed`, `Forked`.
+    pub fn join_async(&self, addrs: &[&str]) -> Result<u64> {
+        let seeds = self.seeds(addrs)?;
+        let id = self.shared.next_id();
+        self.shared
+            .order(move |engine| engine.join(&seeds, Waiter::Event(id)))?;
+        Ok(id)
+    }
+
+    /// Leaves the cluster: announces it and waits until it has spread. Afterwards the node still
+    /// lists members; leaving again does nothing. `timeout` `None` waits without limit.
+    ///
+    /// # Errors
+    /// `Timeout`, the leave goes on then; `Closed`; `Forked`.
+    pub fn leave(&self, timeout: Option<Duration>) -> Result<()> {
+        self.wait(timeout, "the leave", |engine, waiter| engine.leave(waiter))
+            .map(drop)
+    }
+
+    /// As [`Node::leave`] without waiting: `Done` with the returned number tells the end.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn leave_async(&self) -> Result<u64> {
+        self.shared.check_process()?;
+        let id = self.shared.next_id();
+        self.shared
+            .order(move |engine| engine.leave(Waiter::Event(id)))?;
+        Ok(id)
+    }
+
+    /// Stops at once, without a word: the others will see a failure. Calls that wait give `Closed`;
+    /// queued events, members, counters and state can still be read. Waits for the engine's thread,
+    /// not for a callback. A second call does nothing.
+    pub fn shutdown(&self) {
+        self.shared.shut_down();
+    }
+
+    /// As [`Node::shutdown`], and no further callback starts; waits for all threads. Called inside
+    /// the callback it returns at once, and the event thread does the waiting when that callback
+    /// has returned. A name that is being resolved is waited for at most a second.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// What the node is doing; `Shutdown` in a forked child.
+    pub fn state(&self) -> NodeState {
+        if self.shared.is_inherited() {
+            return NodeState::Shutdown;
+        }
+        self.shared.state()
+    }
+
+    /// Where others reach this node, with the real port.
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.addr
+    }
+
+    /// The name of this node.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// All members sorted by name, this node included. A consistent picture; it may outlive the
+    /// node. Empty in a forked child.
+    pub fn members(&self) -> Vec<Arc<Member>> {
+        if self.shared.is_inherited() {
+            return Vec::new();
+        }
+        self.shared.view.all()
+    }
+
+    /// Changes whenever the members changed.
+    pub fn members_version(&self) -> u64 {
+        self.shared.view.version()
+    }
+
+    /// Sets a tag of this node; `None` removes it.
+    ///
+    /// # Errors
+    /// `Invalid` for an empty key; `TooLarge` if all tags together take more than 512 bytes;
+    /// `State` in memberlist mode and after a leave; `Closed`; `Forked`. Nothing changes then.
+    pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
+        check_tag_key(key)?;
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        self.shared.ask(move |engine| engine.set_tag(key, value))?
+    }
+
+    /// Replaces all tags of this node.
+    ///
+    /// # Errors
+    /// As [`Node::set_tag`].
+    pub fn set_tags(&self, tags: Tags) -> Result<()> {
+        tags.keys().try_for_each(|key| check_tag_key(key))?;
+        self.shared.ask(move |engine| engine.set_tags(tags))?
+    }
+
+    /// Replaces the meta of this node.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than 512 bytes; `State` in Serf mode and after a leave; `Closed`;
+    /// `Forked`. Nothing changes then.
+    pub fn set_meta(&self, meta: &[u8]) -> Result<()> {
+        let meta = meta.to_vec();
+        self.shared.ask(move |engine| engine.set_meta(meta))?
+    }
+
+    /// Makes a failed member one that has left; with `prune` it is erased, and one that has left
+    /// already too.
+    ///
+    /// # Errors
+    /// `NotFound`; `State` if it has not failed, in memberlist mode and after a leave; `Closed`;
+    /// `Forked`.
+    pub fn remove_failed(&self, name: &str, prune: bool) -> Result<()> {
+        let name = name.to_owned();
+        self.shared
+            .ask(move |engine| engine.remove_failed(&name, prune))?
+    }
+
+    /// "I could not reach NAME just now": probes it at once. The verdict comes as `Done` with the
+    /// returned number: status 0 if it answered, `Unreachable` if not.
+    ///
+    /// # Errors
+    /// `NotFound` unless it is another member that is there; `State` if asked too often or after a
+    /// leave; `Closed`; `Forked`.
+    pub fn hint(&self, name: &str) -> Result<u64> {
+        let name = name.to_owned();
+        self.shared.ask(move |engine| engine.hint(&name))?
+    }
+
+    /// Why a member is in its state.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Forked`.
+    pub fn reasons(&self, name: &str) -> Result<Reasons> {
+        let name = name.to_owned();
+        self.shared.ask(move |engine| engine.reasons(&name))?
+    }
+
+    /// How this node itself is doing.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn health(&self) -> Result<Health> {
+        self.shared.ask(|engine| engine.health())
+    }
+
+    /// Counters as (name, value, what it means); the last ones after the end of the node, none in
+    /// a forked child.
+    pub fn stats(&self) -> Vec<(&'static str, i64, &'static str)> {
+        self.shared.stats()
+    }
+
+    /// A descriptor that is readable while events are queued, and for ever after the end of the
+    /// node. For polling only.
+    ///
+    /// # Errors
+    /// `State` if a callback takes the events; `Forked`.
+    pub fn fd(&self) -> Result<RawFd> {
+        self.shared.check_process()?;
+        self.shared.events.fd().ok_or_else(with_callback)
+    }
+
+    /// The next event; `Ok(None)` when the time is up. `timeout` `None` waits without limit.
+    ///
+    /// # Errors
+    /// `Closed`, or `Internal` if the node is broken, once it has ended and no event is left;
+    /// `State` if a callback takes the events; `Forked`.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> {
+        self.shared.check_process()?;
+        if self.shared.with_callback {
+            return Err(with_callback());
+        }
+        match self.shared.events.take(timeout) {
+            Taken::Event(event) => Ok(Some(*event)),
+            Taken::TimedOut => Ok(None),
+            Taken::Ended => Err(self.shared.over()),
+        }
+    }
+
+    fn seeds(&self, addrs: &[&str]) -> Result<Vec<Seed>> {
+        self.shared.check_process()?;
+        if addrs.is_empty() {
+            return Err(Error::new(Status::Invalid, "no address to join"));
+        }
+        address::check_count(addrs.len())?;
+        addrs.iter().map(|addr| address::target(addr)).collect()
+    }
+
+    /// Begins an operation and waits for its end.
+    fn wait(
+        &self,
+        timeout: Option<Duration>,
+        what: &str,
+        begin: impl FnOnce(&mut engine::Engine, Waiter) + Send + 'static,
+    ) -> Result<usize> {
+        self.shared.check_wait()?;
+        let (reply, answer) = oneshot();
+        self.shared
+            .order(move |engine| begin(engine, Waiter::Caller(reply)))?;
+        match answer.wait(timeout) {
+            Waited::Answered(result) => result,
+            Waited::Dropped => Err(self.shared.over()),
+            Waited::TimedOut => {
+                let message = format!("the time is up, {what} goes on");
+                Err(Error::new(Status::Timeout, message))
+            }
+        }
+    }
+}
+
+fn with_callback() -> Error {
+    Error::new(Status::State, "the events of this node go to its callback")
+}
+
+fn check_tag_key(key: &str) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::new(Status::Invalid, "the key of a tag is empty"));
+    }
+    Ok(())
 }

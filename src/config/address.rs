@@ -1,0 +1,185 @@
+//! Addresses as people write them: for joining, binding and advertising.
+
+use crate::error::{Error, Result, Status};
+use crate::swim::Seed;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The port that is meant when none is written: that of Serf and memberlist.
+pub(crate) const PORT: u16 = 7946;
+/// Longest host name that DNS can carry.
+const HOST_LEN: usize = 253;
+/// Addresses in one join.
+pub(crate) const TARGETS: usize = 4096;
+
+/// A place to join: `host`, `host:port`, `1.2.3.4`, `[::1]:7946`. A node name in front, as in
+/// `name/host:port`, is ignored.
+///
+/// # Errors
+/// `Address`, with what is wrong.
+pub(crate) fn target(text: &str) -> Result<Seed> {
+    let whole = text.trim();
+    let place = whole.split_once('/').map_or(whole, |(_, place)| place);
+    let wrong = |why: &str| Error::new(Status::Address, format!("address \"{whole}\": {why}"));
+    if let Some((ip, port)) = literal(place) {
+        let port = port.unwrap_or(PORT);
+        if port == 0 {
+            return Err(wrong("port 0 cannot be reached"));
+        }
+        if ip.is_unspecified() {
+            return Err(wrong("this address means \"any\" and cannot be reached"));
+        }
+        return Ok(Seed::Addr(SocketAddr::new(ip, port)));
+    }
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) => {
+            let port = port.parse().ok().filter(|port| *port != 0);
+            let port = port.ok_or_else(|| wrong("the port must be a number from 1 to 65535"))?;
+            (host, port)
+        }
+        None => (place, PORT),
+    };
+    if host.is_empty() || host.len() > HOST_LEN {
+        return Err(wrong("a host name has 1 to 253 characters"));
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !host.chars().all(fits) {
+        return Err(wrong(
+            "expected host, host:port, 1.2.3.4:port or [IPv6]:port",
+        ));
+    }
+    Ok(Seed::Host(host.to_owned(), port))
+}
+
+/// Several places, separated by commas.
+///
+/// # Errors
+/// As [`target`]; `TooLarge` for more than [`TARGETS`].
+pub(crate) fn targets(text: &str) -> Result<Vec<Seed>> {
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let seeds = parts.map(target).collect::<Result<Vec<Seed>>>()?;
+    check_count(seeds.len())?;
+    Ok(seeds)
+}
+
+/// Whether so many places may be joined at once.
+///
+/// # Errors
+/// `TooLarge`.
+pub(crate) fn check_count(count: usize) -> Result<()> {
+    if count > TARGETS {
+        let message = format!("{count} addresses to join, allowed are {TARGETS}");
+        return Err(Error::new(Status::TooLarge, message));
+    }
+    Ok(())
+}
+
+/// A local address: an IP address, with the port after it or [`PORT`]; `:port` alone means any.
+pub(crate) fn bind(text: &str) -> Option<SocketAddr> {
+    if let Some(Ok(port)) = text.strip_prefix(':').map(str::parse) {
+        return Some((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    let (ip, port) = literal(text)?;
+    Some(SocketAddr::new(ip, port.unwrap_or(PORT)))
+}
+
+/// An address that others reach; without a port the bound one is meant.
+pub(crate) fn advertise(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    let (ip, port) = literal(text)?;
+    let reachable = !ip.is_unspecified() && !ip.is_multicast() && port != Some(0);
+    reachable.then_some((ip, port))
+}
+
+/// An IP address with or without a port, IPv4 in its own form.
+fn literal(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if let Ok(addr) = text.parse::<SocketAddr>() {
+        return Some((addr.ip().to_canonical(), Some(addr.port())));
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let ip: IpAddr = bare.unwrap_or(text).parse().ok()?;
+    Some((ip.to_canonical(), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> Seed {
+        Seed::Addr(text.parse().unwrap())
+    }
+
+    #[test]
+    fn every_way_to_write_a_target_is_understood() {
+        let host = |name: &str, port| Seed::Host(name.into(), port);
+        for (text, seed) in [
+            ("10.0.0.1", addr("10.0.0.1:7946")),
+            ("10.0.0.1:80", addr("10.0.0.1:80")),
+            (" [::1]:7947 ", addr("[::1]:7947")),
+            ("[fd00::1]", addr("[fd00::1]:7946")),
+            ("fd00::1", addr("[fd00::1]:7946")),
+            ("::ffff:10.0.0.1", addr("10.0.0.1:7946")),
+            ("db.example.com", host("db.example.com", 7946)),
+            ("db:99", host("db", 99)),
+            ("node1/db:99", host("db", 99)),
+            ("node1/10.0.0.1:99", addr("10.0.0.1:99")),
+        ] {
+            assert_eq!(target(text), Ok(seed), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_reached_or_read_is_refused_by_name() {
+        for text in [
+            "",
+            "node/",
+            ":7946",
+            "a:0",
+            "a:65536",
+            "a:b",
+            "10.0.0.1:0",
+            "0.0.0.0:7946",
+            "a b",
+            "[::1",
+            "[::]:1",
+            "http://x",
+            "ü:1",
+        ] {
+            let error = target(text).unwrap_err();
+            assert_eq!(error.status, Status::Address, "{text}");
+            assert!(error.message.contains(text.rsplit('/').next().unwrap()));
+        }
+        assert!(target(&"a".repeat(254)).is_err());
+        assert!(target(&"a".repeat(253)).is_ok());
+    }
+
+    #[test]
+    fn a_bound_address_may_leave_out_the_port_or_the_address() {
+        for (text, expected) in [
+            ("0.0.0.0:7946", "0.0.0.0:7946"),
+            ("127.0.0.1", "127.0.0.1:7946"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("[::]:7946", "[::]:7946"),
+            ("::", "[::]:7946"),
+            (":99", "0.0.0.0:99"),
+        ] {
+            assert_eq!(bind(text), Some(expected.parse().unwrap()), "{text}");
+        }
+        for text in ["", "localhost", "1.2.3", "1.2.3.4:", "1.2.3.4:65536", ":x"] {
+            assert_eq!(bind(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_advertised_address_must_be_one_that_can_be_reached() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(advertise("1.2.3.4"), Some((ip("1.2.3.4"), None)));
+        assert_eq!(advertise("[::1]:9"), Some((ip("::1"), Some(9))));
+        for text in ["0.0.0.0", "[::]:1", "1.2.3.4:0", "224.0.0.1", "host"] {
+            assert_eq!(advertise(text), None, "{text}");
+        }
+    }
+}

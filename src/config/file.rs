@@ -1,0 +1,156 @@
+//! Files: settings as `key = value` lines, and the keyring file of Serf.
+
+use super::{Config, value};
+use crate::error::{Error, Result, Status};
+use crate::wire::Key;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Larger files are refused before they are read.
+const FILE_LEN: u64 = 1024 * 1024;
+
+/// Reads a bounded text file.
+fn read(path: &Path) -> Result<Zeroizing<String>> {
+    let failed = |error: std::io::Error| Error {
+        status: Status::Io,
+        message: format!("cannot read {}: {error}", path.display()),
+        errno: error.raw_os_error().unwrap_or(0),
+    };
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() || meta.len() > FILE_LEN {
+        let message = format!("{} is no file of at most {FILE_LEN} bytes", path.display());
+        return Err(Error::new(Status::Io, message));
+    }
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    Ok(Zeroizing::new(text))
+}
+
+impl Config {
+    /// Reads settings from a file: lines `key = value` with the keys of [`Config::set`], also
+    /// `tag.KEY = value`; empty lines and those that begin with `#` are skipped. All or nothing.
+    ///
+    /// # Errors
+    /// `Io` if it cannot be read; those of [`Config::set`], with file and line in front.
+    pub fn load(&mut self, path: &Path) -> Result<()> {
+        let text = read(path)?;
+        let mut loaded = self.clone();
+        for (index, line) in text.lines().enumerate() {
+            loaded.set_line(line).map_err(|error| Error {
+                message: format!("{}:{}: {}", path.display(), index + 1, error.message),
+                ..error
+            })?;
+        }
+        *self = loaded;
+        Ok(())
+    }
+
+    fn set_line(&mut self, line: &str) -> Result<()> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            return Err(Error::new(Status::Invalid, "expected \"key = value\""));
+        };
+        self.set(key.trim(), value.trim())
+    }
+}
+
+/// The keys of a keyring file, the primary first.
+///
+/// # Errors
+/// `Io`; `Config` if it is no JSON array of base64 keys, or has none.
+pub(super) fn keyring(path: &Path) -> Result<Vec<Key>> {
+    let text = read(path)?;
+    let wrong = |what: &str| {
+        let message = format!("keyring_file {}: {what}", path.display());
+        Error::new(Status::Config, message)
+    };
+    let written: Vec<String> = serde_json::from_str(&text)
+        .map_err(|_| wrong("expected a JSON array of base64 strings"))?;
+    let keys: Option<Vec<Key>> = written
+        .into_iter()
+        .map(|text| value::key(&Zeroizing::new(text)))
+        .collect();
+    let keys = keys.ok_or_else(|| wrong("a key is not base64 of 16, 24 or 32 bytes"))?;
+    if keys.is_empty() {
+        return Err(wrong("it holds no key"));
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that is removed at the end of its test.
+    struct File(std::path::PathBuf);
+
+    impl File {
+        fn new(name: &str, text: &str) -> File {
+            let name = format!("sprat-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::write(&path, text).unwrap();
+            File(path)
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_sets_what_its_lines_say() {
+        let text = "# comment\n\nname = n1\n tag.role=web = 1\nprobe_interval_ms = 2000\n";
+        let file = File::new("good", text);
+        let mut config = Config::new();
+        config.load(&file.0).unwrap();
+        assert_eq!(config.get("name").unwrap(), "n1");
+        assert_eq!(config.get("tag.role").unwrap(), "web = 1");
+        assert_eq!(config.get("probe_interval_ms").unwrap(), "2000");
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_and_nothing_of_the_file_is_kept() {
+        let file = File::new("bad", "name = n1\n\nprobe_intervall_ms = 5\n");
+        let mut config = Config::new();
+        config.set("name", "before").unwrap();
+        let error = config.load(&file.0).unwrap_err();
+        assert_eq!(error.status, Status::NotFound);
+        assert!(error.message.contains("bad:3: "), "{}", error.message);
+        assert!(error.message.contains("probe_interval_ms"));
+        assert_eq!(config.get("name").unwrap(), "before");
+        let file = File::new("line", "name\n");
+        let error = config.load(&file.0).unwrap_err();
+        assert!(
+            error.message.contains("line:1: expected"),
+            "{}",
+            error.message
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_of_the_system() {
+        let error = Config::new()
+            .load(Path::new("/nonexistent/sprat"))
+            .unwrap_err();
+        assert_eq!((error.status, error.errno), (Status::Io, libc::ENOENT));
+    }
+
+    #[test]
+    fn a_keyring_file_is_a_json_array_of_keys() {
+        let key = "MDEyMzQ1Njc4OWFiY2RlZg==";
+        let file = File::new("ring", &format!("[\n \"{key}\"\n]"));
+        assert_eq!(keyring(&file.0).unwrap()[0].as_bytes(), b"0123456789abcdef");
+        for (name, text) in [("e", "[]"), ("j", "{"), ("s", "[\"AAAA\"]"), ("n", "[1]")] {
+            let file = File::new(name, text);
+            assert_eq!(
+                keyring(&file.0).err().unwrap().status,
+                Status::Config,
+                "{text}"
+            );
+        }
+    }
+}

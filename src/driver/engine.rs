@@ -1,0 +1,345 @@
+//! The engine: one thread, one `poll(2)`, everything that the core is told and orders.
+//!
+//! Nothing else touches the core, so it needs no lock. Each turn: tell the core the time, carry
+//! out what it orders, hand its events on, sleep until its next deadline or until a socket or an
+//! order from the application is there.
+
+use super::clock::{self, Watch};
+use super::commands::Orders;
+use super::event::NodeState;
+use super::fault;
+use super::journal::Journal;
+use super::lock::lock;
+use super::news::Waiter;
+use super::resolve::Lookup;
+use super::shared::{Counter, Shared};
+use super::sockets::Sockets;
+use super::streams::{StreamNews, StreamSet};
+use super::wake::{interest, poll};
+use crate::limits;
+use crate::serf::Core;
+use crate::swim::{LookupId, OpId, StreamEnd, StreamId, Transmit};
+use crate::time::Time;
+use crossbeam_channel::Sender;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Datagrams taken in one turn before others have their turn.
+const BURST: usize = 256;
+/// Connections accepted in one turn.
+const ACCEPTS: usize = 32;
+/// Streams that hold a descriptor, those that are being closed included.
+const DESCRIPTORS: usize = limits::STREAMS + 64;
+/// How long no connection is accepted when the process has no descriptors left.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(200);
+/// Longest sleep: a bound for what is only looked at in passing.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// What the engine's thread owns.
+pub(super) struct Engine {
+    pub core: Core,
+    pub shared: Arc<Shared>,
+    sockets: Sockets,
+    streams: StreamSet,
+    lookups: Sender<Lookup>,
+    stream_timeout: Duration,
+    watch: Watch,
+    /// No connection is accepted before.
+    accept_after: Time,
+    buffer: Vec<u8>,
+    pub waiters: HashMap<OpId, Waiter>,
+    pub journal: Journal,
+    counts: Counts,
+}
+
+/// Counters of the driver.
+#[derive(Default)]
+struct Counts {
+    stalls: u64,
+    accept_failures: u64,
+    turns: u64,
+}
+
+/// What an engine is made of.
+pub(super) struct Parts {
+    pub core: Core,
+    pub shared: Arc<Shared>,
+    pub sockets: Sockets,
+    pub lookups: Sender<Lookup>,
+    pub stream_timeout: Duration,
+    pub probe_interval: Duration,
+    pub log_level: i32,
+}
+
+impl Engine {
+    pub fn new(parts: Parts) -> Engine {
+        let now = clock::now();
+        let mut engine = Engine {
+            core: parts.core,
+            journal: Journal::new(parts.log_level, now),
+            shared: parts.shared,
+            sockets: parts.sockets,
+            streams: StreamSet::default(),
+            lookups: parts.lookups,
+            stream_timeout: parts.stream_timeout,
+            watch: Watch::new(now, parts.probe_interval),
+            accept_after: Time::ZERO,
+            buffer: vec![0; limits::DATAGRAM_LEN],
+            waiters: HashMap::new(),
+            counts: Counts::default(),
+        };
+        engine.update_view(0, true);
+        engine
+    }
+
+    /// Runs until the node is shut down.
+    pub fn run(&mut self) {
+        loop {
+            let now = clock::now();
+            if let Some(stalled) = self.watch.worked(now) {
+                self.stalled(now, stalled);
+            }
+            self.core.handle_timeout(now);
+            self.settle(now);
+            let woken = self.sleep();
+            let now = clock::now();
+            if let Some(stalled) = self.watch.woke(now, woken.wanted) {
+                self.stalled(now, stalled);
+            }
+            self.counts.turns += 1;
+            if woken.orders && self.obey() {
+                return;
+            }
+            if woken.datagrams {
+                self.receive(now);
+            }
+            for (id, revents) in woken.streams {
+                self.serve_stream(now, id, revents);
+            }
+            if woken.connections {
+                self.accept(now);
+            }
+            self.streams.expire(now);
+        }
+    }
+
+    fn stalled(&mut self, now: Time, stalled: Duration) {
+        self.counts.stalls += 1;
+        self.core.handle_stall(now, stalled);
+        let text = format!("this process did not run for {} ms", stalled.as_millis());
+        self.journal.warn(&self.shared, "engine", text);
+    }
+
+    /// Carries out what the core orders and hands its events on, until there is neither.
+    pub fn settle(&mut self, now: Time) {
+        loop {
+            while let Some(order) = self.core.poll_transmit() {
+                self.carry_out(now, order);
+            }
+            if !self.hand_on_events() {
+                break;
+            }
+        }
+        self.journal.look(&self.shared, &self.core, now);
+    }
+
+    fn carry_out(&mut self, now: Time, order: Transmit) {
+        match order {
+            Transmit::Datagram { to, bytes } => {
+                if let Err(why) = self.sockets.send(to, &bytes) {
+                    self.core.handle_send_failure(now, to, why);
+                }
+            }
+            Transmit::Connect { id, to } => {
+                if self.streams.dial(id, to).is_err() {
+                    self.core.handle_stream_end(now, id, StreamEnd::Failed);
+                }
+            }
+            Transmit::Write { id, bytes } => self.streams.write(id, bytes),
+            Transmit::Close { id } => self.streams.close(now, id, self.stream_timeout),
+            Transmit::Resolve { id, host } => {
+                if self.lookups.send(Lookup { id, host }).is_err() {
+                    self.core.handle_resolved(now, id, &[]);
+                }
+            }
+        }
+    }
+
+    /// Waits until something is to be done.
+    fn sleep(&mut self) -> Woken {
+        let now = clock::now();
+        let mut wanted = now + LONGEST_SLEEP;
+        for deadline in [self.core.poll_timeout(), self.streams.deadline()] {
+            wanted = wanted.min(deadline.unwrap_or(wanted));
+        }
+        let room = self.core.accepts_streams() && self.streams.len() < DESCRIPTORS;
+        let listening = room && self.accept_after <= now;
+        if room && !listening {
+            wanted = wanted.min(self.accept_after);
+        }
+        let mut fds = Vec::with_capacity(3 + self.streams.len());
+        let mut ids = Vec::with_capacity(self.streams.len());
+        fds.push(interest(self.shared.commands.fd(), libc::POLLIN));
+        fds.push(interest(self.sockets.udp_fd(), libc::POLLIN));
+        // A negative descriptor is skipped: the others wait in the backlog meanwhile.
+        let listener = if listening {
+            self.sockets.listener_fd()
+        } else {
+            -1
+        };
+        fds.push(interest(listener, libc::POLLIN));
+        self.streams.poll_entries(&mut fds, &mut ids);
+        // Rounded up: waking a fraction too early would only mean sleeping again.
+        let sleep = wanted.since(now).as_nanos().div_ceil(1_000_000);
+        poll(&mut fds, i32::try_from(sleep).unwrap_or(i32::MAX));
+        let ready = |place: usize| fds[place].revents != 0;
+        Woken {
+            wanted,
+            orders: ready(0),
+            datagrams: ready(1),
+            connections: ready(2),
+            streams: ids
+                .into_iter()
+                .zip(&fds[3..])
+                .filter(|(_, fd)| fd.revents != 0)
+                .map(|(id, fd)| (id, fd.revents))
+                .collect(),
+        }
+    }
+
+    /// Does what the application wants; true if it wants the end.
+    fn obey(&mut self) -> bool {
+        let Orders { commands, stop } = self.shared.commands.take();
+        if stop {
+            return true; // what waits is dropped, and whoever waits for it is told
+        }
+        for command in commands {
+            command(self);
+            self.settle(clock::now());
+        }
+        false
+    }
+
+    fn receive(&mut self, now: Time) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..BURST {
+            let Some((len, from)) = self.sockets.receive(&mut buffer) else {
+                break;
+            };
+            self.core.handle_datagram(now, from, &buffer[..len]);
+            self.settle(now);
+        }
+        self.buffer = buffer;
+    }
+
+    fn accept(&mut self, now: Time) {
+        for _ in 0..ACCEPTS {
+            if !self.core.accepts_streams() || self.streams.len() >= DESCRIPTORS {
+                return;
+            }
+            match self.sockets.accept() {
+                Ok(None) => return,
+                Ok(Some((socket, from))) => {
+                    if let Ok(id) = self.streams.accept(socket) {
+                        self.core.handle_stream_accepted(now, id, from);
+                        self.settle(now);
+                    }
+                }
+                Err(error) => {
+                    self.counts.accept_failures += 1;
+                    self.accept_after = now + OUT_OF_DESCRIPTORS;
+                    let text = format!("cannot accept connections: {error}");
+                    return self.journal.warn(&self.shared, "engine", text);
+                }
+            }
+        }
+    }
+
+    fn serve_stream(&mut self, now: Time, id: StreamId, revents: i16) {
+        let core = &mut self.core;
+        let mut tell = |news: StreamNews, bytes: &[u8]| match news {
+            StreamNews::Connected(id) => core.handle_stream_connected(now, id),
+            StreamNews::Data(id, _) => core.handle_stream_data(now, id, bytes),
+            StreamNews::Eof(id) => core.handle_stream_end(now, id, StreamEnd::Eof),
+            StreamNews::Failed(id) => core.handle_stream_end(now, id, StreamEnd::Failed),
+        };
+        self.streams
+            .ready(now, id, revents, &mut self.buffer, &mut tell);
+        self.settle(now);
+    }
+
+    /// The helper has resolved a name.
+    pub fn resolved(&mut self, id: LookupId, addrs: &[IpAddr]) {
+        self.core.handle_resolved(clock::now(), id, addrs);
+    }
+
+    /// All counters.
+    pub fn counters(&self) -> Vec<Counter> {
+        let small = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let counters = self.core.stats().into_iter();
+        let mut all: Vec<Counter> = counters
+            .map(|(name, value, help)| (name, small(value), help))
+            .collect();
+        let own = [
+            (
+                "events_waiting",
+                self.shared.events.waiting() as u64,
+                "Events that wait to be taken.",
+            ),
+            (
+                "events_lost",
+                self.shared.events.lost(),
+                "Events merged or dropped because the queue was full.",
+            ),
+            (
+                "streams_open",
+                self.streams.len() as u64,
+                "Streams that are open now.",
+            ),
+            (
+                "accept_failures",
+                self.counts.accept_failures,
+                "Times that no connection could be accepted for want of descriptors.",
+            ),
+            (
+                "stalls",
+                self.counts.stalls,
+                "Times that this process did not run for long.",
+            ),
+            (
+                "engine_turns",
+                self.counts.turns,
+                "Times that the engine woke up.",
+            ),
+        ];
+        all.extend(own.map(|(name, value, help)| (name, small(value), help)));
+        all
+    }
+}
+
+/// Why the engine woke up.
+struct Woken {
+    /// When it wanted to at the latest.
+    wanted: Time,
+    orders: bool,
+    datagrams: bool,
+    connections: bool,
+    streams: Vec<(StreamId, i16)>,
+}
+
+impl Drop for Engine {
+    /// However the engine ends, those who wait for it are told, and the events have an end.
+    fn drop(&mut self) {
+        if let Ok(counters) = fault::caught(|| self.counters()) {
+            *lock(&self.shared.final_stats) = counters;
+        }
+        self.shared.set_state(NodeState::Shutdown);
+        for (_, waiter) in self.waiters.drain() {
+            waiter.give_up(&self.shared);
+        }
+        self.shared.commands.end();
+        self.shared.events.end();
+    }
+}

@@ -1,0 +1,132 @@
+//! Lines for a log: what a person would want to know, as events, bounded in number.
+//!
+//! Nothing is ever printed. Refusals are read from the counters in passing, told when they first
+//! occur and then at most once a minute each.
+
+use super::event::Event;
+use super::shared::Shared;
+use crate::serf::Core;
+use crate::time::Time;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Between two looks at the counters.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two lines about the same counter.
+const REPEAT: Duration = Duration::from_secs(60);
+/// Lines of one second beyond which the rest is dropped.
+const RATE: u32 = 50;
+
+/// How much a line matters. Numbers as in the C header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub(super) enum Level {
+    /// The node cannot do what it should.
+    Error = 1,
+    /// Something is wrong, here or elsewhere.
+    Warn = 2,
+    /// The ordinary course of things.
+    Info = 3,
+}
+
+/// What was told about one counter.
+struct Told {
+    value: u64,
+    at: Time,
+}
+
+/// Writes lines while a log is wanted.
+pub(super) struct Journal {
+    level: i32,
+    looked: Time,
+    told: HashMap<&'static str, Told>,
+    /// Lines since the last look.
+    lines: u32,
+}
+
+impl Journal {
+    pub fn new(level: i32, now: Time) -> Journal {
+        Journal {
+            level,
+            looked: now,
+            told: HashMap::new(),
+            lines: 0,
+        }
+    }
+
+    /// A line, if this level is wanted.
+    pub fn line(
+        &mut self,
+        shared: &Shared,
+        level: Level,
+        target: &str,
+        text: impl FnOnce() -> String,
+    ) {
+        if level as i32 > self.level || self.lines >= RATE {
+            return;
+        }
+        self.lines += 1;
+        shared.events.push(Event::log(level as i32, target, text()));
+    }
+
+    /// A warning.
+    pub fn warn(&mut self, shared: &Shared, target: &str, text: String) {
+        self.line(shared, Level::Warn, target, || text);
+    }
+
+    /// Looks at the counters, now and then.
+    pub fn look(&mut self, shared: &Shared, core: &Core, now: Time) {
+        if self.level < Level::Warn as i32 || now.since(self.looked) < LOOK {
+            return;
+        }
+        self.looked = now;
+        self.lines = 0;
+        for (name, value, help) in core.stats() {
+            if is_notable(name)
+                && let Some(more) = self.grown(name, value, now)
+            {
+                self.warn(shared, "wire", format!("{name} +{more}: {help}"));
+            }
+        }
+    }
+
+    /// By how much a counter has grown since it was last told, if that is to be told now.
+    fn grown(&mut self, name: &'static str, value: u64, now: Time) -> Option<u64> {
+        if value == 0 {
+            return None;
+        }
+        let Some(told) = self.told.get_mut(name) else {
+            self.told.insert(name, Told { value, at: now });
+            return Some(value);
+        };
+        if value <= told.value || now.since(told.at) < REPEAT {
+            return None;
+        }
+        let more = value - told.value;
+        *told = Told { value, at: now };
+        Some(more)
+    }
+}
+
+/// Counters whose growth a person should hear of.
+fn is_notable(name: &str) -> bool {
+    name.starts_with("refused_") || name.starts_with("conflicts") || name == "ltimes_refused"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_told_at_first_and_then_once_a_minute() {
+        let start = Time::from_nanos(1);
+        let mut journal = Journal::new(2, start);
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        assert_eq!(journal.grown("x", 0, at(0)), None);
+        assert_eq!(journal.grown("x", 3, at(1)), Some(3));
+        assert_eq!(journal.grown("x", 4, at(2)), None);
+        assert_eq!(journal.grown("x", 9, at(61)), Some(6));
+        assert_eq!(journal.grown("x", 9, at(200)), None);
+        assert_eq!(journal.grown("y", 1, at(200)), Some(1));
+    }
+}

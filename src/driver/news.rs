@@ -1,0 +1,144 @@
+//! From the events of the core to those of the application, the members' view, and whoever waits.
+
+use super::engine::Engine;
+use super::event::{self, EventKind, NodeState};
+use super::journal::Level;
+use super::lock::Reply;
+use super::shared::Shared;
+use crate::error::{Error, Result, Status};
+use crate::serf::{Event as CoreEvent, Member};
+use std::sync::Arc;
+
+/// Who wants to know how an operation ended.
+pub(super) enum Waiter {
+    /// A caller waits for the number of members reached.
+    Caller(Reply<Result<usize>>),
+    /// An event with this number tells.
+    Event(u64),
+    /// Nobody; a log line at most.
+    Nobody,
+}
+
+impl Waiter {
+    pub fn tell(self, shared: &Shared, result: Result<usize>) {
+        match self {
+            Waiter::Caller(reply) => reply.send(result),
+            Waiter::Event(id) => shared.events.push(event::Event::done(id, &result)),
+            Waiter::Nobody => {}
+        }
+    }
+
+    /// The engine ends before the operation did.
+    pub fn give_up(self, shared: &Shared) {
+        let over = shared.over();
+        self.tell(shared, Err(over));
+    }
+}
+
+impl Engine {
+    /// Hands on what the core has to tell; true if there was anything.
+    pub fn hand_on_events(&mut self) -> bool {
+        let mut changes = 0;
+        let mut told = false;
+        // The picture of the members changes first: who reads an event finds it there.
+        let mut queue = Vec::new();
+        while let Some(happened) = self.core.poll_event() {
+            told = true;
+            if let Some((kind, member)) = of_member(&happened) {
+                self.shared
+                    .view
+                    .change(member, kind != EventKind::MemberReap);
+                changes += 1;
+            }
+            queue.push(happened);
+        }
+        self.update_view(changes, false);
+        for happened in queue {
+            self.tell(happened);
+        }
+        told
+    }
+
+    /// Brings the picture of the members to the version of the core. `changes` of them are in; if
+    /// the core made others, which no event tells (a member that is about to leave), all are read.
+    pub fn update_view(&mut self, changes: u64, afresh: bool) {
+        let (held, now) = (self.shared.view.version(), self.core.version());
+        if afresh || now.wrapping_sub(held) != changes {
+            self.shared.view.replace(self.core.members(), now);
+        } else if changes > 0 {
+            self.shared.view.is_at(now);
+        }
+    }
+
+    fn tell(&mut self, happened: CoreEvent) {
+        if let Some((kind, member)) = of_member(&happened) {
+            self.journal.line(&self.shared, Level::Info, "members", || {
+                format!("{} {} {}", kind.name(), member.name, member.addr)
+            });
+            let member = member.clone();
+            return self
+                .shared
+                .events
+                .push(event::Event::of_member(kind, member));
+        }
+        match happened {
+            CoreEvent::JoinDone { op, report } => {
+                for (target, why) in &report.failures {
+                    let text = format!("join {target}: {}", event::failure_text(why));
+                    self.journal.warn(&self.shared, "join", text);
+                }
+                let result = event::join_result(&report);
+                self.end_of(op, result);
+            }
+            CoreEvent::LeaveDone { op } => {
+                if self.shared.state() == NodeState::Leaving {
+                    self.shared.set_state(NodeState::Left);
+                }
+                self.end_of(op, Ok(0));
+            }
+            CoreEvent::HintDone { op, name, answered } => {
+                let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
+                self.end_of(op, if answered { Ok(0) } else { Err(silent()) });
+            }
+            CoreEvent::NameConflict { other } => {
+                let name = &self.shared.name;
+                let text = format!("the name {name} is taken: its owner lives at {other}");
+                self.journal
+                    .line(&self.shared, Level::Error, "members", || text.clone());
+                self.shared
+                    .events
+                    .push(event::Event::fatal(Status::NameConflict, text));
+            }
+            CoreEvent::MemberJoin(_)
+            | CoreEvent::MemberUpdate(_)
+            | CoreEvent::MemberLeave(_)
+            | CoreEvent::MemberFail(_)
+            | CoreEvent::MemberReap(_)
+            | CoreEvent::MemberSuspect(_)
+            | CoreEvent::MemberAlive(_) => {} // told above
+        }
+    }
+
+    fn end_of(&mut self, op: crate::swim::OpId, result: Result<usize>) {
+        // Without a waiter nobody asked: the end of an earlier join that a leave had overtaken.
+        if let Some(waiter) = self.waiters.remove(&op) {
+            waiter.tell(&self.shared, result);
+        }
+    }
+}
+
+fn of_member(happened: &CoreEvent) -> Option<(EventKind, &Arc<Member>)> {
+    Some(match happened {
+        CoreEvent::MemberJoin(member) => (EventKind::MemberJoin, member),
+        CoreEvent::MemberUpdate(member) => (EventKind::MemberUpdate, member),
+        CoreEvent::MemberLeave(member) => (EventKind::MemberLeave, member),
+        CoreEvent::MemberFail(member) => (EventKind::MemberFail, member),
+        CoreEvent::MemberReap(member) => (EventKind::MemberReap, member),
+        CoreEvent::MemberSuspect(member) => (EventKind::MemberSuspect, member),
+        CoreEvent::MemberAlive(member) => (EventKind::MemberAlive, member),
+        CoreEvent::JoinDone { .. }
+        | CoreEvent::LeaveDone { .. }
+        | CoreEvent::HintDone { .. }
+        | CoreEvent::NameConflict { .. } => return None,
+    })
+}

@@ -1,0 +1,76 @@
+//! What the application asks of the engine, on the engine's thread.
+
+use super::clock;
+use super::engine::Engine;
+use super::event::{NodeState, command_error};
+use super::news::Waiter;
+use crate::error::{Error, Result, Status};
+use crate::serf::Tags;
+use crate::swim::{Health, Reasons, Seed};
+
+impl Engine {
+    /// Joins, and tells `waiter` how it went.
+    pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
+        self.shared.set_state(NodeState::Running);
+        let op = self.core.join(clock::now(), seeds);
+        self.waiters.insert(op, waiter);
+    }
+
+    /// Leaves, and tells `waiter` when it has spread.
+    pub fn leave(&mut self, waiter: Waiter) {
+        if self.shared.state() == NodeState::Running {
+            self.shared.set_state(NodeState::Leaving);
+        }
+        let op = self.core.leave(clock::now());
+        self.waiters.insert(op, waiter);
+    }
+
+    /// Probes a member at once; the event with the returned number has the verdict.
+    pub fn hint(&mut self, name: &str) -> Result<u64> {
+        let op = self.core.hint(clock::now(), name);
+        let op = op.map_err(|why| command_error(&format!("hint about {name}"), &why))?;
+        let id = self.shared.next_id();
+        self.waiters.insert(op, Waiter::Event(id));
+        Ok(id)
+    }
+
+    /// Sets or removes one own tag.
+    pub fn set_tag(&mut self, key: String, value: Option<String>) -> Result<()> {
+        let mut tags = self.core.tags().clone();
+        match value {
+            Some(value) => tags.insert(key, value),
+            None => tags.remove(&key),
+        };
+        self.set_tags(tags)
+    }
+
+    /// Replaces all own tags.
+    pub fn set_tags(&mut self, tags: Tags) -> Result<()> {
+        let result = self.core.set_tags(clock::now(), tags);
+        result.map_err(|why| command_error("setting tags", &why))
+    }
+
+    /// Replaces the own meta.
+    pub fn set_meta(&mut self, meta: Vec<u8>) -> Result<()> {
+        let result = self.core.set_meta(clock::now(), meta);
+        result.map_err(|why| command_error("setting meta", &why))
+    }
+
+    /// Makes a failed member one that left.
+    pub fn remove_failed(&mut self, name: &str, prune: bool) -> Result<()> {
+        let result = self.core.remove_failed(clock::now(), name, prune);
+        result.map_err(|why| command_error(&format!("removing {name}"), &why))
+    }
+
+    /// Why a member is in its state.
+    pub fn reasons(&self, name: &str) -> Result<Reasons> {
+        let reasons = self.core.reasons(clock::now(), name);
+        let message = || format!("there is no member \"{name}\"");
+        reasons.ok_or_else(|| Error::new(Status::NotFound, message()))
+    }
+
+    /// How this node is doing.
+    pub fn health(&self) -> Health {
+        self.core.health(clock::now())
+    }
+}

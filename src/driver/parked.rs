@@ -1,0 +1,153 @@
+//! Threads that wait for a node, for processes that may create none later.
+//!
+//! Some hosts forbid new threads once they serve (a limit of processes set to zero), and fork in
+//! between. So threads are created early and park on a condition variable; nodes take them first.
+//! A forked child has none of its parent's threads: a handler creates as many anew there, on fresh
+//! memory, because the old pool's lock may have been held at the moment of the fork.
+
+use super::lock::lock;
+use super::threads::{Job, create};
+use super::{fault, fork};
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Stack of a parked thread: it may be taken for callbacks. Only touched pages cost memory.
+const STACK: usize = 8 * 1024 * 1024;
+
+/// How many threads this process and its children want.
+static WANTED: AtomicUsize = AtomicUsize::new(0);
+/// The pool of this process; never freed, since parked threads never end.
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
+
+/// Threads that were created beforehand. Nodes take them before they create any of their own.
+pub struct Parked;
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<(String, Job)>,
+    /// Threads that wait, those for whom a job is queued included.
+    idle: usize,
+    /// All threads of the pool.
+    threads: usize,
+}
+
+#[derive(Default)]
+struct Pool {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// The pool of this process, made on first use.
+fn pool() -> &'static Pool {
+    let mut held = POOL.load(Ordering::Acquire);
+    if held.is_null() {
+        let fresh = Box::into_raw(Box::<Pool>::default());
+        match POOL.compare_exchange(held, fresh, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => held = fresh,
+            Err(other) => {
+                // SAFETY: made above, and nobody else has seen it.
+                drop(unsafe { Box::from_raw(fresh) });
+                held = other;
+            }
+        }
+    }
+    // SAFETY: made from a box that is never freed once it is in POOL.
+    unsafe { &*held }
+}
+
+impl Parked {
+    /// Makes sure that there are at least `n` parked threads in this process, busy ones included,
+    /// and as many in every child that it forks. Calling it again creates only what is missing.
+    ///
+    /// # Errors
+    /// Whatever kept a thread from being created; those created before stay.
+    pub fn prepare(n: usize) -> io::Result<()> {
+        fork::install();
+        fault::install();
+        WANTED.fetch_max(n, Ordering::Relaxed);
+        pool().fill(n)
+    }
+
+    /// How many threads wait for work now.
+    pub fn waiting() -> usize {
+        let held = POOL.load(Ordering::Acquire);
+        if held.is_null() {
+            return 0;
+        }
+        let state = lock(&pool().state);
+        state.idle - state.jobs.len()
+    }
+
+    /// Gives a job to a waiting thread, or back if there is none.
+    pub(super) fn hand(name: &str, job: Job) -> Result<(), Job> {
+        if POOL.load(Ordering::Acquire).is_null() {
+            return Err(job);
+        }
+        let pool = pool();
+        let mut state = lock(&pool.state);
+        if state.jobs.len() >= state.idle {
+            return Err(job);
+        }
+        state.jobs.push_back((name.to_owned(), job));
+        drop(state);
+        pool.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Pool {
+    fn fill(&'static self, n: usize) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        while state.threads < n {
+            // Its end is never waited for: the thread lives as long as the process.
+            drop(create("sprat-parked", STACK, Box::new(|| self.park()))?);
+            state.threads += 1;
+            state.idle += 1;
+        }
+        Ok(())
+    }
+
+    /// The life of a parked thread.
+    fn park(&self) {
+        loop {
+            let mut state = lock(&self.state);
+            let (name, job) = loop {
+                if let Some(job) = state.jobs.pop_front() {
+                    break job;
+                }
+                let woken = self.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+            };
+            state.idle -= 1;
+            drop(state);
+            set_name(&name);
+            let _ = fault::caught(job);
+            set_name("sprat-parked");
+            lock(&self.state).idle += 1;
+        }
+    }
+}
+
+/// Names this thread, as debuggers show it; at most 15 bytes.
+fn set_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        // SAFETY: this thread, and a string that ends with NUL.
+        unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
+    }
+}
+
+/// In a forked child: a new pool with as many threads. What cannot be created is missing, and
+/// starting a node says so.
+pub(super) fn renew_in_child() {
+    let n = WANTED.load(Ordering::Relaxed);
+    if n == 0 {
+        return;
+    }
+    // The old pool is left as it is: its lock may be held by a thread that is not here.
+    POOL.store(Box::into_raw(Box::<Pool>::default()), Ordering::Release);
+    let _ = pool().fill(n);
+}

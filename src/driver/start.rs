@@ -1,0 +1,181 @@
+//! Starting a node: settings, sockets, core, threads, in this order; an error undoes what was done.
+
+use super::commands::Commands;
+use super::engine::{Engine, Parts};
+use super::event::command_error;
+use super::events::{Events, Taken};
+use super::news::Waiter;
+use super::shared::{Owner, Shared, Workers};
+use super::sockets;
+use super::threads::{Spawn, Worker};
+use super::{EventCallback, clock, fault, fork, resolve};
+use crate::Config;
+use crate::error::{Error, Result, Status};
+use crate::serf::Core;
+use crossbeam_channel::Receiver;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Stack of the engine and of the helper. A resolver of the C library needs more than 100 KiB.
+const STACK: usize = 256 * 1024;
+
+/// Starts a node.
+pub(super) fn start(
+    config: &Config,
+    callback: Option<EventCallback>,
+    spawn: Option<Arc<dyn Spawn>>,
+) -> Result<Owner> {
+    config.check()?;
+    fork::install();
+    fault::install();
+    let sockets = sockets::bind(config.bind())?;
+    let addr = sockets::advertised(config.advertise(), sockets.bound)?;
+    let core = core(config, addr)?;
+    let pollable = callback.is_none();
+    let events = Events::new(config.event_queue(), config.event_kinds(), pollable);
+    let events = events.map_err(|error| io_error("no descriptor for events", &error))?;
+    let commands = Commands::new().map_err(|error| io_error("no descriptor", &error))?;
+    let shared = Shared::new(config.name(), addr, commands, events, callback.is_some());
+    let shared = Arc::new(shared);
+    let (lookups, requests) = crossbeam_channel::unbounded();
+    let settings = config.core().swim;
+    let mut engine = Engine::new(Parts {
+        core,
+        shared: shared.clone(),
+        sockets,
+        lookups,
+        stream_timeout: settings.stream_timeout,
+        probe_interval: settings.probe_interval,
+        log_level: config.log_level(),
+    });
+    let seeds = config.seeds();
+    if !seeds.is_empty() {
+        engine.join(&seeds, Waiter::Nobody);
+    }
+    let threads = Threads {
+        shared: &shared,
+        spawn: spawn.as_deref(),
+        callback_stack: config.thread_stack(),
+    };
+    let workers = threads
+        .start(engine, requests, callback)
+        .map_err(|error| Error {
+            status: Status::Io,
+            message: format!("cannot create the threads of a node: {error}"),
+            errno: error.raw_os_error().unwrap_or(0),
+        })?;
+    // Set once, here.
+    let _ = shared.workers.set(workers);
+    Ok(Owner::new(shared))
+}
+
+fn io_error(what: &str, error: &io::Error) -> Error {
+    Error {
+        status: Status::Io,
+        message: format!("{what}: {error}"),
+        errno: error.raw_os_error().unwrap_or(0),
+    }
+}
+
+fn core(config: &Config, addr: SocketAddr) -> Result<Core> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| {
+        Error::new(
+            Status::Io,
+            format!("the system gives no random numbers: {error}"),
+        )
+    })?;
+    let name = Arc::from(config.name());
+    let core = Core::new(
+        config.core(),
+        config.codec()?,
+        name,
+        addr,
+        seed,
+        clock::now(),
+    );
+    core.map_err(|error| command_error("this node cannot be a member", &error))
+}
+
+/// Where the threads of a node come from.
+struct Threads<'a> {
+    shared: &'a Arc<Shared>,
+    spawn: Option<&'a dyn Spawn>,
+    callback_stack: usize,
+}
+
+impl Threads<'_> {
+    /// Starts all threads. The engine is the last: if one is refused, the engine is dropped, and
+    /// the others find nothing to do and end.
+    fn start(
+        &self,
+        engine: Engine,
+        requests: Receiver<resolve::Lookup>,
+        callback: Option<EventCallback>,
+    ) -> io::Result<Workers> {
+        let shared = self.shared.clone();
+        let resolve = move || {
+            if let Err(text) = fault::caught(|| resolve::run(&shared, &requests)) {
+                shared.break_down(text);
+            }
+        };
+        let helper = Worker::start("sprat-helper", STACK, self.spawn, resolve)?;
+        let events = match callback {
+            None => None,
+            Some(callback) => match self.start_events(callback) {
+                Ok(worker) => Some(worker),
+                Err(error) => {
+                    drop(engine);
+                    helper.finish(None);
+                    return Err(error);
+                }
+            },
+        };
+        let engine = Worker::start("sprat-engine", STACK, self.spawn, move || run(engine));
+        match engine {
+            Ok(engine) => Ok(Workers {
+                engine,
+                helper,
+                events,
+            }),
+            Err(error) => {
+                helper.finish(None);
+                if let Some(events) = events {
+                    events.finish(None);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn start_events(&self, callback: EventCallback) -> io::Result<Worker> {
+        let shared = self.shared.clone();
+        let deliver = move || deliver(&shared, callback);
+        Worker::start("sprat-events", self.callback_stack, self.spawn, deliver)
+    }
+}
+
+/// The engine's thread.
+fn run(mut engine: Engine) {
+    let shared = engine.shared.clone();
+    if let Err(text) = fault::caught(|| engine.run()) {
+        shared.break_down(text);
+    }
+}
+
+/// The event thread: runs code of the application, with no lock held.
+fn deliver(shared: &Arc<Shared>, mut callback: EventCallback) {
+    let delivering = fault::caught(|| {
+        while let Taken::Event(event) = shared.events.take(None) {
+            callback(&event);
+        }
+    });
+    if let Err(text) = delivering {
+        shared.break_down(format!("a callback panicked: {text}"));
+    }
+    if let Some(workers) = shared.workers.get() {
+        shared.finish_inner_threads(workers);
+    }
+    drop(callback);
+}
