@@ -771,8 +771,9 @@ int sprat_node_shutdown(struct sprat_node *node);
  * Ends a node: shuts it down and releases everything. Afterwards every function answers it with
  * SPRAT_ERR_HANDLE, for ever.
  *
- * When it returns, no callback runs or will run, and free_user_data has been called. Calls of
- * other threads that wait for the node return SPRAT_ERR_CLOSED, others finish safely. Inside one
+ * When it returns, no callback runs or will run, free_user_data has been called, and the node's
+ * threads and descriptors are gone. Calls of other threads that wait for the node return
+ * SPRAT_ERR_CLOSED, others finish safely. Inside one
  * of the node's own callbacks it returns at once; that callback is then the last one, and
  * free_user_data is called when it ends.
  *

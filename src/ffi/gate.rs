@@ -88,6 +88,8 @@ struct State {
     running: usize,
     /// What the callbacks are told as their node.
     handle: usize,
+    /// The node and its threads are gone.
+    ended: bool,
 }
 
 /// See the head of this file.
@@ -115,6 +117,7 @@ impl Gate {
             phase: Phase::Waiting,
             running: 0,
             handle: 0,
+            ended: false,
         };
         Gate {
             state: Mutex::new(state),
@@ -161,6 +164,26 @@ impl Gate {
         self.release_if_last();
         let mut state = lock(&self.state);
         while state.phase != Phase::Released {
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The node and its threads are gone: no call is inside any more.
+    pub(super) fn end(&self) {
+        lock(&self.state).ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end, except inside one of this node's callbacks: that is inside a call.
+    pub(super) fn wait_for_end(&self) {
+        if self.is_inside() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        while !state.ended {
             state = self
                 .changed
                 .wait(state)

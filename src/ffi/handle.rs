@@ -27,11 +27,35 @@ const FORK_BITS: u32 = usize::BITS / 8;
 const FORK_SHIFT: u32 = SLOT_BITS + GENERATION_BITS;
 const TAG: usize = 0x5a;
 
-/// What a number stands for.
+/// What a number stands for. Calls share it, so it ends with the last call that was inside.
 pub(super) struct Held {
     pub(super) node: Node,
     pub(super) gate: Arc<Gate>,
     pub(super) cache: Mutex<Cache>,
+    /// The last field: dropped when the node and its threads are gone.
+    _ended: Ended,
+}
+
+/// Tells the gate that the node has ended.
+struct Ended(Arc<Gate>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Held {
+    /// A node and what stands in front of its callbacks.
+    pub(super) fn new(node: Node, gate: Arc<Gate>) -> Held {
+        let _ended = Ended(gate.clone());
+        Held {
+            node,
+            gate,
+            cache: Mutex::default(),
+            _ended,
+        }
+    }
 }
 
 #[derive(Default)]

@@ -11,7 +11,7 @@ use crate::driver::{Event, EventCallback, EventKind, Node};
 use crate::error::{Error, Result, Status};
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Starts a node: binds its sockets and starts its threads. It is a cluster of its own until it
 /// joins another, or another joins it.
@@ -57,12 +57,8 @@ fn start(config: &sprat_config, gate: &Arc<Gate>) -> Result<usize> {
         Box::new(move |event: &Event| deliver(&gate, event)) as EventCallback
     });
     let node = Node::start_with(&config.config, callback, threads::spawner(config.spawn))?;
-    let held = Held {
-        node: node.clone(),
-        gate: gate.clone(),
-        cache: Mutex::default(),
-    };
-    handle::insert(Arc::new(held)).inspect_err(|_| node.shutdown())
+    let held = Held::new(node.clone(), gate.clone());
+    handle::insert(Arc::new(held)).inspect_err(|_| gate.abandon())
 }
 
 /// On the event thread: one event to the callback it is meant for.
@@ -224,8 +220,9 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 /// Ends a node: shuts it down and releases everything. Afterwards every function answers it with
 /// SPRAT_ERR_HANDLE, for ever.
 ///
-/// When it returns, no callback runs or will run, and free_user_data has been called. Calls of
-/// other threads that wait for the node return SPRAT_ERR_CLOSED, others finish safely. Inside one
+/// When it returns, no callback runs or will run, free_user_data has been called, and the node's
+/// threads and descriptors are gone. Calls of other threads that wait for the node return
+/// SPRAT_ERR_CLOSED, others finish safely. Inside one
 /// of the node's own callbacks it returns at once; that callback is then the last one, and
 /// free_user_data is called when it ends.
 ///
@@ -243,6 +240,10 @@ pub unsafe extern "C" fn sprat_node_free(node: *mut sprat_node) {
         held.gate.close();
         held.node.shutdown();
         held.gate.drain();
+        // Calls of other threads end soon now; the last one ends the node.
+        let gate = held.gate.clone();
+        drop(held);
+        gate.wait_for_end();
     });
 }
 
