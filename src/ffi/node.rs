@@ -7,7 +7,7 @@ use super::numbers::sprat_remove_flags;
 use super::record::EventRecord;
 use super::types::sprat_node;
 use super::{args, entry, panic, threads};
-use crate::driver::{Event, EventCallback, EventKind, Node};
+use crate::driver::{Event, EventCallback, EventKind, Node, NodeState};
 use crate::error::{Error, Result, Status};
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
@@ -178,7 +178,12 @@ unsafe fn addresses<'a>(
 pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_int) -> c_int {
     entry::status("sprat_node_leave", || {
         let held = handle::get(node)?;
-        held.node.leave(args::timeout(timeout_ms)?)
+        let timeout = args::timeout(timeout_ms)?;
+        // Who has left has nothing to wait for, not even with no time at all.
+        if held.node.state() == NodeState::Left {
+            return Ok(());
+        }
+        held.node.leave(timeout)
     })
 }
 
