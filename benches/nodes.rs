@@ -87,7 +87,7 @@ impl Kind {
 
     /// Reads a line of output: who joined or failed.
     fn read(self, line: &str) -> Option<(bool, &str)> {
-        let after = |mark: &str| Some(line.split_once(mark)?.1.split_whitespace().next()?);
+        let after = |mark: &str| line.split_once(mark)?.1.split_whitespace().next();
         let joined = match self {
             Kind::Ours => after("member-join ").or_else(|| {
                 let name = line.strip_prefix("alive ")?;
