@@ -245,9 +245,10 @@ fn unknown(key: &str) -> Error {
 
 fn refused(setting: &Setting, value: &str, why: &str) -> Error {
     let name = setting.name;
-    let shown = match setting.rule {
-        settings::Rule::Key => String::from("no such key"), // a secret stays out of messages
-        _ => format!("\"{value}\""),
+    let shown = if setting.rule == settings::Rule::Key {
+        String::from("no such key") // a secret stays out of messages
+    } else {
+        format!("\"{value}\"")
     };
     let colon = if why.is_empty() { "" } else { ": " };
     let message = format!("{name} is {shown}, allowed: {}{colon}{why}", setting.range);

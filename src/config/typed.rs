@@ -61,15 +61,15 @@ impl Config {
 
     /// The value that a node would use, as text.
     pub(super) fn effective(&self, setting: &Setting) -> String {
-        match setting.rule {
-            Rule::Name => self.name(),
-            _ => match field(&mut self.core(), setting.name) {
-                Some(Field::Millis(it)) => it.as_millis().to_string(),
-                Some(Field::Size(it)) => it.to_string(),
-                Some(Field::Number(it)) => it.to_string(),
-                Some(Field::Flag(it)) => it.to_string(),
-                None => self.text(setting.name).to_owned(),
-            },
+        if setting.rule == Rule::Name {
+            return self.name();
+        }
+        match field(&mut self.core(), setting.name) {
+            Some(Field::Millis(it)) => it.as_millis().to_string(),
+            Some(Field::Size(it)) => it.to_string(),
+            Some(Field::Number(it)) => it.to_string(),
+            Some(Field::Flag(it)) => it.to_string(),
+            None => self.text(setting.name).to_owned(),
         }
     }
 

@@ -316,3 +316,118 @@ impl Stream {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::clock;
+    use crate::driver::wake::poll;
+    use std::net::TcpListener;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// One turn of an engine that only has streams.
+    fn turn(set: &mut StreamSet, told: &mut Vec<StreamNews>, bytes: &mut Vec<u8>) {
+        let (mut fds, mut ids, mut buffer) = (Vec::new(), Vec::new(), vec![0; 4096]);
+        set.poll_entries(&mut fds, &mut ids);
+        poll(&mut fds, 20);
+        for (id, fd) in ids.into_iter().zip(fds) {
+            let mut tell = |news: StreamNews, data: &[u8]| {
+                told.push(news);
+                bytes.extend_from_slice(data);
+            };
+            if fd.revents != 0 {
+                set.ready(clock::now(), id, fd.revents, &mut buffer, &mut tell);
+            }
+        }
+        set.expire(clock::now());
+    }
+
+    fn until(set: &mut StreamSet, mut done: impl FnMut(&StreamSet, &[StreamNews]) -> bool) {
+        let (begun, mut told) = (std::time::Instant::now(), Vec::new());
+        while !done(set, &told) {
+            assert!(begun.elapsed() < PATIENCE, "only {told:?}");
+            turn(set, &mut told, &mut Vec::new());
+        }
+    }
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, dialled)
+    }
+
+    #[test]
+    fn dialling_tells_whether_somebody_is_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        let mut set = StreamSet::default();
+        set.dial(StreamId(1), there).unwrap();
+        until(&mut set, |_, told| {
+            told == [StreamNews::Connected(StreamId(1))]
+        });
+        drop(listener);
+        set.dial(StreamId(3), there).unwrap();
+        until(&mut set, |_, told| {
+            told.contains(&StreamNews::Failed(StreamId(3)))
+        });
+    }
+
+    #[test]
+    fn a_large_answer_arrives_whole_although_it_is_closed_at_once_with_bytes_unread() {
+        let (accepted, mut other) = pair();
+        let mut set = StreamSet::default();
+        let id = set.accept(accepted).unwrap();
+        other
+            .write_all(b"a question and something that nobody reads")
+            .unwrap();
+        let answer: Vec<u8> = (0..8_000_000u32).map(|n| (n % 251) as u8).collect();
+        set.write(id, answer.clone());
+        set.close(clock::now(), id, PATIENCE);
+        let reader = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            other.read_to_end(&mut read).map(|_| read)
+        });
+        until(&mut set, |set, told| {
+            assert!(told.is_empty(), "the core has forgotten the stream");
+            set.len() == 0
+        });
+        assert!(reader.join().unwrap().unwrap() == answer);
+    }
+
+    #[test]
+    fn half_closing_after_the_question_does_not_cost_the_answer() {
+        let (accepted, mut other) = pair();
+        let mut set = StreamSet::default();
+        let id = set.accept(accepted).unwrap();
+        other.write_all(b"question").unwrap();
+        other.shutdown(Shutdown::Write).unwrap();
+        until(&mut set, |_, told| {
+            told == [StreamNews::Data(id, 8), StreamNews::Eof(id)]
+        });
+        let answer = vec![7; 4_000_000];
+        set.write(id, answer.clone());
+        set.close(clock::now(), id, PATIENCE);
+        let reader = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            other.read_to_end(&mut read).map(|_| read)
+        });
+        until(&mut set, |set, _| set.len() == 0);
+        assert!(reader.join().unwrap().unwrap() == answer);
+    }
+
+    #[test]
+    fn a_stream_that_nobody_reads_is_given_up_in_time() {
+        let (accepted, _other) = pair();
+        let mut set = StreamSet::default();
+        let id = set.accept(accepted).unwrap();
+        set.write(id, vec![0; 16_000_000]);
+        let now = clock::now();
+        set.close(now, id, Duration::from_secs(5));
+        assert_eq!(set.deadline(), Some(now + Duration::from_secs(5)));
+        set.expire(now + Duration::from_secs(4));
+        assert_eq!(set.len(), 1);
+        set.expire(now + Duration::from_secs(5));
+        assert_eq!(set.len(), 0);
+    }
+}
