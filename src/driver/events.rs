@@ -220,7 +220,7 @@ impl State {
             surplus -= usize::from(goes);
             !goes
         });
-        // Only ends of operations are left. Who starts thousands and reads nothing loses the oldest.
+        // Only ends of operations are left. Who begins thousands and reads nothing loses some.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
                 self.overflow_waits &= event.kind != EventKind::Overflow;

@@ -11,7 +11,7 @@
 //! | file | its idea |
 //! | --- | --- |
 //! | `start` | settings, sockets, core, threads |
-//! | `engine`, `operations`, `news` | the one thread that has the core; what it is asked; what it tells |
+//! | `engine`, `operations`, `news` | the thread that has the core; what it is asked, and tells |
 //! | `sockets`, `streams` | UDP and the listener; TCP without blocking |
 //! | `resolve` | the helper thread |
 //! | `event`, `events`, `view`, `journal` | what the application reads |
