@@ -166,6 +166,13 @@ def demo(program):
     first.prints("member-join", "web2")
     seen("the C program sees it again")
 
+    say("web2 stands still for a moment (kill -STOP), and goes on once it is suspected.")
+    web[1].child.send_signal(signal.SIGSTOP)
+    first.prints("member-suspect", "web2")
+    web[1].child.send_signal(signal.SIGCONT)
+    first.prints("member-alive", "web2")
+    seen("it refuted the suspicion: no failure")
+
     say("web3 leaves, as announced.")
     web[2].serf("leave")
     first.prints("member-leave", "web3")
