@@ -59,5 +59,5 @@
  * - Structs that the library fills grow at their end: read them through the pointer you got, and
  *   ignore numbers you do not know.
  *
- * Settings: see the list below. Generated from the library's source: do not edit.
+ * Generated from the library's source: do not edit.
  */

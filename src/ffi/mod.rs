@@ -32,4 +32,6 @@ mod types;
 mod why;
 
 #[cfg(test)]
+mod keys_tests;
+#[cfg(test)]
 mod tests;
