@@ -6,8 +6,8 @@
 //! later. Here a node that learnt many members by gossip pulls the state of one other node when
 //! the burst has calmed down: from f a single pull leaves f x f. If the pull brought news, it was
 //! needed, and another follows. A single join makes only the newcomer ask once more, so that the
-//! cost stays a small part of what the burst cost itself. A pull is an ordinary push/pull in which only the own
-//! entry is pushed: on the wire it looks like the first exchange of a fresh node.
+//! cost stays a small part of what the burst cost itself. A pull is an ordinary push/pull in which
+//! only the own entry is pushed: on the wire it looks like the first exchange of a fresh node.
 
 use super::news::Spread;
 use super::push_pull::{Cause, Exchange};

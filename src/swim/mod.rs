@@ -14,7 +14,7 @@
 //! | `relay` | probing for others |
 //! | `gossip`, `spread` | the queue of rumours, and packets |
 //! | `streams`, `push_pull` | connections, and exchanging everything |
-//! | `catch_up`, `rejoin` | what sprat does beyond memberlist: nobody is missed, nobody stays lost |
+//! | `catch_up`, `rejoin` | beyond memberlist: nobody is missed, nobody stays lost |
 //! | `why` | reasons and health |
 
 mod awareness;

@@ -330,10 +330,10 @@ impl World {
                 core.handle_stream_end(local, stream, sprat::swim::StreamEnd::Failed);
             }
             Input::Connected { conn } => {
-                if let Some(stream) = self.dialled(conn) {
-                    if let Some(core) = &mut self.hosts[host].core {
-                        core.handle_stream_connected(local, stream);
-                    }
+                if let Some(stream) = self.dialled(conn)
+                    && let Some(core) = &mut self.hosts[host].core
+                {
+                    core.handle_stream_connected(local, stream);
                 }
             }
         }
@@ -342,10 +342,10 @@ impl World {
     fn wake(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         let local = h.local(self.now);
-        if let Some(core) = &mut h.core {
-            if core.poll_timeout().is_some_and(|at| at <= local) {
-                core.handle_timeout(local);
-            }
+        if let Some(core) = &mut h.core
+            && core.poll_timeout().is_some_and(|at| at <= local)
+        {
+            core.handle_timeout(local);
         }
         self.touch(host);
     }
@@ -391,10 +391,10 @@ impl World {
         match transmit {
             Transmit::Datagram { to, bytes } => {
                 self.mix(&bytes);
-                if self.close_looks {
-                    if let Err(why) = checker::datagram(&bytes) {
-                        self.fail(host, &why);
-                    }
+                if self.close_looks
+                    && let Err(why) = checker::datagram(&bytes)
+                {
+                    self.fail(host, &why);
                 }
                 let target = self.by_addr.get(&to).copied();
                 let arrivals = self.net.datagram(host, target.unwrap_or(host), bytes.len());
