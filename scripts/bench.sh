@@ -6,11 +6,13 @@ set -euo pipefail
 cd "$ROOT"
 
 build_release
-mkdir -p "$TARGET/c"
-cc -O2 -D_GNU_SOURCE -I include -o "$TARGET/c/watch-bench" examples/c/watch.c \
-    -L "$TARGET/release" -lsprat -Wl,-rpath,"$TARGET/release"
-export SPRAT_WATCH=$TARGET/c/watch-bench
-say "stripped library: $(strip -o "$TARGET/c/stripped.so" "$TARGET/release/libsprat.so" &&
-    stat -c %s "$TARGET/c/stripped.so") bytes"
+prefix=$TARGET/bench
+PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install
+export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+read -r -a flags <<<"$(pkg-config --cflags --libs sprat)"
+cc -O2 -o "$prefix/watch" examples/c/watch.c "${flags[@]}" -Wl,-rpath,"$prefix/lib"
+export SPRAT_WATCH=$prefix/watch
+strip -o "$prefix/stripped.so" "$prefix/lib/libsprat.so"
+say "stripped library: $(stat -c %s "$prefix/stripped.so") bytes"
 cargo bench --locked --quiet --bench codec
 cargo bench --locked --quiet --bench nodes

@@ -10,7 +10,7 @@ cargo clippy --locked --all-targets --quiet -- -D warnings
 # The examples and the test programs in C, as a strict program would compile them.
 strict=(-Wall -Wextra -Wpedantic -Werror -fsyntax-only -I include)
 while IFS= read -r file; do
-    cc -std=c11 -D_GNU_SOURCE "${strict[@]}" "$file"
+    cc -std=gnu11 "${strict[@]}" "$file"
 done < <(find examples/c tests -name '*.c' | sort)
 while IFS= read -r file; do
     c++ -std=c++11 "${strict[@]}" "$file"
