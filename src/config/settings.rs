@@ -322,8 +322,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     ),
     millis(
         "rejoin_min_ms",
-        "1000",
-        "100 to 86400000",
+        "250",
+        "50 to 86400000",
         (100, 86_400_000),
         "First pause before a seed or a lost member is asked again.",
     ),

@@ -69,7 +69,7 @@ impl Config {
             cidrs_allowed: Vec::new(),
             catch_up: true,
             rejoin: true,
-            rejoin_min: Duration::from_secs(1),
+            rejoin_min: Duration::from_millis(250),
             rejoin_max: Duration::from_secs(30),
         }
     }

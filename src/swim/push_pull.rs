@@ -147,7 +147,12 @@ impl Swim {
                 self.join_target_ended(now, op, None);
             }
             Cause::CatchUp => self.caught_up(now, gained),
-            Cause::Rejoin => self.rejoin_ended(now, exchange.peer, true),
+            Cause::Rejoin => {
+                if gained > 0 {
+                    self.note_joined(now, exchange.peer);
+                }
+                self.rejoin_ended(now, exchange.peer, true);
+            }
             Cause::Periodic | Cause::Stranger => {}
         }
     }
