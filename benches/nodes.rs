@@ -118,10 +118,7 @@ impl Cluster {
 
     fn start(&mut self, at: usize) {
         let mut command = self.kind.command(at);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let output = child.stdout.take().expect("it is piped");
         let (kind, tell) = (self.kind, self.tell.clone());
