@@ -176,7 +176,7 @@
  * rejoin: boolean [true], true or false
  *     Whether seeds and lost members are asked again, so that a split heals.
  *
- * rejoin_min_ms: milliseconds [1000], 100 to 86400000
+ * rejoin_min_ms: milliseconds [250], 50 to 86400000
  *     First pause before a seed or a lost member is asked again.
  *
  * rejoin_max_ms: milliseconds [30000], 100 to 86400000

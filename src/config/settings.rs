@@ -324,7 +324,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "rejoin_min_ms",
         "250",
         "50 to 86400000",
-        (100, 86_400_000),
+        (50, 86_400_000),
         "First pause before a seed or a lost member is asked again.",
     ),
     millis(
