@@ -104,10 +104,11 @@ impl Layer {
         let Some(entry) = self.members.get(intent.node) else {
             return self.intents.note(now, Kind::Leave, intent.node, ltime);
         };
-        if ltime <= entry.ltime {
+        let (name, status, held) = (entry.member.name.clone(), entry.status, entry.ltime);
+        // A leave at the very time of our last join is one that somebody believes: refute it.
+        if ltime < held || (ltime == held && !self.is_self(&name)) {
             return false;
         }
-        let (name, status) = (entry.member.name.clone(), entry.status);
         if self.is_self(&name) {
             return self.leave_intent_about_self(ltime);
         }
@@ -156,6 +157,11 @@ impl Layer {
             return false;
         }
         let name = entry.member.name.clone();
+        if self.is_self(&name) && !self.leave.is_under_way_or_done() {
+            self.counts.intents_refuted += 1;
+            self.announce_join();
+            return false;
+        }
         // About ourselves we know better: it can only be an echo of an earlier life.
         let believe = !self.is_self(&name);
         self.change(&name, |entry| {

@@ -19,7 +19,7 @@ impl Layer {
         let left = self
             .members
             .iter()
-            .filter(|entry| entry.status == Status::Left);
+            .filter(|entry| matches!(entry.status, Status::Left | Status::Leaving));
         let slots = self.happenings.slots().map(|slot| EventSlot {
             ltime: slot.ltime,
             events: slot
@@ -35,7 +35,11 @@ impl Layer {
             status_ltimes: self
                 .members
                 .iter()
-                .map(|e| (&*e.member.name, e.ltime))
+                .map(|e| match e.status {
+                    // The reader adds one.
+                    Status::Left | Status::Leaving => (&*e.member.name, e.ltime.saturating_sub(1)),
+                    Status::Alive | Status::Failed => (&*e.member.name, e.ltime),
+                })
                 .collect(),
             left_members: left.map(|entry| &*entry.member.name).collect(),
             events: slots.collect(),
