@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// From the first member learnt by gossip to the pull, in gossip intervals, and the random part.
-const DELAY_ROUNDS: u32 = 5;
-const SPREAD_ROUNDS: u32 = 3;
+const DELAY_ROUNDS: u32 = 2;
+const SPREAD_ROUNDS: u32 = 2;
 /// After a pull that brought news, or failed.
 const AGAIN_ROUNDS: u32 = 2;
 /// A pull is worth it when at least one in so many members was learnt by gossip.

@@ -13,8 +13,10 @@ use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
 
-/// Seeds for a small size when nobody says otherwise.
+/// Seeds for each size when nobody says otherwise.
 const SEEDS: u64 = 200;
+/// The bytes of plain memberlist vary little: fewer are enough for a mean.
+const SEEDS_FOR_BYTES: u64 = 20;
 const STARTS: Duration = Duration::from_millis(200);
 const WINDOW: Duration = Duration::from_secs(10);
 /// Stragglers of plain memberlist are waited for this long.
@@ -104,14 +106,8 @@ impl Summary {
     }
 }
 
-/// A start of 200 costs a hundred times one of 20: by default the large sizes get fewer seeds.
-fn seeds(nodes: usize) -> u64 {
-    let fewer = match nodes {
-        0..=50 => SEEDS,
-        51..=100 => SEEDS / 4,
-        _ => SEEDS / 10,
-    };
-    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or(fewer)
+fn seeds() -> u64 {
+    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or(SEEDS)
 }
 
 fn measure(nodes: usize, mode: Mode, seeds: u64, patience: Duration) -> Summary {
@@ -119,7 +115,7 @@ fn measure(nodes: usize, mode: Mode, seeds: u64, patience: Duration) -> Summary 
 }
 
 fn is_complete_within_three_seconds_and_frugal(nodes: usize) {
-    let seeds = seeds(nodes);
+    let seeds = seeds();
     let sprat = measure(nodes, Mode::Sprat, seeds, WINDOW);
     let worst = sprat.quantile(0.999);
     assert!(
@@ -127,7 +123,7 @@ fn is_complete_within_three_seconds_and_frugal(nodes: usize) {
         "{nodes} nodes: {worst:?}, {} stragglers",
         sprat.stragglers()
     );
-    let plain = measure(nodes, Mode::Plain, seeds.min(20), WINDOW);
+    let plain = measure(nodes, Mode::Plain, seeds.min(SEEDS_FOR_BYTES), WINDOW);
     let ratio = sprat.bytes / plain.bytes;
     assert!(
         ratio <= 1.2,
@@ -193,7 +189,7 @@ fn bootstrap_table_of_all_sizes_is_printed() {
     for nodes in SIZES {
         let mut plain_bytes = None;
         for mode in [Mode::Plain, Mode::Sprat] {
-            let summary = measure(nodes, mode, seeds(nodes), PATIENCE);
+            let summary = measure(nodes, mode, seeds(), PATIENCE);
             let ratio = summary.bytes / *plain_bytes.get_or_insert(summary.bytes);
             println!(
                 "{nodes:>5} {mode:<5?} {:<10.2?} {:<10.2?} {:<10.2?} {:>4} of {:<4} \
