@@ -316,6 +316,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
         is missed.",
     ),
     flag(
+        "last_look",
+        "true",
+        "Whether a suspect is asked once more before it is declared dead.",
+    ),
+    flag(
         "rejoin",
         "true",
         "Whether seeds and lost members are asked again, so that a split heals.",

@@ -39,6 +39,7 @@ fn field<'a>(config: &'a mut serf::Config, name: &str) -> Option<Field<'a>> {
         "packet_bytes" => Field::Size(&mut swim.packet_len),
         "dead_reclaim_ms" => Field::Millis(&mut swim.dead_reclaim),
         "catch_up" => Field::Flag(&mut swim.catch_up),
+        "last_look" => Field::Flag(&mut swim.last_look),
         "rejoin" => Field::Flag(&mut swim.rejoin),
         "rejoin_min_ms" => Field::Millis(&mut swim.rejoin_min),
         "rejoin_max_ms" => Field::Millis(&mut swim.rejoin_max),

@@ -91,6 +91,9 @@
  * catch_up: boolean [true], true or false
  *     Whether a burst of joins is followed by an exchange, so that nobody is missed.
  *
+ * last_look: boolean [true], true or false
+ *     Whether a suspect is asked once more before it is declared dead.
+ *
  * rejoin: boolean [true], true or false
  *     Whether seeds and lost members are asked again, so that a split heals.
  *

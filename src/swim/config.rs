@@ -39,6 +39,8 @@ pub struct Config {
     pub cidrs_allowed: Vec<ipnet::IpNet>,
     /// Complete dissemination: catch up by a push/pull after a burst of joins. Beyond memberlist.
     pub catch_up: bool,
+    /// Ask a suspect once more before it is declared dead. Beyond memberlist.
+    pub last_look: bool,
     /// Healing: ask seeds and lost members again for as long as the node lives. Beyond memberlist.
     pub rejoin: bool,
     /// First pause before a seed or a lost member is asked again.
@@ -68,6 +70,7 @@ impl Config {
             dead_reclaim: Duration::from_secs(30),
             cidrs_allowed: Vec::new(),
             catch_up: true,
+            last_look: true,
             rejoin: true,
             rejoin_min: Duration::from_millis(250),
             rejoin_max: Duration::from_secs(30),
@@ -108,6 +111,7 @@ impl Config {
     pub fn plain(self) -> Config {
         Config {
             catch_up: false,
+            last_look: false,
             rejoin: false,
             dead_reclaim: Duration::ZERO,
             ..self

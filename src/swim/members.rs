@@ -80,6 +80,11 @@ impl Table {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    /// The suspicion of a suspect.
+    pub fn suspicion_mut(&mut self, slot: Slot) -> Option<&mut Suspicion> {
+        self.get_mut(slot)?.suspicion.as_deref_mut()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
         self.order
             .iter()

@@ -11,6 +11,7 @@
 //! | `news`, `own` | carrying the rule out for others, and for this node |
 //! | `members` | the table, the probe order, random choice |
 //! | `probe`, `awareness`, `suspicion` | who is there, how sure are we, how long may they answer |
+//! | `last_look` | beyond memberlist: nobody who answers is declared dead |
 //! | `relay` | probing for others |
 //! | `gossip`, `spread` | the queue of rumours, and packets |
 //! | `streams`, `push_pull` | connections, and exchanging everything |
@@ -21,6 +22,7 @@ mod awareness;
 mod catch_up;
 pub mod config;
 mod gossip;
+mod last_look;
 mod members;
 mod merge;
 mod news;
@@ -275,7 +277,7 @@ impl Swim {
         self.probe_timeouts(now);
         self.stream_timeouts(now);
         while let Some(slot) = self.suspicions.take_due(now) {
-            self.suspicion_expired(now, slot);
+            self.suspicion_due(now, slot);
         }
         while let Some(timer) = self.timers.take_due(now) {
             match timer {

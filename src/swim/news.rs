@@ -251,7 +251,7 @@ impl Swim {
     fn suspect(&mut self, now: Time, slot: Slot, news: &Accusation, spread: Spread) {
         let accuser: Arc<str> = news.from.into();
         let suspicion = Suspicion::new(&self.config, self.table.len(), accuser.clone(), now);
-        self.suspicions.insert(suspicion.deadline(), slot);
+        self.suspicions.insert(suspicion.next(), slot);
         self.table.set_state(slot, NodeState::Suspect, now);
         let Some(entry) = self.table.get_mut(slot) else {
             return;
@@ -272,11 +272,11 @@ impl Swim {
         let Some(suspicion) = entry.suspicion.as_mut() else {
             return;
         };
-        let before = suspicion.deadline();
+        let before = suspicion.next();
         if !suspicion.confirm(&news.from.into()) {
             return;
         }
-        let after = suspicion.deadline();
+        let after = suspicion.next();
         let name = entry.node.name.clone();
         self.suspicions.remove(before, slot);
         self.suspicions.insert(after, slot);
@@ -308,7 +308,7 @@ impl Swim {
             return;
         };
         if let Some(suspicion) = entry.suspicion.take() {
-            self.suspicions.remove(suspicion.deadline(), slot);
+            self.suspicions.remove(suspicion.next(), slot);
         }
     }
 

@@ -16,9 +16,10 @@ use super::members::{self, Next, Slot};
 use super::news::Spread;
 use super::relay::{Relays, answer_address};
 use super::streams::Purpose;
+use super::suspicion::LOOKS;
 use super::timer::Timer;
 use super::why::{Answer, ProbeReport};
-use super::{Change, NodeState, Notice, OpId, SendFailure, StreamId, Swim};
+use super::{Change, NodeState, Notice, OpId, SendFailure, Swim};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Ack, IndirectPing, Message, Ping, Source};
@@ -44,7 +45,28 @@ struct Round {
     nacks: u32,
     helper_addrs: Vec<SocketAddr>,
     report: ProbeReport,
-    hint: Option<OpId>,
+    cause: Cause,
+}
+
+/// Why a member is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It is its turn.
+    Turn,
+    /// The application could not reach it.
+    Hint(OpId),
+    /// It is a suspect, soon to be declared dead. The first look tries a stream, too.
+    LastLook { first: bool },
+}
+
+impl Cause {
+    fn is_hint(self) -> bool {
+        matches!(self, Cause::Hint(_))
+    }
+
+    pub fn is_last_look(self) -> bool {
+        matches!(self, Cause::LastLook { .. })
+    }
 }
 
 /// Everything under way.
@@ -73,8 +95,10 @@ impl Probes {
         self.last_seq
     }
 
-    fn regular_is_running(&self) -> bool {
-        self.rounds.iter().any(|round| round.hint.is_none())
+    /// Rounds under way for such a cause.
+    pub fn running(&self, wanted: impl Fn(Cause) -> bool) -> usize {
+        let causes = self.rounds.iter().map(|round| round.cause);
+        causes.filter(|cause| wanted(*cause)).count()
     }
 
     /// This process did not run: what is under way says nothing about others.
@@ -92,7 +116,7 @@ impl Swim {
     pub(super) fn probe_tick(&mut self, now: Time) {
         self.timers
             .set(Timer::Probe, now + self.config.probe_interval);
-        if self.left || self.probes.regular_is_running() {
+        if self.left || self.probes.running(|cause| cause == Cause::Turn) > 0 {
             return;
         }
         let own = self.own_name.clone();
@@ -101,7 +125,7 @@ impl Swim {
                 .table
                 .next_probe(|entry| entry.is_live() && entry.node.name != own)
             {
-                Next::Probe(slot) => return self.begin_probe(now, slot, None),
+                Next::Probe(slot) => return self.begin_probe(now, slot, Cause::Turn),
                 Next::Wrapped => self.sweep(now),
             }
         }
@@ -130,22 +154,19 @@ impl Swim {
         if !entry.is_live() || slot == self.own || self.left {
             return None;
         }
-        let rounds = &self.probes.rounds;
-        let hinted = |round: &Round| round.hint.is_some();
-        let busy = rounds
-            .iter()
-            .any(|round| hinted(round) && round.slot == slot);
-        if busy || rounds.iter().filter(|round| hinted(round)).count() >= HINT_ROUNDS {
+        let asked = |round: &Round| round.cause.is_hint() && round.slot == slot;
+        let busy = self.probes.rounds.iter().any(asked);
+        if busy || self.probes.running(Cause::is_hint) >= HINT_ROUNDS {
             self.stats.hints_limited += 1;
             return None;
         }
         self.stats.hints += 1;
         let op = self.next_op();
-        self.begin_probe(now, slot, Some(op));
+        self.begin_probe(now, slot, Cause::Hint(op));
         Some(op)
     }
 
-    fn begin_probe(&mut self, now: Time, slot: Slot, hint: Option<OpId>) {
+    pub(super) fn begin_probe(&mut self, now: Time, slot: Slot, cause: Cause) {
         let seq = self.probes.next_seq();
         let Some(entry) = self.table.get(slot) else {
             return;
@@ -153,10 +174,10 @@ impl Swim {
         let node = entry.node.clone();
         let checksum = entry.protocol_max() >= 5;
         let (timeout, interval) = (self.config.probe_timeout, self.config.probe_interval);
-        let whole = if hint.is_some() {
-            timeout
-        } else {
-            interval.max(timeout)
+        let (widen_at, whole) = match cause {
+            Cause::Turn => (Some(now + timeout), interval.max(timeout)),
+            Cause::Hint(_) => (Some(now), timeout),
+            Cause::LastLook { .. } => (None, timeout * LOOKS),
         };
         let report = ProbeReport {
             ago: Duration::ZERO,
@@ -173,17 +194,17 @@ impl Swim {
             addr: node.addr,
             incarnation: node.incarnation,
             sent: now,
-            widen_at: Some(if hint.is_some() { now } else { now + timeout }),
+            widen_at,
             deadline: now + self.awareness.stretch(whole),
             nacks_expected: 0,
             nacks: 0,
             helper_addrs: Vec::new(),
             report,
-            hint,
+            cause,
         });
         let ping = self.ping_bytes(seq, &node.name);
         if node.state == NodeState::Suspect {
-            // The accusation travels with the ping, so that the suspect can refute it at once.
+            // The accusation goes in front, so that the answer can bring the refutation along.
             let own = self.own_name.clone();
             let news = Accusation {
                 incarnation: node.incarnation,
@@ -192,12 +213,15 @@ impl Swim {
             };
             let mut suspect = Vec::new();
             Message::Suspect(news).encode(&mut suspect);
-            self.send_parts(node.addr, &[&ping, &suspect], checksum);
+            self.send_parts(node.addr, &[&suspect, &ping], checksum);
         } else {
             self.send_with_rumours(node.addr, &ping);
         }
-        if hint.is_some() {
-            self.widen(self.probes.rounds.len() - 1);
+        let this = self.probes.rounds.len() - 1;
+        match cause {
+            Cause::Hint(_) => self.widen(this),
+            Cause::LastLook { first: true } => self.ping_by_stream(this),
+            Cause::Turn | Cause::LastLook { first: false } => {}
         }
     }
 
@@ -235,7 +259,6 @@ impl Swim {
         let round = &mut self.probes.rounds[index];
         round.widen_at = None;
         let (slot, seq, name, addr) = (round.slot, round.seq, round.name.clone(), round.addr);
-        let deadline = round.deadline;
         let own = self.own;
         let helpers = self.table.choose(
             self.config.indirect_checks,
@@ -245,13 +268,17 @@ impl Swim {
         for helper in helpers {
             self.ask_helper(index, helper, seq, &name, addr);
         }
-        let streams = self
-            .table
-            .get(slot)
-            .is_some_and(|entry| entry.protocol_max() >= 3);
-        if self.config.stream_pings && streams && self.may_dial() {
-            self.probes.rounds[index].report.stream = Answer::Waiting;
-            self.dial_ping(addr, seq, deadline);
+        self.ping_by_stream(index);
+    }
+
+    fn ping_by_stream(&mut self, index: usize) {
+        let may_dial = self.config.stream_pings && self.may_dial();
+        let round = &mut self.probes.rounds[index];
+        let entry = self.table.get(round.slot);
+        if may_dial && entry.is_some_and(|entry| entry.protocol_max() >= 3) {
+            round.report.stream = Answer::Waiting;
+            let (to, seq, deadline) = (round.addr, round.seq, round.deadline);
+            self.dial(to, Purpose::Ping { seq, to }, deadline);
         }
     }
 
@@ -357,7 +384,7 @@ impl Swim {
         };
         self.probes.rounds[i].report.stream = if ok { Answer::Answered } else { Answer::Silent };
         // A regular round still waits: an ack by datagram would be the better news.
-        if ok && self.probes.rounds[i].hint.is_some() {
+        if ok && self.probes.rounds[i].cause != Cause::Turn {
             let round = self.probes.rounds.swap_remove(i);
             self.answered(round);
         }
@@ -365,10 +392,14 @@ impl Swim {
 
     fn answered(&mut self, round: Round) {
         self.awareness.improve();
+        self.speaks_for(round.slot, &round.name);
         self.close_round(round, true);
     }
 
     fn end_round(&mut self, now: Time, mut round: Round) {
+        if round.cause.is_last_look() {
+            return; // the probe that made it a suspect says more
+        }
         round.report.direct = Answer::Silent;
         self.probes.datagram_failures = self.probes.datagram_failures.saturating_add(1);
         for (_, answer) in &mut round.report.helpers {
@@ -409,7 +440,7 @@ impl Swim {
             round.report.rtt = round.report.rtt.or(before);
             entry.probe = Some(Box::new((round.sent, round.report)));
         }
-        if let Some(op) = round.hint {
+        if let Cause::Hint(op) = round.cause {
             self.notices.push_back(Notice::HintDone {
                 op,
                 name: round.name,
@@ -432,11 +463,6 @@ impl Swim {
                 self.close_round(round, true);
             }
         }
-    }
-
-    /// The stream that carries a stream ping, for its round.
-    pub(super) fn dial_ping(&mut self, to: SocketAddr, seq: u32, deadline: Time) -> StreamId {
-        self.dial(to, Purpose::Ping { seq, to }, deadline)
     }
 
     /// The request of a stream ping.

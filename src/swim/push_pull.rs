@@ -38,6 +38,8 @@ pub(super) enum Cause {
     CatchUp,
     /// A seed or a lost member is asked again.
     Rejoin,
+    /// A suspect answers, but its refutation was lost.
+    Suspect,
     /// A node that we do not know believes that we are in its cluster.
     Stranger,
 }
@@ -153,7 +155,7 @@ impl Swim {
                 }
                 self.rejoin_ended(now, exchange.peer, true);
             }
-            Cause::Periodic | Cause::Stranger => {}
+            Cause::Periodic | Cause::Suspect | Cause::Stranger => {}
         }
     }
 
@@ -162,7 +164,7 @@ impl Swim {
             Cause::Join { op, target } => self.join_target_ended(now, op, Some((target, why))),
             Cause::CatchUp => self.catch_up_failed(now),
             Cause::Rejoin => self.rejoin_ended(now, exchange.peer, false),
-            Cause::Periodic | Cause::Stranger => {}
+            Cause::Periodic | Cause::Suspect | Cause::Stranger => {}
         }
     }
 

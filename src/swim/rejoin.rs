@@ -59,6 +59,16 @@ pub(super) struct Rejoin {
     not_before: Time,
 }
 
+impl Rejoin {
+    /// Names of the members that are lost.
+    pub fn lost(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.targets.iter().filter_map(|target| match &target.what {
+            What::Lost { name, .. } => Some(name),
+            What::Seed { .. } => None,
+        })
+    }
+}
+
 impl Swim {
     /// Asks every seed for the cluster, and remembers the seeds for healing. The end comes as
     /// [`Notice::JoinDone`]. A seed that is this node itself counts as contacted.

@@ -461,7 +461,7 @@ fn a_suspect_is_told_of_the_accusation_with_the_ping() {
     net.cut_streams.push((0, 1));
     net.run(Duration::from_secs(3));
     assert_eq!(net.state(0, 1), Some(NodeState::Suspect));
-    let both = [message_kind::PING, message_kind::SUSPECT];
+    let both = [message_kind::SUSPECT, message_kind::PING];
     assert!(
         net.sent
             .iter()

@@ -75,7 +75,7 @@ pub struct Health {
     pub score_max: u32,
     /// Members alive or suspect, this node included.
     pub live: usize,
-    /// Members known and not left, this node included.
+    /// Members known and not left, this node and lost ones included.
     pub known: usize,
     /// No member has answered anything for two suspicion timeouts although some are known.
     pub isolated: bool,
@@ -134,11 +134,7 @@ impl Swim {
             score: self.awareness.score(),
             score_max: self.awareness.max(),
             live: self.table.live(),
-            known: self
-                .table
-                .iter()
-                .filter(|(_, e)| e.node.state != NodeState::Left)
-                .count(),
+            known: 1 + self.others_known(),
             isolated,
             datagrams_work,
             streams_work,
@@ -146,23 +142,27 @@ impl Swim {
         }
     }
 
+    /// Members that have not left, this node not counted: those of the table, and those that were
+    /// lost so long ago that the table has forgotten them.
+    fn others_known(&self) -> usize {
+        let here =
+            |(slot, entry): &(_, &Entry)| *slot != self.own && entry.node.state != NodeState::Left;
+        let gone = |name: &&Arc<str>| self.table.find(name).is_none();
+        self.table.iter().filter(here).count() + self.rejoin.lost().filter(gone).count()
+    }
+
     /// Is it us? Nobody was heard for two suspicion times although others are known, or more than
     /// half of them died within that time.
     fn is_isolated(&self, now: Time) -> bool {
         let window = suspicion::shortest(&self.config, self.table.len()) * 2;
-        let others = || {
-            self.table
-                .iter()
-                .filter(|(slot, _)| *slot != self.own)
-                .map(|(_, e)| e)
-        };
-        let known = others().filter(|e| e.node.state != NodeState::Left).count();
+        let known = self.others_known();
         if known == 0 {
             return false;
         }
-        let fresh =
-            |e: &&Entry| e.node.state == NodeState::Dead && now.since(e.node.since) <= window;
-        let died = others().filter(fresh).count();
+        let fresh = |(_, entry): &(_, &Entry)| {
+            entry.node.state == NodeState::Dead && now.since(entry.node.since) <= window
+        };
+        let died = self.table.iter().filter(fresh).count();
         now.since(self.last_heard) > window || (known >= 2 && 2 * died > known)
     }
 }

@@ -8,7 +8,7 @@ use sprat::serf::{Event, MemberState};
 #[test]
 fn a_false_suspicion_under_loss_is_refuted() {
     let mut world = World::cluster(20, 10);
-    world.every_link(Link::lossy(0.15));
+    world.every_link(Link::lossy(0.3));
     world.run(secs(600));
     assert!(world.suspicions() > 0, "there was something to refute");
     assert_eq!(world.failures(), 0);
@@ -138,7 +138,7 @@ fn clocks_that_run_a_tenth_too_fast_or_slow_do_no_harm() {
 #[test]
 fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
     let mut false_alarms = 0;
-    for seed in 0..20 {
+    for seed in 0..100 {
         let mut world = World::new(3000 + seed).lan(17);
         world.every_link(Link::lossy(0.3));
         for host in 1..17 {
@@ -156,9 +156,9 @@ fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
         world.heal();
         world.run_until(world.convergence(), World::is_complete);
     }
-    // A refutation reaches 1 - e^(-8 x 0.7) of the members by gossip, so that a single observer
-    // may bury somebody for a moment: six times in these 20 runs of a minute. Never two at once.
-    assert!(false_alarms <= 20, "{false_alarms}");
+    // A refutation reaches 1 - e^(-8 x 0.7) of the members by gossip: without the last look
+    // single observers bury somebody every third time.
+    assert!(false_alarms <= 1, "{false_alarms}");
 }
 
 #[test]

@@ -72,13 +72,20 @@ fn one_node_cut_off_from_all_others_finds_back() {
     world.run_until(secs(60), |w| {
         others.iter().filter(|&&o| failed(w.state(0, o))).count() > 3
     });
-    let host = &world.hosts[0];
-    let health = host.core.as_ref().unwrap().health(host.local(world.now));
-    assert!(health.isolated, "{health:?}");
+    let health = |world: &World| {
+        let host = &world.hosts[0];
+        host.core.as_ref().unwrap().health(host.local(world.now))
+    };
+    assert!(health(&world).isolated, "{:?}", health(&world));
     world.run(secs(300));
     assert!(others.iter().all(|&o| failed(world.state(0, o))));
+    // It says so for as long as it lasts, though it gossips to nobody any more.
+    let alone = health(&world);
+    assert!(alone.isolated, "{alone:?}");
+    assert_eq!((alone.live, alone.known), (1, 8));
     world.heal();
     world.run_until(world.convergence(), World::is_complete);
+    assert!(!health(&world).isolated);
 }
 
 #[test]
