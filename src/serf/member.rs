@@ -33,7 +33,7 @@ pub struct Member {
     pub meta: Arc<[u8]>,
     /// Its state.
     pub state: MemberState,
-    /// Its incarnation when it last changed here; `Core::reasons` has the current one.
+    /// Its incarnation, as it last said itself.
     pub incarnation: u32,
     /// memberlist protocol: minimum, maximum, spoken.
     pub protocol: [u8; 3],

@@ -602,6 +602,11 @@ fn an_update_is_told_only_if_somebody_can_see_it() {
     rig.news(Change::Updated, "a", Some(&same));
     assert_eq!(rig.events(), ["join a"]);
     assert!(rig.layer.members.version() > version);
+    // After a refutation only the incarnation differs.
+    same.incarnation = 7;
+    rig.news(Change::Updated, "a", Some(&same));
+    assert_eq!(rig.events(), Vec::<String>::new());
+    assert_eq!(rig.layer.members.get("a").unwrap().member.incarnation, 7);
     rig.news(
         Change::Updated,
         "a",

@@ -218,8 +218,7 @@ impl Swim {
             return false;
         };
         let name = entry.node.name.clone();
-        let meta_changed = *entry.node.meta != *meta;
-        if meta_changed {
+        if *entry.node.meta != *meta {
             entry.node.meta = meta.into();
         }
         if alive.vsn.len() == 6 {
@@ -237,13 +236,8 @@ impl Swim {
                 self.note_learned(now, spread);
                 return true;
             }
-            NodeState::Suspect => {
-                self.notice_member(Change::Cleared, name.clone());
-            }
-            NodeState::Alive => {}
-        }
-        if meta_changed {
-            self.notice_member(Change::Updated, name);
+            NodeState::Suspect => self.notice_member(Change::Cleared, name),
+            NodeState::Alive => self.notice_member(Change::Updated, name),
         }
         false
     }

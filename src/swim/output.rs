@@ -80,11 +80,11 @@ pub enum SendFailure {
 pub enum Change {
     /// Known for the first time, or alive again after dead or left.
     Joined,
-    /// Its meta changed.
+    /// It speaks with a newer incarnation; its meta and versions may have changed.
     Updated,
     /// Suspected from now on.
     Suspected,
-    /// Was suspected, and is alive after all.
+    /// Was suspected, and is alive after all; its meta and versions may have changed.
     Cleared,
     /// Declared dead by somebody else.
     Died,
