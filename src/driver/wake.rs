@@ -3,6 +3,7 @@
 use super::fork::Inherited;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// An eventfd that is either raised (readable) or not.
 pub(super) struct Signal(Inherited<OwnedFd>);
@@ -38,15 +39,28 @@ impl Signal {
     }
 }
 
+/// How long a wait lasts that the kernel refuses.
+const BLIND: Duration = Duration::from_millis(20);
+
 /// Waits for descriptors; `timeout_ms` as in `poll(2)`. An interrupted wait counts as a short one.
+///
+/// The kernel refuses to wait for more descriptors than the process may open now, even if they
+/// were opened long ago: a host that gives up the right to open any (`RLIMIT_NOFILE` 0, as
+/// sandboxes do) gets here. Nothing that is polled blocks, so everything counts as ready then,
+/// after a pause that keeps this from being a busy loop.
 pub(super) fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) {
     let count = fds.len() as libc::nfds_t;
     // SAFETY: `count` initialised entries.
     let ready = unsafe { libc::poll(fds.as_mut_ptr(), count, timeout_ms) };
-    if ready < 0 {
-        for fd in fds {
-            fd.revents = 0;
-        }
+    if ready >= 0 {
+        return;
+    }
+    let refused = io::Error::last_os_error().kind() != io::ErrorKind::Interrupted;
+    if refused && timeout_ms != 0 {
+        std::thread::sleep(BLIND);
+    }
+    for fd in fds {
+        fd.revents = if refused && fd.fd >= 0 { fd.events } else { 0 };
     }
 }
 
