@@ -26,6 +26,35 @@ pub(super) fn start(
     callback: Option<EventCallback>,
     spawn: Option<Arc<dyn Spawn>>,
 ) -> Result<Owner> {
+    build(config, callback, spawn).map_err(name_the_limit)
+}
+
+/// "Too many open files" says neither whose limit that is nor how high.
+fn name_the_limit(mut error: Error) -> Error {
+    if error.errno == libc::EMFILE {
+        let limit = limit_of_descriptors();
+        let text =
+            format!("; this process may open {limit} descriptors (RLIMIT_NOFILE, ulimit -n)");
+        error.message.push_str(&text);
+    }
+    error
+}
+
+fn limit_of_descriptors() -> libc::rlim_t {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a writable rlimit; the resource exists everywhere, and a failure would leave zero.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    limit.rlim_cur
+}
+
+fn build(
+    config: &Config,
+    callback: Option<EventCallback>,
+    spawn: Option<Arc<dyn Spawn>>,
+) -> Result<Owner> {
     config.check()?;
     fork::install();
     fault::install();
