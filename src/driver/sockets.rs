@@ -227,6 +227,16 @@ mod tests {
         assert_eq!(four.receive(&mut buffer), None);
     }
 
+    /// Linux never refuses a size, it grants what it allows, and counts it double for itself.
+    #[test]
+    fn the_receive_buffer_is_as_large_as_asked_or_as_the_system_allows() {
+        let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        let udp = bind(addr("127.0.0.1:0")).unwrap().udp;
+        let granted = socket2::SockRef::from(&*udp).recv_buffer_size().unwrap();
+        assert_eq!(granted, 2 * RECEIVE_BUFFER.min(most));
+    }
+
     #[test]
     fn what_cannot_be_sent_is_our_fault_unless_the_other_host_says_so() {
         let four = bind(addr("127.0.0.1:0")).unwrap();
