@@ -1,9 +1,15 @@
 //! The clock of a node, and noticing that the process did not run.
 //!
-//! Time is CLOCK_MONOTONIC. A process that was stopped, starved or frozen finds its deadlines long
-//! gone, and would blame others for its own absence; the engine tells the core first how long it
-//! was away. A suspended machine is noticed by CLOCK_BOOTTIME, which goes on while
-//! CLOCK_MONOTONIC stands still.
+//! The core's time is CLOCK_MONOTONIC: nobody sets it, and it never goes back. Two absences look
+//! different to it:
+//!
+//! - A process that was stopped or starved: the clock went on. Deadlines are long gone, and the
+//!   core would blame others for its own absence; it is told how much time it missed, and moves
+//!   every deadline that measures others by that.
+//! - A machine that was suspended: the clock stood still, and so did every deadline. The core
+//!   missed none of its time, so there is nothing to move: whoever had two seconds left to refute
+//!   has two seconds left. Moving deadlines further than the clock went would put their beginnings
+//!   into the future. CLOCK_BOOTTIME, which goes on meanwhile, only serves to tell what happened.
 
 use crate::time::Time;
 use std::time::Duration;
@@ -21,7 +27,16 @@ fn read(clock: libc::clockid_t) -> u64 {
     unsafe { libc::clock_gettime(clock, &mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    let time = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+    #[cfg(test)]
+    let time = time + AHEAD.get();
+    time
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Tests of the clock of one engine let it jump ahead, on the engine's own thread.
+    static AHEAD: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// CLOCK_MONOTONIC.
@@ -30,108 +45,215 @@ pub(super) fn now() -> Time {
 }
 
 /// How long the machine has been suspended since it started.
-fn suspended() -> Duration {
+pub(super) fn suspended() -> Duration {
     let monotonic = read(libc::CLOCK_MONOTONIC);
     Duration::from_nanos(read(libc::CLOCK_BOOTTIME).saturating_sub(monotonic))
 }
 
-/// Notices absences of the engine.
+/// A time in which the engine did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Absence {
+    /// What the clock of the core went on by, unseen.
+    pub missed: Duration,
+    /// What passed while that clock stood still.
+    pub suspended: Duration,
+}
+
+/// Notices absences of the engine. It reads no clock itself.
 pub(super) struct Watch {
     /// When the engine was last seen at work.
     seen: Time,
     suspended: Duration,
     threshold: Duration,
-    /// A suspended machine needs about this long until its network is back.
-    recovery: Duration,
 }
 
 impl Watch {
-    pub fn new(now: Time, probe_interval: Duration) -> Watch {
+    pub fn new(now: Time, suspended: Duration, probe_interval: Duration) -> Watch {
         Watch {
             seen: now,
-            suspended: suspended(),
+            suspended,
             threshold: LEAST_STALL.max(2 * probe_interval),
-            recovery: 2 * probe_interval,
         }
     }
 
-    /// The engine works, without having slept since the last call: how long it was away, if longer
-    /// than is ordinary.
-    pub fn worked(&mut self, now: Time) -> Option<Duration> {
-        self.late(now, self.seen)
+    /// The engine works, without having slept since the last call.
+    pub fn worked(&mut self, now: Time) -> Option<Absence> {
+        let missed = self.missed(now, self.seen);
+        (!missed.is_zero()).then_some(Absence {
+            missed,
+            suspended: Duration::ZERO,
+        })
     }
 
-    /// The engine woke up and had wanted to at `wanted`, or earlier. Asks for suspension too.
-    pub fn woke(&mut self, now: Time, wanted: Time) -> Option<Duration> {
-        let late = self.late(now, wanted);
-        let suspended = suspended();
+    /// The engine woke up and had wanted to at `wanted`, or earlier. `suspended` is what
+    /// [`suspended`] says now.
+    pub fn woke(&mut self, now: Time, wanted: Time, suspended: Duration) -> Option<Absence> {
+        let missed = self.missed(now, wanted);
         let slept = suspended.saturating_sub(self.suspended);
         self.suspended = suspended;
-        if slept < LEAST_STALL {
-            return late;
-        }
-        // Deadlines stood still meanwhile; what was in flight is lost, and the network has to
-        // come back before anybody can answer.
-        Some(late.unwrap_or_default() + slept.min(self.recovery))
+        let suspended = if slept < LEAST_STALL {
+            Duration::ZERO
+        } else {
+            slept
+        };
+        let absence = Absence { missed, suspended };
+        (missed + suspended > Duration::ZERO).then_some(absence)
     }
 
-    fn late(&mut self, now: Time, wanted: Time) -> Option<Duration> {
+    /// How late it is, if later than is ordinary; else zero.
+    fn missed(&mut self, now: Time, wanted: Time) -> Duration {
         let away = now.since(wanted.max(self.seen));
-        self.seen = now;
-        (away > self.threshold).then_some(away)
+        self.seen = self.seen.max(now);
+        if away > self.threshold {
+            away
+        } else {
+            Duration::ZERO
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serf::MemberState;
+    use crate::{Config, Node};
 
     const SECOND: Duration = Duration::from_secs(1);
+    const PATIENCE: Duration = Duration::from_secs(20);
 
-    #[test]
-    fn waking_in_time_is_no_stall_however_long_the_sleep() {
-        let start = now();
-        let mut watch = Watch::new(start, SECOND);
-        assert_eq!(watch.woke(start + 50 * SECOND, start + 50 * SECOND), None);
-        assert_eq!(watch.woke(start + 51 * SECOND, start + 90 * SECOND), None);
-        assert_eq!(watch.woke(start + 92 * SECOND, start + 91 * SECOND), None);
+    fn watch(start: Time, probe_interval: Duration) -> Watch {
+        Watch::new(start, Duration::ZERO, probe_interval)
+    }
+
+    fn stopped(seconds: u32) -> Option<Absence> {
+        Some(Absence {
+            missed: seconds * SECOND,
+            suspended: Duration::ZERO,
+        })
     }
 
     #[test]
-    fn waking_late_is_a_stall_as_long_as_it_was_late() {
+    fn waking_in_time_is_no_absence_however_long_the_sleep() {
         let start = now();
-        let mut watch = Watch::new(start, SECOND);
-        assert_eq!(
-            watch.woke(start + 13 * SECOND, start + 3 * SECOND),
-            Some(10 * SECOND)
-        );
+        let mut watch = watch(start, SECOND);
+        let mut woke = |at: u32, wanted: u32| {
+            watch.woke(start + at * SECOND, start + wanted * SECOND, Duration::ZERO)
+        };
+        assert_eq!(woke(50, 50), None);
+        assert_eq!(woke(51, 90), None);
+        assert_eq!(woke(92, 91), None);
     }
 
     #[test]
-    fn working_for_long_is_a_stall() {
+    fn waking_late_is_an_absence_as_long_as_it_was_late() {
         let start = now();
-        let mut watch = Watch::new(start, SECOND);
+        let mut watch = watch(start, SECOND);
+        let woke = watch.woke(start + 13 * SECOND, start + 3 * SECOND, Duration::ZERO);
+        assert_eq!(woke, stopped(10));
+    }
+
+    #[test]
+    fn working_for_long_is_an_absence() {
+        let start = now();
+        let mut watch = watch(start, SECOND);
         assert_eq!(watch.worked(start + 2 * SECOND), None);
-        assert_eq!(watch.worked(start + 5 * SECOND), Some(3 * SECOND));
+        assert_eq!(watch.worked(start + 5 * SECOND), stopped(3));
         assert_eq!(watch.worked(start + 6 * SECOND), None);
     }
 
     #[test]
     fn a_slow_profile_tolerates_longer_absences() {
         let start = now();
-        let mut watch = Watch::new(start, 5 * SECOND);
+        let mut watch = watch(start, 5 * SECOND);
         assert_eq!(watch.worked(start + 9 * SECOND), None);
-        assert_eq!(watch.worked(start + 20 * SECOND), Some(11 * SECOND));
+        assert_eq!(watch.worked(start + 20 * SECOND), stopped(11));
     }
 
     #[test]
-    fn a_suspended_machine_gets_time_for_its_network_and_not_more() {
+    fn a_suspended_machine_is_told_of_and_missed_nothing_of_the_time_of_the_core() {
         let start = now();
-        let mut watch = Watch::new(start, SECOND);
-        watch.suspended = watch.suspended.saturating_sub(3600 * SECOND);
-        let before = suspended();
-        let stall = watch.woke(start + SECOND, start + SECOND);
-        let expected = before.min(3600 * SECOND).min(2 * SECOND);
-        assert_eq!(stall, (expected >= LEAST_STALL).then_some(expected));
+        let mut watch = watch(start, SECOND);
+        let hour = 3600 * SECOND;
+        let told = Absence {
+            missed: Duration::ZERO,
+            suspended: hour,
+        };
+        assert_eq!(
+            watch.woke(start + SECOND, start + SECOND, hour),
+            Some(told),
+            "woken in time by its own clock"
+        );
+        assert_eq!(
+            watch.woke(start + 2 * SECOND, start + 2 * SECOND, hour),
+            None
+        );
+        let both = Absence {
+            missed: 7 * SECOND,
+            suspended: hour,
+        };
+        let woke = watch.woke(start + 10 * SECOND, start + 3 * SECOND, 2 * hour);
+        assert_eq!(woke, Some(both), "stopped and suspended add nothing up");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_is_no_absence_and_cannot_make_one() {
+        let start = now() + 100 * SECOND;
+        let mut watch = watch(start, SECOND);
+        assert_eq!(watch.worked(start - 50 * SECOND), None);
+        assert_eq!(
+            watch.worked(start + SECOND),
+            None,
+            "measured from the furthest"
+        );
+        let hour = Duration::from_secs(3600);
+        assert!(watch.woke(start + SECOND, start + SECOND, hour).is_some());
+        let back = watch.woke(start + SECOND, start + SECOND, Duration::ZERO);
+        assert_eq!(back, None);
+    }
+
+    fn node(name: &str) -> Node {
+        let mut config = Config::new();
+        for (key, value) in [
+            ("name", name),
+            ("bind", "127.0.0.1:0"),
+            ("profile", "local"),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        Node::start(&config).unwrap()
+    }
+
+    fn counter(node: &Node, name: &str) -> i64 {
+        let found = node.stats().into_iter().find(|(it, _, _)| *it == name);
+        found.unwrap().1
+    }
+
+    /// The clock of one engine jumps by an hour in the middle of its work: every deadline that it
+    /// had set is long gone then.
+    #[test]
+    fn a_clock_that_jumps_by_an_hour_makes_nobody_suspect() {
+        let nodes = ["a", "b", "c"].map(node);
+        let seeds = [nodes[0].addr().to_string(), nodes[1].addr().to_string()];
+        let seeds: Vec<&str> = seeds.iter().map(String::as_str).collect();
+        assert_eq!(nodes[2].join(&seeds, Some(PATIENCE)), Ok(2));
+        for round in 1..=3 {
+            let probes = counter(&nodes[2], "probes");
+            let jump = || AHEAD.set(AHEAD.get() + 3_600_000_000_000);
+            nodes[2].shared.order(move |_| jump()).unwrap();
+            let begun = std::time::Instant::now();
+            // Several probes, and more time than a suspicion of before would have had left.
+            while counter(&nodes[2], "probes") < probes + 6 || counter(&nodes[2], "stalls") < round
+            {
+                assert!(begun.elapsed() < PATIENCE, "no probe any more");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert_eq!(counter(&nodes[2], "stalls"), round);
+        }
+        assert_eq!(counter(&nodes[2], "suspicions"), 0);
+        for node in &nodes {
+            let alive = node.members();
+            assert_eq!(alive.len(), 3);
+            assert!(alive.iter().all(|it| it.state == MemberState::Alive));
+        }
     }
 }

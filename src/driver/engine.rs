@@ -4,7 +4,7 @@
 //! out what it orders, hand its events on, sleep until its next deadline or until a socket or an
 //! order from the application is there.
 
-use super::clock::{self, Watch};
+use super::clock::{self, Absence, Watch};
 use super::commands::Orders;
 use super::event::NodeState;
 use super::fault;
@@ -59,6 +59,7 @@ pub(super) struct Engine {
 struct Counts {
     stalls: u64,
     accept_failures: u64,
+    streams_given_up: u64,
     turns: u64,
 }
 
@@ -84,7 +85,7 @@ impl Engine {
             streams: StreamSet::default(),
             lookups: parts.lookups,
             stream_timeout: parts.stream_timeout,
-            watch: Watch::new(now, parts.probe_interval),
+            watch: Watch::new(now, clock::suspended(), parts.probe_interval),
             accept_after: Time::ZERO,
             buffer: vec![0; limits::DATAGRAM_LEN],
             waiters: HashMap::new(),
@@ -98,15 +99,15 @@ impl Engine {
     pub fn run(&mut self) {
         loop {
             let now = clock::now();
-            if let Some(stalled) = self.watch.worked(now) {
-                self.stalled(now, stalled);
+            if let Some(absence) = self.watch.worked(now) {
+                self.was_away(now, absence);
             }
             self.core.handle_timeout(now);
             self.settle(now);
             let woken = self.sleep();
             let now = clock::now();
-            if let Some(stalled) = self.watch.woke(now, woken.wanted) {
-                self.stalled(now, stalled);
+            if let Some(absence) = self.watch.woke(now, woken.wanted, clock::suspended()) {
+                self.was_away(now, absence);
             }
             self.counts.turns += 1;
             if woken.orders && self.obey() {
@@ -125,10 +126,16 @@ impl Engine {
         }
     }
 
-    fn stalled(&mut self, now: Time, stalled: Duration) {
+    fn was_away(&mut self, now: Time, absence: Absence) {
         self.counts.stalls += 1;
-        self.core.handle_stall(now, stalled);
-        let text = format!("this process did not run for {} ms", stalled.as_millis());
+        // Even if its clock stood still the core has to know: silence before now proves nothing.
+        self.core.handle_stall(now, absence.missed);
+        let (missed, suspended) = (absence.missed.as_millis(), absence.suspended.as_millis());
+        let text = if suspended > 0 {
+            format!("this machine was suspended for {suspended} ms")
+        } else {
+            format!("this process did not run for {missed} ms")
+        };
         self.journal.warn(&self.shared, "engine", text);
     }
 
@@ -174,10 +181,10 @@ impl Engine {
         for deadline in [self.core.poll_timeout(), self.streams.deadline()] {
             wanted = wanted.min(deadline.unwrap_or(wanted));
         }
-        let room = self.core.accepts_streams() && self.streams.len() < DESCRIPTORS;
-        let listening = room && self.accept_after <= now;
-        if room && !listening {
-            wanted = wanted.min(self.accept_after);
+        let accept_from = self.accept_from(now);
+        let listening = accept_from.is_some_and(|from| from <= now);
+        if !listening {
+            wanted = wanted.min(accept_from.unwrap_or(wanted));
         }
         let mut fds = Vec::with_capacity(3 + self.streams.len());
         let mut ids = Vec::with_capacity(self.streams.len());
@@ -234,15 +241,42 @@ impl Engine {
         self.buffer = buffer;
     }
 
+    fn has_place(&self) -> bool {
+        self.core.accepts_streams() && self.streams.len() < DESCRIPTORS
+    }
+
+    /// When the next connection can be accepted: there are descriptors, and a place is free or
+    /// can be made free. `None` while all that is open is this node's own.
+    fn accept_from(&self, now: Time) -> Option<Time> {
+        let place = match self.has_place() {
+            true => now,
+            false => self.streams.oldest()?.1,
+        };
+        Some(place.max(self.accept_after))
+    }
+
+    /// Makes a place free for somebody who is there already.
+    fn make_place(&mut self, now: Time) {
+        if !self.has_place()
+            && let Some((id, _)) = self.streams.oldest()
+        {
+            self.counts.streams_given_up += 1;
+            self.streams.give_up(id);
+            self.core.handle_stream_end(now, id, StreamEnd::Failed);
+        }
+    }
+
     fn accept(&mut self, now: Time) {
+        let tenure = now + self.stream_timeout / 10;
         for _ in 0..ACCEPTS {
-            if !self.core.accepts_streams() || self.streams.len() >= DESCRIPTORS {
+            if self.accept_from(now).is_none_or(|from| from > now) {
                 return;
             }
             match self.sockets.accept() {
                 Ok(None) => return,
                 Ok(Some((socket, from))) => {
-                    if let Ok(id) = self.streams.accept(socket) {
+                    self.make_place(now);
+                    if let Ok(id) = self.streams.accept(tenure, socket) {
                         self.core.handle_stream_accepted(now, id, from);
                         self.settle(now);
                     }
@@ -304,9 +338,14 @@ impl Engine {
                 "Times that no connection could be accepted for want of descriptors.",
             ),
             (
+                "streams_given_up",
+                self.counts.streams_given_up,
+                "Accepted streams that lost their place to others, for they said too little.",
+            ),
+            (
                 "stalls",
                 self.counts.stalls,
-                "Times that this process did not run for long.",
+                "Times that this process or machine did not run for long.",
             ),
             (
                 "engine_turns",

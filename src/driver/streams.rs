@@ -8,6 +8,10 @@
 //! The core forgets a stream when it orders `Close`; what was written still goes out here, for a
 //! bounded time. An accepted stream then waits a moment for the other side to close first: closing
 //! with unread bytes would make the kernel reset the connection and destroy the answer on its way.
+//!
+//! Places are few, and anybody can connect and say nothing, or a byte now and then. While all
+//! places are taken the accepted stream that has had one longest gives it up for the next. An
+//! honest request takes milliseconds, and everybody has a tenth of the ordinary patience.
 
 use super::fork::Inherited;
 use super::wake::interest;
@@ -52,7 +56,8 @@ struct Stream {
     out: VecDeque<Vec<u8>>,
     /// Bytes of the first element that are gone.
     sent: usize,
-    accepted: bool,
+    /// Until when it keeps its place although others wait for it, if it was accepted.
+    accepted: Option<Time>,
     /// The other side writes no more; it may still read.
     eof: bool,
 }
@@ -83,17 +88,33 @@ impl StreamSet {
         self.open.len()
     }
 
-    /// Takes over an accepted connection and numbers it.
+    /// Takes over an accepted connection and numbers it. It keeps its place until `tenure` ends.
     ///
     /// # Errors
     /// The connection is already broken.
-    pub fn accept(&mut self, socket: TcpStream) -> io::Result<StreamId> {
+    pub fn accept(&mut self, tenure: Time, socket: TcpStream) -> io::Result<StreamId> {
         socket.set_nonblocking(true)?;
         let _ = socket.set_nodelay(true); // only latency depends on it
         self.accepted += 2;
         let id = StreamId(self.accepted);
-        self.open.insert(id, Stream::new(socket, Phase::Open, true));
+        let stream = Stream::new(socket, Phase::Open, Some(tenure));
+        self.open.insert(id, stream);
         Ok(id)
+    }
+
+    /// The accepted stream whose request has been awaited longest, and until when it keeps its
+    /// place. Those that are closing have been served, and are bounded by themselves.
+    pub fn oldest(&self) -> Option<(StreamId, Time)> {
+        let mut streams = self.open.iter(); // in the order of their numbers, which only grow
+        streams.find_map(|(id, stream)| match stream.phase {
+            Phase::Open => Some((*id, stream.accepted?)),
+            Phase::Connecting | Phase::Flushing(_) | Phase::Lingering(_) => None,
+        })
+    }
+
+    /// Lets go of a stream at once.
+    pub fn give_up(&mut self, id: StreamId) {
+        self.open.remove(&id);
     }
 
     /// Opens a connection; `Connected` or `Failed` tells how it went.
@@ -109,7 +130,7 @@ impl StreamSet {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             Err(error) => return Err(error),
         }
-        let stream = Stream::new(socket.into(), Phase::Connecting, false);
+        let stream = Stream::new(socket.into(), Phase::Connecting, None);
         self.open.insert(id, stream);
         Ok(())
     }
@@ -145,7 +166,7 @@ impl StreamSet {
             return;
         };
         let gone = match (stream.phase, stream.flush()) {
-            (Phase::Flushing(_), Ok(true)) if stream.accepted && !stream.eof => {
+            (Phase::Flushing(_), Ok(true)) if stream.accepted.is_some() && !stream.eof => {
                 stream.phase = Phase::Lingering(now + LINGER);
                 stream.socket.shutdown(Shutdown::Write).is_err()
             }
@@ -287,7 +308,7 @@ impl StreamSet {
 }
 
 impl Stream {
-    fn new(socket: TcpStream, phase: Phase, accepted: bool) -> Stream {
+    fn new(socket: TcpStream, phase: Phase, accepted: Option<Time>) -> Stream {
         Stream {
             socket: Inherited::new(socket),
             phase,
@@ -325,6 +346,7 @@ mod tests {
     use std::net::TcpListener;
 
     const PATIENCE: Duration = Duration::from_secs(10);
+    const SECOND: Duration = Duration::from_secs(1);
 
     /// One turn of an engine that only has streams.
     fn turn(set: &mut StreamSet, told: &mut Vec<StreamNews>, bytes: &mut Vec<u8>) {
@@ -377,7 +399,7 @@ mod tests {
     fn a_large_answer_arrives_whole_although_it_is_closed_at_once_with_bytes_unread() {
         let (accepted, mut other) = pair();
         let mut set = StreamSet::default();
-        let id = set.accept(accepted).unwrap();
+        let id = set.accept(clock::now(), accepted).unwrap();
         other
             .write_all(b"a question and something that nobody reads")
             .unwrap();
@@ -399,7 +421,7 @@ mod tests {
     fn half_closing_after_the_question_does_not_cost_the_answer() {
         let (accepted, mut other) = pair();
         let mut set = StreamSet::default();
-        let id = set.accept(accepted).unwrap();
+        let id = set.accept(clock::now(), accepted).unwrap();
         other.write_all(b"question").unwrap();
         other.shutdown(Shutdown::Write).unwrap();
         until(&mut set, |_, told| {
@@ -420,7 +442,7 @@ mod tests {
     fn a_stream_that_nobody_reads_is_given_up_in_time() {
         let (accepted, _other) = pair();
         let mut set = StreamSet::default();
-        let id = set.accept(accepted).unwrap();
+        let id = set.accept(clock::now(), accepted).unwrap();
         set.write(id, vec![0; 16_000_000]);
         let now = clock::now();
         set.close(now, id, Duration::from_secs(5));
@@ -429,5 +451,36 @@ mod tests {
         assert_eq!(set.len(), 1);
         set.expire(now + Duration::from_secs(5));
         assert_eq!(set.len(), 0);
+    }
+
+    #[test]
+    fn the_oldest_stream_that_was_accepted_and_not_served_is_the_first_to_go() {
+        let now = clock::now();
+        let mut set = StreamSet::default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        set.dial(StreamId(1), listener.local_addr().unwrap())
+            .unwrap();
+        assert_eq!(
+            set.oldest(),
+            None,
+            "those that this node dialled are its own business"
+        );
+        let mut others = Vec::new();
+        let mut ids = Vec::new();
+        for second in 0..3 {
+            let (accepted, other) = pair();
+            others.push(other);
+            ids.push(set.accept(now + second * SECOND, accepted).unwrap());
+        }
+        assert_eq!(set.oldest(), Some((ids[0], now)));
+        set.write(ids[0], vec![0; 16_000_000]);
+        set.close(now, ids[0], PATIENCE);
+        assert_eq!(
+            set.oldest(),
+            Some((ids[1], now + SECOND)),
+            "the first is being served"
+        );
+        set.give_up(ids[1]);
+        assert_eq!(set.oldest(), Some((ids[2], now + 2 * SECOND)));
     }
 }
