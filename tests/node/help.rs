@@ -1,0 +1,116 @@
+//! What the tests of nodes share: settings, waiting, counters, children.
+
+use sprat::driver::{Event, EventKind};
+use sprat::serf::MemberState;
+use sprat::{Config, Node};
+use std::os::fd::RawFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Tests that count threads or descriptors, or fork, cannot run beside others.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub fn config(name: &str, bind: &str) -> Config {
+    let mut config = Config::new();
+    for (key, value) in [("name", name), ("bind", bind), ("profile", "local")] {
+        config.set(key, value).unwrap();
+    }
+    config
+}
+
+pub fn with(name: &str, pairs: &[(&str, &str)]) -> Config {
+    let mut config = config(name, "127.0.0.1:0");
+    for (key, value) in pairs {
+        config.set(key, value).unwrap();
+    }
+    config
+}
+
+pub fn node(name: &str) -> Node {
+    Node::start(&config(name, "127.0.0.1:0")).unwrap()
+}
+
+pub fn join(node: &Node, other: &Node) {
+    let addr = other.addr().to_string();
+    assert_eq!(node.join(&[&addr], Some(PATIENCE)), Ok(1));
+}
+
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn state_of(node: &Node, name: &str) -> Option<MemberState> {
+    let members = node.members();
+    let found = members.iter().find(|member| &*member.name == name)?;
+    Some(found.state)
+}
+
+/// The next event of this kind.
+pub fn wait_for(node: &Node, kind: EventKind) -> Event {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(event) = node.next_event(Some(Duration::from_millis(100))).unwrap()
+            && event.kind == kind
+        {
+            return event;
+        }
+    }
+    panic!("no {kind:?} came");
+}
+
+pub fn is_readable(fd: RawFd, timeout_ms: i32) -> bool {
+    let mut fds = [libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    // SAFETY: one initialised entry.
+    unsafe { libc::poll(fds.as_mut_ptr(), 1, timeout_ms) == 1 }
+}
+
+pub fn count(directory: &str) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+/// A counter of a node by name.
+pub fn counter(node: &Node, name: &str) -> i64 {
+    let stats = node.stats();
+    let found = stats.iter().find(|(it, _, _)| *it == name);
+    found.unwrap_or_else(|| panic!("no counter {name}")).1
+}
+
+/// Runs `child` in a forked child; true if it says so within the patience.
+pub fn in_child(child: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child calls what the library promises to work there, and `_exit`.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    if pid == 0 {
+        let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(false);
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let begun = Instant::now();
+    let mut status = 0;
+    loop {
+        // SAFETY: a child of this process that was not waited for yet.
+        if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
+            return libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
+        }
+        if begun.elapsed() > PATIENCE {
+            // SAFETY: as above.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            unsafe { libc::waitpid(pid, &mut status, 0) };
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

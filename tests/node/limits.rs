@@ -1,0 +1,165 @@
+//! A process that has run out of descriptors, or gives up the right to open any.
+//!
+//! The limit is the whole process's, so each test runs in a child of its own. The child tells by
+//! its end whether all went well; what went wrong is printed.
+
+use super::help::{PATIENCE, alone, config, counter, eventually, in_child, join, node, state_of};
+use sprat::driver::EventKind;
+use sprat::serf::MemberState;
+use sprat::{Node, Status};
+use std::fs::File;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Runs `child`, which panics if it does not like what it sees.
+fn in_a_process(child: impl FnOnce()) {
+    let _turn = alone();
+    assert!(in_child(|| {
+        child();
+        true
+    }));
+}
+
+/// Sets how many descriptors this process may open, and returns what it was.
+fn allow(descriptors: u64) -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a writable rlimit, and then a readable one.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        let before = std::mem::replace(&mut limit.rlim_cur, descriptors);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+        before
+    }
+}
+
+/// Opens files until no more can be opened.
+fn exhaust() -> Vec<File> {
+    let mut files = Vec::new();
+    loop {
+        match File::open("/dev/null") {
+            Ok(file) => files.push(file),
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+                return files;
+            }
+        }
+    }
+}
+
+/// Processor time of this process so far.
+fn used() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a writable timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
+    in_a_process(|| {
+        allow(128);
+        let settings = config("a", "127.0.0.1:0");
+        let mut files = exhaust();
+        let mut refused = 0;
+        // One more descriptor each time: whichever of them is missing, the error is the same.
+        let started = loop {
+            match Node::start(&settings) {
+                Ok(node) => break node,
+                Err(error) => {
+                    assert_eq!((error.status, error.errno), (Status::Io, libc::EMFILE));
+                    assert!(
+                        error.message.contains("128 descriptors (RLIMIT_NOFILE"),
+                        "{}",
+                        error.message
+                    );
+                    refused += 1;
+                }
+            }
+            drop(files.pop());
+        };
+        assert!(
+            (3..=8).contains(&refused),
+            "{refused} descriptors are needed"
+        );
+        assert_eq!(started.health().unwrap().live, 1);
+        drop(started);
+        let freed: Vec<File> = (0..refused)
+            .map_while(|_| File::open("/dev/null").ok())
+            .collect();
+        assert_eq!(freed.len(), refused, "a refused start keeps no descriptor");
+    });
+}
+
+#[test]
+fn a_node_without_descriptors_neither_dials_nor_accepts_nor_burns_and_goes_on_afterwards() {
+    in_a_process(|| {
+        let (a, b) = (node("a"), node("b"));
+        join(&b, &a);
+        eventually("both listed", || {
+            state_of(&a, "b") == Some(MemberState::Alive)
+        });
+        // This side of a connection is made while there are descriptors; a has to accept it.
+        allow(128);
+        let mut files = exhaust();
+        drop(files.pop());
+        let waiting = TcpStream::connect(a.addr()).unwrap();
+        eventually("no connection can be accepted", || {
+            counter(&a, "accept_failures") >= 2
+        });
+        let error = a
+            .join(&[&b.addr().to_string()], Some(PATIENCE))
+            .unwrap_err();
+        assert_eq!(error.status, Status::Unreachable, "{error}");
+        // Probes are datagrams: they go on.
+        let (turns, cpu, begun) = (counter(&a, "engine_turns"), used(), Instant::now());
+        let probes = counter(&a, "probes");
+        eventually("probes go on", || counter(&a, "probes") >= probes + 2);
+        let (time, turns) = (begun.elapsed(), counter(&a, "engine_turns") - turns);
+        // Asking for the counter, every 5 ms, wakes the engine as well.
+        let most = 1000.0 + time.as_secs_f64() * 400.0;
+        assert!((turns as f64) < most, "{turns} turns in {time:?}");
+        let cpu = used() - cpu;
+        assert!(cpu < time.mul_f64(0.6), "{cpu:?} of {time:?}");
+        drop(files);
+        assert_eq!(a.join(&[&b.addr().to_string()], Some(PATIENCE)), Ok(1));
+        drop(waiting);
+        let failures = counter(&a, "accept_failures");
+        join(&b, &a);
+        assert_eq!(counter(&a, "accept_failures"), failures);
+        for node in [&a, &b] {
+            while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
+                assert_ne!(event.kind, EventKind::MemberFail);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_process_that_gives_up_the_right_to_open_descriptors_keeps_a_node_that_works() {
+    in_a_process(|| {
+        let (a, b) = (node("a"), node("b"));
+        join(&b, &a);
+        let before = allow(0);
+        let (cpu, begun) = (used(), Instant::now());
+        let probes = (counter(&a, "probes"), counter(&b, "probes"));
+        a.set_tag("sandbox", Some("yes")).unwrap();
+        eventually("the tag arrives", || {
+            let members = b.members();
+            members[0].tags.get("sandbox").map(String::as_str) == Some("yes")
+        });
+        eventually("probes go on", || {
+            counter(&a, "probes") >= probes.0 + 2 && counter(&b, "probes") >= probes.1 + 2
+        });
+        let (cpu, time) = (used() - cpu, begun.elapsed());
+        assert!(cpu < time.mul_f64(0.6), "{cpu:?} of {time:?}");
+        assert_eq!(counter(&a, "probes_failed"), 0);
+        allow(before);
+        assert_eq!(a.join(&[&b.addr().to_string()], Some(PATIENCE)), Ok(1));
+    });
+}

@@ -1,0 +1,192 @@
+//! Others who mean no good, or are broken: floods, idle connections, half requests.
+//!
+//! Each test has a node under attack and one that lives with it in peace; the latter must not
+//! notice anything.
+
+use super::help::{PATIENCE, alone, counter, eventually, join, state_of, with};
+use sprat::Node;
+use sprat::driver::EventKind;
+use sprat::serf::MemberState;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// What a node of ours keeps at most for streams that others opened and say nothing on.
+const PLACES: i64 = 96;
+
+/// A node to be attacked and its peaceful companion.
+fn pair() -> (Node, Node) {
+    let start = |name: &str| Node::start(&with(name, &[("stream_timeout_ms", "5000")])).unwrap();
+    let (attacked, friend) = (start("attacked"), start("friend"));
+    join(&friend, &attacked);
+    eventually("both listed", || {
+        state_of(&attacked, "friend") == Some(MemberState::Alive)
+    });
+    (attacked, friend)
+}
+
+/// Nobody was called failed, and nodes still answer by datagram and by stream.
+fn unharmed(attacked: &Node, friend: &Node) {
+    assert_eq!(
+        friend.join(&[&attacked.addr().to_string()], Some(PATIENCE)),
+        Ok(1)
+    );
+    attacked.set_tag("after", Some("all")).unwrap();
+    eventually("gossip arrives", || {
+        let members = friend.members();
+        members.iter().any(|it| it.tags.contains_key("after"))
+    });
+    for node in [attacked, friend] {
+        while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
+            assert_ne!(event.kind, EventKind::MemberFail, "{:?}", event.member);
+        }
+    }
+}
+
+fn dial(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Reads until the other side closes; panics if it does not within the patience.
+fn is_closed(mut stream: TcpStream) {
+    let mut buffer = [0; 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+            Err(error) => panic!("still open: {error}"),
+        }
+    }
+}
+
+#[test]
+fn connections_that_say_nothing_are_bounded_closed_and_keep_nobody_out() {
+    let _turn = alone();
+    let (attacked, friend) = pair();
+    let idle: Vec<TcpStream> = (0..300).map(|_| dial(attacked.addr())).collect();
+    eventually("the places are taken", || {
+        counter(&attacked, "streams_open") >= PLACES
+    });
+    // All places are taken and two hundred wait; somebody with a request is served all the same.
+    let joined = friend.join(&[&attacked.addr().to_string()], Some(PATIENCE));
+    assert_eq!(joined, Ok(1));
+    assert!(counter(&attacked, "streams_open") <= PLACES + 32);
+    idle.into_iter().for_each(is_closed);
+    eventually("all are gone", || counter(&attacked, "streams_open") == 0);
+    let (late, given_up) = (
+        counter(&attacked, "refused_stream_timeout"),
+        counter(&attacked, "streams_given_up"),
+    );
+    assert_eq!(late + given_up, 300, "{late} too late, {given_up} given up");
+    unharmed(&attacked, &friend);
+}
+
+#[test]
+fn a_request_that_comes_byte_by_byte_or_in_half_is_closed_in_time() {
+    let _turn = alone();
+    let (attacked, friend) = pair();
+    // The beginning of a push/pull with three nodes: type, and a map of three.
+    let half = b"\x06\x83\xa4Join\xc2\xa5Nodes\x03\xacUserStateLen\x00\x87\xa4Addr";
+    let begun = Instant::now();
+    let mut silent: Vec<TcpStream> = (0..8).map(|_| dial(attacked.addr())).collect();
+    for stream in &mut silent {
+        stream.write_all(half).unwrap();
+    }
+    let mut slow: Vec<TcpStream> = (0..8).map(|_| dial(attacked.addr())).collect();
+    for byte in half.iter().cycle().take(400) {
+        // A write fails when the other side has closed: that is what is waited for.
+        let mut open = 0;
+        for stream in &mut slow {
+            open += usize::from(stream.write_all(&[*byte]).is_ok());
+        }
+        if open == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    silent.into_iter().chain(slow).for_each(is_closed);
+    assert!(begun.elapsed() < PATIENCE);
+    eventually("all are gone", || counter(&attacked, "streams_open") == 0);
+    let refused: i64 = ["stream_timeout", "msgpack", "unknown_type", "too_large"]
+        .iter()
+        .map(|why| counter(&attacked, &format!("refused_{why}")))
+        .sum();
+    assert_eq!(refused, 16);
+    unharmed(&attacked, &friend);
+}
+
+/// Rubbish of many kinds, the same in every run.
+fn rubbish() -> impl Iterator<Item = Vec<u8>> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    (0..).map(move |number: u64| {
+        let len = 1 + random() % 1400;
+        let mut bytes: Vec<u8> = (0..len).map(|_| random() as u8).collect();
+        // Known and unknown types in turn; those from 14 to 243 mean nothing at all.
+        bytes[0] = (number % 20) as u8;
+        bytes
+    })
+}
+
+#[test]
+fn a_flood_of_rubbish_is_counted_piece_by_piece_and_nobody_notices() {
+    let _turn = alone();
+    let (attacked, friend) = pair();
+    let refused = |node: &Node| -> i64 {
+        let stats = node.stats();
+        let refusals = stats
+            .iter()
+            .filter(|(name, _, _)| name.starts_with("refused_"));
+        refusals.map(|(_, value, _)| value).sum()
+    };
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let before = (counter(&attacked, "datagrams_in"), refused(&attacked));
+    let (mut sent, begun) = (0, Instant::now());
+    for bytes in rubbish().take(50_000) {
+        socket.send_to(&bytes, attacked.addr()).unwrap();
+        sent += 1;
+        if sent % 1000 == 0 {
+            // In the middle of it, calls are answered.
+            let asked = Instant::now();
+            attacked.health().unwrap();
+            assert!(asked.elapsed() < PATIENCE);
+        }
+    }
+    let flood = begun.elapsed();
+    unharmed(&attacked, &friend);
+    let arrived = counter(&attacked, "datagrams_in") - before.0;
+    let refused = refused(&attacked) - before.1;
+    // What the socket's buffer had no room for is lost before it is counted.
+    assert!(arrived > 1000, "{arrived} of {sent} in {flood:?}");
+    // Of those that arrived nearly each is refused for a reason that has a name: a compound of
+    // rubbish may have many parts, and few pieces of rubbish say something by chance.
+    assert!(refused > arrived / 2, "{refused} of {arrived}");
+    let health = attacked.health().unwrap();
+    assert!(health.live == 2, "{health:?}");
+    assert_eq!(attacked.members().len(), 2, "nobody was made up");
+}
+
+#[test]
+fn the_largest_datagram_there_is_does_no_harm() {
+    let _turn = alone();
+    let (attacked, friend) = pair();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let before = counter(&attacked, "bytes_in");
+    let unknown = counter(&attacked, "refused_unknown_type");
+    let bytes = vec![0xee; 65_507];
+    socket.send_to(&bytes, attacked.addr()).unwrap();
+    eventually("it arrived whole, and was refused", || {
+        counter(&attacked, "bytes_in") >= before + 65_507
+            && counter(&attacked, "refused_unknown_type") == unknown + 1
+    });
+    socket.send_to(&[], attacked.addr()).unwrap();
+    unharmed(&attacked, &friend);
+}

@@ -1,0 +1,180 @@
+//! A node as a guest of a process: its callbacks, threads, descriptors, and what a fork leaves.
+
+use super::help::{PATIENCE, alone, config, count, eventually, in_child, join, node};
+use sprat::driver::{Event, EventKind, NodeState, Parked, Spawn};
+use sprat::{Node, Status};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+
+#[test]
+fn a_node_can_be_closed_inside_its_callback() {
+    let _turn = alone();
+    let slot: Arc<OnceLock<Node>> = Arc::default();
+    let (sender, calls) = mpsc::channel();
+    let inside = slot.clone();
+    let callback = move |event: &Event| {
+        while inside.get().is_none() {
+            std::thread::yield_now();
+        }
+        let node = inside.get().unwrap();
+        assert_eq!(
+            node.health().unwrap().live,
+            1,
+            "calls work inside a callback"
+        );
+        assert_eq!(node.fd().unwrap_err().status, Status::State);
+        node.close();
+        sender.send(event.kind).unwrap();
+    };
+    let a = Node::start_with(&config("a", "127.0.0.1:0"), Some(Box::new(callback)), None).unwrap();
+    slot.set(a.clone()).ok().unwrap();
+    assert_eq!(calls.recv_timeout(PATIENCE), Ok(EventKind::MemberJoin));
+    // The sender lives in the callback: its end tells that the callback was dropped, uncalled.
+    assert_eq!(
+        calls.recv_timeout(PATIENCE),
+        Err(mpsc::RecvTimeoutError::Disconnected)
+    );
+    assert_eq!(a.state(), NodeState::Shutdown);
+}
+
+#[test]
+fn a_panic_in_a_callback_breaks_the_node_and_nothing_else() {
+    let _turn = alone();
+    let callback = |_: &Event| panic!("on purpose");
+    let a = Node::start_with(&config("a", "127.0.0.1:0"), Some(Box::new(callback)), None).unwrap();
+    eventually("broken", || a.state() == NodeState::Broken);
+    eventually("told", || {
+        a.health()
+            .is_err_and(|e| e.status == Status::Internal && e.message.contains("on purpose"))
+    });
+}
+
+#[test]
+fn many_rounds_of_start_and_close_leave_no_thread_and_no_descriptor() {
+    let _turn = alone();
+    let round = |number: usize| {
+        let settings = config("a", "127.0.0.1:0");
+        if number.is_multiple_of(2) {
+            let a = Node::start(&settings).unwrap();
+            a.join_async(&["127.0.0.1:1"]).unwrap();
+        } else {
+            let seen = Arc::new(AtomicUsize::new(0));
+            let inside = seen.clone();
+            let callback = move |_: &Event| {
+                inside.fetch_add(1, Ordering::Relaxed);
+            };
+            let a = Node::start_with(&settings, Some(Box::new(callback)), None).unwrap();
+            a.close();
+            assert_eq!(
+                Arc::strong_count(&seen),
+                1,
+                "the callback is gone after close"
+            );
+        }
+    };
+    round(0);
+    round(1);
+    let before = (count("/proc/self/task"), count("/proc/self/fd"));
+    for number in 0..200 {
+        round(number);
+    }
+    assert_eq!((count("/proc/self/task"), count("/proc/self/fd")), before);
+}
+
+struct Host(Mutex<Vec<String>>);
+
+impl Spawn for Host {
+    fn spawn(&self, name: &str, job: Box<dyn FnOnce() + Send>) -> std::io::Result<()> {
+        let mut names = self.0.lock().unwrap();
+        names.push(name.to_owned());
+        if names.len() > 3 {
+            return Err(std::io::Error::from_raw_os_error(libc::EAGAIN));
+        }
+        std::thread::spawn(job);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_host_can_create_the_threads_and_refuse_to() {
+    let _turn = alone();
+    let host = Arc::new(Host(Mutex::default()));
+    let callback = || -> Option<sprat::driver::EventCallback> { Some(Box::new(|_| ())) };
+    let settings = config("a", "127.0.0.1:0");
+    let a = Node::start_with(&settings, callback(), Some(host.clone())).unwrap();
+    assert_eq!(a.health().unwrap().live, 1);
+    a.close();
+    assert_eq!(
+        *host.0.lock().unwrap(),
+        ["sprat-helper", "sprat-events", "sprat-engine"]
+    );
+    let error = Node::start_with(&settings, callback(), Some(host))
+        .err()
+        .unwrap();
+    assert_eq!((error.status, error.errno), (Status::Io, libc::EAGAIN));
+}
+
+#[test]
+fn in_a_forked_child_a_node_is_dead_and_its_descriptors_closed_and_new_ones_start() {
+    let _turn = alone();
+    let a = node("a");
+    let fd = a.fd().unwrap();
+    let addr = a.addr();
+    for round in 0..20 {
+        a.set_tag("round", Some(&round.to_string())).unwrap();
+        let inherited = a.clone();
+        let good = in_child(move || {
+            let forked = |status: sprat::Result<()>| status.unwrap_err().status == Status::Forked;
+            assert!(forked(inherited.join(&["127.0.0.1:1"], None).map(drop)));
+            assert!(forked(inherited.next_event(None).map(drop)));
+            assert!(forked(inherited.leave(None)));
+            assert!(forked(inherited.set_tag("a", None)));
+            assert!(forked(inherited.fd().map(drop)));
+            assert_eq!(inherited.state(), NodeState::Shutdown);
+            assert!(inherited.members().is_empty() && inherited.stats().is_empty());
+            inherited.shutdown();
+            drop(inherited);
+            // SAFETY: asks about a number that is no descriptor any more.
+            assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, -1);
+            let fresh = node("child");
+            join(
+                &fresh,
+                &Node::start(&config("other", "127.0.0.1:0")).unwrap(),
+            );
+            let parent = addr.to_string();
+            fresh.join(&[&parent], Some(PATIENCE)).is_ok()
+        });
+        assert!(good, "round {round}");
+    }
+    assert!(a.health().is_ok(), "the parent goes on");
+}
+
+#[test]
+fn parked_threads_are_taken_first_and_exist_in_a_forked_child_too() {
+    // In a child, so that other tests of this process find no parked threads.
+    let _turn = alone();
+    let good = in_child(|| {
+        Parked::prepare(3).unwrap();
+        Parked::prepare(3).unwrap();
+        assert_eq!(Parked::waiting(), 3);
+        let threads = count("/proc/self/task");
+        let use_them = || {
+            let a = node("a");
+            assert_eq!(Parked::waiting(), 1);
+            assert_eq!(a.health().unwrap().live, 1);
+            a.close();
+            eventually("parked again", || Parked::waiting() == 3);
+        };
+        use_them();
+        assert_eq!(count("/proc/self/task"), threads);
+        let a = node("a");
+        let good = in_child(|| {
+            assert_eq!(Parked::waiting(), 3);
+            use_them();
+            true
+        });
+        drop(a);
+        good
+    });
+    assert!(good);
+}
