@@ -28,6 +28,10 @@ pub const PUSH_PULL_NODES: usize = 1_048_576;
 pub const LABEL_LEN: usize = 255;
 /// Streams that one node serves or uses at a time (the reference serves 127).
 pub const STREAMS: usize = 128;
+/// Datagrams that a receive buffer holds: of the smallest, each accounted with half a kilobyte.
+pub const RECEIVE_QUEUE: usize = 8192;
+/// Connections that wait to be accepted: the kernel's own bound is lower by default.
+pub const ACCEPT_QUEUE: usize = 4096;
 /// Nodes that one table holds.
 pub const MEMBERS: usize = 65_536;
 /// Slots of the event ring in one push/pull (the reference sends 512).

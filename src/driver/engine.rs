@@ -20,6 +20,7 @@ use crate::limits;
 use crate::serf::Core;
 use crate::swim::{LookupId, OpId, StreamEnd, StreamId, Transmit};
 use crate::time::Time;
+use crate::wire::Refusal;
 use crossbeam_channel::Sender;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -128,15 +129,35 @@ impl Engine {
 
     fn was_away(&mut self, now: Time, absence: Absence) {
         self.counts.stalls += 1;
-        // Even if its clock stood still the core has to know: silence before now proves nothing.
-        self.core.handle_stall(now, absence.missed);
-        let (missed, suspended) = (absence.missed.as_millis(), absence.suspended.as_millis());
+        let Absence { missed, suspended } = absence;
+        if self.core.handle_stall(now, missed, suspended) {
+            self.discard();
+        }
+        let (missed, suspended) = (missed.as_millis(), suspended.as_millis());
         let text = if suspended > 0 {
             format!("this machine was suspended for {suspended} ms")
         } else {
             format!("this process did not run for {missed} ms")
         };
         self.journal.warn(&self.shared, "engine", text);
+    }
+
+    /// Old news can bury the living: what waited for too long is not heard any more.
+    fn discard(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..limits::RECEIVE_QUEUE {
+            if self.sockets.receive(&mut buffer).is_none() {
+                break;
+            }
+            self.core.refuse(Refusal::Stale);
+        }
+        self.buffer = buffer;
+        for _ in 0..limits::ACCEPT_QUEUE {
+            match self.sockets.accept() {
+                Ok(Some(_)) => self.core.refuse(Refusal::Stale),
+                Ok(None) | Err(_) => break,
+            }
+        }
     }
 
     /// Carries out what the core orders and hands its events on, until there is neither.

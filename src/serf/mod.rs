@@ -42,9 +42,9 @@ use crate::swim::{
     StreamId, Swim, Transmit,
 };
 use crate::time::Time;
-use crate::wire::Codec;
 pub use crate::wire::serf_message::Tags;
 use crate::wire::serf_message::encode_tags;
+use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
 pub use event::Event;
 pub use filter::MemberFilter;
@@ -178,11 +178,17 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// This process did not run for `stalled`: deadlines that measure others move by it.
-    pub fn handle_stall(&mut self, now: Time, stalled: Duration) {
-        self.swim.handle_stall(now, stalled);
-        self.layer.handle_stall(stalled);
+    /// This process did not run: see [`Swim::handle_stall`].
+    pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
+        let stale = self.swim.handle_stall(now, missed, suspended);
+        self.layer.handle_stall(missed);
         self.pump(now, false);
+        stale
+    }
+
+    /// Counts a refusal that the driver found.
+    pub fn refuse(&mut self, why: Refusal) {
+        self.swim.refuse(why);
     }
 
     /// Does everything that is due.

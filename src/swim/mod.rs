@@ -311,19 +311,35 @@ impl Swim {
         self.notices.pop_front()
     }
 
-    /// Time passed in which this process did not run (a stopped process, a suspended machine).
-    /// Every deadline that measures others moves by it: they are not to blame for our absence.
-    pub fn handle_stall(&mut self, now: Time, stalled: Duration) {
-        self.probes.postpone(stalled);
-        self.streams.postpone(stalled);
-        self.suspicions.postpone(stalled);
+    /// This process did not run: `missed` is what its clock went on by meanwhile, `suspended` what
+    /// passed while the clock stood still with the whole machine. Deadlines that measure others
+    /// move by what was missed: they are not to blame for our absence.
+    ///
+    /// True if the absence was longer than the dead are remembered. Old news about a name can meet
+    /// a newcomer of that name with a lower incarnation, and would bury it: so the dead are
+    /// forgotten then, streams end, and what waited in the sockets is not to be handed in, but
+    /// counted as [`Refusal::Stale`].
+    pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
+        self.probes.postpone(missed);
+        self.streams.postpone(missed);
+        self.suspicions.postpone(missed);
         for slot in self.table.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
-            let entry = self.table.get_mut(slot);
-            if let Some(suspicion) = entry.and_then(|entry| entry.suspicion.as_mut()) {
-                suspicion.postpone(stalled);
+            if let Some(suspicion) = self.table.suspicion_mut(slot) {
+                suspicion.postpone(missed);
             }
         }
         self.last_heard = now;
+        let stale = missed + suspended > self.config.gossip_to_the_dead;
+        if stale {
+            self.end_streams(now);
+            self.forget_the_dead(|_| true);
+            let unsaid = self.queue.prune(0);
+            self.broadcasts_done(unsaid);
+            if !self.left {
+                self.spread_self(now);
+            }
+        }
+        stale
     }
 
     /// Payload of the acks to direct pings; `None` for none.

@@ -133,13 +133,17 @@ impl Swim {
 
     /// The end of the probe order: who has been dead long enough is forgotten.
     fn sweep(&mut self, now: Time) {
-        let (own, grace) = (self.own_name.clone(), self.config.gossip_to_the_dead);
-        let gone = self.table.sweep(
-            |entry| {
-                !entry.is_live() && entry.node.name != own && now.since(entry.node.since) > grace
-            },
-            &mut self.random,
-        );
+        let grace = self.config.gossip_to_the_dead;
+        self.forget_the_dead(|since| now.since(since) > grace);
+    }
+
+    /// Forgets those who have been dead since a time for which this holds.
+    pub(super) fn forget_the_dead(&mut self, long_enough: impl Fn(Time) -> bool) {
+        let own = self.own_name.clone();
+        let gone = |entry: &members::Entry| {
+            !entry.is_live() && entry.node.name != own && long_enough(entry.node.since)
+        };
+        let gone = self.table.sweep(gone, &mut self.random);
         for entry in gone {
             self.notice_member(Change::Forgotten, entry.node.name);
         }

@@ -197,6 +197,18 @@ impl Swim {
         }
     }
 
+    /// Ends every stream: what it carried is too old.
+    pub(super) fn end_streams(&mut self, now: Time) {
+        let mut ids: Vec<StreamId> = self.streams.open.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            if let Some(stream) = self.streams.remove(id) {
+                self.transmits.push_back(Transmit::Close { id });
+                self.stream_failed(now, stream.purpose, JoinFailure::TimedOut);
+            }
+        }
+    }
+
     fn stream_failed(&mut self, now: Time, purpose: Purpose, why: JoinFailure) {
         match purpose {
             Purpose::Ping { seq, .. } => {

@@ -384,7 +384,7 @@ fn a_process_that_was_stopped_accuses_nobody() {
     net.run(Duration::from_millis(300));
     let stalled = Duration::from_secs(3600);
     net.now = net.now + stalled;
-    net.nodes[0].handle_stall(net.now, stalled);
+    net.nodes[0].handle_stall(net.now, stalled, Duration::ZERO);
     net.nodes[0].handle_timeout(net.now);
     net.settle();
     assert!(!net.notices.iter().any(|(_, n)| matches!(
@@ -625,4 +625,23 @@ fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
         None,
         "no rumour, no tick"
     );
+}
+
+#[test]
+fn who_was_away_for_longer_than_the_dead_are_remembered_hears_no_old_news() {
+    let mut net = Net::joined(3);
+    net.cut = vec![(2, 0), (0, 2), (2, 1), (1, 2)];
+    net.cut_streams = net.cut.clone();
+    net.run(Duration::from_secs(25));
+    assert_eq!(net.state(0, 2), Some(NodeState::Dead));
+    let swim = &mut net.nodes[0];
+    swim.handle_stream_accepted(net.now, StreamId(500), addr(1));
+    let away = |seconds| Duration::from_secs(seconds);
+    assert!(!swim.handle_stall(net.now, away(10), away(20)));
+    assert!(swim.node("n2").is_some() && swim.streams.get_mut(StreamId(500)).is_some());
+    for (missed, suspended) in [(31, 0), (0, 31)] {
+        assert!(swim.handle_stall(net.now, away(missed), away(suspended)));
+        assert!(swim.node("n2").is_none() && swim.node("n1").is_some());
+        assert!(swim.streams.get_mut(StreamId(500)).is_none());
+    }
 }

@@ -35,6 +35,7 @@ pub enum Refusal {
     TooManyStreams,
     TooManyRelays,
     StreamTimeout,
+    Stale,
     IncarnationLimit,
 }
 
@@ -76,6 +77,7 @@ impl Refusal {
             TooManyStreams,
             TooManyRelays,
             StreamTimeout,
+            Stale,
             IncarnationLimit,
         ]
     };
@@ -114,6 +116,7 @@ impl Refusal {
             TooManyStreams => "too_many_streams",
             TooManyRelays => "too_many_relays",
             StreamTimeout => "stream_timeout",
+            Stale => "stale",
             IncarnationLimit => "incarnation_limit",
         }
     }
@@ -152,6 +155,7 @@ impl Refusal {
             TooManyStreams => "A connection above the number served.",
             TooManyRelays => "A request to probe for others above the number served.",
             StreamTimeout => "A connection that took too long.",
+            Stale => "What waited in a socket while this process did not run for long.",
             IncarnationLimit => "An incarnation so high that it cannot be refuted.",
         }
     }

@@ -9,6 +9,7 @@ use super::rng::Rng;
 use super::scenario::{each_seed, millis, number_from_env, secs};
 use super::world::World;
 use sprat::serf::MemberState;
+use sprat::wire::{Codec, Key, Keyring};
 use std::time::Duration;
 
 /// Seeds that run when nobody says otherwise.
@@ -26,7 +27,9 @@ impl Campaign {
     fn new(seed: u64) -> Campaign {
         let mut dice = Rng::new(seed ^ 0x5eed);
         let nodes = 8 + dice.below(13);
-        let mut world = World::new(seed).lan(nodes);
+        let mut world = World::new(seed);
+        world.codec = codec(seed);
+        let mut world = world.lan(nodes);
         world.repeat = format!(
             "repeat with: SPRAT_SIM_SEED={seed} cargo test --test sim campaign -- --nocapture"
         );
@@ -64,7 +67,7 @@ impl Campaign {
 
     /// One random fault or its end.
     fn act(&mut self) {
-        match self.dice.below(13) {
+        match self.dice.below(14) {
             0 | 1 => self.weather(),
             2 => self.part(),
             3 => self.cut_some_links(),
@@ -78,7 +81,8 @@ impl Campaign {
             9 => self.resume_all(),
             10 => self.leave(),
             11 | 12 => self.retag(),
-            _ => unreachable!("the die has 13 faces"),
+            13 => self.change_clock(),
+            _ => unreachable!("the die has 14 faces"),
         }
     }
 
@@ -152,6 +156,22 @@ impl Campaign {
         if let Some(host) = self.pick(|w, h| w.hosts[h].is_running()) {
             self.note(format!("n{host} is stopped"));
             self.world.pause(host);
+        }
+    }
+
+    /// Somebody's clock goes wrong: it drifts by up to a hundredth, or leaps by up to an hour.
+    fn change_clock(&mut self) {
+        let Some(host) = self.pick(|w, h| w.hosts[h].is_running()) else {
+            return;
+        };
+        if self.dice.chance(0.5) {
+            let ppm = self.dice.below(20_001) as i64 - 10_000;
+            self.note(format!("the clock of n{host} drifts by {ppm} ppm"));
+            self.world.skew_clock(host, ppm);
+        } else {
+            let by = self.dice.between(secs(1), secs(3600));
+            self.note(format!("the clock of n{host} leaps by {by:?}"));
+            self.world.step_clock(host, by);
         }
     }
 
@@ -239,7 +259,32 @@ impl Campaign {
     }
 }
 
+/// How a cluster speaks: every third one in plain text, every third one with all there is.
+fn codec(seed: u64) -> Codec {
+    let encrypted = seed % 3 == 1;
+    let key = Key::new(&[seed as u8; 32]).filter(|_| encrypted);
+    Codec {
+        keyring: Keyring::new(key.into_iter().collect()),
+        label: if encrypted {
+            b"east".to_vec()
+        } else {
+            Vec::new()
+        },
+        compress: !seed.is_multiple_of(3),
+        verify_incoming: true,
+        verify_outgoing: true,
+        skip_label_check: false,
+    }
+}
+
 impl World {
+    /// From now on the clock of a host runs `ppm` millionths too fast, or too slow if negative.
+    fn skew_clock(&mut self, host: usize, ppm: i64) {
+        self.net.count.clocks_changed += 1;
+        self.hosts[host].clock.set_skew(self.now, ppm);
+        self.touch(host);
+    }
+
     /// One link that is worse than the others, in one direction.
     fn bad_link(&mut self, from: usize, to: usize, link: Link) {
         self.net.set_link(from, to, link);
@@ -279,6 +324,7 @@ fn the_random_campaign_ends_with_views_that_agree() {
         sum.restarted,
         sum.paused,
         sum.stalled,
+        sum.clocks_changed,
         sum.left,
     ];
     assert!(

@@ -182,11 +182,11 @@ impl View {
 }
 
 /// Looks into a datagram that is about to be sent.
-pub fn datagram(bytes: &[u8]) -> Result<(), String> {
+pub fn datagram(codec: &Codec, bytes: &[u8]) -> Result<(), String> {
     if bytes.len() > DATAGRAM {
         return Err(format!("a datagram of {} bytes", bytes.len()));
     }
-    let opened = packet::open(&Codec::default(), bytes);
+    let opened = packet::open(codec, bytes);
     let opened = opened.map_err(|why| format!("a datagram that nobody can open: {why:?}"))?;
     let plain = opened.as_bytes();
     if let [7, parts, rest @ ..] = plain {
@@ -373,23 +373,28 @@ mod tests {
 
     #[test]
     fn datagrams_that_udp_or_old_receivers_cannot_take_are_refused() {
+        let plain = Codec::default();
         let nack = [11, 0x81, 0xa5, b'S', b'e', b'q', b'N', b'o', 1];
-        datagram(&nack).unwrap();
+        datagram(&plain, &nack).unwrap();
         let compound = |parts: u8| {
             let mut bytes = vec![7, parts];
             (0..parts).for_each(|_| bytes.extend_from_slice(&[0, nack.len() as u8]));
             (0..parts).for_each(|_| bytes.extend_from_slice(&nack));
             bytes
         };
-        datagram(&compound(127)).unwrap();
-        assert!(datagram(&compound(128)).unwrap_err().contains("128"));
-        datagram(&[7, 1, 0, 0]).unwrap_err();
-        datagram(&[7, 0]).unwrap_err();
-        datagram(&[7, 2, 0, 9]).unwrap_err();
-        datagram(&[]).unwrap_err();
-        datagram(&[99]).unwrap_err();
-        datagram(&vec![8; 65_508]).unwrap_err();
-        datagram(&vec![8; 65_507]).unwrap();
+        datagram(&plain, &compound(127)).unwrap();
+        assert!(
+            datagram(&plain, &compound(128))
+                .unwrap_err()
+                .contains("128")
+        );
+        datagram(&plain, &[7, 1, 0, 0]).unwrap_err();
+        datagram(&plain, &[7, 0]).unwrap_err();
+        datagram(&plain, &[7, 2, 0, 9]).unwrap_err();
+        datagram(&plain, &[]).unwrap_err();
+        datagram(&plain, &[99]).unwrap_err();
+        datagram(&plain, &vec![8; 65_508]).unwrap_err();
+        datagram(&plain, &vec![8; 65_507]).unwrap();
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub struct Counters {
     pub restarted: u64,
     pub paused: u64,
     pub stalled: u64,
+    pub clocks_changed: u64,
     pub left: u64,
 }
 
@@ -92,6 +93,7 @@ impl Counters {
             restarted,
             paused,
             stalled,
+            clocks_changed,
             left,
         } = other;
         self.datagrams += datagrams;
@@ -110,6 +112,7 @@ impl Counters {
         self.restarted += restarted;
         self.paused += paused;
         self.stalled += stalled;
+        self.clocks_changed += clocks_changed;
         self.left += left;
     }
 }

@@ -14,7 +14,7 @@ use super::tcp::{Conn, Item};
 use sprat::serf::{Config, Core, Event};
 use sprat::swim::{LookupId, Transmit};
 use sprat::time::Time;
-use sprat::wire::Codec;
+use sprat::wire::{Codec, Refusal};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -91,6 +91,8 @@ pub struct World {
     pub calm_since: Option<Time>,
     /// Told on failure: how to repeat this run.
     pub repeat: String,
+    /// Keys, label and compression of all hosts that are started from now on.
+    pub codec: Codec,
     /// A digest of everything that was sent and told.
     pub digest: u64,
 }
@@ -114,6 +116,7 @@ impl World {
             tell_stalls: true,
             calm_since: Some(Time::ZERO),
             repeat: String::new(),
+            codec: Codec::default(),
             digest: seed,
         }
     }
@@ -147,7 +150,7 @@ impl World {
         assert!(h.core.is_none(), "n{host} runs already");
         let local = h.local(now);
         let (config, name) = (h.config.clone(), h.name.clone());
-        let core = Core::new(config, Codec::default(), name, h.addr, seed, local);
+        let core = Core::new(config, self.codec.clone(), name, h.addr, seed, local);
         h.core = Some(core.expect("the settings of a test are legal"));
         h.life += 1;
         h.well_since = now;
@@ -190,9 +193,16 @@ impl World {
             return;
         };
         self.hosts[host].well_since = self.now;
-        self.note_stall(host, self.now.since(since));
+        let stale = self.note_stall(host, self.now.since(since), Duration::ZERO);
+        if stale {
+            self.flush(host);
+            self.reset_streams(host);
+        }
         for input in self.hosts[host].take_inbox() {
-            self.apply(host, input);
+            match (&mut self.hosts[host].core, &input) {
+                (Some(core), Input::Datagram { .. }) if stale => core.refuse(Refusal::Stale),
+                _ => self.apply(host, input),
+            }
             self.flush(host);
         }
         self.wake(host);
@@ -211,26 +221,29 @@ impl World {
         if let (false, Some(since)) = (counted, h.paused) {
             h.clock.hold(since, self.now);
             h.paused = Some(self.now);
+            self.note_stall(host, Duration::ZERO, self.now.since(since));
         }
         self.resume(host);
     }
 
     /// The clock of a host jumps forward.
     pub fn step_clock(&mut self, host: usize, by: Duration) {
+        self.net.count.clocks_changed += 1;
         self.hosts[host].clock.step(self.now, by);
-        self.note_stall(host, by);
+        self.note_stall(host, by, Duration::ZERO);
         self.wake(host);
     }
 
-    fn note_stall(&mut self, host: usize, stalled: Duration) {
-        if self.tell_stalls && stalled > STALL {
-            self.net.count.stalled += 1;
-            let h = &mut self.hosts[host];
-            let local = h.local(self.now);
-            if let Some(core) = &mut h.core {
-                core.handle_stall(local, stalled);
-            }
+    /// True if the core wants nothing of what came meanwhile.
+    fn note_stall(&mut self, host: usize, missed: Duration, suspended: Duration) -> bool {
+        if !self.tell_stalls || missed + suspended <= STALL {
+            return false;
         }
+        self.net.count.stalled += 1;
+        let h = &mut self.hosts[host];
+        let local = h.local(self.now);
+        let core = h.core.as_mut();
+        core.is_some_and(|core| core.handle_stall(local, missed, suspended))
     }
 
     /// Runs a command on the core of a host, and lets what follows happen.
@@ -392,7 +405,7 @@ impl World {
             Transmit::Datagram { to, bytes } => {
                 self.mix(&bytes);
                 if self.close_looks
-                    && let Err(why) = checker::datagram(&bytes)
+                    && let Err(why) = checker::datagram(&self.codec, &bytes)
                 {
                     self.fail(host, &why);
                 }
