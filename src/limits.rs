@@ -40,6 +40,8 @@ pub const EVENT_SLOTS: usize = 65_536;
 pub const EVENTS: usize = 262_144;
 /// Unencrypted bytes of one stream that are collected: what compressed ones may expand to.
 pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;
+/// The same for all streams together.
+pub const ALL_STREAMS_LEN: usize = 2 * STREAM_BUFFER_LEN;
 /// How far ahead of a Lamport clock a time from the wire may lie. A cluster with a thousand events
 /// a second needs 34 years to get there, so every honest newcomer catches up in one step; somebody
 /// who wants to drive the clock to its end needs 16 million messages instead of one.

@@ -159,7 +159,7 @@ impl Net {
     fn transmit(&mut self, from: usize, transmit: Transmit) {
         let host_of = |to: SocketAddr| (0..self.hosts.len()).find(|&host| addr(host) == to);
         match transmit {
-            Transmit::Datagram { to, bytes } => match host_of(to) {
+            Transmit::Datagram { to, bytes, .. } => match host_of(to) {
                 Some(to) if self.can_reach(from, to) => {
                     self.send(
                         to,

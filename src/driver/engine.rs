@@ -175,9 +175,9 @@ impl Engine {
 
     fn carry_out(&mut self, now: Time, order: Transmit) {
         match order {
-            Transmit::Datagram { to, bytes } => {
-                if let Err(why) = self.sockets.send(to, &bytes) {
-                    self.core.handle_send_failure(now, to, why);
+            Transmit::Datagram { to, bytes, probe } => {
+                if let (Err(why), Some(probe)) = (self.sockets.send(to, &bytes), probe) {
+                    self.core.handle_send_failure(now, probe, why);
                 }
             }
             Transmit::Connect { id, to } => {

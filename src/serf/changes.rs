@@ -186,15 +186,13 @@ impl Layer {
             (Status::Alive, false) if said_so => Status::Left,
             (Status::Alive, false) => Status::Failed,
         };
-        let (prune, hidden, addr) = (entry.prune, entry.hidden, entry.member.addr);
+        let (prune, addr) = (entry.prune, entry.member.addr);
         self.change(name, |entry| {
             (entry.status, entry.suspect, entry.gone_at) = (status, false, now);
         });
         if status == Status::Failed {
             self.tell(name, Event::MemberFail);
-            if !hidden {
-                self.lost(now, name, addr);
-            }
+            self.lost(now, name, addr); // hidden or not: it is a way back into the cluster
             return;
         }
         self.tell(name, Event::MemberLeave);

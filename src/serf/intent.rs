@@ -105,8 +105,10 @@ impl Layer {
             return self.intents.note(now, Kind::Leave, intent.node, ltime);
         };
         let (name, status, held) = (entry.member.name.clone(), entry.status, entry.ltime);
-        // A leave at the very time of our last join is one that somebody believes: refute it.
-        if ltime < held || (ltime == held && !self.is_self(&name)) {
+        // A leave at the very time of our last join is one that somebody believes: refute it. But
+        // one at the time of our own leave is that leave, come back.
+        let refutable = self.is_self(&name) && !self.leave.is_under_way_or_done();
+        if ltime < held || (ltime == held && !refutable) {
             return false;
         }
         if self.is_self(&name) {
@@ -157,11 +159,6 @@ impl Layer {
             return false;
         }
         let name = entry.member.name.clone();
-        if self.is_self(&name) && !self.leave.is_under_way_or_done() {
-            self.counts.intents_refuted += 1;
-            self.announce_join();
-            return false;
-        }
         // About ourselves we know better: it can only be an echo of an earlier life.
         let believe = !self.is_self(&name);
         self.change(&name, |entry| {

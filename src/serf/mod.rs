@@ -137,8 +137,8 @@ impl Core {
     }
 
     /// A datagram could not be sent.
-    pub fn handle_send_failure(&mut self, now: Time, to: SocketAddr, why: SendFailure) {
-        self.swim.handle_send_failure(now, to, why);
+    pub fn handle_send_failure(&mut self, now: Time, probe: u32, why: SendFailure) {
+        self.swim.handle_send_failure(now, probe, why);
         self.pump(now, false);
     }
 

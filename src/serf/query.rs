@@ -14,6 +14,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Flag of a query that must not be passed on.
 const NO_REBROADCAST: u32 = 2;
 
+/// Queries of Serf's key management. Without a payload they end a stock agent that hears them, so
+/// they go no further than here.
+const KEY_QUERIES: [&str; 4] = [
+    "_serf_install-key",
+    "_serf_use-key",
+    "_serf_remove-key",
+    "_serf_list-keys",
+];
+
 /// A query that was seen: its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked(pub u32);
@@ -27,6 +36,10 @@ impl Item for Asked {
 impl Layer {
     /// A query. True if others should hear of it from us: also when it is not meant for us.
     pub fn query(&mut self, query: &Query<'_>) -> bool {
+        if query.payload.unwrap_or_default().is_empty() && KEY_QUERIES.contains(&query.name) {
+            self.refuse(Refusal::EmptyPart);
+            return false;
+        }
         if !self.query_clock.witness(query.ltime) {
             self.counts.ltimes_refused += 1;
             return false;

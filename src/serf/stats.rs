@@ -91,7 +91,12 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         (
             "stream_fallbacks",
             it.stream_fallbacks,
-            "Pings by stream because datagrams failed.",
+            "Probes that only a stream answered.",
+        ),
+        (
+            "late_answers",
+            it.late_answers,
+            "Acks and nacks that came when their probe had ended.",
         ),
         (
             "suspicions",
@@ -106,7 +111,7 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         (
             "push_pulls",
             it.push_pulls,
-            "Complete exchanges of state with another node.",
+            "Exchanges of state begun with another node.",
         ),
         (
             "catch_ups",

@@ -50,10 +50,7 @@ impl Queue {
         subject: Option<Arc<str>>,
         token: Option<u64>,
     ) -> Option<u64> {
-        let replaced = subject
-            .as_ref()
-            .and_then(|subject| self.by_subject.remove(subject));
-        let replaced = replaced.and_then(|rank| self.ranked.remove(&rank));
+        let replaced = subject.as_ref().and_then(|it| self.drop_about(it));
         self.arrivals += 1;
         let rank = (0, Reverse(bytes.len()), Reverse(self.arrivals));
         if let Some(subject) = &subject {
@@ -67,7 +64,13 @@ impl Queue {
                 token,
             },
         );
-        replaced.and_then(|rumour| rumour.token)
+        replaced
+    }
+
+    /// Drops the rumour about this subject; returns its token.
+    pub fn drop_about(&mut self, subject: &str) -> Option<u64> {
+        let rank = self.by_subject.remove(subject)?;
+        self.ranked.remove(&rank)?.token
     }
 
     /// Takes messages for one packet with `free` bytes and at most `parts` parts, each counted as

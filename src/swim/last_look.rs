@@ -14,6 +14,7 @@
 //! two looks. On the wire these are ordinary pings, accusations and push/pulls.
 
 use super::members::Slot;
+use super::news::Spread;
 use super::probe::Cause;
 use super::push_pull::{self, Exchange};
 use super::suspicion::Step;
@@ -26,18 +27,23 @@ const AT_ONCE: usize = 64;
 impl Swim {
     /// Something is due about a suspect: a look, or the verdict.
     pub(super) fn suspicion_due(&mut self, now: Time, slot: Slot) {
-        let own_left = self.left;
+        let left = self.left;
         let Some(suspicion) = self.table.suspicion_mut(slot) else {
             return;
         };
-        let step = if own_left {
-            Step::Verdict
-        } else {
-            suspicion.step(now)
-        };
+        if left {
+            // Who has left accuses nobody any more, and comes to its verdicts for itself alone.
+            suspicion.look_no_more();
+        }
+        if left && now < suspicion.next() {
+            let deadline = suspicion.next();
+            return self.suspicions.insert(deadline, slot);
+        }
+        let step = suspicion.step(now);
         let next = suspicion.next();
         match step {
-            Step::Verdict => self.suspicion_expired(now, slot),
+            Step::Verdict if left => self.suspicion_expired(now, slot, Spread::Quiet),
+            Step::Verdict => self.suspicion_expired(now, slot, Spread::Encoded),
             Step::Look { first } => {
                 self.suspicions.insert(next, slot);
                 self.look(now, slot, first);

@@ -13,6 +13,7 @@ use crate::time::Time;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A slot of the table.
 pub(super) type Slot = u32;
@@ -132,6 +133,19 @@ impl Table {
         let is_live = entry.is_live();
         self.live = self.live + usize::from(is_live) - usize::from(was_live);
         before
+    }
+
+    /// This process did not run: suspects get that much more time, and the dead have been dead
+    /// for that much less.
+    pub fn postpone(&mut self, now: Time, by: Duration) {
+        for entry in self.slots.iter_mut().flatten() {
+            if let Some(suspicion) = &mut entry.suspicion {
+                suspicion.postpone(by);
+            }
+            if !entry.is_live() {
+                entry.node.since = now.min(entry.node.since + by);
+            }
+        }
     }
 
     /// The next node to probe that `wanted` accepts. `None` after a whole round without one. At

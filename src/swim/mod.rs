@@ -115,6 +115,7 @@ pub struct Stats {
     pub probes_failed: u64,
     pub indirect_probes: u64,
     pub stream_fallbacks: u64,
+    pub late_answers: u64,
     pub suspicions: u64,
     pub refutations: u64,
     pub push_pulls: u64,
@@ -323,11 +324,7 @@ impl Swim {
         self.probes.postpone(missed);
         self.streams.postpone(missed);
         self.suspicions.postpone(missed);
-        for slot in self.table.iter().map(|(slot, _)| slot).collect::<Vec<_>>() {
-            if let Some(suspicion) = self.table.suspicion_mut(slot) {
-                suspicion.postpone(missed);
-            }
-        }
+        self.table.postpone(now, missed);
         self.last_heard = now;
         let stale = missed + suspended > self.config.gossip_to_the_dead;
         if stale {

@@ -122,7 +122,7 @@ impl Swim {
     }
 
     /// A suspect did not refute in time.
-    pub(super) fn suspicion_expired(&mut self, now: Time, slot: Slot) {
+    pub(super) fn suspicion_expired(&mut self, now: Time, slot: Slot, spread: Spread) {
         let Some(entry) = self.table.get(slot) else {
             return;
         };
@@ -135,7 +135,7 @@ impl Swim {
             node: &name,
             from: &own,
         };
-        self.hear_dead(now, &news, Spread::Encoded);
+        self.hear_dead(now, &news, spread);
     }
 
     fn relation(&self, now: Time, slot: Option<Slot>, addr: SocketAddr) -> (Option<Held>, Address) {
@@ -321,6 +321,12 @@ impl Swim {
             }
             Spread::Quiet => return self.arm_gossip(now),
         };
+        if !self.fits_a_packet(&bytes) {
+            // A push/pull brings it to who asks; older news about the subject is wrong by now.
+            self.refuse(Refusal::TooLarge);
+            let outdated = self.queue.drop_about(name);
+            return self.broadcasts_done(outdated);
+        }
         let replaced = self.queue.push(bytes, Some(name.clone()), None);
         self.broadcasts_done(replaced);
         self.arm_gossip(now);

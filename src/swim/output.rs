@@ -21,12 +21,15 @@ pub struct OpId(pub u64);
 /// An order to the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transmit {
-    /// Send this datagram.
+    /// Send this datagram. If it cannot be sent and belongs to a probe, answer with
+    /// `handle_send_failure`.
     Datagram {
         /** where to */
         to: SocketAddr,
         /** the bytes */
         bytes: Vec<u8>,
+        /** the probe that it belongs to */
+        probe: Option<u32>,
     },
     /// Open a stream. Answer with `handle_stream_connected` or `handle_stream_end`.
     Connect {

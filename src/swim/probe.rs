@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A hint of the application starts a round of its own that asks everybody at once and decides
-//! within probe_timeout. Rules as in SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
+//! within probe_timeout, too early for nacks: so it says nothing about this node's own health.
+//! Rules as in SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
 
 use super::members::{self, Next, Slot};
 use super::news::Spread;
@@ -76,7 +77,8 @@ pub(super) struct Probes {
     /// Pings sent on somebody else's behalf.
     pub relays: Relays,
     last_seq: u32,
-    /// Rounds in a row whose direct ping stayed unanswered, and streams likewise.
+    /// Regular rounds in a row whose direct ping stayed unanswered, and streams to members that
+    /// are there.
     pub datagram_failures: u32,
     pub stream_failures: u32,
 }
@@ -116,7 +118,10 @@ impl Swim {
     pub(super) fn probe_tick(&mut self, now: Time) {
         self.timers
             .set(Timer::Probe, now + self.config.probe_interval);
-        if self.left || self.probes.running(|cause| cause == Cause::Turn) > 0 {
+        if self.left {
+            return self.sweep(now);
+        }
+        if self.probes.running(|cause| cause == Cause::Turn) > 0 {
             return;
         }
         let own = self.own_name.clone();
@@ -179,7 +184,10 @@ impl Swim {
         let checksum = entry.protocol_max() >= 5;
         let (timeout, interval) = (self.config.probe_timeout, self.config.probe_interval);
         let (widen_at, whole) = match cause {
-            Cause::Turn => (Some(now + timeout), interval.max(timeout)),
+            Cause::Turn => {
+                let whole = self.awareness.stretch(interval.max(timeout));
+                (Some(now + timeout), whole)
+            }
             Cause::Hint(_) => (Some(now), timeout),
             Cause::LastLook { .. } => (None, timeout * LOOKS),
         };
@@ -199,7 +207,7 @@ impl Swim {
             incarnation: node.incarnation,
             sent: now,
             widen_at,
-            deadline: now + self.awareness.stretch(whole),
+            deadline: now + whole,
             nacks_expected: 0,
             nacks: 0,
             helper_addrs: Vec::new(),
@@ -217,9 +225,9 @@ impl Swim {
             };
             let mut suspect = Vec::new();
             Message::Suspect(news).encode(&mut suspect);
-            self.send_parts(node.addr, &[&suspect, &ping], checksum);
+            self.send_parts(node.addr, &[&suspect, &ping], checksum, Some(seq));
         } else {
-            self.send_with_rumours(node.addr, &ping);
+            self.send_ping(node.addr, &ping, Some(seq));
         }
         let this = self.probes.rounds.len() - 1;
         match cause {
@@ -367,7 +375,7 @@ impl Swim {
 
     pub(super) fn hear_nack(&mut self, from: SocketAddr, seq: u32) {
         let Some(round) = self.probes.rounds.iter_mut().find(|round| round.seq == seq) else {
-            return self.refuse(Refusal::UnknownSequence);
+            return self.late_answer(seq);
         };
         let helper = round.helper_addrs.iter().position(|addr| *addr == from);
         // Each helper counts once: a repeated nack must not make this node look healthier.
@@ -378,6 +386,15 @@ impl Swim {
             }
             Some(Answer::NotAsked | Answer::Answered | Answer::Nack | Answer::Silent) => {}
             None => self.refuse(Refusal::UnknownSequence),
+        }
+    }
+
+    /// An ack or nack that nobody waits for: the probe has ended, or there never was one.
+    pub(super) fn late_answer(&mut self, seq: u32) {
+        if (1..=self.probes.last_seq).contains(&seq) {
+            self.stats.late_answers += 1;
+        } else {
+            self.refuse(Refusal::UnknownSequence);
         }
     }
 
@@ -396,33 +413,31 @@ impl Swim {
 
     fn answered(&mut self, round: Round) {
         self.awareness.improve();
+        if round.report.stream == Answer::Silent {
+            self.stream_did_not_work(); // for somebody who is there
+        }
         self.speaks_for(round.slot, &round.name);
         self.close_round(round, true);
     }
 
-    fn end_round(&mut self, now: Time, mut round: Round) {
+    fn end_round(&mut self, now: Time, round: Round) {
         if round.cause.is_last_look() {
             return; // the probe that made it a suspect says more
         }
-        round.report.direct = Answer::Silent;
-        self.probes.datagram_failures = self.probes.datagram_failures.saturating_add(1);
-        for (_, answer) in &mut round.report.helpers {
-            if *answer == Answer::Waiting {
-                *answer = Answer::Silent;
-            }
+        if round.cause == Cause::Turn {
+            self.probes.datagram_failures = self.probes.datagram_failures.saturating_add(1);
         }
         if round.report.stream == Answer::Answered {
             self.stats.stream_fallbacks += 1;
             return self.answered(round);
         }
-        if round.report.stream == Answer::Waiting {
-            round.report.stream = Answer::Silent;
-        }
         self.stats.probes_failed += 1;
-        self.awareness.worsen(match round.nacks_expected {
-            0 => 1,
-            expected => expected.saturating_sub(round.nacks),
-        });
+        if round.cause == Cause::Turn {
+            self.awareness.worsen(match round.nacks_expected {
+                0 => 1,
+                expected => expected.saturating_sub(round.nacks),
+            });
+        }
         let (name, incarnation) = (round.name.clone(), round.incarnation);
         self.close_round(round, false);
         let own = self.own_name.clone();
@@ -442,6 +457,7 @@ impl Swim {
         {
             let before = entry.probe.as_ref().and_then(|probe| probe.1.rtt);
             round.report.rtt = round.report.rtt.or(before);
+            round.report.end(round.widen_at.is_none());
             entry.probe = Some(Box::new((round.sent, round.report)));
         }
         if let Cause::Hint(op) = round.cause {
@@ -453,10 +469,10 @@ impl Swim {
         }
     }
 
-    /// A datagram could not be sent. If it was a probe: a remote failure goes straight to the
-    /// helpers, a local one says nothing about the member and gives the round up.
-    pub fn handle_send_failure(&mut self, _now: Time, to: SocketAddr, why: SendFailure) {
-        let waiting = |round: &Round| round.addr == to && round.widen_at.is_some();
+    /// The datagram of a probe could not be sent. A remote failure goes straight to the helpers, a
+    /// local one says nothing about the member and gives the round up.
+    pub fn handle_send_failure(&mut self, _now: Time, probe: u32, why: SendFailure) {
+        let waiting = |round: &Round| round.seq == probe && round.widen_at.is_some();
         let Some(i) = self.probes.rounds.iter().position(waiting) else {
             return;
         };

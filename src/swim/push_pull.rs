@@ -100,9 +100,8 @@ impl Swim {
                 let state = self.local_state(join, pull_only, &bytes);
                 self.write(id, Side::Dialled, &state);
             }
-            Purpose::Answer { request } => {
-                let request = std::mem::take(request);
-                let join = PushPull::decode(&request).is_ok_and(|state| state.join);
+            Purpose::Answer { join, request } => {
+                let (join, request) = (*join, std::mem::take(request));
                 let state = self.local_state(join, false, &bytes);
                 self.write(id, Side::Accepted, &state);
                 self.close(id);
@@ -121,11 +120,11 @@ impl Swim {
             Ok(state) => state.join,
             Err(refusal) => {
                 self.refuse(refusal);
-                return self.close(id);
+                return self.answer_error(id, refusal.help());
             }
         };
         if let Some(stream) = self.streams.get_mut(id) {
-            stream.purpose = Purpose::Answer { request };
+            stream.purpose = Purpose::Answer { join, request };
             self.notices.push_back(Notice::WantUserState { id, join });
         }
     }

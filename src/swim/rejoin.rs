@@ -19,6 +19,9 @@ use std::time::Duration;
 const JOIN_WIDTH: usize = 8;
 /// Lost members that are remembered; the layer above reports the latest, older ones make room.
 const LOST: usize = 1024;
+/// Seeds that are remembered. Those given first stay; of the others, older ones make room.
+const SEEDS: usize = 256;
+const FIRST_SEEDS: usize = SEEDS / 2;
 
 /// A join command under way.
 struct Join {
@@ -34,6 +37,8 @@ struct Target {
     what: What,
     pause: Duration,
     next: Time,
+    /// Its name is being looked up: a second lookup would only wait behind the first.
+    looked_up: bool,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -44,7 +49,7 @@ enum What {
 
 /// What a resolution is for.
 enum Lookup {
-    Join { op: OpId, port: u16, target: String },
+    Join { op: OpId, host: String, port: u16 },
     Seed { host: String, port: u16 },
 }
 
@@ -60,6 +65,15 @@ pub(super) struct Rejoin {
 }
 
 impl Rejoin {
+    #[cfg(test)]
+    pub fn seeds(&self) -> Vec<SocketAddr> {
+        let addrs = self.targets.iter().map(|target| match &target.what {
+            What::Seed { addrs, .. } => addrs.clone(),
+            What::Lost { .. } => Vec::new(),
+        });
+        addrs.flatten().collect()
+    }
+
     /// Names of the members that are lost.
     pub fn lost(&self) -> impl Iterator<Item = &Arc<str>> {
         self.targets.iter().filter_map(|target| match &target.what {
@@ -106,6 +120,14 @@ impl Swim {
             seed: seed.clone(),
             addrs,
         };
+        let is_seed = |target: &Target| matches!(target.what, What::Seed { .. });
+        let targets = &mut self.rejoin.targets;
+        let seeds = targets.iter().enumerate().filter(|(_, it)| is_seed(it));
+        if seeds.clone().count() >= SEEDS
+            && let Some((oldest, _)) = seeds.skip(FIRST_SEEDS).next()
+        {
+            targets.remove(oldest);
+        }
         self.add_target(now, what);
     }
 
@@ -131,7 +153,12 @@ impl Swim {
     fn add_target(&mut self, now: Time, what: What) {
         let pause = self.config.rejoin_min;
         let next = now + pause + self.random.within(pause);
-        self.rejoin.targets.push(Target { what, pause, next });
+        self.rejoin.targets.push(Target {
+            what,
+            pause,
+            next,
+            looked_up: false,
+        });
         self.arm_rejoin(now);
     }
 
@@ -170,7 +197,12 @@ impl Swim {
                 }
                 Seed::Host(host, port) => {
                     join.in_flight += 1;
-                    self.resolve(host, |_| Lookup::Join { op, port, target });
+                    let lookup = |host: &str| Lookup::Join {
+                        op,
+                        host: host.to_owned(),
+                        port,
+                    };
+                    self.resolve(host, lookup);
                 }
             }
         }
@@ -186,27 +218,35 @@ impl Swim {
     /// A host name was resolved; no address means that it was not.
     pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
         match self.rejoin.lookups.remove(&id) {
-            Some(Lookup::Join { op, port, target }) => {
-                self.join_resolved(now, op, port, target, addrs);
+            Some(Lookup::Join { op, host, port }) => {
+                self.stands_for(&host, port, addrs);
+                self.join_resolved(now, op, &host, port, addrs);
             }
             Some(Lookup::Seed { host, port }) => {
-                let found: Vec<_> = addrs.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-                for target in &mut self.rejoin.targets {
-                    if let What::Seed { seed, addrs } = &mut target.what
-                        && *seed == Seed::Host(host.clone(), port)
-                    {
-                        addrs.clone_from(&found);
-                    }
-                }
-                for peer in found {
-                    self.ask_again(now, peer);
+                self.stands_for(&host, port, addrs);
+                for ip in addrs {
+                    self.ask_again(now, SocketAddr::new(*ip, port));
                 }
             }
             None => {}
         }
+        self.arm_rejoin(now);
     }
 
-    fn join_resolved(&mut self, now: Time, op: OpId, port: u16, target: String, addrs: &[IpAddr]) {
+    /// Notes whom a host name stands for now.
+    fn stands_for(&mut self, host: &str, port: u16, found: &[IpAddr]) {
+        for target in &mut self.rejoin.targets {
+            if let What::Seed { seed, addrs } = &mut target.what
+                && matches!(seed, Seed::Host(h, p) if h == host && *p == port)
+            {
+                *addrs = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+                target.looked_up = false;
+            }
+        }
+    }
+
+    fn join_resolved(&mut self, now: Time, op: OpId, host: &str, port: u16, addrs: &[IpAddr]) {
+        let target = Seed::Host(host.to_owned(), port);
         let Some(join) = self.rejoin.joins.iter_mut().find(|join| join.op == op) else {
             return;
         };
@@ -214,7 +254,7 @@ impl Swim {
         if addrs.is_empty() {
             join.report
                 .failures
-                .push((target.clone(), JoinFailure::Unresolved));
+                .push((target.to_string(), JoinFailure::Unresolved));
         }
         for ip in addrs {
             let addr = SocketAddr::new(*ip, port);
@@ -251,7 +291,7 @@ impl Swim {
             .rejoin
             .targets
             .iter()
-            .filter(|target| self.wants(&target.what));
+            .filter(|target| self.wants(target));
         match wanting.map(|target| target.next).min() {
             Some(next) => {
                 let at = next.max(self.rejoin.not_before).max(now);
@@ -261,20 +301,28 @@ impl Swim {
         }
     }
 
-    /// Seeds want to be asked while none of their addresses is a live member, lost ones always.
-    fn wants(&self, what: &What) -> bool {
-        match what {
+    /// Lost members always want to be asked. A literal seed wants it until it is a live member. A
+    /// host name stands for whoever has it at the time: it wants it while anybody it stood for is
+    /// not a live member, or nobody but this node itself.
+    fn wants(&self, target: &Target) -> bool {
+        let is_own = |addr: &SocketAddr| *addr == self.own_addr;
+        match &target.what {
             What::Lost { .. } => true,
+            What::Seed {
+                seed: Seed::Addr(addr),
+                ..
+            } => !is_own(addr) && !self.is_alive_at(*addr),
             What::Seed { addrs, .. } => {
-                let here = |addr: &SocketAddr| *addr == self.own_addr || self.is_alive_at(*addr);
-                !addrs.iter().any(here)
+                let mut others = addrs.iter().filter(|addr| !is_own(addr)).peekable();
+                let nobody = others.peek().is_none();
+                !target.looked_up && (nobody || others.any(|addr| !self.is_alive_at(*addr)))
             }
         }
     }
 
     /// Asks the one who has waited longest; its next turn comes after a longer pause.
     pub(super) fn rejoin_tick(&mut self, now: Time) {
-        let due = |(_, target): &(usize, &Target)| target.next <= now && self.wants(&target.what);
+        let due = |(_, target): &(usize, &Target)| target.next <= now && self.wants(target);
         let targets = self.rejoin.targets.iter().enumerate();
         let chosen = targets.filter(due).min_by_key(|(_, target)| target.next);
         if let Some((i, _)) = chosen {
@@ -297,6 +345,7 @@ impl Swim {
                     seed: Seed::Host(host, port),
                     ..
                 } => {
+                    self.rejoin.targets[i].looked_up = true;
                     self.resolve(host, |host| Lookup::Seed {
                         host: host.to_owned(),
                         port,
@@ -308,7 +357,8 @@ impl Swim {
     }
 
     fn ask_again(&mut self, now: Time, peer: SocketAddr) {
-        if peer != self.own_addr && self.may_dial() && !self.is_alive_at(peer) {
+        let idle = self.may_dial() && !self.streams.is_exchanging_with(peer);
+        if peer != self.own_addr && idle && !self.is_alive_at(peer) {
             let exchange = Exchange {
                 join: true,
                 cause: Cause::Rejoin,

@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Pings relayed for others at once.
+/// Pings relayed for others within a probe timeout.
 const RELAYS: usize = 1024;
 
 struct Relay {
@@ -56,7 +56,7 @@ impl Swim {
         if !self.address_allowed(target.ip()) {
             return self.refuse(Refusal::AddressNotAllowed);
         }
-        if self.probes.relays.waiting.len() >= RELAYS {
+        if self.probes.relays.deadlines.len() >= RELAYS {
             return self.refuse(Refusal::TooManyRelays);
         }
         let seq = self.probes.next_seq();
@@ -78,7 +78,7 @@ impl Swim {
     /// An ack that answers none of our own probes: is it for somebody else?
     pub(super) fn relay_ack(&mut self, ack: &Ack) {
         let Some(relay) = self.probes.relays.waiting.remove(&ack.seq) else {
-            return self.refuse(Refusal::UnknownSequence);
+            return self.late_answer(ack.seq);
         };
         let mut bytes = Vec::new();
         Message::Ack(Ack {

@@ -7,23 +7,31 @@ use super::timer::Timer;
 use super::{NodeState, Notice, Swim, Transmit};
 use crate::limits;
 use crate::time::Time;
-use crate::wire::{message, packet};
+use crate::wire::{Refusal, message, packet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Longest queue of a lane of the layer above before the most sent are dropped, as in Serf.
+/// Headers of UDP and IP, checksum, compression: what a datagram holds beside a message.
+const FRAMING: usize = 128;
+/// Longest queue of a lane of the layer above before the most sent are dropped, as in Serf. Its
+/// messages fit a packet each, so its bytes are bounded, too.
 const LANE_MAX: usize = 4096;
 
 impl Swim {
     /// Queues a user message (its complete content) in one of the lanes of the layer above.
-    /// `token`, if given, comes back in [`Notice::BroadcastDone`]; it is below `u64::MAX`.
+    /// `token`, if given, comes back in [`Notice::BroadcastDone`]; it is below `u64::MAX`. What is
+    /// larger than a packet can never be sent: it is refused.
     pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
-        let Some(queue) = self.lanes.get_mut(lane) else {
-            return;
-        };
         let mut message = Vec::with_capacity(bytes.len() + 1);
         message.push(message::kind::USER);
         message.extend_from_slice(&bytes);
+        if !self.fits_a_packet(&message) {
+            self.refuse(Refusal::TooLarge);
+            return self.broadcasts_done(token);
+        }
+        let Some(queue) = self.lanes.get_mut(lane) else {
+            return;
+        };
         queue.push(message.into(), None, token);
         let dropped = queue.prune(LANE_MAX);
         self.broadcasts_done(dropped);
@@ -35,7 +43,10 @@ impl Swim {
         let mut message = Vec::with_capacity(bytes.len() + 1);
         message.push(message::kind::USER);
         message.extend_from_slice(bytes);
-        self.send(to, &message, false);
+        if message.len() + self.codec.overhead() + FRAMING > limits::DATAGRAM_LEN {
+            return self.refuse(Refusal::TooLarge);
+        }
+        self.send(to, &message, false, None);
     }
 
     pub(super) fn broadcasts_done(&mut self, tokens: impl IntoIterator<Item = u64>) {
@@ -80,8 +91,9 @@ impl Swim {
                         }
                 });
         if targets.is_empty() && self.left {
-            // Nobody is left to hear the farewell.
-            let unheard = self.queue.prune(0);
+            // Nobody is left to hear the farewell, or anything.
+            let mut unheard = self.queue.prune(0);
+            unheard.extend(self.lanes.iter_mut().flat_map(|lane| lane.prune(0)));
             self.broadcasts_done(unheard);
         }
         for slot in targets {
@@ -102,15 +114,20 @@ impl Swim {
         };
         let (to, checksum) = (entry.node.addr, entry.protocol_max() >= 5);
         let parts: Vec<&[u8]> = messages.iter().map(|m| &**m).collect();
-        self.send_parts(to, &parts, checksum);
+        self.send_parts(to, &parts, checksum, None);
         true
     }
 
     /// Bytes for parts in a compound: what label, encryption and the compound's head leave.
-    fn packet_room(&self) -> usize {
+    pub(super) fn packet_room(&self) -> usize {
         self.config
             .packet_len
             .saturating_sub(2 + self.codec.overhead())
+    }
+
+    /// Whether this message can travel by gossip at all.
+    pub(super) fn fits_a_packet(&self, message: &[u8]) -> bool {
+        message.len() + PART_COST <= self.packet_room()
     }
 
     fn take_rumours(&mut self, room: usize, parts: usize) -> Vec<Arc<[u8]>> {
@@ -134,26 +151,39 @@ impl Swim {
 
     /// Sends one message and as many rumours as fit beside it.
     pub(super) fn send_with_rumours(&mut self, to: SocketAddr, message: &[u8]) {
+        self.send_ping(to, message, None);
+    }
+
+    /// The same for a ping of a probe with this number.
+    pub(super) fn send_ping(&mut self, to: SocketAddr, message: &[u8], probe: Option<u32>) {
         let room = self.packet_room().saturating_sub(message.len() + PART_COST);
         let rumours = self.take_rumours(room, limits::COMPOUND_PARTS - 1);
         let mut parts: Vec<&[u8]> = Vec::with_capacity(rumours.len() + 1);
         parts.push(message);
         parts.extend(rumours.iter().map(|m| &**m));
-        self.send_parts(to, &parts, false);
+        self.send_parts(to, &parts, false, probe);
     }
 
-    pub(super) fn send_parts(&mut self, to: SocketAddr, parts: &[&[u8]], checksum: bool) {
+    pub(super) fn send_parts(
+        &mut self,
+        to: SocketAddr,
+        parts: &[&[u8]],
+        checksum: bool,
+        probe: Option<u32>,
+    ) {
         let mut plain = Vec::with_capacity(self.config.packet_len);
         packet::compound(parts, &mut plain);
-        self.send(to, &plain, checksum);
+        self.send(to, &plain, checksum, probe);
     }
 
-    fn send(&mut self, to: SocketAddr, plain: &[u8], checksum: bool) {
+    /// Sends a datagram; `probe` is the number of the probe that fails if it cannot be sent.
+    fn send(&mut self, to: SocketAddr, plain: &[u8], checksum: bool, probe: Option<u32>) {
         let nonce = self.nonce();
         let bytes = packet::seal(&self.codec, plain, checksum, nonce);
         self.stats.datagrams_out += 1;
         self.stats.bytes_out += bytes.len() as u64;
-        self.transmits.push_back(Transmit::Datagram { to, bytes });
+        self.transmits
+            .push_back(Transmit::Datagram { to, bytes, probe });
     }
 
     /// A fresh nonce when something will be encrypted.

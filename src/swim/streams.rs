@@ -3,7 +3,7 @@
 //! One request and at most one answer per stream, then it is closed. The number of streams is
 //! bounded; a share is kept for those this node dials itself.
 
-use super::push_pull::Exchange;
+use super::push_pull::{Cause, Exchange};
 use super::timer::Deadlines;
 use super::{JoinFailure, Notice, StreamEnd, StreamId, Swim, Transmit};
 use crate::limits;
@@ -28,7 +28,7 @@ pub(super) enum Purpose {
     /// Accepted; the request tells.
     Serve,
     /// Accepted, a push/pull whose answer waits for the user state of the layer above.
-    Answer { request: Vec<u8> },
+    Answer { join: bool, request: Vec<u8> },
 }
 
 pub(super) struct Stream {
@@ -44,6 +44,8 @@ pub(super) struct Streams {
     deadlines: Deadlines<StreamId>,
     dialled: usize,
     last_id: u64,
+    /// Bytes that all readers hold.
+    held: usize,
 }
 
 impl Streams {
@@ -53,6 +55,7 @@ impl Streams {
             deadlines: Deadlines::new(),
             dialled: 0,
             last_id: 0,
+            held: 0,
         }
     }
 
@@ -72,9 +75,23 @@ impl Streams {
 
     pub fn remove(&mut self, id: StreamId) -> Option<Stream> {
         let stream = self.open.remove(&id)?;
+        self.held -= stream.reader.held();
         self.dialled -= usize::from(stream.side == Side::Dialled);
         self.deadlines.remove(stream.deadline, id);
         Some(stream)
+    }
+
+    /// Bytes that wait in all streams for the rest of their message.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Is a push/pull with this node under way, begun here?
+    pub fn is_exchanging_with(&self, addr: SocketAddr) -> bool {
+        self.open
+            .values()
+            .any(|stream| matches!(&stream.purpose, Purpose::PushPull(it) if it.peer == addr))
     }
 
     /// This process did not run: every stream gets that much more time.
@@ -164,9 +181,17 @@ impl Swim {
         let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
-        match stream.reader.push(&codec, bytes) {
+        let side = stream.side;
+        let before = stream.reader.held();
+        let read = stream.reader.push(&codec, bytes);
+        let after = stream.reader.held();
+        self.streams.held = self.streams.held + after - before;
+        if self.streams.held > limits::ALL_STREAMS_LEN {
+            return self.refuse_stream(now, id, Refusal::TooLarge);
+        }
+        match read {
             Ok(None) => {}
-            Ok(Some(plain)) => match stream.side {
+            Ok(Some(plain)) => match side {
                 Side::Dialled => self.take_answer(now, id, &plain),
                 Side::Accepted => self.serve(now, id, plain),
             },
@@ -211,16 +236,20 @@ impl Swim {
 
     fn stream_failed(&mut self, now: Time, purpose: Purpose, why: JoinFailure) {
         match purpose {
-            Purpose::Ping { seq, .. } => {
-                self.probes.stream_failures = self.probes.stream_failures.saturating_add(1);
-                self.stream_ping_ended(seq, false);
-            }
+            Purpose::Ping { seq, .. } => self.stream_ping_ended(seq, false),
             Purpose::PushPull(exchange) => {
-                self.probes.stream_failures = self.probes.stream_failures.saturating_add(1);
+                let expected = matches!(exchange.cause, Cause::Periodic | Cause::CatchUp);
+                if expected && self.is_alive_at(exchange.peer) {
+                    self.stream_did_not_work();
+                }
                 self.exchange_failed(now, exchange, why);
             }
             Purpose::Serve | Purpose::Answer { .. } => {}
         }
+    }
+
+    pub(super) fn stream_did_not_work(&mut self) {
+        self.probes.stream_failures = self.probes.stream_failures.saturating_add(1);
     }
 
     /// Bytes that make no sense: counted, told to the other side if it asked, closed.
@@ -245,7 +274,7 @@ impl Swim {
         self.stream_failed(now, stream.purpose, why);
     }
 
-    fn answer_error(&mut self, id: StreamId, text: &str) {
+    pub(super) fn answer_error(&mut self, id: StreamId, text: &str) {
         let mut bytes = Vec::new();
         Message::Error(text).encode(&mut bytes);
         self.write(id, Side::Accepted, &bytes);

@@ -132,6 +132,12 @@ impl Suspicion {
         Step::Verdict
     }
 
+    /// From now on only the verdict is to come.
+    pub fn look_no_more(&mut self) {
+        self.looks.left = 0;
+        self.looks.graces = 0;
+    }
+
     /// The suspect answered a probe. True if that ends the looks: [`Suspicion::next`] has changed.
     pub fn answered(&mut self) -> bool {
         self.looks.answered = true;

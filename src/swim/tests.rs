@@ -1,6 +1,7 @@
 //! The state machine as a whole, driven by hand: a few nodes, an ideal network, virtual time.
 
 use super::*;
+use crate::limits;
 use crate::wire::message::{
     Accusation, Ack, Alive, IndirectPing, Ping, PushPull, PushPullNode, Source,
 };
@@ -45,6 +46,9 @@ struct Net {
     /// Dialler's stream, who dialled, who accepted, number there.
     streams: Vec<(StreamId, usize, usize, StreamId)>,
     next_stream: u64,
+    /// Whom every host name stands for, and how often that was asked.
+    dns: Vec<usize>,
+    lookups: usize,
 }
 
 impl Net {
@@ -62,6 +66,8 @@ impl Net {
             sent: Vec::new(),
             streams: Vec::new(),
             next_stream: 0,
+            dns: Vec::new(),
+            lookups: 0,
         }
     }
 
@@ -122,7 +128,7 @@ impl Net {
     fn carry(&mut self, from: usize, transmit: Transmit) {
         let now = self.now;
         match transmit {
-            Transmit::Datagram { to, bytes } => {
+            Transmit::Datagram { to, bytes, .. } => {
                 self.sent.push((from, to, bytes.clone()));
                 let Some(i) = self.index(to) else { return };
                 if !self.cut.contains(&(from, i)) {
@@ -152,7 +158,11 @@ impl Net {
                     self.nodes[other].handle_stream_end(now, there, StreamEnd::Eof);
                 }
             }
-            Transmit::Resolve { id, .. } => self.nodes[from].handle_resolved(now, id, &[]),
+            Transmit::Resolve { id, .. } => {
+                self.lookups += 1;
+                let found: Vec<_> = self.dns.iter().map(|&i| addr(i).ip()).collect();
+                self.nodes[from].handle_resolved(now, id, &found);
+            }
         }
     }
 
@@ -644,4 +654,209 @@ fn who_was_away_for_longer_than_the_dead_are_remembered_hears_no_old_news() {
         assert!(swim.node("n2").is_none() && swim.node("n1").is_some());
         assert!(swim.streams.get_mut(StreamId(500)).is_none());
     }
+}
+
+/// Three nodes; node 1 is cut off, and node 0 has just come to suspect it.
+fn suspecting() -> Net {
+    let mut net = Net::joined(3);
+    for i in [0, 2] {
+        net.cut.extend([(1, i), (i, 1)]);
+        net.cut_streams.extend([(1, i), (i, 1)]);
+    }
+    while net.state(0, 1) != Some(NodeState::Suspect) {
+        net.run(STEP);
+    }
+    net
+}
+
+#[test]
+fn who_has_left_comes_to_its_verdicts_in_time_and_keeps_them_for_itself() {
+    let mut net = suspecting();
+    let began = net.now;
+    net.nodes[0].leave(net.now);
+    while net.state(0, 1) != Some(NodeState::Dead) {
+        net.run(STEP);
+    }
+    assert!(net.now.since(began) >= Duration::from_millis(3900));
+    let accuses = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("n1");
+    net.sent.clear();
+    net.run(Duration::from_secs(2));
+    assert!(
+        !net.sent
+            .iter()
+            .any(|(from, _, bytes)| *from == 0 && accuses(bytes))
+    );
+}
+
+#[test]
+fn a_hint_about_a_dead_member_says_nothing_of_the_own_health_and_ends_in_time() {
+    let mut net = Net::joined(6);
+    for i in [0, 2, 3, 4, 5] {
+        net.cut.extend([(1, i), (i, 1)]);
+        net.cut_streams.extend([(1, i), (i, 1)]);
+    }
+    for _ in 0..5 {
+        let began = net.now;
+        let score = net.nodes[0].stats().health_score;
+        net.nodes[0].hint(net.now, "n1").unwrap();
+        while !net
+            .notices
+            .iter()
+            .any(|(_, it)| matches!(it, Notice::HintDone { .. }))
+        {
+            net.run(STEP);
+        }
+        net.notices.clear();
+        assert!(net.now.since(began) <= Duration::from_millis(510));
+        assert!(
+            net.nodes[0].stats().health_score <= score + 1,
+            "a regular probe may fail beside"
+        );
+    }
+    let health = net.nodes[0].health(net.now);
+    assert!(health.datagrams_work && health.streams_work, "{health:?}");
+}
+
+#[test]
+fn a_probe_that_has_ended_waits_for_nobody() {
+    let mut net = Net::joined(3);
+    net.cut.push((0, 1));
+    net.cut_streams.push((0, 1));
+    net.run(Duration::from_secs(5));
+    let reasons = net.nodes[0].reasons(net.now, "n1").unwrap();
+    let report = reasons.probe.unwrap();
+    assert_eq!(
+        (report.direct, report.stream),
+        (Answer::Silent, Answer::Silent)
+    );
+    assert_eq!(report.helpers, [("n2".into(), Answer::Answered)]);
+}
+
+#[test]
+fn what_fits_no_packet_is_refused_and_waits_nowhere() {
+    let mut net = Net::joined(2);
+    net.run(Duration::from_secs(5));
+    let room = net.nodes[0].packet_room();
+    net.nodes[0].broadcast(net.now, 1, vec![4; room], Some(7));
+    assert_eq!(net.nodes[0].stats().queue_len, 0);
+    assert_eq!(
+        net.nodes[0].poll_notice(),
+        Some(Notice::BroadcastDone { token: 7 })
+    );
+    net.nodes[0].broadcast(net.now, 1, vec![4; room - gossip::PART_COST - 1], None);
+    assert_eq!(net.nodes[0].stats().queue_len, 1);
+    let alive = Alive {
+        incarnation: 3,
+        node: "n1",
+        addr: &[10, 0, 0, 2],
+        port: 7946,
+        meta: Some(&[0; 2000]),
+        vsn: &[1, 5, 2, 2, 5, 5],
+    };
+    net.tell(0, Message::Alive(alive));
+    assert_eq!(net.nodes[0].stats().queue_len, 1);
+    assert_eq!(
+        net.nodes[0].stats().refused.0[Refusal::TooLarge as usize],
+        2
+    );
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.nodes[0].timers.get(Timer::Gossip), None);
+}
+
+/// When a node alone looks its one seed up, in seconds, within ten minutes.
+fn lookups(answer: Option<&[usize]>) -> Vec<u64> {
+    let mut swim = node(0, Config::lan());
+    swim.join(Time::ZERO, &[Seed::Host("svc".into(), 7946)]);
+    let mut asked = Vec::new();
+    for second in 0..600 {
+        let now = Time::ZERO + Duration::from_secs(second);
+        swim.handle_timeout(now);
+        while let Some(order) = swim.poll_transmit() {
+            match (order, answer) {
+                (Transmit::Resolve { id, .. }, Some(found)) => {
+                    asked.push(second);
+                    let found: Vec<_> = found.iter().map(|&i| addr(i).ip()).collect();
+                    swim.handle_resolved(now, id, &found);
+                }
+                (Transmit::Resolve { .. }, None) => asked.push(second),
+                (Transmit::Connect { id, .. }, _) => {
+                    swim.handle_stream_end(now, id, StreamEnd::Failed);
+                }
+                _ => {}
+            }
+        }
+    }
+    asked
+}
+
+#[test]
+fn a_host_name_is_looked_up_again_while_it_stands_for_nobody_else_or_somebody_lost() {
+    for answer in [&[][..], &[0], &[0, 1], &[1]] {
+        let asked = lookups(Some(answer));
+        assert!(asked.len() > 12, "{answer:?}: {asked:?}");
+        assert!(asked[asked.len() - 1] >= 550, "{answer:?}: {asked:?}");
+    }
+}
+
+#[test]
+fn a_lookup_that_takes_long_is_waited_for() {
+    assert!(
+        lookups(None).len() <= 2,
+        "one of the join, one of the search"
+    );
+}
+
+#[test]
+fn a_host_name_is_left_in_peace_while_all_it_stands_for_are_members() {
+    let mut net = Net::joined(3);
+    net.dns = vec![0, 1, 2];
+    net.nodes[2].join(net.now, &[Seed::Host("svc".into(), 7946)]);
+    net.run(Duration::from_secs(600));
+    assert!(net.lookups <= 2, "{}", net.lookups);
+}
+
+#[test]
+fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
+    let mut swim = node(0, Config::lan());
+    for port in 1..2000 {
+        swim.join(
+            Time::ZERO,
+            &[Seed::Addr(SocketAddr::from(([10, 9, 9, 9], port)))],
+        );
+        while swim.poll_transmit().is_some() {}
+    }
+    let seeds = swim.rejoin.seeds();
+    assert_eq!(seeds.len(), 256);
+    assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1))));
+    assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1999))));
+}
+
+#[test]
+fn all_streams_together_hold_no_more_than_their_bound() {
+    let mut net = Net::joined(2);
+    let swim = &mut net.nodes[0];
+    // A push/pull that announces more user state than ever comes.
+    let state = PushPull {
+        join: false,
+        nodes: Vec::new(),
+        user_state: &[],
+    };
+    let mut head = Vec::new();
+    state.encode(&mut head);
+    let chunk = vec![0x90; 1 << 20];
+    let mut sent = 0;
+    for stream in 0..60 {
+        let id = StreamId(1000 + 2 * stream);
+        swim.handle_stream_accepted(net.now, id, addr(1));
+        let claim = b"\x06\x83\xa4Join\xc2\xa5Nodes\x00\xacUserStateLen\xce\x01\x00\x00\x00";
+        swim.handle_stream_data(net.now, id, claim);
+        for _ in 0..12 {
+            swim.handle_stream_data(net.now, id, &chunk);
+            sent += chunk.len();
+        }
+    }
+    assert!(sent > 7 * limits::ALL_STREAMS_LEN);
+    assert!(swim.streams.held() <= limits::ALL_STREAMS_LEN);
+    assert!(swim.streams.held() > limits::ALL_STREAMS_LEN / 2);
+    assert!(swim.stats().refused.0[Refusal::TooLarge as usize] > 40);
 }

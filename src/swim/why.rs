@@ -41,6 +41,24 @@ pub struct ProbeReport {
     pub rtt: Option<Duration>,
 }
 
+impl ProbeReport {
+    /// The probe is over: nobody is waited for any more. `asked_all`: the direct ping had its
+    /// time, and others were asked.
+    pub(super) fn end(&mut self, asked_all: bool) {
+        let over = if asked_all {
+            Answer::Silent
+        } else {
+            Answer::NotAsked
+        };
+        let helpers = self.helpers.iter_mut().map(|(_, answer)| answer);
+        for answer in helpers.chain([&mut self.direct, &mut self.stream]) {
+            if *answer == Answer::Waiting {
+                *answer = over;
+            }
+        }
+    }
+}
+
 /// Why a member is in its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reasons {
@@ -77,7 +95,8 @@ pub struct Health {
     pub live: usize,
     /// Members known and not left, this node and lost ones included.
     pub known: usize,
-    /// No member has answered anything for two suspicion timeouts although some are known.
+    /// No member was heard for two suspicion timeouts although some are known, or more than half
+    /// of them died within that time.
     pub isolated: bool,
     /// Datagrams get answers.
     pub datagrams_work: bool,

@@ -91,6 +91,11 @@ impl StreamReader {
         result
     }
 
+    /// How many bytes wait here for the rest of their message.
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     fn end(&mut self, fate: Option<Refusal>) {
         self.phase = Phase::Done(fate);
         self.buffer = Vec::new();

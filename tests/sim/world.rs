@@ -402,7 +402,7 @@ impl World {
 
     fn carry(&mut self, host: usize, transmit: Transmit) {
         match transmit {
-            Transmit::Datagram { to, bytes } => {
+            Transmit::Datagram { to, bytes, .. } => {
                 self.mix(&bytes);
                 if self.close_looks
                     && let Err(why) = checker::datagram(&self.codec, &bytes)
