@@ -1,7 +1,7 @@
 //! The life of a node through its calls: joining, leaving, failing, events, shutting down.
 
 use super::help::{
-    PATIENCE, alone, config, eventually, is_readable, join, node, state_of, wait_for, with,
+    PATIENCE, alone, config, counter, eventually, is_readable, join, node, state_of, wait_for, with,
 };
 use sprat::driver::{EventKind, NodeState};
 use sprat::serf::MemberState;
@@ -137,16 +137,33 @@ fn encrypted_nodes_with_a_label_and_a_host_name_meet() {
 }
 
 #[test]
-fn a_node_on_both_families_shows_ipv4_members_as_ipv4() {
+fn a_node_on_both_families_and_one_on_ipv4_are_one_cluster_with_one_form_of_address() {
     let _turn = alone();
     let mut both = config("both", "[::]:0");
     both.set("advertise", "127.0.0.1").unwrap();
-    let (a, b) = (Node::start(&both).unwrap(), node("b"));
-    join(&b, &a);
-    eventually("b is listed", || {
-        state_of(&a, "b") == Some(MemberState::Alive)
-    });
-    assert!(a.members().iter().all(|member| member.addr.is_ipv4()));
+    let (a, b, c) = (Node::start(&both).unwrap(), node("b"), node("c"));
+    join(&b, &a); // a hears b from a mapped address
+    join(&a, &c); // and dials c at one
+    let nodes = [&a, &b, &c];
+    for (node, name) in [(&a, "b"), (&a, "c"), (&b, "c"), (&b, "both"), (&c, "both")] {
+        eventually("all are listed", || {
+            state_of(node, name) == Some(MemberState::Alive)
+        });
+    }
+    a.set_tag("form", Some("mapped")).unwrap();
+    for node in nodes {
+        eventually("the tag arrives", || {
+            let members = node.members();
+            members.iter().any(|it| it.tags.contains_key("form"))
+        });
+        let probes = counter(node, "probes");
+        eventually("it probes", || counter(node, "probes") >= probes + 2);
+    }
+    for node in nodes {
+        assert!(node.members().iter().all(|member| member.addr.is_ipv4()));
+        assert_eq!(counter(node, "refused_conflict"), 0);
+        assert_eq!(counter(node, "conflicts"), 0);
+    }
 }
 
 #[test]
