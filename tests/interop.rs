@@ -8,13 +8,21 @@
 mod agent;
 #[path = "interop/changing.rs"]
 mod changing;
+#[path = "interop/eight.rs"]
+mod eight;
 #[path = "interop/faults.rs"]
 mod faults;
+#[path = "interop/ipv6.rs"]
+mod ipv6;
 #[path = "interop/joining.rs"]
 mod joining;
 #[path = "interop/net.rs"]
 mod net;
 #[path = "interop/ours.rs"]
 mod ours;
+#[path = "interop/stopped.rs"]
+mod stopped;
+#[path = "interop/through.rs"]
+mod through;
 #[path = "interop/wait.rs"]
 mod wait;

@@ -1,7 +1,8 @@
 //! A stock `serf agent` as a child process: started, asked, changed, stopped, killed.
 //!
-//! Every wait is bounded, and dropping an [`Agent`] ends its process. What it logs is kept, so
-//! that a test that fails can show the other side of the story.
+//! Every wait is bounded, and dropping an [`Agent`] ends its process. What it logs is kept: a
+//! test that fails shows the other side of the story, and no test passes if an agent complained of
+//! anything but the network.
 
 use super::wait::{Patience, until};
 use std::collections::BTreeMap;
@@ -12,8 +13,28 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The port of every node here; nodes differ by address.
+/// The port of every node here that is not given another; nodes differ by address.
 pub const PORT: u16 = 7946;
+
+/// What an agent may complain of: a network that tests cut, and nodes that they kill or stop. A
+/// message of ours that it does not understand is not among it.
+const ORDINARY: [&str; 14] = [
+    "Was able to connect to",
+    "Refuting a suspect message",
+    "Refuting a dead message",
+    "Failed fallback ping",
+    "Failed to send",
+    "Push/Pull with",
+    "Failed to push local state",
+    "error joining",
+    "Join failed",
+    "Shutdown without a Leave",
+    "Serf shutdown detected",
+    // Requests that ended halfway because the other side was stopped or killed.
+    "failed to receive: EOF",
+    "i/o timeout",
+    "connection reset by peer",
+];
 
 /// How one agent is to be started.
 #[derive(Clone, Debug)]
@@ -24,9 +45,16 @@ pub struct Setup {
     pub ip: IpAddr,
     /// Network namespace it runs in, if not ours.
     pub namespace: Option<String>,
+    /// Its port for gossip; the one for RPC is [`RPC`] further.
+    pub port: u16,
     /// More arguments of `serf agent`.
     pub args: Vec<String>,
+    /// A complaint that this test provokes.
+    pub provoked: Option<&'static str>,
 }
+
+/// How far the port for RPC is from the one for gossip.
+const RPC: u16 = 1000;
 
 impl Setup {
     /// An agent with default settings.
@@ -35,7 +63,9 @@ impl Setup {
             name: name.to_owned(),
             ip,
             namespace: None,
+            port: PORT,
             args: Vec::new(),
+            provoked: None,
         }
     }
 
@@ -57,6 +87,18 @@ impl Setup {
     /// With one more argument.
     pub fn arg(mut self, arg: &str) -> Setup {
         self.args.push(arg.to_owned());
+        self
+    }
+
+    /// At another port.
+    pub fn port(mut self, port: u16) -> Setup {
+        self.port = port;
+        self
+    }
+
+    /// It will complain with these words, and rightly.
+    pub fn provoked(mut self, words: &'static str) -> Setup {
+        self.provoked = Some(words);
         self
     }
 
@@ -95,7 +137,7 @@ impl Agent {
         let mut command = in_namespace(setup.namespace.as_deref());
         command.args(["serf", "agent", "-log-level=debug"]);
         command.arg(format!("-node={}", setup.name));
-        command.arg(format!("-bind={}", SocketAddr::new(setup.ip, PORT)));
+        command.arg(format!("-bind={}", SocketAddr::new(setup.ip, setup.port)));
         command.arg(format!("-rpc-addr={}", rpc(&setup)));
         command.args(&setup.args);
         command
@@ -114,6 +156,17 @@ impl Agent {
             &format!("{} answers", agent.setup.name),
             || agent.try_members().map(|_| ()),
         );
+        // It answers before it has joined.
+        let joins = |arg: &String| arg.starts_with("-join=");
+        if agent.setup.args.iter().any(joins) {
+            let what = format!("{} has joined", agent.setup.name);
+            until(Patience::new(20), &what, || {
+                match agent.logged("agent: joined: ") {
+                    0 => Err(agent.log().join("\n")),
+                    _ => Ok(()),
+                }
+            });
+        }
         agent
     }
 
@@ -124,7 +177,7 @@ impl Agent {
 
     /// Where others join it.
     pub fn addr(&self) -> SocketAddr {
-        SocketAddr::new(self.setup.ip, PORT)
+        SocketAddr::new(self.setup.ip, self.setup.port)
     }
 
     /// How it was started.
@@ -151,6 +204,16 @@ impl Agent {
             .iter()
             .filter(|line| line.contains(text))
             .count()
+    }
+
+    /// Lines of its log that complain of anything but the network.
+    pub fn complaints(&self) -> Vec<String> {
+        let complains = |line: &String| {
+            let ordinary = ORDINARY.iter().chain(&self.setup.provoked);
+            let loud = line.contains("[ERR]") || line.contains("[WARN]");
+            loud && !ordinary.into_iter().any(|words| line.contains(words))
+        };
+        self.log().into_iter().filter(complains).collect()
     }
 
     /// Its members by name.
@@ -185,6 +248,22 @@ impl Agent {
     /// Removes a tag of its own.
     pub fn delete_tag(&self, key: &str) {
         self.must(&["tags", "-delete", key]);
+    }
+
+    /// Sends a user event to all.
+    pub fn event(&self, name: &str, payload: &str) {
+        self.must(&["event", name, payload]);
+    }
+
+    /// Asks all, with as many helpers for each answer; what came back, as JSON.
+    pub fn query(&self, name: &str, helpers: u8) -> serde_json::Value {
+        let relay = format!("-relay-factor={helpers}");
+        let output = self.ask(&["query", "-format=json", "-timeout=3s", &relay, name]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "serf query: {said}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|why| {
+            panic!("{why}: {}", String::from_utf8_lossy(&output.stdout));
+        })
     }
 
     /// Leaves the cluster and ends, as an operator would make it.
@@ -265,6 +344,14 @@ impl Drop for Agent {
                 self.setup.name,
                 tail.join("\n")
             );
+        } else {
+            let complaints = self.complaints();
+            assert!(
+                complaints.is_empty(),
+                "agent {} complains:\n{}",
+                self.setup.name,
+                complaints.join("\n")
+            );
         }
     }
 }
@@ -282,7 +369,7 @@ fn in_namespace(namespace: Option<&str>) -> Command {
 }
 
 fn rpc(setup: &Setup) -> SocketAddr {
-    SocketAddr::new(setup.ip, 7373)
+    SocketAddr::new(setup.ip, setup.port + RPC)
 }
 
 fn keep(from: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {

@@ -164,7 +164,10 @@ fn encrypted_clusters_form_with_keys_of_every_length() {
 #[test]
 fn a_node_with_another_key_is_kept_out_and_told_why() {
     let block = Block::new();
-    let agent = Setup::new("agent", block.ip(1)).key(KEYS[0]).start();
+    let agent = Setup::new("agent", block.ip(1))
+        .key(KEYS[0])
+        .provoked("failed to receive: ")
+        .start();
     for (name, host, key) in [("other", 2, Some(KEYS[2])), ("plain", 3, None)] {
         let mut config = ours::config(name, block.ip(host));
         if let Some(key) = key {

@@ -79,6 +79,12 @@ impl Lab {
         IpAddr::V4(Ipv4Addr::new(10, 77, 0, host))
     }
 
+    /// Gives a host a way out that leads nowhere: agents look for one to find their own address.
+    pub fn default_route(&self, host: u8) {
+        let name = self.host(host);
+        run(&["ip", "-n", &name, "route", "add", "default", "dev", "eth0"]);
+    }
+
     /// Cuts the link between two hosts, both ways.
     pub fn cut(&self, a: u8, b: u8, what: Cut) {
         self.drop_from(a, b, what);

@@ -26,11 +26,14 @@ pub struct Ours {
 
 /// Settings of a node that listens at `ip`.
 pub fn config(name: &str, ip: IpAddr) -> Config {
+    config_at(name, SocketAddr::new(ip, PORT))
+}
+
+/// Settings of a node that listens at `addr`.
+pub fn config_at(name: &str, addr: SocketAddr) -> Config {
     let mut config = Config::new();
     config.set("name", name).unwrap();
-    config
-        .set("bind", &SocketAddr::new(ip, PORT).to_string())
-        .unwrap();
+    config.set("bind", &addr.to_string()).unwrap();
     config
 }
 
@@ -163,6 +166,25 @@ impl Ours {
                 }
             },
         );
+    }
+
+    /// A counter by name.
+    pub fn counter(&self, name: &str) -> i64 {
+        let stats = self.node.stats();
+        let found = stats.iter().find(|(it, _, _)| *it == name);
+        found.unwrap_or_else(|| panic!("no counter {name}")).1
+    }
+
+    /// What this node has refused so far. An ack that comes after its probe has ended is refused
+    /// too, and only says how busy this machine was.
+    pub fn refusals(&self) -> Vec<(&'static str, i64)> {
+        let refused = |name: &str| name.starts_with("refused_") || name.starts_with("conflicts");
+        let late = |name: &str| name == "refused_unknown_sequence";
+        let stats = self.node.stats().into_iter();
+        stats
+            .filter(|(name, value, _)| refused(name) && !late(name) && *value > 0)
+            .map(|(name, value, _)| (name, value))
+            .collect()
     }
 
     /// Ends without a word, as a crash does.

@@ -1,0 +1,334 @@
+//! Eight nodes, four of each kind: started in any order, killed and leaving in pairs, returning;
+//! encrypted or not, compressing or not; and half a minute of changes in which nothing may go
+//! wrong.
+
+use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
+use super::ours::{self, Ours};
+use super::wait::{Patience, until};
+use sprat::driver::EventKind;
+use sprat::serf::MemberState;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(30);
+const REPAIRED: Duration = Duration::from_secs(120);
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Who compresses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    All,
+    None,
+    Half,
+}
+
+/// How the eight are set up.
+struct Plan {
+    /// Decides orders and who joins through whom.
+    seed: u64,
+    encrypted: bool,
+    compression: Compression,
+}
+
+enum Kind {
+    Agent(Agent),
+    Ours(Ours),
+}
+
+/// The eight; agents in the first four places.
+struct Eight {
+    plan: Plan,
+    block: Block,
+    lot: u64,
+    running: [Option<Kind>; 8],
+}
+
+fn name(place: usize) -> String {
+    match place {
+        0..4 => format!("agent{}", place + 1),
+        _ => format!("ours{}", place - 3),
+    }
+}
+
+impl Eight {
+    fn new(plan: Plan) -> Eight {
+        let lot = plan.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        Eight {
+            plan,
+            block: Block::new(),
+            lot,
+            running: [const { None }; 8],
+        }
+    }
+
+    /// A number below `below`, the same in every run.
+    fn draw(&mut self, below: usize) -> usize {
+        self.lot ^= self.lot << 13;
+        self.lot ^= self.lot >> 7;
+        self.lot ^= self.lot << 17;
+        (self.lot >> 16) as usize % below
+    }
+
+    fn shuffled(&mut self, mut places: Vec<usize>) -> Vec<usize> {
+        for i in (1..places.len()).rev() {
+            let j = self.draw(i + 1);
+            places.swap(i, j);
+        }
+        places
+    }
+
+    fn addr(&self, place: usize) -> SocketAddr {
+        SocketAddr::new(self.block.ip(place as u8 + 1), super::agent::PORT)
+    }
+
+    /// Starts one, and joins it through one that is there, if any is.
+    fn start(&mut self, place: usize, through: Option<usize>) {
+        let compress = match self.plan.compression {
+            Compression::All => true,
+            Compression::None => false,
+            Compression::Half => place.is_multiple_of(2),
+        };
+        let (name, ip) = (name(place), self.addr(place).ip());
+        self.running[place] = Some(if place < 4 {
+            let mut setup = Setup::new(&name, ip).tag("fill", &"x".repeat(200));
+            if self.plan.encrypted {
+                setup = setup.key(KEY);
+            }
+            if !compress {
+                setup = setup.arg("-disable-compression");
+            }
+            Kind::Agent(match through {
+                Some(other) => setup.join(self.addr(other)).start(),
+                None => setup.start(),
+            })
+        } else {
+            let mut config = ours::config(&name, ip);
+            config.set("compression", &compress.to_string()).unwrap();
+            config.set_tag("fill", Some(&"y".repeat(200))).unwrap();
+            if self.plan.encrypted {
+                config.set("encrypt", KEY).unwrap();
+            }
+            let ours = Ours::with(&config);
+            if let Some(other) = through {
+                ours.join(self.addr(other));
+            }
+            Kind::Ours(ours)
+        });
+    }
+
+    /// Starts these in some order, each through one that runs already; the very first is alone.
+    fn start_all(&mut self, places: Vec<usize>) {
+        for place in self.shuffled(places) {
+            let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
+            let through = (!there.is_empty()).then(|| there[self.draw(there.len())]);
+            self.start(place, through);
+        }
+    }
+
+    fn agents(&self) -> Vec<&Agent> {
+        let agent = |kind: &'_ Kind| matches!(kind, Kind::Agent(_));
+        let all = self.running.iter().flatten().filter(|kind| agent(kind));
+        all.filter_map(|kind| match kind {
+            Kind::Agent(agent) => Some(agent),
+            Kind::Ours(_) => None,
+        })
+        .collect()
+    }
+
+    fn ours(&self) -> Vec<&Ours> {
+        let all = self.running.iter().flatten();
+        all.filter_map(|kind| match kind {
+            Kind::Ours(ours) => Some(ours),
+            Kind::Agent(_) => None,
+        })
+        .collect()
+    }
+
+    /// Gossip reaches everybody in nearly all cases; whom it misses learns from a push/pull, of
+    /// which every node begins one in 30 s, with somebody who may have missed it too.
+    fn all_see_all(&self) {
+        let names: Vec<String> = (0..8).map(name).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for ours in self.ours() {
+            ours.sees_alive(&names, REPAIRED);
+        }
+        all_see_alive(&self.agents(), &names, REPAIRED);
+    }
+
+    /// Everybody who runs sees these in this state.
+    fn all_see(&self, places: [usize; 2], state: MemberState, word: &str, limit: Duration) {
+        for gone in places.map(name) {
+            for ours in self.ours() {
+                ours.sees(&gone, state, limit);
+            }
+            for agent in self.agents() {
+                agent_sees(agent, &gone, word, limit);
+            }
+        }
+    }
+
+    /// Two go at the same moment.
+    fn both(&mut self, places: [usize; 2], go: impl Fn(Kind) + Sync) {
+        // Both run: a test names them right after all have started.
+        let kinds = places.map(|place| self.running[place].take().unwrap());
+        std::thread::scope(|scope| {
+            for kind in kinds {
+                scope.spawn(|| go(kind));
+            }
+        });
+    }
+
+    /// Whom anybody who runs has ever called failed.
+    fn called_failed(&self) -> BTreeSet<String> {
+        let mut failed = BTreeSet::new();
+        for ours in self.ours() {
+            let heard = ours.heard().into_iter();
+            failed.extend(
+                heard
+                    .filter(|it| it.kind == EventKind::MemberFail)
+                    .map(|it| it.name),
+            );
+        }
+        for line in self.agents().iter().flat_map(|agent| agent.log()) {
+            if let Some((_, rest)) = line.split_once("EventMemberFailed: ") {
+                failed.extend(rest.split_whitespace().next().map(str::to_owned));
+            }
+        }
+        failed
+    }
+
+    fn nothing_was_refused(&self) {
+        for ours in self.ours() {
+            assert_eq!(ours.refusals(), [], "{}", ours.node().name());
+        }
+        for agent in self.agents() {
+            assert_eq!(agent.complaints(), Vec::<String>::new());
+        }
+    }
+
+    /// Two are killed at once, two leave at once, and all return.
+    fn come_and_go(mut self) {
+        self.all_see_all();
+        let dead = [self.draw(4), 4 + self.draw(4)];
+        self.both(dead, |kind| match kind {
+            Kind::Agent(agent) => drop(agent.kill()),
+            Kind::Ours(ours) => ours.kill(),
+        });
+        self.all_see(dead, MemberState::Failed, "failed", REPAIRED);
+        let dead_names: BTreeSet<String> = dead.into_iter().map(name).collect();
+        assert_eq!(self.called_failed(), dead_names);
+        let leaving = [(dead[0] + 1) % 4, 4 + (dead[1] - 4 + 1) % 4];
+        self.both(leaving, |kind| match kind {
+            Kind::Agent(agent) => drop(agent.leave()),
+            Kind::Ours(ours) => ours.leave(),
+        });
+        self.all_see(leaving, MemberState::Left, "left", REPAIRED);
+        self.start_all([dead, leaving].concat());
+        self.all_see_all();
+        self.nothing_was_refused();
+    }
+}
+
+fn any_order(seed: u64, encrypted: bool, compression: Compression) {
+    let mut eight = Eight::new(Plan {
+        seed,
+        encrypted,
+        compression,
+    });
+    eight.start_all((0..8).collect());
+    eight.come_and_go();
+}
+
+#[test]
+fn eight_in_any_order_plain_and_compressing() {
+    any_order(1, false, Compression::All);
+}
+
+#[test]
+fn eight_in_any_order_plain_and_not_compressing() {
+    any_order(2, false, Compression::None);
+}
+
+#[test]
+fn eight_in_any_order_encrypted_and_half_of_them_compressing() {
+    any_order(3, true, Compression::Half);
+}
+
+#[test]
+fn eight_that_all_start_alone_and_encrypted_find_together() {
+    let mut eight = Eight::new(Plan {
+        seed: 4,
+        encrypted: true,
+        compression: Compression::None,
+    });
+    let order = eight.shuffled((0..8).collect());
+    for place in &order {
+        eight.start(*place, None);
+    }
+    for ours in eight.ours() {
+        ours.sees_alive(&[ours.node().name()], SOON);
+    }
+    for agent in eight.agents() {
+        all_see_alive(&[agent], &[agent.name()], SOON);
+    }
+    for (at, place) in order.iter().enumerate().skip(1) {
+        let through = order[eight.draw(at)];
+        match &eight.running[*place] {
+            Some(Kind::Agent(agent)) => agent.join(eight.addr(through)),
+            Some(Kind::Ours(ours)) => ours.join(eight.addr(through)),
+            None => unreachable!("all were started"),
+        }
+    }
+    eight.come_and_go();
+}
+
+/// Tags change all the time on all sides. Nobody may be called failed, no message may be refused
+/// by anybody, and in the end all agree.
+#[test]
+fn half_a_minute_of_changes_harms_nobody_and_all_agree_in_the_end() {
+    let mut eight = Eight::new(Plan {
+        seed: 5,
+        encrypted: true,
+        compression: Compression::Half,
+    });
+    eight.start_all((0..8).collect());
+    eight.all_see_all();
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while begun.elapsed() < Duration::from_secs(30) {
+        rounds += 1;
+        let value = rounds.to_string();
+        for kind in eight.running.iter().flatten() {
+            match kind {
+                Kind::Agent(agent) => agent.set_tag("round", &value),
+                Kind::Ours(ours) => ours.node().set_tag("round", Some(&value)).unwrap(),
+            }
+        }
+        // Rounds differ from place to place: every member is told of at different times.
+        std::thread::sleep(Duration::from_millis(200 * (rounds % 3)));
+    }
+    let last = Some(rounds.to_string());
+    until(
+        Patience::of(REPAIRED),
+        "all agree on the last round",
+        || {
+            for whom in (0..8).map(name) {
+                for ours in eight.ours() {
+                    if ours.tag(&whom, "round") != last {
+                        return Err(format!("{} sees {whom} behind", ours.node().name()));
+                    }
+                }
+                for agent in eight.agents() {
+                    if agent.members()[&whom].tags.get("round") != last.as_ref() {
+                        return Err(format!("{} sees {whom} behind", agent.name()));
+                    }
+                }
+            }
+            Ok(())
+        },
+    );
+    assert_eq!(eight.called_failed(), BTreeSet::new());
+    eight.all_see_all();
+    eight.nothing_was_refused();
+}

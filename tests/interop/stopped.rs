@@ -1,0 +1,155 @@
+//! A process with a node of ours that is stopped for longer than a suspicion lasts.
+//!
+//! The node lives in a forked child, which tells through a pipe what its node experiences.
+
+use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
+use super::ours::Ours;
+use super::wait::{Patience, throughout, until};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+const DETECTED: Duration = Duration::from_secs(60);
+
+/// A child with a node of ours.
+struct Process {
+    pid: libc::pid_t,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    fn start(name: &str, ip: IpAddr, seed: SocketAddr) -> Process {
+        let mut ends = [0; 2];
+        // SAFETY: room for two descriptors.
+        assert_eq!(
+            unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
+            0
+        );
+        // SAFETY: both were just opened, and nobody else owns them.
+        let [from, to] = ends.map(|fd| unsafe { File::from_raw_fd(fd) });
+        // SAFETY: a node may be started in a forked child; that is promised and tested.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0);
+        if pid == 0 {
+            live(name, ip, seed, to);
+        }
+        drop(to);
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        Process { pid, lines }
+    }
+
+    /// What its node has experienced.
+    fn told(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: a child of this process that was not waited for yet.
+        assert_eq!(unsafe { libc::kill(self.pid, signal) }, 0);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+        // SAFETY: as above.
+        unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
+        if std::thread::panicking() {
+            eprintln!("--- the node in the child told {:?}", self.told());
+        }
+    }
+}
+
+/// What the child does until it is killed.
+fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
+    let fd = to.as_raw_fd() as u32;
+    // SAFETY: the child owns its copies alone. Other tests run beside: a child that kept their
+    // pipes open would make them wait for it. It goes when the thread of its test does.
+    unsafe {
+        libc::close_range(3, fd - 1, 0);
+        libc::close_range(fd + 1, u32::MAX, 0);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+    let mut life = || -> std::io::Result<()> {
+        let ours = Ours::start(name, ip);
+        ours.join(seed);
+        let mut counted = (0, 0);
+        loop {
+            let event = ours.node().next_event(Some(Duration::from_millis(200)));
+            if let Some(event) = event.map_err(std::io::Error::other)? {
+                let about = event.member.map(|member| member.name.to_string());
+                writeln!(to, "{:?} {}", event.kind, about.unwrap_or_default())?;
+            }
+            let now = (ours.counter("stalls"), ours.counter("refutations"));
+            if now != counted {
+                counted = now;
+                writeln!(to, "stalls {}\nrefutations {}", now.0, now.1)?;
+            }
+        }
+    };
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut life));
+    // SAFETY: ends the child without running anything of the parent's.
+    unsafe { libc::_exit(1) };
+}
+
+#[test]
+fn a_process_stopped_for_longer_than_a_suspicion_blames_nobody_and_is_alive_again_for_all() {
+    let block = Block::new();
+    let first = Setup::new("web1", block.ip(1)).start();
+    let second = Setup::new("web2", block.ip(2)).join(first.addr()).start();
+    let third = Setup::new("web3", block.ip(3)).join(first.addr()).start();
+    let agents: [&Agent; 3] = [&first, &second, &third];
+    let process = Process::start("ours", block.ip(4), first.addr());
+    let names = ["ours", "web1", "web2", "web3"];
+    all_see_alive(&agents, &names, SOON);
+    process.signal(libc::SIGSTOP);
+    for agent in agents {
+        agent_sees(agent, "ours", "failed", DETECTED);
+    }
+    let told_of = |what: &str| process.told().iter().any(|line| line == what);
+    assert!(!told_of("stalls 1"));
+    process.signal(libc::SIGCONT);
+    until(
+        Patience::of(SOON),
+        "it knows that it was away",
+        || match told_of("stalls 1") {
+            true => Ok(()),
+            false => Err(format!("{:?}", process.told())),
+        },
+    );
+    // The reference itself looks for a failed member twice a minute; ours need not wait for that.
+    all_see_alive(&agents, &names, SOON);
+    let blamed = || {
+        process
+            .told()
+            .into_iter()
+            .find(|it| it.starts_with("MemberFail"))
+    };
+    throughout(Duration::from_secs(12), "it blames nobody", || {
+        blamed().map_or(Ok(()), Err)
+    });
+    assert!(
+        process
+            .told()
+            .iter()
+            .any(|line| line.starts_with("refutations "))
+    );
+    all_see_alive(&agents, &names, SOON);
+    for agent in agents {
+        assert_eq!(
+            agent.logged("EventMemberFailed"),
+            1,
+            "only ours, and only once"
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! What passes through a node of ours that it has no use for itself: user events, queries, answers.
+//!
+//! Two agents that cannot hear each other have one node of ours between them.
+
+use super::agent::{Agent, PORT, Setup, all_see_alive};
+use super::net::{Cut, Lab};
+use super::ours::Ours;
+use super::wait::{Patience, until};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A file that an agent's handler writes, gone with the test.
+struct Note(PathBuf);
+
+impl Note {
+    fn new(of: &str) -> Note {
+        Note(std::env::temp_dir().join(format!("sprat-note-{}-{of}", std::process::id())))
+    }
+
+    /// Waits until these lines were written, and no others.
+    fn says(&self, lines: &[&str]) {
+        until(Patience::new(30), "the event arrives", || {
+            let text = std::fs::read_to_string(&self.0).map_err(|why| why.to_string())?;
+            if text.lines().eq(lines.iter().copied()) {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        });
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0); // it is not there if the event never came
+    }
+}
+
+/// An agent that writes down what comes with the event `deploy`, and answers the query `load`.
+fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
+    let handler = format!("-event-handler=user:deploy=cat >> {}", note.0.display());
+    Setup::new(&format!("web{host}"), lab.ip(host))
+        .within(&lab.host(host))
+        .arg(&handler)
+        .arg(&format!(
+            "-event-handler=query:load=cat >/dev/null; echo 4{host}"
+        ))
+}
+
+/// Asks until the answer of `name` has come: a helper is drawn by lot, and may be the asker.
+fn hears_answer(asker: &Agent, name: &str, answer: &str) {
+    let what = format!("{} hears {name}", asker.name());
+    until(Patience::new(40), &what, || {
+        let got = asker.query("load", 2);
+        let acked = got["Acks"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|it| it == name));
+        let responded = got["Responses"][name].as_str().map(str::trim) == Some(answer);
+        if acked && responded {
+            Ok(())
+        } else {
+            Err(got.to_string())
+        }
+    });
+}
+
+#[test]
+fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach() {
+    let lab = Lab::new(3);
+    let notes = [Note::new("1"), Note::new("3")];
+    lab.cut(1, 3, Cut::All);
+    let first = agent(&lab, 1, &notes[0]).start();
+    let ours = lab.inside(2, || Ours::start("ours2", lab.ip(2)));
+    ours.join((lab.ip(1), PORT).into());
+    let third = agent(&lab, 3, &notes[1])
+        .join((lab.ip(2), PORT).into())
+        .start();
+    let names = ["ours2", "web1", "web3"];
+    all_see_alive(&[&first, &third], &names, SOON);
+    let payload = format!("größe {}", "x".repeat(400));
+    first.event("deploy", &payload);
+    notes[1].says(&[&payload]);
+    assert!(ours.counter("user_events_relayed") >= 1);
+    third.event("deploy", "and back");
+    notes[0].says(&[&payload, "and back"]);
+    // A query is never in a push/pull: what arrives was passed on. The answer is a datagram to
+    // the asker, which is cut, and again through helpers, of which ours is one.
+    hears_answer(&first, "web3", "43");
+    hears_answer(&third, "web1", "41");
+    assert!(ours.counter("queries_relayed") >= 2);
+    assert!(ours.counter("relays") >= 4, "an ack and an answer each way");
+    assert_eq!(ours.counter("relays_refused"), 0);
+    assert_eq!(ours.refusals(), []);
+    all_see_alive(&[&first, &third], &names, SOON);
+    notes[1].says(&[&payload, "and back"]); // each once, however often it came
+}
