@@ -46,6 +46,9 @@ pub(super) struct Engine {
     streams: StreamSet,
     lookups: Sender<Lookup>,
     stream_timeout: Duration,
+    /// The time of this turn: everything in it happens then. What passes meanwhile is noticed at
+    /// the end of it, and not before the core has been told of an absence.
+    pub now: Time,
     watch: Watch,
     /// No connection is accepted before.
     accept_after: Time,
@@ -86,6 +89,7 @@ impl Engine {
             streams: StreamSet::default(),
             lookups: parts.lookups,
             stream_timeout: parts.stream_timeout,
+            now,
             watch: Watch::new(now, clock::suspended(), parts.probe_interval),
             accept_after: Time::ZERO,
             buffer: vec![0; limits::DATAGRAM_LEN],
@@ -100,6 +104,7 @@ impl Engine {
     pub fn run(&mut self) {
         loop {
             let now = clock::now();
+            self.now = now;
             if let Some(absence) = self.watch.worked(now) {
                 self.was_away(now, absence);
             }
@@ -107,10 +112,16 @@ impl Engine {
             self.settle(now);
             let woken = self.sleep();
             let now = clock::now();
+            self.now = now;
             if let Some(absence) = self.watch.woke(now, woken.wanted, clock::suspended()) {
                 self.was_away(now, absence);
             }
             self.counts.turns += 1;
+            if woken.robbed {
+                // It would never sleep again, and the numbers may soon mean something else.
+                let text = "this process closed descriptors that belong to a node";
+                return self.shared.break_down(text.to_owned());
+            }
             if woken.orders && self.obey() {
                 return;
             }
@@ -225,6 +236,7 @@ impl Engine {
         let ready = |place: usize| fds[place].revents != 0;
         Woken {
             wanted,
+            robbed: fds.iter().any(|fd| fd.revents & libc::POLLNVAL != 0),
             orders: ready(0),
             datagrams: ready(1),
             connections: ready(2),
@@ -245,7 +257,7 @@ impl Engine {
         }
         for command in commands {
             command(self);
-            self.settle(clock::now());
+            self.settle(self.now);
         }
         false
     }
@@ -327,7 +339,7 @@ impl Engine {
 
     /// The helper has resolved a name.
     pub fn resolved(&mut self, id: LookupId, addrs: &[IpAddr]) {
-        self.core.handle_resolved(clock::now(), id, addrs);
+        self.core.handle_resolved(self.now, id, addrs);
     }
 
     /// All counters.
@@ -383,6 +395,8 @@ impl Engine {
 struct Woken {
     /// When it wanted to at the latest.
     wanted: Time,
+    /// A descriptor is not open any more, and not by our doing.
+    robbed: bool,
     orders: bool,
     datagrams: bool,
     connections: bool,

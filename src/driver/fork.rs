@@ -124,6 +124,10 @@ impl<T: AsRawFd> Drop for Inherited<T> {
                 list.swap_remove(place);
             }
         });
+        // SAFETY: asks about a number.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+            return; // the host has closed it; std would end the process for closing it again
+        }
         // SAFETY: dropped here and nowhere else, and not used afterwards.
         unsafe { std::mem::ManuallyDrop::drop(&mut self.inner) };
     }

@@ -1,6 +1,6 @@
-//! What the application asks of the engine, on the engine's thread.
+//! What the application asks of the engine, on the engine's thread, at the time of the turn: the
+//! core is not shown a clock that went on unnoticed.
 
-use super::clock;
 use super::engine::Engine;
 use super::event::{NodeState, command_error};
 use super::news::Waiter;
@@ -12,7 +12,7 @@ impl Engine {
     /// Joins, and tells `waiter` how it went.
     pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
         self.shared.set_state(NodeState::Running);
-        let op = self.core.join(clock::now(), seeds);
+        let op = self.core.join(self.now, seeds);
         self.waiters.insert(op, waiter);
     }
 
@@ -21,13 +21,13 @@ impl Engine {
         if self.shared.state() == NodeState::Running {
             self.shared.set_state(NodeState::Leaving);
         }
-        let op = self.core.leave(clock::now());
+        let op = self.core.leave(self.now);
         self.waiters.insert(op, waiter);
     }
 
     /// Probes a member at once; the event with the returned number has the verdict.
     pub fn hint(&mut self, name: &str) -> Result<u64> {
-        let op = self.core.hint(clock::now(), name);
+        let op = self.core.hint(self.now, name);
         let op = op.map_err(|why| command_error(&format!("hint about {name}"), &why))?;
         let id = self.shared.next_id();
         self.waiters.insert(op, Waiter::Event(id));
@@ -46,31 +46,31 @@ impl Engine {
 
     /// Replaces all own tags.
     pub fn set_tags(&mut self, tags: Tags) -> Result<()> {
-        let result = self.core.set_tags(clock::now(), tags);
+        let result = self.core.set_tags(self.now, tags);
         result.map_err(|why| command_error("setting tags", &why))
     }
 
     /// Replaces the own meta.
     pub fn set_meta(&mut self, meta: Vec<u8>) -> Result<()> {
-        let result = self.core.set_meta(clock::now(), meta);
+        let result = self.core.set_meta(self.now, meta);
         result.map_err(|why| command_error("setting meta", &why))
     }
 
     /// Makes a failed member one that left.
     pub fn remove_failed(&mut self, name: &str, prune: bool) -> Result<()> {
-        let result = self.core.remove_failed(clock::now(), name, prune);
+        let result = self.core.remove_failed(self.now, name, prune);
         result.map_err(|why| command_error(&format!("removing {name}"), &why))
     }
 
     /// Why a member is in its state.
     pub fn reasons(&self, name: &str) -> Result<Reasons> {
-        let reasons = self.core.reasons(clock::now(), name);
+        let reasons = self.core.reasons(self.now, name);
         let message = || format!("there is no member \"{name}\"");
         reasons.ok_or_else(|| Error::new(Status::NotFound, message()))
     }
 
     /// How this node is doing.
     pub fn health(&self) -> Health {
-        self.core.health(clock::now())
+        self.core.health(self.now)
     }
 }

@@ -1,10 +1,12 @@
-//! A process that has run out of descriptors, or gives up the right to open any.
+//! A process that has run out of descriptors, gives up the right to open any, or closes ours.
 //!
 //! The limit is the whole process's, so each test runs in a child of its own. The child tells by
 //! its end whether all went well; what went wrong is printed.
 
-use super::help::{PATIENCE, alone, config, counter, eventually, in_child, join, node, state_of};
-use sprat::driver::EventKind;
+use super::help::{
+    PATIENCE, alone, config, count, counter, eventually, in_child, join, node, state_of,
+};
+use sprat::driver::{EventKind, NodeState};
 use sprat::serf::MemberState;
 use sprat::{Node, Status};
 use std::fs::File;
@@ -161,5 +163,33 @@ fn a_process_that_gives_up_the_right_to_open_descriptors_keeps_a_node_that_works
         assert_eq!(counter(&a, "probes_failed"), 0);
         allow(before);
         assert_eq!(a.join(&[&b.addr().to_string()], Some(PATIENCE)), Ok(1));
+    });
+}
+
+/// As a daemon does that closes everything it does not know, too late.
+#[test]
+fn nodes_whose_descriptors_were_closed_by_their_host_are_broken_and_end_by_themselves() {
+    in_a_process(|| {
+        let is_open = |fd: &i32| {
+            // SAFETY: asks about a number.
+            unsafe { libc::fcntl(*fd, libc::F_GETFD) != -1 }
+        };
+        let before: Vec<i32> = (0..256).filter(is_open).collect();
+        let nodes = [node("a"), node("b")];
+        join(&nodes[1], &nodes[0]);
+        let ours = (0..256).filter(|fd| is_open(fd) && !before.contains(fd));
+        // SAFETY: what a host should not do; nothing else in this child opens any meanwhile.
+        ours.for_each(|fd| unsafe {
+            libc::close(fd);
+        });
+        // The next probe is due in a second at most.
+        for node in &nodes {
+            eventually("broken", || node.state() == NodeState::Broken);
+            let error = node.health().unwrap_err();
+            assert_eq!(error.status, Status::Internal);
+            assert!(error.message.contains("closed descriptors"), "{error}");
+            node.close();
+        }
+        eventually("their threads are gone", || count("/proc/self/task") == 1);
     });
 }
