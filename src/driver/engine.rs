@@ -13,7 +13,7 @@ use super::lock::lock;
 use super::news::Waiter;
 use super::resolve::Lookup;
 use super::shared::{Counter, Shared};
-use super::sockets::Sockets;
+use super::sockets::{Sockets, is_shortage};
 use super::streams::{StreamNews, StreamSet};
 use super::wake::{interest, poll};
 use crate::limits;
@@ -192,7 +192,12 @@ impl Engine {
                 }
             }
             Transmit::Connect { id, to } => {
-                if self.streams.dial(id, to).is_err() {
+                if let Err(error) = self.streams.dial(id, to) {
+                    if is_shortage(&error) {
+                        // For the core it is as if nobody answered; a person has to know better.
+                        let text = format!("cannot open a connection to {to}: {error}");
+                        self.journal.warn(&self.shared, "engine", text);
+                    }
                     self.core.handle_stream_end(now, id, StreamEnd::Failed);
                 }
             }

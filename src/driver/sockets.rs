@@ -156,7 +156,7 @@ fn for_family(to: SocketAddr, bound: SocketAddr) -> SocketAddr {
 }
 
 /// Whether the process or the system has run out of something.
-fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)

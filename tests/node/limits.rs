@@ -4,7 +4,7 @@
 //! its end whether all went well; what went wrong is printed.
 
 use super::help::{
-    PATIENCE, alone, config, count, counter, eventually, in_child, join, node, state_of,
+    PATIENCE, alone, config, count, counter, eventually, in_child, join, node, state_of, with,
 };
 use sprat::driver::{EventKind, NodeState};
 use sprat::serf::MemberState;
@@ -101,7 +101,8 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
 #[test]
 fn a_node_without_descriptors_neither_dials_nor_accepts_nor_burns_and_goes_on_afterwards() {
     in_a_process(|| {
-        let (a, b) = (node("a"), node("b"));
+        let talking = with("a", &[("log_level", "warn")]);
+        let (a, b) = (Node::start(&talking).unwrap(), node("b"));
         join(&b, &a);
         eventually("both listed", || {
             state_of(&a, "b") == Some(MemberState::Alive)
@@ -134,10 +135,15 @@ fn a_node_without_descriptors_neither_dials_nor_accepts_nor_burns_and_goes_on_af
         let failures = counter(&a, "accept_failures");
         join(&b, &a);
         assert_eq!(counter(&a, "accept_failures"), failures);
+        let mut told = String::new();
         for node in [&a, &b] {
             while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
                 assert_ne!(event.kind, EventKind::MemberFail);
+                told.push_str(&event.text);
             }
+        }
+        for failed in ["cannot accept connections", "cannot open a connection"] {
+            assert!(told.contains(failed), "{told}");
         }
     });
 }
