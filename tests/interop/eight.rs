@@ -240,23 +240,34 @@ fn any_order(seed: u64, encrypted: bool, compression: Compression) {
     eight.come_and_go();
 }
 
-#[test]
-fn eight_in_any_order_plain_and_compressing() {
-    any_order(1, false, Compression::All);
+/// Several clusters live at the same time: they mostly wait.
+fn at_once(clusters: &[fn()]) {
+    std::thread::scope(|scope| {
+        for cluster in clusters {
+            scope.spawn(cluster);
+        }
+    });
 }
 
 #[test]
-fn eight_in_any_order_plain_and_not_compressing() {
-    any_order(2, false, Compression::None);
+fn eight_in_any_order_come_and_go_plain() {
+    at_once(&[
+        || any_order(1, false, Compression::All),
+        || any_order(2, false, Compression::None),
+    ]);
 }
 
 #[test]
-fn eight_in_any_order_encrypted_and_half_of_them_compressing() {
-    any_order(3, true, Compression::Half);
+fn eight_in_any_order_come_and_go_encrypted() {
+    at_once(&[
+        || any_order(3, true, Compression::Half),
+        || any_order(9, true, Compression::All),
+        all_alone,
+    ]);
 }
 
-#[test]
-fn eight_that_all_start_alone_and_encrypted_find_together() {
+/// All eight start alone and are joined afterwards.
+fn all_alone() {
     let mut eight = Eight::new(Plan {
         seed: 4,
         encrypted: true,
