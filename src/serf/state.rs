@@ -36,9 +36,11 @@ impl Layer {
                 .members
                 .iter()
                 .map(|e| match e.status {
-                    // The reader adds one.
-                    Status::Left | Status::Leaving => (&*e.member.name, e.ltime.saturating_sub(1)),
-                    Status::Alive | Status::Failed => (&*e.member.name, e.ltime),
+                    // The reader adds one. The original tells only of those that have left, and at
+                    // their own time: if we told another, a member that returns through us would
+                    // refute too low for those who joined through an original.
+                    Status::Leaving => (&*e.member.name, e.ltime.saturating_sub(1)),
+                    Status::Alive | Status::Failed | Status::Left => (&*e.member.name, e.ltime),
                 })
                 .collect(),
             left_members: left.map(|entry| &*entry.member.name).collect(),
@@ -73,8 +75,14 @@ impl Layer {
         let ltimes: BTreeMap<&str, u64> = state.status_ltimes.iter().copied().collect();
         let left: BTreeSet<&str> = state.left_members.iter().copied().collect();
         for &node in &left {
-            // One later, so that it outweighs the intent by which the member had joined.
-            let ltime = ltimes.get(node).copied().unwrap_or(0).saturating_add(1);
+            // One later, so that it outweighs the intent by which the member had joined; but who
+            // is known to have left does not leave later every time that somebody says so.
+            let known = self
+                .members
+                .get(node)
+                .is_some_and(|e| e.status == Status::Left);
+            let told = ltimes.get(node).copied().unwrap_or(0);
+            let ltime = told.saturating_add(u64::from(!known));
             self.leave_intent(
                 now,
                 &LeaveIntent {

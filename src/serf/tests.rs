@@ -529,6 +529,32 @@ fn the_state_of_one_node_tells_another_who_has_left() {
     assert!(other.layer.member_clock.time() >= one.layer.member_clock.time());
 }
 
+/// The original tells of a left member at its own time, and every reader adds one. Whoever returns
+/// refutes above what it was told: told less by us, it would not get above what others were told.
+#[test]
+fn who_has_left_is_told_of_at_the_time_of_its_leave_and_leaves_no_later_for_being_told_again() {
+    let (mut one, mut other) = (Rig::new(), Rig::new());
+    for rig in [&mut one, &mut other] {
+        rig.joins("gone", 3);
+        rig.leave_intent("gone", 6, false);
+        rig.news(Change::Left, "gone", None);
+    }
+    let bytes = one.layer.encode_state();
+    let state = SerfState::decode(&bytes).unwrap();
+    assert_eq!(state.left_members, ["gone"]);
+    assert!(state.status_ltimes.contains(&("gone", 6)));
+    other.layer.state_received(other.now, &bytes);
+    assert_eq!(other.layer.members.get("gone").unwrap().ltime, 6);
+    let mut newcomer = Rig::new();
+    newcomer.layer.state_received(newcomer.now, &bytes);
+    newcomer.joins("gone", 3);
+    assert_eq!(newcomer.status("gone"), Some(Status::Leaving));
+    newcomer.join_intent("gone", 7);
+    assert_eq!(newcomer.status("gone"), Some(Status::Leaving));
+    newcomer.join_intent("gone", 8);
+    assert_eq!(newcomer.status("gone"), Some(Status::Alive));
+}
+
 #[test]
 fn a_state_that_says_this_node_has_left_is_refuted() {
     let mut rig = Rig::new();
