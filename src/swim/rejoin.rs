@@ -122,9 +122,9 @@ impl Swim {
         };
         let is_seed = |target: &Target| matches!(target.what, What::Seed { .. });
         let targets = &mut self.rejoin.targets;
-        let seeds = targets.iter().enumerate().filter(|(_, it)| is_seed(it));
+        let mut seeds = targets.iter().enumerate().filter(|(_, it)| is_seed(it));
         if seeds.clone().count() >= SEEDS
-            && let Some((oldest, _)) = seeds.skip(FIRST_SEEDS).next()
+            && let Some((oldest, _)) = seeds.nth(FIRST_SEEDS)
         {
             targets.remove(oldest);
         }
