@@ -15,8 +15,8 @@
 
 use super::members::Slot;
 use super::news::Spread;
-use super::probe::Cause;
 use super::push_pull::{self, Exchange};
+use super::rounds::Cause;
 use super::suspicion::Step;
 use super::{NodeState, Swim};
 use crate::time::Time;

@@ -10,7 +10,7 @@
 //! | `merge` | what news does to what is held: the rule, nothing else |
 //! | `news`, `own` | carrying the rule out for others, and for this node |
 //! | `members` | the table, the probe order, random choice |
-//! | `probe`, `awareness`, `suspicion` | who is there, how sure are we, how long may they answer |
+//! | `probe`, `rounds`, `awareness`, `suspicion` | who is there, how sure are we, how long may they answer |
 //! | `last_look` | beyond memberlist: nobody who answers is declared dead |
 //! | `relay` | probing for others |
 //! | `gossip`, `spread` | the queue of rumours, and packets |
@@ -33,6 +33,7 @@ mod push_pull;
 mod rejoin;
 mod relay;
 mod rng;
+mod rounds;
 mod spread;
 mod streams;
 mod suspicion;
@@ -53,9 +54,9 @@ use gossip::Queue;
 use members::{Slot, Table};
 use news::Spread;
 pub use output::*;
-use probe::Probes;
 use rejoin::Rejoin;
 use rng::Random;
+use rounds::Probes;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;

@@ -15,7 +15,8 @@
 
 use super::members::{self, Next, Slot};
 use super::news::Spread;
-use super::relay::{Relays, answer_address};
+use super::relay::answer_address;
+use super::rounds::{Cause, Round};
 use super::streams::Purpose;
 use super::suspicion::LOOKS;
 use super::timer::Timer;
@@ -30,88 +31,6 @@ use std::time::Duration;
 
 /// Rounds that hints may have under way at once.
 const HINT_ROUNDS: usize = 16;
-
-/// One probe of one member.
-struct Round {
-    seq: u32,
-    slot: Slot,
-    name: Arc<str>,
-    addr: SocketAddr,
-    incarnation: u32,
-    sent: Time,
-    /// When the helpers are asked; `None` once they are.
-    widen_at: Option<Time>,
-    deadline: Time,
-    nacks_expected: u32,
-    nacks: u32,
-    helper_addrs: Vec<SocketAddr>,
-    report: ProbeReport,
-    cause: Cause,
-}
-
-/// Why a member is probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// It is its turn.
-    Turn,
-    /// The application could not reach it.
-    Hint(OpId),
-    /// It is a suspect, soon to be declared dead. The first look tries a stream, too.
-    LastLook { first: bool },
-}
-
-impl Cause {
-    fn is_hint(self) -> bool {
-        matches!(self, Cause::Hint(_))
-    }
-
-    pub fn is_last_look(self) -> bool {
-        matches!(self, Cause::LastLook { .. })
-    }
-}
-
-/// Everything under way.
-#[derive(Default)]
-pub(super) struct Probes {
-    rounds: Vec<Round>,
-    /// Pings sent on somebody else's behalf.
-    pub relays: Relays,
-    last_seq: u32,
-    /// Regular rounds in a row whose direct ping stayed unanswered, and streams to members that
-    /// are there.
-    pub datagram_failures: u32,
-    pub stream_failures: u32,
-}
-
-impl Probes {
-    pub fn next_timeout(&self) -> Option<Time> {
-        let rounds = self
-            .rounds
-            .iter()
-            .map(|round| round.widen_at.unwrap_or(round.deadline));
-        rounds.chain(self.relays.next_timeout()).min()
-    }
-
-    pub fn next_seq(&mut self) -> u32 {
-        self.last_seq = self.last_seq.wrapping_add(1);
-        self.last_seq
-    }
-
-    /// Rounds under way for such a cause.
-    pub fn running(&self, wanted: impl Fn(Cause) -> bool) -> usize {
-        let causes = self.rounds.iter().map(|round| round.cause);
-        causes.filter(|cause| wanted(*cause)).count()
-    }
-
-    /// This process did not run: what is under way says nothing about others.
-    pub fn postpone(&mut self, by: Duration) {
-        for round in &mut self.rounds {
-            round.widen_at = round.widen_at.map(|at| at + by);
-            round.deadline = round.deadline + by;
-        }
-        self.relays.postpone(by);
-    }
-}
 
 impl Swim {
     /// Probes the next member in turn, unless the last round still runs.
@@ -210,6 +129,7 @@ impl Swim {
             deadline: now + whole,
             nacks_expected: 0,
             nacks: 0,
+            unsent: 0,
             helper_addrs: Vec::new(),
             report,
             cause,
@@ -330,7 +250,7 @@ impl Swim {
         let mut bytes = Vec::with_capacity(128);
         request.encode(&mut bytes);
         self.stats.indirect_probes += 1;
-        self.send_with_rumours(to, &bytes);
+        self.send_ping(to, &bytes, Some(seq));
     }
 
     /// Somebody asks whether we are there.
@@ -432,14 +352,17 @@ impl Swim {
             return self.answered(round);
         }
         self.stats.probes_failed += 1;
+        let is_unsent = round.is_unsent();
         if round.cause == Cause::Turn {
-            self.awareness.worsen(match round.nacks_expected {
-                0 => 1,
-                expected => expected.saturating_sub(round.nacks),
-            });
+            let missing = round.nacks_expected.saturating_sub(round.nacks);
+            let told = round.nacks_expected > 0 && !is_unsent;
+            self.awareness.worsen(if told { missing } else { 1 });
         }
         let (name, incarnation) = (round.name.clone(), round.incarnation);
         self.close_round(round, false);
+        if is_unsent {
+            return;
+        }
         let own = self.own_name.clone();
         let news = Accusation {
             incarnation,
@@ -469,19 +392,18 @@ impl Swim {
         }
     }
 
-    /// The datagram of a probe could not be sent. A remote failure goes straight to the helpers, a
-    /// local one says nothing about the member and gives the round up.
+    /// A datagram of a probe could not be sent. The helpers are asked at once: they may reach whom
+    /// this host cannot. A local failure says nothing about anybody; where nothing could be sent
+    /// at all, nobody is accused.
     pub fn handle_send_failure(&mut self, _now: Time, probe: u32, why: SendFailure) {
-        let waiting = |round: &Round| round.seq == probe && round.widen_at.is_some();
-        let Some(i) = self.probes.rounds.iter().position(waiting) else {
+        let mut rounds = self.probes.rounds.iter();
+        let Some(i) = rounds.position(|round| round.seq == probe) else {
             return;
         };
-        match why {
-            SendFailure::Remote => self.widen(i),
-            SendFailure::Local => {
-                let round = self.probes.rounds.swap_remove(i);
-                self.close_round(round, true);
-            }
+        let round = &mut self.probes.rounds[i];
+        round.unsent += usize::from(why == SendFailure::Local);
+        if round.widen_at.is_some() {
+            self.widen(i);
         }
     }
 

@@ -49,6 +49,8 @@ struct Net {
     /// Whom every host name stands for, and how often that was asked.
     dns: Vec<usize>,
     lookups: usize,
+    /// Datagrams from this node to those cannot even be sent.
+    unsent: Option<(usize, Vec<usize>)>,
 }
 
 impl Net {
@@ -68,6 +70,7 @@ impl Net {
             next_stream: 0,
             dns: Vec::new(),
             lookups: 0,
+            unsent: None,
         }
     }
 
@@ -128,9 +131,19 @@ impl Net {
     fn carry(&mut self, from: usize, transmit: Transmit) {
         let now = self.now;
         match transmit {
-            Transmit::Datagram { to, bytes, .. } => {
+            Transmit::Datagram { to, bytes, probe } => {
+                let target = self.index(to);
+                let unsent = |(who, to): &(usize, Vec<usize>)| {
+                    *who == from && target.is_some_and(|i| to.contains(&i))
+                };
+                if self.unsent.as_ref().is_some_and(unsent) {
+                    if let Some(probe) = probe {
+                        self.nodes[from].handle_send_failure(now, probe, SendFailure::Local);
+                    }
+                    return;
+                }
                 self.sent.push((from, to, bytes.clone()));
-                let Some(i) = self.index(to) else { return };
+                let Some(i) = target else { return };
                 if !self.cut.contains(&(from, i)) {
                     self.nodes[i].handle_datagram(now, addr(from), &bytes);
                 }
@@ -859,4 +872,36 @@ fn all_streams_together_hold_no_more_than_their_bound() {
     assert!(swim.streams.held() <= limits::ALL_STREAMS_LEN);
     assert!(swim.streams.held() > limits::ALL_STREAMS_LEN / 2);
     assert!(swim.stats().refused.0[Refusal::TooLarge as usize] > 40);
+}
+
+#[test]
+fn what_this_host_cannot_send_accuses_nobody_unless_helpers_do() {
+    for helpers_reached in [false, true] {
+        let mut net = Net::joined(3);
+        net.cut_streams.extend([(0, 1), (0, 2)]);
+        // The other two are gone, or only node 1 is; datagrams of node 0 do not leave its host.
+        net.unsent = Some((0, if helpers_reached { vec![1] } else { vec![1, 2] }));
+        net.run(Duration::from_secs(60));
+        for other in [1, 2] {
+            assert_eq!(
+                net.state(0, other),
+                Some(NodeState::Alive),
+                "{helpers_reached}"
+            );
+        }
+        let health = net.nodes[0].health(net.now);
+        assert_eq!(health.datagrams_work, helpers_reached, "{health:?}");
+    }
+    let mut net = Net::joined(3);
+    for i in [0, 2] {
+        net.cut.push((1, i));
+        net.cut_streams.push((i, 1));
+    }
+    net.unsent = Some((0, vec![1]));
+    net.run(Duration::from_secs(60));
+    assert_ne!(
+        net.state(0, 1),
+        Some(NodeState::Alive),
+        "the helper reached nobody"
+    );
 }
