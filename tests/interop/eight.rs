@@ -126,6 +126,22 @@ impl Eight {
         }
     }
 
+    /// Starts one again, through any that runs, and waits until all see it. Not several at once:
+    /// whoever joins while the return of another spreads is told by the original, at times, that
+    /// it leaves, and at a time that no later word of it outweighs.
+    fn comes_back(&mut self, place: usize) {
+        let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
+        let through = there[self.draw(there.len())];
+        self.start(place, Some(through));
+        let back = name(place);
+        for ours in self.ours() {
+            ours.sees(&back, MemberState::Alive, REPAIRED);
+        }
+        for agent in self.agents() {
+            agent_sees(agent, &back, "alive", REPAIRED);
+        }
+    }
+
     fn agents(&self) -> Vec<&Agent> {
         let agent = |kind: &'_ Kind| matches!(kind, Kind::Agent(_));
         let all = self.running.iter().flatten().filter(|kind| agent(kind));
@@ -224,7 +240,9 @@ impl Eight {
             Kind::Ours(ours) => ours.leave(),
         });
         self.all_see(leaving, MemberState::Left, "left", REPAIRED);
-        self.start_all([dead, leaving].concat());
+        for place in [dead, leaving].concat() {
+            self.comes_back(place);
+        }
         self.all_see_all();
         self.nothing_was_refused();
     }
