@@ -36,8 +36,9 @@ die() {
     exit 1
 }
 
-# The cdylib and the staticlib of the release profile, built if anything changed.
+# The cdylib and the staticlib of the release profile, built if anything changed. Not by
+# `cargo build`: that makes an rlib as well, and leaves out the optimisation across crates then.
 build_release() {
-    (cd "$ROOT" && cargo build --locked --release --lib --quiet) ||
+    (cd "$ROOT" && cargo rustc --locked --release --lib --crate-type cdylib,staticlib --quiet) ||
         die "the library does not build"
 }

@@ -30,6 +30,8 @@ documentation() {
 }
 
 step "lint" scripts/lint.sh
+# Before the tests, one of which measures it: what root builds, others could not build again.
+step "build" build_release
 step "cargo test" cargo test --locked --no-fail-fast
 step "documentation" documentation
 step "install" scripts/test-install.sh
