@@ -12,6 +12,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+#[path = "abi/memory.rs"]
+mod memory;
+
 const HEADER: &str = include_str!("../include/sprat.h");
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
@@ -35,12 +38,17 @@ fn scratch() -> &'static Path {
     })
 }
 
+/// Where cargo builds, and where it has put this test program and the library for it.
+fn target_and_deps() -> (PathBuf, PathBuf) {
+    let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
+    (deps.parent().unwrap().parent().unwrap().to_owned(), deps)
+}
+
 /// The shared library that belongs to this test program.
 fn built_library() -> PathBuf {
-    let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
+    let (target, deps) = target_and_deps();
     let library = deps.join("libsprat.so");
     if !library.exists() {
-        let target = deps.parent().unwrap().parent().unwrap();
         let built = Command::new(env!("CARGO"))
             .args(["build", "--lib", "--target-dir"])
             .arg(target)
@@ -108,7 +116,12 @@ fn succeed(command: &mut Command, seconds: u64) {
 
 /// Compiles `source` against the library.
 fn compile(source: &Path, program: &str, options: &[&str]) -> PathBuf {
-    let out = scratch().join(program);
+    compile_in(scratch(), source, program, options)
+}
+
+/// Compiles `source` against the library in this directory, and puts the program beside it.
+fn compile_in(place: &Path, source: &Path, program: &str, options: &[&str]) -> PathBuf {
+    let out = place.join(program);
     let cpp = source
         .extension()
         .is_some_and(|extension| extension == "cpp");
@@ -124,9 +137,9 @@ fn compile(source: &Path, program: &str, options: &[&str]) -> PathBuf {
         .arg(root().join("include"))
         .arg("-I")
         .arg(root().join("tests/abi"));
-    command.arg("-L").arg(scratch()).arg("-lsprat");
+    command.arg("-L").arg(place).arg("-lsprat");
     command
-        .arg(format!("-Wl,-rpath,{}", scratch().display()))
+        .arg(format!("-Wl,-rpath,{}", place.display()))
         .args(options);
     succeed(&mut command, 120);
     out

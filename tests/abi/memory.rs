@@ -1,0 +1,93 @@
+//! What a node costs: resident memory of a C program in a cluster of 50, with a node and without.
+//!
+//! Measured is the release library, as it is installed: the one for tests is another.
+
+use super::{compile_in, root, target_and_deps, test_program};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Members of the cluster, the measured one included.
+const MEMBERS: usize = 50;
+/// What a node may add to its program, in KiB.
+const ALLOWED: i64 = 4 * 1024;
+
+/// The program, linked with the release library.
+fn program() -> PathBuf {
+    let (target, _) = target_and_deps();
+    let built = Command::new(env!("CARGO"))
+        .args(["rustc", "--locked", "--release", "--lib", "--quiet"])
+        .args(["--crate-type", "cdylib,staticlib", "--target-dir"])
+        .arg(&target)
+        .current_dir(root())
+        .status();
+    assert!(built.unwrap().success(), "the release library is not built");
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abi-release");
+    fs::create_dir_all(&place).unwrap();
+    for name in ["libsprat.so", "libsprat.so.0"] {
+        let link = place.join(name);
+        let _ = fs::remove_file(&link); // of an earlier run
+        symlink(target.join("release/libsprat.so"), &link).unwrap();
+    }
+    compile_in(&place, &test_program("memory.c"), "memory", &[])
+}
+
+/// Everybody else in the cluster. They end when their standard input does.
+struct Crowd {
+    process: Child,
+    addr: String,
+}
+
+impl Crowd {
+    fn gather(program: &Path) -> Crowd {
+        let mut process = Command::new(program)
+            .args(["crowd", &(MEMBERS - 1).to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut addr = String::new();
+        let stdout = process.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut addr).unwrap();
+        let addr = addr.trim().to_owned();
+        Crowd { process, addr }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait(); // by its own alarm at the latest
+    }
+}
+
+/// What the program prints of itself in KiB: resident, private, fair share.
+fn measured(program: &Path, args: &[&str]) -> [i64; 3] {
+    let output = Command::new(program).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<i64> = text
+        .split_whitespace()
+        .map(|number| number.parse().unwrap())
+        .collect();
+    numbers.try_into().expect("three numbers")
+}
+
+#[test]
+fn a_node_among_fifty_adds_at_most_four_megabytes_to_its_program() {
+    let program = program();
+    let crowd = Crowd::gather(&program);
+    assert!(!crowd.addr.is_empty(), "the others did not find each other");
+    let without = measured(&program, &["alone"]);
+    let with = measured(&program, &["member", &crowd.addr, &MEMBERS.to_string()]);
+    let added = with[0] - without[0];
+    println!("KiB resident, private, share: without a node {without:?}, with one {with:?}");
+    assert!(with[0] > without[0], "{with:?} against {without:?}");
+    assert!(
+        added <= ALLOWED,
+        "a node adds {added} KiB: {with:?} against {without:?}"
+    );
+}
