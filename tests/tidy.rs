@@ -57,12 +57,6 @@ const NOWHERE: [&str; 10] = [
 const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
     (
         "driver only",
-        "src/ffi/panic.rs",
-        "std::thread::panicking",
-        "asks about the caller's thread, starts none",
-    ),
-    (
-        "driver only",
         "src/config/file.rs",
         "std::fs",
         "reads the settings file on the caller's thread, before there is a node",

@@ -24,7 +24,7 @@ mod commands;
 mod engine;
 mod event;
 mod events;
-mod fault;
+pub(crate) mod fault;
 mod fork;
 mod interfaces;
 mod journal;

@@ -67,7 +67,6 @@ impl Parked {
     /// Whatever kept a thread from being created; those created before stay.
     pub fn prepare(n: usize) -> io::Result<()> {
         fork::install();
-        fault::install();
         WANTED.fetch_max(n, Ordering::Relaxed);
         pool().fill(n)
     }

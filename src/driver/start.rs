@@ -57,7 +57,6 @@ fn build(
 ) -> Result<Owner> {
     config.check()?;
     fork::install();
-    fault::install();
     let sockets = sockets::bind(config.bind())?;
     let addr = sockets::advertised(config.advertise(), sockets.bound)?;
     let core = core(config, addr)?;

@@ -171,7 +171,6 @@ mod tests {
 
     #[test]
     fn a_worker_that_panics_is_finished_too() {
-        fault::install();
         let worker = Worker::start("sprat-test", 256 * 1024, None, || panic!("on purpose"));
         assert!(worker.unwrap().finish(None));
     }

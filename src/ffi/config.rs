@@ -6,7 +6,7 @@
 use super::gate::{EventSink, LogSink, UserData};
 use super::threads::HostSpawn;
 use super::types::{sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_spawn_cb};
-use super::{args, entry, panic};
+use super::{args, entry};
 use crate::Config;
 use crate::error::{Error, Result, Status};
 use crate::limits;
@@ -147,7 +147,6 @@ fn change(
 /// @return settings to be freed with sprat_config_free(); NULL only after a defect of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_config_new() -> *mut sprat_config {
-    panic::install();
     entry::value("sprat_config_new", ptr::null_mut(), || {
         Ok(Box::into_raw(Box::new(sprat_config {
             config: Config::new(),

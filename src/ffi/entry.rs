@@ -1,9 +1,9 @@
 //! The one door of every function: no panic gets out, every failure leaves its sentence.
 
-use super::{last, panic};
+use super::last;
+use crate::driver::fault;
 use crate::error::{Error, Result, Status};
 use std::ffi::c_int;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs a function that answers with a number: its result, or the negative status.
 pub(super) fn number(function: &str, body: impl FnOnce() -> Result<c_int>) -> c_int {
@@ -26,26 +26,14 @@ pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) ->
 }
 
 fn run<T>(function: &str, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
-    let error = match caught(body) {
-        Ok(value) => return Ok(value),
-        Err(error) => error,
+    let error = match fault::caught(body) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error,
+        Err(text) => Error::new(Status::Internal, format!("internal error: {text}")),
     };
     let status = error.status;
     last::set(function, &error);
     Err(status)
-}
-
-/// A panic as an error. Unwind safety: whatever a panic left half done belongs to one object, and
-/// locks here do not poison; the objects stay valid for `free`.
-fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    let inside = panic::Inside::enter();
-    let result = catch_unwind(AssertUnwindSafe(body));
-    drop(inside);
-    result.unwrap_or_else(|payload| {
-        // Dropping a foreign payload could panic again.
-        std::mem::forget(payload);
-        Err(Error::new(Status::Internal, panic::take_text()))
-    })
 }
 
 #[cfg(test)]
@@ -54,7 +42,6 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_internal_error_with_text_and_place() {
-        panic::install();
         let line = line!() + 1;
         let got = status("sprat_test", || panic!("the {} is gone", "floor"));
         assert_eq!(got, -99);

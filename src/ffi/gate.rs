@@ -9,8 +9,8 @@
 //! one out hands back the `user_data`: exactly once, whoever that is. No lock is held while code of
 //! the program runs.
 
-use super::panic::Inside;
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
+use crate::driver::fault;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -32,9 +32,8 @@ impl UserData {
     /// Hands the data back to the program.
     pub(super) fn release(self) {
         if let Some(free) = self.free {
-            let _outside = Inside::leave();
             // SAFETY: the program gave function and data together; every path here runs once.
-            unsafe { free(self.data) }
+            fault::outside(|| unsafe { free(self.data) });
         }
     }
 }
@@ -212,9 +211,7 @@ impl Gate {
             outer: FRAMES.get(),
         };
         FRAMES.set(&frame);
-        let outside = Inside::leave();
-        call(ptr::without_provenance_mut(handle));
-        drop(outside);
+        fault::outside(|| call(ptr::without_provenance_mut(handle)));
         FRAMES.set(frame.outer);
 
         lock(&self.state).running -= 1;

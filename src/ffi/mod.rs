@@ -16,7 +16,6 @@ mod entry;
 mod gate;
 mod handle;
 mod last;
-mod panic;
 mod record;
 
 mod config;

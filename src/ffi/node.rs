@@ -6,7 +6,7 @@ use super::handle::{self, Held};
 use super::numbers::sprat_remove_flags;
 use super::record::EventRecord;
 use super::types::sprat_node;
-use super::{args, entry, panic, threads};
+use super::{args, entry, threads};
 use crate::driver::{Event, EventCallback, EventKind, Node, NodeState};
 use crate::error::{Error, Result, Status};
 use std::ffi::{c_char, c_int, c_uint};
@@ -32,7 +32,6 @@ pub unsafe extern "C" fn sprat_node_start(
     config: *const sprat_config,
     out: *mut *mut sprat_node,
 ) -> c_int {
-    panic::install();
     entry::status("sprat_node_start", || {
         // SAFETY: the program passes NULL or a place for a node.
         unsafe { args::out("out", out, ptr::null_mut())? };

@@ -1,12 +1,11 @@
 //! Threads that the program makes: through a callback, or parked beforehand.
 
+use super::entry;
 use super::types::sprat_spawn_cb;
-use super::{entry, panic};
-use crate::driver::{Parked, Spawn};
+use crate::driver::{Parked, Spawn, fault};
 use crate::error::{Error, Status};
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Threads that one process may park.
@@ -22,7 +21,6 @@ const PARKED: c_uint = 1024;
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_threads_prepare(n: c_uint) -> c_int {
-    panic::install();
     entry::status("sprat_threads_prepare", || {
         if n > PARKED {
             let message = format!("n is {n}, allowed are 0 to {PARKED}");
@@ -76,10 +74,12 @@ impl Spawn for HostSpawn {
     fn spawn(&self, name: &str, job: Job) -> io::Result<()> {
         let name = CString::new(name).unwrap_or_default();
         let arg: *mut Job = Box::into_raw(Box::new(job));
-        let outside = panic::Inside::leave();
-        // SAFETY: the program's function; it calls `run` with `arg` once, or answers otherwise.
-        let refused = unsafe { (self.call)(name.as_ptr(), Some(run), arg.cast(), self.data) };
-        drop(outside);
+        let (call, data) = (self.call, self.data);
+        let spawn = || {
+            // SAFETY: the program's function; it calls `run` with `arg` once, or answers otherwise.
+            unsafe { call(name.as_ptr(), Some(run), arg.cast(), data) }
+        };
+        let refused = fault::outside(spawn);
         if refused == 0 {
             return Ok(());
         }
@@ -96,10 +96,8 @@ impl Spawn for HostSpawn {
 unsafe extern "C" fn run(arg: *mut c_void) {
     // SAFETY: the program passes what `spawn` gave it, once.
     let job = unsafe { Box::from_raw(arg.cast::<Job>()) };
-    let _inside = panic::Inside::enter();
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-        std::mem::forget(payload);
-    }
+    // The job tells of its own panics; nothing may get through to the program's code.
+    let _ = fault::caught(job);
 }
 
 /// Who starts the threads of a node: the program's callback, or the library.
