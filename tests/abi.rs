@@ -300,6 +300,13 @@ fn two_nodes_do_what_the_header_promises() {
 }
 
 #[test]
+fn a_call_that_waits_returns_when_its_node_ends() {
+    passes("waits.c", &[]);
+    passes_asan("waits.c", &[]);
+    passes_valgrind("waits.c", &[]);
+}
+
+#[test]
 fn errors_are_told_even_at_the_end_of_a_thread() {
     passes("last_words.c", &[]);
     passes_asan("last_words.c", &[]);

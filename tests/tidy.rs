@@ -54,14 +54,12 @@ const NOWHERE: [&str; 10] = [
 
 /// Exceptions: rule, file, and a word that the line (or the file, for sizes) must contain.
 /// The last column is the reason; an exception that is not needed any more fails the test.
-const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[
-    (
-        "driver only",
-        "src/config/file.rs",
-        "std::fs",
-        "reads the settings file on the caller's thread, before there is a node",
-    ),
-];
+const EXCEPTIONS: &[(&str, &str, &str, &str)] = &[(
+    "driver only",
+    "src/config/file.rs",
+    "std::fs",
+    "reads the settings file on the caller's thread, before there is a node",
+)];
 
 /// A source file, three ways.
 struct Source {

@@ -22,7 +22,7 @@ use crate::swim::{LookupId, OpId, StreamEnd, StreamId, Transmit};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crossbeam_channel::Sender;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +54,8 @@ pub(super) struct Engine {
     accept_after: Time,
     buffer: Vec<u8>,
     pub waiters: HashMap<OpId, Waiter>,
+    /// Those of them that wait for a join.
+    pub joins: HashSet<OpId>,
     pub journal: Journal,
     counts: Counts,
 }
@@ -94,6 +96,7 @@ impl Engine {
             accept_after: Time::ZERO,
             buffer: vec![0; limits::DATAGRAM_LEN],
             waiters: HashMap::new(),
+            joins: HashSet::new(),
             counts: Counts::default(),
         };
         engine.update_view(0, true);
@@ -257,14 +260,14 @@ impl Engine {
     /// Does what the application wants; true if it wants the end.
     fn obey(&mut self) -> bool {
         let Orders { commands, stop } = self.shared.commands.take();
-        if stop {
-            return true; // what waits is dropped, and whoever waits for it is told
-        }
         for command in commands {
             command(self);
-            self.settle(self.now);
+            // At the end nothing is sent any more: what begins now is given up, and its end told.
+            if !stop {
+                self.settle(self.now);
+            }
         }
-        false
+        stop
     }
 
     fn receive(&mut self, now: Time) {

@@ -7,6 +7,7 @@ use super::lock::Reply;
 use super::shared::Shared;
 use crate::error::{Error, Result, Status};
 use crate::serf::{Event as CoreEvent, Member};
+use crate::swim::OpId;
 use std::sync::Arc;
 
 /// Who wants to know how an operation ended.
@@ -105,6 +106,7 @@ impl Engine {
                 let text = format!("the name {name} is taken: its owner lives at {other}");
                 self.journal
                     .line(&self.shared, Level::Error, "members", || text.clone());
+                self.fail_joins(&Error::new(Status::NameConflict, text.as_str()));
                 self.shared
                     .events
                     .push(event::Event::fatal(Status::NameConflict, text));
@@ -119,7 +121,16 @@ impl Engine {
         }
     }
 
-    fn end_of(&mut self, op: crate::swim::OpId, result: Result<usize>) {
+    /// Whoever waits for a join need not wait for those who have not answered yet.
+    fn fail_joins(&mut self, why: &Error) {
+        let joins: Vec<OpId> = self.joins.drain().collect();
+        for op in joins {
+            self.end_of(op, Err(why.clone()));
+        }
+    }
+
+    fn end_of(&mut self, op: OpId, result: Result<usize>) {
+        self.joins.remove(&op);
         // Without a waiter nobody asked: the end of an earlier join that a leave had overtaken.
         if let Some(waiter) = self.waiters.remove(&op) {
             waiter.tell(&self.shared, result);

@@ -13,6 +13,7 @@ impl Engine {
     pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
         self.shared.set_state(NodeState::Running);
         let op = self.core.join(self.now, seeds);
+        self.joins.insert(op);
         self.waiters.insert(op, waiter);
     }
 

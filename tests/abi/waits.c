@@ -1,0 +1,186 @@
+/* waits.c: every call that waits, and the node ends meanwhile: each returns soon, and says why. */
+#include "check.h"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+static char silent[32];                         /* somebody who takes calls and never answers */
+
+static void listen_silently(void)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET };
+    socklen_t len = sizeof addr;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&addr, len) == 0 && listen(fd, 100) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&addr, &len) == 0);
+    snprintf(silent, sizeof silent, "127.0.0.1:%d", ntohs(addr.sin_port));
+}
+
+static int wait_join(sprat_node *node)
+{
+    const char *addrs[1] = { silent };
+    return sprat_node_join(node, addrs, 1, 0, -1);
+}
+
+static int wait_leave(sprat_node *node)
+{
+    return sprat_node_leave(node, -1);
+}
+
+/* Events that came before the end are given out first. */
+static int wait_event(sprat_node *node)
+{
+    const sprat_event *event;
+    int count;
+    while ((count = sprat_node_next_event(node, -1, &event)) == 1)
+        sprat_event_free(event);
+    CHECK(!event);
+    return count;
+}
+
+static int wait_events(sprat_node *node)
+{
+    const sprat_event *events[8];
+    int count;
+    while ((count = sprat_node_next_events(node, -1, events, 8)) > 0)
+        for (int i = 0; i < count; i++)
+            sprat_event_free(events[i]);
+    return count;
+}
+
+static void ignore(sprat_node *node, const sprat_event *event, void *user_data)
+{
+    (void)node, (void)event, (void)user_data;
+}
+
+static int wait_dispatch(sprat_node *node)
+{
+    int count;
+    while ((count = sprat_node_dispatch(node, -1, ignore, NULL)) > 0)
+        ;
+    return count;
+}
+
+struct waiting {
+    sprat_node *node;
+    int (*call)(sprat_node *);
+    const char *function;
+    atomic_int over;
+};
+
+static void *wait_for_end(void *data)
+{
+    struct waiting *waiting = data;
+    int result = waiting->call(waiting->node);
+    SAME(result, SPRAT_ERR_CLOSED);
+    SAME(sprat_last_status(), SPRAT_ERR_CLOSED);
+    CHECK(strstr(sprat_last_error(), waiting->function));
+    waiting->over = 1;
+    return NULL;
+}
+
+static int shut_down(sprat_node *node)
+{
+    return sprat_node_shutdown(node);
+}
+
+static int free_it(sprat_node *node)
+{
+    sprat_node_free(node);
+    return SPRAT_OK;
+}
+
+/* Ends a node while a thread waits in each of the calls. */
+static void while_waiting(int (*end)(sprat_node *))
+{
+    struct waiting calls[] = {
+        { .call = wait_join, .function = "sprat_node_join" },
+        { .call = wait_leave, .function = "sprat_node_leave" },
+        { .call = wait_event, .function = "sprat_node_next_event" },
+        { .call = wait_events, .function = "sprat_node_next_events" },
+        { .call = wait_dispatch, .function = "sprat_node_dispatch" },
+    };
+    sprat_node *other = node_called("other");
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        sprat_config *config = settings("waiting");
+        SAME(sprat_config_set(config, "leave_propagate_ms", "60000"), SPRAT_OK);
+        sprat_node *node = calls[i].node = started(config);
+        join(node, other);
+        pthread_t thread;
+        SAME(pthread_create(&thread, NULL, wait_for_end, &calls[i]), 0);
+        pause_ms(200);
+        SAME(calls[i].over, 0);
+        SAME(end(node), SPRAT_OK);
+        SAME(pthread_join(thread, NULL), 0);    /* alarm() bounds it */
+        SAME(calls[i].over, 1);
+        sprat_node_free(node);
+    }
+    sprat_node_free(other);
+}
+
+/* The end of an operation that nobody waits for is an event. */
+static void without_waiting(void)
+{
+    sprat_node *node = node_called("async");
+    const char *addrs[1] = { silent };
+    const sprat_event *event;
+    uint64_t id = 0;
+    SAME(sprat_node_join_async(node, addrs, 1, 0, &id), SPRAT_OK);
+    SAME(sprat_node_shutdown(node), SPRAT_OK);
+    SAME(sprat_node_next_event(node, -1, &event), 1);
+    while (event->kind != SPRAT_EVENT_DONE) {
+        sprat_event_free(event);
+        SAME(sprat_node_next_event(node, -1, &event), 1);
+    }
+    CHECK(event->id == id && event->status == SPRAT_ERR_CLOSED);
+    sprat_event_free(event);
+    sprat_node_free(node);
+}
+
+static void *wait_in_vain(void *node)
+{
+    int result;
+    while ((result = wait_join(node)) == SPRAT_ERR_UNREACHABLE)
+        ;
+    SAME(result, SPRAT_ERR_NAME_CONFLICT);
+    CHECK(strstr(sprat_last_error(), "twin"));
+    return NULL;
+}
+
+/* Somebody had the name before: a join that still waits fails, and the node says so itself. */
+static void name_conflict(void)
+{
+    sprat_node *other = node_called("other"), *twin = node_called("twin");
+    join(twin, other);
+    sprat_config *config = settings("twin");
+    SAME(sprat_config_set(config, "push_pull_interval_ms", "500"), SPRAT_OK);
+    SAME(sprat_config_set(config, "suspicion_mult", "1"), SPRAT_OK);     /* is sure soon */
+    SAME(sprat_config_set(config, "suspicion_max_mult", "1"), SPRAT_OK);
+    sprat_node *late = started(config);
+    join(late, other);
+    pthread_t thread;
+    SAME(pthread_create(&thread, NULL, wait_in_vain, late), 0);
+    const sprat_event *event;
+    do
+        SAME(sprat_node_next_event(late, 60000, &event), 1);
+    while (event->kind != SPRAT_EVENT_FATAL && (sprat_event_free(event), 1));
+    SAME(event->status, SPRAT_ERR_NAME_CONFLICT);
+    sprat_event_free(event);
+    SAME(pthread_join(thread, NULL), 0);
+    SAME(sprat_node_state(late), SPRAT_NODE_RUNNING);
+    sprat_node_free(late);
+    sprat_node_free(other);
+    sprat_node_free(twin);
+}
+
+int main(void)
+{
+    alarm(120);
+    listen_silently();
+    while_waiting(shut_down);
+    while_waiting(free_it);
+    without_waiting();
+    name_conflict();
+    return 0;
+}
