@@ -21,14 +21,7 @@ static void child(sprat_node *node, sprat_config *config)
     SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
     sprat_node_free(own);
     SAME(sprat_node_state(own), SPRAT_ERR_HANDLE);
-    _exit(0);
-}
-
-static int succeeded(pid_t pid)
-{
-    int status;
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-           WEXITSTATUS(status) == 0;
+    end_child();
 }
 
 static void forks(int rounds)

@@ -83,10 +83,9 @@ static void parked(void)
         sprat_node *own = node_called("child");
         SAME(entries("task"), before);
         sprat_node_free(own);
-        _exit(0);
+        end_child();
     }
-    int status;
-    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(succeeded(pid));
     sprat_node_free(node);
 }
 
