@@ -17,6 +17,8 @@ mod memory;
 
 const HEADER: &str = include_str!("../include/sprat.h");
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+/// Compiling for AddressSanitizer.
+const ASAN: [&str; 2] = ["-fsanitize=address", "-fno-omit-frame-pointer"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -157,8 +159,7 @@ fn passes(source: &str, args: &[&str]) {
 
 /// The same under AddressSanitizer, which sees the memory of both sides of the border.
 fn passes_asan(source: &str, args: &[&str]) {
-    let options = ["-fsanitize=address", "-fno-omit-frame-pointer"];
-    let program = compile(&test_program(source), &format!("{source}-asan"), &options);
+    let program = compile(&test_program(source), &format!("{source}-asan"), &ASAN);
     succeed(
         Command::new(program)
             .args(args)
@@ -167,9 +168,8 @@ fn passes_asan(source: &str, args: &[&str]) {
     );
 }
 
-/// The same under valgrind: no invalid access, nothing lost, not even possibly.
-fn passes_valgrind(source: &str, args: &[&str]) {
-    let program = compile(&test_program(source), &format!("{source}-valgrind"), &[]);
+/// Under valgrind an invalid access is an error, and so is a block that is lost, even possibly.
+fn valgrind() -> Command {
     let mut command = Command::new("valgrind");
     command.args(["-q", "--error-exitcode=99", "--fair-sched=yes", "--vgdb=no"]);
     command.arg("--leak-check=full");
@@ -178,7 +178,13 @@ fn passes_valgrind(source: &str, args: &[&str]) {
     }
     let known = test_program("valgrind.supp");
     command.arg(format!("--suppressions={}", known.display()));
-    succeed(command.arg(program).args(args), 320);
+    command
+}
+
+/// The same under valgrind.
+fn passes_valgrind(source: &str, args: &[&str]) {
+    let program = compile(&test_program(source), &format!("{source}-valgrind"), &[]);
+    succeed(valgrind().arg(program).args(args), 320);
 }
 
 /// Names of the functions that the header declares.
@@ -269,6 +275,22 @@ fn bad_input_is_answered_and_never_crashes() {
     passes("bad_input.c", &[]);
     passes_asan("bad_input.c", &[]);
     passes_valgrind("bad_input.c", &[]);
+}
+
+#[test]
+fn reading_a_freed_event_is_seen_by_the_checkers() {
+    let source = test_program("after_free.c");
+    let asan = run(
+        &mut Command::new(compile(&source, "after_free-asan", &ASAN)),
+        60,
+    );
+    let said = String::from_utf8_lossy(&asan.stderr);
+    assert!(said.contains("heap-use-after-free"), "{said}");
+    let program = compile(&source, "after_free", &[]);
+    let valgrind = run(valgrind().arg(program), 120);
+    let said = String::from_utf8_lossy(&valgrind.stderr);
+    assert!(said.contains("Invalid read of size 4"), "{said}");
+    assert_eq!(valgrind.status.code(), Some(99));
 }
 
 #[test]

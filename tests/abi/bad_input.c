@@ -52,7 +52,8 @@ static void library(void)
 
 static void setters(sprat_config *config)
 {
-    char key[32] = { 1, 2, 3 }, meta[513] = { 0 };
+    char key[32] = { 1, 2, 3 }, meta[513] = { 0 }, long_name[301] = { 0 };
+    memset(long_name, 'x', 300);
     SAME(sprat_config_set(config, NULL, "x"), SPRAT_ERR_NULL);
     SAME(sprat_config_set(config, "name", NULL), SPRAT_ERR_NULL);
     SAME(sprat_config_set(config, NOT_UTF8, "x"), SPRAT_ERR_UTF8);
@@ -63,8 +64,10 @@ static void setters(sprat_config *config)
     SAME(sprat_config_set(config, "probe_interval_ms", "soon"), SPRAT_ERR_INVALID);
     SAME(sprat_config_set(config, "probe_interval_ms", "-1"), SPRAT_ERR_INVALID);
     SAME(sprat_config_set(config, "probe_interval_ms", "99999999999999999999"), SPRAT_ERR_INVALID);
-    CHECK(sprat_config_set(config, "name", "") < 0);
-    CHECK(sprat_config_set(config, "encrypt", "not a key") < 0);
+    SAME(sprat_config_set(config, "name", ""), SPRAT_ERR_INVALID);
+    SAME(sprat_config_set(config, "name", long_name), SPRAT_ERR_INVALID);
+    CHECK(strstr(sprat_last_error(), "1 to 255 bytes"));
+    SAME(sprat_config_set(config, "encrypt", "not a key"), SPRAT_ERR_INVALID);
 
     SAME(sprat_config_get(config, NULL, buf, sizeof buf), SPRAT_ERR_NULL);
     SAME(sprat_config_get(config, "name", NULL, 9), SPRAT_ERR_NULL);
@@ -97,6 +100,8 @@ static void setters(sprat_config *config)
     SAME(sprat_config_add_key(config, key, 0), SPRAT_ERR_INVALID);
     SAME(sprat_config_add_key(config, key, 15), SPRAT_ERR_INVALID);
     SAME(sprat_config_add_key(config, key, SIZE_MAX), SPRAT_ERR_INVALID);
+    SAME(sprat_config_get(config, "encrypt", buf, sizeof buf), SPRAT_OK);
+    CHECK(*buf == '\0');                        /* none was stored */
 
     SAME(sprat_config_set_filter_name(config, ""), SPRAT_ERR_INVALID);
     SAME(sprat_config_set_filter_name(config, "a,b"), SPRAT_ERR_INVALID);
@@ -287,6 +292,25 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_members(node, NULL), SPRAT_ERR_NULL);
 }
 
+/* What is refused changes nothing, not even in part. */
+static void nothing_changed(sprat_node *node)
+{
+    char big[512] = { 0 };
+    sprat_tag tags[2] = { { "new", "1" }, { "big", big } };
+    sprat_members *members;
+    memset(big, 'x', 511);
+    SAME(sprat_node_set_tag(node, "old", "kept"), SPRAT_OK);
+    uint64_t version = sprat_node_members_version(node);
+    SAME(sprat_node_set_tag(node, "big", big), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_set_tags(node, tags, 2), SPRAT_ERR_TOO_LARGE);
+    SAME(sprat_node_members_version(node), version);
+    SAME(sprat_node_members(node, &members), SPRAT_OK);
+    const sprat_member *self = sprat_members_self(members);
+    SAME(self->ntags, 1);
+    CHECK(strcmp(sprat_member_tag(self, "old"), "kept") == 0);
+    sprat_members_free(members);
+}
+
 static void objects(sprat_node *node)
 {
     sprat_members *members;
@@ -361,6 +385,8 @@ static void closed(sprat_node *node)
     const sprat_event *event;
     sprat_members *members;
     sprat_stats *stats;
+    sprat_reasons *reasons;
+    sprat_health *health;
     SAME(sprat_node_shutdown(node), SPRAT_OK);
     SAME(sprat_node_shutdown(node), SPRAT_OK);
     SAME(sprat_node_state(node), SPRAT_NODE_SHUTDOWN);
@@ -369,6 +395,12 @@ static void closed(sprat_node *node)
     SAME(sprat_node_leave(node, -1), SPRAT_ERR_CLOSED);
     SAME(sprat_node_leave_async(node, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_reasons(node, "bad", &reasons), SPRAT_ERR_CLOSED);
+    CHECK(!reasons);
+    SAME(sprat_node_health(node, &health), SPRAT_ERR_CLOSED);
+    CHECK(!health);
     SAME(sprat_node_hint(node, "bad", NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_remove_failed(node, "bad", 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_members(node, &members), SPRAT_OK);
@@ -399,6 +431,7 @@ int main(void)
     no_node((sprat_node *)((uintptr_t)0x5a << (8 * (sizeof(void *) - 1))), SPRAT_ERR_HANDLE);
     sprat_node *node = node_called("bad");
     arguments(node);
+    nothing_changed(node);
     objects(node);
     callback_node();
     closed(node);

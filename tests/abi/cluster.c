@@ -171,7 +171,7 @@ static void encrypted(void)
     char addr[64];
     SAME(sprat_node_addr(first, addr, sizeof addr), SPRAT_OK);
     const char *addrs[1] = { addr };
-    CHECK(sprat_node_join(third, addrs, 1, 0, 10000) < 0);
+    SAME(sprat_node_join(third, addrs, 1, 0, 10000), SPRAT_ERR_CRYPTO);
     sprat_node_free(first);
     sprat_node_free(second);
     sprat_node_free(third);

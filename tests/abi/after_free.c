@@ -1,0 +1,15 @@
+/* after_free.c: what no library can answer, reading an event that was freed; a checker must see it. */
+#include "check.h"
+
+int main(void)
+{
+    alarm(60);
+    const sprat_event *event;
+    sprat_node *node = node_called("after");
+    SAME(sprat_node_next_event(node, 20000, &event), 1);
+    sprat_event_free(event);
+    const volatile int32_t *kind = &event->kind;
+    int read = *kind;
+    sprat_node_free(node);
+    return read == INT32_MIN;
+}
