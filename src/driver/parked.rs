@@ -6,7 +6,7 @@
 //! memory, because the old pool's lock may have been held at the moment of the fork.
 
 use super::lock::lock;
-use super::threads::{Job, create};
+use super::threads::{Job, Opener, create};
 use super::{fault, fork};
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -26,9 +26,19 @@ static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 /// Threads that were created beforehand. Nodes take them before they create any of their own.
 pub struct Parked;
 
+/// What a parked thread is to do.
+struct Task {
+    name: String,
+    job: Job,
+    /// Dropped when the job has ended and the thread waits again.
+    opener: Opener,
+    /// The thread that gave the job may gain no privileges: then this one may not either.
+    no_new_privileges: bool,
+}
+
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<(String, Job)>,
+    jobs: VecDeque<Task>,
     /// Threads that wait, those for whom a job is queued included.
     idle: usize,
     /// All threads of the pool.
@@ -82,16 +92,21 @@ impl Parked {
     }
 
     /// Gives a job to a waiting thread, or back if there is none.
-    pub(super) fn hand(name: &str, job: Job) -> Result<(), Job> {
+    pub(super) fn hand(name: &str, job: Job, opener: Opener) -> Result<(), (Job, Opener)> {
         if POOL.load(Ordering::Acquire).is_null() {
-            return Err(job);
+            return Err((job, opener));
         }
         let pool = pool();
         let mut state = lock(&pool.state);
         if state.jobs.len() >= state.idle {
-            return Err(job);
+            return Err((job, opener));
         }
-        state.jobs.push_back((name.to_owned(), job));
+        state.jobs.push_back(Task {
+            name: name.to_owned(),
+            job,
+            opener,
+            no_new_privileges: has_no_new_privileges(),
+        });
         drop(state);
         pool.changed.notify_one();
         Ok(())
@@ -114,19 +129,23 @@ impl Pool {
     fn park(&self) {
         loop {
             let mut state = lock(&self.state);
-            let (name, job) = loop {
-                if let Some(job) = state.jobs.pop_front() {
-                    break job;
+            let task = loop {
+                if let Some(task) = state.jobs.pop_front() {
+                    break task;
                 }
                 let woken = self.changed.wait(state);
                 state = woken.unwrap_or_else(PoisonError::into_inner);
             };
             state.idle -= 1;
             drop(state);
-            set_name(&name);
-            let _ = fault::caught(job);
+            set_name(&task.name);
+            if task.no_new_privileges {
+                renounce_new_privileges();
+            }
+            let _ = fault::caught(task.job);
             set_name("sprat-parked");
             lock(&self.state).idle += 1;
+            drop(task.opener);
         }
     }
 }
@@ -137,6 +156,19 @@ fn set_name(name: &str) {
         // SAFETY: this thread, and a string that ends with NUL.
         unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
     }
+}
+
+/// Whether this thread has given up gaining privileges. It is a property of each thread, and those
+/// parked before do not have it.
+fn has_no_new_privileges() -> bool {
+    // SAFETY: takes no pointer; the kernel wants the unused arguments to be zero.
+    unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
+}
+
+/// There is no way back: a job of another node finds this thread with less, not with more.
+fn renounce_new_privileges() {
+    // SAFETY: as above.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
 }
 
 /// In a forked child: a new pool with as many threads. What cannot be created is missing, and

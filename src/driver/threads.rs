@@ -28,7 +28,7 @@ pub trait Spawn: Send + Sync {
     fn spawn(&self, name: &str, job: Job) -> io::Result<()>;
 }
 
-/// Opened when a job has ended.
+/// Opened when a job has ended, and its thread is free for another.
 #[derive(Default)]
 struct Latch {
     open: Mutex<bool>,
@@ -36,7 +36,7 @@ struct Latch {
 }
 
 /// Opens its latch when dropped: after the job, after its panic, and if it never ran.
-struct Opener(Arc<Latch>);
+pub(super) struct Opener(Arc<Latch>);
 
 impl Drop for Opener {
     fn drop(&mut self) {
@@ -71,22 +71,20 @@ impl Worker {
         let identity = Arc::new(AtomicUsize::new(0));
         let (opener, id) = (Opener(latch.clone()), identity.clone());
         let job: Job = Box::new(move || {
-            let opener = opener; // captured whole, dropped last
             signals::block_here();
             id.store(current(), Ordering::Release);
             // What the work owns is dropped inside; a panic was told by whoever runs in there.
             let _ = fault::caught(work);
             id.store(0, Ordering::Release);
-            drop(opener);
         });
         let handle = match spawn {
             Some(host) => {
-                host.spawn(name, job)?;
+                host.spawn(name, then_open(job, opener))?;
                 None
             }
-            None => match Parked::hand(name, job) {
+            None => match Parked::hand(name, job, opener) {
                 Ok(()) => None,
-                Err(job) => Some(create(name, stack, job)?),
+                Err((job, opener)) => Some(create(name, stack, then_open(job, opener))?),
             },
         };
         Ok(Worker {
@@ -114,6 +112,15 @@ impl Worker {
         }
         done
     }
+}
+
+/// The job, and what tells of its end as its last act.
+fn then_open(job: Job, opener: Opener) -> Job {
+    Box::new(move || {
+        let opener = opener; // captured whole, dropped last
+        job();
+        drop(opener);
+    })
 }
 
 /// A thread of std's with an explicit stack, all signals blocked from its first instruction.

@@ -97,6 +97,7 @@ impl Layer {
         let was_gone = !entry.status.is_present();
         self.change(&name, |entry| {
             (entry.status, entry.suspect, entry.prune) = (Status::Alive, false, false);
+            entry.returning = false;
         });
         self.found(&name);
         self.replace(member, hidden, was_gone);

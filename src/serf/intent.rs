@@ -126,7 +126,9 @@ impl Layer {
                 self.found(&name);
                 self.tell(&name, Event::MemberLeave);
             }
-            Status::Left => self.change(&name, |entry| entry.ltime = ltime),
+            Status::Left => self.change(&name, |entry| {
+                (entry.ltime, entry.returning) = (ltime, false);
+            }),
         }
         if prune && !status.is_present() {
             self.erase(&name);
@@ -163,6 +165,7 @@ impl Layer {
         let believe = !self.is_self(&name);
         self.change(&name, |entry| {
             entry.ltime = ltime;
+            entry.returning = entry.status == Status::Left;
             if believe && entry.status == Status::Leaving {
                 (entry.status, entry.prune) = (Status::Alive, false);
             }

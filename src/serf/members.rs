@@ -42,6 +42,8 @@ pub(super) struct Entry {
     pub hidden: bool,
     /// To be erased as soon as it has left.
     pub prune: bool,
+    /// It has left, and a join intent says that it returns.
+    pub returning: bool,
     /// Lamport time of the last intent about it.
     pub ltime: u64,
     /// When it failed or left.
@@ -57,6 +59,7 @@ impl Entry {
             suspicion_told: false,
             hidden,
             prune: false,
+            returning: false,
             ltime,
             gone_at: Time::ZERO,
         };

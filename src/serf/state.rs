@@ -16,10 +16,13 @@ impl Layer {
         if !self.is_serf() {
             return bytes;
         }
-        let left = self
-            .members
-            .iter()
-            .filter(|entry| matches!(entry.status, Status::Left | Status::Leaving));
+        // Who returns is not told of as left: the time held is that of its join by now, and whoever
+        // reads it as that of a leave believes no later join.
+        let left = self.members.iter().filter(|entry| match entry.status {
+            Status::Left => !entry.returning,
+            Status::Leaving => true,
+            Status::Alive | Status::Failed => false,
+        });
         let slots = self.happenings.slots().map(|slot| EventSlot {
             ltime: slot.ltime,
             events: slot

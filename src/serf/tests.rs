@@ -556,6 +556,28 @@ fn who_has_left_is_told_of_at_the_time_of_its_leave_and_leaves_no_later_for_bein
 }
 
 #[test]
+fn who_has_left_and_says_that_it_returns_is_not_told_of_as_left() {
+    let left = |rig: &Rig| {
+        let bytes = rig.layer.encode_state();
+        SerfState::decode(&bytes).unwrap().left_members.len()
+    };
+    let mut rig = Rig::new();
+    rig.joins("a", 3);
+    rig.leave_intent("a", 6, false);
+    rig.news(Change::Left, "a", None);
+    assert_eq!(left(&rig), 1);
+    rig.join_intent("a", 9);
+    assert_eq!((left(&rig), rig.status("a")), (0, Some(Status::Left)));
+    rig.leave_intent("a", 10, false);
+    assert_eq!(left(&rig), 1, "it does not return after all");
+    rig.join_intent("a", 11);
+    rig.joins("a", 3);
+    rig.leave_intent("a", 12, false);
+    rig.news(Change::Left, "a", None);
+    assert_eq!(left(&rig), 1, "it had returned, and has left again");
+}
+
+#[test]
 fn a_state_that_says_this_node_has_left_is_refuted() {
     let mut rig = Rig::new();
     let state = SerfState {

@@ -1,10 +1,10 @@
 //! What the tests of nodes share: settings, waiting, counters, children.
 
+use parking_lot::{Mutex, MutexGuard};
 use sprat::driver::{Event, EventKind};
 use sprat::serf::MemberState;
 use sprat::{Config, Node};
 use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -12,7 +12,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Tests that count threads or descriptors, or fork, cannot run beside others.
 pub fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    TURN.lock()
 }
 
 pub fn config(name: &str, bind: &str) -> Config {

@@ -163,9 +163,9 @@ fn parked_threads_are_taken_first_and_exist_in_a_forked_child_too() {
             assert_eq!(Parked::waiting(), 1);
             assert_eq!(a.health().unwrap().live, 1);
             a.close();
-            eventually("parked again", || Parked::waiting() == 3);
+            assert_eq!(Parked::waiting(), 3, "ready for the next node at once");
         };
-        use_them();
+        (0..100).for_each(|_| use_them());
         assert_eq!(count("/proc/self/task"), threads);
         let a = node("a");
         let good = in_child(|| {
@@ -175,6 +175,38 @@ fn parked_threads_are_taken_first_and_exist_in_a_forked_child_too() {
         });
         drop(a);
         good
+    });
+    assert!(good);
+}
+
+/// Threads of this process that run for a node, and those of them that may gain no privileges.
+fn bound_threads() -> (usize, usize) {
+    let mut count = (0, 0);
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let busy = status.starts_with("Name:\tsprat-") && !status.contains("sprat-parked");
+        let bound = status.lines().any(|line| line == "NoNewPrivs:\t1");
+        count.0 += usize::from(busy);
+        count.1 += usize::from(busy && bound);
+    }
+    count
+}
+
+#[test]
+fn parked_threads_give_up_the_privileges_that_who_starts_a_node_has_given_up() {
+    let _turn = alone();
+    let good = in_child(|| {
+        Parked::prepare(2).unwrap();
+        let a = node("a");
+        eventually("two at work", || bound_threads() == (2, 0));
+        a.close();
+        // SAFETY: takes no pointer.
+        let given_up = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        assert_eq!(given_up, 0);
+        let b = node("b");
+        assert_eq!(b.health().unwrap().live, 1);
+        eventually("two at work", || bound_threads() == (2, 2));
+        true
     });
     assert!(good);
 }
