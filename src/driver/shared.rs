@@ -5,7 +5,7 @@ use super::event::{Event, NodeState};
 use super::events::Events;
 use super::threads::Worker;
 use super::view::View;
-use super::{engine::Engine, fork};
+use super::{clock, engine::Engine, fork};
 use crate::error::{Error, Result, Status};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -177,7 +177,12 @@ impl Shared {
     ) -> Result<T> {
         self.check_wait()?;
         let (reply, answer) = oneshot();
-        self.order(move |engine| reply.send(question(engine)))?;
+        self.order(move |engine| {
+            let value = question(engine);
+            // Who changed something finds it changed, in the list of members too.
+            engine.settle(clock::now());
+            reply.send(value);
+        })?;
         match answer.wait(None) {
             Waited::Answered(value) => Ok(value),
             Waited::TimedOut | Waited::Dropped => Err(self.over()),
