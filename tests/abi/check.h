@@ -78,6 +78,16 @@ UNUSED static void join(sprat_node *node, const sprat_node *other)
     SAME(sprat_node_join(node, addrs, 1, 0, 10000), 1);
 }
 
+/* Forks. AddressSanitizer leaves its allocator locked in the child if another thread is inside it at
+ * that moment: for its sake all are given the time to come to rest. */
+UNUSED static pid_t forked(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    pause_ms(100);
+#endif
+    return fork();
+}
+
 /* Ends a forked child well. By exec, because what the threads of the parent owned is lost to the
  * child, and at an exit a leak checker would say so. */
 UNUSED static void end_child(void)
@@ -89,9 +99,11 @@ UNUSED static void end_child(void)
 /* Waits for a child; 1 if it ended well. */
 UNUSED static int succeeded(pid_t pid)
 {
-    int status;
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-           WEXITSTATUS(status) == 0;
+    int status = 0;
+    if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 1;
+    fprintf(stderr, "child %d ended with %#x\n", (int)pid, (unsigned)status);
+    return 0;
 }
 
 /* Entries of a directory of /proc/self: threads in "task", descriptors in "fd". */

@@ -32,7 +32,7 @@ static void forks(int rounds)
     SAME(sprat_node_start(config, &node), SPRAT_OK);
     for (int i = 0; i < rounds; i++) {
         sprat_node_set_tag(node, "x", i % 2 ? "1" : "2");   /* keeps its threads busy */
-        pid_t pid = fork();
+        pid_t pid = forked();
         if (pid == 0) {
             SAME(entries("fd"), before);
             child(node, config);

@@ -74,7 +74,7 @@ static void parked(void)
     sprat_node *node = node_called("parked");
     CHECK(sprat_threads_parked() < 3);
     SAME(entries("task"), 4);                   /* none was made */
-    pid_t pid = fork();
+    pid_t pid = forked();
     if (pid == 0) {
         alarm(20);
         SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
