@@ -8,7 +8,7 @@ use super::clock::{self, Absence, Watch};
 use super::commands::Orders;
 use super::event::NodeState;
 use super::fault;
-use super::journal::Journal;
+use super::journal::{Journal, Level};
 use super::lock::lock;
 use super::news::Waiter;
 use super::resolve::Lookup;
@@ -187,6 +187,11 @@ impl Engine {
         self.journal.look(&self.shared, &self.core, now);
     }
 
+    /// A line for who looks for a mistake; made only if it is wanted.
+    pub fn debug(&mut self, target: &str, text: impl FnOnce() -> String) {
+        self.journal.line(&self.shared, Level::Debug, target, text);
+    }
+
     fn carry_out(&mut self, now: Time, order: Transmit) {
         match order {
             Transmit::Datagram { to, bytes, probe } => {
@@ -195,6 +200,7 @@ impl Engine {
                 }
             }
             Transmit::Connect { id, to } => {
+                self.debug("net", || format!("connects to {to}"));
                 if let Err(error) = self.streams.dial(id, to) {
                     if is_shortage(&error) {
                         // For the core it is as if nobody answered; a person has to know better.
@@ -207,6 +213,7 @@ impl Engine {
             Transmit::Write { id, bytes } => self.streams.write(id, bytes),
             Transmit::Close { id } => self.streams.close(now, id, self.stream_timeout),
             Transmit::Resolve { id, host } => {
+                self.debug("net", || format!("looks for the addresses of {host}"));
                 if self.lookups.send(Lookup { id, host }).is_err() {
                     self.core.handle_resolved(now, id, &[]);
                 }
@@ -316,6 +323,7 @@ impl Engine {
             match self.sockets.accept() {
                 Ok(None) => return,
                 Ok(Some((socket, from))) => {
+                    self.debug("net", || format!("takes a connection from {from}"));
                     self.make_place(now);
                     if let Ok(id) = self.streams.accept(tenure, socket) {
                         self.core.handle_stream_accepted(now, id, from);

@@ -27,6 +27,8 @@ pub(super) enum Level {
     Warn = 2,
     /// The ordinary course of things.
     Info = 3,
+    /// What the node does and why, for who looks for a mistake.
+    Debug = 4,
 }
 
 /// What was told about one counter.
@@ -62,7 +64,13 @@ impl Journal {
         target: &str,
         text: impl FnOnce() -> String,
     ) {
-        if level as i32 > self.level || self.lines >= RATE {
+        // What is less important leaves room for the rest.
+        let rate = if level == Level::Debug {
+            RATE / 2
+        } else {
+            RATE
+        };
+        if level as i32 > self.level || self.lines >= rate {
             return;
         }
         self.lines += 1;
@@ -116,6 +124,24 @@ fn is_notable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::commands::Commands;
+    use crate::driver::events::Events;
+
+    #[test]
+    fn a_line_of_a_level_that_is_off_is_not_even_made_and_debug_leaves_room_for_trouble() {
+        let events = Events::new(16, Vec::new(), true).unwrap();
+        let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
+        let shared = Shared::new("x".to_owned(), addr, commands, events, false);
+        let mut journal = Journal::new(3, Time::ZERO);
+        let made = || -> String { panic!("made although debug is off") };
+        journal.line(&shared, Level::Debug, "x", made);
+        let mut journal = Journal::new(4, Time::ZERO);
+        for _ in 0..1000 {
+            journal.line(&shared, Level::Debug, "x", || "often".to_owned());
+        }
+        journal.line(&shared, Level::Error, "x", || "trouble".to_owned());
+        assert_eq!(shared.events.waiting(), RATE as usize / 2 + 1);
+    }
 
     #[test]
     fn a_counter_is_told_at_first_and_then_once_a_minute() {

@@ -88,6 +88,7 @@ impl Engine {
                     let text = format!("join {target}: {}", event::failure_text(why));
                     self.journal.warn(&self.shared, "join", text);
                 }
+                self.debug("join", || format!("{} answered", report.contacted));
                 let result = event::join_result(&report);
                 self.end_of(op, result);
             }
@@ -95,9 +96,14 @@ impl Engine {
                 if self.shared.state() == NodeState::Leaving {
                     self.shared.set_state(NodeState::Left);
                 }
+                self.debug("leave", || "the departure has spread".to_owned());
                 self.end_of(op, Ok(0));
             }
             CoreEvent::HintDone { op, name, answered } => {
+                let verdict = if answered { "answers" } else { "is silent" };
+                self.debug("probe", || {
+                    format!("{name}, as a hint wanted to know, {verdict}")
+                });
                 let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
                 self.end_of(op, if answered { Ok(0) } else { Err(silent()) });
             }
@@ -152,4 +158,34 @@ fn of_member(happened: &CoreEvent) -> Option<(EventKind, &Arc<Member>)> {
         | CoreEvent::HintDone { .. }
         | CoreEvent::NameConflict { .. } => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+    use crate::driver::{EventKind, Node, NodeState};
+    use crate::error::Status;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    #[test]
+    fn whoever_waits_for_a_node_that_breaks_is_told_why() {
+        let mut config = Config::new();
+        config.set("name", "fragile").unwrap();
+        config.set("bind", "127.0.0.1:0").unwrap();
+        let node = Node::start(&config).unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = silent.local_addr().unwrap().to_string();
+        let other = node.clone();
+        let joining = std::thread::spawn(move || other.join(&[&addr], None));
+        std::thread::sleep(Duration::from_millis(100));
+        node.shared.order(|_| panic!("on purpose")).unwrap();
+        let error = joining.join().unwrap().unwrap_err();
+        assert_eq!(error.status, Status::Internal);
+        assert!(error.message.contains("on purpose"), "{error:?}");
+        assert_eq!(node.state(), NodeState::Broken);
+        let fatal = std::iter::from_fn(|| node.next_event(None).ok().flatten());
+        assert_eq!(fatal.last().map(|event| event.kind), Some(EventKind::Fatal));
+        assert_eq!(node.leave(None).unwrap_err().status, Status::Internal);
+    }
 }

@@ -12,6 +12,7 @@ impl Engine {
     /// Joins, and tells `waiter` how it went.
     pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
         self.shared.set_state(NodeState::Running);
+        self.debug("join", || format!("asks {} addresses", seeds.len()));
         let op = self.core.join(self.now, seeds);
         self.joins.insert(op);
         self.waiters.insert(op, waiter);
@@ -22,6 +23,7 @@ impl Engine {
         if self.shared.state() == NodeState::Running {
             self.shared.set_state(NodeState::Leaving);
         }
+        self.debug("leave", || "announces its departure".to_owned());
         let op = self.core.leave(self.now);
         self.waiters.insert(op, waiter);
     }

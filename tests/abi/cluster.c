@@ -155,6 +155,27 @@ static void ending(sprat_node *a, sprat_node *b)
     sprat_event_free(kept);
 }
 
+/* Lines for a log, up to the level that was set and no further. */
+static void logged(const char *level, int expected)
+{
+    sprat_config *config = settings("logged");
+    SAME(sprat_config_set(config, "log_level", level), SPRAT_OK);
+    sprat_node *node = started(config), *other = node_called("other");
+    const sprat_event *event;
+    int highest = 0;
+    join(node, other);
+    while (sprat_node_next_event(node, 300, &event) == 1) {
+        if (event->kind == SPRAT_EVENT_LOG) {
+            CHECK(event->level > SPRAT_LOG_OFF && *event->name && *event->text);
+            highest = event->level > highest ? event->level : highest;
+        }
+        sprat_event_free(event);
+    }
+    SAME(highest, expected);
+    sprat_node_free(node);
+    sprat_node_free(other);
+}
+
 /* Keys: who has another one cannot come in. */
 static void encrypted(void)
 {
@@ -191,5 +212,8 @@ int main(void)
     descriptor(a, b);
     ending(a, b);
     encrypted();
+    logged("off", SPRAT_LOG_OFF);
+    logged("info", SPRAT_LOG_INFO);
+    logged("debug", SPRAT_LOG_DEBUG);
     return 0;
 }
