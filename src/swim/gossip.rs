@@ -139,8 +139,8 @@ impl Queue {
 
 /// How often a rumour is sent in a cluster of `nodes`.
 pub(super) fn transmit_limit(mult: u32, nodes: usize) -> u32 {
-    let scale = ((nodes + 1) as f64).log10().ceil() as u32;
-    mult.saturating_mul(scale.max(1))
+    let digits = nodes.max(1).ilog10() + 1; // the same as ceil(log10(n + 1))
+    mult.saturating_mul(digits)
 }
 
 #[cfg(test)]

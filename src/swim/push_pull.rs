@@ -290,7 +290,8 @@ fn push_pull_scale(nodes: usize) -> u32 {
     if nodes <= 32 {
         return 1;
     }
-    ((nodes as f64).log2() - 5.0).ceil() as u32 + 1
+    let rounded_up = (nodes - 1).ilog2() + 1;
+    rounded_up - 4 // log2(32) counts as one
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub(super) enum Step {
 
 /// The shortest time a suspect has among `nodes` known nodes.
 pub(super) fn shortest(config: &Config, nodes: usize) -> Duration {
-    let scale = (nodes.max(1) as f64).log10().max(1.0);
+    let scale = libm::log10(nodes.max(1) as f64).max(1.0);
     // Thousandths, cut off: the reference computes it so, and both sides should agree.
     config.probe_interval * config.suspicion_mult * ((scale * 1000.0) as u32) / 1000
 }
@@ -148,8 +148,8 @@ impl Suspicion {
         if self.wanted < 1 {
             return self.min;
         }
-        let share =
-            (self.confirmed_by.len() as f64 + 1.0).ln() / (f64::from(self.wanted) + 1.0).ln();
+        let confirmed = libm::log(self.confirmed_by.len() as f64 + 1.0);
+        let share = confirmed / libm::log(f64::from(self.wanted) + 1.0);
         let seconds =
             self.max.as_secs_f64() - share * (self.max.as_secs_f64() - self.min.as_secs_f64());
         let whole_ms = Duration::from_millis((seconds * 1000.0).max(0.0) as u64);
