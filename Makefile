@@ -5,12 +5,13 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 
-.PHONY: help setup build demo test lint bench install uninstall clean
+.PHONY: help setup build demo test lint bench fuzz install uninstall clean
 
 help:
 	@echo 'make demo       several serf agents and a C program form one cluster; about two minutes'
 	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
 	@echo 'make bench      resources and reaction times beside those of serf agents'
+	@echo 'make fuzz       a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
 	@echo 'make lint       format, clippy, C warnings'
 	@echo 'make build      the library: libsprat.so and libsprat.a, release profile'
 	@echo 'make install    PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
@@ -34,6 +35,9 @@ lint: setup
 
 bench: setup
 	@scripts/bench.sh
+
+fuzz: setup
+	@scripts/fuzz.sh
 
 # Does not build, so that `sudo make install` after `make build` needs no compiler.
 install uninstall:

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$ROOT"
 
 cargo fmt --all -- --check
-cargo clippy --locked --all-targets --quiet -- -D warnings
+cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
 # The examples and the test programs in C, as a strict program would compile them.
 strict=(-Wall -Wextra -Wpedantic -Werror -fsyntax-only -I include)

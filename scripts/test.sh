@@ -33,6 +33,7 @@ step "lint" scripts/lint.sh
 # Before the tests, one of which measures it: what root builds, others could not build again.
 step "build" build_release
 step "cargo test" cargo test --locked --no-fail-fast
+step "fuzz" env FUZZ_RUNS=50000 scripts/fuzz.sh
 step "documentation" documentation
 step "install" scripts/test-install.sh
 step "examples" scripts/test-examples.sh

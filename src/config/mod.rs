@@ -166,7 +166,7 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let name = self.name();
         if !value::is_name(&name) {
-            let message = format!("name is \"{name}\", allowed: 1 to 255 bytes");
+            let message = format!("name is {}, allowed: 1 to 255 bytes", shown(&name));
             return Err(Error::new(Status::Config, message));
         }
         self.check_order("probe_timeout_ms", "probe_interval_ms", true)?;
@@ -237,10 +237,22 @@ fn check_tags(tags: &Tags) -> Result<()> {
     Ok(())
 }
 
+/// Bytes of a value up to which it is shown whole.
+const SHOWN: usize = 80;
+
 fn unknown(key: &str) -> Error {
     let nearest = settings::nearest(key);
     let message = format!("there is no setting \"{key}\"; the nearest is \"{nearest}\"");
     Error::new(Status::NotFound, message)
+}
+
+/// A value in a message: quoted, and if it is long its beginning and its size.
+fn shown(value: &str) -> String {
+    if value.len() <= SHOWN {
+        return format!("\"{value}\"");
+    }
+    let beginning: String = value.chars().take(SHOWN / 2).collect();
+    format!("\"{beginning}...\" ({} bytes)", value.len())
 }
 
 fn refused(setting: &Setting, value: &str, why: &str) -> Error {
@@ -248,7 +260,7 @@ fn refused(setting: &Setting, value: &str, why: &str) -> Error {
     let shown = if setting.rule == settings::Rule::Key {
         String::from("no such key") // a secret stays out of messages
     } else {
-        format!("\"{value}\"")
+        shown(value)
     };
     let colon = if why.is_empty() { "" } else { ": " };
     let message = format!("{name} is {shown}, allowed: {}{colon}{why}", setting.range);

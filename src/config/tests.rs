@@ -121,6 +121,15 @@ fn a_profile_sets_only_what_was_not_set_whatever_comes_first() {
 }
 
 #[test]
+fn a_long_value_is_told_by_its_beginning_and_its_size() {
+    let refused = |value: &str| Config::new().set("name", value).unwrap_err().message;
+    let told = refused(&"ä".repeat(300));
+    assert!(told.contains("ää...\" (600 bytes), allowed: "), "{told}");
+    assert!(told.len() < 250, "{told}");
+    assert!(refused("a\u{7}b").contains("is \"a\u{7}b\", allowed"));
+}
+
+#[test]
 fn a_refused_value_changes_nothing() {
     let mut config = with(&[("bind", "127.0.0.1:99"), ("label", "blue")]);
     assert!(config.set("bind", "localhost:99").is_err());

@@ -66,6 +66,7 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
 }
 
 /// Runs `call`, code of the program: its panics are its own.
+#[cfg(feature = "capi")]
 pub(crate) fn outside<R>(call: impl FnOnce() -> R) -> R {
     let _outside = Side::change_to(false);
     call()
@@ -110,6 +111,7 @@ mod tests {
         assert_eq!(caught(silent), Err("on purpose".to_owned()));
     }
 
+    #[cfg(feature = "capi")]
     #[test]
     fn code_of_the_program_is_outside_and_what_it_calls_is_inside_again() {
         let sides = caught(|| outside(|| (INSIDE.get(), caught(|| INSIDE.get()), INSIDE.get())));

@@ -84,11 +84,14 @@ impl Journal {
 
     /// Looks at the counters, now and then.
     pub fn look(&mut self, shared: &Shared, core: &Core, now: Time) {
-        if self.level < Level::Warn as i32 || now.since(self.looked) < LOOK {
+        if now.since(self.looked) < LOOK {
             return;
         }
         self.looked = now;
         self.lines = 0;
+        if self.level < Level::Warn as i32 {
+            return;
+        }
         for (name, value, help) in core.stats() {
             if is_notable(name)
                 && let Some(more) = self.grown(name, value, now)

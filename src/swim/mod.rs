@@ -10,7 +10,8 @@
 //! | `merge` | what news does to what is held: the rule, nothing else |
 //! | `news`, `own` | carrying the rule out for others, and for this node |
 //! | `members` | the table, the probe order, random choice |
-//! | `probe`, `rounds`, `awareness`, `suspicion` | who is there, how sure are we, how long may they answer |
+//! | `probe`, `rounds` | who is there |
+//! | `awareness`, `suspicion` | how sure are we, and how long may they answer |
 //! | `last_look` | beyond memberlist: nobody who answers is declared dead |
 //! | `relay` | probing for others |
 //! | `gossip`, `spread` | the queue of rumours, and packets |

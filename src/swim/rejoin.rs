@@ -47,6 +47,20 @@ enum What {
     Lost { name: Arc<str>, addr: SocketAddr },
 }
 
+impl What {
+    /// The address that is asked, where none has to be looked up.
+    fn addr(&self) -> Option<SocketAddr> {
+        match self {
+            What::Lost { addr, .. } => Some(*addr),
+            What::Seed {
+                seed: Seed::Addr(addr),
+                ..
+            } => Some(*addr),
+            What::Seed { .. } => None,
+        }
+    }
+}
+
 /// What a resolution is for.
 enum Lookup {
     Join { op: OpId, host: String, port: u16 },
@@ -327,10 +341,14 @@ impl Swim {
         let chosen = targets.filter(due).min_by_key(|(_, target)| target.next);
         if let Some((i, _)) = chosen {
             let jitter = self.random.within(self.rejoin.targets[i].pause / 2);
+            let what = self.rejoin.targets[i].what.clone();
+            let hangs = what.addr().is_some_and(|addr| self.asks_enough(addr));
             let target = &mut self.rejoin.targets[i];
             target.next = now + target.pause + jitter;
+            if hangs {
+                return self.arm_rejoin(now);
+            }
             target.pause = (target.pause * 2).min(self.config.rejoin_max);
-            let what = target.what.clone();
             self.rejoin.not_before = now + self.config.rejoin_min;
             self.stats.rejoins += 1;
             match what {
@@ -356,8 +374,14 @@ impl Swim {
         self.arm_rejoin(now);
     }
 
+    /// Are so many exchanges with this node open that another would not help? A second may get
+    /// through where the first has lost a packet and waits.
+    fn asks_enough(&self, peer: SocketAddr) -> bool {
+        self.streams.exchanges_with(peer) >= 2
+    }
+
     fn ask_again(&mut self, now: Time, peer: SocketAddr) {
-        let idle = self.may_dial() && !self.streams.is_exchanging_with(peer);
+        let idle = self.may_dial() && !self.asks_enough(peer);
         if peer != self.own_addr && idle && !self.is_alive_at(peer) {
             let exchange = Exchange {
                 join: true,

@@ -87,11 +87,10 @@ impl Streams {
         self.held
     }
 
-    /// Is a push/pull with this node under way, begun here?
-    pub fn is_exchanging_with(&self, addr: SocketAddr) -> bool {
-        self.open
-            .values()
-            .any(|stream| matches!(&stream.purpose, Purpose::PushPull(it) if it.peer == addr))
+    /// How many push/pulls with this node are under way, begun here.
+    pub fn exchanges_with(&self, addr: SocketAddr) -> usize {
+        let with = |it: &&Stream| matches!(&it.purpose, Purpose::PushPull(it) if it.peer == addr);
+        self.open.values().filter(with).count()
     }
 
     /// This process did not run: every stream gets that much more time.

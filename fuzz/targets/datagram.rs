@@ -1,0 +1,44 @@
+//! A datagram: whatever it is, it is refused or decoded, and what is decoded is written and read
+//! again as the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sprat::wire::message::Message;
+use sprat::wire::serf_message::{SerfMessage, decode_tags, encode_tags};
+use sprat::wire::{Codec, packet};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(opened) = packet::open(&Codec::default(), bytes) else {
+        return;
+    };
+    packet::walk(opened.as_bytes(), &mut |part| {
+        if let Ok(message) = part.and_then(Message::decode) {
+            check(message);
+        }
+    });
+});
+
+fn check(message: Message) {
+    let mut written = Vec::new();
+    message.encode(&mut written);
+    assert_eq!(Message::decode(&written), Ok(message));
+    match message {
+        Message::User(content) => check_serf(content),
+        Message::Alive(alive) => check_tags(alive.meta.unwrap_or_default()),
+        _ => {}
+    }
+}
+
+fn check_serf(content: &[u8]) {
+    if let Ok(message) = SerfMessage::decode(content) {
+        let mut written = Vec::new();
+        message.encode(&mut written);
+        assert_eq!(SerfMessage::decode(&written), Ok(message));
+    }
+}
+
+fn check_tags(meta: &[u8]) {
+    if let Ok(tags) = decode_tags(meta) {
+        assert_eq!(decode_tags(&encode_tags(&tags)), Ok(tags));
+    }
+}

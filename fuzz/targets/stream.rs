@@ -1,0 +1,51 @@
+//! A stream that comes in pieces: however it is cut, the outcome is the same, and bounded.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sprat::wire::message::PushPull;
+use sprat::wire::serf_message::SerfState;
+use sprat::wire::stream::{Side, StreamReader};
+use sprat::wire::{Codec, Refusal};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((&cut, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let side = if cut & 1 == 0 {
+        Side::Accepted
+    } else {
+        Side::Dialled
+    };
+    let whole = read(side, &[bytes]);
+    let pieces: Vec<&[u8]> = bytes.chunks(1 + usize::from(cut / 2)).collect();
+    let outcome = read(side, &pieces);
+    assert_eq!(outcome, whole);
+    if let Ok(Some(plain)) = whole
+        && let Ok(state) = PushPull::decode(&plain)
+    {
+        check(&state);
+    }
+});
+
+/// The first thing that a reader says.
+fn read(side: Side, pieces: &[&[u8]]) -> Result<Option<Vec<u8>>, Refusal> {
+    let (mut reader, codec) = (StreamReader::new(side), Codec::default());
+    for piece in pieces {
+        match reader.push(&codec, piece) {
+            Ok(None) => {}
+            said => return said,
+        }
+    }
+    Ok(None)
+}
+
+fn check(state: &PushPull) {
+    let mut written = Vec::new();
+    state.encode(&mut written);
+    assert_eq!(PushPull::decode(&written).as_ref(), Ok(state));
+    if let Ok(state) = SerfState::decode(state.user_state) {
+        let mut written = Vec::new();
+        state.encode(&mut written);
+        assert!(SerfState::decode(&written).is_ok());
+    }
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Feeds what libFuzzer thinks of to the decoders and to a node, beginning with the captured bytes
+# in tests/golden. `make fuzz` runs for a minute each; FUZZ_SECONDS says otherwise. FUZZ_RUNS
+# bounds the number of inputs instead, so that it is the same work everywhere.
+#
+# The stable compiler is enough: the flags below are what lets libFuzzer see which code was
+# reached. What it finds out stays in target/fuzz/corpus, and helps the next run.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$ROOT"
+
+bound=(-max_total_time="${FUZZ_SECONDS:-60}")
+[ -z "${FUZZ_RUNS:-}" ] || bound=(-runs="$FUZZ_RUNS")
+folder=$TARGET/fuzz
+host=$(rustc -vV | sed -n 's/^host: //p')
+flags=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
+    -Cllvm-args=-sanitizer-coverage-pc-table)
+# With --target the flags are for what runs, not for build scripts.
+RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --profile fuzz -p sprat-fuzz --target "$host" \
+    --target-dir "$folder"
+
+python3 - tests/golden "$folder/corpus" <<'END'
+import hashlib, json, pathlib, sys
+
+golden, corpus = map(pathlib.Path, sys.argv[1:])
+LEAST_LEN = 2
+
+
+def hex_of(value):
+    """Every captured piece of a vector, as bytes."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key.endswith("hex") and isinstance(inner, str):
+                yield bytes.fromhex(inner)
+            else:
+                yield from hex_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from hex_of(inner)
+
+
+def write(target, content):
+    folder = corpus / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / hashlib.sha1(content).hexdigest()).write_bytes(content)
+
+
+for path in golden.glob("*.json"):
+    for piece in hex_of(json.loads(path.read_text())):
+        if LEAST_LEN <= len(piece) < 4000:
+            write("datagram", piece)
+            for side in (0, 1):
+                write("stream", bytes([side + 40]) + piece)
+            length = len(piece).to_bytes(2, "little")
+            write("node", b"\x20" + length + piece)
+            write("node", b"\x06\x07\x02" + length + piece)
+END
+for target in datagram stream node; do
+    mkdir -p "$folder/found/$target"
+    log=$folder/$target.log
+    "$folder/$host/fuzz/$target" "${bound[@]}" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \
+        -verbosity=0 -print_final_stats=1 -artifact_prefix="$folder/found/$target/" \
+        "$folder/corpus/$target" >"$log" 2>&1 || { cat "$log"; die "fuzzing $target found this"; }
+    say "fuzz $target: $(awk '/number_of_executed_units/ { print $2 }' "$log") inputs," \
+        "$(find "$folder/corpus/$target" -type f | wc -l) of them worth keeping: ok"
+done
