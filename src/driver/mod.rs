@@ -54,6 +54,7 @@ use lock::{Waited, oneshot};
 use news::Waiter;
 pub use parked::Parked;
 use shared::Owner;
+use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -71,6 +72,16 @@ pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 #[derive(Clone)]
 pub struct Node {
     shared: Arc<Owner>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name())
+            .field("addr", &self.addr())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Node {

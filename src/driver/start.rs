@@ -13,8 +13,9 @@ use crate::Config;
 use crate::error::{Error, Result, Status};
 use crate::serf::Core;
 use crossbeam_channel::Receiver;
+use ipnet::IpNet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Stack of the engine and of the helper. A resolver of the C library needs more than 100 KiB.
@@ -59,6 +60,8 @@ fn build(
     fork::install();
     let sockets = sockets::bind(config.bind())?;
     let addr = sockets::advertised(config.advertise(), sockets.bound)?;
+    let settings = config.core().swim;
+    allow(addr.ip(), &settings.cidrs_allowed)?;
     let core = core(config, addr)?;
     let pollable = callback.is_none();
     let events = Events::new(config.event_queue(), config.event_kinds(), pollable);
@@ -67,7 +70,6 @@ fn build(
     let shared = Shared::new(config.name(), addr, commands, events, callback.is_some());
     let shared = Arc::new(shared);
     let (lookups, requests) = crossbeam_channel::unbounded();
-    let settings = config.core().swim;
     let mut engine = Engine::new(Parts {
         core,
         shared: shared.clone(),
@@ -96,6 +98,19 @@ fn build(
     // Set once, here.
     let _ = shared.workers.set(workers);
     Ok(Owner::new(shared))
+}
+
+/// Who is not allowed in by its own rule would be let in by nobody who has the same.
+fn allow(own: IpAddr, networks: &[IpNet]) -> Result<()> {
+    if networks.is_empty() || networks.iter().any(|network| network.contains(&own)) {
+        return Ok(());
+    }
+    let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
+    let message = format!(
+        "the address of this node is {own}, allowed by cidrs_allowed: {}",
+        networks.join(", ")
+    );
+    Err(Error::new(Status::Config, message))
 }
 
 fn io_error(what: &str, error: &io::Error) -> Error {

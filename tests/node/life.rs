@@ -227,3 +227,16 @@ fn calls_that_wait_end_when_the_node_is_shut_down() {
     assert_eq!(a.members().len(), 1);
     assert!(!a.stats().is_empty());
 }
+
+#[test]
+fn a_node_whose_own_address_its_rule_does_not_allow_does_not_start() {
+    let start = |networks| Node::start(&with("a", &[("cidrs_allowed", networks)]));
+    let refused = start("10.0.0.0/8,192.168.0.0/16").unwrap_err();
+    assert_eq!(refused.status, Status::Config);
+    assert_eq!(
+        refused.message,
+        "the address of this node is 127.0.0.1, allowed by cidrs_allowed: 10.0.0.0/8, \
+         192.168.0.0/16"
+    );
+    assert!(start("10.0.0.0/8,127.0.0.0/8").is_ok());
+}
