@@ -33,13 +33,29 @@ install_packages() {
     # by us, but stopping a service that somebody may use is not ours to do either.
 }
 
+# Debian 12's own Rust is too old, and rustup is in Debian from 13 on. Elsewhere its own installer
+# is asked, for this user alone: nothing outside the home directory changes.
+install_rustup() {
+    if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+        install_packages rustup
+        return
+    fi
+    if ! command -v curl >/dev/null; then
+        command -v dpkg-query >/dev/null || die "Rust $RUST_WANTED or later is needed, and neither" \
+            "rustup nor curl is at hand. Install rustup as https://rustup.rs says."
+        install_packages curl ca-certificates
+    fi
+    say "installing rustup for this user, by the installer of https://rustup.rs"
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+        sh -s -- -y --profile minimal --default-toolchain none --no-modify-path ||
+        die "rustup could not be installed. Install it as https://rustup.rs says, then run this again."
+}
+
 check_rust() {
     local have
     have=$(cargo_version || true)
     if [ -z "$have" ] || ! at_least "$have" "$RUST_WANTED"; then
-        command -v rustup >/dev/null || die "Rust $RUST_WANTED or later is needed (found:" \
-            "${have:-none}; Debian 12's own is too old). Install rustup as https://rustup.rs" \
-            "says, then run this again."
+        command -v rustup >/dev/null || install_rustup
         say "installing Rust $RUST_WANTED.0 with rustup"
         rustup toolchain install "$RUST_WANTED.0" --profile minimal -c rustfmt -c clippy
         return
