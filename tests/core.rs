@@ -86,11 +86,15 @@ impl Net {
     }
 
     fn boot(&self, host: usize, config: Config) -> Host {
+        self.boot_as(host, &name(host), config)
+    }
+
+    fn boot_as(&self, host: usize, name: &str, config: Config) -> Host {
         let seed = [host as u8 + 1; 32];
         let core = Core::new(
             config,
             Codec::default(),
-            name(host).into(),
+            name.into(),
             addr(host),
             seed,
             self.now,
@@ -799,5 +803,47 @@ fn nothing_that_healthy_nodes_say_to_one_another_is_refused() {
             Vec::<&(&str, u64, &str)>::new(),
             "n{host}"
         );
+    }
+}
+
+#[test]
+fn who_took_the_name_of_another_is_warned_and_its_leave_does_the_other_no_harm() {
+    let mut net = Net::joined(3);
+    let late = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(late);
+    let joined = net.join(3, 0);
+    net.run_until(5, |net| net.is_done(3, joined));
+    let warned = |event: &Event| matches!(event, Event::NameClaimed { other } if *other == addr(2));
+    assert!(net.hosts[3].events.iter().any(warned));
+    net.run(secs(10));
+    let left = net.command(3, Core::leave);
+    net.run_until(5, |net| net.is_done(3, left));
+    net.run(secs(5));
+    net.hosts[3].up = false;
+    net.run(secs(120));
+    for viewer in 0..3 {
+        assert_eq!(net.state(viewer, 2), Some(MemberState::Alive));
+        assert!(net.told(viewer, 2).is_empty());
+    }
+}
+
+#[test]
+fn who_returns_at_another_address_still_leaves_for_all_to_see() {
+    let mut net = Net::joined(3);
+    net.hosts[2].up = false;
+    let moved = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(moved);
+    net.join(3, 0);
+    net.run_until(120, |net| {
+        (0..2).all(|v| {
+            let member = net.hosts[v].core.member("n2");
+            member.is_some_and(|it| it.addr == addr(3))
+        })
+    });
+    net.run(secs(120));
+    let left = net.command(3, Core::leave);
+    net.run_until(15, |net| net.is_done(3, left));
+    for viewer in 0..2 {
+        assert_eq!(net.state(viewer, 2), Some(MemberState::Left));
     }
 }

@@ -231,8 +231,13 @@ pub(super) fn command_error(what: &str, why: &serf::CommandError) -> Error {
             return Error::new(Status::TooLarge, format!("{what}: {text}"));
         }
         CommandError::WrongMode => (Status::State, "not in this mode of cluster"),
-        CommandError::Left => (Status::State, "this node has left; a join brings it back"),
+        CommandError::Left => {
+            let text = "this node leaves or has left; a join brings it back";
+            (Status::State, text)
+        }
         CommandError::UnknownMember => (Status::NotFound, "no such member"),
+        CommandError::NotAlive => (Status::State, "the member has failed or left"),
+        CommandError::Myself => (Status::State, "that is this node itself"),
         CommandError::NotFailed => (Status::State, "the member has not failed"),
         CommandError::Limited => (Status::State, "asked too often"),
     };

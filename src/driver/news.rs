@@ -107,6 +107,11 @@ impl Engine {
                 let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
                 self.end_of(op, if answered { Ok(0) } else { Err(silent()) });
             }
+            CoreEvent::NameClaimed { other } => {
+                let (name, own) = (&self.shared.name, self.shared.addr);
+                let text = format!("the name {name} of this node at {own} is in use at {other}");
+                self.journal.warn(&self.shared, "members", text);
+            }
             CoreEvent::NameConflict { other } => {
                 let name = &self.shared.name;
                 let text = format!("the name {name} is taken: its owner lives at {other}");
@@ -156,6 +161,7 @@ fn of_member(happened: &CoreEvent) -> Option<(EventKind, &Arc<Member>)> {
         CoreEvent::JoinDone { .. }
         | CoreEvent::LeaveDone { .. }
         | CoreEvent::HintDone { .. }
+        | CoreEvent::NameClaimed { .. }
         | CoreEvent::NameConflict { .. } => return None,
     })
 }

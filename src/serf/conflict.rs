@@ -5,7 +5,9 @@
 //! one case is certain: those asked by our first join listed our name as alive at another
 //! address, so somebody had it before us, and others still list it there after more than the time
 //! in which a cluster notices that somebody is gone. Without that wait, a node restarted with a
-//! new address would take its own former life for somebody else.
+//! new address would take its own former life for somebody else. Until it is certain the
+//! application is warned, and a leave tells nobody: a word about that name would be taken for one
+//! about its owner.
 
 use super::{Event, Layer};
 use crate::swim;
@@ -20,6 +22,8 @@ pub(super) struct Conflicts {
     joined: bool,
     /// Who had the name before us, and since when we know.
     before_us: Option<(SocketAddr, Time)>,
+    /// When they last claimed it.
+    claimed: Time,
     told: bool,
 }
 
@@ -32,6 +36,7 @@ impl Conflicts {
         if let Some((_, since)) = &mut self.before_us {
             *since = *since + by;
         }
+        self.claimed = self.claimed + by;
     }
 }
 
@@ -43,12 +48,23 @@ impl Layer {
             return;
         }
         self.counts.conflicts_self += 1;
+        if self
+            .conflicts
+            .before_us
+            .is_some_and(|(before, _)| before == claimed)
+        {
+            self.conflicts.claimed = now;
+        }
         if !asked || self.leave.is_under_way_or_done() {
             return;
         }
         let patience = time_to_notice(&self.config.swim, self.members.len());
         match self.conflicts.before_us {
-            None if !self.conflicts.joined => self.conflicts.before_us = Some((claimed, now)),
+            None if !self.conflicts.joined => {
+                self.conflicts.before_us = Some((claimed, now));
+                self.conflicts.claimed = now;
+                self.events.push_back(Event::NameClaimed { other: claimed });
+            }
             Some((before, since)) if before == claimed && !self.conflicts.told => {
                 if now.since(since) > patience {
                     self.conflicts.told = true;
@@ -58,6 +74,14 @@ impl Layer {
             }
             None | Some(_) => {}
         }
+    }
+}
+
+impl Layer {
+    /// Whether the own name seems to belong to somebody else, who was heard of lately.
+    pub fn is_name_disputed(&self, now: Time) -> bool {
+        let patience = time_to_notice(&self.config.swim, self.members.len());
+        self.conflicts.before_us.is_some() && now.since(self.conflicts.claimed) <= 2 * patience
     }
 }
 

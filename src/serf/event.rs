@@ -48,6 +48,11 @@ pub enum Event {
         /// It answered.
         answered: bool,
     },
+    /// Somebody seems to have had the own name before this node: a former life of it, or another.
+    NameClaimed {
+        /// Where the other one lives.
+        other: SocketAddr,
+    },
     /// The own name is used by somebody else, who was there first: this node should stop. Told at
     /// most once, and only when it is certain, see `conflict.rs`.
     NameConflict {

@@ -51,6 +51,8 @@ pub(super) enum Order {
         name: Arc<str>,
     },
     Leave,
+    /// The same, and tell nobody.
+    LeaveSilently,
     Refuse(Refusal),
 }
 

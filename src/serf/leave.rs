@@ -105,6 +105,11 @@ impl Layer {
     }
 
     fn send_leave_intent(&mut self, now: Time) {
+        if self.is_name_disputed(now) {
+            // Whatever is said of the name now, others take for news of its owner.
+            self.orders.push_back(Order::LeaveSilently);
+            return self.finish_leave(now);
+        }
         let name = self.name.clone();
         self.leave.step = Step::Intent {
             until: now + self.config.broadcast_timeout,

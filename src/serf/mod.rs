@@ -70,10 +70,14 @@ pub enum CommandError {
     },
     /// The command belongs to the other mode.
     WrongMode,
-    /// This node has left; a join brings it back.
+    /// This node leaves or has left; a join brings it back.
     Left,
-    /// No member of this name, or none that can be probed.
+    /// No member of this name.
     UnknownMember,
+    /// The member has failed or left.
+    NotAlive,
+    /// That is this node itself.
+    Myself,
     /// The member has not failed.
     NotFailed,
     /// Asked too often.
@@ -312,18 +316,20 @@ impl Core {
     /// "I could not reach NAME just now": probes it at once. [`Event::HintDone`] has the verdict.
     ///
     /// # Errors
-    /// `Left`; `UnknownMember` unless it is another member that is there; `Limited` if asked too
-    /// often.
+    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if asked too often.
     pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
         self.check_not_left()?;
-        if self.member(name).is_none() || self.layer.is_self(name) {
+        if self.layer.is_self(name) {
+            return Err(CommandError::Myself);
+        }
+        if self.member(name).is_none() {
             return Err(CommandError::UnknownMember);
         }
         let op = self.swim.hint(now, name);
         self.pump(now, false);
         op.ok_or_else(|| match self.swim.node(name).map(|node| node.state) {
             Some(NodeState::Alive | NodeState::Suspect) => CommandError::Limited,
-            Some(NodeState::Dead | NodeState::Left) | None => CommandError::UnknownMember,
+            Some(NodeState::Dead | NodeState::Left) | None => CommandError::NotAlive,
         })
     }
 
@@ -360,7 +366,7 @@ impl Core {
     }
 
     fn check_not_left(&self) -> Result<(), CommandError> {
-        if self.layer.leave.is_done() {
+        if self.layer.leave.is_under_way_or_done() {
             Err(CommandError::Left)
         } else {
             Ok(())
@@ -424,6 +430,7 @@ impl Core {
             Order::RememberLost { name, addr } => self.swim.remember_lost(now, name, addr),
             Order::ForgetLost { name } => self.swim.forget_lost(&name),
             Order::Leave => self.swim.leave(now),
+            Order::LeaveSilently => self.swim.leave_silently(),
             Order::Refuse(why) => self.swim.refuse(why),
         }
     }

@@ -140,6 +140,14 @@ impl Swim {
         self.arm_gossip(now);
     }
 
+    /// Leaves without a word: what would be said of the name would be taken for news of somebody
+    /// else who has it, too. To those who knew this node it will have failed.
+    pub fn leave_silently(&mut self) {
+        self.left = true;
+        let unsaid = self.queue.drop_about(&self.own_name.clone());
+        self.broadcasts_done(unsaid);
+    }
+
     /// Takes part again after a leave, with a higher incarnation.
     pub fn revive(&mut self, now: Time) {
         if !self.left {

@@ -82,6 +82,7 @@ impl View {
             Event::JoinDone { .. }
             | Event::LeaveDone { .. }
             | Event::HintDone { .. }
+            | Event::NameClaimed { .. }
             | Event::NameConflict { .. } => return Ok(()),
         };
         let index = number(&member.name)?;
