@@ -8,7 +8,7 @@ DESTDIR    ?=
 .PHONY: help setup build demo test lint bench fuzz install uninstall clean
 
 help:
-	@echo 'make demo       several serf agents and a C program form one cluster; about two minutes'
+	@echo 'make demo       several serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
 	@echo 'make bench      resources and reaction times beside those of serf agents'
 	@echo 'make fuzz       a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'

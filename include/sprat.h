@@ -17,7 +17,8 @@
  *         int status = sprat_node_start(config, &node);     // any mistake above shows up here
  *         sprat_config_free(config);
  *         if (status < 0 ||
- *             sprat_node_join(node, (const char *const *)argv + 1, argc - 1, 0, 5000) < 0) {
+ *             (argc > 1 &&
+ *              sprat_node_join(node, (const char *const *)argv + 1, argc - 1, 0, 5000) < 0)) {
  *             fprintf(stderr, "%s\n", sprat_last_error());
  *             return 1;
  *         }
@@ -86,10 +87,10 @@
  * name: text [the host name], 1 to 255 bytes
  *     Name of this node, unique in the cluster.
  *
- * bind: address [0.0.0.0:7946], IP address, [IPv6]:PORT, port optional, 0 takes any
+ * bind: address [0.0.0.0:7946], IP address, no host name; IPv4:PORT, [IPv6]:PORT, port optional, 0 takes any
  *     Where this node listens, with UDP and TCP; [::] serves IPv6 and IPv4.
  *
- * advertise: address [none], IP address, port optional
+ * advertise: address [none], IP address that others can reach, not 0.0.0.0 or ::, port optional
  *     Where others reach this node; by default the bound address or one of an interface.
  *
  * mode: word [serf], serf or memberlist
@@ -98,7 +99,7 @@
  * profile: word [lan], lan, wan or local
  *     Chooses the defaults of all times and numbers below; those that are set keep their value.
  *
- * encrypt: base64 [none], 16, 24 or 32 bytes
+ * encrypt: base64 [none], base64 of 16, 24 or 32 bytes
  *     Key that encrypts all traffic; it cannot be read back.
  *
  * keyring_file: file [none], a readable file
@@ -200,8 +201,9 @@
  * event_queue: number [4096], 16 to 1048576
  *     Events that wait for the application; then the oldest of each member go.
  *
- * event_kinds: list of words [none], names of kinds of events, separated by commas
- *     Which events are queued, empty: all; overflow and fatal always are.
+ * event_kinds: list of words [none], member-join, member-update, member-leave, member-failed, member-reap, member-suspect, member-alive, done, log, separated by commas
+ *     Which events are queued, empty: all; overflow and fatal always are. Without done, calls
+ *     that do not wait end unseen.
  *
  * log_level: word [off], off, error, warn, info, debug or trace
  *     Up to which level log lines become events.
@@ -210,7 +212,8 @@
  *     Stack of the thread that runs callbacks, in KiB.
  *
  * filter.names: list of patterns [none], patterns with * and ?, separated by commas
- *     Only members whose name fits one of these are shown; empty: all.
+ *     Only members whose name fits one of these are listed and cause events, and this node;
+ *     empty: all. The others stay in the protocol, and see this node.
  *
  * tag.KEY: text [none], all tags together at most 512 bytes
  *     Tag KEY of this node, seen by all members; not in memberlist mode.
@@ -322,7 +325,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_OVERFLOW = 20,
     /** A line of the log. */
     SPRAT_EVENT_LOG = 21,
-    /** The node cannot go on: see `status` and `text`. */
+    /** The node cannot be what it should: see `status` and `text`, and free it. */
     SPRAT_EVENT_FATAL = 22,
 };
 
@@ -431,7 +434,7 @@ typedef struct sprat_event {
     const struct sprat_member *member;
     /** LOG: the part of the library that speaks. Never NULL. */
     const char *name;
-    /** DONE, FATAL, LOG: a sentence. Never NULL. */
+    /** FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL. */
     const char *text;
     /** DONE: the number that the _async function gave. */
     uint64_t id;
@@ -611,7 +614,10 @@ const char *sprat_last_error(void);
 /** The status of this thread's last failure, SPRAT_OK if nothing failed yet. */
 int sprat_last_status(void);
 
-/** The errno behind this thread's last failure if that was SPRAT_ERR_IO, else 0. */
+/**
+ * The errno behind this thread's last failure if that was SPRAT_ERR_IO, or SPRAT_ERR_ADDRESS for
+ * an address that the system did not let a node have; else 0.
+ */
 int sprat_last_errno(void);
 
 /* ==========================================================================================
@@ -690,7 +696,7 @@ int sprat_config_load(struct sprat_config *config, const char *path);
  * Sets a tag that this node tells the others, in mode "serf".
  *
  * @param config  the settings
- * @param key     key of the tag, 1 byte or more
+ * @param key     key of the tag, 1 to 255 bytes
  * @param value   its value, or NULL to remove the tag
  * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE if all tags together
  *         would need more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
@@ -1183,8 +1189,9 @@ void sprat_event_free(const struct sprat_event *event);
  * @param node  the node
  * @param name  name of the member
  * @param id    where the number of the operation goes; may be NULL
- * @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member;
- *         SPRAT_ERR_STATE if it is not alive, or too many hints came at once; SPRAT_ERR_CLOSED;
+ * @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member, or a
+ *         filter hides it; SPRAT_ERR_STATE if it has failed or left, if it is this node itself, if
+ *         too many hints came at once, or after sprat_node_leave(); SPRAT_ERR_CLOSED;
  *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_hint(struct sprat_node *node,

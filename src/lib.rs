@@ -26,5 +26,7 @@ pub mod time;
 pub mod wire;
 
 pub use config::Config;
-pub use driver::Node;
+pub use driver::{Event, EventKind, Node, NodeState};
 pub use error::{Error, Result, Status};
+pub use serf::{Member, MemberState};
+pub use wire::Key;

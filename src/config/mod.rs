@@ -25,6 +25,7 @@ use crate::wire::Key;
 use crate::wire::serf_message::encode_tags;
 pub use settings::Setting;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Keys beside each other.
 const KEYS: usize = 64;
@@ -43,6 +44,17 @@ pub struct Config {
     encrypt: Option<Key>,
     /// Keys added beside it, the first one the primary if `encrypt` is not set.
     keys: Vec<Key>,
+}
+
+/// Without the keys.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("values", &self.values)
+            .field("tags", &self.tags)
+            .field("filter_tags", &self.filter_tags)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Config {
@@ -241,8 +253,12 @@ fn check_tags(tags: &Tags) -> Result<()> {
 const SHOWN: usize = 80;
 
 fn unknown(key: &str) -> Error {
-    let nearest = settings::nearest(key);
-    let message = format!("there is no setting \"{key}\"; the nearest is \"{nearest}\"");
+    let nearest = settings::nearest(key).map(|nearest| format!("; the nearest is \"{nearest}\""));
+    let message = format!(
+        "there is no setting {}{}",
+        shown(key),
+        nearest.unwrap_or_default()
+    );
     Error::new(Status::NotFound, message)
 }
 
@@ -258,7 +274,7 @@ fn shown(value: &str) -> String {
 fn refused(setting: &Setting, value: &str, why: &str) -> Error {
     let name = setting.name;
     let shown = if setting.rule == settings::Rule::Key {
-        String::from("no such key") // a secret stays out of messages
+        format!("something of {} bytes", value.len()) // a secret stays out of messages
     } else {
         shown(value)
     };

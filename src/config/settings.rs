@@ -118,7 +118,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "bind",
         "address",
         "0.0.0.0:7946",
-        "IP address, [IPv6]:PORT, port optional, 0 takes any",
+        "IP address, no host name; IPv4:PORT, [IPv6]:PORT, port optional, 0 takes any",
         Rule::Bind,
         "Where this node listens, with UDP and TCP; [::] serves IPv6 and IPv4.",
     ),
@@ -126,7 +126,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "advertise",
         "address",
         "",
-        "IP address, port optional",
+        "IP address that others can reach, not 0.0.0.0 or ::, port optional",
         Rule::Advertise,
         "Where others reach this node; by default the bound address or one of an interface.",
     ),
@@ -150,7 +150,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "encrypt",
         "base64",
         "",
-        "16, 24 or 32 bytes",
+        "base64 of 16, 24 or 32 bytes",
         Rule::Key,
         "Key that encrypts all traffic; it cannot be read back.",
     ),
@@ -378,9 +378,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "event_kinds",
         "list of words",
         "",
-        "names of kinds of events, separated by commas",
+        "member-join, member-update, member-leave, member-failed, member-reap, member-suspect, \
+        member-alive, done, log, separated by commas",
         Rule::Kinds,
-        "Which events are queued, empty: all; overflow and fatal always are.",
+        "Which events are queued, empty: all; overflow and fatal always are. Without done, calls \
+        that do not wait end unseen.",
     ),
     setting(
         "log_level",
@@ -403,7 +405,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "",
         "patterns with * and ?, separated by commas",
         Rule::Patterns,
-        "Only members whose name fits one of these are shown; empty: all.",
+        "Only members whose name fits one of these are listed and cause events, and this node; \
+        empty: all. The others stay in the protocol, and see this node.",
     ),
 ];
 
@@ -433,8 +436,12 @@ pub(crate) fn find(name: &str) -> Option<&'static Setting> {
 }
 
 /// The known name that looks most like an unknown one.
-pub(crate) fn nearest(name: &str) -> &'static str {
+pub(crate) fn nearest(name: &str) -> Option<&'static str> {
     let all = SETTINGS.iter().chain(FAMILIES).map(|setting| setting.name);
-    let likeness = |known: &&str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
-    all.max_by_key(likeness).unwrap_or("name")
+    let likeness = |known: &str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
+    let nearest = all.max_by_key(|known| likeness(known))?;
+    (likeness(nearest) >= ALIKE).then_some(nearest)
 }
+
+/// Two names less alike than this, in millionths, are not one of them misspelt.
+const ALIKE: u64 = 750_000;

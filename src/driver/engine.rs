@@ -14,7 +14,7 @@ use super::news::Waiter;
 use super::resolve::Lookup;
 use super::shared::{Counter, Shared};
 use super::sockets::{Sockets, is_shortage};
-use super::streams::{StreamNews, StreamSet};
+use super::streams::{StreamNews, StreamSet, stream_end};
 use super::wake::{interest, poll};
 use crate::limits;
 use crate::serf::Core;
@@ -207,7 +207,7 @@ impl Engine {
                         let text = format!("cannot open a connection to {to}: {error}");
                         self.journal.warn(&self.shared, "engine", text);
                     }
-                    self.core.handle_stream_end(now, id, StreamEnd::Failed);
+                    self.core.handle_stream_end(now, id, stream_end(&error));
                 }
             }
             Transmit::Write { id, bytes } => self.streams.write(id, bytes),
@@ -347,6 +347,7 @@ impl Engine {
             StreamNews::Data(id, _) => core.handle_stream_data(now, id, bytes),
             StreamNews::Eof(id) => core.handle_stream_end(now, id, StreamEnd::Eof),
             StreamNews::Failed(id) => core.handle_stream_end(now, id, StreamEnd::Failed),
+            StreamNews::Refused(id) => core.handle_stream_end(now, id, StreamEnd::Refused),
         };
         self.streams
             .ready(now, id, revents, &mut self.buffer, &mut tell);

@@ -3,6 +3,7 @@
 use crate::error::{Error, Status};
 use crate::serf::{self, Member};
 use crate::swim::{JoinFailure, JoinReport};
+use crate::wire::Refusal;
 use std::sync::Arc;
 
 /// What a node is doing. Numbers as in the C header.
@@ -204,8 +205,10 @@ pub(super) fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
 fn failure_status(why: &JoinFailure) -> Status {
     match why {
         JoinFailure::Unresolved => Status::Address,
-        JoinFailure::Unreachable | JoinFailure::TimedOut => Status::Unreachable,
-        JoinFailure::Crypto => Status::Crypto,
+        JoinFailure::Unreachable | JoinFailure::ConnectionRefused | JoinFailure::TimedOut => {
+            Status::Unreachable
+        }
+        JoinFailure::Crypto(_) => Status::Crypto,
         JoinFailure::Protocol(_) | JoinFailure::Refused(_) => Status::Protocol,
     }
 }
@@ -215,8 +218,18 @@ pub(super) fn failure_text(why: &JoinFailure) -> String {
     match why {
         JoinFailure::Unresolved => "the name has no address".to_owned(),
         JoinFailure::Unreachable => "no connection, or it broke".to_owned(),
+        JoinFailure::ConnectionRefused => "connection refused".to_owned(),
         JoinFailure::TimedOut => "no answer in time".to_owned(),
-        JoinFailure::Crypto => "the keys do not fit".to_owned(),
+        JoinFailure::Crypto(Refusal::UnexpectedEncryption) => {
+            "it encrypts, and this node has no key".to_owned()
+        }
+        JoinFailure::Crypto(Refusal::PlaintextRefused) => {
+            "this node has a key, and it does not encrypt".to_owned()
+        }
+        JoinFailure::Crypto(_) => "the keys do not fit".to_owned(),
+        JoinFailure::Protocol(Refusal::UnknownType) => {
+            "what listens there does not speak this protocol".to_owned()
+        }
         JoinFailure::Protocol(refusal) => format!("its answer was refused: {}", refusal.help()),
         JoinFailure::Refused(text) => format!("it answered with an error: {text}"),
     }
@@ -227,10 +240,13 @@ pub(super) fn command_error(what: &str, why: &serf::CommandError) -> Error {
     use serf::CommandError;
     let (status, text) = match why {
         CommandError::TooLarge { len, max } => {
-            let text = format!("it takes {len} bytes, allowed are {max}");
+            let text = format!("all together take {len} bytes, allowed are {max}");
             return Error::new(Status::TooLarge, format!("{what}: {text}"));
         }
-        CommandError::WrongMode => (Status::State, "not in this mode of cluster"),
+        CommandError::WrongMode => {
+            let text = "tags belong to mode = serf, raw meta to mode = memberlist";
+            (Status::State, text)
+        }
         CommandError::Left => {
             let text = "this node leaves or has left; a join brings it back";
             (Status::State, text)
@@ -272,7 +288,10 @@ mod tests {
             contacted: 0,
             failures: vec![
                 ("a:1".to_owned(), JoinFailure::Unreachable),
-                ("b:2".to_owned(), JoinFailure::Crypto),
+                (
+                    "b:2".to_owned(),
+                    JoinFailure::Crypto(Refusal::Undecryptable),
+                ),
                 ("c:3".to_owned(), JoinFailure::Unresolved),
             ],
         };

@@ -107,7 +107,7 @@ fn allow(own: IpAddr, networks: &[IpNet]) -> Result<()> {
     }
     let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();
     let message = format!(
-        "the address of this node is {own}, allowed by cidrs_allowed: {}",
+        "the address of this node, {own}, is in none of the networks of cidrs_allowed: {}",
         networks.join(", ")
     );
     Err(Error::new(Status::Config, message))

@@ -15,7 +15,7 @@
 
 use super::fork::Inherited;
 use super::wake::interest;
-use crate::swim::StreamId;
+use crate::swim::{StreamEnd, StreamId};
 use crate::time::Time;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +62,15 @@ struct Stream {
     eof: bool,
 }
 
+/// Why a stream could not be opened.
+pub(super) fn stream_end(error: &io::Error) -> StreamEnd {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        StreamEnd::Refused
+    } else {
+        StreamEnd::Failed
+    }
+}
+
 /// What the core has to hear.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StreamNews {
@@ -73,6 +82,8 @@ pub(super) enum StreamNews {
     Eof(StreamId),
     /// It could not be opened, or broke.
     Failed(StreamId),
+    /// Nobody listens there.
+    Refused(StreamId),
 }
 
 /// All streams of a node.
@@ -244,9 +255,12 @@ impl StreamSet {
                     stream.phase = Phase::Open;
                     StreamNews::Connected(id)
                 }
-                Ok(Some(_)) | Err(_) => {
+                Ok(Some(error)) | Err(error) => {
                     self.open.remove(&id);
-                    StreamNews::Failed(id)
+                    match stream_end(&error) {
+                        StreamEnd::Refused => StreamNews::Refused(id),
+                        StreamEnd::Failed | StreamEnd::Eof => StreamNews::Failed(id),
+                    }
                 }
             };
             return tell(news, &[]);
@@ -292,7 +306,7 @@ impl StreamSet {
                     }
                     0
                 }
-                StreamNews::Connected(_) | StreamNews::Failed(_) => {
+                StreamNews::Connected(_) | StreamNews::Failed(_) | StreamNews::Refused(_) => {
                     self.open.remove(&id);
                     0
                 }
@@ -391,7 +405,7 @@ mod tests {
         drop(listener);
         set.dial(StreamId(3), there).unwrap();
         until(&mut set, |_, told| {
-            told.contains(&StreamNews::Failed(StreamId(3)))
+            told.contains(&StreamNews::Refused(StreamId(3)))
         });
     }
 

@@ -267,7 +267,7 @@ pub unsafe extern "C" fn sprat_config_load(
 /// Sets a tag that this node tells the others, in mode "serf".
 ///
 /// @param config  the settings
-/// @param key     key of the tag, 1 byte or more
+/// @param key     key of the tag, 1 to 255 bytes
 /// @param value   its value, or NULL to remove the tag
 /// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE if all tags together
 ///         would need more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.

@@ -17,7 +17,8 @@
  *         int status = sprat_node_start(config, &node);     // any mistake above shows up here
  *         sprat_config_free(config);
  *         if (status < 0 ||
- *             sprat_node_join(node, (const char *const *)argv + 1, argc - 1, 0, 5000) < 0) {
+ *             (argc > 1 &&
+ *              sprat_node_join(node, (const char *const *)argv + 1, argc - 1, 0, 5000) < 0)) {
  *             fprintf(stderr, "%s\n", sprat_last_error());
  *             return 1;
  *         }

@@ -4,10 +4,10 @@
  * name: text [the host name], 1 to 255 bytes
  *     Name of this node, unique in the cluster.
  *
- * bind: address [0.0.0.0:7946], IP address, [IPv6]:PORT, port optional, 0 takes any
+ * bind: address [0.0.0.0:7946], IP address, no host name; IPv4:PORT, [IPv6]:PORT, port optional, 0 takes any
  *     Where this node listens, with UDP and TCP; [::] serves IPv6 and IPv4.
  *
- * advertise: address [none], IP address, port optional
+ * advertise: address [none], IP address that others can reach, not 0.0.0.0 or ::, port optional
  *     Where others reach this node; by default the bound address or one of an interface.
  *
  * mode: word [serf], serf or memberlist
@@ -16,7 +16,7 @@
  * profile: word [lan], lan, wan or local
  *     Chooses the defaults of all times and numbers below; those that are set keep their value.
  *
- * encrypt: base64 [none], 16, 24 or 32 bytes
+ * encrypt: base64 [none], base64 of 16, 24 or 32 bytes
  *     Key that encrypts all traffic; it cannot be read back.
  *
  * keyring_file: file [none], a readable file
@@ -118,8 +118,9 @@
  * event_queue: number [4096], 16 to 1048576
  *     Events that wait for the application; then the oldest of each member go.
  *
- * event_kinds: list of words [none], names of kinds of events, separated by commas
- *     Which events are queued, empty: all; overflow and fatal always are.
+ * event_kinds: list of words [none], member-join, member-update, member-leave, member-failed, member-reap, member-suspect, member-alive, done, log, separated by commas
+ *     Which events are queued, empty: all; overflow and fatal always are. Without done, calls
+ *     that do not wait end unseen.
  *
  * log_level: word [off], off, error, warn, info, debug or trace
  *     Up to which level log lines become events.
@@ -128,7 +129,8 @@
  *     Stack of the thread that runs callbacks, in KiB.
  *
  * filter.names: list of patterns [none], patterns with * and ?, separated by commas
- *     Only members whose name fits one of these are shown; empty: all.
+ *     Only members whose name fits one of these are listed and cause events, and this node;
+ *     empty: all. The others stay in the protocol, and see this node.
  *
  * tag.KEY: text [none], all tags together at most 512 bytes
  *     Tag KEY of this node, seen by all members; not in memberlist mode.

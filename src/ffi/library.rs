@@ -95,7 +95,8 @@ pub extern "C" fn sprat_last_status() -> c_int {
     last::status()
 }
 
-/// The errno behind this thread's last failure if that was SPRAT_ERR_IO, else 0.
+/// The errno behind this thread's last failure if that was SPRAT_ERR_IO, or SPRAT_ERR_ADDRESS for
+/// an address that the system did not let a node have; else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_errno() -> c_int {
     last::errno()

@@ -112,7 +112,7 @@ pub enum sprat_event_kind {
     SPRAT_EVENT_OVERFLOW = 20,
     /// A line of the log.
     SPRAT_EVENT_LOG = 21,
-    /// The node cannot go on: see `status` and `text`.
+    /// The node cannot be what it should: see `status` and `text`, and free it.
     SPRAT_EVENT_FATAL = 22,
 }
 

@@ -55,7 +55,7 @@ pub struct sprat_event {
     pub member: *const sprat_member,
     /// LOG: the part of the library that speaks. Never NULL.
     pub name: *const c_char,
-    /// DONE, FATAL, LOG: a sentence. Never NULL.
+    /// FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL.
     pub text: *const c_char,
     /// DONE: the number that the _async function gave.
     pub id: u64,

@@ -16,8 +16,9 @@ use std::time::Duration;
 /// @param node  the node
 /// @param name  name of the member
 /// @param id    where the number of the operation goes; may be NULL
-/// @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member;
-///         SPRAT_ERR_STATE if it is not alive, or too many hints came at once; SPRAT_ERR_CLOSED;
+/// @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member, or a
+///         filter hides it; SPRAT_ERR_STATE if it has failed or left, if it is this node itself, if
+///         too many hints came at once, or after sprat_node_leave(); SPRAT_ERR_CLOSED;
 ///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_hint(

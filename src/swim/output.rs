@@ -67,6 +67,8 @@ pub enum StreamEnd {
     Eof,
     /// It could not be opened, or broke.
     Failed,
+    /// The other host said that nobody listens there.
+    Refused,
 }
 
 /// Why a datagram could not be sent.
@@ -113,10 +115,12 @@ pub enum JoinFailure {
     Unresolved,
     /// No connection, or it broke before the answer.
     Unreachable,
+    /// Nobody listens there.
+    ConnectionRefused,
     /// The answer did not come in time.
     TimedOut,
-    /// The answer could not be decrypted, or the other side could not decrypt ours.
-    Crypto,
+    /// The answer could not be decrypted, or is encrypted on one side only.
+    Crypto(crate::wire::Refusal),
     /// The answer made no sense, or protocol versions do not fit.
     Protocol(crate::wire::Refusal),
     /// The other side answered with an error.

@@ -204,8 +204,11 @@ impl Swim {
             return;
         };
         self.transmits.push_back(Transmit::Close { id });
-        let _ = end; // an answer cut short and a refused connection are the same to every purpose
-        self.stream_failed(now, stream.purpose, JoinFailure::Unreachable);
+        let why = match end {
+            StreamEnd::Refused => JoinFailure::ConnectionRefused,
+            StreamEnd::Eof | StreamEnd::Failed => JoinFailure::Unreachable,
+        };
+        self.stream_failed(now, stream.purpose, why);
     }
 
     pub(super) fn stream_timeouts(&mut self, now: Time) {
@@ -266,7 +269,7 @@ impl Swim {
         self.transmits.push_back(Transmit::Close { id });
         let why = match refusal {
             Refusal::Undecryptable | Refusal::PlaintextRefused | Refusal::UnexpectedEncryption => {
-                JoinFailure::Crypto
+                JoinFailure::Crypto(refusal)
             }
             other => JoinFailure::Protocol(other),
         };

@@ -235,8 +235,8 @@ fn a_node_whose_own_address_its_rule_does_not_allow_does_not_start() {
     assert_eq!(refused.status, Status::Config);
     assert_eq!(
         refused.message,
-        "the address of this node is 127.0.0.1, allowed by cidrs_allowed: 10.0.0.0/8, \
-         192.168.0.0/16"
+        "the address of this node, 127.0.0.1, is in none of the networks of cidrs_allowed: \
+         10.0.0.0/8, 192.168.0.0/16"
     );
     assert!(start("10.0.0.0/8,127.0.0.0/8").is_ok());
 }
