@@ -103,7 +103,8 @@ static void while_waiting(int (*end)(sprat_node *))
     };
     sprat_node *other = node_called("other");
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        sprat_config *config = settings("waiting");
+        /* Each under a name of its own: who takes the name of another leaves without a word. */
+        sprat_config *config = settings(calls[i].function);
         SAME(sprat_config_set(config, "leave_propagate_ms", "60000"), SPRAT_OK);
         sprat_node *node = calls[i].node = started(config);
         join(node, other);
