@@ -260,12 +260,14 @@ fn answer_words(answer: Answer) -> &'static str {
     }
 }
 
-fn state_words(state: NodeState) -> &'static str {
+/// Since when a member has been in its state, as the end of a sentence about it.
+fn state_words(state: NodeState, since: Duration) -> String {
+    let since = words(since);
     match state {
-        NodeState::Alive => "alive",
-        NodeState::Suspect => "suspected",
-        NodeState::Dead => "failed",
-        NodeState::Left => "gone: it left",
+        NodeState::Alive => format!("has been alive for {since}"),
+        NodeState::Suspect => format!("has been suspected for {since}"),
+        NodeState::Dead => format!("failed {since} ago"),
+        NodeState::Left => format!("left {since} ago"),
     }
 }
 
@@ -283,11 +285,10 @@ fn words(time: Duration) -> String {
 /// The reasons as a person would tell them.
 fn paragraph(reasons: &Reasons) -> String {
     let mut text = format!(
-        "{} ({}) is {} for {}.",
+        "{} ({}) {}.",
         reasons.name,
         reasons.addr,
-        state_words(reasons.state),
-        words(reasons.since)
+        state_words(reasons.state, reasons.since)
     );
     // Writing to a String cannot fail, here and below.
     if let Some(accuser) = &reasons.accuser {
@@ -309,7 +310,7 @@ fn paragraph(reasons: &Reasons) -> String {
         };
     }
     if let Some(left) = reasons.time_left {
-        let _ = write!(text, " It has {} left to refute this.", words(left));
+        let _ = write!(text, " It has at most {} left to refute this.", words(left));
     }
     match &reasons.probe {
         None => text.push_str(" This node has not probed it."),
@@ -373,10 +374,10 @@ mod tests {
     fn reasons_are_told_in_one_paragraph() {
         assert_eq!(
             paragraph(&suspect()),
-            "db1 (10.0.0.3:7946) is suspected for 2.3 s. web1 accused it; confirmed by web2 \
-             (1 of 2). It has 1.8 s left to refute this. Last probe 600 ms ago: datagram no \
-             answer, stream no answer yet, through web2 could not reach it either, through web3 \
-             answered. Last round trip 1.045 ms."
+            "db1 (10.0.0.3:7946) has been suspected for 2.3 s. web1 accused it; confirmed by web2 \
+             (1 of 2). It has at most 1.8 s left to refute this. Last probe 600 ms ago: datagram \
+             no answer, stream no answer yet, through web2 could not reach it either, through \
+             web3 answered. Last round trip 1.045 ms."
         );
     }
 
@@ -394,7 +395,7 @@ mod tests {
         };
         assert_eq!(
             paragraph(&calm),
-            "db1 (10.0.0.3:7946) is alive for 2 h. This node has not probed it."
+            "db1 (10.0.0.3:7946) has been alive for 2 h. This node has not probed it."
         );
     }
 
