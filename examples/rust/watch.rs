@@ -7,7 +7,7 @@
 //! Every line of output is one event: what happened, to whom, where, and its tags. `--for SECONDS`
 //! leaves after that time; a line `leave` on standard input, or its end, leaves at once.
 
-use sprat::driver::{Event, EventKind};
+use sprat::driver::Event;
 use sprat::serf::Member;
 use sprat::{Config, Node};
 use std::io::BufRead;
@@ -53,22 +53,6 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
     Ok(options)
 }
 
-fn word(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::MemberJoin => "member-join",
-        EventKind::MemberUpdate => "member-update",
-        EventKind::MemberLeave => "member-leave",
-        EventKind::MemberFail => "member-failed",
-        EventKind::MemberReap => "member-reap",
-        EventKind::MemberSuspect => "member-suspect",
-        EventKind::MemberAlive => "member-alive",
-        EventKind::Done => "done",
-        EventKind::Overflow => "overflow",
-        EventKind::Log => "log",
-        EventKind::Fatal => "fatal",
-    }
-}
-
 fn described(member: &Member) -> String {
     let mut line = format!("{} {}", member.name, member.addr);
     for (key, value) in member.tags.iter() {
@@ -79,8 +63,8 @@ fn described(member: &Member) -> String {
 
 fn show(event: &Event) {
     match &event.member {
-        Some(member) => println!("{} {}", word(event.kind), described(member)),
-        None => println!("{} {} {}", word(event.kind), event.name, event.text),
+        Some(member) => println!("{} {}", event.kind.name(), described(member)),
+        None => println!("{} {} {}", event.kind.name(), event.name, event.text),
     }
 }
 

@@ -34,10 +34,10 @@ impl Swim {
         if left {
             // Who has left accuses nobody any more, and comes to its verdicts for itself alone.
             suspicion.look_no_more();
-        }
-        if left && now < suspicion.next() {
             let deadline = suspicion.next();
-            return self.suspicions.insert(deadline, slot);
+            if now < deadline {
+                return self.suspicions.insert(deadline, slot);
+            }
         }
         let step = suspicion.step(now);
         let next = suspicion.next();

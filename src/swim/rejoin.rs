@@ -342,7 +342,8 @@ impl Swim {
         if let Some((i, _)) = chosen {
             let jitter = self.random.within(self.rejoin.targets[i].pause / 2);
             let what = self.rejoin.targets[i].what.clone();
-            let hangs = what.addr().is_some_and(|addr| self.asks_enough(addr));
+            let addr = what.addr();
+            let hangs = addr.is_some_and(|addr| self.asks_enough(addr));
             let target = &mut self.rejoin.targets[i];
             target.next = now + target.pause + jitter;
             if hangs {
@@ -351,24 +352,18 @@ impl Swim {
             target.pause = (target.pause * 2).min(self.config.rejoin_max);
             self.rejoin.not_before = now + self.config.rejoin_min;
             self.stats.rejoins += 1;
-            match what {
-                What::Lost { addr, .. }
-                | What::Seed {
-                    seed: Seed::Addr(addr),
-                    ..
-                } => {
-                    self.ask_again(now, addr);
-                }
-                What::Seed {
-                    seed: Seed::Host(host, port),
-                    ..
-                } => {
-                    self.rejoin.targets[i].looked_up = true;
-                    self.resolve(host, |host| Lookup::Seed {
-                        host: host.to_owned(),
-                        port,
-                    });
-                }
+            if let Some(addr) = addr {
+                self.ask_again(now, addr);
+            } else if let What::Seed {
+                seed: Seed::Host(host, port),
+                ..
+            } = what
+            {
+                self.rejoin.targets[i].looked_up = true;
+                self.resolve(host, |host| Lookup::Seed {
+                    host: host.to_owned(),
+                    port,
+                });
             }
         }
         self.arm_rejoin(now);
