@@ -8,9 +8,15 @@
 //! needed, and another follows. A single join makes only the newcomer ask once more, so that the
 //! cost stays a small part of what the burst cost itself. A pull is an ordinary push/pull in which
 //! only the own entry is pushed: on the wire it looks like the first exchange of a fresh node.
+//!
+//! Members that run a stock agent do not pull. So that they, too, miss nothing of this node, the
+//! first ping of each member after a change of this node carries the own alive message along.
 
+use super::gossip::PART_COST;
+use super::members::{Introduction, Slot};
 use super::news::Spread;
 use super::push_pull::{Cause, Exchange};
+use super::rounds::Round;
 use super::timer::Timer;
 use super::{NodeState, Swim};
 use crate::time::Time;
@@ -121,6 +127,31 @@ impl Swim {
                 peer,
             },
         );
+    }
+
+    /// What the next ping (of that length) of this member says of this node: nothing if the
+    /// member has answered to it before. A member that has started anew has forgotten it.
+    pub(super) fn introduction(&self, slot: Slot, ping: usize) -> Option<(Introduction, Vec<u8>)> {
+        let entry = self.table.get(slot)?;
+        let tells = Introduction {
+            own: self.self_node().incarnation,
+            its: entry.node.incarnation,
+        };
+        let wanted = self.config.catch_up && entry.node.state == NodeState::Alive && !self.left;
+        let due = wanted && entry.met != Some(tells);
+        let message = due.then(|| self.introduce_self())?;
+        let fits = ping + message.len() + 2 * PART_COST <= self.packet_room();
+        fits.then_some((tells, message))
+    }
+
+    /// A ping was answered: what it told has been heard.
+    pub(super) fn note_met(&mut self, round: &Round) {
+        if let Some(tells) = round.tells
+            && let Some(entry) = self.table.get_mut(round.slot)
+            && entry.node.name == round.name
+        {
+            entry.met = Some(tells);
+        }
     }
 
     pub(super) fn any_alive(&mut self) -> Option<SocketAddr> {

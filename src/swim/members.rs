@@ -29,6 +29,15 @@ pub(super) struct Entry {
     pub accuser: Option<Arc<str>>,
     /// The last probe of it, and when it began.
     pub probe: Option<Box<(Time, ProbeReport)>>,
+    /// What it has last heard of this node from this node itself.
+    pub met: Option<Introduction>,
+}
+
+/// An own incarnation, told to another node in an incarnation of its.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Introduction {
+    pub own: u32,
+    pub its: u32,
 }
 
 impl Entry {
@@ -101,6 +110,7 @@ impl Table {
             suspicion: None,
             accuser: None,
             probe: None,
+            met: None,
         };
         self.live += usize::from(entry.is_live());
         let slot = match self.free.pop() {

@@ -3,7 +3,7 @@
 use super::members;
 use super::merge::{self, Address, Offer, OwnVerdict};
 use super::news::{Spread, versions};
-use super::{Change, NodeState, Notice, Swim};
+use super::{Change, Node, NodeState, Notice, Swim};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Alive, Message};
@@ -83,15 +83,16 @@ impl Swim {
     pub(super) fn spread_self(&mut self, now: Time) {
         let own = self.self_node().clone();
         let addr = members::address_bytes(own.addr.ip(), false);
-        let alive = Message::Alive(Alive {
-            incarnation: own.incarnation,
-            node: &own.name,
-            addr: &addr,
-            port: own.addr.port(),
-            meta: Some(&own.meta),
-            vsn: &own.vsn,
-        });
-        self.spread(now, alive, &own.name, Spread::Encoded);
+        self.spread(now, own_alive(&own, &addr), &own.name, Spread::Encoded);
+    }
+
+    /// The own alive message.
+    pub(super) fn introduce_self(&self) -> Vec<u8> {
+        let own = self.self_node();
+        let addr = members::address_bytes(own.addr.ip(), false);
+        let mut bytes = Vec::with_capacity(128 + own.meta.len());
+        own_alive(own, &addr).encode(&mut bytes);
+        bytes
     }
 
     fn raise_incarnation(&mut self, now: Time) {
@@ -159,4 +160,15 @@ impl Swim {
         self.notice_member(Change::Joined, self.own_name.clone());
         self.arm_rejoin(now);
     }
+}
+
+fn own_alive<'a>(own: &'a Node, addr: &'a [u8]) -> Message<'a> {
+    Message::Alive(Alive {
+        incarnation: own.incarnation,
+        node: &own.name,
+        addr,
+        port: own.addr.port(),
+        meta: Some(&own.meta),
+        vsn: &own.vsn,
+    })
 }

@@ -118,6 +118,8 @@ impl Swim {
             rtt: None,
         };
         self.stats.probes += 1;
+        let ping = self.ping_bytes(seq, &node.name);
+        let (tells, introduction) = self.introduction(slot, ping.len()).unzip();
         self.probes.rounds.push(Round {
             seq,
             slot,
@@ -132,9 +134,9 @@ impl Swim {
             unsent: 0,
             helper_addrs: Vec::new(),
             report,
+            tells,
             cause,
         });
-        let ping = self.ping_bytes(seq, &node.name);
         if node.state == NodeState::Suspect {
             // The accusation goes in front, so that the answer can bring the refutation along.
             let own = self.own_name.clone();
@@ -147,7 +149,7 @@ impl Swim {
             Message::Suspect(news).encode(&mut suspect);
             self.send_parts(node.addr, &[&suspect, &ping], checksum, Some(seq));
         } else {
-            self.send_ping(node.addr, &ping, Some(seq));
+            self.send_ping(node.addr, &ping, introduction.as_deref(), Some(seq));
         }
         let this = self.probes.rounds.len() - 1;
         match cause {
@@ -250,7 +252,7 @@ impl Swim {
         let mut bytes = Vec::with_capacity(128);
         request.encode(&mut bytes);
         self.stats.indirect_probes += 1;
-        self.send_ping(to, &bytes, Some(seq));
+        self.send_ping(to, &bytes, None, Some(seq));
     }
 
     /// Somebody asks whether we are there.
@@ -285,6 +287,7 @@ impl Swim {
                     round.report.direct = Answer::Answered;
                     round.report.rtt = Some(now.since(round.sent));
                     self.probes.datagram_failures = 0;
+                    self.note_met(&round);
                 }
             }
             self.answered(round);

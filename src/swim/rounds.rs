@@ -1,7 +1,7 @@
 //! The probes under way: whom they ask, why, and what has come back so far.
 
 use super::OpId;
-use super::members::Slot;
+use super::members::{Introduction, Slot};
 use super::relay::Relays;
 use super::why::ProbeReport;
 use crate::time::Time;
@@ -26,6 +26,8 @@ pub(super) struct Round {
     pub unsent: usize,
     pub helper_addrs: Vec<SocketAddr>,
     pub report: ProbeReport,
+    /// What the ping told of this node beside asking.
+    pub tells: Option<Introduction>,
     pub cause: Cause,
 }
 

@@ -151,15 +151,22 @@ impl Swim {
 
     /// Sends one message and as many rumours as fit beside it.
     pub(super) fn send_with_rumours(&mut self, to: SocketAddr, message: &[u8]) {
-        self.send_ping(to, message, None);
+        self.send_ping(to, message, None, None);
     }
 
-    /// The same for a ping of a probe with this number.
-    pub(super) fn send_ping(&mut self, to: SocketAddr, message: &[u8], probe: Option<u32>) {
-        let room = self.packet_room().saturating_sub(message.len() + PART_COST);
-        let rumours = self.take_rumours(room, limits::COMPOUND_PARTS - 1);
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(rumours.len() + 1);
-        parts.push(message);
+    /// The same for a ping of a probe with this number, which may introduce this node.
+    pub(super) fn send_ping(
+        &mut self,
+        to: SocketAddr,
+        message: &[u8],
+        introduction: Option<&[u8]>,
+        probe: Option<u32>,
+    ) {
+        let mut parts = vec![message];
+        parts.extend(introduction);
+        let taken: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
+        let room = self.packet_room().saturating_sub(taken);
+        let rumours = self.take_rumours(room, limits::COMPOUND_PARTS - parts.len());
         parts.extend(rumours.iter().map(|m| &**m));
         self.send_parts(to, &parts, false, probe);
     }

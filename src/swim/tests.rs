@@ -651,6 +651,53 @@ fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
 }
 
 #[test]
+fn pings_tell_each_member_of_this_node_until_it_has_answered_and_again_after_a_change() {
+    let told = |net: &Net, to: usize| {
+        let introduces = |(from, at, bytes): &&(usize, SocketAddr, Vec<u8>)| {
+            let kinds = kinds(bytes);
+            let holds = |kind| kinds.contains(&kind);
+            *from == 0
+                && *at == addr(to)
+                && holds(crate::wire::message::kind::PING)
+                && holds(crate::wire::message::kind::ALIVE)
+        };
+        net.sent.iter().filter(introduces).count()
+    };
+    let change_unheard = |net: &mut Net, meta: [u8; 2]| {
+        net.sent.clear();
+        net.nodes[0].set_meta(net.now, Arc::from(meta));
+        net.nodes[0].queue.prune(0); // gossip misses everybody
+    };
+    let mut net = Net::joined(3);
+    net.run(Duration::from_secs(10));
+    net.sent.clear();
+    net.run(Duration::from_secs(10));
+    assert_eq!(
+        [told(&net, 1), told(&net, 2)],
+        [0, 0],
+        "everybody has answered"
+    );
+
+    change_unheard(&mut net, *b"\xff\x81");
+    net.run(Duration::from_secs(6));
+    for to in [1, 2] {
+        assert_eq!(told(&net, to), 1);
+        assert_eq!(&*net.nodes[to].node("n0").unwrap().meta, b"\xff\x81");
+    }
+
+    change_unheard(&mut net, *b"\xff\x82");
+    net.cut = vec![(0, 1)];
+    while told(&net, 1) == 0 {
+        net.run(STEP); // lost, and the helper's answer says nothing of it
+    }
+    net.run(Duration::from_millis(800));
+    net.cut.clear();
+    net.run(Duration::from_secs(6));
+    assert_eq!(told(&net, 1), 2);
+    assert_eq!(&*net.nodes[1].node("n0").unwrap().meta, b"\xff\x82");
+}
+
+#[test]
 fn who_was_away_for_longer_than_the_dead_are_remembered_hears_no_old_news() {
     let mut net = Net::joined(3);
     net.cut = vec![(2, 0), (0, 2), (2, 1), (1, 2)];

@@ -416,9 +416,14 @@ impl Block {
     }
 }
 
+/// What gossip misses a stock agent learns by a push/pull, of which it begins one every 30 s in
+/// a small cluster: nothing can be expected of it any sooner.
+const STRAGGLER: Duration = Duration::from_secs(75);
+
 /// Asks `agents` until all of them see every one of `names` as alive, and nobody else.
 pub fn all_see_alive(agents: &[&Agent], names: &[&str], limit: Duration) {
-    until(Patience::of(limit), "agents see everybody alive", || {
+    let patience = Patience::of(limit.max(STRAGGLER));
+    until(patience, "agents see everybody alive", || {
         for agent in agents {
             let members = agent.members();
             for name in names {
@@ -439,7 +444,7 @@ pub fn all_see_alive(agents: &[&Agent], names: &[&str], limit: Duration) {
 /// Asks one agent until it sees `name` with `status`.
 pub fn agent_sees(agent: &Agent, name: &str, status: &str, limit: Duration) {
     until(
-        Patience::of(limit),
+        Patience::of(limit.max(STRAGGLER)),
         &format!("{} sees {name} {status}", agent.name()),
         || match agent.members().get(name) {
             Some(seen) if seen.status == status => Ok(()),
