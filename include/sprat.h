@@ -440,6 +440,8 @@ typedef struct sprat_event {
     uint64_t id;
     /** LOG: an enum sprat_log_level, else 0. */
     int32_t level;
+    /** OVERFLOW: how many events were merged or dropped since the last one, else 0. */
+    uint64_t lost;
 } sprat_event;
 
 /**

@@ -10,3 +10,5 @@ mod limits;
 mod pressure;
 #[path = "node/process.rs"]
 mod process;
+#[path = "node/waiting.rs"]
+mod waiting;

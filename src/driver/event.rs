@@ -1,5 +1,6 @@
 //! What the application is told: kinds of events, events, and the states of a node.
 
+use super::pending::Outcome;
 use crate::error::{Error, Status};
 use crate::serf::{self, Member};
 use crate::swim::{JoinFailure, JoinReport};
@@ -122,6 +123,8 @@ pub struct Event {
     pub id: u64,
     /// Log level 1..=5, else 0.
     pub level: i32,
+    /// Overflow: how many events were merged or dropped since the last one; else 0.
+    pub lost: u64,
 }
 
 impl Event {
@@ -137,6 +140,7 @@ impl Event {
             text: String::new(),
             id: 0,
             level: 0,
+            lost: 0,
         }
     }
 
@@ -179,8 +183,20 @@ impl Event {
     }
 }
 
+/// How a join ended.
+pub(super) fn join_outcome(report: &JoinReport) -> Outcome {
+    let error = |why: &JoinFailure| Error::new(failure_status(why), failure_text(why));
+    let failures = report.failures.iter();
+    Outcome {
+        result: join_result(report),
+        failures: failures
+            .map(|(target, why)| (target.clone(), error(why)))
+            .collect(),
+    }
+}
+
 /// How many a join reached, or the error that says best why nobody answered.
-pub(super) fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
+fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
     if report.contacted > 0 {
         return Ok(report.contacted);
     }

@@ -1,8 +1,8 @@
 //! The queue of events between the engine and the application.
 //!
-//! One reader, one bounded queue, and a descriptor that is readable exactly while something is
-//! queued, and for ever once the node has ended. It is raised and lowered under the queue's lock,
-//! so that no wake-up is lost.
+//! One reader, one bounded queue (`feed` fills as many of them as there are readers), and a
+//! descriptor that is readable exactly while something is queued, and for ever once the node has
+//! ended. It is raised and lowered under the queue's lock, so that no wake-up is lost.
 //!
 //! A full queue loses nothing that matters: of each member only the last event stays, then the
 //! oldest member events go; one `Overflow` tells the application to look at the members anew.
@@ -32,6 +32,7 @@ pub(super) enum Taken {
     Ended,
 }
 
+#[derive(Default)]
 struct State {
     events: VecDeque<Event>,
     logs: VecDeque<Event>,
@@ -45,6 +46,8 @@ struct State {
     /// An overflow event waits.
     overflow_waits: bool,
     lost: u64,
+    /// How many of them an overflow event has told of.
+    told: u64,
 }
 
 /// The queue.
@@ -62,16 +65,7 @@ impl Events {
     pub fn new(capacity: usize, kinds: Vec<EventKind>, pollable: bool) -> io::Result<Events> {
         let signal = pollable.then(Signal::new).transpose()?;
         Ok(Events {
-            state: Mutex::new(State {
-                events: VecDeque::new(),
-                logs: VecDeque::new(),
-                last_seq: 0,
-                ended: false,
-                abandoned: false,
-                raised: false,
-                overflow_waits: false,
-                lost: 0,
-            }),
+            state: Mutex::default(),
             changed: Condvar::new(),
             signal,
             capacity: capacity.max(4),
@@ -84,7 +78,8 @@ impl Events {
         self.signal.as_ref().map(Signal::fd)
     }
 
-    fn wants(&self, kind: EventKind) -> bool {
+    /// Whether events of this kind are queued.
+    pub fn wants(&self, kind: EventKind) -> bool {
         let always = matches!(kind, EventKind::Overflow | EventKind::Fatal);
         always || self.kinds.is_empty() || self.kinds.contains(&kind)
     }
@@ -143,23 +138,49 @@ impl Events {
         if state.abandoned {
             return Taken::Ended;
         }
-        let event = match state.next_is_log() {
-            Some(true) => state.logs.pop_front(),
-            Some(false) => state.events.pop_front(),
-            None => None,
-        };
-        let Some(event) = event else {
+        let Some(event) = state.pop() else {
             return if state.ended {
                 Taken::Ended
             } else {
                 Taken::TimedOut
             };
         };
-        if event.kind == EventKind::Overflow {
-            state.overflow_waits = false;
-        }
         self.show(&mut state);
         Taken::Event(Box::new(event))
+    }
+
+    /// Takes what waits, `max` events at most. `None` if nothing is left and nothing will come.
+    pub fn drain(&self, max: usize) -> Option<Vec<Event>> {
+        let mut state = lock(&self.state);
+        let waiting = state.events.len() + state.logs.len();
+        if state.abandoned || (state.ended && waiting == 0) {
+            return None;
+        }
+        let mut events = Vec::with_capacity(waiting.min(max));
+        while events.len() < max
+            && let Some(event) = state.pop()
+        {
+            events.push(event);
+        }
+        self.show(&mut state);
+        Some(events)
+    }
+
+    /// Takes everything that waits and that `wanted` holds for.
+    pub fn take_out(&self, wanted: impl Fn(EventKind) -> bool) -> Vec<Event> {
+        let mut state = lock(&self.state);
+        let mut taken = Vec::new();
+        let mut left = State::default();
+        while let Some(event) = state.pop() {
+            match event.kind {
+                kind if wanted(kind) => taken.push(event),
+                EventKind::Log => left.logs.push_back(event),
+                _ => left.events.push_back(event),
+            }
+        }
+        (state.events, state.logs) = (left.events, left.logs);
+        self.show(&mut state);
+        taken
     }
 
     /// Events lost or merged since the start, lines for a log included.
@@ -189,13 +210,32 @@ impl Events {
 }
 
 impl State {
+    /// Gives an event its number here, and its time if it has none yet.
     fn number(&mut self, event: Event) -> Event {
         self.last_seq += 1;
+        let time_ns = match event.time_ns {
+            0 => clock::now().as_nanos(),
+            known => known,
+        };
         Event {
             seq: self.last_seq,
-            time_ns: clock::now().as_nanos(),
+            time_ns,
             ..event
         }
+    }
+
+    /// The oldest event.
+    fn pop(&mut self) -> Option<Event> {
+        let mut event = match self.next_is_log()? {
+            true => self.logs.pop_front()?,
+            false => self.events.pop_front()?,
+        };
+        if event.kind == EventKind::Overflow {
+            self.overflow_waits = false;
+            event.lost = self.lost - self.told;
+            self.told = self.lost;
+        }
+        Some(event)
     }
 
     /// Which queue has the oldest event: that of log lines or the other; `None` if both are empty.
@@ -338,6 +378,8 @@ mod tests {
             .filter(|event| event.kind == EventKind::Overflow)
             .count();
         assert_eq!(overflows, 1);
+        let told: u64 = all.iter().map(|event| event.lost).sum();
+        assert_eq!(told, events.lost());
         for name in ["a", "b", "c"] {
             let mut of_name = all
                 .iter()

@@ -129,10 +129,11 @@ mod tests {
     use super::*;
     use crate::driver::commands::Commands;
     use crate::driver::events::Events;
+    use crate::driver::feed::Feed;
 
     #[test]
     fn a_line_of_a_level_that_is_off_is_not_even_made_and_debug_leaves_room_for_trouble() {
-        let events = Events::new(16, Vec::new(), true).unwrap();
+        let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
         let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
         let shared = Shared::new("x".to_owned(), addr, commands, events, false);
         let mut journal = Journal::new(3, Time::ZERO);

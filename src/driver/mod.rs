@@ -14,8 +14,8 @@
 //! | `engine`, `operations`, `news` | the thread that has the core; what it is asked, and tells |
 //! | `sockets`, `streams` | UDP and the listener; TCP without blocking |
 //! | `resolve` | the helper thread |
-//! | `event`, `events`, `view`, `journal` | what the application reads |
-//! | `commands`, `lock`, `wake`, `shared` | how threads talk to each other |
+//! | `event`, `events`, `feed`, `view`, `journal` | what the application reads |
+//! | `commands`, `lock`, `wake`, `shared`, `pending` | how threads talk to each other |
 //! | `threads`, `parked`, `signals`, `fault` | where threads come from, and how they end |
 //! | `fork`, `clock`, `interfaces` | the process, its absences, its host |
 
@@ -25,6 +25,7 @@ mod engine;
 mod event;
 mod events;
 pub(crate) mod fault;
+mod feed;
 mod fork;
 mod interfaces;
 mod journal;
@@ -32,6 +33,7 @@ mod lock;
 mod news;
 mod operations;
 mod parked;
+mod pending;
 mod resolve;
 mod shared;
 mod signals;
@@ -49,10 +51,12 @@ use crate::serf::{Member, Tags};
 use crate::swim::{Health, Reasons, Seed};
 pub use event::{Event, EventKind, NodeState};
 use events::Taken;
+pub use feed::Subscription;
 pub(crate) use interfaces::host_name;
 use lock::{Waited, oneshot};
 use news::Waiter;
 pub use parked::Parked;
+pub use pending::{Outcome, Pending};
 use shared::Owner;
 use std::fmt;
 use std::net::SocketAddr;
@@ -138,6 +142,19 @@ impl Node {
         Ok(id)
     }
 
+    /// As [`Node::join`] without waiting, with a descriptor of its own to wait on, and the reason
+    /// for each address that was not reached.
+    ///
+    /// # Errors
+    /// `Invalid`, `Address`, `Io` without a descriptor, `Closed`, `Forked`.
+    pub fn begin_join(&self, addrs: &[&str]) -> Result<Pending> {
+        let seeds = self.seeds(addrs)?;
+        let (promise, pending) = Pending::new(&self.shared)?;
+        self.shared
+            .order(move |engine| engine.join(&seeds, Waiter::Pending(promise)))?;
+        Ok(pending)
+    }
+
     /// Leaves the cluster: announces it and waits until it has spread. Afterwards the node still
     /// lists members; leaving again does nothing. `timeout` `None` waits without limit.
     ///
@@ -158,6 +175,18 @@ impl Node {
         self.shared
             .order(move |engine| engine.leave(Waiter::Event(id)))?;
         Ok(id)
+    }
+
+    /// As [`Node::leave`] without waiting, with a descriptor of its own to wait on.
+    ///
+    /// # Errors
+    /// `Io` without a descriptor, `Closed`, `Forked`.
+    pub fn begin_leave(&self) -> Result<Pending> {
+        self.shared.check_process()?;
+        let (promise, pending) = Pending::new(&self.shared)?;
+        self.shared
+            .order(move |engine| engine.leave(Waiter::Pending(promise)))?;
+        Ok(pending)
     }
 
     /// Stops at once, without a word: the others will see a failure. Calls that wait give `Closed`;
@@ -201,6 +230,14 @@ impl Node {
         self.shared.view.all()
     }
 
+    /// One member; `None` if there is none of this name, and in a forked child.
+    pub fn member(&self, name: &str) -> Option<Arc<Member>> {
+        if self.shared.is_inherited() {
+            return None;
+        }
+        self.shared.view.find(name)
+    }
+
     /// Changes whenever the members changed.
     pub fn members_version(&self) -> u64 {
         self.shared.view.version()
@@ -212,9 +249,17 @@ impl Node {
     /// `Invalid` for an empty key; `TooLarge` if all tags together take more than 512 bytes;
     /// `State` in memberlist mode and after a leave; `Closed`; `Forked`. Nothing changes then.
     pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
-        check_tag_key(key)?;
-        let (key, value) = (key.to_owned(), value.map(str::to_owned));
-        self.shared.ask(move |engine| engine.set_tag(key, value))?
+        self.update_tags(vec![(key.to_owned(), value.map(str::to_owned))])
+    }
+
+    /// Sets some tags of this node and removes those whose value is `None`, in one step: the
+    /// others hear of it once.
+    ///
+    /// # Errors
+    /// As [`Node::set_tag`].
+    pub fn update_tags(&self, changes: Vec<(String, Option<String>)>) -> Result<()> {
+        changes.iter().try_for_each(|(key, _)| check_tag_key(key))?;
+        self.shared.ask(move |engine| engine.update_tags(changes))?
     }
 
     /// Replaces all tags of this node.
@@ -255,8 +300,24 @@ impl Node {
     /// `NotFound` unless it is another member that is there; `State` if asked too often or after a
     /// leave; `Closed`; `Forked`.
     pub fn hint(&self, name: &str) -> Result<u64> {
+        let id = self.shared.next_id();
+        self.hint_for(name, Waiter::Event(id))?;
+        Ok(id)
+    }
+
+    /// As [`Node::hint`], with a descriptor of its own to wait on.
+    ///
+    /// # Errors
+    /// As [`Node::hint`]; `Io` without a descriptor.
+    pub fn begin_hint(&self, name: &str) -> Result<Pending> {
+        let (promise, pending) = Pending::new(&self.shared)?;
+        self.hint_for(name, Waiter::Pending(promise))?;
+        Ok(pending)
+    }
+
+    fn hint_for(&self, name: &str, waiter: Waiter) -> Result<()> {
         let name = name.to_owned();
-        self.shared.ask(move |engine| engine.hint(&name))?
+        self.shared.ask(move |engine| engine.hint(&name, waiter))?
     }
 
     /// Why a member is in its state.
@@ -309,6 +370,25 @@ impl Node {
         }
     }
 
+    /// A reader of its own for events of these kinds (none: all), `capacity` of which may wait.
+    /// Any number of them may exist, and each sees everything; an overflow is told to the one that
+    /// it concerns. The first to subscribe to a kind also gets what waits since the start, and
+    /// events of that kind then come no more to [`Node::next_event`].
+    ///
+    /// # Errors
+    /// `State` if a callback takes the events; `Io` without a descriptor; `Closed`, or `Internal`
+    /// if the node is broken; `Forked`.
+    pub fn subscribe(&self, capacity: usize, kinds: &[EventKind]) -> Result<Subscription> {
+        self.shared.check_process()?;
+        if self.shared.with_callback {
+            return Err(with_callback());
+        }
+        if self.shared.is_ending() {
+            return Err(self.shared.over());
+        }
+        Subscription::new(self.shared.shared(), capacity, kinds.to_vec())
+    }
+
     fn seeds(&self, addrs: &[&str]) -> Result<Vec<Seed>> {
         self.shared.check_process()?;
         if addrs.is_empty() {
@@ -338,6 +418,15 @@ impl Node {
             }
         }
     }
+}
+
+/// Runs `work`; a panic in it is an error, and is not printed. For bindings to other languages,
+/// whose callers no panic may reach.
+///
+/// # Errors
+/// `Internal` after a panic.
+pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R> {
+    fault::caught(work).map_err(|told| Error::new(Status::Internal, told))
 }
 
 fn with_callback() -> Error {

@@ -4,6 +4,7 @@ use super::engine::Engine;
 use super::event::{self, EventKind, NodeState};
 use super::journal::Level;
 use super::lock::Reply;
+use super::pending::{Outcome, Promise};
 use super::shared::Shared;
 use crate::error::{Error, Result, Status};
 use crate::serf::{Event as CoreEvent, Member};
@@ -16,15 +17,19 @@ pub(super) enum Waiter {
     Caller(Reply<Result<usize>>),
     /// An event with this number tells.
     Event(u64),
+    /// Somebody waits in a way of its own.
+    Pending(Promise),
     /// Nobody; a log line at most.
     Nobody,
 }
 
 impl Waiter {
-    pub fn tell(self, shared: &Shared, result: Result<usize>) {
+    pub fn tell(self, shared: &Shared, outcome: Outcome) {
+        let result = &outcome.result;
         match self {
-            Waiter::Caller(reply) => reply.send(result),
-            Waiter::Event(id) => shared.events.push(event::Event::done(id, &result)),
+            Waiter::Caller(reply) => reply.send(outcome.result),
+            Waiter::Event(id) => shared.events.push(event::Event::done(id, result)),
+            Waiter::Pending(promise) => promise.keep(outcome),
             Waiter::Nobody => {}
         }
     }
@@ -32,7 +37,7 @@ impl Waiter {
     /// The engine ends before the operation did.
     pub fn give_up(self, shared: &Shared) {
         let over = shared.over();
-        self.tell(shared, Err(over));
+        self.tell(shared, Err(over).into());
     }
 }
 
@@ -89,15 +94,14 @@ impl Engine {
                     self.journal.warn(&self.shared, "join", text);
                 }
                 self.debug("join", || format!("{} answered", report.contacted));
-                let result = event::join_result(&report);
-                self.end_of(op, result);
+                self.end_of(op, event::join_outcome(&report));
             }
             CoreEvent::LeaveDone { op } => {
                 if self.shared.state() == NodeState::Leaving {
                     self.shared.set_state(NodeState::Left);
                 }
                 self.debug("leave", || "the departure has spread".to_owned());
-                self.end_of(op, Ok(0));
+                self.end_of(op, Ok(0).into());
             }
             CoreEvent::HintDone { op, name, answered } => {
                 let verdict = if answered { "answers" } else { "is silent" };
@@ -105,7 +109,8 @@ impl Engine {
                     format!("{name}, as a hint wanted to know, {verdict}")
                 });
                 let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
-                self.end_of(op, if answered { Ok(0) } else { Err(silent()) });
+                let result = if answered { Ok(0) } else { Err(silent()) };
+                self.end_of(op, result.into());
             }
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.shared.name, self.shared.addr);
@@ -136,15 +141,15 @@ impl Engine {
     fn fail_joins(&mut self, why: &Error) {
         let joins: Vec<OpId> = self.joins.drain().collect();
         for op in joins {
-            self.end_of(op, Err(why.clone()));
+            self.end_of(op, Err(why.clone()).into());
         }
     }
 
-    fn end_of(&mut self, op: OpId, result: Result<usize>) {
+    fn end_of(&mut self, op: OpId, outcome: Outcome) {
         self.joins.remove(&op);
         // Without a waiter nobody asked: the end of an earlier join that a leave had overtaken.
         if let Some(waiter) = self.waiters.remove(&op) {
-            waiter.tell(&self.shared, result);
+            waiter.tell(&self.shared, outcome);
         }
     }
 }

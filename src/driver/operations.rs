@@ -28,22 +28,23 @@ impl Engine {
         self.waiters.insert(op, waiter);
     }
 
-    /// Probes a member at once; the event with the returned number has the verdict.
-    pub fn hint(&mut self, name: &str) -> Result<u64> {
+    /// Probes a member at once, and tells `waiter` the verdict.
+    pub fn hint(&mut self, name: &str, waiter: Waiter) -> Result<()> {
         let op = self.core.hint(self.now, name);
         let op = op.map_err(|why| command_error(&format!("hint about {name}"), &why))?;
-        let id = self.shared.next_id();
-        self.waiters.insert(op, Waiter::Event(id));
-        Ok(id)
+        self.waiters.insert(op, waiter);
+        Ok(())
     }
 
-    /// Sets or removes one own tag.
-    pub fn set_tag(&mut self, key: String, value: Option<String>) -> Result<()> {
+    /// Sets or removes some of the own tags.
+    pub fn update_tags(&mut self, changes: Vec<(String, Option<String>)>) -> Result<()> {
         let mut tags = self.core.tags().clone();
-        match value {
-            Some(value) => tags.insert(key, value),
-            None => tags.remove(&key),
-        };
+        for (key, value) in changes {
+            match value {
+                Some(value) => tags.insert(key, value),
+                None => tags.remove(&key),
+            };
+        }
         self.set_tags(tags)
     }
 

@@ -2,7 +2,7 @@
 
 use super::commands::Commands;
 use super::event::{Event, NodeState};
-use super::events::Events;
+use super::feed::Feed;
 use super::threads::Worker;
 use super::view::View;
 use super::{clock, engine::Engine, fork};
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub addr: SocketAddr,
     pub generation: u64,
     pub commands: Commands,
-    pub events: Events,
+    pub events: Feed,
     pub view: View,
     pub with_callback: bool,
     state: AtomicI32,
@@ -52,7 +52,7 @@ impl Shared {
         name: String,
         addr: SocketAddr,
         commands: Commands,
-        events: Events,
+        events: Feed,
         with_callback: bool,
     ) -> Shared {
         Shared {
@@ -116,17 +116,13 @@ impl Shared {
 
     /// Whether this process is the one that started the node.
     pub fn is_inherited(&self) -> bool {
-        self.generation != fork::generation()
+        check_generation(self.generation).is_err()
     }
 
     /// # Errors
     /// `Forked` in a forked child.
     pub fn check_process(&self) -> Result<()> {
-        if !self.is_inherited() {
-            return Ok(());
-        }
-        let message = "the node was started before this process was forked; start it afterwards";
-        Err(Error::new(Status::Forked, message))
+        check_generation(self.generation)
     }
 
     /// Why the engine does not answer.
@@ -247,12 +243,29 @@ impl Shared {
     }
 }
 
+/// Whether this process is the one in which something was made.
+///
+/// # Errors
+/// `Forked` in a forked child.
+pub(super) fn check_generation(made_in: u64) -> Result<()> {
+    if made_in == fork::generation() {
+        return Ok(());
+    }
+    let message = "the node was started before this process was forked; start it afterwards";
+    Err(Error::new(Status::Forked, message))
+}
+
 /// The last of the handles of a node ends it.
 pub(super) struct Owner(std::mem::ManuallyDrop<Arc<Shared>>);
 
 impl Owner {
     pub fn new(shared: Arc<Shared>) -> Owner {
         Owner(std::mem::ManuallyDrop::new(shared))
+    }
+
+    /// What outlives the node.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.0
     }
 }
 

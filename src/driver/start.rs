@@ -4,6 +4,7 @@ use super::commands::Commands;
 use super::engine::{Engine, Parts};
 use super::event::command_error;
 use super::events::{Events, Taken};
+use super::feed::Feed;
 use super::news::Waiter;
 use super::shared::{Owner, Shared, Workers};
 use super::sockets;
@@ -67,7 +68,8 @@ fn build(
     let events = Events::new(config.event_queue(), config.event_kinds(), pollable);
     let events = events.map_err(|error| io_error("no descriptor for events", &error))?;
     let commands = Commands::new().map_err(|error| io_error("no descriptor", &error))?;
-    let shared = Shared::new(config.name(), addr, commands, events, callback.is_some());
+    let feed = Feed::new(events);
+    let shared = Shared::new(config.name(), addr, commands, feed, callback.is_some());
     let shared = Arc::new(shared);
     let (lookups, requests) = crossbeam_channel::unbounded();
     let mut engine = Engine::new(Parts {

@@ -21,6 +21,13 @@ impl View {
         lock(&self.members).clone()
     }
 
+    /// The member of this name.
+    pub fn find(&self, name: &str) -> Option<Arc<Member>> {
+        let members = lock(&self.members);
+        let place = members.binary_search_by(|held| (*held.name).cmp(name));
+        place.ok().map(|at| members[at].clone())
+    }
+
     /// Changes whenever the members changed.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)

@@ -146,6 +146,7 @@ impl EventRecord {
             text: text.as_ptr(),
             id: event.id,
             level: event.level,
+            lost: event.lost,
         };
         Box::new(EventRecord {
             face,
@@ -265,6 +266,7 @@ mod tests {
             text: "te\0xt".to_owned(),
             id: 0,
             level: 0,
+            lost: 0,
         };
         let record = EventRecord::new(&event, false);
         // SAFETY: a live record.

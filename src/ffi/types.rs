@@ -61,6 +61,8 @@ pub struct sprat_event {
     pub id: u64,
     /// LOG: an enum sprat_log_level, else 0.
     pub level: i32,
+    /// OVERFLOW: how many events were merged or dropped since the last one, else 0.
+    pub lost: u64,
 }
 
 /// A tag: a key and a value, both chosen by you.
