@@ -26,7 +26,7 @@ pub mod time;
 pub mod wire;
 
 pub use config::Config;
-pub use driver::{Event, EventKind, Node, NodeState};
+pub use driver::{Event, EventKind, Node, NodeState, guarded};
 pub use error::{Error, Result, Status};
 pub use serf::{Member, MemberState};
 pub use wire::Key;

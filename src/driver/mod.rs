@@ -203,6 +203,14 @@ impl Node {
         self.shared.close();
     }
 
+    /// Whether this is the process that started the node.
+    ///
+    /// # Errors
+    /// `Forked` in a forked child.
+    pub fn check_process(&self) -> Result<()> {
+        self.shared.check_process()
+    }
+
     /// What the node is doing; `Shutdown` in a forked child.
     pub fn state(&self) -> NodeState {
         if self.shared.is_inherited() {

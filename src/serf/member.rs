@@ -20,6 +20,28 @@ pub enum MemberState {
     Left = 5,
 }
 
+impl MemberState {
+    /// All states, in the order of their numbers.
+    pub const ALL: [MemberState; 5] = [
+        MemberState::Alive,
+        MemberState::Suspect,
+        MemberState::Failed,
+        MemberState::Leaving,
+        MemberState::Left,
+    ];
+
+    /// Its name, as Serf writes it where Serf has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            MemberState::Alive => "alive",
+            MemberState::Suspect => "suspect",
+            MemberState::Failed => "failed",
+            MemberState::Leaving => "leaving",
+            MemberState::Left => "left",
+        }
+    }
+}
+
 /// A member. Shared, never changed in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

@@ -42,8 +42,7 @@ use crate::swim::{
     StreamId, Swim, Transmit,
 };
 use crate::time::Time;
-pub use crate::wire::serf_message::Tags;
-use crate::wire::serf_message::encode_tags;
+pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
 pub use event::Event;

@@ -42,6 +42,7 @@ mod suspicion;
 mod tests;
 mod timer;
 pub mod why;
+mod words;
 
 use crate::time::Time;
 use crate::wire::message::Message;

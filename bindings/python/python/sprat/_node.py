@@ -1,0 +1,444 @@
+"""The node: `sprat.Node`, and what it shares with `sprat.aio.Node`."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, overload
+
+from . import _native
+from ._delivery import Delivery
+from ._errors import ClosedError, Error, JoinError, TimeoutError
+from ._events import Events, Selection, check_timeout
+from ._native import Event, Member, Members
+from ._settings import native_settings
+from ._tags import Tags
+from ._values import ALIVE_OR_SUSPECT, Health, MemberState, NodeState, Reasons, Stat
+
+__all__ = ["BaseNode", "Node"]
+
+E = TypeVar("E", bound=Event)
+
+_log = logging.getLogger("sprat")
+
+_PATIENCE = 5.0
+"""Seconds that the end of a node waits for a callback that runs."""
+
+# Those that were not closed: the end of the process closes them.
+_live: weakref.WeakSet[BaseNode] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for node in list(_live):
+        node.close()
+
+
+class BaseNode:
+    """What `sprat.Node` and `sprat.aio.Node` have in common: everything that does not wait."""
+
+    _native: _native.Node
+    _on_event: Callable[[Any], object] | None = None
+    _delivery: Delivery | None = None
+    _created = "?"
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        bind: str = "0.0.0.0:7946",  # noqa: S104 - a member of a cluster listens to the cluster
+        advertise: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        keys: Iterable[str | bytes] = (),
+        profile: str = "lan",
+        mode: str = "serf",
+        seeds: Iterable[str] = (),
+        event_queue: int = 4096,
+        log_level: str | int | None = None,
+        **settings: Any,
+    ) -> None:
+        given = {
+            "name": name,
+            "bind": bind,
+            "advertise": advertise,
+            "tags": tags,
+            "keys": keys,
+            "profile": profile,
+            "mode": mode,
+            "seeds": seeds,
+            "event_queue": event_queue,
+            "log_level": log_level,
+        }
+        self._open(None, {**given, **settings})
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
+        """Start a node with the settings of a file: lines ``key = value``, and ``tag.KEY = value``.
+
+        `overrides` are arguments of the class: they win over the file.
+        """
+        node = cls.__new__(cls)
+        node._open(path, overrides)
+        return node
+
+    def _open(self, path: str | os.PathLike[str] | None, given: dict[str, Any]) -> None:
+        on_event = given.pop("on_event", None)
+        if on_event is not None and not callable(on_event):
+            raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
+        if isinstance(given.get("seeds"), str):
+            raise TypeError("seeds must be a list of str, not str")
+        self._native = _native.Node.start(native_settings(given, path))
+        self._created = _caller()
+        self._closing = threading.Lock()
+        self._queue_size = int(given.get("event_queue") or 4096)
+        self._on_event = on_event
+        wanted = Selection(()).names if on_event is not None else []
+        if given.get("log_level") is not None:
+            wanted = [*wanted, "log"]
+        if wanted:
+            subscription = self._native.subscribe(self._queue_size, wanted)
+            self._delivery = Delivery(self, subscription)
+        _live.add(self)
+
+    def __del__(self) -> None:
+        native = getattr(self, "_native", None)
+        if native is None or native.state in ("shutdown", "broken"):
+            return
+        message = f"{self!r} was not closed; it was created at {self._created}"
+        warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
+        native.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a node cannot be pickled: start one in each process")
+
+    def __repr__(self) -> str:
+        cls = type(self)
+        module = cls.__module__.removesuffix("._node")
+        return f"<{module}.{cls.__qualname__} {self.name!r} {self.address} {self.state}>"
+
+    # What it is
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in the cluster."""
+        return self._native.name
+
+    @property
+    def address(self) -> str:
+        """Where others reach it, as "10.0.0.1:7946"."""
+        return self._native.address
+
+    @property
+    def state(self) -> NodeState:
+        """What it is doing; shutdown in a forked child."""
+        return NodeState(self._native.state)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is there: it was not closed, did not break, and was not inherited by a fork."""
+        return self._native.state not in ("shutdown", "broken")
+
+    # Members
+
+    @property
+    def self_member(self) -> Member:
+        """This node as a member."""
+        member = self._native.member(self._native.name)
+        if member is None:
+            raise ClosedError("the node was shut down")
+        return member
+
+    def members(
+        self,
+        *,
+        state: str | Iterable[str] | None = ALIVE_OR_SUSPECT,
+        role: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Members:
+        """The members as they are now, sorted by name, this node included.
+
+        state: one `MemberState` or several; `None` for all.
+        role: only those whose tag ``role`` is this.
+        tags: only those that have all of these tags.
+        """
+        states = None
+        if state is not None:
+            wanted = [state] if isinstance(state, str) else state
+            states = [MemberState(it).value for it in wanted]
+        return self._native.members(states, role, None if tags is None else dict(tags))
+
+    def member(self, name: str) -> Member | None:
+        """The member of this name in whatever state, or `None`."""
+        return self._native.member(name)
+
+    def remove_failed(self, name: str, prune: bool = False) -> None:
+        """Make a failed member one that has left; with `prune` it is erased at once.
+
+        `UnknownMemberError` if there is none, `StateError` if it has not failed.
+        """
+        self._native.remove_failed(name, prune)
+
+    def reasons(self, name: str) -> Reasons:
+        """Why a member is in its state. `UnknownMemberError` if there is none of this name."""
+        return Reasons._from_native(self._native.reasons(name))
+
+    def health(self) -> Health:
+        """How this node itself is doing."""
+        return Health(**self._native.health())
+
+    @overload
+    def stats(self, help: Literal[False] = False) -> dict[str, int]: ...
+    @overload
+    def stats(self, help: Literal[True]) -> dict[str, Stat]: ...
+    def stats(self, help: bool = False) -> dict[str, int] | dict[str, Stat]:  # noqa: A002
+        """Counters by name; with `help` each with what it means."""
+        stats = self._native.stats()
+        if help:
+            return {name: Stat(value, text) for name, value, text in stats}
+        return {name: value for name, value, _ in stats}
+
+    # What it says of itself
+
+    @property
+    def tags(self) -> Tags:
+        """The tags of this node, a live mapping: changes are told to the cluster.
+
+        Assigning a mapping replaces all of them.
+        """
+        return Tags(self._native)
+
+    @tags.setter
+    def tags(self, tags: Mapping[str, str]) -> None:
+        self._native.set_tags(dict(tags))
+
+    def set_meta(self, meta: bytes) -> None:
+        """Replace the metadata of this node, in ``mode="memberlist"``."""
+        self._native.set_meta(bytes(meta))
+
+    # Its end
+
+    def close(self) -> None:
+        """Stop at once, without a word: the others will see a failure, unless it has left.
+
+        May be called twice, and from a callback. Waits at most 5 s for a callback that runs.
+        """
+        native = getattr(self, "_native", None)
+        if native is None:
+            return
+        native.close()
+        if self._delivery is not None:
+            self._delivery.stop(_PATIENCE)
+
+
+class Node(BaseNode):
+    """A member of a cluster, from the moment it is made.
+
+    It is a cluster of its own until it joins another, or another joins it. Use it in a ``with``
+    block, which leaves the cluster at its end, or call `leave` and `close`.
+
+    name: the name of this node, unique in the cluster; the host name by default.
+    bind: where it listens, with UDP and TCP.
+    advertise: where others reach it, if that is another address.
+    tags: what it tells the others of itself, at most 512 bytes together.
+    keys: keys that encrypt all traffic, as bytes or in base64; the first encrypts, all decrypt.
+    profile: "lan", "wan" or "local": the defaults of all times.
+    mode: "serf", or "memberlist" for clusters without tags.
+    seeds: addresses that are joined from the start, and again for as long as the node lives.
+    on_event: called with each event on a thread of its own, named "sprat-events".
+    event_queue: events that wait for a reader; then the oldest of each member go.
+    log_level: "error", "warn", "info", "debug", "trace" or a level of `logging`; then lines of the
+        log go to the logger "sprat" and its children.
+    filter_names, filter_tags: only members that fit are listed and cause events.
+    meta: raw metadata, in ``mode="memberlist"``.
+    settings: all other settings of the library, by name.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        bind: str = "0.0.0.0:7946",  # noqa: S104 - a member of a cluster listens to the cluster
+        advertise: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        keys: Iterable[str | bytes] = (),
+        profile: str = "lan",
+        mode: str = "serf",
+        seeds: Iterable[str] = (),
+        on_event: Callable[[Event], object] | None = None,
+        event_queue: int = 4096,
+        log_level: str | int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(
+            name=name,
+            bind=bind,
+            advertise=advertise,
+            tags=tags,
+            keys=keys,
+            profile=profile,
+            mode=mode,
+            seeds=seeds,
+            event_queue=event_queue,
+            log_level=log_level,
+            on_event=on_event,
+            **settings,
+        )
+        self._reader_made = threading.Lock()
+
+    _reader: Events[Event] | None = None
+
+    # Joining and leaving
+
+    def join(self, *addresses: str, timeout: float | None = 10) -> int:
+        """Join a cluster: exchange lists of members with every address. How many answered.
+
+        addresses: "10.0.0.1", "10.0.0.1:7946", "[::1]:7946", "host" or "host:7946".
+        timeout: in seconds; `None` waits without limit. When it is over the attempt goes on.
+
+        `JoinError` if nobody answered, with the reason for each address in `errors`;
+        `NameConflictError` if another has this node's name; `AddressError`; `TimeoutError`.
+        """
+        pending = self._native.begin_join(checked_addresses(addresses))
+        return joined(_ended(pending, check_timeout(timeout), "the join"))
+
+    def leave(self, timeout: float | None = 5) -> None:
+        """Leave the cluster: announce it and wait until the news has spread.
+
+        Nobody sees a failure then. The node still answers and lists members, and may join again.
+        `TimeoutError` when the time is up; the departure goes on.
+        """
+        pending = self._native.begin_leave()
+        done(_ended(pending, check_timeout(timeout), "the leave"))
+
+    def hint(self, name: str, timeout: float | None = 10) -> bool:
+        """Say "I could not reach NAME just now": it is probed at once. True if it answers.
+
+        `UnknownMemberError` if there is no such member, `StateError` if it is not alive, is this
+        node itself, or is being asked already.
+        """
+        pending = self._native.begin_hint(name)
+        return answered(_ended(pending, check_timeout(timeout), "the probe"))
+
+    # Events
+
+    @overload
+    def events(self, *, maxsize: int | None = None) -> Events[Event]: ...
+    @overload
+    def events(self, *kinds: type[E], maxsize: int | None = None) -> Events[E]: ...
+    def events(self, *kinds: type[Event], maxsize: int | None = None) -> Events[Any]:
+        """A reader of its own: an iterator that waits for events of these kinds (all by default).
+
+        Each reader sees everything from when it was made; the first one also what happened since
+        the start of the node. `maxsize` events may wait for it (`event_queue` by default); then
+        an `Overflow` says that some were lost. It ends when the node is closed.
+        """
+        return Events(self, kinds, self._queue_size if maxsize is None else maxsize)
+
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event, or `None` when the time (in seconds) is up. `ClosedError` at the end."""
+        event = self._own_reader().next(timeout)
+        if event is None and not self.is_open:
+            raise ClosedError("the node was shut down")
+        return event
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while `next_event` has one, for `select` and event loops.
+
+        Poll it only, and never close it.
+        """
+        return self._own_reader().fileno()
+
+    def _own_reader(self) -> Events[Event]:
+        with self._reader_made:
+            if self._reader is None:
+                self._reader = self.events()
+                self._reader._node = None  # a node that holds itself would never be collected
+            return self._reader
+
+    # Its scope
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            # After an error nobody should have to wait for it to be seen.
+            if error is None and self.is_open:
+                with contextlib.suppress(TimeoutError, ClosedError):
+                    self.leave()
+        finally:
+            self.close()
+
+
+# How operations end, for both kinds of nodes
+
+
+def checked_addresses(addresses: tuple[str, ...]) -> list[str]:
+    """The addresses as a list; a list given in place of arguments is a mistake worth a word."""
+    for address in addresses:
+        if not isinstance(address, str):
+            kind = type(address).__name__
+            raise TypeError(f"an address must be str, not {kind}: write join(*addresses)")
+    return list(addresses)
+
+
+_Outcome = tuple[int | None, Error | None, list[tuple[str, Error]]]
+
+
+def _ended(pending: _native.Pending, timeout: float | None, what: str) -> _Outcome:
+    if pending.wait(timeout):
+        outcome = pending.outcome()
+        if outcome is not None:
+            return outcome
+    raise TimeoutError(f"the time is up, {what} goes on")
+
+
+def joined(outcome: _Outcome) -> int:
+    """How many a join reached."""
+    contacted, error, failures = outcome
+    if error is None:
+        return contacted or 0
+    if not failures:
+        raise error  # closed, or a conflict of names
+    raise JoinError(str(error), code=error.code, errors=dict(failures))
+
+
+def done(outcome: _Outcome) -> None:
+    """An operation without a result."""
+    _, error, _ = outcome
+    if error is not None:
+        raise error
+
+
+def answered(outcome: _Outcome) -> bool:
+    """The verdict of a hint."""
+    _, error, _ = outcome
+    if error is None:
+        return True
+    if error.code == "SPRAT_ERR_UNREACHABLE":
+        return False
+    raise error
+
+
+def _caller() -> str:
+    """Where in the program a node is being made."""
+    folder = os.path.dirname(__file__)  # noqa: PTH120 - of a name, no file is touched
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(folder):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

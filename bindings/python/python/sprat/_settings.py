@@ -1,0 +1,121 @@
+"""From keyword arguments to what the native part takes: types are checked here, values there."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import ipaddress
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ._errors import ConfigError
+
+__all__ = ["native_settings"]
+
+_LEVELS = {
+    logging.CRITICAL: "error",
+    logging.ERROR: "error",
+    logging.WARNING: "warn",
+    logging.INFO: "info",
+    logging.DEBUG: "debug",
+}
+
+
+def native_settings(given: Mapping[str, Any], path: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """What `_native.Node.start` takes. Arguments that are `None` keep their default."""
+    rest = {key: value for key, value in given.items() if value is not None}
+    tags = _texts("tags", rest.pop("tags", {}))
+    filter_tags = _texts("filter_tags", rest.pop("filter_tags", {}))
+    keys = [_key(key) for key in _several("keys", rest.pop("keys", ()))]
+    meta = rest.pop("meta", None)
+    if meta is not None and not isinstance(meta, bytes | bytearray | memoryview):
+        raise _wrong_type("meta", "bytes", meta)
+    if "filter_names" in rest:
+        rest["filter.names"] = list(_several("filter_names", rest.pop("filter_names")))
+    if "log_level" in rest:
+        rest["log_level"] = _level(rest["log_level"])
+    return {
+        "path": None if path is None else os.fspath(path),
+        "values": [(key, _text(key, value)) for key, value in rest.items()],
+        "tags": tags,
+        "filter_tags": filter_tags,
+        "keys": keys,
+        "meta": None if meta is None else bytes(meta),
+    }
+
+
+def _wrong_type(name: str, wanted: str, value: object) -> TypeError:
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+
+
+def _several(name: str, value: object) -> Iterable[Any]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise _wrong_type(name, "a list", value)
+    return value
+
+
+def _texts(name: str, value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise _wrong_type(name, "a mapping", value)
+    for key, text in value.items():
+        if not isinstance(key, str):
+            raise _wrong_type(f"a key of {name}", "str", key)
+        if not isinstance(text, str):
+            raise _wrong_type(f"{name}[{key!r}]", "str", text)
+    return dict(value)
+
+
+def _key(key: object) -> bytes:
+    """The bytes of a key, which may be given in base64 as Serf writes it."""
+    if isinstance(key, bytes | bytearray | memoryview):
+        return bytes(key)
+    if not isinstance(key, str):
+        raise _wrong_type("a key", "bytes, or str in base64", key)
+    try:
+        return base64.b64decode(key, validate=True)
+    except binascii.Error as error:
+        # The key itself is a secret and stays out of the message.
+        raise ConfigError(f"a key is not base64: {error}") from None
+
+
+def _level(level: object) -> str:
+    """The name of a level, which may be given as a number of `logging`."""
+    if isinstance(level, str):
+        return {"warning": "warn", "critical": "error"}.get(level.lower(), level.lower())
+    if isinstance(level, bool) or not isinstance(level, int):
+        raise _wrong_type("log_level", "str or int", level)
+    if level < logging.DEBUG:
+        return "trace"
+    return _LEVELS[min(level // 10 * 10, logging.CRITICAL)]
+
+
+def _text(name: str, value: object) -> str:
+    """A value as the library reads it from a file."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case datetime.timedelta() if name.endswith("_ms"):
+            return str(round(value / datetime.timedelta(milliseconds=1)))
+        case ipaddress.IPv4Address() | ipaddress.IPv6Address():
+            return str(value)
+        case ipaddress.IPv4Network() | ipaddress.IPv6Network():
+            return str(value)
+        case os.PathLike():
+            return os.fsdecode(value)
+        case list() | tuple() | set() | frozenset():
+            return ",".join(_item(name, item) for item in value)
+    raise _wrong_type(name, "str, int, bool, or a list of str", value)
+
+
+def _item(name: str, item: object) -> str:
+    text = _text(name, item)
+    if "," in text:
+        raise ConfigError(f"an item of {name} is {text!r}, a comma is not allowed in it")
+    return text

@@ -1,0 +1,65 @@
+"""The tags of a node as a live mapping: what is changed here is told to the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import _native
+
+__all__ = ["Tags"]
+
+
+class Tags(MutableMapping[str, str]):
+    """The tags of this node.
+
+    Reading gives them as they are now. Each statement that changes them is told to the others
+    once: use `update` to change several. They fit together into 512 bytes, or nothing changes.
+    """
+
+    __slots__ = ("_native",)
+
+    def __init__(self, native: _native.Node) -> None:
+        self._native = native
+
+    def _all(self) -> Mapping[str, str]:
+        member = self._native.member(self._native.name)
+        return {} if member is None else member.tags
+
+    def __getitem__(self, key: str) -> str:
+        return self._all()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __setitem__(self, key: str, value: str) -> None:
+        self._native.update_tags([(key, value)])
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._all():
+            raise KeyError(key)
+        self._native.update_tags([(key, None)])
+
+    def update(  # type: ignore[override]
+        self, other: Mapping[str, str] | Iterable[tuple[str, str]] = (), /, **more: str
+    ) -> None:
+        """Set several tags in one step."""
+        self._native.update_tags(list({**dict(other), **more}.items()))
+
+    def clear(self) -> None:
+        """Remove all tags."""
+        self._native.set_tags({})
+
+    def __or__(self, other: Mapping[str, str]) -> dict[str, str]:
+        return {**self._all(), **other}
+
+    def __ior__(self, other: Any) -> Tags:  # noqa: PYI034 - the mapping itself, as with dict
+        self.update(other)
+        return self
+
+    def __repr__(self) -> str:
+        return repr(dict(self._all()))

@@ -1,0 +1,163 @@
+"""Plain values: states, reasons, health, counters."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any, NamedTuple
+
+__all__ = [
+    "ALIVE_OR_SUSPECT",
+    "Answer",
+    "Health",
+    "MemberState",
+    "NodeState",
+    "Probe",
+    "Reasons",
+    "Stat",
+]
+
+
+class MemberState(enum.StrEnum):
+    """State of a member."""
+
+    ALIVE = "alive"
+    """It answers."""
+    SUSPECT = "suspect"
+    """It did not answer a probe and has not refuted that yet. It still counts as a member."""
+    FAILED = "failed"
+    """It was suspected for too long."""
+    LEAVING = "leaving"
+    """It has said that it is about to leave."""
+    LEFT = "left"
+    """It left of its own will, or was removed by `Node.remove_failed`."""
+
+
+ALIVE_OR_SUSPECT = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
+"""The states of those who are there."""
+
+
+class NodeState(enum.StrEnum):
+    """What a node is doing."""
+
+    RUNNING = "running"
+    """It takes part in its cluster."""
+    LEAVING = "leaving"
+    """It is announcing its departure."""
+    LEFT = "left"
+    """It has left; it still lists members, and may join again."""
+    SHUTDOWN = "shutdown"
+    """It was closed."""
+    BROKEN = "broken"
+    """It was stopped by a defect of the library."""
+
+
+class Answer(enum.StrEnum):
+    """How one way of asking a member went."""
+
+    NOT_ASKED = "not-asked"
+    """It was not asked this way."""
+    WAITING = "waiting"
+    """It was asked, and there is still time to answer."""
+    ANSWERED = "answered"
+    """It answered."""
+    NACK = "nack"
+    """The helper says that the member does not answer."""
+    SILENT = "silent"
+    """Nothing came back."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Probe:
+    """This node's last probe of a member. Times are in seconds."""
+
+    ago: float
+    """How long ago it began."""
+    direct: Answer
+    """The direct ping, by datagram."""
+    stream: Answer
+    """The ping by stream, for networks that lose only datagrams."""
+    helpers: dict[str, Answer]
+    """Members that pinged it on this node's behalf, by name."""
+    rtt: float | None
+    """Round-trip time of its last answer to a direct ping, if it ever answered one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why a member is in its state, as far as this node knows. Times are in seconds.
+
+    `str()` of it is a paragraph for people.
+    """
+
+    name: str
+    address: str
+    state: MemberState
+    """alive, suspect, failed or left."""
+    incarnation: int
+    since: float
+    """How long it has been in this state."""
+    accuser: str | None
+    """Who suspected it or declared it failed."""
+    confirmations: tuple[str, ...]
+    """Others who confirmed the suspicion."""
+    confirmations_wanted: int
+    """How many confirmations shorten the wait to its minimum."""
+    time_left: float | None
+    """Time until a suspect is declared failed."""
+    probe: Probe | None
+    """This node's last probe of it; `None` if it never probed it."""
+    text: str = dataclasses.field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def _from_native(cls, fields: dict[str, Any]) -> Reasons:
+        probe = fields["probe"]
+        if probe is not None:
+            probe = Probe(
+                ago=probe["ago"],
+                direct=Answer(probe["direct"]),
+                stream=Answer(probe["stream"]),
+                helpers={name: Answer(answer) for name, answer in probe["helpers"]},
+                rtt=probe["rtt"],
+            )
+        changes = {
+            "state": MemberState(fields["state"]),
+            "confirmations": tuple(fields["confirmations"]),
+            "probe": probe,
+        }
+        return cls(**{**fields, **changes})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Health:
+    """How this node itself is doing."""
+
+    score: int
+    """0 is healthy; each step makes this node slower to suspect others."""
+    score_max: int
+    """The highest score possible."""
+    live: int
+    """Members alive or suspect, this node included."""
+    known: int
+    """Members known that have not left, this node included."""
+    isolated: bool
+    """Most of the cluster fell silent at once: the fault may be here, not there."""
+    datagrams_work: bool
+    """Datagrams get answers."""
+    streams_work: bool
+    """Streams get answers."""
+    summary: str
+    """One sentence, as "streams work, datagrams do not"."""
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+class Stat(NamedTuple):
+    """A counter with what it means."""
+
+    value: int
+    help: str

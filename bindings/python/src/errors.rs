@@ -1,0 +1,60 @@
+//! Errors of the library and panics become exceptions.
+//!
+//! The classes are Python's (`sprat/_errors.py`): each has two bases, which a native class cannot
+//! have. They are looked up on first use.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use sprat::{Error, Status};
+
+static RAISED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// The exception for an error.
+pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
+    make(py, error.status as i32, &error.message, error.errno)
+}
+
+/// The exception for the number of a status and a sentence.
+pub fn from_number(py: Python<'_>, status: i32, message: &str) -> PyErr {
+    make(py, status, message, 0)
+}
+
+fn make(py: Python<'_>, status: i32, message: &str, errno: i32) -> PyErr {
+    let made = RAISED
+        .import(py, "sprat._errors", "from_status")
+        .and_then(|make| make.call1((status, message, errno)));
+    made.map_or_else(|failure| failure, PyErr::from_value)
+}
+
+/// The exception for a setting that was refused: an unknown one is a wrong keyword argument.
+pub fn refused_setting(py: Python<'_>, error: Error) -> PyErr {
+    match error.status {
+        Status::NotFound => PyTypeError::new_err(error.message),
+        Status::Invalid => {
+            let status = Status::Config;
+            raised(py, &Error { status, ..error })
+        }
+        _ => raised(py, &error),
+    }
+}
+
+/// Runs `work`: its errors become exceptions, and so does a panic, as `sprat.InternalError`.
+/// PyO3's own class for panics would pass every `except Exception`.
+pub fn enter<R>(py: Python<'_>, work: impl FnOnce() -> sprat::Result<R>) -> PyResult<R> {
+    match sprat::guarded(work) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) | Err(error) => Err(raised(py, &error)),
+    }
+}
+
+/// As [`enter`], for what may take a while: other threads of the interpreter run meanwhile.
+pub fn enter_detached<R: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> sprat::Result<R> + Send,
+) -> PyResult<R> {
+    match py.detach(|| sprat::guarded(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) | Err(error) => Err(raised(py, &error)),
+    }
+}

@@ -1,0 +1,42 @@
+//! The native part of the Python package `sprat`, imported as `sprat._native`.
+//!
+//! ```text
+//!   _node.py, aio.py      what users see: waits, threads, callbacks, logging
+//!        |
+//!   _native               calls that do not wait, values, descriptors to wait on
+//!        |
+//!   sprat::Node           engine and helper threads
+//! ```
+//!
+//! Two rules keep it simple. Nothing here calls into Python or holds a Python object (types and
+//! errors that are looked up once excepted), so no thread of the library ever needs the
+//! interpreter. And everything that can block runs detached from it.
+//!
+//! | file | its idea |
+//! | --- | --- |
+//! | `node` | a node: settings in, answers out |
+//! | `wait` | readers of events and operations under way; the one wait |
+//! | `member`, `event` | values |
+//! | `why` | reasons, health and counters |
+//! | `errors` | errors and panics become exceptions |
+
+mod errors;
+mod event;
+mod member;
+mod node;
+mod wait;
+mod why;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<node::Node>()?;
+    module.add_class::<wait::Subscription>()?;
+    module.add_class::<wait::Pending>()?;
+    module.add_class::<member::Member>()?;
+    module.add_class::<member::Members>()?;
+    module.add_class::<member::MembersIterator>()?;
+    event::add_to(module)
+}

@@ -1,0 +1,430 @@
+//! A member, and the members as they were at one moment: frozen values over what the node holds.
+//! Nothing is copied until it is asked for.
+
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PySlice, PyTuple, PyType};
+use sprat::MemberState;
+use sprat::serf::Tags;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The members of `sprat.MemberState`, in the order of their numbers, which begin with 1.
+static STATE_OBJECTS: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
+
+/// The state as Python's enumeration has it.
+fn state_object(py: Python<'_>, state: MemberState) -> PyResult<Py<PyAny>> {
+    let objects = STATE_OBJECTS.get_or_try_init(py, || {
+        let class = py.import("sprat._values")?.getattr("MemberState")?;
+        let of = |state: MemberState| Ok(class.call1((state.name(),))?.unbind());
+        MemberState::ALL
+            .into_iter()
+            .map(of)
+            .collect::<PyResult<Vec<_>>>()
+    })?;
+    Ok(objects[state as usize - 1].clone_ref(py))
+}
+
+/// A member of the cluster, as it was at one moment.
+///
+/// Nodes make them; tests may, too: `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`.
+#[pyclass(frozen, module = "sprat")]
+pub struct Member {
+    pub inner: Arc<sprat::Member>,
+}
+
+impl Member {
+    pub fn of(inner: &Arc<sprat::Member>) -> Member {
+        let inner = inner.clone();
+        Member { inner }
+    }
+
+    /// Equal in every field.
+    pub fn same(&self, other: &Member) -> bool {
+        let (a, b) = (&*self.inner, &*other.inner);
+        Arc::ptr_eq(&self.inner, &other.inner)
+            || (a.name == b.name
+                && a.addr == b.addr
+                && a.state == b.state
+                && a.incarnation == b.incarnation
+                && a.tags == b.tags
+                && a.meta == b.meta
+                && a.protocol == b.protocol
+                && a.delegate == b.delegate)
+    }
+}
+
+type Versions = (u8, u8, u8);
+
+fn versions([lowest, highest, used]: [u8; 3]) -> Versions {
+    (lowest, highest, used)
+}
+
+#[pymethods]
+impl Member {
+    #[new]
+    #[pyo3(signature = (
+        name, address, state="alive", tags=None, meta=None, incarnation=1,
+        protocol=(1, 5, 2), serf_protocol=(2, 5, 5),
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn new(
+        name: &str,
+        address: &str,
+        state: &str,
+        tags: Option<Tags>,
+        meta: Option<Vec<u8>>,
+        incarnation: u32,
+        protocol: Versions,
+        serf_protocol: Versions,
+    ) -> PyResult<Member> {
+        let addr: SocketAddr = address.parse().map_err(|_| {
+            let allowed = "IPv4:PORT or [IPv6]:PORT";
+            PyValueError::new_err(format!("address is {address:?}, allowed is {allowed}"))
+        })?;
+        let named = MemberState::ALL.into_iter().find(|it| it.name() == state);
+        let state = named.ok_or_else(|| {
+            let names: Vec<&str> = MemberState::ALL.iter().map(|it| it.name()).collect();
+            let allowed = names.join(", ");
+            PyValueError::new_err(format!("state is {state:?}, allowed are {allowed}"))
+        })?;
+        let tags = tags.unwrap_or_default();
+        let meta = meta.unwrap_or_else(|| sprat::serf::encode_tags(&tags));
+        let list = |(a, b, c): Versions| [a, b, c];
+        Ok(Member {
+            inner: Arc::new(sprat::Member {
+                name: name.into(),
+                addr,
+                tags: Arc::new(tags),
+                meta: meta.into(),
+                state,
+                incarnation,
+                protocol: list(protocol),
+                delegate: list(serf_protocol),
+            }),
+        })
+    }
+
+    /// Its name, unique in the cluster.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Its IP address, as text.
+    #[getter]
+    fn host(&self) -> String {
+        self.inner.addr.ip().to_string()
+    }
+
+    /// Its port.
+    #[getter]
+    fn port(&self) -> u16 {
+        self.inner.addr.port()
+    }
+
+    /// Host and port, as "10.0.0.1:7946" or "[::1]:7946".
+    #[getter]
+    fn address(&self) -> String {
+        self.inner.addr.to_string()
+    }
+
+    /// A `sprat.MemberState`.
+    #[getter]
+    fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        state_object(py, self.inner.state)
+    }
+
+    /// Its tags, a read-only mapping of text to text.
+    #[getter]
+    fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        let tags = tags_dict(py, &self.inner.tags)?;
+        Ok(PyMappingProxy::new(py, tags.as_mapping()))
+    }
+
+    /// Its metadata as on the wire; in a Serf cluster these are the encoded tags.
+    #[getter]
+    fn meta<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.meta)
+    }
+
+    /// How often it has renewed its own entry, for instance to refute a suspicion.
+    #[getter]
+    fn incarnation(&self) -> u32 {
+        self.inner.incarnation
+    }
+
+    /// Versions of the gossip protocol: lowest, highest and used.
+    #[getter]
+    fn protocol(&self) -> Versions {
+        versions(self.inner.protocol)
+    }
+
+    /// Versions of the Serf protocol: lowest, highest and used.
+    #[getter]
+    fn serf_protocol(&self) -> Versions {
+        versions(self.inner.delegate)
+    }
+
+    #[classattr]
+    fn __match_args__() -> (&'static str, &'static str) {
+        ("name", "address")
+    }
+
+    /// Everything but the metadata, as a new dict of plain values.
+    pub fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("name", self.name())?;
+        dict.set_item("address", self.address())?;
+        dict.set_item("host", self.host())?;
+        dict.set_item("port", self.port())?;
+        dict.set_item("state", self.inner.state.name())?;
+        dict.set_item("tags", tags_dict(py, &self.inner.tags)?)?;
+        dict.set_item("incarnation", self.inner.incarnation)?;
+        dict.set_item("protocol", self.protocol())?;
+        dict.set_item("serf_protocol", self.serf_protocol())?;
+        Ok(dict)
+    }
+
+    pub fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let name = self.name().into_pyobject(py)?.repr()?.to_string();
+        let tags = match self.inner.tags.is_empty() {
+            true => String::new(),
+            false => format!(", tags={}", tags_dict(py, &self.inner.tags)?.repr()?),
+        };
+        let (address, state) = (self.inner.addr, self.inner.state.name());
+        Ok(format!("Member({name}, '{address}', '{state}'{tags})"))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other.cast::<Member>().is_ok_and(|it| self.same(it.get()))
+    }
+
+    pub fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let member = &*self.inner;
+        (&member.name, member.addr, member.incarnation).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyType>, Parts<'py>)> {
+        let (py, it) = (slf.py(), slf.get());
+        let tags = tags_dict(py, &it.inner.tags)?;
+        let parts = (
+            it.name().to_owned(),
+            it.address(),
+            it.inner.state.name(),
+            tags,
+            it.meta(py),
+            it.incarnation(),
+            it.protocol(),
+            it.serf_protocol(),
+        );
+        Ok((slf.get_type(), parts))
+    }
+}
+
+type Parts<'py> = (
+    String,
+    String,
+    &'static str,
+    Bound<'py, PyDict>,
+    Bound<'py, PyBytes>,
+    u32,
+    Versions,
+    Versions,
+);
+
+fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in tags {
+        dict.set_item(key, value)?;
+    }
+    Ok(dict)
+}
+
+/// Members as they were at one moment: a sequence sorted by name, which names index, too.
+#[pyclass(frozen, sequence, module = "sprat")]
+pub struct Members {
+    list: Arc<[Arc<sprat::Member>]>,
+}
+
+impl Members {
+    /// `members` sorted by name.
+    pub fn new(members: Vec<Arc<sprat::Member>>) -> Members {
+        let list = members.into();
+        Members { list }
+    }
+
+    fn find(&self, name: &str) -> Option<Member> {
+        let place = self.list.binary_search_by(|it| (*it.name).cmp(name));
+        place.ok().map(|at| Member::of(&self.list[at]))
+    }
+
+    fn position(&self, member: &Bound<'_, PyAny>) -> Option<usize> {
+        let member = member.cast::<Member>().ok()?;
+        let same = |it: &Arc<sprat::Member>| Member::of(it).same(member.get());
+        self.list.iter().position(same)
+    }
+
+    fn at(&self, index: isize) -> Option<&Arc<sprat::Member>> {
+        let index = if index < 0 {
+            index + self.list.len() as isize
+        } else {
+            index
+        };
+        self.list.get(usize::try_from(index).ok()?)
+    }
+}
+
+#[pymethods]
+impl Members {
+    #[new]
+    #[pyo3(signature = (members=Vec::new()))]
+    fn from_list(members: Vec<PyRef<'_, Member>>) -> Members {
+        let mut list: Vec<_> = members.iter().map(|it| it.inner.clone()).collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        Members::new(list)
+    }
+
+    fn __len__(&self) -> usize {
+        self.list.len()
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
+        if let Ok(name) = key.extract::<&str>() {
+            let found = self.find(name);
+            let member = found.ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
+            return Ok(Py::new(py, member)?.into_any());
+        }
+        if let Ok(slice) = key.cast::<PySlice>() {
+            let picked = slice.indices(self.list.len() as isize)?;
+            let at =
+                |i: usize| self.list[(picked.start + i as isize * picked.step) as usize].clone();
+            let mut list: Vec<_> = (0..picked.slicelength).map(at).collect();
+            list.sort_by(|a, b| a.name.cmp(&b.name));
+            return Ok(Py::new(py, Members::new(list))?.into_any());
+        }
+        let Ok(index) = key.extract::<isize>() else {
+            let kind = key.get_type().name()?.to_string();
+            let text = format!("members are indexed by int, slice or str (a name), not {kind}");
+            return Err(PyTypeError::new_err(text));
+        };
+        let member = self.at(index);
+        let member = member.ok_or_else(|| PyIndexError::new_err("members index out of range"))?;
+        Ok(Py::new(py, Member::of(member))?.into_any())
+    }
+
+    fn __contains__(&self, key: &Bound<'_, PyAny>) -> bool {
+        match key.extract::<&str>() {
+            Ok(name) => self.find(name).is_some(),
+            Err(_) => self.position(key).is_some(),
+        }
+    }
+
+    fn __iter__(&self) -> MembersIterator {
+        MembersIterator {
+            list: self.list.clone(),
+            next: std::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    /// The member of this name, or `default`.
+    #[pyo3(signature = (name, default=None))]
+    fn get(&self, py: Python<'_>, name: &str, default: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        match self.find(name) {
+            Some(member) => Ok(Py::new(py, member)?.into_any()),
+            None => Ok(default.unwrap_or_else(|| py.None())),
+        }
+    }
+
+    /// The names, sorted.
+    fn names(&self) -> Vec<&str> {
+        self.list.iter().map(|it| &*it.name).collect()
+    }
+
+    /// The place of a member; `ValueError` if it is not here.
+    #[pyo3(signature = (member, start=0, stop=None))]
+    fn index(
+        &self,
+        member: &Bound<'_, PyAny>,
+        start: isize,
+        stop: Option<isize>,
+    ) -> PyResult<usize> {
+        let count = self.list.len() as isize;
+        let bound = |at: isize| if at < 0 { at + count } else { at };
+        let (start, stop) = (bound(start), bound(stop.unwrap_or(count)));
+        let found = self.position(member);
+        let found = found.filter(|at| (start..stop).contains(&(*at as isize)));
+        found.ok_or_else(|| PyValueError::new_err("the member is not among these"))
+    }
+
+    /// 1 if the member is here, else 0.
+    fn count(&self, member: &Bound<'_, PyAny>) -> usize {
+        usize::from(self.position(member).is_some())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let shown: PyResult<Vec<String>> = self
+            .list
+            .iter()
+            .take(10)
+            .map(|it| Member::of(it).__repr__(py))
+            .collect();
+        let more = match self.list.len() {
+            0..=10 => String::new(),
+            count => format!(", ... {} more", count - 10),
+        };
+        Ok(format!("Members([{}{more}])", shown?.join(", ")))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        let Ok(other) = other.cast::<Members>() else {
+            return false;
+        };
+        let (a, b) = (&self.list, &other.get().list);
+        let mut pairs = a.iter().zip(b.iter());
+        a.len() == b.len() && pairs.all(|(a, b)| Member::of(a).same(&Member::of(b)))
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for member in self.list.iter() {
+            Member::of(member).__hash__().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
+        let members: Vec<Member> = slf.get().list.iter().map(Member::of).collect();
+        Ok((slf.get_type(), PyTuple::new(slf.py(), [members])?))
+    }
+}
+
+/// One walk through members.
+#[pyclass(frozen, module = "sprat._native")]
+pub struct MembersIterator {
+    list: Arc<[Arc<sprat::Member>]>,
+    next: std::sync::atomic::AtomicUsize,
+}
+
+#[pymethods]
+impl MembersIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self) -> Option<Member> {
+        let next = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.list.get(next).map(Member::of)
+    }
+
+    fn __length_hint__(&self) -> usize {
+        let next = self.next.load(std::sync::atomic::Ordering::Relaxed);
+        self.list.len().saturating_sub(next)
+    }
+}

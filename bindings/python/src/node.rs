@@ -1,0 +1,207 @@
+//! A node as `sprat/_node.py` and `sprat/aio.py` use it: nothing here waits for the cluster.
+
+use crate::errors::{enter, enter_detached, refused_setting};
+use crate::member::{Member, Members};
+use crate::wait::{Pending, Subscription};
+use crate::why;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use sprat::serf::Tags;
+use sprat::{Config, EventKind, Key, NodeState};
+use std::path::PathBuf;
+
+/// A running node.
+#[pyclass(frozen, module = "sprat._native")]
+pub struct Node(sprat::Node);
+
+/// What a node is started with.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Settings {
+    /// A file to begin with.
+    path: Option<PathBuf>,
+    /// Settings by name.
+    values: Vec<(String, String)>,
+    tags: Tags,
+    /// Tags that members must have to be listed.
+    filter_tags: Tags,
+    keys: Vec<Vec<u8>>,
+    meta: Option<Vec<u8>>,
+}
+
+impl Settings {
+    fn config(&self, py: Python<'_>) -> PyResult<Config> {
+        let mut config = Config::new();
+        let refused = |error| refused_setting(py, error);
+        if let Some(path) = &self.path {
+            config.load(path).map_err(refused)?;
+        }
+        for (key, value) in &self.values {
+            config.set(key, value).map_err(refused)?;
+        }
+        for (key, value) in &self.tags {
+            config.set_tag(key, Some(value)).map_err(refused)?;
+        }
+        for (key, value) in &self.filter_tags {
+            config.set_filter_tag(key, Some(value)).map_err(refused)?;
+        }
+        for bytes in &self.keys {
+            let key = Key::new(bytes);
+            let message = format!("a key has {} bytes, allowed are 16, 24 and 32", bytes.len());
+            let error = || sprat::Error::new(sprat::Status::Invalid, message);
+            config
+                .add_key(key.ok_or_else(error).map_err(refused)?)
+                .map_err(refused)?;
+        }
+        if let Some(meta) = &self.meta {
+            config.set_meta(meta).map_err(refused)?;
+        }
+        Ok(config)
+    }
+}
+
+fn state_name(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Running => "running",
+        NodeState::Leaving => "leaving",
+        NodeState::Left => "left",
+        NodeState::Shutdown => "shutdown",
+        NodeState::Broken => "broken",
+    }
+}
+
+/// Kinds by the names that Serf gives them.
+fn kinds(names: &[String]) -> Vec<EventKind> {
+    let known = names.iter().filter_map(|name| EventKind::from_name(name));
+    known.collect()
+}
+
+#[pymethods]
+impl Node {
+    /// Starts a node.
+    #[staticmethod]
+    fn start(py: Python<'_>, settings: Settings) -> PyResult<Node> {
+        let config = settings.config(py)?;
+        enter_detached(py, || sprat::Node::start(&config)).map(Node)
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    #[getter]
+    fn address(&self) -> String {
+        self.0.addr().to_string()
+    }
+
+    #[getter]
+    fn state(&self) -> &'static str {
+        state_name(self.0.state())
+    }
+
+    #[getter]
+    fn members_version(&self) -> u64 {
+        self.0.members_version()
+    }
+
+    /// The members in one of `states` (names), with this role and these tags, where given.
+    #[pyo3(signature = (states=None, role=None, tags=None))]
+    fn members(
+        &self,
+        py: Python<'_>,
+        states: Option<Vec<String>>,
+        role: Option<&str>,
+        tags: Option<Tags>,
+    ) -> PyResult<Members> {
+        let fits = |member: &sprat::Member| {
+            let has = |key: &str, value: &str| member.tags.get(key).is_some_and(|it| it == value);
+            states
+                .as_ref()
+                .is_none_or(|it| it.iter().any(|state| state == member.state.name()))
+                && role.is_none_or(|role| has("role", role))
+                && tags.iter().flatten().all(|(key, value)| has(key, value))
+        };
+        enter(py, || {
+            self.0.check_process()?;
+            let mut members = self.0.members();
+            members.retain(|member| fits(member));
+            Ok(Members::new(members))
+        })
+    }
+
+    /// The member of this name.
+    fn member(&self, py: Python<'_>, name: &str) -> PyResult<Option<Member>> {
+        let found = enter(py, || {
+            self.0.check_process()?;
+            Ok(self.0.member(name))
+        })?;
+        Ok(found.as_ref().map(Member::of))
+    }
+
+    /// Changes tags in one step: those whose value is `None` are removed.
+    fn update_tags(&self, py: Python<'_>, changes: Vec<(String, Option<String>)>) -> PyResult<()> {
+        enter_detached(py, || self.0.update_tags(changes))
+    }
+
+    fn set_tags(&self, py: Python<'_>, tags: Tags) -> PyResult<()> {
+        enter_detached(py, || self.0.set_tags(tags))
+    }
+
+    fn set_meta(&self, py: Python<'_>, meta: Vec<u8>) -> PyResult<()> {
+        enter_detached(py, || self.0.set_meta(&meta))
+    }
+
+    fn begin_join(&self, py: Python<'_>, addresses: Vec<String>) -> PyResult<Pending> {
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        enter(py, || self.0.begin_join(&addresses)).map(Pending::new)
+    }
+
+    fn begin_leave(&self, py: Python<'_>) -> PyResult<Pending> {
+        enter(py, || self.0.begin_leave()).map(Pending::new)
+    }
+
+    fn begin_hint(&self, py: Python<'_>, name: &str) -> PyResult<Pending> {
+        enter_detached(py, || self.0.begin_hint(name)).map(Pending::new)
+    }
+
+    fn remove_failed(&self, py: Python<'_>, name: &str, prune: bool) -> PyResult<()> {
+        enter_detached(py, || self.0.remove_failed(name, prune))
+    }
+
+    /// A reader of events of these kinds, `capacity` of which may wait.
+    fn subscribe(
+        &self,
+        py: Python<'_>,
+        capacity: usize,
+        names: Vec<String>,
+    ) -> PyResult<Subscription> {
+        enter(py, || self.0.subscribe(capacity, &kinds(&names))).map(Subscription::new)
+    }
+
+    fn reasons<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
+        let reasons = enter_detached(py, || self.0.reasons(name))?;
+        why::reasons(py, &reasons)
+    }
+
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let health = enter_detached(py, || self.0.health())?;
+        why::health(py, &health)
+    }
+
+    /// Counters: name, value, what it means.
+    fn stats(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i64, &'static str)>> {
+        enter_detached(py, || {
+            self.0.check_process()?;
+            Ok(self.0.stats())
+        })
+    }
+
+    /// Stops at once. A forked child does nothing.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        enter_detached(py, || {
+            self.0.close();
+            Ok(())
+        })
+    }
+}
