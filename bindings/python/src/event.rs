@@ -58,6 +58,15 @@ impl Event {
         self.kind
     }
 
+    /// Everything as a new dict of plain values.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        dict.set_item("event", self.kind)?;
+        dict.set_item("seq", self.seq)?;
+        dict.set_item("time", self.time)?;
+        Ok(dict)
+    }
+
     fn __hash__(&self) -> u64 {
         self.seq ^ self.time.to_bits()
     }
@@ -65,14 +74,6 @@ impl Event {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Event>().is_ok_and(|it| self.same(it.get()))
     }
-}
-
-fn base_dict<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("event", event.kind)?;
-    dict.set_item("seq", event.seq)?;
-    dict.set_item("time", event.time)?;
-    Ok(dict)
 }
 
 /// Something happened to a member: `member` is as it was then.
@@ -97,7 +98,7 @@ impl MemberEvent {
     /// Everything as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
-        let dict = base_dict(py, slf.as_super().get())?;
+        let dict = slf.as_super().get().to_dict(py)?;
         dict.set_item("member", slf.get().member().to_dict(py)?)?;
         Ok(dict)
     }
@@ -210,7 +211,7 @@ impl Overflow {
 
     /// Everything as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = base_dict(slf.py(), slf.as_super().get())?;
+        let dict = slf.as_super().get().to_dict(slf.py())?;
         dict.set_item("lost", slf.get().lost)?;
         Ok(dict)
     }
@@ -272,7 +273,7 @@ impl NodeFailed {
 
     /// Everything as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        let dict = base_dict(slf.py(), slf.as_super().get())?;
+        let dict = slf.as_super().get().to_dict(slf.py())?;
         dict.set_item("reason", slf.get().reason())?;
         Ok(dict)
     }

@@ -35,7 +35,7 @@ from ._errors import (
     NetworkError,
     ProtocolError,
     StateError,
-    TimeoutError,  # noqa: A004 - it is one
+    TimeoutError,
     TooLargeError,
     UnknownMemberError,
     UnreachableError,

@@ -82,5 +82,5 @@ def _pass_on(line: LogLine) -> None:
 def _call(callback: Callable[[Any], object], event: Any) -> None:
     try:
         callback(event)
-    except Exception:
+    except Exception:  # noqa: BLE001 - logged; delivery goes on
         _log.exception("the callback for events failed on %r", event)

@@ -45,14 +45,16 @@ class Selection:
     def __init__(self, kinds: tuple[type[Event], ...]) -> None:
         for kind in kinds:
             if not (isinstance(kind, type) and issubclass(kind, Event)):
-                raise TypeError(f"kinds of events are classes like sprat.MemberJoined, not {kind!r}")
+                raise TypeError(
+                    f"kinds of events are classes like sprat.MemberJoined, not {kind!r}"
+                )
         self.classes = kinds or (Event,)
         self.names = [name for cls, name in _KINDS.items() if issubclass(cls, self.classes)]
 
     def pick(self, events: Iterable[Any]) -> Iterator[Any]:
         """Those that were asked for. Nothing is hidden: an overflow is logged, and what stops the
         node is raised, if they were not.
-        """  # noqa: D205
+        """
         for event in events:
             if isinstance(event, self.classes):
                 yield event
@@ -67,7 +69,9 @@ def check_timeout(timeout: float | None) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+        raise TypeError(
+            f"timeout must be a number of seconds or None, not {type(timeout).__name__}"
+        )
     if not timeout >= 0:
         raise ValueError(f"timeout is {timeout}, allowed are 0 and more")
     return float(timeout)
@@ -155,5 +159,3 @@ class Events(Generic[E_co]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-

@@ -54,7 +54,7 @@ class BaseNode:
         self,
         *,
         name: str | None = None,
-        bind: str = "0.0.0.0:7946",  # noqa: S104 - a member of a cluster listens to the cluster
+        bind: str = "0.0.0.0:7946",
         advertise: str | None = None,
         tags: Mapping[str, str] | None = None,
         keys: Iterable[str | bytes] = (),
@@ -143,7 +143,7 @@ class BaseNode:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is there: it was not closed, did not break, and was not inherited by a fork."""
+        """Whether it is there: not closed, not broken, and not inherited by a fork."""
         return self._native.state not in ("shutdown", "broken")
 
     # Members
@@ -267,7 +267,7 @@ class Node(BaseNode):
         self,
         *,
         name: str | None = None,
-        bind: str = "0.0.0.0:7946",  # noqa: S104 - a member of a cluster listens to the cluster
+        bind: str = "0.0.0.0:7946",
         advertise: str | None = None,
         tags: Mapping[str, str] | None = None,
         keys: Iterable[str | bytes] = (),
@@ -388,13 +388,15 @@ class Node(BaseNode):
 # How operations end, for both kinds of nodes
 
 
-def checked_addresses(addresses: tuple[str, ...]) -> list[str]:
+def checked_addresses(addresses: tuple[object, ...]) -> list[str]:
     """The addresses as a list; a list given in place of arguments is a mistake worth a word."""
+    checked = []
     for address in addresses:
         if not isinstance(address, str):
             kind = type(address).__name__
             raise TypeError(f"an address must be str, not {kind}: write join(*addresses)")
-    return list(addresses)
+        checked.append(address)
+    return checked
 
 
 _Outcome = tuple[int | None, Error | None, list[tuple[str, Error]]]

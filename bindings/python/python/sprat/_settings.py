@@ -24,7 +24,9 @@ _LEVELS = {
 }
 
 
-def native_settings(given: Mapping[str, Any], path: str | os.PathLike[str] | None) -> dict[str, Any]:
+def native_settings(
+    given: Mapping[str, Any], path: str | os.PathLike[str] | None
+) -> dict[str, Any]:
     """What `_native.Node.start` takes. Arguments that are `None` keep their default."""
     rest = {key: value for key, value in given.items() if value is not None}
     tags = _texts("tags", rest.pop("tags", {}))

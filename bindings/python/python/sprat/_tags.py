@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from . import _native
@@ -57,7 +57,7 @@ class Tags(MutableMapping[str, str]):
     def __or__(self, other: Mapping[str, str]) -> dict[str, str]:
         return {**self._all(), **other}
 
-    def __ior__(self, other: Any) -> Tags:  # noqa: PYI034 - the mapping itself, as with dict
+    def __ior__(self, other: Mapping[str, str]) -> Self:
         self.update(other)
         return self
 

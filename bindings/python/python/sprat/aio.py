@@ -186,8 +186,12 @@ class Events(Generic[E_co]):
 
     def _wake(self) -> None:
         for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+            _fulfil(future)
+
+
+def _fulfil(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _readable(reader: weakref.ref[Events[Any]]) -> None:
@@ -214,10 +218,10 @@ async def _ended(pending: _native.Pending, timeout: float | None, what: str) -> 
     if outcome is not None:
         return outcome
     loop = asyncio.get_running_loop()
-    over = loop.create_future()
+    over: asyncio.Future[None] = loop.create_future()
     fd = os.dup(pending.fileno())
     try:
-        loop.add_reader(fd, lambda: over.done() or over.set_result(None))
+        loop.add_reader(fd, _fulfil, over)
         async with asyncio.timeout(timeout):
             await over
     except builtins.TimeoutError:
