@@ -5,7 +5,7 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 
-.PHONY: help setup build demo test lint bench fuzz install uninstall clean
+.PHONY: help setup build wheel demo test lint bench fuzz install uninstall clean
 
 help:
 	@echo 'make demo       several serf agents and a C program form one cluster; half a minute once built'
@@ -14,6 +14,7 @@ help:
 	@echo 'make fuzz       a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
 	@echo 'make lint       format, clippy, C warnings'
 	@echo 'make build      the library: libsprat.so and libsprat.a, release profile'
+	@echo 'make wheel      the Python package: a manylinux2014 wheel and the source distribution'
 	@echo 'make install    PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall  removes what install put there'
 	@echo 'make clean      removes what was built'
@@ -23,6 +24,9 @@ setup:
 
 build:
 	@bash -c '. scripts/env.sh && build_release'
+
+wheel: setup
+	@scripts/wheel.sh
 
 demo: setup
 	@examples/demo/run.sh

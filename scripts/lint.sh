@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Format, clippy, and the C and shell sources: everything that can be said without running it.
+# Format, clippy, types, and the C and shell sources: everything that can be said without running
+# it.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
+. "$ROOT/scripts/python.sh"
 cd "$ROOT"
 
 cargo fmt --all -- --check
@@ -24,4 +26,16 @@ import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path)
 END
+
+python_env
+(
+    cd "$PACKAGE"
+    folders=(python tests "$ROOT/examples/python")
+    "$VENV/bin/ruff" check --quiet "${folders[@]}"
+    "$VENV/bin/ruff" format --quiet --check "${folders[@]}"
+    MYPYPATH=python "$VENV/bin/mypy" --config-file pyproject.toml python/sprat
+    for example in "$ROOT"/examples/python/*.py; do
+        MYPYPATH=python "$VENV/bin/mypy" --config-file pyproject.toml "$example"
+    done
+)
 say "lint: clean"

@@ -5,9 +5,9 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
 # Compilers; serf to talk to; network namespaces and packet filters for the tests of faults;
-# valgrind, libuv and cmake for the tests of the C library; python3 for the demo.
+# valgrind, libuv and cmake for the tests of the C library; python3 for the demo and the package.
 packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valgrind
-    libuv1-dev cmake python3)
+    libuv1-dev cmake python3 python3-venv)
 
 missing_packages() {
     local name

@@ -37,6 +37,7 @@ step "fuzz" env FUZZ_RUNS=50000 scripts/fuzz.sh
 step "documentation" documentation
 step "install" scripts/test-install.sh
 step "examples" scripts/test-examples.sh
+step "python" scripts/test-python.sh
 
 if [ ${#failed[@]} != 0 ]; then
     say "FAILED: ${failed[*]}"

@@ -1,0 +1,29 @@
+# Sourced by the other scripts after env.sh: a virtual environment in target/python with the tools
+# for the Python package, in the versions of bindings/python/requirements-dev.txt.
+
+VENV=$TARGET/python
+PACKAGE=$ROOT/bindings/python
+
+# Makes or renews it. Quick if the requirements are as they were.
+python_env() {
+    local wanted=$PACKAGE/requirements-dev.txt
+    ! cmp -s "$wanted" "$VENV/requirements.txt" || return 0
+    say "making the Python environment $VENV"
+    command -v python3 >/dev/null || die "python3 is missing"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "Python 3.11 or later is needed; python3 is $(python3 --version)"
+    rm -rf "$VENV"
+    python3 -m venv "$VENV" || die "python3 -m venv does not work; Debian has it in python3-venv"
+    "$VENV/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" ||
+        die "pip could not install $wanted"
+    cp "$wanted" "$VENV/requirements.txt"
+}
+
+# Builds the wheel for this machine into target/wheels, and prints its name.
+build_wheel() {
+    local out=$TARGET/wheels/here
+    rm -rf "$out"
+    (cd "$PACKAGE" && "$VENV/bin/maturin" build --release --locked --quiet --out "$out") >&2 ||
+        die "the wheel does not build"
+    echo "$out"/*.whl
+}
