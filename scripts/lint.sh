@@ -28,14 +28,14 @@ for path in sys.argv[1:]:
 END
 
 python_env
+"$VENV/bin/ruff" check --quiet
+"$VENV/bin/ruff" format --quiet --check
 (
     cd "$PACKAGE"
-    folders=(python tests "$ROOT/examples/python")
-    "$VENV/bin/ruff" check --quiet "${folders[@]}"
-    "$VENV/bin/ruff" format --quiet --check "${folders[@]}"
-    MYPYPATH=python "$VENV/bin/mypy" --config-file pyproject.toml python/sprat
-    for example in "$ROOT"/examples/python/*.py; do
-        MYPYPATH=python "$VENV/bin/mypy" --config-file pyproject.toml "$example"
+    export MYPYPATH=python
+    "$VENV/bin/mypy" --config-file pyproject.toml python/sprat
+    for program in "$ROOT"/examples/python/*.py; do
+        "$VENV/bin/mypy" --config-file pyproject.toml "$program"
     done
 )
 say "lint: clean"

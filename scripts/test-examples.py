@@ -39,8 +39,13 @@ EXAMPLES = {
 
 
 def status_of(name):
-    answer = subprocess.run(["serf", "members", f"-rpc-addr={AGENT}:7373", "-format=json"],
-                            capture_output=True, text=True, timeout=20, check=True)
+    answer = subprocess.run(
+        ["serf", "members", f"-rpc-addr={AGENT}:7373", "-format=json"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
     for member in json.loads(answer.stdout)["members"]:
         if member["name"] == name:
             return member["status"]
@@ -85,9 +90,20 @@ def try_example(number, program):
     print(f"example {program}: ok", flush=True)
 
 
-agent = subprocess.Popen(["serf", "agent", "-node=web1", f"-bind={AGENT}:7946",
-                          f"-rpc-addr={AGENT}:7373", "-tag", "role=backend"],
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+agent = subprocess.Popen(
+    [
+        "serf",
+        "agent",
+        "-node=web1",
+        f"-bind={AGENT}:7946",
+        f"-rpc-addr={AGENT}:7373",
+        "-tag",
+        "role=backend",
+    ],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+)
 try:
     for line in agent.stdout:
         if "EventMemberJoin" in line:

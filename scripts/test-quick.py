@@ -8,9 +8,20 @@ import threading
 
 program, libraries = sys.argv[1:]
 ip = f"127.{60 + os.getpid() % 30}.{1 + os.getpid() // 30 % 250}.1"
-agent = subprocess.Popen(["serf", "agent", "-node=web1", f"-bind={ip}:7946",
-                          f"-rpc-addr={ip}:7373", "-tag", "role=backend"],
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+agent = subprocess.Popen(
+    [
+        "serf",
+        "agent",
+        "-node=web1",
+        f"-bind={ip}:7946",
+        f"-rpc-addr={ip}:7373",
+        "-tag",
+        "role=backend",
+    ],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+)
 quick = None
 # Whatever hangs, both end after half a minute, and so do the loops that read from them.
 limit = threading.Timer(30, lambda: [child.kill() for child in (agent, quick) if child])
@@ -21,8 +32,12 @@ try:
             break
     threading.Thread(target=agent.stdout.read, daemon=True).start()
     # stdbuf: the program prints into a pipe here, and must not keep its lines to itself.
-    quick = subprocess.Popen(["stdbuf", "-oL", program, f"{ip}:7946"], stdout=subprocess.PIPE,
-                             text=True, env={**os.environ, "LD_LIBRARY_PATH": libraries})
+    quick = subprocess.Popen(
+        ["stdbuf", "-oL", program, f"{ip}:7946"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LD_LIBRARY_PATH": libraries},
+    )
     printed = []
     for line in quick.stdout:
         printed.append(line.strip())

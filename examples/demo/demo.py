@@ -51,8 +51,13 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 
 
 def start(command):
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, text=True)
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     CHILDREN.append(child)
     return child
 
@@ -81,8 +86,9 @@ class CProgram:
             try:
                 line = self.fresh.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise NotSeen(f"{self.name} did not print '{' '.join(words)}' "
-                              f"within {within} s") from None
+                raise NotSeen(
+                    f"{self.name} did not print '{' '.join(words)}' within {within} s"
+                ) from None
             self.lines.append(line)
             if all(word in line for word in words):
                 return
@@ -98,19 +104,33 @@ class Agent:
     def __init__(self, name, host, tag, join):
         self.name, self.host = name, f"{BASE}.{host}"
         self.rpc = f"-rpc-addr={self.host}:7373"
-        self.command = ["serf", "agent", f"-node={name}", f"-bind={self.host}:7946", self.rpc,
-                        "-tag", tag, f"-join={join}"]
+        self.command = [
+            "serf",
+            "agent",
+            f"-node={name}",
+            f"-bind={self.host}:7946",
+            self.rpc,
+            "-tag",
+            tag,
+            f"-join={join}",
+        ]
         self.start()
 
     def start(self):
         self.child = start(self.command)
         # Its log is not the story here, but a full pipe would stop it.
-        threading.Thread(target=lambda child: child.stdout.read(), args=(self.child,),
-                         daemon=True).start()
+        threading.Thread(
+            target=lambda child: child.stdout.read(), args=(self.child,), daemon=True
+        ).start()
 
     def serf(self, *args):
-        return subprocess.run(["serf", args[0], self.rpc, *args[1:]], capture_output=True,
-                              text=True, timeout=30, check=False)
+        return subprocess.run(
+            ["serf", args[0], self.rpc, *args[1:]],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
 
     def lists(self, name, status, *tags, within=30):
         """Waits until the agent lists this member with this status and these tags."""
@@ -126,8 +146,10 @@ class Agent:
                         seen(f"serf agent {self.name} lists {name} as {found}")
                         return
             time.sleep(0.2)
-        raise NotSeen(f"serf agent {self.name} did not list {name} as {status} "
-                      f"{' '.join(tags)} within {within} s, but as: {found}")
+        raise NotSeen(
+            f"serf agent {self.name} did not list {name} as {status} "
+            f"{' '.join(tags)} within {within} s, but as: {found}"
+        )
 
 
 def demo(program):

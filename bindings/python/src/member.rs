@@ -247,6 +247,7 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
 
 /// Members as they were at one moment: a sequence sorted by name, which names index, too.
 #[pyclass(frozen, sequence, module = "sprat")]
+#[derive(Clone)]
 pub struct Members {
     list: Arc<[Arc<sprat::Member>]>,
 }

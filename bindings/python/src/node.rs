@@ -9,10 +9,21 @@ use pyo3::types::PyDict;
 use sprat::serf::Tags;
 use sprat::{Config, EventKind, Key, NodeState};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// A running node.
 #[pyclass(frozen, module = "sprat._native")]
-pub struct Node(sprat::Node);
+pub struct Node {
+    node: sprat::Node,
+    listed: Mutex<Option<Listed>>,
+}
+
+/// The members as they were last asked for, so that asking again is free while nothing changes.
+struct Listed {
+    version: u64,
+    states: u32,
+    members: Members,
+}
 
 /// What a node is started with.
 #[derive(FromPyObject)]
@@ -82,91 +93,110 @@ impl Node {
     #[staticmethod]
     fn start(py: Python<'_>, settings: Settings) -> PyResult<Node> {
         let config = settings.config(py)?;
-        enter_detached(py, || sprat::Node::start(&config)).map(Node)
+        let node = enter_detached(py, || sprat::Node::start(&config))?;
+        let listed = Mutex::default();
+        Ok(Node { node, listed })
     }
 
     #[getter]
     fn name(&self) -> &str {
-        self.0.name()
+        self.node.name()
     }
 
     #[getter]
     fn address(&self) -> String {
-        self.0.addr().to_string()
+        self.node.addr().to_string()
     }
 
     #[getter]
     fn state(&self) -> &'static str {
-        state_name(self.0.state())
+        state_name(self.node.state())
     }
 
     #[getter]
     fn members_version(&self) -> u64 {
-        self.0.members_version()
+        self.node.members_version()
     }
 
-    /// The members in one of `states` (names), with this role and these tags, where given.
-    #[pyo3(signature = (states=None, role=None, tags=None))]
+    /// The members in one of `states` (bit n for the state with number n), with this role and these tags,
+    /// where given.
+    #[pyo3(signature = (states, role=None, tags=None))]
     fn members(
         &self,
         py: Python<'_>,
-        states: Option<Vec<String>>,
+        states: u32,
         role: Option<&str>,
         tags: Option<Tags>,
     ) -> PyResult<Members> {
+        let narrow = role.is_some() || tags.is_some();
         let fits = |member: &sprat::Member| {
             let has = |key: &str, value: &str| member.tags.get(key).is_some_and(|it| it == value);
-            states
-                .as_ref()
-                .is_none_or(|it| it.iter().any(|state| state == member.state.name()))
+            states & (1 << member.state as u32) != 0
                 && role.is_none_or(|role| has("role", role))
                 && tags.iter().flatten().all(|(key, value)| has(key, value))
         };
         enter(py, || {
-            self.0.check_process()?;
-            let mut members = self.0.members();
+            self.node.check_process()?;
+            // Before the members: what changes meanwhile is then asked for again.
+            let version = self.node.members_version();
+            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*listed {
+                Some(it) if !narrow && it.version == version && it.states == states => {
+                    return Ok(it.members.clone());
+                }
+                Some(_) | None => {}
+            }
+            let mut members = self.node.members();
             members.retain(|member| fits(member));
-            Ok(Members::new(members))
+            let members = Members::new(members);
+            if !narrow {
+                *listed = Some(Listed {
+                    version,
+                    states,
+                    members: members.clone(),
+                });
+            }
+            Ok(members)
         })
     }
 
     /// The member of this name.
     fn member(&self, py: Python<'_>, name: &str) -> PyResult<Option<Member>> {
         let found = enter(py, || {
-            self.0.check_process()?;
-            Ok(self.0.member(name))
+            self.node.check_process()?;
+            Ok(self.node.member(name))
         })?;
         Ok(found.as_ref().map(Member::of))
     }
 
     /// Changes tags in one step: those whose value is `None` are removed.
     fn update_tags(&self, py: Python<'_>, changes: Vec<(String, Option<String>)>) -> PyResult<()> {
-        enter_detached(py, || self.0.update_tags(changes))
+        enter_detached(py, || self.node.update_tags(changes))
     }
 
     fn set_tags(&self, py: Python<'_>, tags: Tags) -> PyResult<()> {
-        enter_detached(py, || self.0.set_tags(tags))
+        enter_detached(py, || self.node.set_tags(tags))
     }
 
     fn set_meta(&self, py: Python<'_>, meta: Vec<u8>) -> PyResult<()> {
-        enter_detached(py, || self.0.set_meta(&meta))
+        enter_detached(py, || self.node.set_meta(&meta))
     }
 
     fn begin_join(&self, py: Python<'_>, addresses: Vec<String>) -> PyResult<Pending> {
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-        enter(py, || self.0.begin_join(&addresses)).map(Pending::new)
+        enter(py, || self.node.begin_join(&addresses)).map(Pending::new)
     }
 
     fn begin_leave(&self, py: Python<'_>) -> PyResult<Pending> {
-        enter(py, || self.0.begin_leave()).map(Pending::new)
+        enter(py, || self.node.begin_leave()).map(Pending::new)
     }
 
     fn begin_hint(&self, py: Python<'_>, name: &str) -> PyResult<Pending> {
-        enter_detached(py, || self.0.begin_hint(name)).map(Pending::new)
+        enter_detached(py, || self.node.begin_hint(name)).map(Pending::new)
     }
 
     fn remove_failed(&self, py: Python<'_>, name: &str, prune: bool) -> PyResult<()> {
-        enter_detached(py, || self.0.remove_failed(name, prune))
+        enter_detached(py, || self.node.remove_failed(name, prune))
     }
 
     /// A reader of events of these kinds, `capacity` of which may wait.
@@ -176,31 +206,31 @@ impl Node {
         capacity: usize,
         names: Vec<String>,
     ) -> PyResult<Subscription> {
-        enter(py, || self.0.subscribe(capacity, &kinds(&names))).map(Subscription::new)
+        enter(py, || self.node.subscribe(capacity, &kinds(&names))).map(Subscription::new)
     }
 
     fn reasons<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = enter_detached(py, || self.0.reasons(name))?;
+        let reasons = enter_detached(py, || self.node.reasons(name))?;
         why::reasons(py, &reasons)
     }
 
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let health = enter_detached(py, || self.0.health())?;
+        let health = enter_detached(py, || self.node.health())?;
         why::health(py, &health)
     }
 
     /// Counters: name, value, what it means.
     fn stats(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i64, &'static str)>> {
         enter_detached(py, || {
-            self.0.check_process()?;
-            Ok(self.0.stats())
+            self.node.check_process()?;
+            Ok(self.node.stats())
         })
     }
 
     /// Stops at once. A forked child does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         enter_detached(py, || {
-            self.0.close();
+            self.node.close();
             Ok(())
         })
     }

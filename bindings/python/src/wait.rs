@@ -46,7 +46,26 @@ impl Subscription {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
-        readable(py, fd, timeout)
+        readable(py, fd, deadline(timeout))
+    }
+
+    /// As `drain`, after waiting for the first one; empty when `timeout` seconds are over. `None`
+    /// waits without limit.
+    #[pyo3(signature = (count, timeout=None))]
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        count: usize,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let deadline = deadline(timeout);
+        loop {
+            let events = self.drain(py, count)?;
+            // Another reader of the same may have been faster: then the wait goes on.
+            if !events.is_empty() || !readable(py, enter(py, || self.0.fd())?, deadline)? {
+                return Ok(events);
+            }
+        }
     }
 }
 
@@ -71,7 +90,7 @@ impl Pending {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
-        readable(py, fd, timeout)
+        readable(py, fd, deadline(timeout))
     }
 
     /// How it ended: how many a join reached and the error, one of them `None`; and for a join the
@@ -95,11 +114,15 @@ impl Pending {
 type Exception = Py<pyo3::exceptions::PyBaseException>;
 type Ended = (Option<usize>, Option<Exception>, Vec<(String, Exception)>);
 
-/// Waits until the descriptor is readable: true; or until the time is up: false.
-fn readable(py: Python<'_>, fd: RawFd, timeout: Option<f64>) -> PyResult<bool> {
-    // What is too long to be told from for ever is for ever.
+/// The moment at which so many seconds are over. What is too long to be told from for ever is for
+/// ever.
+fn deadline(timeout: Option<f64>) -> Option<Instant> {
     let timeout = timeout.and_then(|it| Duration::try_from_secs_f64(it.max(0.0)).ok());
-    let deadline = timeout.and_then(|it| Instant::now().checked_add(it));
+    timeout.and_then(|it| Instant::now().checked_add(it))
+}
+
+/// Waits until the descriptor is readable: true; or until the time is up: false.
+fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bool> {
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let pause = left.map_or(LOOK, |left| left.min(LOOK));

@@ -21,7 +21,15 @@ from ._events import Events, Selection, check_timeout
 from ._native import Event, Member, Members
 from ._settings import native_settings
 from ._tags import Tags
-from ._values import ALIVE_OR_SUSPECT, Health, MemberState, NodeState, Reasons, Stat
+from ._values import (
+    ALIVE_OR_SUSPECT,
+    THERE,
+    Health,
+    NodeState,
+    Reasons,
+    Stat,
+    state_bits,
+)
 
 __all__ = ["BaseNode", "Node"]
 
@@ -169,10 +177,7 @@ class BaseNode:
         role: only those whose tag ``role`` is this.
         tags: only those that have all of these tags.
         """
-        states = None
-        if state is not None:
-            wanted = [state] if isinstance(state, str) else state
-            states = [MemberState(it).value for it in wanted]
+        states = THERE if state is ALIVE_OR_SUSPECT else state_bits(state)
         return self._native.members(states, role, None if tags is None else dict(tags))
 
     def member(self, name: str) -> Member | None:
