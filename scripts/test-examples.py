@@ -3,6 +3,7 @@
 
 import json
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -63,7 +64,7 @@ def wait_for(status, name):
 def try_example(number, program):
     address = f"{BASE}.{10 + number}:7946"
     words = command(program, address)
-    words[0] = os.path.join(folder, words[0])
+    words[0] = str(Path(folder) / words[0])
     child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     limit = threading.Timer(LIMIT, child.kill)
     limit.start()
