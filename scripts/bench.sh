@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Measures the codec, and a cluster of C programs beside one of serf agents. SPRAT_BENCH_NODES
-# (25), SPRAT_BENCH_REST (30 s) and SPRAT_BENCH_KILLS (5) change the size; about four minutes.
+# Measures the codec, a cluster of C programs beside one of serf agents, and the Python package.
+# SPRAT_BENCH_NODES (25), SPRAT_BENCH_REST (30 s) and SPRAT_BENCH_KILLS (5) change the size; about
+# five minutes.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
+. "$ROOT/scripts/python.sh"
 cd "$ROOT"
 
 build_release
@@ -16,3 +18,7 @@ strip -o "$prefix/stripped.so" "$prefix/lib/libsprat.so"
 say "stripped library: $(stat -c %s "$prefix/stripped.so") bytes"
 cargo bench --locked --quiet --bench codec
 cargo bench --locked --quiet --bench nodes
+python_env
+wheel=$(build_wheel)
+"$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
+SPRAT_LIBRARY=$prefix/stripped.so "$VENV/bin/python" benches/python.py

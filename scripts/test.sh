@@ -29,10 +29,24 @@ documentation() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 }
 
+# All but those with agents, which wait most of the time: more of them run at once.
+quick_tests() {
+    local file names=()
+    for file in tests/*.rs; do
+        [ "$file" = tests/interop.rs ] || names+=(--test "$(basename "$file" .rs)")
+    done
+    cargo test --locked --no-fail-fast --lib "${names[@]}" && cargo test --locked --doc
+}
+
+interop() {
+    RUST_TEST_THREADS=5 cargo test --locked --no-fail-fast --test interop
+}
+
 step "lint" scripts/lint.sh
 # Before the tests, one of which measures it: what root builds, others could not build again.
 step "build" build_release
-step "cargo test" cargo test --locked --no-fail-fast
+step "tests" quick_tests
+step "interop" interop
 step "fuzz" env FUZZ_RUNS=50000 scripts/fuzz.sh
 step "documentation" documentation
 step "install" scripts/test-install.sh
