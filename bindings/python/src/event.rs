@@ -71,8 +71,8 @@ impl Event {
         self.seq ^ self.time.to_bits()
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Event>().is_ok_and(|it| self.same(it.get()))
+    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
+        self.same(&other)
     }
 }
 
@@ -111,10 +111,7 @@ impl MemberEvent {
         ))
     }
 
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> bool {
-        let Ok(other) = other.cast::<MemberEvent>() else {
-            return false;
-        };
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
         slf.get_type().is(other.get_type())
             && slf.as_super().get().same(other.as_super().get())
             && slf.get().member().same(&other.get().member())
@@ -220,10 +217,8 @@ impl Overflow {
         format!("Overflow({})", self.lost)
     }
 
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Overflow>().is_ok_and(|other| {
-            slf.get().lost == other.get().lost && slf.as_super().get().same(other.as_super().get())
-        })
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
+        slf.get().lost == other.get().lost && slf.as_super().get().same(other.as_super().get())
     }
 
     fn __hash__(slf: &Bound<'_, Self>) -> u64 {
@@ -283,12 +278,10 @@ impl NodeFailed {
         Ok(format!("NodeFailed({reason})"))
     }
 
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<NodeFailed>().is_ok_and(|other| {
-            let (a, b) = (slf.get(), other.get());
-            let same = slf.as_super().get().same(other.as_super().get());
-            same && a.reason == b.reason && a.code == b.code
-        })
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
+        let (a, b) = (slf.get(), other.get());
+        let same = slf.as_super().get().same(other.as_super().get());
+        same && a.reason == b.reason && a.code == b.code
     }
 
     fn __hash__(slf: &Bound<'_, Self>) -> u64 {

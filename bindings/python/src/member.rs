@@ -1,10 +1,10 @@
 //! A member, and the members as they were at one moment: frozen values over what the node holds.
 //! Nothing is copied until it is asked for.
 
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PySlice, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PySlice, PyString, PyTuple, PyType};
 use sprat::MemberState;
 use sprat::serf::Tags;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -198,8 +198,8 @@ impl Member {
         Ok(format!("Member({name}, '{address}', '{state}'{tags})"))
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Member>().is_ok_and(|it| self.same(it.get()))
+    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
+        self.same(&other)
     }
 
     pub fn __hash__(&self) -> u64 {
@@ -250,24 +250,35 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
 #[derive(Clone)]
 pub struct Members {
     list: Arc<[Arc<sprat::Member>]>,
+    /// A slice with a negative step: sorted the other way.
+    descending: bool,
 }
 
 impl Members {
     /// `members` sorted by name.
     pub fn new(members: Vec<Arc<sprat::Member>>) -> Members {
-        let list = members.into();
-        Members { list }
+        Members {
+            list: members.into(),
+            descending: false,
+        }
     }
 
     fn find(&self, name: &str) -> Option<Member> {
-        let place = self.list.binary_search_by(|it| (*it.name).cmp(name));
+        let place = self.list.binary_search_by(|it| match (*it.name).cmp(name) {
+            order if self.descending => order.reverse(),
+            order => order,
+        });
         place.ok().map(|at| Member::of(&self.list[at]))
     }
 
-    fn position(&self, member: &Bound<'_, PyAny>) -> Option<usize> {
-        let member = member.cast::<Member>().ok()?;
-        let same = |it: &Arc<sprat::Member>| Member::of(it).same(member.get());
-        self.list.iter().position(same)
+    /// The places of a member: one, but for lists that a test has made.
+    fn positions<'a>(&'a self, member: &'a Bound<'_, PyAny>) -> impl Iterator<Item = usize> + 'a {
+        let member = member.cast::<Member>().ok();
+        let same = move |it: &Arc<sprat::Member>| {
+            member.is_some_and(|member| Member::of(it).same(member.get()))
+        };
+        let places = self.list.iter().enumerate();
+        places.filter(move |(_, it)| same(it)).map(|(at, _)| at)
     }
 
     fn at(&self, index: isize) -> Option<&Arc<sprat::Member>> {
@@ -295,20 +306,27 @@ impl Members {
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
-        if let Ok(name) = key.extract::<&str>() {
-            let found = self.find(name);
-            let member = found.ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
+        if key.is_instance_of::<PyString>() {
+            // Text that is not Unicode is the name of nobody.
+            let found = key.extract::<&str>().ok().and_then(|name| self.find(name));
+            let member = found.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))?;
             return Ok(Py::new(py, member)?.into_any());
         }
         if let Ok(slice) = key.cast::<PySlice>() {
             let picked = slice.indices(self.list.len() as isize)?;
             let at =
                 |i: usize| self.list[(picked.start + i as isize * picked.step) as usize].clone();
-            let mut list: Vec<_> = (0..picked.slicelength).map(at).collect();
-            list.sort_by(|a, b| a.name.cmp(&b.name));
-            return Ok(Py::new(py, Members::new(list))?.into_any());
+            let members = Members {
+                list: (0..picked.slicelength).map(at).collect(),
+                descending: self.descending != (picked.step < 0),
+            };
+            return Ok(Py::new(py, members)?.into_any());
         }
-        let Ok(index) = key.extract::<isize>() else {
+        let index = match key.extract::<isize>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(isize::MAX),
+            index => index,
+        };
+        let Ok(index) = index else {
             let kind = key.get_type().name()?.to_string();
             let text = format!("members are indexed by int, slice or str (a name), not {kind}");
             return Err(PyTypeError::new_err(text));
@@ -321,7 +339,7 @@ impl Members {
     fn __contains__(&self, key: &Bound<'_, PyAny>) -> bool {
         match key.extract::<&str>() {
             Ok(name) => self.find(name).is_some(),
-            Err(_) => self.position(key).is_some(),
+            Err(_) => self.positions(key).next().is_some(),
         }
     }
 
@@ -357,14 +375,14 @@ impl Members {
         let count = self.list.len() as isize;
         let bound = |at: isize| if at < 0 { at + count } else { at };
         let (start, stop) = (bound(start), bound(stop.unwrap_or(count)));
-        let found = self.position(member);
-        let found = found.filter(|at| (start..stop).contains(&(*at as isize)));
+        let mut places = self.positions(member);
+        let found = places.find(|at| (start..stop).contains(&(*at as isize)));
         found.ok_or_else(|| PyValueError::new_err("the member is not among these"))
     }
 
-    /// 1 if the member is here, else 0.
+    /// How often the member is here.
     fn count(&self, member: &Bound<'_, PyAny>) -> usize {
-        usize::from(self.position(member).is_some())
+        self.positions(member).count()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -381,11 +399,8 @@ impl Members {
         Ok(format!("Members([{}{more}])", shown?.join(", ")))
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        let Ok(other) = other.cast::<Members>() else {
-            return false;
-        };
-        let (a, b) = (&self.list, &other.get().list);
+    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
+        let (a, b) = (&self.list, &other.list);
         let mut pairs = a.iter().zip(b.iter());
         a.len() == b.len() && pairs.all(|(a, b)| Member::of(a).same(&Member::of(b)))
     }
@@ -400,9 +415,18 @@ impl Members {
 
     fn __reduce__<'py>(
         slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        if slf.get().descending {
+            let other_way = PySlice::new(py, isize::MAX, isize::MIN, -1);
+            let parts = (slf.get_item(&other_way)?, other_way);
+            return Ok((
+                py.import("operator")?.getattr("getitem")?,
+                parts.into_pyobject(py)?,
+            ));
+        }
         let members: Vec<Member> = slf.get().list.iter().map(Member::of).collect();
-        Ok((slf.get_type(), PyTuple::new(slf.py(), [members])?))
+        Ok((slf.get_type().into_any(), PyTuple::new(py, [members])?))
     }
 }
 
