@@ -39,6 +39,15 @@ pub fn refused_setting(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
+/// The exception for a line of a file that was refused: no line is a wrong keyword argument.
+pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
+    let status = match error.status {
+        Status::NotFound | Status::Invalid => Status::Config,
+        other => other,
+    };
+    raised(py, &Error { status, ..error })
+}
+
 /// Runs `work`: its errors become exceptions, and so does a panic, as `sprat.InternalError`.
 /// PyO3's own class for panics would pass every `except Exception`.
 pub fn enter<R>(py: Python<'_>, work: impl FnOnce() -> sprat::Result<R>) -> PyResult<R> {

@@ -1,6 +1,6 @@
 //! A node as `sprat/_node.py` and `sprat/aio.py` use it: nothing here waits for the cluster.
 
-use crate::errors::{enter, enter_detached, refused_setting};
+use crate::errors::{enter, enter_detached, refused_line, refused_setting};
 use crate::member::{Member, Members};
 use crate::wait::{Pending, Subscription};
 use crate::why;
@@ -14,7 +14,10 @@ use std::sync::{Mutex, PoisonError};
 /// A running node.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Node {
-    node: sprat::Node,
+    inner: sprat::Node,
+    /// The settings `event_queue` and `log_level`, wherever they came from.
+    event_queue: usize,
+    log_level: String,
     listed: Mutex<Option<Listed>>,
 }
 
@@ -45,7 +48,7 @@ impl Settings {
         let mut config = Config::new();
         let refused = |error| refused_setting(py, error);
         if let Some(path) = &self.path {
-            config.load(path).map_err(refused)?;
+            config.load(path).map_err(|error| refused_line(py, error))?;
         }
         for (key, value) in &self.values {
             config.set(key, value).map_err(refused)?;
@@ -93,33 +96,51 @@ impl Node {
     #[staticmethod]
     fn start(py: Python<'_>, settings: Settings) -> PyResult<Node> {
         let config = settings.config(py)?;
-        let node = enter_detached(py, || sprat::Node::start(&config))?;
-        let listed = Mutex::default();
-        Ok(Node { node, listed })
+        enter_detached(py, || {
+            let event_queue = config.get("event_queue")?.parse().unwrap_or(4096);
+            let log_level = config.get("log_level")?;
+            let inner = sprat::Node::start(&config)?;
+            Ok(Node {
+                inner,
+                event_queue,
+                log_level,
+                listed: Mutex::default(),
+            })
+        })
+    }
+
+    #[getter]
+    fn event_queue(&self) -> usize {
+        self.event_queue
+    }
+
+    #[getter]
+    fn log_level(&self) -> &str {
+        &self.log_level
     }
 
     #[getter]
     fn name(&self) -> &str {
-        self.node.name()
+        self.inner.name()
     }
 
     #[getter]
     fn address(&self) -> String {
-        self.node.addr().to_string()
+        self.inner.addr().to_string()
     }
 
     #[getter]
     fn state(&self) -> &'static str {
-        state_name(self.node.state())
+        state_name(self.inner.state())
     }
 
     #[getter]
     fn members_version(&self) -> u64 {
-        self.node.members_version()
+        self.inner.members_version()
     }
 
-    /// The members in one of `states` (bit n for the state with number n), with this role and these tags,
-    /// where given.
+    /// The members in one of `states` (bit n for the state with number n), with this role and
+    /// these tags, where given.
     #[pyo3(signature = (states, role=None, tags=None))]
     fn members(
         &self,
@@ -136,9 +157,9 @@ impl Node {
                 && tags.iter().flatten().all(|(key, value)| has(key, value))
         };
         enter(py, || {
-            self.node.check_process()?;
+            self.inner.check_process()?;
             // Before the members: what changes meanwhile is then asked for again.
-            let version = self.node.members_version();
+            let version = self.inner.members_version();
             let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
             match &*listed {
                 Some(it) if !narrow && it.version == version && it.states == states => {
@@ -146,7 +167,7 @@ impl Node {
                 }
                 Some(_) | None => {}
             }
-            let mut members = self.node.members();
+            let mut members = self.inner.members();
             members.retain(|member| fits(member));
             let members = Members::new(members);
             if !narrow {
@@ -163,40 +184,40 @@ impl Node {
     /// The member of this name.
     fn member(&self, py: Python<'_>, name: &str) -> PyResult<Option<Member>> {
         let found = enter(py, || {
-            self.node.check_process()?;
-            Ok(self.node.member(name))
+            self.inner.check_process()?;
+            Ok(self.inner.member(name))
         })?;
         Ok(found.as_ref().map(Member::of))
     }
 
     /// Changes tags in one step: those whose value is `None` are removed.
     fn update_tags(&self, py: Python<'_>, changes: Vec<(String, Option<String>)>) -> PyResult<()> {
-        enter_detached(py, || self.node.update_tags(changes))
+        enter_detached(py, || self.inner.update_tags(changes))
     }
 
     fn set_tags(&self, py: Python<'_>, tags: Tags) -> PyResult<()> {
-        enter_detached(py, || self.node.set_tags(tags))
+        enter_detached(py, || self.inner.set_tags(tags))
     }
 
     fn set_meta(&self, py: Python<'_>, meta: Vec<u8>) -> PyResult<()> {
-        enter_detached(py, || self.node.set_meta(&meta))
+        enter_detached(py, || self.inner.set_meta(&meta))
     }
 
     fn begin_join(&self, py: Python<'_>, addresses: Vec<String>) -> PyResult<Pending> {
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-        enter(py, || self.node.begin_join(&addresses)).map(Pending::new)
+        enter(py, || self.inner.begin_join(&addresses)).map(Pending::new)
     }
 
     fn begin_leave(&self, py: Python<'_>) -> PyResult<Pending> {
-        enter(py, || self.node.begin_leave()).map(Pending::new)
+        enter(py, || self.inner.begin_leave()).map(Pending::new)
     }
 
     fn begin_hint(&self, py: Python<'_>, name: &str) -> PyResult<Pending> {
-        enter_detached(py, || self.node.begin_hint(name)).map(Pending::new)
+        enter_detached(py, || self.inner.begin_hint(name)).map(Pending::new)
     }
 
     fn remove_failed(&self, py: Python<'_>, name: &str, prune: bool) -> PyResult<()> {
-        enter_detached(py, || self.node.remove_failed(name, prune))
+        enter_detached(py, || self.inner.remove_failed(name, prune))
     }
 
     /// A reader of events of these kinds, `capacity` of which may wait.
@@ -206,31 +227,31 @@ impl Node {
         capacity: usize,
         names: Vec<String>,
     ) -> PyResult<Subscription> {
-        enter(py, || self.node.subscribe(capacity, &kinds(&names))).map(Subscription::new)
+        enter(py, || self.inner.subscribe(capacity, &kinds(&names))).map(Subscription::new)
     }
 
     fn reasons<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = enter_detached(py, || self.node.reasons(name))?;
+        let reasons = enter_detached(py, || self.inner.reasons(name))?;
         why::reasons(py, &reasons)
     }
 
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let health = enter_detached(py, || self.node.health())?;
+        let health = enter_detached(py, || self.inner.health())?;
         why::health(py, &health)
     }
 
     /// Counters: name, value, what it means.
     fn stats(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i64, &'static str)>> {
         enter_detached(py, || {
-            self.node.check_process()?;
-            Ok(self.node.stats())
+            self.inner.check_process()?;
+            Ok(self.inner.stats())
         })
     }
 
     /// Stops at once. A forked child does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         enter_detached(py, || {
-            self.node.close();
+            self.inner.close();
             Ok(())
         })
     }

@@ -125,6 +125,8 @@ def generate_key(size: int = 32) -> str:
 
     size: 16, 24 or 32 bytes, for AES-128, AES-192 or AES-256.
     """
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"size must be int, not {type(size).__name__}")
     if size not in (16, 24, 32):
         raise InvalidError(f"size is {size!r}, allowed are 16, 24 and 32")
     return _base64.b64encode(_secrets.token_bytes(size)).decode()

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ._errors import ConfigError
+from ._errors import ConfigError, InvalidError
 
-__all__ = ["native_settings"]
+__all__ = ["checked_text", "native_settings", "several", "texts"]
 
 _LEVELS = {
     logging.CRITICAL: "error",
@@ -23,24 +23,31 @@ _LEVELS = {
     logging.DEBUG: "debug",
 }
 
+_TEXTS = {"name", "profile", "mode", "label", "encrypt"}
+"""Settings that no number can be meant for."""
 
 def native_settings(
     given: Mapping[str, Any], path: str | os.PathLike[str] | None
 ) -> dict[str, Any]:
     """What `_native.Node.start` takes. Arguments that are `None` keep their default."""
     rest = {key: value for key, value in given.items() if value is not None}
-    tags = _texts("tags", rest.pop("tags", {}))
-    filter_tags = _texts("filter_tags", rest.pop("filter_tags", {}))
-    keys = [_key(key) for key in _several("keys", rest.pop("keys", ()))]
+    for name in _TEXTS & rest.keys():
+        if not isinstance(rest[name], str):
+            raise _wrong_type(name, "str", rest[name])
+    tags = texts("tags", rest.pop("tags", {}))
+    filter_tags = texts("filter_tags", rest.pop("filter_tags", {}))
+    keys = [_key(key) for key in several("keys", rest.pop("keys", ()))]
     meta = rest.pop("meta", None)
     if meta is not None and not isinstance(meta, bytes | bytearray | memoryview):
         raise _wrong_type("meta", "bytes", meta)
     if "filter_names" in rest:
-        rest["filter.names"] = list(_several("filter_names", rest.pop("filter_names")))
+        rest["filter.names"] = list(several("filter_names", rest.pop("filter_names")))
+    if "seeds" in rest:
+        rest["seeds"] = list(several("seeds", rest.pop("seeds")))
     if "log_level" in rest:
         rest["log_level"] = _level(rest["log_level"])
     return {
-        "path": None if path is None else os.fspath(path),
+        "path": None if path is None else os.fsdecode(path),
         "values": [(key, _text(key, value)) for key, value in rest.items()],
         "tags": tags,
         "filter_tags": filter_tags,
@@ -53,13 +60,27 @@ def _wrong_type(name: str, wanted: str, value: object) -> TypeError:
     return TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
 
 
-def _several(name: str, value: object) -> Iterable[Any]:
+def several(name: str, value: object) -> Iterable[Any]:
+    """What must be a list, and not the one element that somebody forgot to put into one."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise _wrong_type(name, "a list", value)
     return value
 
 
-def _texts(name: str, value: object) -> dict[str, str]:
+def checked_text(name: str, text: object) -> str:
+    """Text that can be told to others: half of a surrogate pair is none."""
+    if not isinstance(text, str):
+        raise _wrong_type(name, "str", text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = "a secret" if name == "encrypt" else repr(text)
+        raise InvalidError(f"{name} is {shown}, allowed is text that UTF-8 can encode") from None
+    return text
+
+
+def texts(name: str, value: object) -> dict[str, str]:
+    """A copy of a mapping of text to text."""
     if not isinstance(value, Mapping):
         raise _wrong_type(name, "a mapping", value)
     for key, text in value.items():
@@ -67,6 +88,8 @@ def _texts(name: str, value: object) -> dict[str, str]:
             raise _wrong_type(f"a key of {name}", "str", key)
         if not isinstance(text, str):
             raise _wrong_type(f"{name}[{key!r}]", "str", text)
+        checked_text(f"a key of {name}", key)
+        checked_text(f"{name}[{key!r}]", text)
     return dict(value)
 
 
@@ -81,6 +104,8 @@ def _key(key: object) -> bytes:
     except binascii.Error as error:
         # The key itself is a secret and stays out of the message.
         raise ConfigError(f"a key is not base64: {error}") from None
+    except ValueError:
+        raise ConfigError("a key is not base64: it has characters beyond ASCII") from None
 
 
 def _level(level: object) -> str:
@@ -98,7 +123,7 @@ def _text(name: str, value: object) -> str:
     """A value as the library reads it from a file."""
     match value:
         case str():
-            return value
+            return checked_text(name, value)
         case bool():
             return "true" if value else "false"
         case int():
@@ -110,7 +135,7 @@ def _text(name: str, value: object) -> str:
         case ipaddress.IPv4Network() | ipaddress.IPv6Network():
             return str(value)
         case os.PathLike():
-            return os.fsdecode(value)
+            return checked_text(name, os.fsdecode(value))
         case list() | tuple() | set() | frozenset():
             return ",".join(_item(name, item) for item in value)
     raise _wrong_type(name, "str, int, bool, or a list of str", value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Self
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
+from typing import TYPE_CHECKING, Any, Self
+
+from ._settings import texts
 
 if TYPE_CHECKING:
     from . import _native
@@ -37,7 +39,7 @@ class Tags(MutableMapping[str, str]):
         return len(self._all())
 
     def __setitem__(self, key: str, value: str) -> None:
-        self._native.update_tags([(key, value)])
+        self._native.update_tags([*texts("tags", {key: value}).items()])
 
     def __delitem__(self, key: str) -> None:
         if key not in self._all():
@@ -48,7 +50,17 @@ class Tags(MutableMapping[str, str]):
         self, other: Mapping[str, str] | Iterable[tuple[str, str]] = (), /, **more: str
     ) -> None:
         """Set several tags in one step."""
-        self._native.update_tags(list({**dict(other), **more}.items()))
+        changes = texts("tags", {**dict(other), **more})
+        if changes:
+            self._native.update_tags([*changes.items()])
+
+    def items(self) -> ItemsView[str, str]:
+        """Keys and values as they are now."""
+        return self._all().items()
+
+    def values(self) -> ValuesView[str]:
+        """The values as they are now."""
+        return self._all().values()
 
     def clear(self) -> None:
         """Remove all tags."""
