@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import traceback
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,12 @@ class Delivery:
         )
         self.thread.start()
 
-    def stop(self, timeout: float) -> None:
-        """Start no further callback, and wait for the one that runs, unless it is the caller."""
+    def stop(self) -> None:
+        """Start no further callback."""
         self.stopped = True
+
+    def join(self, timeout: float) -> None:
+        """Wait for the callback that runs, unless it is the caller."""
         if self.thread is not threading.current_thread():
             self.thread.join(timeout)
 
@@ -55,7 +59,7 @@ class Delivery:
 def _run(
     node: weakref.ref[BaseNode], subscription: _native.Subscription, delivery: Delivery
 ) -> None:
-    while not delivery.stopped:
+    while True:
         try:
             events = subscription.drain(BATCH)
             if not events:
@@ -67,11 +71,16 @@ def _run(
         callback = None if owner is None else owner._on_event
         del owner
         for event in events:
-            if isinstance(event, LogLine):
-                _pass_on(event)
-            elif callback is not None and not delivery.stopped:
-                _call(callback, event)
-        del callback, events
+            # What goes wrong in code of the program must not end the delivery, whatever it is:
+            # sys.exit() would end this thread without a word.
+            try:
+                if isinstance(event, LogLine):
+                    _pass_on(event)
+                elif callback is not None and not delivery.stopped:
+                    _call(callback, event)
+            except BaseException:  # noqa: BLE001 - even the log failed
+                traceback.print_exc()
+        del callback, events, event
 
 
 def _pass_on(line: LogLine) -> None:
@@ -82,5 +91,5 @@ def _pass_on(line: LogLine) -> None:
 def _call(callback: Callable[[Any], object], event: Any) -> None:
     try:
         callback(event)
-    except Exception:  # noqa: BLE001 - logged; delivery goes on
+    except BaseException:  # noqa: BLE001 - see above
         _log.exception("the callback for events failed on %r", event)
