@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import collections
 import logging
-from collections.abc import Iterable, Iterator
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _native
-from ._errors import ClosedError, Error
+from ._errors import ClosedError, Error, InvalidError
 from ._native import Event, NodeFailed, Overflow
 
 if TYPE_CHECKING:
     from ._node import BaseNode
 
-__all__ = ["BATCH", "Events", "Selection", "check_timeout"]
+__all__ = ["BATCH", "BaseEvents", "Events", "Selection", "check_maxsize", "check_timeout"]
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 BATCH = 256
 """Events taken from the library at a time: one crossing of the border for all of them."""
+
+_CENTURY = 100 * 365 * 86400.0
+
+_LOOK = 1.0
+"""Seconds after which a reader that waits looks whether it was closed."""
+
+_SIZES = range(4, 1_048_577)
 
 _log = logging.getLogger("sprat")
 
@@ -44,24 +50,25 @@ class Selection:
 
     def __init__(self, kinds: tuple[type[Event], ...]) -> None:
         for kind in kinds:
-            if not (isinstance(kind, type) and issubclass(kind, Event)):
+            known = isinstance(kind, type) and issubclass(kind, Event)
+            if not known or not any(issubclass(it, kind) for it in _KINDS):
                 raise TypeError(
                     f"kinds of events are classes like sprat.MemberJoined, not {kind!r}"
                 )
         self.classes = kinds or (Event,)
         self.names = [name for cls, name in _KINDS.items() if issubclass(cls, self.classes)]
 
-    def pick(self, events: Iterable[Any]) -> Iterator[Any]:
-        """Those that were asked for. Nothing is hidden: an overflow is logged, and what stops the
+    def wants(self, event: Any) -> bool:
+        """Whether it was asked for. Nothing is hidden: an overflow is logged, and what stops the
         node is raised, if they were not.
-        """
-        for event in events:
-            if isinstance(event, self.classes):
-                yield event
-            elif isinstance(event, Overflow):
-                _log.warning("%d events were lost: they were not read in time", event.lost)
-            elif isinstance(event, NodeFailed):
-                raise event.error
+        """  # noqa: D205
+        if isinstance(event, self.classes):
+            return True
+        if isinstance(event, Overflow):
+            _log.warning("%d events were lost: they were not read in time", event.lost)
+        elif isinstance(event, NodeFailed):
+            raise event.error
+        return False
 
 
 def check_timeout(timeout: float | None) -> float | None:
@@ -73,25 +80,73 @@ def check_timeout(timeout: float | None) -> float | None:
             f"timeout must be a number of seconds or None, not {type(timeout).__name__}"
         )
     if not timeout >= 0:
-        raise ValueError(f"timeout is {timeout}, allowed are 0 and more")
-    return float(timeout)
+        raise InvalidError(f"timeout is {timeout}, allowed are 0 and more")
+    # Beyond a century the clocks of some event loops overflow, and nobody waits that long.
+    return float(timeout) if timeout < _CENTURY else None
 
 
-class Events(Generic[E_co]):
+def check_maxsize(maxsize: int) -> int:
+    """How many events may wait for a reader."""
+    if isinstance(maxsize, bool) or not isinstance(maxsize, int):
+        raise TypeError(f"maxsize must be int or None, not {type(maxsize).__name__}")
+    if not _SIZES.start <= maxsize < _SIZES.stop:
+        allowed = f"{_SIZES.start} to {_SIZES.stop - 1}"
+        raise InvalidError(f"maxsize is {maxsize}, allowed are {allowed}")
+    return maxsize
+
+
+class BaseEvents(Generic[E_co]):
+    """What the readers of `sprat` and of `sprat.aio` have in common: all but the wait."""
+
+    # Events are taken one by one: then the descriptor tells the truth, several threads get them
+    # in order, and what interrupts a thread costs no event that another could have had.
+
+    def __init__(self, node: BaseNode, kinds: tuple[type[Event], ...], maxsize: int) -> None:
+        self._selection = Selection(kinds)
+        self._native: _native.Subscription | None
+        self._native = node._native.subscribe(check_maxsize(maxsize), self._selection.names)
+        self._node: BaseNode | None = node  # it lives as long as somebody reads its events
+        self._ended = False
+        self._failure: Error | None = None
+
+    def _take(self) -> E_co | None:
+        """The next event that is there."""
+        while True:
+            native = self._native
+            if native is None or self._ended or self._failure is not None:
+                return None
+            try:
+                events = native.drain(1)
+                if not events:
+                    return None
+                if self._selection.wants(events[0]):
+                    return events[0]  # type: ignore[return-value]
+            except ClosedError:
+                self._ended = True
+                self._node = None
+            except Error as error:
+                self._failure = error
+
+    def _over(self) -> bool:
+        """Whether nothing will come any more. What stopped the node is raised."""
+        if self._native is None:
+            return True
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+        return self._ended
+
+    def close(self) -> None:
+        """Read no more. Called twice, it does nothing."""
+        self._native = None
+        self._node = None
+
+
+class Events(BaseEvents[E_co]):
     """An iterator over the events of a node, made by `Node.events`.
 
     It waits for the next event; Ctrl-C ends the wait. It ends when the node is closed. Any number
     of threads may share it: each event goes to one of them.
     """
-
-    def __init__(self, node: BaseNode, kinds: tuple[type[Event], ...], maxsize: int) -> None:
-        self._node: BaseNode | None = node  # it lives as long as somebody reads its events
-        self._selection = Selection(kinds)
-        self._native: _native.Subscription | None
-        self._native = node._native.subscribe(maxsize, self._selection.names)
-        self._taken: collections.deque[Any] = collections.deque()
-        self._failure: Error | None = None
-        self._batch = BATCH
 
     def __iter__(self) -> Self:
         return self
@@ -105,49 +160,28 @@ class Events(Generic[E_co]):
     def next(self, timeout: float | None = None) -> E_co | None:
         """The next event, or `None` when the time (in seconds) is up or the node was closed."""
         timeout = check_timeout(timeout)
+        until = None if timeout is None else time.monotonic() + timeout
         while True:
-            try:
-                return self._taken.popleft()  # type: ignore[no-any-return]
-            except IndexError:
-                pass
-            if self._failure is not None:
-                raise self._failure
+            event = self._take()
             native = self._native
-            if native is None:
+            if event is not None or self._over() or native is None:
+                return event
+            left = None if until is None else max(until - time.monotonic(), 0)
+            # In portions: another thread may close this reader.
+            pause = _LOOK if left is None else min(left, _LOOK)
+            if not native.wait(pause) and left is not None and left <= pause:
                 return None
-            if not self._take(native) and not native.wait(timeout):
-                return None
-
-    def _take(self, native: _native.Subscription) -> bool:
-        """Takes what waits. True if there is anything to look at."""
-        try:
-            events = native.drain(self._batch)
-        except ClosedError:
-            self.close()
-            return True
-        except Error as error:
-            self._failure = error
-            return True
-        try:
-            self._taken.extend(self._selection.pick(events))
-        except Error as error:
-            self._failure = error
-        return bool(events)
 
     def fileno(self) -> int:
         """A descriptor that is readable while there is an event, for `select` and event loops.
 
-        Poll it only. When it is readable, call `next(0)` until that gives `None`.
+        Poll it only. When it is readable, call `next(0)` until that gives `None`. It stays the
+        same, and readable, after the end of the node, until the reader itself is closed.
         """
-        if self._native is None:
+        native = self._native
+        if native is None:
             raise ClosedError("the reader was closed")
-        self._batch = 1  # what is taken early would not show on the descriptor
-        return self._native.fileno()
-
-    def close(self) -> None:
-        """Read no more. Called twice, it does nothing."""
-        self._native = None
-        self._node = None
+        return native.fileno()
 
     def __enter__(self) -> Self:
         return self

@@ -16,19 +16,19 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 from . import _native
 from ._delivery import Delivery
-from ._errors import ClosedError, Error, JoinError, TimeoutError
+from ._errors import ClosedError, Error, InvalidError, JoinError, TimeoutError
 from ._events import Events, Selection, check_timeout
 from ._native import Event, Member, Members
-from ._settings import native_settings
+from ._settings import checked_text, native_settings, several, texts
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
-    THERE,
+    STATE_BITS,
     Health,
+    MemberState,
     NodeState,
     Reasons,
     Stat,
-    state_bits,
 )
 
 __all__ = ["BaseNode", "Node"]
@@ -36,6 +36,8 @@ __all__ = ["BaseNode", "Node"]
 E = TypeVar("E", bound=Event)
 
 _log = logging.getLogger("sprat")
+
+_THERE = sum(STATE_BITS[state] for state in ALIVE_OR_SUSPECT)
 
 _PATIENCE = 5.0
 """Seconds that the end of a node waits for a callback that runs."""
@@ -46,7 +48,11 @@ _live: weakref.WeakSet[BaseNode] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    for node in list(_live):
+    nodes: list[BaseNode] = []
+    while not nodes and _live:
+        with contextlib.suppress(RuntimeError):  # a thread that still runs has made another one
+            nodes = list(_live)
+    for node in nodes:
         node.close()
 
 
@@ -101,28 +107,32 @@ class BaseNode:
         on_event = given.pop("on_event", None)
         if on_event is not None and not callable(on_event):
             raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
-        if isinstance(given.get("seeds"), str):
-            raise TypeError("seeds must be a list of str, not str")
+        self._reader_made = threading.RLock()  # a handler of a signal may interrupt its owner
         self._native = _native.Node.start(native_settings(given, path))
-        self._created = _caller()
-        self._closing = threading.Lock()
-        self._queue_size = int(given.get("event_queue") or 4096)
-        self._on_event = on_event
-        wanted = Selection(()).names if on_event is not None else []
-        if given.get("log_level") is not None:
-            wanted = [*wanted, "log"]
-        if wanted:
-            subscription = self._native.subscribe(self._queue_size, wanted)
-            self._delivery = Delivery(self, subscription)
-        _live.add(self)
+        try:
+            self._created = _caller()
+            self._queue_size = self._native.event_queue
+            self._on_event = on_event
+            wanted = Selection(()).names if on_event is not None else []
+            if self._native.log_level != "off":
+                wanted = [*wanted, "log"]
+            if wanted:
+                subscription = self._native.subscribe(self._queue_size, wanted)
+                self._delivery = Delivery(self, subscription)
+            _live.add(self)
+        except BaseException:
+            self._native.close()  # nobody will ever have this node
+            raise
 
     def __del__(self) -> None:
         native = getattr(self, "_native", None)
         if native is None or native.state in ("shutdown", "broken"):
             return
         message = f"{self!r} was not closed; it was created at {self._created}"
-        warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
-        native.close()
+        try:
+            warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
+        finally:  # the warning may be an error
+            native.close()
 
     def __reduce__(self) -> Any:
         raise TypeError("a node cannot be pickled: start one in each process")
@@ -177,23 +187,26 @@ class BaseNode:
         role: only those whose tag ``role`` is this.
         tags: only those that have all of these tags.
         """
-        states = THERE if state is ALIVE_OR_SUSPECT else state_bits(state)
-        return self._native.members(states, role, None if tags is None else dict(tags))
+        # The usual question is asked often.
+        states = _THERE if state is ALIVE_OR_SUSPECT else _state_bits(state)
+        if role is not None:
+            checked_text("role", role)
+        return self._native.members(states, role, None if tags is None else texts("tags", tags))
 
     def member(self, name: str) -> Member | None:
         """The member of this name in whatever state, or `None`."""
-        return self._native.member(name)
+        return self._native.member(checked_text("name", name))
 
     def remove_failed(self, name: str, prune: bool = False) -> None:
         """Make a failed member one that has left; with `prune` it is erased at once.
 
         `UnknownMemberError` if there is none, `StateError` if it has not failed.
         """
-        self._native.remove_failed(name, prune)
+        self._native.remove_failed(checked_text("name", name), prune)
 
     def reasons(self, name: str) -> Reasons:
         """Why a member is in its state. `UnknownMemberError` if there is none of this name."""
-        return Reasons._from_native(self._native.reasons(name))
+        return Reasons._from_native(self._native.reasons(checked_text("name", name)))
 
     def health(self) -> Health:
         """How this node itself is doing."""
@@ -222,10 +235,12 @@ class BaseNode:
 
     @tags.setter
     def tags(self, tags: Mapping[str, str]) -> None:
-        self._native.set_tags(dict(tags))
+        self._native.set_tags(texts("tags", tags))
 
     def set_meta(self, meta: bytes) -> None:
         """Replace the metadata of this node, in ``mode="memberlist"``."""
+        if not isinstance(meta, bytes | bytearray | memoryview):
+            raise TypeError(f"meta must be bytes, not {type(meta).__name__}")
         self._native.set_meta(bytes(meta))
 
     # Its end
@@ -238,9 +253,12 @@ class BaseNode:
         native = getattr(self, "_native", None)
         if native is None:
             return
+        delivery = self._delivery
+        if delivery is not None:
+            delivery.stop()
         native.close()
-        if self._delivery is not None:
-            self._delivery.stop(_PATIENCE)
+        if delivery is not None:
+            delivery.join(_PATIENCE)
 
 
 class Node(BaseNode):
@@ -298,7 +316,6 @@ class Node(BaseNode):
             on_event=on_event,
             **settings,
         )
-        self._reader_made = threading.Lock()
 
     _reader: Events[Event] | None = None
 
@@ -313,8 +330,9 @@ class Node(BaseNode):
         `JoinError` if nobody answered, with the reason for each address in `errors`;
         `NameConflictError` if another has this node's name; `AddressError`; `TimeoutError`.
         """
+        timeout = check_timeout(timeout)
         pending = self._native.begin_join(checked_addresses(addresses))
-        return joined(_ended(pending, check_timeout(timeout), "the join"))
+        return joined(_ended(pending, timeout, "the join"))
 
     def leave(self, timeout: float | None = 5) -> None:
         """Leave the cluster: announce it and wait until the news has spread.
@@ -322,8 +340,9 @@ class Node(BaseNode):
         Nobody sees a failure then. The node still answers and lists members, and may join again.
         `TimeoutError` when the time is up; the departure goes on.
         """
+        timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
-        done(_ended(pending, check_timeout(timeout), "the leave"))
+        done(_ended(pending, timeout, "the leave"))
 
     def hint(self, name: str, timeout: float | None = 10) -> bool:
         """Say "I could not reach NAME just now": it is probed at once. True if it answers.
@@ -331,8 +350,9 @@ class Node(BaseNode):
         `UnknownMemberError` if there is no such member, `StateError` if it is not alive, is this
         node itself, or is being asked already.
         """
-        pending = self._native.begin_hint(name)
-        return answered(_ended(pending, check_timeout(timeout), "the probe"))
+        timeout = check_timeout(timeout)
+        pending = self._native.begin_hint(checked_text("name", name))
+        return answered(_ended(pending, timeout, "the probe"))
 
     # Events
 
@@ -382,8 +402,7 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            # After an error nobody should have to wait for it to be seen.
-            if error is None and self.is_open:
+            if ends_well(error) and self.is_open:
                 with contextlib.suppress(TimeoutError, ClosedError):
                     self.leave()
         finally:
@@ -393,15 +412,21 @@ class Node(BaseNode):
 # How operations end, for both kinds of nodes
 
 
+def ends_well(error: BaseException | None) -> bool:
+    """Whether a block that ended like this says goodbye to the cluster.
+
+    After an error nobody should have to wait for it to be seen. Ctrl-C and `sys.exit` are none.
+    """
+    return error is None or isinstance(error, KeyboardInterrupt | SystemExit)
+
+
 def checked_addresses(addresses: tuple[object, ...]) -> list[str]:
     """The addresses as a list; a list given in place of arguments is a mistake worth a word."""
-    checked = []
     for address in addresses:
         if not isinstance(address, str):
             kind = type(address).__name__
             raise TypeError(f"an address must be str, not {kind}: write join(*addresses)")
-        checked.append(address)
-    return checked
+    return [checked_text("an address", address) for address in addresses]
 
 
 _Outcome = tuple[int | None, Error | None, list[tuple[str, Error]]]
@@ -442,9 +467,21 @@ def answered(outcome: _Outcome) -> bool:
     raise error
 
 
+def _state_bits(state: str | Iterable[str] | None) -> int:
+    if state is None:
+        return sum(STATE_BITS.values())
+    wanted = {state} if isinstance(state, str) else set(several("state", state))
+    for it in wanted:
+        if not isinstance(it, str):
+            raise TypeError(f"a state must be str, not {type(it).__name__}")
+        if it not in STATE_BITS:
+            raise InvalidError(f"state is {str(it)!r}, allowed are {', '.join(STATE_BITS)}")
+    return sum(STATE_BITS[MemberState(it)] for it in wanted)
+
+
 def _caller() -> str:
     """Where in the program a node is being made."""
-    folder = os.path.dirname(__file__)  # noqa: PTH120 - of a name, no file is touched
+    folder = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - of a name, no file is touched
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(folder):
         frame = frame.f_back

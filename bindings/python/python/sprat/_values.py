@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -38,18 +37,8 @@ ALIVE_OR_SUSPECT = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
 """The states of those who are there."""
 
 
-_STATE_BITS = {state: 2**number for number, state in enumerate(MemberState, start=1)}
-
-
-def state_bits(states: str | Iterable[str] | None) -> int:
-    """States as bits: bit n for the state with number n. `None` means all of them."""
-    if states is None:
-        return sum(_STATE_BITS.values())
-    wanted = {states} if isinstance(states, str) else set(states)
-    return sum(_STATE_BITS[MemberState(state)] for state in wanted)
-
-
-THERE = state_bits(ALIVE_OR_SUSPECT)
+STATE_BITS = {state: 2**number for number, state in enumerate(MemberState, start=1)}
+"""Bit n stands for the state with number n."""
 
 
 class NodeState(enum.StrEnum):

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import collections
 import contextlib
 import os
-import weakref
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from . import _native
-from ._errors import ClosedError, Error, TimeoutError
-from ._events import BATCH, Selection, check_timeout
+from ._errors import ClosedError, ForkedError, TimeoutError
+from ._events import BATCH, BaseEvents, check_timeout
 from ._native import Event
-from ._node import BaseNode, answered, checked_addresses, done, joined
+from ._node import BaseNode, answered, checked_addresses, done, ends_well, joined
+from ._settings import checked_text
 
 __all__ = ["Events", "Node"]
 
@@ -35,40 +34,47 @@ class Node(BaseNode):
     """
 
     def __init__(self, **settings: Any) -> None:
-        if "on_event" in settings:
-            raise TypeError("sprat.aio.Node takes no on_event: use `async for` over events()")
         super().__init__(**settings)
+
+    def _open(self, path: str | os.PathLike[str] | None, given: dict[str, Any]) -> None:
+        if "on_event" in given:
+            raise TypeError("sprat.aio.Node takes no on_event: use `async for` over events()")
+        super()._open(path, given)
 
     async def join(self, *addresses: str, timeout: float | None = 10) -> int:
         """As `sprat.Node.join`."""
+        timeout = check_timeout(timeout)
         pending = self._native.begin_join(checked_addresses(addresses))
-        return joined(await _ended(pending, check_timeout(timeout), "the join"))
+        return joined(await _ended(pending, timeout, "the join"))
 
     async def leave(self, timeout: float | None = 5) -> None:
         """As `sprat.Node.leave`."""
+        timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
-        done(await _ended(pending, check_timeout(timeout), "the leave"))
+        done(await _ended(pending, timeout, "the leave"))
 
     async def hint(self, name: str, timeout: float | None = 10) -> bool:
         """As `sprat.Node.hint`."""
-        pending = self._native.begin_hint(name)
-        return answered(await _ended(pending, check_timeout(timeout), "the probe"))
+        timeout = check_timeout(timeout)
+        pending = self._native.begin_hint(checked_text("name", name))
+        return answered(await _ended(pending, timeout, "the probe"))
 
     @overload
     def events(self, *, maxsize: int | None = None) -> Events[Event]: ...
     @overload
     def events(self, *kinds: type[E], maxsize: int | None = None) -> Events[E]: ...
     def events(self, *kinds: type[Event], maxsize: int | None = None) -> Events[Any]:
-        """As `sprat.Node.events`: an asynchronous iterator. To be called in a coroutine."""
+        """As `sprat.Node.events`: an asynchronous iterator."""
         return Events(self, kinds, self._queue_size if maxsize is None else maxsize)
 
     _reader: Events[Event] | None = None
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
         """As `sprat.Node.next_event`."""
-        if self._reader is None:
-            self._reader = self.events()
-            self._reader._node = None  # a node that holds itself would never be collected
+        with self._reader_made:
+            if self._reader is None:
+                self._reader = self.events()
+                self._reader._node = None  # a node that holds itself would never be collected
         event = await self._reader.next(timeout)
         if event is None and not self.is_open:
             raise ClosedError("the node was shut down")
@@ -84,35 +90,30 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            if error is None and self.is_open:
+            # Under `asyncio.run` Ctrl-C cancels the main task: that is how a program ends.
+            cancelled = isinstance(error, asyncio.CancelledError)
+            if (cancelled or ends_well(error)) and self.is_open:
                 with contextlib.suppress(TimeoutError, ClosedError):
                     await self.leave()
         finally:
             self.close()
 
 
-class Events(Generic[E_co]):
+class Events(BaseEvents[E_co]):
     """An asynchronous iterator over the events of a node, made by `Node.events`.
 
     It ends when the node is closed. Several tasks may share it: each event goes to one of them.
     """
 
+    # The event loop watches the descriptor only while somebody waits. So there is nothing to undo
+    # when a loop over events is left, a slow reader leaves the rest in the library, where its
+    # number is bounded, and a reader may be used under one event loop after the other.
+
     def __init__(self, node: BaseNode, kinds: tuple[type[Event], ...], maxsize: int) -> None:
-        self._node: BaseNode | None = node  # it lives as long as somebody reads its events
-        self._selection = Selection(kinds)
-        self._native = node._native.subscribe(maxsize, self._selection.names)
-        self._taken: collections.deque[Any] = collections.deque()
+        super().__init__(node, kinds, maxsize)
         self._waiting: set[asyncio.Future[None]] = set()
-        self._failure: Error | None = None
-        self._ended = False
-        self._paused = False
-        self._loop = asyncio.get_running_loop()
-        # A duplicate, so that nobody closes a descriptor that the loop watches: the loop would
-        # remember its number, and whoever got that number next would never be heard.
-        self._fd = os.dup(self._native.fileno())
-        self._watch()
-        self._release = weakref.finalize(self, _release, self._loop, self._fd)
-        self._release.atexit = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # of those who wait
+        self._in_a_row = 0
 
     def __aiter__(self) -> Self:
         return self
@@ -125,108 +126,91 @@ class Events(Generic[E_co]):
 
     async def next(self, timeout: float | None = None) -> E_co | None:
         """The next event, or `None` when the time (in seconds) is up or the node was closed."""
-        if not self._taken:
-            try:
-                async with asyncio.timeout(check_timeout(timeout)):
-                    await self._something()
-            except builtins.TimeoutError:
-                return None
-        if not self._taken:
-            if self._failure is not None:
-                raise self._failure
-            return None
-        event = self._taken.popleft()
-        if self._paused and not self._taken:
-            self._watch()
-        return event  # type: ignore[no-any-return]
+        timeout = check_timeout(timeout)
+        if self._in_a_row >= BATCH:
+            # Others have their turn, however many events there are.
+            self._in_a_row = 0
+            await asyncio.sleep(0)
+        self._in_a_row += 1
+        event = self._take()
+        if event is not None or self._over():
+            return event
+        self._in_a_row = 0
+        try:
+            async with asyncio.timeout(timeout):
+                while event is None and not self._over():
+                    await self._readable()
+                    event = self._take()
+        except builtins.TimeoutError:
+            event = self._take()
+        return event
 
     def close(self) -> None:
-        """Read no more. Called twice, it does nothing."""
-        self._end(None)
-        self._taken.clear()
+        """Read no more. Called twice, it does nothing. May be called from any thread."""
+        super().close()
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._wake)
 
-    async def _something(self) -> None:
-        while not self._taken and not self._ended:
-            future = self._loop.create_future()
-            self._waiting.add(future)
-            try:
+    async def _readable(self) -> None:
+        """Waits until there may be something to take."""
+        loop = asyncio.get_running_loop()
+        native = self._native  # held, so that nobody closes a descriptor that is watched
+        if native is None:
+            return
+        if self._loop is not loop:
+            if self._waiting and self._loop is not None and not self._loop.is_closed():
+                raise RuntimeError("tasks of another event loop wait for events of this reader")
+            self._waiting.clear()
+            self._loop = loop
+        future = loop.create_future()
+        if not self._waiting:
+            loop.add_reader(native.fileno(), self._wake)
+        self._waiting.add(future)
+        try:
+            if self._native is not None:  # else another thread has just closed this reader
                 await future
-            finally:
-                self._waiting.discard(future)
-
-    def _watch(self) -> None:
-        self._paused = False
-        self._loop.add_reader(self._fd, _readable, weakref.ref(self))
-
-    def _read(self) -> None:
-        try:
-            events = self._native.drain(BATCH)
-        except ClosedError:
-            return self._end(None)
-        except Error as error:
-            return self._end(error)
-        try:
-            self._taken.extend(self._selection.pick(events))
-        except Error as error:
-            return self._end(error)
-        if len(self._taken) >= BATCH:
-            # The reader is slow: the rest waits in the library, where its number is bounded.
-            self._paused = True
-            self._loop.remove_reader(self._fd)
-        self._wake()
-        return None
-
-    def _end(self, failure: Error | None) -> None:
-        if not self._ended:
-            self._ended = True
-            self._failure = failure
-            self._node = None
-            self._release()
-        self._wake()
+        finally:
+            self._waiting.discard(future)
+            if not self._waiting and self._loop is loop:
+                self._loop = None
+                _unwatch(loop, native)
 
     def _wake(self) -> None:
         for future in self._waiting:
-            _fulfil(future)
+            if not future.done():
+                future.set_result(None)
 
 
-def _fulfil(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _readable(reader: weakref.ref[Events[Any]]) -> None:
-    events = reader()
-    if events is not None:
-        events._read()
-
-
-def _release(loop: asyncio.AbstractEventLoop, fd: int) -> None:
-    """Watches and holds the descriptor no more. Runs on any thread."""
-
-    def close() -> None:
-        loop.remove_reader(fd)
-        os.close(fd)
-
-    try:
-        loop.call_soon_threadsafe(close)
-    except RuntimeError:  # the loop is closed
-        os.close(fd)
+def _unwatch(
+    loop: asyncio.AbstractEventLoop, source: _native.Subscription | _native.Pending
+) -> None:
+    """Watch a descriptor no more: not after the end of the loop, and not in a forked child, whose
+    loop shares what it watches with that of the parent.
+    """  # noqa: D205
+    with contextlib.suppress(RuntimeError, ForkedError):
+        loop.remove_reader(source.fileno())
 
 
 async def _ended(pending: _native.Pending, timeout: float | None, what: str) -> Any:
+    if pending.outcome() is None:
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+
+        def end() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        loop.add_reader(pending.fileno(), end)
+        try:
+            async with asyncio.timeout(timeout):
+                await over
+        except builtins.TimeoutError:
+            pass  # unless it has just ended
+        finally:
+            _unwatch(loop, pending)
     outcome = pending.outcome()
-    if outcome is not None:
-        return outcome
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
-    fd = os.dup(pending.fileno())
-    try:
-        loop.add_reader(fd, _fulfil, over)
-        async with asyncio.timeout(timeout):
-            await over
-    except builtins.TimeoutError:
-        raise TimeoutError(f"the time is up, {what} goes on") from None
-    finally:
-        loop.remove_reader(fd)
-        os.close(fd)
-    return pending.outcome()
+    if outcome is None:
+        raise TimeoutError(f"the time is up, {what} goes on")
+    return outcome
