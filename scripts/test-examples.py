@@ -3,12 +3,12 @@
 
 import json
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 folder = sys.argv[1]
 BASE = f"127.{30 + os.getpid() % 30}.{1 + os.getpid() // 30 % 250}"

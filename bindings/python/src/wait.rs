@@ -34,6 +34,13 @@ impl Subscription {
         enter(py, || self.0.fd())
     }
 
+    /// The next event, or `None` if there is none yet.
+    fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let events = enter(py, || self.0.drain(1))?;
+        let first = events.first().map(|it| event::for_python(py, it));
+        first.transpose()
+    }
+
     /// At most `count` events that wait, without waiting.
     fn drain<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyList>> {
         let events = enter(py, || self.0.drain(count))?;
@@ -47,25 +54,6 @@ impl Subscription {
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
         readable(py, fd, deadline(timeout))
-    }
-
-    /// As `drain`, after waiting for the first one; empty when `timeout` seconds are over. `None`
-    /// waits without limit.
-    #[pyo3(signature = (count, timeout=None))]
-    fn take<'py>(
-        &self,
-        py: Python<'py>,
-        count: usize,
-        timeout: Option<f64>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let deadline = deadline(timeout);
-        loop {
-            let events = self.drain(py, count)?;
-            // Another reader of the same may have been faster: then the wait goes on.
-            if !events.is_empty() || !readable(py, enter(py, || self.0.fd())?, deadline)? {
-                return Ok(events);
-            }
-        }
     }
 }
 

@@ -61,7 +61,7 @@ class Selection:
     def wants(self, event: Any) -> bool:
         """Whether it was asked for. Nothing is hidden: an overflow is logged, and what stops the
         node is raised, if they were not.
-        """  # noqa: D205
+        """
         if isinstance(event, self.classes):
             return True
         if isinstance(event, Overflow):
@@ -106,26 +106,35 @@ class BaseEvents(Generic[E_co]):
         self._native: _native.Subscription | None
         self._native = node._native.subscribe(check_maxsize(maxsize), self._selection.names)
         self._node: BaseNode | None = node  # it lives as long as somebody reads its events
+        self._everything = not kinds
         self._ended = False
         self._failure: Error | None = None
 
     def _take(self) -> E_co | None:
-        """The next event that is there."""
+        """The next event that is there. Every event comes this way: it has to be quick."""
+        event: E_co | None
         while True:
             native = self._native
-            if native is None or self._ended or self._failure is not None:
+            if native is None or self._failure is not None:
                 return None
             try:
-                events = native.drain(1)
-                if not events:
-                    return None
-                if self._selection.wants(events[0]):
-                    return events[0]  # type: ignore[return-value]
+                event = native.pop()
             except ClosedError:
                 self._ended = True
                 self._node = None
+                return None
             except Error as error:
                 self._failure = error
+                return None
+            if event is None or self._everything or self._wants(event):
+                return event
+
+    def _wants(self, event: Event) -> bool:
+        try:
+            return self._selection.wants(event)
+        except Error as error:
+            self._failure = error
+            return False
 
     def _over(self) -> bool:
         """Whether nothing will come any more. What stopped the node is raised."""
@@ -152,9 +161,11 @@ class Events(BaseEvents[E_co]):
         return self
 
     def __next__(self) -> E_co:
-        event = self.next()
+        event = self._take()
         if event is None:
-            raise StopIteration
+            event = self.next()
+            if event is None:
+                raise StopIteration
         return event
 
     def next(self, timeout: float | None = None) -> E_co | None:

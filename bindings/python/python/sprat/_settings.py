@@ -26,6 +26,7 @@ _LEVELS = {
 _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 """Settings that no number can be meant for."""
 
+
 def native_settings(
     given: Mapping[str, Any], path: str | os.PathLike[str] | None
 ) -> dict[str, Any]:

@@ -119,9 +119,14 @@ class Events(BaseEvents[E_co]):
         return self
 
     async def __anext__(self) -> E_co:
-        event = await self.next()
+        event = None
+        if self._in_a_row < BATCH:
+            self._in_a_row += 1
+            event = self._take()
         if event is None:
-            raise StopAsyncIteration
+            event = await self.next()
+            if event is None:
+                raise StopAsyncIteration
         return event
 
     async def next(self, timeout: float | None = None) -> E_co | None:
@@ -136,14 +141,13 @@ class Events(BaseEvents[E_co]):
         if event is not None or self._over():
             return event
         self._in_a_row = 0
+        if timeout is None:
+            return await self._first()
         try:
             async with asyncio.timeout(timeout):
-                while event is None and not self._over():
-                    await self._readable()
-                    event = self._take()
+                return await self._first()
         except builtins.TimeoutError:
-            event = self._take()
-        return event
+            return self._take()
 
     def close(self) -> None:
         """Read no more. Called twice, it does nothing. May be called from any thread."""
@@ -152,6 +156,13 @@ class Events(BaseEvents[E_co]):
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self._wake)
+
+    async def _first(self) -> E_co | None:
+        event = None
+        while event is None and not self._over():
+            await self._readable()
+            event = self._take()
+        return event
 
     async def _readable(self) -> None:
         """Waits until there may be something to take."""
@@ -188,7 +199,7 @@ def _unwatch(
 ) -> None:
     """Watch a descriptor no more: not after the end of the loop, and not in a forked child, whose
     loop shares what it watches with that of the parent.
-    """  # noqa: D205
+    """
     with contextlib.suppress(RuntimeError, ForkedError):
         loop.remove_reader(source.fileno())
 
