@@ -1,0 +1,43 @@
+"""The log of a command: lines on stderr, each one line whatever it is about."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+from .output import clean
+
+__all__ = ["log_to_stderr"]
+
+_LEVELS = {
+    "off": logging.CRITICAL + 10,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": 5,
+}
+
+
+class _Formatter(logging.Formatter):
+    """Names in a message come from the network: they may not forge a line, nor move a cursor."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean(super().format(record))
+
+
+def log_to_stderr(level: str) -> None:
+    """Show what sprat logs, from this level on."""
+    logging.raiseExceptions = False  # a log that nobody reads is no reason to stop
+    logging.addLevelName(5, "TRACE")
+    logging.addLevelName(logging.WARNING, "WARN")
+    handler = logging.StreamHandler(sys.stderr)
+    text = "%(asctime)s.%(msecs)03dZ [%(levelname)s] %(name)s: %(message)s"
+    handler.setFormatter(_Formatter(text, datefmt="%Y-%m-%dT%H:%M:%S"))
+    logger = logging.getLogger("sprat")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(_LEVELS[level])

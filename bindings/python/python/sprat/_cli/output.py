@@ -1,0 +1,166 @@
+r"""What commands print: for people on a terminal, and for programs.
+
+Names and tags come from the network. Nothing of them reaches a terminal but what can be printed:
+a member whose name is an escape sequence shows as `\x1b[2J`. JSON is plain ASCII for the same
+reason. Tables are cut to the terminal, and to nothing when they go to a file or a pipe; colours
+are for terminals, unless NO_COLOR is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+import sprat
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "STATE_STYLES",
+    "ReaderGone",
+    "as_json",
+    "clean",
+    "console",
+    "format_option",
+    "member_fields",
+    "one_line",
+    "print_table",
+    "tags_text",
+    "waiting",
+    "write",
+]
+
+format_option = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    envvar="SPRAT_FORMAT",
+    show_default=True,
+    show_envvar=True,
+    help="For people, or for programs.",
+)
+
+STATE_STYLES = {
+    "alive": "green",
+    "suspect": "yellow",
+    "failed": "bold red",
+    "leaving": "cyan",
+    "left": "dim",
+}
+
+_UNLIMITED = 1 << 20
+
+
+def clean(text: str) -> str:
+    """Write everything that a terminal would not just print as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(it if it.isprintable() else _escaped(it) for it in text)
+
+
+def _escaped(character: str) -> str:
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(
+        character, character.encode("unicode_escape").decode()
+    )
+
+
+def one_line(text: str) -> str:
+    """Make a message one clean line."""
+    return clean(" ".join(text.split()))
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Tags as Serf writes them: `k=v,k=v`."""
+    return clean(",".join(f"{key}={value}" for key, value in sorted(tags.items())))
+
+
+def as_json(value: object) -> str:
+    """Make one line of JSON, in ASCII: also C1 control characters are escaped."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+
+def member_fields(member: sprat.Member) -> dict[str, Any]:
+    """Give a member as programs get it. The keys are documented and stay."""
+    return {
+        "name": member.name,
+        "address": member.address,
+        "host": member.host,
+        "port": member.port,
+        "state": str(member.state),
+        "tags": dict(sorted(member.tags.items())),
+    }
+
+
+class ReaderGone(Exception):  # noqa: N818 - it is no error
+    """Nobody reads the output on."""
+
+
+def write(line: str) -> None:
+    """Write a line on stdout, at once: whoever reads along sees it when it happens."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """Make a console that colours for terminals only."""
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    terminal = stream.isatty()
+    plain = not terminal or bool(os.environ.get("NO_COLOR"))
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        color_system=None if plain else "auto",
+        width=None if terminal else _UNLIMITED,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styled: str = "") -> None:
+    """Aligned columns. The cells of the column `styled` are states, with their colours."""
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        # A cell that is too wide goes on in the next line: nothing is ever cut off.
+        table.add_column(column, overflow="fold", no_wrap=column == styled)
+    for row in rows:
+        cells = zip(columns, row, strict=True)
+        table.add_row(
+            *(Text(text, STATE_STYLES.get(text, "") if it == styled else "") for it, text in cells)
+        )
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as printed:
+        out.print(table)
+    for line in printed.get().splitlines():
+        write(line.rstrip())
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on stderr what is waited for, if somebody looks."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.text import Text
+
+    with console(sys.stderr).status(Text(clean(text))):
+        yield

@@ -1,0 +1,210 @@
+"""A member that stays: its loop, from being ready to having left.
+
+The loop waits for events of the node, for signals, for the handlers' thread, and for the moment at
+which gathered events are due. It never waits for a script. At its end it leaves first, so that the
+cluster sends no more work here, and then gives a handler that runs the time that is left.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import logging
+import math
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+
+import click
+
+import sprat
+
+from .coalesce import Coalescer
+from .connect import say_goodbye
+from .handlers import KINDS, Handler
+from .notify import Supervisor
+from .signals import Ended, handled
+from .worker import Worker
+
+__all__ = ["Service", "Waits"]
+
+_log = logging.getLogger("sprat.run")
+
+
+@dataclasses.dataclass(frozen=True)
+class Waits:
+    """How long, in seconds."""
+
+    coalesce: float
+    """Events are gathered."""
+    handler: float
+    """A handler may run; 0 is without limit."""
+    stop: float
+    """A handler may go on after the leave."""
+
+
+class Service:
+    """See the head of this file.
+
+    `tags` gives the tags as they are configured now, for SIGHUP.
+    """
+
+    def __init__(
+        self,
+        node: sprat.Node,
+        handlers: Sequence[Handler],
+        waits: Waits,
+        supervisor: Supervisor,
+        tags: Callable[[], Mapping[str, str]],
+        *,
+        ready_when_joined: bool,
+    ) -> None:
+        self._node, self._waits, self._supervisor, self._tags = node, waits, supervisor, tags
+        self._waits_for_others = ready_when_joined
+        self._is_ready = self._is_stopping = False
+        self._signals: collections.deque[int] = collections.deque()
+        self._woken, self._wake = socket.socketpair()
+        for end in (self._wake, self._woken):
+            end.setblocking(False)
+        self._gathered = Coalescer(waits.coalesce)
+        self._worker = None
+        if handlers:
+            self._worker = Worker(handlers, self._identity, waits.handler, self._wake_up)
+        # The first reader also gets what happened since the start: this node's own join.
+        self._events = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
+
+    def run(self) -> None:
+        """Be a member until a signal ends it. Raises what stops the node."""
+        with self._signals_taken():
+            try:
+                self._loop()
+            finally:
+                self._stop()
+
+    # While it runs
+
+    def _loop(self) -> None:
+        poll = select.poll()
+        poll.register(self._events.fileno(), select.POLLIN)
+        poll.register(self._woken.fileno(), select.POLLIN)
+        if not self._waits_for_others:
+            self._tell_ready()
+        while not self._is_stopping:
+            self._hand_on()
+            poll.poll(self._pause())
+            with contextlib.suppress(BlockingIOError):
+                self._woken.recv(4096)
+            self._take_events()
+            while self._signals and not self._is_stopping:
+                self._obey(self._signals.popleft())
+
+    def _pause(self) -> float | None:
+        """Milliseconds until gathered events are due; `None` is until something happens."""
+        due = self._gathered.due()
+        if due is None or self._worker is None or not self._worker.is_idle:
+            return None
+        return math.ceil(max(due - time.monotonic(), 0.0) * 1000)
+
+    def _take_events(self) -> None:
+        while (event := self._events.next(0)) is not None:
+            if isinstance(event, sprat.NodeFailed):
+                raise event.error
+            if isinstance(event, sprat.MemberEvent):
+                self._take(event)
+            elif isinstance(event, sprat.Overflow):
+                _log.warning("%d events were lost: handlers do not hear of them", event.lost)
+
+    def _take(self, event: sprat.MemberEvent) -> None:
+        if self._worker is not None and event.kind in KINDS:
+            self._gathered.add(event.kind, event.member, time.monotonic())
+        if self._waits_for_others and event.member.name != self._node.name:
+            self._waits_for_others = False
+            self._tell_ready()
+
+    def _hand_on(self) -> None:
+        due = self._gathered.due()
+        if due is None or due > time.monotonic():
+            return
+        if self._worker is not None and self._worker.is_idle:
+            self._worker.give(self._gathered.take())
+
+    def _tell_ready(self) -> None:
+        self._is_ready = True
+        node = self._node
+        _log.info("%s is a member at %s", node.name, node.address)
+        self._supervisor.ready(f"{node.name} is a member at {node.address}")
+
+    def _identity(self) -> tuple[str, Mapping[str, str]]:
+        return self._node.name, self._node.self_member.tags
+
+    # Signals
+
+    @contextlib.contextmanager
+    def _signals_taken(self) -> Iterator[None]:
+        """Signals are noted, and wake the loop."""
+        before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        try:
+            with handled(self._signalled):
+                yield
+        finally:
+            signal.set_wakeup_fd(before)
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        if self._is_stopping and number != signal.SIGHUP:
+            raise Ended(number)  # who asks twice does not want to wait
+        self._signals.append(number)
+
+    def _wake_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._wake.send(b"\0")
+
+    def _obey(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload()
+            return
+        _log.info("%s: leaving the cluster", signal.Signals(number).name)
+        self._is_stopping = True
+
+    def _reload(self) -> None:
+        """Take the tags from the file again. All else needs a new start."""
+        if self._is_ready:
+            self._supervisor.reloading()
+        try:
+            tags = dict(self._tags())
+            if tags != dict(self._node.tags):
+                self._node.tags = tags
+            _log.info("SIGHUP: the tags are now those of the file and of the options")
+        except (click.ClickException, sprat.Error) as error:
+            _log.error("SIGHUP: the tags stay as they are: %s", error)
+        if self._is_ready:
+            self._supervisor.ready("tags were read again")
+
+    # Its end
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        self._supervisor.stopping()
+        try:
+            say_goodbye(self._node)
+            self._end_handlers()
+        finally:
+            if self._worker is not None and not self._worker.is_idle:
+                self._worker.abandon()
+            self._node.close()
+
+    def _end_handlers(self) -> None:
+        """Let them end, and hear of what was gathered, the own leave included, as Serf's do."""
+        if self._worker is None:
+            return
+        until = time.monotonic() + self._waits.stop
+        with contextlib.suppress(sprat.Error):
+            self._take_events()
+        if self._worker.wait(until - time.monotonic()):
+            self._worker.give(self._gathered.take())
+            self._worker.wait(until - time.monotonic())
+        if not self._worker.is_idle:
+            _log.warning("a handler still runs %g s after the leave", self._waits.stop)

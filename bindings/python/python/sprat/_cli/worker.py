@@ -1,0 +1,112 @@
+"""The thread that runs handlers: one at a time, in order.
+
+It gets one batch of calls at a time, and wakes its owner when it is done with it. The member goes
+on meanwhile. What scripts print and how they fail goes to the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import sprat
+
+from .coalesce import Batch
+from .handlers import Handler, environment, stdin_lines
+from .script import OUTPUT_LIMIT, Outcome, call
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger("sprat.handler")
+
+_SLOW = 1.0
+"""Seconds after which a script is called slow, as in Serf."""
+
+Identity = Callable[[], tuple[str, Mapping[str, str]]]
+
+
+class Worker:
+    """See the head of this file."""
+
+    def __init__(
+        self,
+        handlers: Sequence[Handler],
+        identity: Identity,
+        limit: float,
+        wake: Callable[[], None],
+    ) -> None:
+        self._handlers, self._identity = tuple(handlers), identity
+        self._limit, self._wake = limit, wake
+        self._batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        self._idle, self._abandoned = threading.Event(), threading.Event()
+        self._idle.set()
+        self._told_slow = False
+        # A daemon: its end is waited for, but never longer than allowed.
+        threading.Thread(target=self._run, name="sprat-handlers", daemon=True).start()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may be given a batch."""
+        return self._idle.is_set()
+
+    def give(self, batch: Batch) -> None:
+        """Run the handlers for these events."""
+        self._idle.clear()
+        self._batches.put(batch)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it is idle. Whether it is."""
+        return self._idle.wait(max(timeout, 0.0))
+
+    def abandon(self) -> None:
+        """End the script that runs, and start no other."""
+        self._abandoned.set()
+        self._idle.wait(5.0)
+
+    def _run(self) -> None:
+        while True:
+            batch = self._batches.get()
+            for kind, members in batch:
+                for handler in self._handlers:
+                    if handler.wants(kind) and not self._abandoned.is_set():
+                        self._call(handler, kind, members)
+            self._idle.set()
+            self._wake()
+
+    def _call(self, handler: Handler, kind: str, members: list[sprat.Member]) -> None:
+        self._told_slow = False
+
+        def must_end(seconds: float) -> bool:
+            if seconds > _SLOW and not self._told_slow:
+                self._told_slow = True
+                _log.warning("%s: %r takes longer than %g s", kind, handler.script, _SLOW)
+            return self._abandoned.is_set() or 0 < self._limit < seconds
+
+        try:
+            name, tags = self._identity()
+            given = environment(kind, name, tags)
+            outcome = call(handler.script, given, stdin_lines(members), must_end)
+        except (OSError, ValueError, sprat.Error) as error:
+            _log.error("%s: %r cannot be run: %s", kind, handler.script, error)
+        else:
+            _report(kind, handler.script, outcome)
+
+
+def _report(kind: str, script: str, outcome: Outcome) -> None:
+    for line in outcome.output.decode(errors="replace").splitlines():
+        _log.info("%s: %s", kind, line)
+    if outcome.printed > OUTPUT_LIMIT:
+        text = "%s: %r printed %d bytes, only the last %d are shown"
+        _log.warning(text, kind, script, outcome.printed, OUTPUT_LIMIT)
+    if outcome.left_behind:
+        _log.warning("%s: %r left a process behind that still holds its output", kind, script)
+    if outcome.abandoned:
+        _log.error("%s: %r was ended after %.1f s", kind, script, outcome.seconds)
+    elif outcome.code < 0:
+        _log.error("%s: %r was ended by signal %d", kind, script, -outcome.code)
+    elif outcome.code:
+        _log.error("%s: %r ended with exit code %d", kind, script, outcome.code)
+    else:
+        _log.debug("%s: %r ended after %.3f s", kind, script, outcome.seconds)
