@@ -180,3 +180,26 @@ def program() -> Iterator[Callable[..., Program]]:
     for it in running:
         it.process.kill()
         it.process.communicate(timeout=10)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The console command, without settings from the environment of the tests."""
+    for name in list(os.environ):
+        if name.startswith(("SPRAT_", "NO_COLOR", "FORCE_COLOR", "NOTIFY_SOCKET")):
+            monkeypatch.delenv(name)
+    return [sys.executable, "-W", "error", "-m", "sprat"]
+
+
+@pytest.fixture
+def cli(command: list[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the console command to its end: `cli("members", ..., NAME="value")`."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        line = [*command, *arguments]
+        env = {**os.environ, **environment}
+        return subprocess.run(
+            line, capture_output=True, text=True, timeout=30, check=False, env=env
+        )
+
+    return run

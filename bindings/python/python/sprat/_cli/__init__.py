@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     try:
         code = _group.main(arguments, prog_name="sprat", standalone_mode=False)
         sys.stdout.flush()
-    except (ReaderGone, BrokenPipeError):
+    except (ReaderGone, BrokenPipeError, SystemExit):  # click and rich exit, for this reason only
         return _reader_gone()
     except Ended as ended:
         return 128 + ended.number

@@ -88,10 +88,18 @@ class Connection:
         }
         given = {key: value for key, value in options.items() if value is not None}
         plain = {key: it for key, it in file.items() if not key.startswith(_TAG)}
-        return {**plain, **dict(self.settings), **given, "keys": self.keys, "tags": tags_of(file)}
+        found = {**plain, **dict(self.settings), **given}
+        if self.join or "seeds" in found:
+            found["seeds"] = list(self.join) or _several(found["seeds"])
+        return {**found, "keys": self.keys, "tags": tags_of(file)}
 
 
 _TAG = "tag."
+
+
+def _several(text: str) -> list[str]:
+    """Split a list with commas."""
+    return [it.strip() for it in text.split(",") if it.strip()]
 
 
 def tags_of(file: Mapping[str, str]) -> dict[str, str]:
@@ -184,14 +192,19 @@ def connection_options(*, looks: bool) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def command(**given: Any) -> object:  # noqa: ANN401 - those of click
-            names = ("join", "name", "bind", "advertise", "config", "profile", "timeout")
-            shared = {name: given.pop(name) for name in names}
-            shared["join"] = tuple(
-                it.strip() for text in shared["join"] for it in text.split(",") if it.strip()
+            names = (
+                "join",
+                "name",
+                "bind",
+                "advertise",
+                "config",
+                "profile",
+                "log_level",
+                "timeout",
             )
+            shared = {name: given.pop(name) for name in names}
+            shared["join"] = tuple(it for text in shared["join"] for it in _several(text))
             shared["settings"] = tuple(_pair("--set", it) for it in given.pop("settings"))
-            shared["log_level"] = given["log_level"] if looks else given["log_level"] or "info"
-            del given["log_level"]
             keys = {name: given.pop(name) for name in ("key", "key_file", "keyring_file")}
             return function(connection=Connection(**shared, **_keys(keys)), **given)
 
@@ -257,25 +270,37 @@ def say_goodbye(node: sprat.Node) -> None:
 def visit(connection: Connection) -> Iterator[sprat.Node]:
     """Be a member for the block: join before it, and leave after it, whatever happens in it."""
     file = connection.file()
-    seeds = [it.strip() for it in file.get("seeds", "").split(",")]
-    join = connection.join or tuple(it for it in seeds if it)
+    join = connection.join or tuple(_several(file.get("seeds", "")))
     if not join:
         raise click.UsageError(
             "nothing to join: give --join ADDR or set SPRAT_JOIN;"
             " for an agent on this host, --join 127.0.0.1"
         )
     log_to_stderr(connection.log_level or "warn")
-    with raised(), _borrowed_name() as name:
-        node = start(_visitor(connection, file, name, join))
-        try:
+    with raised(), _borrowed_name() as name, contextlib.ExitStack() as left_at_end:
+        node = left_at_end.enter_context(_member(_visitor(connection, file, name, join)))
+        _join(node, join, connection.timeout)
+        if connection.name is None and node.stats()["conflicts_self"]:
+            # The last visit of this name was killed, and the others still wait for it.
+            left_at_end.close()
+            own = _visitor(connection, file, f"{name}-{os.getpid()}", join)
+            node = left_at_end.enter_context(_member(own))
             _join(node, join, connection.timeout)
-            yield node
+        yield node
+
+
+@contextlib.contextmanager
+def _member(arguments: Mapping[str, Any]) -> Iterator[sprat.Node]:
+    """Run a node for the block, which leaves at its end."""
+    node = start(arguments)
+    try:
+        yield node
+    finally:
+        try:
+            with waiting("leaving"):
+                say_goodbye(node)
         finally:
-            try:
-                with waiting("leaving"):
-                    say_goodbye(node)
-            finally:
-                node.close()
+            node.close()
 
 
 def _visitor(
@@ -285,6 +310,7 @@ def _visitor(
     foreign = ("tag.", "filter.")
     shared = {k: v for k, v in file.items() if k not in _IDENTITY and not k.startswith(foreign)}
     arguments = connection.arguments(shared)
+    arguments.pop("seeds", None)  # joined once, and not again after the leave
     arguments.setdefault("name", name)
     # Beside an agent on the same host; a socket of IPv4 cannot talk to members with IPv6.
     ipv6 = any(it.count(":") > 1 for it in join)

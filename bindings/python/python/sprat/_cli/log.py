@@ -40,4 +40,5 @@ def log_to_stderr(level: str) -> None:
     logger = logging.getLogger("sprat")
     logger.handlers[:] = [handler]
     logger.propagate = False
-    logger.setLevel(_LEVELS[level])
+    # A level that is none is refused by the node, in better words.
+    logger.setLevel(_LEVELS.get(level, logging.INFO))

@@ -95,11 +95,9 @@ def run(
     def configured_tags() -> Mapping[str, str]:
         return {**tags_of(connection.file()), **own_tags}
 
-    log_to_stderr(connection.log_level or "info")
-    arguments = connection.arguments(connection.file())
+    arguments = {"log_level": "info", **connection.arguments(connection.file())}
     arguments["tags"] = {**arguments["tags"], **own_tags}
-    if connection.join:
-        arguments["seeds"] = list(connection.join)
+    log_to_stderr(arguments["log_level"])
     node = start(arguments)
     waits = Waits(coalesce, handler_timeout, stop_timeout)
     try:

@@ -79,7 +79,7 @@ class Service:
 
     def run(self) -> None:
         """Be a member until a signal ends it. Raises what stops the node."""
-        with self._signals_taken():
+        with self._wake, self._woken, self._signals_taken():
             try:
                 self._loop()
             finally:

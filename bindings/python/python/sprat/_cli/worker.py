@@ -95,9 +95,11 @@ class Worker:
 
 
 def _report(kind: str, script: str, outcome: Outcome) -> None:
-    for line in outcome.output.decode(errors="replace").splitlines():
+    is_cut = outcome.printed > OUTPUT_LIMIT
+    lines = outcome.output.decode(errors="replace").splitlines()
+    for line in lines[1:] if is_cut else lines:
         _log.info("%s: %s", kind, line)
-    if outcome.printed > OUTPUT_LIMIT:
+    if is_cut:
         text = "%s: %r printed %d bytes, only the last %d are shown"
         _log.warning(text, kind, script, outcome.printed, OUTPUT_LIMIT)
     if outcome.left_behind:
