@@ -58,6 +58,9 @@ for _command in (members, monitor, why, run, keygen):
 
 def main(arguments: list[str]) -> int:
     """Run the command with these arguments; its exit code."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed: nothing else may get its number
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         # A name from the cluster must not end a command because the terminal lacks a letter.
         if hasattr(stream, "reconfigure"):

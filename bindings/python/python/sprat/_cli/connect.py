@@ -28,7 +28,7 @@ import sprat
 
 from .log import log_to_stderr
 from .output import waiting
-from .signals import raised
+from .signals import Raiser, raised
 
 __all__ = [
     "Connection",
@@ -88,7 +88,7 @@ class Connection:
         }
         given = {key: value for key, value in options.items() if value is not None}
         plain = {key: it for key, it in file.items() if not key.startswith(_TAG)}
-        found = {**plain, **dict(self.settings), **given}
+        found: dict[str, Any] = {**plain, **dict(self.settings), **given}
         if self.join or "seeds" in found:
             found["seeds"] = list(self.join) or _several(found["seeds"])
         return {**found, "keys": self.keys, "tags": tags_of(file)}
@@ -155,12 +155,14 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
     """All shared options. Commands that look have other defaults than one that stays."""
     name = "sprat-cli-HOST" if looks else "the host name"
     bind = "0.0.0.0:0, any free port" if looks else "0.0.0.0:7946"
+    # SPRAT_NAME is that of the member that stays; a visitor would take it away from it.
+    naming = click.option if looks else _option
     join = "Member to join through; repeat it for several, or separate them with commas."
     if not looks:
         join += " Asked again until it answers."
     return [
         _option("--join", multiple=True, metavar="ADDR", help=join),
-        _option("--name", "--node", "name", help=f"Name of this member.  [default: {name}]"),
+        naming("--name", "--node", "name", help=f"Name of this member.  [default: {name}]"),
         _option(
             "--bind",
             metavar="IP:PORT",
@@ -277,25 +279,27 @@ def visit(connection: Connection) -> Iterator[sprat.Node]:
             " for an agent on this host, --join 127.0.0.1"
         )
     log_to_stderr(connection.log_level or "warn")
-    with raised(), _borrowed_name() as name, contextlib.ExitStack() as left_at_end:
-        node = left_at_end.enter_context(_member(_visitor(connection, file, name, join)))
+    with raised() as raiser, _borrowed_name() as name, contextlib.ExitStack() as left_at_end:
+        node = left_at_end.enter_context(_member(_visitor(connection, file, name, join), raiser))
         _join(node, join, connection.timeout)
         if connection.name is None and node.stats()["conflicts_self"]:
             # The last visit of this name was killed, and the others still wait for it.
             left_at_end.close()
             own = _visitor(connection, file, f"{name}-{os.getpid()}", join)
-            node = left_at_end.enter_context(_member(own))
+            node = left_at_end.enter_context(_member(own, raiser))
             _join(node, join, connection.timeout)
         yield node
 
 
 @contextlib.contextmanager
-def _member(arguments: Mapping[str, Any]) -> Iterator[sprat.Node]:
+def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node]:
     """Run a node for the block, which leaves at its end."""
     node = start(arguments)
+    raiser.is_leaving = False
     try:
         yield node
     finally:
+        raiser.is_leaving = True
         try:
             with waiting("leaving"):
                 say_goodbye(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import click
@@ -11,6 +12,7 @@ from .handlers import parse_handlers
 from .log import log_to_stderr
 from .notify import Supervisor
 from .service import Service, Waits
+from .signals import noted
 
 __all__ = ["run"]
 
@@ -52,7 +54,7 @@ _SECONDS = click.FloatRange(min=0, max=86400)
     "--ready-fd",
     "--notify-fd",
     "ready_fd",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=3),
     metavar="N",
     help="Write a newline to descriptor N when ready, and close it (s6).",
 )
@@ -98,11 +100,12 @@ def run(
     arguments = {"log_level": "info", **connection.arguments(connection.file())}
     arguments["tags"] = {**arguments["tags"], **own_tags}
     log_to_stderr(arguments["log_level"])
-    node = start(arguments)
     waits = Waits(coalesce, handler_timeout, stop_timeout)
-    try:
+    # Signals are noted before the node can be known to anybody.
+    with noted() as inbox, contextlib.closing(start(arguments)) as node:
         service = Service(
             node,
+            inbox,
             chosen,
             waits,
             supervisor,
@@ -110,5 +113,3 @@ def run(
             ready_when_joined=ready_when_joined,
         )
         service.run()
-    finally:
-        node.close()

@@ -7,17 +7,14 @@ cluster sends no more work here, and then gives a handler that runs the time tha
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import logging
 import math
 import select
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -27,7 +24,7 @@ from .coalesce import Coalescer
 from .connect import say_goodbye
 from .handlers import KINDS, Handler
 from .notify import Supervisor
-from .signals import Ended, handled
+from .signals import Inbox
 from .worker import Worker
 
 __all__ = ["Service", "Waits"]
@@ -56,6 +53,7 @@ class Service:
     def __init__(
         self,
         node: sprat.Node,
+        inbox: Inbox,
         handlers: Sequence[Handler],
         waits: Waits,
         supervisor: Supervisor,
@@ -65,42 +63,36 @@ class Service:
     ) -> None:
         self._node, self._waits, self._supervisor, self._tags = node, waits, supervisor, tags
         self._waits_for_others = ready_when_joined
-        self._is_ready = self._is_stopping = False
-        self._signals: collections.deque[int] = collections.deque()
-        self._woken, self._wake = socket.socketpair()
-        for end in (self._wake, self._woken):
-            end.setblocking(False)
+        self._inbox, self._is_ready = inbox, False
         self._gathered = Coalescer(waits.coalesce)
         self._worker = None
         if handlers:
-            self._worker = Worker(handlers, self._identity, waits.handler, self._wake_up)
+            self._worker = Worker(handlers, self._identity, waits.handler, inbox.wake)
         # The first reader also gets what happened since the start: this node's own join.
         self._events = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
 
     def run(self) -> None:
         """Be a member until a signal ends it. Raises what stops the node."""
-        with self._wake, self._woken, self._signals_taken():
-            try:
-                self._loop()
-            finally:
-                self._stop()
+        try:
+            self._loop()
+        finally:
+            self._stop()
 
     # While it runs
 
     def _loop(self) -> None:
         poll = select.poll()
         poll.register(self._events.fileno(), select.POLLIN)
-        poll.register(self._woken.fileno(), select.POLLIN)
+        poll.register(self._inbox.fileno(), select.POLLIN)
         if not self._waits_for_others:
             self._tell_ready()
-        while not self._is_stopping:
+        while not self._inbox.is_stopping:
             self._hand_on()
             poll.poll(self._pause())
-            with contextlib.suppress(BlockingIOError):
-                self._woken.recv(4096)
+            self._inbox.quiet()
             self._take_events()
-            while self._signals and not self._is_stopping:
-                self._obey(self._signals.popleft())
+            while self._inbox.pending and not self._inbox.is_stopping:
+                self._obey(self._inbox.pending.popleft())
 
     def _pause(self) -> float | None:
         """Milliseconds until gathered events are due; `None` is until something happens."""
@@ -143,31 +135,12 @@ class Service:
 
     # Signals
 
-    @contextlib.contextmanager
-    def _signals_taken(self) -> Iterator[None]:
-        """Signals are noted, and wake the loop."""
-        before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        try:
-            with handled(self._signalled):
-                yield
-        finally:
-            signal.set_wakeup_fd(before)
-
-    def _signalled(self, number: int, _frame: FrameType | None) -> None:
-        if self._is_stopping and number != signal.SIGHUP:
-            raise Ended(number)  # who asks twice does not want to wait
-        self._signals.append(number)
-
-    def _wake_up(self) -> None:
-        with contextlib.suppress(OSError):
-            self._wake.send(b"\0")
-
     def _obey(self, number: int) -> None:
         if number == signal.SIGHUP:
             self._reload()
             return
         _log.info("%s: leaving the cluster", signal.Signals(number).name)
-        self._is_stopping = True
+        self._inbox.is_stopping = True
 
     def _reload(self) -> None:
         """Take the tags from the file again. All else needs a new start."""
@@ -186,7 +159,7 @@ class Service:
     # Its end
 
     def _stop(self) -> None:
-        self._is_stopping = True
+        self._inbox.is_stopping = True
         self._supervisor.stopping()
         try:
             say_goodbye(self._node)

@@ -1,21 +1,23 @@
 """Signals that end a command: each of them leaves the cluster first.
 
-A command that looks is ended by an exception, wherever it waits, and leaves on its way out. A
-second signal ends the leave too. Signals that were ignored when the command began stay ignored:
-`nohup`, and shells that start something in the background, mean it.
+A command that looks is ended by an exception, wherever it waits, and leaves on its way out; one
+that comes while it leaves anyway changes nothing. A command that stays notes signals, and its loop
+obeys them. In both, a second signal ends the leave too. Signals that were ignored when the command
+began stay ignored: `nohup`, and shells that start something in the background, mean it.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
 
-__all__ = ["Ended", "handled", "raised"]
+__all__ = ["Ended", "Inbox", "Raiser", "noted", "raised"]
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(BaseException):
@@ -27,13 +29,10 @@ class Ended(BaseException):
 
 
 @contextlib.contextmanager
-def handled(
-    handler: Callable[[int, FrameType | None], Any], numbers: tuple[signal.Signals, ...] = _ENDING
-) -> Iterator[None]:
-    """Call `handler` for these signals; as before at the end."""
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {
         number: signal.signal(number, handler)
-        for number in numbers
+        for number in _SIGNALS
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
@@ -43,10 +42,68 @@ def handled(
             signal.signal(number, old)
 
 
-def raised() -> contextlib.AbstractContextManager[None]:
-    """Raise `Ended` for signals that end a command."""
+class Raiser:
+    """Raises `Ended`; but the first signal does not cut short a leave that is under way."""
 
-    def end(number: int, _frame: FrameType | None) -> None:
-        raise Ended(number)
+    is_leaving = False
+    _came = False
 
-    return handled(end)
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        is_first, self._came = not self._came, True
+        if not (is_first and self.is_leaving):
+            raise Ended(number)
+
+
+@contextlib.contextmanager
+def raised() -> Iterator[Raiser]:
+    """Raise `Ended` for signals in the block."""
+    raiser = Raiser()
+    with _handled(raiser):
+        yield raiser
+
+
+class Inbox:
+    """Signals that came and were not obeyed yet, and a descriptor that tells of them.
+
+    Other threads may `wake` whoever polls the descriptor.
+    """
+
+    def __init__(self) -> None:
+        self.pending: collections.deque[int] = collections.deque()
+        self.is_stopping = False
+        """From now on a signal raises `Ended`: who asks twice does not want to wait."""
+        self._read, self._write = socket.socketpair()
+        for end in (self._read, self._write):
+            end.setblocking(False)
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self.is_stopping and number != signal.SIGHUP:
+            raise Ended(number)
+        self.pending.append(number)
+        self.wake()
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable after a signal or a `wake`, until `quiet`."""
+        return self._read.fileno()
+
+    def wake(self) -> None:
+        """Make the descriptor readable. A full or a closed one need not be woken."""
+        with contextlib.suppress(OSError):
+            self._write.send(b"\0")
+
+    def quiet(self) -> None:
+        """Forget the wakes so far."""
+        with contextlib.suppress(BlockingIOError):
+            self._read.recv(65536)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        self._read.close()
+        self._write.close()
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[Inbox]:
+    """Note the signals of the block."""
+    with contextlib.closing(Inbox()) as inbox, _handled(inbox):
+        yield inbox
