@@ -81,8 +81,9 @@ def test_members_lists_who_is_there_and_leaves_one_trace_that_is_no_failure(look
     filtered = ("--tag", "role=web", "--tag", "dc=ams", "--state", "alive", *QUICK)
     output = done(look("members", "--join", host, *filtered))
     assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
-    # Three visits, one entry: the name was used again each time.
-    assert settled(stock) == ["left"]
+    # The name is used again each time, as far as no other test run on this host has it.
+    assert set(settled(stock)) == {"left"}
+    assert all(re.fullmatch(r"sprat-cli-.*?(-\d\d?)?", name) for name in visits(stock))
     other.sees(next(iter(visits(stock))), "left")
 
 
@@ -105,7 +106,7 @@ def test_after_a_visit_that_was_killed_the_next_one_takes_a_name_of_its_own(look
     killed.kill()
     watcher = look("monitor", "--join", stock.address, "--initial", *QUICK)
     assert any(" stock " in line for line in watcher.stdout)
-    assert f"-{watcher.pid}" in "".join(visits(stock))
+    assert len(visits(stock)) == 2  # with the one that was killed
     watcher.send_signal(signal.SIGTERM)
     done(watcher)
 
@@ -188,7 +189,7 @@ def test_why_probes_and_tells(look, cli, agent, addresses):
     words = [line.split(maxsplit=1) for line in output.splitlines()]
     assert [it[0] for it in words] == ["member", "state", "last", "tags", "this"]
     assert words[0][1] == f"stock  {stock.address}"
-    assert "datagram answered" in words[2][1]
+    assert "datagram: answered" in words[2][1]
     assert "no answer" not in output
     told = json.loads(done(look("why", "stock", "--join", stock.address, "--format=json", *QUICK)))
     assert told.keys() == {"member", "reasons", "health"}
@@ -198,7 +199,21 @@ def test_why_probes_and_tells(look, cli, agent, addresses):
     failed = cli("why", "nobody", "--join", stock.address, "--bind", addresses.address(0))
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("sprat: error: there is no member 'nobody'")
-    assert settled(stock) == ["left"]
+    assert set(settled(stock)) == {"left"}
+
+
+def test_why_tells_of_a_member_that_does_not_answer(look, agent):
+    stock = agent("stock", "-profile=local")
+    other = agent("other", "-profile=local", f"-join={stock.address}")
+    other.sees("stock", "alive")
+    other.process.send_signal(signal.SIGSTOP)
+    told = json.loads(done(look("why", "other", "--join", stock.address, "--format=json", *QUICK)))
+    assert told["member"]["state"] == "suspect"
+    assert told["reasons"]["accuser"].startswith("sprat-cli-")
+    assert told["reasons"]["time_left"] > 0
+    probe = told["reasons"]["probe"]
+    assert (probe["direct"], probe["stream"], probe["rtt"]) == ("silent", "silent", None)
+    assert settled(stock)[-1] == "left"
 
 
 def test_monitor_tells_what_happens_until_it_is_interrupted(look, agent):
@@ -216,7 +231,7 @@ def test_monitor_tells_what_happens_until_it_is_interrupted(look, agent):
     assert (second["event"], second["member"]["state"]) == ("member-leave", "left")
     watcher.send_signal(signal.SIGINT)
     assert done(watcher) == ""
-    assert settled(stock) == ["left"]
+    assert set(settled(stock)) == {"left"}
 
 
 def test_monitor_shows_only_the_kinds_that_are_asked_for(look, agent):
@@ -238,7 +253,7 @@ def test_monitor_ends_when_nobody_reads_it_any_more(look, agent):
     watcher.stdout.close()  # and nothing happens that it could write
     assert watcher.wait(10) == 0
     assert watcher.stderr.read() == ""
-    assert settled(stock) == ["left"]
+    assert set(settled(stock)) == {"left"}
 
 
 def test_a_signal_does_not_cut_short_a_leave_that_is_under_way(look, agent):
@@ -248,7 +263,7 @@ def test_a_signal_does_not_cut_short_a_leave_that_is_under_way(look, agent):
     time.sleep(0.3)  # the table has two lines, then it leaves
     lister.send_signal(signal.SIGINT)
     done(lister)
-    assert settled(stock) == ["left"]
+    assert set(settled(stock)) == {"left"}
 
 
 def test_members_may_be_cut_off_by_its_reader(look, agent):
@@ -258,4 +273,4 @@ def test_members_may_be_cut_off_by_its_reader(look, agent):
     lister = look("members", "--join", stock.address, stdout=writer)
     os.close(writer)
     assert (lister.wait(10), lister.stderr.read()) == (0, "")
-    assert settled(stock) == ["left"]
+    assert set(settled(stock)) == {"left"}

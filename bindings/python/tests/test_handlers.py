@@ -145,7 +145,7 @@ DUMP = """#!/bin/sh
 # One file for each member and kind; the input of a call may hold several members.
 while IFS= read -r line; do
     name=$(printf '%s' "$line" | cut -f1)
-    { env | grep ^SERF_ | grep -v ^SERF_SELF_ | sort; printf '%s\\n' "$line"; } \
+    { env | grep ^SERF_ | grep -v ^SERF_SELF_NAME= | sort; printf '%s\\n' "$line"; } \
         > "$DUMP/$name.$SERF_EVENT.tmp"
     mv "$DUMP/$name.$SERF_EVENT.tmp" "$DUMP/$name.$SERF_EVENT"
 done
@@ -217,7 +217,7 @@ def test_a_script_gets_the_same_from_a_stock_agent_and_from_sprat(
     told = (folders["ours"] / "odd.member-join").read_text()
     address = odd.address.removesuffix(":7946")
     assert told.endswith(f"odd\t{address}\t\ta=1\\t2\\n3\\4,5=\u6f22\n")
-    assert "SERF_TAG_D_J__VU=x,y=z\nSERF_TAG_ROLE=we\tb\\\n" in told
+    assert "SERF_SELF_ROLE=we\tb\\\nSERF_TAG_D_J__VU=x,y=z\nSERF_TAG_ROLE=we\tb\\\n" in told
     # Both hear of themselves, too: when they start, and when they have left.
     for it in ("ours.member-join", "ours.member-leave", "stock.member-join"):
         assert (folders["ours"] / it).exists(), it

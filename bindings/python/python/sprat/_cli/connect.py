@@ -157,10 +157,11 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
     bind = "0.0.0.0:0, any free port" if looks else "0.0.0.0:7946"
     # SPRAT_NAME is that of the member that stays; a visitor would take it away from it.
     naming = click.option if looks else _option
+    one = "One setting of the library, as label=blue; repeat it for several."
     join = "Member to join through; repeat it for several, or separate them with commas."
     if not looks:
         join += " Asked again until it answers."
-    return [
+    shared = [
         _option("--join", multiple=True, metavar="ADDR", help=join),
         naming("--name", "--node", "name", help=f"Name of this member.  [default: {name}]"),
         _option(
@@ -170,7 +171,7 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
         ),
         _option("--advertise", metavar="IP:PORT", help="Where others reach it, if elsewhere."),
         _option("--config", type=_FILE, help='Settings, lines "key = value".'),
-        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One setting."),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=one),
         _option("--key", help="Key in base64. Other users can see it: prefer --key-file."),
         _option("--key-file", type=_FILE, help="File with a key in base64 in each line."),
         _option("--keyring-file", type=_FILE, help="Keyring file of Serf."),
@@ -178,6 +179,11 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
             "--profile", type=click.Choice(["lan", "wan", "local"]), help="Defaults of all times."
         ),
         _option("--log-level", type=click.Choice(_LEVELS), help="Log to stderr."),
+    ]
+    if not looks:
+        return shared
+    return [
+        *shared,
         _option(
             "--timeout",
             type=click.FloatRange(min=0, min_open=True),
@@ -204,7 +210,7 @@ def connection_options(*, looks: bool) -> Callable[[F], F]:
                 "log_level",
                 "timeout",
             )
-            shared = {name: given.pop(name) for name in names}
+            shared = {name: given.pop(name) for name in names if name in given}
             shared["join"] = tuple(it for text in shared["join"] for it in _several(text))
             shared["settings"] = tuple(_pair("--set", it) for it in given.pop("settings"))
             keys = {name: given.pop(name) for name in ("key", "key_file", "keyring_file")}

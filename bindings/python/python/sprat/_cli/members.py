@@ -45,8 +45,8 @@ def members(
     """List the members: name, address, state, tags.
 
     Joins the cluster, lists it, and leaves it. The list is what the member it asked holds to be
-    alive, plus what happened since: members that failed or left before are not told to a newcomer.
-    The command itself is not listed.
+    alive: those that are suspected, failed or left are not told to a newcomer. The command itself
+    is not listed.
 
     \b
       sprat members --join 10.0.0.5

@@ -113,7 +113,8 @@ class Service:
     def _take(self, event: sprat.MemberEvent) -> None:
         if self._worker is not None and event.kind in KINDS:
             self._gathered.add(event.kind, event.member, time.monotonic())
-        if self._waits_for_others and event.member.name != self._node.name:
+        is_other = event.member.name != self._node.name
+        if self._waits_for_others and is_other and not self._inbox.is_stopping:
             self._waits_for_others = False
             self._tell_ready()
 

@@ -34,8 +34,9 @@ def why(member_name: str, style: str, connection: Connection) -> None:
     """Say why member NAME is in its state, and how this node sees the network.
 
     Joins the cluster, probes NAME at once, directly and through others, and leaves. So it says
-    whether NAME answers *this host*, which may differ from what others see. Exit code 1 if there is
-    no such member; one that failed or left before is not told to a newcomer, and is none.
+    whether NAME answers *this host*, which may differ from what others see. If it does not, that
+    counts as any probe: the cluster suspects NAME until it refutes. Exit code 1 if there is no such
+    member; one that is suspected, failed or left before is not told to a newcomer, and is none.
 
     \b
       sprat why web-3 --join 10.0.0.5
@@ -50,7 +51,7 @@ def why(member_name: str, style: str, connection: Connection) -> None:
         member = node.member(member_name)
         if member is None:
             raise click.ClickException(
-                f"there is no member {member_name!r}; one that failed or left before"
+                f"there is no member {member_name!r}; one that is suspected, failed or left before"
                 " this command joined is not told to newcomers"
             )
         with waiting(f"probing {member_name}"):
@@ -150,7 +151,7 @@ def _probe_text(probe: sprat.Probe | None) -> str:
     ways = {"datagram": told["direct"], "stream": told["stream"]}
     ways.update({f"through {name}": answer for name, answer in told["helpers"].items()})
     words = {"answered": "answered", "silent": "no answer", "nack": "it does not answer there"}
-    results = [f"{way} {words[answer]}" for way, answer in ways.items() if answer in words]
+    results = [f"{way}: {words[answer]}" for way, answer in ways.items() if answer in words]
     rtt = "" if probe.rtt is None else f", round trip {_span(probe.rtt)}"
     return f"{_span(probe.ago)} ago: {', '.join(results) or 'under way'}{rtt}"
 
