@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 import sprat
 from sprat._cli.coalesce import Coalescer
 from sprat._cli.handlers import Handler, environment, parse_handlers, stdin_lines

@@ -140,7 +140,7 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 # The options
 
 
-def _option(*names: str, **attributes: Any) -> Callable[[F], F]:  # noqa: ANN401 - those of click
+def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """Make an option that may stand in the environment."""
     long = max(names, key=len)
     env = "SPRAT_" + long.strip("-").replace("-", "_").upper()
@@ -199,7 +199,7 @@ def connection_options(*, looks: bool) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
-        def command(**given: Any) -> object:  # noqa: ANN401 - those of click
+        def command(**given: Any) -> object:
             names = (
                 "join",
                 "name",

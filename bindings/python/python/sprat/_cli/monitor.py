@@ -79,7 +79,7 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
     show = _show_json if style == "json" else _Lines().show
     try:
         with visit(connection) as node:
-            events = node.events(*classes)
+            events: sprat.Events[Any] = node.events(*classes)
             if not initial:
                 _skip(events)
             for event in _watched(events):
