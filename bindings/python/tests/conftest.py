@@ -6,6 +6,7 @@ Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test.
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import json
 import os
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import sprat
 
 PATIENCE = 75.0
 """Seconds for what must happen: a stock agent that gossip missed may need as long."""
@@ -130,6 +133,63 @@ class Program:
         output, _ = self.process.communicate(timeout=self._deadline)
         assert self.process.returncode == expected, output
         return output
+
+
+def threads() -> set[str]:
+    """The threads of this process, by number."""
+    return set(os.listdir("/proc/self/task"))
+
+
+def descriptors() -> dict[str, str]:
+    """The open descriptors of this process, and what they are."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--switch-interval",
+        type=float,
+        help="seconds after which threads of Python take turns, for the whole run: 1e-6",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    interval = config.getoption("--switch-interval")
+    if interval is not None:
+        sys.setswitchinterval(interval)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No thread and no descriptor of a node outlives the run."""
+    threads_before, descriptors_before = threads(), descriptors()
+    yield
+    for item in request.session.items:
+        item.funcargs.clear()  # type: ignore[attr-defined] # the last test still holds its node
+    gc.collect()
+
+    def left() -> list[str]:
+        new = descriptors().items() - descriptors_before.items()
+        return sorted(what for _, what in new if "eventfd" in what or "socket" in what)
+
+    try:
+        eventually("nothing is left", lambda: not left() and threads() <= threads_before, 10)
+    except AssertionError:
+        pytest.fail(f"left: {left()}, threads {threads() - threads_before}")
+
+
+@pytest.fixture
+def node(addresses: Addresses) -> Iterator[sprat.Node]:
+    """A node of its own, closed at the end. That it has joined itself is waiting to be read."""
+    with contextlib.closing(
+        sprat.Node(name="ours", bind=addresses.address(), profile="local")
+    ) as it:
+        eventually("it has begun", lambda: it.stats()["events_waiting"], 10)
+        yield it
 
 
 @pytest.fixture

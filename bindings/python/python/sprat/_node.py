@@ -100,10 +100,10 @@ class BaseNode:
         `overrides` are arguments of the class: they win over the file.
         """
         node = cls.__new__(cls)
-        node._open(path, overrides)
+        node._open(os.fspath(path), overrides)
         return node
 
-    def _open(self, path: str | os.PathLike[str] | None, given: dict[str, Any]) -> None:
+    def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
         on_event = given.pop("on_event", None)
         if on_event is not None and not callable(on_event):
             raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
@@ -140,6 +140,8 @@ class BaseNode:
     def __repr__(self) -> str:
         cls = type(self)
         module = cls.__module__.removesuffix("._node")
+        if not hasattr(self, "_native"):
+            return f"<{module}.{cls.__qualname__} that did not start>"
         return f"<{module}.{cls.__qualname__} {self.name!r} {self.address} {self.state}>"
 
     # What it is

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
-import os
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -36,7 +35,7 @@ class Node(BaseNode):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
 
-    def _open(self, path: str | os.PathLike[str] | None, given: dict[str, Any]) -> None:
+    def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
         if "on_event" in given:
             raise TypeError("sprat.aio.Node takes no on_event: use `async for` over events()")
         super()._open(path, given)

@@ -1,0 +1,435 @@
+"""Readers of events, the callback, and descriptors to wait on."""
+
+import contextlib
+import contextvars
+import gc
+import logging
+import select
+import selectors
+import sys
+import threading
+import time
+import weakref
+
+import pytest
+from conftest import eventually
+
+import sprat
+
+
+def told(node, value):
+    """Causes one event that says `value`."""
+    node.tags["n"] = str(value)
+
+
+def said(event):
+    return event.member.tags.get("n")
+
+
+@pytest.fixture
+def called(addresses):
+    """Start a node with a callback: `called(callback, **settings)`."""
+    with contextlib.ExitStack() as stack:
+
+        def start(callback, **settings):
+            node = sprat.Node(
+                name="ours",
+                bind=addresses.address(),
+                profile="local",
+                on_event=callback,
+                **settings,
+            )
+            return stack.enter_context(contextlib.closing(node))
+
+        yield start
+
+
+# Readers
+
+
+def test_the_first_reader_gets_what_happened_since_the_start(node):
+    told(node, 1)
+    first, second = node.events(), node.events()
+    told(node, 2)
+    seen = [first.next(10) for _ in range(3)]
+    assert [type(it) for it in seen] == [
+        sprat.MemberJoined,
+        sprat.MemberUpdated,
+        sprat.MemberUpdated,
+    ]
+    assert [it.seq for it in seen] == [1, 2, 3]
+    assert seen[0].time <= seen[1].time <= seen[2].time <= time.monotonic()
+    assert said(second.next(10)) == "2"
+    assert second.next(0) is None
+
+
+def test_each_reader_sees_everything_at_its_own_pace(node):
+    readers = [node.events(sprat.MemberUpdated) for _ in range(5)]
+    for number in range(20):
+        told(node, number)
+    for reader in readers:
+        assert [said(reader.next(10)) for _ in range(20)] == [str(it) for it in range(20)]
+
+
+def test_a_reader_gets_only_the_kinds_that_it_asked_for(node):
+    joins = node.events(sprat.MemberJoined, sprat.MemberFailed)
+    updates = node.events(sprat.MemberUpdated)
+    members = node.events(sprat.MemberEvent)
+    told(node, 1)
+    assert isinstance(joins.next(10), sprat.MemberJoined)
+    assert joins.next(0) is None
+    assert isinstance(updates.next(10), sprat.MemberUpdated)
+    assert isinstance(members.next(10), sprat.MemberUpdated)
+
+
+def test_a_time_limit_counts_from_the_call_whatever_happens_meanwhile(node):
+    reader = node.events(sprat.MemberFailed)
+    reader._selection.names  # noqa: B018 - what follows pretends that it woke for nothing
+    reader._native = node._native.subscribe(64, ["member-update"])
+    stop = threading.Event()
+
+    def work():
+        while not stop.wait(0.02):
+            told(node, time.monotonic())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        begun = time.monotonic()
+        assert reader.next(0.3) is None
+        assert 0.3 <= time.monotonic() - begun < 5
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_slow_reader_gets_an_overflow_and_members_are_right(node, caplog):
+    slow, others = node.events(maxsize=8), node.events(sprat.MemberJoined, maxsize=4)
+    for number in range(500):
+        told(node, number)
+    seen = list(iter(lambda: slow.next(0), None))
+    assert len(seen) <= 9
+    overflows = [it for it in seen if isinstance(it, sprat.Overflow)]
+    assert sum(it.lost for it in overflows) + len(seen) - len(overflows) >= 500
+    assert node.members()["ours"].tags == {"n": "499"}
+    assert said(seen[-1] if seen[-1] not in overflows else seen[-2]) == "499"
+    assert others.next(0) is None
+    assert node.stats()["events_lost"] >= sum(it.lost for it in overflows)
+
+
+def test_an_overflow_that_nobody_asked_for_is_logged(node, caplog):
+    reader = node.events(sprat.MemberUpdated, maxsize=8)
+    for number in range(100):
+        told(node, number)
+    with caplog.at_level(logging.WARNING, "sprat"):
+        seen = list(iter(lambda: reader.next(0), None))
+    assert {type(it) for it in seen} == {sprat.MemberUpdated}
+    assert said(seen[-1]) == "99"
+    assert "events were lost: they were not read in time" in caplog.text
+
+
+def test_closing_the_node_ends_every_reader_after_what_waits(node):
+    reader = node.events()
+    told(node, 1)
+    node.close()
+    assert [type(it).__name__ for it in reader] == ["MemberJoined", "MemberUpdated"]
+    assert list(reader) == []
+    assert reader.next(0) is None
+    with pytest.raises(sprat.ClosedError):
+        node.events()
+
+
+def test_closing_the_node_or_the_reader_wakes_the_threads_that_wait(node):
+    readers = [node.events() for _ in range(3)]
+    ended = []
+
+    def read(reader):
+        ended.append([type(it).__name__ for it in reader])
+
+    threads = [threading.Thread(target=read, args=[it]) for it in readers]
+    for it in threads:
+        it.start()
+    time.sleep(0.05)
+    readers[0].close()
+    threads[0].join(10)
+    assert len(ended) == 1
+    node.close()
+    for it in threads:
+        it.join(10)
+    assert len(ended) == 3
+
+
+def test_a_closed_reader_gives_nothing_and_other_readers_go_on(node):
+    with node.events() as closed, node.events() as open_one:
+        closed.close()
+        closed.close()
+        told(node, 1)
+        assert list(closed) == []
+        assert closed.next(None) is None
+        assert said(open_one.next(10)) == "1"
+        with pytest.raises(sprat.ClosedError, match="the reader was closed"):
+            closed.fileno()
+
+
+def test_threads_that_share_a_reader_get_each_event_once_and_in_order(node):
+    reader = node.events(sprat.MemberUpdated)
+    parts = [[] for _ in range(4)]
+
+    def read(part):
+        part.extend(int(said(it)) for it in reader)
+
+    threads = [threading.Thread(target=read, args=[part]) for part in parts]
+    for it in threads:
+        it.start()
+    for number in range(1000):
+        told(node, number)
+    eventually("all are read", lambda: sum(map(len, parts)) == 1000, 20)
+    node.close()
+    for it in threads:
+        it.join(10)
+    assert sorted(sum(parts, [])) == list(range(1000))
+    assert all(part == sorted(part) for part in parts)
+
+
+def test_a_reader_keeps_its_node_alive_and_a_node_does_not_keep_itself(addresses):
+    reader = sprat.Node(bind=addresses.address()).events()
+    assert isinstance(reader.next(10), sprat.MemberJoined)
+    node = weakref.ref(reader._node)
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        del reader
+        gc.collect()
+    assert node() is None
+    node = sprat.Node(bind=addresses.address())
+    node.next_event(10)
+    again = weakref.ref(node)
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        del node
+        gc.collect()
+    assert again() is None
+
+
+def test_what_stops_a_node_is_raised_where_it_was_not_asked_for(node):
+    failed = sprat.NodeFailed("another has the name", -12)
+    quiet, loud = node.events(sprat.MemberJoined), node.events()
+    assert loud._selection.wants(failed)
+    with pytest.raises(sprat.NameConflictError, match="another has the name"):
+        quiet._selection.wants(failed)
+
+
+# Descriptors
+
+
+def test_a_descriptor_is_readable_exactly_while_there_are_events(node):
+    assert node.next_event(10)
+    told(node, 1)
+    told(node, 2)
+    assert said(node.next_event(10)) == "1"
+    assert select.select([node], [], [], 10)[0] == [node], "the second one waits"
+    assert said(node.next_event(0)) == "2"
+    assert node.next_event(0) is None
+    assert select.select([node], [], [], 0)[0] == []
+    told(node, 3)
+    assert select.select([node.fileno()], [], [], 10)[0] == [node.fileno()]
+
+
+def test_a_reader_in_a_selector_can_be_taken_out_after_the_end(node):
+    reader = node.events()
+    with selectors.DefaultSelector() as selector:
+        selector.register(reader, selectors.EVENT_READ, "reader")
+        selector.register(node, selectors.EVENT_READ, "node")
+        assert {key.data for key, _ in selector.select(10)} == {"reader"}
+        assert reader.next(0)
+        node.close()
+        assert {key.data for key, _ in selector.select(10)} == {"reader", "node"}
+        assert reader.next(0) is None
+        with pytest.raises(sprat.ClosedError, match="the node was shut down"):
+            node.next_event(0)
+        assert len(selector.select(10)) == 2, "the descriptors are still those of the readers"
+        selector.unregister(reader)
+        selector.unregister(node)
+
+
+def test_next_event_ends_with_the_node(node):
+    assert isinstance(node.next_event(10), sprat.MemberJoined)
+    assert node.next_event(0) is None
+    told(node, 1)
+    threading.Timer(0.1, node.close).start()
+    assert said(node.next_event()) == "1"
+    with pytest.raises(sprat.ClosedError):
+        node.next_event()
+
+
+# The callback
+
+
+def test_the_callback_gets_all_events_in_order_on_its_own_thread(called):
+    seen = []
+    node = called(lambda event: seen.append((event, threading.current_thread())))
+    for number in range(300):
+        told(node, number)
+    eventually("all came", lambda: len(seen) == 301, 10)
+    assert isinstance(seen[0][0], sprat.MemberJoined)
+    assert [said(event) for event, _ in seen[1:]] == [str(it) for it in range(300)]
+    assert {(thread.name, thread.daemon) for _, thread in seen} == {("sprat-events", True)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("on purpose"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()],
+    ids=repr,
+)
+def test_what_a_callback_raises_is_logged_with_traceback_and_delivery_goes_on(
+    called, caplog, error
+):
+    seen = []
+
+    def fail_first(event):
+        seen.append(event)
+        if len(seen) == 1:
+            raise error
+
+    node = called(fail_first)
+    told(node, 1)
+    eventually("the second came", lambda: len(seen) == 2, 10)
+    (record,) = [it for it in caplog.records if it.name == "sprat"]
+    assert record.levelname == "ERROR"
+    assert record.getMessage().startswith("the callback for events failed on MemberJoined(Member(")
+    assert record.exc_info[1] is error
+    assert "fail_first" in caplog.text
+
+
+def test_a_handler_of_logging_that_fails_does_not_end_the_delivery(called, capsys):
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise ValueError("the disk is full")
+
+    seen, handler, logger = [], Broken(), logging.getLogger("sprat")
+    logger.addHandler(handler)
+    try:
+
+        def fail(event):
+            seen.append(event)
+            raise KeyError("on purpose")
+
+        node = called(fail, log_level="trace")
+        told(node, 1)
+        eventually("the second came", lambda: len(seen) == 2, 10)
+        node.close()
+    finally:
+        logger.removeHandler(handler)
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_callback_may_close_its_node_and_is_not_called_again(called):
+    seen, begin = [], threading.Event()
+
+    def close(event):
+        begin.wait(10)
+        seen.append(event)
+        node.close()
+
+    node = called(close)
+    told(node, 1)
+    begin.set()
+    eventually("it is closed", lambda: not node.is_open, 10)
+    node.close()
+    assert len(seen) == 1
+
+
+def test_a_callback_may_join_leave_and_read(called, addresses):
+    results = []
+    with contextlib.closing(sprat.Node(name="other", bind=addresses.address())) as other:
+
+        def act(event):
+            match event:
+                case sprat.MemberJoined(sprat.Member("ours")):
+                    begin.wait(10)
+                    results.append(node.join(other.address))
+                case sprat.MemberJoined(sprat.Member("other")):
+                    results.append(node.members().names())
+                    results.append(node.hint("other"))
+                    node.tags["seen"] = "other"
+                    node.leave()
+                    results.append(str(node.state))
+
+        begin = threading.Event()
+        node = called(act)
+        begin.set()
+        eventually("it has left", lambda: len(results) == 4, 20)
+        assert results == [1, ["other", "ours"], True, "left"]
+
+
+def test_close_waits_for_the_callback_that_runs_and_none_begins_afterwards(called):
+    running, go_on, seen = threading.Event(), threading.Event(), []
+
+    def wait(event):
+        running.set()
+        go_on.wait(10)
+        seen.append(event)
+
+    node = called(wait)
+    told(node, 1)
+    told(node, 2)
+    assert running.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    node.close()
+    assert len(seen) == 1
+
+
+def test_a_callback_sees_the_context_of_the_place_where_its_node_was_made(called):
+    request = contextvars.ContextVar("request")
+    request.set("made here")
+    seen = []
+    called(lambda event: seen.append(request.get()))
+    request.set("changed later")
+    eventually("it came", lambda: seen == ["made here"], 10)
+
+
+def test_a_forgotten_node_with_a_callback_to_itself_is_collected_and_its_thread_ends(addresses):
+    class Program:
+        def __init__(self):
+            self.node = sprat.Node(bind=addresses.address(), on_event=self.on_event)
+
+        def on_event(self, event):
+            pass
+
+    program = Program()
+    node, thread = weakref.ref(program.node), program.node._delivery.thread
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        del program
+        eventually("it is collected", lambda: gc.collect() >= 0 and node() is None, 10)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_events_reach_the_callback_while_the_main_thread_computes(called):
+    arrived = []
+    node = called(lambda event: arrived.append(time.monotonic()))
+    until, number = time.monotonic() + 0.5, 0
+    while time.monotonic() < until:
+        number += 1
+        if number % 50_000 == 0:
+            told(node, number)
+    eventually("all came", lambda: len(arrived) == 1 + number // 50_000, 10)
+    assert sys.getswitchinterval() <= 0.005
+
+
+def test_lines_of_the_log_reach_logging_at_their_level(addresses, caplog):
+    with caplog.at_level(1, "sprat"):
+        settings = {"bind": addresses.address(), "log_level": logging.DEBUG}
+        with contextlib.closing(sprat.Node(name="ours", **settings)) as node:
+            with pytest.raises(sprat.JoinError):
+                node.join("127.0.0.1:1")
+            eventually("a line came", lambda: caplog.records, 10)
+    assert {it.name.split(".")[0] for it in caplog.records} == {"sprat"}
+    assert all(it.levelno >= logging.DEBUG for it in caplog.records)
+    assert {it.threadName for it in caplog.records} == {"sprat-events"}
+
+
+def test_log_level_of_a_file_counts(addresses, caplog, tmp_path):
+    file = tmp_path / "node.conf"
+    file.write_text(f"bind = {addresses.address()}\nlog_level = debug\n")
+    with caplog.at_level(1, "sprat"), contextlib.closing(sprat.Node.from_file(file)) as node:
+        with pytest.raises(sprat.JoinError):
+            node.join("127.0.0.1:1")
+        eventually("a line came", lambda: caplog.records, 10)

@@ -1,0 +1,434 @@
+"""Members, events, states, tags: values that behave as Python's own."""
+
+import collections.abc
+import copy
+import multiprocessing
+import pickle
+from unittest import mock
+
+import pytest
+
+import sprat
+
+
+def member(name, **more):
+    return sprat.Member(name, "10.0.0.1:7946", **more)
+
+
+A, B, C, D = (member(name) for name in "abcd")
+FOUR = sprat.Members([C, A, D, B])
+
+MEMBER_EVENTS = [
+    (sprat.MemberJoined, "member-join"),
+    (sprat.MemberUpdated, "member-update"),
+    (sprat.MemberLeft, "member-leave"),
+    (sprat.MemberFailed, "member-failed"),
+    (sprat.MemberReaped, "member-reap"),
+    (sprat.MemberSuspected, "member-suspect"),
+    (sprat.MemberAlive, "member-alive"),
+]
+EVENTS = [cls(A, 3, 1.5) for cls, _ in MEMBER_EVENTS]
+EVENTS += [sprat.Overflow(7, 3, 1.5), sprat.NodeFailed("another has its name", -12, 3, 1.5)]
+
+
+# A member
+
+
+def test_a_member_tells_what_it_is():
+    it = sprat.Member("web-1", "[::1]:7946", "failed", {"role": "web"}, incarnation=4)
+    assert (it.name, it.host, it.port, it.address) == ("web-1", "::1", 7946, "[::1]:7946")
+    assert it.state is sprat.MemberState.FAILED
+    assert it.tags == {"role": "web"}
+    assert it.incarnation == 4
+    assert it.protocol == (1, 5, 2)
+    assert it.serf_protocol == (2, 5, 5)
+    assert it.meta == b"\xff\x81\xa4role\xa3web"
+
+
+def test_a_member_shows_itself_so_that_it_could_be_typed_in():
+    it = member("it's", tags={"role": "web"})
+    assert repr(it) == """Member("it's", '10.0.0.1:7946', 'alive', tags={'role': 'web'})"""
+    assert eval(repr(it), {"Member": sprat.Member}) == it
+
+
+def test_members_that_are_equal_in_all_are_equal_and_have_the_same_hash():
+    assert member("a", tags={"x": "1"}) == member("a", tags={"x": "1"})
+    assert len({member("a"), member("a"), member("b")}) == 2
+    for other in (
+        member("b"),
+        member("a", state="suspect"),
+        member("a", tags={"x": "1"}),
+        member("a", incarnation=2),
+        member("a", meta=b"raw"),
+        member("a", protocol=(1, 5, 3)),
+        sprat.Member("a", "10.0.0.1:7947"),
+        "a",
+        None,
+    ):
+        assert A != other, other
+    assert A == mock.ANY
+    assert mock.ANY == A
+
+
+@pytest.mark.parametrize("name", ["name", "address", "tags", "state", "meta", "anything"])
+def test_nothing_of_a_member_can_be_changed(name):
+    with pytest.raises(AttributeError):
+        setattr(A, name, "x")
+    with pytest.raises(TypeError):
+        member("a", tags={"x": "1"}).tags["x"] = "2"
+
+
+def test_a_member_as_dict_is_new_and_plain():
+    told = member("a", tags={"role": "web"}).to_dict()
+    assert told == {
+        "name": "a",
+        "address": "10.0.0.1:7946",
+        "host": "10.0.0.1",
+        "port": 7946,
+        "state": "alive",
+        "tags": {"role": "web"},
+        "incarnation": 1,
+        "protocol": (1, 5, 2),
+        "serf_protocol": (2, 5, 5),
+    }
+    assert type(told["state"]) is str
+    assert type(told["tags"]) is dict
+
+
+def test_a_member_matches_by_place_and_by_name():
+    match member("a", tags={"role": "web"}):
+        case sprat.Member("a", address, state=sprat.MemberState.ALIVE, tags={"role": role}):
+            assert (address, role) == ("10.0.0.1:7946", "web")
+        case other:
+            pytest.fail(f"{other} does not match")
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_members_and_events_survive_pickling_and_copying(protocol):
+    whole = member("ü", state="left", tags={"k": "v"}, meta=b"\0\xff", incarnation=2**32 - 1)
+    for it in (whole, FOUR, FOUR[::-1], FOUR[:0], *EVENTS):
+        again = pickle.loads(pickle.dumps(it, protocol))
+        assert again == it
+        assert type(again) is type(it)
+        assert repr(again) == repr(it)
+        assert copy.copy(it) == it
+        assert copy.deepcopy(it) == it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        (("a", "host:1"), ValueError, 'address is "host:1", allowed is IPv4:PORT or [IPv6]:PORT'),
+        (("a", "10.0.0.1"), ValueError, 'address is "10.0.0.1", allowed'),
+        (("a", "10.0.0.1:1", "well"), ValueError, 'state is "well", allowed are alive, suspect'),
+        (("a", "10.0.0.1:1", 5), TypeError, "while processing 'state'"),
+        ((5, "10.0.0.1:1"), TypeError, "while processing 'name'"),
+        (("a", "10.0.0.1:1", "alive", {"a": 1}), TypeError, "while processing 'tags'"),
+        (("a", "10.0.0.1:1", "alive", {}, b"", -1), OverflowError, "processing 'incarnation'"),
+        (("a", "10.0.0.1:1", "alive", {}, b"", 2**32), OverflowError, "'incarnation'"),
+        (("a",), TypeError, "address"),
+    ],
+)
+def test_a_member_made_of_wrong_parts_is_refused_by_name(arguments, error, says):
+    with pytest.raises(error) as caught:
+        sprat.Member(*arguments)
+    assert says in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+# Members
+
+
+def test_members_are_a_sequence_sorted_by_name():
+    assert isinstance(FOUR, collections.abc.Sequence)
+    assert len(FOUR) == 4
+    assert list(FOUR) == [A, B, C, D]
+    assert list(reversed(FOUR)) == [D, C, B, A]
+    assert (FOUR[0], FOUR[-1], FOUR[True]) == (A, D, B)
+    assert FOUR
+    assert not sprat.Members()
+
+
+def test_slices_of_members_are_those_of_a_list():
+    numbers = (None, 0, 1, 3, 4, 9, -1, -2, -9)
+    for start in numbers:
+        for stop in numbers:
+            for step in (None, 1, 2, 9, -1, -2, -9):
+                picked = FOUR[start:stop:step]
+                assert isinstance(picked, sprat.Members)
+                assert list(picked) == [A, B, C, D][start:stop:step], (start, stop, step)
+                assert all(it.name in picked and picked[it.name] == it for it in picked)
+    assert FOUR[::-1][::-1] == FOUR
+    with pytest.raises(ValueError, match="slice step cannot be zero"):
+        FOUR[::0]
+
+
+def test_members_are_found_by_name():
+    assert FOUR["b"] == B
+    assert FOUR[::-1]["b"] == B
+    assert FOUR.get("b") == B
+    assert FOUR.get("x") is None
+    assert FOUR.get("x", 5) == 5
+    assert FOUR.names() == ["a", "b", "c", "d"]
+    assert "b" in FOUR
+    assert B in FOUR
+    for other in ("x", "\ud800", member("b", state="left"), None, 0):
+        assert other not in FOUR, other
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        (4, IndexError),
+        (-5, IndexError),
+        (2**70, IndexError),
+        (-(2**70), IndexError),
+        ("x", KeyError),
+        ("\ud800", KeyError),
+        (1.0, TypeError),
+        (None, TypeError),
+        (A, TypeError),
+    ],
+)
+def test_what_is_not_among_the_members_is_an_error_as_of_list_and_dict(key, error):
+    with pytest.raises(error) as caught:
+        FOUR[key]
+    if error is KeyError:
+        assert caught.value.args == (key,)
+
+
+def test_members_count_and_have_a_place():
+    assert FOUR.index(C) == 2
+    assert FOUR.index(C, 1, 3) == 2
+    assert FOUR.index(C, -2) == 2
+    assert FOUR.count(C) == 1
+    assert FOUR.count("c") == 0
+    assert sprat.Members([A, A]).count(A) == 2
+    assert sprat.Members([A, A]).index(A, 1) == 1
+    for arguments in ((member("x"),), (C, 3), (C, 0, 2), ("c",)):
+        with pytest.raises(ValueError, match="the member is not among these"):
+            FOUR.index(*arguments)
+
+
+def test_members_match_as_a_sequence_compare_and_hash_by_value():
+    match FOUR:
+        case [first, *rest]:
+            assert (first, rest) == (A, [B, C, D])
+        case _:
+            pytest.fail("no sequence")
+    assert sprat.Members([A, B]) == sprat.Members([B, A])
+    assert hash(sprat.Members([A, B])) == hash(sprat.Members([B, A]))
+    assert sprat.Members([A]) != sprat.Members([B])
+    assert sprat.Members([A]) != sprat.Members([A, A])
+    assert FOUR != [A, B, C, D]
+    assert FOUR == mock.ANY
+
+
+def test_members_show_the_first_ten():
+    assert repr(FOUR[:1]) == "Members([Member('a', '10.0.0.1:7946', 'alive')])"
+    many = sprat.Members([member(f"m{i:02}") for i in range(12)])
+    assert repr(many).count("Member(") == 10
+    assert repr(many).endswith("'alive'), ... 2 more])")
+
+
+def test_an_iterator_over_members_says_how_many_come():
+    walk = iter(FOUR)
+    assert walk.__length_hint__() == 4
+    next(walk)
+    assert walk.__length_hint__() == 3
+    assert [it.name for it in walk] == ["b", "c", "d"]
+    assert walk.__length_hint__() == 0
+    assert list(walk) == []
+
+
+def test_nothing_can_be_put_into_members():
+    with pytest.raises(TypeError):
+        FOUR[0] = A
+    with pytest.raises(TypeError):
+        del FOUR[0]
+    with pytest.raises(TypeError):
+        sprat.Members(["a"])
+
+
+# Events
+
+
+@pytest.mark.parametrize(("cls", "kind"), MEMBER_EVENTS)
+def test_an_event_of_a_member_matches_and_tells_all(cls, kind):
+    match cls(A, seq=3, time=1.5):
+        case sprat.MemberEvent(member=sprat.Member(name="a")) as event:
+            assert isinstance(event, cls)
+        case _:
+            pytest.fail("no match")
+    match event:
+        case cls(it):
+            assert it == A
+    assert (event.seq, event.time, event.kind) == (3, 1.5, kind)
+    assert repr(event) == f"{cls.__name__}(Member('a', '10.0.0.1:7946', 'alive'))"
+    assert event.to_dict() == {"event": kind, "seq": 3, "time": 1.5, "member": A.to_dict()}
+
+
+def test_other_events_match_and_tell_all():
+    match sprat.Overflow(7):
+        case sprat.Overflow(lost):
+            assert lost == 7
+    match sprat.NodeFailed("why"):
+        case sprat.NodeFailed(reason):
+            assert reason == "why"
+    assert repr(sprat.Overflow(7)) == "Overflow(7)"
+    assert sprat.Overflow(7).to_dict() == {"event": "overflow", "seq": 0, "time": 0.0, "lost": 7}
+    failed = sprat.NodeFailed("it's", -12)
+    assert repr(failed) == 'NodeFailed("it\'s")'
+    assert failed.to_dict() == {"event": "fatal", "seq": 0, "time": 0.0, "reason": "it's"}
+    assert type(failed.error) is sprat.NameConflictError
+    assert str(failed.error) == "it's"
+    assert type(sprat.NodeFailed("x").error) is sprat.InternalError
+
+
+def test_events_are_equal_by_kind_number_time_and_content():
+    for event in EVENTS:
+        again = pickle.loads(pickle.dumps(event))
+        assert event == again
+        assert hash(event) == hash(again)
+        assert [other for other in EVENTS if other == event] == [event]
+        assert event == mock.ANY
+        assert event != "x"
+    assert sprat.MemberJoined(A) != sprat.MemberJoined(A, seq=1)
+    assert sprat.MemberJoined(A) != sprat.MemberJoined(A, time=1)
+    assert sprat.MemberJoined(A) != sprat.MemberJoined(B)
+    assert sprat.Overflow(1) != sprat.Overflow(2)
+    assert sprat.NodeFailed("x", -12) != sprat.NodeFailed("x", -99)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_nothing_of_an_event_can_be_changed(event):
+    for name in ("seq", "time", "kind", *type(event).__match_args__, "anything"):
+        with pytest.raises(AttributeError):
+            setattr(event, name, 1)
+
+
+def test_events_are_made_of_what_they_need_only():
+    for cls, _ in MEMBER_EVENTS:
+        for arguments in ((), ("a",), (A, "x"), (A, -1)):
+            with pytest.raises((TypeError, OverflowError)):
+                cls(*arguments)
+    for base in (sprat.Event, sprat.MemberEvent):
+        with pytest.raises(TypeError):
+            base(A)
+
+
+def test_events_go_through_a_queue_to_another_process_and_back():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(copy.copy, EVENTS) == EVENTS
+        assert pool.map(repr, EVENTS) == [repr(it) for it in EVENTS]
+        pool.close()
+        pool.join()
+
+
+# States, tags, keys
+
+
+def test_states_are_text_and_enumerations():
+    assert [str(it) for it in sprat.MemberState] == [
+        "alive",
+        "suspect",
+        "failed",
+        "leaving",
+        "left",
+    ]
+    assert [it.value for it in sprat.NodeState] == [
+        "running",
+        "leaving",
+        "left",
+        "shutdown",
+        "broken",
+    ]
+    assert sprat.MemberState.ALIVE == "alive"
+    assert f"{sprat.MemberState.ALIVE}" == "alive"
+    assert {"alive", "suspect"} == sprat.ALIVE_OR_SUSPECT
+    assert pickle.loads(pickle.dumps(A.state)) is sprat.MemberState.ALIVE
+
+
+def test_tags_are_a_live_mapping(node):
+    tags = node.tags
+    assert isinstance(tags, collections.abc.MutableMapping)
+    assert tags == {}
+    assert not tags
+    tags["role"] = "db"
+    tags.update({"zone": "b"}, rack="7")
+    assert tags == {"role": "db", "zone": "b", "rack": "7"} == node.self_member.tags
+    assert repr(tags) == "{'rack': '7', 'role': 'db', 'zone': 'b'}"
+    assert (len(tags), sorted(tags), "role" in tags, "x" in tags) == (
+        3,
+        ["rack", "role", "zone"],
+        True,
+        False,
+    )
+    assert sorted(tags.items()) == [("rack", "7"), ("role", "db"), ("zone", "b")]
+    assert sorted(tags.values()) == ["7", "b", "db"]
+    assert dict(tags) == tags
+    assert tags | {"x": "y"} == {"role": "db", "zone": "b", "rack": "7", "x": "y"}
+    assert tags.pop("rack") == "7"
+    assert tags.pop("rack", None) is None
+    assert tags.setdefault("role", "other") == "db"
+    del tags["zone"]
+    node.tags |= {"a": "b"}
+    assert node.tags == {"role": "db", "a": "b"}
+    node.tags.update([("c", "d")])
+    node.tags = {"only": "this"}
+    assert tags == {"only": "this"}
+    tags.clear()
+    assert tags == {}
+    for missing in (lambda: tags["x"], lambda: tags.pop("x"), lambda: tags.__delitem__("x")):
+        with pytest.raises(KeyError):
+            missing()
+    assert tags.get("x") is None
+
+
+def test_each_statement_that_changes_tags_is_one_update(node):
+    reader = node.events(sprat.MemberUpdated)
+    node.tags.update(a="1", b="2", c="3")
+    node.tags = {"d": "4"}
+    node.tags.update()
+    del node.tags["d"]
+    told = [reader.next(10).member.tags for _ in range(3)]
+    assert told == [{"a": "1", "b": "2", "c": "3"}, {"d": "4"}, {}]
+    assert reader.next(0.05) is None
+
+
+def test_a_generated_key_has_the_size_that_was_asked_for(addresses):
+    for size, length in ((16, 24), (24, 32), (32, 44)):
+        key = sprat.generate_key(size)
+        assert len(key) == length
+        sprat.Node(bind=addresses.address(), keys=[key]).close()
+    assert sprat.generate_key() != sprat.generate_key()
+    assert len(sprat.generate_key()) == 44
+
+
+@pytest.mark.parametrize("size", [0, 8, 33, -16, True, "32", 32.0, None])
+def test_a_key_of_another_size_is_refused(size):
+    wrong = type(size) is not int
+    with pytest.raises(TypeError if wrong else sprat.InvalidError) as caught:
+        sprat.generate_key(size)
+    kind = type(size).__name__
+    allowed = f"size is {size}, allowed are 16, 24 and 32"
+    assert str(caught.value) == (f"size must be int, not {kind}" if wrong else allowed)
+
+
+def test_what_a_node_says_of_itself(node):
+    assert node.name == "ours"
+    assert node.state is sprat.NodeState.RUNNING
+    assert node.is_open
+    assert node.self_member.name == "ours"
+    assert node.address == node.self_member.address
+    assert repr(node) == f"<sprat.Node 'ours' {node.address} running>"
+    assert node.health().live == 1
+    assert node.reasons("ours").state is sprat.MemberState.ALIVE
+    assert "ours" in str(node.reasons("ours"))
+    stats = node.stats()
+    assert stats["members"] == 1
+    helped = node.stats(help=True)
+    assert helped["members"].value == 1
+    assert all(it.help for it in helped.values())
+    node.close()
+    assert node.state is sprat.NodeState.SHUTDOWN
+    assert not node.is_open
