@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import sprat
 
 PATIENCE = 75.0
@@ -137,15 +136,15 @@ class Program:
 
 def threads() -> set[str]:
     """The threads of this process, by number."""
-    return set(os.listdir("/proc/self/task"))
+    return {it.name for it in Path("/proc/self/task").iterdir()}
 
 
 def descriptors() -> dict[str, str]:
     """The open descriptors of this process, and what they are."""
     found = {}
-    for number in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself
-            found[number] = os.readlink(f"/proc/self/fd/{number}")
+            found[entry.name] = str(entry.readlink())
     return found
 
 
@@ -169,7 +168,7 @@ def nothing_is_left_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]
     threads_before, descriptors_before = threads(), descriptors()
     yield
     for item in request.session.items:
-        item.funcargs.clear()  # type: ignore[attr-defined] # the last test still holds its node
+        (vars(item).get("funcargs") or {}).clear()  # the last test still holds its node
     gc.collect()
 
     def left() -> list[str]:

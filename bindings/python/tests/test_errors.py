@@ -9,7 +9,6 @@ import socket
 from datetime import timedelta
 
 import pytest
-
 import sprat
 
 FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}

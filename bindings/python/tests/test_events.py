@@ -2,8 +2,10 @@
 
 import contextlib
 import contextvars
+import functools
 import gc
 import logging
+import operator
 import select
 import selectors
 import sys
@@ -12,9 +14,8 @@ import time
 import weakref
 
 import pytest
-from conftest import eventually
-
 import sprat
+from conftest import eventually
 
 
 def told(node, value):
@@ -187,25 +188,23 @@ def test_threads_that_share_a_reader_get_each_event_once_and_in_order(node):
     node.close()
     for it in threads:
         it.join(10)
-    assert sorted(sum(parts, [])) == list(range(1000))
+    assert sorted(functools.reduce(operator.iadd, parts, [])) == list(range(1000))
     assert all(part == sorted(part) for part in parts)
 
 
 def test_a_reader_keeps_its_node_alive_and_a_node_does_not_keep_itself(addresses):
-    reader = sprat.Node(bind=addresses.address()).events()
-    assert isinstance(reader.next(10), sprat.MemberJoined)
-    node = weakref.ref(reader._node)
+    held = [sprat.Node(bind=addresses.address()).events()]
+    assert isinstance(held[0].next(10), sprat.MemberJoined)
+    node = weakref.ref(held[0]._node)
     with pytest.warns(ResourceWarning, match="was not closed"):
-        del reader
-        gc.collect()
+        held.clear()
     assert node() is None
-    node = sprat.Node(bind=addresses.address())
-    node.next_event(10)
-    again = weakref.ref(node)
+    held = [sprat.Node(bind=addresses.address())]
+    held[0].next_event(10)
+    node = weakref.ref(held[0])
     with pytest.warns(ResourceWarning, match="was not closed"):
-        del node
-        gc.collect()
-    assert again() is None
+        held.clear()
+    assert node() is None
 
 
 def test_what_stops_a_node_is_raised_where_it_was_not_asked_for(node):
@@ -393,10 +392,10 @@ def test_a_forgotten_node_with_a_callback_to_itself_is_collected_and_its_thread_
         def on_event(self, event):
             pass
 
-    program = Program()
-    node, thread = weakref.ref(program.node), program.node._delivery.thread
+    held = [Program()]
+    node, thread = weakref.ref(held[0].node), held[0].node._delivery.thread
+    held.clear()
     with pytest.warns(ResourceWarning, match="was not closed"):
-        del program
         eventually("it is collected", lambda: gc.collect() >= 0 and node() is None, 10)
     thread.join(10)
     assert not thread.is_alive()

@@ -7,7 +7,6 @@ import pickle
 from unittest import mock
 
 import pytest
-
 import sprat
 
 
@@ -65,7 +64,7 @@ def test_members_that_are_equal_in_all_are_equal_and_have_the_same_hash():
         "a",
         None,
     ):
-        assert A != other, other
+        assert other != A, other
     assert A == mock.ANY
     assert mock.ANY == A
 
