@@ -27,10 +27,22 @@ mod node;
 mod wait;
 mod why;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
+
+/// Types and errors that are looked up once belong to one interpreter. PyO3 itself refuses the
+/// others only where the stable ABI can say so, from Python 3.12 on.
+fn in_main_interpreter() -> bool {
+    // SAFETY: the caller is attached, as every initialisation of a module is.
+    unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }
+}
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    if !in_main_interpreter() {
+        let text = "sprat works in the main interpreter only, not in a sub-interpreter";
+        return Err(PyImportError::new_err(text));
+    }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<node::Node>()?;
     module.add_class::<wait::Subscription>()?;

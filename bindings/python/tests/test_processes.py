@@ -1,0 +1,421 @@
+"""What a process may do to a node: end, be interrupted, fork, forget. Each in one of its own."""
+
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import sprat
+from sprat import _native
+
+# The start of every program below: nodes on addresses that are given to it.
+START = """
+import asyncio, atexit, gc, itertools, os, signal, sys, threading, time, warnings
+import sprat, sprat.aio
+bind = sys.argv[1] + ":0"
+def start(name="ours", cls=sprat.Node, **settings):
+    return cls(name=name, bind=bind, profile="local", **settings)
+"""
+
+
+@pytest.fixture
+def run(program, addresses):
+    """Run a program after `START`."""
+
+    def begin(code, *arguments, **more):
+        return program(START + textwrap.dedent(code), addresses.ip(), *arguments, **more)
+
+    return begin
+
+
+# Its end
+
+
+FORGOTTEN = {
+    "a global": "node = start(); node.next_event(9)",
+    "in a cycle": "class It: pass\nit = It(); it.me = it; it.node = start()",
+    "in a thread that reads": """
+        node = start()
+        threading.Thread(target=lambda: [None for _ in node.events()], daemon=True).start()
+    """,
+    "with a callback": "held = []\nnode = start(on_event=held.append)\nheld.append(node)",
+    "in a loop that is open": """
+        node, loop = start(cls=sprat.aio.Node), asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        events = node.events(sprat.MemberFailed)
+        task = loop.create_task(anext(events))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop._check_closed = lambda: None
+        warnings.simplefilter("ignore")  # of asyncio, about the loop and the task
+        task._log_destroy_pending = False
+    """,
+    "made by a handler of the end": """
+        def late():
+            global node
+            node = start()
+        atexit.register(late)
+    """,
+    "while a callback runs": """
+        running = threading.Event()
+        def wait(event):
+            running.set()
+            time.sleep(0.02)
+        node = start(on_event=wait)
+        running.wait(9)
+    """,
+    "while a callback computes": """
+        running = threading.Event()
+        def compute(event):
+            running.set()
+            sum(range(300_000))
+        node = start(on_event=compute)
+        running.wait(9)
+    """,
+    "by sys.exit": "node = start(); sys.exit(0)",
+    "by sys.exit in a with block": "with start() as node: sys.exit(0)",
+}
+
+
+@pytest.mark.parametrize("how", FORGOTTEN)
+def test_a_process_with_a_live_node_ends_at_once(run, how):
+    # Forked, not started: twenty times the end of an interpreter, once its beginning.
+    code = textwrap.indent(textwrap.dedent(FORGOTTEN[how]), " " * 4)
+    twenty = f"""
+for number in range(20):
+    child = os.fork()
+    if child == 0:
+{textwrap.indent(code, "    ")}
+        break
+    until = time.monotonic() + 20
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        assert time.monotonic() < until, f"child {{number}} hangs"
+        time.sleep(0.002)
+    assert ended[1] == 0, ended
+"""
+    program = run("", deadline=60)
+    program.end()
+    assert run(twenty, deadline=60).end() == ""
+
+
+def test_an_exception_that_nobody_catches_ends_the_process_with_its_own_words(run):
+    output = run(
+        """
+        node = start(on_event=lambda event: None)
+        raise ValueError("on purpose")
+        """
+    ).end(1)
+    assert output.rstrip().endswith("ValueError: on purpose")
+    assert "ResourceWarning" not in output
+
+
+def test_an_exception_in_a_with_block_is_told_at_once(run):
+    begun = time.monotonic()
+    output = run("with start() as node: raise ValueError('on purpose')").end(1)
+    assert output.rstrip().endswith("ValueError: on purpose")
+    assert time.monotonic() - begun < 10
+
+
+def test_sigterm_ends_the_process_as_ever(run):
+    it = run("node = start(on_event=lambda event: None)\nprint('ready')\nlist(node.events())")
+    assert it.line() == "ready"
+    it.send(signal.SIGTERM)
+    it.end(-signal.SIGTERM)
+
+
+# Interrupted
+
+
+INTERRUPTED = {
+    "for": "for event in node.events(sprat.MemberFailed): pass",
+    "next": "node.events(sprat.MemberFailed).next(60)",
+    "next_event": "while True: node.next_event()",
+    "next_event with a limit": "while True: node.next_event(60)",
+    "join": "node.join(silent, timeout=None)",
+    "join with a limit": "node.join(silent, timeout=60)",
+}
+
+
+@pytest.mark.parametrize("how", INTERRUPTED)
+def test_ctrl_c_ends_a_wait_at_once_and_the_with_block_leaves(run, how):
+    it = run(
+        f"""
+        import socket
+        server = socket.create_server((sys.argv[1], 0))
+        silent = "%s:%s" % server.getsockname()
+        witness = start("witness")
+        with start() as node:
+            node.join(witness.address)
+            news = witness.events(sprat.MemberLeft, sprat.MemberFailed)
+            print("ready")
+            try:
+                {INTERRUPTED[how]}
+            except KeyboardInterrupt:
+                print(time.monotonic())
+                raise
+            finally:
+                server.close()
+        """.replace(
+            "        with start()",
+            "        def end(*_): print(type(news.next(20)).__name__); witness.close()\n"
+            "        sys.excepthook = end\n"
+            "        with start()",
+        )
+    )
+    assert it.line() == "ready"
+    time.sleep(0.1)
+    sent = time.monotonic()
+    it.send(signal.SIGINT)
+    assert float(it.line()) - sent < 0.5
+    assert it.line() == "MemberLeft"
+    it.end(-signal.SIGINT)
+
+
+def test_ctrl_c_under_asyncio_leaves_the_cluster(run):
+    it = run(
+        """
+        witness = start("witness")
+        async def main():
+            async with start(cls=sprat.aio.Node) as node:
+                await node.join(witness.address)
+                print("ready")
+                async for event in node.events():
+                    pass
+        news = witness.events(sprat.MemberLeft, sprat.MemberFailed)
+        try:
+            asyncio.run(main())
+        except KeyboardInterrupt:
+            print(type(news.next(20)).__name__)
+        witness.close()
+        """
+    )
+    assert it.line() == "ready"
+    it.send(signal.SIGINT)
+    assert it.line() == "MemberLeft"
+    it.end()
+
+
+def test_handlers_of_signals_run_while_a_call_waits(run):
+    output = run(
+        """
+        node = start()
+        seen = []
+        def handle(number, frame):
+            seen.append(number)
+            node.tags["signals"] = str(len(seen))   # a handler may use the node
+            node.next_event(0)
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+        assert node.events(sprat.MemberFailed).next(0.5) is None
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert len(seen) >= 5, seen
+        node.close()
+        print("done")
+        """
+    ).end()
+    assert output == "done\n"
+
+
+# Forked
+
+
+def test_in_a_forked_child_the_node_is_dead_and_the_parent_goes_on(run):
+    output = run(
+        """
+        warnings.simplefilter("error")
+        node = start(on_event=lambda event: None)
+        aio = start("aio", cls=sprat.aio.Node)
+        reader = node.events()
+        node.next_event(9)
+        def child():
+            calls = [
+                lambda: node.join("127.0.0.1"), node.leave, lambda: node.hint("x"), node.members,
+                lambda: node.member("ours"), lambda: node.reasons("ours"), node.health, node.stats,
+                node.events, lambda: node.next_event(0), node.fileno, lambda: reader.next(0),
+                reader.fileno, lambda: node.self_member, lambda: dict(node.tags),
+                lambda: node.tags.update(a="b"), lambda: setattr(node, "tags", {}),
+                lambda: node.remove_failed("x"), lambda: asyncio.run(aio.join("127.0.0.1")),
+                lambda: asyncio.run(aio.leave()), lambda: asyncio.run(aio.next_event()),
+            ]
+            for number, call in enumerate(calls):
+                try:
+                    call()
+                except sprat.ForkedError as error:
+                    assert error.code == "SPRAT_ERR_FORKED"
+                else:
+                    raise AssertionError(number)
+            assert node.state == "shutdown" and not node.is_open
+            assert "'ours'" in repr(node)
+            node.close(); node.close(); aio.close()
+            with start("child") as mine:
+                assert mine.members().names() == ["child"]
+                mine.tags["a"] = "b"
+                assert [it.kind for it in (mine.next_event(9), mine.next_event(9))] == [
+                    "member-join", "member-update"]
+        for number in range(10):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    child()
+                    globals().pop("node"); globals().pop("reader"); gc.collect()
+                    os._exit(7)
+                finally:
+                    import traceback
+                    traceback.print_exc()
+                    os._exit(1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(0)  # handlers of the end run, and close nothing
+        assert os.waitpid(pid, 0)[1] == 0
+        node.tags["still"] = "there"
+        assert node.members().names() == ["ours"] and aio.is_open
+        assert [it for it in (reader.next(0), reader.next(0)) if it][-1].member.tags == {
+            "still": "there"}
+        node.close(); aio.close()
+        print("done")
+        """
+    ).end()
+    assert output == "done\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_gives_each_process_a_node_of_its_own(run, tmp_path, method):
+    file = tmp_path / "program.py"
+    file.write_text(
+        textwrap.dedent(
+            """
+            import multiprocessing, sys
+            import sprat
+
+            def work(arguments):
+                name, bind, seed = arguments
+                with sprat.Node(name=name, bind=bind) as node:
+                    node.join(seed)
+                    return [node.members().names(), next(node.events(sprat.MemberJoined))]
+
+            if __name__ == "__main__":
+                ip, method = sys.argv[1:]
+                with sprat.Node(name="parent", bind=f"{ip}:0") as node:
+                    with multiprocessing.get_context(method).Pool(2) as pool:
+                        for number in range(2):
+                            name = f"child-{number}"
+                            ((names, event),) = pool.map(work, [(name, f"{ip}:0", node.address)])
+                            assert names == [name, "parent"], names
+                            assert event.member.name == name
+                        pool.close()
+                        pool.join()
+                    assert node.members().names() == ["parent"]
+                print("done")
+            """
+        )
+    )
+    ip = "127.0.0.1"
+    command = [sys.executable, "-W", "error", str(file), ip, method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+# Forgotten
+
+
+def test_a_forgotten_close_is_a_warning_that_names_the_place_and_a_close_is_none(run):
+    output = run(
+        """
+        warnings.simplefilter("always")
+        def forget():
+            node = start()      # here
+            node.next_event(9)
+        forget()
+        gc.collect()
+        node = start()
+        node.close()
+        del node
+        with start() as node: pass
+        del node
+        node = start(cls=sprat.aio.Node)
+        node.close()
+        del node
+        try:
+            start(event_queue=1)
+        except sprat.ConfigError:
+            pass
+        gc.collect()
+        """
+    ).end()
+    lines = [it for it in output.splitlines() if "was not closed" in it]
+    assert len(lines) == 1, output
+    assert re.search(r"ours.* was not closed; it was created at <string>:\d+$", lines[0]), output
+
+
+def test_a_forgotten_node_is_closed_also_where_its_warning_is_an_error(run):
+    output = run(
+        """
+        node = start(on_event=lambda event: None)
+        native, thread = node._native, node._delivery.thread
+        del node
+        gc.collect()
+        assert native.state == "shutdown"
+        thread.join(9)
+        assert not thread.is_alive()
+        """
+    ).end()
+    assert "Exception ignored in" in output
+    assert "was not closed" in output
+
+
+def test_the_place_of_creation_is_in_the_program_even_if_its_name_begins_as_ours(tmp_path, run):
+    folder = tmp_path / "sprat_things"
+    folder.mkdir()
+    file = folder / "program.py"
+    file.write_text("import sprat\n\nnode = sprat.Node(bind='127.0.0.1:0')\nprint(node._created)\n")
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{file}:3\n", done.stderr
+    assert sprat.__file__.endswith("__init__.py")
+
+
+# Inside others
+
+
+def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(run):
+    output = run(
+        """
+        try:
+            import _xxsubinterpreters as interpreters
+        except ImportError:
+            import _interpreters as interpreters
+        node = start()
+        it = interpreters.create()
+        told = interpreters.run_string(it, '''if True:
+            try:
+                import sprat
+            except ImportError as error:
+                assert "sub" in str(error).lower(), error
+            else:
+                raise AssertionError("imported")
+        ''')
+        assert told is None, told
+        interpreters.destroy(it)
+        node.tags["a"] = "b"
+        node.close()
+        print("done")
+        """
+    ).end()
+    assert output == "done\n"
+
+
+def test_an_import_starts_no_thread_and_opens_nothing(run):
+    output = run(
+        "print(len(os.listdir('/proc/self/task')), len(os.listdir('/proc/self/fd')))"
+    ).end()
+    assert output == "1 4\n"
+
+
+def test_the_extension_exports_its_one_symbol(run):
+    done = subprocess.run(
+        ["nm", "-D", "--defined-only", _native.__file__], capture_output=True, text=True, check=True
+    )
+    names = [line.split()[-1] for line in done.stdout.splitlines()]
+    assert names == ["PyInit__native"]
