@@ -1,0 +1,169 @@
+"""Together with the stock agent of Serf."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+import sprat
+import sprat.aio
+from conftest import eventually
+
+KEYS = {size: bytes(range(size)) for size in (16, 24, 32)}
+ENCODED = {
+    16: "AAECAwQFBgcICQoLDA0ODw==",
+    24: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
+    32: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+}
+
+
+@pytest.fixture
+def ours(addresses):
+    """Start a node with the LAN profile, as the agents have: `ours(name)`."""
+    with contextlib.ExitStack() as stack:
+
+        def start(name="ours", **settings):
+            settings = {"bind": addresses.address(), **settings}
+            return stack.enter_context(contextlib.closing(sprat.Node(name=name, **settings)))
+
+        yield start
+
+
+def wait_for(reader, cls, name, within=75):
+    """The next event of this kind about this member."""
+    until = time.monotonic() + within
+    while (left := until - time.monotonic()) > 0:
+        event = reader.next(left)
+        if isinstance(event, cls) and event.member.name == name:
+            return event
+    pytest.fail(f"no {cls.__name__} of {name} within {within} s")
+
+
+def test_either_side_joins_and_tags_go_both_ways(agent, ours):
+    stock = agent("stock", "-tag", "role=web")
+    node, other = ours(tags={"zone": "b"}), ours("other")
+    reader = node.events(sprat.MemberEvent)
+    stock.join(node.address)
+    joined = wait_for(reader, sprat.MemberJoined, "stock")
+    assert joined.member.tags == {"role": "web"}
+    assert joined.member.protocol[2] == 2
+    assert stock.sees("ours", "alive")["tags"] == {"zone": "b"}
+    assert other.join(stock.address) == 1
+    assert other.members().names() == ["other", "ours", "stock"]
+    assert other.members(role="web").names() == ["stock"]
+    assert other.members(tags={"zone": "b"}).names() == ["ours"]
+
+    stock.must("tags", "-set", "role=db", "-set", "ü=ö")
+    updated = wait_for(reader, sprat.MemberUpdated, "stock")
+    assert updated.member.tags == {"role": "db", "ü": "ö"}
+    node.tags = {"zone": "c", "rack": "7"}
+    eventually("the agent has them", lambda: stock.members()["ours"]["tags"] == dict(node.tags))
+
+    node.leave()
+    stock.sees("ours", "left")
+    assert other.hint("stock") is True
+    stock.leave()
+    wait_for(other.events(sprat.MemberEvent), sprat.MemberLeft, "stock")
+
+
+def test_an_agent_that_is_killed_fails_and_comes_back(agent, ours, addresses):
+    stock, witness = agent("stock"), agent("witness")
+    node, filtered = ours(), ours("filtered", filter_names=["wit*"])
+    for it in (node, filtered):
+        assert it.join(stock.address, witness.address) == 2
+    reader = node.events(sprat.MemberEvent)
+    assert filtered.members().names() == ["filtered", "witness"]
+    eventually("all are there", lambda: len(witness.members()) == 4)
+    address = stock.address
+    stock.kill()
+    begun = time.monotonic()
+    assert node.hint("stock", timeout=30) is False
+    assert time.monotonic() - begun < 5
+    wait_for(reader, sprat.MemberSuspected, "stock")
+    assert node.members()["stock"].state == "suspect"
+    failed = wait_for(reader, sprat.MemberFailed, "stock").member
+    assert failed.state is sprat.MemberState.FAILED
+    assert "stock" not in node.members()
+    assert node.members(state="failed").names() == ["stock"]
+    why = node.reasons("stock")
+    assert (why.name, why.state, why.address) == ("stock", "failed", address)
+    assert why.accuser in ("ours", "filtered", "witness")
+    assert "stock" in str(why)
+    assert node.health().live == 3
+    assert list(filtered.events(sprat.MemberFailed, maxsize=16).next(0) or []) == []
+
+    back = agent("stock", f"-bind={address}")
+    back.join(witness.address)
+    assert wait_for(reader, sprat.MemberJoined, "stock").member.state == "alive"
+    back.kill()
+    wait_for(reader, sprat.MemberFailed, "stock")
+    node.remove_failed("stock")
+    wait_for(reader, sprat.MemberLeft, "stock")
+    witness.sees("stock", "left")
+
+
+def test_a_python_process_that_is_killed_fails_for_the_agent(agent, program, addresses):
+    stock = agent("stock")
+    it = program(
+        """
+        import sys, time
+        import sprat
+        node = sprat.Node(name="ours", bind=sys.argv[1])
+        node.join(sys.argv[2])
+        print("ready")
+        time.sleep(100)
+        """,
+        addresses.address(),
+        stock.address,
+    )
+    assert it.line() == "ready"
+    stock.sees("ours", "alive")
+    os.kill(it.process.pid, signal.SIGKILL)
+    stock.sees("ours", "failed")
+
+
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_keys_of_every_size_encrypt_as_the_agent_does(agent, ours, size):
+    stock = agent("stock", f"-encrypt={ENCODED[size]}")
+    for name, key in (("bytes", KEYS[size]), ("base64", ENCODED[size])):
+        node = ours(name, keys=[key])
+        assert node.join(stock.address) == 1
+        stock.sees(name, "alive")
+    wrong = ours("wrong", keys=[b"x" * 32])
+    plain = ours("plain")
+    for node in (wrong, plain):
+        with pytest.raises(sprat.JoinError) as caught:
+            node.join(stock.address, "127.0.0.1:1")
+        errors = caught.value.errors
+        assert caught.value.code == "SPRAT_ERR_CRYPTO", "keys before silent hosts"
+        assert type(errors[stock.address]) is sprat.CryptoError
+        assert "key" in str(errors[stock.address]) or "encrypt" in str(errors[stock.address])
+        assert type(errors["127.0.0.1:1"]) is sprat.UnreachableError
+    assert sorted(stock.members()) == ["base64", "bytes", "stock"]
+
+
+def test_two_nodes_of_one_name_are_told(agent, ours):
+    stock = agent("stock")
+    first, second = ours("same"), ours("same")
+    assert first.join(stock.address) == 1
+    with pytest.raises(sprat.NameConflictError) as caught:
+        second.join(stock.address)
+    assert "same" in str(caught.value)
+
+
+def test_an_asyncio_node_lives_with_an_agent(agent, addresses):
+    stock = agent("stock")
+
+    async def main():
+        async with sprat.aio.Node(name="ours", bind=addresses.address()) as node:
+            assert await node.join(stock.address) == 1
+            async for event in node.events(sprat.MemberJoined):
+                if event.member.name == "stock":
+                    break
+            assert await node.hint("stock") is True
+            await asyncio.to_thread(stock.sees, "ours", "alive")
+
+    asyncio.run(main())
+    stock.sees("ours", "left")
