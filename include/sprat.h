@@ -347,7 +347,7 @@ enum sprat_log_level {
 
 /** How one way of asking a member went. 0 never occurs. */
 enum sprat_answer {
-    /** It was not asked this way. */
+    /** It was not asked this way, or another way brought the answer first. */
     SPRAT_ANSWER_NOT_ASKED = 1,
     /** It was asked, and there is still time to answer. */
     SPRAT_ANSWER_WAITING = 2,

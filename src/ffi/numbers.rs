@@ -138,7 +138,7 @@ pub enum sprat_log_level {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum sprat_answer {
-    /// It was not asked this way.
+    /// It was not asked this way, or another way brought the answer first.
     SPRAT_ANSWER_NOT_ASKED = 1,
     /// It was asked, and there is still time to answer.
     SPRAT_ANSWER_WAITING = 2,

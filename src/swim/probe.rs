@@ -383,7 +383,7 @@ impl Swim {
         {
             let before = entry.probe.as_ref().and_then(|probe| probe.1.rtt);
             round.report.rtt = round.report.rtt.or(before);
-            round.report.end(round.widen_at.is_none());
+            round.report.end(round.widen_at.is_none(), answered);
             entry.probe = Some(Box::new((round.sent, round.report)));
         }
         if let Cause::Hint(op) = round.cause {

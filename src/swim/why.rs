@@ -14,7 +14,7 @@ const SILENCE: u32 = 3;
 /// How one direct, indirect or stream probe of a member went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Not asked.
+    /// Not asked, or another way brought the answer first.
     NotAsked,
     /// Asked, nothing yet.
     Waiting,
@@ -43,17 +43,23 @@ pub struct ProbeReport {
 
 impl ProbeReport {
     /// The probe is over: nobody is waited for any more. `asked_all`: the direct ping had its
-    /// time, and others were asked.
-    pub(super) fn end(&mut self, asked_all: bool) {
-        let over = if asked_all {
-            Answer::Silent
-        } else {
-            Answer::NotAsked
+    /// time, and others were asked. Who had not answered when somebody else did had no time to:
+    /// that is not silence.
+    pub(super) fn end(&mut self, asked_all: bool, answered: bool) {
+        let over = |silent| {
+            if silent {
+                Answer::Silent
+            } else {
+                Answer::NotAsked
+            }
         };
+        if self.direct == Answer::Waiting {
+            self.direct = over(asked_all);
+        }
         let helpers = self.helpers.iter_mut().map(|(_, answer)| answer);
-        for answer in helpers.chain([&mut self.direct, &mut self.stream]) {
+        for answer in helpers.chain([&mut self.stream]) {
             if *answer == Answer::Waiting {
-                *answer = over;
+                *answer = over(!answered);
             }
         }
     }

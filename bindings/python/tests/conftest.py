@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import sprat
 
 PATIENCE = 75.0

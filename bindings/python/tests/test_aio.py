@@ -10,9 +10,10 @@ import time
 import warnings
 
 import pytest
+from conftest import descriptors, eventually
+
 import sprat
 import sprat.aio
-from conftest import descriptors, eventually
 
 LOOPS = ["asyncio", "asyncio-debug"]
 if importlib.util.find_spec("uvloop"):

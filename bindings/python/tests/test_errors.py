@@ -9,6 +9,7 @@ import socket
 from datetime import timedelta
 
 import pytest
+
 import sprat
 
 FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}

@@ -14,8 +14,9 @@ import time
 import weakref
 
 import pytest
-import sprat
 from conftest import eventually
+
+import sprat
 
 
 def told(node, value):

@@ -7,9 +7,10 @@ import signal
 import time
 
 import pytest
+from conftest import eventually
+
 import sprat
 import sprat.aio
-from conftest import eventually
 
 KEYS = {size: bytes(range(size)) for size in (16, 24, 32)}
 ENCODED = {

@@ -6,9 +6,10 @@ import gc
 import sys
 
 import pytest
+from conftest import descriptors, eventually, threads
+
 import sprat
 import sprat.aio
-from conftest import descriptors, eventually, threads
 from sprat import _delivery, _events, _node
 
 KINDS = (

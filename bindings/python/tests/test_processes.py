@@ -8,6 +8,7 @@ import textwrap
 import time
 
 import pytest
+
 import sprat
 from sprat import _native
 

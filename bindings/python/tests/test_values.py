@@ -7,6 +7,7 @@ import pickle
 from unittest import mock
 
 import pytest
+
 import sprat
 
 

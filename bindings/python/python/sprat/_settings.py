@@ -28,7 +28,7 @@ _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 
 
 def native_settings(
-    given: Mapping[str, Any], path: str | os.PathLike[str] | None
+    given: Mapping[str, Any], path: str | bytes | os.PathLike[str] | None
 ) -> dict[str, Any]:
     """What `_native.Node.start` takes. Arguments that are `None` keep their default."""
     rest = {key: value for key, value in given.items() if value is not None}

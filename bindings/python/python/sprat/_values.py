@@ -60,7 +60,7 @@ class Answer(enum.StrEnum):
     """How one way of asking a member went."""
 
     NOT_ASKED = "not-asked"
-    """It was not asked this way."""
+    """It was not asked this way, or another way brought the answer first."""
     WAITING = "waiting"
     """It was asked, and there is still time to answer."""
     ANSWERED = "answered"
