@@ -23,8 +23,6 @@ _LEVELS = {
 class _Formatter(logging.Formatter):
     """Names in a message come from the network: they may not forge a line, nor move a cursor."""
 
-    converter = staticmethod(time.gmtime)
-
     def format(self, record: logging.LogRecord) -> str:
         return clean(super().format(record))
 
@@ -36,7 +34,9 @@ def log_to_stderr(level: str) -> None:
     logging.addLevelName(logging.WARNING, "WARN")
     handler = logging.StreamHandler(sys.stderr)
     text = "%(asctime)s.%(msecs)03dZ [%(levelname)s] %(name)s: %(message)s"
-    handler.setFormatter(_Formatter(text, datefmt="%Y-%m-%dT%H:%M:%S"))
+    formatter = _Formatter(text, datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
     logger = logging.getLogger("sprat")
     logger.handlers[:] = [handler]
     logger.propagate = False

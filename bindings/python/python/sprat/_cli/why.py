@@ -76,25 +76,14 @@ def _ask(node: sprat.Node, name: str, timeout: float) -> None:
 
 
 def _probe(probe: sprat.Probe | None) -> dict[str, Any] | None:
-    """Give the probe as plain values.
-
-    A probe asks in all ways at once and ends with the first answer: the others were not silent,
-    nobody waited for them.
-    """
+    """Give the probe as plain values."""
     if probe is None:
         return None
-    answers = (probe.direct, probe.stream, *probe.helpers.values())
-    is_answered = sprat.Answer.ANSWERED in answers
-
-    def word(answer: sprat.Answer) -> str:
-        is_cut = is_answered and answer is sprat.Answer.SILENT
-        return str(sprat.Answer.WAITING if is_cut else answer)
-
     return {
         "ago": probe.ago,
-        "direct": word(probe.direct),
-        "stream": word(probe.stream),
-        "helpers": {name: word(answer) for name, answer in probe.helpers.items()},
+        "direct": str(probe.direct),
+        "stream": str(probe.stream),
+        "helpers": {name: str(answer) for name, answer in probe.helpers.items()},
         "rtt": probe.rtt,
     }
 
