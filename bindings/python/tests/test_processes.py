@@ -255,7 +255,7 @@ def test_in_a_forked_child_the_node_is_dead_and_the_parent_goes_on(run):
                 mine.tags["a"] = "b"
                 assert [it.kind for it in (mine.next_event(9), mine.next_event(9))] == [
                     "member-join", "member-update"]
-        for number in range(10):
+        for number in range(5):
             pid = os.fork()
             if pid == 0:
                 try:
