@@ -229,7 +229,7 @@ def test_in_a_forked_child_the_node_is_dead_and_the_parent_goes_on(run):
         node = start(on_event=lambda event: None)
         aio = start("aio", cls=sprat.aio.Node)
         reader = node.events()
-        node.next_event(9)
+        node.next_event(0)
         def child():
             calls = [
                 lambda: node.join("127.0.0.1"), node.leave, lambda: node.hint("x"), node.members,

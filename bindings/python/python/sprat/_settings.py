@@ -27,9 +27,7 @@ _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 """Settings that no number can be meant for."""
 
 
-def native_settings(
-    given: Mapping[str, Any], path: str | bytes | os.PathLike[str] | None
-) -> dict[str, Any]:
+def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:
     """What `_native.Node.start` takes. Arguments that are `None` keep their default."""
     rest = {key: value for key, value in given.items() if value is not None}
     for name in _TEXTS & rest.keys():
