@@ -96,6 +96,20 @@ impl EventKind {
         }
     }
 
+    /// Whether such an event is about a member.
+    pub fn is_of_member(self) -> bool {
+        match self {
+            EventKind::MemberJoin
+            | EventKind::MemberUpdate
+            | EventKind::MemberLeave
+            | EventKind::MemberFail
+            | EventKind::MemberReap
+            | EventKind::MemberSuspect
+            | EventKind::MemberAlive => true,
+            EventKind::Done | EventKind::Overflow | EventKind::Log | EventKind::Fatal => false,
+        }
+    }
+
     /// The kind of this name.
     pub fn from_name(name: &str) -> Option<EventKind> {
         EventKind::ALL.into_iter().find(|kind| kind.name() == name)

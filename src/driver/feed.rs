@@ -29,6 +29,8 @@ struct State {
     /// Kinds that the own queue takes no more.
     taken: HashSet<EventKind>,
     ended: bool,
+    /// The last event that stopped the node, for those who come later.
+    fatal: Option<Event>,
 }
 
 impl Feed {
@@ -42,6 +44,9 @@ impl Feed {
     /// Queues an event for everybody who wants it.
     pub fn push(&self, event: Event) {
         let mut state = lock(&self.state);
+        if event.kind == EventKind::Fatal {
+            state.fatal = Some(event.clone());
+        }
         if state.subscribers.is_empty() && state.taken.is_empty() {
             drop(state);
             return self.own.push(event);
@@ -64,9 +69,16 @@ impl Feed {
         };
         let queue = Arc::new(Events::new(capacity, kinds, true)?);
         let mut state = lock(&self.state);
-        let waits = |kind| taken.contains(&kind) || kind == EventKind::Overflow;
+        // What was lost concerns who reads of members; what stops the node concerns everybody.
+        let of_members = taken.iter().any(|kind| kind.is_of_member());
+        let waits = |kind| taken.contains(&kind) || (of_members && kind == EventKind::Overflow);
         for event in self.own.take_out(waits) {
             queue.push(event);
+        }
+        if let Some(fatal) = &state.fatal
+            && !taken.contains(&EventKind::Fatal)
+        {
+            queue.push(fatal.clone());
         }
         state.taken.extend(taken);
         state.subscribers.push(Arc::downgrade(&queue));
@@ -230,5 +242,24 @@ mod tests {
         let late = feed.subscribe(16, Vec::new()).unwrap();
         assert_eq!(ids(&early), [1]);
         assert!(early.drain(9).is_none() && late.drain(9).is_none());
+    }
+
+    #[test]
+    fn what_stopped_the_node_is_told_to_every_reader_and_what_was_lost_to_readers_of_members() {
+        let feed = feed();
+        feed.push(Event::new(EventKind::Overflow));
+        feed.push(Event::fatal(Status::NameConflict, "taken".to_owned()));
+        let kinds = |queue: &Events| -> Vec<EventKind> {
+            let events = queue.drain(100).unwrap();
+            events.iter().map(|event| event.kind).collect()
+        };
+        let logs = feed.subscribe(16, vec![EventKind::Log]).unwrap();
+        let some = feed.subscribe(16, vec![EventKind::MemberJoin]).unwrap();
+        let all = feed.subscribe(16, Vec::new()).unwrap();
+        let late = feed.subscribe(16, vec![EventKind::MemberFail]).unwrap();
+        assert_eq!(kinds(&logs), [EventKind::Fatal]);
+        assert_eq!(kinds(&some), [EventKind::Overflow, EventKind::Fatal]);
+        assert_eq!(kinds(&all), [EventKind::Fatal]);
+        assert_eq!(kinds(&late), [EventKind::Fatal]);
     }
 }

@@ -82,7 +82,7 @@ def test_an_error_of_the_system_keeps_its_number_through_pickling():
         ({"name": b"x"}, "name must be str, not bytes"),
         ({"bind": 1.5}, "bind must be str, int, bool, or a list of str, not float"),
         ({"profile": True}, "profile must be str, not bool"),
-        ({"mode": object()}, "mode must be str, not object"),
+        ({"mode": ...}, "mode must be str, not ellipsis"),
         ({"tags": ["a"]}, "tags must be a mapping, not list"),
         ({"tags": {"a": 1}}, "tags['a'] must be str, not int"),
         ({"tags": {"a": None}}, "tags['a'] must be str, not NoneType"),

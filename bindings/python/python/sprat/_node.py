@@ -330,7 +330,8 @@ class Node(BaseNode):
         timeout: in seconds; `None` waits without limit. When it is over the attempt goes on.
 
         `JoinError` if nobody answered, with the reason for each address in `errors`;
-        `NameConflictError` if another has this node's name; `AddressError`; `TimeoutError`.
+        `NameConflictError` if it is known by then that another has this node's name (it takes about
+        a minute to be sure: see `NodeFailed`); `AddressError`; `TimeoutError`.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_join(checked_addresses(addresses))
