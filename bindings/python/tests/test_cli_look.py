@@ -127,6 +127,8 @@ def on_terminal(line, columns, **environment):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {**os.environ, "TERM": "xterm-256color", **environment}
+    for size in ("COLUMNS", "LINES"):  # would be believed rather than the terminal
+        env.pop(size, None)
     with subprocess.Popen(line, stdin=slave, stdout=slave, stderr=slave, env=env) as process:
         os.close(slave)
         written = b""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from conftest import eventually
 
 import sprat
 from sprat._cli.coalesce import Coalescer
@@ -133,10 +134,16 @@ def test_a_script_that_must_end_ends_with_all_that_it_started():
     script = "trap '' TERM; echo $$; sleep 30 & echo $!; wait; wait"
     outcome = call(script, os.environ, b"", lambda seconds: seconds > 0.3)
     assert outcome.abandoned
+
+    def is_gone(state: Path) -> bool:
+        try:
+            return state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
     for pid in map(int, outcome.output.split()):
-        # Nobody waits for an orphan at once.
-        state = Path(f"/proc/{pid}/stat")
-        assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        # Nobody waits for an orphan at once, and a killed process takes a moment to die.
+        eventually(f"{pid} is gone", lambda state=Path(f"/proc/{pid}/stat"): is_gone(state), 10)
 
 
 # With real agents

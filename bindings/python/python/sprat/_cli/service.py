@@ -140,8 +140,8 @@ class Service:
         if number == signal.SIGHUP:
             self._reload()
             return
-        _log.info("%s: leaving the cluster", signal.Signals(number).name)
         self._inbox.is_stopping = True
+        _log.info("%s: leaving the cluster", signal.Signals(number).name)
 
     def _reload(self) -> None:
         """Take the tags from the file again. All else needs a new start."""
