@@ -47,10 +47,8 @@ impl Feed {
         if event.kind == EventKind::Fatal {
             state.fatal = Some(event.clone());
         }
-        if state.subscribers.is_empty() && state.taken.is_empty() {
-            drop(state);
-            return self.own.push(event);
-        }
+        // Under the lock to the end: an event that was on its way into the own queue while somebody
+        // subscribes would be lost to the one who was to get it.
         state.subscribers.retain(|it| it.strong_count() > 0);
         for subscriber in state.subscribers.iter().filter_map(Weak::upgrade) {
             subscriber.push(event.clone());
@@ -261,5 +259,17 @@ mod tests {
         assert_eq!(kinds(&some), [EventKind::Overflow, EventKind::Fatal]);
         assert_eq!(kinds(&all), [EventKind::Fatal]);
         assert_eq!(kinds(&late), [EventKind::Fatal]);
+    }
+
+    #[test]
+    fn nothing_is_lost_to_who_subscribes_while_events_come() {
+        for _ in 0..200 {
+            let feed = Arc::new(feed());
+            let writer = feed.clone();
+            let thread = std::thread::spawn(move || (1..=8).for_each(|id| writer.push(done(id))));
+            let queue = feed.subscribe(16, Vec::new()).unwrap();
+            thread.join().unwrap();
+            assert_eq!(ids(&queue), [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
     }
 }

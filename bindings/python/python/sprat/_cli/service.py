@@ -24,7 +24,7 @@ from .coalesce import Coalescer
 from .connect import say_goodbye
 from .handlers import KINDS, Handler
 from .notify import Supervisor
-from .signals import Inbox
+from .signals import Ended, Inbox
 from .worker import Worker
 
 __all__ = ["Service", "Waits"]
@@ -73,10 +73,14 @@ class Service:
 
     def run(self) -> None:
         """Be a member until a signal ends it. Raises what stops the node."""
+        is_hurried = False
         try:
             self._loop()
+        except Ended:  # a second signal, right after the first
+            is_hurried = True
+            raise
         finally:
-            self._stop()
+            self._stop(is_hurried=is_hurried)
 
     # While it runs
 
@@ -159,12 +163,13 @@ class Service:
 
     # Its end
 
-    def _stop(self) -> None:
+    def _stop(self, *, is_hurried: bool) -> None:
         self._inbox.is_stopping = True
         self._supervisor.stopping()
         try:
-            say_goodbye(self._node)
-            self._end_handlers()
+            if not is_hurried:
+                say_goodbye(self._node)
+                self._end_handlers()
         finally:
             if self._worker is not None and not self._worker.is_idle:
                 self._worker.abandon()
