@@ -1,8 +1,8 @@
 """A web server that is its own entry in the cluster: whoever balances load finds it by its tags.
 
-It announces ``role=backend`` and its port once it can serve, and takes itself out again before it
-stops: on SIGTERM it leaves the cluster, goes on serving until the news has reached everybody, stops
-accepting, finishes what it has begun, and ends with 0. Nobody's request is lost on the way.
+It announces ``role=backend`` and its ``port`` once it can serve, and takes itself out again before
+it stops: on SIGTERM it leaves the cluster, goes on serving until the news has reached everybody,
+stops accepting, finishes what it has begun, and ends with 0. Nobody's request is lost on the way.
 
     python web_server.py --name web-1 --http 10.0.0.1:8080 --seed 10.0.0.5
 
@@ -59,7 +59,7 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     # Only now: a member with this role is one that answers.
-    tags = {"role": "backend", "http": str(server.server_port)}
+    tags = {"role": "backend", "port": str(server.server_port)}
     with sprat.Node(
         name=args.name, bind=args.bind, seeds=args.seed, profile=args.profile, tags=tags
     ) as node:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 import sprat
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "python"
@@ -90,7 +91,7 @@ class Balancer:
                 time.sleep(0.01)
                 continue
             member = members[turn % len(members)]
-            url = f"http://{self.ips[member.name]}:{member.tags['http']}/"
+            url = f"http://{self.ips[member.name]}:{member.tags['port']}/"
             try:
                 with urllib.request.urlopen(url, timeout=10) as answer:
                     self.answers[answer.read().decode().strip()] += 1
