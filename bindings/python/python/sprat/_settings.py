@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime
-import ipaddress
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -127,17 +125,29 @@ def _text(name: str, value: object) -> str:
             return "true" if value else "false"
         case int():
             return str(value)
+        case os.PathLike():
+            return checked_text(name, os.fsdecode(value))
+        case list() | tuple() | set() | frozenset():
+            return ",".join(_item(name, item) for item in value)
+    text = _special(name, value)
+    if text is None:
+        raise _wrong_type(name, "str, int, bool, or a list of str", value)
+    return text
+
+
+def _special(name: str, value: object) -> str | None:
+    """Values of other modules of Python, which are only loaded when there is such a value."""
+    import datetime
+    import ipaddress
+
+    match value:
         case datetime.timedelta() if name.endswith("_ms"):
             return str(round(value / datetime.timedelta(milliseconds=1)))
         case ipaddress.IPv4Address() | ipaddress.IPv6Address():
             return str(value)
         case ipaddress.IPv4Network() | ipaddress.IPv6Network():
             return str(value)
-        case os.PathLike():
-            return checked_text(name, os.fsdecode(value))
-        case list() | tuple() | set() | frozenset():
-            return ",".join(_item(name, item) for item in value)
-    raise _wrong_type(name, "str, int, bool, or a list of str", value)
+    return None
 
 
 def _item(name: str, item: object) -> str:
