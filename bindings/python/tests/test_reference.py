@@ -1,0 +1,82 @@
+"""The reference: every public name says what it is, and pdoc shows it."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sprat
+import sprat.aio
+
+MODULES = [sprat, sprat.aio]
+
+
+def own(module, cls):
+    """The public methods, properties and attributes of a class that this package defines."""
+    for name in dir(cls):
+        if name.startswith("_"):
+            continue
+        home = next(it for it in cls.__mro__ if name in vars(it))
+        if home.__module__.partition(".")[0] == "sprat":
+            value = inspect.getattr_static(cls, name)
+            if (
+                callable(value)
+                or isinstance(value, property | classmethod | staticmethod)
+                or inspect.isgetsetdescriptor(value)
+            ):
+                yield name, value
+
+
+def documented():
+    for module in MODULES:
+        for name in module.__all__:
+            value = getattr(module, name)
+            if name.startswith("__"):
+                continue
+            if isinstance(value, type):
+                yield module, name, value
+                for part, it in own(module, value):
+                    yield module, f"{name}.{part}", it
+            elif callable(value):
+                yield module, name, value
+
+
+NAMES = [(f"{module.__name__}.{name}", value) for module, name, value in documented()]
+
+
+@pytest.mark.parametrize(("name", "value"), NAMES, ids=[name for name, _ in NAMES])
+def test_every_public_name_has_a_docstring(name, value):
+    text = inspect.getdoc(value)
+    assert text, f"{name} has no docstring"
+    assert text.rstrip()[-1] in ".:)", f"{name}: no sentence: {text}"
+
+
+def test_pdoc_shows_all_of_it(tmp_path):
+    command = [sys.executable, "-m", "pdoc", "-o", str(tmp_path), "sprat", "sprat.aio"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warn" not in done.stderr, done.stderr
+    pages = {sprat: tmp_path / "sprat.html", sprat.aio: Path(tmp_path, "sprat/aio.html")}
+    shown = {module: plain(page.read_text()) for module, page in pages.items()}
+    ids = {
+        module: set(re.findall(r'id="([^"]+)"', page.read_text())) for module, page in pages.items()
+    }
+    for module in MODULES:
+        assert set(module.__all__) - {"__version__"} <= ids[module]
+    for module, name, value in documented():
+        first = (inspect.getdoc(value) or "").splitlines()[0]
+        assert words(first) in shown[module], f"{name}: {first}"
+
+
+def plain(page: str) -> str:
+    return words(html.unescape(re.sub(r"<[^>]*>", "", page)))
+
+
+def words(text: str) -> str:
+    return "".join(re.findall(r"\w+", text))

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The reference of the Python package from its docstrings: target/docs/python/index.html. The
+# package has to be installed: scripts/test-python.sh does that.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+. "$ROOT/scripts/python.sh"
+
+python_env
+out=$TARGET/docs/python
+cd "$TARGET"   # beside the sources Python would find those instead of what is installed
+"$VENV/bin/python" -c 'import sprat' 2>/dev/null ||
+    die "the package is not installed in $VENV: scripts/test-python.sh does that"
+rm -rf "$out"
+"$VENV/bin/python" -m pdoc --output-directory "$out" sprat sprat.aio
+say "$out/index.html"
