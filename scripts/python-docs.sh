@@ -11,5 +11,5 @@ cd "$TARGET"   # beside the sources Python would find those instead of what is i
 "$VENV/bin/python" -c 'import sprat' 2>/dev/null ||
     die "the package is not installed in $VENV: scripts/test-python.sh does that"
 rm -rf "$out"
-"$VENV/bin/python" -m pdoc --output-directory "$out" sprat sprat.aio
+"$VENV/bin/python" -m pdoc --template-directory "$PACKAGE/pdoc" --output-directory "$out" sprat sprat.aio
 say "$out/index.html"

@@ -14,6 +14,7 @@ import pytest
 import sprat
 import sprat.aio
 
+TEMPLATE = Path(__file__).parents[1] / "pdoc"
 MODULES = [sprat, sprat.aio]
 
 
@@ -58,7 +59,8 @@ def test_every_public_name_has_a_docstring(name, value):
 
 
 def test_pdoc_shows_all_of_it(tmp_path):
-    command = [sys.executable, "-m", "pdoc", "-o", str(tmp_path), "sprat", "sprat.aio"]
+    command = [sys.executable, "-m", "pdoc", "-t", str(TEMPLATE), "-o", str(tmp_path)]
+    command += ["sprat", "sprat.aio"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "Warn" not in done.stderr, done.stderr
@@ -70,6 +72,7 @@ def test_pdoc_shows_all_of_it(tmp_path):
     for module in MODULES:
         assert set(module.__all__) - {"__version__"} <= ids[module]
     for module, name, value in documented():
+        assert name in ids[module]
         first = (inspect.getdoc(value) or "").splitlines()[0]
         assert words(first) in shown[module], f"{name}: {first}"
 
