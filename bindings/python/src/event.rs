@@ -195,7 +195,7 @@ impl Overflow {
         PyClassInitializer::from(Event { seq, time, kind }).add_subclass(Overflow { lost })
     }
 
-    /// How many events were merged or dropped since the last one of these.
+    /// How many events were merged or dropped since the last one of these, 1 or more.
     #[getter]
     fn lost(&self) -> u64 {
         self.lost

@@ -30,6 +30,8 @@ fn state_object(py: Python<'_>, state: MemberState) -> PyResult<Py<PyAny>> {
 /// A member of the cluster, as it was at one moment.
 ///
 /// Nodes make them; tests may, too: `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`.
+/// A frozen value: equal if every field is, hashable, picklable, safe in any thread. `ValueError`
+/// for an address that is not IPv4:PORT or [IPv6]:PORT, and for a state that is none.
 #[pyclass(frozen, module = "sprat")]
 pub struct Member {
     pub inner: Arc<sprat::Member>,
@@ -119,7 +121,7 @@ impl Member {
         self.inner.addr.ip().to_string()
     }
 
-    /// Its port.
+    /// Its port of the gossip protocol, UDP and TCP: 0 to 65535.
     #[getter]
     fn port(&self) -> u16 {
         self.inner.addr.port()
@@ -137,14 +139,14 @@ impl Member {
         state_object(py, self.inner.state)
     }
 
-    /// Its tags, a read-only mapping of text to text.
+    /// Its tags, a read-only mapping of text to text, made anew with every access.
     #[getter]
     fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
         let tags = tags_dict(py, &self.inner.tags)?;
         Ok(PyMappingProxy::new(py, tags.as_mapping()))
     }
 
-    /// Its metadata as on the wire; in a Serf cluster these are the encoded tags.
+    /// Its metadata as on the wire, at most 512 bytes; in a Serf cluster the encoded tags.
     #[getter]
     fn meta<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.inner.meta)
@@ -246,6 +248,9 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
 }
 
 /// Members as they were at one moment: a sequence sorted by name, which names index, too.
+///
+/// `members[0]`, `members[1:3]`, `members["web-1"]` (`KeyError` if there is none), `"web-1" in
+/// members`. Frozen, hashable, picklable, safe in any thread; it may outlive its node.
 #[pyclass(frozen, sequence, module = "sprat")]
 #[derive(Clone)]
 pub struct Members {
@@ -364,7 +369,7 @@ impl Members {
         self.list.iter().map(|it| &*it.name).collect()
     }
 
-    /// The place of a member; `ValueError` if it is not here.
+    /// The place of a member from `start` on and before `stop`; `ValueError` if it is not there.
     #[pyo3(signature = (member, start=0, stop=None))]
     fn index(
         &self,

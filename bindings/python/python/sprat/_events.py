@@ -145,7 +145,10 @@ class BaseEvents(Generic[E_co]):
         return self._ended
 
     def close(self) -> None:
-        """Read no more. Called twice, it does nothing."""
+        """Read no more. Called twice, it does nothing. May be called from any thread.
+
+        Threads that wait for an event notice within a second.
+        """
         self._native = None
         self._node = None
 
@@ -169,7 +172,10 @@ class Events(BaseEvents[E_co]):
         return event
 
     def next(self, timeout: float | None = None) -> E_co | None:
-        """The next event, or `None` when the time (in seconds) is up or the node was closed."""
+        """The next event, or `None` when the time (in seconds) is up or the node was closed.
+
+        0 does not wait, `None` waits without limit. What stopped the node is raised.
+        """
         timeout = check_timeout(timeout)
         until = None if timeout is None else time.monotonic() + timeout
         while True:

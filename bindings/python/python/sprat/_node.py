@@ -97,7 +97,8 @@ class BaseNode:
     def from_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
         """Start a node with the settings of a file: lines ``key = value``, and ``tag.KEY = value``.
 
-        `overrides` are arguments of the class: they win over the file.
+        `overrides` are arguments of the class: they win over the file. `NetworkError` with `errno`
+        if it cannot be read, `ConfigError` if a line is wrong.
         """
         node = cls.__new__(cls)
         node._open(os.fspath(path), overrides)
@@ -170,7 +171,7 @@ class BaseNode:
 
     @property
     def self_member(self) -> Member:
-        """This node as a member."""
+        """This node as a member, as it is now. `ClosedError` when it is not listed any more."""
         member = self._native.member(self._native.name)
         if member is None:
             raise ClosedError("the node was shut down")
@@ -187,7 +188,10 @@ class BaseNode:
 
         state: one `MemberState` or several; `None` for all.
         role: only those whose tag ``role`` is this.
-        tags: only those that have all of these tags.
+        tags: only those that have all of these tags, with these values.
+
+        A picture of one moment that never changes, cheap enough to take whenever it is needed.
+        After `close` it is the last one. `InvalidError` for a state that is none.
         """
         # The usual question is asked often.
         states = _THERE if state is ALIVE_OR_SUSPECT else _state_bits(state)
@@ -196,7 +200,7 @@ class BaseNode:
         return self._native.members(states, role, None if tags is None else texts("tags", tags))
 
     def member(self, name: str) -> Member | None:
-        """The member of this name in whatever state, or `None`."""
+        """The member of this name in whatever state, or `None`. After `close` as last known."""
         return self._native.member(checked_text("name", name))
 
     def remove_failed(self, name: str, prune: bool = False) -> None:
@@ -211,7 +215,7 @@ class BaseNode:
         return Reasons._from_native(self._native.reasons(checked_text("name", name)))
 
     def health(self) -> Health:
-        """How this node itself is doing."""
+        """How this node itself is doing. `ClosedError` after `close`."""
         return Health(**self._native.health())
 
     @overload
@@ -231,7 +235,8 @@ class BaseNode:
     def tags(self) -> Tags:
         """The tags of this node, a live mapping: changes are told to the cluster.
 
-        Assigning a mapping replaces all of them.
+        Assigning a mapping replaces all of them in one step. `TooLargeError` if they take more
+        than 512 bytes, `StateError` in ``mode="memberlist"``: then nothing changes.
         """
         return Tags(self._native)
 
@@ -240,7 +245,10 @@ class BaseNode:
         self._native.set_tags(texts("tags", tags))
 
     def set_meta(self, meta: bytes) -> None:
-        """Replace the metadata of this node, in ``mode="memberlist"``."""
+        """Replace the metadata of this node, at most 512 bytes, in ``mode="memberlist"``.
+
+        `TooLargeError` if it is longer, `StateError` in ``mode="serf"``, which has tags instead.
+        """
         if not isinstance(meta, bytes | bytearray | memoryview):
             raise TypeError(f"meta must be bytes, not {type(meta).__name__}")
         self._native.set_meta(bytes(meta))
@@ -369,6 +377,8 @@ class Node(BaseNode):
         Each reader sees everything from when it was made; the first one also what happened since
         the start of the node. `maxsize` events may wait for it (`event_queue` by default); then
         an `Overflow` says that some were lost. It ends when the node is closed.
+
+        maxsize: 4 to 1048576, or `InvalidError`.
         """
         return Events(self, kinds, self._queue_size if maxsize is None else maxsize)
 

@@ -17,7 +17,8 @@ class Tags(MutableMapping[str, str]):
     """The tags of this node.
 
     Reading gives them as they are now. Each statement that changes them is told to the others
-    once: use `update` to change several. They fit together into 512 bytes, or nothing changes.
+    once: use `update` to change several. They fit together into 512 bytes, or it is a
+    `TooLargeError` and nothing changes. May be used from any thread.
     """
 
     __slots__ = ("_native",)
@@ -49,7 +50,7 @@ class Tags(MutableMapping[str, str]):
     def update(  # type: ignore[override]
         self, other: Mapping[str, str] | Iterable[tuple[str, str]] = (), /, **more: str
     ) -> None:
-        """Set several tags in one step."""
+        """Set several tags in one step. `TooLargeError` if all take more than 512 bytes."""
         changes = texts("tags", {**dict(other), **more})
         if changes:
             self._native.update_tags([*changes.items()])

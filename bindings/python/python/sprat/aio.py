@@ -41,19 +41,19 @@ class Node(BaseNode):
         super()._open(path, given)
 
     async def join(self, *addresses: str, timeout: float | None = 10) -> int:
-        """As `sprat.Node.join`."""
+        """As `sprat.Node.join`. When the wait is cancelled the attempt goes on."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_join(checked_addresses(addresses))
         return joined(await _ended(pending, timeout, "the join"))
 
     async def leave(self, timeout: float | None = 5) -> None:
-        """As `sprat.Node.leave`."""
+        """As `sprat.Node.leave`. When the wait is cancelled the departure goes on."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
         done(await _ended(pending, timeout, "the leave"))
 
     async def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """As `sprat.Node.hint`."""
+        """As `sprat.Node.hint`. When the wait is cancelled the probe goes on."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_hint(checked_text("name", name))
         return answered(await _ended(pending, timeout, "the probe"))
@@ -69,7 +69,7 @@ class Node(BaseNode):
     _reader: Events[Event] | None = None
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
-        """As `sprat.Node.next_event`."""
+        """As `sprat.Node.next_event`. A wait that is cancelled costs no event."""
         with self._reader_made:
             if self._reader is None:
                 self._reader = self.events()
@@ -129,7 +129,11 @@ class Events(BaseEvents[E_co]):
         return event
 
     async def next(self, timeout: float | None = None) -> E_co | None:
-        """The next event, or `None` when the time (in seconds) is up or the node was closed."""
+        """The next event, or `None` when the time (in seconds) is up or the node was closed.
+
+        0 does not wait, `None` waits without limit. What stopped the node is raised. A wait that
+        is cancelled costs no event.
+        """
         timeout = check_timeout(timeout)
         if self._in_a_row >= BATCH:
             # Others have their turn, however many events there are.
