@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# The reference of the Python package from its docstrings: target/docs/python/index.html. The
-# package has to be installed: scripts/test-python.sh does that.
+# The reference of the Python package from its docstrings: target/docs/python/index.html.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
@@ -8,8 +7,8 @@ set -euo pipefail
 python_env
 out=$TARGET/docs/python
 cd "$TARGET"   # beside the sources Python would find those instead of what is installed
-"$VENV/bin/python" -c 'import sprat' 2>/dev/null ||
-    die "the package is not installed in $VENV: scripts/test-python.sh does that"
+wheel=$(build_wheel)
+"$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
 rm -rf "$out"
 "$VENV/bin/python" -m pdoc --template-directory "$PACKAGE/pdoc" --output-directory "$out" sprat sprat.aio
 say "$out/index.html"

@@ -1,37 +1,28 @@
-"""Runs scripts when members come and go, as the event handlers of a Serf agent do.
+"""Runs a script when members come and go, as an event handler of Serf is run.
 
-Existing handler scripts run unchanged: same environment, same lines on standard input.
+Scripts written for ``serf agent -event-handler`` run unchanged: the environment has SERF_EVENT
+(member-join, member-leave, member-failed, member-update or member-reap), SERF_SELF_NAME,
+SERF_SELF_ROLE and a SERF_TAG_... for each tag of this node; standard input has a line with the
+name, the address, the role and the tags of the member, separated by tabs.
 
-    python watcher.py --name eye --seed 10.0.0.5 --handler ./all.sh
-    python watcher.py --name eye --seed 10.0.0.5 --handler member-join,member-failed=./some.sh
+    python watcher.py --bind 10.0.0.7 --tag role=lb ./handler.sh 10.0.0.5 10.0.0.6
 
-A script is run by /bin/sh, one at a time. It finds in its environment
-
-    SERF_EVENT       member-join, member-leave, member-failed, member-update or member-reap
-    SERF_SELF_NAME   the name of this node
-    SERF_SELF_ROLE   its tag "role", or nothing
-    SERF_TAG_X       its tag X, in upper case
-
-and on standard input a line per member: name, address, role and tags, with tabs between them. As
-with the agent, what happens close together comes in one run: after 1 s of quiet, or after 3 s.
-
-User events and queries, which a Serf agent hands to its handlers as well, are not passed on.
+One difference: an agent collects changes for up to 3 seconds and may hand several members to one
+run, in a line each. Here each change is a run, at once. One run follows the other; a run is never
+cut short, not by SIGTERM or Ctrl-C either, after which this node leaves the cluster.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import re
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 
 import sprat
 
+# What a member is suspected of is no event for a handler.
 KINDS = (
     sprat.MemberJoined,
     sprat.MemberLeft,
@@ -39,115 +30,81 @@ KINDS = (
     sprat.MemberUpdated,
     sprat.MemberReaped,
 )
-QUIET, PERIOD = 1.0, 3.0
-"""Seconds, as the agent has them."""
-
-Handler = tuple[str, str]
-"""A kind of event, or "*", and what the shell is to run."""
 
 
-def main() -> None:
-    args = arguments()
-    handlers = [handler for it in args.handler for handler in parsed(it)]
-    # SIGTERM then ends the wait for events just as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    tags = dict(tag.split("=", 1) for tag in args.tag)
-    with sprat.Node(
-        name=args.name, bind=args.bind, seeds=args.seed, profile=args.profile, tags=tags
-    ) as node:
-        events = node.events(*KINDS)
-        waiting: dict[str, sprat.MemberEvent] = {}
-        with contextlib.suppress(KeyboardInterrupt):
-            while True:
-                gather(events, waiting)
-                deliver(node, handlers, waiting)
-        node.leave()
-        gather(events, waiting, period=0)  # its own departure, as the agent tells it
-        deliver(node, handlers, waiting)
+def clean(text: str) -> str:
+    """Text that cannot be taken for the end of a field."""
+    return text.replace("\t", "\\t").replace("\n", "\\n")
 
 
-def parsed(text: str) -> Iterator[Handler]:
-    """A handler per kind from "SCRIPT" or "KIND,KIND=SCRIPT"."""
-    kinds, equals, script = text.partition("=")
-    if not equals:
-        yield "*", text
-        return
-    for kind in kinds.split(","):
-        yield kind, script
+def line(member: sprat.Member) -> str:
+    """A member as handlers read it."""
+    tags = ",".join(f"{key}={value}" for key, value in member.tags.items())
+    fields = [clean(member.name), member.host, clean(member.tags.get("role", "")), clean(tags)]
+    return "\t".join(fields) + "\n"
 
 
-def gather(
-    events: sprat.Events[sprat.MemberEvent],
-    waiting: dict[str, sprat.MemberEvent],
-    period: float | None = None,
-) -> None:
-    """Wait for an event and those that follow closely; the latest of each member counts."""
-    event = events.next(period)
-    until = time.monotonic() + (PERIOD if period is None else period)
-    while event is not None:
-        waiting[event.member.name] = event
-        event = events.next(min(QUIET, max(0.0, until - time.monotonic())))
-
-
-def deliver(
-    node: sprat.Node, handlers: list[Handler], waiting: dict[str, sprat.MemberEvent]
-) -> None:
-    """Run the scripts, once for each kind of event, and forget the events."""
-    for cls in KINDS:
-        members = [event.member for event in waiting.values() if type(event) is cls]
-        if members:
-            kind = next(it.kind for it in waiting.values() if type(it) is cls)
-            lines = "".join(line(member) for member in members)
-            for wanted, script in handlers:
-                if wanted in ("*", kind):
-                    run(script, environment(node, kind), lines)
-    waiting.clear()
-
-
-def run(script: str, environment: dict[str, str], lines: str) -> None:
-    """Run one script to its end; if it fails, say so and go on."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", script], input=lines.encode(), env=environment, check=False
-    )
-    if done.returncode != 0:
-        print(f"{script}: ended with {done.returncode}", file=sys.stderr, flush=True)
-
-
-def environment(node: sprat.Node, kind: str) -> dict[str, str]:
-    """The environment of this process, and what the agent adds."""
-    tags = {f"SERF_TAG_{re.sub('[^A-Z0-9_]', '_', k.upper())}": v for k, v in node.tags.items()}
+def environment(node: sprat.Node, event: sprat.MemberEvent) -> dict[str, str]:
+    """What a handler finds in its environment."""
+    own = dict(node.tags)
+    tags = {"SERF_TAG_" + re.sub("[^A-Za-z0-9_]", "_", key).upper(): own[key] for key in own}
     return {
         **os.environ,
-        "SERF_EVENT": kind,
+        "SERF_EVENT": event.kind,
         "SERF_SELF_NAME": node.name,
-        "SERF_SELF_ROLE": node.tags.get("role", ""),
+        "SERF_SELF_ROLE": own.get("role", ""),
         **tags,
     }
 
 
-def line(member: sprat.Member) -> str:
-    """A member as the agent writes it."""
-    tags = ",".join(f"{key}={value}" for key, value in member.tags.items())
-    role = member.tags.get("role", "")
-    return "\t".join([escaped(member.name), member.host, escaped(role), escaped(tags)]) + "\n"
+def handle(script: str, node: sprat.Node, event: sprat.MemberEvent) -> None:
+    """Run the script and wait for it."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", script],
+        input=line(event.member).encode(),
+        env=environment(node, event),
+        check=False,
+        start_new_session=True,  # Ctrl-C is meant for us
+    )
+    if done.returncode:
+        print(f"{event.kind} {event.member.name}: status {done.returncode}", flush=True)
 
 
-def escaped(text: str) -> str:
-    """Without tabs and ends of lines, which have a meaning of their own."""
-    return text.replace("\t", "\\t").replace("\n", "\\n")
+def tag(text: str) -> tuple[str, str]:
+    """A tag of the command line."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--name", required=True, help="unique in the cluster")
-    parser.add_argument("--bind", default="0.0.0.0:7946", help="where the node listens")
-    parser.add_argument("--seed", action="append", default=[], help="a member, may be repeated")
-    parser.add_argument("--profile", default="lan", choices=["lan", "wan", "local"])
-    parser.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--handler", action="append", required=True, metavar="[KIND,..=]SCRIPT")
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description="Runs a script when members come and go.")
+    parser.add_argument("script", help="for /bin/sh")
+    parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
+    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--bind", default="0.0.0.0:7946", help="address of this member")
+    parser.add_argument("--tag", type=tag, action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()
+
+
+def main() -> None:
+    """Hand each change to the script until a signal."""
+    options = arguments()
+    with sprat.Node(
+        name=options.name,
+        bind=options.bind,
+        tags=dict(options.tag),
+        profile=options.profile,
+        seeds=options.seeds,
+    ) as node:
+        events = node.events(*KINDS)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: events.close())  # ends the loop, not a run
+        for event in events:
+            handle(options.script, node, event)
 
 
 if __name__ == "__main__":

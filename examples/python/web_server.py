@@ -1,12 +1,14 @@
-"""A web server that is its own entry in the cluster: whoever balances load finds it by its tags.
+"""A web server that announces itself to a cluster, and leaves it without losing a request.
 
-It announces ``role=backend`` and its ``port`` once it can serve, and takes itself out again before
-it stops: on SIGTERM it leaves the cluster, goes on serving until the news has reached everybody,
-stops accepting, finishes what it has begun, and ends with 0. Nobody's request is lost on the way.
+Whoever balances load follows the members with the tag ``role=backend`` and sends requests to
+their address at the port in the tag ``port``. On SIGTERM or Ctrl-C this server leaves the cluster
+first and goes on serving: the news needs a moment to spread, and until then requests still come.
+After `--grace` seconds it accepts no more, finishes the requests that run, and exits. A second
+signal ends it at once.
 
-    python web_server.py --name web-1 --http 10.0.0.1:8080 --seed 10.0.0.5
+    python web_server.py --bind 10.0.0.7 --port 8080 10.0.0.5 10.0.0.6
 
-`--linger` is the time that a load balancer needs from hearing the news to acting on it.
+The addresses at the end are any members of the cluster, running yet or not.
 """
 
 from __future__ import annotations
@@ -16,75 +18,98 @@ import contextlib
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import sprat
 
+STOP = {signal.SIGINT, signal.SIGTERM}
+
 
 class Handler(BaseHTTPRequestHandler):
-    """Says who answers, after a little work."""
+    """Answers every GET; `/slow` takes its time."""
 
-    name = ""
-    work = 0.0
+    timeout = 10  # a client that says nothing must not hold up the exit
 
     def do_GET(self) -> None:
-        """Answer with the name of this server."""
-        time.sleep(self.work)
-        body = f"{self.name}\n".encode()
+        """Answer."""
+        if self.path == "/slow":
+            time.sleep(1)
+        body = b"hello\n"
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Keep quiet."""
+        """Say nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """A thread per request; `server_close` waits for all of them."""
+    """One that finishes what it has begun: closing it waits for the requests that run."""
 
     daemon_threads = False
     request_queue_size = 128
 
 
-def main() -> None:
-    args = arguments()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-
-    Handler.name, Handler.work = args.name, args.work
-    host, port = args.http.rsplit(":", 1)
-    server = Server((host, int(port)), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-
-    # Only now: a member with this role is one that answers.
-    tags = {"role": "backend", "port": str(server.server_port)}
-    with sprat.Node(
-        name=args.name, bind=args.bind, seeds=args.seed, profile=args.profile, tags=tags
-    ) as node:
-        print(f"{args.name} serves on {host}:{server.server_port}", flush=True)
-        stop.wait()
-        with contextlib.suppress(sprat.TimeoutError):  # then not all have heard it
-            node.leave()  # returns when the others have been told
-        time.sleep(args.linger)
+@contextlib.contextmanager
+def serving(server: Server) -> Iterator[None]:
+    """Serve in another thread; at the end accept no more, and finish."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="web")
+    thread.start()
+    try:
+        yield
+    finally:
         server.shutdown()
+        thread.join()
         server.server_close()
-    print(f"{args.name} has left", flush=True)
+
+
+def leave(node: sprat.Node) -> None:
+    """Say goodbye. When the others do not answer there is nothing to wait for."""
+    try:
+        node.leave()
+    except sprat.TimeoutError as error:
+        print(f"leaving: {error}", flush=True)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--name", required=True, help="unique in the cluster")
-    parser.add_argument("--http", default="0.0.0.0:8080", help="where to serve; port 0 is any")
-    parser.add_argument("--bind", default="0.0.0.0:7946", help="where the node listens")
-    parser.add_argument("--seed", action="append", default=[], help="a member, may be repeated")
-    parser.add_argument("--profile", default="lan", choices=["lan", "wan", "local"])
-    parser.add_argument("--linger", type=float, default=1.0, help="seconds to serve after leaving")
-    parser.add_argument("--work", type=float, default=0.05, help="seconds that a request takes")
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description="A web server that is a member of a cluster.")
+    parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
+    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--bind", default="0.0.0.0", help="address of the member and of the server")
+    parser.add_argument("--port", type=int, default=8080, help="of the server; 0 takes a free one")
+    parser.add_argument("--grace", type=float, default=3.0, help="seconds to serve after leaving")
+    parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()
+
+
+def main() -> None:
+    """Serve until a signal, and a little longer."""
+    options = arguments()
+    # Blocked before any thread starts, so that a signal waits for sigwait() below.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    server = Server((options.bind.partition(":")[0], options.port), Handler)
+    port = server.server_port
+    with (
+        serving(server),  # first: who is told of this server may use it at once
+        sprat.Node(
+            name=options.name,
+            bind=options.bind,
+            tags={"role": "backend", "port": str(port)},
+            profile=options.profile,
+            seeds=options.seeds,
+        ) as node,
+    ):
+        print(f"{node.name} serves port {port}", flush=True)
+        signal.sigwait(STOP)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second one ends the process
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+        print("leaving", flush=True)
+        leave(node)
+        time.sleep(options.grace)
+        print("closing", flush=True)
 
 
 if __name__ == "__main__":
