@@ -6,6 +6,7 @@
 //! of that kind. So nothing is lost between the start of a node and its first reader, and nothing
 //! piles up where nobody reads.
 
+use super::clock;
 use super::event::{Event, EventKind};
 use super::events::{Events, Taken};
 use super::lock::lock;
@@ -42,7 +43,8 @@ impl Feed {
     }
 
     /// Queues an event for everybody who wants it.
-    pub fn push(&self, event: Event) {
+    pub fn push(&self, mut event: Event) {
+        event.time_ns = clock::now().as_nanos(); // the same for all who read it
         let mut state = lock(&self.state);
         if event.kind == EventKind::Fatal {
             state.fatal = Some(event.clone());

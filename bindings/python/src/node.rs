@@ -34,8 +34,8 @@ struct Listed {
 struct Settings {
     /// A file to begin with.
     path: Option<PathBuf>,
-    /// Settings by name.
-    values: Vec<(String, String)>,
+    /// Settings by name; `None` leaves one as it is.
+    values: Vec<(String, Option<String>)>,
     tags: Tags,
     /// Tags that members must have to be listed.
     filter_tags: Tags,
@@ -51,7 +51,11 @@ impl Settings {
             config.load(path).map_err(|error| refused_line(py, error))?;
         }
         for (key, value) in &self.values {
-            config.set(key, value).map_err(refused)?;
+            let known = match value {
+                Some(value) => config.set(key, value),
+                None => config.get(key).map(drop),
+            };
+            known.map_err(refused)?;
         }
         for (key, value) in &self.tags {
             config.set_tag(key, Some(value)).map_err(refused)?;

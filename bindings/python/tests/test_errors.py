@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import errno
 import ipaddress
 import math
 import pickle
@@ -478,3 +479,20 @@ def test_without_descriptors_a_start_is_an_error_of_the_system(program):
         assert list(reader) == []
         """
     ).end()
+
+
+def test_a_setting_without_a_value_is_refused_all_the_same_if_its_name_is_unknown():
+    with pytest.raises(TypeError, match='there is no setting "prob_interval_ms"; the nearest'):
+        sprat.Node(bind="127.0.0.1:0", prob_interval_ms=None)
+    with sprat.Node(bind="127.0.0.1:0", probe_interval_ms=None) as node:
+        assert node.is_open
+
+
+def test_an_address_in_use_says_why_the_system_refused_it():
+    with sprat.Node(bind="127.0.0.1:0") as node:
+        with pytest.raises(sprat.AddressError) as caught:
+            sprat.Node(bind=node.address)
+        assert caught.value.errno == errno.EADDRINUSE
+    with pytest.raises(sprat.AddressError) as caught, sprat.Node(bind="127.0.0.1:0") as node:
+        node.join("a:b")
+    assert caught.value.errno is None

@@ -16,7 +16,7 @@ say::
 
 from __future__ import annotations
 
-import base64 as _base64
+import binascii as _binascii
 from collections.abc import Sequence as _Sequence
 
 from ._errors import (
@@ -130,4 +130,4 @@ def generate_key(size: int = 32) -> str:
         raise InvalidError(f"size is {size!r}, allowed are 16, 24 and 32")
     import secrets  # takes a tenth of the time of importing sprat, and few make keys
 
-    return _base64.b64encode(secrets.token_bytes(size)).decode()
+    return _binascii.b2a_base64(secrets.token_bytes(size), newline=False).decode()

@@ -67,9 +67,14 @@ class TooLargeError(Error, ValueError):
 
 
 class AddressError(Error, ValueError):
-    """An address cannot be read, resolved, or used by this host."""
+    """An address cannot be read, resolved, or used by this host.
+
+    `errno` is why the system refused it (`errno.EADDRINUSE`, for instance), else `None`.
+    """
 
     _code = "SPRAT_ERR_ADDRESS"
+
+    errno: int | None = None
 
 
 class UnknownMemberError(Error, KeyError):
@@ -200,4 +205,7 @@ def from_status(status: int, message: str, errno: int) -> Error:
     """The error for a status of the library."""
     if status == _IO:
         return NetworkError(message, errno=errno)
-    return _CLASSES.get(status, InternalError)(message)
+    error = _CLASSES.get(status, InternalError)(message)
+    if isinstance(error, AddressError) and errno:
+        error.errno = errno
+    return error

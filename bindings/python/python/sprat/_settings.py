@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import logging
 import os
@@ -20,6 +19,9 @@ _LEVELS = {
     logging.INFO: "info",
     logging.DEBUG: "debug",
 }
+
+_OWN = {"tags", "filter_tags", "filter_names", "keys", "meta"}
+"""Arguments that the library knows by other names."""
 
 _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 """Settings that no number can be meant for."""
@@ -43,9 +45,11 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
         rest["seeds"] = list(several("seeds", rest.pop("seeds")))
     if "log_level" in rest:
         rest["log_level"] = _level(rest["log_level"])
+    # Those have no value, but an unknown name is a mistake all the same.
+    unset = [(key, None) for key, value in given.items() if value is None and key not in _OWN]
     return {
         "path": None if path is None else os.fsdecode(path),
-        "values": [(key, _text(key, value)) for key, value in rest.items()],
+        "values": [*unset, *((key, _text(key, value)) for key, value in rest.items())],
         "tags": tags,
         "filter_tags": filter_tags,
         "keys": keys,
@@ -97,7 +101,7 @@ def _key(key: object) -> bytes:
     if not isinstance(key, str):
         raise _wrong_type("a key", "bytes, or str in base64", key)
     try:
-        return base64.b64decode(key, validate=True)
+        return binascii.a2b_base64(key, strict_mode=True)
     except binascii.Error as error:
         # The key itself is a secret and stays out of the message.
         raise ConfigError(f"a key is not base64: {error}") from None
