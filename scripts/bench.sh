@@ -19,6 +19,5 @@ say "stripped library: $(stat -c %s "$prefix/stripped.so") bytes"
 cargo bench --locked --quiet --bench codec
 cargo bench --locked --quiet --bench nodes
 python_env
-wheel=$(build_wheel)
-"$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
+install_wheel
 SPRAT_LIBRARY=$prefix/stripped.so "$VENV/bin/python" benches/python.py

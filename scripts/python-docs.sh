@@ -7,8 +7,7 @@ set -euo pipefail
 python_env
 out=$TARGET/docs/python
 cd "$TARGET"   # beside the sources Python would find those instead of what is installed
-wheel=$(build_wheel)
-"$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
+install_wheel
 rm -rf "$out"
 "$VENV/bin/python" -m pdoc --template-directory "$PACKAGE/pdoc" --output-directory "$out" sprat sprat.aio
 say "$out/index.html"

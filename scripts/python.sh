@@ -19,11 +19,12 @@ python_env() {
     cp "$wanted" "$VENV/requirements.txt"
 }
 
-# Builds the wheel for this machine into target/wheels, and prints its name.
-build_wheel() {
+# Builds the wheel for this machine in target/wheels/here, and installs it into the environment.
+install_wheel() {
     local out=$TARGET/wheels/here
     rm -rf "$out"
-    (cd "$PACKAGE" && "$VENV/bin/maturin" build --release --locked --quiet --out "$out") >&2 ||
+    (cd "$PACKAGE" && "$VENV/bin/maturin" build --release --locked --quiet --out "$out") ||
         die "the wheel does not build"
-    echo "$out"/*.whl
+    "$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps \
+        "$out"/*.whl || die "the wheel cannot be installed"
 }

@@ -6,10 +6,9 @@ set -euo pipefail
 . "$ROOT/scripts/python.sh"
 
 python_env
-wheel=$(build_wheel)
-"$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel"
+install_wheel
 cd "$PACKAGE"
 # Beside the sources Python would find those instead of what was installed.
 (cd tests && "$VENV/bin/python" -m mypy.stubtest sprat --mypy-config-file ../pyproject.toml)
 # Tests wait more than they compute.
-SPRAT_WHEEL=$wheel "$VENV/bin/python" -m pytest -q -n "${SPRAT_PYTEST_WORKERS:-4}" "$@"
+"$VENV/bin/python" -m pytest -q -n "${SPRAT_PYTEST_WORKERS:-4}" "$@"

@@ -74,6 +74,15 @@ impl Error {
             errno: 0,
         }
     }
+
+    /// What the system refused, with `what` could not be done in front.
+    pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Error {
+        Error {
+            status: Status::Io,
+            message: format!("{what}: {error}"),
+            errno: error.raw_os_error().unwrap_or(0),
+        }
+    }
 }
 
 impl fmt::Display for Error {

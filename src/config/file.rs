@@ -11,11 +11,7 @@ const FILE_LEN: u64 = 1024 * 1024;
 
 /// Reads a bounded text file.
 fn read(path: &Path) -> Result<Zeroizing<String>> {
-    let failed = |error: std::io::Error| Error {
-        status: Status::Io,
-        message: format!("cannot read {}: {error}", path.display()),
-        errno: error.raw_os_error().unwrap_or(0),
-    };
+    let failed = |error| Error::io(format_args!("cannot read {}", path.display()), &error);
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() || meta.len() > FILE_LEN {
         let message = format!("{} is no file of at most {FILE_LEN} bytes", path.display());

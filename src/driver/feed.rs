@@ -145,11 +145,7 @@ impl Subscription {
         kinds: Vec<EventKind>,
     ) -> Result<Subscription> {
         let queue = shared.events.subscribe(capacity, kinds);
-        let queue = queue.map_err(|error| Error {
-            status: Status::Io,
-            message: format!("no descriptor for a subscription: {error}"),
-            errno: error.raw_os_error().unwrap_or(0),
-        })?;
+        let queue = queue.map_err(|error| Error::io("no descriptor for a subscription", &error))?;
         Ok(Subscription {
             queue,
             shared: Arc::downgrade(shared),

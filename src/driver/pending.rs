@@ -42,11 +42,8 @@ pub(super) struct Promise(Arc<Slot>);
 
 impl Pending {
     pub(super) fn new(shared: &Shared) -> Result<(Promise, Pending)> {
-        let signal = Signal::new().map_err(|error| Error {
-            status: Status::Io,
-            message: format!("no descriptor for an operation: {error}"),
-            errno: error.raw_os_error().unwrap_or(0),
-        })?;
+        let signal =
+            Signal::new().map_err(|error| Error::io("no descriptor for an operation", &error))?;
         let slot = Arc::new(Slot {
             signal,
             outcome: Mutex::default(),

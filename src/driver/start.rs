@@ -66,8 +66,8 @@ fn build(
     let core = core(config, addr)?;
     let pollable = callback.is_none();
     let events = Events::new(config.event_queue(), config.event_kinds(), pollable);
-    let events = events.map_err(|error| io_error("no descriptor for events", &error))?;
-    let commands = Commands::new().map_err(|error| io_error("no descriptor", &error))?;
+    let events = events.map_err(|error| Error::io("no descriptor for events", &error))?;
+    let commands = Commands::new().map_err(|error| Error::io("no descriptor", &error))?;
     let feed = Feed::new(events);
     let shared = Shared::new(config.name(), addr, commands, feed, callback.is_some());
     let shared = Arc::new(shared);
@@ -92,11 +92,7 @@ fn build(
     };
     let workers = threads
         .start(engine, requests, callback)
-        .map_err(|error| Error {
-            status: Status::Io,
-            message: format!("cannot create the threads of a node: {error}"),
-            errno: error.raw_os_error().unwrap_or(0),
-        })?;
+        .map_err(|error| Error::io("cannot create the threads of a node", &error))?;
     // Set once, here.
     let _ = shared.workers.set(workers);
     Ok(Owner::new(shared))
@@ -113,14 +109,6 @@ fn allow(own: IpAddr, networks: &[IpNet]) -> Result<()> {
         networks.join(", ")
     );
     Err(Error::new(Status::Config, message))
-}
-
-fn io_error(what: &str, error: &io::Error) -> Error {
-    Error {
-        status: Status::Io,
-        message: format!("{what}: {error}"),
-        errno: error.raw_os_error().unwrap_or(0),
-    }
 }
 
 fn core(config: &Config, addr: SocketAddr) -> Result<Core> {

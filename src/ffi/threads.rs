@@ -26,11 +26,7 @@ pub extern "C" fn sprat_threads_prepare(n: c_uint) -> c_int {
             let message = format!("n is {n}, allowed are 0 to {PARKED}");
             return Err(Error::new(Status::TooLarge, message));
         }
-        Parked::prepare(n as usize).map_err(|error| Error {
-            status: Status::Io,
-            message: format!("cannot create threads: {error}"),
-            errno: error.raw_os_error().unwrap_or(0),
-        })
+        Parked::prepare(n as usize).map_err(|error| Error::io("cannot create threads", &error))
     })
 }
 

@@ -254,33 +254,9 @@ mod tests {
     use super::*;
     use std::ffi::CStr;
 
-    fn suspect() -> Reasons {
-        Reasons {
-            name: "db1".into(),
-            addr: "10.0.0.3:7946".parse().unwrap(),
-            state: NodeState::Suspect,
-            since: Duration::from_millis(2_340),
-            incarnation: 4,
-            accuser: Some("web1".into()),
-            confirmations: vec!["web2".into()],
-            confirmations_wanted: 2,
-            time_left: Some(Duration::from_millis(1_800)),
-            probe: Some(ProbeReport {
-                ago: Duration::from_millis(600),
-                direct: Answer::Silent,
-                stream: Answer::Waiting,
-                helpers: vec![
-                    ("web2".into(), Answer::Nack),
-                    ("web3".into(), Answer::Answered),
-                ],
-                rtt: Some(Duration::from_micros(1_045)),
-            }),
-        }
-    }
-
     #[test]
     fn reasons_show_all_their_fields_to_c() {
-        let record = ReasonsRecord::new(&suspect());
+        let record = ReasonsRecord::new(&Reasons::of_a_suspect());
         let text = |at: *const c_char| {
             // SAFETY: the record lives.
             unsafe { CStr::from_ptr(at) }.to_str().unwrap()

@@ -191,3 +191,31 @@ impl Swim {
         now.since(self.last_heard) > window || (known >= 2 && 2 * died > known)
     }
 }
+
+#[cfg(test)]
+impl Reasons {
+    /// A suspect about which everything is known, for tests.
+    pub(crate) fn of_a_suspect() -> Reasons {
+        Reasons {
+            name: "db1".into(),
+            addr: ([10, 0, 0, 3], 7946).into(),
+            state: NodeState::Suspect,
+            since: Duration::from_millis(2_340),
+            incarnation: 4,
+            accuser: Some("web1".into()),
+            confirmations: vec!["web2".into()],
+            confirmations_wanted: 2,
+            time_left: Some(Duration::from_millis(1_800)),
+            probe: Some(ProbeReport {
+                ago: Duration::from_millis(600),
+                direct: Answer::Silent,
+                stream: Answer::Waiting,
+                helpers: vec![
+                    ("web2".into(), Answer::Nack),
+                    ("web3".into(), Answer::Answered),
+                ],
+                rtt: Some(Duration::from_micros(1_045)),
+            }),
+        }
+    }
+}

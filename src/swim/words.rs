@@ -106,34 +106,10 @@ fn probe_words(text: &mut String, probe: &ProbeReport) {
 mod tests {
     use super::*;
 
-    fn suspect() -> Reasons {
-        Reasons {
-            name: "db1".into(),
-            addr: "10.0.0.3:7946".parse().unwrap(),
-            state: NodeState::Suspect,
-            since: Duration::from_millis(2_340),
-            incarnation: 4,
-            accuser: Some("web1".into()),
-            confirmations: vec!["web2".into()],
-            confirmations_wanted: 2,
-            time_left: Some(Duration::from_millis(1_800)),
-            probe: Some(ProbeReport {
-                ago: Duration::from_millis(600),
-                direct: Answer::Silent,
-                stream: Answer::Waiting,
-                helpers: vec![
-                    ("web2".into(), Answer::Nack),
-                    ("web3".into(), Answer::Answered),
-                ],
-                rtt: Some(Duration::from_micros(1_045)),
-            }),
-        }
-    }
-
     #[test]
     fn reasons_are_told_in_one_paragraph() {
         assert_eq!(
-            suspect().to_string(),
+            Reasons::of_a_suspect().to_string(),
             "db1 (10.0.0.3:7946) has been suspected for 2.3 s. web1 accused it; confirmed by web2 \
              (1 of 2). It has at most 1.8 s left to refute this. Last probe 600 ms ago: datagram \
              no answer, stream no answer yet, through web2 could not reach it either, through \
@@ -151,7 +127,7 @@ mod tests {
             confirmations_wanted: 0,
             time_left: None,
             probe: None,
-            ..suspect()
+            ..Reasons::of_a_suspect()
         };
         assert_eq!(
             calm.to_string(),

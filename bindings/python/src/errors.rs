@@ -51,10 +51,8 @@ pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
 /// Runs `work`: its errors become exceptions, and so does a panic, as `sprat.InternalError`.
 /// PyO3's own class for panics would pass every `except Exception`.
 pub fn enter<R>(py: Python<'_>, work: impl FnOnce() -> sprat::Result<R>) -> PyResult<R> {
-    match sprat::guarded(work) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) | Err(error) => Err(raised(py, &error)),
-    }
+    let result = sprat::guarded(work).flatten();
+    result.map_err(|error| raised(py, &error))
 }
 
 /// As [`enter`], for what may take a while: other threads of the interpreter run meanwhile.
@@ -62,8 +60,6 @@ pub fn enter_detached<R: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> sprat::Result<R> + Send,
 ) -> PyResult<R> {
-    match py.detach(|| sprat::guarded(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) | Err(error) => Err(raised(py, &error)),
-    }
+    let result = py.detach(|| sprat::guarded(work)).flatten();
+    result.map_err(|error| raised(py, &error))
 }
