@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ import sprat
 
 PATIENCE = 75.0
 """Seconds for what must happen: a stock agent that gossip missed may need as long."""
+
+QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
+"""Options of the command for nodes that need not wait for those of a LAN."""
 
 _blocks = itertools.count(1)
 
@@ -130,9 +134,25 @@ class Program:
 
     def end(self, expected: int = 0) -> str:
         """Wait for its end; what it printed (the rest of it), both streams together."""
-        output, _ = self.process.communicate(timeout=self._deadline)
-        assert self.process.returncode == expected, output
+        assert self.process.stdout
+        # Not `communicate`: that would pass over what `line` has read ahead.
+        limit = threading.Timer(self._deadline, self.process.kill)
+        limit.start()
+        output = self.process.stdout.read()
+        code = self.process.wait()
+        limit.cancel()
+        limit.join()
+        assert code == expected, output
         return output
+
+
+def logged(running: Program, text: str) -> list[str]:
+    """Read what it prints up to the line with this text; all of these lines."""
+    lines: list[str] = []
+    while not lines or text not in lines[-1]:
+        lines.append(running.line())
+        assert lines[-1], lines
+    return lines
 
 
 def threads() -> set[str]:
@@ -263,3 +283,16 @@ def cli(command: list[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def run(
+    command: list[str], addresses: Addresses, program: Callable[..., Program]
+) -> Callable[..., Program]:
+    """Start `sprat run`, which logs to the stream that `program` shows."""
+
+    def start(*arguments: str, **options: Any) -> Program:
+        line = [*command, "run", "--bind", addresses.address(), *QUICK, *arguments]
+        return program(command=line, **options)
+
+    return start

@@ -14,10 +14,10 @@ import termios
 import time
 
 import pytest
+from conftest import QUICK
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMA=="
-QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
 
 
 @pytest.fixture

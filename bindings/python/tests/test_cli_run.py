@@ -7,28 +7,7 @@ import subprocess
 import time
 
 import pytest
-
-QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
-
-
-@pytest.fixture
-def run(command, addresses, program):
-    """Start `sprat run`, which logs to the stream that `program` shows."""
-
-    def start(*arguments, **options):
-        line = [*command, "run", "--bind", addresses.address(), *QUICK, *arguments]
-        return program(command=line, **options)
-
-    return start
-
-
-def logged(running, text):
-    """Read its log up to the line with this text."""
-    lines = []
-    while not lines or text not in lines[-1]:
-        lines.append(running.line())
-        assert lines[-1], lines
-    return lines[-1]
+from conftest import QUICK, logged
 
 
 def ended(running, number=signal.SIGTERM, code=0):
@@ -53,7 +32,7 @@ def test_settings_come_from_a_file_and_tags_again_on_sighup(run, agent, tmp_path
     assert stock.sees("ours", "alive")["tags"] == {"role": "web", "a": "2"}
     file.write_text("nonsense\n")
     running.send(signal.SIGHUP)
-    assert "the tags stay as they are: " in logged(running, "SIGHUP")
+    assert "the tags stay as they are: " in logged(running, "SIGHUP")[-1]
     file.write_text("tag.role = db\n")
     running.send(signal.SIGHUP)
     logged(running, "SIGHUP")
@@ -66,7 +45,7 @@ def test_settings_come_from_a_file_and_tags_again_on_sighup(run, agent, tmp_path
 def test_it_may_be_started_before_those_it_joins(run, agent, addresses):
     early = addresses.ip()
     running = run("--name", "ours", "--join", early, "--set", "rejoin_max_ms=500")
-    assert "connection refused" in logged(running, "[WARN] sprat.join")
+    assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
     # The agent has another address: it comes, as to any member.
     late.join(logged_address(running))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import shlex
 import signal
 import socket
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import conftest
 import pytest
 
 import sprat
@@ -26,12 +27,7 @@ QUICK = ("--profile", "local")
 """For nodes of ours among themselves; beside an agent times are those of a LAN."""
 
 
-def eventually(what: str, holds: Callable[[], bool], within: float = 30) -> None:
-    """Ask until it is true."""
-    until = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < until, f"not within {within} s: {what}"
-        time.sleep(0.05)
+eventually = functools.partial(conftest.eventually, within=30)
 
 
 def load(name: str) -> ModuleType:

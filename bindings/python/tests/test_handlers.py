@@ -8,14 +8,12 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import eventually
+from conftest import QUICK, eventually, logged
 
 import sprat
 from sprat._cli.coalesce import Coalescer
 from sprat._cli.handlers import Handler, environment, parse_handlers, stdin_lines
 from sprat._cli.script import OUTPUT_LIMIT, call
-
-QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
 
 
 def member(name, **tags):
@@ -160,29 +158,8 @@ done
 """
 
 
-@pytest.fixture
-def run(command, addresses, program):
-    def start(*arguments, **options):
-        line = [*command, "run", "--bind", addresses.address(), *QUICK, *arguments]
-        return program(command=line, **options)
-
-    return start
-
-
-def logged(running, text):
-    """Read its log up to the line with this text."""
-    lines = []
-    while not lines or text not in lines[-1]:
-        lines.append(running.line())
-        assert lines[-1], lines
-    return lines
-
-
 def appears(*files, within=40.0):
-    until = time.monotonic() + within
-    while not all(it.exists() for it in files):
-        assert time.monotonic() < until, [it for it in files if not it.exists()]
-        time.sleep(0.05)
+    eventually(f"{files} appear", lambda: all(it.exists() for it in files), within)
 
 
 def test_a_script_gets_the_same_from_a_stock_agent_and_from_sprat(

@@ -64,35 +64,6 @@ class BaseNode:
     _delivery: Delivery | None = None
     _created = "?"
 
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        bind: str = "0.0.0.0:7946",
-        advertise: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        keys: Iterable[str | bytes] = (),
-        profile: str = "lan",
-        mode: str = "serf",
-        seeds: Iterable[str] = (),
-        event_queue: int = 4096,
-        log_level: str | int | None = None,
-        **settings: Any,
-    ) -> None:
-        given = {
-            "name": name,
-            "bind": bind,
-            "advertise": advertise,
-            "tags": tags,
-            "keys": keys,
-            "profile": profile,
-            "mode": mode,
-            "seeds": seeds,
-            "event_queue": event_queue,
-            "log_level": log_level,
-        }
-        self._open(None, {**given, **settings})
-
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
         """Start a node with the settings of a file: lines ``key = value``, and ``tag.KEY = value``.
@@ -312,20 +283,20 @@ class Node(BaseNode):
         log_level: str | int | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(
-            name=name,
-            bind=bind,
-            advertise=advertise,
-            tags=tags,
-            keys=keys,
-            profile=profile,
-            mode=mode,
-            seeds=seeds,
-            event_queue=event_queue,
-            log_level=log_level,
-            on_event=on_event,
-            **settings,
-        )
+        given = {
+            "name": name,
+            "bind": bind,
+            "advertise": advertise,
+            "tags": tags,
+            "keys": keys,
+            "profile": profile,
+            "mode": mode,
+            "seeds": seeds,
+            "on_event": on_event,
+            "event_queue": event_queue,
+            "log_level": log_level,
+        }
+        self._open(None, {**given, **settings})
 
     _reader: Events[Event] | None = None
 

@@ -33,7 +33,7 @@ class Node(BaseNode):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        self._open(None, settings)
 
     def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
         if "on_event" in given:
