@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from typing import Any
 
 import click
@@ -101,7 +100,7 @@ def _show_json(member: sprat.Member, reasons: sprat.Reasons, health: sprat.Healt
     told = {
         "member": member_fields(member),
         "reasons": fields,
-        "health": dataclasses.asdict(health),
+        "health": health._asdict(),
     }
     write(as_json(told))
 
