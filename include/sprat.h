@@ -546,7 +546,11 @@ typedef struct sprat_health {
     uint32_t live;
     /** Members known that have not left, this node included. */
     uint32_t known;
-    /** Most of the cluster fell silent at once: the fault may be here, not there. */
+    /**
+     * Most of the cluster fell silent at once: the fault may be here, not there. Two members at
+     * least, this node not counted. True before the first of them is given up, so a handler of
+     * SPRAT_MEMBER_FAILED can rely on it.
+     */
     bool isolated;
     /** Datagrams get answers. */
     bool datagrams_work;

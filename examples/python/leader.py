@@ -10,9 +10,10 @@ This is not consensus. Lists agree within a second or so, not at every moment:
   may.
 - When the network splits, each side has a leader. `--at-least`, more than half of the members
   there are in all, stops the smaller side, but only when it has noticed.
-- A node for which most of the others fell silent at once cannot know whether they failed or it is
-  cut off. It does not act then (`node.health().isolated`). So of two, nobody leads after the other
-  has failed, until that one is back.
+- A node for which most of several others fell silent at once cannot know whether they failed or it
+  is cut off. It does not act then (`node.health().isolated`), until enough of them are back. Two
+  that know of no others cannot tell either, and each leads when it has lost the other:
+  `--at-least 2` says otherwise.
 - It takes seconds to notice any of that, and a node that has just started has found nobody yet.
   So a leader acts only after it has led for `--settle` seconds.
 

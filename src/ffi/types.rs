@@ -132,7 +132,9 @@ pub struct sprat_health {
     pub live: u32,
     /// Members known that have not left, this node included.
     pub known: u32,
-    /// Most of the cluster fell silent at once: the fault may be here, not there.
+    /// Most of the cluster fell silent at once: the fault may be here, not there. Two members at
+    /// least, this node not counted. True before the first of them is given up, so a handler of
+    /// SPRAT_MEMBER_FAILED can rely on it.
     pub isolated: bool,
     /// Datagrams get answers.
     pub datagrams_work: bool,

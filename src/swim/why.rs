@@ -101,8 +101,8 @@ pub struct Health {
     pub live: usize,
     /// Members known and not left, this node and lost ones included.
     pub known: usize,
-    /// No member was heard for two suspicion timeouts although some are known, or more than half
-    /// of them died within that time.
+    /// None of several others was heard for a suspicion timeout, or more than half of them are
+    /// suspects or died within two of them.
     pub isolated: bool,
     /// Datagrams get answers.
     pub datagrams_work: bool,
@@ -176,19 +176,23 @@ impl Swim {
         self.table.iter().filter(here).count() + self.rejoin.lost().filter(gone).count()
     }
 
-    /// Is it us? Nobody was heard for two suspicion times although others are known, or more than
-    /// half of them died within that time.
+    /// Is it us? Several are known, and none of them was heard for a suspicion time, or more than
+    /// half of them are suspects or died within two of them. It has to be known before the first
+    /// of them is given up: what acts on failures looks here when it hears of one. Of a single
+    /// other member nobody can tell on whose side the fault is.
     fn is_isolated(&self, now: Time) -> bool {
-        let window = suspicion::shortest(&self.config, self.table.len()) * 2;
         let known = self.others_known();
-        if known == 0 {
+        if known < 2 {
             return false;
         }
-        let fresh = |(_, entry): &(_, &Entry)| {
-            entry.node.state == NodeState::Dead && now.since(entry.node.since) <= window
+        let wait = suspicion::shortest(&self.config, self.table.len());
+        let out_of_sight = |(_, entry): &(_, &Entry)| match entry.node.state {
+            NodeState::Suspect => true,
+            NodeState::Dead => now.since(entry.node.since) <= wait * 2,
+            NodeState::Alive | NodeState::Left => false,
         };
-        let died = self.table.iter().filter(fresh).count();
-        now.since(self.last_heard) > window || (known >= 2 && 2 * died > known)
+        let missing = self.table.iter().filter(out_of_sight).count();
+        now.since(self.last_heard) >= wait || 2 * missing > known
     }
 }
 

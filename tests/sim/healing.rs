@@ -3,6 +3,7 @@
 use super::scenario::secs;
 use super::world::World;
 use sprat::serf::MemberState;
+use sprat::swim::Health;
 use std::time::Duration;
 
 /// Parts a cluster of ten in two for so long; both halves must see the other as failed when it
@@ -29,6 +30,12 @@ fn part_and_heal(seed: u64, time: Duration) -> Duration {
     world.run(world.grace());
     world.expect_throughout(secs(120), World::is_complete);
     healed
+}
+
+/// What host 0 says of itself.
+fn health(world: &World) -> Health {
+    let host = &world.hosts[0];
+    host.core.as_ref().unwrap().health(host.local(world.now))
 }
 
 #[test]
@@ -72,10 +79,6 @@ fn one_node_cut_off_from_all_others_finds_back() {
     world.run_until(secs(60), |w| {
         others.iter().filter(|&&o| failed(w.state(0, o))).count() > 3
     });
-    let health = |world: &World| {
-        let host = &world.hosts[0];
-        host.core.as_ref().unwrap().health(host.local(world.now))
-    };
     assert!(health(&world).isolated, "{:?}", health(&world));
     world.run(secs(300));
     assert!(others.iter().all(|&o| failed(world.state(0, o))));
@@ -86,6 +89,39 @@ fn one_node_cut_off_from_all_others_finds_back() {
     world.heal();
     world.run_until(world.convergence(), World::is_complete);
     assert!(!health(&world).isolated);
+}
+
+#[test]
+fn who_is_cut_off_knows_that_before_it_gives_anybody_up() {
+    for (seed, size) in [(50, 3), (51, 4), (52, 5), (53, 8), (54, 25), (55, 60)] {
+        let mut world = World::cluster(seed, size);
+        world.run(secs(30));
+        assert!(!health(&world).isolated);
+        let others: Vec<usize> = (1..size).collect();
+        world.partition(&[&[0], &others]);
+        let gave_up = |world: &World| {
+            let failed = |&of: &usize| world.state(0, of) == Some(MemberState::Failed);
+            others.iter().filter(|of| failed(of)).count()
+        };
+        world.expect_throughout(secs(120), |w| gave_up(w) == 0 || health(w).isolated);
+        assert!(gave_up(&world) > 0, "of {size}");
+    }
+}
+
+#[test]
+fn who_loses_its_only_peer_is_not_isolated() {
+    let mut world = World::cluster(56, 2);
+    world.kill(1);
+    world.expect_throughout(secs(60), |w| !health(w).isolated);
+    assert_eq!(world.state(0, 1), Some(MemberState::Failed));
+}
+
+#[test]
+fn who_sees_a_few_of_many_die_is_not_isolated() {
+    let mut world = World::cluster(57, 20);
+    (11..20).for_each(|host| world.kill(host));
+    world.expect_throughout(secs(120), |w| !health(w).isolated);
+    assert!((11..20).all(|of| world.state(0, of) == Some(MemberState::Failed)));
 }
 
 #[test]

@@ -148,7 +148,9 @@ class Health(NamedTuple):
     known: int
     """Members known that have not left, this node included."""
     isolated: bool
-    """Most of the cluster fell silent at once: the fault may be here, not there."""
+    """Most of the cluster fell silent at once: the fault may be here, not there. Two others at
+    least. It is true before the first of them is reported as failed.
+    """
     datagrams_work: bool
     """Datagrams get answers."""
     streams_work: bool
