@@ -14,7 +14,7 @@ from sprat import _native
 
 # The start of every program below: nodes on addresses that are given to it.
 START = """
-import asyncio, atexit, gc, itertools, os, signal, sys, threading, time, warnings
+import asyncio, atexit, contextlib, gc, itertools, os, re, signal, sys, threading, time, warnings
 import sprat, sprat.aio
 bind = sys.argv[1] + ":0"
 def start(name="ours", cls=sprat.Node, **settings):
@@ -375,6 +375,89 @@ def test_the_place_of_creation_is_in_the_program_even_if_its_name_begins_as_ours
     done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=60)
     assert done.stdout == f"{file}:3\n", done.stderr
     assert sprat.__file__.endswith("__init__.py")
+
+
+# Broken
+
+
+BREAK = """
+def fds():
+    listed = os.listdir("/proc/self/fd")  # with the one that lists
+    return {int(fd) for fd in listed if os.path.exists(f"/proc/self/fd/{fd}")}
+def started(*arguments, **settings):
+    '''A node and its descriptors.'''
+    before = fds()
+    node = start(*arguments, **settings)
+    return node, fds() - before
+def destroy(descriptors):
+    for fd in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+def raised(call):
+    try:
+        return f"nothing, but {call()!r}"
+    except Exception as error:  # an ordinary one, which programs catch
+        return f"{type(error).__name__}: {error}"
+told = re.compile("InternalError: .*this process closed descriptors that belong to a node")
+"""
+
+
+def test_a_node_whose_descriptors_the_process_closed_says_so_and_the_process_goes_on(run):
+    # As daemons do that close all they do not know, too late.
+    output = run(
+        BREAK
+        + """
+seen = []
+node, descriptors = started(on_event=seen.append)
+reader, only_failures = node.events(), node.events(sprat.MemberFailed)
+destroy(descriptors)
+until = time.monotonic() + 20
+while not (seen and isinstance(seen[-1], sprat.NodeFailed)):
+    assert time.monotonic() < until, (node.state, seen)
+    time.sleep(0.01)
+assert node.state is sprat.NodeState.BROKEN
+calls = [node.health, node.leave, lambda: node.join("127.0.0.1:9"), lambda: node.hint("a"),
+         lambda: node.tags.update(a="b"), lambda: node.next_event(9), lambda: next(only_failures)]
+for call in calls:
+    assert told.fullmatch(raised(call)), raised(call)
+assert next(reader).reason == seen[-1].reason
+assert told.fullmatch(raised(lambda: next(reader)))
+assert type(seen[-1].error) is sprat.InternalError
+assert node.members().names() == ["ours"]  # what was last known
+node.close()
+node.close()
+assert threading.active_count() == 1
+with start("another") as another:
+    another.leave()
+print("done")
+        """
+    ).end()
+    assert output == "done\n"
+
+
+def test_tasks_that_wait_for_a_node_that_breaks_are_told(run):
+    output = run(
+        BREAK
+        + """
+async def main():
+    node, descriptors = started(cls=sprat.aio.Node)
+    async def read():
+        async for _ in node.events(sprat.MemberFailed):
+            pass
+    tasks = [asyncio.create_task(read()) for _ in range(2)]
+    await asyncio.sleep(0)
+    destroy(descriptors)
+    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20):
+        assert type(result) is sprat.InternalError, result
+    try:
+        await node.join('127.0.0.1:9')
+    except sprat.InternalError as error:
+        print(error)
+    node.close()
+asyncio.run(main())
+        """
+    ).end()
+    assert output.startswith("the node is broken: this process closed descriptors")
 
 
 # Inside others
