@@ -28,28 +28,45 @@ impl Config {
     /// # Errors
     /// `Io` if it cannot be read; those of [`Config::set`], with file and line in front.
     pub fn load(&mut self, path: &Path) -> Result<()> {
-        let text = read(path)?;
         let mut loaded = self.clone();
-        for (index, line) in text.lines().enumerate() {
-            loaded.set_line(line).map_err(|error| Error {
-                message: format!("{}:{}: {}", path.display(), index + 1, error.message),
-                ..error
-            })?;
-        }
+        each_line(path, |key, value| loaded.set(key, value))?;
         *self = loaded;
         Ok(())
     }
 
-    fn set_line(&mut self, line: &str) -> Result<()> {
+    /// The keys and values of a file that [`Config::load`] takes, in the order of its lines: for
+    /// programs that use a part of the settings of another.
+    ///
+    /// # Errors
+    /// Those of [`Config::load`].
+    pub fn entries_of(path: &Path) -> Result<Vec<(String, String)>> {
+        let mut entries = Vec::new();
+        let mut checked = Config::new();
+        each_line(path, |key, value| {
+            entries.push((key.to_owned(), value.to_owned()));
+            checked.set(key, value)
+        })?;
+        Ok(entries)
+    }
+}
+
+/// Hands the keys and values of a file on; an error gets file and line in front.
+fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
+    for (index, line) in read(path)?.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
-            return Ok(());
+            continue;
         }
-        let Some((key, value)) = line.split_once('=') else {
-            return Err(Error::new(Status::Invalid, "expected \"key = value\""));
+        let taken = match line.split_once('=') {
+            Some((key, value)) => take(key.trim(), value.trim()),
+            None => Err(Error::new(Status::Invalid, "expected \"key = value\"")),
         };
-        self.set(key.trim(), value.trim())
+        taken.map_err(|error| Error {
+            message: format!("{}:{}: {}", path.display(), index + 1, error.message),
+            ..error
+        })?;
     }
+    Ok(())
 }
 
 /// The keys of a keyring file, the primary first.
@@ -106,6 +123,10 @@ mod tests {
         assert_eq!(config.get("name").unwrap(), "n1");
         assert_eq!(config.get("tag.role").unwrap(), "web = 1");
         assert_eq!(config.get("probe_interval_ms").unwrap(), "2000");
+        let entries = Config::entries_of(&file.0).unwrap();
+        let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["name", "tag.role", "probe_interval_ms"]);
+        assert_eq!(entries[1].1, "web = 1");
     }
 
     #[test]

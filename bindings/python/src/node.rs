@@ -78,6 +78,12 @@ impl Settings {
     }
 }
 
+/// The keys and values of a file of settings, all of them valid.
+#[pyfunction]
+pub fn settings_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, String)>> {
+    Config::entries_of(&path).map_err(|error| refused_line(py, error))
+}
+
 fn state_name(state: NodeState) -> &'static str {
     match state {
         NodeState::Running => "running",

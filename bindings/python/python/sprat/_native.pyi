@@ -28,9 +28,12 @@ __all__ = [
     "Pending",
     "Subscription",
     "__version__",
+    "settings_of",
 ]
 
 __version__: str
+
+def settings_of(path: str) -> list[tuple[str, str]]: ...
 
 _T = TypeVar("_T")
 

@@ -25,6 +25,7 @@ import click
 from click.core import ParameterSource
 
 import sprat
+from sprat._native import settings_of
 
 from .log import log_to_stderr
 from .output import waiting
@@ -108,21 +109,11 @@ def tags_of(file: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_config(path: str) -> dict[str, str]:
-    """Read the lines `key = value` of a file, as `sprat.Node.from_file` reads them."""
-    found = {}
+    """Read the settings of a file, as `sprat.Node.from_file` reads them."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"cannot read {path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        key, equals, value = line.partition("=")
-        if not equals:
-            raise click.UsageError(f'{path}:{number}: expected "key = value"')
-        found[key.strip()] = value.strip()
-    return found
+        return dict(settings_of(path))
+    except sprat.Error as error:
+        raise click.UsageError(str(error)) from None
 
 
 def parse_tags(texts: tuple[str, ...]) -> list[tuple[str, str]]:
