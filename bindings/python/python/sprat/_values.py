@@ -1,9 +1,7 @@
 """Plain values: states, reasons, health, counters."""
 
-from __future__ import annotations
-
 import enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 __all__ = [
     "ALIVE_OR_SUSPECT",
@@ -17,7 +15,8 @@ __all__ = [
 ]
 
 
-# Named tuples: a data class takes seven times as long to make, which every import would pay.
+# Named tuples: a data class takes seven times as long to make, which every import would pay. Their
+# annotations are values, not texts, for those who read them at run time.
 
 
 class MemberState(enum.StrEnum):
@@ -118,7 +117,7 @@ class Reasons(NamedTuple):
         return self.text
 
     @classmethod
-    def _from_native(cls, fields: dict[str, Any]) -> Reasons:
+    def _from_native(cls, fields: dict[str, Any]) -> Self:
         probe = fields["probe"]
         if probe is not None:
             probe = Probe(
