@@ -107,6 +107,7 @@ mod tests {
     use super::*;
     use crate::driver::EventKind;
     use crate::error::Status;
+    use crate::serf::MemberState;
 
     #[test]
     fn the_numbers_of_statuses_are_those_of_the_library() {
@@ -147,25 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_events_are_those_of_the_library() {
-        use EventKind::*;
-        let ours = [
-            MemberJoin,
-            MemberUpdate,
-            MemberLeave,
-            MemberFail,
-            MemberReap,
-            MemberSuspect,
-            MemberAlive,
-            Done,
-            Overflow,
-            Log,
-            Fatal,
-        ];
-        assert_eq!(
-            ours.map(|kind| kind as c_int),
-            KINDS.map(|(kind, _)| kind as c_int)
-        );
+    fn the_numbers_and_names_of_events_and_states_are_those_of_the_library() {
+        let ours = EventKind::ALL.map(|kind| (kind as c_int, kind.name()));
+        let told = KINDS.map(|(kind, name)| (kind as c_int, name.to_str().unwrap()));
+        assert_eq!(ours, told);
+        let ours = MemberState::ALL.map(|state| (state as c_int, state.name()));
+        let told = MEMBER_STATES.map(|(state, name)| (state as c_int, name.to_str().unwrap()));
+        assert_eq!(ours, told);
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub struct sprat_health {
     pub known: u32,
     /// Most of the cluster fell silent at once: the fault may be here, not there. Two members at
     /// least, this node not counted. True before the first of them is given up, so a handler of
-    /// SPRAT_MEMBER_FAILED can rely on it.
+    /// SPRAT_EVENT_MEMBER_FAIL can rely on it.
     pub isolated: bool,
     /// Datagrams get answers.
     pub datagrams_work: bool,

@@ -15,10 +15,6 @@ __all__ = [
 ]
 
 
-# Named tuples: a data class takes seven times as long to make, which every import would pay. Their
-# annotations are values, not texts, for those who read them at run time.
-
-
 class MemberState(enum.StrEnum):
     """State of a member."""
 
@@ -70,6 +66,10 @@ class Answer(enum.StrEnum):
     """The helper says that the member does not answer."""
     SILENT = "silent"
     """Nothing came back."""
+
+
+# Named tuples: a data class takes seven times as long to make, which every import would pay. Their
+# annotations are values, not texts, for those who read them at run time.
 
 
 class Probe(NamedTuple):
