@@ -348,6 +348,7 @@ def member_rows() -> Iterator[tuple[str, float, str]]:
     states = itertools.cycle([sprat.ALIVE_OR_SUSPECT, None])
     changed = timed(lambda: node.members(state=next(states)), 100)
     yield "node.members() after a change", changed, "7.6 us"
+    yield "node.members(role='web')", timed(lambda: node.members(role="web"), 100), ""
     yield "list(node.members())", timed(lambda: list(node.members()), 5), "79-81 us"
     yield (
         "{m.name: m for m in node.members()}",

@@ -229,11 +229,11 @@ impl Node {
         &self.shared.name
     }
 
-    /// All members sorted by name, this node included. A consistent picture; it may outlive the
-    /// node. Empty in a forked child.
-    pub fn members(&self) -> Vec<Arc<Member>> {
+    /// All members sorted by name, this node included. A consistent picture, shared and not copied;
+    /// it may outlive the node. Empty in a forked child.
+    pub fn members(&self) -> Arc<Vec<Arc<Member>>> {
         if self.shared.is_inherited() {
-            return Vec::new();
+            return Arc::default();
         }
         self.shared.view.all()
     }

@@ -1,7 +1,7 @@
 //! The members as the application reads them, without asking the engine.
 //!
-//! The engine changes the picture as it goes, under a lock that is held for a copy of pointers at
-//! most. It stays after the node has ended.
+//! Who reads shares the picture; the engine copies it when it changes one that somebody has. The lock
+//! is held for a copy of pointers at most. The picture stays after the node has ended.
 
 use super::lock::lock;
 use crate::serf::Member;
@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 /// Members sorted by name.
 #[derive(Default)]
 pub(super) struct View {
-    members: Mutex<Vec<Arc<Member>>>,
+    members: Mutex<Arc<Vec<Arc<Member>>>>,
     version: AtomicU64,
 }
 
 impl View {
     /// All members.
-    pub fn all(&self) -> Vec<Arc<Member>> {
+    pub fn all(&self) -> Arc<Vec<Arc<Member>>> {
         lock(&self.members).clone()
     }
 
@@ -37,14 +37,15 @@ impl View {
     pub fn replace<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>, version: u64) {
         let mut all: Vec<Arc<Member>> = members.cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        let former = std::mem::replace(&mut *lock(&self.members), all);
+        let former = std::mem::replace(&mut *lock(&self.members), Arc::new(all));
         self.version.store(version, Ordering::Release);
         drop(former); // after the lock: freeing thousands takes a while
     }
 
     /// Puts one member in its place, or takes it out.
     pub fn change(&self, member: &Arc<Member>, listed: bool) {
-        let mut members = lock(&self.members);
+        let mut shared = lock(&self.members);
+        let members = Arc::make_mut(&mut *shared);
         let place = members.binary_search_by(|held| held.name.cmp(&member.name));
         match (place, listed) {
             (Ok(at), true) => members[at] = member.clone(),

@@ -32,7 +32,7 @@ pub(super) struct Cache {
 
 impl Cache {
     /// The list at `version`; `members` is asked only if the one kept is older.
-    fn list(&mut self, version: u64, members: impl FnOnce() -> Vec<Arc<Member>>) -> List {
+    fn list(&mut self, version: u64, members: impl FnOnce() -> Arc<Vec<Arc<Member>>>) -> List {
         match &self.list {
             Some(list) if self.version == version => list.clone(),
             Some(_) | None => {
@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn a_list_is_shared_until_the_version_changes() {
         let mut cache = Cache::default();
-        let first = cache.list(1, || vec![member("a", &[])]);
+        let first = cache.list(1, || vec![member("a", &[])].into());
         let again = cache.list(1, || panic!("not asked"));
         assert!(Arc::ptr_eq(&first, &again));
-        let next = cache.list(2, Vec::new);
+        let next = cache.list(2, Arc::default);
         assert_eq!((first.len(), next.len()), (1, 0));
     }
 

@@ -74,10 +74,7 @@ impl Ours {
 
     /// A member by name.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        self.node
-            .members()
-            .into_iter()
-            .find(|member| &*member.name == name)
+        self.node.member(name)
     }
 
     /// State of a member.

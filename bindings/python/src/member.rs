@@ -254,14 +254,14 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
 #[pyclass(frozen, sequence, module = "sprat")]
 #[derive(Clone)]
 pub struct Members {
-    list: Arc<[Arc<sprat::Member>]>,
+    list: Arc<Vec<Arc<sprat::Member>>>,
     /// A slice with a negative step: sorted the other way.
     descending: bool,
 }
 
 impl Members {
     /// `members` sorted by name.
-    pub fn new(members: Vec<Arc<sprat::Member>>) -> Members {
+    pub fn new(members: impl Into<Arc<Vec<Arc<sprat::Member>>>>) -> Members {
         Members {
             list: members.into(),
             descending: false,
@@ -322,7 +322,7 @@ impl Members {
             let at =
                 |i: usize| self.list[(picked.start + i as isize * picked.step) as usize].clone();
             let members = Members {
-                list: (0..picked.slicelength).map(at).collect(),
+                list: Arc::new((0..picked.slicelength).map(at).collect()),
                 descending: self.descending != (picked.step < 0),
             };
             return Ok(Py::new(py, members)?.into_any());
@@ -438,7 +438,7 @@ impl Members {
 /// One walk through members.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct MembersIterator {
-    list: Arc<[Arc<sprat::Member>]>,
+    list: Arc<Vec<Arc<sprat::Member>>>,
     next: std::sync::atomic::AtomicUsize,
 }
 

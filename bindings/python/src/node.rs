@@ -177,9 +177,13 @@ impl Node {
                 }
                 Some(_) | None => {}
             }
-            let mut members = self.inner.members();
-            members.retain(|member| fits(member));
-            let members = Members::new(members);
+            let all = self.inner.members();
+            let members = if all.iter().all(|member| fits(member)) {
+                Members::new(all) // nothing is copied
+            } else {
+                let some = all.iter().filter(|member| fits(member));
+                Members::new(some.cloned().collect::<Vec<_>>())
+            };
             if !narrow {
                 *listed = Some(Listed {
                     version,
