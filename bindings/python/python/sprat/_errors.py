@@ -7,7 +7,6 @@ argument, the value and what is allowed. Wrong types are plain `TypeError`.
 from __future__ import annotations
 
 import builtins
-from typing import ClassVar
 
 __all__ = [
     "AddressError",
@@ -37,7 +36,7 @@ class Error(Exception):
     code: str = "SPRAT_ERR_INTERNAL"
     """The name of the error in the C interface, for example ``"SPRAT_ERR_TIMEOUT"``."""
 
-    _code: ClassVar[str] = "SPRAT_ERR_INTERNAL"
+    _code = "SPRAT_ERR_INTERNAL"
 
     def __init__(self, message: str = "", *, code: str | None = None) -> None:
         super().__init__(message)
@@ -158,13 +157,11 @@ class JoinError(Error, ConnectionError):
 
     _code = "SPRAT_ERR_UNREACHABLE"
 
-    errors: dict[str, Error]
-
     def __init__(
         self, message: str = "", *, code: str | None = None, errors: dict[str, Error] | None = None
     ) -> None:
         super().__init__(message, code=code)
-        self.errors = errors or {}
+        self.errors: dict[str, Error] = errors or {}
 
 
 class NameConflictError(Error):
@@ -178,6 +175,9 @@ class InternalError(Error, RuntimeError):
 
     _code = "SPRAT_ERR_INTERNAL"
 
+
+for _name in __all__:
+    globals()[_name].__module__ = "sprat"  # as tracebacks call them
 
 # By the numbers of `enum sprat_status`, with the name where it is not the class's own.
 _CLASSES: dict[int, type[Error]] = {
