@@ -1,7 +1,7 @@
 //! The members as the application reads them, without asking the engine.
 //!
-//! Who reads shares the picture; the engine copies it when it changes one that somebody has. The lock
-//! is held for a copy of pointers at most. The picture stays after the node has ended.
+//! Who reads shares the picture; the engine copies it when it changes one that somebody has. The
+//! lock is held for a copy of pointers at most. The picture stays after the node has ended.
 
 use super::lock::lock;
 use crate::serf::Member;
