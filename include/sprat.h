@@ -556,6 +556,17 @@ typedef struct sprat_health {
     bool datagrams_work;
     /** Streams get answers. */
     bool streams_work;
+    /**
+     * Where members list this node's name beside its own address, as "10.0.0.5:7946"; NULL if
+     * none does, as is usual. Members that list it there do not see this node.
+     */
+    const char *namesake;
+    /**
+     * Somebody answers there: two nodes have one name. Else it is a former life of this node,
+     * and members take the new address when the old one has been failed for a while (half a
+     * minute in Serf).
+     */
+    bool namesake_answers;
     /** One sentence, as "streams work, datagrams do not". Never NULL. */
     const char *summary;
 } sprat_health;

@@ -4,7 +4,7 @@
 //! business (`tests/sim.rs`).
 
 use sprat::serf::{CommandError, Config, Core, Event, MemberState, Mode, Tags};
-use sprat::swim::{OpId, Seed, StreamEnd, StreamId, Transmit};
+use sprat::swim::{Health, Namesake, OpId, Seed, StreamEnd, StreamId, Transmit};
 use sprat::time::Time;
 use sprat::wire::Codec;
 use sprat::wire::message::Message;
@@ -312,6 +312,16 @@ impl Net {
             .core
             .member(&name(of))
             .map(|member| member.state)
+    }
+
+    /// Does `viewer` list the name of `of` as alive at the address of `at`?
+    fn sees_at(&self, viewer: usize, of: usize, at: usize) -> bool {
+        let member = self.hosts[viewer].core.member(&name(of));
+        member.is_some_and(|it| it.state == MemberState::Alive && it.addr == addr(at))
+    }
+
+    fn health(&self, host: usize) -> Health {
+        self.hosts[host].core.health(self.now)
     }
 
     fn alive(&self, viewer: usize) -> usize {
@@ -807,15 +817,23 @@ fn nothing_that_healthy_nodes_say_to_one_another_is_refused() {
 }
 
 #[test]
-fn who_took_the_name_of_another_is_warned_and_its_leave_does_the_other_no_harm() {
+fn who_took_the_name_of_another_is_told_by_its_join_and_its_leave_does_the_other_no_harm() {
     let mut net = Net::joined(3);
     let late = net.boot_as(3, "n2", Config::default());
     net.hosts.push(late);
     let joined = net.join(3, 0);
-    net.run_until(5, |net| net.is_done(3, joined));
-    let warned = |event: &Event| matches!(event, Event::NameClaimed { other } if *other == addr(2));
-    assert!(net.hosts[3].events.iter().any(warned));
+    net.run_until(1, |net| net.is_done(3, joined));
+    let told = |wanted: &dyn Fn(&Event) -> bool, net: &Net| net.hosts[3].events.iter().any(wanted);
+    let (owner, twin) = (Some(addr(2)), addr(2));
+    assert!(told(&|it| *it == Event::NameClaimed { other: twin }, &net));
+    assert!(told(&|it| *it == Event::NameConflict { other: twin }, &net));
+    let of_join = |it: &Event| matches!(it, Event::JoinDone { owner: o, .. } if *o == owner);
+    assert!(told(&of_join, &net));
     net.run(secs(10));
+    for host in 2..4 {
+        let other = (addr(5 - host), Namesake::Alive);
+        assert_eq!(net.health(host).namesake, Some(other), "n2 at host {host}");
+    }
     let left = net.command(3, Core::leave);
     net.run_until(5, |net| net.is_done(3, left));
     net.run(secs(5));
@@ -824,7 +842,47 @@ fn who_took_the_name_of_another_is_warned_and_its_leave_does_the_other_no_harm()
     for viewer in 0..3 {
         assert_eq!(net.state(viewer, 2), Some(MemberState::Alive));
         assert!(net.told(viewer, 2).is_empty());
+        assert_eq!(net.health(viewer).summary, "healthy");
     }
+}
+
+#[test]
+fn who_took_a_name_gets_it_when_its_owner_is_gone() {
+    let mut net = Net::joined(3);
+    let late = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(late);
+    net.join(3, 0);
+    net.run(secs(5));
+    net.hosts[2].up = false;
+    net.run(secs(15));
+    assert_eq!(net.health(3).namesake, Some((addr(2), Namesake::Silent)));
+    net.run_until(60, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
+    net.run(secs(30));
+    assert_eq!(net.health(3).namesake, None);
+    let again = net.join(3, 0);
+    net.run_until(1, |net| net.is_done(3, again));
+    let last = net.hosts[3].events.last();
+    assert!(
+        matches!(last, Some(Event::JoinDone { owner: None, .. })),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn who_returns_at_another_address_is_in_soon_after_its_former_life_is_forgiven() {
+    let mut net = Net::joined(5);
+    net.hosts[4].up = false;
+    let moved = net.boot_as(5, "n4", Config::default());
+    net.hosts.push(moved);
+    let joined = net.join(5, 0);
+    net.run_until(1, |net| net.is_done(5, joined));
+    net.run_until(60, |net| net.state(0, 4) == Some(MemberState::Failed));
+    // Peers give the name away 30 s after that, and the node looks every five.
+    net.run_until(40, |net| (0..4).all(|viewer| net.sees_at(viewer, 4, 5)));
+    net.run(secs(20));
+    assert_eq!(net.health(5).summary, "healthy");
+    let conflict = |it: &Event| matches!(it, Event::NameConflict { .. });
+    assert!(!net.hosts[5].events.iter().any(conflict));
 }
 
 #[test]
@@ -834,12 +892,7 @@ fn who_returns_at_another_address_still_leaves_for_all_to_see() {
     let moved = net.boot_as(3, "n2", Config::default());
     net.hosts.push(moved);
     net.join(3, 0);
-    net.run_until(120, |net| {
-        (0..2).all(|v| {
-            let member = net.hosts[v].core.member("n2");
-            member.is_some_and(|it| it.addr == addr(3))
-        })
-    });
+    net.run_until(120, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
     net.run(secs(120));
     let left = net.command(3, Core::leave);
     net.run_until(15, |net| net.is_done(3, left));

@@ -9,6 +9,7 @@ use super::shared::Shared;
 use crate::error::{Error, Result, Status};
 use crate::serf::{Event as CoreEvent, Member};
 use crate::swim::OpId;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Who wants to know how an operation ended.
@@ -88,13 +89,14 @@ impl Engine {
                 .push(event::Event::of_member(kind, member));
         }
         match happened {
-            CoreEvent::JoinDone { op, report } => {
+            CoreEvent::JoinDone { op, report, owner } => {
                 for (target, why) in &report.failures {
                     let text = format!("join {target}: {}", event::failure_text(why));
                     self.journal.warn(&self.shared, "join", text);
                 }
                 self.debug("join", || format!("{} answered", report.contacted));
-                self.end_of(op, event::join_outcome(&report));
+                let taken = owner.map(|other| Err(self.name_is_taken(other)).into());
+                self.end_of(op, taken.unwrap_or_else(|| event::join_outcome(&report)));
             }
             CoreEvent::LeaveDone { op } => {
                 if self.shared.state() == NodeState::Leaving {
@@ -114,18 +116,19 @@ impl Engine {
             }
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.shared.name, self.shared.addr);
-                let text = format!("the name {name} of this node at {own} is in use at {other}");
+                let text =
+                    format!("the name \"{name}\" of this node at {own} is listed at {other}, too");
                 self.journal.warn(&self.shared, "members", text);
             }
             CoreEvent::NameConflict { other } => {
-                let name = &self.shared.name;
-                let text = format!("the name {name} is taken: its owner lives at {other}");
+                let taken = self.name_is_taken(other);
+                let text = taken.message.clone();
                 self.journal
                     .line(&self.shared, Level::Error, "members", || text.clone());
-                self.fail_joins(&Error::new(Status::NameConflict, text.as_str()));
+                self.fail_joins(&taken);
                 self.shared
                     .events
-                    .push(event::Event::fatal(Status::NameConflict, text));
+                    .push(event::Event::fatal(taken.status, text));
             }
             CoreEvent::MemberJoin(_)
             | CoreEvent::MemberUpdate(_)
@@ -135,6 +138,12 @@ impl Engine {
             | CoreEvent::MemberSuspect(_)
             | CoreEvent::MemberAlive(_) => {} // told above
         }
+    }
+
+    fn name_is_taken(&self, owner: SocketAddr) -> Error {
+        let name = &self.shared.name;
+        let text = format!("the name \"{name}\" is in use by another node at {owner}");
+        Error::new(Status::NameConflict, text)
     }
 
     /// Whoever waits for a join need not wait for those who have not answered yet.

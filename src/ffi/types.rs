@@ -140,6 +140,13 @@ pub struct sprat_health {
     pub datagrams_work: bool,
     /// Streams get answers.
     pub streams_work: bool,
+    /// Where members list this node's name beside its own address, as "10.0.0.5:7946"; NULL if
+    /// none does, as is usual. Members that list it there do not see this node.
+    pub namesake: *const c_char,
+    /// Somebody answers there: two nodes have one name. Else it is a former life of this node,
+    /// and members take the new address when the old one has been failed for a while (half a
+    /// minute in Serf).
+    pub namesake_answers: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,
 }

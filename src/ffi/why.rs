@@ -3,8 +3,8 @@
 use super::numbers::{sprat_answer, sprat_member_state};
 use super::types::{sprat_health, sprat_helper, sprat_node, sprat_reasons};
 use super::{args, entry, handle};
-use crate::swim::{Answer, Health, NodeState, ProbeReport, Reasons};
-use std::ffi::{CString, c_char, c_int};
+use crate::swim::{Answer, Health, Namesake, NodeState, ProbeReport, Reasons};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
 
@@ -191,11 +191,14 @@ impl ReasonsRecord {
 struct HealthRecord {
     face: sprat_health,
     _summary: CString,
+    _namesake: Option<CString>,
 }
 
 impl HealthRecord {
     fn new(health: &Health) -> Box<HealthRecord> {
         let summary = args::text(health.summary);
+        let namesake = health.namesake;
+        let addr = namesake.map(|(addr, _)| args::text(&addr.to_string()));
         let face = sprat_health {
             score: health.score,
             score_max: health.score_max,
@@ -204,11 +207,14 @@ impl HealthRecord {
             isolated: health.isolated,
             datagrams_work: health.datagrams_work,
             streams_work: health.streams_work,
+            namesake: addr.as_deref().map_or(ptr::null(), CStr::as_ptr),
+            namesake_answers: namesake.is_some_and(|(_, who)| who == Namesake::Alive),
             summary: summary.as_ptr(),
         };
         Box::new(HealthRecord {
             face,
             _summary: summary,
+            _namesake: addr,
         })
     }
 }
@@ -252,7 +258,6 @@ fn answer_number(answer: Answer) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::CStr;
 
     #[test]
     fn reasons_show_all_their_fields_to_c() {

@@ -1,16 +1,20 @@
 //! Two nodes with one name. Conflicts are counted; one about the own name may mean that this node
 //! should stop, and then the application is told once.
 //!
-//! Serf asks the cluster for a vote, by a query that this node does not send yet. Without a vote
-//! one case is certain: those asked by our first join listed our name as alive at another
-//! address, so somebody had it before us, and others still list it there after more than the time
-//! in which a cluster notices that somebody is gone. Without that wait, a node restarted with a
-//! new address would take its own former life for somebody else. Until it is certain the
-//! application is warned, and a leave tells nobody: a word about that name would be taken for one
-//! about its owner.
+//! Who has a name is decided as by peers: whom they knew first. Serf asks the cluster for a vote,
+//! by a query that this node does not send yet; it asks the other one itself (`swim::namesake`).
+//! If those asked by our first join listed our name as alive at another address, somebody had it
+//! before us, or we did, in a former life. It is certain that it is somebody else when
+//!
+//! - a node at that address answers to the name, or
+//! - others still list it there after more than the time in which a cluster notices that somebody
+//!   is gone: somebody who can be reached by them, though not by us.
+//!
+//! Until it is certain the application is warned, and a leave tells nobody: a word about that name
+//! would be taken for one about its owner.
 
 use super::{Event, Layer};
-use crate::swim;
+use crate::swim::{self, Namesake};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,6 +28,8 @@ pub(super) struct Conflicts {
     before_us: Option<(SocketAddr, Time)>,
     /// When they last claimed it.
     claimed: Time,
+    /// Whom the application was warned of.
+    warned: Option<SocketAddr>,
     told: bool,
 }
 
@@ -32,11 +38,22 @@ impl Conflicts {
         self.joined = true;
     }
 
+    /// Nobody claims the name any more.
+    pub fn over(&mut self) {
+        self.before_us = None;
+        self.warned = None;
+        self.told = false;
+    }
+
     pub fn shift(&mut self, by: Duration) {
         if let Some((_, since)) = &mut self.before_us {
             *since = *since + by;
         }
         self.claimed = self.claimed + by;
+    }
+
+    fn was_before_us(&self, addr: SocketAddr) -> bool {
+        self.before_us.is_some_and(|(before, _)| before == addr)
     }
 }
 
@@ -48,11 +65,7 @@ impl Layer {
             return;
         }
         self.counts.conflicts_self += 1;
-        if self
-            .conflicts
-            .before_us
-            .is_some_and(|(before, _)| before == claimed)
-        {
+        if self.conflicts.was_before_us(claimed) {
             self.conflicts.claimed = now;
         }
         if !asked || self.leave.is_under_way_or_done() {
@@ -63,21 +76,48 @@ impl Layer {
             None if !self.conflicts.joined => {
                 self.conflicts.before_us = Some((claimed, now));
                 self.conflicts.claimed = now;
-                self.events.push_back(Event::NameClaimed { other: claimed });
+                self.warn_of(claimed);
             }
-            Some((before, since)) if before == claimed && !self.conflicts.told => {
-                if now.since(since) > patience {
-                    self.conflicts.told = true;
-                    self.events
-                        .push_back(Event::NameConflict { other: claimed });
-                }
+            Some((before, since)) if before == claimed && now.since(since) > patience => {
+                self.tell_conflict(claimed);
             }
             None | Some(_) => {}
         }
     }
-}
 
-impl Layer {
+    /// A node at this address answers to the own name.
+    pub fn namesake_alive(&mut self, addr: SocketAddr) {
+        if self.leave.is_under_way_or_done() {
+            return;
+        }
+        if self.conflicts.was_before_us(addr) {
+            self.tell_conflict(addr);
+        } else {
+            self.warn_of(addr);
+        }
+    }
+
+    fn warn_of(&mut self, other: SocketAddr) {
+        if self.conflicts.warned != Some(other) {
+            self.conflicts.warned = Some(other);
+            self.events.push_back(Event::NameClaimed { other });
+        }
+    }
+
+    fn tell_conflict(&mut self, other: SocketAddr) {
+        if !self.conflicts.told {
+            self.conflicts.told = true;
+            self.events.push_back(Event::NameConflict { other });
+        }
+    }
+
+    /// Who had the own name before this node and has it still, if that is certain.
+    pub fn owner_of_name(&self, namesake: Option<(SocketAddr, Namesake)>) -> Option<SocketAddr> {
+        let (addr, verdict) = namesake?;
+        let is_owner = verdict == Namesake::Alive && self.conflicts.was_before_us(addr);
+        is_owner.then_some(addr)
+    }
+
     /// Whether the own name seems to belong to somebody else, who was heard of lately.
     pub fn is_name_disputed(&self, now: Time) -> bool {
         let patience = time_to_notice(&self.config.swim, self.members.len());

@@ -33,6 +33,8 @@ pub enum Event {
         op: OpId,
         /// How many answered, and why the others did not.
         report: JoinReport,
+        /// Who had the own name before this node and has it still: this node is no member.
+        owner: Option<SocketAddr>,
     },
     /// A leave ended: everybody reachable has had the time to hear of it, or a join took it back.
     LeaveDone {
@@ -48,7 +50,8 @@ pub enum Event {
         /// It answered.
         answered: bool,
     },
-    /// Somebody seems to have had the own name before this node: a former life of it, or another.
+    /// The own name is listed at another address: by a former life of this node, or by another
+    /// that came before it or after it.
     NameClaimed {
         /// Where the other one lives.
         other: SocketAddr,

@@ -16,6 +16,7 @@ use super::members::Status;
 use super::{Event, Layer};
 use crate::swim::{JoinReport, OpId};
 use crate::time::Time;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Numbers of leaves are above this bit; those of the SWIM layer count from zero.
@@ -185,14 +186,15 @@ impl Layer {
     }
 
     /// A join command ended. If anybody answered, everybody shall know that this node is here.
-    pub fn join_done(&mut self, op: OpId, report: JoinReport) {
+    /// `owner`: where the name of this node is in use.
+    pub fn join_done(&mut self, op: OpId, report: JoinReport, owner: Option<SocketAddr>) {
         if report.contacted > 0 {
             self.conflicts.join_succeeded();
             if self.is_serf() && !self.leave.is_under_way_or_done() {
                 self.announce_join();
             }
         }
-        self.events.push_back(Event::JoinDone { op, report });
+        self.events.push_back(Event::JoinDone { op, report, owner });
     }
 
     /// Takes a leave back, because the application joins. True if the SWIM layer has to be

@@ -402,7 +402,10 @@ impl Core {
                 self.swim.provide_user_state(now, id, layer.encode_state());
             }
             Notice::UserState { join: _, bytes } => layer.state_received(now, &bytes),
-            Notice::JoinDone { op, report } => layer.join_done(op, report),
+            Notice::JoinDone { op, report } => {
+                let owner = layer.owner_of_name(self.swim.namesake());
+                layer.join_done(op, report, owner);
+            }
             Notice::BroadcastDone { token } => layer.broadcast_done(now, token),
             Notice::LeaveSpread => layer.departure_spread(now),
             Notice::HintDone { op, name, answered } => {
@@ -417,6 +420,8 @@ impl Core {
             } => {
                 layer.name_claimed(now, &name, claimed, asked);
             }
+            Notice::NamesakeAlive { addr } => layer.namesake_alive(addr),
+            Notice::NameFree => layer.conflicts.over(),
         }
     }
 

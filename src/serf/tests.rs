@@ -818,12 +818,12 @@ fn a_join_that_reached_somebody_is_announced_and_others_are_not() {
         contacted,
         failures: Vec::new(),
     };
-    rig.layer.join_done(OpId(1), report(0));
+    rig.layer.join_done(OpId(1), report(0), None);
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![], vec!["joined".into()])
     );
-    rig.layer.join_done(OpId(2), report(2));
+    rig.layer.join_done(OpId(2), report(2), None);
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![JOIN], vec!["joined".into()])

@@ -16,6 +16,7 @@
 //! | `relay` | probing for others |
 //! | `gossip`, `spread` | the queue of rumours, and packets |
 //! | `streams`, `push_pull` | connections, and exchanging everything |
+//! | `namesake` | beyond memberlist: who else has the own name |
 //! | `catch_up`, `rejoin` | beyond memberlist: nobody is missed, nobody stays lost |
 //! | `why` | reasons and health |
 
@@ -26,6 +27,7 @@ mod gossip;
 mod last_look;
 mod members;
 mod merge;
+mod namesake;
 mod news;
 pub mod output;
 mod own;
@@ -54,6 +56,8 @@ use catch_up::CatchUp;
 pub use config::Config;
 use gossip::Queue;
 use members::{Slot, Table};
+pub use namesake::Namesake;
+use namesake::Namesakes;
 use news::Spread;
 pub use output::*;
 use rejoin::Rejoin;
@@ -164,6 +168,7 @@ pub struct Swim {
     streams: Streams,
     catch_up: CatchUp,
     rejoin: Rejoin,
+    namesakes: Namesakes,
     last_op: u64,
     last_heard: Time,
     stats: Stats,
@@ -211,6 +216,7 @@ impl Swim {
             streams: Streams::new(),
             catch_up: CatchUp::default(),
             rejoin: Rejoin::default(),
+            namesakes: Namesakes::default(),
             last_op: 0,
             last_heard: now,
             stats: Stats::default(),
@@ -280,6 +286,7 @@ impl Swim {
     pub fn handle_timeout(&mut self, now: Time) {
         self.probe_timeouts(now);
         self.stream_timeouts(now);
+        self.namesake_timeout(now);
         while let Some(slot) = self.suspicions.take_due(now) {
             self.suspicion_due(now, slot);
         }
@@ -290,6 +297,7 @@ impl Swim {
                 Timer::PushPull => self.push_pull_tick(now),
                 Timer::CatchUp => self.catch_up_tick(now),
                 Timer::Rejoin => self.rejoin_tick(now),
+                Timer::Namesake => self.namesake_tick(now),
             }
         }
     }
@@ -301,6 +309,7 @@ impl Swim {
             self.suspicions.next(),
             self.probes.next_timeout(),
             self.streams.next_timeout(),
+            self.namesakes.next_timeout(),
         ];
         next.into_iter().flatten().min()
     }
@@ -327,6 +336,7 @@ impl Swim {
         self.probes.postpone(missed);
         self.streams.postpone(missed);
         self.suspicions.postpone(missed);
+        self.namesakes.postpone(missed);
         self.table.postpone(now, missed);
         self.last_heard = now;
         let stale = missed + suspended > self.config.gossip_to_the_dead;
@@ -373,6 +383,11 @@ impl Swim {
             Some(entry) => &entry.node,
             None => unreachable!("the own slot is never swept"),
         }
+    }
+
+    /// Where the own name is claimed beside the own address, and who is there.
+    pub fn namesake(&self) -> Option<(SocketAddr, Namesake)> {
+        self.namesakes.claimed()
     }
 
     /// Counters.

@@ -188,6 +188,13 @@ pub enum Notice {
         /** claimed at */
         claimed: SocketAddr,
     },
+    /// Another node answers to this node's name.
+    NamesakeAlive {
+        /** where */
+        addr: SocketAddr,
+    },
+    /// Nobody claims this node's name any more.
+    NameFree,
 }
 
 /// Number of queues for broadcasts of the layer above.

@@ -38,6 +38,9 @@ impl Swim {
             OwnVerdict::Refute => self.refute(now, alive.incarnation),
             OwnVerdict::Conflict => {
                 self.refuse(Refusal::Conflict);
+                if !self.own_name_claimed(now, addr) {
+                    return;
+                }
                 let name = self.own_name.clone();
                 self.notices.push_back(Notice::Conflict {
                     name,
@@ -52,7 +55,14 @@ impl Swim {
     pub(super) fn hear_accusation_of_self(&mut self, now: Time, offer: Offer, incarnation: u32) {
         let own = self.self_node().incarnation;
         match merge::merge_own(self.left, own, offer, incarnation, Address::Same, false) {
-            OwnVerdict::Refute => self.refute(now, incarnation),
+            OwnVerdict::Refute => {
+                // What is said of a former life tells nothing about how this one is doing.
+                let former = incarnation > own || offer == Offer::Left;
+                if !former && self.namesakes.claimed().is_none() {
+                    self.awareness.worsen(1);
+                }
+                self.refute(now, incarnation);
+            }
             OwnVerdict::Repeat if !self.queue.is_about(&self.own_name) => self.spread_self(now),
             OwnVerdict::Repeat | OwnVerdict::Ignore | OwnVerdict::Conflict => {}
         }
@@ -66,7 +76,6 @@ impl Swim {
             self.refuse(Refusal::IncarnationLimit);
             return;
         };
-        self.awareness.worsen(1);
         self.stats.refutations += 1;
         self.announce(now, incarnation);
     }

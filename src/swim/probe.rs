@@ -260,6 +260,9 @@ impl Swim {
         if !ping.node.is_empty() && ping.node != &*self.own_name {
             return self.refuse(Refusal::OtherNode);
         }
+        if self.is_own_echo(now, from, ping) {
+            return;
+        }
         let mut ack = Vec::with_capacity(160);
         let payload = self.ack_payload.as_deref();
         Message::Ack(Ack {
@@ -291,7 +294,7 @@ impl Swim {
                 }
             }
             self.answered(round);
-        } else {
+        } else if !self.namesake_answers(now, ack.seq) {
             self.relay_ack(ack);
         }
     }

@@ -42,6 +42,8 @@ pub(super) enum Cause {
     Suspect,
     /// A node that we do not know believes that we are in its cluster.
     Stranger,
+    /// Somebody lists our name at another address.
+    Namesake,
 }
 
 impl Swim {
@@ -154,7 +156,7 @@ impl Swim {
                 }
                 self.rejoin_ended(now, exchange.peer, true);
             }
-            Cause::Periodic | Cause::Suspect | Cause::Stranger => {}
+            Cause::Periodic | Cause::Suspect | Cause::Stranger | Cause::Namesake => {}
         }
     }
 
@@ -163,7 +165,7 @@ impl Swim {
             Cause::Join { op, target } => self.join_target_ended(now, op, Some((target, why))),
             Cause::CatchUp => self.catch_up_failed(now),
             Cause::Rejoin => self.rejoin_ended(now, exchange.peer, false),
-            Cause::Periodic | Cause::Suspect | Cause::Stranger => {}
+            Cause::Periodic | Cause::Suspect | Cause::Stranger | Cause::Namesake => {}
         }
     }
 

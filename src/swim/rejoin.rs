@@ -185,6 +185,9 @@ impl Swim {
             };
             let join = &mut self.rejoin.joins[i];
             if join.waiting.is_empty() && join.in_flight == 0 {
+                if self.namesakes.is_asking() {
+                    return; // how it went depends on the answer
+                }
                 let report = self.rejoin.joins.swap_remove(i).report;
                 self.notices.push_back(Notice::JoinDone { op, report });
                 return;
@@ -219,6 +222,14 @@ impl Swim {
                     self.resolve(host, lookup);
                 }
             }
+        }
+    }
+
+    /// Goes on with every join.
+    pub(super) fn drive_joins(&mut self, now: Time) {
+        let ops: Vec<OpId> = self.rejoin.joins.iter().map(|join| join.op).collect();
+        for op in ops {
+            self.drive_join(now, op);
         }
     }
 

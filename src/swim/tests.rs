@@ -953,3 +953,77 @@ fn what_this_host_cannot_send_accuses_nobody_unless_helpers_do() {
         "the helper reached nobody"
     );
 }
+
+/// Somebody tells node 0 that its name lives at another address, which is returned.
+fn claim_the_name_of_node_0(net: &mut Net) -> SocketAddr {
+    let claim = Alive {
+        incarnation: 1,
+        node: &name(0),
+        addr: &[10, 0, 0, 77],
+        port: 7946,
+        meta: None,
+        vsn: &[1, 5, 2, 2, 5, 5],
+    };
+    net.tell(0, Message::Alive(claim));
+    net.settle();
+    SocketAddr::from(([10, 0, 0, 77], 7946))
+}
+
+fn sent_to(net: &Net, to: SocketAddr) -> Vec<Vec<u8>> {
+    let datagrams = net.sent.iter().filter(|(_, other, _)| *other == to);
+    datagrams.map(|(_, _, bytes)| bytes.clone()).collect()
+}
+
+#[test]
+fn who_reaches_itself_at_another_address_has_no_namesake() {
+    let mut net = Net::joined(2);
+    let mirror = claim_the_name_of_node_0(&mut net);
+    let asked = sent_to(&net, mirror);
+    assert_eq!(net.nodes[0].namesake(), Some((mirror, Namesake::Asked)));
+    net.nodes[0].handle_datagram(net.now, addr(9), &asked[0]);
+    assert_eq!(net.nodes[0].namesake(), None);
+    net.settle();
+    net.notices.clear();
+    claim_the_name_of_node_0(&mut net);
+    let told = |(_, notice): &(usize, Notice)| matches!(notice, Notice::Conflict { .. });
+    assert!(!net.notices.iter().any(told), "it knows that address now");
+    assert_eq!(
+        sent_to(&net, mirror).len(),
+        asked.len(),
+        "nor is it asked again"
+    );
+}
+
+#[test]
+fn where_nobody_answers_to_the_own_name_a_claim_that_is_not_repeated_is_forgotten() {
+    let mut net = Net::joined(2);
+    let ghost = claim_the_name_of_node_0(&mut net);
+    net.run(Duration::from_secs(1));
+    assert_eq!(net.nodes[0].namesake(), Some((ghost, Namesake::Silent)));
+    assert_eq!(sent_to(&net, ghost).len(), 2, "a datagram can get lost");
+    net.run(Duration::from_secs(30));
+    assert_eq!(net.nodes[0].namesake(), None);
+    assert_eq!(net.nodes[0].health(net.now).summary, "healthy");
+    assert_eq!(sent_to(&net, ghost).len(), 2);
+}
+
+#[test]
+fn what_is_said_of_a_former_life_tells_nothing_about_the_health_of_this_one() {
+    let mut net = Net::joined(2);
+    let said = |incarnation, from| Accusation {
+        incarnation,
+        node: "n0",
+        from,
+    };
+    let own = net.nodes[0].self_node().incarnation;
+    net.tell(0, Message::Dead(said(own, "n0")));
+    net.tell(0, Message::Suspect(said(own + 9, "n1")));
+    assert_eq!(net.nodes[0].stats().refutations, 2);
+    assert_eq!(net.nodes[0].health(net.now).score, 0);
+    net.tell(0, Message::Suspect(said(own + 10, "n1")));
+    assert_eq!(
+        net.nodes[0].health(net.now).score,
+        1,
+        "of this one, it does"
+    );
+}

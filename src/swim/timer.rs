@@ -18,15 +18,18 @@ pub(super) enum Timer {
     CatchUp,
     /// Ask a seed or a lost member again.
     Rejoin,
+    /// Look again after whoever else has the own name.
+    Namesake,
 }
 
 impl Timer {
-    const ALL: [Timer; 5] = [
+    const ALL: [Timer; 6] = [
         Timer::Probe,
         Timer::Gossip,
         Timer::PushPull,
         Timer::CatchUp,
         Timer::Rejoin,
+        Timer::Namesake,
     ];
 }
 

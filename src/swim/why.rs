@@ -2,7 +2,7 @@
 
 use super::members::Entry;
 use super::suspicion::{self, Suspicion};
-use super::{NodeState, Swim};
+use super::{Namesake, NodeState, Swim};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,6 +108,8 @@ pub struct Health {
     pub datagrams_work: bool,
     /// Streams get answers.
     pub streams_work: bool,
+    /// Where members list this node's name beside its own address, and who is there.
+    pub namesake: Option<(SocketAddr, Namesake)>,
     /// One sentence, as "streams work, datagrams do not".
     pub summary: &'static str,
 }
@@ -145,15 +147,17 @@ impl Swim {
         let datagrams_work = self.probes.datagram_failures < SILENCE;
         let streams_work = self.probes.stream_failures < SILENCE;
         let isolated = self.is_isolated(now);
-        let summary = match (isolated, datagrams_work, streams_work) {
-            (true, _, _) => {
+        let namesake = self.namesakes.claimed();
+        let summary = match (isolated, namesake, datagrams_work, streams_work) {
+            (true, _, _, _) => {
                 "isolated: most of the cluster is out of sight, so the fault may be here"
             }
-            (false, true, true) if self.awareness.score() == 0 => "healthy",
-            (false, true, true) => "slow: answers came late or not at all lately",
-            (false, false, true) => "streams work, datagrams do not",
-            (false, true, false) => "datagrams work, streams do not",
-            (false, false, false) => "neither datagrams nor streams get answers",
+            (false, Some((_, verdict)), _, _) => of_namesake(verdict),
+            (false, None, true, true) if self.awareness.score() == 0 => "healthy",
+            (false, None, true, true) => "slow: answers came late or not at all lately",
+            (false, None, false, true) => "streams work, datagrams do not",
+            (false, None, true, false) => "datagrams work, streams do not",
+            (false, None, false, false) => "neither datagrams nor streams get answers",
         };
         Health {
             score: self.awareness.score(),
@@ -163,6 +167,7 @@ impl Swim {
             isolated,
             datagrams_work,
             streams_work,
+            namesake,
             summary,
         }
     }
@@ -193,6 +198,19 @@ impl Swim {
         };
         let missing = self.table.iter().filter(out_of_sight).count();
         now.since(self.last_heard) >= wait || 2 * missing > known
+    }
+}
+
+fn of_namesake(verdict: Namesake) -> &'static str {
+    match verdict {
+        Namesake::Asked => "members list this node's name at another address",
+        Namesake::Alive => {
+            "another node answers to this node's name, and a member can know only one of the two"
+        }
+        Namesake::Silent => {
+            "members list this node's name at another address, where nobody answers, \
+             and take this one's when that one has been failed for a while"
+        }
     }
 }
 

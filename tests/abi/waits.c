@@ -141,34 +141,37 @@ static void without_waiting(void)
 
 static void *wait_in_vain(void *node)
 {
-    int result;
-    while ((result = wait_join(node)) == SPRAT_ERR_UNREACHABLE)
-        ;
-    SAME(result, SPRAT_ERR_NAME_CONFLICT);
-    CHECK(strstr(sprat_last_error(), "twin"));
+    SAME(wait_join(node), SPRAT_ERR_NAME_CONFLICT);
+    CHECK(strstr(sprat_last_error(), "\"twin\" is in use"));
     return NULL;
 }
 
-/* Somebody had the name before: a join that still waits fails, and the node says so itself. */
+/* Somebody had the name before: joins fail, one that still waits, too, and the node says so. */
 static void name_conflict(void)
 {
     sprat_node *other = node_called("other"), *twin = node_called("twin");
     join(twin, other);
-    sprat_config *config = settings("twin");
-    SAME(sprat_config_set(config, "push_pull_interval_ms", "500"), SPRAT_OK);
-    SAME(sprat_config_set(config, "suspicion_mult", "1"), SPRAT_OK);     /* is sure soon */
-    SAME(sprat_config_set(config, "suspicion_max_mult", "1"), SPRAT_OK);
-    sprat_node *late = started(config);
-    join(late, other);
+    sprat_node *late = node_called("twin");
     pthread_t thread;
     SAME(pthread_create(&thread, NULL, wait_in_vain, late), 0);
+    usleep(100000);
+    char addr[64];
+    const char *addrs[1] = { addr };
+    SAME(sprat_node_addr(other, addr, sizeof addr), SPRAT_OK);
+    SAME(sprat_node_join(late, addrs, 1, 0, -1), SPRAT_ERR_NAME_CONFLICT);
+    SAME(pthread_join(thread, NULL), 0);
     const sprat_event *event;
     do
         SAME(sprat_node_next_event(late, 60000, &event), 1);
     while (event->kind != SPRAT_EVENT_FATAL && (sprat_event_free(event), 1));
     SAME(event->status, SPRAT_ERR_NAME_CONFLICT);
     sprat_event_free(event);
-    SAME(pthread_join(thread, NULL), 0);
+    sprat_health *health;
+    SAME(sprat_node_health(late, &health), SPRAT_OK);
+    CHECK(health->namesake_answers && strstr(health->summary, "name"));
+    SAME(sprat_node_addr(twin, addr, sizeof addr), SPRAT_OK);
+    CHECK(health->namesake && strcmp(health->namesake, addr) == 0);
+    sprat_health_free(health);
     SAME(sprat_node_state(late), SPRAT_NODE_RUNNING);
     sprat_node_free(late);
     sprat_node_free(other);

@@ -408,6 +408,7 @@ mod tests {
             isolated: false,
             datagrams_work: true,
             streams_work: true,
+            namesake: None,
             summary: "",
         };
         health(&at(7, 3)).unwrap();
