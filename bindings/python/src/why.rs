@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use sprat::swim::{Answer, Health, NodeState, ProbeReport, Reasons};
+use sprat::swim::{Answer, Health, Namesake, NodeState, ProbeReport, Reasons};
 
 fn state_name(state: NodeState) -> &'static str {
     match state {
@@ -64,6 +64,9 @@ pub fn health<'py>(py: Python<'py>, health: &Health) -> PyResult<Bound<'py, PyDi
     dict.set_item("isolated", health.isolated)?;
     dict.set_item("datagrams_work", health.datagrams_work)?;
     dict.set_item("streams_work", health.streams_work)?;
+    let (addr, who) = health.namesake.unzip();
+    dict.set_item("namesake", addr.map(|addr| addr.to_string()))?;
+    dict.set_item("namesake_answers", who == Some(Namesake::Alive))?;
     dict.set_item("summary", health.summary)?;
     Ok(dict)
 }

@@ -145,28 +145,48 @@ def test_keys_of_every_size_encrypt_as_the_agent_does(agent, ours, size):
     assert sorted(stock.members()) == ["base64", "bytes", "stock"]
 
 
-def test_who_took_the_name_of_another_is_told_by_every_reader(ours):
-    # Certain only after the time in which a cluster notices a failure: some 1.2 s at this pace.
-    pace = {"profile": "local", "probe_interval_ms": 20, "probe_timeout_ms": 10}
-    hub, first, second = ours("hub", **pace), ours("same", **pace), ours("same", **pace)
-    first.join(hub.address)
+def test_who_takes_the_name_of_an_agent_is_told_by_join_and_every_reader(agent, ours, addresses):
+    stock, same = agent("stock"), agent("same")
+    same.join(stock.address)
+    second = ours("same")
     everything, joined = second.events(), second.events(sprat.MemberReaped)
-    second.join(hub.address)
-
-    def refused():
-        with contextlib.suppress(sprat.NameConflictError):
-            second.join(hub.address)
-            time.sleep(0.2)
-        return [it for it in iter(lambda: everything.next(0), None) if it.kind == "fatal"]
-
-    (failed,) = eventually("it is told", refused, 30)
+    with pytest.raises(sprat.NameConflictError) as refused:
+        second.join(stock.address)
+    assert str(refused.value) == f'the name "same" is in use by another node at {same.address}'
+    health = second.health()
+    assert (health.namesake, health.namesake_answers) == (same.address, True)
+    (failed,) = [it for it in iter(lambda: everything.next(0), None) if it.kind == "fatal"]
     assert isinstance(failed, sprat.NodeFailed)
-    assert failed.reason == f"the name same is taken: its owner lives at {first.address}"
+    assert failed.reason == str(refused.value)
     for _ in range(2):
         with pytest.raises(sprat.NameConflictError) as caught:
             joined.next(0)
         assert str(caught.value) == failed.reason
+    with pytest.raises(sprat.NameConflictError):
+        second.join(stock.address)
     assert second.is_open, "to close it is the program's part"
+    assert stock.sees("same", "alive")["addr"] == same.address
+
+
+def test_who_returns_at_another_address_is_no_conflict_and_told_by_health(agent, ours):
+    stock = agent("stock")
+    first = ours("moves")
+    first.join(stock.address)
+    former = first.address
+    first.close()
+    second = ours("moves")
+    assert second.join(stock.address) == 1
+    health = eventually("it is seen", lambda: (it := second.health()).namesake and it, 5)
+    assert (health.namesake, health.namesake_answers) == (former, False)
+    assert "nobody answers" in str(health)
+
+    # An agent gives a name away when its owner has been failed for 30 s.
+    def moved():
+        member = stock.members()["moves"]
+        return member["status"] == "alive" and member["addr"] == second.address
+
+    eventually("the agent takes the new address", moved, 75)
+    eventually("nobody claims the name", lambda: second.health().namesake is None, 30)
 
 
 def test_an_asyncio_node_lives_with_an_agent(agent, addresses):

@@ -165,7 +165,11 @@ class JoinError(Error, ConnectionError):
 
 
 class NameConflictError(Error):
-    """Another member of the cluster has this node's name."""
+    """Another member of the cluster has this node's name.
+
+    The node is none, then, but goes on: it sees the others, and is one of them when the other is
+    gone. Most programs close it and choose another name.
+    """
 
     _code = "SPRAT_ERR_NAME_CONFLICT"
 

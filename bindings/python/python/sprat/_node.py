@@ -309,8 +309,8 @@ class Node(BaseNode):
         timeout: in seconds; `None` waits without limit. When it is over the attempt goes on.
 
         `JoinError` if nobody answered, with the reason for each address in `errors`;
-        `NameConflictError` if it is known by then that another has this node's name (it takes about
-        a minute to be sure: see `NodeFailed`); `AddressError`; `TimeoutError`.
+        `NameConflictError` if another node answers to this one's name; `AddressError`;
+        `TimeoutError`.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_join(checked_addresses(addresses))

@@ -154,6 +154,14 @@ class Health(NamedTuple):
     """Datagrams get answers."""
     streams_work: bool
     """Streams get answers."""
+    namesake: str | None
+    """Where members list this node's name beside its own address; None as a rule. Members that
+    list it there do not see this node.
+    """
+    namesake_answers: bool
+    """Somebody answers there: two nodes have one name. Else it is a former life of this node, and
+    members take the new address when the old one has been failed for half a minute.
+    """
     summary: str
     """One sentence, as "streams work, datagrams do not"."""
 
