@@ -84,7 +84,7 @@
 /* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():
  * name, type, default in brackets, what is allowed, and what it does.
  *
- * name: text [the host name], 1 to 255 bytes
+ * name: text [the host name], 1 to 255 bytes, no control characters, no space at the ends
  *     Name of this node, unique in the cluster.
  *
  * bind: address [0.0.0.0:7946], IP address, no host name; IPv4:PORT, [IPv6]:PORT, port optional, 0 takes any

@@ -79,9 +79,18 @@ impl Error {
     pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Error {
         Error {
             status: Status::Io,
-            message: format!("{what}: {error}"),
+            message: format!("{what}: {}", system_text(error)),
             errno: error.raw_os_error().unwrap_or(0),
         }
+    }
+}
+
+/// What the system says, without the number: that is in `errno`.
+pub(crate) fn system_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
     }
 }
 

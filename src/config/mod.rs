@@ -73,13 +73,13 @@ impl Config {
         settings::FAMILIES
     }
 
-    /// Sets one setting. Space around the value is ignored.
+    /// Sets one setting. Space around the value is ignored, but for texts: they are taken as they
+    /// are, and a name must not begin or end with it.
     ///
     /// # Errors
     /// `NotFound` for an unknown key, naming the nearest known one; `Invalid` or `TooLarge` for a
     /// value that is not allowed, naming key, value and what is allowed. Nothing changes then.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let value = value.trim();
         if let Some(tag) = key.strip_prefix("tag.") {
             return self.set_tag(tag, Some(value));
         }
@@ -87,8 +87,8 @@ impl Config {
             return self.set_filter_tag(tag, Some(value));
         }
         let setting = settings::find(key).ok_or_else(|| unknown(key))?;
-        let text =
-            value::normal(setting.rule, value).map_err(|why| refused(setting, value, &why))?;
+        let text = value::normal(setting.rule, setting.rule.bare(value))
+            .map_err(|why| refused(setting, value, &why))?;
         if setting.rule == settings::Rule::Key {
             self.encrypt = value::key(&text);
         } else {
@@ -178,7 +178,7 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let name = self.name();
         if !value::is_name(&name) {
-            let message = format!("name is {}, allowed: 1 to 255 bytes", shown(&name));
+            let message = format!("name is {}, allowed: {}", shown(&name), settings::NAMES);
             return Err(Error::new(Status::Config, message));
         }
         self.check_order("probe_timeout_ms", "probe_interval_ms", true)?;
@@ -265,10 +265,19 @@ fn unknown(key: &str) -> Error {
 /// A value in a message: quoted, and if it is long its beginning and its size.
 fn shown(value: &str) -> String {
     if value.len() <= SHOWN {
-        return format!("\"{value}\"");
+        return format!("\"{}\"", readable(value.chars()));
     }
-    let beginning: String = value.chars().take(SHOWN / 2).collect();
+    let beginning = readable(value.chars().take(SHOWN / 2));
     format!("\"{beginning}...\" ({} bytes)", value.len())
+}
+
+/// Control characters in words: a message must not do anything to a terminal or a log.
+fn readable(text: impl Iterator<Item = char>) -> String {
+    let in_words = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.map(in_words).collect()
 }
 
 fn refused(setting: &Setting, value: &str, why: &str) -> Error {

@@ -102,6 +102,9 @@ pub(crate) const PROFILES: &[&str] = &["lan", "wan", "local"];
 /// Words of `log_level`, in the order of the numbers of the levels.
 pub(crate) const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
+/// What a name may be.
+pub(super) const NAMES: &str = "1 to 255 bytes, no control characters, no space at the ends";
+
 const DAYS_30: u64 = 30 * 24 * 3600 * 1000;
 
 /// All settings with a fixed name, in the order of the documentation.
@@ -110,7 +113,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "name",
         "text",
         "the host name",
-        "1 to 255 bytes",
+        NAMES,
         Rule::Name,
         "Name of this node, unique in the cluster.",
     ),

@@ -126,7 +126,9 @@ fn a_long_value_is_told_by_its_beginning_and_its_size() {
     let told = refused(&"ä".repeat(300));
     assert!(told.contains("ää...\" (600 bytes), allowed: "), "{told}");
     assert!(told.len() < 250, "{told}");
-    assert!(refused("a\u{7}b").contains("is \"a\u{7}b\", allowed"));
+    let told = refused("a\u{7}\nb\"ü");
+    assert!(told.contains("is \"a\\u{7}\\nb\"ü\", allowed"), "{told}");
+    assert!(refused(" web1").contains("no space at the ends"));
 }
 
 #[test]

@@ -13,6 +13,25 @@ use std::net::IpAddr;
 /// Elements of one list.
 const ELEMENTS: usize = 4096;
 
+impl Rule {
+    /// The value without the space around it, where that cannot be meant.
+    pub fn bare(self, value: &str) -> &str {
+        match self {
+            Rule::Name | Rule::Path | Rule::Label => value,
+            Rule::Number(..)
+            | Rule::Flag
+            | Rule::Word(_)
+            | Rule::Bind
+            | Rule::Advertise
+            | Rule::Key
+            | Rule::Targets
+            | Rule::Networks
+            | Rule::Kinds
+            | Rule::Patterns => value.trim(),
+        }
+    }
+}
+
 /// The normal form of a value, or what is wrong with it; an empty reason if that is plain.
 pub(super) fn normal(rule: Rule, value: &str) -> Result<String, String> {
     let found = match rule {
@@ -86,9 +105,12 @@ pub(super) fn flag(value: &str) -> Option<bool> {
     }
 }
 
-/// A name that every member can carry: no control characters, which would garble what people read.
+/// A name that every member can carry: no control characters, which would garble what people read,
+/// and no space at its ends, which nobody sees.
 pub(super) fn is_name(value: &str) -> bool {
-    (1..=limits::NAME_LEN).contains(&value.len()) && !value.chars().any(char::is_control)
+    (1..=limits::NAME_LEN).contains(&value.len())
+        && !value.chars().any(char::is_control)
+        && value.trim() == value
 }
 
 /// A key written as base64.
@@ -167,6 +189,9 @@ mod tests {
             ("", false),
             ("a\nb", false),
             ("knoten-ü", true),
+            ("a b", true),
+            (" a", false),
+            ("a ", false),
         ] {
             assert_eq!(is_name(name), good, "{name:?}");
         }

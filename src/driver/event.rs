@@ -239,8 +239,15 @@ fn failure_status(why: &JoinFailure) -> Status {
             Status::Unreachable
         }
         JoinFailure::Crypto(_) => Status::Crypto,
+        JoinFailure::Refused(text) if is_about_keys(text) => Status::Crypto,
         JoinFailure::Protocol(_) | JoinFailure::Refused(_) => Status::Protocol,
     }
+}
+
+/// Does the error that a member answered with complain of our encryption? Those of the stock agent
+/// and of this library both say so.
+fn is_about_keys(text: &str) -> bool {
+    text.contains("decrypt") || text.contains("encrypt")
 }
 
 /// Why one target of a join failed, for people.
@@ -256,7 +263,12 @@ pub(super) fn failure_text(why: &JoinFailure) -> String {
         JoinFailure::Crypto(Refusal::PlaintextRefused) => {
             "this node has a key, and it does not encrypt".to_owned()
         }
-        JoinFailure::Crypto(_) => "the keys do not fit".to_owned(),
+        JoinFailure::Crypto(_) => "the keys, or the labels, do not fit".to_owned(),
+        JoinFailure::Protocol(Refusal::Incompatible) => {
+            "it speaks other versions of the protocol, or one of us is in mode serf and the other \
+             in mode memberlist"
+                .to_owned()
+        }
         JoinFailure::Protocol(Refusal::UnknownType) => {
             "what listens there does not speak this protocol".to_owned()
         }
@@ -327,6 +339,11 @@ mod tests {
         };
         let error = join_result(&report).unwrap_err();
         assert_eq!(error.status, Status::Crypto);
+        let stock = "No installed keys could decrypt the message";
+        for text in [Refusal::Undecryptable.help(), stock] {
+            let why = JoinFailure::Refused(text.to_owned());
+            assert_eq!(failure_status(&why), Status::Crypto, "{text}");
+        }
         for target in ["a:1", "b:2", "c:3", "keys"] {
             assert!(error.message.contains(target), "{}", error.message);
         }

@@ -42,6 +42,8 @@ pub(super) struct Journal {
     level: i32,
     looked: Time,
     told: HashMap<&'static str, Told>,
+    /// Since when nobody has been told that seeds are silent.
+    waiting: Time,
     /// Lines since the last look.
     lines: u32,
 }
@@ -52,6 +54,7 @@ impl Journal {
             level,
             looked: now,
             told: HashMap::new(),
+            waiting: now,
             lines: 0,
         }
     }
@@ -91,6 +94,13 @@ impl Journal {
         self.lines = 0;
         if self.level < Level::Warn as i32 {
             return;
+        }
+        if !core.is_waiting_for_seeds() {
+            self.waiting = now;
+        } else if now.since(self.waiting) >= REPEAT {
+            self.waiting = now;
+            let text = "no seed has answered for a minute; they are asked again and again";
+            self.warn(shared, "join", text.to_owned());
         }
         for (name, value, help) in core.stats() {
             if is_notable(name)
@@ -145,6 +155,35 @@ mod tests {
         }
         journal.line(&shared, Level::Error, "x", || "trouble".to_owned());
         assert_eq!(shared.events.waiting(), RATE as usize / 2 + 1);
+    }
+
+    #[test]
+    fn seeds_that_stay_silent_are_told_once_a_minute() {
+        let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
+        let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
+        let shared = Shared::new("x".to_owned(), addr, commands, events, false);
+        let start = Time::from_nanos(1);
+        let (config, codec) = (
+            crate::serf::Config::default(),
+            crate::wire::Codec::default(),
+        );
+        let core = Core::new(config, codec, "x".into(), addr, [0; 32], start);
+        let mut core = core.unwrap();
+        let mut journal = Journal::new(2, start);
+        let mut told_after = |core: &Core, seconds| {
+            let before = shared.events.waiting();
+            journal.look(&shared, core, start + Duration::from_secs(seconds));
+            shared.events.waiting() - before
+        };
+        assert_eq!(told_after(&core, 61), 0, "nobody is missed");
+        let seed = crate::swim::Seed::Host("seed".to_owned(), 7946);
+        core.join(start, &[crate::swim::Seed::Addr(addr)]);
+        assert_eq!(told_after(&core, 130), 0, "it is its own seed");
+        core.join(start, &[seed]);
+        let told = [131, 189, 190, 191, 250].map(|at| told_after(&core, at));
+        assert_eq!(told, [0, 0, 1, 0, 1]);
+        let summary = core.health(start).summary;
+        assert_eq!(summary, "alone: no seed answers");
     }
 
     #[test]

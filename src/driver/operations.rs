@@ -12,7 +12,10 @@ impl Engine {
     /// Joins, and tells `waiter` how it went.
     pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
         self.shared.set_state(NodeState::Running);
-        self.debug("join", || format!("asks {} addresses", seeds.len()));
+        self.debug("join", || {
+            let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+            format!("asks {}", seeds.join(", "))
+        });
         let op = self.core.join(self.now, seeds);
         self.joins.insert(op);
         self.waiters.insert(op, waiter);

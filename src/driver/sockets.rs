@@ -2,7 +2,7 @@
 
 use super::fork::Inherited;
 use super::interfaces;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Status, system_text};
 use crate::swim::SendFailure;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
@@ -34,9 +34,14 @@ pub(super) fn bind(addr: SocketAddr) -> Result<Sockets> {
             io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Status::Address,
             _ => Status::Io,
         };
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; port 0 takes any that is free",
+            io::ErrorKind::AddrNotAvailable => "; it is none of this host",
+            _ => "",
+        };
         Error {
             status,
-            message: format!("cannot bind {what} {addr}: {error}"),
+            message: format!("cannot bind {what} {addr}: {}{hint}", system_text(&error)),
             errno: error.raw_os_error().unwrap_or(0),
         }
     };

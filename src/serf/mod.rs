@@ -359,6 +359,11 @@ impl Core {
         self.swim.health(now)
     }
 
+    /// Nobody else is known, and no seed answers.
+    pub fn is_waiting_for_seeds(&self) -> bool {
+        self.swim.is_waiting_for_seeds()
+    }
+
     /// All counters, the refusals included.
     pub fn stats(&self) -> Vec<Counter> {
         stats::all(&self.swim.stats(), &self.layer)

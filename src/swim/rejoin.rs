@@ -345,6 +345,15 @@ impl Swim {
         }
     }
 
+    /// Are there seeds beside this node itself?
+    pub(super) fn has_other_seeds(&self) -> bool {
+        let others = |addrs: &[SocketAddr]| addrs.iter().any(|addr| *addr != self.own_addr);
+        self.rejoin.targets.iter().any(|target| match &target.what {
+            What::Seed { addrs, .. } => addrs.is_empty() || others(addrs),
+            What::Lost { .. } => false,
+        })
+    }
+
     /// Asks the one who has waited longest; its next turn comes after a longer pause.
     pub(super) fn rejoin_tick(&mut self, now: Time) {
         let due = |(_, target): &(usize, &Target)| target.next <= now && self.wants(target);

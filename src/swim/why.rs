@@ -153,6 +153,7 @@ impl Swim {
                 "isolated: most of the cluster is out of sight, so the fault may be here"
             }
             (false, Some((_, verdict)), _, _) => of_namesake(verdict),
+            (false, None, true, true) if self.is_waiting_for_seeds() => "alone: no seed answers",
             (false, None, true, true) if self.awareness.score() == 0 => "healthy",
             (false, None, true, true) => "slow: answers came late or not at all lately",
             (false, None, false, true) => "streams work, datagrams do not",
@@ -170,6 +171,11 @@ impl Swim {
             namesake,
             summary,
         }
+    }
+
+    /// Nobody else is known, and there are seeds that could tell of others.
+    pub fn is_waiting_for_seeds(&self) -> bool {
+        self.others_known() == 0 && self.has_other_seeds()
     }
 
     /// Members that have not left, this node not counted: those of the table, and those that were
