@@ -3,6 +3,7 @@
 use super::{Config, value};
 use crate::error::{Error, Result, Status};
 use crate::wire::Key;
+use std::io;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -11,13 +12,20 @@ const FILE_LEN: u64 = 1024 * 1024;
 
 /// Reads a bounded text file.
 fn read(path: &Path) -> Result<Zeroizing<String>> {
-    let failed = |error| Error::io(format_args!("cannot read {}", path.display()), &error);
+    let failed =
+        |error: io::Error| Error::io(format_args!("cannot read {}", path.display()), &error);
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() || meta.len() > FILE_LEN {
         let message = format!("{} is no file of at most {FILE_LEN} bytes", path.display());
         return Err(Error::new(Status::Io, message));
     }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => {
+            let message = format!("{} is no text in UTF-8", path.display());
+            Error::new(Status::Config, message)
+        }
+        _ => failed(error),
+    })?;
     Ok(Zeroizing::new(text))
 }
 

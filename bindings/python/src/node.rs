@@ -34,8 +34,8 @@ struct Listed {
 struct Settings {
     /// A file to begin with.
     path: Option<PathBuf>,
-    /// Settings by name; `None` leaves one as it is.
-    values: Vec<(String, Option<String>)>,
+    /// Settings by name.
+    values: Vec<(String, String)>,
     tags: Tags,
     /// Tags that members must have to be listed.
     filter_tags: Tags,
@@ -51,11 +51,7 @@ impl Settings {
             config.load(path).map_err(|error| refused_line(py, error))?;
         }
         for (key, value) in &self.values {
-            let known = match value {
-                Some(value) => config.set(key, value),
-                None => config.get(key).map(drop),
-            };
-            known.map_err(refused)?;
+            config.set(key, value).map_err(refused)?;
         }
         for (key, value) in &self.tags {
             config.set_tag(key, Some(value)).map_err(refused)?;
@@ -76,6 +72,23 @@ impl Settings {
         }
         Ok(config)
     }
+}
+
+/// What is known of a setting: name, type, default, what is allowed, what it does.
+type Known = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
+
+/// Every setting of the library.
+#[pyfunction]
+pub fn settings() -> Vec<Known> {
+    let all = Config::keys().iter();
+    all.map(|it| (it.name, it.kind, it.default, it.range, it.help))
+        .collect()
 }
 
 /// The keys and values of a file of settings, all of them valid.

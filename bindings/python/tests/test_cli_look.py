@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 from conftest import QUICK
@@ -276,3 +277,37 @@ def test_members_may_be_cut_off_by_its_reader(look, agent):
     os.close(writer)
     assert (lister.wait(10), lister.stderr.read()) == (0, "")
     assert set(settled(stock)) == {"left"}
+
+
+def test_a_name_that_is_in_use_is_refused_and_nobody_is_harmed(look, agent):
+    stock, taken = agent("stock"), agent("taken")
+    taken.join(stock.address)
+    for command in (["members"], ["why", "stock"]):
+        process = look(*command, "--join", stock.address, "--name", "taken")
+        output, errors = process.communicate(timeout=20)
+        text = f'sprat: error: the name "taken" is in use by another node at {taken.address}\n'
+        assert (process.returncode, output, errors) == (1, "", text)
+    assert stock.members()["taken"]["status"] == "alive"
+    assert stock.members()["taken"]["addr"] == taken.address
+
+
+def test_who_asks_for_members_that_have_failed_is_told_whom_to_ask(look, agent):
+    stock = agent("stock")
+    process = look("members", "--join", stock.address, "--state", "failed")
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output.split()) == (0, ["NAME", "ADDRESS", "STATE", "TAGS"])
+    assert "a newcomer is not told of members that were suspected, failed or left" in errors
+    process = look("why", "gone", "--join", stock.address)
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (1, "")
+    assert "there is no member 'gone'" in errors
+    assert "ask a member that stays" in errors
+
+
+def test_a_disk_that_is_full_is_said_in_one_line(look, agent):
+    stock = agent("stock")
+    with Path("/dev/full").open("w") as full:
+        process = look("members", "--join", stock.address, "--format", "json", stdout=full)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors == "sprat: error: standard output: No space left on device\n"

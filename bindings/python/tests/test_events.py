@@ -161,6 +161,12 @@ def test_closing_the_node_or_the_reader_wakes_the_threads_that_wait(node):
     assert len(ended) == 3
 
 
+def test_a_reader_shows_whose_it_is(node):
+    with node.events() as reader:
+        assert repr(reader) == "<sprat.Events of 'ours'>"
+    assert repr(reader) == "<sprat.Events of 'ours' closed>"
+
+
 def test_a_closed_reader_gives_nothing_and_other_readers_go_on(node):
     with node.events() as closed, node.events() as open_one:
         closed.close()

@@ -13,9 +13,11 @@ import pytest
 
 import sprat
 import sprat.aio
+import sprat.types
 
 TEMPLATE = Path(__file__).parents[1] / "pdoc"
 MODULES = [sprat, sprat.aio]
+GUIDE = Path(__file__).parents[3] / "docs" / "python"
 
 
 def own(module, cls):
@@ -44,7 +46,7 @@ def documented():
                 yield module, name, value
                 for part, it in own(module, value):
                     yield module, f"{name}.{part}", it
-            elif callable(value):
+            elif inspect.isroutine(value):
                 yield module, name, value
 
 
@@ -60,11 +62,11 @@ def test_every_public_name_has_a_docstring(name, value):
 
 def test_pdoc_shows_all_of_it(tmp_path):
     command = [sys.executable, "-m", "pdoc", "-t", str(TEMPLATE), "-o", str(tmp_path)]
-    command += ["sprat", "sprat.aio"]
+    command += [module.__name__ for module in MODULES]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "Warn" not in done.stderr, done.stderr
-    pages = {sprat: tmp_path / "sprat.html", sprat.aio: Path(tmp_path, "sprat/aio.html")}
+    pages = {it: tmp_path / f"{it.__name__.replace('.', '/')}.html" for it in MODULES}
     shown = {module: plain(page.read_text()) for module, page in pages.items()}
     ids = {
         module: set(re.findall(r'id="([^"]+)"', page.read_text())) for module, page in pages.items()
@@ -83,3 +85,43 @@ def plain(page: str) -> str:
 
 def words(text: str) -> str:
     return "".join(re.findall(r"\w+", text))
+
+
+# Settings
+
+
+def settings():
+    """Every setting of the library under its name in Python."""
+    for name, *about in sprat._native.settings():
+        yield name.replace(".", "_"), *about
+
+
+def test_the_types_know_every_setting_and_no_other():
+    known = sprat.types.Settings.__annotations__.keys()
+    of_python = {"tags", "keys", "meta", "filter_tags"}
+    assert known == {name for name, *_ in settings()} | of_python
+    named = set(inspect.signature(sprat.Node).parameters) - {"settings", "on_event"}
+    assert known - sprat.types.OtherSettings.__annotations__.keys() == named
+
+
+TYPES = {
+    "milliseconds": "int of ms, or timedelta",
+    "number": "int",
+    "boolean": "bool",
+    "text": "str",
+    "word": "str",
+    "address": "str",
+    "base64": "str",
+    "file": "str or Path",
+}
+
+
+def test_the_guide_lists_every_setting():
+    rows = ["| argument | type | default | allowed | |", "| --- | --- | --- | --- | --- |"]
+    for name, kind, default, allowed, text in settings():
+        of_list = allowed.removesuffix(", separated by commas")
+        type_ = TYPES.get(kind, kind)
+        rows.append(f"| `{name}` | {type_} | {default} | {of_list} | {text} |")
+    table = "\n".join(rows)
+    page = (GUIDE / "settings.md").read_text()
+    assert table in page, f"docs/python/settings.md should have\n\n{table}"

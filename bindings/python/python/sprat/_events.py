@@ -105,6 +105,7 @@ class BaseEvents(Generic[E_co]):
         self._selection = Selection(kinds)
         self._native: _native.Subscription | None
         self._native = node._native.subscribe(check_maxsize(maxsize), self._selection.names)
+        self._of = node.name
         self._node: BaseNode | None = node  # it lives as long as somebody reads its events
         self._everything = not kinds
         self._ended = False
@@ -151,6 +152,23 @@ class BaseEvents(Generic[E_co]):
         """
         self._native = None
         self._node = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        cls = type(self)
+        module = cls.__module__.removesuffix("._events")
+        closed = " closed" if self._native is None else ""
+        return f"<{module}.{cls.__qualname__} of {self._of!r}{closed}>"
 
 
 class Events(BaseEvents[E_co]):
@@ -199,14 +217,3 @@ class Events(BaseEvents[E_co]):
         if native is None:
             raise ClosedError("the reader was closed")
         return native.fileno()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -28,11 +28,13 @@ __all__ = [
     "Pending",
     "Subscription",
     "__version__",
+    "settings",
     "settings_of",
 ]
 
 __version__: str
 
+def settings() -> list[tuple[str, str, str, str, str]]: ...
 def settings_of(path: str) -> list[tuple[str, str]]: ...
 
 _T = TypeVar("_T")

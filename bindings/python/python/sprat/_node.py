@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from . import _native
 from ._delivery import Delivery
@@ -31,6 +31,11 @@ from ._values import (
     Stat,
 )
 
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .types import OtherSettings
+
 __all__ = ["BaseNode", "Node"]
 
 E = TypeVar("E", bound=Event)
@@ -41,6 +46,9 @@ _THERE = sum(STATE_BITS[state] for state in ALIVE_OR_SUSPECT)
 
 _PATIENCE = 5.0
 """Seconds that the end of a node waits for a callback that runs."""
+
+_CO_COROUTINE = 0x80
+"""Marks the code of an `async def`."""
 
 # Those that were not closed: the end of the process closes them.
 _live: weakref.WeakSet[BaseNode] = weakref.WeakSet()
@@ -77,8 +85,8 @@ class BaseNode:
 
     def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
         on_event = given.pop("on_event", None)
-        if on_event is not None and not callable(on_event):
-            raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
+        if on_event is not None:
+            _check_callback(on_event)
         self._reader_made = threading.RLock()  # a handler of a signal may interrupt its owner
         self._native = _native.Node.start(native_settings(given, path))
         try:
@@ -137,6 +145,10 @@ class BaseNode:
     def is_open(self) -> bool:
         """Whether it is there: not closed, not broken, and not inherited by a fork."""
         return self._native.state not in ("shutdown", "broken")
+
+    def _check_open(self) -> None:
+        """Raise if there is nothing to use any more: closed, broken, or inherited by a fork."""
+        self._native.health()
 
     # Members
 
@@ -262,7 +274,7 @@ class Node(BaseNode):
         log go to the logger "sprat" and its children.
     filter_names, filter_tags: only members that fit are listed and cause events.
     meta: raw metadata, in ``mode="memberlist"``.
-    settings: all other settings of the library, by name.
+    settings: all other settings of the library, by name: see `sprat.types.OtherSettings`.
 
     All methods may be called from any thread.
     """
@@ -275,13 +287,13 @@ class Node(BaseNode):
         advertise: str | None = None,
         tags: Mapping[str, str] | None = None,
         keys: Iterable[str | bytes] = (),
-        profile: str = "lan",
-        mode: str = "serf",
+        profile: Literal["lan", "wan", "local"] = "lan",
+        mode: Literal["serf", "memberlist"] = "serf",
         seeds: Iterable[str] = (),
         on_event: Callable[[Event], object] | None = None,
         event_queue: int = 4096,
         log_level: str | int | None = None,
-        **settings: Any,
+        **settings: Unpack[OtherSettings],
     ) -> None:
         given = {
             "name": name,
@@ -377,6 +389,7 @@ class Node(BaseNode):
     # Its scope
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(
@@ -454,6 +467,8 @@ def answered(outcome: _Outcome) -> bool:
 def _state_bits(state: str | Iterable[str] | None) -> int:
     if state is None:
         return sum(STATE_BITS.values())
+    if not isinstance(state, str | Iterable):
+        raise TypeError(f"state must be a MemberState or several, not {type(state).__name__}")
     wanted = {state} if isinstance(state, str) else set(several("state", state))
     for it in wanted:
         if not isinstance(it, str):
@@ -461,6 +476,15 @@ def _state_bits(state: str | Iterable[str] | None) -> int:
         if it not in STATE_BITS:
             raise InvalidError(f"state is {str(it)!r}, allowed are {', '.join(STATE_BITS)}")
     return sum(STATE_BITS[MemberState(it)] for it in wanted)
+
+
+def _check_callback(on_event: Any) -> None:
+    if not callable(on_event):
+        raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
+    # Where `inspect` would ask, which takes as long to import as the whole package.
+    code = getattr(on_event, "__code__", None)
+    if code is not None and code.co_flags & _CO_COROUTINE:
+        raise TypeError("on_event is a coroutine function, which nobody would await: see sprat.aio")
 
 
 def _caller() -> str:

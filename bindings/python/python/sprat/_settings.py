@@ -1,4 +1,6 @@
-"""From keyword arguments to what the native part takes: types are checked here, values there."""
+"""From keyword arguments to what the native part takes: names and types are checked here, values
+by the library.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,10 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import _native
 from ._errors import ConfigError, InvalidError
 
-__all__ = ["checked_text", "native_settings", "several", "texts"]
+__all__ = ["checked_key", "checked_text", "native_settings", "several", "texts"]
 
 _LEVELS = {
     logging.CRITICAL: "error",
@@ -20,41 +23,77 @@ _LEVELS = {
     logging.DEBUG: "debug",
 }
 
-_OWN = {"tags", "filter_tags", "filter_names", "keys", "meta"}
+_OWN = {"tags", "filter_tags", "filter_names", "keys", "meta", "on_event"}
 """Arguments that the library knows by other names."""
 
 _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 """Settings that no number can be meant for."""
 
+_MEANT = {
+    "host": "bind",
+    "port": "bind",
+    "address": "bind",
+    "addr": "bind",
+    "listen": "bind",
+    "node": "name",
+    "node_name": "name",
+    "key": "keys",
+    "join": "seeds",
+    "callback": "on_event",
+    "handler": "on_event",
+    "role": "tags",
+}
+"""What people write who know the argument by another name."""
+
+_KEY_SIZES = (16, 24, 32)
+
 
 def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:
     """What `_native.Node.start` takes. Arguments that are `None` keep their default."""
+    _check_names(given)
     rest = {key: value for key, value in given.items() if value is not None}
     for name in _TEXTS & rest.keys():
         if not isinstance(rest[name], str):
             raise _wrong_type(name, "str", rest[name])
     tags = texts("tags", rest.pop("tags", {}))
     filter_tags = texts("filter_tags", rest.pop("filter_tags", {}))
-    keys = [_key(key) for key in several("keys", rest.pop("keys", ()))]
+    several_keys = several("keys", rest.pop("keys", ()))
+    keys = [checked_key(f"keys[{place}]", key) for place, key in enumerate(several_keys)]
+    if keys and "encrypt" in rest:
+        raise ConfigError("keys and encrypt are both given: one of them, or all keys in keys")
     meta = rest.pop("meta", None)
     if meta is not None and not isinstance(meta, bytes | bytearray | memoryview):
         raise _wrong_type("meta", "bytes", meta)
     if "filter_names" in rest:
-        rest["filter.names"] = list(several("filter_names", rest.pop("filter_names")))
+        rest["filter.names"] = _items("filter_names", rest.pop("filter_names"))
     if "seeds" in rest:
-        rest["seeds"] = list(several("seeds", rest.pop("seeds")))
+        rest["seeds"] = _items("seeds", rest.pop("seeds"))
     if "log_level" in rest:
         rest["log_level"] = _level(rest["log_level"])
-    # Those have no value, but an unknown name is a mistake all the same.
-    unset = [(key, None) for key, value in given.items() if value is None and key not in _OWN]
     return {
         "path": None if path is None else os.fsdecode(path),
-        "values": [*unset, *((key, _text(key, value)) for key, value in rest.items())],
+        "values": [(key, _text(key, value)) for key, value in rest.items()],
         "tags": tags,
         "filter_tags": filter_tags,
         "keys": keys,
         "meta": None if meta is None else bytes(meta),
     }
+
+
+def _check_names(given: Iterable[str]) -> None:
+    """Refuse what is no setting, before its value is looked at."""
+    known = _OWN | {name for name, *_ in _native.settings()}
+    for name in given:
+        if name not in known and not name.startswith(("tag.", "filter.tag.")):
+            nearest = _MEANT.get(name) or _nearest(name, known)
+            hint = "" if nearest is None else f'; the nearest is "{nearest}"'
+            raise TypeError(f'there is no setting "{name}"{hint}')
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, known, 1)), None)
 
 
 def _wrong_type(name: str, wanted: str, value: object) -> TypeError:
@@ -66,6 +105,14 @@ def several(name: str, value: object) -> Iterable[Any]:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise _wrong_type(name, "a list", value)
     return value
+
+
+def _items(name: str, value: object) -> list[str]:
+    """A list of texts, none of which is empty."""
+    items = [checked_text(f"{name}[{at}]", it) for at, it in enumerate(several(name, value))]
+    if "" in items:
+        raise InvalidError(f"{name}[{items.index('')}] is empty")
+    return items
 
 
 def checked_text(name: str, text: object) -> str:
@@ -94,19 +141,23 @@ def texts(name: str, value: object) -> dict[str, str]:
     return dict(value)
 
 
-def _key(key: object) -> bytes:
+def checked_key(place: str, key: object) -> bytes:
     """The bytes of a key, which may be given in base64 as Serf writes it."""
+    # The key itself is a secret and stays out of messages.
     if isinstance(key, bytes | bytearray | memoryview):
-        return bytes(key)
-    if not isinstance(key, str):
-        raise _wrong_type("a key", "bytes, or str in base64", key)
-    try:
-        return binascii.a2b_base64(key, strict_mode=True)
-    except binascii.Error as error:
-        # The key itself is a secret and stays out of the message.
-        raise ConfigError(f"a key is not base64: {error}") from None
-    except ValueError:
-        raise ConfigError("a key is not base64: it has characters beyond ASCII") from None
+        found = bytes(key)
+    elif isinstance(key, str):
+        try:
+            found = binascii.a2b_base64(key, strict_mode=True)
+        except binascii.Error as error:
+            raise ConfigError(f"{place} is not base64: {error}") from None
+        except ValueError:
+            raise ConfigError(f"{place} is not base64: it has characters beyond ASCII") from None
+    else:
+        raise _wrong_type(place, "bytes, or str in base64", key)
+    if len(found) not in _KEY_SIZES:
+        raise ConfigError(f"{place} has {len(found)} bytes, allowed are 16, 24 and 32")
+    return found
 
 
 def _level(level: object) -> str:
@@ -135,7 +186,9 @@ def _text(name: str, value: object) -> str:
             return ",".join(_item(name, item) for item in value)
     text = _special(name, value)
     if text is None:
-        raise _wrong_type(name, "str, int, bool, or a list of str", value)
+        in_time = "an int of milliseconds or a datetime.timedelta"
+        plain = "str, int, bool, or a list of str"
+        raise _wrong_type(name, in_time if name.endswith("_ms") else plain, value)
     return text
 
 

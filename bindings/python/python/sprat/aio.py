@@ -10,7 +10,7 @@ import asyncio
 import builtins
 import contextlib
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from . import _native
 from ._errors import ClosedError, ForkedError, TimeoutError
@@ -18,6 +18,11 @@ from ._events import BATCH, BaseEvents, check_timeout
 from ._native import Event
 from ._node import BaseNode, answered, checked_addresses, done, ends_well, joined
 from ._settings import checked_text
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .types import Settings
 
 __all__ = ["Events", "Node"]
 
@@ -32,8 +37,8 @@ class Node(BaseNode):
     ``async with`` block, which leaves the cluster at its end.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        self._open(None, settings)
+    def __init__(self, **settings: Unpack[Settings]) -> None:
+        self._open(None, {**settings})
 
     def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
         if "on_event" in given:
@@ -80,6 +85,7 @@ class Node(BaseNode):
         return event
 
     async def __aenter__(self) -> Self:
+        self._check_open()
         return self
 
     async def __aexit__(

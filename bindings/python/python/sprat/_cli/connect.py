@@ -26,6 +26,7 @@ from click.core import ParameterSource
 
 import sprat
 from sprat._native import settings_of
+from sprat._settings import checked_key
 
 from .log import log_to_stderr
 from .output import waiting
@@ -227,7 +228,7 @@ def _keys(given: dict[str, str | None]) -> dict[str, Any]:
             name, value = chosen[0], given[chosen[0]] or ""
             match name:
                 case "key":
-                    return {"keys": (value,)}
+                    return {"keys": (_checked_key("--key", value),)}
                 case "key_file":
                     return {"keys": _key_lines(value)}
             return {"keyring_file": value}
@@ -239,10 +240,22 @@ def _key_lines(path: str) -> tuple[str, ...]:
         lines = Path(path).read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         raise click.UsageError(f"--key-file {path}: cannot be read as text") from None
-    keys = tuple(it.strip() for it in lines if it.strip() and not it.startswith("#"))
+    keys = tuple(
+        _checked_key(f"--key-file {path}:{number}: the key", line.strip())
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    )
     if not keys:
         raise click.UsageError(f"--key-file {path}: it holds no key")
     return keys
+
+
+def _checked_key(place: str, text: str) -> str:
+    try:
+        checked_key(place, text)
+    except sprat.ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    return text
 
 
 # Being a member
@@ -278,9 +291,7 @@ def visit(connection: Connection) -> Iterator[sprat.Node]:
     log_to_stderr(connection.log_level or "warn")
     with raised() as raiser, _borrowed_name() as name, contextlib.ExitStack() as left_at_end:
         node = left_at_end.enter_context(_member(_visitor(connection, file, name, join), raiser))
-        _join(node, join, connection.timeout)
-        if connection.name is None and node.stats()["conflicts_self"]:
-            # The last visit of this name was killed, and the others still wait for it.
+        if _is_taken(node, connection, join):
             left_at_end.close()
             own = _visitor(connection, file, f"{name}-{os.getpid()}", join)
             node = left_at_end.enter_context(_member(own, raiser))
@@ -319,6 +330,21 @@ def _visitor(
     if arguments.get("mode") != "memberlist":
         arguments["tags"] = {"role": "sprat-cli"}
     return arguments
+
+
+def _is_taken(node: sprat.Node, connection: Connection, join: tuple[str, ...]) -> bool:
+    """Join, and say whether a name that nobody chose is in use.
+
+    The last visit of this name was killed, and the others still wait for it; or a host of the same
+    name has a visitor, too.
+    """
+    try:
+        _join(node, join, connection.timeout)
+    except sprat.NameConflictError:
+        if connection.name is not None:
+            raise
+        return True
+    return connection.name is None and node.stats()["conflicts_self"] > 0
 
 
 def _join(node: sprat.Node, addresses: tuple[str, ...], timeout: float) -> None:

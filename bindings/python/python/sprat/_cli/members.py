@@ -67,6 +67,13 @@ def members(
             and all(member.tags.get(key) == value for key, value in wanted)
         ]
         _show(found, style)
+    unknown = chosen & {"suspect", "failed", "left"}
+    if not found and unknown and chosen == unknown:
+        click.echo(
+            "a newcomer is not told of members that were suspected, failed or left before it came:"
+            " ask one that stays, with `serf members` or sprat.Node.members()",
+            err=True,
+        )
 
 
 def _show(found: list[sprat.Member], style: str) -> None:

@@ -78,8 +78,13 @@ def one_line(text: str) -> str:
 
 
 def tags_text(tags: Mapping[str, str]) -> str:
-    """Tags as Serf writes them: `k=v,k=v`."""
-    return clean(",".join(f"{key}={value}" for key, value in sorted(tags.items())))
+    """Tags as Serf writes them, `k=v,k=v`; what would be unclear is in quotes."""
+    return ",".join(f"{_quoted(key)}={_quoted(value)}" for key, value in sorted(tags.items()))
+
+
+def _quoted(text: str) -> str:
+    unclear = any(it in text for it in ',="') or text != text.strip()
+    return clean(json.dumps(text, ensure_ascii=False) if unclear else text)
 
 
 def as_json(value: object) -> str:
@@ -110,6 +115,8 @@ def write(line: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderGone from None
+    except OSError as error:
+        raise click.ClickException(f"standard output: {error.strerror}") from None
 
 
 def console(stream: TextIO | None = None) -> Console:
@@ -139,7 +146,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styled: s
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         # A cell that is too wide goes on in the next line: nothing is ever cut off.
-        table.add_column(column, overflow="fold", no_wrap=column == styled)
+        table.add_column(column, overflow="fold", no_wrap=column in (styled, "ADDRESS"))
     for row in rows:
         cells = zip(columns, row, strict=True)
         table.add_row(

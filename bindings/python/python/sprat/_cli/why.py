@@ -50,8 +50,9 @@ def why(member_name: str, style: str, connection: Connection) -> None:
         member = node.member(member_name)
         if member is None:
             raise click.ClickException(
-                f"there is no member {member_name!r}; one that is suspected, failed or left before"
-                " this command joined is not told to newcomers"
+                f"there is no member {member_name!r}, or it was suspected, failed or left before"
+                " this command came, which is not told to newcomers: ask a member that stays, with"
+                " `serf members` or sprat.Node.reasons()"
             )
         with waiting(f"probing {member_name}"):
             _ask(node, member_name, connection.timeout)

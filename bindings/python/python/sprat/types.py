@@ -1,0 +1,74 @@
+"""Types for annotations: `import sprat` does not load this module.
+
+>>> from sprat.types import Settings
+>>> local: Settings = {"bind": "127.0.0.1:0", "profile": "local"}
+>>> node = sprat.Node(name="web-1", **local)
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal, TypedDict
+
+__all__ = ["Milliseconds", "OtherSettings", "Settings"]
+
+Milliseconds = int | timedelta
+"""A time."""
+
+
+class OtherSettings(TypedDict, total=False):
+    """Arguments of `sprat.Node` that its signature does not name. The guide lists what they do."""
+
+    filter_names: Iterable[str] | None
+    filter_tags: Mapping[str, str] | None
+    meta: bytes | None
+    encrypt: str | None
+    keyring_file: str | os.PathLike[str] | None
+    label: str | None
+    cidrs_allowed: str | list[str | IPv4Network | IPv6Network] | None
+    probe_interval_ms: Milliseconds | None
+    probe_timeout_ms: Milliseconds | None
+    indirect_checks: int | None
+    stream_pings: bool | None
+    suspicion_mult: int | None
+    suspicion_max_mult: int | None
+    awareness_max: int | None
+    gossip_interval_ms: Milliseconds | None
+    gossip_nodes: int | None
+    gossip_to_the_dead_ms: Milliseconds | None
+    retransmit_mult: int | None
+    push_pull_interval_ms: Milliseconds | None
+    stream_timeout_ms: Milliseconds | None
+    packet_bytes: int | None
+    dead_reclaim_ms: Milliseconds | None
+    compression: bool | None
+    verify_incoming: bool | None
+    verify_outgoing: bool | None
+    skip_label_check: bool | None
+    catch_up: bool | None
+    last_look: bool | None
+    rejoin: bool | None
+    rejoin_min_ms: Milliseconds | None
+    rejoin_max_ms: Milliseconds | None
+    leave_propagate_ms: Milliseconds | None
+    broadcast_timeout_ms: Milliseconds | None
+    reconnect_timeout_ms: Milliseconds | None
+    tombstone_timeout_ms: Milliseconds | None
+    event_kinds: str | list[str] | None
+    thread_stack_kib: int | None
+
+
+class Settings(OtherSettings, total=False):
+    """All arguments of `sprat.Node` but `on_event`; those of `sprat.aio.Node`."""
+
+    name: str | None
+    bind: str | None
+    advertise: str | None
+    tags: Mapping[str, str] | None
+    keys: Iterable[str | bytes]
+    profile: Literal["lan", "wan", "local"]
+    mode: Literal["serf", "memberlist"]
+    seeds: Iterable[str]
+    event_queue: int
+    log_level: str | int | None
