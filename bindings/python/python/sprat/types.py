@@ -1,8 +1,8 @@
 """Types for annotations: `import sprat` does not load this module.
 
 >>> from sprat.types import Settings
->>> local: Settings = {"bind": "127.0.0.1:0", "profile": "local"}
->>> node = sprat.Node(name="web-1", **local)
+>>> web: Settings = {"name": "web-1", "bind": "127.0.0.1:0", "probe_interval_ms": 500}
+>>> node = sprat.Node(**web)
 """
 
 import os
@@ -63,7 +63,7 @@ class Settings(OtherSettings, total=False):
     """All arguments of `sprat.Node` but `on_event`; those of `sprat.aio.Node`."""
 
     name: str | None
-    bind: str | None
+    bind: str
     advertise: str | None
     tags: Mapping[str, str] | None
     keys: Iterable[str | bytes]
