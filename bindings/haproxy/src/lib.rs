@@ -1,0 +1,12 @@
+//! What HAProxy does with the members of a cluster, whichever way it is told.
+//!
+//! A deterministic core: it takes members and time, and says what each server slot of HAProxy
+//! shall be. The module that HAProxy loads (`lua/`) carries that out.
+//!
+//! | module | its idea |
+//! | --- | --- |
+//! | [`candidate`] | what a member offers as a server, and whether it can be one |
+//! | [`balance`] | members to slots, and who may be taken away |
+
+pub mod balance;
+pub mod candidate;
