@@ -6,7 +6,7 @@
 //! memory, because the old pool's lock may have been held at the moment of the fork.
 
 use super::lock::lock;
-use super::threads::{Job, Opener, create};
+use super::threads::{Job, Opener, Worker, create};
 use super::{fault, fork};
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -89,6 +89,17 @@ impl Parked {
         }
         let state = lock(&pool().state);
         state.idle - state.jobs.len()
+    }
+
+    /// Runs `work` on a parked thread, or on a new one if none waits. Signals are blocked there,
+    /// and a panic ends the work alone.
+    ///
+    /// # Errors
+    /// Whatever kept a thread from being created; the work is dropped then.
+    pub fn run(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        // Nobody waits for its end.
+        drop(Worker::start(name, STACK, None, work)?);
+        Ok(())
     }
 
     /// Gives a job to a waiting thread, or back if there is none.

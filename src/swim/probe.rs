@@ -386,7 +386,9 @@ impl Swim {
         {
             let before = entry.probe.as_ref().and_then(|probe| probe.1.rtt);
             round.report.rtt = round.report.rtt.or(before);
-            round.report.end(round.widen_at.is_none(), answered);
+            // A hint asks in all ways at once: whichever is first, the others had no time.
+            let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
+            round.report.end(had_time, answered);
             entry.probe = Some(Box::new((round.sent, round.report)));
         }
         if let Cause::Hint(op) = round.cause {

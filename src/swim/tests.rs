@@ -1027,3 +1027,16 @@ fn what_is_said_of_a_former_life_tells_nothing_about_the_health_of_this_one() {
         "of this one, it does"
     );
 }
+
+#[test]
+fn who_answers_a_hint_by_stream_first_is_not_called_silent() {
+    let mut net = Net::joined(2);
+    net.cut.push((1, 0)); // its acks are late
+    net.nodes[0].hint(net.now, "n1").unwrap();
+    net.settle();
+    let probe = net.nodes[0].reasons(net.now, "n1").unwrap().probe.unwrap();
+    assert_eq!(
+        (probe.direct, probe.stream),
+        (Answer::NotAsked, Answer::Answered)
+    );
+}

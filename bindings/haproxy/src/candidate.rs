@@ -153,6 +153,11 @@ impl Rules {
     }
 }
 
+/// Is this member there, as far as anybody knows?
+pub fn is_present(member: &Member) -> bool {
+    matches!(presence(member.state), Presence::Alive | Presence::Suspect)
+}
+
 fn presence(state: MemberState) -> Presence {
     match state {
         MemberState::Alive | MemberState::Leaving => Presence::Alive,

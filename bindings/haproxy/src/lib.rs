@@ -7,6 +7,10 @@
 //! | --- | --- |
 //! | [`candidate`] | what a member offers as a server, and whether it can be one |
 //! | [`balance`] | members to slots, and who may be taken away |
+//! | [`pilot`] | the thread between a node and HAProxy |
+//! | [`snapshot`] | what is remembered across a reload |
 
 pub mod balance;
 pub mod candidate;
+pub mod pilot;
+pub mod snapshot;

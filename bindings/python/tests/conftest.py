@@ -184,6 +184,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def signals_are_heard() -> None:
+    """Programs inherit what is ignored: a shell ignores Ctrl-C in the background, nohup SIGHUP."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def nothing_is_left_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]:
     """No thread and no descriptor of a node outlives the run."""
     threads_before, descriptors_before = threads(), descriptors()

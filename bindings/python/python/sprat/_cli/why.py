@@ -61,7 +61,7 @@ def why(member_name: str, style: str, connection: Connection) -> None:
         (_show_json if style == "json" else _show)(member, reasons, node.health())
 
 
-_PROBES = 3
+_PROBES = 20
 
 
 def _ask(node: sprat.Node, name: str, timeout: float) -> None:

@@ -1,0 +1,222 @@
+//! The thread between a node and HAProxy: it asks the node, keeps the balances, and leaves orders
+//! where HAProxy's threads find them without ever waiting.
+//!
+//! ```text
+//! node --events--> pilot --orders--> shared picture <--poll-- HAProxy
+//!                    ^                                            |
+//!                    +------------------ doubts, words -----------+
+//! ```
+//!
+//! If the node or this thread is stuck or dead, no order comes any more, and HAProxy goes on with
+//! what it has: nothing has to notice that for the servers to stay.
+
+mod report;
+mod work;
+
+use crate::balance::{Limits, Order};
+use crate::candidate::Rules;
+use crate::snapshot::{Snapshot, Store};
+use sprat::driver::Parked;
+use sprat::{Config, Member};
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// Threads of a running pilot: the node's two, and its own.
+pub const THREADS: usize = 3;
+
+/// A backend of HAProxy and who serves it.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// What it is called in reports.
+    pub name: String,
+    /// Which members serve it.
+    pub rules: Rules,
+    /// How many slots it has.
+    pub slots: usize,
+    /// How careful it is.
+    pub limits: Limits,
+}
+
+/// What a pilot is started with.
+pub struct Plan {
+    /// Settings of the node.
+    pub config: Config,
+    /// The backends.
+    pub pools: Vec<Pool>,
+    /// Where to remember, and what was remembered.
+    pub store: Option<(Store, Snapshot)>,
+}
+
+/// Something for the pilot to do.
+enum Word {
+    /// HAProxy cannot reach the server in a slot of a pool, or can again.
+    Doubt(usize, usize, bool),
+    /// Take nobody away, or do so again.
+    Freeze(bool),
+    /// End, so that another process can have the port.
+    Release { leave: bool },
+}
+
+/// What the pilot is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// The node does not run yet, for this reason if one is known.
+    Starting(Option<String>),
+    /// The node is a member.
+    #[default]
+    Running,
+    /// The port is free.
+    Released,
+    /// The node is broken, for this reason.
+    Broken(String),
+}
+
+/// What HAProxy's threads see.
+#[derive(Default)]
+struct Picture {
+    orders: VecDeque<(usize, Order)>,
+    members: Arc<Vec<Arc<Member>>>,
+    phase: Phase,
+    report: String,
+}
+
+/// What both sides share.
+struct Shared {
+    /// Changes with every order.
+    generation: AtomicU64,
+    /// When the pilot was last seen at work, in milliseconds since `began`.
+    heartbeat: AtomicU64,
+    began: Instant,
+    picture: Mutex<Picture>,
+    words: Mutex<Vec<Word>>,
+    wake: UnixStream,
+}
+
+impl Shared {
+    fn picture(&self) -> MutexGuard<'_, Picture> {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn elapsed(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+}
+
+/// The side of HAProxy. No call waits.
+pub struct Pilot {
+    shared: Arc<Shared>,
+}
+
+impl Pilot {
+    /// Starts the thread, which starts the node.
+    ///
+    /// # Errors
+    /// No descriptor, or no thread.
+    pub fn start(plan: Plan) -> io::Result<Pilot> {
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        let shared = Arc::new(Shared {
+            generation: AtomicU64::new(0),
+            heartbeat: AtomicU64::new(0),
+            began: Instant::now(),
+            picture: Mutex::new(Picture {
+                phase: Phase::Starting(None),
+                ..Picture::default()
+            }),
+            words: Mutex::default(),
+            wake,
+        });
+        let for_thread = shared.clone();
+        Parked::run("sprat-pilot", move || {
+            work::run(&for_thread, plan, &woken);
+        })?;
+        Ok(Pilot { shared })
+    }
+
+    /// Changes when there is something to take.
+    pub fn generation(&self) -> u64 {
+        self.shared.generation.load(Ordering::Acquire)
+    }
+
+    /// The next order, with the number of its pool. `None` also if the pilot is just writing.
+    pub fn take_order(&self) -> Option<(usize, Order)> {
+        self.look(|picture| picture.orders.pop_front()).flatten()
+    }
+
+    /// A look at the picture, unless the pilot is just changing it.
+    fn look<R>(&self, look: impl FnOnce(&mut Picture) -> R) -> Option<R> {
+        match self.shared.picture.try_lock() {
+            Ok(mut picture) => Some(look(&mut picture)),
+            Err(TryLockError::Poisoned(broken)) => Some(look(&mut broken.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// How long ago the pilot was last seen at work.
+    pub fn silent_for(&self) -> Duration {
+        let beat = self.shared.heartbeat.load(Ordering::Relaxed);
+        Duration::from_millis(self.shared.elapsed().saturating_sub(beat))
+    }
+
+    /// What it is doing.
+    pub fn phase(&self) -> Option<Phase> {
+        self.look(|picture| picture.phase.clone())
+    }
+
+    /// Members, slots and what holds them, for a person.
+    pub fn report(&self) -> String {
+        let silent = self.silent_for();
+        let report = self.look(|picture| picture.report.clone());
+        let mut report = report.unwrap_or_else(|| "busy, ask again\n".to_owned());
+        if silent > Duration::from_secs(5) {
+            let text = format!("the node has not answered for {} s\n", silent.as_secs());
+            report.insert_str(0, &text);
+        }
+        report
+    }
+
+    /// The members as last seen.
+    pub fn members(&self) -> Option<Arc<Vec<Arc<Member>>>> {
+        self.look(|picture| picture.members.clone())
+    }
+
+    /// Whether a member of the cluster listens at this address, on whatever port.
+    pub fn is_member(&self, ip: IpAddr) -> bool {
+        let members = self.members().unwrap_or_default();
+        let present = |it: &&Arc<Member>| crate::candidate::is_present(it);
+        members.iter().filter(present).any(|it| it.addr.ip() == ip)
+    }
+
+    /// HAProxy cannot reach the server in this slot of this pool, or can again.
+    pub fn doubt(&self, pool: usize, slot: usize, doubted: bool) {
+        self.say(Word::Doubt(pool, slot, doubted));
+    }
+
+    /// Takes nobody away until it is thawed.
+    pub fn freeze(&self, frozen: bool) {
+        self.say(Word::Freeze(frozen));
+    }
+
+    /// Ends the node, and with `leave` tells the cluster first. [`Phase::Released`] tells the end.
+    pub fn release(&self, leave: bool) {
+        self.say(Word::Release { leave });
+    }
+
+    fn say(&self, word: Word) {
+        let mut words = self
+            .shared
+            .words
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        words.push(word);
+        drop(words);
+        // A full pipe has woken it already.
+        let _ = (&self.shared.wake).write(&[1]);
+    }
+}

@@ -1,0 +1,276 @@
+//! What the pilot's thread does.
+
+use super::{Order, Phase, Plan, Pool, Shared, Word, report};
+use crate::balance::Balance;
+use crate::candidate::is_present;
+use crate::snapshot::{Snapshot, Store};
+use sprat::driver::Subscription;
+use sprat::time::Time;
+use sprat::{Config, EventKind, Member, Node, NodeState, Status};
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Longest pause: the heartbeat, and looks at what no event tells.
+const BEAT: Duration = Duration::from_millis(250);
+/// Between two attempts to bind: the process before us gives the port up any moment.
+const BIND: Duration = Duration::from_millis(5);
+/// Between two attempts to start after another failure, which will not go away as quickly.
+const START: Duration = Duration::from_secs(1);
+/// Between two writes of the snapshot.
+const SNAPSHOT: Duration = Duration::from_millis(500);
+/// Longest wait for the own departure to spread.
+const LEAVE: Duration = Duration::from_secs(5);
+/// Peers that are remembered.
+const PEERS: usize = 256;
+
+/// A pool at work.
+pub(super) struct Crew {
+    pub pool: Pool,
+    pub balance: Balance,
+}
+
+/// The thread.
+struct Work<'a> {
+    shared: &'a Shared,
+    woken: &'a UnixStream,
+    began: Instant,
+    crews: Vec<Crew>,
+    store: Option<Store>,
+    stored: Instant,
+    peers: Vec<SocketAddr>,
+    /// The end was asked for: with a farewell?
+    release: Option<bool>,
+}
+
+/// Runs until it is released.
+pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
+    let began = Instant::now();
+    let (store, snapshot) = plan.store.unzip();
+    let snapshot = snapshot.unwrap_or_default();
+    let crews = plan.pools.into_iter().map(|pool| Crew {
+        balance: Balance::new(pool.limits.clone(), pool.slots),
+        pool,
+    });
+    let mut work = Work {
+        shared,
+        woken,
+        began,
+        crews: crews.collect(),
+        store,
+        stored: began,
+        peers: snapshot.peers.clone(),
+        release: None,
+    };
+    work.remember(&snapshot);
+    work.publish(&Arc::default(), None);
+    if let Some(node) = work.start(plan.config) {
+        work.fly(&node);
+        work.end(&node);
+    }
+    work.set_phase(Phase::Released);
+}
+
+impl Work<'_> {
+    fn now(&self) -> Time {
+        Time::from_nanos(self.began.elapsed().as_nanos() as u64 + 1)
+    }
+
+    fn remember(&mut self, snapshot: &Snapshot) {
+        let now = self.now();
+        for (pool, order) in &snapshot.servers {
+            if let Some(crew) = self.crews.get_mut(*pool) {
+                crew.balance.remember(now, order.slot, order);
+            }
+        }
+    }
+
+    /// Starts the node, however long the port is taken. `None` if it was released before.
+    fn start(&mut self, mut config: Config) -> Option<Node> {
+        self.add_peers(&mut config);
+        loop {
+            self.listen();
+            if self.release.is_some() {
+                return None;
+            }
+            let error = match Node::start(&config) {
+                Ok(node) => {
+                    self.set_phase(Phase::Running);
+                    return Some(node);
+                }
+                Err(error) => error,
+            };
+            let pause = match error.status {
+                Status::Address => BIND,
+                _ => START,
+            };
+            self.set_phase(Phase::Starting(Some(error.message)));
+            self.pause(pause, None);
+        }
+    }
+
+    /// Who was a member before is a seed, too: those of the settings may all be gone.
+    fn add_peers(&self, config: &mut Config) {
+        let seeds = config.get("seeds").unwrap_or_default();
+        let seeds = (!seeds.is_empty()).then_some(seeds);
+        let peers = self.peers.iter().map(ToString::to_string);
+        let all: Vec<String> = seeds.into_iter().chain(peers).collect();
+        // They were written by this program; one that is no seed is no reason not to start.
+        let _ = config.set("seeds", &all.join(","));
+    }
+
+    /// Is a member until it is released or broken.
+    fn fly(&mut self, node: &Node) {
+        let of_members = EventKind::ALL.into_iter().filter(|it| it.is_of_member());
+        let kinds: Vec<EventKind> = of_members.collect();
+        let Ok(events) = node.subscribe(1024, &kinds) else {
+            return;
+        };
+        while self.release.is_none() {
+            self.look(node);
+            if node.state() == NodeState::Broken {
+                let why = node.health().err().map(|error| error.message);
+                self.set_phase(Phase::Broken(why.unwrap_or_default()));
+                return self.wait_for_release();
+            }
+            let now = self.now();
+            let due = self
+                .crews
+                .iter()
+                .filter_map(|it| it.balance.next_timeout(now));
+            let pause = due.min().map_or(BEAT, |at| at.since(now).min(BEAT));
+            self.pause(pause, Some(&events));
+            // Only that something happened counts: the members are looked at afresh.
+            let _ = events.drain(usize::MAX);
+            self.listen();
+        }
+    }
+
+    /// Takes in how things are, and publishes what follows.
+    fn look(&mut self, node: &Node) {
+        let members = node.members();
+        // Asked after the members: it has to be as new as they are.
+        let health = node.health().ok();
+        let cut_off = |it: &sprat::swim::Health| it.isolated || it.score == it.score_max;
+        let isolated = health.as_ref().is_some_and(cut_off);
+        let (now, own) = (self.now(), node.name());
+        let others = || members.iter().filter(|it| *it.name != *own);
+        for Crew { pool, balance } in &mut self.crews {
+            let candidates: Vec<_> = others().filter_map(|it| pool.rules.candidate(it)).collect();
+            balance.set_isolated(now, isolated);
+            balance.observe(now, &candidates);
+        }
+        let present = others().filter(|it| is_present(it)).map(|it| it.addr);
+        self.peers = present.take(PEERS).collect();
+        self.publish(&members, health.as_ref().map(|it| it.summary));
+        self.save();
+    }
+
+    fn publish(&mut self, members: &Arc<Vec<Arc<Member>>>, health: Option<&str>) {
+        let mut orders = Vec::new();
+        for (number, crew) in self.crews.iter_mut().enumerate() {
+            let taken = crew.balance.take_orders();
+            orders.extend(taken.into_iter().map(|order| (number, order)));
+        }
+        let report = report::text(&self.crews, members.len(), health);
+        let changed = !orders.is_empty();
+        let mut picture = self.shared.picture();
+        picture.orders.extend(orders);
+        picture.report = report;
+        picture.members = members.clone();
+        drop(picture);
+        if changed {
+            self.shared.generation.fetch_add(1, Ordering::Release);
+        }
+        self.beat();
+    }
+
+    fn beat(&self) {
+        let now = self.shared.elapsed();
+        self.shared.heartbeat.store(now, Ordering::Relaxed);
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.shared.picture().phase = phase;
+        self.beat();
+    }
+
+    fn save(&mut self) {
+        let servers = self.servers();
+        if let Some(store) = &mut self.store
+            && self.stored.elapsed() >= SNAPSHOT
+        {
+            self.stored = Instant::now();
+            let peers = self.peers.clone();
+            // A full disk costs the memory of this life, not the life.
+            let _ = store.write(&Snapshot { servers, peers });
+        }
+    }
+
+    fn servers(&self) -> Vec<(usize, Order)> {
+        let crews = self.crews.iter().enumerate();
+        let orders = crews.flat_map(|(number, crew)| {
+            let slots = crew.balance.picture().into_iter();
+            slots.map(move |(order, _)| (number, order))
+        });
+        orders.filter(|(_, order)| order.name.is_some()).collect()
+    }
+
+    /// Does what HAProxy's threads have asked for.
+    fn listen(&mut self) {
+        let mut ignored = [0; 64];
+        while matches!((&*self.woken).read(&mut ignored), Ok(read) if read > 0) {}
+        let words = &self.shared.words;
+        let said = std::mem::take(&mut *words.lock().unwrap_or_else(PoisonError::into_inner));
+        let now = self.now();
+        for word in said {
+            match word {
+                Word::Doubt(pool, slot, doubted) => {
+                    if let Some(crew) = self.crews.get_mut(pool) {
+                        crew.balance.doubt(now, slot, doubted);
+                    }
+                }
+                Word::Freeze(frozen) => {
+                    for crew in &mut self.crews {
+                        crew.balance.freeze(now, frozen);
+                    }
+                }
+                Word::Release { leave } => self.release = Some(leave),
+            }
+        }
+    }
+
+    fn wait_for_release(&mut self) {
+        while self.release.is_none() {
+            self.pause(BEAT, None);
+            self.listen();
+        }
+    }
+
+    fn end(&mut self, node: &Node) {
+        if self.release == Some(true) {
+            // Who does not hear of it in time sees a failure, which is no worse.
+            let _ = node.leave(Some(LEAVE));
+        }
+        node.shutdown();
+    }
+
+    /// Sleeps until something is said or happens, or the time is up.
+    fn pause(&self, time: Duration, events: Option<&Subscription>) {
+        self.beat();
+        let wanted = |fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let events = events.and_then(|events| events.fd().ok()).unwrap_or(-1);
+        let mut fds = [wanted(self.woken.as_raw_fd()), wanted(events)];
+        let millis = time.as_millis().max(1) as i32;
+        // SAFETY: two places, and their number; the descriptors live as long as this call.
+        unsafe { libc::poll(fds.as_mut_ptr(), 2, millis) };
+    }
+}

@@ -1,0 +1,289 @@
+//! What is remembered across a reload or a restart: the slots, and whom to ask for the cluster.
+//!
+//! The file is opened before HAProxy changes root and user, and can only be rewritten in place
+//! afterwards, not replaced. So it holds two records that are written in turns, each with a number
+//! and a checksum: a write that is cut short leaves the other. Lines of a record:
+//!
+//! ```text
+//! server POOL SLOT MODE WEIGHT ADDRESS NAME
+//! peer ADDRESS
+//! ```
+
+use crate::balance::{Mode, Order};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+
+/// Room for one record.
+const HALF: usize = 256 * 1024;
+/// Larger files are none of ours.
+const FILE_LEN: u64 = 4 * HALF as u64;
+const MAGIC: &[u8; 8] = b"sprat-1\n";
+const HEAD: usize = MAGIC.len() + 8 + 4 + 4;
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Number of a pool, and what one of its slots was.
+    pub servers: Vec<(usize, Order)>,
+    /// Where members listened for the cluster.
+    pub peers: Vec<SocketAddr>,
+}
+
+impl Snapshot {
+    /// As text. What does not fit into a record is left out, peers first.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (pool, order) in &self.servers {
+            if let (Some(name), Some(addr)) = (&order.name, order.addr) {
+                let (slot, mode, weight) = (order.slot, mode_name(order.mode), order.weight);
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "server {pool} {slot} {mode} {weight} {addr} {name}");
+            }
+        }
+        for peer in &self.peers {
+            let _ = writeln!(text, "peer {peer}");
+        }
+        let room = HALF - HEAD;
+        if text.len() > room {
+            let cut = text.as_bytes()[..room].iter().rposition(|c| *c == b'\n');
+            text.truncate(cut.map_or(0, |end| end + 1));
+        }
+        text
+    }
+
+    /// From text; lines that are none are left out.
+    fn parse(text: &str) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("server", rest)) => snapshot.servers.extend(server(rest)),
+                Some(("peer", addr)) => snapshot.peers.extend(addr.parse::<SocketAddr>()),
+                Some(_) | None => {}
+            }
+        }
+        snapshot
+    }
+}
+
+fn server(line: &str) -> Option<(usize, Order)> {
+    let mut words = line.splitn(6, ' ');
+    let pool = words.next()?.parse().ok()?;
+    let slot = words.next()?.parse().ok()?;
+    let mode = [Mode::Ready, Mode::Drain, Mode::Maintenance];
+    let word = words.next()?;
+    let mode = mode.into_iter().find(|mode| mode_name(*mode) == word)?;
+    let weight = words.next()?.parse().ok()?;
+    let addr = words.next()?.parse().ok()?;
+    let name = words.next()?;
+    let order = Order {
+        slot,
+        name: Some(name.into()),
+        addr: Some(addr),
+        weight,
+        mode,
+    };
+    Some((pool, order))
+}
+
+/// A mode in a word, here and for HAProxy.
+pub fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Ready => "ready",
+        Mode::Drain => "drain",
+        Mode::Maintenance => "maint",
+    }
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct Store {
+    file: File,
+    /// Number of the last record.
+    number: u64,
+    /// What was written last.
+    written: String,
+}
+
+impl Store {
+    /// Opens the file, or makes it, and reads what it holds. What is no snapshot counts as empty.
+    ///
+    /// # Errors
+    /// What the system refuses; `InvalidInput` if it is no regular file.
+    pub fn open(path: &str) -> io::Result<(Store, Snapshot)> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no regular file",
+            ));
+        }
+        let mut best: Option<(u64, String)> = None;
+        for half in 0..2 {
+            if meta.len() <= FILE_LEN
+                && let Some(record) = read(&file, half)
+                && best.as_ref().is_none_or(|(number, _)| record.0 > *number)
+            {
+                best = Some(record);
+            }
+        }
+        let (number, written) = best.unwrap_or_default();
+        let snapshot = Snapshot::parse(&written);
+        let store = Store {
+            file,
+            number,
+            written,
+        };
+        Ok((store, snapshot))
+    }
+
+    /// Writes a snapshot, unless it is what was written last.
+    ///
+    /// # Errors
+    /// What the system refuses: the record before stays.
+    pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let text = snapshot.text();
+        if text == self.written {
+            return Ok(());
+        }
+        self.number = self.number.wrapping_add(1);
+        let mut record = Vec::with_capacity(HEAD + text.len());
+        record.extend_from_slice(MAGIC);
+        record.extend_from_slice(&self.number.to_le_bytes());
+        record.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        record.extend_from_slice(&checksum(self.number, text.as_bytes()).to_le_bytes());
+        record.extend_from_slice(text.as_bytes());
+        self.file
+            .write_all_at(&record, self.number % 2 * HALF as u64)?;
+        self.written = text;
+        Ok(())
+    }
+}
+
+fn checksum(number: u64, text: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(text);
+    hasher.finalize()
+}
+
+/// A record, if it is whole.
+fn read(file: &File, half: u64) -> Option<(u64, String)> {
+    let at = half * HALF as u64;
+    let mut head = [0; HEAD];
+    file.read_exact_at(&mut head, at).ok()?;
+    let (magic, rest) = head.split_first_chunk::<8>()?;
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (len, sum) = rest.split_first_chunk::<4>()?;
+    let (number, len) = (
+        u64::from_le_bytes(*number),
+        u32::from_le_bytes(*len) as usize,
+    );
+    if magic != MAGIC || len > HALF - HEAD {
+        return None;
+    }
+    let mut text = vec![0; len];
+    file.read_exact_at(&mut text, at + HEAD as u64).ok()?;
+    let whole = sum == checksum(number, &text).to_le_bytes();
+    whole
+        .then(|| String::from_utf8(text).ok())
+        .flatten()
+        .map(|text| (number, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that is removed at the end of its test.
+    struct Temporary(String);
+
+    impl Temporary {
+        fn new(name: &str) -> Temporary {
+            let name = format!("sprat-snapshot-{}-{name}", std::process::id());
+            Temporary(std::env::temp_dir().join(name).to_str().unwrap().to_owned())
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn snapshot(n: usize) -> Snapshot {
+        let addr = |n: usize| SocketAddr::from(([10, 0, (n / 250) as u8, (n % 250) as u8], 80));
+        let server = |slot| Order {
+            slot,
+            name: Some(format!("web-{slot}").into()),
+            addr: Some(addr(slot)),
+            weight: 100,
+            mode: [Mode::Ready, Mode::Drain, Mode::Maintenance][slot % 3],
+        };
+        Snapshot {
+            servers: (0..n).map(|slot| (slot % 2, server(slot))).collect(),
+            peers: (0..n).map(addr).collect(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_last_is_read_and_a_torn_write_leaves_what_was_before() {
+        let path = Temporary::new("torn");
+        let (mut store, empty) = Store::open(&path.0).unwrap();
+        assert_eq!(empty, Snapshot::default());
+        for n in [1, 2, 3] {
+            store.write(&snapshot(n)).unwrap();
+        }
+        assert_eq!(Store::open(&path.0).unwrap().1, snapshot(3));
+        let file = File::options().write(true).open(&path.0).unwrap();
+        file.write_all_at(b"x", HALF as u64 + HEAD as u64 + 3)
+            .unwrap(); // records 1, 3, ...
+        let (mut store, before) = Store::open(&path.0).unwrap();
+        assert_eq!(before, snapshot(2));
+        store.write(&snapshot(5)).unwrap();
+        assert_eq!(Store::open(&path.0).unwrap().1, snapshot(5));
+    }
+
+    #[test]
+    fn what_is_no_snapshot_counts_as_empty_and_is_replaced() {
+        for (name, bytes) in [
+            ("text", &b"hello"[..]),
+            ("zeros", &[0; 2 * HALF]),
+            ("none", b""),
+        ] {
+            let path = Temporary::new(name);
+            std::fs::write(&path.0, bytes).unwrap();
+            let (mut store, found) = Store::open(&path.0).unwrap();
+            assert_eq!(found, Snapshot::default(), "{name}");
+            store.write(&snapshot(2)).unwrap();
+            assert_eq!(Store::open(&path.0).unwrap().1, snapshot(2));
+        }
+        let path = Temporary::new("huge");
+        File::create(&path.0).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(Store::open(&path.0).unwrap().1, Snapshot::default());
+        assert!(Store::open("/").is_err() && Store::open("/dev/null").is_err());
+    }
+
+    #[test]
+    fn lines_that_are_none_are_left_out() {
+        let text = "server 0 1 ready 5 10.0.0.1:80 a\nserver 0 x ready 5 10.0.0.1:80 b\nserver\n\
+                    peer nowhere\npeer 10.0.0.1:1\nserver 0 2 gone 5 10.0.0.1:80 c\nnonsense\n";
+        let found = Snapshot::parse(text);
+        assert_eq!((found.servers.len(), found.peers.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_snapshot_that_does_not_fit_loses_its_peers_first() {
+        let path = Temporary::new("large");
+        let (mut store, _) = Store::open(&path.0).unwrap();
+        store.write(&snapshot(5_000)).unwrap();
+        let found = Store::open(&path.0).unwrap().1;
+        assert_eq!(found.servers.len(), 5_000);
+        assert!(found.peers.len() < 5_000);
+    }
+}
