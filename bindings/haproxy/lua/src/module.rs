@@ -171,14 +171,16 @@ fn freeze(arguments: &Arguments) -> Answer {
     done()
 }
 
-/// `release(leave)`: ends the node; with `leave` it says goodbye. `state` tells when it is over.
+/// `release(patience_ms)`: ends the node; without an heir it says goodbye. `phase` tells when it
+/// is over.
 fn release(arguments: &Arguments) -> Answer {
-    let leave = arguments.flag(1, "leave")?;
-    state().running()?.release(leave);
+    let patience = arguments.number(1, "patience_ms", 0, 60_000)?;
+    let patience = Duration::from_millis(patience as u64);
+    state().running()?.release(patience);
     done()
 }
 
-/// `state()`: starting, running, released, broken or busy, and why, and for how many milliseconds
+/// `phase()`: starting, running, released, broken or busy, and why, and for how many milliseconds
 /// nothing was heard of the node.
 fn phase(_: &Arguments) -> Answer {
     let state = state();
@@ -196,6 +198,12 @@ fn phase(_: &Arguments) -> Answer {
         why.map_or(Value::Nil, Value::Text),
         silent.into(),
     ])
+}
+
+/// `socket()`: the name of an abstract socket that lives as long as the node.
+fn socket(_: &Arguments) -> Answer {
+    let name = state().running()?.socket();
+    Ok(vec![name.map_or(Value::Nil, Value::Text)])
 }
 
 /// `show()`: members, slots and what holds them, for a person.
@@ -257,6 +265,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     freeze,
     release,
     phase,
+    socket,
     show,
     is_member,
     version,

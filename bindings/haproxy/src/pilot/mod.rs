@@ -10,6 +10,7 @@
 //! If the node or this thread is stuck or dead, no order comes any more, and HAProxy goes on with
 //! what it has: nothing has to notice that for the servers to stay.
 
+mod heir;
 mod report;
 mod work;
 
@@ -20,7 +21,7 @@ use sprat::driver::Parked;
 use sprat::{Config, Member};
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -58,8 +59,8 @@ enum Word {
     Doubt(usize, usize, bool),
     /// Take nobody away, or do so again.
     Freeze(bool),
-    /// End, so that another process can have the port.
-    Release { leave: bool },
+    /// End: without a word if somebody waits for our place, else after a farewell.
+    Release { patience: Duration },
 }
 
 /// What the pilot is doing.
@@ -83,6 +84,8 @@ struct Picture {
     members: Arc<Vec<Arc<Member>>>,
     phase: Phase,
     report: String,
+    /// Where the node listens, as its settings say.
+    bind: Option<SocketAddr>,
 }
 
 /// What both sides share.
@@ -198,14 +201,21 @@ impl Pilot {
         self.say(Word::Doubt(pool, slot, doubted));
     }
 
+    /// The name of an abstract socket that lives as long as the node, for `abns@` of HAProxy: who
+    /// is connected to it keeps a stopping HAProxy alive.
+    pub fn socket(&self) -> Option<String> {
+        self.look(|picture| picture.bind.map(heir::name)).flatten()
+    }
+
     /// Takes nobody away until it is thawed.
     pub fn freeze(&self, frozen: bool) {
         self.say(Word::Freeze(frozen));
     }
 
-    /// Ends the node, and with `leave` tells the cluster first. [`Phase::Released`] tells the end.
-    pub fn release(&self, leave: bool) {
-        self.say(Word::Release { leave });
+    /// Ends the node. Who has an heir on this host goes without a word; else, after waiting for
+    /// one for so long, it tells the cluster. [`Phase::Released`] tells the end.
+    pub fn release(&self, patience: Duration) {
+        self.say(Word::Release { patience });
     }
 
     fn say(&self, word: Word) {

@@ -1,5 +1,6 @@
 //! What the pilot's thread does.
 
+use super::heir::{self, Heirs};
 use super::{Order, Phase, Plan, Pool, Shared, Word, report};
 use crate::balance::Balance;
 use crate::candidate::is_present;
@@ -43,8 +44,11 @@ struct Work<'a> {
     store: Option<Store>,
     stored: Instant,
     peers: Vec<SocketAddr>,
-    /// The end was asked for: with a farewell?
-    release: Option<bool>,
+    /// Where the node listens, as its settings say.
+    bind: SocketAddr,
+    /// The end was asked for, and an heir is waited for so long.
+    release: Option<Duration>,
+    heirs: Option<Heirs>,
 }
 
 /// Runs until it is released.
@@ -64,8 +68,11 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         store,
         stored: began,
         peers: snapshot.peers.clone(),
+        bind: bind(&plan.config),
         release: None,
+        heirs: None,
     };
+    shared.picture().bind = Some(work.bind);
     work.remember(&snapshot);
     work.publish(&Arc::default(), None);
     if let Some(node) = work.start(plan.config) {
@@ -73,6 +80,12 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         work.end(&node);
     }
     work.set_phase(Phase::Released);
+}
+
+/// Where a node with these settings listens.
+fn bind(config: &Config) -> SocketAddr {
+    let text = config.get("bind").unwrap_or_default();
+    text.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
 }
 
 impl Work<'_> {
@@ -92,6 +105,7 @@ impl Work<'_> {
     /// Starts the node, however long the port is taken. `None` if it was released before.
     fn start(&mut self, mut config: Config) -> Option<Node> {
         self.add_peers(&mut config);
+        let mut claim = None;
         loop {
             self.listen();
             if self.release.is_some() {
@@ -105,7 +119,11 @@ impl Work<'_> {
                 Err(error) => error,
             };
             let pause = match error.status {
-                Status::Address => BIND,
+                Status::Address => {
+                    // Whoever has the port may be our former life, which gives it to its heir.
+                    claim = claim.or_else(|| heir::claim(self.bind));
+                    BIND
+                }
                 _ => START,
             };
             self.set_phase(Phase::Starting(Some(error.message)));
@@ -132,6 +150,9 @@ impl Work<'_> {
         };
         while self.release.is_none() {
             self.look(node);
+            if self.heirs.is_none() {
+                self.heirs = Heirs::listen(self.bind); // once our former life has let it go
+            }
             if node.state() == NodeState::Broken {
                 let why = node.health().err().map(|error| error.message);
                 self.set_phase(Phase::Broken(why.unwrap_or_default()));
@@ -239,7 +260,7 @@ impl Work<'_> {
                         crew.balance.freeze(now, frozen);
                     }
                 }
-                Word::Release { leave } => self.release = Some(leave),
+                Word::Release { patience } => self.release = Some(patience),
             }
         }
     }
@@ -252,11 +273,19 @@ impl Work<'_> {
     }
 
     fn end(&mut self, node: &Node) {
-        if self.release == Some(true) {
+        let until = Instant::now() + self.release.unwrap_or_default();
+        while !self.has_heir() && Instant::now() < until {
+            self.pause(BIND, None);
+        }
+        if !self.has_heir() {
             // Who does not hear of it in time sees a failure, which is no worse.
             let _ = node.leave(Some(LEAVE));
         }
         node.shutdown();
+    }
+
+    fn has_heir(&mut self) -> bool {
+        self.heirs.as_mut().is_some_and(Heirs::found)
     }
 
     /// Sleeps until something is said or happens, or the time is up.

@@ -67,11 +67,12 @@ _PROBES = 20
 def _ask(node: sprat.Node, name: str, timeout: float) -> None:
     """Probe a member until it answered a datagram: a stream that was faster says less."""
     for _ in range(_PROBES):
+        answers = False
         with contextlib.suppress(sprat.StateError, sprat.TimeoutError):
             # Not alive, the own one, or being asked already: then that is what there is to say.
-            node.hint(name, timeout=timeout)
+            answers = node.hint(name, timeout=timeout)
         probe = node.reasons(name).probe
-        if probe is None or probe.direct is sprat.Answer.ANSWERED:
+        if not answers or probe is None or probe.direct is sprat.Answer.ANSWERED:
             return
 
 

@@ -1,0 +1,287 @@
+-- HAProxy as a member of a cluster: members with a role become the servers of a backend.
+--
+-- Load it in the section `global`; everything is set by `setenv` in front of it:
+--
+--     setenv SPRAT_BACKEND nodes
+--     lua-load /usr/share/sprat/sprat-haproxy.lua
+--
+-- The README beside this file lists the variables. What is decided here is only how HAProxy is
+-- told; who is served, and who is held, is decided by the module (`show sprat` says why).
+
+local function env(name, default)
+  local value = os.getenv("SPRAT_" .. name)
+  if value == nil or value == "" then return default end
+  return value
+end
+
+package.cpath = env("MODULES", "/usr/lib/sprat") .. "/?.so;" .. package.cpath
+local sprat = require("sprat")
+
+local function must(answer, why)
+  if not answer then error("sprat: " .. why, 0) end
+  return answer
+end
+
+local function number(name, default)
+  local text = env(name, default)
+  local value = math.tointeger(tonumber(text))
+  return must(value, "SPRAT_" .. name .. " is " .. text .. ", expected a whole number")
+end
+
+local POLL_MS = number("POLL_MS", "20")
+local HEIR_MS = number("HEIR_MS", "300")
+local LOOK_MS = 250 -- between two looks at HAProxy's own checks
+local STOP_MS = 40 -- between two looks whether HAProxy stops: an heir waits for the port
+
+----------------------------------------------------------------------------------------------
+-- Settings of the node: checked when the configuration is, so that a mistake stops the start.
+
+local SETTINGS = {
+  NAME = "name", BIND = "bind", ADVERTISE = "advertise", SEEDS = "seeds", PROFILE = "profile",
+  ENCRYPT = "encrypt", KEYRING_FILE = "keyring_file", LABEL = "label",
+}
+
+for variable, setting in pairs(SETTINGS) do
+  local value = env(variable)
+  if value then must(sprat.set(setting, value)) end
+end
+
+-- "key=value key=value"
+local function each_pair(text, take)
+  for word in text:gmatch("%S+") do
+    local key, value = word:match("^([^=]+)=(.*)$")
+    must(key, word .. " is not KEY=VALUE")
+    take(key, value)
+  end
+end
+
+each_pair(env("TAGS", "role=balancer"), function(key, value)
+  must(sprat.set("tag." .. key, value))
+end)
+each_pair(env("SETTINGS", ""), function(key, value) must(sprat.set(key, value)) end)
+
+must(sprat.prepare()) -- threads: HAProxy allows none later
+if env("SNAPSHOT") then must(sprat.open_snapshot(env("SNAPSHOT"))) end
+
+----------------------------------------------------------------------------------------------
+-- Backends and their servers
+
+local pools = {} -- number of the pool -> { name, servers = { slot -> server } }
+
+local function digits_last(name)
+  local prefix, digits = name:match("^(.-)(%d+)$")
+  return prefix or name, tonumber(digits) or 0
+end
+
+-- The servers of a `server-template` in the order of their numbers.
+local function servers_of(backend)
+  local proxy = must(core.backends[backend], "there is no backend " .. backend)
+  local names = {}
+  for name in pairs(proxy.servers) do names[#names + 1] = name end
+  table.sort(names, function(a, b)
+    local prefix_a, number_a = digits_last(a)
+    local prefix_b, number_b = digits_last(b)
+    if prefix_a ~= prefix_b then return prefix_a < prefix_b end
+    return number_a < number_b
+  end)
+  must(#names > 0, "backend " .. backend .. " has no servers: it needs a server-template")
+  local servers = {}
+  for slot, name in ipairs(names) do servers[slot] = proxy.servers[name] end
+  return servers
+end
+
+-- "nodes" or "nodes:role=web api:role=api"
+local function make_pools()
+  for word in must(env("BACKEND"), "SPRAT_BACKEND is not set"):gmatch("%S+") do
+    local backend, tag, value = word:match("^([^:]+):([^=]+)=(.+)$")
+    if not backend then backend, tag, value = word, "role", "backend" end
+    local servers = servers_of(backend)
+    local pool = must(sprat.pool(backend, tag, value, #servers, number("PORT", "0"),
+      number("MIN_READY", "50"), number("DRAIN_MS", "30000"), env("LOOPBACK", "no") == "yes"))
+    pools[pool] = { name = backend, servers = servers, states = {} }
+  end
+end
+
+----------------------------------------------------------------------------------------------
+-- Telling HAProxy. A server that changes its address is stopped first: from HAProxy 3.0 on the
+-- change takes a moment, in which requests would go to the one before.
+
+local function address_of(server)
+  local text = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
+  local ip, port = text:match("^(.*):(%d+)$")
+  return ip, math.tointeger(tonumber(port))
+end
+
+local function is_at(server, order)
+  local ip, port = address_of(server)
+  return ip == order.ip and port == order.port
+end
+
+local function set_mode(server, order)
+  server:set_weight(string.format("%d", order.weight))
+  if order.mode == "ready" then server:set_ready()
+  elseif order.mode == "drain" then server:set_drain()
+  else server:set_maint() end
+end
+
+-- `wait` is nil before the first request: nothing can wait there, and nothing need.
+local function obey(order, wait)
+  local pool = pools[order.pool]
+  local server = pool and pool.servers[order.slot]
+  if not server then return end
+  if not order.ip then
+    pool.states[order.slot] = nil
+    server:set_maint()
+    return
+  end
+  if not is_at(server, order) then
+    server:set_maint()
+    server:set_addr(order.ip, order.port)
+    for _ = 1, wait and 50 or 0 do
+      if is_at(server, order) then break end
+      wait()
+    end
+    if wait and not is_at(server, order) then
+      core.Alert("sprat: HAProxy did not take " .. order.ip .. " for " .. pool.name)
+      return
+    end
+  end
+  set_mode(server, order)
+  pool.states[order.slot] = order.mode
+end
+
+local function as_order(pool, slot, mode, weight, ip, port, name)
+  if not slot then return nil end -- nothing, or a reason
+  return { pool = pool, slot = slot, mode = mode, weight = weight, ip = ip, port = port, name = name }
+end
+
+local function take_all(wait)
+  local order = as_order(sprat.poll())
+  while order do
+    obey(order, wait)
+    order = as_order(sprat.poll())
+  end
+end
+
+-- What an earlier life knew, before the first request.
+core.register_init(function()
+  make_pools()
+  local n = 1
+  local order = as_order(sprat.remembered(n))
+  while order do
+    obey(order, nil)
+    n = n + 1
+    order = as_order(sprat.remembered(n))
+  end
+end)
+
+----------------------------------------------------------------------------------------------
+-- What HAProxy itself thinks of its servers: the second witness against a suspect.
+
+local function is_down(server)
+  local ok, stats = pcall(server.get_stats, server)
+  local status = ok and stats and stats.status or ""
+  return status:match("^DOWN") ~= nil or status:match("^UP %d") ~= nil
+end
+
+local function look_at_checks()
+  for number, pool in pairs(pools) do
+    pool.doubts = pool.doubts or {}
+    for slot, mode in pairs(pool.states) do
+      local doubted = mode ~= "maint" and is_down(pool.servers[slot])
+      if doubted ~= (pool.doubts[slot] or false) then
+        pool.doubts[slot] = doubted
+        sprat.doubt(number, slot, doubted)
+      end
+    end
+  end
+end
+
+----------------------------------------------------------------------------------------------
+-- The task
+
+local function is_stopping()
+  return (tonumber(core.get_info().Stopping) or 0) ~= 0
+end
+
+-- HAProxy that stops ends as soon as it has no connection, too early for a farewell. One that is
+-- open keeps it alive: to the node itself, so that the end of the node ends it.
+local function hold_on()
+  local name = sprat.phase() == "running" and sprat.socket()
+  if not name then return nil end
+  local socket = core.tcp()
+  local ok, connected = pcall(socket.connect, socket, "abns@" .. name)
+  return ok and connected and socket or nil
+end
+
+-- Gives the port to an heir, or says goodbye.
+local function stop(hold)
+  sprat.release(HEIR_MS)
+  local patience = HEIR_MS + 6000
+  while sprat.phase() ~= "released" and patience > 0 do
+    core.msleep(10)
+    patience = patience - 10
+  end
+  if hold then pcall(hold.close, hold) end
+end
+
+local function serve()
+  local seen, since_look, since_stop, hold = -1, 0, 0, nil
+  while true do
+    local generation = sprat.generation()
+    if generation ~= seen then
+      seen = generation
+      take_all(core.yield)
+    end
+    since_look = since_look + POLL_MS
+    if since_look >= LOOK_MS then
+      since_look = 0
+      look_at_checks()
+      hold = hold or hold_on()
+    end
+    since_stop = since_stop + POLL_MS
+    if since_stop >= STOP_MS then
+      since_stop = 0
+      if is_stopping() then return stop(hold) end
+    end
+    core.msleep(POLL_MS)
+  end
+end
+
+core.register_task(function()
+  local ok, why = sprat.start()
+  if not ok then
+    core.Alert("sprat: " .. why .. "; the servers stay as they are")
+    return
+  end
+  serve()
+end)
+
+----------------------------------------------------------------------------------------------
+-- For operators and configurations
+
+local function answer(applet, text)
+  applet:send(text .. "\n")
+end
+
+core.register_cli({ "show", "sprat" }, "show sprat : members, slots, and what holds them",
+  function(applet)
+    local phase, why, silent = sprat.phase()
+    answer(applet, "node " .. (phase or why) .. (phase and why and ": " .. why or "")
+      .. (silent and ", heard of " .. silent .. " ms ago" or ""))
+    answer(applet, (sprat.show()) or "")
+  end)
+
+local function register_freeze(word, frozen, text)
+  core.register_cli({ "sprat", word }, "sprat " .. word .. " : " .. text, function(applet)
+    local ok, why = sprat.freeze(frozen)
+    answer(applet, ok and "done" or why)
+  end)
+end
+
+register_freeze("freeze", true, "take no server away")
+register_freeze("thaw", false, "take servers away again")
+
+core.register_fetches("sprat_member", function(txn, ip)
+  return sprat.is_member(ip or txn.f:src()) == true
+end)
