@@ -5,9 +5,10 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
 # Compilers; serf to talk to; network namespaces and packet filters for the tests of faults;
-# valgrind, libuv and cmake for the tests of the C library; python3 for the demo and the package.
+# valgrind, libuv and cmake for the tests of the C library; python3 for the demo and the package;
+# haproxy, and lua for the module that it loads.
 packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valgrind
-    libuv1-dev cmake python3 python3-venv)
+    libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4)
 
 missing_packages() {
     local name
@@ -70,7 +71,8 @@ if command -v dpkg-query >/dev/null; then
     mapfile -t missing < <(missing_packages)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 else
-    for tool in cc c++ make pkg-config nm serf ip nft valgrind cmake python3; do
+    for tool in cc c++ make pkg-config nm serf ip nft valgrind cmake python3 haproxy lua5.3 \
+        lua5.4; do
         command -v "$tool" >/dev/null || die "$tool is missing. On Debian 12 this script" \
             "installs it; here please install what gives: ${packages[*]}"
     done

@@ -52,6 +52,7 @@ step "documentation" documentation
 step "install" scripts/test-install.sh
 step "examples" scripts/test-examples.sh
 step "python" scripts/test-python.sh
+step "haproxy" scripts/test-haproxy.sh
 
 if [ ${#failed[@]} != 0 ]; then
     say "FAILED: ${failed[*]}"

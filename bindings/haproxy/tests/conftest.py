@@ -1,0 +1,325 @@
+"""What the tests share: HAProxy with the module, web servers that are members, requests.
+
+Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster import PATIENCE, Addresses, Agent, eventually
+from load import Load
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
+
+CONFIG = """
+global
+    nbthread 2
+    stats socket {folder}/cli mode 666 level admin expose-fd listeners
+    setenv SPRAT_MODULES {modules}
+    setenv SPRAT_BACKEND nodes
+    setenv SPRAT_NAME lb
+    setenv SPRAT_BIND {ip}:7946
+    setenv SPRAT_PROFILE local
+    setenv SPRAT_LOOPBACK yes
+{settings}
+    lua-load {script}
+{user}
+defaults
+    mode http
+    timeout connect 500ms
+    timeout client 50s
+    timeout server 50s
+frontend fe
+    bind {ip}:8080
+    default_backend nodes
+backend nodes
+    balance roundrobin
+{checks}
+    server-template app 1-8 0.0.0.0:1 disabled {server}
+"""
+
+CHECKS = """    option httpchk HEAD /
+    option redispatch 1
+    retry-on conn-failure empty-response"""
+SERVER = "check inter 1s fall 2 observe layer4 error-limit 2 on-error mark-down"
+CONFINED = """    user haproxy
+    group haproxy
+    chroot /var/lib/haproxy"""
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the module as HAProxy finds it."""
+    folder = tmp_path_factory.mktemp("modules")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    built = target / "release" / "libsprat_lua.so"
+    assert built.exists(), f"{built} is missing: scripts/test-haproxy.sh builds it"
+    shutil.copy(built, folder / "sprat.so")
+    for parent in [folder, *folder.parents[:3]]:
+        parent.chmod(0o755)  # it is loaded by root and mapped by another user
+    return folder
+
+
+class HAProxy:
+    """A running HAProxy that has loaded the module."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ip: str,
+        modules: Path,
+        *flags: str,
+        user: str = "",
+        checks: str = CHECKS,
+        server: str = SERVER,
+        script: Path = SCRIPT,
+        **settings: str,
+    ) -> None:
+        self.ip, self.folder = ip, folder
+        lines = [f'    setenv SPRAT_{name} "{value}"' for name, value in settings.items()]
+        self.config = folder / "haproxy.cfg"
+        self.config.write_text(
+            CONFIG.format(
+                folder=folder,
+                modules=modules,
+                ip=ip,
+                settings="\n".join(lines),
+                script=script,
+                user=user,
+                checks=checks,
+                server=server,
+            )
+        )
+        self.pidfile = folder / "pid"
+        self._log = folder / "haproxy.log"
+        line = ["haproxy", "-f", str(self.config), "-p", str(self.pidfile), *flags]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(line, stdout=log, stderr=log)
+        eventually("HAProxy answers", self._answers, 10)
+
+    def _answers(self) -> bool:
+        if "-D" not in self.process.args and self.process.poll() is not None:
+            raise AssertionError(self.log())
+        with contextlib.suppress(OSError):
+            return "Uptime" in self.cli("show info")
+        return False
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.ip, 8080
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def cli(self, command: str) -> str:
+        """What the runtime CLI answers."""
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(5)
+            stream.connect(str(self.folder / "cli"))
+            stream.sendall(command.encode() + b"\n")
+            return "".join(iter(lambda: stream.recv(65536).decode(), "")).strip()
+
+    def show(self) -> str:
+        return self.cli("show sprat")
+
+    def worker(self) -> int:
+        """The process that serves."""
+        info = dict(
+            line.split(": ", 1) for line in self.cli("show info").splitlines() if ": " in line
+        )
+        return int(info["Pid"])
+
+    def servers(self) -> dict[str, tuple[str, str]]:
+        """Status and address of every server that has one, as HAProxy has them."""
+        rows = self.cli("show stat").splitlines()
+        names = rows[0].lstrip("# ").split(",")
+        found = {}
+        for row in rows[1:]:
+            it = dict(zip(names, row.split(","), strict=False))
+            if it["pxname"] == "nodes" and it["svname"].startswith("app"):
+                found[it["svname"]] = (it["status"], it["addr"])
+        return {name: it for name, it in found.items() if it[1] != "0.0.0.0:1"}
+
+    def up(self) -> set[str]:
+        """Addresses that get requests."""
+        return {addr for status, addr in self.servers().values() if status.startswith("UP")}
+
+    def members(self) -> dict[str, str]:
+        """What `show sprat` says of each member that has a slot."""
+        lines = [
+            line.split(maxsplit=2)
+            for line in self.show().splitlines()
+            if line[:3] == "   " or line[:2] == "  "
+        ]
+        return {words[1]: words[2] for words in lines if len(words) == 3 and words[0].isdigit()}
+
+    def serves(self, *webs: Web, within: float = PATIENCE) -> None:
+        """Wait until exactly these get requests."""
+        wanted = {web.served_at for web in webs}
+        with contextlib.suppress(AssertionError):
+            eventually("it serves them", lambda: self.up() == wanted, within)
+        assert self.up() == wanted, f"{self.servers()}\n{self.show()}\n{self.log()}"
+
+    def reload(self) -> None:
+        """Have the master start a new worker, and wait until that serves."""
+        before = self.worker()
+        os.kill(int(self.pidfile.read_text().split()[0]), signal.SIGUSR2)
+        eventually("a new worker serves", lambda: self._is_new(before), 15)
+
+    def _is_new(self, before: int) -> bool:
+        with contextlib.suppress(OSError, KeyError):
+            return self.worker() != before
+        return False
+
+    def processes(self) -> list[int]:
+        """All processes of it that live."""
+        return [pid for pid in all_processes() if is_of(pid, self.config)]
+
+    def end(self) -> None:
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+def all_processes() -> list[int]:
+    return [int(it.name) for it in Path("/proc").iterdir() if it.name.isdigit()]
+
+
+def is_of(pid: int, config: Path) -> bool:
+    """Is this a process with this configuration, and not a zombie?"""
+    with contextlib.suppress(OSError):
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return line[0].endswith(b"haproxy") and str(config).encode() in line
+    return False
+
+
+class Web:
+    """A web server with a stock agent beside it, as a member."""
+
+    def __init__(self, folder: Path, agent: Callable[..., Agent], name: str, *tags: str) -> None:
+        self.name = name
+        self._agent, self._folder, self._tags, self.ip = agent, folder, tags, ""
+        self.start()
+
+    def start(self) -> None:
+        options = [word for tag in self._tags for word in ("-tag", tag)]
+        options += ["-tag", "role=backend", "-tag", "port=3000"]
+        self.agent = self._agent(self.name, *options, ip=self.ip)
+        self.ip = self.agent.address.partition(":")[0]
+        self.served_at = f"{self.ip}:3000"
+        line = [sys.executable, str(HERE / "web.py"), self.name, self.ip, "3000"]
+        self.process = subprocess.Popen(line)
+        eventually(f"{self.name} listens", self._listens, 10)
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((self.ip, 3000), 1):
+            return True
+        return False
+
+    def join(self, haproxy: HAProxy) -> Web:
+        eventually("the node of HAProxy listens", lambda: "node running" in haproxy.show(), 10)
+        self.agent.join(f"{haproxy.ip}:7946")
+        return self
+
+    def set_tags(self, *tags: str) -> None:
+        words = [word for tag in tags for word in ("-set", tag)]
+        with contextlib.suppress(AssertionError):  # it tells of its time-out although it was told
+            self.agent.must("tags", *words)
+
+    def kill(self) -> None:
+        """The host vanishes with all that runs on it."""
+        self.process.kill()
+        self.agent.kill()
+        self.process.wait(10)
+
+    def leave(self) -> None:
+        """As its supervisor stops it: it leaves, and serves what it still gets."""
+        self.agent.leave()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def addresses() -> Addresses:
+    return Addresses()
+
+
+@pytest.fixture
+def agent(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[..., Agent]]:
+    """Start a stock agent with short pauses: `agent(name, *options)`."""
+    agents: list[Agent] = []
+
+    def start(name: str, *options: str, ip: str = "") -> Agent:
+        agents.append(Agent(tmp_path, ip or addresses.ip(), name, "-profile=local", *options))
+        return agents[-1]
+
+    yield start
+    for it in agents:
+        with contextlib.suppress(ProcessLookupError):
+            it.kill()
+
+
+@pytest.fixture
+def haproxy(
+    tmp_path: Path, addresses: Addresses, modules: Path
+) -> Iterator[Callable[..., HAProxy]]:
+    """Start HAProxy: `haproxy(*flags, **settings)`."""
+    running: list[HAProxy] = []
+    folder = tmp_path / "haproxy"
+
+    def start(*flags: str, **options: str) -> HAProxy:
+        folder.mkdir(exist_ok=True)
+        for it in [folder, *folder.parents[:4]]:
+            with contextlib.suppress(PermissionError):
+                it.chmod(0o755)
+        running.append(HAProxy(folder, addresses.ip(), modules, *flags, **options))
+        return running[-1]
+
+    yield start
+    for it in running:
+        it.end()
+
+
+@pytest.fixture
+def web(tmp_path: Path, agent: Callable[..., Agent]) -> Iterator[Callable[..., Web]]:
+    """Start a web server that is a member: `web(name, *tags)`."""
+    running: list[Web] = []
+
+    def start(name: str, *tags: str) -> Web:
+        running.append(Web(tmp_path, agent, name, *tags))
+        return running[-1]
+
+    yield start
+    for it in running:
+        it.end()
+
+
+@pytest.fixture
+def load() -> Iterator[Callable[..., Load]]:
+    """Send requests until the end of the test: `load(haproxy, rate)`."""
+    running: list[Load] = []
+
+    def start(haproxy: HAProxy, rate: float = 200, *, keep_alive: bool = False) -> Load:
+        running.append(Load(haproxy.address, rate, keep_alive=keep_alive))
+        time.sleep(0.3)
+        return running[-1]
+
+    yield start
+    for it in running:
+        it.stop()

@@ -1,0 +1,85 @@
+"""Reloads, restarts and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from cluster import eventually
+from conftest import CONFINED
+
+
+def test_reloads_lose_no_request_and_nobody_in_the_cluster_notices(haproxy, web, load) -> None:
+    snapshot = "/tmp/sprat-test-snapshot-" + str(os.getpid())
+    try:
+        proxy = haproxy("-W", user=CONFINED, SNAPSHOT=snapshot)
+        webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+        proxy.serves(*webs)
+        time.sleep(1)  # the snapshot is written every half second
+        requests = load(proxy, 200)
+        for _ in range(3):
+            proxy.reload()
+            time.sleep(1)
+        proxy.serves(*webs)
+        eventually("one worker is left", lambda: len(proxy.processes()) == 2, 15)
+        requests.stop()
+        assert requests.failures == []
+        log = webs[0].agent.log()
+        assert log.count("EventMemberJoin: lb ") == 1
+        for word in ("EventMemberFailed: lb ", "EventMemberLeave: lb "):
+            assert word not in log
+    finally:
+        os.remove(snapshot)  # noqa: PTH107
+
+
+def test_a_reload_without_a_snapshot_recovers_by_itself(haproxy, web) -> None:
+    proxy = haproxy("-W")
+    first, second = web("web-1"), web("web-2")
+    second.agent.join(first.agent.address)
+    first.join(proxy)
+    proxy.serves(first, second)
+    proxy.reload()
+    proxy.serves(first, second)
+
+
+def test_a_restart_finds_the_cluster_by_its_snapshot_when_every_seed_is_gone(
+    haproxy, web, tmp_path
+) -> None:
+    snapshot = tmp_path / "snapshot"
+    proxy = haproxy(SNAPSHOT=str(snapshot))
+    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
+    proxy.serves(*webs)
+    time.sleep(1)
+    proxy.end()
+    again = haproxy(SNAPSHOT=str(snapshot), NAME="lb")
+    assert again.up() == {it.served_at for it in webs}, "before anybody was heard"
+    eventually("it is a member", lambda: "members 4" in again.show() or "members 3" in again.show())
+
+
+def test_a_soft_stop_leaves_the_cluster_and_a_hard_one_fails(haproxy, web) -> None:
+    proxy = haproxy()
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    time.sleep(0.5)
+    began = time.monotonic()
+    os.kill(proxy.worker(), signal.SIGUSR1)
+    assert proxy.process.wait(10) == 0
+    print(f"a soft stop took {time.monotonic() - began:.2f} s")
+    first.agent.sees("lb", "left", 10)
+    second = haproxy()
+    eventually("its node runs", lambda: "node running" in second.show(), 10)
+    first.agent.join(f"{second.ip}:7946")
+    first.agent.sees("lb", "alive", 60)
+    os.kill(second.worker(), signal.SIGTERM)
+    assert second.process.wait(5) != 0
+    first.agent.sees("lb", "failed", 60)
+
+
+def test_a_port_that_is_taken_is_waited_for_and_said(haproxy, web, agent) -> None:
+    stranger = agent("stranger")
+    proxy = haproxy(BIND=stranger.address)
+    told = eventually("it says so", lambda: (it := proxy.show()) and "in use" in it and it, 10)
+    assert f"node starting: cannot bind TCP {stranger.address}" in told
+    stranger.kill()
+    eventually("it has it", lambda: "node running" in proxy.show(), 10)

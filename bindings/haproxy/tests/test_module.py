@@ -1,0 +1,147 @@
+"""The module by itself: what it imports, and that it loads in every Lua and every HAProxy."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from cluster import eventually
+from conftest import CONFINED
+
+IMPORTED = {
+    "lua_createtable", "lua_setfield", "lua_getfield", "lua_pushcclosure", "lua_pushinteger",
+    "lua_pushboolean", "lua_pushnil", "lua_pushlstring", "lua_tolstring", "lua_tointegerx",
+    "lua_toboolean", "lua_type", "lua_settop", "lua_rawseti",
+}  # fmt: skip
+
+LUA = """
+package.cpath = "{modules}/?.so"
+local m = require("sprat")
+assert(m.version():match("^%d+%.%d+%.%d+$"))
+for name, call in pairs(m) do
+  if not ({{ prepare = 1, start = 1, version = 1, generation = 1 }})[name] then
+    for _, arguments in ipairs({{
+      {{}}, {{ {{}}, {{}} }}, {{ "x", "y", "z" }}, {{ -1, 1e300 }}, {{ true }}, {{ "\\255" }},
+      {{ ("x"):rep(100000), "\\0" }},
+    }}) do
+      local ok, answer, why = pcall(call, table.unpack(arguments))
+      assert(ok, name)
+      assert(answer ~= nil or why == nil or type(why) == "string", name)
+    end
+  end
+end
+local answer, why = m.panic()
+assert(answer == nil and why:match("^internal error: on purpose"), why)
+print("fine")
+"""
+
+
+def test_it_imports_nothing_but_what_every_lua_has(modules: Path) -> None:
+    told = subprocess.run(
+        ["nm", "-D", str(modules / "sprat.so")], capture_output=True, text=True, check=True
+    ).stdout
+    imported = set(re.findall(r" U (lua\w*)", told))
+    assert imported
+    assert imported <= IMPORTED
+    assert re.findall(r" [TDBR] (\w+)", told) == ["luaopen_sprat"]
+    dynamic = subprocess.run(
+        ["readelf", "-d", str(modules / "sprat.so")], capture_output=True, text=True, check=True
+    ).stdout
+    assert "NODELETE" in dynamic
+    assert "liblua" not in dynamic
+
+
+@pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
+def test_it_loads_in_every_lua_and_no_call_raises(lua: str, modules: Path, tmp_path: Path) -> None:
+    script = tmp_path / "try.lua"
+    script.write_text(LUA.format(modules=modules))
+    done = subprocess.run(
+        [lua, str(script)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
+@pytest.mark.parametrize("user", ["", CONFINED], ids=["as it is", "confined"])
+@pytest.mark.parametrize("flags", [(), ("-D",), ("-W",), ("-W", "-D")], ids=" ".join)
+def test_it_runs_however_haproxy_is_started(haproxy, web, flags, user) -> None:
+    if user:
+        assert os.geteuid() == 0, "another user and another root need root"
+    proxy = haproxy(*flags, user=user)
+    proxy.serves(web("web-1").join(proxy))
+    worker = proxy.worker()
+    tasks = list(Path(f"/proc/{worker}/task").iterdir())
+    ours = [it for it in tasks if (it / "comm").read_text().startswith("sprat-")]
+    names = sorted((it / "comm").read_text().strip() for it in ours)
+    assert names == ["sprat-engine", "sprat-helper", "sprat-pilot"]
+    for task in ours:
+        status = dict(
+            line.split(":\t", 1)
+            for line in (task / "status").read_text().splitlines()
+            if ":\t" in line
+        )
+        of_worker = Path(f"/proc/{worker}/status").read_text()
+        assert f"Uid:\t{status['Uid']}" in of_worker
+        assert f"NoNewPrivs:\t{status['NoNewPrivs']}" in of_worker
+        for number in (1, 2, 10, 12, 15):  # SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM
+            assert int(status["SigBlk"], 16) >> (number - 1) & 1, f"signal {number} is not blocked"
+    for other in set(proxy.processes()) - {worker}:
+        names = [(it / "comm").read_text() for it in Path(f"/proc/{other}/task").iterdir()]
+        assert not any(name.startswith(("sprat-engine", "sprat-pilot")) for name in names)
+
+
+def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp_path) -> None:
+    proxy = haproxy()
+    fine = proxy.config.read_text()
+    for wrong, says in (
+        ("setenv SPRAT_PROFILE man", 'profile is "man", allowed: lan, wan or local'),
+        ("setenv SPRAT_TAGS role", "role is not KEY=VALUE"),
+        ("setenv SPRAT_SETTINGS probe_intervall_ms=5", 'the nearest is "probe_interval_ms"'),
+        ("setenv SPRAT_POLL_MS soon", "SPRAT_POLL_MS is soon, expected a whole number"),
+        ("setenv SPRAT_SNAPSHOT /nonexistent/x", "the snapshot /nonexistent/x cannot be opened"),
+        ("setenv SPRAT_BACKEND nowhere", "there is no backend nowhere"),
+        ("setenv SPRAT_BACKEND fe", "there is no backend fe"),
+    ):
+        config = tmp_path / "wrong.cfg"
+        config.write_text(fine.replace("    lua-load", f"    {wrong}\n    lua-load"))
+        # What is wrong with backends is only seen at the start: a check does not get that far.
+        line = ["haproxy", "-f", str(config)] + ([] if "BACKEND" in wrong else ["-c"])
+        done = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)
+        assert done.returncode == 1, wrong
+        assert says in done.stderr, done.stderr
+
+
+def test_a_panic_in_a_call_leaves_haproxy_alone(haproxy, web, tmp_path) -> None:
+    from conftest import SCRIPT
+
+    script = tmp_path / "panic.lua"
+    lines = SCRIPT.read_text() + (
+        '\ncore.register_cli({ "sprat", "panic" }, "", function(applet)\n'
+        "  local _, why = sprat.panic()\n  applet:send(why)\nend)\n"
+    )
+    script.write_text(lines)
+    proxy = haproxy(script=script)
+    first = web("web-1").join(proxy)
+    assert "internal error: on purpose" in proxy.cli("sprat panic")
+    proxy.serves(first)
+
+
+def test_it_costs_next_to_nothing_at_rest(haproxy, web) -> None:
+    proxy = haproxy()
+    proxy.serves(web("web-1").join(proxy))
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def used() -> float:
+        fields = Path(f"/proc/{proxy.worker()}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / ticks
+
+    import time
+
+    before, began = used(), time.monotonic()
+    time.sleep(5)
+    share = (used() - before) / (time.monotonic() - began)
+    print(f"at rest: {share * 100:.2f} % of a core")
+    assert share < 0.05, "a generous bound: the machine has other work as well"
+    eventually("it still serves", proxy.up, 5)

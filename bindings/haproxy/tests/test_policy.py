@@ -1,0 +1,93 @@
+"""When most of the cluster seems to be gone: a backend is never empty."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cluster import eventually
+
+
+def test_failures_below_the_floor_are_held_and_haproxys_checks_decide(haproxy, web, load) -> None:
+    proxy = haproxy()
+    webs = [web(f"web-{n}").join(proxy) for n in range(4)]
+    proxy.serves(*webs)
+    requests = load(proxy, 100)
+    # The agents die, the applications do not; one by one, so that it is no isolation.
+    for it in webs[:3]:
+        it.agent.kill()
+        time.sleep(4)
+    eventually("one is held", lambda: "held" in proxy.show(), 20)
+    time.sleep(2)
+    requests.stop()
+    assert len(proxy.up()) >= 2, proxy.show()
+    assert requests.failures == []
+
+
+def test_an_isolated_balancer_keeps_every_server_and_goes_on_when_it_is_back(
+    haproxy, web, load
+) -> None:
+    proxy = haproxy()
+    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+    proxy.serves(*webs)
+    requests = load(proxy, 100)
+    # The balancer loses sight of all agents at once; the applications go on.
+    for it in webs:
+        it.agent.process.send_signal(signal.SIGSTOP)
+    eventually("it freezes", lambda: "frozen: this node may be cut off" in proxy.show(), 30)
+    time.sleep(8)
+    assert proxy.up() == {it.served_at for it in webs}, proxy.show()
+    for it in webs:
+        it.agent.process.send_signal(signal.SIGCONT)
+    eventually("it thaws", lambda: "frozen" not in proxy.show(), 60)
+    proxy.serves(*webs)
+    requests.stop()
+    assert requests.failures == []
+
+
+def test_an_operator_freezes_and_thaws(haproxy, web) -> None:
+    proxy = haproxy()
+    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+    proxy.serves(*webs)
+    assert proxy.cli("sprat freeze") == "done"
+    eventually("it says so", lambda: "frozen: an operator froze it" in proxy.show(), 5)
+    webs[0].agent.kill()
+    eventually("it is held", lambda: "held: nobody is taken away" in proxy.show(), 30)
+    proxy.serves(*webs)
+    assert proxy.cli("sprat thaw") == "done"
+    proxy.serves(*webs[1:])
+
+
+def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
+    proxy = haproxy()
+    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+    proxy.serves(*webs)
+    requests = load(proxy, 100)
+    tasks = Path(f"/proc/{proxy.worker()}/task")
+    engine = next(it for it in tasks.iterdir() if (it / "comm").read_text() == "sprat-engine\n")
+    with held(int(engine.name)):
+        webs[0].agent.kill()
+        time.sleep(7)
+        assert proxy.up() == {it.served_at for it in webs}
+        assert "the node has not answered for" in proxy.show()
+    proxy.serves(*webs[1:])
+    requests.stop()
+    assert requests.failures == []
+
+
+@contextlib.contextmanager
+def held(thread: int) -> Iterator[None]:
+    """One thread of a process stands still, as under a debugger; the others go on."""
+    attach, detach, all_kinds = 16, 17, 0x40000000
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.ptrace(attach, thread, None, None) == 0, os.strerror(ctypes.get_errno())
+    os.waitpid(thread, all_kinds)
+    try:
+        yield
+    finally:
+        libc.ptrace(detach, thread, None, None)

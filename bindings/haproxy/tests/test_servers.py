@@ -1,0 +1,145 @@
+"""Members become servers: joining, leaving, failing, draining, weights, and what is refused."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from cluster import eventually
+
+
+def test_members_get_requests_and_those_of_another_role_do_not(haproxy, web, agent, load) -> None:
+    proxy = haproxy()
+    first, second = web("web-1"), web("web-2")
+    other = agent("other", "-tag", "role=db", "-tag", "port=3000")
+    for it in (first, second):
+        it.join(proxy)
+    other.join(f"{proxy.ip}:7946")
+    proxy.serves(first, second)
+    requests = load(proxy)
+    time.sleep(1)
+    requests.stop()
+    assert requests.answers.keys() == {"web-1", "web-2"}
+    assert "members 4, healthy" in proxy.show()
+
+
+def test_the_order_of_starting_does_not_matter(haproxy, web, addresses) -> None:
+    first, second = web("web-1"), web("web-2")
+    second.agent.join(first.agent.address)
+    proxy = haproxy(SEEDS=first.agent.address)
+    proxy.serves(first, second)
+    assert first.agent.sees("lb", "alive")["tags"] == {"role": "balancer"}
+
+
+def test_nobody_loses_a_request_when_hosts_join_drain_leave_and_are_killed(
+    haproxy, web, load
+) -> None:
+    proxy = haproxy(DRAIN_MS="1000")
+    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+    proxy.serves(*webs)
+    new, kept = load(proxy, 150), load(proxy, 50, keep_alive=True)
+
+    fourth = web("web-3").join(proxy)
+    proxy.serves(*webs, fourth)
+    webs[0].set_tags("role=backend", "port=3000", "state=drain")
+    proxy.serves(*webs[1:], fourth)
+    eventually("it drains", lambda: "drain" in proxy.members()["web-0"])
+    webs[0].set_tags("role=backend", "port=3000", "state=ready")
+    proxy.serves(*webs, fourth)
+    webs[1].leave()
+    proxy.serves(webs[0], webs[2], fourth)
+    eventually("it is stopped", lambda: "maint" in proxy.members()["web-1"])
+    webs[2].kill()
+    proxy.serves(webs[0], fourth)
+    time.sleep(1)
+
+    for requests in (new, kept):
+        requests.stop()
+    assert new.failures == []
+    # A kept connection to the host that vanished may have a request under way, and that one only.
+    assert kept.lost() <= 8, kept.failures
+
+
+def test_a_suspect_that_haproxy_cannot_reach_either_is_drained_before_it_fails(
+    haproxy, web
+) -> None:
+    # A suspicion that lasts: time for both witnesses to speak.
+    proxy = haproxy(SETTINGS="suspicion_mult=20 probe_interval_ms=500 probe_timeout_ms=200")
+    first, second, third = (web(f"web-{n}").join(proxy) for n in range(3))
+    proxy.serves(first, second, third)
+    third.agent.process.send_signal(signal.SIGSTOP)
+    third.process.send_signal(signal.SIGSTOP)
+    third.process.kill()
+    eventually("it is drained", lambda: "drain" in proxy.members()["web-2"], 15)
+    assert "web-2" not in [line.split()[0] for line in proxy.log().splitlines() if "fail" in line]
+    third.agent.process.send_signal(signal.SIGCONT)
+    eventually("it is back", lambda: "ready" in proxy.members()["web-2"], 20)
+
+
+def test_weights_and_addresses_follow_the_tags(haproxy, web) -> None:
+    proxy = haproxy()
+    first, second = web("web-1", "weight=50").join(proxy), web("web-2").join(proxy)
+    proxy.serves(first, second)
+    assert "weight 50" in proxy.members()["web-1"]
+    slot = proxy.show().split(" web-1 ")[0].split()[-1]
+    told = proxy.cli(f"get weight nodes/app{slot}")
+    assert told.startswith("50 "), told
+    first.set_tags("role=backend", "port=3000", "weight=9999")
+    weight = lambda: proxy.cli(f"get weight nodes/app{slot}")  # noqa: E731
+    eventually("it is clamped", lambda: weight().startswith("256 "))
+    first.set_tags("role=backend", f"ip={second.ip}", "port=3000")
+    eventually("it is refused", lambda: "another member is alive" in proxy.show())
+    proxy.serves(second)
+
+
+def test_what_haproxy_would_misunderstand_never_reaches_it(haproxy, web, agent) -> None:
+    proxy = haproxy()
+    fine = web("fine").join(proxy)
+    proxy.serves(fine)
+    wrong = {
+        "high": ("port=70000",),
+        "none": ("port=0",),
+        "words": ("port=abc",),
+        "mapped": ("port=+10",),
+        "empty": ("port=3000", "ip="),
+        "everywhere": ("port=3000", "ip=0.0.0.0"),
+        "many": ("port=3000", "ip=224.0.0.1"),
+        "host": ("port=3000", "ip=localhost"),
+        "a;show version;x": ("port=3000",),
+        "with space": ("port=3000",),
+        "n" * 100: ("port=3000",),
+    }
+    for name, tags in wrong.items():
+        options = [word for tag in ("role=backend", *tags) for word in ("-tag", tag)]
+        agent(name, *options).join(f"{proxy.ip}:7946")
+    eventually("all are told", lambda: proxy.show().count("has no slot") == len(wrong), 20)
+    proxy.serves(fine)
+    assert len(proxy.servers()) == 1
+    assert proxy.servers().popitem()[1] == ("UP", fine.served_at)
+
+
+def test_more_members_than_slots_are_told_and_get_one_when_another_has_gone(haproxy, web) -> None:
+    proxy = haproxy(SETTINGS="tombstone_timeout_ms=1000", DRAIN_MS="100")
+    webs = [web(f"web-{n}").join(proxy) for n in range(9)]
+    eventually("one has none", lambda: proxy.show().count("more members than slots") == 1, 20)
+    assert len(proxy.up()) == 8
+    unplaced = proxy.show().split('- "')[1].split('"')[0]
+    next(it for it in webs if it.name != unplaced).leave()
+    eventually("it has one", lambda: f" {unplaced} " in proxy.show(), 60)
+
+
+def test_a_member_that_returns_gets_its_slot_again(haproxy, web) -> None:
+    proxy = haproxy()
+    first, second = web("web-1").join(proxy), web("web-2").join(proxy)
+    proxy.serves(first, second)
+
+    def slot() -> str:
+        return next(n for n, it in proxy.servers().items() if it[1] == second.served_at)
+
+    before = slot()
+    second.kill()
+    proxy.serves(first)
+    second.start()
+    second.join(proxy)
+    proxy.serves(first, second)
+    assert slot() == before

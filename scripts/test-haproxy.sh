@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# HAProxy with the module: builds it, and tests it inside the HAProxy of this machine.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+. "$ROOT/scripts/python.sh"
+
+python_env
+cd "$ROOT"
+cargo test --locked --quiet -p sprat-haproxy
+cargo build --locked --quiet --release -p sprat-lua
+# The module is loaded by HAProxy as root and serves as another user in another root.
+sudo=()
+[ "$(id -u)" = 0 ] || sudo=(sudo -E env "PATH=$PATH" "CARGO_TARGET_DIR=$TARGET")
+cd bindings/haproxy/tests
+"${sudo[@]}" "$VENV/bin/python" -m pytest -q -p no:cacheprovider -n "${SPRAT_PYTEST_WORKERS:-4}" "$@"

@@ -1,0 +1,102 @@
+"""What tests in Python share, whatever they test: loopback addresses, and stock agents."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 75.0
+"""Seconds for what must happen: a stock agent that gossip missed may need as long."""
+
+_blocks = itertools.count(1)
+
+
+def eventually(what: str, holds: Callable[[], Any], within: float = PATIENCE) -> Any:
+    """Ask until it is true; its value then."""
+    until = time.monotonic() + within
+    while True:
+        value = holds()
+        if value:
+            return value
+        assert time.monotonic() < until, f"not within {within} s: {what}"
+        time.sleep(0.05)
+
+
+class Addresses:
+    """Loopback addresses that no other test of this run uses, and hardly any other run."""
+
+    def __init__(self) -> None:
+        self._prefix = f"127.{100 + os.getpid() % 100}.{next(_blocks)}"
+        self._hosts = itertools.count(1)
+
+    def ip(self) -> str:
+        return f"{self._prefix}.{next(self._hosts)}"
+
+    def address(self, port: int = 7946) -> str:
+        return f"{self.ip()}:{port}"
+
+
+class Agent:
+    """A `serf agent`, the stock one."""
+
+    def __init__(self, folder: Path, ip: str, name: str, *options: str) -> None:
+        self.name, self.address, self._rpc = name, f"{ip}:7946", f"{ip}:7373"
+        serf = shutil.which("serf")
+        assert serf, "the tests need serf: make test installs it"
+        self._serf = serf
+        self._log = folder / f"{name}.log"
+        command = [serf, "agent", f"-node={name}", f"-bind={self.address}"]
+        command += [f"-rpc-addr={self._rpc}", "-log-level=debug", *options]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        eventually(f"agent {name} answers", self._answers, 20)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log()
+        return self._ask("members").returncode == 0
+
+    def _ask(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [self._serf, command, f"-rpc-addr={self._rpc}", *arguments]
+        return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+
+    def must(self, command: str, *arguments: str) -> str:
+        """Run a `serf` command on this agent."""
+        done = self._ask(command, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr + self.log()
+        return done.stdout
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")[-8000:]
+
+    def members(self) -> dict[str, dict[str, Any]]:
+        """Its members by name: status, addr, tags."""
+        told = json.loads(self.must("members", "-format=json"))
+        return {member["name"]: member for member in told["members"]}
+
+    def sees(self, name: str, status: str, within: float = PATIENCE) -> dict[str, Any]:
+        """Wait until it sees a member in this state."""
+
+        def seen() -> dict[str, Any] | None:
+            member = self.members().get(name)
+            return member if member and member["status"] == status else None
+
+        found: dict[str, Any] = eventually(f"{self.name} sees {name} {status}", seen, within)
+        return found
+
+    def join(self, address: str) -> None:
+        self.must("join", address)
+
+    def leave(self) -> None:
+        self.must("leave")
+        self.process.wait(30)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
