@@ -5,7 +5,7 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 
-.PHONY: help setup build wheel docs demo test lint bench fuzz install uninstall clean
+.PHONY: help setup build wheel haproxy docs demo test lint bench fuzz install uninstall clean
 
 help:
 	@echo 'make demo       several serf agents and a C program form one cluster; half a minute once built'
@@ -15,6 +15,7 @@ help:
 	@echo 'make lint       format, clippy, C warnings'
 	@echo 'make build      the library: libsprat.so and libsprat.a, release profile'
 	@echo 'make wheel      the Python package: a manylinux2014 wheel and the source distribution'
+	@echo 'make haproxy    the module for HAProxy, in target/haproxy'
 	@echo 'make docs       the reference of the Python package, in target/docs/python'
 	@echo 'make install    PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall  removes what install put there'
@@ -28,6 +29,9 @@ build:
 
 wheel: setup
 	@scripts/wheel.sh
+
+haproxy: setup
+	@scripts/haproxy.sh
 
 docs: setup
 	@scripts/python-docs.sh
