@@ -282,6 +282,19 @@ end
 register_freeze("freeze", true, "take no server away")
 register_freeze("thaw", false, "take servers away again")
 
+-- The server for a key, by rendezvous hashing among those of the first backend: its name, address
+-- and port. `http-request set-dst url_param(user),lua.sprat_ip` and so on; "" if nobody serves.
+local function register_pick(word, part)
+  core.register_converters(word, function(key)
+    local answers = { sprat.pick(tostring(key), 1) }
+    return answers[1] and answers[part] or ""
+  end)
+end
+
+register_pick("sprat_ip", 1)
+register_pick("sprat_port", 2)
+register_pick("sprat_name", 3)
+
 core.register_fetches("sprat_member", function(txn, ip)
   return sprat.is_member(ip or txn.f:src()) == true
 end)

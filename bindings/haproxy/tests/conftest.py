@@ -44,8 +44,8 @@ defaults
     timeout server 50s
 frontend fe
     bind {ip}:8080
-    default_backend nodes
-backend nodes
+{frontend}    default_backend nodes
+{backends}backend nodes
     balance roundrobin
 {checks}
     server-template app 1-8 0.0.0.0:1 disabled {server}
@@ -86,6 +86,8 @@ class HAProxy:
         checks: str = CHECKS,
         server: str = SERVER,
         script: Path = SCRIPT,
+        frontend: str = "",
+        backends: str = "",
         **settings: str,
     ) -> None:
         self.ip, self.folder = ip, folder
@@ -98,6 +100,8 @@ class HAProxy:
                 ip=ip,
                 settings="\n".join(lines),
                 script=script,
+                frontend=frontend,
+                backends=backends,
                 user=user,
                 checks=checks,
                 server=server,

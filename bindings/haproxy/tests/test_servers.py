@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import time
 
@@ -143,3 +144,42 @@ def test_a_member_that_returns_gets_its_slot_again(haproxy, web) -> None:
     second.join(proxy)
     proxy.serves(first, second)
     assert slot() == before
+
+
+def test_a_key_finds_its_server_and_keeps_it_while_others_come_and_go(haproxy, web) -> None:
+    proxy = haproxy(
+        frontend="    use_backend chosen if { url_param(k) -m found }\n"
+        "    http-request return status 200 content-type text/plain string member"
+        " if { path /member } { lua.sprat_member -m bool }\n",
+        backends="backend chosen\n"
+        "    http-request set-dst url_param(k),lua.sprat_ip\n"
+        "    http-request set-dst-port url_param(k),lua.sprat_port\n"
+        "    http-response set-header x-name %[var(txn.name)]\n"
+        "    http-request set-var(txn.name) url_param(k),lua.sprat_name\n"
+        "    server any 0.0.0.0:0\n",
+    )
+    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+    proxy.serves(*webs)
+
+    def ask(path: str, source: str = "") -> tuple[int, str, str | None]:
+        connection = http.client.HTTPConnection(
+            *proxy.address, timeout=10, source_address=(source, 0) if source else None
+        )
+        connection.request("GET", path)
+        response = connection.getresponse()
+        told = response.status, response.read().decode(), response.getheader("x-name")
+        connection.close()
+        return told
+
+    keys = [f"user-{n}" for n in range(40)]
+    before = {key: ask(f"/?k={key}") for key in keys}
+    assert {it[1] for it in before.values()} == {"web-0", "web-1", "web-2"}
+    assert all(status == 200 and name == body for status, body, name in before.values())
+    webs[0].set_tags("role=backend", "port=3000", "state=drain")
+    proxy.serves(*webs[1:])
+    for key in keys:
+        body = ask(f"/?k={key}")[1]
+        assert body == before[key][1] or before[key][1] == "web-0"
+        assert body != "web-0"
+    assert ask("/member", webs[0].ip)[1] == "member"
+    assert ask("/member", "127.0.0.99")[1].startswith("web-")

@@ -218,7 +218,22 @@ fn is_member(arguments: &Arguments) -> Answer {
     let ip: IpAddr = text
         .parse()
         .map_err(|_| format!("{text:?} is no IP address"))?;
-    Ok(vec![state().running()?.is_member(ip).into()])
+    let answer = state().running()?.ask(0, |known| known.is_member(ip));
+    Ok(vec![answer.map_or(Value::Nil, Value::Flag)])
+}
+
+/// `pick(key, pool)`: ip, port and name of the server for this key, the same on every host; nil if
+/// nobody serves.
+fn pick(arguments: &Arguments) -> Answer {
+    let key = arguments.text(1, "key")?;
+    let pool = arguments.number(2, "pool", 1, 10_000)? as usize - 1;
+    let state = state();
+    let server = state.running()?.ask(pool, |known| known.pick(key.as_bytes()));
+    let Some((server, Ok(addr))) = server.flatten().map(|it| (it.name, it.addr)) else {
+        return Ok(vec![Value::Nil]);
+    };
+    let (ip, port) = (addr.ip().to_string(), i64::from(addr.port()));
+    Ok(vec![ip.into(), port.into(), (&*server).into()])
 }
 
 /// `version()`: of this module.
@@ -268,6 +283,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     socket,
     show,
     is_member,
+    pick,
     version,
     panic
 ];

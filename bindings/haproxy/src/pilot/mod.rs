@@ -16,12 +16,13 @@ mod work;
 
 use crate::balance::{Limits, Order};
 use crate::candidate::Rules;
+use crate::questions::Known;
 use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Parked;
 use sprat::{Config, Member};
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -113,6 +114,8 @@ impl Shared {
 /// The side of HAProxy. No call waits.
 pub struct Pilot {
     shared: Arc<Shared>,
+    /// Who serves each pool.
+    rules: Vec<Rules>,
 }
 
 impl Pilot {
@@ -135,11 +138,12 @@ impl Pilot {
             words: Mutex::default(),
             wake,
         });
+        let rules = plan.pools.iter().map(|pool| pool.rules.clone()).collect();
         let for_thread = shared.clone();
         Parked::run("sprat-pilot", move || {
             work::run(&for_thread, plan, &woken);
         })?;
-        Ok(Pilot { shared })
+        Ok(Pilot { shared, rules })
     }
 
     /// Changes when there is something to take.
@@ -184,16 +188,15 @@ impl Pilot {
         report
     }
 
-    /// The members as last seen.
-    pub fn members(&self) -> Option<Arc<Vec<Arc<Member>>>> {
-        self.look(|picture| picture.members.clone())
-    }
-
-    /// Whether a member of the cluster listens at this address, on whatever port.
-    pub fn is_member(&self, ip: IpAddr) -> bool {
-        let members = self.members().unwrap_or_default();
-        let present = |it: &&Arc<Member>| crate::candidate::is_present(it);
-        members.iter().filter(present).any(|it| it.addr.ip() == ip)
+    /// A look at the members, as those of the pool of this number see them.
+    pub fn ask<R>(&self, pool: usize, ask: impl FnOnce(&Known<'_>) -> R) -> Option<R> {
+        let rules = self.rules.get(pool)?;
+        let members = self.look(|picture| picture.members.clone())?;
+        let known = Known {
+            members: &members,
+            rules,
+        };
+        Some(ask(&known))
     }
 
     /// HAProxy cannot reach the server in this slot of this pool, or can again.

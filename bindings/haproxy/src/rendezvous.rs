@@ -1,0 +1,84 @@
+//! Which member for this key: the one with the highest score (rendezvous hashing, Thaler and
+//! Ravishankar 1998), by weight.
+//!
+//! Everybody who knows the same members comes to the same answer, without a table. When a member
+//! goes only its keys move, and they spread over all others.
+
+/// A hash of 64 bits, the same on every host and in every version: FNV-1a, and the last step of
+/// SplitMix64, without which names that differ little would get hashes that differ little.
+fn hash(parts: [&[u8]; 2]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in parts[0].iter().chain(&[0]).chain(parts[1]) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// The score of a member for a key; none with weight 0.
+fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
+    if weight == 0 {
+        return None;
+    }
+    // In (0, 1): 53 bits, and never one of the ends.
+    let part = ((hash([name.as_bytes(), key]) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    Some(f64::from(weight) / -part.ln())
+}
+
+/// The place of the member for this key among names and weights.
+pub fn pick<'a>(members: impl IntoIterator<Item = (&'a str, u16)>, key: &[u8]) -> Option<usize> {
+    let members = members.into_iter().enumerate();
+    let scored = members.filter_map(|(at, (name, weight))| Some((at, score(name, key, weight)?)));
+    scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: usize = 20_000;
+
+    fn counts(members: &[(&str, u16)]) -> Vec<usize> {
+        let mut counts = vec![0; members.len()];
+        for key in 0..KEYS {
+            let chosen = pick(members.iter().copied(), key.to_string().as_bytes());
+            counts[chosen.unwrap()] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn keys_spread_by_weight() {
+        let counts = counts(&[("web-1", 100), ("web-2", 100), ("web-3", 200), ("web-4", 0)]);
+        for (count, share) in counts.iter().zip([0.25, 0.25, 0.5, 0.0]) {
+            let found = *count as f64 / KEYS as f64;
+            assert!((found - share).abs() < 0.02, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_keys_of_a_member_that_goes_move() {
+        let all = [("web-1", 100), ("web-2", 100), ("web-3", 100)];
+        let less = [("web-1", 100), ("web-3", 100)];
+        for key in 0..1000_u32 {
+            let key = key.to_string();
+            let before = all[pick(all, key.as_bytes()).unwrap()].0;
+            let after = less[pick(less, key.as_bytes()).unwrap()].0;
+            assert!(before == after || before == "web-2");
+        }
+    }
+
+    #[test]
+    fn nobody_is_chosen_from_nobody_and_the_answer_is_fixed() {
+        assert_eq!(pick([], b"x"), None);
+        assert_eq!(pick([("a", 0)], b"x"), None);
+        let all = [("web-1", 100), ("web-2", 100), ("web-3", 100)];
+        let chosen: Vec<_> = ["a", "b", "c", "d"]
+            .iter()
+            .map(|key| pick(all, key.as_bytes()))
+            .collect();
+        // As when it was written: hosts with different versions must agree.
+        assert_eq!(chosen, [Some(1), Some(0), Some(0), Some(2)]);
+    }
+}
