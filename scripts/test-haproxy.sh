@@ -6,8 +6,8 @@ set -euo pipefail
 
 python_env
 cd "$ROOT"
-cargo test --locked --quiet -p sprat-haproxy
-cargo build --locked --quiet --release -p sprat-lua
+cargo test --locked --quiet -p sprat-haproxy -p sprat-hap
+cargo build --locked --quiet --release -p sprat-lua -p sprat-hap
 # The module is loaded by HAProxy as root and serves as another user in another root.
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo -E env "PATH=$PATH" "CARGO_TARGET_DIR=$TARGET")

@@ -88,13 +88,14 @@ class HAProxy:
         script: Path = SCRIPT,
         frontend: str = "",
         backends: str = "",
+        template: str = CONFIG,
         **settings: str,
     ) -> None:
         self.ip, self.folder = ip, folder
         lines = [f'    setenv SPRAT_{name} "{value}"' for name, value in settings.items()]
         self.config = folder / "haproxy.cfg"
         self.config.write_text(
-            CONFIG.format(
+            template.format(
                 folder=folder,
                 modules=modules,
                 ip=ip,
@@ -153,7 +154,7 @@ class HAProxy:
         found = {}
         for row in rows[1:]:
             it = dict(zip(names, row.split(","), strict=False))
-            if it["pxname"] == "nodes" and it["svname"].startswith("app"):
+            if it["pxname"] == "nodes" and it["svname"] not in ("FRONTEND", "BACKEND"):
                 found[it["svname"]] = (it["status"], it["addr"])
         return {name: it for name, it in found.items() if it[1] != "0.0.0.0:1"}
 

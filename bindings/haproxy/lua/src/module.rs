@@ -228,7 +228,9 @@ fn pick(arguments: &Arguments) -> Answer {
     let key = arguments.text(1, "key")?;
     let pool = arguments.number(2, "pool", 1, 10_000)? as usize - 1;
     let state = state();
-    let server = state.running()?.ask(pool, |known| known.pick(key.as_bytes()));
+    let server = state
+        .running()?
+        .ask(pool, |known| known.pick(key.as_bytes()));
     let Some((server, Ok(addr))) = server.flatten().map(|it| (it.name, it.addr)) else {
         return Ok(vec![Value::Nil]);
     };

@@ -1,0 +1,166 @@
+//! The command line.
+
+use lexopt::{Arg, Parser, ValueExt as _};
+use sprat::Config;
+use sprat_haproxy::balance::Limits;
+use sprat_haproxy::candidate::{Rules, is_safe_name};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+const HELP: &str = "\
+Be a member of a Serf or sprat cluster, and make its members servers of HAProxys that cannot load
+the module: over their runtime API, with the level admin.
+
+  sprat-hap --backend nodes --haproxy /run/haproxy.sock --join 10.0.0.5,10.0.0.6
+
+  --backend NAME         the backend whose servers these are
+  --haproxy PATH|IP:PORT a runtime API; repeat it for several HAProxys
+  --role KEY=VALUE       tag of the members that serve  [role=backend]
+  --server OPTIONS       what follows the address in `add server`  [check inter 1s fall 2]
+  --port N               port of members that name none
+  --min-ready PERCENT    of the known members that stay ready whatever fails  [50]
+  --drain-ms N           how long a member that has left is drained  [30000]
+  --loopback             servers on this host may be given by loopback addresses
+  --agent-check IP:PORT  answer agent checks; `agent-send` has to be the name of the member
+  --spoe IP:PORT         answer SPOE messages: pick, member, size, leader, tag
+  --name, --bind, --advertise, --join, --profile, --keyring-file, --tag KEY=VALUE, --set KEY=VALUE,
+  --config FILE          as for `sprat run`
+  -h, --help; -V, --version
+
+It leaves the cluster on SIGTERM and SIGINT; servers stay as they are then. Exit codes: 0 done,
+1 failed, 2 wrong usage.
+";
+
+/// What is asked for.
+pub enum Asked {
+    ToRun(Box<Arguments>),
+    ToTell(String),
+}
+
+/// The options.
+pub struct Arguments {
+    pub config: Config,
+    pub backend: String,
+    pub haproxys: Vec<String>,
+    pub server_options: String,
+    pub rules: Rules,
+    pub limits: Limits,
+    pub agent_check: Option<SocketAddr>,
+    pub spoe: Option<SocketAddr>,
+}
+
+/// Reads the command line.
+pub fn parse(mut parser: Parser) -> Result<Asked, String> {
+    let mut found = Arguments {
+        config: Config::new(),
+        backend: String::new(),
+        haproxys: Vec::new(),
+        server_options: "check inter 1s fall 2".to_owned(),
+        rules: Rules {
+            tag: ("role".to_owned(), "backend".to_owned()),
+            port: None,
+            loopback: false,
+        },
+        limits: Limits::default(),
+        agent_check: None,
+        spoe: None,
+    };
+    found.set("tag.role", "balancer")?;
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Asked::ToTell(HELP.to_owned())),
+            Arg::Short('V') | Arg::Long("version") => {
+                let text = concat!("sprat-hap ", env!("CARGO_PKG_VERSION"), "\n");
+                return Ok(Asked::ToTell(text.to_owned()));
+            }
+            Arg::Long("loopback") => found.rules.loopback = true,
+            Arg::Long(name) => {
+                let name = name.to_owned();
+                let value = parser.value().map_err(|error| error.to_string())?;
+                let value = value.string().map_err(|error| error.to_string())?;
+                found.take(&name, &value)?;
+            }
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    found.check()?;
+    Ok(Asked::ToRun(Box::new(found)))
+}
+
+impl Arguments {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        self.config.set(key, value).map_err(|error| error.message)
+    }
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "backend" => self.backend = value.to_owned(),
+            "haproxy" => self.haproxys.push(value.to_owned()),
+            "server" => self.server_options = value.to_owned(),
+            "role" => self.rules.tag = pair(name, value)?,
+            "port" => self.rules.port = Some(number(name, value, 1, 65_535)? as u16),
+            "min-ready" => self.limits.min_ready = number(name, value, 0, 100)? as u32,
+            "drain-ms" => {
+                self.limits.drain = Duration::from_millis(number(name, value, 0, 86_400_000)?);
+            }
+            "agent-check" => self.agent_check = Some(address(name, value)?),
+            "spoe" => self.spoe = Some(address(name, value)?),
+            "join" => self.set("seeds", value)?,
+            "name" | "bind" | "advertise" | "profile" => self.set(name, value)?,
+            "keyring-file" => self.set("keyring_file", value)?,
+            "tag" => {
+                let (key, value) = pair(name, value)?;
+                self.set(&format!("tag.{key}"), &value)?;
+            }
+            "set" => {
+                let (key, value) = pair(name, value)?;
+                self.set(&key, &value)?;
+            }
+            "config" => self
+                .config
+                .load(Path::new(value))
+                .map_err(|error| error.message)?,
+            _ => return Err(format!("there is no option --{name}")),
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !is_safe_name(&self.backend) {
+            return Err(format!(
+                "--backend is {:?}, expected the name of one",
+                self.backend
+            ));
+        }
+        if self.server_options.contains([';', '\n']) {
+            return Err(
+                "--server holds a semicolon or a line end, which ends a command".to_owned(),
+            );
+        }
+        let answers = self.agent_check.is_some() || self.spoe.is_some();
+        if self.haproxys.is_empty() && !answers {
+            return Err("nothing to do: give --haproxy, --agent-check or --spoe".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn pair(name: &str, text: &str) -> Result<(String, String), String> {
+    let split = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = split.ok_or_else(|| format!("--{name} is {text:?}, expected KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn number(name: &str, text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let found = text
+        .parse()
+        .ok()
+        .filter(|number| (min..=max).contains(number));
+    found.ok_or_else(|| format!("--{name} is {text:?}, allowed: {min} to {max}"))
+}
+
+fn address(name: &str, text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("--{name} is {text:?}, expected IP:PORT"))
+}

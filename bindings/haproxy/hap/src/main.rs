@@ -1,0 +1,159 @@
+//! `sprat-hap`: a member of the cluster that drives the runtime API of HAProxys which cannot load
+//! the module, and answers what they ask.
+//!
+//! ```text
+//! cluster <--> pilot --orders--> Wanted --> one thread per HAProxy: what it has, what it should
+//!                                  |         have, and the commands between the two
+//!                                  +------> agent checks, SPOE: a thread per connection
+//! ```
+//!
+//! | file | its idea |
+//! | --- | --- |
+//! | `arguments` | the command line |
+//! | `wanted` | what every server shall be, for all who look |
+//! | `plan` | from what HAProxy has to what it should have: the commands, nothing else |
+//! | `cli` | one command, one connection |
+//! | `drive` | the thread of one HAProxy |
+//! | `listen` | agent checks and SPOE |
+
+mod arguments;
+mod cli;
+mod drive;
+mod listen;
+mod plan;
+mod wanted;
+
+use arguments::{Arguments, Asked};
+use sprat_haproxy::pilot::{Phase, Pilot, Plan, Pool};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wanted::Wanted;
+
+/// Between two looks for orders and signals.
+const LOOK: Duration = Duration::from_millis(20);
+/// Servers of one backend. HAProxy has no such bound; names have their place among these.
+const SERVERS: usize = 4096;
+/// Longest wait for the farewell.
+const FAREWELL: Duration = Duration::from_secs(8);
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse(lexopt::Parser::from_env()) {
+        Ok(Asked::ToRun(arguments)) => arguments,
+        Ok(Asked::ToTell(text)) => return say(&text),
+        Err(wrong) => return fail(&format!("{wrong} (see sprat-hap --help)"), 2),
+    };
+    match run(*arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(wrong) => fail(&wrong, 1),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(text: &str, code: u8) -> ExitCode {
+    log(&format!("error: {text}"));
+    ExitCode::from(code)
+}
+
+/// A line on standard error; nobody reads it if it cannot be written.
+fn log(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "sprat-hap: {text}");
+}
+
+fn run(arguments: Arguments) -> Result<(), String> {
+    let signals = Signals::block();
+    arguments.config.check().map_err(|error| error.message)?;
+    let wanted = Arc::new(Wanted::default());
+    let pool = Pool {
+        name: arguments.backend.clone(),
+        rules: arguments.rules,
+        slots: SERVERS,
+        limits: arguments.limits,
+    };
+    let plan = Plan {
+        config: arguments.config,
+        pools: vec![pool],
+        store: None,
+    };
+    let pilot = Pilot::start(plan).map_err(|error| format!("no thread for the node: {error}"))?;
+    let pilot = Arc::new(pilot);
+    for haproxy in arguments.haproxys {
+        let (backend, options) = (arguments.backend.clone(), arguments.server_options.clone());
+        drive::start(haproxy, backend, options, wanted.clone())?;
+    }
+    if let Some(addr) = arguments.agent_check {
+        listen::agent_checks(addr, wanted.clone())?;
+    }
+    if let Some(addr) = arguments.spoe {
+        listen::spoe(addr, pilot.clone())?;
+    }
+    follow(&pilot, &wanted, &signals);
+    farewell(&pilot);
+    Ok(())
+}
+
+/// Hands orders on until a signal ends it.
+fn follow(pilot: &Pilot, wanted: &Wanted, signals: &Signals) {
+    let mut phase = None;
+    while !signals.came(LOOK) {
+        let mut orders = Vec::new();
+        while let Some((_, order)) = pilot.take_order() {
+            orders.push(order);
+        }
+        wanted.change(orders);
+        let now = pilot.phase();
+        if now != phase && now.is_some() {
+            match &now {
+                Some(Phase::Starting(Some(why))) => log(why),
+                Some(Phase::Broken(why)) => log(&format!("the node is broken: {why}")),
+                Some(Phase::Running) => log("is a member"),
+                Some(Phase::Starting(None) | Phase::Released) | None => {}
+            }
+            phase = now;
+        }
+    }
+}
+
+/// Leaves the cluster. The servers stay as they are.
+fn farewell(pilot: &Pilot) {
+    let until = Instant::now() + FAREWELL;
+    pilot.release(Duration::ZERO);
+    while pilot.phase() != Some(Phase::Released) && Instant::now() < until {
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// SIGTERM and SIGINT, blocked in every thread, and taken when it is convenient.
+struct Signals(libc::sigset_t);
+
+impl Signals {
+    fn block() -> Signals {
+        // SAFETY: a set of our own; the calls write into it or read it.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGTERM);
+            libc::sigaddset(&mut set, libc::SIGINT);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+            Signals(set)
+        }
+    }
+
+    /// Waits so long for one.
+    fn came(&self, time: Duration) -> bool {
+        let time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        // SAFETY: a set and a time of our own.
+        unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &time) > 0 }
+    }
+}
