@@ -173,6 +173,13 @@ impl Subscription {
         self.queue.drain(max).ok_or_else(|| self.over())
     }
 
+    /// Wants no more: what waits is dropped, and who polls is woken.
+    pub fn abandon(&self) {
+        if self.check_process().is_ok() {
+            self.queue.abandon();
+        }
+    }
+
     fn check_process(&self) -> Result<()> {
         super::shared::check_generation(self.generation)
     }

@@ -48,7 +48,8 @@ impl Settings {
         let mut config = Config::new();
         let refused = |error| refused_setting(py, error);
         if let Some(path) = &self.path {
-            config.load(path).map_err(|error| refused_line(py, error))?;
+            let loaded = py.detach(|| config.load(path));
+            loaded.map_err(|error| refused_line(py, error))?;
         }
         for (key, value) in &self.values {
             config.set(key, value).map_err(refused)?;
@@ -94,7 +95,8 @@ pub fn settings() -> Vec<Known> {
 /// The keys and values of a file of settings, all of them valid.
 #[pyfunction]
 pub fn settings_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, String)>> {
-    Config::entries_of(&path).map_err(|error| refused_line(py, error))
+    py.detach(|| Config::entries_of(&path))
+        .map_err(|error| refused_line(py, error))
 }
 
 fn state_name(state: NodeState) -> &'static str {

@@ -48,6 +48,11 @@ impl Subscription {
         PyList::new(py, made?)
     }
 
+    /// Wants no more: who waits is woken, and finds nothing.
+    fn abandon(&self, py: Python<'_>) {
+        py.detach(|| self.0.abandon());
+    }
+
     /// Whether there is something to drain before `timeout` seconds are over; `None` waits without
     /// limit.
     #[pyo3(signature = (timeout=None))]

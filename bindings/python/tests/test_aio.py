@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import importlib.util
+import logging
 import socket
 import threading
 import time
@@ -415,5 +416,28 @@ def test_many_joins_at_once_end_each_with_its_own_result(run, aio_node, addresse
         results = await asyncio.gather(*joins, return_exceptions=True)
         assert results[1::2] == [1] * 20
         assert {type(it) for it in results[::2]} == {sprat.JoinError}
+
+    run(main)
+
+
+def test_closing_waits_for_no_handler_of_logging(run, aio_node, caplog):
+    slow = threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record):
+            slow.set()
+            time.sleep(2)
+
+    async def main():
+        handler = Slow()
+        logging.getLogger("sprat").addHandler(handler)
+        try:
+            node = aio_node(log_level="debug")
+            await asyncio.to_thread(slow.wait, 10)
+            begun = time.monotonic()
+            node.close()
+            assert time.monotonic() - begun < 1.5
+        finally:
+            logging.getLogger("sprat").removeHandler(handler)
 
     run(main)

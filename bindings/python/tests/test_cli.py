@@ -75,6 +75,8 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--state", "dead"), "is not one of 'alive', 'suspect'"),
         ((*LOOK, "--key", "xx"), "--key is not base64"),
         ((*LOOK, "--key", "YWJj"), "--key has 3 bytes, allowed are 16, 24 and 32"),
+        ((*LOOK, "--key", ""), "--key is empty"),
+        ((*LOOK, "--keyring-file", ""), "does not exist"),
         ((*LOOK, "--key-file", "/dev/null"), "it holds no key"),
         ((*LOOK, "--key-file", "/nonexistent"), "does not exist"),
         ((*LOOK, "--key", KEY, "--keyring-file", __file__), "exclude each other"),
@@ -147,3 +149,17 @@ def test_a_reader_that_is_gone_is_no_trouble(command, arguments):
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("after", [0.01, 0.03, 0.06, 0.1])
+def test_an_interrupt_at_the_very_start_is_no_traceback(command, mute, after):
+    # Before this line it is Python's own affair.
+    code = "import sys; from sprat.__main__ import main; print(1, flush=True);"
+    code += f"sys.argv = ['sprat', 'members', '--join', '{mute}', '--bind', '127.0.0.1:0']; main()"
+    line = [command[0], "-c", code]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors.strip()) == (130, "")

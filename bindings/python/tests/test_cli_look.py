@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -311,3 +312,36 @@ def test_a_disk_that_is_full_is_said_in_one_line(look, agent):
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     assert errors == "sprat: error: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("shadow", [signal.SIGTERM, signal.SIGHUP], ids=lambda it: it.name)
+def test_a_look_that_is_ended_twice_at_once_still_leaves(look, agent, shadow):
+    stock = agent("stock")
+    watcher = look("monitor", "--join", stock.address, "--name", "watcher")
+    stock.sees("watcher", "alive")
+    watcher.send_signal(signal.SIGTERM)
+    time.sleep(0.005)
+    watcher.send_signal(shadow)
+    watcher.communicate(timeout=20)
+    assert watcher.returncode == 0
+    stock.sees("watcher", "left", 10)
+
+
+def test_a_look_is_not_who_stays(look, agent, addresses):
+    stock = agent("stock")
+    taken = {"SPRAT_BIND": stock.address, "SPRAT_ADVERTISE": stock.address, "SPRAT_NAME": "stock"}
+    told = json.loads(done(look("members", "--join", stock.address, "--format", "json", **taken)))
+    assert [member["name"] for member in told["members"]] == ["stock"]
+
+
+def test_a_monitor_that_is_ended_before_it_has_joined_says_so(look, addresses):
+    with socket.socket() as mute:
+        mute.bind((addresses.ip(), 0))
+        mute.listen()
+        watcher = look("monitor", "--join", "{}:{}".format(*mute.getsockname()))
+        asked, _ = mute.accept()
+        with asked:
+            time.sleep(0.2)
+            watcher.send_signal(signal.SIGTERM)
+            watcher.communicate(timeout=20)
+        assert watcher.returncode == 128 + signal.SIGTERM

@@ -1,5 +1,6 @@
 """`sprat run`: a member that stays, and what its supervisor hears of it."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -116,6 +117,43 @@ def test_a_second_signal_ends_it_without_waiting(run):
     logged(running, "takes longer than 1 s")
     running.send(signal.SIGINT)
     logged(running, "leaving the cluster")
+    time.sleep(1.1)  # who is impatient, and not the same signal once more
     begun = time.monotonic()
     ended(running, signal.SIGINT, 130)
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "shadow", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda it: it.name
+)
+def test_signals_that_come_together_are_one(run, agent, shadow):
+    stock = agent("stock")
+    running = run("--name", "ours", "--join", stock.address)
+    stock.sees("ours", "alive")
+    running.send(signal.SIGTERM)
+    time.sleep(0.005)
+    running.send(shadow)
+    running.end(0)
+    stock.sees("ours", "left", 10)
+
+
+def test_a_supervisor_that_is_busy_for_a_moment_hears_that_it_is_ready(run, tmp_path):
+    name = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(name)
+        supervisor.settimeout(10)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as crowd:
+            crowd.setblocking(False)
+            sent = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    crowd.sendto(b"x", name)
+                    sent += 1
+        running = run("--name", "ours", NOTIFY_SOCKET=name)
+        logged(running, "is a member at")
+        time.sleep(0.5)
+        for _ in range(sent):
+            assert supervisor.recv(4096) == b"x"
+        assert supervisor.recv(4096).startswith(b"READY=1")
+        running.send(signal.SIGTERM)
+        running.end(0)

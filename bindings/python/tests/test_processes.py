@@ -503,3 +503,14 @@ def test_the_extension_exports_its_one_symbol(run):
     )
     names = [line.split()[-1] for line in done.stdout.splitlines()]
     assert names == ["PyInit__native"]
+
+
+def test_nodes_whose_callbacks_run_are_waited_for_together(run):
+    program = run("""
+        for number in range(4):
+            start(name=f"n{number}", on_event=lambda event: time.sleep(60)).next_event
+        time.sleep(0.5)
+    """)
+    begun = time.monotonic()
+    program.end()
+    assert time.monotonic() - begun < 12, "5 s for all of them, not for each"

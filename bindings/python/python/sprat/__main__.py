@@ -12,9 +12,13 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command and end the process with its exit code."""
-    from ._cli import main as run
+    try:
+        from ._cli import main as run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before there was anything to end
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,6 @@ BATCH = 256
 
 _CENTURY = 100 * 365 * 86400.0
 
-_LOOK = 1.0
-"""Seconds after which a reader that waits looks whether it was closed."""
-
 _SIZES = range(4, 1_048_577)
 
 _log = logging.getLogger("sprat")
@@ -146,12 +143,13 @@ class BaseEvents(Generic[E_co]):
         return self._ended
 
     def close(self) -> None:
-        """Read no more. Called twice, it does nothing. May be called from any thread.
+        """Read no more: whoever waits for an event stops. Called twice, it does nothing.
 
-        Threads that wait for an event notice within a second.
+        May be called from any thread.
         """
-        self._native = None
-        self._node = None
+        native, self._native, self._node = self._native, None, None
+        if native is not None:
+            native.abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -201,10 +199,7 @@ class Events(BaseEvents[E_co]):
             native = self._native
             if event is not None or self._over() or native is None:
                 return event
-            left = None if until is None else max(until - time.monotonic(), 0)
-            # In portions: another thread may close this reader.
-            pause = _LOOK if left is None else min(left, _LOOK)
-            if not native.wait(pause) and left is not None and left <= pause:
+            if not native.wait(None if until is None else until - time.monotonic()):
                 return None
 
     def fileno(self) -> int:

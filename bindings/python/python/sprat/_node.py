@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -61,7 +62,10 @@ def _close_all() -> None:
         with contextlib.suppress(RuntimeError):  # a thread that still runs has made another one
             nodes = list(_live)
     for node in nodes:
-        node.close()
+        node._stop()
+    until = time.monotonic() + _PATIENCE
+    for node in nodes:
+        node._await_callback(until - time.monotonic())
 
 
 class BaseNode:
@@ -77,7 +81,8 @@ class BaseNode:
         """Start a node with the settings of a file: lines ``key = value``, and ``tag.KEY = value``.
 
         `overrides` are arguments of the class: they win over the file. `NetworkError` with `errno`
-        if it cannot be read, `ConfigError` if a line is wrong.
+        if it cannot be read, `ConfigError` if a line is wrong. Of a class of your own `__init__` is
+        not called.
         """
         node = cls.__new__(cls)
         node._open(os.fspath(path), overrides)
@@ -106,7 +111,10 @@ class BaseNode:
 
     def __del__(self) -> None:
         native = getattr(self, "_native", None)
-        if native is None or native.state in ("shutdown", "broken"):
+        if native is None or native.state == "shutdown":
+            return
+        if native.state == "broken":
+            native.close()
             return
         message = f"{self!r} was not closed; it was created at {self._created}"
         try:
@@ -243,15 +251,20 @@ class BaseNode:
 
         May be called twice, and from a callback. Waits at most 5 s for a callback that runs.
         """
+        self._stop()
+        self._await_callback(_PATIENCE)
+
+    def _stop(self) -> None:
         native = getattr(self, "_native", None)
         if native is None:
             return
-        delivery = self._delivery
-        if delivery is not None:
-            delivery.stop()
+        if self._delivery is not None:
+            self._delivery.stop()
         native.close()
-        if delivery is not None:
-            delivery.join(_PATIENCE)
+
+    def _await_callback(self, patience: float) -> None:
+        if self._delivery is not None:
+            self._delivery.join(max(patience, 0.0))
 
 
 class Node(BaseNode):

@@ -45,6 +45,9 @@ class Node(BaseNode):
             raise TypeError("sprat.aio.Node takes no on_event: use `async for` over events()")
         super()._open(path, given)
 
+    def _await_callback(self, patience: float) -> None:
+        """No callback of the program runs there, only handlers of `logging`: nobody waits."""
+
     async def join(self, *addresses: str, timeout: float | None = 10) -> int:
         """As `sprat.Node.join`. When the wait is cancelled the attempt goes on."""
         timeout = check_timeout(timeout)
@@ -157,14 +160,6 @@ class Events(BaseEvents[E_co]):
                 return await self._first()
         except builtins.TimeoutError:
             return self._take()
-
-    def close(self) -> None:
-        """Read no more. Called twice, it does nothing. May be called from any thread."""
-        super().close()
-        loop = self._loop
-        if loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._wake)
 
     async def _first(self) -> E_co | None:
         event = None

@@ -147,7 +147,8 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
     """All shared options. Commands that look have other defaults than one that stays."""
     name = "sprat-cli-HOST" if looks else "the host name"
     bind = "0.0.0.0:0, any free port" if looks else "0.0.0.0:7946"
-    # SPRAT_NAME is that of the member that stays; a visitor would take it away from it.
+    # The environment is that of the member that stays: a visitor would take its name and its port,
+    # and tell others that it is to be reached at its address.
     naming = click.option if looks else _option
     one = "One setting of the library, as label=blue; repeat it for several."
     join = "Member to join through; repeat it for several, or separate them with commas."
@@ -156,12 +157,12 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
     shared = [
         _option("--join", multiple=True, metavar="ADDR", help=join),
         naming("--name", "--node", "name", help=f"Name of this member.  [default: {name}]"),
-        _option(
+        naming(
             "--bind",
             metavar="IP:PORT",
             help=f"Where to listen, UDP and TCP; the others must reach it.  [default: {bind}]",
         ),
-        _option("--advertise", metavar="IP:PORT", help="Where others reach it, if elsewhere."),
+        naming("--advertise", metavar="IP:PORT", help="Where others reach it, if elsewhere."),
         _option("--config", type=_FILE, help='Settings, lines "key = value".'),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=one),
         _option("--key", help="Key in base64. Other users can see it: prefer --key-file."),
@@ -220,7 +221,12 @@ def _keys(given: dict[str, str | None]) -> dict[str, Any]:
     """Find the one option with keys; the command line wins over the environment."""
     context = click.get_current_context()
     for source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
-        chosen = [it for it in given if given[it] and context.get_parameter_source(it) == source]
+        chosen = [it for it in given if context.get_parameter_source(it) == source]
+        if source == ParameterSource.ENVIRONMENT:
+            chosen = [it for it in chosen if given[it]]  # an empty variable is none
+        for it in chosen:
+            if not given[it]:
+                raise click.UsageError(f"--{it.replace('_', '-')} is empty")
         if len(chosen) > 1:
             names = " and ".join("--" + name.replace("_", "-") for name in chosen)
             raise click.UsageError(f"{names} exclude each other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import select
 import sys
@@ -77,18 +78,16 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
     """  # noqa: D301
     classes = (*_classes(kinds), sprat.Overflow, sprat.NodeFailed)
     show = _show_json if style == "json" else _Lines().show
-    try:
-        with visit(connection) as node:
-            events: sprat.Events[Any] = node.events(*classes)
-            if not initial:
-                _skip(events)
-            for event in _watched(events):
-                if isinstance(event, sprat.NodeFailed):
-                    raise event.error
-                if not (isinstance(event, sprat.MemberEvent) and event.member.name == node.name):
-                    show(event)
-    except Ended:
-        return
+    # A signal is the usual end of it, unless it comes before there was anything to watch.
+    with visit(connection) as node, contextlib.suppress(Ended):
+        events: sprat.Events[Any] = node.events(*classes)
+        if not initial:
+            _skip(events)
+        for event in _watched(events):
+            if isinstance(event, sprat.NodeFailed):
+                raise event.error
+            if not (isinstance(event, sprat.MemberEvent) and event.member.name == node.name):
+                show(event)
 
 
 def _classes(kinds: tuple[str, ...]) -> list[type[sprat.Event]]:

@@ -19,6 +19,10 @@ __all__ = ["Supervisor"]
 _log = logging.getLogger("sprat.run")
 
 
+_PATIENCE = 5.0
+"""Seconds: while a machine starts the queue of systemd may be full for a moment."""
+
+
 class Supervisor:
     """Whoever started this command and wants to know how it does; perhaps nobody."""
 
@@ -61,7 +65,7 @@ class Supervisor:
         address = "\0" + self._socket[1:] if self._socket.startswith("@") else self._socket
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
-                end.setblocking(False)
+                end.settimeout(_PATIENCE)
                 end.sendto(message.encode(), address)
         except OSError as error:
             # The member is of use without its supervisor's knowing.

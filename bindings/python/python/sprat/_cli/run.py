@@ -88,7 +88,7 @@ def run(
 
     Ready: systemd (NOTIFY_SOCKET, Type=notify) and s6 (--ready-fd) are told when it listens, or,
     with --ready-when-joined, when it has met another member. SIGHUP reads the tags in the file of
-    --config again; those of --tag win. A second SIGTERM or Ctrl-C ends it without waiting.
+    --config again; those of --tag win. SIGTERM or Ctrl-C a second later ends it without waiting.
     """  # noqa: D301
     supervisor = Supervisor(ready_fd)
     chosen = parse_handlers(handlers)

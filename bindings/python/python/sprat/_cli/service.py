@@ -76,7 +76,7 @@ class Service:
         is_hurried = False
         try:
             self._loop()
-        except Ended:  # a second signal, right after the first
+        except Ended:  # somebody is impatient
             is_hurried = True
             raise
         finally:

@@ -68,12 +68,16 @@ class Worker:
     def _run(self) -> None:
         while True:
             batch = self._batches.get()
-            for kind, members in batch:
-                for handler in self._handlers:
-                    if handler.wants(kind) and not self._abandoned.is_set():
-                        self._call(handler, kind, members)
-            self._idle.set()
-            self._wake()
+            try:
+                for kind, members in batch:
+                    for handler in self._handlers:
+                        if handler.wants(kind) and not self._abandoned.is_set():
+                            self._call(handler, kind, members)
+            except Exception:  # noqa: BLE001 - the next events have their handlers all the same
+                _log.exception("the handlers failed")
+            finally:  # or they would never run again
+                self._idle.set()
+                self._wake()
 
     def _call(self, handler: Handler, kind: str, members: list[sprat.Member]) -> None:
         self._told_slow = False
