@@ -1,0 +1,240 @@
+"""Arguments of a node and files of settings: what they take, and what is said of mistakes."""
+
+import contextlib
+import ipaddress
+from datetime import timedelta
+
+import pytest
+
+import sprat
+
+FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"name": 5}, "name must be str, not int"),
+        ({"name": b"x"}, "name must be str, not bytes"),
+        ({"bind": 1.5}, "bind must be str, int, bool, or a list of str, not float"),
+        ({"profile": True}, "profile must be str, not bool"),
+        ({"mode": ...}, "mode must be str, not ellipsis"),
+        ({"tags": ["a"]}, "tags must be a mapping, not list"),
+        ({"tags": {"a": 1}}, "tags['a'] must be str, not int"),
+        ({"tags": {"a": None}}, "tags['a'] must be str, not NoneType"),
+        ({"tags": {1: "a"}}, "a key of tags must be str, not int"),
+        ({"filter_tags": {"a": 1}}, "filter_tags['a'] must be str, not int"),
+        ({"filter_names": "web-*"}, "filter_names must be a list, not str"),
+        ({"keys": "c2VjcmV0"}, "keys must be a list, not str"),
+        ({"keys": b"x" * 16}, "keys must be a list, not bytes"),
+        ({"keys": [5]}, "keys[0] must be bytes, or str in base64, not int"),
+        ({"encrypt": 5}, "encrypt must be str, not int"),
+        ({"meta": "x"}, "meta must be bytes, not str"),
+        ({"meta": 5}, "meta must be bytes, not int"),
+        ({"seeds": "10.0.0.1"}, "seeds must be a list, not str"),
+        ({"seeds": 5}, "seeds must be a list, not int"),
+        ({"seeds": [b"x"]}, "seeds[0] must be str, not bytes"),
+        ({"filter_names": ["a", 3]}, "filter_names[1] must be str, not int"),
+        ({"event_queue": 100.0}, "event_queue must be str, int, bool, or a list of str, not float"),
+        ({"on_event": 5}, "on_event must be callable, not int"),
+        (
+            {"probe_interval_ms": 1.5},
+            "probe_interval_ms must be an int of milliseconds or a datetime.timedelta, not float",
+        ),
+        ({"log_level": 1.5}, "log_level must be str or int, not float"),
+        ({"log_level": True}, "log_level must be str or int, not bool"),
+        ({"nam": "x"}, 'there is no setting "nam"; the nearest is "name"'),
+        (
+            {"probe_intervall_ms": 5},
+            'there is no setting "probe_intervall_ms"; the nearest is "probe_interval_ms"',
+        ),
+        ({"on_events": print}, 'there is no setting "on_events"; the nearest is "on_event"'),
+        ({"tag": {}}, 'there is no setting "tag"; the nearest is "tags"'),
+        ({"port": 80}, 'there is no setting "port"; the nearest is "bind"'),
+        ({"node_name": None}, 'there is no setting "node_name"; the nearest is "name"'),
+        ({"": "x"}, 'there is no setting ""'),
+        ({"zzzzzzzzzzzz": "x"}, 'there is no setting "zzzzzzzzzzzz"'),
+    ],
+    ids=str,
+)
+def test_a_setting_of_a_wrong_type_or_name_is_a_type_error_that_names_it(settings, says):
+    with pytest.raises(TypeError) as caught:
+        sprat.Node(**{**FINE, **settings})
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("settings", "cls", "says"),
+    [
+        ({"name": ""}, sprat.ConfigError, 'name is "", allowed: 1 to 255 bytes'),
+        ({"name": "x" * 256}, sprat.ConfigError, "(256 bytes), allowed: 1 to 255 bytes"),
+        ({"name": "x\0y"}, sprat.ConfigError, r'name is "x\u{0}y", allowed: 1 to 255 bytes'),
+        ({"name": " x"}, sprat.ConfigError, "no space at the ends"),
+        ({"name": "\ud800"}, sprat.InvalidError, r"name is '\ud800', allowed is text that UTF-8"),
+        ({"bind": "localhost:1"}, sprat.ConfigError, 'bind is "localhost:1", allowed: IP address'),
+        ({"bind": "127.0.0.1:65536"}, sprat.ConfigError, 'bind is "127.0.0.1:65536", allowed'),
+        ({"bind": "192.0.2.1:0"}, sprat.AddressError, "cannot bind TCP 192.0.2.1:0"),
+        ({"advertise": "0.0.0.0"}, sprat.ConfigError, 'advertise is "0.0.0.0", allowed: IP'),
+        ({"profile": "man"}, sprat.ConfigError, 'profile is "man", allowed: lan, wan or local'),
+        ({"mode": "x"}, sprat.ConfigError, 'mode is "x", allowed: serf or memberlist'),
+        ({"probe_interval_ms": 9}, sprat.ConfigError, 'is "9", allowed: 10 to 600000'),
+        ({"probe_interval_ms": -1}, sprat.ConfigError, 'is "-1", allowed: 10 to 600000'),
+        ({"probe_interval_ms": 10**30}, sprat.ConfigError, "allowed: 10 to 600000"),
+        (
+            {"probe_timeout_ms": 1000, "probe_interval_ms": 500},
+            sprat.ConfigError,
+            "probe_timeout_ms is 1000, allowed is less than probe_interval_ms, which is 500",
+        ),
+        ({"tags": {"a": "x" * 600}}, sprat.TooLargeError, "all tags together take 607 bytes"),
+        ({"tags": {"a" * 256: ""}}, sprat.TooLargeError, "the key of a tag has 256 bytes"),
+        ({"tags": {"": "x"}}, sprat.ConfigError, "the key of a tag is empty"),
+        ({"tags": {"a": "\ud800"}}, sprat.InvalidError, r"tags['a'] is '\ud800', allowed is text"),
+        ({"tags": {"\udfff": "a"}}, sprat.InvalidError, r"a key of tags is '\udfff', allowed is"),
+        ({"keys": [b"short"]}, sprat.ConfigError, "keys[0] has 5 bytes, allowed are 16, 24 and 32"),
+        ({"keys": [b"x" * 16, b""]}, sprat.ConfigError, "keys[1] has 0 bytes, allowed are 16"),
+        ({"keys": ["c2VjcmV0"]}, sprat.ConfigError, "keys[0] has 6 bytes, allowed are 16"),
+        ({"keys": ["no base64"]}, sprat.ConfigError, "keys[0] is not base64"),
+        ({"keys": ["schlüssel"]}, sprat.ConfigError, "keys[0] is not base64: it has characters"),
+        ({"keys": [b"x" * 16] * 65}, sprat.TooLargeError, "more than 64 keys"),
+        (
+            {"keys": [b"x" * 16], "encrypt": "MDEyMzQ1Njc4OWFiY2RlZg=="},
+            sprat.ConfigError,
+            "keys and encrypt are both given",
+        ),
+        ({"encrypt": "secret"}, sprat.ConfigError, "encrypt is something of 6 bytes, allowed"),
+        ({"encrypt": "\ud800"}, sprat.InvalidError, "encrypt is a secret, allowed is text"),
+        ({"meta": b"x"}, sprat.ConfigError, "mode is serf, but raw meta needs mode = memberlist"),
+        ({"mode": "memberlist", "meta": b"x" * 513}, sprat.TooLargeError, "meta has 513 bytes"),
+        (
+            {"mode": "memberlist", "tags": {"a": "b"}},
+            sprat.ConfigError,
+            "but tags need mode = serf",
+        ),
+        ({"seeds": ["a", ""]}, sprat.InvalidError, "seeds[1] is empty"),
+        ({"seeds": ["a b"]}, sprat.ConfigError, 'seeds is "a b", allowed: HOST or HOST:PORT'),
+        (
+            {"seeds": ["a,b"]},
+            sprat.ConfigError,
+            "an item of seeds is 'a,b', a comma is not allowed",
+        ),
+        ({"filter_names": ["a,b"]}, sprat.ConfigError, "is 'a,b', a comma is not allowed in it"),
+        ({"event_queue": 15}, sprat.ConfigError, 'event_queue is "15", allowed: 16 to 1048576'),
+        ({"event_queue": 0}, sprat.ConfigError, 'event_queue is "0", allowed: 16 to 1048576'),
+        ({"event_queue": True}, sprat.ConfigError, 'event_queue is "true", allowed: 16 to'),
+        (
+            {"log_level": "loud"},
+            sprat.ConfigError,
+            'log_level is "loud", allowed: off, error, warn',
+        ),
+        ({"label": "x" * 256}, sprat.ConfigError, "(256 bytes), allowed: at most 255 bytes"),
+        ({"cidrs_allowed": "x"}, sprat.ConfigError, 'cidrs_allowed is "x", allowed: CIDR networks'),
+        ({"compression": "maybe"}, sprat.ConfigError, 'compression is "maybe", allowed: true or'),
+        ({"keyring_file": "/nonexistent"}, sprat.NetworkError, "cannot read /nonexistent"),
+    ],
+    ids=lambda it: str(it)[:60] if isinstance(it, dict) else "",
+)
+def test_a_setting_of_a_wrong_value_is_refused_with_what_is_allowed(settings, cls, says):
+    with pytest.raises(cls) as caught:
+        sprat.Node(**{**FINE, **settings})
+    assert says in str(caught.value)
+    assert type(caught.value) is cls
+
+
+def test_a_callback_that_nobody_would_await_is_refused():
+    async def handle(event):
+        pass
+
+    with pytest.raises(TypeError, match=r"on_event is a coroutine function, .* see sprat\.aio"):
+        sprat.Node(**FINE, on_event=handle)
+
+
+def test_a_block_around_a_closed_node_is_refused(node):
+    node.close()
+    with pytest.raises(sprat.ClosedError), node:
+        pytest.fail("the block has begun")
+
+
+def test_a_key_is_never_part_of_a_message():
+    for settings in ({"keys": ["hunter2!"]}, {"keys": [b"hunter2!"]}, {"encrypt": "hunter2!"}):
+        with pytest.raises(sprat.ConfigError) as caught:
+            sprat.Node(**FINE, **settings)
+        assert "hunter" not in str(caught.value)
+
+
+def test_an_address_that_is_taken_is_an_error_that_names_it(node):
+    with pytest.raises(sprat.AddressError) as caught:
+        sprat.Node(bind=node.address)
+    assert f"cannot bind TCP {node.address}: Address already in use" in str(caught.value)
+
+
+def test_settings_may_have_the_types_that_python_has_for_them(addresses, tmp_path):
+    ring = tmp_path / "ring.json"
+    ring.write_text(f'["{sprat.generate_key()}"]')
+    sprat.Node(
+        bind=ipaddress.ip_address(addresses.ip()),
+        cidrs_allowed=[ipaddress.ip_network("127.0.0.0/8")],
+        probe_interval_ms=timedelta(seconds=2),
+        keyring_file=ring,
+        compression=False,
+        seeds=(it for it in [addresses.address()]),
+        advertise=None,
+        log_level=25,
+        event_queue=16,
+    ).close()
+
+
+# A file
+
+
+def test_a_file_sets_what_its_lines_say_and_arguments_win(tmp_path, addresses):
+    file = tmp_path / "node.conf"
+    file.write_text(
+        f"# ours\nname = from-file\nbind = {addresses.address()}\ntag.role = db\nevent_queue = 16\n"
+    )
+    for path in (file, str(file), bytes(file)):
+        with contextlib.closing(sprat.Node.from_file(path, tags={"zone": "b"})) as node:
+            assert node.name == "from-file"
+            assert node.tags == {"role": "db", "zone": "b"}
+            assert isinstance(node.next_event(10), sprat.MemberJoined)
+            reader = node.events()
+            for number in range(40):
+                node.tags["n"] = str(number)
+            seen = [reader.next(0) for _ in range(20)]
+            assert sprat.Overflow in [type(it) for it in seen], "event_queue of the file counts"
+    with contextlib.closing(sprat.Node.from_file(file, name="ours")) as node:
+        assert node.name == "ours"
+
+
+def test_a_file_that_is_no_text_is_a_mistake_in_it(tmp_path):
+    path = tmp_path / "sprat.conf"
+    path.write_bytes(b"name = \xff\n")
+    with pytest.raises(sprat.ConfigError) as caught:
+        sprat.Node.from_file(path)
+    assert str(caught.value) == f"{path} is no text in UTF-8"
+
+
+def test_in_a_file_the_last_line_of_a_setting_counts_and_values_are_taken_literally(tmp_path):
+    path = tmp_path / "sprat.conf"
+    path.write_text("name = first\nbind = 127.0.0.1:0\nname = 'q' # x\ntag.a = 1\ntag.b = 2\n")
+    with contextlib.closing(sprat.Node.from_file(path, tags={"a": "9"})) as node:
+        assert node.name == "'q' # x"
+        assert node.tags == {"a": "9", "b": "2"}
+
+
+def test_a_wrong_line_of_a_file_is_named(tmp_path):
+    file = tmp_path / "node.conf"
+    for line, says in (
+        ("nam = x", 'there is no setting "nam"; the nearest is "name"'),
+        ("event_queue = 1", 'event_queue is "1", allowed: 16 to 1048576'),
+        ("name", 'expected "key = value"'),
+    ):
+        file.write_text(f"\n{line}\n")
+        with pytest.raises(sprat.ConfigError) as caught:
+            sprat.Node.from_file(file)
+        assert str(caught.value) == f"{file}:2: {says}"
+    for path, cls in ((5, TypeError), (None, TypeError), (tmp_path, sprat.NetworkError)):
+        with pytest.raises(cls):
+            sprat.Node.from_file(path)
+    file.write_text("")
+    with pytest.raises(TypeError, match='no setting "nam"; the nearest is "name"'):
+        sprat.Node.from_file(file, nam="x")
