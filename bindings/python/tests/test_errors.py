@@ -117,7 +117,8 @@ def test_an_argument_of_a_wrong_type_is_a_type_error_that_names_it(node, call, s
         (lambda it: it.join("a:b"), sprat.AddressError, 'address "a:b": the port must be a number'),
         (lambda it: it.join("a:0"), sprat.AddressError, "must be a number from 1 to 65535"),
         (lambda it: it.join("0.0.0.0"), sprat.AddressError, 'means "any" and cannot be reached'),
-        (lambda it: it.join("a\0b"), sprat.AddressError, "expected host, host:port"),
+        (lambda it: it.join("a\0b"), sprat.AddressError, r'"a\x00b": expected host, host:port'),
+        (lambda it: it.reasons("\x1b["), sprat.UnknownMemberError, r'no member "\x1b["'),
         (lambda it: it.join("\ud800"), sprat.InvalidError, r"an address is '\ud800', allowed is"),
         (lambda it: it.join(*["a"] * 4097), sprat.TooLargeError, "4097 addresses to join, allowed"),
         (

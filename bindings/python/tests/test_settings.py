@@ -1,12 +1,14 @@
 """Arguments of a node and files of settings: what they take, and what is said of mistakes."""
 
 import contextlib
+import functools
 import ipaddress
 from datetime import timedelta
 
 import pytest
 
 import sprat
+import sprat.aio
 
 FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
 
@@ -16,7 +18,7 @@ FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
     [
         ({"name": 5}, "name must be str, not int"),
         ({"name": b"x"}, "name must be str, not bytes"),
-        ({"bind": 1.5}, "bind must be str, int, bool, or a list of str, not float"),
+        ({"bind": 1.5}, "bind must be str, not float"),
         ({"profile": True}, "profile must be str, not bool"),
         ({"mode": ...}, "mode must be str, not ellipsis"),
         ({"tags": ["a"]}, "tags must be a mapping, not list"),
@@ -35,7 +37,12 @@ FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
         ({"seeds": 5}, "seeds must be a list, not int"),
         ({"seeds": [b"x"]}, "seeds[0] must be str, not bytes"),
         ({"filter_names": ["a", 3]}, "filter_names[1] must be str, not int"),
-        ({"event_queue": 100.0}, "event_queue must be str, int, bool, or a list of str, not float"),
+        ({"event_queue": 100.0}, "event_queue must be int, not float"),
+        ({"event_queue": timedelta(1)}, "event_queue must be int, not timedelta"),
+        ({"cidrs_allowed": 3.5}, "cidrs_allowed must be a list of str, not float"),
+        ({"cidrs_allowed": ["10.0.0.0/8", 3.5]}, "cidrs_allowed[1] must be str, not float"),
+        ({"stream_pings": 1.5}, "stream_pings must be bool, not float"),
+        ({"keyring_file": 1.5}, "keyring_file must be str or a path, not float"),
         ({"on_event": 5}, "on_event must be callable, not int"),
         (
             {"probe_interval_ms": 1.5},
@@ -52,6 +59,8 @@ FINE = {"name": "ours", "bind": "127.0.0.1:0", "profile": "local"}
         ({"tag": {}}, 'there is no setting "tag"; the nearest is "tags"'),
         ({"port": 80}, 'there is no setting "port"; the nearest is "bind"'),
         ({"node_name": None}, 'there is no setting "node_name"; the nearest is "name"'),
+        ({"settings": {}}, 'there is no setting "settings"'),
+        ({"a\x1b": None}, r'there is no setting "a\x1b"'),
         ({"": "x"}, 'there is no setting ""'),
         ({"zzzzzzzzzzzz": "x"}, 'there is no setting "zzzzzzzzzzzz"'),
     ],
@@ -115,7 +124,7 @@ def test_a_setting_of_a_wrong_type_or_name_is_a_type_error_that_names_it(setting
         (
             {"seeds": ["a,b"]},
             sprat.ConfigError,
-            "an item of seeds is 'a,b', a comma is not allowed",
+            "seeds[0] is 'a,b', a comma is not allowed",
         ),
         ({"filter_names": ["a,b"]}, sprat.ConfigError, "is 'a,b', a comma is not allowed in it"),
         ({"event_queue": 15}, sprat.ConfigError, 'event_queue is "15", allowed: 16 to 1048576'),
@@ -140,12 +149,28 @@ def test_a_setting_of_a_wrong_value_is_refused_with_what_is_allowed(settings, cl
     assert type(caught.value) is cls
 
 
-def test_a_callback_that_nobody_would_await_is_refused():
-    async def handle(event):
+class Handler:
+    async def __call__(self, event):
         pass
 
+    async def handle(self, event):
+        pass
+
+
+@pytest.mark.parametrize(
+    "handle", [Handler(), Handler().handle, functools.partial(Handler.handle, None)]
+)
+def test_a_callback_that_nobody_would_await_is_refused(handle):
     with pytest.raises(TypeError, match=r"on_event is a coroutine function, .* see sprat\.aio"):
         sprat.Node(**FINE, on_event=handle)
+
+
+@pytest.mark.parametrize("cls", [sprat.Node, sprat.aio.Node])
+def test_an_attribute_that_a_node_does_not_have_is_an_error(cls):
+    with contextlib.closing(cls(**FINE)) as node:
+        with pytest.raises(AttributeError, match="'tag'"):
+            node.tag = {"a": "b"}
+        node.tags = {"a": "b"}
 
 
 def test_a_block_around_a_closed_node_is_refused(node):
@@ -219,6 +244,21 @@ def test_in_a_file_the_last_line_of_a_setting_counts_and_values_are_taken_litera
     with contextlib.closing(sprat.Node.from_file(path, tags={"a": "9"})) as node:
         assert node.name == "'q' # x"
         assert node.tags == {"a": "9", "b": "2"}
+
+
+def test_keys_of_an_argument_stand_in_for_that_of_a_file(tmp_path, addresses):
+    file = tmp_path / "node.conf"
+    file.write_text(f"encrypt = {sprat.generate_key()}\nprofile = local\n")
+    keys = [sprat.generate_key(), b"x" * 16]
+    with (
+        sprat.Node.from_file(file, name="a", bind=addresses.address(), keys=keys) as ours,
+        sprat.Node(**{**FINE, "bind": addresses.address()}, keys=keys[:1]) as other,
+    ):
+        assert other.join(ours.address) == 1
+        with sprat.Node.from_file(file, bind=addresses.address()) as stranger:
+            with pytest.raises(sprat.JoinError) as caught:
+                stranger.join(ours.address)
+            assert caught.value.code == "SPRAT_ERR_CRYPTO"
 
 
 def test_a_wrong_line_of_a_file_is_named(tmp_path):

@@ -205,8 +205,16 @@ _CLASSES: dict[int, type[Error]] = {
 _IO = -14
 
 
+def printable(text: str) -> str:
+    """Text with escapes for all that a terminal or a log would obey: names come from others."""
+    if text.isprintable():
+        return text
+    return "".join(it if it.isprintable() else repr(it)[1:-1] for it in text)
+
+
 def from_status(status: int, message: str, errno: int) -> Error:
     """The error for a status of the library."""
+    message = printable(message)
     if status == _IO:
         return NetworkError(message, errno=errno)
     error = _CLASSES.get(status, InternalError)(message)

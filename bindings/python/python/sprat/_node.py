@@ -20,7 +20,7 @@ from ._delivery import Delivery
 from ._errors import ClosedError, Error, InvalidError, JoinError, TimeoutError
 from ._events import Events, Selection, check_timeout
 from ._native import Event, Member, Members
-from ._settings import checked_text, native_settings, several, texts
+from ._settings import check_callback, checked_text, native_settings, several, texts
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
@@ -48,9 +48,6 @@ _THERE = sum(STATE_BITS[state] for state in ALIVE_OR_SUSPECT)
 _PATIENCE = 5.0
 """Seconds that the end of a node waits for a callback that runs."""
 
-_CO_COROUTINE = 0x80
-"""Marks the code of an `async def`."""
-
 # Those that were not closed: the end of the process closes them.
 _live: weakref.WeakSet[BaseNode] = weakref.WeakSet()
 
@@ -71,10 +68,22 @@ def _close_all() -> None:
 class BaseNode:
     """What `sprat.Node` and `sprat.aio.Node` have in common: everything that does not wait."""
 
+    # An attribute that is none, as in `node.tag = {...}`, is an error.
+    __slots__ = (
+        "__weakref__",
+        "_created",
+        "_delivery",
+        "_native",
+        "_on_event",
+        "_queue_size",
+        "_reader",
+        "_reader_made",
+    )
+
     _native: _native.Node
-    _on_event: Callable[[Any], object] | None = None
-    _delivery: Delivery | None = None
-    _created = "?"
+    _on_event: Callable[[Any], object] | None
+    _delivery: Delivery | None
+    _reader: Any
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
@@ -91,11 +100,12 @@ class BaseNode:
     def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
         on_event = given.pop("on_event", None)
         if on_event is not None:
-            _check_callback(on_event)
+            check_callback(on_event)
+        self._reader = self._delivery = None
         self._reader_made = threading.RLock()  # a handler of a signal may interrupt its owner
+        self._created = _caller()
         self._native = _native.Node.start(native_settings(given, path))
         try:
-            self._created = _caller()
             self._queue_size = self._native.event_queue
             self._on_event = on_event
             wanted = Selection(()).names if on_event is not None else []
@@ -292,6 +302,8 @@ class Node(BaseNode):
     All methods may be called from any thread.
     """
 
+    __slots__ = ()
+
     def __init__(
         self,
         *,
@@ -323,8 +335,6 @@ class Node(BaseNode):
         }
         self._open(None, {**given, **settings})
 
-    _reader: Events[Event] | None = None
-
     # Joining and leaving
 
     def join(self, *addresses: str, timeout: float | None = 10) -> int:
@@ -334,8 +344,8 @@ class Node(BaseNode):
         timeout: in seconds; `None` waits without limit. When it is over the attempt goes on.
 
         `JoinError` if nobody answered, with the reason for each address in `errors`;
-        `NameConflictError` if another node answers to this one's name; `AddressError`;
-        `TimeoutError`.
+        `NameConflictError` if another node answers to this one's name; `AddressError` for an
+        address that is none; `InvalidError` without any; `TimeoutError`.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_join(checked_addresses(addresses))
@@ -397,7 +407,8 @@ class Node(BaseNode):
             if self._reader is None:
                 self._reader = self.events()
                 self._reader._node = None  # a node that holds itself would never be collected
-            return self._reader
+            reader: Events[Event] = self._reader
+            return reader
 
     # Its scope
 
@@ -489,15 +500,6 @@ def _state_bits(state: str | Iterable[str] | None) -> int:
         if it not in STATE_BITS:
             raise InvalidError(f"state is {str(it)!r}, allowed are {', '.join(STATE_BITS)}")
     return sum(STATE_BITS[MemberState(it)] for it in wanted)
-
-
-def _check_callback(on_event: Any) -> None:
-    if not callable(on_event):
-        raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
-    # Where `inspect` would ask, which takes as long to import as the whole package.
-    code = getattr(on_event, "__code__", None)
-    if code is not None and code.co_flags & _CO_COROUTINE:
-        raise TypeError("on_event is a coroutine function, which nobody would await: see sprat.aio")
 
 
 def _caller() -> str:

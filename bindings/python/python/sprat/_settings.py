@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import _native
-from ._errors import ConfigError, InvalidError
+from ._errors import ConfigError, InvalidError, printable
 
-__all__ = ["checked_key", "checked_text", "native_settings", "several", "texts"]
+__all__ = ["check_callback", "checked_key", "checked_text", "native_settings", "several", "texts"]
 
 _LEVELS = {
     logging.CRITICAL: "error",
@@ -45,7 +45,18 @@ _MEANT = {
 }
 """What people write who know the argument by another name."""
 
+_TYPES = {
+    "milliseconds": "an int of milliseconds or a datetime.timedelta",
+    "number": "int",
+    "boolean": "bool",
+    "file": "str or a path",
+}
+"""What the types of the library are in Python; lists are lists of str, the rest is str."""
+
 _KEY_SIZES = (16, 24, 32)
+
+_CO_COROUTINE = 0x80
+"""Marks the code of an `async def`."""
 
 
 def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:
@@ -61,6 +72,8 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
     keys = [checked_key(f"keys[{place}]", key) for place, key in enumerate(several_keys)]
     if keys and "encrypt" in rest:
         raise ConfigError("keys and encrypt are both given: one of them, or all keys in keys")
+    if keys and path is not None:  # the first key stands in for that of the file
+        rest["encrypt"] = binascii.b2a_base64(keys.pop(0), newline=False).decode()
     meta = rest.pop("meta", None)
     if meta is not None and not isinstance(meta, bytes | bytearray | memoryview):
         raise _wrong_type("meta", "bytes", meta)
@@ -87,13 +100,13 @@ def _check_names(given: Iterable[str]) -> None:
         if name not in known and not name.startswith(("tag.", "filter.tag.")):
             nearest = _MEANT.get(name) or _nearest(name, known)
             hint = "" if nearest is None else f'; the nearest is "{nearest}"'
-            raise TypeError(f'there is no setting "{name}"{hint}')
+            raise TypeError(f'there is no setting "{printable(name)}"{hint}')
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, known, 1)), None)
+    return next(iter(difflib.get_close_matches(name, known, 1, 0.75)), None)
 
 
 def _wrong_type(name: str, wanted: str, value: object) -> TypeError:
@@ -160,6 +173,19 @@ def checked_key(place: str, key: object) -> bytes:
     return found
 
 
+def check_callback(on_event: Any) -> None:
+    """Refuse what cannot be called, and what nobody would await."""
+    if not callable(on_event):
+        raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
+    # Where `inspect` would ask, which takes as long to import as the whole package.
+    for called in (on_event, getattr(on_event, "func", None), type(on_event).__call__):
+        code = getattr(called, "__code__", None)
+        if code is not None and code.co_flags & _CO_COROUTINE:
+            raise TypeError(
+                "on_event is a coroutine function, which nobody would await: see sprat.aio"
+            )
+
+
 def _level(level: object) -> str:
     """The name of a level, which may be given as a number of `logging`."""
     if isinstance(level, str):
@@ -183,13 +209,16 @@ def _text(name: str, value: object) -> str:
         case os.PathLike():
             return checked_text(name, os.fsdecode(value))
         case list() | tuple() | set() | frozenset():
-            return ",".join(_item(name, item) for item in value)
+            return ",".join(_item(f"{name}[{at}]", item) for at, item in enumerate(value))
     text = _special(name, value)
     if text is None:
-        in_time = "an int of milliseconds or a datetime.timedelta"
-        plain = "str, int, bool, or a list of str"
-        raise _wrong_type(name, in_time if name.endswith("_ms") else plain, value)
+        raise _wrong_type(name, _type_of(name), value)
     return text
+
+
+def _type_of(name: str) -> str:
+    kind = next((kind for known, kind, *_ in _native.settings() if known == name), "")
+    return "a list of str" if kind.startswith("list") else _TYPES.get(kind, "str")
 
 
 def _special(name: str, value: object) -> str | None:
@@ -210,5 +239,5 @@ def _special(name: str, value: object) -> str | None:
 def _item(name: str, item: object) -> str:
     text = _text(name, item)
     if "," in text:
-        raise ConfigError(f"an item of {name} is {text!r}, a comma is not allowed in it")
+        raise ConfigError(f"{name} is {text!r}, a comma is not allowed in it")
     return text

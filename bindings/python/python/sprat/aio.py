@@ -37,6 +37,8 @@ class Node(BaseNode):
     ``async with`` block, which leaves the cluster at its end.
     """
 
+    __slots__ = ()
+
     def __init__(self, **settings: Unpack[Settings]) -> None:
         self._open(None, {**settings})
 
@@ -74,15 +76,14 @@ class Node(BaseNode):
         """As `sprat.Node.events`: an asynchronous iterator."""
         return Events(self, kinds, self._queue_size if maxsize is None else maxsize)
 
-    _reader: Events[Event] | None = None
-
     async def next_event(self, timeout: float | None = None) -> Event | None:
         """As `sprat.Node.next_event`. A wait that is cancelled costs no event."""
         with self._reader_made:
             if self._reader is None:
                 self._reader = self.events()
                 self._reader._node = None  # a node that holds itself would never be collected
-        event = await self._reader.next(timeout)
+            reader: Events[Event] = self._reader
+        event = await reader.next(timeout)
         if event is None and not self.is_open:
             raise ClosedError("the node was shut down")
         return event

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 import sprat
+from sprat._errors import printable as clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,19 +58,6 @@ STATE_STYLES = {
 }
 
 _UNLIMITED = 1 << 20
-
-
-def clean(text: str) -> str:
-    """Write everything that a terminal would not just print as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(it if it.isprintable() else _escaped(it) for it in text)
-
-
-def _escaped(character: str) -> str:
-    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(
-        character, character.encode("unicode_escape").decode()
-    )
 
 
 def one_line(text: str) -> str:
