@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -85,7 +86,14 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--set", "probe_intervall_ms=1"), "probe_interval_ms"),
         ((*LOOK, "--set", "probe_interval_ms=x"), 'probe_interval_ms is "x", allowed: 10 to'),
         ((*LOOK, "--bind", "here"), 'bind is "here", allowed: IP address'),
-        ((*LOOK, "--timeout", "0"), "0.0 is not in the range"),
+        ((*LOOK, "--key", KEY, "--set", f"encrypt={KEY}"), "keys and encrypt are both given"),
+        ((*LOOK, "--set", "seeds=a"), "'seeds=a', but addresses to join are those of --join"),
+        ((*LOOK, "--name", " a "), 'name is " a ", allowed: 1 to 255 bytes'),
+        ((*LOOK, "--set", "name=a "), 'name is "a ", allowed: 1 to 255 bytes'),
+        ((*LOOK, "--timeout", "0"), "'--timeout' (env var: 'SPRAT_TIMEOUT'): 0, allowed is more"),
+        ((*LOOK, "--timeout", "-1.5"), "-1.5, allowed are seconds from 0 to 86400"),
+        ((*LOOK, "--timeout", "nan"), "nan, allowed are seconds from 0 to 86400"),
+        ((*RUN, "--coalesce", "1e9"), "1e+09, allowed are seconds from 0 to 86400"),
         (("monitor", "--join", "127.0.0.1", "--event", "x"), "expected one of member-join"),
         ((*RUN, "--handler", "user:deploy=x"), "user events and queries belong to a later version"),
         ((*RUN, "--handler", "query=x"), "user events and queries belong to a later version"),
@@ -93,13 +101,34 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*RUN, "--handler", "member-join="), "has no script"),
         ((*RUN, "--tag", "a=" + "x" * 600), "all tags together take"),
         ((*RUN, "--ready-fd", "77"), "--ready-fd 77 is no open descriptor"),
-        ((*RUN, "--join", "b!!"), 'seeds is "b!!"'),
+        ((*RUN, "--join", "b!!"), '--join is "b!!"'),
+        ((*RUN, "--join", "x:99999"), "the port must be a number from 1 to 65535"),
     ],
 )
 def test_wrong_usage_ends_with_2(cli, arguments, message):
     told = failed(cli(*arguments), 2)
     assert message in told
     assert KEY not in told
+
+
+def test_a_wrong_line_of_a_key_file_is_named(cli, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"# ours\n\n{KEY}\nYWJj\n")
+    told = failed(cli(*LOOK, "--key-file", str(file)), 2)
+    assert f"--key-file {file}:4: the key has 3 bytes, allowed are 16, 24 and 32" in told
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("keygen", "standard output: No space left"), ("--help", "No space left")],
+)
+def test_a_full_disk_is_said_plainly(command, option, message):
+    with Path("/dev/full").open("w") as full:
+        line = [*command, option]
+        done = subprocess.run(
+            line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, f"sprat: error: {message} on device\n")
 
 
 def test_what_this_host_or_the_network_refuses_ends_with_1(cli, addresses):

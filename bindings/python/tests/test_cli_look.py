@@ -11,12 +11,16 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
 
 import pytest
 from conftest import QUICK
+from rich.console import Console
+
+from sprat._cli import output
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMA=="
@@ -146,7 +150,7 @@ def plain(text):
 
 
 def test_a_terminal_gets_colours_that_fit_and_a_pipe_none(look, command, agent, addresses):
-    stock = agent("stock", "-tag", f"long={'x' * 100}")
+    stock = agent("stock", "-tag", f"long={'x' * 100}", "-tag", "list=a,b")
     line = [*command, "members", "--join", stock.address, "--bind", addresses.address(0), *QUICK]
     written, code = on_terminal(line, 60)
     assert code == 0
@@ -156,11 +160,13 @@ def test_a_terminal_gets_colours_that_fit_and_a_pipe_none(look, command, agent, 
     rows = [row.rstrip() for row in plain(written).splitlines()]
     assert max(map(len, rows)) <= 60
     assert "".join(rows).count("x") >= 100  # folded, not cut
+    written, code = on_terminal(line, 40)
+    assert f"{stock.address}  " in plain(written)
     written, code = on_terminal([*line, "--format", "json"], 60, NO_COLOR="1")
     assert code == 0
     assert not re.search(r"\x1b\[[0-9;]*m", written)
     output = done(look("members", "--join", stock.address, *QUICK))
-    assert f"long={'x' * 100}\n" in output
+    assert f'list="a,b",long={"x" * 100}\n' in output
     assert "\x1b" not in output
 
 
@@ -303,6 +309,25 @@ def test_who_asks_for_members_that_have_failed_is_told_whom_to_ask(look, agent):
     assert (process.returncode, output) == (1, "")
     assert "there is no member 'gone'" in errors
     assert "ask a member that stays" in errors
+
+
+def test_another_host_that_is_called_as_this_one_is_no_trouble(cli, agent, addresses):
+    stock = agent("stock")
+    twin = agent("sprat-cli-" + re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()))
+    twin.join(stock.address)
+    look = cli("members", "--join", stock.address, "--bind", addresses.address(0), *QUICK)
+    assert (look.returncode, "stock" in look.stdout) == (0, True), look.stderr
+    assert stock.members()[twin.name]["addr"] == twin.address
+
+
+def test_a_narrow_terminal_cuts_no_address_off(capsys, monkeypatch):
+    address = "[2001:db8:1111:2222:3333:4444:5555:6666]:7946"
+    narrow = Console(file=sys.stdout, width=40, force_terminal=True, color_system=None)
+    monkeypatch.setattr(output, "console", lambda: narrow)
+    table = (("NAME", "ADDRESS", "STATE"), [("web", address, "alive")])
+    output.print_table(*table, styled="STATE", whole="ADDRESS")
+    assert "alive" in (told := capsys.readouterr().out)
+    assert sum(told.count(it) for it in "[]:") == sum(address.count(it) for it in "[]:")
 
 
 def test_a_disk_that_is_full_is_said_in_one_line(look, agent):

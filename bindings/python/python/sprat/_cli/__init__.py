@@ -79,8 +79,10 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _failed(_with_hint(error), error.exit_code)
-    except (sprat.Error, OSError) as error:
+    except sprat.Error as error:
         return _failed(str(error), 1)
+    except OSError as error:
+        return _failed(error.strerror or str(error), 1)
     return code if isinstance(code, int) else 0
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "connection_options",
     "parse_tags",
     "say_goodbye",
+    "seconds",
     "start",
     "tags_of",
     "visit",
@@ -50,6 +51,8 @@ LEAVE_TIMEOUT = 12.0
 """Seconds for a leave: two broadcasts of at most five seconds each, and a moment to linger."""
 
 _SLOTS = 32
+
+_DAY = 86400
 
 # What a visitor does not take from the file of a daemon: who that daemon is.
 _IDENTITY = ("name", "bind", "advertise", "seeds", "event_kinds")
@@ -129,6 +132,27 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return key, value
 
 
+def _setting(text: str) -> tuple[str, str]:
+    key, value = _pair("--set", text)
+    if key == "seeds":
+        raise click.UsageError(f"--set is {text!r}, but addresses to join are those of --join")
+    return key, value
+
+
+def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Check a time: at most a day."""
+    if not 0 <= value <= _DAY:
+        message = f"{value:g}, allowed are seconds from 0 to {_DAY}"
+        raise click.BadParameter(message, context, parameter)
+    return value
+
+
+def _more_than_none(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if value == 0:
+        raise click.BadParameter("0, allowed is more", context, parameter)
+    return seconds(context, parameter, value)
+
+
 # The options
 
 
@@ -179,7 +203,8 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
         *shared,
         _option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=float,
+            callback=_more_than_none,
             default=10.0,
             show_default=True,
             help="Seconds for the join.",
@@ -205,7 +230,7 @@ def connection_options(*, looks: bool) -> Callable[[F], F]:
             )
             shared = {name: given.pop(name) for name in names if name in given}
             shared["join"] = tuple(it for text in shared["join"] for it in _several(text))
-            shared["settings"] = tuple(_pair("--set", it) for it in given.pop("settings"))
+            shared["settings"] = tuple(_setting(it) for it in given.pop("settings"))
             keys = {name: given.pop(name) for name in ("key", "key_file", "keyring_file")}
             return function(connection=Connection(**shared, **_keys(keys)), **given)
 
@@ -272,7 +297,8 @@ def start(arguments: Mapping[str, Any]) -> sprat.Node:
     try:
         return sprat.Node(**arguments)
     except (sprat.ConfigError, sprat.InvalidError, sprat.TooLargeError, TypeError) as error:
-        raise click.UsageError(str(error)) from None
+        # Seeds of a file were checked when it was read: these are those of the option.
+        raise click.UsageError(re.sub(r"^seeds\b", "--join", str(error))) from None
 
 
 def say_goodbye(node: sprat.Node) -> None:

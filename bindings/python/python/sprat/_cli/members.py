@@ -81,7 +81,7 @@ def _show(found: list[sprat.Member], style: str) -> None:
         write(as_json({"members": [member_fields(it) for it in found]}))
         return
     rows = [_row(member) for member in found]
-    print_table(("NAME", "ADDRESS", "STATE", "TAGS"), rows, styled="STATE")
+    print_table(("NAME", "ADDRESS", "STATE", "TAGS"), rows, styled="STATE", whole="ADDRESS")
     out = console()
     if out.is_terminal:
         counts = collections.Counter(str(member.state) for member in found)

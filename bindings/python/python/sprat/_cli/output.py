@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -125,16 +125,23 @@ def console(stream: TextIO | None = None) -> Console:
     )
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styled: str = "") -> None:
-    """Aligned columns. The cells of the column `styled` are states, with their colours."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], styled: str, whole: str
+) -> None:
+    """Aligned columns: `styled` has states, with their colours, and `whole` what people copy.
+
+    A cell that is too wide goes on in the next line: nothing is ever cut off. Those of `whole` do
+    so only if one of them takes most of the width, as addresses of IPv6 may.
+    """
     from rich.table import Table
     from rich.text import Text
 
     out = console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        # A cell that is too wide goes on in the next line: nothing is ever cut off.
-        table.add_column(column, overflow="fold", no_wrap=column in (styled, "ADDRESS"))
+    for number, column in enumerate(columns):
+        longest = max((len(row[number]) for row in rows), default=0)
+        fits = column == styled or (column == whole and longest < 0.6 * out.width)
+        table.add_column(column, overflow="fold", no_wrap=fits)
     for row in rows:
         cells = zip(columns, row, strict=True)
         table.add_row(

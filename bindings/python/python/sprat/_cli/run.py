@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from .connect import Connection, connection_options, parse_tags, start, tags_of
+from .connect import Connection, connection_options, parse_tags, seconds, start, tags_of
 from .handlers import parse_handlers
 from .log import log_to_stderr
 from .notify import Supervisor
@@ -15,8 +15,6 @@ from .service import Service, Waits
 from .signals import noted
 
 __all__ = ["run"]
-
-_SECONDS = click.FloatRange(min=0, max=86400)
 
 
 @click.command()
@@ -31,20 +29,23 @@ _SECONDS = click.FloatRange(min=0, max=86400)
 )
 @click.option(
     "--coalesce",
-    type=_SECONDS,
+    type=float,
+    callback=seconds,
     default=3.0,
     show_default=True,
     help="Gather events for handlers so long, or for a third of it without a new one; 0: never.",
 )
 @click.option(
     "--handler-timeout",
-    type=_SECONDS,
+    type=float,
+    callback=seconds,
     default=0.0,
     help="End a handler after so many seconds.  [default: never]",
 )
 @click.option(
     "--stop-timeout",
-    type=_SECONDS,
+    type=float,
+    callback=seconds,
     default=10.0,
     show_default=True,
     help="Seconds for a handler that still runs after the leave.",
