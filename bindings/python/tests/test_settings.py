@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import ipaddress
+import threading
 from datetime import timedelta
 
 import pytest
@@ -228,6 +229,16 @@ def test_a_file_sets_what_its_lines_say_and_arguments_win(tmp_path, addresses):
             assert sprat.Overflow in [type(it) for it in seen], "event_queue of the file counts"
     with contextlib.closing(sprat.Node.from_file(file, name="ours")) as node:
         assert node.name == "ours"
+
+
+def test_a_node_from_a_file_may_have_a_callback(tmp_path):
+    path = tmp_path / "sprat.conf"
+    path.write_text("name = ours\nbind = 127.0.0.1:0\n")
+    seen = threading.Event()
+    with contextlib.closing(sprat.Node.from_file(path, on_event=lambda event: seen.set())):
+        assert seen.wait(10)
+    with pytest.raises(TypeError, match=r"sprat\.aio\.Node takes no on_event"):
+        sprat.aio.Node.from_file(path, on_event=print)
 
 
 def test_a_file_that_is_no_text_is_a_mistake_in_it(tmp_path):

@@ -7,6 +7,7 @@ from typing_extensions import disjoint_base
 
 from ._errors import Error
 from ._values import MemberState
+from .types import State
 
 __all__ = [
     "Event",
@@ -46,7 +47,7 @@ class Member:
         cls,
         name: str,
         address: str,
-        state: str = "alive",
+        state: State = "alive",
         tags: Mapping[str, str] | None = None,
         meta: bytes | None = None,
         incarnation: int = 1,

@@ -17,25 +17,24 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from . import _native
 from ._delivery import Delivery
-from ._errors import ClosedError, Error, InvalidError, JoinError, TimeoutError
+from ._errors import ClosedError, Error, JoinError, TimeoutError
 from ._events import Events, Selection, check_timeout
 from ._native import Event, Member, Members
-from ._settings import check_callback, checked_text, native_settings, several, texts
+from ._settings import check_callback, checked_text, native_settings, texts
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
-    STATE_BITS,
     Health,
-    MemberState,
     NodeState,
     Reasons,
     Stat,
+    state_bits,
 )
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .types import OtherSettings
+    from .types import Address, LogLevel, OtherSettings, Settings, State
 
 __all__ = ["BaseNode", "Node"]
 
@@ -43,7 +42,7 @@ E = TypeVar("E", bound=Event)
 
 _log = logging.getLogger("sprat")
 
-_THERE = sum(STATE_BITS[state] for state in ALIVE_OR_SUSPECT)
+_THERE = state_bits(ALIVE_OR_SUSPECT)
 
 _PATIENCE = 5.0
 """Seconds that the end of a node waits for a callback that runs."""
@@ -86,15 +85,22 @@ class BaseNode:
     _reader: Any
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        **overrides: Unpack[Settings],
+    ) -> Self:
         """Start a node with the settings of a file: lines ``key = value``, and ``tag.KEY = value``.
 
-        `overrides` are arguments of the class: they win over the file. `NetworkError` with `errno`
+        The others are arguments of the class: they win over the file. `NetworkError` with `errno`
         if it cannot be read, `ConfigError` if a line is wrong. Of a class of your own `__init__` is
         not called.
         """
         node = cls.__new__(cls)
-        node._open(os.fspath(path), overrides)
+        callback = {} if on_event is None else {"on_event": on_event}
+        node._open(os.fspath(path), {**overrides, **callback})
         return node
 
     def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
@@ -181,7 +187,7 @@ class BaseNode:
     def members(
         self,
         *,
-        state: str | Iterable[str] | None = ALIVE_OR_SUSPECT,
+        state: State | Iterable[State] | None = ALIVE_OR_SUSPECT,
         role: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Members:
@@ -195,7 +201,7 @@ class BaseNode:
         After `close` it is the last one. `InvalidError` for a state that is none.
         """
         # The usual question is asked often.
-        states = _THERE if state is ALIVE_OR_SUSPECT else _state_bits(state)
+        states = _THERE if state is ALIVE_OR_SUSPECT else state_bits(state)
         if role is not None:
             checked_text("role", role)
         return self._native.members(states, role, None if tags is None else texts("tags", tags))
@@ -308,8 +314,8 @@ class Node(BaseNode):
         self,
         *,
         name: str | None = None,
-        bind: str = "0.0.0.0:7946",
-        advertise: str | None = None,
+        bind: Address = "0.0.0.0:7946",
+        advertise: Address | None = None,
         tags: Mapping[str, str] | None = None,
         keys: Iterable[str | bytes] = (),
         profile: Literal["lan", "wan", "local"] = "lan",
@@ -317,7 +323,7 @@ class Node(BaseNode):
         seeds: Iterable[str] = (),
         on_event: Callable[[Event], object] | None = None,
         event_queue: int = 4096,
-        log_level: str | int | None = None,
+        log_level: LogLevel | None = None,
         **settings: Unpack[OtherSettings],
     ) -> None:
         given = {
@@ -486,20 +492,6 @@ def answered(outcome: _Outcome) -> bool:
     if error.code == "SPRAT_ERR_UNREACHABLE":
         return False
     raise error
-
-
-def _state_bits(state: str | Iterable[str] | None) -> int:
-    if state is None:
-        return sum(STATE_BITS.values())
-    if not isinstance(state, str | Iterable):
-        raise TypeError(f"state must be a MemberState or several, not {type(state).__name__}")
-    wanted = {state} if isinstance(state, str) else set(several("state", state))
-    for it in wanted:
-        if not isinstance(it, str):
-            raise TypeError(f"a state must be str, not {type(it).__name__}")
-        if it not in STATE_BITS:
-            raise InvalidError(f"state is {str(it)!r}, allowed are {', '.join(STATE_BITS)}")
-    return sum(STATE_BITS[MemberState(it)] for it in wanted)
 
 
 def _caller() -> str:

@@ -1,7 +1,10 @@
 """Plain values: states, reasons, health, counters."""
 
 import enum
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
+
+from ._errors import InvalidError
 
 __all__ = [
     "ALIVE_OR_SUSPECT",
@@ -12,6 +15,7 @@ __all__ = [
     "Probe",
     "Reasons",
     "Stat",
+    "state_bits",
 ]
 
 
@@ -34,8 +38,23 @@ ALIVE_OR_SUSPECT = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
 """The states of those who are there."""
 
 
-STATE_BITS = {state: 2**number for number, state in enumerate(MemberState, start=1)}
+_BITS = {state: 2**number for number, state in enumerate(MemberState, start=1)}
 """Bit n stands for the state with number n."""
+
+
+def state_bits(state: object) -> int:
+    """One state, several, or all for `None`, as the library takes them."""
+    if state is None:
+        return sum(_BITS.values())
+    if not isinstance(state, Iterable):
+        raise TypeError(f"state must be a MemberState or several, not {type(state).__name__}")
+    wanted = {state} if isinstance(state, str) else set(state)
+    for it in wanted:
+        if not isinstance(it, str):
+            raise TypeError(f"a state must be str, not {type(it).__name__}")
+        if it not in _BITS:
+            raise InvalidError(f"state is {str(it)!r}, allowed are {', '.join(_BITS)}")
+    return sum(_BITS[MemberState(it)] for it in wanted)
 
 
 class NodeState(enum.StrEnum):

@@ -8,13 +8,24 @@
 import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, TypedDict
 
-__all__ = ["Milliseconds", "OtherSettings", "Settings"]
+from ._values import MemberState
+
+__all__ = ["Address", "LogLevel", "Milliseconds", "OtherSettings", "Settings", "State"]
 
 Milliseconds = int | timedelta
 """A time."""
+
+Address = str | IPv4Address | IPv6Address
+"""Where a node listens, or where others reach it."""
+
+LogLevel = Literal["off", "error", "warn", "warning", "critical", "info", "debug", "trace"] | int
+"""How much is logged; a number is a level of `logging`."""
+
+State = MemberState | Literal["alive", "suspect", "failed", "leaving", "left"]
+"""The state of a member, or its name."""
 
 
 class OtherSettings(TypedDict, total=False):
@@ -22,7 +33,7 @@ class OtherSettings(TypedDict, total=False):
 
     filter_names: Iterable[str] | None
     filter_tags: Mapping[str, str] | None
-    meta: bytes | None
+    meta: bytes | bytearray | memoryview | None
     encrypt: str | None
     keyring_file: str | os.PathLike[str] | None
     label: str | None
@@ -63,12 +74,12 @@ class Settings(OtherSettings, total=False):
     """All arguments of `sprat.Node` but `on_event`; those of `sprat.aio.Node`."""
 
     name: str | None
-    bind: str
-    advertise: str | None
+    bind: Address
+    advertise: Address | None
     tags: Mapping[str, str] | None
     keys: Iterable[str | bytes]
     profile: Literal["lan", "wan", "local"]
     mode: Literal["serf", "memberlist"]
     seeds: Iterable[str]
     event_queue: int
-    log_level: str | int | None
+    log_level: LogLevel | None
