@@ -137,7 +137,7 @@ class UnreachableError(Error, ConnectionError):
 
 
 class CryptoError(Error):
-    """Encryption: a wrong key, a missing key, or a peer without one."""
+    """Encryption: a wrong key or label, a missing key, or a peer without one."""
 
     _code = "SPRAT_ERR_CRYPTO"
 
