@@ -409,12 +409,15 @@ def test_a_node_whose_descriptors_the_process_closed_says_so_and_the_process_goe
         + """
 seen = []
 node, descriptors = started(on_event=seen.append)
+until = time.monotonic() + 20
+def wait_for(kind):
+    while not (seen and isinstance(seen[-1], kind)):
+        assert time.monotonic() < until, (node.state, seen)
+        time.sleep(0.01)
+wait_for(sprat.MemberJoined)  # a reader that is made before that gets it, too
 reader, only_failures = node.events(), node.events(sprat.MemberFailed)
 destroy(descriptors)
-until = time.monotonic() + 20
-while not (seen and isinstance(seen[-1], sprat.NodeFailed)):
-    assert time.monotonic() < until, (node.state, seen)
-    time.sleep(0.01)
+wait_for(sprat.NodeFailed)
 assert node.state is sprat.NodeState.BROKEN
 calls = [node.health, node.leave, lambda: node.join("127.0.0.1:9"), lambda: node.hint("a"),
          lambda: node.tags.update(a="b"), lambda: node.next_event(9), lambda: next(only_failures)]
