@@ -10,7 +10,6 @@ import time
 import pytest
 
 import sprat
-from sprat import _native
 
 # The start of every program below: nodes on addresses that are given to it.
 START = """
@@ -491,21 +490,6 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(run):
         """
     ).end()
     assert output == "done\n"
-
-
-def test_an_import_starts_no_thread_and_opens_nothing(run):
-    output = run(
-        "print(len(os.listdir('/proc/self/task')), len(os.listdir('/proc/self/fd')))"
-    ).end()
-    assert output == "1 4\n"
-
-
-def test_the_extension_exports_its_one_symbol(run):
-    done = subprocess.run(
-        ["nm", "-D", "--defined-only", _native.__file__], capture_output=True, text=True, check=True
-    )
-    names = [line.split()[-1] for line in done.stdout.splitlines()]
-    assert names == ["PyInit__native"]
 
 
 def test_nodes_whose_callbacks_run_are_waited_for_together(run):

@@ -20,7 +20,7 @@ from ._delivery import Delivery
 from ._errors import ClosedError, Error, JoinError, TimeoutError
 from ._events import Events, Selection, check_timeout
 from ._native import Event, Member, Members
-from ._settings import check_callback, checked_text, native_settings, texts
+from ._settings import check_callback, checked_addresses, checked_text, native_settings, texts
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
@@ -445,15 +445,6 @@ def ends_well(error: BaseException | None) -> bool:
     After an error nobody should have to wait for it to be seen. Ctrl-C and `sys.exit` are none.
     """
     return error is None or isinstance(error, KeyboardInterrupt | SystemExit)
-
-
-def checked_addresses(addresses: tuple[object, ...]) -> list[str]:
-    """The addresses as a list; a list given in place of arguments is a mistake worth a word."""
-    for address in addresses:
-        if not isinstance(address, str):
-            kind = type(address).__name__
-            raise TypeError(f"an address must be str, not {kind}: write join(*addresses)")
-    return [checked_text("an address", address) for address in addresses]
 
 
 _Outcome = tuple[int | None, Error | None, list[tuple[str, Error]]]

@@ -13,7 +13,15 @@ from typing import Any
 from . import _native
 from ._errors import ConfigError, InvalidError, printable
 
-__all__ = ["check_callback", "checked_key", "checked_text", "native_settings", "several", "texts"]
+__all__ = [
+    "check_callback",
+    "checked_addresses",
+    "checked_key",
+    "checked_text",
+    "native_settings",
+    "several",
+    "texts",
+]
 
 _LEVELS = {
     logging.CRITICAL: "error",
@@ -138,6 +146,15 @@ def checked_text(name: str, text: object) -> str:
         shown = "a secret" if name == "encrypt" else repr(text)
         raise InvalidError(f"{name} is {shown}, allowed is text that UTF-8 can encode") from None
     return text
+
+
+def checked_addresses(addresses: tuple[object, ...]) -> list[str]:
+    """The addresses as a list; a list given in place of arguments is a mistake worth a word."""
+    for address in addresses:
+        if not isinstance(address, str):
+            kind = type(address).__name__
+            raise TypeError(f"an address must be str, not {kind}: write join(*addresses)")
+    return [checked_text("an address", address) for address in addresses]
 
 
 def texts(name: str, value: object) -> dict[str, str]:

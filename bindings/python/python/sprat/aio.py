@@ -16,8 +16,8 @@ from . import _native
 from ._errors import ClosedError, ForkedError, TimeoutError
 from ._events import BATCH, BaseEvents, check_timeout
 from ._native import Event
-from ._node import BaseNode, answered, checked_addresses, done, ends_well, joined
-from ._settings import checked_text
+from ._node import BaseNode, answered, done, ends_well, joined
+from ._settings import checked_addresses, checked_text
 
 if TYPE_CHECKING:
     from typing import Unpack
