@@ -228,7 +228,7 @@ pub(super) const STATUSES: [(sprat_status, &std::ffi::CStr, &std::ffi::CStr); 22
     (
         SPRAT_ERR_CRYPTO,
         c"SPRAT_ERR_CRYPTO",
-        c"encryption keys do not fit",
+        c"encryption keys or labels do not fit",
     ),
     (
         SPRAT_ERR_PROTOCOL,
