@@ -35,7 +35,9 @@ pub(super) fn bind(addr: SocketAddr) -> Result<Sockets> {
             _ => Status::Io,
         };
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "; somebody else listens there, and port 0 takes any that is free",
+            io::ErrorKind::AddrInUse => {
+                "; somebody else listens there, and port 0 takes any that is free"
+            }
             io::ErrorKind::AddrNotAvailable => "; it is none of this host",
             _ => "",
         };

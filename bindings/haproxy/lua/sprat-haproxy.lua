@@ -198,6 +198,35 @@ local function look_at_checks()
 end
 
 ----------------------------------------------------------------------------------------------
+-- Lists that HAProxy reads with each request: who is a member.
+
+local ACL = env("MEMBERS_ACL")
+local listed, acl_failed = {}, false
+
+-- True if the list is as the members are.
+local function update_acl()
+  local addresses = sprat.addresses()
+  if not ACL or acl_failed then return true end
+  if not addresses then return false end
+  local now = {}
+  for ip in addresses:gmatch("%S+") do now[ip] = true end
+  local ok, why = pcall(function()
+    for ip in pairs(now) do
+      if not listed[ip] then core.add_acl(ACL, ip) end
+    end
+    for ip in pairs(listed) do
+      if not now[ip] then core.del_acl(ACL, ip) end
+    end
+  end)
+  if not ok then
+    acl_failed = true
+    core.Alert("sprat: the configuration has no list " .. ACL .. ": " .. tostring(why))
+  end
+  listed = now
+  return true
+end
+
+----------------------------------------------------------------------------------------------
 -- The task
 
 local function is_stopping()
@@ -230,8 +259,8 @@ local function serve()
   while true do
     local generation = sprat.generation()
     if generation ~= seen then
-      seen = generation
       take_all(core.yield)
+      if update_acl() then seen = generation end
     end
     since_look = since_look + POLL_MS
     if since_look >= LOOK_MS then

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from cluster import eventually
-from conftest import CONFINED
+from conftest import CONFINED, SCRIPT, HAProxy
+from test_hap import PLAIN
 
 IMPORTED = {
     "lua_createtable", "lua_setfield", "lua_getfield", "lua_pushcclosure", "lua_pushinteger",
@@ -114,8 +116,6 @@ def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp
 
 
 def test_a_panic_in_a_call_leaves_haproxy_alone(haproxy, web, tmp_path) -> None:
-    from conftest import SCRIPT
-
     script = tmp_path / "panic.lua"
     lines = SCRIPT.read_text() + (
         '\ncore.register_cli({ "sprat", "panic" }, "", function(applet)\n'
@@ -137,11 +137,27 @@ def test_it_costs_next_to_nothing_at_rest(haproxy, web) -> None:
         fields = Path(f"/proc/{proxy.worker()}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / ticks
 
-    import time
-
     before, began = used(), time.monotonic()
     time.sleep(5)
     share = (used() - before) / (time.monotonic() - began)
     print(f"at rest: {share * 100:.2f} % of a core")
     assert share < 0.05, "a generous bound: the machine has other work as well"
     eventually("it still serves", proxy.up, 5)
+
+
+def test_it_takes_a_few_megabytes_of_the_worker(haproxy, web) -> None:
+    def resident(proxy: HAProxy) -> int:
+        lines = Path(f"/proc/{proxy.worker()}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+    server = "server-template app 1-8 0.0.0.0:1 disabled check"
+    plain = haproxy(template=PLAIN, server=server)
+    time.sleep(1)
+    without = resident(plain)
+    plain.end()
+    proxy = haproxy()
+    proxy.serves(*[web(f"web-{n}").join(proxy) for n in range(3)])
+    time.sleep(2)
+    more = resident(proxy) - without
+    print(f"the worker takes {more} KiB more")
+    assert more < 6 * 1024

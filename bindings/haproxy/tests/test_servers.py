@@ -183,3 +183,28 @@ def test_a_key_finds_its_server_and_keeps_it_while_others_come_and_go(haproxy, w
         assert body != "web-0"
     assert ask("/member", webs[0].ip)[1] == "member"
     assert ask("/member", "127.0.0.99")[1].startswith("web-")
+
+
+def test_a_list_of_the_configuration_holds_the_addresses_of_the_members(
+    haproxy, web, tmp_path
+) -> None:
+    acl = tmp_path / "members.acl"
+    acl.write_text("")
+    proxy = haproxy(
+        MEMBERS_ACL=str(acl),
+        frontend=f"    http-request set-log-level silent if {{ src -f {acl} }}\n",
+    )
+
+    def listed() -> set[str]:
+        lines = proxy.cli(f"show acl {acl}").splitlines()
+        return {line.split()[1] for line in lines if line.strip()}
+
+    first, second = web("web-1").join(proxy), web("web-2").join(proxy)
+    eventually("both are listed", lambda: listed() == {first.ip, second.ip})
+    second.leave()
+    eventually("one is", lambda: listed() == {first.ip})
+    proxy.end()
+    wrong = haproxy(MEMBERS_ACL="/nowhere")
+    first.join(wrong)
+    eventually("it is said", lambda: "the configuration has no list /nowhere" in wrong.log(), 20)
+    wrong.serves(first)

@@ -238,6 +238,15 @@ fn pick(arguments: &Arguments) -> Answer {
     Ok(vec![ip.into(), port.into(), (&*server).into()])
 }
 
+/// `addresses()`: those of the members, with spaces between them; nil while they are changing.
+fn addresses(_: &Arguments) -> Answer {
+    let addrs = state().running()?.addrs();
+    let words = addrs.map(|addrs| addrs.iter().map(IpAddr::to_string).collect::<Vec<_>>());
+    Ok(vec![
+        words.map_or(Value::Nil, |words| words.join(" ").into()),
+    ])
+}
+
 /// `version()`: of this module.
 fn version(_: &Arguments) -> Answer {
     Ok(vec![env!("CARGO_PKG_VERSION").into()])
@@ -285,6 +294,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     socket,
     show,
     is_member,
+    addresses,
     pick,
     version,
     panic

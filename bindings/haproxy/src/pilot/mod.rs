@@ -20,9 +20,9 @@ use crate::questions::Known;
 use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Parked;
 use sprat::{Config, Member};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -83,6 +83,8 @@ pub enum Phase {
 struct Picture {
     orders: VecDeque<(usize, Order)>,
     members: Arc<Vec<Arc<Member>>>,
+    /// Addresses of members that are there, and of those that may be.
+    addrs: BTreeSet<IpAddr>,
     phase: Phase,
     report: String,
     /// Where the node listens, as its settings say.
@@ -197,6 +199,12 @@ impl Pilot {
             rules,
         };
         Some(ask(&known))
+    }
+
+    /// Addresses of members, for lists that HAProxy reads with each request. While this node may
+    /// be cut off nobody is taken from it.
+    pub fn addrs(&self) -> Option<BTreeSet<IpAddr>> {
+        self.look(|picture| picture.addrs.clone())
     }
 
     /// HAProxy cannot reach the server in this slot of this pool, or can again.

@@ -8,8 +8,9 @@ use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Subscription;
 use sprat::time::Time;
 use sprat::{Config, EventKind, Member, Node, NodeState, Status};
+use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
@@ -44,6 +45,7 @@ struct Work<'a> {
     store: Option<Store>,
     stored: Instant,
     peers: Vec<SocketAddr>,
+    addrs: BTreeSet<IpAddr>,
     /// Where the node listens, as its settings say.
     bind: SocketAddr,
     /// The end was asked for, and an heir is waited for so long.
@@ -68,6 +70,7 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         store,
         stored: began,
         peers: snapshot.peers.clone(),
+        addrs: BTreeSet::new(),
         bind: bind(&plan.config),
         release: None,
         heirs: None,
@@ -185,8 +188,12 @@ impl Work<'_> {
             balance.set_isolated(now, isolated);
             balance.observe(now, &candidates);
         }
-        let present = others().filter(|it| is_present(it)).map(|it| it.addr);
-        self.peers = present.take(PEERS).collect();
+        let present = || others().filter(|it| is_present(it)).map(|it| it.addr);
+        self.peers = present().take(PEERS).collect();
+        if !isolated {
+            self.addrs.clear();
+        }
+        self.addrs.extend(present().map(|addr| addr.ip()));
         self.publish(&members, health.as_ref().map(|it| it.summary));
         self.save();
     }
@@ -198,8 +205,9 @@ impl Work<'_> {
             orders.extend(taken.into_iter().map(|order| (number, order)));
         }
         let report = report::text(&self.crews, members.len(), health);
-        let changed = !orders.is_empty();
         let mut picture = self.shared.picture();
+        let changed = !orders.is_empty() || picture.addrs != self.addrs;
+        picture.addrs.clone_from(&self.addrs);
         picture.orders.extend(orders);
         picture.report = report;
         picture.members = members.clone();
