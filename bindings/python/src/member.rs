@@ -299,11 +299,26 @@ impl Members {
 #[pymethods]
 impl Members {
     #[new]
-    #[pyo3(signature = (members=Vec::new()))]
-    fn from_list(members: Vec<PyRef<'_, Member>>) -> Members {
-        let mut list: Vec<_> = members.iter().map(|it| it.inner.clone()).collect();
+    #[pyo3(signature = (members=None))]
+    fn from_list(members: Option<&Bound<'_, PyAny>>) -> PyResult<Members> {
+        let wrong = |it: &Bound<'_, PyAny>, wanted: &str| {
+            let found = it.get_type().name().map(|name| name.to_string());
+            PyTypeError::new_err(format!("{wanted}, not {}", found.unwrap_or_default()))
+        };
+        let mut list = Vec::new();
+        if let Some(members) = members {
+            let several = members.try_iter();
+            let several = several.map_err(|_| wrong(members, "members must be a list"))?;
+            for (at, member) in several.enumerate() {
+                let member = member?;
+                let found = member.cast::<Member>();
+                let found =
+                    found.map_err(|_| wrong(&member, &format!("members[{at}] must be Member")));
+                list.push(found?.get().inner.clone());
+            }
+        }
         list.sort_by(|a, b| a.name.cmp(&b.name));
-        Members::new(list)
+        Ok(Members::new(list))
     }
 
     fn __len__(&self) -> usize {

@@ -50,6 +50,8 @@ impl Settings {
         if let Some(path) = &self.path {
             let loaded = py.detach(|| config.load(path));
             loaded.map_err(|error| refused_line(py, error))?;
+            // Readers say themselves what they want, and the first gets what came before it.
+            config.set("event_kinds", "").map_err(refused)?;
         }
         for (key, value) in &self.values {
             config.set(key, value).map_err(refused)?;

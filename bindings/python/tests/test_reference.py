@@ -92,7 +92,10 @@ def words(text: str) -> str:
 
 def settings():
     """Every setting of the library under its name in Python."""
+    foreign = {"event_kinds"}  # events() says which ones are wanted
     for name, *about in sprat._native.settings():
+        if name in foreign:
+            continue
         yield name.replace(".", "_"), *about
 
 

@@ -162,6 +162,20 @@ def test_slices_of_members_are_those_of_a_list():
         FOUR[::0]
 
 
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        (3, "members must be a list, not int"),
+        ([A, 3], "members[1] must be Member, not int"),
+        ("ab", "members[0] must be Member, not str"),
+    ],
+)
+def test_members_of_something_else_are_refused(members, says):
+    with pytest.raises(TypeError) as caught:
+        sprat.Members(members)
+    assert str(caught.value) == says
+
+
 def test_members_are_found_by_name():
     assert FOUR["b"] == B
     assert FOUR[::-1]["b"] == B

@@ -1,6 +1,6 @@
 """The native part of sprat: written by hand, compared with the module by a test."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
@@ -81,7 +81,7 @@ class Member:
 
 @final
 class Members(Sequence[Member]):
-    def __new__(cls, members: Sequence[Member] = ...) -> Self: ...
+    def __new__(cls, members: Iterable[Member] | None = ...) -> Self: ...
     def __len__(self) -> int: ...
     @overload
     def __getitem__(self, key: int, /) -> Member: ...

@@ -34,6 +34,9 @@ _LEVELS = {
 _OWN = {"tags", "filter_tags", "filter_names", "keys", "meta", "on_event"}
 """Arguments that the library knows by other names."""
 
+_FOREIGN = {"event_kinds"}
+"""Settings of the library that mean nothing here: each reader says which events it wants."""
+
 _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 """Settings that no number can be meant for."""
 
@@ -78,8 +81,9 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
     filter_tags = texts("filter_tags", rest.pop("filter_tags", {}))
     several_keys = several("keys", rest.pop("keys", ()))
     keys = [checked_key(f"keys[{place}]", key) for place, key in enumerate(several_keys)]
-    if keys and "encrypt" in rest:
-        raise ConfigError("keys and encrypt are both given: one of them, or all keys in keys")
+    for other in ("encrypt", "keyring_file"):
+        if keys and other in rest:
+            raise ConfigError(f"keys and {other} are both given: one of them has to do")
     if keys and path is not None:  # the first key stands in for that of the file
         rest["encrypt"] = binascii.b2a_base64(keys.pop(0), newline=False).decode()
     meta = rest.pop("meta", None)
@@ -103,7 +107,7 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
 
 def _check_names(given: Iterable[str]) -> None:
     """Refuse what is no setting, before its value is looked at."""
-    known = _OWN | {name for name, *_ in _native.settings()}
+    known = _OWN | {name for name, *_ in _native.settings()} - _FOREIGN
     for name in given:
         if name not in known and not name.startswith(("tag.", "filter.tag.")):
             nearest = _MEANT.get(name) or _nearest(name, known)

@@ -66,7 +66,6 @@ class OtherSettings(TypedDict, total=False):
     broadcast_timeout_ms: Milliseconds | None
     reconnect_timeout_ms: Milliseconds | None
     tombstone_timeout_ms: Milliseconds | None
-    event_kinds: str | list[str] | None
     thread_stack_kib: int | None
 
 
