@@ -5,10 +5,12 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 
-.PHONY: help setup build wheel haproxy docs demo test lint bench fuzz install uninstall clean
+.PHONY: help setup build wheel haproxy docs demo demo-c test lint bench fuzz install uninstall clean
 
 help:
-	@echo 'make demo       several serf agents and a C program form one cluster; half a minute once built'
+	@echo 'make demo       HAProxy and web servers in Node.js, Python and C, and what may happen to them;'
+	@echo '                two minutes once built. KEEP=1 keeps it up at the end'
+	@echo 'make demo-c     several serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
 	@echo 'make bench      resources and reaction times beside those of serf agents'
 	@echo 'make fuzz       a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
@@ -37,7 +39,10 @@ docs: setup
 	@scripts/python-docs.sh
 
 demo: setup
-	@examples/demo/run.sh
+	@examples/haproxy/run.sh
+
+demo-c: setup
+	@examples/cluster/run.sh
 
 test: setup
 	@scripts/test.sh

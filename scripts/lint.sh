@@ -20,8 +20,8 @@ done < <(find tests -name '*.cc' -o -name '*.cpp' | sort)
 
 while IFS= read -r file; do
     bash -n "$file"
-done < <(find scripts examples -name '*.sh'; echo .ci/run)
-python3 - examples/demo/*.py <<'END'
+done < <(find scripts examples -name '*.sh' -o -name run -o -name check; echo .ci/run)
+python3 - examples/cluster/*.py <<'END'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path).read(), path)
@@ -37,5 +37,6 @@ python_env
     for program in "$ROOT"/examples/python/*.py; do
         "$VENV/bin/mypy" --config-file pyproject.toml "$program"
     done
+    "$VENV/bin/mypy" --config-file pyproject.toml "$ROOT"/examples/haproxy/*.py
 )
 say "lint: clean"

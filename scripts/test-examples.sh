@@ -24,4 +24,4 @@ for name in watch callback dispatch uv; do
         -Wl,-rpath,"$prefix/lib"
 done
 python3 scripts/test-examples.py "$prefix/bin"
-examples/demo/run.sh
+examples/cluster/run.sh

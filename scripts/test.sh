@@ -53,6 +53,7 @@ step "install" scripts/test-install.sh
 step "examples" scripts/test-examples.sh
 step "python" scripts/test-python.sh
 step "haproxy" scripts/test-haproxy.sh
+step "demo" examples/haproxy/run.sh
 
 if [ ${#failed[@]} != 0 ]; then
     say "FAILED: ${failed[*]}"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import threading
 import time
@@ -27,7 +28,7 @@ STOP = {signal.SIGINT, signal.SIGTERM}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers every GET; `/slow` takes its time."""
+    """Answers every GET, and the HEAD of a health check; `/slow` takes its time."""
 
     timeout = 10  # a client that says nothing must not hold up the exit
 
@@ -39,7 +40,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815 - the name that the base class wants
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -82,6 +86,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8080, help="of the server; 0 takes a free one")
     parser.add_argument("--grace", type=float, default=3.0, help="seconds to serve after leaving")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
+    parser.add_argument("--ready-fd", type=int, help="gets a line when it serves, as S6 wants it")
     return parser.parse_args()
 
 
@@ -103,6 +108,9 @@ def main() -> None:
         ) as node,
     ):
         print(f"{node.name} serves port {port}", flush=True)
+        if options.ready_fd is not None:
+            os.write(options.ready_fd, b"\n")
+            os.close(options.ready_fd)
         signal.sigwait(STOP)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second one ends the process
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 from cluster import eventually
+from stuck import held, thread_named
 
 
 def test_failures_below_the_floor_are_held_and_haproxys_checks_decide(haproxy, web, load) -> None:
@@ -68,9 +64,7 @@ def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
     requests = load(proxy, 100)
-    tasks = Path(f"/proc/{proxy.worker()}/task")
-    engine = next(it for it in tasks.iterdir() if (it / "comm").read_text() == "sprat-engine\n")
-    with held(int(engine.name)):
+    with held(thread_named("sprat-engine", [proxy.worker()])):
         webs[0].agent.kill()
         time.sleep(7)
         assert proxy.up() == {it.served_at for it in webs}
@@ -78,16 +72,3 @@ def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
     proxy.serves(*webs[1:])
     requests.stop()
     assert requests.failures == []
-
-
-@contextlib.contextmanager
-def held(thread: int) -> Iterator[None]:
-    """One thread of a process stands still, as under a debugger; the others go on."""
-    attach, detach, all_kinds = 16, 17, 0x40000000
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.ptrace(attach, thread, None, None) == 0, os.strerror(ctypes.get_errno())
-    os.waitpid(thread, all_kinds)
-    try:
-        yield
-    finally:
-        libc.ptrace(detach, thread, None, None)

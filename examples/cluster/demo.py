@@ -226,9 +226,9 @@ def demo(program):
 
 def main():
     if len(sys.argv) != 2:
-        sys.exit("usage: demo.py PROGRAM (make demo calls it)")
+        sys.exit("usage: demo.py PROGRAM (make demo-c calls it)")
     if not shutil.which("serf"):
-        sys.exit("serf is not installed: `make demo` installs it")
+        sys.exit("serf is not installed: `make demo-c` installs it")
     try:
         demo(sys.argv[1])
     except NotSeen as what:

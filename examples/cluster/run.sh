@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the library, compiles examples/c/watch.c against it as any program would, and runs the
-# demo. `make demo` calls this after its set-up.
+# demo. `make demo-c` calls this after its set-up.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/env.sh"
 
@@ -11,4 +11,4 @@ PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= "$ROOT/scripts/install.sh" install
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 read -r -a flags <<<"$(pkg-config --cflags --libs sprat)"
 cc -o "$prefix/watch" "$ROOT/examples/c/watch.c" "${flags[@]}" -Wl,-rpath,"$prefix/lib"
-exec python3 "$ROOT/examples/demo/demo.py" "$prefix/watch"
+exec python3 "$ROOT/examples/cluster/demo.py" "$prefix/watch"

@@ -1,0 +1,112 @@
+"""What the load balancer itself says: its servers, their requests, and the members behind them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+
+from rack import Host, wait_until
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of HAProxy, under the name of the member that it stands for."""
+
+    member: str
+    address: str
+    order: str  # what membership wants of it: ready, drain or maint, and why it is held
+    status: str  # what HAProxy makes of it: UP, DOWN, DRAIN, MAINT
+    weight: int
+    requests: int
+
+    @property
+    def serves(self) -> bool:
+        """True if it gets new requests."""
+        return self.status.startswith("UP")
+
+
+class Balancer:
+    """The HAProxy of a host."""
+
+    def __init__(self, host: Host, backend: str = "nodes") -> None:
+        self.host, self._backend = host, backend
+
+    def cli(self, command: str) -> str:
+        """What the runtime CLI answers, or nothing if HAProxy does not run."""
+        try:
+            with socket.socket(socket.AF_UNIX) as stream:
+                stream.settimeout(5)
+                stream.connect(str(self.host.folder / "cli"))
+                stream.sendall(command.encode() + b"\n")
+                return b"".join(iter(lambda: stream.recv(65536), b"")).decode()
+        except OSError:
+            return ""
+
+    def policy(self) -> str:
+        """What `show sprat` says."""
+        return self.cli("show sprat")
+
+    def worker(self) -> int:
+        """The process that serves, in the numbers of its own host."""
+        lines = self.cli("show info").splitlines()
+        found = [line.split()[1] for line in lines if line.startswith("Pid:")]
+        return int(found[0]) if found else 0
+
+    def _orders(self) -> dict[str, tuple[str, str]]:
+        """By the number of the slot: the member, and what is wanted of it."""
+        found = {}
+        for line in self.policy().splitlines():
+            words = line.split(maxsplit=3)
+            if line.startswith("  ") and len(words) == 4 and words[0].isdigit():
+                found[words[0]] = (words[1], words[3])
+        return found
+
+    def servers(self) -> dict[str, Server]:
+        """All servers that stand for a member, by its name."""
+        orders, found = self._orders(), {}
+        rows = self.cli("show stat").splitlines() or [""]
+        names = rows[0].lstrip("# ").split(",")
+        for row in rows[1:]:
+            it = dict(zip(names, row.split(","), strict=False))
+            if it.get("pxname") != self._backend or it["svname"] == "BACKEND":
+                continue
+            slot = it["svname"].lstrip("abcdefghijklmnopqrstuvwxyz")
+            if slot in orders:
+                member, order = orders[slot]
+                found[member] = Server(
+                    member, it["addr"], order, it["status"], int(it["weight"]), int(it["stot"])
+                )
+        return dict(sorted(found.items()))
+
+    def serving(self) -> set[str]:
+        """The members that get new requests."""
+        return {name for name, server in self.servers().items() if server.serves}
+
+    def serves(self, *members: str, within: float = 30) -> float:
+        """Wait until exactly these get new requests. How many seconds it took."""
+        wanted = set(members)
+        what = f"{self.host.name} serves {', '.join(sorted(wanted))} and nobody else"
+        return wait_until(what, lambda: self.serving() == wanted, within)
+
+    def requests(self, member: str) -> int:
+        """How many a member has got."""
+        server = self.servers().get(member)
+        return server.requests if server else 0
+
+    def uses(self, member: str, within: float = 30) -> None:
+        """Wait until a member gets requests, from now on."""
+        before = self.requests(member)
+        wait_until(f"{member} gets requests", lambda: self.requests(member) > before, within)
+
+    def reload(self) -> None:
+        """Have the master start a new worker, and wait until that serves."""
+        before = self.worker()
+        self.host.control("-2", "haproxy")
+        wait_until("a new worker serves", lambda: self.worker() not in (0, before), 15)
+
+    def idle_for(self, member: str, seconds: float) -> bool:
+        """True if a member gets no request for so long, from now on."""
+        before = self.requests(member)
+        time.sleep(seconds)
+        return self.requests(member) == before

@@ -1,0 +1,64 @@
+"""Requests from a client host: `hey` sends them, and its reports say what became of them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from dataclasses import dataclass, field
+
+from rack import die_with_parent
+
+WORKERS, RATE = 5, 20  # of each of the two: a new connection for each request, and kept ones
+
+
+@dataclass
+class Report:
+    """What became of requests."""
+
+    sent: int = 0
+    lost: int = 0
+    slowest: float = 0.0
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Add what one report of hey says: only an answer with status 200 is one."""
+        answers = sum(int(n) for n in re.findall(r"^\s+\[200\]\s+(\d+) responses", text, re.M))
+        others = re.findall(r"^\s+\[(?!200\])(\d+)\]\s+(\d+) responses", text, re.M)
+        _, _, errors = text.partition("Error distribution:")
+        failures = re.findall(r"^\s+\[(\d+)\]\s+(.+)$", errors, re.M)
+        lost = sum(int(n) for _, n in others) + sum(int(n) for n, _ in failures)
+        slowest = re.search(r"Slowest:\s+([\d.]+)", text)
+        self.sent += answers + lost
+        self.lost += lost
+        self.slowest = max(self.slowest, float(slowest[1]) if slowest else 0.0)
+        self.errors += [f"{count} times status {status}" for status, count in others]
+        self.errors += [f"{count} times {what}" for count, what in failures]
+
+
+class Traffic:
+    """Requests that flow until `stop`."""
+
+    def __init__(self, enter: list[str], url: str) -> None:
+        self._running = []
+        for how in (["-disable-keepalive"], []):
+            line = ["hey", "-z", "10m", "-c", str(WORKERS), "-q", str(RATE), "-t", "15", *how, url]
+            self._running.append(
+                subprocess.Popen(
+                    enter + line,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    preexec_fn=die_with_parent,
+                    start_new_session=True,
+                )
+            )
+
+    def stop(self) -> Report:
+        """Send no more, wait for the answers that are due, and read the reports."""
+        report = Report()
+        for it in self._running:
+            it.send_signal(signal.SIGINT)
+        for it in self._running:
+            report.add(it.communicate(timeout=30)[0])
+        return report
