@@ -1,9 +1,15 @@
-"""Requests at a steady pace, and what became of each."""
+"""Requests at a steady pace, and what became of each.
+
+As a program, `load.py IP PORT RATE new|kept` sends them until its input ends, and prints what
+became of them as JSON; its clock is CLOCK_MONOTONIC.
+"""
 
 from __future__ import annotations
 
 import collections
 import http.client
+import json
+import sys
 import threading
 import time
 
@@ -19,6 +25,7 @@ class Load:
         self._stopping = False
         self.answers: collections.Counter[str] = collections.Counter()
         self.failures: list[tuple[float, str]] = []
+        self.first: dict[str, float] = {}
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(THREADS)]
         for thread in self._threads:
             thread.start()
@@ -32,27 +39,31 @@ class Load:
             sent += 1
             if connection is None:
                 connection = http.client.HTTPConnection(*self._address, timeout=15)
-            answer = self._ask(connection)
-            if not self._keep_alive or not answer.startswith("web"):
+            answered, what = self._ask(connection)
+            now = time.monotonic()
+            if not self._keep_alive or not answered:
                 connection.close()
                 connection = None
             with self._lock:
-                self.answers[answer] += 1
-                if not answer.startswith("web"):
-                    self.failures.append((round(time.monotonic() - self._began, 2), answer))
+                self.answers[what] += 1
+                self.first.setdefault(what, now)
+                if not answered:
+                    self.failures.append((round(now - self._began, 2), what))
         if connection is not None:
             connection.close()
 
     @staticmethod
-    def _ask(connection: http.client.HTTPConnection) -> str:
-        """The name of the server that answered, or what went wrong."""
+    def _ask(connection: http.client.HTTPConnection) -> tuple[bool, str]:
+        """The name of the server that answered, the last word it says, or what went wrong."""
         try:
             connection.request("GET", "/")
             response = connection.getresponse()
             body = response.read().decode()
-            return body if response.status == 200 else str(response.status)
+            if response.status != 200:
+                return False, str(response.status)
+            return True, body.split()[-1]
         except (OSError, http.client.HTTPException) as error:
-            return type(error).__name__
+            return False, type(error).__name__
 
     def stop(self) -> None:
         """Send no more, and wait for the answers."""
@@ -63,3 +74,19 @@ class Load:
     def lost(self) -> int:
         """How many requests were not answered by a web server."""
         return len(self.failures)
+
+
+def main() -> None:
+    ip, port, rate, how = sys.argv[1:]
+    load = Load((ip, int(port)), float(rate), keep_alive=how == "kept")
+    sys.stdin.read()
+    load.stop()
+    began = load._began
+    lost = [began + at for at, _ in load.failures]
+    kinds = collections.Counter(what for _, what in load.failures)
+    sent = sum(load.answers.values())
+    print(json.dumps({"sent": sent, "lost": lost, "kinds": kinds, "first": load.first}))
+
+
+if __name__ == "__main__":
+    main()
