@@ -72,3 +72,13 @@ def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
     proxy.serves(*webs[1:])
     requests.stop()
     assert requests.failures == []
+
+
+def test_what_haproxy_cannot_reach_is_probed_at_once(haproxy, web) -> None:
+    # By itself the node would probe once in a minute. There is nobody else who could.
+    proxy = haproxy(SETTINGS="probe_interval_ms=60000 probe_timeout_ms=500")
+    only = web("web-1").join(proxy)
+    proxy.serves(only)
+    only.kill()
+    # A suspect that HAProxy cannot reach either would be drained, were it not the last one.
+    eventually("it is suspected", lambda: "held: no other would be ready" in proxy.show(), 15)

@@ -139,14 +139,17 @@ impl Balance {
         self.advance(now);
     }
 
-    /// What HAProxy itself thinks of the server in a slot: does it refuse connections?
-    pub fn doubt(&mut self, now: Time, slot: usize, doubted: bool) {
-        if let Some(entry) = self.slots.get_mut(slot)
-            && entry.doubted != doubted
-        {
-            entry.doubted = doubted;
-            self.advance(now);
+    /// What HAProxy itself thinks of the server in a slot: does it refuse connections? Gives the
+    /// member that this is news about, and bad ones: the cluster may want to look at it.
+    pub fn doubt(&mut self, now: Time, slot: usize, doubted: bool) -> Option<Arc<str>> {
+        let entry = self.slots.get_mut(slot)?;
+        if entry.doubted == doubted {
+            return None;
         }
+        entry.doubted = doubted;
+        let accused = doubted.then(|| entry.name.clone());
+        self.advance(now);
+        accused
     }
 
     /// Does what is due.

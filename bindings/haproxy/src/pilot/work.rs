@@ -46,6 +46,8 @@ struct Work<'a> {
     stored: Instant,
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,
+    /// Members that HAProxy cannot reach, of whom the node does not know it yet.
+    accused: Vec<Arc<str>>,
     /// Where the node listens, as its settings say.
     bind: SocketAddr,
     /// The end was asked for, and an heir is waited for so long.
@@ -71,6 +73,7 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         stored: began,
         peers: snapshot.peers.clone(),
         addrs: BTreeSet::new(),
+        accused: Vec::new(),
         bind: bind(&plan.config),
         release: None,
         heirs: None,
@@ -171,6 +174,15 @@ impl Work<'_> {
             // Only that something happened counts: the members are looked at afresh.
             let _ = events.drain(usize::MAX);
             self.listen();
+            self.hint(node);
+        }
+    }
+
+    /// HAProxy's evidence has these members probed at once, not when it is their turn. The verdict
+    /// comes as every other one; who is asked about too often, or is failed already, needs none.
+    fn hint(&mut self, node: &Node) {
+        for name in self.accused.drain(..) {
+            let _ = node.begin_hint(&name);
         }
     }
 
@@ -259,9 +271,9 @@ impl Work<'_> {
         for word in said {
             match word {
                 Word::Doubt(pool, slot, doubted) => {
-                    if let Some(crew) = self.crews.get_mut(pool) {
-                        crew.balance.doubt(now, slot, doubted);
-                    }
+                    let crew = self.crews.get_mut(pool);
+                    let accused = crew.and_then(|it| it.balance.doubt(now, slot, doubted));
+                    self.accused.extend(accused);
                 }
                 Word::Freeze(frozen) => {
                     for crew in &mut self.crews {
