@@ -438,7 +438,7 @@ fn whatever_happens_somebody_is_ready_and_nothing_is_served_twice() {
             match random(6) {
                 0 => balance.set_isolated(at(now), random(2) == 0),
                 1 => balance.freeze(at(now), random(2) == 0),
-                2 => balance.doubt(at(now), random(6) as usize, random(2) == 0),
+                2 => drop(balance.doubt(at(now), random(6) as usize, random(2) == 0)),
                 3 => balance.advance(at(now)),
                 _ => balance.observe(at(now), &members),
             }

@@ -82,7 +82,6 @@ pub enum Phase {
 #[derive(Default)]
 struct Picture {
     orders: VecDeque<(usize, Order)>,
-    members: Arc<Vec<Arc<Member>>>,
     /// Addresses of members that are there, and of those that may be.
     addrs: BTreeSet<IpAddr>,
     phase: Phase,
@@ -99,6 +98,8 @@ struct Shared {
     heartbeat: AtomicU64,
     began: Instant,
     picture: Mutex<Picture>,
+    /// Held for the exchange of a pointer only: requests wait for it.
+    members: Mutex<Arc<Vec<Arc<Member>>>>,
     words: Mutex<Vec<Word>>,
     wake: UnixStream,
 }
@@ -108,12 +109,16 @@ impl Shared {
         self.picture.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn members(&self) -> MutexGuard<'_, Arc<Vec<Arc<Member>>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn elapsed(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
 }
 
-/// The side of HAProxy. No call waits.
+/// The side of HAProxy. No call waits for anything but a pointer.
 pub struct Pilot {
     shared: Arc<Shared>,
     /// Who serves each pool.
@@ -137,6 +142,7 @@ impl Pilot {
                 phase: Phase::Starting(None),
                 ..Picture::default()
             }),
+            members: Mutex::default(),
             words: Mutex::default(),
             wake,
         });
@@ -190,10 +196,11 @@ impl Pilot {
         report
     }
 
-    /// A look at the members, as those of the pool of this number see them.
+    /// A look at the members, as those of the pool of this number see them. `None` if there is no
+    /// such pool.
     pub fn ask<R>(&self, pool: usize, ask: impl FnOnce(&Known<'_>) -> R) -> Option<R> {
         let rules = self.rules.get(pool)?;
-        let members = self.look(|picture| picture.members.clone())?;
+        let members = self.shared.members().clone();
         let known = Known {
             members: &members,
             rules,
@@ -239,5 +246,55 @@ impl Pilot {
         drop(words);
         // A full pipe has woken it already.
         let _ = (&self.shared.wake).write(&[1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_that_come_all_at_once_are_all_answered() {
+        let mut config = Config::default();
+        for (key, value) in [
+            ("bind", "127.0.0.1:0"),
+            ("name", "asked"),
+            ("profile", "local"),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        let rules = Rules {
+            tag: ("role".to_owned(), "backend".to_owned()),
+            port: None,
+            loopback: true,
+        };
+        let pool = Pool {
+            name: "nodes".to_owned(),
+            rules,
+            slots: 4,
+            limits: Limits::default(),
+        };
+        let plan = Plan {
+            config,
+            pools: vec![pool],
+            store: None,
+        };
+        let pilot = Pilot::start(plan).unwrap();
+        let until = Instant::now() + Duration::from_secs(10);
+        while pilot.ask(0, |known| known.members.len()) != Some(1) {
+            assert!(Instant::now() < until, "the node does not run");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200_000 {
+                        assert_eq!(pilot.ask(0, |known| known.members.len()), Some(1));
+                    }
+                });
+            }
+        });
+        assert!(pilot.ask(1, |_| ()).is_none());
+        pilot.release(Duration::ZERO);
     }
 }

@@ -222,8 +222,9 @@ impl Work<'_> {
         picture.addrs.clone_from(&self.addrs);
         picture.orders.extend(orders);
         picture.report = report;
-        picture.members = members.clone();
         drop(picture);
+        let before = std::mem::replace(&mut *self.shared.members(), members.clone());
+        drop(before); // after the lock: it may be the last one
         if changed {
             self.shared.generation.fetch_add(1, Ordering::Release);
         }
