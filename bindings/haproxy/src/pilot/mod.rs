@@ -81,7 +81,6 @@ pub enum Phase {
 /// What HAProxy's threads see.
 #[derive(Default)]
 struct Picture {
-    orders: VecDeque<(usize, Order)>,
     /// Addresses of members that are there, and of those that may be.
     addrs: BTreeSet<IpAddr>,
     phase: Phase,
@@ -98,6 +97,8 @@ struct Shared {
     heartbeat: AtomicU64,
     began: Instant,
     picture: Mutex<Picture>,
+    /// Those not taken yet. Held for one of them only.
+    orders: Mutex<VecDeque<(usize, Order)>>,
     /// Held for the exchange of a pointer only: requests wait for it.
     members: Mutex<Arc<Vec<Arc<Member>>>>,
     words: Mutex<Vec<Word>>,
@@ -109,6 +110,10 @@ impl Shared {
         self.picture.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn orders(&self) -> MutexGuard<'_, VecDeque<(usize, Order)>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn members(&self) -> MutexGuard<'_, Arc<Vec<Arc<Member>>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,7 +123,7 @@ impl Shared {
     }
 }
 
-/// The side of HAProxy. No call waits for anything but a pointer.
+/// The side of HAProxy. No call waits for more than a pointer or an order.
 pub struct Pilot {
     shared: Arc<Shared>,
     /// Who serves each pool.
@@ -142,6 +147,7 @@ impl Pilot {
                 phase: Phase::Starting(None),
                 ..Picture::default()
             }),
+            orders: Mutex::default(),
             members: Mutex::default(),
             words: Mutex::default(),
             wake,
@@ -159,9 +165,9 @@ impl Pilot {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    /// The next order, with the number of its pool. `None` also if the pilot is just writing.
+    /// The next order, with the number of its pool.
     pub fn take_order(&self) -> Option<(usize, Order)> {
-        self.look(|picture| picture.orders.pop_front()).flatten()
+        self.shared.orders().pop_front()
     }
 
     /// A look at the picture, unless the pilot is just changing it.

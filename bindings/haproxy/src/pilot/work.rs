@@ -211,16 +211,17 @@ impl Work<'_> {
     }
 
     fn publish(&mut self, members: &Arc<Vec<Arc<Member>>>, health: Option<&str>) {
-        let mut orders = Vec::new();
+        let mut changed = false;
         for (number, crew) in self.crews.iter_mut().enumerate() {
-            let taken = crew.balance.take_orders();
-            orders.extend(taken.into_iter().map(|order| (number, order)));
+            for order in crew.balance.take_orders() {
+                self.shared.orders().push_back((number, order));
+                changed = true;
+            }
         }
         let report = report::text(&self.crews, members.len(), health);
         let mut picture = self.shared.picture();
-        let changed = !orders.is_empty() || picture.addrs != self.addrs;
+        changed |= picture.addrs != self.addrs;
         picture.addrs.clone_from(&self.addrs);
-        picture.orders.extend(orders);
         picture.report = report;
         drop(picture);
         let before = std::mem::replace(&mut *self.shared.members(), members.clone());
