@@ -5,7 +5,7 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 
-.PHONY: help setup build wheel haproxy docs demo demo-c test lint bench fuzz install uninstall clean
+.PHONY: help setup build wheel haproxy docs demo demo-c test lint bench bench-haproxy fuzz install uninstall clean
 
 help:
 	@echo 'make demo       HAProxy and web servers in Node.js, Python and C, and what may happen to them;'
@@ -13,6 +13,7 @@ help:
 	@echo 'make demo-c     several serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
 	@echo 'make bench      resources and reaction times beside those of serf agents'
+	@echo 'make bench-haproxy  HAProxy as a member beside agent, template and reload; seven minutes'
 	@echo 'make fuzz       a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
 	@echo 'make lint       format, clippy, C warnings'
 	@echo 'make build      the library: libsprat.so and libsprat.a, release profile'
@@ -52,6 +53,9 @@ lint: setup
 
 bench: setup
 	@scripts/bench.sh
+
+bench-haproxy: setup
+	@scripts/bench-haproxy.sh
 
 fuzz: setup
 	@scripts/fuzz.sh

@@ -42,3 +42,15 @@ build_release() {
     (cd "$ROOT" && cargo rustc --locked --release --lib --crate-type cdylib,staticlib --quiet) ||
         die "the library does not build"
 }
+
+# Compiles examples/c/web_server.c to $1, against the library as `make install` lays it out beside.
+build_web_server() {
+    local prefix flags
+    prefix=$(dirname "$1")
+    build_release
+    PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= "$ROOT/scripts/install.sh" install
+    read -r -a flags <<<"$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig \
+        pkg-config --cflags --libs sprat libmicrohttpd)"
+    cc -Wall -Wextra -Werror -o "$1" "$ROOT/examples/c/web_server.c" "${flags[@]}" \
+        -Wl,-rpath,"$prefix/lib"
+}

@@ -20,7 +20,11 @@ done < <(find tests -name '*.cc' -o -name '*.cpp' | sort)
 
 while IFS= read -r file; do
     bash -n "$file"
-done < <(find scripts examples -name '*.sh' -o -name run -o -name check; echo .ci/run)
+done < <(
+    find scripts examples benches -name '*.sh' -o -name run -o -name check
+    find benches/haproxy/chain -name handler -o -name render
+    echo .ci/run
+)
 python3 - examples/cluster/*.py <<'END'
 import ast, sys
 for path in sys.argv[1:]:
@@ -38,5 +42,7 @@ python_env
         "$VENV/bin/mypy" --config-file pyproject.toml "$program"
     done
     "$VENV/bin/mypy" --config-file pyproject.toml "$ROOT"/examples/haproxy/*.py
+    MYPYPATH=$ROOT/examples/haproxy:$ROOT/bindings/haproxy/tests \
+        "$VENV/bin/mypy" --config-file pyproject.toml "$ROOT"/benches/haproxy/*.py
 )
 say "lint: clean"

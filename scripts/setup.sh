@@ -6,10 +6,11 @@ set -euo pipefail
 
 # Compilers; serf to talk to; network namespaces and packet filters for the tests of faults;
 # valgrind, libuv and cmake for the tests of the C library; python3 for the demo and the package;
-# haproxy, and lua for the module that it loads; a supervisor, Node.js, an HTTP library and a load
-# generator for the system around HAProxy.
+# haproxy, and lua for the module that it loads; a supervisor, Node.js, an HTTP library and load
+# generators for the system around HAProxy.
 packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valgrind
-    libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey)
+    libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey
+    wrk)
 
 missing_packages() {
     local name
@@ -73,7 +74,7 @@ if command -v dpkg-query >/dev/null; then
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 else
     for tool in cc c++ make pkg-config nm serf ip nft valgrind cmake python3 haproxy lua5.3 \
-        lua5.4 s6-svscan node hey; do
+        lua5.4 s6-svscan node hey wrk; do
         command -v "$tool" >/dev/null || die "$tool is missing. On Debian 12 this script" \
             "installs it; here please install what gives: ${packages[*]}"
     done

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -59,20 +60,24 @@ class Senders:
         }
         time.sleep(1)
 
-    def stop(self) -> dict[str, dict]:
+    def stop(self) -> dict[str, dict[str, Any]]:
         return {how: json.loads(it.communicate(timeout=60)[0]) for how, it in self._running.items()}
 
 
 class System:
     """One of the two systems."""
 
-    def __init__(self, rack: Namespaces, kind: str) -> None:
+    def __init__(
+        self, rack: Namespaces, kind: str, edit: Callable[[str], str] = lambda text: text
+    ) -> None:
         self.rack, self.kind = rack, kind
         own = str(HERE / "chain") if kind == "chain" else "balancer"
         self.ha = rack.host(f"ha-{kind}", own)
         self.webs = [rack.host(f"{kind}-{n}", "node") for n in range(1, 5)]
         self.client = rack.host(f"client-{kind}")
         self.members = [self.ha, *self.webs]
+        for config in self.ha.services.glob("*/haproxy.cfg"):
+            config.write_text(edit(config.read_text()))
         self.balancer = Balancer(self.ha)
         self.rows: dict[str, Row] = {}
         rack.power_on(self.client, {})
@@ -98,7 +103,11 @@ class System:
             names = [name.lstrip("# ") for name in lines[0]] if lines else []
             rows = [dict(zip(names, line, strict=False)) for line in lines[1:]]
             rows = [it for it in rows if it["pxname"] == "nodes" and it["svname"] != "BACKEND"]
-            return {it["addr"].split(":")[0] for it in rows if it["status"].startswith("UP")}
+            return {
+                it["addr"].split(":")[0]
+                for it in rows
+                if it["status"].startswith(("UP", "no check"))
+            }
 
         wait_until(f"{self.kind}: {sorted(wanted)} are up", lambda: wanted <= up(), 60)
 
@@ -262,4 +271,5 @@ def main() -> int:
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,13 +10,6 @@ say "Building the library, the Python package and the module for HAProxy (minute
 python_env
 install_wheel
 
-build_release
-prefix=$TARGET/demo
-PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= "$ROOT/scripts/install.sh" install
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
-read -r -a flags <<<"$(pkg-config --cflags --libs sprat libmicrohttpd)"
-cc -o "$prefix/web_server" "$ROOT/examples/c/web_server.c" "${flags[@]}" \
-    -Wl,-rpath,"$prefix/lib"
-
-export SPRAT_HAPROXY=$TARGET/haproxy SPRAT_C_SERVER=$prefix/web_server
+export SPRAT_HAPROXY=$TARGET/haproxy SPRAT_C_SERVER=$TARGET/demo/web_server
+build_web_server "$SPRAT_C_SERVER"
 exec "$VENV/bin/python" "$ROOT/examples/haproxy/demo.py"

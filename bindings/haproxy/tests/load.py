@@ -14,6 +14,7 @@ import threading
 import time
 
 THREADS = 8
+SLOW = 0.4  # seconds
 
 
 class Load:
@@ -26,6 +27,7 @@ class Load:
         self.answers: collections.Counter[str] = collections.Counter()
         self.failures: list[tuple[float, str]] = []
         self.first: dict[str, float] = {}
+        self.slow = 0
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(THREADS)]
         for thread in self._threads:
             thread.start()
@@ -39,6 +41,7 @@ class Load:
             sent += 1
             if connection is None:
                 connection = http.client.HTTPConnection(*self._address, timeout=15)
+            asked = time.monotonic()
             answered, what = self._ask(connection)
             now = time.monotonic()
             if not self._keep_alive or not answered:
@@ -47,6 +50,7 @@ class Load:
             with self._lock:
                 self.answers[what] += 1
                 self.first.setdefault(what, now)
+                self.slow += now - asked > SLOW
                 if not answered:
                     self.failures.append((round(now - self._began, 2), what))
         if connection is not None:
@@ -85,7 +89,8 @@ def main() -> None:
     lost = [began + at for at, _ in load.failures]
     kinds = collections.Counter(what for _, what in load.failures)
     sent = sum(load.answers.values())
-    print(json.dumps({"sent": sent, "lost": lost, "kinds": kinds, "first": load.first}))
+    about = {"sent": sent, "lost": lost, "kinds": kinds, "slow": load.slow, "first": load.first}
+    print(json.dumps(about))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""What health checks, redispatch, hints and gossip each contribute when a server dies.
+
+Three hosts with Node.js and a stock serf agent, and HAProxy with the module in front of them, whose
+configuration leaves out one thing or another. One host dies twice: its processes are killed, so
+that connections are refused, and its cable is pulled, so that nothing comes back. 150 requests per
+second, each with a connection of its own. Slow are those that took more than 0.4 s.
+
+    scripts/bench-haproxy.sh parts
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from compare import Senders, System
+from rack import Host, Namespaces, UnmetError
+
+PATIENCE = 14  # seconds in which requests are counted
+CHECKS = "check inter 1s fall 2 observe layer4 error-limit 2 on-error mark-down"
+
+
+def without(*words: str) -> Callable[[str], str]:
+    """Edits a configuration: these words are not in it."""
+
+    def edit(text: str) -> str:
+        for word in words:
+            assert word in text, word
+            text = text.replace(word, "")
+        return text
+
+    return edit
+
+
+REDISPATCH = ("    option redispatch 1\n", "    retry-on all-retryable-errors\n")
+VARIANTS = {
+    "gossip alone": without(f" {CHECKS}", *REDISPATCH),
+    "gossip, redispatch": without(f" {CHECKS}"),
+    "gossip, checks (and hints)": without(*REDISPATCH),
+    "checks, redispatch, no gossip": without(),
+    "all": without(),
+}
+
+
+def frozen(system: System, yes: bool) -> None:
+    system.balancer.cli(f"sprat {'freeze' if yes else 'thaw'}")
+
+
+def knows_after(system: System, host: Host, until: float) -> float | None:
+    """When membership has stopped the server of a host, in seconds; `None` if it has not."""
+    began = time.monotonic()
+    while time.monotonic() < until:
+        server = system.balancer.servers().get(host.name)
+        if server and server.order.startswith("maint"):
+            return time.monotonic() - began
+        time.sleep(0.02)
+    return None
+
+
+def dies(system: System, how: Callable[[Host], None]) -> str:
+    """One death, as cells of a table."""
+    host = system.webs[2]
+    senders = Senders(system.rack, system.client, system.ha.ip)
+    until = time.monotonic() + PATIENCE
+    how(host)
+    known = knows_after(system, host, until)
+    time.sleep(max(0.0, until - time.monotonic()))
+    report = senders.stop()["new"]
+    after = "never" if known is None else f"{known:.1f} s"
+    return f"{len(report['lost'])} of {report['sent']} | {report['slow']} | {after}"
+
+
+def killed(host: Host) -> None:
+    pids = [host.pid(it) for it in ("app", "serf")]
+    for service in ("app", "serf"):
+        host.control("-O", service)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def measure(rack: Namespaces, variant: str) -> str:
+    system = System(rack, "member", VARIANTS[variant])
+    frozen(system, "no gossip" in variant)
+    kill = dies(system, killed)
+    frozen(system, False)
+    for service in ("app", "serf"):
+        system.webs[2].control("-u", service)
+    system.is_answered_by(*system.webs[:3])
+    time.sleep(3)
+    frozen(system, "no gossip" in variant)
+    cable = dies(system, rack.pull_cable)
+    return f"| {variant} | {kill} | {cable} |"
+
+
+def main() -> None:
+    print("| | killed: lost | slow | known after | cable: lost | slow | known after |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for variant in VARIANTS:
+        with tempfile.TemporaryDirectory(prefix="sprat-bench-") as folder:
+            rack = Namespaces(Path(folder))
+            try:
+                print(measure(rack, variant), flush=True)
+            except UnmetError as what:
+                said = "\n".join(host.said() for host in rack.hosts)
+                sys.exit(f"{variant}: {what}\n{said}")
+            finally:
+                rack.end()
+
+
+main()

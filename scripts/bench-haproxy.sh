@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Measures HAProxy as a member: beside the chain of agent, template and reload that it replaces;
+# what checks, redispatch and gossip contribute; ten of fifty servers dying at once; SPOE. About
+# seven minutes; `bench-haproxy.sh parts` (or chain, many, spoe) runs one of them.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+. "$ROOT/scripts/python.sh"
+cd "$ROOT"
+
+python_env
+export SPRAT_HAPROXY=$TARGET/haproxy SPRAT_HAP=$TARGET/release/sprat-hap
+scripts/haproxy.sh >/dev/null
+cargo build --locked --quiet --release -p sprat-hap
+
+bench() {
+    say "=== $1"
+    case $1 in
+    chain) "$VENV/bin/python" benches/haproxy/compare.py "$TARGET/haproxy/times.svg" ;;
+    parts) "$VENV/bin/python" benches/haproxy/parts.py ;;
+    spoe) "$VENV/bin/python" benches/haproxy/spoe.py ;;
+    many)
+        install_wheel
+        export SPRAT_C_SERVER=$TARGET/demo/web_server
+        build_web_server "$SPRAT_C_SERVER"
+        "$VENV/bin/python" benches/haproxy/many.py
+        ;;
+    *) die "there is no bench $1: chain, parts, many or spoe" ;;
+    esac
+}
+
+[ $# != 0 ] || set -- chain parts many spoe
+for name in "$@"; do bench "$name"; done
