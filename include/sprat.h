@@ -211,6 +211,16 @@
  * thread_stack_kib: number [8192], 64 to 1048576
  *     Stack of the thread that runs callbacks, in KiB.
  *
+ * spoe_bind: address [none], IPv4:PORT or [IPv6]:PORT
+ *     Where HAProxy may ask about requests (SPOE); empty: nowhere. Who reaches it reads all
+ *     tags: a loopback address is wise.
+ *
+ * spoe_servers: text [role=backend], KEY=VALUE
+ *     Tag of the members that are servers, for questions that come in by spoe_bind.
+ *
+ * spoe_port: number [0], 0 to 65535
+ *     Port of servers that have no tag port; 0: they are none.
+ *
  * filter.names: list of patterns [none], patterns with * and ?, separated by commas
  *     Only members whose name fits one of these are listed and cause events, and this node;
  *     empty: all. The others stay in the protocol, and see this node.
@@ -1320,7 +1330,8 @@ void sprat_stats_free(struct sprat_stats *stats);
 
 /**
  * Parks threads for nodes that start later, where threads cannot be created any more by then: a
- * node takes parked threads first. A node needs two, and one more with an event callback.
+ * node takes parked threads first. A node needs two, one more with an event callback, and one more with
+ * the setting spoe_bind.
  *
  * They wait and do nothing until then. A child of a fork gets as many of its own. Calling this
  * again with the same number does nothing more.

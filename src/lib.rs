@@ -1,17 +1,18 @@
 //! sprat: cluster membership as a library.
 //!
 //! A process that links this crate is a full member of a memberlist or Serf cluster by itself.
-//! The crate is five layers, each knowing only the ones below it:
+//! The crate is six layers, each knowing only the ones below it:
 //!
 //! | layer | what it is | knows |
 //! | --- | --- | --- |
 //! | [`wire`] | bytes to values and back, pure functions | nobody |
 //! | [`swim`] | the SWIM state machine: bytes and time in, outputs out | `wire` |
 //! | [`serf`] | tags, intents and member states of Serf on top of it | `swim`, `wire` |
-//! | [`driver`] | threads, sockets, clock, name resolution: the [`Node`] | the three above |
+//! | [`spoe`] | answers to what HAProxy asks about requests | `serf` |
+//! | [`driver`] | threads, sockets, clock, name resolution: the [`Node`] | the four above |
 //! | `ffi` | the C ABI of `include/sprat.h` (feature `capi`) | `driver` |
 //!
-//! `wire`, `swim` and `serf` open no socket, read no clock, start no thread and draw no
+//! All but `driver` and `ffi` open no socket, read no clock, start no thread and draw no
 //! randomness but from their seed. The code that ships is the code that the simulator runs.
 
 pub mod config;
@@ -21,6 +22,7 @@ pub mod error;
 mod ffi;
 pub mod limits;
 pub mod serf;
+pub mod spoe;
 pub mod swim;
 pub mod time;
 pub mod wire;

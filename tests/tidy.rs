@@ -14,11 +14,12 @@ const FUNCTION_LINES: usize = 70;
 const LINE_CHARS: usize = 100;
 
 /// The layers, lowest first, and the layers each may name.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("wire", &[]),
     ("swim", &["wire"]),
     ("serf", &["swim", "wire"]),
-    ("driver", &["serf", "swim", "wire"]),
+    ("spoe", &["serf"]),
+    ("driver", &["serf", "spoe", "swim", "wire"]),
     ("ffi", &["driver", "serf", "swim", "wire"]),
 ];
 /// Modules beside the layers that every layer may name.

@@ -85,6 +85,13 @@ pub(crate) fn bind(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port.unwrap_or(PORT)))
 }
 
+/// An address with a port, both of which have to be said.
+pub(crate) fn listen(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = literal(text)?;
+    let port = port.filter(|port| *port != 0)?;
+    Some(SocketAddr::new(ip, port))
+}
+
 /// An address that others reach; without a port the bound one is meant.
 pub(crate) fn advertise(text: &str) -> Option<(IpAddr, Option<u16>)> {
     let (ip, port) = literal(text)?;

@@ -35,6 +35,10 @@ pub(crate) enum Rule {
     Bind,
     /// An IP address that others reach, with an optional port.
     Advertise,
+    /// An IP address with a port.
+    Listen,
+    /// KEY=VALUE.
+    Pair,
     /// A key as base64.
     Key,
     /// A file name.
@@ -401,6 +405,30 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "64 to 1048576",
         (64, 1_048_576),
         "Stack of the thread that runs callbacks, in KiB.",
+    ),
+    setting(
+        "spoe_bind",
+        "address",
+        "",
+        "IPv4:PORT or [IPv6]:PORT",
+        Rule::Listen,
+        "Where HAProxy may ask about requests (SPOE); empty: nowhere. Who reaches it reads all tags: \
+        a loopback address is wise.",
+    ),
+    setting(
+        "spoe_servers",
+        "text",
+        "role=backend",
+        "KEY=VALUE",
+        Rule::Pair,
+        "Tag of the members that are servers, for questions that come in by spoe_bind.",
+    ),
+    number(
+        "spoe_port",
+        "0",
+        "0 to 65535",
+        (0, 65_535),
+        "Port of servers that have no tag port; 0: they are none.",
     ),
     setting(
         "filter.names",

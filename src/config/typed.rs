@@ -3,8 +3,11 @@
 use super::settings::{self, Rule, Setting};
 use super::{Config, address, file, value};
 use crate::driver::EventKind;
+#[cfg(doc)]
+use crate::driver::Parked;
 use crate::error::{Error, Result, Status};
 use crate::serf::{self, MemberFilter, Mode};
+use crate::spoe::candidate::Rules;
 use crate::swim::{self, Seed};
 use crate::wire::{Codec, Key, Keyring};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -177,6 +180,27 @@ impl Config {
     /// What others are told, if it was set; the port only if it was.
     pub(crate) fn advertise(&self) -> Option<(IpAddr, Option<u16>)> {
         address::advertise(self.text("advertise"))
+    }
+
+    /// How many threads a node with these settings takes: for [`Parked::prepare`].
+    pub fn threads(&self, with_callback: bool) -> usize {
+        2 + usize::from(with_callback) + usize::from(self.spoe_bind().is_some())
+    }
+
+    /// Where HAProxy may ask about requests.
+    pub(crate) fn spoe_bind(&self) -> Option<SocketAddr> {
+        address::listen(self.text("spoe_bind"))
+    }
+
+    /// Who is a server for the questions of HAProxy.
+    pub(crate) fn spoe_rules(&self, loopback: bool) -> Rules {
+        let tag = value::pair(self.text("spoe_servers")).unwrap_or_default();
+        let port = u16::try_from(self.number("spoe_port")).unwrap_or(0);
+        Rules {
+            tag: (tag.0.to_owned(), tag.1.to_owned()),
+            port: (port != 0).then_some(port),
+            loopback,
+        }
     }
 
     /// Whom to join from the start.

@@ -23,6 +23,8 @@ impl Rule {
             | Rule::Word(_)
             | Rule::Bind
             | Rule::Advertise
+            | Rule::Listen
+            | Rule::Pair
             | Rule::Key
             | Rule::Targets
             | Rule::Networks
@@ -52,6 +54,8 @@ pub(super) fn normal(rule: Rule, value: &str) -> Result<String, String> {
                 None => ip.to_string(),
             })
         }),
+        Rule::Listen => optional(value, |v| address::listen(v).map(|addr| addr.to_string())),
+        Rule::Pair => pair(value).map(|_| value.to_owned()),
         Rule::Key => optional(value, |v| key(v).map(|_| v.to_owned())),
         Rule::Path => Some(value.to_owned()),
         Rule::Label => (value.len() <= limits::LABEL_LEN).then(|| value.to_owned()),
@@ -76,6 +80,11 @@ fn optional(value: &str, read: impl FnOnce(&str) -> Option<String>) -> Option<St
         return Some(String::new());
     }
     read(value)
+}
+
+/// KEY=VALUE.
+pub(super) fn pair(value: &str) -> Option<(&str, &str)> {
+    value.split_once('=').filter(|(key, _)| !key.is_empty())
 }
 
 /// The elements of a list that is separated by commas.

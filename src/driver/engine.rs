@@ -4,6 +4,7 @@
 //! out what it orders, hand its events on, sleep until its next deadline or until a socket or an
 //! order from the application is there.
 
+use super::agent;
 use super::clock::{self, Absence, Watch};
 use super::commands::Orders;
 use super::event::NodeState;
@@ -404,6 +405,7 @@ impl Engine {
             ),
         ];
         all.extend(own.map(|(name, value, help)| (name, small(value), help)));
+        all.extend(agent::counters(self.shared.door.as_deref()));
         all
     }
 }

@@ -145,7 +145,7 @@ mod tests {
     fn a_line_of_a_level_that_is_off_is_not_even_made_and_debug_leaves_room_for_trouble() {
         let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
         let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
-        let shared = Shared::new("x".to_owned(), addr, commands, events, false);
+        let shared = Shared::new("x".to_owned(), addr, commands, events, false, None);
         let mut journal = Journal::new(3, Time::ZERO);
         let made = || -> String { panic!("made although debug is off") };
         journal.line(&shared, Level::Debug, "x", made);
@@ -161,7 +161,7 @@ mod tests {
     fn seeds_that_stay_silent_are_told_once_a_minute() {
         let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
         let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
-        let shared = Shared::new("x".to_owned(), addr, commands, events, false);
+        let shared = Shared::new("x".to_owned(), addr, commands, events, false, None);
         let start = Time::from_nanos(1);
         let (config, codec) = (
             crate::serf::Config::default(),

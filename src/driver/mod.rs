@@ -14,11 +14,13 @@
 //! | `engine`, `operations`, `news` | the thread that has the core; what it is asked, and tells |
 //! | `sockets`, `streams` | UDP and the listener; TCP without blocking |
 //! | `resolve` | the helper thread |
+//! | `agent` | the thread that answers what HAProxy asks, if that is wanted |
 //! | `event`, `events`, `feed`, `view`, `journal` | what the application reads |
 //! | `commands`, `lock`, `wake`, `shared`, `pending` | how threads talk to each other |
 //! | `threads`, `parked`, `signals`, `fault` | where threads come from, and how they end |
 //! | `fork`, `clock`, `interfaces` | the process, its absences, its host |
 
+mod agent;
 mod clock;
 mod commands;
 mod engine;

@@ -1,5 +1,6 @@
 //! What the threads of a node and its handles share.
 
+use super::agent::Door;
 use super::commands::Commands;
 use super::event::{Event, NodeState};
 use super::feed::Feed;
@@ -26,6 +27,16 @@ pub(super) struct Workers {
     pub engine: Worker,
     pub helper: Worker,
     pub events: Option<Worker>,
+    pub agent: Option<Worker>,
+}
+
+impl Workers {
+    /// The agent waits for nobody for long.
+    fn finish_agent(&self) {
+        if let Some(agent) = &self.agent {
+            agent.finish(None);
+        }
+    }
 }
 
 /// See the head of this file.
@@ -37,6 +48,8 @@ pub(super) struct Shared {
     pub events: Feed,
     pub view: View,
     pub with_callback: bool,
+    /// If there is a SPOE agent.
+    pub door: Option<Arc<Door>>,
     state: AtomicI32,
     ending: AtomicBool,
     last_id: AtomicU64,
@@ -54,6 +67,7 @@ impl Shared {
         commands: Commands,
         events: Feed,
         with_callback: bool,
+        door: Option<Arc<Door>>,
     ) -> Shared {
         Shared {
             name,
@@ -63,6 +77,7 @@ impl Shared {
             events,
             view: View::default(),
             with_callback,
+            door,
             state: AtomicI32::new(NodeState::Running as i32),
             ending: AtomicBool::new(false),
             last_id: AtomicU64::new(0),
@@ -103,6 +118,9 @@ impl Shared {
     pub fn begin_end(&self) {
         self.ending.store(true, Ordering::Release);
         self.commands.stop();
+        if let Some(door) = &self.door {
+            door.close();
+        }
     }
 
     pub fn is_ending(&self) -> bool {
@@ -196,6 +214,7 @@ impl Shared {
             && !workers.engine.is_current()
         {
             workers.engine.finish(None);
+            workers.finish_agent();
         }
     }
 
@@ -228,6 +247,7 @@ impl Shared {
             return;
         }
         workers.engine.finish(None);
+        workers.finish_agent();
         workers.helper.finish(Some(RESOLVER_PATIENCE));
     }
 

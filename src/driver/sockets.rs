@@ -29,24 +29,7 @@ pub(super) struct Sockets {
 /// # Errors
 /// `Address` if it is taken or not of this host, `Io` for anything else.
 pub(super) fn bind(addr: SocketAddr) -> Result<Sockets> {
-    let failed = |error: io::Error, what: &str| {
-        let status = match error.kind() {
-            io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Status::Address,
-            _ => Status::Io,
-        };
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "; somebody else listens there, and port 0 takes any that is free"
-            }
-            io::ErrorKind::AddrNotAvailable => "; it is none of this host",
-            _ => "",
-        };
-        Error {
-            status,
-            message: format!("cannot bind {what} {addr}: {}{hint}", system_text(&error)),
-            errno: error.raw_os_error().unwrap_or(0),
-        }
-    };
+    let failed = |error: io::Error, what: &str| bind_error(&error, what, addr);
     let mut attempts = PORT_ATTEMPTS;
     loop {
         attempts -= 1;
@@ -68,6 +51,33 @@ pub(super) fn bind(addr: SocketAddr) -> Result<Sockets> {
             Err(error) => return Err(failed(error, "UDP")),
         }
     }
+}
+
+fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
+    let status = match error.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Status::Address,
+        _ => Status::Io,
+    };
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; somebody else listens there, and port 0 takes any that is free"
+        }
+        io::ErrorKind::AddrNotAvailable => "; it is none of this host",
+        _ => "",
+    };
+    Error {
+        status,
+        message: format!("cannot bind {what} {addr}: {}{hint}", system_text(error)),
+        errno: error.raw_os_error().unwrap_or(0),
+    }
+}
+
+/// Listens with TCP alone, for a setting of this name.
+///
+/// # Errors
+/// As [`bind`].
+pub(super) fn listen_for(setting: &str, addr: SocketAddr) -> Result<TcpListener> {
+    listen(addr).map_err(|error| bind_error(&error, setting, addr))
 }
 
 /// A socket that is not blocking and closed on exec; `[::]` serves IPv4 as well.

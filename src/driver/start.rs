@@ -1,5 +1,6 @@
 //! Starting a node: settings, sockets, core, threads, in this order; an error undoes what was done.
 
+use super::agent::{Agent, Place};
 use super::commands::Commands;
 use super::engine::{Engine, Parts};
 use super::event::command_error;
@@ -60,6 +61,7 @@ fn build(
     config.check()?;
     fork::install();
     let sockets = sockets::bind(config.bind())?;
+    let (place, door) = Place::bind(config.spoe_bind())?;
     let addr = sockets::advertised(config.advertise(), sockets.bound)?;
     let settings = config.core().swim;
     allow(addr.ip(), &settings.cidrs_allowed)?;
@@ -69,8 +71,14 @@ fn build(
     let events = events.map_err(|error| Error::io("no descriptor for events", &error))?;
     let commands = Commands::new().map_err(|error| Error::io("no descriptor", &error))?;
     let feed = Feed::new(events);
-    let shared = Shared::new(config.name(), addr, commands, feed, callback.is_some());
+    let with_callback = callback.is_some();
+    let shared = Shared::new(config.name(), addr, commands, feed, with_callback, door.clone());
     let shared = Arc::new(shared);
+    let agent = place.zip(door).map(|(place, door)| {
+        // Who is a member by a loopback address may be served there, too.
+        let rules = config.spoe_rules(addr.ip().is_loopback());
+        Agent::new(shared.clone(), door, place, rules)
+    });
     let (lookups, requests) = crossbeam_channel::unbounded();
     let mut engine = Engine::new(Parts {
         core,
@@ -91,7 +99,7 @@ fn build(
         callback_stack: config.thread_stack(),
     };
     let workers = threads
-        .start(engine, requests, callback)
+        .start(engine, requests, callback, agent)
         .map_err(|error| Error::io("cannot create the threads of a node", &error))?;
     // Set once, here.
     let _ = shared.workers.set(workers);
@@ -139,9 +147,39 @@ struct Threads<'a> {
 }
 
 impl Threads<'_> {
-    /// Starts all threads. The engine is the last: if one is refused, the engine is dropped, and
-    /// the others find nothing to do and end.
+    /// Starts all threads. If one is refused, those before it find nothing to do and end.
     fn start(
+        &self,
+        engine: Engine,
+        requests: Receiver<resolve::Lookup>,
+        callback: Option<EventCallback>,
+        agent: Option<Agent>,
+    ) -> io::Result<Workers> {
+        let agent = agent.map(|agent| self.start_agent(agent)).transpose()?;
+        match self.start_others(engine, requests, callback) {
+            Ok(others) => Ok(Workers { agent, ..others }),
+            Err(error) => {
+                self.shared.begin_end();
+                if let Some(agent) = agent {
+                    agent.finish(None);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn start_agent(&self, mut agent: Agent) -> io::Result<Worker> {
+        let shared = self.shared.clone();
+        let answer = move || {
+            if let Err(text) = fault::caught(|| agent.run()) {
+                shared.break_down(text);
+            }
+        };
+        Worker::start("sprat-spoe", STACK, self.spawn, answer)
+    }
+
+    /// The engine is the last: it is dropped if one of the others is refused.
+    fn start_others(
         &self,
         engine: Engine,
         requests: Receiver<resolve::Lookup>,
@@ -171,6 +209,7 @@ impl Threads<'_> {
                 engine,
                 helper,
                 events,
+                agent: None,
             }),
             Err(error) => {
                 helper.finish(None);

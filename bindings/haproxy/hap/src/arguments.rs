@@ -3,7 +3,7 @@
 use lexopt::{Arg, Parser, ValueExt as _};
 use sprat::Config;
 use sprat_haproxy::balance::Limits;
-use sprat_haproxy::candidate::{Rules, is_safe_name};
+use sprat::spoe::candidate::{Rules, is_safe_name};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -47,7 +47,6 @@ pub struct Arguments {
     pub rules: Rules,
     pub limits: Limits,
     pub agent_check: Option<SocketAddr>,
-    pub spoe: Option<SocketAddr>,
 }
 
 /// Reads the command line.
@@ -64,7 +63,6 @@ pub fn parse(mut parser: Parser) -> Result<Asked, String> {
         },
         limits: Limits::default(),
         agent_check: None,
-        spoe: None,
     };
     found.set("tag.role", "balancer")?;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
@@ -98,14 +96,20 @@ impl Arguments {
             "backend" => self.backend = value.to_owned(),
             "haproxy" => self.haproxys.push(value.to_owned()),
             "server" => self.server_options = value.to_owned(),
-            "role" => self.rules.tag = pair(name, value)?,
-            "port" => self.rules.port = Some(number(name, value, 1, 65_535)? as u16),
+            "role" => {
+                self.rules.tag = pair(name, value)?;
+                self.set("spoe_servers", value)?;
+            }
+            "port" => {
+                self.rules.port = Some(number(name, value, 1, 65_535)? as u16);
+                self.set("spoe_port", value)?;
+            }
             "min-ready" => self.limits.min_ready = number(name, value, 0, 100)? as u32,
             "drain-ms" => {
                 self.limits.drain = Duration::from_millis(number(name, value, 0, 86_400_000)?);
             }
             "agent-check" => self.agent_check = Some(address(name, value)?),
-            "spoe" => self.spoe = Some(address(name, value)?),
+            "spoe" => self.set("spoe_bind", value)?,
             "join" => self.set("seeds", value)?,
             "name" | "bind" | "advertise" | "profile" => self.set(name, value)?,
             "keyring-file" => self.set("keyring_file", value)?,
@@ -138,7 +142,8 @@ impl Arguments {
                 "--server holds a semicolon or a line end, which ends a command".to_owned(),
             );
         }
-        let answers = self.agent_check.is_some() || self.spoe.is_some();
+        let spoe = self.config.get("spoe_bind").unwrap_or_default();
+        let answers = self.agent_check.is_some() || !spoe.is_empty();
         if self.haproxys.is_empty() && !answers {
             return Err("nothing to do: give --haproxy, --agent-check or --spoe".to_owned());
         }

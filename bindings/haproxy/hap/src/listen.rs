@@ -1,10 +1,7 @@
-//! Agent checks and SPOE: a thread for each connection, up to a bound.
+//! Agent checks: a thread for each connection, up to a bound.
 
 use super::wanted::Wanted;
 use sprat_haproxy::balance::Mode;
-use sprat_haproxy::pilot::Pilot;
-use sprat_haproxy::spop::frame::{Message, Variable};
-use sprat_haproxy::spop::talk::{Answers, Talk};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -16,8 +13,6 @@ use std::time::Duration;
 const CONNECTIONS: usize = 256;
 /// An agent check says what it asks for at once.
 const QUESTION: Duration = Duration::from_secs(1);
-/// Longer than `timeout idle` of every sensible spoe-agent.
-const IDLE: Duration = Duration::from_secs(300);
 
 /// Answers agent checks.
 ///
@@ -25,15 +20,6 @@ const IDLE: Duration = Duration::from_secs(300);
 /// The address cannot be used.
 pub fn agent_checks(addr: SocketAddr, wanted: Arc<Wanted>) -> Result<(), String> {
     serve(addr, "hap-check", move |stream| check(stream, &wanted))
-}
-
-/// Answers SPOE messages.
-///
-/// # Errors
-/// The address cannot be used.
-pub fn spoe(addr: SocketAddr, pilot: Arc<Pilot>) -> Result<(), String> {
-    let answers = FromPilot(pilot);
-    serve(addr, "hap-spoe", move |stream| converse(stream, &answers))
 }
 
 fn serve(
@@ -84,34 +70,4 @@ fn check(mut stream: TcpStream, wanted: &Wanted) -> std::io::Result<()> {
         Mode::Maintenance => "down #not a member now\n".to_owned(),
     });
     stream.write_all(answer.unwrap_or_default().as_bytes())
-}
-
-/// Answers from the members as the pilot sees them.
-struct FromPilot(Arc<Pilot>);
-
-impl Answers for FromPilot {
-    fn answer(&self, question: &Message) -> Vec<Variable> {
-        let answer = self.0.ask(0, |known| known.answer(question));
-        answer.unwrap_or_default()
-    }
-}
-
-/// One connection of HAProxy's SPOE.
-fn converse(mut stream: TcpStream, answers: &FromPilot) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(IDLE))?;
-    stream.set_write_timeout(Some(QUESTION))?;
-    let mut talk = Talk::default();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let len = stream.read(&mut buffer)?;
-        if len == 0 {
-            return Ok(());
-        }
-        let reply = talk.hear(&buffer[..len], answers);
-        stream.write_all(&reply.bytes)?;
-        if reply.close {
-            return Ok(());
-        }
-    }
 }

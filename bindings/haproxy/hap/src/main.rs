@@ -4,7 +4,7 @@
 //! ```text
 //! cluster <--> pilot --orders--> Wanted --> one thread per HAProxy: what it has, what it should
 //!                                  |         have, and the commands between the two
-//!                                  +------> agent checks, SPOE: a thread per connection
+//!                                  +------> agent checks: a thread per connection
 //! ```
 //!
 //! | file | its idea |
@@ -14,7 +14,7 @@
 //! | `plan` | from what HAProxy has to what it should have: the commands, nothing else |
 //! | `cli` | one command, one connection |
 //! | `drive` | the thread of one HAProxy |
-//! | `listen` | agent checks and SPOE |
+//! | `listen` | agent checks |
 
 mod arguments;
 mod cli;
@@ -84,16 +84,12 @@ fn run(arguments: Arguments) -> Result<(), String> {
         store: None,
     };
     let pilot = Pilot::start(plan).map_err(|error| format!("no thread for the node: {error}"))?;
-    let pilot = Arc::new(pilot);
     for haproxy in arguments.haproxys {
         let (backend, options) = (arguments.backend.clone(), arguments.server_options.clone());
         drive::start(haproxy, backend, options, wanted.clone())?;
     }
     if let Some(addr) = arguments.agent_check {
         listen::agent_checks(addr, wanted.clone())?;
-    }
-    if let Some(addr) = arguments.spoe {
-        listen::spoe(addr, pilot.clone())?;
     }
     follow(&pilot, &wanted, &signals);
     farewell(&pilot);

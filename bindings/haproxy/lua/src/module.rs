@@ -5,8 +5,8 @@ use super::lua::{Function, State};
 use sprat::Config;
 use sprat::driver::Parked;
 use sprat_haproxy::balance::Limits;
-use sprat_haproxy::candidate::Rules;
-use sprat_haproxy::pilot::{Phase, Pilot, Plan, Pool, THREADS};
+use sprat::spoe::candidate::Rules;
+use sprat_haproxy::pilot::{self, Phase, Pilot, Plan, Pool};
 use sprat_haproxy::snapshot::{Snapshot, Store, mode_name};
 use std::ffi::c_int;
 use std::net::IpAddr;
@@ -52,7 +52,9 @@ fn done() -> Answer {
 
 /// `prepare()`: creates the threads, before HAProxy forbids that. Where the script is loaded.
 fn prepare(_: &Arguments) -> Answer {
-    let created = Parked::prepare(THREADS);
+    let mut state = state();
+    let config = state.config.get_or_insert_with(Config::new);
+    let created = Parked::prepare(pilot::threads(config));
     created.map_err(|error| format!("threads cannot be created: {error}"))?;
     done()
 }
@@ -230,7 +232,7 @@ fn pick(arguments: &Arguments) -> Answer {
     let state = state();
     let server = state
         .running()?
-        .ask(pool, |known| known.pick(key.as_bytes()));
+        .ask(pool, |known| known.pick(key.as_bytes()).cloned());
     let Some((server, Ok(addr))) = server.flatten().map(|it| (it.name, it.addr)) else {
         return Ok(vec![Value::Nil]);
     };

@@ -20,7 +20,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use crate::candidate::Candidate;
+use sprat::spoe::candidate::Candidate;
 use entry::Entry;
 pub use entry::{Hold, Mode};
 use slots::Slots;

@@ -1,7 +1,7 @@
 //! Who sits where: a slot by the name, kept until the member is forgotten.
 
 use super::{Entry, Mode, Order};
-use crate::candidate::{Candidate, Unfit};
+use sprat::spoe::candidate::{Candidate, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

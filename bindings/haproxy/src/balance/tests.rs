@@ -1,7 +1,7 @@
 //! A pool of slots under simulated time.
 
 use super::*;
-use crate::candidate::{Presence, Unfit, Wish};
+use sprat::spoe::candidate::{Presence, Unfit, Wish};
 use Mode::{Drain, Maintenance, Ready};
 use Presence::{Alive, Failed, Left, Suspect};
 

@@ -15,11 +15,11 @@ mod report;
 mod work;
 
 use crate::balance::{Limits, Order};
-use crate::candidate::Rules;
-use crate::questions::Known;
+use sprat::spoe::candidate::Rules;
+use sprat::spoe::questions::Known;
 use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Parked;
-use sprat::{Config, Member};
+use sprat::Config;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
@@ -28,8 +28,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// Threads of a running pilot: the node's two, and its own.
-pub const THREADS: usize = 3;
+/// Threads of a running pilot: those of the node, and its own.
+pub fn threads(config: &Config) -> usize {
+    config.threads(false) + 1
+}
 
 /// A backend of HAProxy and who serves it.
 #[derive(Clone, Debug)]
@@ -99,8 +101,8 @@ struct Shared {
     picture: Mutex<Picture>,
     /// Those not taken yet. Held for one of them only.
     orders: Mutex<VecDeque<(usize, Order)>>,
-    /// Held for the exchange of a pointer only: requests wait for it.
-    members: Mutex<Arc<Vec<Arc<Member>>>>,
+    /// What each pool knows. Held for the exchange of a pointer only: requests wait for it.
+    known: Mutex<Arc<Vec<Known>>>,
     words: Mutex<Vec<Word>>,
     wake: UnixStream,
 }
@@ -114,8 +116,8 @@ impl Shared {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn members(&self) -> MutexGuard<'_, Arc<Vec<Arc<Member>>>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Arc<Vec<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn elapsed(&self) -> u64 {
@@ -126,8 +128,6 @@ impl Shared {
 /// The side of HAProxy. No call waits for more than a pointer or an order.
 pub struct Pilot {
     shared: Arc<Shared>,
-    /// Who serves each pool.
-    rules: Vec<Rules>,
 }
 
 impl Pilot {
@@ -148,16 +148,15 @@ impl Pilot {
                 ..Picture::default()
             }),
             orders: Mutex::default(),
-            members: Mutex::default(),
+            known: Mutex::default(),
             words: Mutex::default(),
             wake,
         });
-        let rules = plan.pools.iter().map(|pool| pool.rules.clone()).collect();
         let for_thread = shared.clone();
         Parked::run("sprat-pilot", move || {
             work::run(&for_thread, plan, &woken);
         })?;
-        Ok(Pilot { shared, rules })
+        Ok(Pilot { shared })
     }
 
     /// Changes when there is something to take.
@@ -203,15 +202,10 @@ impl Pilot {
     }
 
     /// A look at the members, as those of the pool of this number see them. `None` if there is no
-    /// such pool.
-    pub fn ask<R>(&self, pool: usize, ask: impl FnOnce(&Known<'_>) -> R) -> Option<R> {
-        let rules = self.rules.get(pool)?;
-        let members = self.shared.members().clone();
-        let known = Known {
-            members: &members,
-            rules,
-        };
-        Some(ask(&known))
+    /// such pool, or the node has not run yet.
+    pub fn ask<R>(&self, pool: usize, ask: impl FnOnce(&Known) -> R) -> Option<R> {
+        let known = self.shared.known().clone();
+        known.get(pool).map(ask)
     }
 
     /// Addresses of members, for lists that HAProxy reads with each request. While this node may
@@ -287,7 +281,7 @@ mod tests {
         };
         let pilot = Pilot::start(plan).unwrap();
         let until = Instant::now() + Duration::from_secs(10);
-        while pilot.ask(0, |known| known.members.len()) != Some(1) {
+        while pilot.ask(0, |known| known.size()) != Some(1) {
             assert!(Instant::now() < until, "the node does not run");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -295,7 +289,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..200_000 {
-                        assert_eq!(pilot.ask(0, |known| known.members.len()), Some(1));
+                        assert_eq!(pilot.ask(0, |known| known.size()), Some(1));
                     }
                 });
             }

@@ -3,9 +3,10 @@
 use super::heir::{self, Heirs};
 use super::{Order, Phase, Plan, Pool, Shared, Word, report};
 use crate::balance::Balance;
-use crate::candidate::is_present;
+use sprat::spoe::candidate::is_present;
 use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Subscription;
+use sprat::spoe::questions::Known;
 use sprat::time::Time;
 use sprat::{Config, EventKind, Member, Node, NodeState, Status};
 use std::collections::BTreeSet;
@@ -44,6 +45,8 @@ struct Work<'a> {
     crews: Vec<Crew>,
     store: Option<Store>,
     stored: Instant,
+    /// The version of the members that questions are answered from.
+    informed: Option<u64>,
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,
     /// Members that HAProxy cannot reach, of whom the node does not know it yet.
@@ -71,6 +74,7 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         crews: crews.collect(),
         store,
         stored: began,
+        informed: None,
         peers: snapshot.peers.clone(),
         addrs: BTreeSet::new(),
         accused: Vec::new(),
@@ -80,7 +84,7 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
     };
     shared.picture().bind = Some(work.bind);
     work.remember(&snapshot);
-    work.publish(&Arc::default(), None);
+    work.publish(0, None);
     if let Some(node) = work.start(plan.config) {
         work.fly(&node);
         work.end(&node);
@@ -188,6 +192,7 @@ impl Work<'_> {
 
     /// Takes in how things are, and publishes what follows.
     fn look(&mut self, node: &Node) {
+        let version = node.members_version(); // before the members: they are as new or newer
         let members = node.members();
         // Asked after the members: it has to be as new as they are.
         let health = node.health().ok();
@@ -206,11 +211,26 @@ impl Work<'_> {
             self.addrs.clear();
         }
         self.addrs.extend(present().map(|addr| addr.ip()));
-        self.publish(&members, health.as_ref().map(|it| it.summary));
+        self.inform(version, &members, isolated);
+        self.publish(members.len(), health.as_ref().map(|it| it.summary));
         self.save();
     }
 
-    fn publish(&mut self, members: &Arc<Vec<Arc<Member>>>, health: Option<&str>) {
+    /// Who asks about members gets what was known before this node was cut off, if it is.
+    fn inform(&mut self, version: u64, members: &Arc<Vec<Arc<Member>>>, isolated: bool) {
+        let is_new = self.informed != Some(version);
+        if !is_new || (isolated && self.informed.is_some()) {
+            return;
+        }
+        self.informed = Some(version);
+        let pools = self.crews.iter().map(|crew| &crew.pool.rules);
+        let known = pools.map(|rules| Known::new(members.clone(), rules));
+        let known = Arc::new(known.collect::<Vec<_>>());
+        let before = std::mem::replace(&mut *self.shared.known(), known);
+        drop(before); // after the lock: it may be the last one
+    }
+
+    fn publish(&mut self, members: usize, health: Option<&str>) {
         let mut changed = false;
         for (number, crew) in self.crews.iter_mut().enumerate() {
             for order in crew.balance.take_orders() {
@@ -218,14 +238,12 @@ impl Work<'_> {
                 changed = true;
             }
         }
-        let report = report::text(&self.crews, members.len(), health);
+        let report = report::text(&self.crews, members, health);
         let mut picture = self.shared.picture();
         changed |= picture.addrs != self.addrs;
         picture.addrs.clone_from(&self.addrs);
         picture.report = report;
         drop(picture);
-        let before = std::mem::replace(&mut *self.shared.members(), members.clone());
-        drop(before); // after the lock: it may be the last one
         if changed {
             self.shared.generation.fetch_add(1, Ordering::Release);
         }

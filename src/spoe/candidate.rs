@@ -4,7 +4,7 @@
 //! empty address for 0.0.0.0, and sends requests to whatever it is told: so all of it is checked
 //! before HAProxy sees it, and what is wrong is named.
 
-use sprat::{Member, MemberState};
+use crate::serf::{Member, MemberState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -185,7 +185,7 @@ pub fn is_safe_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sprat::serf::Tags;
+    use crate::serf::Tags;
 
     fn rules() -> Rules {
         Rules {

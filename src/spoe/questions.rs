@@ -10,46 +10,57 @@
 //!
 //! What cannot be answered sets nothing.
 
-use crate::candidate::{Candidate, Presence, Rules, Wish, is_present};
-use crate::rendezvous;
-use crate::spop::frame::{Message, Variable};
-use crate::spop::talk::Answers;
-use crate::spop::wire::Value;
-use sprat::Member;
+use super::candidate::{Candidate, Presence, Rules, Wish, is_present};
+use super::frame::{Message, Variable};
+use super::rendezvous;
+use super::talk::Answers;
+use super::wire::Value;
+use crate::serf::Member;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The members, and which of them are servers.
-pub struct Known<'a> {
-    /// As last seen.
-    pub members: &'a [Arc<Member>],
-    /// Who serves.
-    pub rules: &'a Rules,
+/// The members at one time, ready to be asked about.
+#[derive(Default)]
+pub struct Known {
+    /// Sorted by name.
+    members: Arc<Vec<Arc<Member>>>,
+    /// Those that get requests, sorted by name.
+    servers: Vec<Candidate>,
+    /// Where the members that are there listen.
+    addrs: HashSet<IpAddr>,
+    /// How many they are.
+    size: usize,
 }
 
-impl Known<'_> {
-    /// The servers that get requests, sorted by name.
-    fn servers(&self) -> impl Iterator<Item = Candidate> {
-        let all = self
-            .members
-            .iter()
-            .filter_map(|it| self.rules.candidate(it));
-        all.filter(|it| it.presence == Presence::Alive && it.wish == Wish::Serve && it.addr.is_ok())
+impl Known {
+    /// Takes in the members, sorted by name.
+    pub fn new(members: Arc<Vec<Arc<Member>>>, rules: &Rules) -> Known {
+        let there = || members.iter().filter(|it| is_present(it));
+        let (addrs, size) = (there().map(|it| it.addr.ip()).collect(), there().count());
+        Known {
+            servers: servers(&members, rules),
+            addrs,
+            size,
+            members,
+        }
+    }
+
+    /// How many members are there.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// The server for a key.
-    pub fn pick(&self, key: &[u8]) -> Option<Candidate> {
-        let mut servers: Vec<Candidate> = self.servers().collect();
-        let weights = servers.iter().map(|it| (&*it.name, it.weight));
+    pub fn pick(&self, key: &[u8]) -> Option<&Candidate> {
+        let weights = self.servers.iter().map(|it| (&*it.name, it.weight));
         let chosen = rendezvous::pick(weights, key)?;
-        Some(servers.swap_remove(chosen))
+        self.servers.get(chosen)
     }
 
     /// Whether a member that is there listens at this address.
     pub fn is_member(&self, ip: IpAddr) -> bool {
-        self.members
-            .iter()
-            .any(|it| is_present(it) && it.addr.ip() == ip)
+        self.addrs.contains(&ip.to_canonical())
     }
 
     fn picked(&self, key: &Value) -> Vec<Variable> {
@@ -63,7 +74,7 @@ impl Known<'_> {
         let Some(server) = self.pick(&key) else {
             return Vec::new();
         };
-        let Ok(addr) = server.addr else {
+        let Ok(addr) = &server.addr else {
             return Vec::new();
         };
         vec![
@@ -74,16 +85,27 @@ impl Known<'_> {
     }
 
     fn tag(&self, name: &str, key: &str) -> Option<Value> {
-        let member = self.members.iter().find(|it| *it.name == *name)?;
-        member.tags.get(key).map(|value| text(value))
+        let at = self.members.binary_search_by(|it| (*it.name).cmp(name));
+        self.members[at.ok()?].tags.get(key).map(|value| text(value))
     }
+}
+
+/// Who gets requests: suspects only if there is nobody else, for then the fault may be here.
+fn servers(members: &[Arc<Member>], rules: &Rules) -> Vec<Candidate> {
+    let all = members.iter().filter_map(|it| rules.candidate(it));
+    let willing = |it: &Candidate| it.is_there() && it.wish == Wish::Serve && it.addr.is_ok();
+    let mut servers: Vec<Candidate> = all.filter(willing).collect();
+    if servers.iter().any(|it| it.presence == Presence::Alive) {
+        servers.retain(|it| it.presence == Presence::Alive);
+    }
+    servers
 }
 
 fn text(text: &str) -> Value {
     Value::Text(text.as_bytes().to_vec())
 }
 
-impl Answers for Known<'_> {
+impl Answers for Known {
     fn answer(&self, question: &Message) -> Vec<Variable> {
         let argument = |name: &str| question.argument(name);
         let words = |name: &str| argument(name).and_then(Value::text);
@@ -97,11 +119,8 @@ impl Answers for Known<'_> {
                 Some(Value::Ip(ip)) => Some(("member", Value::Bool(self.is_member(*ip)))),
                 Some(_) | None => None,
             },
-            "size" => {
-                let size = self.members.iter().filter(|it| is_present(it)).count();
-                Some(("size", Value::Uint(size as u64)))
-            }
-            "leader" => self.servers().next().map(|it| ("leader", text(&it.name))),
+            "size" => Some(("size", Value::Uint(self.size as u64))),
+            "leader" => self.servers.first().map(|it| ("leader", text(&it.name))),
             "tag" => {
                 let found = words("name").zip(words("key"));
                 let value = found.and_then(|(name, key)| self.tag(name, key));
@@ -116,7 +135,7 @@ impl Answers for Known<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sprat::MemberState;
+    use crate::serf::MemberState;
 
     fn member(n: u8, state: MemberState, tags: &[(&str, &str)]) -> Arc<Member> {
         let own = [("role", "backend"), ("port", "3000")];
@@ -148,15 +167,28 @@ mod tests {
             port: None,
             loopback: false,
         };
-        let known = Known {
-            members: &members,
-            rules: &rules,
-        };
+        let known = Known::new(Arc::new(members.to_vec()), &rules);
         let arguments = arguments.iter().map(|(k, v)| ((*k).to_owned(), v.clone()));
         known.answer(&Message {
             name: question.to_owned(),
             arguments: arguments.collect(),
         })
+    }
+
+    #[test]
+    fn suspects_serve_if_nobody_else_does() {
+        let rules = Rules {
+            tag: ("role".to_owned(), "backend".to_owned()),
+            port: None,
+            loopback: false,
+        };
+        let suspects = [1, 2].map(|n| member(n, MemberState::Suspect, &[]));
+        let known = Known::new(Arc::new(suspects.to_vec()), &rules);
+        assert!(known.pick(b"x").is_some());
+        assert_eq!(known.size(), 2);
+        let failed = [1, 2].map(|n| member(n, MemberState::Failed, &[]));
+        let known = Known::new(Arc::new(failed.to_vec()), &rules);
+        assert_eq!((known.pick(b"x"), known.size()), (None, 0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub const VERSION: &str = "2.0";
 /// The smallest frame size that the specification allows.
 pub const SIZE_MIN: u64 = 256;
 /// The largest that this agent takes, whatever HAProxy is configured for.
-pub const SIZE_MAX: u64 = 1024 * 1024;
+pub const SIZE_MAX: u64 = 256 * 1024;
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

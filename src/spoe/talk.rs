@@ -15,6 +15,10 @@ pub struct Reply {
     pub bytes: Vec<u8>,
     /// The connection ends after that.
     pub close: bool,
+    /// It ends because of something that makes no sense.
+    pub refused: bool,
+    /// Questions that were heard.
+    pub questions: u64,
 }
 
 /// A connection.
@@ -89,6 +93,7 @@ impl Talk {
                 },
                 Some(size),
             ) => {
+                reply.questions += messages.len() as u64;
                 let found = messages.iter().flat_map(|it| answers.answer(it));
                 let variables: Vec<Variable> = found.collect();
                 let answer = frame::ack(stream, frame, &variables);
@@ -115,7 +120,7 @@ impl Talk {
 
     fn refuse(status: Status, reply: &mut Reply) {
         reply.bytes.extend(frame::agent_disconnect(status));
-        reply.close = true;
+        (reply.close, reply.refused) = (true, true);
     }
 }
 
@@ -185,6 +190,7 @@ mod tests {
         let wanted = whole.hear(&all, &Lengths);
         assert!(wanted.close);
         assert_eq!(status(&wanted), Some(0));
+        assert_eq!((wanted.questions, wanted.refused), (2, false));
         for portion in [1, 2, 3, 7, 50] {
             let mut talk = Talk::default();
             let mut said = Vec::new();
@@ -236,8 +242,8 @@ mod tests {
         for (bytes, wanted) in cases {
             let reply = Talk::default().hear(&bytes, &Lengths);
             assert_eq!(
-                (reply.close, status(&reply)),
-                (true, Some(wanted)),
+                (reply.close, reply.refused, status(&reply)),
+                (true, true, Some(wanted)),
                 "{bytes:?}"
             );
         }
