@@ -21,7 +21,7 @@ bench() {
     many)
         install_wheel
         export SPRAT_C_SERVER=$TARGET/demo/web_server
-        build_web_server "$SPRAT_C_SERVER"
+        build_example "$SPRAT_C_SERVER" libmicrohttpd
         "$VENV/bin/python" benches/haproxy/many.py
         ;;
     *) die "there is no bench $1: chain, parts, many or spoe" ;;

@@ -43,14 +43,16 @@ build_release() {
         die "the library does not build"
 }
 
-# Compiles examples/c/web_server.c to $1, against the library as `make install` lays it out beside.
-build_web_server() {
-    local prefix flags
-    prefix=$(dirname "$1")
+# Compiles a program of examples/c to $1, against the library as `make install` lays it out beside,
+# and other libraries that are named.
+build_example() {
+    local out=$1 prefix flags
+    shift
+    prefix=$(dirname "$out")
     build_release
     PREFIX=$prefix LIBDIR= INCLUDEDIR= DESTDIR= "$ROOT/scripts/install.sh" install
     read -r -a flags <<<"$(PKG_CONFIG_PATH=$prefix/lib/pkgconfig \
-        pkg-config --cflags --libs sprat libmicrohttpd)"
-    cc -Wall -Wextra -Werror -o "$1" "$ROOT/examples/c/web_server.c" "${flags[@]}" \
+        pkg-config --cflags --libs sprat "$@")"
+    cc -Wall -Wextra -Werror -o "$out" "$ROOT/examples/c/$(basename "$out").c" "${flags[@]}" \
         -Wl,-rpath,"$prefix/lib"
 }

@@ -8,6 +8,8 @@ python_env
 cd "$ROOT"
 cargo test --locked --quiet -p sprat-haproxy -p sprat-hap
 cargo build --locked --quiet --release -p sprat-lua -p sprat-hap
+install_wheel
+build_example "$TARGET/demo/spoe_agent"
 # The module is loaded by HAProxy as root and serves as another user in another root.
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo -E env "PATH=$PATH" "CARGO_TARGET_DIR=$TARGET")

@@ -1,5 +1,7 @@
 //! Nodes with real sockets and threads on the loopback interface.
 
+#[path = "node/agent.rs"]
+mod agent;
 #[path = "node/help.rs"]
 mod help;
 #[path = "node/life.rs"]

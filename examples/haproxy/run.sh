@@ -11,5 +11,5 @@ python_env
 install_wheel
 
 export SPRAT_HAPROXY=$TARGET/haproxy SPRAT_C_SERVER=$TARGET/demo/web_server
-build_web_server "$SPRAT_C_SERVER"
+build_example "$SPRAT_C_SERVER" libmicrohttpd
 exec "$VENV/bin/python" "$ROOT/examples/haproxy/demo.py"

@@ -251,7 +251,9 @@ impl Agent {
             questions,
         } = visit.talk.hear(&self.buffer[..len], &self.known);
         self.door.questions.fetch_add(questions, Ordering::Relaxed);
-        self.door.refused.fetch_add(refused.into(), Ordering::Relaxed);
+        self.door
+            .refused
+            .fetch_add(refused.into(), Ordering::Relaxed);
         (visit.out, visit.closing, visit.heard) = (bytes, close, now);
         visit.flush()
     }

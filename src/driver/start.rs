@@ -72,7 +72,14 @@ fn build(
     let commands = Commands::new().map_err(|error| Error::io("no descriptor", &error))?;
     let feed = Feed::new(events);
     let with_callback = callback.is_some();
-    let shared = Shared::new(config.name(), addr, commands, feed, with_callback, door.clone());
+    let shared = Shared::new(
+        config.name(),
+        addr,
+        commands,
+        feed,
+        with_callback,
+        door.clone(),
+    );
     let shared = Arc::new(shared);
     let agent = place.zip(door).map(|(place, door)| {
         // Who is a member by a loopback address may be served there, too.

@@ -86,7 +86,10 @@ impl Known {
 
     fn tag(&self, name: &str, key: &str) -> Option<Value> {
         let at = self.members.binary_search_by(|it| (*it.name).cmp(name));
-        self.members[at.ok()?].tags.get(key).map(|value| text(value))
+        self.members[at.ok()?]
+            .tags
+            .get(key)
+            .map(|value| text(value))
     }
 }
 

@@ -51,6 +51,26 @@ frontend fe
     server-template app 1-8 0.0.0.0:1 disabled {server}
 """
 
+PLAIN = """
+global
+    nbthread 2
+    stats socket {folder}/cli mode 666 level admin expose-fd listeners
+defaults
+    mode http
+    timeout connect 500ms
+    timeout client 50s
+    timeout server 50s
+frontend fe
+    bind {ip}:8080
+{frontend}    default_backend nodes
+{backends}backend nodes
+    balance roundrobin
+{checks}
+    {server}
+"""
+"""An HAProxy without the module."""
+NO_SERVER = "# servers come from the cluster"
+
 CHECKS = """    option httpchk HEAD /
     option redispatch 1
     retry-on conn-failure empty-response"""
@@ -328,3 +348,40 @@ def load() -> Iterator[Callable[..., Load]]:
     yield start
     for it in running:
         it.stop()
+
+
+class Hap:
+    """A running `sprat-hap`."""
+
+    def __init__(self, folder: Path, ip: str, haproxys: list[HAProxy], *options: str) -> None:
+        self.ip, self.address, self._log = ip, f"{ip}:7946", folder / f"hap-{ip}.log"
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        line = [str(target / "release" / "sprat-hap"), "--backend", "nodes", "--loopback"]
+        for it in haproxys:
+            line += ["--haproxy", str(it.folder / "cli")]
+        line += ["--name", "hap", "--bind", self.address, "--profile", "local", *options]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(line, stdout=log, stderr=log)
+        eventually("it is a member", lambda: "is a member" in self.log(), 10)
+
+    def log(self) -> str:
+        assert self.process.poll() is None, self._log.read_text()
+        return self._log.read_text()
+
+    def join(self, agent: Agent) -> None:
+        agent.join(self.address)
+
+
+@pytest.fixture
+def hap(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[..., Hap]]:
+    """Start it: `hap([haproxy], *options)`."""
+    running: list[Hap] = []
+
+    def start(haproxys: list[HAProxy], *options: str) -> Hap:
+        running.append(Hap(tmp_path, addresses.ip(), haproxys, *options))
+        return running[-1]
+
+    yield start
+    for it in running:
+        it.process.kill()
+        it.process.wait(10)

@@ -1,4 +1,4 @@
-"""`sprat-hap`: an HAProxy without the module, over its runtime API; agent checks; SPOE."""
+"""`sprat-hap`: an HAProxy without the module, over its runtime API; agent checks."""
 
 from __future__ import annotations
 
@@ -13,63 +13,8 @@ from pathlib import Path
 
 import pytest
 from cluster import Addresses, Agent, eventually
-from conftest import ROOT, HAProxy
+from conftest import NO_SERVER, PLAIN
 
-PLAIN = """
-global
-    nbthread 2
-    stats socket {folder}/cli mode 666 level admin expose-fd listeners
-defaults
-    mode http
-    timeout connect 500ms
-    timeout client 50s
-    timeout server 50s
-frontend fe
-    bind {ip}:8080
-{frontend}    default_backend nodes
-{backends}backend nodes
-    balance roundrobin
-{checks}
-    {server}
-"""
-NO_SERVER = "# servers come from the cluster"
-
-
-class Hap:
-    """A running `sprat-hap`."""
-
-    def __init__(self, folder: Path, ip: str, haproxys: list[HAProxy], *options: str) -> None:
-        self.ip, self.address, self._log = ip, f"{ip}:7946", folder / f"hap-{ip}.log"
-        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        line = [str(target / "release" / "sprat-hap"), "--backend", "nodes", "--loopback"]
-        for it in haproxys:
-            line += ["--haproxy", str(it.folder / "cli")]
-        line += ["--name", "hap", "--bind", self.address, "--profile", "local", *options]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(line, stdout=log, stderr=log)
-        eventually("it is a member", lambda: "is a member" in self.log(), 10)
-
-    def log(self) -> str:
-        assert self.process.poll() is None, self._log.read_text()
-        return self._log.read_text()
-
-    def join(self, agent: Agent) -> None:
-        agent.join(self.address)
-
-
-@pytest.fixture
-def hap(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[..., Hap]]:
-    """Start it: `hap([haproxy], *options)`."""
-    running: list[Hap] = []
-
-    def start(haproxys: list[HAProxy], *options: str) -> Hap:
-        running.append(Hap(tmp_path, addresses.ip(), haproxys, *options))
-        return running[-1]
-
-    yield start
-    for it in running:
-        it.process.kill()
-        it.process.wait(10)
 
 
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
@@ -156,83 +101,3 @@ def test_agent_checks_say_what_a_member_is(hap, web, addresses) -> None:
     for _ in range(20):  # connections that say nothing are no trouble
         socket.create_connection((checks, 29100), 5).close()
     assert ask("web-1") == "up ready 40%\n"
-
-
-SPOE = """
-[sprat]
-spoe-agent sprat-agent
-    groups grp
-    option var-prefix sprat
-    option set-on-error error
-    option continue-on-error
-    option force-set-var
-    timeout hello 500ms
-    timeout idle 30s
-    timeout processing 200ms
-    use-backend spoe-sprat
-spoe-message pick
-    args key=url_param(k)
-spoe-message member
-    args ip=src
-spoe-message size
-spoe-message leader
-spoe-message tag
-    args name=str(web-1) key=str(zone)
-spoe-group grp
-    messages pick member size leader tag
-"""
-ASKS = """    filter spoe engine sprat config {folder}/spoe.conf
-    http-request send-spoe-group sprat grp if {{ nbsrv(spoe-sprat) gt 0 }}
-    http-request return status 200 hdr x-name %[var(txn.sprat.name)] hdr x-ip %[var(txn.sprat.ip)] \
-hdr x-port %[var(txn.sprat.port)] hdr x-member %[var(txn.sprat.member)] \
-hdr x-size %[var(txn.sprat.size)] hdr x-leader %[var(txn.sprat.leader)] \
-hdr x-tag %[var(txn.sprat.tag)] hdr x-error %[var(txn.sprat.error)] if TRUE
-"""
-
-
-def test_haproxy_asks_by_spoe_and_goes_on_when_nobody_answers(
-    haproxy, hap, web, addresses, tmp_path
-) -> None:
-    agent = f"{addresses.ip()}:29000"
-    folder = tmp_path / "haproxy"
-    folder.mkdir(exist_ok=True)
-    (folder / "spoe.conf").write_text(SPOE)
-    driver = hap([], "--spoe", agent)
-    first, second = web("web-1", "zone=b"), web("web-2")
-    for it in (first, second):
-        driver.join(it.agent)
-    proxy = haproxy(
-        template=PLAIN,
-        server=NO_SERVER,
-        frontend=ASKS.format(folder=folder),
-        backends="backend spoe-sprat\n    mode tcp\n    option spop-check\n"
-        f"    server agent {agent} check inter 500ms\n",
-    )
-
-    def ask(key: str = "x") -> dict[str, str]:
-        connection = http.client.HTTPConnection(*proxy.address, timeout=10)
-        connection.request("GET", f"/?k={key}")
-        headers = connection.getresponse().headers
-        connection.close()
-        return {name: value for name, value in headers.items() if name.startswith("x-")}
-
-    told = eventually("it knows both", lambda: (it := ask()).get("x-size") == "3" and it, 20)
-    assert (told["x-leader"], told["x-tag"], told["x-member"]) == ("web-1", "b", "0")
-    assert told["x-port"] == "3000"
-    assert not told.get("x-error")
-    names = {ask(f"user-{n}")["x-name"] for n in range(30)}
-    assert names == {"web-1", "web-2"}
-    assert ask("same") == ask("same")
-    before = proxy.worker()
-    with contextlib.suppress(OSError):
-        stream = socket.create_connection((agent.partition(":")[0], 29000), 5)
-        stream.sendall(b"GET / HTTP/1.1\r\n\r\n")  # whatever comes
-        stream.recv(100)
-        stream.close()
-    assert ask()["x-size"] == "3"
-    driver.process.kill()
-    eventually("HAProxy sees it down", lambda: not ask().get("x-size"), 20)
-    began = time.monotonic()
-    ask()
-    print(f"without an agent a request takes {time.monotonic() - began:.3f} s")
-    assert proxy.worker() == before

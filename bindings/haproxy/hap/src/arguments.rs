@@ -2,8 +2,8 @@
 
 use lexopt::{Arg, Parser, ValueExt as _};
 use sprat::Config;
-use sprat_haproxy::balance::Limits;
 use sprat::spoe::candidate::{Rules, is_safe_name};
+use sprat_haproxy::balance::Limits;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

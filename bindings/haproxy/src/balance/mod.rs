@@ -20,11 +20,11 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use sprat::spoe::candidate::Candidate;
 use entry::Entry;
 pub use entry::{Hold, Mode};
 use slots::Slots;
 pub use slots::Unplaced;
+use sprat::spoe::candidate::Candidate;
 use sprat::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;

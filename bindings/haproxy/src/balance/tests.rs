@@ -1,9 +1,9 @@
 //! A pool of slots under simulated time.
 
 use super::*;
-use sprat::spoe::candidate::{Presence, Unfit, Wish};
 use Mode::{Drain, Maintenance, Ready};
 use Presence::{Alive, Failed, Left, Suspect};
+use sprat::spoe::candidate::{Presence, Unfit, Wish};
 
 fn at(millis: u64) -> Time {
     Time::from_nanos(1 + millis * 1_000_000)

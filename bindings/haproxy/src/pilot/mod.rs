@@ -15,11 +15,11 @@ mod report;
 mod work;
 
 use crate::balance::{Limits, Order};
+use crate::snapshot::{Snapshot, Store};
+use sprat::Config;
+use sprat::driver::Parked;
 use sprat::spoe::candidate::Rules;
 use sprat::spoe::questions::Known;
-use crate::snapshot::{Snapshot, Store};
-use sprat::driver::Parked;
-use sprat::Config;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};

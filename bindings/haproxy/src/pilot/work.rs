@@ -3,9 +3,9 @@
 use super::heir::{self, Heirs};
 use super::{Order, Phase, Plan, Pool, Shared, Word, report};
 use crate::balance::Balance;
-use sprat::spoe::candidate::is_present;
 use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Subscription;
+use sprat::spoe::candidate::is_present;
 use sprat::spoe::questions::Known;
 use sprat::time::Time;
 use sprat::{Config, EventKind, Member, Node, NodeState, Status};

@@ -67,6 +67,9 @@ class OtherSettings(TypedDict, total=False):
     reconnect_timeout_ms: Milliseconds | None
     tombstone_timeout_ms: Milliseconds | None
     thread_stack_kib: int | None
+    spoe_bind: Address | None
+    spoe_servers: str | None
+    spoe_port: int | None
 
 
 class Settings(OtherSettings, total=False):

@@ -1,0 +1,54 @@
+"""A member of a cluster that HAProxy asks about requests.
+
+HAProxy asks by its stream processing offload engine (SPOE): which server is for this key, is the
+source of this request a member, how many members are there, who leads, what is this tag. The
+library answers on a thread of its own, without Python; what else the program does is up to it:
+this one tells once in ten seconds what was asked. docs/haproxy/spoe.md has the side of HAProxy.
+
+    python spoe_agent.py --listen 127.0.0.1:29000 --bind 10.0.0.7 10.0.0.5 10.0.0.6
+
+The addresses at the end are any members of the cluster, running yet or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+
+import sprat
+
+STOP = {signal.SIGINT, signal.SIGTERM}
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description="A member that HAProxy asks about requests.")
+    parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
+    parser.add_argument("--listen", default="127.0.0.1:29000", help="where HAProxy asks")
+    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--bind", default="0.0.0.0", help="address of the member")
+    parser.add_argument("--profile", default="lan", help="lan, wan or local")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Answer until a signal."""
+    options = arguments()
+    # Blocked before any thread starts, so that a signal waits for sigtimedwait() below.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    with sprat.Node(
+        name=options.name,
+        bind=options.bind,
+        profile=options.profile,
+        seeds=options.seeds,
+        spoe_bind=options.listen,
+    ) as node:
+        print("answers", flush=True)
+        while signal.sigtimedwait(STOP, 10) is None:
+            stats = node.stats()
+            questions, connections = stats["spoe_questions"], stats["spoe_connections"]
+            print(f"{questions} questions, {connections} connections", flush=True)
+
+
+if __name__ == "__main__":
+    main()
