@@ -412,8 +412,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "",
         "IPv4:PORT or [IPv6]:PORT",
         Rule::Listen,
-        "Where HAProxy may ask about requests (SPOE); empty: nowhere. Who reaches it reads all tags: \
-        a loopback address is wise.",
+        "Where HAProxy may ask about requests (SPOE); empty: nowhere. Who reaches it reads all \
+        tags: a loopback address is wise.",
     ),
     setting(
         "spoe_servers",

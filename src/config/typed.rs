@@ -156,6 +156,21 @@ impl Config {
         file::keyring(Path::new(path)).map(Keyring::new)
     }
 
+    /// Reads the keyring file now, for a process that cannot when it starts the node: it changes
+    /// its user or its root in between.
+    ///
+    /// # Errors
+    /// `Config`; `Io` for a file that cannot be read.
+    pub fn load_keys(&mut self) -> Result<()> {
+        let path = self.text("keyring_file").to_owned();
+        if !path.is_empty() {
+            self.keyring()?;
+            self.keys = file::keyring(Path::new(&path))?;
+            self.values.remove("keyring_file");
+        }
+        Ok(())
+    }
+
     /// How bytes are written and read.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ use std::sync::Arc;
 const PARKED: c_uint = 1024;
 
 /// Parks threads for nodes that start later, where threads cannot be created any more by then: a
-/// node takes parked threads first. A node needs two, one more with an event callback, and one more with
-/// the setting spoe_bind.
+/// node takes parked threads first. A node needs two, one more with an event callback, and one
+/// more with the setting spoe_bind.
 ///
 /// They wait and do nothing until then. A child of a fork gets as many of its own. Calling this
 /// again with the same number does nothing more.

@@ -133,6 +133,7 @@ impl Rules {
             Some(text) => text.parse().map_err(|_| Unfit::Address)?,
             None => own,
         };
+        let ip = ip.to_canonical(); // ::ffff:127.0.0.1 is a loopback address, too
         if !self.is_served_at(ip) {
             return Err(Unfit::Address);
         }
@@ -146,7 +147,8 @@ impl Rules {
         Ok(SocketAddr::new(ip, port))
     }
 
-    fn is_served_at(&self, ip: IpAddr) -> bool {
+    /// Whether a server may be at this address.
+    pub fn is_served_at(&self, ip: IpAddr) -> bool {
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
         let nowhere = ip.is_unspecified() || ip.is_multicast() || broadcast;
         !nowhere && (self.loopback || !ip.is_loopback())

@@ -22,14 +22,20 @@ local function must(answer, why)
   return answer
 end
 
-local function number(name, default)
+local function number(name, default, min, max)
   local text = env(name, default)
   local value = math.tointeger(tonumber(text))
-  return must(value, "SPRAT_" .. name .. " is " .. text .. ", expected a whole number")
+  return must(value and value >= min and value <= max and value,
+    "SPRAT_" .. name .. " is " .. text .. ", allowed: " .. min .. " to " .. max)
 end
 
-local POLL_MS = number("POLL_MS", "20")
-local HEIR_MS = number("HEIR_MS", "300")
+local POLL_MS = number("POLL_MS", "20", 1, 1000)
+local HEIR_MS = number("HEIR_MS", "300", 0, 60000)
+local PORT = number("PORT", "0", 0, 65535)
+local MIN_READY = number("MIN_READY", "50", 0, 100)
+local DRAIN_MS = number("DRAIN_MS", "30000", 0, 86400000)
+local LOOPBACK = env("LOOPBACK", "no")
+must(LOOPBACK == "yes" or LOOPBACK == "no", "SPRAT_LOOPBACK is " .. LOOPBACK .. ", allowed: yes or no")
 local LOOK_MS = 250 -- between two looks at HAProxy's own checks
 local STOP_MS = 40 -- between two looks whether HAProxy stops: an heir waits for the port
 
@@ -73,18 +79,26 @@ local function digits_last(name)
   return prefix or name, tonumber(digits) or 0
 end
 
+-- Nobody's server, as the `server-template` has it. Others are the operator's, and left alone.
+local function is_slot(server)
+  local ip = server:get_addr():match("^(.*):%d+$")
+  return ip == "0.0.0.0" or ip == "::"
+end
+
 -- The servers of a `server-template` in the order of their numbers.
 local function servers_of(backend)
   local proxy = must(core.backends[backend], "there is no backend " .. backend)
   local names = {}
-  for name in pairs(proxy.servers) do names[#names + 1] = name end
+  for name, server in pairs(proxy.servers) do
+    if is_slot(server) then names[#names + 1] = name end
+  end
   table.sort(names, function(a, b)
     local prefix_a, number_a = digits_last(a)
     local prefix_b, number_b = digits_last(b)
     if prefix_a ~= prefix_b then return prefix_a < prefix_b end
     return number_a < number_b
   end)
-  must(#names > 0, "backend " .. backend .. " has no servers: it needs a server-template")
+  must(#names > 0, "backend " .. backend .. " needs a server-template whose address is 0.0.0.0:1")
   local servers = {}
   for slot, name in ipairs(names) do servers[slot] = proxy.servers[name] end
   return servers
@@ -92,12 +106,15 @@ end
 
 -- "nodes" or "nodes:role=web api:role=api"
 local function make_pools()
+  local used = {}
   for word in must(env("BACKEND"), "SPRAT_BACKEND is not set"):gmatch("%S+") do
     local backend, tag, value = word:match("^([^:]+):([^=]+)=(.+)$")
     if not backend then backend, tag, value = word, "role", "backend" end
+    must(not used[backend], "SPRAT_BACKEND names " .. backend .. " twice")
+    used[backend] = true
     local servers = servers_of(backend)
-    local pool = must(sprat.pool(backend, tag, value, #servers, number("PORT", "0"),
-      number("MIN_READY", "50"), number("DRAIN_MS", "30000"), env("LOOPBACK", "no") == "yes"))
+    local pool = must(sprat.pool(backend, tag, value, #servers, PORT, MIN_READY, DRAIN_MS,
+      LOOPBACK == "yes"))
     pools[pool] = { name = backend, servers = servers, states = {} }
   end
 end
@@ -124,11 +141,24 @@ local function set_mode(server, order)
   else server:set_maint() end
 end
 
+-- Orders that HAProxy has not carried out yet: tried again, until there is a newer one.
+local lates, told = {}, {}
+
+local function late(order)
+  local key = order.pool .. "/" .. order.slot
+  if told[key] ~= order.ip then
+    told[key] = order.ip
+    core.Alert("sprat: HAProxy has not taken " .. order.ip .. " yet; its server waits")
+  end
+  lates[key] = order
+end
+
 -- `wait` is nil before the first request: nothing can wait there, and nothing need.
 local function obey(order, wait)
   local pool = pools[order.pool]
   local server = pool and pool.servers[order.slot]
   if not server then return end
+  lates[order.pool .. "/" .. order.slot] = nil
   if not order.ip then
     pool.states[order.slot] = nil
     server:set_maint()
@@ -141,17 +171,14 @@ local function obey(order, wait)
       if is_at(server, order) then break end
       wait()
     end
-    if wait and not is_at(server, order) then
-      core.Alert("sprat: HAProxy did not take " .. order.ip .. " for " .. pool.name)
-      return
-    end
+    if wait and not is_at(server, order) then return late(order) end
   end
   set_mode(server, order)
   pool.states[order.slot] = order.mode
 end
 
 local function as_order(pool, slot, mode, weight, ip, port, name)
-  if not slot then return nil end -- nothing, or a reason
+  if not pool then return nil end -- nothing, or a reason
   return { pool = pool, slot = slot, mode = mode, weight = weight, ip = ip, port = port, name = name }
 end
 
@@ -161,6 +188,12 @@ local function take_all(wait)
     obey(order, wait)
     order = as_order(sprat.poll())
   end
+end
+
+local function try_again(wait)
+  local again = lates
+  lates = {}
+  for _, order in pairs(again) do obey(order, wait) end
 end
 
 -- What an earlier life knew, before the first request.
@@ -265,6 +298,7 @@ local function serve()
     since_look = since_look + POLL_MS
     if since_look >= LOOK_MS then
       since_look = 0
+      try_again(core.yield)
       look_at_checks()
       hold = hold or hold_on()
     end
@@ -278,6 +312,7 @@ local function serve()
 end
 
 core.register_task(function()
+  if (core.thread or 0) > 1 then return end -- `lua-load-per-thread`: one of them does it
   local ok, why = sprat.start()
   if not ok then
     core.Alert("sprat: " .. why .. "; the servers stay as they are")

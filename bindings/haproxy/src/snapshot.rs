@@ -10,24 +10,27 @@
 //! ```
 
 use crate::balance::{Mode, Order};
+#[cfg(doc)]
+use crate::pilot::Pool;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
+use std::sync::Arc;
 
 /// Room for one record.
 const HALF: usize = 256 * 1024;
 /// Larger files are none of ours.
 const FILE_LEN: u64 = 4 * HALF as u64;
-const MAGIC: &[u8; 8] = b"sprat-1\n";
+const MAGIC: &[u8; 8] = b"sprat-2\n";
 const HEAD: usize = MAGIC.len() + 8 + 4 + 4;
 
 /// What is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Number of a pool, and what one of its slots was.
-    pub servers: Vec<(usize, Order)>,
+    /// A pool as [`Pool::key`] names it, and what one of its slots was.
+    pub servers: Vec<(Arc<str>, Order)>,
     /// Where members listened for the cluster.
     pub peers: Vec<SocketAddr>,
 }
@@ -68,9 +71,9 @@ impl Snapshot {
     }
 }
 
-fn server(line: &str) -> Option<(usize, Order)> {
+fn server(line: &str) -> Option<(Arc<str>, Order)> {
     let mut words = line.splitn(6, ' ');
-    let pool = words.next()?.parse().ok()?;
+    let pool = words.next()?.into();
     let slot = words.next()?.parse().ok()?;
     let mode = [Mode::Ready, Mode::Drain, Mode::Maintenance];
     let word = words.next()?;
@@ -115,6 +118,7 @@ impl Store {
     pub fn open(path: &str) -> io::Result<(Store, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
+        options.mode(0o600); // it tells where everybody is
         let file = options.open(path)?;
         let meta = file.metadata()?;
         if !meta.is_file() {
@@ -151,7 +155,10 @@ impl Store {
         if text == self.written {
             return Ok(());
         }
-        self.number = self.number.wrapping_add(1);
+        // Our former life may have written after we had read.
+        let heads = (0..2).filter_map(|half| read(&self.file, half));
+        let last = heads.map(|(number, _)| number).max().unwrap_or(0);
+        self.number = self.number.max(last).wrapping_add(1);
         let mut record = Vec::with_capacity(HEAD + text.len());
         record.extend_from_slice(MAGIC);
         record.extend_from_slice(&self.number.to_le_bytes());
@@ -226,7 +233,9 @@ mod tests {
             mode: [Mode::Ready, Mode::Drain, Mode::Maintenance][slot % 3],
         };
         Snapshot {
-            servers: (0..n).map(|slot| (slot % 2, server(slot))).collect(),
+            servers: (0..n)
+                .map(|slot| (["a:role=x", "b:role=x"][slot % 2].into(), server(slot)))
+                .collect(),
             peers: (0..n).map(addr).collect(),
         }
     }
@@ -281,9 +290,9 @@ mod tests {
     fn a_snapshot_that_does_not_fit_loses_its_peers_first() {
         let path = Temporary::new("large");
         let (mut store, _) = Store::open(&path.0).unwrap();
-        store.write(&snapshot(5_000)).unwrap();
+        store.write(&snapshot(4_500)).unwrap();
         let found = Store::open(&path.0).unwrap().1;
-        assert_eq!(found.servers.len(), 5_000);
-        assert!(found.peers.len() < 5_000);
+        assert_eq!(found.servers.len(), 4_500);
+        assert!(found.peers.len() < 4_500);
     }
 }

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import os
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import pytest
-from cluster import Addresses, Agent, eventually
+from cluster import eventually
 from conftest import NO_SERVER, PLAIN
-
 
 
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(

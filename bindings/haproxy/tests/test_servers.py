@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 import time
 
 from cluster import eventually
+from conftest import HERE, SERVER
+
+README = (HERE.parent / "README.md").read_text()
 
 
 def test_members_get_requests_and_those_of_another_role_do_not(haproxy, web, agent, load) -> None:
@@ -147,19 +151,15 @@ def test_a_member_that_returns_gets_its_slot_again(haproxy, web) -> None:
 
 
 def test_a_key_finds_its_server_and_keeps_it_while_others_come_and_go(haproxy, web) -> None:
+    by_user = re.search(r"```haproxy-snippet\n(.*?)```", README, re.DOTALL).group(1)
     proxy = haproxy(
         frontend="    use_backend chosen if { url_param(k) -m found }\n"
         "    http-request return status 200 content-type text/plain string member"
         " if { path /member } { lua.sprat_member -m bool }\n",
-        backends="backend chosen\n"
-        "    http-request set-dst url_param(k),lua.sprat_ip\n"
-        "    http-request set-dst-port url_param(k),lua.sprat_port\n"
-        "    http-response set-header x-name %[var(txn.name)]\n"
-        "    http-request set-var(txn.name) url_param(k),lua.sprat_name\n"
-        "    server any 0.0.0.0:0\n",
+        backends=by_user.replace("backend by-user", "backend chosen").replace("user", "k")
+        + "    http-response set-header x-name %[var(txn.name)]\n"
+        "    http-request set-var(txn.name) url_param(k),lua.sprat_name\n",
     )
-    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
-    proxy.serves(*webs)
 
     def ask(path: str, source: str = "") -> tuple[int, str, str | None]:
         connection = http.client.HTTPConnection(
@@ -171,6 +171,10 @@ def test_a_key_finds_its_server_and_keeps_it_while_others_come_and_go(haproxy, w
         connection.close()
         return told
 
+    assert ask("/?k=somebody")[0] == 503, "nobody serves"
+    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+    proxy.serves(*webs)
+    assert ask("/?k=")[0] in (200, 503)
     keys = [f"user-{n}" for n in range(40)]
     before = {key: ask(f"/?k={key}") for key in keys}
     assert {it[1] for it in before.values()} == {"web-0", "web-1", "web-2"}
@@ -208,3 +212,25 @@ def test_a_list_of_the_configuration_holds_the_addresses_of_the_members(
     first.join(wrong)
     eventually("it is said", lambda: "the configuration has no list /nowhere" in wrong.log(), 20)
     wrong.serves(first)
+
+
+def test_servers_that_are_no_slots_are_left_alone(haproxy, web) -> None:
+    sorry = web("sorry")
+    proxy = haproxy(server=f"{SERVER}\n    server sorry {sorry.served_at} check backup")
+    assert "8 slots" in proxy.show()
+    assert proxy.up() == {sorry.served_at}, "nobody else serves"
+    first = web("web-1").join(proxy)
+    proxy.serves(first, sorry)
+    connection = http.client.HTTPConnection(*proxy.address, timeout=10)
+    connection.request("GET", "/")
+    assert "web-1" in connection.getresponse().read().decode()
+    connection.close()
+
+
+def test_an_address_in_another_form_is_the_same_address(haproxy, web) -> None:
+    proxy = haproxy(LOOPBACK="no")
+    hidden = web("web-1", "ip=::ffff:127.0.0.1").join(proxy)
+    eventually("it is refused", lambda: "no address that can be served" in proxy.show())
+    assert proxy.up() == set()
+    hidden.set_tags("role=backend", "port=3000", "ip=::ffff:10.255.255.1")
+    eventually("it has a slot", lambda: "10.255.255.1:3000" in proxy.show())

@@ -50,10 +50,13 @@ fn done() -> Answer {
     Ok(vec![true.into()])
 }
 
-/// `prepare()`: creates the threads, before HAProxy forbids that. Where the script is loaded.
+/// `prepare()`: checks the settings together, reads keys, and creates the threads, before HAProxy
+/// forbids that. Where the script is loaded.
 fn prepare(_: &Arguments) -> Answer {
     let mut state = state();
     let config = state.config.get_or_insert_with(Config::new);
+    config.check().map_err(|error| error.message)?;
+    config.load_keys().map_err(|error| error.message)?;
     let created = Parked::prepare(pilot::threads(config));
     created.map_err(|error| format!("threads cannot be created: {error}"))?;
     done()
@@ -98,8 +101,13 @@ fn pool(arguments: &Arguments) -> Answer {
         },
     };
     let mut state = state();
-    state.pools.push(pool);
-    Ok(vec![(state.pools.len() as i64).into()])
+    // With `lua-load-per-thread` each thread says the same again.
+    let known = state.pools.iter().position(|it| it.key() == pool.key());
+    let number = known.unwrap_or(state.pools.len());
+    if known.is_none() {
+        state.pools.push(pool);
+    }
+    Ok(vec![(number as i64 + 1).into()])
 }
 
 /// `remembered(n)`: the nth server of the snapshot, as `poll` gives it; nil after the last.
@@ -107,8 +115,12 @@ fn remembered(arguments: &Arguments) -> Answer {
     let n = arguments.number(1, "n", 1, i64::MAX)?;
     let state = state();
     let servers = state.store.as_ref().map_or(&[][..], |(_, it)| &it.servers);
-    let found = servers.get(n as usize - 1);
-    Ok(found.map_or_else(|| vec![Value::Nil], |(pool, order)| as_values(*pool, order)))
+    let in_pools = servers.iter().filter_map(|(key, order)| {
+        let of_pool = |it: &Pool| it.key() == **key && it.takes(order);
+        Some((state.pools.iter().position(of_pool)?, order))
+    });
+    let found = in_pools.into_iter().nth(n as usize - 1);
+    Ok(found.map_or_else(|| vec![Value::Nil], |(pool, order)| as_values(pool, order)))
 }
 
 fn as_values(pool: usize, order: &sprat_haproxy::balance::Order) -> Vec<Value> {
@@ -133,7 +145,6 @@ fn start(_: &Arguments) -> Answer {
         return done();
     }
     let config = state.config.clone().unwrap_or_default();
-    config.check().map_err(|error| error.message)?;
     let plan = Plan {
         config,
         pools: state.pools.clone(),

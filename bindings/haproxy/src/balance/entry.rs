@@ -68,6 +68,8 @@ pub(super) struct Entry {
     since: Time,
     /// Its address belongs to another member now.
     superseded: bool,
+    /// It is no longer listed because it had failed for long, not by its own wish.
+    lost: bool,
     mode: Mode,
     hold: Option<Hold>,
 }
@@ -84,6 +86,7 @@ impl Entry {
             known: Known::Told(candidate.presence),
             since: now,
             superseded: false,
+            lost: false,
             mode: Mode::Maintenance,
             hold: None,
         }
@@ -106,6 +109,7 @@ impl Entry {
             known: Known::Remembered,
             since: now,
             superseded: false,
+            lost: false,
             mode,
             hold: None,
         }
@@ -133,7 +137,10 @@ impl Entry {
     /// The cluster does not list it.
     pub fn is_not_listed(&mut self, now: Time) {
         match self.known {
-            Known::Told(_) => (self.known, self.since) = (Known::Gone, now),
+            Known::Told(presence) => {
+                self.lost = presence == Presence::Failed;
+                (self.known, self.since) = (Known::Gone, now);
+            }
             Known::Remembered | Known::Gone => {}
         }
     }
@@ -229,7 +236,8 @@ impl Entry {
             return true; // its address goes on under another name
         }
         match self.known {
-            Known::Gone | Known::Told(Presence::Left) => true,
+            Known::Gone => !self.lost,
+            Known::Told(Presence::Left) => true,
             Known::Remembered | Known::Told(Presence::Failed) => false,
             Known::Told(Presence::Alive | Presence::Suspect) => self.wish != Wish::Serve,
         }

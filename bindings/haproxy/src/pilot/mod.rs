@@ -46,6 +46,20 @@ pub struct Pool {
     pub limits: Limits,
 }
 
+impl Pool {
+    /// What it is called across lives: configurations change, and numbers with them.
+    pub fn key(&self) -> String {
+        let (key, value) = &self.rules.tag;
+        format!("{}:{key}={value}", self.name)
+    }
+
+    /// Whether what an earlier life knew of one of its slots may still be so.
+    pub fn takes(&self, order: &Order) -> bool {
+        let served = |addr: SocketAddr| self.rules.is_served_at(addr.ip());
+        order.slot < self.slots && order.addr.is_some_and(served)
+    }
+}
+
 /// What a pilot is started with.
 pub struct Plan {
     /// Settings of the node.
@@ -99,7 +113,7 @@ struct Shared {
     heartbeat: AtomicU64,
     began: Instant,
     picture: Mutex<Picture>,
-    /// Those not taken yet. Held for one of them only.
+    /// Those not taken yet, one for each slot at most. Held for one of them only.
     orders: Mutex<VecDeque<(usize, Order)>>,
     /// What each pool knows. Held for the exchange of a pointer only: requests wait for it.
     known: Mutex<Arc<Vec<Known>>>,

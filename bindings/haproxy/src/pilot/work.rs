@@ -106,7 +106,8 @@ impl Work<'_> {
     fn remember(&mut self, snapshot: &Snapshot) {
         let now = self.now();
         for (pool, order) in &snapshot.servers {
-            if let Some(crew) = self.crews.get_mut(*pool) {
+            let of_pool = |it: &&mut Crew| it.pool.key() == **pool && it.pool.takes(order);
+            if let Some(crew) = self.crews.iter_mut().find(of_pool) {
                 crew.balance.remember(now, order.slot, order);
             }
         }
@@ -234,7 +235,9 @@ impl Work<'_> {
         let mut changed = false;
         for (number, crew) in self.crews.iter_mut().enumerate() {
             for order in crew.balance.take_orders() {
-                self.shared.orders().push_back((number, order));
+                let mut orders = self.shared.orders();
+                orders.retain(|(pool, it)| (*pool, it.slot) != (number, order.slot));
+                orders.push_back((number, order));
                 changed = true;
             }
         }
@@ -272,11 +275,11 @@ impl Work<'_> {
         }
     }
 
-    fn servers(&self) -> Vec<(usize, Order)> {
-        let crews = self.crews.iter().enumerate();
-        let orders = crews.flat_map(|(number, crew)| {
+    fn servers(&self) -> Vec<(Arc<str>, Order)> {
+        let orders = self.crews.iter().flat_map(|crew| {
+            let key: Arc<str> = crew.pool.key().into();
             let slots = crew.balance.picture().into_iter();
-            slots.map(move |(order, _)| (number, order))
+            slots.map(move |(order, _)| (key.clone(), order))
         });
         orders.filter(|(_, order)| order.name.is_some()).collect()
     }
