@@ -55,8 +55,21 @@ for path in golden.glob("*.json"):
             length = len(piece).to_bytes(2, "little")
             write("node", b"\x20" + length + piece)
             write("node", b"\x06\x07\x02" + length + piece)
+
+
+def frame(kind, payload):
+    body = bytes([kind, 0, 0, 0, 1, 1, 1]) + payload
+    return len(body).to_bytes(4, "big") + body
+
+
+hello = frame(1, b"\x12supported-versions\x08\x032.0\x0emax-frame-size\x03\xfc\xf0\x06"
+              b"\x0ccapabilities\x08\x0apipelining")
+questions = (b"\x04pick\x01\x03key\x08\x01x", b"\x06member\x01\x02ip\x06\x7f\0\0\1", b"\x04size\0",
+             b"\x03tag\x02\x04name\x08\x01a\x03key\x08\x01b")
+for question in (b"".join(questions), *questions):
+    write("spoe", b"\x07" + hello + frame(3, question) + frame(2, b""))
 END
-for target in datagram stream node; do
+for target in datagram stream node spoe; do
     mkdir -p "$folder/found/$target"
     log=$folder/$target.log
     "$folder/$host/fuzz/$target" "${bound[@]}" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \

@@ -42,7 +42,7 @@ python_env
         "$VENV/bin/mypy" --config-file pyproject.toml "$program"
     done
     "$VENV/bin/mypy" --config-file pyproject.toml "$ROOT"/examples/haproxy/*.py
-    MYPYPATH=$ROOT/examples/haproxy:$ROOT/bindings/haproxy/tests \
+    MYPYPATH=python:$ROOT/examples/haproxy:$ROOT/bindings/haproxy/tests \
         "$VENV/bin/mypy" --config-file pyproject.toml "$ROOT"/benches/haproxy/*.py
 )
 say "lint: clean"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 
 from cluster import eventually
@@ -74,6 +75,22 @@ def test_a_soft_stop_leaves_the_cluster_and_a_hard_one_fails(haproxy, web) -> No
     os.kill(second.worker(), signal.SIGTERM)
     assert second.process.wait(5) != 0
     first.agent.sees("lb", "failed", 60)
+
+
+def test_hard_stop_after_bounds_a_soft_stop(haproxy, web) -> None:
+    proxy = haproxy(user="    hard-stop-after 300ms")
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    open_connection = socket.create_connection(proxy.address, 5)
+    began = time.monotonic()
+    os.kill(proxy.worker(), signal.SIGUSR1)
+    proxy.process.wait(10)
+    took = time.monotonic() - began
+    open_connection.close()
+    print(f"it ended after {took:.2f} s")
+    assert took < 5
+    gone = ("failed", "left")  # whichever comes first: the end, or its farewell
+    eventually("lb is gone", lambda: first.agent.members()["lb"]["status"] in gone, 60)
 
 
 def test_a_port_that_is_taken_is_waited_for_and_said(haproxy, web, agent) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from cluster import eventually
-from conftest import CONFINED, SCRIPT, HAProxy
-from test_hap import PLAIN
+from conftest import CONFIG, CONFINED, PLAIN, SCRIPT, HAProxy
 
 IMPORTED = {
     "lua_createtable", "lua_setfield", "lua_getfield", "lua_pushcclosure", "lua_pushinteger",
@@ -61,7 +60,12 @@ def test_it_loads_in_every_lua_and_no_call_raises(lua: str, modules: Path, tmp_p
     script = tmp_path / "try.lua"
     script.write_text(LUA.format(modules=modules))
     done = subprocess.run(
-        [lua, str(script)], capture_output=True, text=True, timeout=30, check=False
+        [lua, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        cwd=tmp_path,
     )
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
@@ -92,6 +96,18 @@ def test_it_runs_however_haproxy_is_started(haproxy, web, flags, user) -> None:
     for other in set(proxy.processes()) - {worker}:
         names = [(it / "comm").read_text() for it in Path(f"/proc/{other}/task").iterdir()]
         assert not any(name.startswith(("sprat-engine", "sprat-pilot")) for name in names)
+
+
+def test_a_script_for_each_thread_is_one_member(haproxy, web) -> None:
+    proxy = haproxy(template=CONFIG.replace("lua-load", "lua-load-per-thread"))
+    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
+    proxy.serves(*webs)
+    assert "members 3" in proxy.show()
+    assert proxy.show().count("backend nodes") == 1
+    webs[0].set_tags("role=backend", "port=3000", "weight=7")
+    eventually("the weight is there", lambda: "weight 7" in proxy.show())
+    webs[1].kill()
+    proxy.serves(webs[0])
 
 
 def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp_path) -> None:

@@ -1,0 +1,34 @@
+//! A connection of HAProxy's SPOE that comes in pieces: however it is cut, the answers are the
+//! same, and bounded.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sprat::spoe::questions::Known;
+use sprat::spoe::talk::Talk;
+
+/// Bytes of answers for a byte that is heard, and those that every connection gets.
+const ANSWERS: usize = 64;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((&cut, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let whole = converse(&[bytes]);
+    let pieces: Vec<&[u8]> = bytes.chunks(1 + usize::from(cut)).collect();
+    assert_eq!(converse(&pieces), whole);
+    assert!(whole.0.len() <= ANSWERS * (bytes.len() + 2));
+});
+
+/// All that the agent says, and whether it ends the connection.
+fn converse(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
+    let (mut talk, known) = (Talk::default(), Known::default());
+    let mut said = Vec::new();
+    for piece in pieces {
+        let reply = talk.hear(piece, &known);
+        said.extend_from_slice(&reply.bytes);
+        if reply.close {
+            return (said, true);
+        }
+    }
+    (said, false)
+}
