@@ -236,11 +236,9 @@ end
 local ACL = env("MEMBERS_ACL")
 local listed, acl_failed = {}, false
 
--- True if the list is as the members are.
 local function update_acl()
   local addresses = sprat.addresses()
-  if not ACL or acl_failed then return true end
-  if not addresses then return false end
+  if not ACL or acl_failed or not addresses then return end
   local now = {}
   for ip in addresses:gmatch("%S+") do now[ip] = true end
   local ok, why = pcall(function()
@@ -256,7 +254,6 @@ local function update_acl()
     core.Alert("sprat: the configuration has no list " .. ACL .. ": " .. tostring(why))
   end
   listed = now
-  return true
 end
 
 ----------------------------------------------------------------------------------------------
@@ -287,19 +284,37 @@ local function stop(hold)
   if hold then pcall(hold.close, hold) end
 end
 
+-- A node that does not run for longer than a hand-over takes is told once for each reason.
+local trouble = { looks = 0, said = nil }
+
+local function watch_node()
+  local phase, why = sprat.phase()
+  if (phase == "starting" or phase == "broken") and why then
+    trouble.looks = trouble.looks + 1
+    if trouble.looks * LOOK_MS >= 2000 and trouble.said ~= why then
+      trouble.said = why
+      core.Alert("sprat: the node is " .. phase .. ": " .. why .. "; the servers stay as they are")
+    end
+  elseif phase == "running" then
+    trouble = { looks = 0, said = nil }
+  end
+end
+
 local function serve()
   local seen, since_look, since_stop, hold = -1, 0, 0, nil
   while true do
     local generation = sprat.generation()
     if generation ~= seen then
       take_all(core.yield)
-      if update_acl() then seen = generation end
+      update_acl()
+      seen = generation
     end
     since_look = since_look + POLL_MS
     if since_look >= LOOK_MS then
       since_look = 0
       try_again(core.yield)
       look_at_checks()
+      watch_node()
       hold = hold or hold_on()
     end
     since_stop = since_stop + POLL_MS

@@ -98,5 +98,6 @@ def test_a_port_that_is_taken_is_waited_for_and_said(haproxy, web, agent) -> Non
     proxy = haproxy(BIND=stranger.address)
     told = eventually("it says so", lambda: (it := proxy.show()) and "in use" in it and it, 10)
     assert f"node starting: cannot bind TCP {stranger.address}" in told
+    eventually("it alerts", lambda: "sprat: the node is starting: cannot bind" in proxy.log(), 10)
     stranger.kill()
     eventually("it has it", lambda: "node running" in proxy.show(), 10)

@@ -46,6 +46,27 @@ def test_an_isolated_balancer_keeps_every_server_and_goes_on_when_it_is_back(
     assert requests.failures == []
 
 
+def test_it_stays_frozen_while_most_are_out_of_sight_and_an_operator_may_know_better(
+    haproxy, web
+) -> None:
+    # With a long suspicion failures that are found one after the other still count as one event.
+    proxy = haproxy(SETTINGS="suspicion_mult=10", MIN_READY="0")
+    webs = [web(f"web-{n}").join(proxy) for n in range(5)]
+    proxy.serves(*webs)
+    # One agent goes on: the node hears somebody, and after a while calls itself healthy again.
+    for it in webs[1:]:
+        it.agent.kill()
+    eventually("it freezes", lambda: "frozen: this node may be cut off" in proxy.show(), 30)
+    kept = proxy.up()
+    assert len(kept) > 1
+    eventually("the node is content", lambda: ", healthy" in proxy.show(), 90)
+    time.sleep(2)
+    assert proxy.up() == kept, proxy.show()
+    assert "frozen: this node may be cut off" in proxy.show()
+    assert proxy.cli("sprat thaw") == "done"
+    proxy.serves(webs[0])
+
+
 def test_an_operator_freezes_and_thaws(haproxy, web) -> None:
     proxy = haproxy()
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]

@@ -231,8 +231,8 @@ fn is_member(arguments: &Arguments) -> Answer {
     let ip: IpAddr = text
         .parse()
         .map_err(|_| format!("{text:?} is no IP address"))?;
-    let answer = state().running()?.ask(0, |known| known.is_member(ip));
-    Ok(vec![answer.map_or(Value::Nil, Value::Flag)])
+    let is_member = state().running()?.addrs().contains(&ip.to_canonical());
+    Ok(vec![Value::Flag(is_member)])
 }
 
 /// `pick(key, pool)`: ip, port and name of the server for this key, the same on every host; nil if
@@ -251,13 +251,11 @@ fn pick(arguments: &Arguments) -> Answer {
     Ok(vec![ip.into(), port.into(), (&*server).into()])
 }
 
-/// `addresses()`: those of the members, with spaces between them; nil while they are changing.
+/// `addresses()`: those of the members, with spaces between them.
 fn addresses(_: &Arguments) -> Answer {
     let addrs = state().running()?.addrs();
-    let words = addrs.map(|addrs| addrs.iter().map(IpAddr::to_string).collect::<Vec<_>>());
-    Ok(vec![
-        words.map_or(Value::Nil, |words| words.join(" ").into()),
-    ])
+    let words: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+    Ok(vec![words.join(" ").into()])
 }
 
 /// `version()`: of this module.

@@ -11,6 +11,7 @@
 //! what it has: nothing has to notice that for the servers to stay.
 
 mod heir;
+mod isolation;
 mod report;
 mod work;
 
@@ -97,8 +98,6 @@ pub enum Phase {
 /// What HAProxy's threads see.
 #[derive(Default)]
 struct Picture {
-    /// Addresses of members that are there, and of those that may be.
-    addrs: BTreeSet<IpAddr>,
     phase: Phase,
     report: String,
     /// Where the node listens, as its settings say.
@@ -117,6 +116,8 @@ struct Shared {
     orders: Mutex<VecDeque<(usize, Order)>>,
     /// What each pool knows. Held for the exchange of a pointer only: requests wait for it.
     known: Mutex<Arc<Vec<Known>>>,
+    /// Where members listen. Held for the exchange of a pointer only.
+    addrs: Mutex<Arc<BTreeSet<IpAddr>>>,
     words: Mutex<Vec<Word>>,
     wake: UnixStream,
 }
@@ -132,6 +133,10 @@ impl Shared {
 
     fn known(&self) -> MutexGuard<'_, Arc<Vec<Known>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn addrs(&self) -> MutexGuard<'_, Arc<BTreeSet<IpAddr>>> {
+        self.addrs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn elapsed(&self) -> u64 {
@@ -163,6 +168,7 @@ impl Pilot {
             }),
             orders: Mutex::default(),
             known: Mutex::default(),
+            addrs: Mutex::default(),
             words: Mutex::default(),
             wake,
         });
@@ -222,10 +228,10 @@ impl Pilot {
         known.get(pool).map(ask)
     }
 
-    /// Addresses of members, for lists that HAProxy reads with each request. While this node may
-    /// be cut off nobody is taken from it.
-    pub fn addrs(&self) -> Option<BTreeSet<IpAddr>> {
-        self.look(|picture| picture.addrs.clone())
+    /// Addresses of members. While this node may be cut off nobody is taken from them, and at the
+    /// start they are those of an earlier life.
+    pub fn addrs(&self) -> Arc<BTreeSet<IpAddr>> {
+        self.shared.addrs().clone()
     }
 
     /// HAProxy cannot reach the server in this slot of this pool, or can again.

@@ -1,6 +1,7 @@
 //! What the pilot's thread does.
 
 use super::heir::{self, Heirs};
+use super::isolation::Isolation;
 use super::{Order, Phase, Plan, Pool, Shared, Word, report};
 use crate::balance::Balance;
 use crate::snapshot::{Snapshot, Store};
@@ -8,7 +9,7 @@ use sprat::driver::Subscription;
 use sprat::spoe::candidate::is_present;
 use sprat::spoe::questions::Known;
 use sprat::time::Time;
-use sprat::{Config, EventKind, Member, Node, NodeState, Status};
+use sprat::{Config, EventKind, Member, MemberState, Node, NodeState, Status};
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +50,9 @@ struct Work<'a> {
     informed: Option<u64>,
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,
+    /// Another member was heard in this life.
+    has_heard: bool,
+    isolation: Isolation,
     /// Members that HAProxy cannot reach, of whom the node does not know it yet.
     accused: Vec<Arc<str>>,
     /// Where the node listens, as its settings say.
@@ -76,7 +80,9 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         stored: began,
         informed: None,
         peers: snapshot.peers.clone(),
-        addrs: BTreeSet::new(),
+        addrs: snapshot.peers.iter().map(SocketAddr::ip).collect(),
+        has_heard: false,
+        isolation: Isolation::default(),
         accused: Vec::new(),
         bind: bind(&plan.config),
         release: None,
@@ -198,9 +204,14 @@ impl Work<'_> {
         // Asked after the members: it has to be as new as they are.
         let health = node.health().ok();
         let cut_off = |it: &sprat::swim::Health| it.isolated || it.score == it.score_max;
-        let isolated = health.as_ref().is_some_and(cut_off);
         let (now, own) = (self.now(), node.name());
         let others = || members.iter().filter(|it| *it.name != *own);
+        let count = |state: MemberState| others().filter(|it| it.state == state).count();
+        let alive = count(MemberState::Alive);
+        let there = others().filter(|it| is_present(it)).count();
+        self.isolation.count_on(there + count(MemberState::Failed));
+        let isolated = health.as_ref().is_some_and(cut_off);
+        let isolated = self.isolation.look(isolated, there, alive);
         for Crew { pool, balance } in &mut self.crews {
             let candidates: Vec<_> = others().filter_map(|it| pool.rules.candidate(it)).collect();
             balance.set_isolated(now, isolated);
@@ -208,10 +219,13 @@ impl Work<'_> {
         }
         let present = || others().filter(|it| is_present(it)).map(|it| it.addr);
         self.peers = present().take(PEERS).collect();
-        if !isolated {
+        // Alone at the start nobody has been heard yet: those of an earlier life may be there.
+        self.has_heard |= members.len() > 1;
+        if !isolated && self.has_heard {
             self.addrs.clear();
         }
-        self.addrs.extend(present().map(|addr| addr.ip()));
+        let present = members.iter().filter(|it| is_present(it));
+        self.addrs.extend(present.map(|it| it.addr.ip()));
         self.inform(version, &members, isolated);
         self.publish(members.len(), health.as_ref().map(|it| it.summary));
         self.save();
@@ -243,10 +257,14 @@ impl Work<'_> {
         }
         let report = report::text(&self.crews, members, health);
         let mut picture = self.shared.picture();
-        changed |= picture.addrs != self.addrs;
-        picture.addrs.clone_from(&self.addrs);
         picture.report = report;
         drop(picture);
+        if **self.shared.addrs() != self.addrs {
+            let addrs = Arc::new(self.addrs.clone());
+            let before = std::mem::replace(&mut *self.shared.addrs(), addrs);
+            drop(before); // after the lock: it may be the last one
+            changed = true;
+        }
         if changed {
             self.shared.generation.fetch_add(1, Ordering::Release);
         }
@@ -299,6 +317,9 @@ impl Work<'_> {
                     self.accused.extend(accused);
                 }
                 Word::Freeze(frozen) => {
+                    if !frozen {
+                        self.isolation.count_on(0); // somebody has looked, and says that all is well
+                    }
                     for crew in &mut self.crews {
                         crew.balance.freeze(now, frozen);
                     }
