@@ -217,11 +217,11 @@ impl Work<'_> {
             balance.set_isolated(now, isolated);
             balance.observe(now, &candidates);
         }
-        let present = || others().filter(|it| is_present(it)).map(|it| it.addr);
-        self.peers = present().take(PEERS).collect();
         // Alone at the start nobody has been heard yet: those of an earlier life may be there.
         self.has_heard |= members.len() > 1;
         if !isolated && self.has_heard {
+            let present = others().filter(|it| is_present(it)).map(|it| it.addr);
+            self.peers = present.take(PEERS).collect();
             self.addrs.clear();
         }
         let present = members.iter().filter(|it| is_present(it));
@@ -318,7 +318,8 @@ impl Work<'_> {
                 }
                 Word::Freeze(frozen) => {
                     if !frozen {
-                        self.isolation.count_on(0); // somebody has looked, and says that all is well
+                        // Somebody has looked, and says that all is well.
+                        self.isolation.count_on(0);
                     }
                     for crew in &mut self.crews {
                         crew.balance.freeze(now, frozen);
