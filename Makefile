@@ -18,7 +18,7 @@ help:
 	@echo 'make lint       format, clippy, C warnings'
 	@echo 'make build      the library: libsprat.so and libsprat.a, release profile'
 	@echo 'make wheel      the Python package: a manylinux2014 wheel and the source distribution'
-	@echo 'make haproxy    the module for HAProxy, in target/haproxy'
+	@echo 'make haproxy    the module for HAProxy, and sprat-hap, in target/haproxy'
 	@echo 'make docs       the reference of the Python package, in target/docs/python'
 	@echo 'make install    PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall  removes what install put there'

@@ -431,6 +431,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "Port of servers that have no tag port; 0: they are none.",
     ),
     setting(
+        "spoe_networks",
+        "list of networks",
+        "",
+        "CIDR networks, separated by commas",
+        Rule::Networks,
+        "Servers must have addresses in one of these networks; empty: all.",
+    ),
+    setting(
         "filter.names",
         "list of patterns",
         "",

@@ -10,6 +10,7 @@ use crate::serf::{self, MemberFilter, Mode};
 use crate::spoe::candidate::Rules;
 use crate::swim::{self, Seed};
 use crate::wire::{Codec, Key, Keyring};
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -122,8 +123,7 @@ impl Config {
             },
             ..serf::Config::default()
         };
-        let networks = value::elements(self.text("cidrs_allowed"));
-        config.swim.cidrs_allowed = networks.filter_map(value::network).collect();
+        config.swim.cidrs_allowed = self.networks("cidrs_allowed");
         for (name, text) in &self.values {
             // Every text was checked against the range of its setting, which fits its type.
             match field(&mut config, name) {
@@ -207,15 +207,22 @@ impl Config {
         address::listen(self.text("spoe_bind"))
     }
 
-    /// Who is a server for the questions of HAProxy.
-    pub(crate) fn spoe_rules(&self, loopback: bool) -> Rules {
+    /// Who is a server for HAProxy. `loopback`: whether those of this host's loopback are, too.
+    pub fn spoe_rules(&self, loopback: bool) -> Rules {
         let tag = value::pair(self.text("spoe_servers")).unwrap_or_default();
         let port = u16::try_from(self.number("spoe_port")).unwrap_or(0);
         Rules {
             tag: (tag.0.to_owned(), tag.1.to_owned()),
             port: (port != 0).then_some(port),
             loopback,
+            networks: self.networks("spoe_networks"),
+            own: Vec::new(),
         }
+    }
+
+    fn networks(&self, name: &str) -> Vec<IpNet> {
+        let networks = value::elements(self.text(name));
+        networks.filter_map(value::network).collect()
     }
 
     /// Whom to join from the start.

@@ -17,7 +17,7 @@ pub(crate) fn host_name() -> String {
 }
 
 /// The addresses of all interfaces that are up.
-fn addresses() -> Vec<IpAddr> {
+pub fn addresses() -> Vec<IpAddr> {
     let mut found = Vec::new();
     let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: a writable pointer; on success it holds a list that is freed below.

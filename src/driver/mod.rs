@@ -54,6 +54,7 @@ use crate::swim::{Health, Reasons, Seed};
 pub use event::{Event, EventKind, NodeState};
 use events::Taken;
 pub use feed::Subscription;
+pub use interfaces::addresses;
 pub(crate) use interfaces::host_name;
 use lock::{Waited, oneshot};
 use news::Waiter;

@@ -138,6 +138,9 @@
  * spoe_port: number [0], 0 to 65535
  *     Port of servers that have no tag port; 0: they are none.
  *
+ * spoe_networks: list of networks [none], CIDR networks, separated by commas
+ *     Servers must have addresses in one of these networks; empty: all.
+ *
  * filter.names: list of patterns [none], patterns with * and ?, separated by commas
  *     Only members whose name fits one of these are listed and cause events, and this node;
  *     empty: all. The others stay in the protocol, and see this node.

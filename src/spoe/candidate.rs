@@ -5,6 +5,7 @@
 //! before HAProxy sees it, and what is wrong is named.
 
 use crate::serf::{Member, MemberState};
+use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -40,24 +41,65 @@ pub enum Wish {
     Maintenance,
 }
 
-/// Why a member cannot be a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a member cannot be a server. Texts of its tags are as the network gave them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unfit {
     /// Its name has characters that HAProxy's command line gives a meaning, or is too long.
     Name,
-    /// It names no port, or none from 1 to 65535.
-    Port,
-    /// It names an address that is none, or that nobody is served at.
-    Address,
+    /// It has no tag `port`, and there is no other for such members.
+    NoPort,
+    /// Its tag `port` is none.
+    Port(Box<str>),
+    /// Its tag `ip` is none.
+    Ip(Box<str>),
+    /// An address that nobody is served at.
+    Nowhere(IpAddr),
+    /// A loopback address, where that is not allowed.
+    Loopback(IpAddr),
+    /// An address outside the allowed networks.
+    Network(IpAddr),
+    /// The load balancer itself listens there: its requests would come back to it.
+    Own(SocketAddr),
 }
 
 impl Unfit {
     /// In words.
-    pub fn text(self) -> &'static str {
+    pub fn text(&self) -> String {
         match self {
-            Unfit::Name => "its name has characters that HAProxy gives a meaning, or is too long",
-            Unfit::Port => "it names no port from 1 to 65535",
-            Unfit::Address => "it names no address that can be served at",
+            Unfit::Name => format!(
+                "its name may not stand in a command of HAProxy, allowed: 1 to {NAME_LEN} letters, \
+                 digits and _ . : -"
+            ),
+            Unfit::NoPort => "it has no tag port".to_owned(),
+            Unfit::Port(text) => format!("its tag port is {text:?}, allowed: 1 to 65535"),
+            Unfit::Ip(text) => format!("its tag ip is {text:?}, expected an IP address"),
+            Unfit::Nowhere(ip) => format!("nobody can be served at {ip}"),
+            Unfit::Loopback(ip) => format!("{ip} is a loopback address, which is not allowed here"),
+            Unfit::Network(ip) => format!("{ip} is in none of the allowed networks"),
+            Unfit::Own(addr) => format!("{addr} is this load balancer itself"),
+        }
+    }
+}
+
+/// A tag that is not what it should be, and not needed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ignored {
+    /// The tag `weight`, and the weight that is taken for it.
+    Weight(Box<str>, u16),
+    /// The tag `state`.
+    State(Box<str>),
+}
+
+impl Ignored {
+    /// In words.
+    pub fn text(&self) -> String {
+        match self {
+            Ignored::Weight(text, taken) => {
+                format!("its tag weight is {text:?}, allowed: 0 to {WEIGHT_MAX}; {taken} is taken")
+            }
+            Ignored::State(text) => {
+                format!("its tag state is {text:?}, allowed: ready, drain, maint; ready is taken")
+            }
         }
     }
 }
@@ -71,10 +113,12 @@ pub struct Candidate {
     pub presence: Presence,
     /// Where it serves, or why it cannot.
     pub addr: Result<SocketAddr, Unfit>,
-    /// Its weight, 0 to [`WEIGHT_MAX`].
+    /// Its weight, 1 to [`WEIGHT_MAX`].
     pub weight: u16,
     /// What it wants.
     pub wish: Wish,
+    /// What it says that makes no sense.
+    pub ignored: Vec<Ignored>,
 }
 
 impl Candidate {
@@ -85,7 +129,7 @@ impl Candidate {
 }
 
 /// Which members are servers, and what is assumed of those that do not say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Tag and value that a server has.
     pub tag: (String, String),
@@ -93,29 +137,36 @@ pub struct Rules {
     pub port: Option<u16>,
     /// Addresses of this host itself serve, too: for tests on one machine.
     pub loopback: bool,
+    /// Servers are in one of these; empty: anywhere.
+    pub networks: Vec<IpNet>,
+    /// Where the load balancer itself listens.
+    pub own: Vec<SocketAddr>,
 }
 
 impl Rules {
     /// A member as a server; `None` if it has another role.
     ///
     /// Its tags: `port`; `ip` if it serves elsewhere than it listens for the cluster; `weight`, 0
-    /// to 256; `state`, which may be `drain` or `maint`.
+    /// to 256; `state`: `ready`, `drain` or `maint`. Who has the weight 0 drains.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
         let tag = |key: &str| member.tags.get(key).map(String::as_str);
         let (key, wanted) = &self.tag;
         if tag(key) != Some(wanted) {
             return None;
         }
+        let mut ignored = Vec::new();
+        let weight = weight(tag("weight"), &mut ignored);
+        let wish = match wish(tag("state"), &mut ignored) {
+            Wish::Serve if weight == 0 => Wish::Drain,
+            wish => wish,
+        };
         Some(Candidate {
             name: member.name.clone(),
             presence: presence(member.state),
             addr: self.addr(&member.name, member.addr.ip(), tag("ip"), tag("port")),
-            weight: tag("weight").map_or(WEIGHT_DEFAULT, weight),
-            wish: match tag("state") {
-                Some("drain") => Wish::Drain,
-                Some("maint") => Wish::Maintenance,
-                Some(_) | None => Wish::Serve,
-            },
+            weight: weight.max(1), // for one that may not go: without a weight nobody would serve
+            wish,
+            ignored,
         })
     }
 
@@ -130,28 +181,36 @@ impl Rules {
             return Err(Unfit::Name);
         }
         let ip = match ip {
-            Some(text) => text.parse().map_err(|_| Unfit::Address)?,
+            Some(text) => text.parse().map_err(|_| Unfit::Ip(text.into()))?,
             None => own,
         };
-        let ip = ip.to_canonical(); // ::ffff:127.0.0.1 is a loopback address, too
-        if !self.is_served_at(ip) {
-            return Err(Unfit::Address);
-        }
         let port = match port {
             // Digits alone: a sign is a port map for HAProxy 3.
-            Some(text) if text.bytes().all(|c| c.is_ascii_digit()) => text.parse().ok(),
-            Some(_) => None,
-            None => self.port,
+            Some(text) => (text.bytes().all(|c| c.is_ascii_digit()))
+                .then(|| text.parse().ok().filter(|port| *port != 0))
+                .flatten()
+                .ok_or_else(|| Unfit::Port(text.into()))?,
+            None => self.port.ok_or(Unfit::NoPort)?,
         };
-        let port = port.filter(|port| *port != 0).ok_or(Unfit::Port)?;
-        Ok(SocketAddr::new(ip, port))
+        // ::ffff:127.0.0.1 is a loopback address, too.
+        let addr = SocketAddr::new(ip.to_canonical(), port);
+        self.objection(addr).map_or(Ok(addr), Err)
     }
 
-    /// Whether a server may be at this address.
-    pub fn is_served_at(&self, ip: IpAddr) -> bool {
+    /// Why no server may be at this address; `None` if one may.
+    pub fn objection(&self, addr: SocketAddr) -> Option<Unfit> {
+        let ip = addr.ip();
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-        let nowhere = ip.is_unspecified() || ip.is_multicast() || broadcast;
-        !nowhere && (self.loopback || !ip.is_loopback())
+        if ip.is_unspecified() || ip.is_multicast() || broadcast {
+            return Some(Unfit::Nowhere(ip));
+        }
+        if ip.is_loopback() && !self.loopback {
+            return Some(Unfit::Loopback(ip));
+        }
+        if !self.networks.is_empty() && !self.networks.iter().any(|it| it.contains(&ip)) {
+            return Some(Unfit::Network(ip));
+        }
+        self.own.contains(&addr).then_some(Unfit::Own(addr))
     }
 }
 
@@ -169,11 +228,31 @@ fn presence(state: MemberState) -> Presence {
     }
 }
 
-/// The weight of a tag; what is no number is one that was not given.
-fn weight(text: &str) -> u16 {
-    match text.parse::<i64>() {
+fn weight(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> u16 {
+    let Some(text) = tag else {
+        return WEIGHT_DEFAULT;
+    };
+    let given = text.parse::<i64>();
+    let taken = match given {
         Ok(weight) => weight.clamp(0, WEIGHT_MAX.into()) as u16,
         Err(_) => WEIGHT_DEFAULT,
+    };
+    if given != Ok(taken.into()) {
+        ignored.push(Ignored::Weight(text.into(), taken));
+    }
+    taken
+}
+
+fn wish(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> Wish {
+    let text = tag.unwrap_or_default();
+    match text.to_ascii_lowercase().as_str() {
+        "drain" => Wish::Drain,
+        "maint" => Wish::Maintenance,
+        "" | "ready" => Wish::Serve,
+        _ => {
+            ignored.push(Ignored::State(text.into()));
+            Wish::Serve
+        }
     }
 }
 
@@ -192,8 +271,7 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             tag: ("role".to_owned(), "backend".to_owned()),
-            port: None,
-            loopback: false,
+            ..Rules::default()
         }
     }
 
@@ -241,9 +319,10 @@ mod tests {
             "80 ",
             "4294967376",
         ] {
-            assert_eq!(addr(&[("port", port)]), Err(Unfit::Port), "{port:?}");
+            let why = Unfit::Port(port.into());
+            assert_eq!(addr(&[("port", port)]), Err(why), "{port:?}");
         }
-        assert_eq!(addr(&[]), Err(Unfit::Port));
+        assert_eq!(addr(&[]), Err(Unfit::NoPort));
         let refused = [
             "",
             "0.0.0.0",
@@ -261,8 +340,30 @@ mod tests {
         ];
         for ip in refused {
             let tags = [("port", "80"), ("ip", ip)];
-            assert_eq!(addr(&tags), Err(Unfit::Address), "{ip:?}");
+            let why = addr(&tags).unwrap_err();
+            match ip.parse::<IpAddr>() {
+                Ok(ip) if ip.is_loopback() => assert_eq!(why, Unfit::Loopback(ip)),
+                Ok(ip) => assert_eq!(why, Unfit::Nowhere(ip)),
+                Err(_) => assert_eq!(why, Unfit::Ip(ip.into())),
+            }
         }
+        let text = Unfit::Port("7\n".into()).text();
+        assert_eq!(text, "its tag port is \"7\\n\", allowed: 1 to 65535");
+    }
+
+    #[test]
+    fn servers_are_in_the_allowed_networks_and_not_the_load_balancer_itself() {
+        let mut rules = rules();
+        rules.networks = vec!["10.0.0.0/24".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        rules.own = vec!["10.0.0.1:80".parse().unwrap()];
+        let objection = |addr: &str| rules.objection(addr.parse().unwrap());
+        assert_eq!(objection("10.0.0.5:80"), None);
+        assert_eq!(objection("10.0.0.1:3000"), None, "beside the load balancer");
+        assert_eq!(objection("[fd00::7]:80"), None);
+        let outside = "10.0.1.5".parse().unwrap();
+        assert_eq!(objection("10.0.1.5:80"), Some(Unfit::Network(outside)));
+        let own = "10.0.0.1:80".parse().unwrap();
+        assert_eq!(objection("10.0.0.1:80"), Some(Unfit::Own(own)));
     }
 
     #[test]
@@ -300,13 +401,18 @@ mod tests {
             "50.0",
             "99999999999999999999",
         ];
-        let weights = weights.map(|it| found("weight", it).weight);
-        assert_eq!(weights, [0, 50, 256, 256, 0, 100, 100, 100, 100]);
-        let wishes = ["drain", "maint", "ready", ""].map(|it| found("state", it).wish);
-        assert_eq!(
-            wishes,
-            [Wish::Drain, Wish::Maintenance, Wish::Serve, Wish::Serve]
-        );
+        let found_weights = weights.map(|it| found("weight", it).weight);
+        assert_eq!(found_weights, [1, 50, 256, 256, 1, 100, 100, 100, 100]);
+        let named = weights.map(|it| found("weight", it).ignored.len());
+        assert_eq!(named, [0, 0, 0, 1, 1, 1, 1, 1, 1]);
+        let wishes = ["drain", "maint", "ready", "", "Drain"].map(|it| found("state", it).wish);
+        let (serve, drain) = (Wish::Serve, Wish::Drain);
+        assert_eq!(wishes, [drain, Wish::Maintenance, serve, serve, drain]);
+        let typo = found("state", "drian");
+        assert_eq!(typo.wish, Wish::Serve);
+        assert_eq!(typo.ignored, [Ignored::State("drian".into())]);
+        let light = found("weight", "0");
+        assert_eq!(light.wish, Wish::Drain, "HAProxy gives it nothing new");
     }
 
     #[test]

@@ -63,6 +63,21 @@ impl Known {
         self.addrs.contains(&ip.to_canonical())
     }
 
+    /// Where each member that is there listens, and what this tag of it says, or its name; the first
+    /// by name if several share an address.
+    pub fn by_address<'a>(
+        &'a self,
+        tag: Option<&'a str>,
+    ) -> impl Iterator<Item = (IpAddr, &'a str)> {
+        let mut seen = HashSet::new();
+        let there = self.members.iter().filter(|it| is_present(it));
+        let named = there.filter_map(move |it| match tag {
+            Some(key) => Some((it.addr.ip(), it.tags.get(key)?.as_str())),
+            None => Some((it.addr.ip(), &*it.name)),
+        });
+        named.filter(move |(ip, _)| seen.insert(*ip))
+    }
+
     fn picked(&self, key: &Value) -> Vec<Variable> {
         let key = match key {
             Value::Text(bytes) | Value::Binary(bytes) => bytes.clone(),
@@ -167,8 +182,7 @@ mod tests {
         ];
         let rules = Rules {
             tag: ("role".to_owned(), "backend".to_owned()),
-            port: None,
-            loopback: false,
+            ..Rules::default()
         };
         let known = Known::new(Arc::new(members.to_vec()), &rules);
         let arguments = arguments.iter().map(|(k, v)| ((*k).to_owned(), v.clone()));
@@ -182,8 +196,7 @@ mod tests {
     fn suspects_serve_if_nobody_else_does() {
         let rules = Rules {
             tag: ("role".to_owned(), "backend".to_owned()),
-            port: None,
-            loopback: false,
+            ..Rules::default()
         };
         let suspects = [1, 2].map(|n| member(n, MemberState::Suspect, &[]));
         let known = Known::new(Arc::new(suspects.to_vec()), &rules);

@@ -8,9 +8,12 @@
 -- The README beside this file lists the variables. What is decided here is only how HAProxy is
 -- told; who is served, and who is held, is decided by the module (`show sprat` says why).
 
+local read = {} -- what each variable was when it was read
+
 local function env(name, default)
-  local value = os.getenv("SPRAT_" .. name)
-  if value == nil or value == "" then return default end
+  local value = os.getenv("SPRAT_" .. name) or ""
+  read[name] = value
+  if value == "" then return default end
   return value
 end
 
@@ -31,12 +34,12 @@ end
 
 local POLL_MS = number("POLL_MS", "20", 1, 1000)
 local HEIR_MS = number("HEIR_MS", "300", 0, 60000)
-local PORT = number("PORT", "0", 0, 65535)
 local MIN_READY = number("MIN_READY", "50", 0, 100)
 local DRAIN_MS = number("DRAIN_MS", "30000", 0, 86400000)
 local LOOPBACK = env("LOOPBACK", "no")
 must(LOOPBACK == "yes" or LOOPBACK == "no", "SPRAT_LOOPBACK is " .. LOOPBACK .. ", allowed: yes or no")
 local LOOK_MS = 250 -- between two looks at HAProxy's own checks
+local LOOKS = 32 -- servers that are looked at between two pauses
 local STOP_MS = 40 -- between two looks whether HAProxy stops: an heir waits for the port
 
 ----------------------------------------------------------------------------------------------
@@ -44,30 +47,53 @@ local STOP_MS = 40 -- between two looks whether HAProxy stops: an heir waits for
 
 local SETTINGS = {
   NAME = "name", BIND = "bind", ADVERTISE = "advertise", SEEDS = "seeds", PROFILE = "profile",
-  ENCRYPT = "encrypt", KEYRING_FILE = "keyring_file", LABEL = "label",
+  ENCRYPT = "encrypt", KEYRING_FILE = "keyring_file", LABEL = "label", PORT = "spoe_port",
+  NETWORKS = "spoe_networks",
 }
+
+local function set(variable, setting, value)
+  local ok, why = sprat.set(setting, value)
+  if not ok then must(nil, "SPRAT_" .. variable .. ": " .. why) end
+end
 
 for variable, setting in pairs(SETTINGS) do
   local value = env(variable)
-  if value then must(sprat.set(setting, value)) end
+  if value then set(variable, setting, value) end
 end
 
 -- "key=value key=value"
-local function each_pair(text, take)
-  for word in text:gmatch("%S+") do
+local function set_pairs(variable, default, prefix)
+  for word in env(variable, default):gmatch("%S+") do
     local key, value = word:match("^([^=]+)=(.*)$")
-    must(key, word .. " is not KEY=VALUE")
-    take(key, value)
+    must(key, "SPRAT_" .. variable .. ": " .. word .. " is not KEY=VALUE")
+    set(variable, prefix .. key, value)
   end
 end
 
-each_pair(env("TAGS", "role=balancer"), function(key, value)
-  must(sprat.set("tag." .. key, value))
-end)
-each_pair(env("SETTINGS", ""), function(key, value) must(sprat.set(key, value)) end)
+set_pairs("TAGS", "role=balancer", "tag.")
+set_pairs("SETTINGS", "", "")
 
 must(sprat.prepare()) -- threads: HAProxy allows none later
 if env("SNAPSHOT") then must(sprat.open_snapshot(env("SNAPSHOT"))) end
+
+-- "nodes" or "nodes:role=web api:role=api"
+local function backends()
+  local found, used = {}, {}
+  for word in must(env("BACKEND"), "SPRAT_BACKEND is not set"):gmatch("%S+") do
+    local backend, tag, value = word:match("^(.-):([^:=]+)=(.+)$")
+    if not backend then
+      must(word:match("^[^:=,]+$"), "SPRAT_BACKEND: " .. word
+        .. " is neither BACKEND nor BACKEND:KEY=VALUE; several are separated by spaces")
+      backend, tag, value = word, "role", "backend"
+    end
+    must(not used[backend], "SPRAT_BACKEND names " .. backend .. " twice")
+    used[backend] = true
+    found[#found + 1] = { name = backend, tag = tag, value = value }
+  end
+  return found
+end
+
+local BACKENDS = backends()
 
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
@@ -104,18 +130,12 @@ local function servers_of(backend)
   return servers
 end
 
--- "nodes" or "nodes:role=web api:role=api"
 local function make_pools()
-  local used = {}
-  for word in must(env("BACKEND"), "SPRAT_BACKEND is not set"):gmatch("%S+") do
-    local backend, tag, value = word:match("^([^:]+):([^=]+)=(.+)$")
-    if not backend then backend, tag, value = word, "role", "backend" end
-    must(not used[backend], "SPRAT_BACKEND names " .. backend .. " twice")
-    used[backend] = true
-    local servers = servers_of(backend)
-    local pool = must(sprat.pool(backend, tag, value, #servers, PORT, MIN_READY, DRAIN_MS,
-      LOOPBACK == "yes"))
-    pools[pool] = { name = backend, servers = servers, states = {} }
+  for _, backend in ipairs(BACKENDS) do
+    local servers = servers_of(backend.name)
+    local pool = must(sprat.pool(backend.name, backend.tag, backend.value, #servers, MIN_READY,
+      DRAIN_MS, LOOPBACK == "yes"))
+    pools[pool] = { name = backend.name, servers = servers, states = {}, asked = {}, doubts = {} }
   end
 end
 
@@ -160,21 +180,31 @@ local function obey(order, wait)
   if not server then return end
   lates[order.pool .. "/" .. order.slot] = nil
   if not order.ip then
-    pool.states[order.slot] = nil
+    pool.states[order.slot], pool.asked[order.slot] = nil, nil
     server:set_maint()
     return
   end
+  local address = order.ip .. ":" .. order.port
   if not is_at(server, order) then
-    server:set_maint()
-    server:set_addr(order.ip, order.port)
+    if pool.asked[order.slot] ~= address then
+      pool.asked[order.slot] = address
+      server:set_maint()
+      server:set_addr(order.ip, order.port)
+    end
     for _ = 1, wait and 50 or 0 do
       if is_at(server, order) then break end
       wait()
     end
-    if wait and not is_at(server, order) then return late(order) end
+    if wait and not is_at(server, order) then
+      pool.asked[order.slot] = nil
+      server:set_maint()
+      return late(order)
+    end
   end
   set_mode(server, order)
   pool.states[order.slot] = order.mode
+  -- HAProxy 3 has the first check go to the address before, and would believe it.
+  if not wait and order.mode ~= "maint" and not is_at(server, order) then server:check_force_up() end
 end
 
 local function as_order(pool, slot, mode, weight, ip, port, name)
@@ -198,6 +228,10 @@ end
 
 -- What an earlier life knew, before the first request.
 core.register_init(function()
+  for name, value in pairs(read) do
+    must((os.getenv("SPRAT_" .. name) or "") == value,
+      "setenv SPRAT_" .. name .. " stands after lua-load, which has read it before")
+  end
   make_pools()
   local n = 1
   local order = as_order(sprat.remembered(n))
@@ -211,49 +245,99 @@ end)
 ----------------------------------------------------------------------------------------------
 -- What HAProxy itself thinks of its servers: the second witness against a suspect.
 
+local blind = false
+
 local function is_down(server)
   local ok, stats = pcall(server.get_stats, server)
+  if not ok and not blind then
+    blind = true
+    core.Alert("sprat: this HAProxy does not tell Lua how its servers are, and what it cannot reach"
+      .. " is not probed early: " .. tostring(stats))
+  end
   local status = ok and stats and stats.status or ""
   return status:match("^DOWN") ~= nil or status:match("^UP %d") ~= nil
 end
 
-local function look_at_checks()
+local round, next_look = {}, 1 -- servers of this round, and who is next
+
+local function begin_round()
+  if next_look <= #round then return end -- the one before is not over
+  round, next_look = {}, 1
   for number, pool in pairs(pools) do
-    pool.doubts = pool.doubts or {}
-    for slot, mode in pairs(pool.states) do
-      local doubted = mode ~= "maint" and is_down(pool.servers[slot])
-      if doubted ~= (pool.doubts[slot] or false) then
-        pool.doubts[slot] = doubted
-        sprat.doubt(number, slot, doubted)
-      end
-    end
+    for slot in pairs(pool.states) do round[#round + 1] = { number, slot } end
   end
 end
 
-----------------------------------------------------------------------------------------------
--- Lists that HAProxy reads with each request: who is a member.
-
-local ACL = env("MEMBERS_ACL")
-local listed, acl_failed = {}, false
-
-local function update_acl()
-  local addresses = sprat.addresses()
-  if not ACL or acl_failed or not addresses then return end
-  local now = {}
-  for ip in addresses:gmatch("%S+") do now[ip] = true end
-  local ok, why = pcall(function()
-    for ip in pairs(now) do
-      if not listed[ip] then core.add_acl(ACL, ip) end
+-- A few at a time: HAProxy serves nobody on this thread meanwhile.
+local function look_at_checks()
+  local last = math.min(next_look + LOOKS - 1, #round)
+  for n = next_look, last do
+    local number, slot = round[n][1], round[n][2]
+    local pool = pools[number]
+    local mode = pool.states[slot]
+    local doubted = mode ~= nil and mode ~= "maint" and is_down(pool.servers[slot])
+    if doubted ~= (pool.doubts[slot] or false) then
+      pool.doubts[slot] = doubted
+      sprat.doubt(number, slot, doubted)
     end
-    for ip in pairs(listed) do
-      if not now[ip] then core.del_acl(ACL, ip) end
+  end
+  next_look = last + 1
+end
+
+----------------------------------------------------------------------------------------------
+-- Lists and maps that HAProxy reads with each request: who is a member, and what it says.
+
+local lists = {} -- { file, now = function, add = function, del = function, has = {} }
+
+local function pairs_of(text)
+  local found = {}
+  for ip, value in (text or ""):gmatch("(%S+) ([^\n]*)\n") do found[ip] = value end
+  return found
+end
+
+if env("MEMBERS_ACL") then
+  local file = env("MEMBERS_ACL")
+  lists[#lists + 1] = {
+    file = file, has = {},
+    now = function() return pairs_of(sprat.addresses()) end,
+    add = function(ip) core.add_acl(file, ip) end,
+    del = function(ip) core.del_acl(file, ip) end,
+  }
+end
+
+-- "/etc/haproxy/names.map /etc/haproxy/roles.map:role"
+for word in env("MEMBERS_MAP", ""):gmatch("%S+") do
+  local file, tag = word:match("^(.+):([^:]+)$")
+  file = file or word
+  lists[#lists + 1] = {
+    file = file, has = {},
+    now = function() return pairs_of(sprat.map(tag or "")) end,
+    add = function(ip, value) core.set_map(file, ip, value) end,
+    del = function(ip) core.del_map(file, ip) end,
+  }
+end
+
+local function update(list)
+  local now = list.now()
+  local ok, why = pcall(function()
+    for ip, value in pairs(now) do
+      if list.has[ip] ~= value then list.add(ip, value) end
+    end
+    for ip in pairs(list.has) do
+      if not now[ip] then list.del(ip) end
     end
   end)
   if not ok then
-    acl_failed = true
-    core.Alert("sprat: the configuration has no list " .. ACL .. ": " .. tostring(why))
+    list.failed = true
+    core.Alert("sprat: the configuration uses no list or map " .. list.file .. ": " .. tostring(why))
   end
-  listed = now
+  list.has = now
+end
+
+local function update_lists()
+  for _, list in ipairs(lists) do
+    if not list.failed then update(list) end
+  end
 end
 
 ----------------------------------------------------------------------------------------------
@@ -284,19 +368,26 @@ local function stop(hold)
   if hold then pcall(hold.close, hold) end
 end
 
--- A node that does not run for longer than a hand-over takes is told once for each reason.
-local trouble = { looks = 0, said = nil }
+-- A node that does not run for longer than a hand-over takes is told of, and again every minute.
+local not_running_ms = 0
 
 local function watch_node()
   local phase, why = sprat.phase()
-  if (phase == "starting" or phase == "broken") and why then
-    trouble.looks = trouble.looks + 1
-    if trouble.looks * LOOK_MS >= 2000 and trouble.said ~= why then
-      trouble.said = why
-      core.Alert("sprat: the node is " .. phase .. ": " .. why .. "; the servers stay as they are")
-    end
-  elseif phase == "running" then
-    trouble = { looks = 0, said = nil }
+  if (phase ~= "starting" and phase ~= "broken") or not why then
+    not_running_ms = 0
+    return
+  end
+  not_running_ms = not_running_ms + LOOK_MS
+  if not_running_ms % 60000 == 2000 then
+    core.Alert("sprat: the node is " .. phase .. ": " .. why .. "; the servers stay as they are")
+  end
+end
+
+local function tell_notices()
+  local text = sprat.notice()
+  while text do
+    core.Alert("sprat: " .. text)
+    text = sprat.notice()
   end
 end
 
@@ -306,15 +397,17 @@ local function serve()
     local generation = sprat.generation()
     if generation ~= seen then
       take_all(core.yield)
-      update_acl()
+      update_lists()
       seen = generation
     end
+    look_at_checks()
     since_look = since_look + POLL_MS
     if since_look >= LOOK_MS then
       since_look = 0
       try_again(core.yield)
-      look_at_checks()
+      begin_round()
       watch_node()
+      tell_notices()
       hold = hold or hold_on()
     end
     since_stop = since_stop + POLL_MS
@@ -325,6 +418,13 @@ local function serve()
     core.msleep(POLL_MS)
   end
 end
+
+local strange = sprat.strange_variables(table.concat((function()
+  local names = {}
+  for name in pairs(read) do names[#names + 1] = name end
+  return names
+end)(), " "))
+if strange then core.Warning("sprat: no setting of this module, and ignored: " .. strange) end
 
 core.register_task(function()
   if (core.thread or 0) > 1 then return end -- `lua-load-per-thread`: one of them does it
@@ -346,8 +446,8 @@ end
 core.register_cli({ "show", "sprat" }, "show sprat : members, slots, and what holds them",
   function(applet)
     local phase, why, silent = sprat.phase()
-    answer(applet, "node " .. (phase or why) .. (phase and why and ": " .. why or "")
-      .. (silent and ", heard of " .. silent .. " ms ago" or ""))
+    answer(applet, "node " .. (phase or why) .. (silent and ", at work " .. silent .. " ms ago" or "")
+      .. (phase and why and ": " .. why or ""))
     answer(applet, (sprat.show()) or "")
   end)
 

@@ -5,6 +5,7 @@
 //! and a checksum: a write that is cut short leaves the other. Lines of a record:
 //!
 //! ```text
+//! frozen
 //! server POOL SLOT MODE WEIGHT ADDRESS NAME
 //! peer ADDRESS
 //! ```
@@ -29,6 +30,8 @@ const HEAD: usize = MAGIC.len() + 8 + 4 + 4;
 /// What is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
+    /// An operator wants nobody to be taken away.
+    pub frozen: bool,
     /// A pool as [`Pool::key`] names it, and what one of its slots was.
     pub servers: Vec<(Arc<str>, Order)>,
     /// Where members listened for the cluster.
@@ -39,6 +42,9 @@ impl Snapshot {
     /// As text. What does not fit into a record is left out, peers first.
     fn text(&self) -> String {
         let mut text = String::new();
+        if self.frozen {
+            text.push_str("frozen\n");
+        }
         for (pool, order) in &self.servers {
             if let (Some(name), Some(addr)) = (&order.name, order.addr) {
                 let (slot, mode, weight) = (order.slot, mode_name(order.mode), order.weight);
@@ -61,6 +67,7 @@ impl Snapshot {
     fn parse(text: &str) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for line in text.lines() {
+            snapshot.frozen |= line == "frozen";
             match line.split_once(' ') {
                 Some(("server", rest)) => snapshot.servers.extend(server(rest)),
                 Some(("peer", addr)) => snapshot.peers.extend(addr.parse::<SocketAddr>()),
@@ -233,6 +240,7 @@ mod tests {
             mode: [Mode::Ready, Mode::Drain, Mode::Maintenance][slot % 3],
         };
         Snapshot {
+            frozen: n % 2 == 1,
             servers: (0..n)
                 .map(|slot| (["a:role=x", "b:role=x"][slot % 2].into(), server(slot)))
                 .collect(),

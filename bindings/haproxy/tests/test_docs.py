@@ -42,7 +42,7 @@ def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path,
 
 def test_the_readme_lists_every_variable() -> None:
     script = SCRIPT.read_text()
-    used = set(re.findall(r'(?<!get)(?:env|number)\("(\w+)"', script))
+    used = set(re.findall(r'(?<!get)(?:env|number|set_pairs)\("(\w+)"', script))
     used |= set(re.findall(r"(\w+) = \"", script.split("local SETTINGS = {")[1].split("}")[0]))
     listed = set(re.findall(r"`SPRAT_(\w+)`", README.split("## Settings")[1]))
     assert used == listed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import socket
 import time
 
@@ -79,17 +81,111 @@ def test_agent_checks_say_what_a_member_is(hap, web, addresses) -> None:
     for it in (first, second):
         driver.join(it.agent)
 
-    def ask(name: str) -> str:
+    def ask(name: str, end: str = "\n") -> str:
         with socket.create_connection((checks, 29100), 5) as stream:
-            stream.sendall(f"{name}\n".encode())
+            stream.sendall(f"{name}{end}".encode())
             return stream.makefile().read()
 
     eventually("it knows it", lambda: ask("web-1") == "up ready 40%\n", 10)
+    assert ask("web-1", end="") == "up ready 40%\n", "HAProxy sends no line end by itself"
     second.set_tags("role=backend", "port=3000", "state=drain")
     eventually("it drains", lambda: ask("web-2") == "drain\n")
     second.set_tags("role=backend", "port=3000", "state=maint")
     eventually("it is stopped", lambda: ask("web-2").startswith("down #"))
     assert ask("nobody") == ""
+    assert driver.log().count('asks for a member that nobody knows: "nobody"') == 1
     for _ in range(20):  # connections that say nothing are no trouble
         socket.create_connection((checks, 29100), 5).close()
     assert ask("web-1") == "up ready 40%\n"
+
+
+def test_a_haproxy_obeys_the_answers_to_its_agent_checks(haproxy, hap, web, addresses) -> None:
+    checks = addresses.ip()
+    driver = hap([], "--agent-check", f"{checks}:29100")
+    webs = [web(f"web-{n}", "weight=50") for n in (1, 2)]
+    for it in webs:
+        driver.join(it.agent)
+    agent = f"check inter 1s agent-check agent-addr {checks} agent-port 29100 agent-inter 100ms"
+    servers = "\n    ".join(
+        f"server s{n} {it.served_at} weight 100 {agent} agent-send {it.name}"
+        for n, it in enumerate(webs)
+    )
+    proxy = haproxy(template=PLAIN, server=servers)
+    proxy.serves(*webs)
+    eventually("the weight", lambda: proxy.cli("get weight nodes/s0").startswith("50 "))
+    webs[0].set_tags("role=backend", "port=3000", "state=drain")
+    eventually("it drains", lambda: proxy.servers()["s0"][0].startswith("DRAIN"))
+    webs[0].kill()
+    eventually("it is down", lambda: proxy.servers()["s0"][0].startswith("DOWN"))
+    proxy.serves(webs[1])
+
+
+def test_a_server_of_the_configuration_is_not_taken_by_a_member_of_its_name(
+    haproxy, hap, web
+) -> None:
+    proxy = haproxy(template=PLAIN, server="server web-1 127.0.0.9:9 weight 3")
+    driver = hap([proxy])
+    first, second = web("web-1"), web("web-2")
+    for it in (first, second):
+        driver.join(it.agent)
+    said = "there is a server web-1 that was not made here"
+    eventually("it is told", lambda: said in driver.log())
+    eventually("the other serves", lambda: second.served_at in proxy.up())
+    assert proxy.servers()["web-1"] == ("no check", "127.0.0.9:9")
+    assert proxy.cli("get weight nodes/web-1").startswith("3 ")
+    assert driver.log().count(said) == 1
+
+
+def test_its_servers_are_known_again_when_it_is_started_again(haproxy, hap, web, load) -> None:
+    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    driver = hap([proxy])
+    webs = [web(f"web-{n}", "weight=30") for n in range(3)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    requests = load(proxy, 100)
+    driver.process.kill()
+    driver.process.wait(10)
+    webs[0].leave()
+    again = hap([proxy], "--set", "tombstone_timeout_ms=1000", "--drain-ms", "100")
+    time.sleep(2)
+    proxy.serves(*webs)  # nobody is heard yet, and they are believed in
+    again.join(webs[1].agent)
+    eventually("the one that has gone is deleted", lambda: "web-0" not in proxy.servers(), 90)
+    proxy.serves(*webs[1:])
+    requests.stop()
+    assert requests.failures == []
+
+
+def test_what_haproxy_refuses_for_one_server_is_told_and_stops_no_other(haproxy, hap, web) -> None:
+    proxy = haproxy(template=PLAIN, server="server fixed 127.0.0.1:1 disabled")
+    driver = hap([proxy], "--server", "check inter 1s")
+    first = web("aaa")
+    driver.join(first.agent)
+    proxy.serves(first)
+    # A server that a person has made in the meantime: no id of ours, and the name of a member.
+    proxy.cli("add server nodes/bbb 127.0.0.1:2")
+    for name in ("bbb", "ccc"):
+        driver.join(web(name).agent)
+    eventually("the last one serves", lambda: "ccc" in proxy.servers())
+    assert proxy.servers()["bbb"][1] == "127.0.0.1:2"
+    other = hap([proxy], "--server", "cookie nonsense intre 7", "--name", "other")
+    other.join(first.agent)
+    driver.process.terminate()
+    assert driver.process.wait(10) == 0
+    fourth = web("ddd")
+    other.join(fourth.agent)
+    eventually("it is told", lambda: "ddd: " in other.log() and "(after: add server" in other.log())
+    first.set_tags("role=backend", "port=3000", "weight=9")
+    eventually("others go on", lambda: proxy.cli("get weight nodes/aaa").startswith("9 "))
+
+
+def test_it_says_who_is_there_when_it_is_asked_to(haproxy, hap, web) -> None:
+    driver = hap([haproxy(template=PLAIN, server=NO_SERVER)])
+    driver.join(web("web-1").agent)
+    driver.join(web("web-2", "state=off").agent)
+    wrong = 'its tag state is "off", allowed: ready, drain, maint; ready is taken'
+    eventually("what is odd is told", lambda: f'member "web-2": {wrong}' in driver.log())
+    driver.process.send_signal(signal.SIGUSR1)
+    eventually("it tells", lambda: "sprat-hap: members 3, " in driver.log(), 5)
+    assert re.search(r"sprat-hap:   \d+ web-1 127\.\S+:3000 ready weight 100\n", driver.log())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 from cluster import eventually
@@ -97,7 +100,23 @@ def test_a_port_that_is_taken_is_waited_for_and_said(haproxy, web, agent) -> Non
     stranger = agent("stranger")
     proxy = haproxy(BIND=stranger.address)
     told = eventually("it says so", lambda: (it := proxy.show()) and "in use" in it and it, 10)
-    assert f"node starting: cannot bind TCP {stranger.address}" in told
+    assert re.search(rf"^node starting, .*: cannot bind TCP {stranger.address}", told)
     eventually("it alerts", lambda: "sprat: the node is starting: cannot bind" in proxy.log(), 10)
     stranger.kill()
     eventually("it has it", lambda: "node running" in proxy.show(), 10)
+
+
+def test_only_this_user_and_root_can_be_an_heir(haproxy, web) -> None:
+    proxy = haproxy(HEIR_MS="1000")
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    time.sleep(0.5)
+    claim = (
+        "import socket, time; it = socket.socket(socket.AF_UNIX);"
+        f"it.connect((b'\\0' + b'sprat-{proxy.ip}:7946').ljust(108, b'\\0'));"
+        "it.sendall(b'heir\\n'); time.sleep(0.5)"
+    )
+    subprocess.run([sys.executable, "-c", claim], user=65534, check=True, timeout=10)
+    os.kill(proxy.worker(), signal.SIGUSR1)
+    assert proxy.process.wait(10) == 0
+    first.agent.sees("lb", "left", 10)

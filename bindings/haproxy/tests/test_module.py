@@ -122,18 +122,33 @@ def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp
         ("setenv SPRAT_HEIR_MS -1", "SPRAT_HEIR_MS is -1, allowed: 0 to 60000"),
         ("setenv SPRAT_LOOPBACK YES", "SPRAT_LOOPBACK is YES, allowed: yes or no"),
         ("setenv SPRAT_KEYRING_FILE /nowhere", "/nowhere"),
+        ("setenv SPRAT_BIND here", 'SPRAT_BIND: bind is "here"'),
         ("setenv SPRAT_BACKEND 'nodes nodes'", "SPRAT_BACKEND names nodes twice"),
+        ("setenv SPRAT_BACKEND nodes,api", "nodes,api is neither BACKEND nor BACKEND:KEY=VALUE"),
+        ("setenv SPRAT_BACKEND nodes:web", "nodes:web is neither BACKEND nor BACKEND:KEY=VALUE"),
         ("setenv SPRAT_SNAPSHOT /nonexistent/x", "the snapshot /nonexistent/x cannot be opened"),
         ("setenv SPRAT_BACKEND nowhere", "there is no backend nowhere"),
         ("setenv SPRAT_BACKEND fe", "there is no backend fe"),
     ):
         config = tmp_path / "wrong.cfg"
         config.write_text(fine.replace("    lua-load", f"    {wrong}\n    lua-load"))
-        # What is wrong with backends is only seen at the start: a check does not get that far.
-        line = ["haproxy", "-f", str(config)] + ([] if "BACKEND" in wrong else ["-c"])
+        # Which backends there are is only seen at the start: a check does not get that far.
+        line = ["haproxy", "-f", str(config)] + ([] if "there is no" in says else ["-c"])
         done = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)
         assert done.returncode == 1, wrong
         assert says in done.stderr, done.stderr
+    late = fine.replace("\nfrontend fe", "\nglobal\n    setenv SPRAT_NAME late\nfrontend fe")
+    config.write_text(late)
+    done = subprocess.run(
+        ["haproxy", "-f", str(config)], capture_output=True, text=True, timeout=10, check=False
+    )
+    assert done.returncode == 1
+    assert "setenv SPRAT_NAME stands after lua-load" in done.stderr
+
+
+def test_a_variable_that_is_no_setting_is_named(haproxy) -> None:
+    proxy = haproxy(SEED="127.0.0.1")
+    assert "sprat: no setting of this module, and ignored: SPRAT_SEED\n" in proxy.log()
 
 
 def test_a_panic_in_a_call_leaves_haproxy_alone(haproxy, web, tmp_path) -> None:

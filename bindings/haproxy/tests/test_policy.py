@@ -103,3 +103,18 @@ def test_what_haproxy_cannot_reach_is_probed_at_once(haproxy, web) -> None:
     only.kill()
     # A suspect that HAProxy cannot reach either would be drained, were it not the last one.
     eventually("it is suspected", lambda: "held: no other would be ready" in proxy.show(), 15)
+
+
+def test_an_operators_freeze_outlives_a_reload(haproxy, web, tmp_path) -> None:
+    proxy = haproxy("-W", SNAPSHOT=str(tmp_path / "snapshot"))
+    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
+    proxy.serves(*webs)
+    assert proxy.cli("sprat freeze") == "done"
+    eventually("it is told", lambda: "nobody is taken away now: an operator" in proxy.log(), 5)
+    time.sleep(1)  # the snapshot is written every half second
+    proxy.reload()
+    eventually("it says so", lambda: "frozen: an operator froze it" in proxy.show(), 10)
+    webs[0].agent.kill()
+    eventually("it is held", lambda: "held: nobody is taken away" in proxy.show(), 30)
+    assert proxy.cli("sprat thaw") == "done"
+    proxy.serves(*webs[1:])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import re
 import signal
+import socket
 import time
+from pathlib import Path
 
 from cluster import eventually
 from conftest import HERE, SERVER
@@ -92,6 +94,7 @@ def test_weights_and_addresses_follow_the_tags(haproxy, web) -> None:
     first.set_tags("role=backend", "port=3000", "weight=9999")
     weight = lambda: proxy.cli(f"get weight nodes/app{slot}")  # noqa: E731
     eventually("it is clamped", lambda: weight().startswith("256 "))
+    assert '; its tag weight is "9999", allowed: 0 to 256; 256 is taken' in proxy.show()
     first.set_tags("role=backend", f"ip={second.ip}", "port=3000")
     eventually("it is refused", lambda: "another member is alive" in proxy.show())
     proxy.serves(second)
@@ -118,6 +121,9 @@ def test_what_haproxy_would_misunderstand_never_reaches_it(haproxy, web, agent) 
         options = [word for tag in ("role=backend", *tags) for word in ("-tag", tag)]
         agent(name, *options).join(f"{proxy.ip}:7946")
     eventually("all are told", lambda: proxy.show().count("has no slot") == len(wrong), 20)
+    assert 'its tag port is "70000", allowed: 1 to 65535' in proxy.show()
+    for name in wrong:
+        eventually(f"{name} is told", lambda it=name: f'member "{it}": ' in proxy.log(), 5)
     proxy.serves(fine)
     assert len(proxy.servers()) == 1
     assert proxy.servers().popitem()[1] == ("UP", fine.served_at)
@@ -210,7 +216,9 @@ def test_a_list_of_the_configuration_holds_the_addresses_of_the_members(
     proxy.end()
     wrong = haproxy(MEMBERS_ACL="/nowhere")
     first.join(wrong)
-    eventually("it is said", lambda: "the configuration has no list /nowhere" in wrong.log(), 20)
+    eventually(
+        "it is said", lambda: "the configuration uses no list or map /nowhere" in wrong.log(), 20
+    )
     wrong.serves(first)
 
 
@@ -230,7 +238,66 @@ def test_servers_that_are_no_slots_are_left_alone(haproxy, web) -> None:
 def test_an_address_in_another_form_is_the_same_address(haproxy, web) -> None:
     proxy = haproxy(LOOPBACK="no")
     hidden = web("web-1", "ip=::ffff:127.0.0.1").join(proxy)
-    eventually("it is refused", lambda: "no address that can be served" in proxy.show())
+    eventually("it is refused", lambda: "127.0.0.1 is a loopback address" in proxy.show())
     assert proxy.up() == set()
     hidden.set_tags("role=backend", "port=3000", "ip=::ffff:10.255.255.1")
     eventually("it has a slot", lambda: "10.255.255.1:3000" in proxy.show())
+
+
+def test_servers_are_in_the_allowed_networks_and_never_the_load_balancer_itself(
+    haproxy, web
+) -> None:
+    proxy = haproxy(NETWORKS="127.0.0.0/8")
+    fine = web("fine").join(proxy)
+    web("outside", "ip=10.255.255.1").join(proxy)
+    eventually("it is refused", lambda: "10.255.255.1 is in none of the allowed" in proxy.show())
+    loop = web("loop").join(proxy)
+    proxy.serves(fine, loop)
+    loop.set_tags("role=backend", f"ip={proxy.ip}", "port=8080")
+    eventually("it is refused", lambda: "is this load balancer itself" in proxy.show())
+    proxy.serves(fine)
+
+
+def test_a_weight_of_nothing_is_a_drain_and_never_empties_a_backend(haproxy, web, load) -> None:
+    proxy = haproxy()
+    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
+    proxy.serves(*webs)
+    requests = load(proxy, 100)
+    webs[0].set_tags("role=backend", "port=3000", "weight=0")
+    proxy.serves(webs[1])
+    webs[1].set_tags("role=backend", "port=3000", "weight=0")
+    eventually("it is held", lambda: "held: no other would be ready" in proxy.show())
+    time.sleep(0.5)
+    requests.stop()
+    proxy.serves(webs[1])
+    assert requests.failures == []
+
+
+def test_a_map_of_the_configuration_holds_names_and_tags_of_the_members(
+    haproxy, web, tmp_path
+) -> None:
+    names, colours = tmp_path / "names.map", tmp_path / "colours.map"
+    for file in (names, colours):
+        file.write_text("")
+    proxy = haproxy(
+        MEMBERS_MAP=f"{names} {colours}:colour",
+        frontend=f"    http-request return status 200 content-type text/plain lf-string "
+        f"%[src,map_ip({names},nobody)] if {{ path /who }}\n"
+        f"    http-request set-log-level silent if {{ src,map_ip({colours}) red }}\n",
+    )
+
+    def entries(file: Path) -> dict[str, str]:
+        lines = proxy.cli(f"show map {file}").splitlines()
+        return {words[1]: words[2] for line in lines if len(words := line.split(maxsplit=2)) == 3}
+
+    first, second = web("web-1", "colour=dark blue").join(proxy), web("web-2").join(proxy)
+    everybody = {first.ip: "web-1", second.ip: "web-2", proxy.ip: "lb"}
+    eventually("all have their names", lambda: entries(names) == everybody)
+    eventually("one has a colour", lambda: entries(colours) == {first.ip: "dark blue"})
+    first.set_tags("role=backend", "port=3000", "colour=red")
+    eventually("it changes", lambda: entries(colours) == {first.ip: "red"})
+    with socket.create_connection(proxy.address, 5, (second.ip, 0)) as stream:
+        stream.sendall(b"GET /who HTTP/1.0\r\n\r\n")
+        assert stream.makefile().read().endswith("web-2")
+    second.leave()
+    eventually("it is gone", lambda: second.ip not in entries(names))

@@ -14,23 +14,64 @@ the module: over their runtime API, with the level admin.
 
   sprat-hap --backend nodes --haproxy /run/haproxy.sock --join 10.0.0.5,10.0.0.6
 
+What it drives:
   --backend NAME         the backend whose servers these are
   --haproxy PATH|IP:PORT a runtime API; repeat it for several HAProxys
-  --role KEY=VALUE       tag of the members that serve  [role=backend]
   --server OPTIONS       what follows the address in `add server`  [check inter 1s fall 2]
+
+Who serves:
+  --role KEY=VALUE       tag of the members that serve  [role=backend]
   --port N               port of members that name none
+  --networks CIDR,...    servers are in one of these networks
+  --loopback             servers on this host may be given by loopback addresses
   --min-ready PERCENT    of the known members that stay ready whatever fails  [50]
   --drain-ms N           how long a member that has left is drained  [30000]
-  --loopback             servers on this host may be given by loopback addresses
-  --agent-check IP:PORT  answer agent checks; `agent-send` has to be the name of the member
-  --spoe IP:PORT         answer SPOE messages: pick, member, size, leader, tag
-  --name, --bind, --advertise, --join, --profile, --keyring-file, --tag KEY=VALUE, --set KEY=VALUE,
-  --config FILE          as for `sprat run`
+
+What it answers:
+  --agent-check IP:PORT  agent checks: `agent-send` is the name of the member, and its server has
+                         `weight 100`, of which HAProxy takes the percentage that is answered
+  --spoe IP:PORT         SPOE messages: pick, member, size, leader, tag
+
+Itself as a member:
+  --name NAME            [the host name]
+  --bind IP:PORT         where it listens for the cluster, UDP and TCP  [0.0.0.0:7946]
+  --advertise IP:PORT    where others reach it, if that is elsewhere
+  --join ADDRESS,...     members to join, asked until they answer
+  --profile NAME         lan, wan or local  [lan]
+  --keyring-file FILE    keys of an encrypted cluster, as Serf keeps them
+  --tag KEY=VALUE        a tag of its own, repeat it for several  [role=balancer]
+  --set KEY=VALUE        any other setting of the library
+  --config FILE          settings of the library, one in a line: key = value
+
   -h, --help; -V, --version
 
-It leaves the cluster on SIGTERM and SIGINT; servers stay as they are then. Exit codes: 0 done,
+It leaves the cluster on SIGTERM and SIGINT; servers stay as they are then, and are taken up again
+when it is started again. SIGUSR1 has it say who is there, and what is wrong. Exit codes: 0 done,
 1 failed, 2 wrong usage.
 ";
+
+/// Options that have a value.
+const VALUED: [&str; 19] = [
+    "backend",
+    "haproxy",
+    "server",
+    "role",
+    "port",
+    "networks",
+    "min-ready",
+    "drain-ms",
+    "agent-check",
+    "spoe",
+    "join",
+    "name",
+    "bind",
+    "advertise",
+    "profile",
+    "keyring-file",
+    "tag",
+    "set",
+    "config",
+];
 
 /// What is asked for.
 pub enum Asked {
@@ -44,7 +85,7 @@ pub struct Arguments {
     pub backend: String,
     pub haproxys: Vec<String>,
     pub server_options: String,
-    pub rules: Rules,
+    pub loopback: bool,
     pub limits: Limits,
     pub agent_check: Option<SocketAddr>,
 }
@@ -56,11 +97,7 @@ pub fn parse(mut parser: Parser) -> Result<Asked, String> {
         backend: String::new(),
         haproxys: Vec::new(),
         server_options: "check inter 1s fall 2".to_owned(),
-        rules: Rules {
-            tag: ("role".to_owned(), "backend".to_owned()),
-            port: None,
-            loopback: false,
-        },
+        loopback: false,
         limits: Limits::default(),
         agent_check: None,
     };
@@ -72,9 +109,12 @@ pub fn parse(mut parser: Parser) -> Result<Asked, String> {
                 let text = concat!("sprat-hap ", env!("CARGO_PKG_VERSION"), "\n");
                 return Ok(Asked::ToTell(text.to_owned()));
             }
-            Arg::Long("loopback") => found.rules.loopback = true,
+            Arg::Long("loopback") => found.loopback = true,
             Arg::Long(name) => {
                 let name = name.to_owned();
+                if !VALUED.contains(&name.as_str()) {
+                    return Err(format!("there is no option --{name}"));
+                }
                 let value = parser.value().map_err(|error| error.to_string())?;
                 let value = value.string().map_err(|error| error.to_string())?;
                 found.take(&name, &value)?;
@@ -96,14 +136,9 @@ impl Arguments {
             "backend" => self.backend = value.to_owned(),
             "haproxy" => self.haproxys.push(value.to_owned()),
             "server" => self.server_options = value.to_owned(),
-            "role" => {
-                self.rules.tag = pair(name, value)?;
-                self.set("spoe_servers", value)?;
-            }
-            "port" => {
-                self.rules.port = Some(number(name, value, 1, 65_535)? as u16);
-                self.set("spoe_port", value)?;
-            }
+            "role" => self.set("spoe_servers", value)?,
+            "port" => self.set("spoe_port", value)?,
+            "networks" => self.set("spoe_networks", value)?,
             "min-ready" => self.limits.min_ready = number(name, value, 0, 100)? as u32,
             "drain-ms" => {
                 self.limits.drain = Duration::from_millis(number(name, value, 0, 86_400_000)?);
@@ -130,10 +165,20 @@ impl Arguments {
         Ok(())
     }
 
+    /// Which members serve.
+    pub fn rules(&self) -> Rules {
+        self.config.spoe_rules(self.loopback)
+    }
+
     fn check(&self) -> Result<(), String> {
+        if self.backend.is_empty() {
+            return Err(
+                "--backend is missing: the backend whose servers the members are".to_owned(),
+            );
+        }
         if !is_safe_name(&self.backend) {
             return Err(format!(
-                "--backend is {:?}, expected the name of one",
+                "--backend is {:?}, which is no name of a backend",
                 self.backend
             ));
         }

@@ -14,7 +14,7 @@ const ANSWER: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// A sentence.
 pub fn ask(haproxy: &str, command: &str) -> Result<String, String> {
-    let failed = |error: std::io::Error| format!("{haproxy}: {error}");
+    let failed = |error: std::io::Error| error.to_string();
     match haproxy.parse::<SocketAddr>() {
         Ok(addr) => {
             let stream = TcpStream::connect_timeout(&addr, PATIENCE).map_err(failed)?;

@@ -1,8 +1,10 @@
 //! The thread of one HAProxy.
 
-use super::plan::{Planner, read};
-use super::wanted::Wanted;
+use super::plan::{Planner, objection, read};
+use super::wanted::{Servers, Wanted};
 use super::{cli, log};
+use sprat_haproxy::balance::Order;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
@@ -29,45 +31,56 @@ pub fn start(
 }
 
 fn drive(haproxy: &str, mut planner: Planner, wanted: &Wanted) {
-    let mut told = String::new();
+    let mut told = BTreeSet::new();
     loop {
         let (version, servers) = wanted.now();
-        let trouble = round(haproxy, &mut planner, &servers)
-            .err()
-            .unwrap_or_default();
-        if trouble != told {
-            log(if trouble.is_empty() {
-                "HAProxy answers again"
-            } else {
-                &trouble
-            });
-            told = trouble;
+        let troubles = match round(haproxy, &mut planner, &servers) {
+            Ok(troubles) => troubles,
+            Err(why) => BTreeSet::from([why]),
+        };
+        for text in troubles.difference(&told) {
+            log(&format!("{haproxy}: {text}"));
         }
+        if troubles.is_empty() && !told.is_empty() {
+            log(&format!("{haproxy}: all is well again"));
+        }
+        told = troubles;
         wanted.wait(version, LOOK);
     }
 }
 
-/// Looks what HAProxy has, and makes it what it should be.
+/// Looks what HAProxy has, and makes it what it should be. What is refused for one server is no
+/// reason to leave the others; it is tried again in the next round.
 fn round(
     haproxy: &str,
     planner: &mut Planner,
-    wanted: &super::wanted::Servers,
-) -> Result<(), String> {
+    wanted: &Servers,
+) -> Result<BTreeSet<String>, String> {
     let answer = cli::ask(haproxy, &format!("show servers state {}", planner.backend))?;
-    let has = read(&answer).map_err(|why| format!("{haproxy}: {why}"))?;
-    for command in planner.commands(&has, wanted) {
-        let answer = cli::ask(haproxy, &command)?;
-        let answer = answer.trim();
-        // A server with connections is deleted in one of the next rounds.
-        let is_fine = answer.is_empty()
-            || answer.starts_with("New server registered")
-            || answer.starts_with("Server deleted")
-            || answer.contains("IP changed")
-            || answer.contains("no need to change")
-            || command.starts_with("del server");
-        if !is_fine {
-            return Err(format!("{haproxy}: {command}: {answer}"));
+    let has = read(&answer)?;
+    let mut troubles = BTreeSet::new();
+    for name in planner.taken(&has, wanted) {
+        troubles.insert(format!(
+            "there is a server {name} that was not made here: the member of that name is not served"
+        ));
+    }
+    for step in planner.steps(&has, wanted) {
+        for line in &step.lines {
+            let answer = cli::ask(haproxy, line)?;
+            if let Some(why) = objection(line, &answer) {
+                troubles.insert(format!("{}: {why} (after: {line})", step.server));
+                break;
+            }
         }
     }
-    Ok(())
+    Ok(troubles)
+}
+
+/// The servers that an earlier life has made, if HAProxy answers.
+pub fn remembered(haproxy: &str, backend: &str) -> Vec<Order> {
+    let answer = cli::ask(haproxy, &format!("show servers state {backend}"));
+    let has = answer.and_then(|answer| read(&answer)).unwrap_or_default();
+    has.iter()
+        .filter_map(|(name, server)| server.remembered(name))
+        .collect()
 }

@@ -1,11 +1,13 @@
 //! Agent checks: a thread for each connection, up to a bound.
 
+use super::log;
 use super::wanted::Wanted;
 use sprat_haproxy::balance::Mode;
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -13,13 +15,18 @@ use std::time::Duration;
 const CONNECTIONS: usize = 256;
 /// An agent check says what it asks for at once.
 const QUESTION: Duration = Duration::from_secs(1);
+/// After a part of it that is no line.
+const REST: Duration = Duration::from_millis(50);
 
 /// Answers agent checks.
 ///
 /// # Errors
 /// The address cannot be used.
 pub fn agent_checks(addr: SocketAddr, wanted: Arc<Wanted>) -> Result<(), String> {
-    serve(addr, "hap-check", move |stream| check(stream, &wanted))
+    let unknown = Unknown::default();
+    serve(addr, "hap-check", move |stream| {
+        check(stream, &wanted, &unknown)
+    })
 }
 
 fn serve(
@@ -53,15 +60,9 @@ fn serve(
 
 /// One agent check: the name of a member, and what HAProxy shall make of it. Of who is unknown
 /// nothing is said, and nothing changes.
-fn check(mut stream: TcpStream, wanted: &Wanted) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(QUESTION))?;
+fn check(mut stream: TcpStream, wanted: &Wanted, unknown: &Unknown) -> std::io::Result<()> {
     stream.set_write_timeout(Some(QUESTION))?;
-    let mut question = Vec::new();
-    let mut byte = [0];
-    while question.len() < 256 && stream.read(&mut byte)? == 1 && byte[0] != b'\n' {
-        question.push(byte[0]);
-    }
-    let name = String::from_utf8_lossy(&question);
+    let name = question(&mut stream)?;
     let (_, servers) = wanted.now();
     let answer = servers.get(name.trim()).map(|order| match order.mode {
         // 100 is the weight of a member that names none: that is the whole weight of its server.
@@ -69,5 +70,39 @@ fn check(mut stream: TcpStream, wanted: &Wanted) -> std::io::Result<()> {
         Mode::Drain => "drain\n".to_owned(),
         Mode::Maintenance => "down #not a member now\n".to_owned(),
     });
+    if answer.is_none() {
+        unknown.tell(name.trim());
+    }
     stream.write_all(answer.unwrap_or_default().as_bytes())
+}
+
+/// What `agent-send` says: a line, or all there is without a line end.
+fn question(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut question = Vec::new();
+    let mut part = [0; 256];
+    stream.set_read_timeout(Some(QUESTION))?;
+    while question.len() < part.len() && !question.contains(&b'\n') {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(len) => question.extend_from_slice(&part[..len]),
+            Err(error) if question.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+        stream.set_read_timeout(Some(REST))?;
+    }
+    Ok(String::from_utf8_lossy(&question).into_owned())
+}
+
+/// Names that nobody has: each is told of once. At the start nobody has any.
+#[derive(Default)]
+struct Unknown(Mutex<BTreeSet<String>>);
+
+impl Unknown {
+    fn tell(&self, name: &str) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < 100 && told.insert(name.to_owned()) {
+            let what = "an agent check asks for a member that nobody knows";
+            log(&format!("{what}: {name:?}, and gets no answer"));
+        }
+    }
 }

@@ -24,7 +24,9 @@ mod plan;
 mod wanted;
 
 use arguments::{Arguments, Asked};
+use plan::SERVERS;
 use sprat_haproxy::pilot::{Phase, Pilot, Plan, Pool};
+use sprat_haproxy::snapshot::Snapshot;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,8 +34,6 @@ use wanted::Wanted;
 
 /// Between two looks for orders and signals.
 const LOOK: Duration = Duration::from_millis(20);
-/// Servers of one backend. HAProxy has no such bound; names have their place among these.
-const SERVERS: usize = 4096;
 /// Longest wait for the farewell.
 const FAREWELL: Duration = Duration::from_secs(8);
 
@@ -74,13 +74,16 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let wanted = Arc::new(Wanted::default());
     let pool = Pool {
         name: arguments.backend.clone(),
-        rules: arguments.rules,
+        rules: arguments.rules(),
         slots: SERVERS,
         limits: arguments.limits,
     };
+    let remembered = remembered(&arguments.haproxys, &pool);
     let plan = Plan {
         config: arguments.config,
         pools: vec![pool],
+        inside: false,
+        remembered,
         store: None,
     };
     let pilot = Pilot::start(plan).map_err(|error| format!("no thread for the node: {error}"))?;
@@ -96,15 +99,36 @@ fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
+/// Servers that an earlier life of this program has made: they are believed in for a while, as after
+/// a reload of HAProxy.
+fn remembered(haproxys: &[String], pool: &Pool) -> Snapshot {
+    let key: Arc<str> = pool.key().into();
+    let all = haproxys
+        .iter()
+        .flat_map(|it| drive::remembered(it, &pool.name));
+    Snapshot {
+        servers: all.map(|order| (key.clone(), order)).collect(),
+        ..Snapshot::default()
+    }
+}
+
 /// Hands orders on until a signal ends it.
 fn follow(pilot: &Pilot, wanted: &Wanted, signals: &Signals) {
     let mut phase = None;
-    while !signals.came(LOOK) {
+    loop {
+        match signals.came(LOOK) {
+            Some(libc::SIGUSR1) => pilot.report().lines().for_each(log),
+            Some(_) => break,
+            None => {}
+        }
         let mut orders = Vec::new();
         while let Some((_, order)) = pilot.take_order() {
             orders.push(order);
         }
         wanted.change(orders);
+        while let Some(notice) = pilot.take_notice() {
+            log(&notice);
+        }
         let now = pilot.phase();
         if now != phase && now.is_some() {
             match &now {
@@ -127,7 +151,7 @@ fn farewell(pilot: &Pilot) {
     }
 }
 
-/// SIGTERM and SIGINT, blocked in every thread, and taken when it is convenient.
+/// SIGTERM, SIGINT and SIGUSR1, blocked in every thread, and taken when it is convenient.
 struct Signals(libc::sigset_t);
 
 impl Signals {
@@ -138,18 +162,20 @@ impl Signals {
             libc::sigemptyset(&mut set);
             libc::sigaddset(&mut set, libc::SIGTERM);
             libc::sigaddset(&mut set, libc::SIGINT);
+            libc::sigaddset(&mut set, libc::SIGUSR1);
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
             Signals(set)
         }
     }
 
     /// Waits so long for one.
-    fn came(&self, time: Duration) -> bool {
+    fn came(&self, time: Duration) -> Option<i32> {
         let time = libc::timespec {
             tv_sec: 0,
             tv_nsec: time.subsec_nanos().into(),
         };
         // SAFETY: a set and a time of our own.
-        unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &time) > 0 }
+        let signal = unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &time) };
+        (signal > 0).then_some(signal)
     }
 }

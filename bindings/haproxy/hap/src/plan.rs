@@ -2,7 +2,8 @@
 //!
 //! HAProxy is asked what it has before each round, so a restart of either side, a reload that
 //! forgets all dynamic servers, or a person at the CLI change nothing about the result. Servers
-//! that are not those of members are never touched.
+//! that are made here have ids of their own, which HAProxy shows: so they are known again after a
+//! restart, and others are never touched, whatever they are called.
 
 use super::wanted::Servers;
 use sprat_haproxy::balance::{Mode, Order};
@@ -10,17 +11,48 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// Servers of one backend. HAProxy has no such bound; names have their place among these.
+pub const SERVERS: usize = 4096;
+/// The first of their ids. HAProxy itself counts from 1.
+const FIRST_ID: u32 = 1_936_000_000;
+
 /// A server as HAProxy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
+    pub id: u32,
     pub addr: Option<SocketAddr>,
     pub mode: Mode,
     pub weight: u16,
+    /// Health checks are there, and wait to be enabled; and agent checks.
+    pub idle_check: bool,
+    pub idle_agent: bool,
+}
+
+impl Server {
+    /// Its place, if it was made here.
+    fn place(&self) -> Option<usize> {
+        let place = self.id.checked_sub(FIRST_ID)? as usize;
+        (place < SERVERS).then_some(place)
+    }
+
+    /// What an earlier life ordered, if it was made here.
+    pub fn remembered(&self, name: &str) -> Option<Order> {
+        Some(Order {
+            slot: self.place()?,
+            name: Some(name.into()),
+            addr: Some(self.addr?),
+            weight: self.weight,
+            mode: self.mode,
+        })
+    }
 }
 
 /// Bits of `srv_admin_state`: stopped or drained by a command, or by the configuration.
 const STOPPED: u32 = 0x01 | 0x02 | 0x04;
 const DRAINED: u32 = 0x08 | 0x10;
+/// Bits of `srv_check_state` and `srv_agent_state`.
+const CONFIGURED: u32 = 0x02;
+const ENABLED: u32 = 0x04;
 
 /// Reads the answer to `show servers state`.
 ///
@@ -34,32 +66,29 @@ pub fn read(answer: &str) -> Result<BTreeMap<String, Server>, String> {
         let found = columns.iter().position(|column| *column == name);
         found.ok_or_else(|| format!("HAProxy tells no {name} of its servers"))
     };
-    let [name, addr, admin, weight, port] = [
-        "srv_name",
-        "srv_addr",
-        "srv_admin_state",
-        "srv_uweight",
-        "srv_port",
-    ]
-    .map(place);
-    let (name, addr, admin, weight, port) = (name?, addr?, admin?, weight?, port?);
+    let (name, id, addr) = (place("srv_name")?, place("srv_id")?, place("srv_addr")?);
+    let (admin, weight) = (place("srv_admin_state")?, place("srv_uweight")?);
+    let (check, agent) = (place("srv_check_state")?, place("srv_agent_state")?);
+    let port = place("srv_port")?;
     let mut servers = BTreeMap::new();
     for line in lines {
         let words: Vec<&str> = line.split(' ').collect();
         let word = |at: usize| words.get(at).copied().unwrap_or_default();
-        let admin: u32 = word(admin).parse().unwrap_or(0);
-        let ip = word(addr).parse::<IpAddr>();
+        let number = |at: usize| word(at).parse::<u32>().unwrap_or(0);
+        let is_idle = |at: usize| number(at) & (CONFIGURED | ENABLED) == CONFIGURED;
+        let ip = word(addr).parse::<IpAddr>().ok();
+        let addr = ip.zip(word(port).parse().ok()).map(SocketAddr::from);
         let server = Server {
-            addr: ip
-                .ok()
-                .zip(word(port).parse().ok())
-                .map(|(ip, port)| SocketAddr::new(ip, port)),
-            mode: match admin {
-                _ if admin & STOPPED != 0 => Mode::Maintenance,
-                _ if admin & DRAINED != 0 => Mode::Drain,
+            id: number(id),
+            addr,
+            mode: match number(admin) {
+                admin if admin & STOPPED != 0 => Mode::Maintenance,
+                admin if admin & DRAINED != 0 => Mode::Drain,
                 _ => Mode::Ready,
             },
             weight: word(weight).parse().unwrap_or(0),
+            idle_check: is_idle(check),
+            idle_agent: is_idle(agent),
         };
         if !word(name).is_empty() {
             servers.insert(word(name).to_owned(), server);
@@ -68,13 +97,22 @@ pub fn read(answer: &str) -> Result<BTreeMap<String, Server>, String> {
     Ok(servers)
 }
 
+/// What is to be said about one server: lines of commands, each only if HAProxy did not object to
+/// the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub server: Arc<str>,
+    pub lines: Vec<String>,
+}
+
 /// What has to be said to HAProxy.
 pub struct Planner {
     pub backend: String,
     /// What follows the address in `add server`.
-    pub options: String,
-    /// Members that were wanted at some time: their servers are ours to delete.
-    ours: BTreeSet<Arc<str>>,
+    options: String,
+    /// Members that were wanted at some time in this life: a server of another one is left alone,
+    /// it may be that of a member which is not heard yet.
+    seen: BTreeSet<Arc<str>>,
 }
 
 impl Planner {
@@ -82,77 +120,109 @@ impl Planner {
         Planner {
             backend,
             options,
-            ours: BTreeSet::new(),
+            seen: BTreeSet::new(),
         }
     }
 
-    /// The commands from one to the other, each a line. Names and addresses were checked when
-    /// they came from the network.
-    pub fn commands(&mut self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<String> {
-        self.ours.extend(wanted.keys().cloned());
-        let mut commands = Vec::new();
-        for order in wanted.values() {
-            if let (Some(name), Some(addr)) = (&order.name, order.addr) {
-                match has.get(&**name) {
-                    None if order.mode == Mode::Maintenance => {}
-                    None => self.add(name, addr, order, &mut commands),
-                    Some(server) => self.change(name, addr, order, server, &mut commands),
+    /// The steps from one to the other, one for each server at most. Names and addresses were
+    /// checked when they came from the network.
+    pub fn steps(&mut self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<Step> {
+        self.seen.extend(wanted.keys().cloned());
+        let mut steps = Vec::new();
+        let mut ids: BTreeSet<u32> = has.values().map(|server| server.id).collect();
+        for (name, order) in wanted {
+            let Some(addr) = order.addr else { continue };
+            let lines = match has.get(&**name) {
+                None if order.mode == Mode::Maintenance => continue,
+                None => {
+                    let free = |id: &u32| !ids.contains(id);
+                    let places = (order.slot..SERVERS).chain(0..order.slot);
+                    let Some(id) = places.map(|it| FIRST_ID + it as u32).find(free) else {
+                        continue; // as many as there can be
+                    };
+                    ids.insert(id);
+                    vec![self.add(name, id, addr, order)]
                 }
+                Some(server) if server.place().is_none() => continue,
+                Some(server) => self.change(name, addr, order, server),
+            };
+            if !lines.is_empty() {
+                let server = name.clone();
+                steps.push(Step { server, lines });
             }
         }
-        let gone = self.ours.iter().filter(|name| !wanted.contains_key(*name));
-        for name in gone.filter(|name| has.contains_key(&***name)) {
-            let server = self.server(name);
-            commands.push(format!("set server {server} state maint"));
-            commands.push(format!("del server {server}"));
+        for name in self.gone(has, wanted) {
+            let server = self.server(&name);
+            let stop = format!("set server {server} state maint");
+            let lines = vec![stop, format!("del server {server}")];
+            steps.push(Step {
+                server: name,
+                lines,
+            });
         }
-        // Deleted for good once HAProxy has it no more: until then it is tried again.
-        self.ours
-            .retain(|name| wanted.contains_key(name) || has.contains_key(&**name));
-        commands
+        steps
+    }
+
+    /// Members that cannot be served here, because somebody else has made a server of their name.
+    pub fn taken(&self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<Arc<str>> {
+        let is_taken = |name: &&Arc<str>| has.get(&***name).is_some_and(|it| it.place().is_none());
+        wanted.keys().filter(is_taken).cloned().collect()
+    }
+
+    /// Servers that were made here and are wanted no more. A deletion that is refused, because the
+    /// server has connections, comes again in the next round.
+    fn gone(&self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<Arc<str>> {
+        let made_here = |name: &str| has.get(name).is_some_and(|it| it.place().is_some());
+        let gone = self.seen.iter();
+        gone.filter(|name| !wanted.contains_key(*name) && made_here(name))
+            .cloned()
+            .collect()
     }
 
     fn server(&self, name: &str) -> String {
         format!("{}/{name}", self.backend)
     }
 
-    fn add(&self, name: &str, addr: SocketAddr, order: &Order, commands: &mut Vec<String>) {
+    fn add(&self, name: &str, id: u32, addr: SocketAddr, order: &Order) -> String {
         let (server, options) = (self.server(name), &self.options);
         let weight = order.weight;
-        commands.push(format!(
-            "add server {server} {addr} weight {weight} {options}"
-        ));
-        if options.split(' ').any(|word| word == "check") {
-            commands.push(format!("enable health {server}"));
+        let mut line = format!("add server {server} {addr} id {id} weight {weight} {options}");
+        let has = |word: &str| options.split(' ').any(|it| it == word);
+        for (word, command) in [("check", "health"), ("agent-check", "agent")] {
+            if has(word) {
+                line += &format!("; enable {command} {server}");
+            }
         }
-        if options.split(' ').any(|word| word == "agent-check") {
-            commands.push(format!("enable agent {server}"));
-        }
-        commands.push(format!("set server {server} state {}", state(order.mode)));
+        line + &format!("; set server {server} state {}", state(order.mode))
     }
 
-    fn change(
-        &self,
-        name: &str,
-        addr: SocketAddr,
-        order: &Order,
-        has: &Server,
-        commands: &mut Vec<String>,
-    ) {
+    fn change(&self, name: &str, addr: SocketAddr, order: &Order, has: &Server) -> Vec<String> {
         let server = self.server(name);
         let moves = has.addr != Some(addr);
+        let mut lines = Vec::new();
         if moves {
             // Requests must not go to the new address as long as the old state holds.
-            commands.push(format!("set server {server} state maint"));
             let (ip, port) = (addr.ip(), addr.port());
-            commands.push(format!("set server {server} addr {ip} port {port}"));
+            let stop = format!("set server {server} state maint");
+            lines.push(format!("{stop}; set server {server} addr {ip} port {port}"));
         }
+        let mut commands = Vec::new();
         if has.weight != order.weight {
             commands.push(format!("set server {server} weight {}", order.weight));
+        }
+        if has.idle_check {
+            commands.push(format!("enable health {server}"));
+        }
+        if has.idle_agent {
+            commands.push(format!("enable agent {server}"));
         }
         if moves || has.mode != order.mode {
             commands.push(format!("set server {server} state {}", state(order.mode)));
         }
+        if !commands.is_empty() {
+            lines.push(commands.join("; "));
+        }
+        lines
     }
 }
 
@@ -164,18 +234,38 @@ fn state(mode: Mode) -> &'static str {
     }
 }
 
+/// What HAProxy says against a line of commands; `None` if it was done. A server with connections
+/// cannot be deleted yet, and will be.
+pub fn objection(line: &str, answer: &str) -> Option<String> {
+    let is_deletion = line.starts_with("del server ");
+    let is_fine = |line: &&str| {
+        line.is_empty()
+            || line.starts_with("New server registered")
+            || line.starts_with("Server deleted")
+            || line.contains("IP changed")
+            || line.contains("no need to change")
+            || is_deletion
+    };
+    let mut lines = answer.lines().map(str::trim);
+    lines.find(|line| !is_fine(line)).map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state \
+    const HEAD: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state \
         srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result \
         srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn \
         srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr \
-        srv_agent_port\n\
-        3 nodes 1 web-1 10.0.0.1 2 0 100 1 9 6 3 4 6 0 0 0 - 3000 - 0 0 - - 0\n\
-        3 nodes 2 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 0 - 3000 - 0 0 - - 0\n\
-        3 nodes 3 fixed 10.0.0.9 2 8 1 1 9 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n\n";
+        srv_agent_port\n";
+
+    fn state() -> BTreeMap<String, Server> {
+        let rows = "3 nodes 1936000001 web-1 10.0.0.1 2 0 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
+            3 nodes 1936000002 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
+            3 nodes 3 fixed 10.0.0.9 2 8 1 1 9 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n\n";
+        read(&format!("{HEAD}{rows}")).unwrap()
+    }
 
     fn order(n: u8, mode: Mode) -> Order {
         Order {
@@ -198,9 +288,14 @@ mod tests {
         Planner::new("nodes".to_owned(), "check inter 1s".to_owned())
     }
 
+    fn lines(planner: &mut Planner, has: &BTreeMap<String, Server>, all: &Servers) -> Vec<String> {
+        let steps = planner.steps(has, all).into_iter();
+        steps.flat_map(|step| step.lines).collect()
+    }
+
     #[test]
     fn the_state_of_haproxy_is_understood() {
-        let found = read(STATE).unwrap();
+        let found = state();
         assert_eq!(found.len(), 3);
         let mode = |name: &str| found[name].mode;
         assert_eq!(mode("web-1"), Mode::Ready);
@@ -208,65 +303,107 @@ mod tests {
         assert_eq!(mode("fixed"), Mode::Drain);
         assert_eq!(found["web-2"].addr, Some(([10, 0, 0, 2], 3000).into()));
         assert_eq!(found["web-2"].weight, 50);
+        assert!(!found["web-2"].idle_check);
+        let why = read("Can't find backend.\n").unwrap_err();
+        assert_eq!(why, "Can't find backend.");
+        let why = read("# srv_name srv_id srv_addr\n").unwrap_err();
+        assert!(why.contains("srv_admin_state"));
+    }
+
+    #[test]
+    fn servers_of_an_earlier_life_are_known_by_their_ids_and_others_are_none() {
+        let found = state();
+        let remembered = found["web-2"].remembered("web-2").unwrap();
         assert_eq!(
-            read("Can't find backend.\n"),
-            Err("Can't find backend.".to_owned())
+            (remembered.slot, remembered.mode, remembered.weight),
+            (2, Mode::Maintenance, 50)
         );
-        assert!(
-            read("# srv_name srv_addr\n")
-                .unwrap_err()
-                .contains("srv_admin_state")
-        );
+        assert_eq!(found["fixed"].remembered("fixed"), None);
     }
 
     #[test]
     fn what_is_missing_is_added_and_what_differs_is_changed_and_nothing_else() {
-        let has = read(STATE).unwrap();
         let mut moved = order(2, Mode::Ready);
         moved.addr = Some("[fd00::2]:80".parse().unwrap());
         let wanted = servers(&[order(1, Mode::Ready), moved, order(3, Mode::Drain)]);
         assert_eq!(
-            planner().commands(&has, &wanted),
+            lines(&mut planner(), &state(), &wanted),
             [
-                "set server nodes/web-2 state maint",
-                "set server nodes/web-2 addr fd00::2 port 80",
-                "set server nodes/web-2 weight 100",
-                "set server nodes/web-2 state ready",
-                "add server nodes/web-3 10.0.0.3:3000 weight 100 check inter 1s",
-                "enable health nodes/web-3",
-                "set server nodes/web-3 state drain",
+                "set server nodes/web-2 state maint; set server nodes/web-2 addr fd00::2 port 80",
+                "set server nodes/web-2 weight 100; set server nodes/web-2 state ready",
+                "add server nodes/web-3 10.0.0.3:3000 id 1936000003 weight 100 check inter 1s; \
+                 enable health nodes/web-3; set server nodes/web-3 state drain",
             ]
         );
+        let stopped = servers(&[order(9, Mode::Maintenance)]);
+        assert!(lines(&mut planner(), &state(), &stopped).is_empty());
+    }
+
+    #[test]
+    fn a_step_that_was_done_by_half_is_finished() {
+        let mut has = state();
+        has.get_mut("web-1").unwrap().idle_check = true;
+        let wanted = servers(&[order(1, Mode::Ready)]);
+        assert_eq!(
+            lines(&mut planner(), &has, &wanted),
+            ["enable health nodes/web-1"]
+        );
+    }
+
+    #[test]
+    fn an_id_that_is_taken_is_not_used_again() {
+        let mut other = order(1, Mode::Ready);
+        other.name = Some("other".into());
+        let line = lines(&mut planner(), &state(), &servers(&[other])).remove(0);
+        assert!(line.contains(" id 1936000003 "), "{line}");
+    }
+
+    #[test]
+    fn a_member_with_the_name_of_a_configured_server_does_not_get_it() {
+        let (has, mut planner) = (state(), planner());
+        let mut impostor = order(5, Mode::Ready);
+        impostor.name = Some("fixed".into());
+        let wanted = servers(&[impostor]);
+        assert!(planner.steps(&has, &wanted).is_empty());
+        assert_eq!(planner.taken(&has, &wanted), ["fixed".into()]);
         assert!(
-            planner()
-                .commands(&has, &servers(&[order(9, Mode::Maintenance)]))
-                .is_empty()
+            planner.steps(&has, &servers(&[])).is_empty(),
+            "nor is it deleted"
         );
     }
 
     #[test]
     fn only_servers_of_members_are_deleted_and_again_until_they_are_gone() {
-        let has = read(STATE).unwrap();
-        let mut planner = planner();
+        let (has, mut planner) = (state(), planner());
+        assert!(
+            planner.steps(&has, &servers(&[])).is_empty(),
+            "not heard yet"
+        );
         let all = servers(&[order(1, Mode::Ready), order(2, Mode::Maintenance)]);
-        planner.commands(&has, &all);
+        planner.steps(&has, &all);
         let less = servers(&[order(1, Mode::Ready)]);
         let deletion = [
             "set server nodes/web-2 state maint",
             "del server nodes/web-2",
         ];
-        assert_eq!(planner.commands(&has, &less), deletion);
+        assert_eq!(lines(&mut planner, &has, &less), deletion);
         assert_eq!(
-            planner.commands(&has, &less),
+            lines(&mut planner, &has, &less),
             deletion,
-            "it still had connections"
+            "it has connections"
         );
         let mut without = has.clone();
         without.remove("web-2");
-        assert!(planner.commands(&without, &less).is_empty());
-        assert!(
-            planner.commands(&has, &less).is_empty(),
-            "somebody else has made it since"
-        );
+        assert!(planner.steps(&without, &less).is_empty());
+    }
+
+    #[test]
+    fn answers_that_are_objections_are_told_from_others() {
+        let add = "add server nodes/web-1 10.0.0.1:80";
+        assert_eq!(objection(add, "New server registered.\n\n\n"), None);
+        let found = objection(add, "New server registered.\n\nPermission denied\n");
+        assert_eq!(found.unwrap(), "Permission denied");
+        let answer = "Server still has connections attached to it, cannot remove it.\n";
+        assert_eq!(objection("del server nodes/web-1", answer), None);
     }
 }

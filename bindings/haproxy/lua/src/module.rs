@@ -81,21 +81,39 @@ fn set(arguments: &Arguments) -> Answer {
     done()
 }
 
-/// `pool(name, tag, value, slots, port, min_ready, drain_ms, loopback)`: a backend, and the tag of
-/// the members that serve it. Its number, from 1.
+/// `strange_variables(known)`: names of variables of the environment that look like settings of this
+/// module and are none, or nil. `known`: the names it has, without `SPRAT_`, with spaces between.
+fn strange_variables(arguments: &Arguments) -> Answer {
+    let known = arguments.text(1, "known")?;
+    let is_known = |name: &str| known.split(' ').any(|it| it == name);
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let strange = names.filter(|name| {
+        name.to_ascii_uppercase().starts_with("SPRAT")
+            && !name.strip_prefix("SPRAT_").is_some_and(is_known)
+    });
+    let strange: Vec<String> = strange.collect();
+    Ok(vec![match strange.is_empty() {
+        true => Value::Nil,
+        false => strange.join(", ").into(),
+    }])
+}
+
+/// `pool(name, tag, value, slots, min_ready, drain_ms, loopback)`: a backend, and the tag of the
+/// members that serve it. Its number, from 1.
 fn pool(arguments: &Arguments) -> Answer {
-    let port = arguments.number(5, "port", 0, 65_535)?;
-    let drain = arguments.number(7, "drain_ms", 0, 86_400_000)?;
+    let drain = arguments.number(6, "drain_ms", 0, 86_400_000)?;
+    let loopback = arguments.flag(7, "loopback")?;
+    let tag = (arguments.text(2, "tag")?, arguments.text(3, "value")?);
+    let rules = state()
+        .config
+        .get_or_insert_with(Config::new)
+        .spoe_rules(loopback);
     let pool = Pool {
         name: arguments.text(1, "name")?,
-        rules: Rules {
-            tag: (arguments.text(2, "tag")?, arguments.text(3, "value")?),
-            port: u16::try_from(port).ok().filter(|port| *port != 0),
-            loopback: arguments.flag(8, "loopback")?,
-        },
+        rules: Rules { tag, ..rules },
         slots: arguments.number(4, "slots", 1, 10_000)? as usize,
         limits: Limits {
-            min_ready: arguments.number(6, "min_ready", 0, 100)? as u32,
+            min_ready: arguments.number(5, "min_ready", 0, 100)? as u32,
             drain: Duration::from_millis(drain as u64),
             ..Limits::default()
         },
@@ -145,10 +163,13 @@ fn start(_: &Arguments) -> Answer {
         return done();
     }
     let config = state.config.clone().unwrap_or_default();
+    let (store, snapshot) = state.store.take().unzip();
     let plan = Plan {
         config,
         pools: state.pools.clone(),
-        store: state.store.take(),
+        inside: true,
+        remembered: snapshot.unwrap_or_default(),
+        store,
     };
     let pilot = Pilot::start(plan).map_err(|error| format!("no thread for the node: {error}"))?;
     state.pilot = Some((std::process::id(), pilot));
@@ -251,11 +272,32 @@ fn pick(arguments: &Arguments) -> Answer {
     Ok(vec![ip.into(), port.into(), (&*server).into()])
 }
 
-/// `addresses()`: those of the members, with spaces between them.
+/// `addresses()`: those of the members, as lines of an address, a space, and nothing.
 fn addresses(_: &Arguments) -> Answer {
     let addrs = state().running()?.addrs();
-    let words: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
-    Ok(vec![words.join(" ").into()])
+    let lines: String = addrs.iter().map(|ip| format!("{ip} \n")).collect();
+    Ok(vec![lines.into()])
+}
+
+/// `map(tag)`: the addresses of members and what this tag of theirs says, or their names for "", as
+/// lines of an address, a space, and that.
+fn map(arguments: &Arguments) -> Answer {
+    let tag = arguments.text(1, "tag")?;
+    let tag = (!tag.is_empty()).then_some(&*tag);
+    let state = state();
+    let lines = state.running()?.ask(0, |known| {
+        let is_line = |(_, text): &(IpAddr, &str)| !text.contains(char::is_control);
+        let found = known.by_address(tag).filter(is_line);
+        found.map(|(ip, text)| format!("{ip} {text}\n")).collect()
+    });
+    let lines: String = lines.unwrap_or_default();
+    Ok(vec![lines.into()])
+}
+
+/// `notice()`: a sentence that an operator should read, or nil.
+fn notice(_: &Arguments) -> Answer {
+    let notice = state().running()?.take_notice();
+    Ok(vec![notice.map_or(Value::Nil, Value::Text)])
 }
 
 /// `version()`: of this module.
@@ -293,6 +335,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     prepare,
     open_snapshot,
     set,
+    strange_variables,
     pool,
     remembered,
     start,
@@ -306,6 +349,8 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     show,
     is_member,
     addresses,
+    map,
+    notice,
     pick,
     version,
     panic

@@ -22,8 +22,8 @@ mod tests;
 
 use entry::Entry;
 pub use entry::{Hold, Mode};
+pub use slots::Complaint;
 use slots::Slots;
-pub use slots::Unplaced;
 use sprat::spoe::candidate::Candidate;
 use sprat::time::Time;
 use std::net::SocketAddr;
@@ -226,9 +226,14 @@ impl Balance {
             .collect()
     }
 
-    /// Members that have no slot, and why.
-    pub fn unplaced(&self) -> &[(Arc<str>, Unplaced)] {
-        self.slots.unplaced()
+    /// Members that are there with something wrong: most of them have no slot, or are stopped.
+    pub fn complaints(&self) -> &[(Arc<str>, Complaint)] {
+        self.slots.complaints()
+    }
+
+    /// Whether an operator wants nothing to be taken away.
+    pub fn is_frozen_by_hand(&self) -> bool {
+        self.frozen
     }
 
     /// Why nothing is taken away at the moment, if that is so.

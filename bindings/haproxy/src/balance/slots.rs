@@ -1,30 +1,33 @@
 //! Who sits where: a slot by the name, kept until the member is forgotten.
 
 use super::{Entry, Mode, Order};
-use sprat::spoe::candidate::{Candidate, Unfit};
+use sprat::spoe::candidate::{Candidate, Ignored, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Why a member has no slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unplaced {
+/// What is wrong with a member.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Complaint {
     /// There are more members than slots.
     Full,
     /// Another member is alive at its address.
     SameAddress,
     /// It cannot be a server.
     Unfit(Unfit),
+    /// It says something that makes no sense, and is a server nevertheless.
+    Ignored(Ignored),
 }
 
-impl Unplaced {
+impl Complaint {
     /// In words.
-    pub fn text(self) -> &'static str {
+    pub fn text(&self) -> String {
         match self {
-            Unplaced::Full => "there are more members than slots",
-            Unplaced::SameAddress => "another member is alive at its address",
-            Unplaced::Unfit(why) => why.text(),
+            Complaint::Full => "there are more members than slots".to_owned(),
+            Complaint::SameAddress => "another member is alive at its address".to_owned(),
+            Complaint::Unfit(why) => why.text(),
+            Complaint::Ignored(what) => what.text(),
         }
     }
 }
@@ -32,8 +35,8 @@ impl Unplaced {
 /// The slots of a backend.
 pub(super) struct Slots {
     slots: Vec<Option<Entry>>,
-    unplaced: Vec<(Arc<str>, Unplaced)>,
-    /// Those of them who only lack a slot.
+    complaints: Vec<(Arc<str>, Complaint)>,
+    /// Those who only lack a slot.
     waiting: Vec<(Candidate, SocketAddr)>,
 }
 
@@ -41,7 +44,7 @@ impl Slots {
     pub fn new(slots: usize) -> Slots {
         Slots {
             slots: (0..slots).map(|_| None).collect(),
-            unplaced: Vec::new(),
+            complaints: Vec::new(),
             waiting: Vec::new(),
         }
     }
@@ -50,8 +53,8 @@ impl Slots {
         self.slots.len()
     }
 
-    pub fn unplaced(&self) -> &[(Arc<str>, Unplaced)] {
-        &self.unplaced
+    pub fn complaints(&self) -> &[(Arc<str>, Complaint)] {
+        &self.complaints
     }
 
     pub fn get(&self, slot: usize) -> Option<&Entry> {
@@ -96,7 +99,7 @@ impl Slots {
 
     /// Takes the members as they are now.
     pub fn observe(&mut self, now: Time, candidates: &[Candidate]) {
-        self.unplaced.clear();
+        self.complaints.clear();
         self.waiting.clear();
         let listed: BTreeSet<&str> = candidates.iter().map(|it| &*it.name).collect();
         for entry in self.iter_mut() {
@@ -106,8 +109,12 @@ impl Slots {
         }
         let owners = self.owners(candidates);
         for candidate in candidates {
-            if let Err(why) = self.take(now, candidate, &owners) {
-                self.unplaced.push((candidate.name.clone(), why));
+            let ignored = candidate.ignored.iter().cloned().map(Complaint::Ignored);
+            let refused = self.take(now, candidate, &owners).err();
+            if candidate.is_there() {
+                let all = refused.into_iter().chain(ignored);
+                let all = all.map(|complaint| (candidate.name.clone(), complaint));
+                self.complaints.extend(all);
             }
         }
         for entry in self.iter_mut() {
@@ -141,17 +148,17 @@ impl Slots {
         now: Time,
         candidate: &Candidate,
         owners: &HashMap<SocketAddr, Arc<str>>,
-    ) -> Result<(), Unplaced> {
+    ) -> Result<(), Complaint> {
         let addr = match candidate.addr {
-            Err(why) => Err(Unplaced::Unfit(why)),
+            Err(ref why) => Err(Complaint::Unfit(why.clone())),
             Ok(addr) if candidate.is_there() && owners.get(&addr) != Some(&candidate.name) => {
-                Err(Unplaced::SameAddress)
+                Err(Complaint::SameAddress)
             }
             Ok(addr) => Ok(addr),
         };
         let slot = self.find(&candidate.name);
         if let Some(entry) = slot.and_then(|slot| self.get_mut(slot)) {
-            entry.update(candidate, addr.ok(), now);
+            entry.update(candidate, addr.as_ref().ok().copied(), now);
             return addr.map(drop);
         }
         if !candidate.is_there() {
@@ -165,10 +172,10 @@ impl Slots {
         now: Time,
         candidate: &Candidate,
         addr: SocketAddr,
-    ) -> Result<(), Unplaced> {
+    ) -> Result<(), Complaint> {
         let Some(slot) = self.free_slot(&candidate.name) else {
             self.waiting.push((candidate.clone(), addr));
-            return Err(Unplaced::Full);
+            return Err(Complaint::Full);
         };
         self.slots[slot] = Some(Entry::new(candidate, addr, now));
         Ok(())
@@ -181,7 +188,8 @@ impl Slots {
         let before = waiting.len();
         for (candidate, addr) in waiting {
             if self.place(now, &candidate, addr).is_ok() {
-                self.unplaced.retain(|(name, _)| *name != candidate.name);
+                let full = (candidate.name.clone(), Complaint::Full);
+                self.complaints.retain(|it| *it != full);
             }
         }
         self.waiting.len() < before

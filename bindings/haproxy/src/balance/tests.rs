@@ -3,7 +3,7 @@
 use super::*;
 use Mode::{Drain, Maintenance, Ready};
 use Presence::{Alive, Failed, Left, Suspect};
-use sprat::spoe::candidate::{Presence, Unfit, Wish};
+use sprat::spoe::candidate::{Ignored, Presence, Unfit, Wish};
 
 fn at(millis: u64) -> Time {
     Time::from_nanos(1 + millis * 1_000_000)
@@ -20,6 +20,7 @@ fn member(n: usize, presence: Presence) -> Candidate {
         addr: Ok(addr(n)),
         weight: 100,
         wish: Wish::Serve,
+        ignored: Vec::new(),
     }
 }
 
@@ -143,9 +144,9 @@ fn a_member_that_moves_or_changes_its_weight_keeps_its_slot() {
 fn more_members_than_slots_are_told_and_find_one_when_another_goes() {
     let mut balance = Balance::new(Limits::default(), 2);
     balance.observe(at(0), &all(3, |_| Alive));
-    assert_eq!(balance.unplaced(), [("web-2".into(), Unplaced::Full)]);
+    assert_eq!(balance.complaints(), [("web-2".into(), Complaint::Full)]);
     balance.observe(at(1), &[member(1, Alive), member(2, Alive)]);
-    assert!(balance.unplaced().is_empty());
+    assert!(balance.complaints().is_empty());
     assert_eq!(count(&balance, Ready), 2);
 }
 
@@ -157,8 +158,8 @@ fn one_address_serves_under_one_name() {
     let crowd = [member(0, Alive), member(1, Alive), double.clone()];
     balance.observe(at(1), &crowd);
     assert_eq!(
-        balance.unplaced(),
-        [("web-7".into(), Unplaced::SameAddress)]
+        balance.complaints(),
+        [("web-7".into(), Complaint::SameAddress)]
     );
     // The other is gone: a restart under a new name.
     balance.observe(
@@ -184,13 +185,27 @@ fn one_address_serves_under_one_name() {
 fn what_cannot_be_a_server_is_told_and_one_that_was_gets_no_more_requests() {
     let mut balance = pool(3);
     let mut broken = member(1, Alive);
-    broken.addr = Err(Unfit::Port);
+    broken.addr = Err(Unfit::NoPort);
     balance.observe(at(1), &[member(0, Alive), broken, member(2, Alive)]);
     assert_eq!(
-        balance.unplaced(),
-        [("web-1".into(), Unplaced::Unfit(Unfit::Port))]
+        balance.complaints(),
+        [("web-1".into(), Complaint::Unfit(Unfit::NoPort))]
     );
     assert_eq!(mode_of(&balance, 1), Maintenance);
+}
+
+#[test]
+fn what_makes_no_sense_is_told_of_a_member_that_serves_nevertheless() {
+    let mut balance = pool(3);
+    let mut odd = member(1, Alive);
+    odd.ignored = vec![Ignored::State("drian".into())];
+    let complaint = Complaint::Ignored(odd.ignored[0].clone());
+    balance.observe(at(1), &[member(0, Alive), odd.clone()]);
+    assert_eq!(balance.complaints(), [("web-1".into(), complaint)]);
+    assert_eq!(mode_of(&balance, 1), Ready);
+    odd.presence = Failed;
+    balance.observe(at(2), &[member(0, Alive), odd]);
+    assert!(balance.complaints().is_empty(), "it says nothing any more");
 }
 
 #[test]

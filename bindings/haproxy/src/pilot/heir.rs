@@ -7,6 +7,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as Name, UnixListener, UnixStream};
 
@@ -51,7 +52,8 @@ impl Heirs {
     /// Is there an heir?
     pub fn found(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
-            if stream.set_nonblocking(true).is_ok() && self.silent.len() < 64 {
+            if is_trusted(&stream) && stream.set_nonblocking(true).is_ok() && self.silent.len() < 64
+            {
                 self.silent.push(stream);
             }
         }
@@ -68,6 +70,25 @@ impl Heirs {
         });
         self.found
     }
+}
+
+/// Abstract names have no owner and no mode: anybody on this host can connect. Who is neither this
+/// user nor root is not listened to.
+fn is_trusted(stream: &UnixStream) -> bool {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut len = size_of_val(&peer) as libc::socklen_t;
+    // SAFETY: a place for the answer and its length, both our own; `geteuid` always works.
+    let (failed, own) = unsafe {
+        let place = (&raw mut peer).cast();
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+        let failed = libc::getsockopt(stream.as_raw_fd(), level, option, place, &mut len);
+        (failed, libc::geteuid())
+    };
+    failed == 0 && (peer.uid == own || peer.uid == 0)
 }
 
 /// Says to who has the port that we want it. The answer is that it becomes free.

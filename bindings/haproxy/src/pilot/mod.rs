@@ -12,6 +12,7 @@
 
 mod heir;
 mod isolation;
+mod own;
 mod report;
 mod work;
 
@@ -56,7 +57,7 @@ impl Pool {
 
     /// Whether what an earlier life knew of one of its slots may still be so.
     pub fn takes(&self, order: &Order) -> bool {
-        let served = |addr: SocketAddr| self.rules.is_served_at(addr.ip());
+        let served = |addr: SocketAddr| self.rules.objection(addr).is_none();
         order.slot < self.slots && order.addr.is_some_and(served)
     }
 }
@@ -67,8 +68,12 @@ pub struct Plan {
     pub config: Config,
     /// The backends.
     pub pools: Vec<Pool>,
-    /// Where to remember, and what was remembered.
-    pub store: Option<(Store, Snapshot)>,
+    /// This process is the load balancer: no server may be where it listens.
+    pub inside: bool,
+    /// What an earlier life knew.
+    pub remembered: Snapshot,
+    /// Where to remember what this one knows.
+    pub store: Option<Store>,
 }
 
 /// Something for the pilot to do.
@@ -118,6 +123,8 @@ struct Shared {
     known: Mutex<Arc<Vec<Known>>>,
     /// Where members listen. Held for the exchange of a pointer only.
     addrs: Mutex<Arc<BTreeSet<IpAddr>>>,
+    /// Sentences that somebody should read. Held for one of them only.
+    notices: Mutex<VecDeque<String>>,
     words: Mutex<Vec<Word>>,
     wake: UnixStream,
 }
@@ -137,6 +144,10 @@ impl Shared {
 
     fn addrs(&self) -> MutexGuard<'_, Arc<BTreeSet<IpAddr>>> {
         self.addrs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notices(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn elapsed(&self) -> u64 {
@@ -169,6 +180,7 @@ impl Pilot {
             orders: Mutex::default(),
             known: Mutex::default(),
             addrs: Mutex::default(),
+            notices: Mutex::default(),
             words: Mutex::default(),
             wake,
         });
@@ -187,6 +199,11 @@ impl Pilot {
     /// The next order, with the number of its pool.
     pub fn take_order(&self) -> Option<(usize, Order)> {
         self.shared.orders().pop_front()
+    }
+
+    /// The next sentence that somebody should read: each is told once, as long as it is so.
+    pub fn take_notice(&self) -> Option<String> {
+        self.shared.notices().pop_front()
     }
 
     /// A look at the picture, unless the pilot is just changing it.
@@ -285,8 +302,8 @@ mod tests {
         }
         let rules = Rules {
             tag: ("role".to_owned(), "backend".to_owned()),
-            port: None,
             loopback: true,
+            ..Rules::default()
         };
         let pool = Pool {
             name: "nodes".to_owned(),
@@ -297,6 +314,8 @@ mod tests {
         let plan = Plan {
             config,
             pools: vec![pool],
+            inside: true,
+            remembered: Snapshot::default(),
             store: None,
         };
         let pilot = Pilot::start(plan).unwrap();

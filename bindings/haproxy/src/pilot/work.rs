@@ -2,7 +2,8 @@
 
 use super::heir::{self, Heirs};
 use super::isolation::Isolation;
-use super::{Order, Phase, Plan, Pool, Shared, Word, report};
+use super::report::{self, Census};
+use super::{Order, Phase, Plan, Pool, Shared, Word, own};
 use crate::balance::Balance;
 use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Subscription;
@@ -29,6 +30,8 @@ const START: Duration = Duration::from_secs(1);
 const SNAPSHOT: Duration = Duration::from_millis(500);
 /// Longest wait for the own departure to spread.
 const LEAVE: Duration = Duration::from_secs(5);
+/// Sentences that wait for somebody who reads them.
+const NOTICES: usize = 64;
 /// Peers that are remembered.
 const PEERS: usize = 256;
 
@@ -44,6 +47,8 @@ struct Work<'a> {
     woken: &'a UnixStream,
     began: Instant,
     crews: Vec<Crew>,
+    /// Sentences that were told, and are still so.
+    noticed: BTreeSet<String>,
     store: Option<Store>,
     stored: Instant,
     /// The version of the members that questions are answered from.
@@ -65,18 +70,24 @@ struct Work<'a> {
 /// Runs until it is released.
 pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
     let began = Instant::now();
-    let (store, snapshot) = plan.store.unzip();
-    let snapshot = snapshot.unwrap_or_default();
-    let crews = plan.pools.into_iter().map(|pool| Crew {
-        balance: Balance::new(pool.limits.clone(), pool.slots),
-        pool,
+    let snapshot = plan.remembered;
+    let own = if plan.inside {
+        own::listeners()
+    } else {
+        Vec::new()
+    };
+    let crews = plan.pools.into_iter().map(|mut pool| {
+        pool.rules.own.clone_from(&own);
+        let balance = Balance::new(pool.limits.clone(), pool.slots);
+        Crew { pool, balance }
     });
     let mut work = Work {
         shared,
         woken,
         began,
         crews: crews.collect(),
-        store,
+        noticed: BTreeSet::new(),
+        store: plan.store,
         stored: began,
         informed: None,
         peers: snapshot.peers.clone(),
@@ -90,7 +101,7 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
     };
     shared.picture().bind = Some(work.bind);
     work.remember(&snapshot);
-    work.publish(0, None);
+    work.publish(Census::default(), None);
     if let Some(node) = work.start(plan.config) {
         work.fly(&node);
         work.end(&node);
@@ -116,6 +127,9 @@ impl Work<'_> {
             if let Some(crew) = self.crews.iter_mut().find(of_pool) {
                 crew.balance.remember(now, order.slot, order);
             }
+        }
+        for crew in &mut self.crews {
+            crew.balance.freeze(now, snapshot.frozen);
         }
     }
 
@@ -162,8 +176,9 @@ impl Work<'_> {
     fn fly(&mut self, node: &Node) {
         let of_members = EventKind::ALL.into_iter().filter(|it| it.is_of_member());
         let kinds: Vec<EventKind> = of_members.collect();
-        let Ok(events) = node.subscribe(1024, &kinds) else {
-            return;
+        let events = match node.subscribe(1024, &kinds) {
+            Ok(events) => events,
+            Err(error) => return self.give_up(error.message),
         };
         while self.release.is_none() {
             self.look(node);
@@ -172,8 +187,7 @@ impl Work<'_> {
             }
             if node.state() == NodeState::Broken {
                 let why = node.health().err().map(|error| error.message);
-                self.set_phase(Phase::Broken(why.unwrap_or_default()));
-                return self.wait_for_release();
+                return self.give_up(why.unwrap_or_default());
             }
             let now = self.now();
             let due = self
@@ -227,7 +241,9 @@ impl Work<'_> {
         let present = members.iter().filter(|it| is_present(it));
         self.addrs.extend(present.map(|it| it.addr.ip()));
         self.inform(version, &members, isolated);
-        self.publish(members.len(), health.as_ref().map(|it| it.summary));
+        let census = Census::of(&members);
+        self.publish(census, health.as_ref().map(|it| it.summary));
+        self.notice();
         self.save();
     }
 
@@ -243,9 +259,10 @@ impl Work<'_> {
         let known = Arc::new(known.collect::<Vec<_>>());
         let before = std::mem::replace(&mut *self.shared.known(), known);
         drop(before); // after the lock: it may be the last one
+        self.shared.generation.fetch_add(1, Ordering::Release);
     }
 
-    fn publish(&mut self, members: usize, health: Option<&str>) {
+    fn publish(&mut self, census: Census, health: Option<&str>) {
         let mut changed = false;
         for (number, crew) in self.crews.iter_mut().enumerate() {
             for order in crew.balance.take_orders() {
@@ -255,7 +272,7 @@ impl Work<'_> {
                 changed = true;
             }
         }
-        let report = report::text(&self.crews, members, health);
+        let report = report::text(&self.crews, census, health);
         let mut picture = self.shared.picture();
         picture.report = report;
         drop(picture);
@@ -271,6 +288,19 @@ impl Work<'_> {
         self.beat();
     }
 
+    /// Tells of what has gone wrong since.
+    fn notice(&mut self) {
+        let now = report::notices(&self.crews);
+        let mut notices = self.shared.notices();
+        for text in now.difference(&self.noticed) {
+            if notices.len() < NOTICES {
+                notices.push_back(text.clone());
+            }
+        }
+        drop(notices);
+        self.noticed = now;
+    }
+
     fn beat(&self) {
         let now = self.shared.elapsed();
         self.shared.heartbeat.store(now, Ordering::Relaxed);
@@ -282,15 +312,26 @@ impl Work<'_> {
     }
 
     fn save(&mut self) {
-        let servers = self.servers();
+        let (frozen, servers) = (self.is_frozen_by_hand(), self.servers());
         if let Some(store) = &mut self.store
             && self.stored.elapsed() >= SNAPSHOT
         {
             self.stored = Instant::now();
             let peers = self.peers.clone();
             // A full disk costs the memory of this life, not the life.
-            let _ = store.write(&Snapshot { servers, peers });
+            let _ = store.write(&Snapshot {
+                frozen,
+                servers,
+                peers,
+            });
         }
+    }
+
+    /// All backends are frozen together.
+    fn is_frozen_by_hand(&self) -> bool {
+        self.crews
+            .iter()
+            .any(|crew| crew.balance.is_frozen_by_hand())
     }
 
     fn servers(&self) -> Vec<(Arc<str>, Order)> {
@@ -330,7 +371,9 @@ impl Work<'_> {
         }
     }
 
-    fn wait_for_release(&mut self) {
+    /// Waits for the end; the servers stay as they are.
+    fn give_up(&mut self, why: String) {
+        self.set_phase(Phase::Broken(why));
         while self.release.is_none() {
             self.pause(BEAT, None);
             self.listen();

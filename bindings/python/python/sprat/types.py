@@ -70,6 +70,7 @@ class OtherSettings(TypedDict, total=False):
     spoe_bind: Address | None
     spoe_servers: str | None
     spoe_port: int | None
+    spoe_networks: str | list[str | IPv4Network | IPv6Network] | None
 
 
 class Settings(OtherSettings, total=False):
