@@ -63,8 +63,8 @@ impl Known {
         self.addrs.contains(&ip.to_canonical())
     }
 
-    /// Where each member that is there listens, and what this tag of it says, or its name; the first
-    /// by name if several share an address.
+    /// Where each member that is there listens, and what this tag of it says, or its name; the
+    /// first by name if several share an address.
     pub fn by_address<'a>(
         &'a self,
         tag: Option<&'a str>,

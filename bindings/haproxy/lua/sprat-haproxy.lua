@@ -37,7 +37,8 @@ local HEIR_MS = number("HEIR_MS", "300", 0, 60000)
 local MIN_READY = number("MIN_READY", "50", 0, 100)
 local DRAIN_MS = number("DRAIN_MS", "30000", 0, 86400000)
 local LOOPBACK = env("LOOPBACK", "no")
-must(LOOPBACK == "yes" or LOOPBACK == "no", "SPRAT_LOOPBACK is " .. LOOPBACK .. ", allowed: yes or no")
+must(LOOPBACK == "yes" or LOOPBACK == "no",
+  "SPRAT_LOOPBACK is " .. LOOPBACK .. ", allowed: yes or no")
 local LOOK_MS = 250 -- between two looks at HAProxy's own checks
 local LOOKS = 32 -- servers that are looked at between two pauses
 local STOP_MS = 40 -- between two looks whether HAProxy stops: an heir waits for the port
@@ -204,12 +205,16 @@ local function obey(order, wait)
   set_mode(server, order)
   pool.states[order.slot] = order.mode
   -- HAProxy 3 has the first check go to the address before, and would believe it.
-  if not wait and order.mode ~= "maint" and not is_at(server, order) then server:check_force_up() end
+  if not wait and order.mode ~= "maint" and not is_at(server, order) then
+    server:check_force_up()
+  end
 end
 
 local function as_order(pool, slot, mode, weight, ip, port, name)
   if not pool then return nil end -- nothing, or a reason
-  return { pool = pool, slot = slot, mode = mode, weight = weight, ip = ip, port = port, name = name }
+  return {
+    pool = pool, slot = slot, mode = mode, weight = weight, ip = ip, port = port, name = name,
+  }
 end
 
 local function take_all(wait)
@@ -329,7 +334,8 @@ local function update(list)
   end)
   if not ok then
     list.failed = true
-    core.Alert("sprat: the configuration uses no list or map " .. list.file .. ": " .. tostring(why))
+    core.Alert("sprat: the configuration uses no list or map " .. list.file .. ": "
+      .. tostring(why))
   end
   list.has = now
 end
@@ -446,7 +452,8 @@ end
 core.register_cli({ "show", "sprat" }, "show sprat : members, slots, and what holds them",
   function(applet)
     local phase, why, silent = sprat.phase()
-    answer(applet, "node " .. (phase or why) .. (silent and ", at work " .. silent .. " ms ago" or "")
+    answer(applet, "node " .. (phase or why)
+      .. (silent and ", at work " .. silent .. " ms ago" or "")
       .. (phase and why and ": " .. why or ""))
     answer(applet, (sprat.show()) or "")
   end)

@@ -99,8 +99,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// Servers that an earlier life of this program has made: they are believed in for a while, as after
-/// a reload of HAProxy.
+/// Servers that an earlier life of this program has made: they are believed in for a while, as
+/// after a reload of HAProxy.
 fn remembered(haproxys: &[String], pool: &Pool) -> Snapshot {
     let key: Arc<str> = pool.key().into();
     let all = haproxys

@@ -261,8 +261,8 @@ mod tests {
         srv_agent_port\n";
 
     fn state() -> BTreeMap<String, Server> {
-        let rows = "3 nodes 1936000001 web-1 10.0.0.1 2 0 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
-            3 nodes 1936000002 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
+        let rows = "3 nodes 1936000001 web-1 10.0.0.1 2 0 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - \
+            0\n3 nodes 1936000002 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
             3 nodes 3 fixed 10.0.0.9 2 8 1 1 9 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n\n";
         read(&format!("{HEAD}{rows}")).unwrap()
     }

@@ -81,8 +81,9 @@ fn set(arguments: &Arguments) -> Answer {
     done()
 }
 
-/// `strange_variables(known)`: names of variables of the environment that look like settings of this
-/// module and are none, or nil. `known`: the names it has, without `SPRAT_`, with spaces between.
+/// `strange_variables(known)`: names of variables of the environment that look like settings of
+/// this module and are none, or nil. `known`: the names it has, without `SPRAT_`, with spaces
+/// between.
 fn strange_variables(arguments: &Arguments) -> Answer {
     let known = arguments.text(1, "known")?;
     let is_known = |name: &str| known.split(' ').any(|it| it == name);
