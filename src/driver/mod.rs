@@ -60,6 +60,7 @@ use lock::{Waited, oneshot};
 use news::Waiter;
 pub use parked::Parked;
 pub use pending::{Outcome, Pending};
+pub use resolve::resolve_seeds;
 use shared::Owner;
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,9 +1,10 @@
 //! The helper thread: resolving names, the only thing a node does that may block.
 
 use super::shared::Shared;
-use crate::swim::LookupId;
+use crate::Config;
+use crate::swim::{LookupId, Seed};
 use crossbeam_channel::Receiver;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 /// Addresses of one name that are tried.
@@ -31,6 +32,29 @@ pub(super) fn run(shared: &Arc<Shared>, lookups: &Receiver<Lookup>) {
     }
 }
 
+/// Adds to the seeds that are names the addresses which these have now, for a process that cannot
+/// look them up when it starts the node: it changes its root in between. Gives the names that have
+/// none. Blocks as long as the resolver of the system does.
+pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
+    let mut seeds = config.seeds();
+    let mut unknown = Vec::new();
+    for seed in config.seeds() {
+        let Seed::Host(host, port) = &seed else {
+            continue;
+        };
+        let addrs = resolve(host);
+        if addrs.is_empty() {
+            unknown.push(host.clone());
+        }
+        let addrs = addrs.iter().map(|ip| SocketAddr::new(*ip, *port));
+        seeds.extend(addrs.map(Seed::Addr));
+    }
+    let texts: Vec<String> = seeds.iter().map(Seed::to_string).collect();
+    // Too many at once are refused: those that were given stay then.
+    let _ = config.set("seeds", &texts.join(","));
+    unknown
+}
+
 /// All addresses of a name, IPv4 in its own form, each once; empty if there is none.
 fn resolve(host: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
@@ -50,6 +74,20 @@ fn resolve(host: &str) -> Vec<IpAddr> {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
+
+    #[test]
+    fn seeds_that_are_names_get_their_addresses_and_stay() {
+        let mut config = Config::new();
+        let seeds = "10.0.0.1:1,localhost:5,nowhere.invalid";
+        config.set("seeds", seeds).unwrap();
+        assert_eq!(resolve_seeds(&mut config), ["nowhere.invalid"]);
+        let told = config.get("seeds").unwrap();
+        assert!(
+            told.starts_with("10.0.0.1:1,localhost:5,nowhere.invalid:7946,"),
+            "{told}"
+        );
+        assert!(told.contains("127.0.0.1:5") || told.contains("[::1]:5"));
+    }
 
     #[test]
     fn a_literal_and_the_own_host_resolve_and_nonsense_does_not() {

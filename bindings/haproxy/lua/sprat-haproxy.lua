@@ -75,6 +75,8 @@ set_pairs("TAGS", "role=balancer", "tag.")
 set_pairs("SETTINGS", "", "")
 
 must(sprat.prepare()) -- threads: HAProxy allows none later
+local unknown = sprat.resolve_seeds() -- names: in a chroot there are none
+if unknown then core.Warning("sprat: seeds without an address: " .. unknown) end
 if env("SNAPSHOT") then must(sprat.open_snapshot(env("SNAPSHOT"))) end
 
 -- "nodes" or "nodes:role=web api:role=api"

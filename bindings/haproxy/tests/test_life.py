@@ -106,6 +106,20 @@ def test_a_port_that_is_taken_is_waited_for_and_said(haproxy, web, agent) -> Non
     eventually("it has it", lambda: "node running" in proxy.show(), 10)
 
 
+def test_why_no_seed_answers_is_told(haproxy, agent) -> None:
+    keyed = agent("keyed", "-encrypt=YWFhYWFhYWFhYWFhYWFhYQ==")
+    proxy = haproxy(SEEDS=f"{keyed.address},nowhere.invalid")
+    why = f"{keyed.address}: it encrypts, and this node has no key"
+    told = eventually("it is told", lambda: (it := proxy.show()) and why in it and it, 20)
+    assert "alone: no seed answers: nobody answered: " in told
+    assert "nowhere.invalid:7946: the name has no address" in told
+    eventually(
+        "it is logged",
+        lambda: f"sprat: alone in the cluster: nobody answered: {why}" in (proxy.log()),
+        5,
+    )
+
+
 def test_only_this_user_and_root_can_be_an_heir(haproxy, web) -> None:
     proxy = haproxy(HEIR_MS="1000")
     first = web("web-1").join(proxy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -144,6 +145,15 @@ def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp
     )
     assert done.returncode == 1
     assert "setenv SPRAT_NAME stands after lua-load" in done.stderr
+
+
+def test_a_seed_that_is_a_name_is_found_from_within_a_chroot(haproxy, agent) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    agent("named", f"-bind=127.0.0.1:{port}")
+    proxy = haproxy(user=CONFINED, SEEDS=f"localhost:{port},nowhere.invalid")
+    eventually("it is found", lambda: "members 2" in proxy.show(), 10)
+    assert "sprat: seeds without an address: nowhere.invalid\n" in proxy.log()
 
 
 def test_a_variable_that_is_no_setting_is_named(haproxy) -> None:

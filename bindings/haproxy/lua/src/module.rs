@@ -62,6 +62,17 @@ fn prepare(_: &Arguments) -> Answer {
     done()
 }
 
+/// `resolve_seeds()`: looks up seeds that are names, before HAProxy changes its root. The names
+/// that have no address, or nil.
+fn resolve_seeds(_: &Arguments) -> Answer {
+    let mut state = state();
+    let unknown = sprat::driver::resolve_seeds(state.config.get_or_insert_with(Config::new));
+    Ok(vec![match unknown.is_empty() {
+        true => Value::Nil,
+        false => unknown.join(", ").into(),
+    }])
+}
+
 /// `open_snapshot(path)`: opens the file of what is remembered, before HAProxy changes its root.
 fn open_snapshot(arguments: &Arguments) -> Answer {
     let path = arguments.text(1, "path")?;
@@ -334,6 +345,7 @@ macro_rules! functions {
 
 static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     prepare,
+    resolve_seeds,
     open_snapshot,
     set,
     strange_variables,

@@ -10,6 +10,7 @@
 //! If the node or this thread is stuck or dead, no order comes any more, and HAProxy goes on with
 //! what it has: nothing has to notice that for the servers to stay.
 
+mod alone;
 mod heir;
 mod isolation;
 mod own;

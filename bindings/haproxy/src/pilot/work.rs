@@ -1,5 +1,6 @@
 //! What the pilot's thread does.
 
+use super::alone::Alone;
 use super::heir::{self, Heirs};
 use super::isolation::Isolation;
 use super::report::{self, Census};
@@ -58,6 +59,7 @@ struct Work<'a> {
     /// Another member was heard in this life.
     has_heard: bool,
     isolation: Isolation,
+    alone: Alone,
     /// Members that HAProxy cannot reach, of whom the node does not know it yet.
     accused: Vec<Arc<str>>,
     /// Where the node listens, as its settings say.
@@ -94,6 +96,7 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         addrs: snapshot.peers.iter().map(SocketAddr::ip).collect(),
         has_heard: false,
         isolation: Isolation::default(),
+        alone: Alone::new(&plan.config.get("seeds").unwrap_or_default()),
         accused: Vec::new(),
         bind: bind(&plan.config),
         release: None,
@@ -242,8 +245,13 @@ impl Work<'_> {
         self.addrs.extend(present.map(|it| it.addr.ip()));
         self.inform(version, &members, isolated);
         let census = Census::of(&members);
-        self.publish(census, health.as_ref().map(|it| it.summary));
-        self.notice();
+        let why = self.alone.look(node, members.len() == 1).map(str::to_owned);
+        let told = health.as_ref().map(|it| match &why {
+            Some(why) => format!("{}: {why}", it.summary),
+            None => it.summary.to_owned(),
+        });
+        self.publish(census, told.as_deref());
+        self.notice(why);
         self.save();
     }
 
@@ -289,8 +297,9 @@ impl Work<'_> {
     }
 
     /// Tells of what has gone wrong since.
-    fn notice(&mut self) {
-        let now = report::notices(&self.crews);
+    fn notice(&mut self, alone: Option<String>) {
+        let mut now = report::notices(&self.crews);
+        now.extend(alone.map(|why| format!("alone in the cluster: {why}")));
         let mut notices = self.shared.notices();
         for text in now.difference(&self.noticed) {
             if notices.len() < NOTICES {
