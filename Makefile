@@ -9,7 +9,7 @@ DESTDIR    ?=
 
 help:
 	@echo 'make demo       HAProxy and web servers in Node.js, Python and C, and what may happen to them;'
-	@echo '                two minutes once built. KEEP=1 keeps it up at the end'
+	@echo '                a minute once built. KEEP=1 keeps it up at the end'
 	@echo 'make demo-c     several serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
 	@echo 'make bench      resources and reaction times beside those of serf agents'
