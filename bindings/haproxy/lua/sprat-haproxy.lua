@@ -483,6 +483,28 @@ register_pick("sprat_ip", 1)
 register_pick("sprat_port", 2)
 register_pick("sprat_name", 3)
 
+-- `lua.sprat_pick(url_param,user)`: the same for what another fetch says. Its value is the name, and
+-- address and port are in txn.sprat.ip and txn.sprat.port; all are gone if nobody serves.
+local no_fetch = {} -- told of already
+
+core.register_fetches("sprat_pick", function(txn, fetch, ...)
+  local found, key = pcall(function(...) return txn.f[fetch](txn.f, ...) end, ...)
+  local ip, port, name
+  if not found and not no_fetch[fetch or ""] then
+    no_fetch[fetch or ""] = true
+    core.Alert("sprat: lua.sprat_pick(" .. (fetch or "") .. "): " .. tostring(key))
+  end
+  if found and key and key ~= "" then ip, port, name = sprat.pick(tostring(key), 1) end
+  if not name then
+    txn:unset_var("txn.sprat.ip")
+    txn:unset_var("txn.sprat.port")
+    return ""
+  end
+  txn:set_var("txn.sprat.ip", ip)
+  txn:set_var("txn.sprat.port", port)
+  return name
+end)
+
 core.register_fetches("sprat_member", function(txn, ip)
   return sprat.is_member(ip or txn.f:src()) == true
 end)
