@@ -46,8 +46,12 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
         if addrs.is_empty() {
             unknown.push(host.clone());
         }
-        let addrs = addrs.iter().map(|ip| SocketAddr::new(*ip, *port));
-        seeds.extend(addrs.map(Seed::Addr));
+        for ip in addrs {
+            let addr = Seed::Addr(SocketAddr::new(ip, *port));
+            if !seeds.contains(&addr) {
+                seeds.push(addr);
+            }
+        }
     }
     let texts: Vec<String> = seeds.iter().map(Seed::to_string).collect();
     // Too many at once are refused: those that were given stay then.

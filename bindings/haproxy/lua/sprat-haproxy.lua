@@ -75,8 +75,11 @@ set_pairs("TAGS", "role=balancer", "tag.")
 set_pairs("SETTINGS", "", "")
 
 must(sprat.prepare()) -- threads: HAProxy allows none later
-local unknown = sprat.resolve_seeds() -- names: in a chroot there are none
-if unknown then core.Warning("sprat: seeds without an address: " .. unknown) end
+local IS_FIRST = (core.thread or 0) <= 1 -- with `lua-load-per-thread` there are several
+if IS_FIRST then
+  local unknown = sprat.resolve_seeds() -- names: in a chroot there are none
+  if unknown then core.Warning("sprat: seeds without an address: " .. unknown) end
+end
 if env("SNAPSHOT") then must(sprat.open_snapshot(env("SNAPSHOT"))) end
 
 -- "nodes" or "nodes:role=web api:role=api"
@@ -138,7 +141,9 @@ local function make_pools()
     local servers = servers_of(backend.name)
     local pool = must(sprat.pool(backend.name, backend.tag, backend.value, #servers, MIN_READY,
       DRAIN_MS, LOOPBACK == "yes"))
-    pools[pool] = { name = backend.name, servers = servers, states = {}, asked = {}, doubts = {} }
+    -- Of each slot: whose it is, what was ordered, the address that HAProxy was asked for, and
+    -- whether HAProxy cannot reach it.
+    pools[pool] = { servers = servers, names = {}, states = {}, asked = {}, doubts = {} }
   end
 end
 
@@ -182,6 +187,9 @@ local function obey(order, wait)
   local server = pool and pool.servers[order.slot]
   if not server then return end
   lates[order.pool .. "/" .. order.slot] = nil
+  if pool.names[order.slot] ~= order.name then
+    pool.names[order.slot], pool.doubts[order.slot] = order.name, nil
+  end
   if not order.ip then
     pool.states[order.slot], pool.asked[order.slot] = nil, nil
     server:set_maint()
@@ -427,15 +435,17 @@ local function serve()
   end
 end
 
-local strange = sprat.strange_variables(table.concat((function()
+local function warn_of_strange_variables()
   local names = {}
   for name in pairs(read) do names[#names + 1] = name end
-  return names
-end)(), " "))
-if strange then core.Warning("sprat: no setting of this module, and ignored: " .. strange) end
+  local strange = sprat.strange_variables(table.concat(names, " "))
+  if strange then core.Warning("sprat: no setting of this module, and ignored: " .. strange) end
+end
+
+if IS_FIRST then warn_of_strange_variables() end
 
 core.register_task(function()
-  if (core.thread or 0) > 1 then return end -- `lua-load-per-thread`: one of them does it
+  if not IS_FIRST then return end
   local ok, why = sprat.start()
   if not ok then
     core.Alert("sprat: " .. why .. "; the servers stay as they are")

@@ -27,6 +27,7 @@ use arguments::{Arguments, Asked};
 use plan::SERVERS;
 use sprat_haproxy::pilot::{Phase, Pilot, Plan, Pool};
 use sprat_haproxy::snapshot::Snapshot;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,11 +104,23 @@ fn run(arguments: Arguments) -> Result<(), String> {
 /// after a reload of HAProxy.
 fn remembered(haproxys: &[String], pool: &Pool) -> Snapshot {
     let key: Arc<str> = pool.key().into();
-    let all = haproxys
-        .iter()
-        .flat_map(|it| drive::remembered(it, &pool.name));
+    let mut by_name = BTreeMap::new();
+    for haproxy in haproxys {
+        let all = drive::remembered(haproxy, &pool.name).into_iter();
+        by_name.extend(all.filter_map(|order| Some((order.name.clone()?, order))));
+    }
+    // Two HAProxys may have given the same place to different members.
+    let mut taken = BTreeSet::new();
+    let mut servers = Vec::new();
+    for mut order in by_name.into_values() {
+        let places = (order.slot..SERVERS).chain(0..order.slot);
+        if let Some(slot) = places.into_iter().find(|slot| taken.insert(*slot)) {
+            order.slot = slot;
+            servers.push((key.clone(), order));
+        }
+    }
     Snapshot {
-        servers: all.map(|order| (key.clone(), order)).collect(),
+        servers,
         ..Snapshot::default()
     }
 }

@@ -13,6 +13,7 @@
 mod alone;
 mod heir;
 mod isolation;
+mod notices;
 mod own;
 mod report;
 mod work;

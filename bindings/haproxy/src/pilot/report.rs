@@ -96,8 +96,8 @@ fn backend(crew: &Crew, text: &mut String) {
     }
 }
 
-/// What is wrong now, each in a sentence: who has a pool, and reads no reports, is told of it once.
-pub(super) fn notices(crews: &[Crew]) -> BTreeSet<String> {
+/// What is wrong now, each in a sentence.
+pub(super) fn wrongs(crews: &[Crew]) -> BTreeSet<String> {
     let of_crew = |crew: &Crew| {
         let (pool, balance) = (crew.pool.name.clone(), &crew.balance);
         let frozen = balance.frozen();

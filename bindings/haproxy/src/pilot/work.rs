@@ -3,6 +3,7 @@
 use super::alone::Alone;
 use super::heir::{self, Heirs};
 use super::isolation::Isolation;
+use super::notices::Notices;
 use super::report::{self, Census};
 use super::{Order, Phase, Plan, Pool, Shared, Word, own};
 use crate::balance::Balance;
@@ -32,7 +33,7 @@ const SNAPSHOT: Duration = Duration::from_millis(500);
 /// Longest wait for the own departure to spread.
 const LEAVE: Duration = Duration::from_secs(5);
 /// Sentences that wait for somebody who reads them.
-const NOTICES: usize = 64;
+const NOTICES: usize = 128;
 /// Peers that are remembered.
 const PEERS: usize = 256;
 
@@ -48,8 +49,7 @@ struct Work<'a> {
     woken: &'a UnixStream,
     began: Instant,
     crews: Vec<Crew>,
-    /// Sentences that were told, and are still so.
-    noticed: BTreeSet<String>,
+    notices: Notices,
     store: Option<Store>,
     stored: Instant,
     /// The version of the members that questions are answered from.
@@ -88,7 +88,7 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         woken,
         began,
         crews: crews.collect(),
-        noticed: BTreeSet::new(),
+        notices: Notices::default(),
         store: plan.store,
         stored: began,
         informed: None,
@@ -298,16 +298,12 @@ impl Work<'_> {
 
     /// Tells of what has gone wrong since.
     fn notice(&mut self, alone: Option<String>) {
-        let mut now = report::notices(&self.crews);
-        now.extend(alone.map(|why| format!("alone in the cluster: {why}")));
+        let mut wrong = report::wrongs(&self.crews);
+        wrong.extend(alone.map(|why| format!("alone in the cluster: {why}")));
+        let news = self.notices.news(self.now(), wrong);
         let mut notices = self.shared.notices();
-        for text in now.difference(&self.noticed) {
-            if notices.len() < NOTICES {
-                notices.push_back(text.clone());
-            }
-        }
-        drop(notices);
-        self.noticed = now;
+        let room = NOTICES.saturating_sub(notices.len());
+        notices.extend(news.into_iter().take(room));
     }
 
     fn beat(&self) {
