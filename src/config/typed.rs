@@ -216,7 +216,7 @@ impl Config {
             port: (port != 0).then_some(port),
             loopback,
             networks: self.networks("spoe_networks"),
-            own: Vec::new(),
+            ..Rules::default()
         }
     }
 

@@ -6,6 +6,7 @@
 
 use crate::serf::{Member, MemberState};
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -60,6 +61,8 @@ pub enum Unfit {
     Network(IpAddr),
     /// The load balancer itself listens there: its requests would come back to it.
     Own(SocketAddr),
+    /// The load balancer has a server of this name that is not for members.
+    Taken,
 }
 
 impl Unfit {
@@ -77,6 +80,7 @@ impl Unfit {
             Unfit::Loopback(ip) => format!("{ip} is a loopback address, which is not allowed here"),
             Unfit::Network(ip) => format!("{ip} is in none of the allowed networks"),
             Unfit::Own(addr) => format!("{addr} is this load balancer itself"),
+            Unfit::Taken => "a server that was not made for members has its name".to_owned(),
         }
     }
 }
@@ -141,6 +145,8 @@ pub struct Rules {
     pub networks: Vec<IpNet>,
     /// Where the load balancer itself listens.
     pub own: Vec<SocketAddr>,
+    /// Names of its servers that are not for members.
+    pub taken: BTreeSet<String>,
 }
 
 impl Rules {
@@ -179,6 +185,9 @@ impl Rules {
     ) -> Result<SocketAddr, Unfit> {
         if !is_safe_name(name) {
             return Err(Unfit::Name);
+        }
+        if self.taken.contains(name) {
+            return Err(Unfit::Taken);
         }
         let ip = match ip {
             Some(text) => text.parse().map_err(|_| Unfit::Ip(text.into()))?,
@@ -364,6 +373,9 @@ mod tests {
         assert_eq!(objection("10.0.1.5:80"), Some(Unfit::Network(outside)));
         let own = "10.0.0.1:80".parse().unwrap();
         assert_eq!(objection("10.0.0.1:80"), Some(Unfit::Own(own)));
+        rules.taken = ["fixed".to_owned()].into();
+        let named = rules.candidate(&member("fixed", &[("port", "80")]));
+        assert_eq!(named.unwrap().addr, Err(Unfit::Taken));
     }
 
     #[test]

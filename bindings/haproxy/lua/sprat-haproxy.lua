@@ -40,6 +40,7 @@ local LOOPBACK = env("LOOPBACK", "no")
 must(LOOPBACK == "yes" or LOOPBACK == "no",
   "SPRAT_LOOPBACK is " .. LOOPBACK .. ", allowed: yes or no")
 local LOOK_MS = 250 -- between two looks at HAProxy's own checks
+local LISTS_MS = 100 -- between two changes of lists and maps
 local LOOKS = 32 -- servers that are looked at between two pauses
 local STOP_MS = 40 -- between two looks whether HAProxy stops: an heir waits for the port
 
@@ -181,6 +182,8 @@ local function late(order)
   lates[key] = order
 end
 
+local unchecked = {}
+
 -- `wait` is nil before the first request: nothing can wait there, and nothing need.
 local function obey(order, wait)
   local pool = pools[order.pool]
@@ -214,10 +217,23 @@ local function obey(order, wait)
   end
   set_mode(server, order)
   pool.states[order.slot] = order.mode
-  -- HAProxy 3 has the first check go to the address before, and would believe it.
+  -- HAProxy 3 would have the first check go to the address before, and believe it.
   if not wait and order.mode ~= "maint" and not is_at(server, order) then
-    server:check_force_up()
+    server:check_disable()
+    unchecked[#unchecked + 1] = { server = server, order = order }
   end
+end
+
+-- Servers of an earlier life are checked once they are where they should be.
+local function check_all(wait)
+  for _, it in ipairs(unchecked) do
+    for _ = 1, 50 do
+      if is_at(it.server, it.order) then break end
+      wait()
+    end
+    it.server:check_enable()
+  end
+  unchecked = {}
 end
 
 local function as_order(pool, slot, mode, weight, ip, port, name)
@@ -305,8 +321,9 @@ end
 local lists = {} -- { file, now = function, add = function, del = function, has = {} }
 
 local function pairs_of(text)
+  if not text then return nil end
   local found = {}
-  for ip, value in (text or ""):gmatch("(%S+) ([^\n]*)\n") do found[ip] = value end
+  for ip, value in text:gmatch("(%S+) ([^\n]*)\n") do found[ip] = value end
   return found
 end
 
@@ -334,6 +351,7 @@ end
 
 local function update(list)
   local now = list.now()
+  if not now then return end
   local ok, why = pcall(function()
     for ip, value in pairs(now) do
       if list.has[ip] ~= value then list.add(ip, value) end
@@ -408,13 +426,18 @@ local function tell_notices()
 end
 
 local function serve()
-  local seen, since_look, since_stop, hold = -1, 0, 0, nil
+  local seen, listed, hold = -1, -1, nil
+  local since_look, since_stop, since_lists = 0, 0, LISTS_MS
   while true do
     local generation = sprat.generation()
     if generation ~= seen then
       take_all(core.yield)
-      update_lists()
       seen = generation
+    end
+    since_lists = since_lists + POLL_MS
+    if since_lists >= LISTS_MS and generation ~= listed then
+      since_lists, listed = 0, generation
+      update_lists()
     end
     look_at_checks()
     since_look = since_look + POLL_MS
@@ -446,6 +469,7 @@ if IS_FIRST then warn_of_strange_variables() end
 
 core.register_task(function()
   if not IS_FIRST then return end
+  check_all(core.yield)
   local ok, why = sprat.start()
   if not ok then
     core.Alert("sprat: " .. why .. "; the servers stay as they are")

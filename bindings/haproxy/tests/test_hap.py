@@ -128,7 +128,7 @@ def test_a_server_of_the_configuration_is_not_taken_by_a_member_of_its_name(
     first, second = web("web-1"), web("web-2")
     for it in (first, second):
         driver.join(it.agent)
-    said = "there is a server web-1 that was not made here"
+    said = 'member "web-1" of backend nodes: a server that was not made for members has its name'
     eventually("it is told", lambda: said in driver.log())
     eventually("the other serves", lambda: second.served_at in proxy.up())
     assert proxy.servers()["web-1"] == ("no check", "127.0.0.9:9")
@@ -155,6 +155,56 @@ def test_its_servers_are_known_again_when_it_is_started_again(haproxy, hap, web,
     proxy.serves(*webs[1:])
     requests.stop()
     assert requests.failures == []
+
+
+def test_its_servers_are_known_also_if_haproxy_answers_later_than_it_starts(
+    haproxy, hap, web
+) -> None:
+    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    socket_path = proxy.folder / "cli"
+    driver = hap([proxy])
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    driver.process.kill()
+    driver.process.wait(10)
+    webs[0].leave()
+    socket_path.rename(proxy.folder / "hidden")
+    again = hap([proxy], "--drain-ms", "100")
+    again.join(webs[1].agent)
+    time.sleep(1.5)
+    (proxy.folder / "hidden").rename(socket_path)
+    time.sleep(2)
+    assert "web-0" in proxy.servers(), "it is believed in for a while"
+    eventually("it is deleted", lambda: "web-0" not in proxy.servers(), 60)
+    proxy.serves(webs[1])
+
+
+def test_two_of_them_share_a_backend_with_members_of_different_tags(haproxy, hap, web) -> None:
+    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    one = hap([proxy])
+    other = hap([proxy], "--role", "role=api", "--name", "other")
+    first, second = web("web-1"), web("api-1", "role=api")
+    second.set_tags("role=api", "port=3000")
+    one.join(first.agent)
+    one.join(second.agent)
+    other.join(first.agent)
+    proxy.serves(first, second)
+    for _ in range(30):
+        time.sleep(0.1)
+        assert proxy.up() == {first.served_at, second.served_at}
+
+
+def test_a_stop_is_obeyed_by_servers_that_were_made_disabled(haproxy, hap, web) -> None:
+    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    driver = hap([proxy], "--server", "check inter 1s disabled")
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    webs[0].set_tags("role=backend", "port=3000", "state=maint")
+    proxy.serves(webs[1])
 
 
 def test_what_haproxy_refuses_for_one_server_is_told_and_stops_no_other(haproxy, hap, web) -> None:
@@ -185,7 +235,9 @@ def test_it_says_who_is_there_when_it_is_asked_to(haproxy, hap, web) -> None:
     driver.join(web("web-1").agent)
     driver.join(web("web-2", "state=off").agent)
     wrong = 'its tag state is "off", allowed: ready, drain, maint; ready is taken'
-    eventually("what is odd is told", lambda: f'member "web-2": {wrong}' in driver.log())
+    eventually(
+        "what is odd is told", lambda: f'member "web-2" of backend nodes: {wrong}' in driver.log()
+    )
     driver.process.send_signal(signal.SIGUSR1)
     eventually("it tells", lambda: "sprat-hap: members 3, " in driver.log(), 5)
     assert re.search(r"sprat-hap:   \d+ web-1 127\.\S+:3000 ready weight 100\n", driver.log())

@@ -134,3 +134,18 @@ def test_only_this_user_and_root_can_be_an_heir(haproxy, web) -> None:
     os.kill(proxy.worker(), signal.SIGUSR1)
     assert proxy.process.wait(10) == 0
     first.agent.sees("lb", "left", 10)
+
+
+def test_servers_of_an_earlier_life_are_checked_where_they_are(haproxy, web, tmp_path) -> None:
+    options = {"SNAPSHOT": str(tmp_path / "snapshot"), "server": "check inter 1s fall 1"}
+    proxy = haproxy(**options)
+    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
+    proxy.serves(*webs)
+    time.sleep(1)
+    proxy.end()
+    again = haproxy(**options)
+    for _ in range(20):
+        assert again.up() == {it.served_at for it in webs}, again.servers()
+        time.sleep(0.1)
+    webs[0].process.kill()  # and not its agent
+    eventually("it is down", lambda: again.up() == {webs[1].served_at}, 10)

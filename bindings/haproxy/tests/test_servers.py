@@ -123,7 +123,7 @@ def test_what_haproxy_would_misunderstand_never_reaches_it(haproxy, web, agent) 
     eventually("all are told", lambda: proxy.show().count("has no slot") == len(wrong), 20)
     assert 'its tag port is "70000", allowed: 1 to 65535' in proxy.show()
     for name in wrong:
-        eventually(f"{name} is told", lambda it=name: f'member "{it}": ' in proxy.log(), 5)
+        eventually(f"{name} is told", lambda it=name: f'member "{it}" of backend' in proxy.log(), 5)
     proxy.serves(fine)
     assert len(proxy.servers()) == 1
     assert proxy.servers().popitem()[1] == ("UP", fine.served_at)
@@ -137,6 +137,16 @@ def test_more_members_than_slots_are_told_and_get_one_when_another_has_gone(hapr
     unplaced = proxy.show().split('- "')[1].split('"')[0]
     next(it for it in webs if it.name != unplaced).leave()
     eventually("it has one", lambda: f" {unplaced} " in proxy.show(), 60)
+
+
+def test_a_place_that_is_only_kept_is_given_to_one_that_needs_it(haproxy, web) -> None:
+    proxy = haproxy(DRAIN_MS="100")
+    webs = [web(f"web-{n}").join(proxy) for n in range(9)]
+    eventually("one has none", lambda: proxy.show().count("more members than slots") == 1, 20)
+    unplaced = proxy.show().split('- "')[1].split('"')[0]
+    next(it for it in webs if it.name != unplaced).leave()
+    eventually("it has one", lambda: f" {unplaced} " in proxy.show(), 20)
+    assert len(proxy.up()) == 8
 
 
 def test_a_member_that_returns_gets_its_slot_again(haproxy, web) -> None:

@@ -46,8 +46,9 @@ Itself as a member:
   -h, --help; -V, --version
 
 It leaves the cluster on SIGTERM and SIGINT; servers stay as they are then, and are taken up again
-when it is started again. SIGUSR1 has it say who is there, and what is wrong. Exit codes: 0 done,
-1 failed, 2 wrong usage.
+when it is started again. SIGUSR1 has it say who is there, and what is wrong. SIGUSR2 tells it that
+all is well when it takes nobody away, because most of the cluster is out of sight.
+Exit codes: 0 done, 1 failed, 2 wrong usage.
 ";
 
 /// Options that have a value.

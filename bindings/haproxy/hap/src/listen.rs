@@ -63,7 +63,7 @@ fn serve(
 fn check(mut stream: TcpStream, wanted: &Wanted, unknown: &Unknown) -> std::io::Result<()> {
     stream.set_write_timeout(Some(QUESTION))?;
     let name = question(&mut stream)?;
-    let (_, servers) = wanted.now();
+    let servers = wanted.now();
     let answer = servers.get(name.trim()).map(|order| match order.mode {
         // 100 is the weight of a member that names none: that is the whole weight of its server.
         Mode::Ready => format!("up ready {}%\n", order.weight),

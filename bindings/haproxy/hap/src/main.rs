@@ -24,10 +24,9 @@ mod plan;
 mod wanted;
 
 use arguments::{Arguments, Asked};
-use plan::SERVERS;
+use plan::{Planner, SERVERS};
 use sprat_haproxy::pilot::{Phase, Pilot, Plan, Pool};
 use sprat_haproxy::snapshot::Snapshot;
-use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,73 +71,47 @@ fn log(text: &str) {
 fn run(arguments: Arguments) -> Result<(), String> {
     let signals = Signals::block();
     arguments.config.check().map_err(|error| error.message)?;
-    let wanted = Arc::new(Wanted::default());
+    let rules = arguments.rules();
+    let (backend, tag) = (arguments.backend, rules.tag.clone());
     let pool = Pool {
-        name: arguments.backend.clone(),
-        rules: arguments.rules(),
+        name: backend.clone(),
+        rules,
         slots: SERVERS,
         limits: arguments.limits,
     };
-    let remembered = remembered(&arguments.haproxys, &pool);
     let plan = Plan {
         config: arguments.config,
         pools: vec![pool],
         inside: false,
-        remembered,
+        remembered: Snapshot::default(),
         store: None,
     };
     let pilot = Pilot::start(plan).map_err(|error| format!("no thread for the node: {error}"))?;
+    let wanted = Arc::new(Wanted::new(pilot));
     for haproxy in arguments.haproxys {
-        let (backend, options) = (arguments.backend.clone(), arguments.server_options.clone());
-        drive::start(haproxy, backend, options, wanted.clone())?;
+        let planner = Planner::new(backend.clone(), &tag, arguments.server_options.clone());
+        drive::start(haproxy, planner, wanted.clone())?;
     }
     if let Some(addr) = arguments.agent_check {
         listen::agent_checks(addr, wanted.clone())?;
     }
-    follow(&pilot, &wanted, &signals);
-    farewell(&pilot);
+    follow(&wanted, &signals);
+    farewell(wanted.pilot());
     Ok(())
 }
 
-/// Servers that an earlier life of this program has made: they are believed in for a while, as
-/// after a reload of HAProxy.
-fn remembered(haproxys: &[String], pool: &Pool) -> Snapshot {
-    let key: Arc<str> = pool.key().into();
-    let mut by_name = BTreeMap::new();
-    for haproxy in haproxys {
-        let all = drive::remembered(haproxy, &pool.name).into_iter();
-        by_name.extend(all.filter_map(|order| Some((order.name.clone()?, order))));
-    }
-    // Two HAProxys may have given the same place to different members.
-    let mut taken = BTreeSet::new();
-    let mut servers = Vec::new();
-    for mut order in by_name.into_values() {
-        let places = (order.slot..SERVERS).chain(0..order.slot);
-        if let Some(slot) = places.into_iter().find(|slot| taken.insert(*slot)) {
-            order.slot = slot;
-            servers.push((key.clone(), order));
-        }
-    }
-    Snapshot {
-        servers,
-        ..Snapshot::default()
-    }
-}
-
 /// Hands orders on until a signal ends it.
-fn follow(pilot: &Pilot, wanted: &Wanted, signals: &Signals) {
+fn follow(wanted: &Wanted, signals: &Signals) {
+    let pilot = wanted.pilot();
     let mut phase = None;
     loop {
         match signals.came(LOOK) {
             Some(libc::SIGUSR1) => pilot.report().lines().for_each(log),
+            Some(libc::SIGUSR2) => pilot.freeze(false),
             Some(_) => break,
             None => {}
         }
-        let mut orders = Vec::new();
-        while let Some((_, order)) = pilot.take_order() {
-            orders.push(order);
-        }
-        wanted.change(orders);
+        wanted.take_orders();
         while let Some(notice) = pilot.take_notice() {
             log(&notice);
         }
@@ -164,7 +137,7 @@ fn farewell(pilot: &Pilot) {
     }
 }
 
-/// SIGTERM, SIGINT and SIGUSR1, blocked in every thread, and taken when it is convenient.
+/// The signals that are listened to, blocked in every thread, and taken when it is convenient.
 struct Signals(libc::sigset_t);
 
 impl Signals {
@@ -176,6 +149,7 @@ impl Signals {
             libc::sigaddset(&mut set, libc::SIGTERM);
             libc::sigaddset(&mut set, libc::SIGINT);
             libc::sigaddset(&mut set, libc::SIGUSR1);
+            libc::sigaddset(&mut set, libc::SIGUSR2);
             libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
             Signals(set)
         }

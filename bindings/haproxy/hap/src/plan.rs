@@ -3,7 +3,8 @@
 //! HAProxy is asked what it has before each round, so a restart of either side, a reload that
 //! forgets all dynamic servers, or a person at the CLI change nothing about the result. Servers
 //! that are made here have ids of their own, which HAProxy shows: so they are known again after a
-//! restart, and others are never touched, whatever they are called.
+//! restart, and others are never touched, whatever they are called. The ids follow from the tag of
+//! the members that serve: who serves those of another tag in the same backend has others.
 
 use super::wanted::Servers;
 use sprat_haproxy::balance::{Mode, Order};
@@ -13,8 +14,10 @@ use std::sync::Arc;
 
 /// Servers of one backend. HAProxy has no such bound; names have their place among these.
 pub const SERVERS: usize = 4096;
-/// The first of their ids. HAProxy itself counts from 1.
-const FIRST_ID: u32 = 1_936_000_000;
+/// The least of their ids. HAProxy itself counts from 1, up to 2,147,483,647.
+const FIRST_ID: u32 = 1_000_000_000;
+/// Ranges of ids from there on.
+const RANGES: u32 = 200_000;
 
 /// A server as HAProxy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,27 +31,9 @@ pub struct Server {
     pub idle_agent: bool,
 }
 
-impl Server {
-    /// Its place, if it was made here.
-    fn place(&self) -> Option<usize> {
-        let place = self.id.checked_sub(FIRST_ID)? as usize;
-        (place < SERVERS).then_some(place)
-    }
-
-    /// What an earlier life ordered, if it was made here.
-    pub fn remembered(&self, name: &str) -> Option<Order> {
-        Some(Order {
-            slot: self.place()?,
-            name: Some(name.into()),
-            addr: Some(self.addr?),
-            weight: self.weight,
-            mode: self.mode,
-        })
-    }
-}
-
-/// Bits of `srv_admin_state`: stopped or drained by a command, or by the configuration.
-const STOPPED: u32 = 0x01 | 0x02 | 0x04;
+/// Bits of `srv_admin_state`: stopped by a command, with another server, or without an address; and
+/// drained. A bit that only tells what the configuration once said is none of them.
+const STOPPED: u32 = 0x01 | 0x02 | 0x20;
 const DRAINED: u32 = 0x08 | 0x10;
 /// Bits of `srv_check_state` and `srv_agent_state`.
 const CONFIGURED: u32 = 0x02;
@@ -110,24 +95,52 @@ pub struct Planner {
     pub backend: String,
     /// What follows the address in `add server`.
     options: String,
-    /// Members that were wanted at some time in this life: a server of another one is left alone,
-    /// it may be that of a member which is not heard yet.
-    seen: BTreeSet<Arc<str>>,
+    /// The id of the first place.
+    first_id: u32,
 }
 
 impl Planner {
-    pub fn new(backend: String, options: String) -> Planner {
+    /// `tag`: what the members have that serve.
+    pub fn new(backend: String, tag: &(String, String), options: String) -> Planner {
+        let hash = crc32fast::hash(format!("{}={}", tag.0, tag.1).as_bytes());
         Planner {
             backend,
             options,
-            seen: BTreeSet::new(),
+            first_id: FIRST_ID + hash % RANGES * SERVERS as u32,
         }
+    }
+
+    /// Its place, if it was made here.
+    fn place(&self, server: &Server) -> Option<usize> {
+        let place = server.id.checked_sub(self.first_id)? as usize;
+        (place < SERVERS).then_some(place)
+    }
+
+    /// What an earlier life has ordered.
+    pub fn remembered(&self, has: &BTreeMap<String, Server>) -> Vec<Order> {
+        let order = |(name, server): (&String, &Server)| {
+            Some(Order {
+                slot: self.place(server)?,
+                name: Some(name.as_str().into()),
+                addr: Some(server.addr?),
+                weight: server.weight,
+                mode: server.mode,
+            })
+        };
+        has.iter().filter_map(order).collect()
+    }
+
+    /// Names of servers that were not made here.
+    pub fn others(&self, has: &BTreeMap<String, Server>) -> BTreeSet<String> {
+        let others = has
+            .iter()
+            .filter(|(_, server)| self.place(server).is_none());
+        others.map(|(name, _)| name.clone()).collect()
     }
 
     /// The steps from one to the other, one for each server at most. Names and addresses were
     /// checked when they came from the network.
-    pub fn steps(&mut self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<Step> {
-        self.seen.extend(wanted.keys().cloned());
+    pub fn steps(&self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut ids: BTreeSet<u32> = has.values().map(|server| server.id).collect();
         for (name, order) in wanted {
@@ -137,13 +150,13 @@ impl Planner {
                 None => {
                     let free = |id: &u32| !ids.contains(id);
                     let places = (order.slot..SERVERS).chain(0..order.slot);
-                    let Some(id) = places.map(|it| FIRST_ID + it as u32).find(free) else {
+                    let Some(id) = places.map(|it| self.first_id + it as u32).find(free) else {
                         continue; // as many as there can be
                     };
                     ids.insert(id);
                     vec![self.add(name, id, addr, order)]
                 }
-                Some(server) if server.place().is_none() => continue,
+                Some(server) if self.place(server).is_none() => continue,
                 Some(server) => self.change(name, addr, order, server),
             };
             if !lines.is_empty() {
@@ -151,32 +164,18 @@ impl Planner {
                 steps.push(Step { server, lines });
             }
         }
-        for name in self.gone(has, wanted) {
-            let server = self.server(&name);
-            let stop = format!("set server {server} state maint");
-            let lines = vec![stop, format!("del server {server}")];
-            steps.push(Step {
-                server: name,
-                lines,
-            });
+        // Servers that were made here and are wanted no more. A deletion that is refused, because
+        // the server has connections, comes again in the next round.
+        for (name, server) in has {
+            if self.place(server).is_some() && !wanted.contains_key(name.as_str()) {
+                let server = self.server(name);
+                let stop = format!("set server {server} state maint");
+                let lines = vec![stop, format!("del server {server}")];
+                let server = name.as_str().into();
+                steps.push(Step { server, lines });
+            }
         }
         steps
-    }
-
-    /// Members that cannot be served here, because somebody else has made a server of their name.
-    pub fn taken(&self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<Arc<str>> {
-        let is_taken = |name: &&Arc<str>| has.get(&***name).is_some_and(|it| it.place().is_none());
-        wanted.keys().filter(is_taken).cloned().collect()
-    }
-
-    /// Servers that were made here and are wanted no more. A deletion that is refused, because the
-    /// server has connections, comes again in the next round.
-    fn gone(&self, has: &BTreeMap<String, Server>, wanted: &Servers) -> Vec<Arc<str>> {
-        let made_here = |name: &str| has.get(name).is_some_and(|it| it.place().is_some());
-        let gone = self.seen.iter();
-        gone.filter(|name| !wanted.contains_key(*name) && made_here(name))
-            .cloned()
-            .collect()
     }
 
     fn server(&self, name: &str) -> String {
@@ -261,9 +260,11 @@ mod tests {
         srv_agent_port\n";
 
     fn state() -> BTreeMap<String, Server> {
-        let rows = "3 nodes 1936000001 web-1 10.0.0.1 2 0 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - \
-            0\n3 nodes 1936000002 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
+        let rows = "3 nodes ID1 web-1 10.0.0.1 2 4 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
+            3 nodes ID2 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
             3 nodes 3 fixed 10.0.0.9 2 8 1 1 9 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n\n";
+        let ids = [1, 2].map(|n| (planner().first_id + n).to_string());
+        let rows = rows.replace("ID1", &ids[0]).replace("ID2", &ids[1]);
         read(&format!("{HEAD}{rows}")).unwrap()
     }
 
@@ -285,11 +286,12 @@ mod tests {
     }
 
     fn planner() -> Planner {
-        Planner::new("nodes".to_owned(), "check inter 1s".to_owned())
+        let tag = ("role".to_owned(), "backend".to_owned());
+        Planner::new("nodes".to_owned(), &tag, "check inter 1s".to_owned())
     }
 
-    fn lines(planner: &mut Planner, has: &BTreeMap<String, Server>, all: &Servers) -> Vec<String> {
-        let steps = planner.steps(has, all).into_iter();
+    fn lines(has: &BTreeMap<String, Server>, all: &Servers) -> Vec<String> {
+        let steps = planner().steps(has, all).into_iter();
         steps.flat_map(|step| step.lines).collect()
     }
 
@@ -312,13 +314,16 @@ mod tests {
 
     #[test]
     fn servers_of_an_earlier_life_are_known_by_their_ids_and_others_are_none() {
-        let found = state();
-        let remembered = found["web-2"].remembered("web-2").unwrap();
-        assert_eq!(
-            (remembered.slot, remembered.mode, remembered.weight),
-            (2, Mode::Maintenance, 50)
+        let found = planner().remembered(&state());
+        let places: Vec<_> = found.iter().map(|it| (it.slot, it.mode)).collect();
+        assert_eq!(places, [(1, Mode::Ready), (2, Mode::Maintenance)]);
+        assert_eq!(planner().others(&state()), ["fixed".to_owned()].into());
+        let tag = ("role".to_owned(), "api".to_owned());
+        let other = Planner::new("nodes".to_owned(), &tag, String::new());
+        assert!(
+            other.remembered(&state()).is_empty(),
+            "it serves members of another tag"
         );
-        assert_eq!(found["fixed"].remembered("fixed"), None);
     }
 
     #[test]
@@ -326,75 +331,62 @@ mod tests {
         let mut moved = order(2, Mode::Ready);
         moved.addr = Some("[fd00::2]:80".parse().unwrap());
         let wanted = servers(&[order(1, Mode::Ready), moved, order(3, Mode::Drain)]);
+        let id = planner().first_id + 3;
+        let added = format!(
+            "add server nodes/web-3 10.0.0.3:3000 id {id} weight 100 check inter 1s; enable health \
+             nodes/web-3; set server nodes/web-3 state drain"
+        );
         assert_eq!(
-            lines(&mut planner(), &state(), &wanted),
+            lines(&state(), &wanted),
             [
                 "set server nodes/web-2 state maint; set server nodes/web-2 addr fd00::2 port 80",
                 "set server nodes/web-2 weight 100; set server nodes/web-2 state ready",
-                "add server nodes/web-3 10.0.0.3:3000 id 1936000003 weight 100 check inter 1s; \
-                 enable health nodes/web-3; set server nodes/web-3 state drain",
+                &added,
             ]
         );
         let stopped = servers(&[order(9, Mode::Maintenance)]);
-        assert!(lines(&mut planner(), &state(), &stopped).is_empty());
+        assert!(lines(&BTreeMap::new(), &stopped).is_empty());
     }
 
     #[test]
     fn a_step_that_was_done_by_half_is_finished() {
         let mut has = state();
+        has.remove("web-2");
         has.get_mut("web-1").unwrap().idle_check = true;
         let wanted = servers(&[order(1, Mode::Ready)]);
-        assert_eq!(
-            lines(&mut planner(), &has, &wanted),
-            ["enable health nodes/web-1"]
-        );
+        assert_eq!(lines(&has, &wanted), ["enable health nodes/web-1"]);
     }
 
     #[test]
     fn an_id_that_is_taken_is_not_used_again() {
         let mut other = order(1, Mode::Ready);
         other.name = Some("other".into());
-        let line = lines(&mut planner(), &state(), &servers(&[other])).remove(0);
-        assert!(line.contains(" id 1936000003 "), "{line}");
+        let line = lines(&state(), &servers(&[other])).remove(0);
+        let id = planner().first_id + 3;
+        assert!(line.contains(&format!(" id {id} ")), "{line}");
     }
 
     #[test]
-    fn a_member_with_the_name_of_a_configured_server_does_not_get_it() {
-        let (has, mut planner) = (state(), planner());
+    fn a_server_that_was_not_made_here_is_neither_changed_nor_deleted() {
+        let mut has = state();
+        has.retain(|name, _| name == "fixed");
         let mut impostor = order(5, Mode::Ready);
         impostor.name = Some("fixed".into());
-        let wanted = servers(&[impostor]);
-        assert!(planner.steps(&has, &wanted).is_empty());
-        assert_eq!(planner.taken(&has, &wanted), ["fixed".into()]);
-        assert!(
-            planner.steps(&has, &servers(&[])).is_empty(),
-            "nor is it deleted"
-        );
+        assert!(lines(&has, &servers(&[impostor])).is_empty());
+        assert!(lines(&has, &servers(&[])).is_empty());
     }
 
     #[test]
-    fn only_servers_of_members_are_deleted_and_again_until_they_are_gone() {
-        let (has, mut planner) = (state(), planner());
-        assert!(
-            planner.steps(&has, &servers(&[])).is_empty(),
-            "not heard yet"
-        );
-        let all = servers(&[order(1, Mode::Ready), order(2, Mode::Maintenance)]);
-        planner.steps(&has, &all);
-        let less = servers(&[order(1, Mode::Ready)]);
+    fn servers_that_nobody_wants_are_deleted_and_again_until_they_are_gone() {
+        let wanted = servers(&[order(1, Mode::Ready)]);
         let deletion = [
             "set server nodes/web-2 state maint",
             "del server nodes/web-2",
         ];
-        assert_eq!(lines(&mut planner, &has, &less), deletion);
-        assert_eq!(
-            lines(&mut planner, &has, &less),
-            deletion,
-            "it has connections"
-        );
-        let mut without = has.clone();
+        assert_eq!(lines(&state(), &wanted), deletion);
+        let mut without = state();
         without.remove("web-2");
-        assert!(planner.steps(&without, &less).is_empty());
+        assert!(lines(&without, &wanted).is_empty());
     }
 
     #[test]

@@ -1,16 +1,20 @@
-//! What every server shall be, for all who look.
+//! What every server shall be, for all who look, and what they have to say about it.
 
 use sprat_haproxy::balance::Order;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use sprat_haproxy::pilot::Pilot;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Servers by the names of their members.
 pub type Servers = BTreeMap<Arc<str>, Order>;
 
+/// There is one backend, and one pool.
+const POOL: usize = 0;
+
 /// See the head of this file.
-#[derive(Default)]
 pub struct Wanted {
+    pilot: Pilot,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -19,38 +23,81 @@ pub struct Wanted {
 struct State {
     by_slot: BTreeMap<usize, Order>,
     version: u64,
+    /// Of each HAProxy, the servers that are not for members.
+    others: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Wanted {
-    /// Takes orders.
-    pub fn change(&self, orders: Vec<Order>) {
-        if orders.is_empty() {
-            return;
+    pub fn new(pilot: Pilot) -> Wanted {
+        Wanted {
+            pilot,
+            state: Mutex::default(),
+            changed: Condvar::new(),
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for order in orders {
+    }
+
+    pub fn pilot(&self) -> &Pilot {
+        &self.pilot
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the orders that are there.
+    pub fn take_orders(&self) {
+        let mut state = self.state(); // held all the time: orders are for one who takes them
+        let before = state.version;
+        while let Some((_, order)) = self.pilot.take_order() {
             match order.name {
                 Some(_) => state.by_slot.insert(order.slot, order),
                 None => state.by_slot.remove(&order.slot),
             };
+            state.version = before + 1;
         }
-        state.version += 1;
-        self.changed.notify_all();
+        if state.version != before {
+            self.changed.notify_all();
+        }
     }
 
-    /// The servers as they shall be now, and the number of this version.
-    pub fn now(&self) -> (u64, Servers) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = state
-            .by_slot
-            .values()
-            .filter_map(|it| Some((it.name.clone()?, it.clone())));
-        (state.version, named.collect())
+    /// Tells what an earlier life has made in a HAProxy, and waits until that is wanted, as far as
+    /// it is.
+    ///
+    /// # Errors
+    /// The end of the pilot.
+    pub fn remember(&self, orders: Vec<Order>) -> Result<(), String> {
+        let known = self.pilot.remember(POOL, orders);
+        known.recv().map_err(|_| "the node has ended".to_owned())?;
+        self.take_orders();
+        Ok(())
+    }
+
+    /// Tells which servers of a HAProxy are not for members.
+    pub fn others(&self, haproxy: &str, names: BTreeSet<String>) {
+        let mut state = self.state();
+        if state.others.get(haproxy) != Some(&names) {
+            state.others.insert(haproxy.to_owned(), names);
+            let all = state.others.values().flatten().cloned().collect();
+            self.pilot.taken(POOL, all);
+        }
+    }
+
+    /// The servers as they shall be now.
+    pub fn now(&self) -> Servers {
+        let state = self.state();
+        let orders = state.by_slot.values();
+        let named = orders.filter_map(|it| Some((it.name.clone()?, it.clone())));
+        named.collect()
+    }
+
+    /// The number of what is wanted now.
+    pub fn version(&self) -> u64 {
+        self.state().version
     }
 
     /// Waits until there is another version than this one, but not for longer than this.
     pub fn wait(&self, seen: u64, time: Duration) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let same = |state: &mut State| state.version == seen;
         drop(self.changed.wait_timeout_while(state, time, same));
     }

@@ -273,15 +273,13 @@ fn is_member(arguments: &Arguments) -> Answer {
 fn pick(arguments: &Arguments) -> Answer {
     let key = arguments.text(1, "key")?;
     let pool = arguments.number(2, "pool", 1, 10_000)? as usize - 1;
-    let state = state();
-    let server = state
-        .running()?
-        .ask(pool, |known| known.pick(key.as_bytes()).cloned());
-    let Some((server, Ok(addr))) = server.flatten().map(|it| (it.name, it.addr)) else {
+    let known = state().running()?.known();
+    let server = known.get(pool).and_then(|it| it.pick(key.as_bytes()));
+    let Some((name, Ok(addr))) = server.map(|it| (&it.name, &it.addr)) else {
         return Ok(vec![Value::Nil]);
     };
     let (ip, port) = (addr.ip().to_string(), i64::from(addr.port()));
-    Ok(vec![ip.into(), port.into(), (&*server).into()])
+    Ok(vec![ip.into(), port.into(), (&**name).into()])
 }
 
 /// `addresses()`: those of the members, as lines of an address, a space, and nothing.
@@ -296,13 +294,14 @@ fn addresses(_: &Arguments) -> Answer {
 fn map(arguments: &Arguments) -> Answer {
     let tag = arguments.text(1, "tag")?;
     let tag = (!tag.is_empty()).then_some(&*tag);
-    let state = state();
-    let lines = state.running()?.ask(0, |known| {
-        let is_line = |(_, text): &(IpAddr, &str)| !text.contains(char::is_control);
-        let found = known.by_address(tag).filter(is_line);
-        found.map(|(ip, text)| format!("{ip} {text}\n")).collect()
-    });
-    let lines: String = lines.unwrap_or_default();
+    let known = state().running()?.known();
+    let is_line = |(_, text): &(IpAddr, &str)| !text.contains(char::is_control);
+    let found = known
+        .iter()
+        .take(1)
+        .flat_map(|it| it.by_address(tag))
+        .filter(is_line);
+    let lines: String = found.map(|(ip, text)| format!("{ip} {text}\n")).collect();
     Ok(vec![lines.into()])
 }
 

@@ -157,6 +157,24 @@ impl Entry {
         self.superseded = true;
     }
 
+    /// Another earlier life knew it, too, and better.
+    pub fn remember_as(&mut self, mode: Mode) {
+        if self.is_remembered() && mode < self.mode {
+            self.become_mode(mode);
+        }
+    }
+
+    /// Its slot may be given to one that needs it: who left before who failed, who is gone for
+    /// longest first. `None` if it may not.
+    pub fn spare(&self) -> Option<(bool, Time)> {
+        let gone = match self.known {
+            Known::Gone | Known::Told(Presence::Left) => false,
+            Known::Told(Presence::Failed) => true,
+            Known::Remembered | Known::Told(Presence::Alive | Presence::Suspect) => return None,
+        };
+        (self.mode == Mode::Maintenance).then_some((gone, self.since))
+    }
+
     pub fn is_remembered(&self) -> bool {
         self.known == Known::Remembered
     }

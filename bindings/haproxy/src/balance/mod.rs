@@ -108,7 +108,7 @@ impl Balance {
     pub fn remember(&mut self, now: Time, slot: usize, order: &Order) {
         if let (Some(name), Some(addr)) = (&order.name, order.addr) {
             let entry = Entry::remembered(name.clone(), addr, order.weight, order.mode, now);
-            self.slots.put(slot, entry);
+            self.slots.remember(slot, entry);
         }
     }
 
@@ -166,12 +166,14 @@ impl Balance {
 
     /// Those of an earlier life of whom nobody has spoken are gone.
     fn forget_an_earlier_life(&mut self, now: Time) {
-        let grace = self.limits.grace;
-        if self.heard.is_none_or(|since| now.since(since) < grace) {
+        let Some(heard) = self.heard else {
             return;
-        }
+        };
+        let grace = self.limits.grace;
         for entry in self.slots.iter_mut() {
-            entry.end_of_memory(now);
+            if now.since(heard.max(entry.since())) >= grace {
+                entry.end_of_memory(now);
+            }
         }
     }
 
@@ -186,9 +188,10 @@ impl Balance {
 
     /// When [`Balance::advance`] wants to be called next.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
-        let grace = self.heard.map(|since| since + self.limits.grace);
-        let remembered = self.slots.iter().any(|(_, entry)| entry.is_remembered());
-        let grace = grace.filter(|at| remembered && *at > now);
+        let remembered = self.slots.iter().filter(|(_, entry)| entry.is_remembered());
+        let ends =
+            |(_, entry): (_, &Entry)| Some(self.heard?.max(entry.since()) + self.limits.grace);
+        let grace = remembered.filter_map(ends).filter(|at| *at > now).min();
         let drain = self.limits.drain;
         let stops = self.slots.iter().filter_map(|(_, it)| it.stops_at(drain));
         let drained = stops.filter(|at| *at > now).min();

@@ -86,14 +86,18 @@ impl Slots {
         self.get(slot).map_or(nobody, |entry| entry.order(slot))
     }
 
-    /// Puts somebody in a slot, if it is there and free, and the name and the address are not
-    /// taken.
-    pub fn put(&mut self, slot: usize, entry: Entry) {
-        let taken = |(_, it): (usize, &Entry)| it.name == entry.name || it.addr == entry.addr;
-        if !self.iter().any(taken)
-            && let Some(place @ None) = self.slots.get_mut(slot)
+    /// Puts somebody of an earlier life in this slot, or in the next free one, if the name and the
+    /// address are not taken.
+    pub fn remember(&mut self, slot: usize, entry: Entry) {
+        if let Some(known) = self.iter_mut().find(|it| it.name == entry.name) {
+            return known.remember_as(entry.mode());
+        }
+        let taken = self.iter().any(|(_, it)| it.addr == entry.addr);
+        if slot < self.slots.len()
+            && !taken
+            && let Some(slot) = self.free_from(slot)
         {
-            *place = Some(entry);
+            self.slots[slot] = Some(entry);
         }
     }
 
@@ -173,7 +177,7 @@ impl Slots {
         candidate: &Candidate,
         addr: SocketAddr,
     ) -> Result<(), Complaint> {
-        let Some(slot) = self.free_slot(&candidate.name) else {
+        let Some(slot) = self.slot_for(&candidate.name) else {
             self.waiting.push((candidate.clone(), addr));
             return Err(Complaint::Full);
         };
@@ -200,10 +204,21 @@ impl Slots {
         all.find_map(|(slot, entry)| (*entry.name == *name).then_some(slot))
     }
 
-    /// The first free slot from the one that the name stands for.
-    fn free_slot(&self, name: &str) -> Option<usize> {
+    /// The first free slot from the one that the name stands for; else that of a member which is
+    /// gone, and whose place was only kept for its return.
+    fn slot_for(&self, name: &str) -> Option<usize> {
+        let first = crc32fast::hash(name.as_bytes()) as usize % self.slots.len().max(1);
+        self.free_from(first).or_else(|| {
+            let spare = self
+                .iter()
+                .filter_map(|(slot, it)| Some((it.spare()?, slot)));
+            spare.min().map(|(_, slot)| slot)
+        })
+    }
+
+    /// The first free slot from this one on.
+    fn free_from(&self, first: usize) -> Option<usize> {
         let len = self.slots.len();
-        let first = crc32fast::hash(name.as_bytes()) as usize % len.max(1);
         let mut places = (0..len).map(|step| (first + step) % len);
         places.find(|slot| self.slots[*slot].is_none())
     }

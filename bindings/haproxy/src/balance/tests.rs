@@ -383,6 +383,54 @@ fn long_dead_members_are_no_reason_to_hold_others() {
     assert_eq!(mode_of(&balance, 3), Ready);
 }
 
+#[test]
+fn a_place_that_was_only_kept_is_given_to_one_that_needs_it() {
+    let mut balance = Balance::new(Limits::default(), 4);
+    let mut all = all(4, |_| Alive);
+    balance.observe(at(0), &all);
+    (all[1].presence, all[2].presence) = (Left, Failed);
+    balance.observe(at(1), &all);
+    balance.advance(at(3_600_000));
+    assert_eq!(mode_of(&balance, 1), Maintenance);
+    assert_eq!(mode_of(&balance, 2), Maintenance);
+    let (left, failed) = (slot_of(&balance, 1), slot_of(&balance, 2));
+    all.push(member(5, Alive));
+    balance.observe(at(3_600_001), &all);
+    assert_eq!(slot_of(&balance, 5), left, "who failed may return");
+    all.push(member(6, Alive));
+    balance.observe(at(3_600_002), &all);
+    assert_eq!(slot_of(&balance, 6), failed);
+    all.push(member(7, Alive));
+    balance.observe(at(3_600_003), &all);
+    assert_eq!(balance.complaints(), [("web-7".into(), Complaint::Full)]);
+}
+
+#[test]
+fn what_is_remembered_late_is_believed_for_as_long() {
+    let mut balance = pool(2);
+    let late = at(1_000_000);
+    balance.remember(late, 2, &remembered(2, 2, Ready));
+    balance.advance(late);
+    assert_eq!(mode_of(&balance, 2), Ready);
+    assert_eq!(balance.next_timeout(late), Some(at(1_030_000)));
+    balance.advance(at(1_030_000));
+    assert_eq!(mode_of(&balance, 2), Maintenance);
+}
+
+#[test]
+fn what_two_earlier_lives_knew_is_taken_from_the_better() {
+    let mut balance = Balance::new(Limits::default(), 4);
+    balance.remember(at(0), 0, &remembered(0, 0, Maintenance));
+    balance.remember(at(0), 1, &remembered(1, 1, Ready));
+    balance.remember(at(0), 0, &remembered(0, 0, Ready));
+    balance.remember(at(0), 1, &remembered(1, 1, Maintenance));
+    balance.remember(at(0), 1, &remembered(2, 1, Drain));
+    balance.advance(at(0));
+    let modes = [0, 1, 2].map(|n| mode_of(&balance, n));
+    assert_eq!(modes, [Ready, Ready, Drain]);
+    assert_eq!(slot_of(&balance, 2), 2, "its own was taken");
+}
+
 fn remembered(n: usize, slot: usize, mode: Mode) -> Order {
     Order {
         slot,

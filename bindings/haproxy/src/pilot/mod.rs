@@ -29,6 +29,7 @@ use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -84,6 +85,10 @@ enum Word {
     Doubt(usize, usize, bool),
     /// Take nobody away, or do so again.
     Freeze(bool),
+    /// What an earlier life knew of a pool; who waits until that has led to orders.
+    Remember(usize, Vec<Order>, Sender<()>),
+    /// Names of servers of a pool that are not for members.
+    Taken(usize, BTreeSet<String>),
     /// End: without a word if somebody waits for our place, else after a farewell.
     Release { patience: Duration },
 }
@@ -240,11 +245,9 @@ impl Pilot {
         report
     }
 
-    /// A look at the members, as those of the pool of this number see them. `None` if there is no
-    /// such pool, or the node has not run yet.
-    pub fn ask<R>(&self, pool: usize, ask: impl FnOnce(&Known) -> R) -> Option<R> {
-        let known = self.shared.known().clone();
-        known.get(pool).map(ask)
+    /// The members, as each pool sees them; nothing before the node runs.
+    pub fn known(&self) -> Arc<Vec<Known>> {
+        self.shared.known().clone()
     }
 
     /// Addresses of members. While this node may be cut off nobody is taken from them, and at the
@@ -267,6 +270,19 @@ impl Pilot {
     /// Takes nobody away until it is thawed.
     pub fn freeze(&self, frozen: bool) {
         self.say(Word::Freeze(frozen));
+    }
+
+    /// Takes up what an earlier life knew of a pool, if nobody has been heard who knows better. The
+    /// answer is sent when the orders that follow from it are there; not before the node runs.
+    pub fn remember(&self, pool: usize, orders: Vec<Order>) -> Receiver<()> {
+        let (done, waits) = std::sync::mpsc::channel();
+        self.say(Word::Remember(pool, orders, done));
+        waits
+    }
+
+    /// Names of servers of a pool that are not for members: who is called so is no server.
+    pub fn taken(&self, pool: usize, names: BTreeSet<String>) {
+        self.say(Word::Taken(pool, names));
     }
 
     /// Ends the node. Who has an heir on this host goes without a word; else, after waiting for
@@ -322,7 +338,8 @@ mod tests {
         };
         let pilot = Pilot::start(plan).unwrap();
         let until = Instant::now() + Duration::from_secs(10);
-        while pilot.ask(0, |known| known.size()) != Some(1) {
+        let size = || pilot.known().first().map(Known::size);
+        while size() != Some(1) {
             assert!(Instant::now() < until, "the node does not run");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -330,12 +347,12 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..200_000 {
-                        assert_eq!(pilot.ask(0, |known| known.size()), Some(1));
+                        assert_eq!(size(), Some(1));
                     }
                 });
             }
         });
-        assert!(pilot.ask(1, |_| ()).is_none());
+        assert!(pilot.known().get(1).is_none());
         pilot.release(Duration::ZERO);
     }
 }

@@ -1,6 +1,7 @@
 //! `show sprat`: members, slots and what holds them, as lines for people and for `awk`.
 
 use super::work::Crew;
+use crate::balance::Complaint;
 use crate::snapshot::mode_name;
 use sprat::{Member, MemberState};
 use std::collections::BTreeSet;
@@ -92,11 +93,14 @@ fn backend(crew: &Crew, text: &mut String) {
     }
     for (member, complaint) in complaints {
         // A name that HAProxy would misread may hold anything.
-        let _ = writeln!(text, "  - {member:?} has no slot: {}", complaint.text());
+        let _ = match complaint {
+            Complaint::Ignored(what) => writeln!(text, "  - {member:?}: {}", what.text()),
+            why => writeln!(text, "  - {member:?} has no slot: {}", why.text()),
+        };
     }
 }
 
-/// What is wrong now, each in a sentence.
+/// What is wrong now, each in a sentence; what concerns all is first in their order.
 pub(super) fn wrongs(crews: &[Crew]) -> BTreeSet<String> {
     let of_crew = |crew: &Crew| {
         let (pool, balance) = (crew.pool.name.clone(), &crew.balance);
@@ -104,7 +108,7 @@ pub(super) fn wrongs(crews: &[Crew]) -> BTreeSet<String> {
         let frozen = frozen.map(|why| format!("backend {pool}: nobody is taken away now: {why}"));
         let complaints = balance.complaints().iter();
         let complaints = complaints
-            .map(|(name, what)| format!("backend {pool}, member {name:?}: {}", what.text()));
+            .map(|(name, what)| format!("member {name:?} of backend {pool}: {}", what.text()));
         frozen.into_iter().chain(complaints).collect::<Vec<_>>()
     };
     crews.iter().flat_map(of_crew).collect()

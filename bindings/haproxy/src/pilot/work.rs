@@ -4,8 +4,9 @@ use super::alone::Alone;
 use super::heir::{self, Heirs};
 use super::isolation::Isolation;
 use super::notices::Notices;
+use super::own::Own;
 use super::report::{self, Census};
-use super::{Order, Phase, Plan, Pool, Shared, Word, own};
+use super::{Order, Phase, Plan, Pool, Shared, Word};
 use crate::balance::Balance;
 use crate::snapshot::{Snapshot, Store};
 use sprat::driver::Subscription;
@@ -19,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,7 +53,8 @@ struct Work<'a> {
     crews: Vec<Crew>,
     notices: Notices,
     store: Option<Store>,
-    stored: Instant,
+    /// When the snapshot was written.
+    stored: Option<Instant>,
     /// The version of the members that questions are answered from.
     informed: Option<u64>,
     peers: Vec<SocketAddr>,
@@ -59,6 +62,8 @@ struct Work<'a> {
     /// Another member was heard in this life.
     has_heard: bool,
     isolation: Isolation,
+    /// If this process is the load balancer.
+    own: Option<Own>,
     alone: Alone,
     /// Members that HAProxy cannot reach, of whom the node does not know it yet.
     accused: Vec<Arc<str>>,
@@ -67,19 +72,15 @@ struct Work<'a> {
     /// The end was asked for, and an heir is waited for so long.
     release: Option<Duration>,
     heirs: Option<Heirs>,
+    /// Who waits for the orders that follow from what was said.
+    waiting: Vec<Sender<()>>,
 }
 
 /// Runs until it is released.
 pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
     let began = Instant::now();
     let snapshot = plan.remembered;
-    let own = if plan.inside {
-        own::listeners()
-    } else {
-        Vec::new()
-    };
-    let crews = plan.pools.into_iter().map(|mut pool| {
-        pool.rules.own.clone_from(&own);
+    let crews = plan.pools.into_iter().map(|pool| {
         let balance = Balance::new(pool.limits.clone(), pool.slots);
         Crew { pool, balance }
     });
@@ -90,19 +91,22 @@ pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
         crews: crews.collect(),
         notices: Notices::default(),
         store: plan.store,
-        stored: began,
+        stored: Some(began),
         informed: None,
         peers: snapshot.peers.clone(),
         addrs: snapshot.peers.iter().map(SocketAddr::ip).collect(),
         has_heard: false,
         isolation: Isolation::default(),
+        own: plan.inside.then(Own::new),
         alone: Alone::new(&plan.config.get("seeds").unwrap_or_default()),
         accused: Vec::new(),
         bind: bind(&plan.config),
         release: None,
         heirs: None,
+        waiting: Vec::new(),
     };
     shared.picture().bind = Some(work.bind);
+    work.look_at_own_addresses();
     work.remember(&snapshot);
     work.publish(Census::default(), None);
     if let Some(node) = work.start(plan.config) {
@@ -121,6 +125,16 @@ fn bind(config: &Config) -> SocketAddr {
 impl Work<'_> {
     fn now(&self) -> Time {
         Time::from_nanos(self.began.elapsed().as_nanos() as u64 + 1)
+    }
+
+    /// Where this process listens, if that has changed: addresses come and go.
+    fn look_at_own_addresses(&mut self) {
+        let now = Instant::now();
+        if let Some(addrs) = self.own.as_mut().and_then(|own| own.look(now)) {
+            for crew in &mut self.crews {
+                crew.pool.rules.own.clone_from(&addrs);
+            }
+        }
     }
 
     fn remember(&mut self, snapshot: &Snapshot) {
@@ -144,6 +158,9 @@ impl Work<'_> {
             self.listen();
             if self.release.is_some() {
                 return None;
+            }
+            if self.stored.is_none() {
+                self.save(); // a freeze
             }
             let error = match Node::start(&config) {
                 Ok(node) => {
@@ -216,6 +233,7 @@ impl Work<'_> {
 
     /// Takes in how things are, and publishes what follows.
     fn look(&mut self, node: &Node) {
+        self.look_at_own_addresses();
         let version = node.members_version(); // before the members: they are as new or newer
         let members = node.members();
         // Asked after the members: it has to be as new as they are.
@@ -293,6 +311,9 @@ impl Work<'_> {
         if changed {
             self.shared.generation.fetch_add(1, Ordering::Release);
         }
+        for done in self.waiting.drain(..) {
+            let _ = done.send(()); // who waits no longer needs no answer
+        }
         self.beat();
     }
 
@@ -319,9 +340,9 @@ impl Work<'_> {
     fn save(&mut self) {
         let (frozen, servers) = (self.is_frozen_by_hand(), self.servers());
         if let Some(store) = &mut self.store
-            && self.stored.elapsed() >= SNAPSHOT
+            && self.stored.is_none_or(|at| at.elapsed() >= SNAPSHOT)
         {
-            self.stored = Instant::now();
+            self.stored = Some(Instant::now());
             let peers = self.peers.clone();
             // A full disk costs the memory of this life, not the life.
             let _ = store.write(&Snapshot {
@@ -362,7 +383,21 @@ impl Work<'_> {
                     let accused = crew.and_then(|it| it.balance.doubt(now, slot, doubted));
                     self.accused.extend(accused);
                 }
+                Word::Remember(pool, orders, done) => {
+                    if let Some(crew) = self.crews.get_mut(pool) {
+                        for order in orders.iter().filter(|it| crew.pool.takes(it)) {
+                            crew.balance.remember(now, order.slot, order);
+                        }
+                    }
+                    self.waiting.push(done);
+                }
+                Word::Taken(pool, names) => {
+                    if let Some(crew) = self.crews.get_mut(pool) {
+                        crew.pool.rules.taken = names;
+                    }
+                }
                 Word::Freeze(frozen) => {
+                    self.stored = None; // it is worth a write of its own
                     if !frozen {
                         // Somebody has looked, and says that all is well.
                         self.isolation.count_on(0);
