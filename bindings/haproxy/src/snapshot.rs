@@ -118,10 +118,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the file, or makes it, and reads what it holds. What is no snapshot counts as empty.
+    /// Opens the file, or makes it, and reads what it holds. A broken snapshot counts as empty.
     ///
     /// # Errors
-    /// What the system refuses; `InvalidInput` if it is no regular file.
+    /// What the system refuses; `InvalidInput` if it is no regular file, or holds something else:
+    /// that would be overwritten.
     pub fn open(path: &str) -> io::Result<(Store, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
@@ -133,6 +134,10 @@ impl Store {
                 io::ErrorKind::InvalidInput,
                 "no regular file",
             ));
+        }
+        if !is_ours(&file, meta.len()) {
+            let text = "it holds something that is no snapshot";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let mut best: Option<(u64, String)> = None;
         for half in 0..2 {
@@ -177,6 +182,16 @@ impl Store {
         self.written = text;
         Ok(())
     }
+}
+
+/// Whether a file of this length is empty, or looks as if it was written here.
+fn is_ours(file: &File, len: u64) -> bool {
+    let mut head = [0; MAGIC.len()];
+    let starts = |half: u64, head: &mut [u8]| file.read_exact_at(head, half * HALF as u64).is_ok();
+    len == 0
+        || (0..2).any(|half| {
+            starts(half, &mut head) && (head.starts_with(b"sprat-") || head == [0; MAGIC.len()])
+        })
 }
 
 fn checksum(number: u64, text: &[u8]) -> u32 {
@@ -267,10 +282,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_snapshot_counts_as_empty_and_is_replaced() {
+    fn a_broken_snapshot_counts_as_empty_and_is_replaced_and_another_file_is_refused() {
         for (name, bytes) in [
-            ("text", &b"hello"[..]),
-            ("zeros", &[0; 2 * HALF]),
+            ("zeros", &[0; 2 * HALF][..]),
+            ("torn", b"sprat-2\nxxx"),
             ("none", b""),
         ] {
             let path = Temporary::new(name);
@@ -283,6 +298,13 @@ mod tests {
         let path = Temporary::new("huge");
         File::create(&path.0).unwrap().set_len(1 << 30).unwrap();
         assert_eq!(Store::open(&path.0).unwrap().1, Snapshot::default());
+        for text in ["hello", "global\n    daemon\n"] {
+            let path = Temporary::new("foreign");
+            std::fs::write(&path.0, text).unwrap();
+            let why = Store::open(&path.0).unwrap_err().to_string();
+            assert_eq!(why, "it holds something that is no snapshot");
+            assert_eq!(std::fs::read_to_string(&path.0).unwrap(), text);
+        }
         assert!(Store::open("/").is_err() && Store::open("/dev/null").is_err());
     }
 

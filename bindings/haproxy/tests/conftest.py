@@ -22,6 +22,8 @@ from load import Load
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+HAP = str(TARGET / "release" / "sprat-hap")
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
 
 CONFIG = """
@@ -84,8 +86,7 @@ CONFINED = """    user haproxy
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the module as HAProxy finds it."""
     folder = tmp_path_factory.mktemp("modules")
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    built = target / "release" / "libsprat_lua.so"
+    built = TARGET / "release" / "libsprat_lua.so"
     assert built.exists(), f"{built} is missing: scripts/test-haproxy.sh builds it"
     shutil.copy(built, folder / "sprat.so")
     for parent in [folder, *folder.parents[:3]]:
@@ -355,8 +356,7 @@ class Hap:
 
     def __init__(self, folder: Path, ip: str, haproxys: list[HAProxy], *options: str) -> None:
         self.ip, self.address, self._log = ip, f"{ip}:7946", folder / f"hap-{ip}.log"
-        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        line = [str(target / "release" / "sprat-hap"), "--backend", "nodes", "--loopback"]
+        line = [HAP, "--backend", "nodes", "--loopback"]
         for it in haproxys:
             line += ["--haproxy", str(it.folder / "cli")]
         line += ["--name", "hap", "--bind", self.address, "--profile", "local", *options]

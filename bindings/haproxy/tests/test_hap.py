@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import subprocess
 import time
 
+import pytest
 from cluster import eventually
-from conftest import NO_SERVER, PLAIN
+from conftest import HAP, NO_SERVER, PLAIN
 
 
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
@@ -225,7 +227,7 @@ def test_what_haproxy_refuses_for_one_server_is_told_and_stops_no_other(haproxy,
     assert driver.process.wait(10) == 0
     fourth = web("ddd")
     other.join(fourth.agent)
-    eventually("it is told", lambda: "ddd: " in other.log() and "(after: add server" in other.log())
+    eventually("it is told", lambda: "ddd: " in other.log() and "(told: add server" in other.log())
     first.set_tags("role=backend", "port=3000", "weight=9")
     eventually("others go on", lambda: proxy.cli("get weight nodes/aaa").startswith("9 "))
 
@@ -241,3 +243,38 @@ def test_it_says_who_is_there_when_it_is_asked_to(haproxy, hap, web) -> None:
     driver.process.send_signal(signal.SIGUSR1)
     eventually("it tells", lambda: "sprat-hap: members 3, " in driver.log(), 5)
     assert re.search(r"sprat-hap:   \d+ web-1 127\.\S+:3000 ready weight 100\n", driver.log())
+
+
+def test_a_server_that_haproxy_calls_down_is_not_the_last_one(haproxy, hap, web) -> None:
+    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    driver = hap([proxy])
+    dead, alive = web("web-1"), web("web-2")
+    for it in (dead, alive):
+        driver.join(it.agent)
+    proxy.serves(dead, alive)
+    dead.process.kill()  # and not its agent: for the cluster it is alive
+    proxy.serves(alive)
+    time.sleep(1.5)  # it looks every second
+    alive.set_tags("role=backend", "port=3000", "state=maint")
+    time.sleep(2)
+    proxy.serves(alive)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--haproxy /x", "--backend is missing"),
+        ("--backend a --backend b --haproxy /x", "--backend is given twice"),
+        ("--frobnicate", "there is no option --frobnicate"),
+        ("--backend a", "nothing to do: give --haproxy, --agent-check or --spoe"),
+        ("--backend a;b --haproxy /x", '--backend is "a;b", which is no name of a backend'),
+        ("--networks ten --spoe 127.0.0.1:0", '--networks: spoe_networks is "ten"'),
+        ("--port 70000 --spoe 127.0.0.1:0", '--port: spoe_port is "70000", allowed: 0 to 65535'),
+    ],
+)
+def test_wrong_usage_is_named(options: str, says: str) -> None:
+    done = subprocess.run(
+        [HAP, *options.split()], capture_output=True, text=True, timeout=10, check=False
+    )
+    assert done.returncode == 2
+    assert says in done.stderr

@@ -118,3 +118,17 @@ def test_an_operators_freeze_outlives_a_reload(haproxy, web, tmp_path) -> None:
     eventually("it is held", lambda: "held: nobody is taken away" in proxy.show(), 30)
     assert proxy.cli("sprat thaw") == "done"
     proxy.serves(*webs[1:])
+
+
+def test_a_server_that_haproxy_calls_down_is_not_the_last_one(haproxy, web, load) -> None:
+    proxy = haproxy()
+    dead, alive = (web(f"web-{n}").join(proxy) for n in range(2))
+    proxy.serves(dead, alive)
+    dead.process.kill()  # and not its agent: for the cluster it is alive
+    proxy.serves(alive)
+    time.sleep(0.5)
+    requests = load(proxy, 100)
+    alive.set_tags("role=backend", "port=3000", "state=drain")
+    eventually("it is held", lambda: "held: no other would be ready" in proxy.show())
+    requests.stop()
+    assert requests.failures == []

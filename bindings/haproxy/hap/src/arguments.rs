@@ -15,7 +15,7 @@ the module: over their runtime API, with the level admin.
   sprat-hap --backend nodes --haproxy /run/haproxy.sock --join 10.0.0.5,10.0.0.6
 
 What it drives:
-  --backend NAME         the backend whose servers these are
+  --backend NAME         the backend whose servers these are; one for each sprat-hap
   --haproxy PATH|IP:PORT a runtime API; repeat it for several HAProxys
   --server OPTIONS       what follows the address in `add server`  [check inter 1s fall 2]
 
@@ -132,14 +132,22 @@ impl Arguments {
         self.config.set(key, value).map_err(|error| error.message)
     }
 
+    fn set_for(&mut self, option: &str, key: &str, value: &str) -> Result<(), String> {
+        self.set(key, value)
+            .map_err(|why| format!("--{option}: {why}"))
+    }
+
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
+            "backend" if !self.backend.is_empty() => {
+                return Err("--backend is given twice; each backend needs a sprat-hap".to_owned());
+            }
             "backend" => self.backend = value.to_owned(),
             "haproxy" => self.haproxys.push(value.to_owned()),
             "server" => self.server_options = value.to_owned(),
-            "role" => self.set("spoe_servers", value)?,
-            "port" => self.set("spoe_port", value)?,
-            "networks" => self.set("spoe_networks", value)?,
+            "role" => self.set_for(name, "spoe_servers", value)?,
+            "port" => self.set_for(name, "spoe_port", value)?,
+            "networks" => self.set_for(name, "spoe_networks", value)?,
             "min-ready" => self.limits.min_ready = number(name, value, 0, 100)? as u32,
             "drain-ms" => {
                 self.limits.drain = Duration::from_millis(number(name, value, 0, 86_400_000)?);
@@ -171,7 +179,10 @@ impl Arguments {
         self.config.spoe_rules(self.loopback)
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&mut self) -> Result<(), String> {
+        if self.haproxys.is_empty() && self.backend.is_empty() {
+            "members".clone_into(&mut self.backend); // only reports name it
+        }
         if self.backend.is_empty() {
             return Err(
                 "--backend is missing: the backend whose servers the members are".to_owned(),

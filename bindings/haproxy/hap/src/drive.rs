@@ -59,14 +59,16 @@ impl Drive {
     /// reason to leave the others; it is tried again in the next round.
     fn round(&mut self) -> Result<BTreeSet<String>, String> {
         let question = format!("show servers state {}", self.planner.backend);
-        let has = read(&self.ask(&question)?)?;
+        let has = read(&self.ask(&question)?);
+        let has = has.map_err(|why| format!("backend {}: {why}", self.planner.backend))?;
         self.wanted.others(&self.haproxy, self.planner.others(&has));
         self.remember(&has)?;
+        self.wanted.doubt(&self.haproxy, self.planner.doubted(&has));
         let mut troubles = BTreeSet::new();
         for step in self.planner.steps(&has, &self.wanted.now()) {
             for line in &step.lines {
                 if let Some(why) = objection(line, &self.ask(line)?) {
-                    troubles.insert(format!("{}: {why} (after: {line})", step.server));
+                    troubles.insert(format!("{}: {why} (told: {line})", step.server));
                     break;
                 }
             }

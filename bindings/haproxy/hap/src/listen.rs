@@ -68,7 +68,7 @@ fn check(mut stream: TcpStream, wanted: &Wanted, unknown: &Unknown) -> std::io::
         // 100 is the weight of a member that names none: that is the whole weight of its server.
         Mode::Ready => format!("up ready {}%\n", order.weight),
         Mode::Drain => "drain\n".to_owned(),
-        Mode::Maintenance => "down #not a member now\n".to_owned(),
+        Mode::Maintenance => "down #failed, gone or in maintenance\n".to_owned(),
     });
     if answer.is_none() {
         unknown.tell(name.trim());

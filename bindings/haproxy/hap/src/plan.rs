@@ -26,6 +26,8 @@ pub struct Server {
     pub addr: Option<SocketAddr>,
     pub mode: Mode,
     pub weight: u16,
+    /// HAProxy's checks have found it dead.
+    pub is_down: bool,
     /// Health checks are there, and wait to be enabled; and agent checks.
     pub idle_check: bool,
     pub idle_agent: bool,
@@ -53,6 +55,7 @@ pub fn read(answer: &str) -> Result<BTreeMap<String, Server>, String> {
     };
     let (name, id, addr) = (place("srv_name")?, place("srv_id")?, place("srv_addr")?);
     let (admin, weight) = (place("srv_admin_state")?, place("srv_uweight")?);
+    let state = place("srv_op_state")?;
     let (check, agent) = (place("srv_check_state")?, place("srv_agent_state")?);
     let port = place("srv_port")?;
     let mut servers = BTreeMap::new();
@@ -72,6 +75,7 @@ pub fn read(answer: &str) -> Result<BTreeMap<String, Server>, String> {
                 _ => Mode::Ready,
             },
             weight: word(weight).parse().unwrap_or(0),
+            is_down: word(state) == "0",
             idle_check: is_idle(check),
             idle_agent: is_idle(agent),
         };
@@ -136,6 +140,15 @@ impl Planner {
             .iter()
             .filter(|(_, server)| self.place(server).is_none());
         others.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Names of servers that were made here, and that HAProxy does not reach.
+    pub fn doubted(&self, has: &BTreeMap<String, Server>) -> BTreeSet<String> {
+        let is_doubted = |server: &Server| {
+            self.place(server).is_some() && server.is_down && server.mode != Mode::Maintenance
+        };
+        let doubted = has.iter().filter(|(_, server)| is_doubted(server));
+        doubted.map(|(name, _)| name.clone()).collect()
     }
 
     /// The steps from one to the other, one for each server at most. Names and addresses were
@@ -246,7 +259,11 @@ pub fn objection(line: &str, answer: &str) -> Option<String> {
             || is_deletion
     };
     let mut lines = answer.lines().map(str::trim);
-    lines.find(|line| !is_fine(line)).map(str::to_owned)
+    let objection = lines.find(|line| !is_fine(line))?;
+    Some(match objection {
+        "Permission denied" => format!("{objection}: the socket needs the level admin"),
+        _ => objection.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -308,6 +325,13 @@ mod tests {
         assert!(!found["web-2"].idle_check);
         let why = read("Can't find backend.\n").unwrap_err();
         assert_eq!(why, "Can't find backend.");
+        assert!(
+            planner().doubted(&found).is_empty(),
+            "it is stopped, not dead"
+        );
+        let mut dead = found.clone();
+        dead.get_mut("web-1").unwrap().is_down = true;
+        assert_eq!(planner().doubted(&dead), ["web-1".to_owned()].into());
         let why = read("# srv_name srv_id srv_addr\n").unwrap_err();
         assert!(why.contains("srv_admin_state"));
     }
@@ -394,7 +418,10 @@ mod tests {
         let add = "add server nodes/web-1 10.0.0.1:80";
         assert_eq!(objection(add, "New server registered.\n\n\n"), None);
         let found = objection(add, "New server registered.\n\nPermission denied\n");
-        assert_eq!(found.unwrap(), "Permission denied");
+        assert_eq!(
+            found.unwrap(),
+            "Permission denied: the socket needs the level admin"
+        );
         let answer = "Server still has connections attached to it, cannot remove it.\n";
         assert_eq!(objection("del server nodes/web-1", answer), None);
     }

@@ -25,6 +25,8 @@ struct State {
     version: u64,
     /// Of each HAProxy, the servers that are not for members.
     others: BTreeMap<String, BTreeSet<String>>,
+    /// Of each HAProxy, the servers that it does not reach.
+    doubted: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Wanted {
@@ -79,6 +81,18 @@ impl Wanted {
             state.others.insert(haproxy.to_owned(), names);
             let all = state.others.values().flatten().cloned().collect();
             self.pilot.taken(POOL, all);
+        }
+    }
+
+    /// Tells which servers a HAProxy does not reach. One that any of them reaches is there; of who is
+    /// new in a place nothing is known.
+    pub fn doubt(&self, haproxy: &str, names: BTreeSet<String>) {
+        let mut state = self.state();
+        state.doubted.insert(haproxy.to_owned(), names);
+        let by_all = |name: &str| state.doubted.values().all(|it| it.contains(name));
+        for order in state.by_slot.values() {
+            let doubted = order.name.as_deref().is_some_and(by_all);
+            self.pilot.doubt(POOL, order.slot, doubted); // what is no news is not taken for any
         }
     }
 

@@ -175,6 +175,10 @@ impl Entry {
         (self.mode == Mode::Maintenance).then_some((gone, self.since))
     }
 
+    pub fn is_superseded(&self) -> bool {
+        self.superseded
+    }
+
     pub fn is_remembered(&self) -> bool {
         self.known == Known::Remembered
     }

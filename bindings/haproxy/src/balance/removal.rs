@@ -6,6 +6,8 @@ use sprat::time::Time;
 /// What stands between a ready server and its removal.
 struct Guard {
     ready: usize,
+    /// Those of them that HAProxy reaches.
+    reached: usize,
     floor: usize,
     frozen: bool,
 }
@@ -14,7 +16,13 @@ impl Guard {
     /// Why this one may not go; `None` if it may.
     fn objection(&self, entry: &Entry) -> Option<Hold> {
         let left = self.ready - 1;
-        if left == 0 {
+        // One that HAProxy does not reach serves nobody.
+        let serving = match self.reached {
+            _ if entry.is_superseded() => left, // its address goes on under another name
+            0 => left,
+            reached => reached - usize::from(!entry.doubted),
+        };
+        if serving == 0 {
             return Some(Hold::Last);
         }
         if entry.goes_willingly() {
@@ -54,6 +62,7 @@ impl Balance {
                     continue;
                 }
                 guard.ready -= 1;
+                guard.reached -= usize::from(!entry.doubted);
                 if self.thawing && unwilling {
                     self.next_removal = now + self.limits.pace;
                 }
@@ -67,9 +76,11 @@ impl Balance {
         let memory = self.limits.memory;
         let entries = || self.slots.iter().map(|(_, entry)| entry);
         let known = entries().filter(|entry| entry.counts(now, memory)).count();
+        let ready = || entries().filter(|it| it.mode() == Mode::Ready);
         let share = (known * self.limits.min_ready as usize).div_ceil(100);
         Guard {
-            ready: entries().filter(|it| it.mode() == Mode::Ready).count(),
+            ready: ready().count(),
+            reached: ready().filter(|it| !it.doubted).count(),
             floor: share.max(1),
             frozen: self.frozen || self.isolated,
         }

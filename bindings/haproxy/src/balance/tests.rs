@@ -406,6 +406,27 @@ fn a_place_that_was_only_kept_is_given_to_one_that_needs_it() {
 }
 
 #[test]
+fn one_that_haproxy_does_not_reach_is_not_the_one_that_is_left() {
+    let mut balance = pool(3);
+    let dead = slot_of(&balance, 0);
+    balance.doubt(at(1), dead, true);
+    let wishes = [
+        member(0, Alive),
+        wishing(1, Wish::Drain),
+        wishing(2, Wish::Drain),
+    ];
+    balance.observe(at(2), &wishes);
+    assert_eq!(
+        count(&balance, Ready),
+        2,
+        "the dead one, and one that serves"
+    );
+    assert_eq!(count(&balance, Drain), 1);
+    balance.doubt(at(3), dead, false);
+    assert_eq!(count(&balance, Drain), 2);
+}
+
+#[test]
 fn what_is_remembered_late_is_believed_for_as_long() {
     let mut balance = pool(2);
     let late = at(1_000_000);
