@@ -84,8 +84,7 @@ impl Wanted {
         }
     }
 
-    /// Tells which servers a HAProxy does not reach. One that any of them reaches is there; of who is
-    /// new in a place nothing is known.
+    /// Tells which servers a HAProxy does not reach. One that any of them reaches is there.
     pub fn doubt(&self, haproxy: &str, names: BTreeSet<String>) {
         let mut state = self.state();
         state.doubted.insert(haproxy.to_owned(), names);

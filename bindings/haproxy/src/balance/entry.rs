@@ -29,6 +29,8 @@ pub enum Hold {
     Frozen,
     /// Others are taken away first, one by one.
     Paced,
+    /// It is as an earlier life left it: nobody has spoken of it yet.
+    Remembered,
 }
 
 impl Hold {
@@ -39,6 +41,7 @@ impl Hold {
             Hold::Floor => "too few others would be ready",
             Hold::Frozen => "nobody is taken away now",
             Hold::Paced => "others are taken away first",
+            Hold::Remembered => "not heard of since the start",
         }
     }
 }

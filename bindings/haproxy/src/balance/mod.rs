@@ -223,7 +223,11 @@ impl Balance {
 
     /// Every slot as it shall be now.
     pub fn picture(&self) -> Vec<(Order, Option<Hold>)> {
-        let hold = |slot| self.slots.get(slot).and_then(Entry::hold);
+        let of = |entry: &Entry| {
+            let remembered = entry.is_remembered().then_some(Hold::Remembered);
+            entry.hold().or(remembered)
+        };
+        let hold = |slot| self.slots.get(slot).and_then(of);
         let all = 0..self.slots.len();
         all.map(|slot| (self.slots.order(slot), hold(slot)))
             .collect()
