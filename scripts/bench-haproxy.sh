@@ -8,9 +8,8 @@ set -euo pipefail
 cd "$ROOT"
 
 python_env
-export SPRAT_HAPROXY=$TARGET/haproxy SPRAT_HAP=$TARGET/release/sprat-hap
+export SPRAT_HAPROXY=$TARGET/haproxy SPRAT_HAP=$TARGET/haproxy/sprat-hap
 scripts/haproxy.sh >/dev/null
-cargo build --locked --quiet --release -p sprat-hap
 
 bench() {
     say "=== $1"

@@ -19,11 +19,13 @@ python_env() {
     cp "$wanted" "$VENV/requirements.txt"
 }
 
-# Builds the wheel for this machine in target/wheels/here, and installs it into the environment.
+# Builds the wheel for this machine in target/wheels/here, and installs it into the environment. In a
+# folder of its own: beside what else holds the library it would be built again after each of them.
 install_wheel() {
     local out=$TARGET/wheels/here
     rm -rf "$out"
-    (cd "$PACKAGE" && "$VENV/bin/maturin" build --release --locked --quiet --out "$out") ||
+    (cd "$PACKAGE" && "$VENV/bin/maturin" build --release --locked --quiet --out "$out" \
+        --target-dir "$TARGET/wheel") ||
         die "the wheel does not build"
     "$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps \
         "$out"/*.whl || die "the wheel cannot be installed"

@@ -7,7 +7,7 @@ set -euo pipefail
 python_env
 cd "$ROOT"
 cargo test --locked --quiet -p sprat-haproxy -p sprat-hap
-cargo build --locked --quiet --release -p sprat-lua -p sprat-hap
+cargo build --locked --quiet --profile guest -p sprat-lua -p sprat-hap
 install_wheel
 build_example "$TARGET/demo/spoe_agent"
 # The module is loaded by HAProxy as root and serves as another user in another root.

@@ -14,6 +14,7 @@ from rack import UnmetError
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 from traffic import Report, Traffic
 
 COLOURS = {"UP": "green", "DRAIN": "yellow", "MAINT": "dim", "DOWN": "red"}
@@ -120,8 +121,7 @@ class Story:
             table.add_column(column)
         table.add_column("requests/s", justify="right")
         for name, it in servers.items():
-            colour = COLOURS.get(it.status.split()[0], "")
-            status = f"[{colour}]{it.status}[/]" if colour else it.status
+            status = Text(it.status, style=COLOURS.get(it.status.split()[0], ""))
             rate = f"{self._rate(name, it.requests):.0f}"
             table.add_row(name, it.address, it.order, status, str(it.weight), rate)
         return table

@@ -501,7 +501,7 @@ local function register_freeze(word, frozen, text)
   end)
 end
 
-register_freeze("freeze", true, "take no server away")
+register_freeze("freeze", true, "take no server away that does not ask for it")
 register_freeze("thaw", false, "take servers away again")
 
 -- The server for a key, by rendezvous hashing among those of the first backend: its name, address
@@ -526,7 +526,8 @@ core.register_fetches("sprat_pick", function(txn, fetch, ...)
   local ip, port, name
   if not found and not no_fetch[fetch or ""] then
     no_fetch[fetch or ""] = true
-    core.Alert("sprat: lua.sprat_pick(" .. (fetch or "") .. "): " .. tostring(key))
+    core.Alert("sprat: lua.sprat_pick: there is no fetch " .. (fetch or "") .. " for this: "
+      .. tostring(key))
   end
   if found and key and key ~= "" then ip, port, name = sprat.pick(tostring(key), 1) end
   if not name then
