@@ -81,6 +81,13 @@ pub fn count(directory: &str) -> usize {
     std::fs::read_dir(directory).unwrap().count()
 }
 
+/// How many threads of the library there are. Those of the test harness come and go.
+pub fn threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with(b"sprat")).count()
+}
+
 /// A counter of a node by name.
 pub fn counter(node: &Node, name: &str) -> i64 {
     let stats = node.stats();

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from cluster import eventually
-from conftest import NO_SERVER, PLAIN, ROOT, HAProxy
+from conftest import HAP, NO_SERVER, PLAIN, ROOT, HAProxy
 
 GUIDE = (ROOT / "docs" / "haproxy" / "spoe.md").read_text()
 MORE = """spoe-message size
@@ -76,8 +76,7 @@ def program(tmp_path: Path, addresses) -> Iterator[Callable[[str, str], Program]
                 *("--listen", listen, *own, seed),
             ],
             "sprat-hap": [
-                *(str(target / "release" / "sprat-hap"), "--backend", "nodes", "--loopback"),
-                *("--spoe", listen, *own, "--join", seed),
+                *(HAP, "--loopback", "--spoe", listen, *own, "--join", seed),
             ],
         }[kind]
         running.append(Program(line, listen, tmp_path / f"{kind}.log"))
