@@ -12,8 +12,8 @@ const ABI: u32 = 0;
 
 /// The files that say what the header says, in the order of the header.
 const SOURCES: [&str; 11] = [
-    "numbers", "types", "library", "config", "node", "members", "tags", "events", "why", "stats",
-    "threads",
+    "numbers", "types", "library", "config", "node", "members", "tags", "events", "explain",
+    "stats", "threads",
 ];
 
 /// A heading before the first function of each part of the header.

@@ -171,20 +171,20 @@
  * skip_label_check: boolean [false], true or false
  *     Whether a proxy has removed the label from what arrives.
  *
- * catch_up: boolean [true], true or false
+ * join_sync: boolean [true], true or false
  *     Whether a burst of joins is followed by an exchange, so that nobody is missed.
  *
- * last_look: boolean [true], true or false
+ * final_probe: boolean [true], true or false
  *     Whether a suspect is asked once more before it is declared dead.
  *
- * rejoin: boolean [true], true or false
+ * reconnect: boolean [true], true or false
  *     Whether seeds and lost members are asked again, so that a split heals.
  *
- * rejoin_min_ms: milliseconds [250], 50 to 86400000
+ * reconnect_min_ms: milliseconds [250], 50 to 86400000
  *     First pause before a seed or a lost member is asked again.
  *
- * rejoin_max_ms: milliseconds [30000], 100 to 86400000
- *     Longest pause between two attempts; not below rejoin_min_ms.
+ * reconnect_max_ms: milliseconds [30000], 100 to 86400000
+ *     Longest pause between two attempts; not below reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
  *     How long a leaving node still answers after its leave has spread.
@@ -512,9 +512,9 @@ typedef struct sprat_helper {
 
 /**
  * Why a member is in its state, as far as this node knows. Read it through the pointer you got:
- * never copy it by value. Its strings live until sprat_reasons_free().
+ * never copy it by value. Its strings live until sprat_explanation_free().
  */
-typedef struct sprat_reasons {
+typedef struct sprat_explanation {
     /** Name of the member. */
     const char *name;
     /** Its address and port, as "10.0.0.1:7946". */
@@ -547,7 +547,7 @@ typedef struct sprat_reasons {
     const struct sprat_helper *helpers;
     /** How many helpers were asked. */
     uint32_t nhelpers;
-} sprat_reasons;
+} sprat_explanation;
 
 /** How this node itself is doing. Read it through the pointer you got: never copy it by value. */
 typedef struct sprat_health {
@@ -573,13 +573,13 @@ typedef struct sprat_health {
      * Where members list this node's name beside its own address, as "10.0.0.5:7946"; NULL if
      * none does, as is usual. Members that list it there do not see this node.
      */
-    const char *namesake;
+    const char *name_conflict;
     /**
      * Somebody answers there: two nodes have one name. Else it is a former life of this node,
      * and members take the new address when the old one has been failed for a while (half a
      * minute in Serf).
      */
-    bool namesake_answers;
+    bool name_conflict_answers;
     /** One sentence, as "streams work, datagrams do not". Never NULL. */
     const char *summary;
 } sprat_health;
@@ -874,7 +874,7 @@ int sprat_node_start(const struct sprat_config *config,
  * @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
  * @return how many answered, 1 or more; SPRAT_ERR_UNREACHABLE if nobody did, or
  *         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or SPRAT_ERR_NAME_CONFLICT if
- *         that is why; SPRAT_ERR_TIMEOUT, the attempt goes on then; SPRAT_ERR_INVALID for no
+ *         that is explain; SPRAT_ERR_TIMEOUT, the attempt goes on then; SPRAT_ERR_INVALID for no
  *         address, flags or time; SPRAT_ERR_CLOSED, also when the node is shut down meanwhile;
  *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8;
  *         SPRAT_ERR_TOO_LARGE.
@@ -1233,13 +1233,13 @@ int sprat_node_hint(struct sprat_node *node,
  *
  * @param node  the node
  * @param name  name of the member
- * @param out   where the reasons go, to be freed with sprat_reasons_free(); NULL after a failure
+ * @param out   where the reasons go, to be freed with sprat_explanation_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_CLOSED;
  *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
  */
-int sprat_node_reasons(const struct sprat_node *node,
+int sprat_node_explain(const struct sprat_node *node,
                        const char *name,
-                       struct sprat_reasons **out);
+                       struct sprat_explanation **out);
 
 /**
  * The reasons as one paragraph for a person.
@@ -1247,14 +1247,14 @@ int sprat_node_reasons(const struct sprat_node *node,
  * @param reasons  the reasons
  * @return the paragraph, which lives as long as they do; "" if reasons is NULL. Never NULL.
  */
-const char *sprat_reasons_text(const struct sprat_reasons *reasons);
+const char *sprat_explanation_text(const struct sprat_explanation *reasons);
 
 /**
  * Ends reasons.
  *
  * @param reasons  the reasons; NULL does nothing
  */
-void sprat_reasons_free(struct sprat_reasons *reasons);
+void sprat_explanation_free(struct sprat_explanation *reasons);
 
 /**
  * How this node itself is doing.

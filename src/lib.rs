@@ -22,7 +22,7 @@ pub mod error;
 mod ffi;
 pub mod limits;
 pub mod serf;
-pub mod spoe;
+pub mod service;
 pub mod swim;
 pub mod time;
 pub mod wire;

@@ -4,7 +4,7 @@
 //! business (`tests/sim.rs`).
 
 use sprat::serf::{CommandError, Config, Core, Event, MemberState, Mode, Tags};
-use sprat::swim::{Health, Namesake, OpId, Seed, StreamEnd, StreamId, Transmit};
+use sprat::swim::{Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
 use sprat::time::Time;
 use sprat::wire::Codec;
 use sprat::wire::message::Message;
@@ -152,7 +152,7 @@ impl Net {
     }
 
     fn collect(&mut self, from: usize) {
-        while let Some(transmit) = self.hosts[from].core.poll_transmit() {
+        while let Some(transmit) = self.hosts[from].core.poll_output() {
             self.transmit(from, transmit);
         }
         while let Some(event) = self.hosts[from].core.poll_event() {
@@ -160,10 +160,10 @@ impl Net {
         }
     }
 
-    fn transmit(&mut self, from: usize, transmit: Transmit) {
+    fn transmit(&mut self, from: usize, transmit: Output) {
         let host_of = |to: SocketAddr| (0..self.hosts.len()).find(|&host| addr(host) == to);
         match transmit {
-            Transmit::Datagram { to, bytes, .. } => match host_of(to) {
+            Output::Datagram { to, bytes, .. } => match host_of(to) {
                 Some(to) if self.can_reach(from, to) => {
                     self.send(
                         to,
@@ -176,7 +176,7 @@ impl Net {
                 Some(_) => {}
                 None => self.outside.push(bytes),
             },
-            Transmit::Connect { id, to } => {
+            Output::Connect { id, to } => {
                 match host_of(to).filter(|&to| self.can_reach(from, to)) {
                     Some(to) => {
                         self.sent += 1;
@@ -201,12 +201,12 @@ impl Net {
                     ),
                 }
             }
-            Transmit::Write { id, bytes } => {
+            Output::Write { id, bytes } => {
                 if let Some((to, id)) = self.hosts[from].peers.get(&id).copied() {
                     self.send(to, Parcel::Data { id, bytes });
                 }
             }
-            Transmit::Close { id } => {
+            Output::Close { id } => {
                 if let Some((to, id)) = self.hosts[from].peers.remove(&id) {
                     self.send(
                         to,
@@ -217,7 +217,7 @@ impl Net {
                     );
                 }
             }
-            Transmit::Resolve { host, .. } => panic!("no names here: {host}"),
+            Output::Resolve { host, .. } => panic!("no names here: {host}"),
         }
     }
 
@@ -831,8 +831,12 @@ fn who_took_the_name_of_another_is_told_by_its_join_and_its_leave_does_the_other
     assert!(told(&of_join, &net));
     net.run(secs(10));
     for host in 2..4 {
-        let other = (addr(5 - host), Namesake::Alive);
-        assert_eq!(net.health(host).namesake, Some(other), "n2 at host {host}");
+        let other = (addr(5 - host), NameConflict::Alive);
+        assert_eq!(
+            net.health(host).name_conflict,
+            Some(other),
+            "n2 at host {host}"
+        );
     }
     let left = net.command(3, Core::leave);
     net.run_until(5, |net| net.is_done(3, left));
@@ -855,10 +859,13 @@ fn who_took_a_name_gets_it_when_its_owner_is_gone() {
     net.run(secs(5));
     net.hosts[2].up = false;
     net.run(secs(15));
-    assert_eq!(net.health(3).namesake, Some((addr(2), Namesake::Silent)));
+    assert_eq!(
+        net.health(3).name_conflict,
+        Some((addr(2), NameConflict::Silent))
+    );
     net.run_until(60, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
     net.run(secs(30));
-    assert_eq!(net.health(3).namesake, None);
+    assert_eq!(net.health(3).name_conflict, None);
     let again = net.join(3, 0);
     net.run_until(1, |net| net.is_done(3, again));
     let last = net.hosts[3].events.last();

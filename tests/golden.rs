@@ -16,7 +16,7 @@ mod vectors;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sprat::wire::message::{Message, PushPull};
-use sprat::wire::serf_message::{SerfMessage, SerfState, Tags, decode_tags, encode_tags};
+use sprat::wire::serf_message::{SerfMessage, SerfPushPull, Tags, decode_tags, encode_tags};
 use sprat::wire::stream::StreamReader;
 use sprat::wire::{Codec, Reader, Refusal, lzw, msgpack, packet, stream};
 use vectors::{CAPTURED, Direction, directions, hex, layers, load, text, unhex};
@@ -183,7 +183,7 @@ fn push_pull_is_written_again(id: &str, wire: &[u8]) {
     } else {
         assert_eq!(hex(&again), hex(wire), "{id}");
     }
-    let state = SerfState::decode(push_pull.user_state).expect(id);
+    let state = SerfPushPull::decode(push_pull.user_state).expect(id);
     let mut again = Vec::new();
     state.encode(&mut again);
     assert_eq!(

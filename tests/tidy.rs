@@ -18,8 +18,8 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("wire", &[]),
     ("swim", &["wire"]),
     ("serf", &["swim", "wire"]),
-    ("spoe", &["serf"]),
-    ("driver", &["serf", "spoe", "swim", "wire"]),
+    ("service", &["serf"]),
+    ("driver", &["serf", "service", "swim", "wire"]),
     ("ffi", &["driver", "serf", "swim", "wire"]),
 ];
 /// Modules beside the layers that every layer may name.

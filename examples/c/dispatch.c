@@ -17,10 +17,10 @@ static void on_event(sprat_node *node, const sprat_event *event, void *user_data
     printf("%s %s\n", sprat_event_kind_name(event->kind),
            event->member ? event->member->name : event->text);
     if (event->kind == SPRAT_EVENT_MEMBER_SUSPECT) {
-        sprat_reasons *reasons;
-        if (sprat_node_reasons(node, event->member->name, &reasons) == SPRAT_OK) {
-            printf("  %s\n", sprat_reasons_text(reasons));
-            sprat_reasons_free(reasons);
+        sprat_explanation *reasons;
+        if (sprat_node_explain(node, event->member->name, &reasons) == SPRAT_OK) {
+            printf("  %s\n", sprat_explanation_text(reasons));
+            sprat_explanation_free(reasons);
         }
     }
 }

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use sprat::limits;
 use sprat::serf::{Config, Core, MemberState};
-use sprat::swim::{LookupId, Seed, SendFailure, StreamEnd, StreamId, Transmit};
+use sprat::swim::{LookupId, Output, Seed, SendFailure, StreamEnd, StreamId};
 use sprat::time::Time;
 use sprat::wire::Codec;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -158,13 +158,13 @@ impl<'a> Script<'a> {
         let mut said = 0;
         loop {
             let mut quiet = true;
-            while let Some(order) = self.core.poll_transmit() {
+            while let Some(order) = self.core.poll_output() {
                 quiet = false;
                 match order {
-                    Transmit::Datagram { bytes, .. } => assert!(bytes.len() < limits::DATAGRAM_LEN),
-                    Transmit::Connect { id, .. } => self.dialled.push(id),
-                    Transmit::Resolve { id, .. } => self.lookups.push(id),
-                    Transmit::Write { .. } | Transmit::Close { .. } => {}
+                    Output::Datagram { bytes, .. } => assert!(bytes.len() < limits::DATAGRAM_LEN),
+                    Output::Connect { id, .. } => self.dialled.push(id),
+                    Output::Resolve { id, .. } => self.lookups.push(id),
+                    Output::Write { .. } | Output::Close { .. } => {}
                 }
             }
             while self.core.poll_event().is_some() {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sprat::spoe::questions::Known;
-use sprat::spoe::talk::Talk;
+use sprat::service::spoe::questions::Known;
+use sprat::service::spoe::talk::Talk;
 
 /// Bytes of answers for a byte that is heard, and those that every connection gets.
 const ANSWERS: usize = 64;

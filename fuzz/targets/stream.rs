@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sprat::wire::message::PushPull;
-use sprat::wire::serf_message::SerfState;
+use sprat::wire::serf_message::SerfPushPull;
 use sprat::wire::stream::{Side, StreamReader};
 use sprat::wire::{Codec, Refusal};
 
@@ -43,9 +43,9 @@ fn check(state: &PushPull) {
     let mut written = Vec::new();
     state.encode(&mut written);
     assert_eq!(PushPull::decode(&written).as_ref(), Ok(state));
-    if let Ok(state) = SerfState::decode(state.user_state) {
+    if let Ok(state) = SerfPushPull::decode(state.user_state) {
         let mut written = Vec::new();
         state.encode(&mut written);
-        assert!(SerfState::decode(&written).is_ok());
+        assert!(SerfPushPull::decode(&written).is_ok());
     }
 }

@@ -182,7 +182,7 @@ impl Config {
             return Err(Error::new(Status::Config, message));
         }
         self.check_order("probe_timeout_ms", "probe_interval_ms", true)?;
-        self.check_order("rejoin_min_ms", "rejoin_max_ms", false)?;
+        self.check_order("reconnect_min_ms", "reconnect_max_ms", false)?;
         let misplaced = match self.mode() {
             Mode::Serf if !self.meta.is_empty() => Some("raw meta needs mode = memberlist"),
             Mode::Memberlist if !self.tags.is_empty() => Some("tags need mode = serf"),

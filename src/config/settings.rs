@@ -317,34 +317,34 @@ pub(crate) static SETTINGS: &[Setting] = &[
         "Whether a proxy has removed the label from what arrives.",
     ),
     flag(
-        "catch_up",
+        "join_sync",
         "true",
         "Whether a burst of joins is followed by an exchange, so that nobody \
         is missed.",
     ),
     flag(
-        "last_look",
+        "final_probe",
         "true",
         "Whether a suspect is asked once more before it is declared dead.",
     ),
     flag(
-        "rejoin",
+        "reconnect",
         "true",
         "Whether seeds and lost members are asked again, so that a split heals.",
     ),
     millis(
-        "rejoin_min_ms",
+        "reconnect_min_ms",
         "250",
         "50 to 86400000",
         (50, 86_400_000),
         "First pause before a seed or a lost member is asked again.",
     ),
     millis(
-        "rejoin_max_ms",
+        "reconnect_max_ms",
         "30000",
         "100 to 86400000",
         (100, 86_400_000),
-        "Longest pause between two attempts; not below rejoin_min_ms.",
+        "Longest pause between two attempts; not below reconnect_min_ms.",
     ),
     millis(
         "leave_propagate_ms",

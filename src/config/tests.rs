@@ -189,7 +189,7 @@ fn tags_are_bounded_together_and_a_refused_one_changes_nothing() {
 fn settings_that_do_not_fit_together_are_refused_by_check() {
     for pairs in [
         &[("probe_timeout_ms", "1000")][..],
-        &[("rejoin_min_ms", "500"), ("rejoin_max_ms", "499")],
+        &[("reconnect_min_ms", "500"), ("reconnect_max_ms", "499")],
         &[("mode", "memberlist"), ("tag.a", "b")],
         &[("mode", "memberlist"), ("filter.tag.a", "b")],
     ] {
@@ -200,7 +200,7 @@ fn settings_that_do_not_fit_together_are_refused_by_check() {
         );
     }
     assert_eq!(
-        with(&[("rejoin_min_ms", "500"), ("rejoin_max_ms", "500")]).check(),
+        with(&[("reconnect_min_ms", "500"), ("reconnect_max_ms", "500")]).check(),
         Ok(())
     );
     let mut config = Config::new();

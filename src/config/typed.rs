@@ -7,7 +7,7 @@ use crate::driver::EventKind;
 use crate::driver::Parked;
 use crate::error::{Error, Result, Status};
 use crate::serf::{self, MemberFilter, Mode};
-use crate::spoe::candidate::Rules;
+use crate::service::spoe::candidate::Rules;
 use crate::swim::{self, Seed};
 use crate::wire::{Codec, Key, Keyring};
 use ipnet::IpNet;
@@ -42,11 +42,11 @@ fn field<'a>(config: &'a mut serf::Config, name: &str) -> Option<Field<'a>> {
         "stream_timeout_ms" => Field::Millis(&mut swim.stream_timeout),
         "packet_bytes" => Field::Size(&mut swim.packet_len),
         "dead_reclaim_ms" => Field::Millis(&mut swim.dead_reclaim),
-        "catch_up" => Field::Flag(&mut swim.catch_up),
-        "last_look" => Field::Flag(&mut swim.last_look),
-        "rejoin" => Field::Flag(&mut swim.rejoin),
-        "rejoin_min_ms" => Field::Millis(&mut swim.rejoin_min),
-        "rejoin_max_ms" => Field::Millis(&mut swim.rejoin_max),
+        "join_sync" => Field::Flag(&mut swim.join_sync),
+        "final_probe" => Field::Flag(&mut swim.final_probe),
+        "reconnect" => Field::Flag(&mut swim.reconnect),
+        "reconnect_min_ms" => Field::Millis(&mut swim.reconnect_min),
+        "reconnect_max_ms" => Field::Millis(&mut swim.reconnect_max),
         "leave_propagate_ms" => Field::Millis(&mut config.leave_propagate),
         "broadcast_timeout_ms" => Field::Millis(&mut config.broadcast_timeout),
         "reconnect_timeout_ms" => Field::Millis(&mut config.reconnect_timeout),

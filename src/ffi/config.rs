@@ -3,7 +3,7 @@
 //! A setter that fails also marks the object, so that a program may ignore the results one by one
 //! and check once, when it starts the node.
 
-use super::gate::{EventSink, LogSink, UserData};
+use super::callback_guard::{EventSink, LogSink, UserData};
 use super::threads::HostSpawn;
 use super::types::{sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_spawn_cb};
 use super::{args, entry};

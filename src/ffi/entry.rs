@@ -1,7 +1,7 @@
 //! The one door of every function: no panic gets out, every failure leaves its sentence.
 
-use super::last;
-use crate::driver::fault;
+use super::last_error;
+use crate::driver::os::panic;
 use crate::error::{Error, Result, Status};
 use std::ffi::c_int;
 
@@ -26,13 +26,13 @@ pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) ->
 }
 
 fn run<T>(function: &str, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
-    let error = match fault::caught(body) {
+    let error = match panic::caught(body) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => error,
         Err(text) => Error::new(Status::Internal, format!("internal error: {text}")),
     };
     let status = error.status;
-    last::set(function, &error);
+    last_error::set(function, &error);
     Err(status)
 }
 
@@ -45,7 +45,7 @@ mod tests {
         let line = line!() + 1;
         let got = status("sprat_test", || panic!("the {} is gone", "floor"));
         assert_eq!(got, -99);
-        let text = last::text().into_string().unwrap();
+        let text = last_error::text().into_string().unwrap();
         assert!(text.starts_with("sprat_test: "), "{text}");
         assert!(text.contains("the floor is gone"), "{text}");
         assert!(text.contains(&format!("entry.rs:{line}")), "{text}");
@@ -56,7 +56,7 @@ mod tests {
         let failed = number("sprat_one", || Err(Error::new(Status::State, "not now")));
         assert_eq!(failed, -8);
         assert_eq!(number("sprat_two", || Ok(3)), 3);
-        assert_eq!(last::text().to_str().unwrap(), "sprat_one: not now");
-        assert_eq!(last::status(), -8);
+        assert_eq!(last_error::text().to_str().unwrap(), "sprat_one: not now");
+        assert_eq!(last_error::status(), -8);
     }
 }

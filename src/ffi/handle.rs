@@ -11,7 +11,7 @@
 //! forks tells a child that the node is its parent's, before any lock that another thread of the
 //! parent may have held is touched; the child begins with a table of its own.
 
-use super::gate::{Gate, lock};
+use super::callback_guard::{Gate, lock};
 use super::members::Cache;
 use super::types::sprat_node;
 use crate::driver::Node;

@@ -88,20 +88,20 @@
  * skip_label_check: boolean [false], true or false
  *     Whether a proxy has removed the label from what arrives.
  *
- * catch_up: boolean [true], true or false
+ * join_sync: boolean [true], true or false
  *     Whether a burst of joins is followed by an exchange, so that nobody is missed.
  *
- * last_look: boolean [true], true or false
+ * final_probe: boolean [true], true or false
  *     Whether a suspect is asked once more before it is declared dead.
  *
- * rejoin: boolean [true], true or false
+ * reconnect: boolean [true], true or false
  *     Whether seeds and lost members are asked again, so that a split heals.
  *
- * rejoin_min_ms: milliseconds [250], 50 to 86400000
+ * reconnect_min_ms: milliseconds [250], 50 to 86400000
  *     First pause before a seed or a lost member is asked again.
  *
- * rejoin_max_ms: milliseconds [30000], 100 to 86400000
- *     Longest pause between two attempts; not below rejoin_min_ms.
+ * reconnect_max_ms: milliseconds [30000], 100 to 86400000
+ *     Longest pause between two attempts; not below reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
  *     How long a leaving node still answers after its leave has spread.

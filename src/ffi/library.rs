@@ -1,7 +1,7 @@
 //! What needs no node: versions, names of numbers, the last error.
 
 use super::numbers::{KINDS, MEMBER_STATES, STATUSES};
-use super::{entry, last};
+use super::{entry, last_error};
 use std::ffi::{CStr, c_char, c_int};
 
 /// The version as C sees it.
@@ -54,7 +54,7 @@ pub extern "C" fn sprat_status_name(status: c_int) -> *const c_char {
 /// Never NULL; a static string. Any thread. sprat_last_error() says more.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_status_text(status: c_int) -> *const c_char {
-    last::plain(status).as_ptr()
+    last_error::plain(status).as_ptr()
 }
 
 /// Name of a kind of event, as "member-join", the way Serf writes it; "unknown" for other numbers.
@@ -85,21 +85,21 @@ pub extern "C" fn sprat_last_error() -> *const c_char {
     entry::quiet(
         "sprat_last_error",
         c"internal error".as_ptr(),
-        last::pointer,
+        last_error::pointer,
     )
 }
 
 /// The status of this thread's last failure, SPRAT_OK if nothing failed yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_status() -> c_int {
-    last::status()
+    last_error::status()
 }
 
 /// The errno behind this thread's last failure if that was SPRAT_ERR_IO, or SPRAT_ERR_ADDRESS for
 /// an address that the system did not let a node have; else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_errno() -> c_int {
-    last::errno()
+    last_error::errno()
 }
 
 #[cfg(test)]

@@ -12,14 +12,15 @@
 #![allow(non_camel_case_types)]
 
 mod args;
+mod callback_guard;
 mod entry;
-mod gate;
 mod handle;
-mod last;
+mod last_error;
 mod record;
 
 mod config;
 mod events;
+mod explain;
 mod library;
 mod members;
 mod node;
@@ -28,7 +29,6 @@ mod stats;
 mod tags;
 mod threads;
 mod types;
-mod why;
 
 #[cfg(test)]
 mod keys_tests;

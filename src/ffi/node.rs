@@ -1,7 +1,7 @@
 //! Life of a node: start, join, leave, shutdown, free.
 
+use super::callback_guard::Gate;
 use super::config::sprat_config;
-use super::gate::Gate;
 use super::handle::{self, Held};
 use super::numbers::sprat_remove_flags;
 use super::record::EventRecord;
@@ -86,7 +86,7 @@ fn deliver(gate: &Gate, event: &Event) {
 /// @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
 /// @return how many answered, 1 or more; SPRAT_ERR_UNREACHABLE if nobody did, or
 ///         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or SPRAT_ERR_NAME_CONFLICT if
-///         that is why; SPRAT_ERR_TIMEOUT, the attempt goes on then; SPRAT_ERR_INVALID for no
+///         that is explain; SPRAT_ERR_TIMEOUT, the attempt goes on then; SPRAT_ERR_INVALID for no
 ///         address, flags or time; SPRAT_ERR_CLOSED, also when the node is shut down meanwhile;
 ///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8;
 ///         SPRAT_ERR_TOO_LARGE.

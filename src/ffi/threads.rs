@@ -2,7 +2,8 @@
 
 use super::entry;
 use super::types::sprat_spawn_cb;
-use crate::driver::{Parked, Spawn, fault};
+use crate::driver::os::panic;
+use crate::driver::{Parked, Spawn};
 use crate::error::{Error, Status};
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::io;
@@ -76,7 +77,7 @@ impl Spawn for HostSpawn {
             // SAFETY: the program's function; it calls `run` with `arg` once, or answers otherwise.
             unsafe { call(name.as_ptr(), Some(run), arg.cast(), data) }
         };
-        let refused = fault::outside(spawn);
+        let refused = panic::outside(spawn);
         if refused == 0 {
             return Ok(());
         }
@@ -94,7 +95,7 @@ unsafe extern "C" fn run(arg: *mut c_void) {
     // SAFETY: the program passes what `spawn` gave it, once.
     let job = unsafe { Box::from_raw(arg.cast::<Job>()) };
     // The job tells of its own panics; nothing may get through to the program's code.
-    let _ = fault::caught(job);
+    let _ = panic::caught(job);
 }
 
 /// Who starts the threads of a node: the program's callback, or the library.

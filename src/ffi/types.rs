@@ -84,9 +84,9 @@ pub struct sprat_helper {
 }
 
 /// Why a member is in its state, as far as this node knows. Read it through the pointer you got:
-/// never copy it by value. Its strings live until sprat_reasons_free().
+/// never copy it by value. Its strings live until sprat_explanation_free().
 #[repr(C)]
-pub struct sprat_reasons {
+pub struct sprat_explanation {
     /// Name of the member.
     pub name: *const c_char,
     /// Its address and port, as "10.0.0.1:7946".
@@ -142,11 +142,11 @@ pub struct sprat_health {
     pub streams_work: bool,
     /// Where members list this node's name beside its own address, as "10.0.0.5:7946"; NULL if
     /// none does, as is usual. Members that list it there do not see this node.
-    pub namesake: *const c_char,
+    pub name_conflict: *const c_char,
     /// Somebody answers there: two nodes have one name. Else it is a former life of this node,
     /// and members take the new address when the old one has been failed for a while (half a
     /// minute in Serf).
-    pub namesake_answers: bool,
+    pub name_conflict_answers: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,
 }

@@ -11,7 +11,7 @@
 //! does the same). In memberlist mode there are no intents, and the notice decides.
 
 use super::members::{Entry, Status};
-use super::{Event, Layer, Member, MemberState};
+use super::{Event, Member, MemberState, SerfState};
 use crate::limits;
 use crate::swim::{Change, Node};
 use crate::time::Time;
@@ -20,7 +20,7 @@ use crate::wire::serf_message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-impl Layer {
+impl SerfState {
     /// A change that the SWIM layer told. `node` is what it holds now, if it still does.
     pub fn swim_changed(
         &mut self,

@@ -2,7 +2,7 @@
 //! should stop, and then the application is told once.
 //!
 //! Who has a name is decided as by peers: whom they knew first. Serf asks the cluster for a vote,
-//! by a query that this node does not send yet; it asks the other one itself (`swim::namesake`).
+//! by a query that this node does not send yet; it asks the other one itself (`swim::name_conflict`).
 //! If those asked by our first join listed our name as alive at another address, somebody had it
 //! before us, or we did, in a former life. It is certain that it is somebody else when
 //!
@@ -13,8 +13,8 @@
 //! Until it is certain the application is warned, and a leave tells nobody: a word about that name
 //! would be taken for one about its owner.
 
-use super::{Event, Layer};
-use crate::swim::{self, Namesake};
+use super::{Event, SerfState};
+use crate::swim::{self, NameConflict};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl Conflicts {
         self.told = false;
     }
 
-    pub fn shift(&mut self, by: Duration) {
+    pub fn postpone(&mut self, by: Duration) {
         if let Some((_, since)) = &mut self.before_us {
             *since = *since + by;
         }
@@ -57,7 +57,7 @@ impl Conflicts {
     }
 }
 
-impl Layer {
+impl SerfState {
     /// A known name is claimed by another address. `asked`: by somebody whom this node asked.
     pub fn name_claimed(&mut self, now: Time, name: &str, claimed: SocketAddr, asked: bool) {
         self.counts.conflicts += 1;
@@ -86,7 +86,7 @@ impl Layer {
     }
 
     /// A node at this address answers to the own name.
-    pub fn namesake_alive(&mut self, addr: SocketAddr) {
+    pub fn name_taken(&mut self, addr: SocketAddr) {
         if self.leave.is_under_way_or_done() {
             return;
         }
@@ -112,9 +112,12 @@ impl Layer {
     }
 
     /// Who had the own name before this node and has it still, if that is certain.
-    pub fn owner_of_name(&self, namesake: Option<(SocketAddr, Namesake)>) -> Option<SocketAddr> {
-        let (addr, verdict) = namesake?;
-        let is_owner = verdict == Namesake::Alive && self.conflicts.was_before_us(addr);
+    pub fn owner_of_name(
+        &self,
+        name_conflict: Option<(SocketAddr, NameConflict)>,
+    ) -> Option<SocketAddr> {
+        let (addr, verdict) = name_conflict?;
+        let is_owner = verdict == NameConflict::Alive && self.conflicts.was_before_us(addr);
         is_owner.then_some(addr)
     }
 

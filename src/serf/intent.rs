@@ -5,9 +5,9 @@
 //! intent back. A node that is said to leave and does not know of it refutes with a join intent.
 //! Intents about names nobody has heard of wait in a buffer for the member to show up.
 
-use super::layer::lane;
 use super::members::Status;
-use super::{Event, Layer};
+use super::serf_state::lane;
+use super::{Event, SerfState};
 use crate::limits;
 use crate::time::Time;
 use crate::wire::serf_message::{JoinIntent, LeaveIntent, SerfMessage};
@@ -87,14 +87,14 @@ impl Buffer {
             .retain(|_, intent| now.since(intent.since) <= PATIENCE);
     }
 
-    pub fn shift(&mut self, by: Duration) {
+    pub fn postpone(&mut self, by: Duration) {
         self.waiting
             .values_mut()
             .for_each(|intent| intent.since = intent.since + by);
     }
 }
 
-impl Layer {
+impl SerfState {
     /// A leave intent. True if others should hear of it from us.
     pub fn leave_intent(&mut self, now: Time, intent: &LeaveIntent<'_>) -> bool {
         if !self.witness_member(intent.ltime) {
@@ -184,7 +184,7 @@ impl Layer {
 
     /// A leave intent about `node`, made here. Queued for the others only if there are any.
     pub fn announce_leave(&mut self, now: Time, node: &str, prune: bool, token: Option<u64>) {
-        // Asked before the intent is handled: afterwards the only other member may be leaving.
+        // SeenQuery before the intent is handled: afterwards the only other member may be leaving.
         let company = self.has_company();
         let intent = LeaveIntent {
             ltime: self.member_clock.tick(),

@@ -11,9 +11,9 @@
 //! too long ends at its deadline; the leave goes on (newer Serfs do so too, 0.9.4 gives up). A
 //! join takes a leave back, whatever step it is in.
 
-use super::layer::Order;
 use super::members::Status;
-use super::{Event, Layer};
+use super::serf_state::Order;
+use super::{Event, SerfState};
 use crate::swim::{JoinReport, OpId};
 use crate::time::Time;
 use std::net::SocketAddr;
@@ -77,7 +77,7 @@ impl Leave {
         }
     }
 
-    pub fn shift(&mut self, by: Duration) {
+    pub fn postpone(&mut self, by: Duration) {
         match &mut self.step {
             Step::Member | Step::Left => {}
             Step::Intent { until } | Step::Spreading { until } | Step::Lingering { until } => {
@@ -92,7 +92,7 @@ impl Leave {
     }
 }
 
-impl Layer {
+impl SerfState {
     /// Begins to leave, or waits for the end of the leave under way.
     pub fn begin_leave(&mut self, now: Time) -> OpId {
         let op = self.leave.number();

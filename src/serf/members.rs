@@ -143,7 +143,7 @@ impl Members {
     }
 
     /// Moves the moments at which members failed or left.
-    pub fn shift(&mut self, by: std::time::Duration) {
+    pub fn postpone(&mut self, by: std::time::Duration) {
         self.by_name
             .values_mut()
             .for_each(|entry| entry.gone_at = entry.gone_at + by);

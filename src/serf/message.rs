@@ -1,11 +1,11 @@
 //! One user message: decoded, handled, and queued again as it came if others may not have it.
 
-use super::Layer;
-use super::layer::{Order, lane};
+use super::SerfState;
+use super::serf_state::{Order, lane};
 use crate::time::Time;
 use crate::wire::serf_message::SerfMessage;
 
-impl Layer {
+impl SerfState {
     /// A user message, Serf type byte first. In memberlist mode nobody here reads them.
     pub fn message_received(&mut self, now: Time, bytes: &[u8]) {
         if !self.is_serf() {

@@ -1,14 +1,14 @@
-//! The Serf layer: tags, intents, member states and passing on, on top of [`crate::swim`].
+//! The Serf state: tags, intents, member states and passing on, on top of [`crate::swim`].
 //!
 //! [`Core`] is what a driver drives: bytes and time in, orders and events out, the same face as
-//! [`Swim`] has. After every input the notices of the SWIM machine are handled by the layer, and
-//! the layer's orders carried out, until neither has anything left.
+//! [`Swim`] has. After every input the notices of the SWIM machine are handled by the state, and
+//! the state's orders carried out, until neither has anything left.
 //!
 //! | file | its idea |
 //! | --- | --- |
 //! | `config`, `member` | what a node is told to be, what others look like |
-//! | `layer` | everything that is held, and the queues out of it |
-//! | `members`, `changes` | the table, and what the SWIM layer's news does to it |
+//! | `state` | everything that is held, and the queues out of it |
+//! | `members`, `changes` | the table, and what the SWIM state's news does to it |
 //! | `clock`, `intent`, `leave` | Lamport time, who joins and leaves, the own leave |
 //! | `message`, `user_event`, `query`, `ring` | what is passed on, once |
 //! | `state` | push/pull of all that |
@@ -22,7 +22,6 @@ mod conflict;
 mod event;
 mod filter;
 mod intent;
-mod layer;
 mod leave;
 mod member;
 mod members;
@@ -30,6 +29,7 @@ mod message;
 mod query;
 mod reap;
 mod ring;
+mod serf_state;
 mod state;
 mod stats;
 #[cfg(test)]
@@ -38,8 +38,8 @@ mod user_event;
 
 use crate::limits;
 use crate::swim::{
-    Health, Identity, LookupId, NodeState, Notice, OpId, Reasons, Seed, SendFailure, StreamEnd,
-    StreamId, Swim, Transmit,
+    Explanation, Health, Identity, LookupId, NodeState, Notice, OpId, Output, Seed, SendFailure,
+    StreamEnd, StreamId, Swim,
 };
 use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
@@ -47,14 +47,14 @@ use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
 pub use event::Event;
 pub use filter::MemberFilter;
-use layer::{Layer, Order};
 pub use member::{Member, MemberState};
+use serf_state::{Order, SerfState};
 pub use stats::Counter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Versions that this node announces for the Serf layer: minimum, maximum, spoken.
+/// Versions that this node announces for the Serf state: minimum, maximum, spoken.
 const DELEGATE: [u8; 3] = [2, 5, 5];
 
 /// Why a command was refused. Nothing has changed then.
@@ -79,15 +79,15 @@ pub enum CommandError {
     Myself,
     /// The member has not failed.
     NotFailed,
-    /// Asked too often.
+    /// SeenQuery too often.
     Limited,
 }
 
 /// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.
 pub struct Core {
     swim: Swim,
-    layer: Layer,
-    /// Members that the SWIM layer was last told of.
+    state: SerfState,
+    /// Members that the SWIM state was last told of.
     population: usize,
 }
 
@@ -126,7 +126,7 @@ impl Core {
         let swim = Swim::new(config.swim.clone(), codec, identity, seed, now);
         let mut core = Core {
             swim,
-            layer: Layer::new(config, name, now),
+            state: SerfState::new(config, name, now),
             population: 0,
         };
         core.pump(now, false);
@@ -156,7 +156,7 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// A stream that `Transmit::Connect` asked for is open.
+    /// A stream that `Output::Connect` asked for is open.
     pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) {
         self.swim.handle_stream_connected(now, id);
         self.pump(now, false);
@@ -184,7 +184,7 @@ impl Core {
     /// This process did not run: see [`Swim::handle_stall`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         let stale = self.swim.handle_stall(now, missed, suspended);
-        self.layer.handle_stall(missed);
+        self.state.handle_stall(missed);
         self.pump(now, false);
         stale
     }
@@ -198,30 +198,30 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Time) {
         self.swim.handle_timeout(now);
         self.pump(now, false);
-        self.layer.handle_timeout(now);
+        self.state.handle_timeout(now);
         self.pump(now, false);
     }
 
     /// When [`Core::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let own = self.layer.deadline();
+        let own = self.state.deadline();
         Some(self.swim.poll_timeout().map_or(own, |swim| swim.min(own)))
     }
 
     /// The next order to the driver.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.swim.poll_transmit()
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.swim.poll_output()
     }
 
     /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.layer.events.pop_front()
+        self.state.events.pop_front()
     }
 
     /// Joins; [`Event::JoinDone`] tells how it went. After a leave, or during one, takes part
     /// again first.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
-        if self.layer.take_leave_back() {
+        if self.state.take_leave_back() {
             self.swim.revive(now);
         }
         let op = self.swim.join(now, seeds);
@@ -232,7 +232,7 @@ impl Core {
     /// Leaves gracefully; [`Event::LeaveDone`] when it has spread. At once if nobody is there or
     /// the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
-        let op = self.layer.begin_leave(now);
+        let op = self.state.begin_leave(now);
         self.pump(now, false);
         op
     }
@@ -243,14 +243,14 @@ impl Core {
     /// `WrongMode` in memberlist mode, `TooLarge` if they take more than [`limits::META_LEN`]
     /// bytes encoded, `Left`.
     pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
-        match self.layer.config.mode {
+        match self.state.config.mode {
             Mode::Serf => {}
             Mode::Memberlist => return Err(CommandError::WrongMode),
         }
         let meta = checked_meta(encode_tags(&tags))?;
         self.check_not_left()?;
-        if tags != self.layer.tags {
-            self.layer.tags = tags;
+        if tags != self.state.tags {
+            self.state.tags = tags;
             self.swim.set_meta(now, meta);
             self.pump(now, false);
         }
@@ -259,7 +259,7 @@ impl Core {
 
     /// The own tags.
     pub fn tags(&self) -> &Tags {
-        &self.layer.tags
+        &self.state.tags
     }
 
     /// Replaces the own meta. The same meta again causes no gossip.
@@ -267,7 +267,7 @@ impl Core {
     /// # Errors
     /// `WrongMode` in Serf mode, `TooLarge` if longer than [`limits::META_LEN`], `Left`.
     pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
-        match self.layer.config.mode {
+        match self.state.config.mode {
             Mode::Memberlist => {}
             Mode::Serf => return Err(CommandError::WrongMode),
         }
@@ -291,7 +291,7 @@ impl Core {
         name: &str,
         prune: bool,
     ) -> Result<(), CommandError> {
-        match self.layer.config.mode {
+        match self.state.config.mode {
             Mode::Serf => {}
             Mode::Memberlist => return Err(CommandError::WrongMode),
         }
@@ -307,7 +307,7 @@ impl Core {
                 | MemberState::Left,
             ) => return Err(CommandError::NotFailed),
         }
-        self.layer.announce_leave(now, name, prune, None);
+        self.state.announce_leave(now, name, prune, None);
         self.pump(now, false);
         Ok(())
     }
@@ -318,7 +318,7 @@ impl Core {
     /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if asked too often.
     pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
         self.check_not_left()?;
-        if self.layer.is_self(name) {
+        if self.state.is_self(name) {
             return Err(CommandError::Myself);
         }
         if self.member(name).is_none() {
@@ -334,24 +334,24 @@ impl Core {
 
     /// A member, unless it is unknown or the filter hides it.
     pub fn member(&self, name: &str) -> Option<&Arc<Member>> {
-        let entry = self.layer.members.get(name).filter(|entry| !entry.hidden)?;
+        let entry = self.state.members.get(name).filter(|entry| !entry.hidden)?;
         Some(&entry.member)
     }
 
     /// All members in any state, this node included, in no particular order.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.layer.members.visible()
+        self.state.members.visible()
     }
 
     /// Changes whenever a member changed.
     pub fn version(&self) -> u64 {
-        self.layer.members.version()
+        self.state.members.version()
     }
 
-    /// Why a member is in its state; `None` if it is hidden, or the SWIM layer has forgotten it.
-    pub fn reasons(&self, now: Time, name: &str) -> Option<Reasons> {
+    /// Why a member is in its state; `None` if it is hidden, or the SWIM state has forgotten it.
+    pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
         self.member(name)?;
-        self.swim.reasons(now, name)
+        self.swim.explain(now, name)
     }
 
     /// How this node itself is doing.
@@ -366,11 +366,11 @@ impl Core {
 
     /// All counters, the refusals included.
     pub fn stats(&self) -> Vec<Counter> {
-        stats::all(&self.swim.stats(), &self.layer)
+        stats::all(&self.swim.stats(), &self.state)
     }
 
     fn check_not_left(&self) -> Result<(), CommandError> {
-        if self.layer.leave.is_under_way_or_done() {
+        if self.state.leave.is_under_way_or_done() {
             Err(CommandError::Left)
         } else {
             Ok(())
@@ -381,7 +381,7 @@ impl Core {
     /// stream that this node dialled.
     fn pump(&mut self, now: Time, asked: bool) {
         loop {
-            while let Some(order) = self.layer.orders.pop_front() {
+            while let Some(order) = self.state.orders.pop_front() {
                 self.carry_out(now, order);
             }
             let Some(notice) = self.swim.poll_notice() else {
@@ -389,32 +389,32 @@ impl Core {
             };
             self.handle_notice(now, notice, asked);
         }
-        self.layer.refresh_self(self.swim.self_node());
-        if self.population != self.layer.members.len() {
-            self.population = self.layer.members.len();
+        self.state.refresh_self(self.swim.self_node());
+        if self.population != self.state.members.len() {
+            self.population = self.state.members.len();
             self.swim.set_population(self.population);
         }
     }
 
     fn handle_notice(&mut self, now: Time, notice: Notice, asked: bool) {
-        let layer = &mut self.layer;
+        let state = &mut self.state;
         match notice {
             Notice::Member { change, name } => {
-                layer.swim_changed(now, change, &name, self.swim.node(&name));
+                state.swim_changed(now, change, &name, self.swim.node(&name));
             }
-            Notice::UserMessage { bytes } => layer.message_received(now, &bytes),
+            Notice::UserMessage { bytes } => state.message_received(now, &bytes),
             Notice::WantUserState { id, join: _ } => {
-                self.swim.provide_user_state(now, id, layer.encode_state());
+                self.swim.provide_user_state(now, id, state.encode_state());
             }
-            Notice::UserState { join: _, bytes } => layer.state_received(now, &bytes),
+            Notice::UserState { join: _, bytes } => state.state_received(now, &bytes),
             Notice::JoinDone { op, report } => {
-                let owner = layer.owner_of_name(self.swim.namesake());
-                layer.join_done(op, report, owner);
+                let owner = state.owner_of_name(self.swim.name_conflict());
+                state.join_done(op, report, owner);
             }
-            Notice::BroadcastDone { token } => layer.broadcast_done(now, token),
-            Notice::LeaveSpread => layer.departure_spread(now),
+            Notice::BroadcastDone { token } => state.broadcast_done(now, token),
+            Notice::LeaveSpread => state.departure_spread(now),
             Notice::HintDone { op, name, answered } => {
-                layer
+                state
                     .events
                     .push_back(Event::HintDone { op, name, answered });
             }
@@ -423,10 +423,10 @@ impl Core {
                 known: _,
                 claimed,
             } => {
-                layer.name_claimed(now, &name, claimed, asked);
+                state.name_claimed(now, &name, claimed, asked);
             }
-            Notice::NamesakeAlive { addr } => layer.namesake_alive(addr),
-            Notice::NameFree => layer.conflicts.over(),
+            Notice::NameTaken { addr } => state.name_taken(addr),
+            Notice::NameFree => state.conflicts.over(),
         }
     }
 

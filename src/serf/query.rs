@@ -4,9 +4,9 @@
 //! This node answers no query yet. A relay is forwarded only to the address of a member, so that
 //! nobody outside can make this node send what he likes to whom he likes.
 
-use super::Layer;
-use super::layer::Order;
-use super::ring::{Item, Sight};
+use super::SerfState;
+use super::ring::{Freshness, Item};
+use super::serf_state::Order;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{Query, Relay};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,15 +25,15 @@ const KEY_QUERIES: [&str; 4] = [
 
 /// A query that was seen: its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked(pub u32);
+pub(super) struct SeenQuery(pub u32);
 
-impl Item for Asked {
+impl Item for SeenQuery {
     fn weight(&self) -> usize {
         size_of::<u32>()
     }
 }
 
-impl Layer {
+impl SerfState {
     /// A query. True if others should hear of it from us: also when it is not meant for us.
     pub fn query(&mut self, query: &Query<'_>) -> bool {
         if query.payload.unwrap_or_default().is_empty() && KEY_QUERIES.contains(&query.name) {
@@ -45,15 +45,15 @@ impl Layer {
             return false;
         }
         match self
-            .asked
-            .see(self.query_clock.time(), query.ltime, Asked(query.id))
+            .seen_queries
+            .see(self.query_clock.time(), query.ltime, SeenQuery(query.id))
         {
-            Sight::New => query.flags & NO_REBROADCAST == 0,
-            Sight::Duplicate => {
+            Freshness::New => query.flags & NO_REBROADCAST == 0,
+            Freshness::Duplicate => {
                 self.counts.duplicates += 1;
                 false
             }
-            Sight::Old | Sight::Full => {
+            Freshness::Old | Freshness::Full => {
                 self.counts.too_old_or_many += 1;
                 false
             }

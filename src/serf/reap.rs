@@ -5,9 +5,9 @@
 //! or is erased. In memberlist mode the table below forgets the dead within a minute; the search
 //! for them goes on for as long as Serf would keep them, or nothing would ever heal.
 
-use super::layer::Order;
 use super::members::Status;
-use super::{Event, Layer};
+use super::serf_state::Order;
+use super::{Event, SerfState};
 use crate::limits;
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -30,14 +30,14 @@ impl Reaper {
         }
     }
 
-    pub fn shift(&mut self, by: Duration) {
+    pub fn postpone(&mut self, by: Duration) {
         self.lost
             .values_mut()
             .for_each(|since| *since = *since + by);
     }
 }
 
-impl Layer {
+impl SerfState {
     /// Looks for members and intents whose time is up.
     pub fn reap(&mut self, now: Time) {
         if now < self.reaper.next {

@@ -17,7 +17,7 @@ pub(super) trait Item: PartialEq {
 
 /// What the ring thinks of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum Freshness {
     /// Never seen: remembered now, to be passed on.
     New,
     /// Seen before.
@@ -55,13 +55,13 @@ impl<T: Item> Ring<T> {
     }
 
     /// Judges an item that carried `ltime`, when the clock (which has witnessed it) says `clock`.
-    pub fn see(&mut self, clock: u64, ltime: u64, item: T) -> Sight {
+    pub fn see(&mut self, clock: u64, ltime: u64, item: T) -> Freshness {
         if ltime < self.earliest || clock.saturating_sub(ltime) > limits::RING_SLOTS {
-            return Sight::Old;
+            return Freshness::Old;
         }
         let weight = item.weight();
         if weight > limits::RING_BYTES {
-            return Sight::Full;
+            return Freshness::Full;
         }
         let index = ltime % limits::RING_SLOTS;
         if self
@@ -73,14 +73,14 @@ impl<T: Item> Ring<T> {
         }
         if let Some(slot) = self.slots.get(&index) {
             if slot.items.contains(&item) {
-                return Sight::Duplicate;
+                return Freshness::Duplicate;
             }
             if slot.items.len() >= limits::RING_SLOT_ITEMS {
-                return Sight::Full;
+                return Freshness::Full;
             }
         }
         if !self.make_room(ltime, weight) {
-            return Sight::Full;
+            return Freshness::Full;
         }
         let slot = self.slots.entry(index).or_insert(Slot {
             ltime,
@@ -88,7 +88,7 @@ impl<T: Item> Ring<T> {
         });
         slot.items.push(item);
         self.weight += weight;
-        Sight::New
+        Freshness::New
     }
 
     /// The used slots, in no particular order of time.
@@ -133,52 +133,55 @@ mod tests {
     #[test]
     fn an_item_is_new_once() {
         let mut ring = Ring::new();
-        assert_eq!(ring.see(6, 5, (1, 0)), Sight::New);
-        assert_eq!(ring.see(6, 5, (1, 0)), Sight::Duplicate);
-        assert_eq!(ring.see(6, 5, (2, 0)), Sight::New);
-        assert_eq!(ring.see(6, 4, (1, 0)), Sight::New);
+        assert_eq!(ring.see(6, 5, (1, 0)), Freshness::New);
+        assert_eq!(ring.see(6, 5, (1, 0)), Freshness::Duplicate);
+        assert_eq!(ring.see(6, 5, (2, 0)), Freshness::New);
+        assert_eq!(ring.see(6, 4, (1, 0)), Freshness::New);
         assert_eq!(ring.slots().count(), 2);
     }
 
     #[test]
     fn what_lies_more_than_a_ring_behind_the_clock_is_too_old() {
         let mut ring = Ring::new();
-        assert_eq!(ring.see(600, 88, (1, 0)), Sight::New);
-        assert_eq!(ring.see(600, 87, (1, 0)), Sight::Old);
+        assert_eq!(ring.see(600, 88, (1, 0)), Freshness::New);
+        assert_eq!(ring.see(600, 87, (1, 0)), Freshness::Old);
     }
 
     #[test]
     fn a_later_time_takes_over_the_slot_of_an_earlier_one() {
         let mut ring = Ring::new();
-        assert_eq!(ring.see(6, 5, (1, 10)), Sight::New);
-        assert_eq!(ring.see(518, 517, (1, 20)), Sight::New);
+        assert_eq!(ring.see(6, 5, (1, 10)), Freshness::New);
+        assert_eq!(ring.see(518, 517, (1, 20)), Freshness::New);
         let held: Vec<u64> = ring.slots().map(|slot| slot.ltime).collect();
         assert_eq!((held, ring.weight), (vec![517], 20));
-        assert_eq!(ring.see(518, 5, (1, 10)), Sight::Old);
+        assert_eq!(ring.see(518, 5, (1, 10)), Freshness::Old);
     }
 
     #[test]
     fn one_time_holds_a_bounded_number_of_items() {
         let mut ring = Ring::new();
         for i in 0..limits::RING_SLOT_ITEMS as u32 {
-            assert_eq!(ring.see(6, 5, (i, 1)), Sight::New);
+            assert_eq!(ring.see(6, 5, (i, 1)), Freshness::New);
         }
-        assert_eq!(ring.see(6, 5, (9999, 1)), Sight::Full);
-        assert_eq!(ring.see(6, 5, (3, 1)), Sight::Duplicate);
-        assert_eq!(ring.see(6, 4, (9999, 1)), Sight::New);
+        assert_eq!(ring.see(6, 5, (9999, 1)), Freshness::Full);
+        assert_eq!(ring.see(6, 5, (3, 1)), Freshness::Duplicate);
+        assert_eq!(ring.see(6, 4, (9999, 1)), Freshness::New);
     }
 
     #[test]
     fn what_fell_out_for_lack_of_room_is_never_news_again() {
         let mut ring = Ring::new();
         let half = limits::RING_BYTES / 2;
-        assert_eq!(ring.see(11, 8, (1, half)), Sight::New);
-        assert_eq!(ring.see(11, 9, (2, half)), Sight::New);
-        assert_eq!(ring.see(11, 7, (3, 1)), Sight::Full);
-        assert_eq!(ring.see(11, 10, (4, half)), Sight::New);
-        assert_eq!(ring.see(11, 8, (1, half)), Sight::Old);
-        assert_eq!(ring.see(11, 9, (2, half)), Sight::Duplicate);
-        assert_eq!(ring.see(11, 10, (5, limits::RING_BYTES + 1)), Sight::Full);
+        assert_eq!(ring.see(11, 8, (1, half)), Freshness::New);
+        assert_eq!(ring.see(11, 9, (2, half)), Freshness::New);
+        assert_eq!(ring.see(11, 7, (3, 1)), Freshness::Full);
+        assert_eq!(ring.see(11, 10, (4, half)), Freshness::New);
+        assert_eq!(ring.see(11, 8, (1, half)), Freshness::Old);
+        assert_eq!(ring.see(11, 9, (2, half)), Freshness::Duplicate);
+        assert_eq!(
+            ring.see(11, 10, (5, limits::RING_BYTES + 1)),
+            Freshness::Full
+        );
         assert!(ring.weight <= limits::RING_BYTES);
     }
 }

@@ -3,13 +3,13 @@
 //! What comes in is handled like the messages it stands for, but not passed on: whoever needs it
 //! gets it by a push/pull of its own.
 
-use super::Layer;
+use super::SerfState;
 use super::members::Status;
 use crate::time::Time;
-use crate::wire::serf_message::{EventSlot, JoinIntent, LeaveIntent, SerfState, UserEvent};
+use crate::wire::serf_message::{EventSlot, JoinIntent, LeaveIntent, SerfPushPull, UserEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
-impl Layer {
+impl SerfState {
     /// The own state, for the other side of a push/pull. Empty in memberlist mode.
     pub fn encode_state(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -23,7 +23,7 @@ impl Layer {
             Status::Leaving => true,
             Status::Alive | Status::Failed => false,
         });
-        let slots = self.happenings.slots().map(|slot| EventSlot {
+        let slots = self.seen_events.slots().map(|slot| EventSlot {
             ltime: slot.ltime,
             events: slot
                 .items
@@ -31,7 +31,7 @@ impl Layer {
                 .map(|item| (&*item.name, item.payload.as_deref()))
                 .collect(),
         });
-        let state = SerfState {
+        let state = SerfPushPull {
             ltime: self.member_clock.time(),
             event_ltime: self.event_clock.time(),
             query_ltime: self.query_clock.time(),
@@ -59,13 +59,13 @@ impl Layer {
         if !self.is_serf() || bytes.is_empty() {
             return;
         }
-        match SerfState::decode(bytes) {
+        match SerfPushPull::decode(bytes) {
             Ok(state) => self.merge_state(now, &state),
             Err(why) => self.refuse(why),
         }
     }
 
-    fn merge_state(&mut self, now: Time, state: &SerfState<'_>) {
+    fn merge_state(&mut self, now: Time, state: &SerfPushPull<'_>) {
         // The sender's clocks say the next time it will use, so the one before it was seen.
         let seen = [
             self.member_clock.witness(state.ltime.saturating_sub(1)),

@@ -1,8 +1,8 @@
 //! Counters of this layer, and one list of all counters with a sentence each.
 
-use super::Layer;
-use super::layer::lane;
+use super::SerfState;
 use super::members::Status;
+use super::serf_state::lane;
 use crate::swim;
 use crate::wire::Refusal;
 use std::sync::LazyLock;
@@ -45,7 +45,7 @@ static REFUSALS: LazyLock<[String; Refusal::COUNT]> =
     LazyLock::new(|| Refusal::ALL.map(|why| format!("refused_{}", why.name())));
 
 /// All counters of the SWIM layer and of this one.
-pub(super) fn all(swim: &swim::Stats, layer: &Layer) -> Vec<Counter> {
+pub(super) fn all(swim: &swim::Stats, layer: &SerfState) -> Vec<Counter> {
     let mut counters = of_traffic(swim);
     counters.extend(of_swim(swim));
     counters.extend(of_members(layer));
@@ -114,13 +114,13 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
             "Exchanges of state begun with another node.",
         ),
         (
-            "catch_ups",
-            it.catch_ups,
+            "join_syncs",
+            it.join_syncs,
             "Push/pulls after a burst of joins.",
         ),
         (
-            "rejoins",
-            it.rejoins,
+            "reconnects",
+            it.reconnects,
             "Attempts to reach seeds and lost members again.",
         ),
         (
@@ -146,7 +146,7 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
     ]
 }
 
-fn of_members(it: &Layer) -> Vec<Counter> {
+fn of_members(it: &SerfState) -> Vec<Counter> {
     let (members, failed) = (
         it.members.len() as u64,
         it.members.count(Status::Failed) as u64,

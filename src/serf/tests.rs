@@ -1,7 +1,7 @@
 //! Serf's rules, tried on the layer alone: news and messages in, orders and events out.
 
-use super::layer::{Layer, Order, lane};
 use super::members::Status;
+use super::serf_state::{Order, SerfState, lane};
 use super::{Config, Event, MemberFilter, MemberState, Mode, Tags};
 use crate::limits;
 use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
@@ -19,7 +19,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A layer called `self`, the network below it played by the test.
 struct Rig {
-    layer: Layer,
+    layer: SerfState,
     now: Time,
 }
 
@@ -48,7 +48,7 @@ impl Rig {
     }
 
     fn with(config: Config) -> Rig {
-        let layer = Layer::new(config, "self".into(), Time::ZERO);
+        let layer = SerfState::new(config, "self".into(), Time::ZERO);
         let mut rig = Rig {
             layer,
             now: Time::ZERO,

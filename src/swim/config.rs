@@ -38,15 +38,15 @@ pub struct Config {
     /// Networks that members may have addresses in; empty: all.
     pub cidrs_allowed: Vec<ipnet::IpNet>,
     /// Complete dissemination: catch up by a push/pull after a burst of joins. Beyond memberlist.
-    pub catch_up: bool,
+    pub join_sync: bool,
     /// Ask a suspect once more before it is declared dead. Beyond memberlist.
-    pub last_look: bool,
+    pub final_probe: bool,
     /// Healing: ask seeds and lost members again for as long as the node lives. Beyond memberlist.
-    pub rejoin: bool,
+    pub reconnect: bool,
     /// First pause before a seed or a lost member is asked again.
-    pub rejoin_min: Duration,
+    pub reconnect_min: Duration,
     /// Longest pause between two attempts at the same seed or lost member.
-    pub rejoin_max: Duration,
+    pub reconnect_max: Duration,
 }
 
 impl Config {
@@ -69,11 +69,11 @@ impl Config {
             packet_len: crate::limits::PACKET_LEN,
             dead_reclaim: Duration::from_secs(30),
             cidrs_allowed: Vec::new(),
-            catch_up: true,
-            last_look: true,
-            rejoin: true,
-            rejoin_min: Duration::from_millis(250),
-            rejoin_max: Duration::from_secs(30),
+            join_sync: true,
+            final_probe: true,
+            reconnect: true,
+            reconnect_min: Duration::from_millis(250),
+            reconnect_max: Duration::from_secs(30),
         }
     }
 
@@ -110,9 +110,9 @@ impl Config {
     /// The same settings without anything that plain memberlist does not do.
     pub fn plain(self) -> Config {
         Config {
-            catch_up: false,
-            last_look: false,
-            rejoin: false,
+            join_sync: false,
+            final_probe: false,
+            reconnect: false,
             dead_reclaim: Duration::ZERO,
             ..self
         }

@@ -1,235 +1,204 @@
-//! The broadcast queue: rumours, how often each was sent, and which go into the next packet.
-//!
-//! Order: the least sent first, then the largest that fits, then the newest. News about a subject
-//! replaces older news about it. After `mult x ceil(log10(n + 1))` transmissions a rumour has done
-//! its work and is dropped.
+//! Sending: gossip rounds, and packets that take rumours along.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use super::broadcast_queue::{self, PART_COST};
+use super::members::Slot;
+use super::own::LEAVE_TOKEN;
+use super::timer::Timer;
+use super::{NodeState, Notice, Output, Swim};
+use crate::limits;
+use crate::time::Time;
+use crate::wire::{Refusal, message, packet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What each message costs in a compound beside its own bytes.
-pub(super) const PART_COST: usize = 2;
+/// Headers of UDP and IP, checksum, compression: what a datagram holds beside a message.
+const FRAMING: usize = 128;
+/// Longest queue of a lane of the layer above before the most sent are dropped, as in Serf. Its
+/// messages fit a packet each, so its bytes are bounded, too.
+const LANE_MAX: usize = 4096;
 
-/// Where a rumour stands in the order: transmissions, length, age.
-type Rank = (u32, Reverse<usize>, Reverse<u64>);
-
-#[derive(Clone, Debug)]
-struct Rumour {
-    bytes: Arc<[u8]>,
-    subject: Option<Arc<str>>,
-    token: Option<u64>,
-}
-
-/// A queue of rumours.
-#[derive(Debug, Default)]
-pub(super) struct Queue {
-    ranked: BTreeMap<Rank, Rumour>,
-    by_subject: HashMap<Arc<str>, Rank>,
-    arrivals: u64,
-}
-
-impl Queue {
-    pub fn len(&self) -> usize {
-        self.ranked.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.ranked.is_empty()
-    }
-
-    /// Is there a rumour about this subject?
-    pub fn is_about(&self, subject: &str) -> bool {
-        self.by_subject.contains_key(subject)
-    }
-
-    /// Queues a rumour. Returns the token of the one about the same subject that it replaced.
-    pub fn push(
-        &mut self,
-        bytes: Arc<[u8]>,
-        subject: Option<Arc<str>>,
-        token: Option<u64>,
-    ) -> Option<u64> {
-        let replaced = subject.as_ref().and_then(|it| self.drop_about(it));
-        self.arrivals += 1;
-        let rank = (0, Reverse(bytes.len()), Reverse(self.arrivals));
-        if let Some(subject) = &subject {
-            self.by_subject.insert(subject.clone(), rank);
+impl Swim {
+    /// Queues a user message (its complete content) in one of the lanes of the layer above.
+    /// `token`, if given, comes back in [`Notice::BroadcastDone`]; it is below `u64::MAX`. What is
+    /// larger than a packet can never be sent: it is refused.
+    pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
+        let mut message = Vec::with_capacity(bytes.len() + 1);
+        message.push(message::kind::USER);
+        message.extend_from_slice(&bytes);
+        if !self.fits_a_packet(&message) {
+            self.refuse(Refusal::TooLarge);
+            return self.broadcasts_done(token);
         }
-        self.ranked.insert(
-            rank,
-            Rumour {
-                bytes,
-                subject,
-                token,
-            },
-        );
-        replaced
+        let Some(queue) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        queue.push(message.into(), None, token);
+        let dropped = queue.prune(LANE_MAX);
+        self.broadcasts_done(dropped);
+        self.arm_gossip(now);
     }
 
-    /// Drops the rumour about this subject; returns its token.
-    pub fn drop_about(&mut self, subject: &str) -> Option<u64> {
-        let rank = self.by_subject.remove(subject)?;
-        self.ranked.remove(&rank)?.token
+    /// Sends a user message to one address at once.
+    pub fn send_user(&mut self, _now: Time, to: SocketAddr, bytes: &[u8]) {
+        let mut message = Vec::with_capacity(bytes.len() + 1);
+        message.push(message::kind::USER);
+        message.extend_from_slice(bytes);
+        if message.len() + self.codec.overhead() + FRAMING > limits::DATAGRAM_LEN {
+            return self.refuse(Refusal::TooLarge);
+        }
+        self.send(to, &message, false, None);
     }
 
-    /// Takes messages for one packet with `free` bytes and at most `parts` parts, each counted as
-    /// one transmission. Tokens of those that reached `limit` are added to `done`.
-    pub fn take(
-        &mut self,
-        mut free: usize,
-        parts: usize,
-        limit: u32,
-        done: &mut Vec<u64>,
-    ) -> Vec<Arc<[u8]>> {
-        let mut picked: Vec<(Rank, Rumour)> = Vec::new();
-        let mut tier = 0;
-        while picked.len() < parts && free > PART_COST {
-            let from = (tier, Reverse(free - PART_COST), Reverse(u64::MAX));
-            let Some((&rank, _)) = self.ranked.range(from..).next() else {
+    pub(super) fn broadcasts_done(&mut self, tokens: impl IntoIterator<Item = u64>) {
+        for token in tokens {
+            self.notices.push_back(match token {
+                LEAVE_TOKEN => Notice::LeaveSpread,
+                token => Notice::BroadcastDone { token },
+            });
+        }
+    }
+
+    fn has_rumours(&self) -> bool {
+        !self.queue.is_empty() || self.lanes.iter().any(|lane| !lane.is_empty())
+    }
+
+    /// Sets the gossip timer if there is something to send, somebody to send it to, and it is not
+    /// set. Ticks keep their phase, which is random per node.
+    pub(super) fn arm_gossip(&mut self, now: Time) {
+        let needed = self.table.len() > 1 && self.has_rumours();
+        if needed && self.timers.get(Timer::Gossip).is_none() {
+            let interval = self.config.gossip_interval.as_nanos() as u64;
+            let phase = self.gossip_phase.as_nanos() as u64;
+            let past = now.as_nanos().saturating_sub(phase) / interval.max(1);
+            let tick = phase + (past + 1) * interval;
+            self.timers.set(Timer::Gossip, Time::from_nanos(tick));
+        }
+    }
+
+    /// One round: a packet to each of a few random nodes, the recently dead included so that they
+    /// can refute.
+    pub(super) fn gossip_round(&mut self, now: Time) {
+        let grace = self.config.gossip_to_the_dead;
+        let own = self.own;
+        let targets =
+            self.table
+                .choose(self.config.gossip_nodes, &mut self.random, |slot, entry| {
+                    slot != own
+                        && match entry.node.state {
+                            NodeState::Alive | NodeState::Suspect => true,
+                            NodeState::Dead => now.since(entry.node.since) < grace,
+                            NodeState::Left => false,
+                        }
+                });
+        if targets.is_empty() && self.left {
+            // Nobody is left to hear the farewell, or anything.
+            let mut unheard = self.queue.prune(0);
+            unheard.extend(self.lanes.iter_mut().flat_map(|lane| lane.prune(0)));
+            self.broadcasts_done(unheard);
+        }
+        for slot in targets {
+            if !self.gossip_to(slot) {
                 break;
-            };
-            if rank.0 != tier {
-                tier = rank.0; // nothing left here that fits: look at the next tier from its top
-                continue;
             }
-            let Some(rumour) = self.ranked.remove(&rank) else {
-                break;
-            };
-            free -= rumour.bytes.len() + PART_COST;
-            picked.push((rank, rumour));
         }
-        let mut messages = Vec::with_capacity(picked.len());
-        for ((sent, length, age), rumour) in picked {
-            messages.push(rumour.bytes.clone());
-            self.put_back((sent + 1, length, age), rumour, limit, done);
+        self.arm_gossip(now);
+    }
+
+    fn gossip_to(&mut self, slot: Slot) -> bool {
+        let messages = self.take_rumours(self.packet_room(), limits::COMPOUND_PARTS);
+        if messages.is_empty() {
+            return false;
         }
+        let Some(entry) = self.table.get(slot) else {
+            return true;
+        };
+        let (to, checksum) = (entry.node.addr, entry.protocol_max() >= 5);
+        let parts: Vec<&[u8]> = messages.iter().map(|m| &**m).collect();
+        self.send_parts(to, &parts, checksum, None);
+        true
+    }
+
+    /// Bytes for parts in a compound: what label, encryption and the compound's head leave.
+    pub(super) fn packet_room(&self) -> usize {
+        self.config
+            .packet_len
+            .saturating_sub(2 + self.codec.overhead())
+    }
+
+    /// Whether this message can travel by gossip at all.
+    pub(super) fn fits_a_packet(&self, message: &[u8]) -> bool {
+        message.len() + PART_COST <= self.packet_room()
+    }
+
+    fn take_rumours(&mut self, room: usize, parts: usize) -> Vec<Arc<[u8]>> {
+        if !self.has_rumours() {
+            return Vec::new();
+        }
+        let mut done = Vec::new();
+        let limit = broadcast_queue::transmit_limit(self.config.retransmit_mult, self.table.len());
+        let mut messages = self.queue.take(room, parts, limit, &mut done);
+        let mut free =
+            room.saturating_sub(messages.iter().map(|m| m.len() + PART_COST).sum::<usize>());
+        let limit = broadcast_queue::transmit_limit(self.config.retransmit_mult, self.population);
+        for lane in &mut self.lanes {
+            let more = lane.take(free, parts - messages.len(), limit, &mut done);
+            free = free.saturating_sub(more.iter().map(|m| m.len() + PART_COST).sum::<usize>());
+            messages.extend(more);
+        }
+        self.broadcasts_done(done);
         messages
     }
 
-    fn put_back(&mut self, rank: Rank, rumour: Rumour, limit: u32, done: &mut Vec<u64>) {
-        if rank.0 >= limit {
-            done.extend(rumour.token);
-            if let Some(subject) = &rumour.subject {
-                self.by_subject.remove(subject);
-            }
-            return;
+    /// Sends one message and as many rumours as fit beside it.
+    pub(super) fn send_with_rumours(&mut self, to: SocketAddr, message: &[u8]) {
+        self.send_ping(to, message, None, None);
+    }
+
+    /// The same for a ping of a probe with this number, which may introduce this node.
+    pub(super) fn send_ping(
+        &mut self,
+        to: SocketAddr,
+        message: &[u8],
+        introduction: Option<&[u8]>,
+        probe: Option<u32>,
+    ) {
+        let mut parts = vec![message];
+        parts.extend(introduction);
+        let taken: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
+        let room = self.packet_room().saturating_sub(taken);
+        let rumours = self.take_rumours(room, limits::COMPOUND_PARTS - parts.len());
+        parts.extend(rumours.iter().map(|m| &**m));
+        self.send_parts(to, &parts, false, probe);
+    }
+
+    pub(super) fn send_parts(
+        &mut self,
+        to: SocketAddr,
+        parts: &[&[u8]],
+        checksum: bool,
+        probe: Option<u32>,
+    ) {
+        let mut plain = Vec::with_capacity(self.config.packet_len);
+        packet::compound(parts, &mut plain);
+        self.send(to, &plain, checksum, probe);
+    }
+
+    /// Sends a datagram; `probe` is the number of the probe that fails if it cannot be sent.
+    fn send(&mut self, to: SocketAddr, plain: &[u8], checksum: bool, probe: Option<u32>) {
+        let nonce = self.nonce();
+        let bytes = packet::seal(&self.codec, plain, checksum, nonce);
+        self.stats.datagrams_out += 1;
+        self.stats.bytes_out += bytes.len() as u64;
+        self.transmits
+            .push_back(Output::Datagram { to, bytes, probe });
+    }
+
+    /// A fresh nonce when something will be encrypted.
+    pub(super) fn nonce(&mut self) -> [u8; 12] {
+        if self.codec.keyring.is_empty() {
+            [0; 12]
+        } else {
+            self.random.nonce()
         }
-        if let Some(subject) = &rumour.subject {
-            self.by_subject.insert(subject.clone(), rank);
-        }
-        self.ranked.insert(rank, rumour);
-    }
-
-    /// Drops the most sent, smallest rumours until at most `max` remain; returns their tokens.
-    pub fn prune(&mut self, max: usize) -> Vec<u64> {
-        let mut done = Vec::new();
-        while self.ranked.len() > max {
-            let Some((_, rumour)) = self.ranked.pop_last() else {
-                break;
-            };
-            done.extend(rumour.token);
-            if let Some(subject) = rumour.subject {
-                self.by_subject.remove(&subject);
-            }
-        }
-        done
-    }
-}
-
-/// How often a rumour is sent in a cluster of `nodes`.
-pub(super) fn transmit_limit(mult: u32, nodes: usize) -> u32 {
-    let digits = nodes.max(1).ilog10() + 1; // the same as ceil(log10(n + 1))
-    mult.saturating_mul(digits)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(length: usize, mark: u8) -> Arc<[u8]> {
-        vec![mark; length].into()
-    }
-
-    fn marks(messages: &[Arc<[u8]>]) -> Vec<u8> {
-        messages.iter().map(|m| m[0]).collect()
-    }
-
-    #[test]
-    fn transmit_limits_are_those_of_the_lan_profile() {
-        let limits: Vec<u32> = [1, 9, 10, 99, 100, 999]
-            .map(|n| transmit_limit(4, n))
-            .to_vec();
-        assert_eq!(limits, [4, 4, 8, 8, 12, 12]);
-    }
-
-    #[test]
-    fn the_least_sent_go_first_then_the_largest_that_fits_then_the_newest() {
-        let mut queue = Queue::default();
-        let mut done = Vec::new();
-        queue.push(bytes(10, 1), None, None);
-        assert_eq!(marks(&queue.take(100, 9, 5, &mut done)), [1]);
-        queue.push(bytes(10, 2), None, None);
-        queue.push(bytes(30, 3), None, None);
-        queue.push(bytes(10, 4), None, None);
-        assert_eq!(marks(&queue.take(100, 9, 5, &mut done)), [3, 4, 2, 1]);
-        assert_eq!(
-            marks(&queue.take(25, 9, 5, &mut done)),
-            [4, 2],
-            "30 does not fit"
-        );
-        assert_eq!(
-            marks(&queue.take(100, 1, 5, &mut done)),
-            [3],
-            "one part only"
-        );
-    }
-
-    #[test]
-    fn a_rumour_is_dropped_at_its_limit_and_its_token_reported() {
-        let mut queue = Queue::default();
-        let mut done = Vec::new();
-        queue.push(bytes(10, 1), Some("a".into()), Some(77));
-        for _ in 0..3 {
-            assert!(done.is_empty());
-            assert_eq!(queue.take(100, 9, 3, &mut done).len(), 1);
-        }
-        assert_eq!(done, [77]);
-        assert!(queue.is_empty());
-        assert_eq!(queue.push(bytes(10, 2), Some("a".into()), None), None);
-    }
-
-    #[test]
-    fn newer_news_about_a_subject_replaces_older() {
-        let mut queue = Queue::default();
-        let mut done = Vec::new();
-        queue.push(bytes(10, 1), Some("a".into()), Some(1));
-        queue.take(100, 9, 9, &mut done);
-        assert_eq!(queue.push(bytes(12, 2), Some("a".into()), None), Some(1));
-        assert_eq!(marks(&queue.take(100, 9, 9, &mut done)), [2]);
-        assert_eq!(queue.len(), 1);
-    }
-
-    #[test]
-    fn a_message_larger_than_the_packet_stays_and_does_not_block_others() {
-        let mut queue = Queue::default();
-        let mut done = Vec::new();
-        queue.push(bytes(2000, 1), None, None);
-        queue.push(bytes(10, 2), None, None);
-        assert_eq!(marks(&queue.take(1400, 9, 2, &mut done)), [2]);
-        assert_eq!(marks(&queue.take(1400, 9, 2, &mut done)), [2]);
-        assert!(queue.take(1400, 9, 2, &mut done).is_empty());
-        assert_eq!(queue.len(), 1);
-    }
-
-    #[test]
-    fn pruning_drops_the_most_sent_first() {
-        let mut queue = Queue::default();
-        let mut done = Vec::new();
-        queue.push(bytes(10, 1), None, Some(1));
-        queue.take(100, 9, 9, &mut done);
-        queue.push(bytes(10, 2), None, Some(2));
-        assert_eq!(queue.prune(1), [1]);
-        assert_eq!(marks(&queue.take(100, 9, 9, &mut done)), [2]);
     }
 }

@@ -4,9 +4,9 @@
 //! without owning them. A slot is only freed when the probe order wraps (`sweep`), as in
 //! memberlist: until then a dead node is still known.
 
+use super::explain::ProbeReport;
 use super::rng::Random;
 use super::suspicion::Suspicion;
-use super::why::ProbeReport;
 use super::{Node, NodeState};
 use crate::limits;
 use crate::time::Time;

@@ -1,7 +1,7 @@
 //! The SWIM state machine: bytes and time in, outputs out. No socket, clock, thread or lock.
 //!
 //! Whoever drives a [`Swim`] calls a `handle_*` function for whatever happened, and then takes
-//! everything from [`Swim::poll_transmit`] (orders to the driver) and [`Swim::poll_notice`] (news
+//! everything from [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (news
 //! for the layer above) until both are empty, and sleeps until [`Swim::poll_timeout`]. The same
 //! calls with the same seed give the same outputs.
 //!
@@ -12,39 +12,41 @@
 //! | `members` | the table, the probe order, random choice |
 //! | `probe`, `rounds` | who is there |
 //! | `awareness`, `suspicion` | how sure are we, and how long may they answer |
-//! | `last_look` | beyond memberlist: nobody who answers is declared dead |
+//! | `final_probe` | beyond memberlist: nobody who answers is declared dead |
 //! | `relay` | probing for others |
 //! | `gossip`, `spread` | the queue of rumours, and packets |
 //! | `streams`, `push_pull` | connections, and exchanging everything |
-//! | `namesake` | beyond memberlist: who else has the own name |
-//! | `catch_up`, `rejoin` | beyond memberlist: nobody is missed, nobody stays lost |
+//! | `name_conflict` | beyond memberlist: who else has the own name |
+//! | `join_sync`, `reconnect` | beyond memberlist: nobody is missed, nobody stays lost |
 //! | `why` | reasons and health |
 
 mod awareness;
-mod catch_up;
+mod broadcast_queue;
 pub mod config;
+pub mod explain;
+mod explain_text;
 mod gossip;
-mod last_look;
+mod join_sync;
+
+mod final_probe;
 mod members;
 mod merge;
-mod namesake;
+mod name_conflict;
 mod news;
 pub mod output;
 mod own;
 mod probe;
 mod push_pull;
-mod rejoin;
+mod reconnect;
 mod relay;
 mod rng;
 mod rounds;
-mod spread;
+
 mod streams;
 mod suspicion;
 #[cfg(test)]
 mod tests;
 mod timer;
-pub mod why;
-mod words;
 
 use crate::time::Time;
 use crate::wire::message::Message;
@@ -52,15 +54,16 @@ pub use crate::wire::message::NodeState;
 use crate::wire::packet::{self, Opened};
 use crate::wire::{Codec, Keyring, Refusal};
 use awareness::Awareness;
-use catch_up::CatchUp;
+use broadcast_queue::Queue;
 pub use config::Config;
-use gossip::Queue;
+pub use explain::{Answer, Explanation, Health, ProbeReport};
+use join_sync::JoinSync;
 use members::{Slot, Table};
-pub use namesake::Namesake;
-use namesake::Namesakes;
+pub use name_conflict::NameConflict;
+use name_conflict::NameConflicts;
 use news::Spread;
 pub use output::*;
-use rejoin::Rejoin;
+use reconnect::Reconnect;
 use rng::Random;
 use rounds::Probes;
 use std::collections::VecDeque;
@@ -70,7 +73,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use streams::Streams;
 use timer::{Deadlines, Timer, Timers};
-pub use why::{Answer, Health, ProbeReport, Reasons};
 
 /// memberlist protocol versions that this node announces: minimum, maximum, spoken.
 pub const PROTOCOL: [u8; 3] = [1, 5, 2];
@@ -126,8 +128,8 @@ pub struct Stats {
     pub suspicions: u64,
     pub refutations: u64,
     pub push_pulls: u64,
-    pub catch_ups: u64,
-    pub rejoins: u64,
+    pub join_syncs: u64,
+    pub reconnects: u64,
     pub hints: u64,
     pub hints_limited: u64,
     pub queue_len: u64,
@@ -166,13 +168,13 @@ pub struct Swim {
     suspicions: Deadlines<Slot>,
     probes: Probes,
     streams: Streams,
-    catch_up: CatchUp,
-    rejoin: Rejoin,
-    namesakes: Namesakes,
+    join_sync: JoinSync,
+    reconnect: Reconnect,
+    name_conflicts: NameConflicts,
     last_op: u64,
     last_heard: Time,
     stats: Stats,
-    transmits: VecDeque<Transmit>,
+    transmits: VecDeque<Output>,
     notices: VecDeque<Notice>,
 }
 
@@ -214,9 +216,9 @@ impl Swim {
             suspicions: Deadlines::new(),
             probes: Probes::default(),
             streams: Streams::new(),
-            catch_up: CatchUp::default(),
-            rejoin: Rejoin::default(),
-            namesakes: Namesakes::default(),
+            join_sync: JoinSync::default(),
+            reconnect: Reconnect::default(),
+            name_conflicts: NameConflicts::default(),
             last_op: 0,
             last_heard: now,
             stats: Stats::default(),
@@ -286,7 +288,7 @@ impl Swim {
     pub fn handle_timeout(&mut self, now: Time) {
         self.probe_timeouts(now);
         self.stream_timeouts(now);
-        self.namesake_timeout(now);
+        self.name_conflict_timeout(now);
         while let Some(slot) = self.suspicions.take_due(now) {
             self.suspicion_due(now, slot);
         }
@@ -295,9 +297,9 @@ impl Swim {
                 Timer::Probe => self.probe_tick(now),
                 Timer::Gossip => self.gossip_round(now),
                 Timer::PushPull => self.push_pull_tick(now),
-                Timer::CatchUp => self.catch_up_tick(now),
-                Timer::Rejoin => self.rejoin_tick(now),
-                Timer::Namesake => self.namesake_tick(now),
+                Timer::JoinSync => self.join_sync_tick(now),
+                Timer::Reconnect => self.reconnect_tick(now),
+                Timer::NameConflict => self.name_conflict_tick(now),
             }
         }
     }
@@ -309,13 +311,13 @@ impl Swim {
             self.suspicions.next(),
             self.probes.next_timeout(),
             self.streams.next_timeout(),
-            self.namesakes.next_timeout(),
+            self.name_conflicts.next_timeout(),
         ];
         next.into_iter().flatten().min()
     }
 
     /// The next order to the driver.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub fn poll_output(&mut self) -> Option<Output> {
         self.transmits.pop_front()
     }
 
@@ -336,7 +338,7 @@ impl Swim {
         self.probes.postpone(missed);
         self.streams.postpone(missed);
         self.suspicions.postpone(missed);
-        self.namesakes.postpone(missed);
+        self.name_conflicts.postpone(missed);
         self.table.postpone(now, missed);
         self.last_heard = now;
         let stale = missed + suspended > self.config.gossip_to_the_dead;
@@ -386,8 +388,8 @@ impl Swim {
     }
 
     /// Where the own name is claimed beside the own address, and who is there.
-    pub fn namesake(&self) -> Option<(SocketAddr, Namesake)> {
-        self.namesakes.claimed()
+    pub fn name_conflict(&self) -> Option<(SocketAddr, NameConflict)> {
+        self.name_conflicts.claimed()
     }
 
     /// Counters.

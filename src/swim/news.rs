@@ -294,7 +294,7 @@ impl Swim {
         let name = entry.node.name.clone();
         self.spread(now, Message::Dead(*news), &name, spread);
         self.notice_member(if left { Change::Left } else { Change::Died }, name);
-        self.arm_rejoin(now);
+        self.arm_reconnect(now);
     }
 
     pub(super) fn clear_suspicion(&mut self, slot: Slot) {

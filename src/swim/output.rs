@@ -20,7 +20,7 @@ pub struct OpId(pub u64);
 
 /// An order to the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transmit {
+pub enum Output {
     /// Send this datagram. If it cannot be sent and belongs to a probe, answer with
     /// `handle_send_failure`.
     Datagram {
@@ -189,7 +189,7 @@ pub enum Notice {
         claimed: SocketAddr,
     },
     /// Another node answers to this node's name.
-    NamesakeAlive {
+    NameTaken {
         /** where */
         addr: SocketAddr,
     },

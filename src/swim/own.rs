@@ -58,7 +58,7 @@ impl Swim {
             OwnVerdict::Refute => {
                 // What is said of a former life tells nothing about how this one is doing.
                 let former = incarnation > own || offer == Offer::Left;
-                if !former && self.namesakes.claimed().is_none() {
+                if !former && self.name_conflicts.claimed().is_none() {
                     self.awareness.worsen(1);
                 }
                 self.refute(now, incarnation);
@@ -167,7 +167,7 @@ impl Swim {
         self.table.set_state(self.own, NodeState::Alive, now);
         self.raise_incarnation(now);
         self.notice_member(Change::Joined, self.own_name.clone());
-        self.arm_rejoin(now);
+        self.arm_reconnect(now);
     }
 }
 

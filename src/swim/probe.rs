@@ -13,6 +13,7 @@
 //! within probe_timeout, too early for nacks: so it says nothing about this node's own health.
 //! Rules as in SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
 
+use super::explain::{Answer, ProbeReport};
 use super::members::{self, Next, Slot};
 use super::news::Spread;
 use super::relay::answer_address;
@@ -20,7 +21,6 @@ use super::rounds::{Cause, Round};
 use super::streams::Purpose;
 use super::suspicion::LOOKS;
 use super::timer::Timer;
-use super::why::{Answer, ProbeReport};
 use super::{Change, NodeState, Notice, OpId, SendFailure, Swim};
 use crate::time::Time;
 use crate::wire::Refusal;
@@ -108,7 +108,7 @@ impl Swim {
                 (Some(now + timeout), whole)
             }
             Cause::Hint(_) => (Some(now), timeout),
-            Cause::LastLook { .. } => (None, timeout * LOOKS),
+            Cause::FinalProbe { .. } => (None, timeout * LOOKS),
         };
         let report = ProbeReport {
             ago: Duration::ZERO,
@@ -154,8 +154,8 @@ impl Swim {
         let this = self.probes.rounds.len() - 1;
         match cause {
             Cause::Hint(_) => self.widen(this),
-            Cause::LastLook { first: true } => self.ping_by_stream(this),
-            Cause::Turn | Cause::LastLook { first: false } => {}
+            Cause::FinalProbe { first: true } => self.ping_by_stream(this),
+            Cause::Turn | Cause::FinalProbe { first: false } => {}
         }
     }
 
@@ -294,7 +294,7 @@ impl Swim {
                 }
             }
             self.answered(round);
-        } else if !self.namesake_answers(now, ack.seq) {
+        } else if !self.name_conflict_answers(now, ack.seq) {
             self.relay_ack(ack);
         }
     }
@@ -347,7 +347,7 @@ impl Swim {
     }
 
     fn end_round(&mut self, now: Time, round: Round) {
-        if round.cause.is_last_look() {
+        if round.cause.is_final_probe() {
             return; // the probe that made it a suspect says more
         }
         if round.cause == Cause::Turn {

@@ -35,15 +35,15 @@ pub(super) enum Cause {
     /// The regular exchange with a random member.
     Periodic,
     /// After a burst of joins.
-    CatchUp,
+    JoinSync,
     /// A seed or a lost member is asked again.
-    Rejoin,
+    Reconnect,
     /// A suspect answers, but its refutation was lost.
     Suspect,
     /// A node that we do not know believes that we are in its cluster.
     Stranger,
     /// Somebody lists our name at another address.
-    Namesake,
+    NameConflict,
 }
 
 impl Swim {
@@ -149,23 +149,23 @@ impl Swim {
                 self.note_joined(now, exchange.peer);
                 self.join_target_ended(now, op, None);
             }
-            Cause::CatchUp => self.caught_up(now, gained),
-            Cause::Rejoin => {
+            Cause::JoinSync => self.caught_up(now, gained),
+            Cause::Reconnect => {
                 if gained > 0 {
                     self.note_joined(now, exchange.peer);
                 }
-                self.rejoin_ended(now, exchange.peer, true);
+                self.reconnect_ended(now, exchange.peer, true);
             }
-            Cause::Periodic | Cause::Suspect | Cause::Stranger | Cause::Namesake => {}
+            Cause::Periodic | Cause::Suspect | Cause::Stranger | Cause::NameConflict => {}
         }
     }
 
     pub(super) fn exchange_failed(&mut self, now: Time, exchange: Exchange, why: JoinFailure) {
         match exchange.cause {
             Cause::Join { op, target } => self.join_target_ended(now, op, Some((target, why))),
-            Cause::CatchUp => self.catch_up_failed(now),
-            Cause::Rejoin => self.rejoin_ended(now, exchange.peer, false),
-            Cause::Periodic | Cause::Suspect | Cause::Stranger | Cause::Namesake => {}
+            Cause::JoinSync => self.join_sync_failed(now),
+            Cause::Reconnect => self.reconnect_ended(now, exchange.peer, false),
+            Cause::Periodic | Cause::Suspect | Cause::Stranger | Cause::NameConflict => {}
         }
     }
 
@@ -205,7 +205,7 @@ impl Swim {
         let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
         self.check_versions(&state.nodes)?;
         // Who knows nobody else has nobody to tell: the others are where this comes from.
-        let quiet = self.config.catch_up && self.table.live() <= 1;
+        let quiet = self.config.join_sync && self.table.live() <= 1;
         let spread = if quiet {
             Spread::Quiet
         } else {

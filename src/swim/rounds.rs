@@ -1,9 +1,9 @@
 //! The probes under way: whom they ask, why, and what has come back so far.
 
 use super::OpId;
+use super::explain::ProbeReport;
 use super::members::{Introduction, Slot};
 use super::relay::Relays;
-use super::why::ProbeReport;
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) enum Cause {
     /// The application could not reach it.
     Hint(OpId),
     /// It is a suspect, soon to be declared dead. The first look tries a stream, too.
-    LastLook { first: bool },
+    FinalProbe { first: bool },
 }
 
 impl Round {
@@ -54,8 +54,8 @@ impl Cause {
         matches!(self, Cause::Hint(_))
     }
 
-    pub fn is_last_look(self) -> bool {
-        matches!(self, Cause::LastLook { .. })
+    pub fn is_final_probe(self) -> bool {
+        matches!(self, Cause::FinalProbe { .. })
     }
 }
 

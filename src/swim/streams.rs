@@ -5,7 +5,7 @@
 
 use super::push_pull::{Cause, Exchange};
 use super::timer::Deadlines;
-use super::{JoinFailure, Notice, StreamEnd, StreamId, Swim, Transmit};
+use super::{JoinFailure, Notice, Output, StreamEnd, StreamId, Swim};
 use crate::limits;
 use crate::time::Time;
 use crate::wire::message::{Ack, Message, kind};
@@ -127,7 +127,7 @@ impl Swim {
                 deadline,
             },
         );
-        self.transmits.push_back(Transmit::Connect { id, to });
+        self.transmits.push_back(Output::Connect { id, to });
         id
     }
 
@@ -135,7 +135,7 @@ impl Swim {
     pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, _from: SocketAddr) {
         if !self.accepts_streams() {
             self.refuse(Refusal::TooManyStreams);
-            self.transmits.push_back(Transmit::Close { id });
+            self.transmits.push_back(Output::Close { id });
             return;
         }
         let deadline = now + self.config.stream_timeout;
@@ -203,7 +203,7 @@ impl Swim {
         let Some(stream) = self.streams.remove(id) else {
             return;
         };
-        self.transmits.push_back(Transmit::Close { id });
+        self.transmits.push_back(Output::Close { id });
         let why = match end {
             StreamEnd::Refused => JoinFailure::ConnectionRefused,
             StreamEnd::Eof | StreamEnd::Failed => JoinFailure::Unreachable,
@@ -216,7 +216,7 @@ impl Swim {
             let Some(stream) = self.streams.remove(id) else {
                 continue;
             };
-            self.transmits.push_back(Transmit::Close { id });
+            self.transmits.push_back(Output::Close { id });
             if stream.side == Side::Accepted {
                 self.refuse(Refusal::StreamTimeout);
             }
@@ -230,7 +230,7 @@ impl Swim {
         ids.sort_unstable();
         for id in ids {
             if let Some(stream) = self.streams.remove(id) {
-                self.transmits.push_back(Transmit::Close { id });
+                self.transmits.push_back(Output::Close { id });
                 self.stream_failed(now, stream.purpose, JoinFailure::TimedOut);
             }
         }
@@ -240,7 +240,7 @@ impl Swim {
         match purpose {
             Purpose::Ping { seq, .. } => self.stream_ping_ended(seq, false),
             Purpose::PushPull(exchange) => {
-                let expected = matches!(exchange.cause, Cause::Periodic | Cause::CatchUp);
+                let expected = matches!(exchange.cause, Cause::Periodic | Cause::JoinSync);
                 if expected && self.is_alive_at(exchange.peer) {
                     self.stream_did_not_work();
                 }
@@ -266,7 +266,7 @@ impl Swim {
         let Some(stream) = self.streams.remove(id) else {
             return;
         };
-        self.transmits.push_back(Transmit::Close { id });
+        self.transmits.push_back(Output::Close { id });
         let why = match refusal {
             Refusal::Undecryptable | Refusal::PlaintextRefused | Refusal::UnexpectedEncryption => {
                 JoinFailure::Crypto(refusal)
@@ -288,7 +288,7 @@ impl Swim {
         let Some(stream) = self.streams.remove(id) else {
             return;
         };
-        self.transmits.push_back(Transmit::Close { id });
+        self.transmits.push_back(Output::Close { id });
         self.note_heard(now);
         if plain.first() == Some(&kind::PUSH_PULL) {
             if let Purpose::PushPull(exchange) = stream.purpose {
@@ -354,13 +354,13 @@ impl Swim {
         let nonce = self.nonce();
         let bytes = stream::seal(&self.codec, side, plain, nonce);
         self.stats.stream_bytes_out += bytes.len() as u64;
-        self.transmits.push_back(Transmit::Write { id, bytes });
+        self.transmits.push_back(Output::Write { id, bytes });
     }
 
     /// Forgets a stream; the driver closes it when everything written has gone out.
     pub(super) fn close(&mut self, id: StreamId) {
         self.streams.remove(id);
-        self.transmits.push_back(Transmit::Close { id });
+        self.transmits.push_back(Output::Close { id });
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Suspicion {
     looks: Looks,
 }
 
-/// The last looks at a suspect (`last_look` tells why).
+/// The last looks at a suspect (`final_probe` tells why).
 #[derive(Clone, Debug)]
 struct Looks {
     /// Time that one look has for an answer.
@@ -80,7 +80,7 @@ impl Suspicion {
             confirmed_by: Vec::new(),
             looks: Looks {
                 apart: config.probe_timeout,
-                left: if config.last_look { LOOKS } else { 0 },
+                left: if config.final_probe { LOOKS } else { 0 },
                 begun: false,
                 answered: false,
                 graces: GRACES,

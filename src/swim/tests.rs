@@ -113,7 +113,7 @@ impl Net {
                     }
                     self.notices.push((i, notice));
                 }
-                while let Some(transmit) = self.nodes[i].poll_transmit() {
+                while let Some(transmit) = self.nodes[i].poll_output() {
                     quiet = false;
                     self.carry(i, transmit);
                 }
@@ -128,10 +128,10 @@ impl Net {
         (0..self.nodes.len()).find(|&i| addr(i) == to)
     }
 
-    fn carry(&mut self, from: usize, transmit: Transmit) {
+    fn carry(&mut self, from: usize, transmit: Output) {
         let now = self.now;
         match transmit {
-            Transmit::Datagram { to, bytes, probe } => {
+            Output::Datagram { to, bytes, probe } => {
                 let target = self.index(to);
                 let unsent = |(who, to): &(usize, Vec<usize>)| {
                     *who == from && target.is_some_and(|i| to.contains(&i))
@@ -148,7 +148,7 @@ impl Net {
                     self.nodes[i].handle_datagram(now, addr(from), &bytes);
                 }
             }
-            Transmit::Connect { id, to } => {
+            Output::Connect { id, to } => {
                 let Some(i) = self.index(to) else {
                     return self.nodes[from].handle_stream_end(now, id, StreamEnd::Failed);
                 };
@@ -161,17 +161,17 @@ impl Net {
                 self.nodes[i].handle_stream_accepted(now, there, addr(from));
                 self.nodes[from].handle_stream_connected(now, id);
             }
-            Transmit::Write { id, bytes } => {
+            Output::Write { id, bytes } => {
                 if let Some((other, there)) = self.other_end(from, id) {
                     self.nodes[other].handle_stream_data(now, there, &bytes);
                 }
             }
-            Transmit::Close { id } => {
+            Output::Close { id } => {
                 if let Some((other, there)) = self.other_end(from, id) {
                     self.nodes[other].handle_stream_end(now, there, StreamEnd::Eof);
                 }
             }
-            Transmit::Resolve { id, .. } => {
+            Output::Resolve { id, .. } => {
                 self.lookups += 1;
                 let found: Vec<_> = self.dns.iter().map(|&i| addr(i).ip()).collect();
                 self.nodes[from].handle_resolved(now, id, &found);
@@ -308,7 +308,7 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
     net.run(Duration::from_millis(520));
     assert_eq!(verdict(&net, op), Some(false));
     assert_eq!(net.state(0, 1), Some(NodeState::Suspect));
-    let reasons = net.nodes[0].reasons(net.now, "n1").unwrap();
+    let reasons = net.nodes[0].explain(net.now, "n1").unwrap();
     assert_eq!(reasons.accuser.as_deref(), Some("n0"));
     assert!(reasons.time_left.unwrap() <= Duration::from_secs(4));
     let probe = reasons.probe.unwrap();
@@ -783,7 +783,7 @@ fn a_probe_that_has_ended_waits_for_nobody() {
     net.cut.push((0, 1));
     net.cut_streams.push((0, 1));
     net.run(Duration::from_secs(5));
-    let reasons = net.nodes[0].reasons(net.now, "n1").unwrap();
+    let reasons = net.nodes[0].explain(net.now, "n1").unwrap();
     let report = reasons.probe.unwrap();
     assert_eq!(
         (report.direct, report.stream),
@@ -804,7 +804,12 @@ fn what_fits_no_packet_is_refused_and_waits_nowhere() {
         net.nodes[0].poll_notice(),
         Some(Notice::BroadcastDone { token: 7 })
     );
-    net.nodes[0].broadcast(net.now, 1, vec![4; room - gossip::PART_COST - 1], None);
+    net.nodes[0].broadcast(
+        net.now,
+        1,
+        vec![4; room - broadcast_queue::PART_COST - 1],
+        None,
+    );
     assert_eq!(net.nodes[0].stats().queue_len, 1);
     let alive = Alive {
         incarnation: 3,
@@ -832,15 +837,15 @@ fn lookups(answer: Option<&[usize]>) -> Vec<u64> {
     for second in 0..600 {
         let now = Time::ZERO + Duration::from_secs(second);
         swim.handle_timeout(now);
-        while let Some(order) = swim.poll_transmit() {
+        while let Some(order) = swim.poll_output() {
             match (order, answer) {
-                (Transmit::Resolve { id, .. }, Some(found)) => {
+                (Output::Resolve { id, .. }, Some(found)) => {
                     asked.push(second);
                     let found: Vec<_> = found.iter().map(|&i| addr(i).ip()).collect();
                     swim.handle_resolved(now, id, &found);
                 }
-                (Transmit::Resolve { .. }, None) => asked.push(second),
-                (Transmit::Connect { id, .. }, _) => {
+                (Output::Resolve { .. }, None) => asked.push(second),
+                (Output::Connect { id, .. }, _) => {
                     swim.handle_stream_end(now, id, StreamEnd::Failed);
                 }
                 _ => {}
@@ -884,9 +889,9 @@ fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
             Time::ZERO,
             &[Seed::Addr(SocketAddr::from(([10, 9, 9, 9], port)))],
         );
-        while swim.poll_transmit().is_some() {}
+        while swim.poll_output().is_some() {}
     }
-    let seeds = swim.rejoin.seeds();
+    let seeds = swim.reconnect.seeds();
     assert_eq!(seeds.len(), 256);
     assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1))));
     assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1999))));
@@ -975,20 +980,23 @@ fn sent_to(net: &Net, to: SocketAddr) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn who_reaches_itself_at_another_address_has_no_namesake() {
+fn who_reaches_itself_at_another_address_has_no_name_conflict() {
     let mut net = Net::joined(2);
-    let mirror = claim_the_name_of_node_0(&mut net);
-    let asked = sent_to(&net, mirror);
-    assert_eq!(net.nodes[0].namesake(), Some((mirror, Namesake::Asked)));
+    let own_alias = claim_the_name_of_node_0(&mut net);
+    let asked = sent_to(&net, own_alias);
+    assert_eq!(
+        net.nodes[0].name_conflict(),
+        Some((own_alias, NameConflict::Asked))
+    );
     net.nodes[0].handle_datagram(net.now, addr(9), &asked[0]);
-    assert_eq!(net.nodes[0].namesake(), None);
+    assert_eq!(net.nodes[0].name_conflict(), None);
     net.settle();
     net.notices.clear();
     claim_the_name_of_node_0(&mut net);
     let told = |(_, notice): &(usize, Notice)| matches!(notice, Notice::Conflict { .. });
     assert!(!net.notices.iter().any(told), "it knows that address now");
     assert_eq!(
-        sent_to(&net, mirror).len(),
+        sent_to(&net, own_alias).len(),
         asked.len(),
         "nor is it asked again"
     );
@@ -999,10 +1007,13 @@ fn where_nobody_answers_to_the_own_name_a_claim_that_is_not_repeated_is_forgotte
     let mut net = Net::joined(2);
     let ghost = claim_the_name_of_node_0(&mut net);
     net.run(Duration::from_secs(1));
-    assert_eq!(net.nodes[0].namesake(), Some((ghost, Namesake::Silent)));
+    assert_eq!(
+        net.nodes[0].name_conflict(),
+        Some((ghost, NameConflict::Silent))
+    );
     assert_eq!(sent_to(&net, ghost).len(), 2, "a datagram can get lost");
     net.run(Duration::from_secs(30));
-    assert_eq!(net.nodes[0].namesake(), None);
+    assert_eq!(net.nodes[0].name_conflict(), None);
     assert_eq!(net.nodes[0].health(net.now).summary, "healthy");
     assert_eq!(sent_to(&net, ghost).len(), 2);
 }
@@ -1034,7 +1045,7 @@ fn who_answers_a_hint_by_stream_first_is_not_called_silent() {
     net.cut.push((1, 0)); // its acks are late
     net.nodes[0].hint(net.now, "n1").unwrap();
     net.settle();
-    let probe = net.nodes[0].reasons(net.now, "n1").unwrap().probe.unwrap();
+    let probe = net.nodes[0].explain(net.now, "n1").unwrap().probe.unwrap();
     assert_eq!(
         (probe.direct, probe.stream),
         (Answer::NotAsked, Answer::Answered)

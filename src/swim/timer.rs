@@ -15,11 +15,11 @@ pub(super) enum Timer {
     /// Exchange everything with one member.
     PushPull,
     /// Ask once more after a burst of joins.
-    CatchUp,
+    JoinSync,
     /// Ask a seed or a lost member again.
-    Rejoin,
+    Reconnect,
     /// Look again after whoever else has the own name.
-    Namesake,
+    NameConflict,
 }
 
 impl Timer {
@@ -27,9 +27,9 @@ impl Timer {
         Timer::Probe,
         Timer::Gossip,
         Timer::PushPull,
-        Timer::CatchUp,
-        Timer::Rejoin,
-        Timer::Namesake,
+        Timer::JoinSync,
+        Timer::Reconnect,
+        Timer::NameConflict,
     ];
 }
 

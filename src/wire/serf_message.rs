@@ -6,7 +6,7 @@
 use super::message::{put_field, put_number, put_raw_field};
 use super::{Reader, Refusal, fields, msgpack};
 
-pub use super::serf_state::{EventSlot, SerfState};
+pub use super::serf_state::{EventSlot, SerfPushPull};
 pub use super::tags::{Tags, decode_tags, encode_tags};
 
 /// Type bytes.

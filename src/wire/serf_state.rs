@@ -11,7 +11,7 @@ use crate::limits;
 
 /// The push/pull user state of the Serf layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SerfState<'a> {
+pub struct SerfPushPull<'a> {
     /// The sender's member clock.
     pub ltime: u64,
     /// The sender's event clock.
@@ -37,13 +37,13 @@ pub struct EventSlot<'a> {
     pub events: Vec<(&'a str, Option<&'a [u8]>)>,
 }
 
-impl<'a> SerfState<'a> {
+impl<'a> SerfPushPull<'a> {
     /// Decodes it, Serf type byte (2) first.
     ///
     /// # Errors
     /// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`], and
     /// [`Refusal::TooLarge`] when a list is longer than its bound in [`crate::limits`].
-    pub fn decode(bytes: &'a [u8]) -> Result<SerfState<'a>, Refusal> {
+    pub fn decode(bytes: &'a [u8]) -> Result<SerfPushPull<'a>, Refusal> {
         const DECLARED: [&str; 6] = [
             "LTime",
             "StatusLTimes",
@@ -56,7 +56,7 @@ impl<'a> SerfState<'a> {
         if reader.u8().map_err(|_| Refusal::EmptyPart)? != kind::PUSH_PULL {
             return Err(Refusal::UnknownType);
         }
-        let mut state = SerfState::default();
+        let mut state = SerfPushPull::default();
         msgpack::structure(&mut reader, &DECLARED, |name, reader| {
             match name {
                 b"LTime" => state.ltime = msgpack::number(reader)?,
@@ -203,7 +203,7 @@ fn event<'a>(reader: &mut Reader<'a>) -> Result<Option<(&'a str, Option<&'a [u8]
 mod tests {
     use super::*;
 
-    fn encoded(state: &SerfState<'_>) -> Vec<u8> {
+    fn encoded(state: &SerfPushPull<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         state.encode(&mut out);
         out
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_state_comes_back_as_it_was() {
         let events = vec![("deploy", Some(&b"1"[..])), ("", None)];
-        let state = SerfState {
+        let state = SerfPushPull {
             ltime: 1,
             event_ltime: u64::MAX,
             query_ltime: 3,
@@ -221,18 +221,18 @@ mod tests {
             events: vec![EventSlot { ltime: 9, events }, EventSlot::default()],
             nil_slots: 0,
         };
-        assert_eq!(SerfState::decode(&encoded(&state)), Ok(state));
+        assert_eq!(SerfPushPull::decode(&encoded(&state)), Ok(state));
     }
 
     #[test]
     fn names_that_no_node_can_have_are_left_out() {
-        let state = SerfState {
+        let state = SerfPushPull {
             status_ltimes: vec![("", 1), ("a", 2), ("b\0", 3)],
             left_members: vec!["", "a"],
-            ..SerfState::default()
+            ..SerfPushPull::default()
         };
         let wire = encoded(&state);
-        let taken = SerfState::decode(&wire).unwrap();
+        let taken = SerfPushPull::decode(&wire).unwrap();
         assert_eq!(taken.status_ltimes, [("a", 2)]);
         assert_eq!(taken.left_members, ["a"]);
     }
@@ -244,12 +244,15 @@ mod tests {
             msgpack::put_text(&mut wire, "Events");
             msgpack::put_list(&mut wire, count);
             wire.resize(wire.len() + nil, 0xc0);
-            SerfState::decode(&wire).map(|state| (state.nil_slots, state.events.len()))
+            SerfPushPull::decode(&wire).map(|state| (state.nil_slots, state.events.len()))
         };
         assert_eq!(with_slots(512, 512), Ok((512, 0)));
         assert_eq!(with_slots(512, 511), Err(Refusal::Truncated));
         assert_eq!(with_slots(u32::MAX, 1), Err(Refusal::TooLarge));
-        assert_eq!(SerfState::decode(&[1, 0x80]), Err(Refusal::UnknownType));
-        assert_eq!(SerfState::decode(&[2, 0xc0]), Ok(SerfState::default()));
+        assert_eq!(SerfPushPull::decode(&[1, 0x80]), Err(Refusal::UnknownType));
+        assert_eq!(
+            SerfPushPull::decode(&[2, 0xc0]),
+            Ok(SerfPushPull::default())
+        );
     }
 }

@@ -180,7 +180,7 @@ static void no_node(sprat_node *node, int expected)
     const sprat_event *event = (const sprat_event *)&id, *events[1] = { event };
     sprat_members *members = (sprat_members *)&id;
     sprat_stats *stats = (sprat_stats *)&id;
-    sprat_reasons *reasons = (sprat_reasons *)&id;
+    sprat_explanation *reasons = (sprat_explanation *)&id;
     sprat_health *health = (sprat_health *)&id;
     SAME(sprat_node_join(node, addrs, 1, 0, 0), expected);
     SAME(sprat_node_join_async(node, addrs, 1, 0, &id), expected);
@@ -204,7 +204,7 @@ static void no_node(sprat_node *node, int expected)
     CHECK(!events[0]);
     SAME(sprat_node_dispatch(node, 0, ignore_event, NULL), expected);
     SAME(sprat_node_hint(node, "x", &id), expected);
-    SAME(sprat_node_reasons(node, "x", &reasons), expected);
+    SAME(sprat_node_explain(node, "x", &reasons), expected);
     CHECK(!reasons);
     SAME(sprat_node_health(node, &health), expected);
     CHECK(!health);
@@ -220,7 +220,7 @@ static void arguments(sprat_node *node)
     static const char *many[5000];
     char meta[513] = { 0 };
     const sprat_event *events[1];
-    sprat_reasons *reasons;
+    sprat_explanation *reasons;
     SAME(sprat_node_join(node, NULL, 1, 0, 0), SPRAT_ERR_NULL);
     SAME(sprat_node_join(node, addrs, 1, 0, 0), SPRAT_ERR_NULL);
     SAME(sprat_node_join(node, NULL, 0, 0, 0), SPRAT_ERR_INVALID);
@@ -283,10 +283,10 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_hint(node, NULL, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_hint(node, NOT_UTF8, NULL), SPRAT_ERR_UTF8);
     SAME(sprat_node_hint(node, "nobody", NULL), SPRAT_ERR_NOT_FOUND);
-    SAME(sprat_node_reasons(node, NULL, &reasons), SPRAT_ERR_NULL);
-    SAME(sprat_node_reasons(node, "bad", NULL), SPRAT_ERR_NULL);
-    SAME(sprat_node_reasons(node, NOT_UTF8, &reasons), SPRAT_ERR_UTF8);
-    SAME(sprat_node_reasons(node, "nobody", &reasons), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_explain(node, NULL, &reasons), SPRAT_ERR_NULL);
+    SAME(sprat_node_explain(node, "bad", NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_explain(node, NOT_UTF8, &reasons), SPRAT_ERR_UTF8);
+    SAME(sprat_node_explain(node, "nobody", &reasons), SPRAT_ERR_NOT_FOUND);
     SAME(sprat_node_health(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_stats(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_members(node, NULL), SPRAT_ERR_NULL);
@@ -354,8 +354,8 @@ static void objects(sprat_node *node)
 
     CHECK(!sprat_event_copy(NULL));
     sprat_event_free(NULL);
-    CHECK(strcmp(sprat_reasons_text(NULL), "") == 0);
-    sprat_reasons_free(NULL);
+    CHECK(strcmp(sprat_explanation_text(NULL), "") == 0);
+    sprat_explanation_free(NULL);
     sprat_health_free(NULL);
 }
 
@@ -385,7 +385,7 @@ static void closed(sprat_node *node)
     const sprat_event *event;
     sprat_members *members;
     sprat_stats *stats;
-    sprat_reasons *reasons;
+    sprat_explanation *reasons;
     sprat_health *health;
     SAME(sprat_node_shutdown(node), SPRAT_OK);
     SAME(sprat_node_shutdown(node), SPRAT_OK);
@@ -397,7 +397,7 @@ static void closed(sprat_node *node)
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
-    SAME(sprat_node_reasons(node, "bad", &reasons), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_explain(node, "bad", &reasons), SPRAT_ERR_CLOSED);
     CHECK(!reasons);
     SAME(sprat_node_health(node, &health), SPRAT_ERR_CLOSED);
     CHECK(!health);

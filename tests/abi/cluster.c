@@ -74,15 +74,15 @@ static void doubts(sprat_node *a)
     CHECK(event->id == id && event->status == SPRAT_OK);
     sprat_event_free(event);
 
-    sprat_reasons *reasons;
-    SAME(sprat_node_reasons(a, "b", &reasons), SPRAT_OK);
+    sprat_explanation *reasons;
+    SAME(sprat_node_explain(a, "b", &reasons), SPRAT_OK);
     SAME(reasons->state, SPRAT_MEMBER_ALIVE);
     SAME(reasons->time_left_ms, -1);
     CHECK(reasons->probe_ago_ms >= 0 && reasons->since_ms >= 0);
     CHECK(reasons->probe_direct >= SPRAT_ANSWER_NOT_ASKED);
     CHECK(strcmp(reasons->name, "b") == 0);
-    CHECK(strstr(sprat_reasons_text(reasons), "b (127.0.0.1:"));
-    sprat_reasons_free(reasons);
+    CHECK(strstr(sprat_explanation_text(reasons), "b (127.0.0.1:"));
+    sprat_explanation_free(reasons);
 
     sprat_health *health;
     SAME(sprat_node_health(a, &health), SPRAT_OK);

@@ -168,9 +168,9 @@ static void name_conflict(void)
     sprat_event_free(event);
     sprat_health *health;
     SAME(sprat_node_health(late, &health), SPRAT_OK);
-    CHECK(health->namesake_answers && strstr(health->summary, "name"));
+    CHECK(health->name_conflict_answers && strstr(health->summary, "name"));
     SAME(sprat_node_addr(twin, addr, sizeof addr), SPRAT_OK);
-    CHECK(health->namesake && strcmp(health->namesake, addr) == 0);
+    CHECK(health->name_conflict && strcmp(health->name_conflict, addr) == 0);
     sprat_health_free(health);
     SAME(sprat_node_state(late), SPRAT_NODE_RUNNING);
     sprat_node_free(late);

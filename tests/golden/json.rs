@@ -4,7 +4,7 @@ use super::vectors::hex;
 use serde_json::{Map, Value, json};
 use sprat::wire::Refusal;
 use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode, Source};
-use sprat::wire::serf_message::{Query, SerfMessage, SerfState};
+use sprat::wire::serf_message::{Query, SerfMessage, SerfPushPull};
 use sprat::wire::stream;
 
 /// What is only for the reader of a vector: not compared.
@@ -112,7 +112,7 @@ fn push_pull(wire: &[u8]) -> Result<Value, Refusal> {
     let header = json!({
         "Join": push_pull.join, "Nodes": nodes.len(), "UserStateLen": push_pull.user_state.len(),
     });
-    let user_state = [state(&SerfState::decode(push_pull.user_state)?)];
+    let user_state = [state(&SerfPushPull::decode(push_pull.user_state)?)];
     Ok(json!({
         "gossip": "push-pull", "header": header, "nodes": nodes, "user-state": user_state,
     }))
@@ -131,7 +131,7 @@ fn node(node: &PushPullNode<'_>) -> Value {
     })
 }
 
-fn state(state: &SerfState<'_>) -> Value {
+fn state(state: &SerfPushPull<'_>) -> Value {
     let slots: Vec<Value> = state
         .events
         .iter()

@@ -5,7 +5,7 @@
 
 use super::vectors::{CAPTURED, directions, layers, load, unhex};
 use sprat::wire::message::{Message, PushPull};
-use sprat::wire::serf_message::{SerfMessage, SerfState, decode_tags, encode_tags};
+use sprat::wire::serf_message::{SerfMessage, SerfPushPull, decode_tags, encode_tags};
 use sprat::wire::stream::{self, Side, StreamReader};
 use sprat::wire::{Codec, Refusal, packet};
 use std::time::{Duration, Instant};
@@ -196,13 +196,13 @@ impl Tally {
     }
 
     fn state(&mut self, bytes: &[u8]) {
-        match SerfState::decode(bytes) {
+        match SerfPushPull::decode(bytes) {
             Ok(mut state) => {
                 self.decoded += 1;
                 let mut again = Vec::new();
                 state.encode(&mut again);
                 state.nil_slots = 0;
-                assert_eq!(SerfState::decode(&again), Ok(state));
+                assert_eq!(SerfPushPull::decode(&again), Ok(state));
             }
             Err(refusal) => self.refuse(refusal),
         }

@@ -84,7 +84,7 @@ fn indirect_probes_through_an_agent_spare_a_member_whose_direct_link_is_cut() {
     );
     for name in ["web2", "ours4"] {
         assert_eq!(ours[0].state(name), Some(MemberState::Alive));
-        let reasons = ours[0].node().reasons(name).unwrap();
+        let reasons = ours[0].node().explain(name).unwrap();
         let probe = reasons.probe.expect("it has been probed");
         assert!(
             !probe.helpers.is_empty(),
@@ -105,7 +105,7 @@ fn a_node_of_ours_that_was_deaf_refutes_the_suspicion() {
     let names = ["ours4", "web1", "web2", "web3"];
     let all: Vec<&Agent> = agents.iter().collect();
     all_see_alive(&all, &names, SOON);
-    let before = ours.node().reasons("ours4").unwrap().incarnation;
+    let before = ours.node().explain("ours4").unwrap().incarnation;
     lab.split(&[4], &[1, 2, 3]);
     until(Patience::new(20), "an agent suspects ours", || {
         let count: usize = all
@@ -122,7 +122,7 @@ fn a_node_of_ours_that_was_deaf_refutes_the_suspicion() {
     until(Patience::new(20), "ours has refuted", || {
         match ours
             .node()
-            .reasons("ours4")
+            .explain("ours4")
             .map_err(|why| why.to_string())?
             .incarnation
         {

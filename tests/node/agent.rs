@@ -2,7 +2,7 @@
 
 use super::help::{alone, config, count, counter, eventually, join, node, state_of, threads, with};
 use sprat::serf::MemberState;
-use sprat::spoe::wire::{Value, put_number, put_text, put_value};
+use sprat::service::spoe::wire::{Value, put_number, put_text, put_value};
 use sprat::{Node, Status};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -38,8 +38,8 @@ fn two_nodes_join_and_see_tags_and_changes_of_each_other() {
     );
     assert_eq!(a.set_meta(b"raw").unwrap_err().status, Status::State);
     assert!(a.health().unwrap().live == 2);
-    assert_eq!(&*a.reasons("b").unwrap().name, "b");
-    assert_eq!(a.reasons("x").unwrap_err().status, Status::NotFound);
+    assert_eq!(&*a.explain("b").unwrap().name, "b");
+    assert_eq!(a.explain("x").unwrap_err().status, Status::NotFound);
     let joins = b
         .stats()
         .into_iter()

@@ -408,7 +408,7 @@ mod tests {
             isolated: false,
             datagrams_work: true,
             streams_work: true,
-            namesake: None,
+            name_conflict: None,
             summary: "",
         };
         health(&at(7, 3)).unwrap();

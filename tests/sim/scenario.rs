@@ -325,14 +325,14 @@ impl World {
     /// How long a lost member may wait to be asked again: the longest pause and its jitter (half
     /// as much), a second for each other lost one, and a stream that hangs in the old cut until
     /// its deadline of 10 s.
-    fn longest_rejoin(&self) -> Duration {
+    fn longest_reconnect(&self) -> Duration {
         secs(45) + secs(self.hosts.len() as u64) + secs(10)
     }
 
     /// How long consequences of a fault may show after it: those parted meet again, and tell one
     /// another old news; what they believe of third ones is suspected, and runs its time.
     pub fn grace(&self) -> Duration {
-        self.longest_rejoin() + secs(8) + self.longest_suspicion()
+        self.longest_reconnect() + secs(8) + self.longest_suspicion()
     }
 
     /// After the last fault, all views agree and are right within this: those parted meet again;
@@ -342,7 +342,7 @@ impl World {
     /// from a node that is right.
     pub fn convergence(&self) -> Duration {
         let n = self.hosts.len() as u64;
-        self.longest_rejoin() + secs(2 * n + 28) + self.longest_suspicion() + secs(2 * 30)
+        self.longest_reconnect() + secs(2 * n + 28) + self.longest_suspicion() + secs(2 * 30)
     }
 }
 

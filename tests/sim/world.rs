@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::rng::Rng;
 use super::tcp::{Conn, Item};
 use sprat::serf::{Config, Core, Event};
-use sprat::swim::{LookupId, Transmit};
+use sprat::swim::{LookupId, Output};
 use sprat::time::Time;
 use sprat::wire::{Codec, Refusal};
 use std::collections::{BTreeMap, HashMap};
@@ -387,7 +387,7 @@ impl World {
             let Some(core) = &mut self.hosts[host].core else {
                 return;
             };
-            let Some(transmit) = core.poll_transmit() else {
+            let Some(transmit) = core.poll_output() else {
                 break;
             };
             self.carry(host, transmit);
@@ -400,9 +400,9 @@ impl World {
         }
     }
 
-    fn carry(&mut self, host: usize, transmit: Transmit) {
+    fn carry(&mut self, host: usize, transmit: Output) {
         match transmit {
-            Transmit::Datagram { to, bytes, .. } => {
+            Output::Datagram { to, bytes, .. } => {
                 self.mix(&bytes);
                 if self.close_looks
                     && let Err(why) = checker::datagram(&self.codec, &bytes)
@@ -430,13 +430,13 @@ impl World {
                     self.queue.push(at, packet(bytes));
                 }
             }
-            Transmit::Connect { id, to } => self.connect(host, id, to),
-            Transmit::Write { id, bytes } => {
+            Output::Connect { id, to } => self.connect(host, id, to),
+            Output::Write { id, bytes } => {
                 self.mix(&bytes);
                 self.write(host, id, bytes);
             }
-            Transmit::Close { id } => self.close(host, id),
-            Transmit::Resolve { id, host: name } => {
+            Output::Close { id } => self.close(host, id),
+            Output::Resolve { id, host: name } => {
                 let life = self.hosts[host].life;
                 self.queue.push(
                     self.now + LOOKUP,

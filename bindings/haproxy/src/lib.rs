@@ -2,7 +2,7 @@
 //!
 //! A deterministic core: it takes members and time, and says what each server slot of HAProxy
 //! shall be. The module that HAProxy loads (`lua/`) and `sprat-hap` (`hap/`) carry that out. What
-//! makes a member a server stands in [`sprat::spoe::candidate`].
+//! makes a member a server stands in [`sprat::service::spoe::candidate`].
 //!
 //! | module | its idea |
 //! | --- | --- |

@@ -22,10 +22,10 @@
 
 mod errors;
 mod event;
+mod explain;
 mod member;
 mod node;
 mod wait;
-mod why;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;

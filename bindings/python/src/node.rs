@@ -1,9 +1,9 @@
 //! A node as `sprat/_node.py` and `sprat/aio.py` use it: nothing here waits for the cluster.
 
 use crate::errors::{enter, enter_detached, refused_line, refused_setting};
+use crate::explain;
 use crate::member::{Member, Members};
 use crate::wait::{Pending, Subscription};
-use crate::why;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sprat::serf::Tags;
@@ -262,13 +262,13 @@ impl Node {
     }
 
     fn reasons<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = enter_detached(py, || self.inner.reasons(name))?;
-        why::reasons(py, &reasons)
+        let reasons = enter_detached(py, || self.inner.explain(name))?;
+        explain::explanation(py, &reasons)
     }
 
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let health = enter_detached(py, || self.inner.health())?;
-        why::health(py, &health)
+        explain::health(py, &health)
     }
 
     /// Counters: name, value, what it means.

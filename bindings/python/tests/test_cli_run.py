@@ -45,7 +45,7 @@ def test_settings_come_from_a_file_and_tags_again_on_sighup(run, agent, tmp_path
 
 def test_it_may_be_started_before_those_it_joins(run, agent, addresses):
     early = addresses.ip()
-    running = run("--name", "ours", "--join", early, "--set", "rejoin_max_ms=500")
+    running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
     # The agent has another address: it comes, as to any member.

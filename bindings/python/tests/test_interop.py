@@ -88,7 +88,7 @@ def test_an_agent_that_is_killed_fails_and_comes_back(agent, ours, addresses):
     assert failed.state is sprat.MemberState.FAILED
     assert "stock" not in node.members()
     assert node.members(state="failed").names() == ["stock"]
-    why = node.reasons("stock")
+    why = node.explain("stock")
     assert (why.name, why.state, why.address) == ("stock", "failed", address)
     assert why.accuser in ("ours", "filtered", "witness")
     assert "stock" in str(why)
@@ -154,7 +154,7 @@ def test_who_takes_the_name_of_an_agent_is_told_by_join_and_every_reader(agent, 
         second.join(stock.address)
     assert str(refused.value) == f'the name "same" is in use by another node at {same.address}'
     health = second.health()
-    assert (health.namesake, health.namesake_answers) == (same.address, True)
+    assert (health.name_conflict, health.name_conflict_answers) == (same.address, True)
     (failed,) = [it for it in iter(lambda: everything.next(0), None) if it.kind == "fatal"]
     assert isinstance(failed, sprat.NodeFailed)
     assert failed.reason == str(refused.value)
@@ -176,8 +176,8 @@ def test_who_returns_at_another_address_is_no_conflict_and_told_by_health(agent,
     first.close()
     second = ours("moves")
     assert second.join(stock.address) == 1
-    health = eventually("it is seen", lambda: (it := second.health()).namesake and it, 5)
-    assert (health.namesake, health.namesake_answers) == (former, False)
+    health = eventually("it is seen", lambda: (it := second.health()).name_conflict and it, 5)
+    assert (health.name_conflict, health.name_conflict_answers) == (former, False)
     assert "nobody answers" in str(health)
 
     # An agent gives a name away when its owner has been failed for 30 s.
@@ -186,7 +186,7 @@ def test_who_returns_at_another_address_is_no_conflict_and_told_by_health(agent,
         return member["status"] == "alive" and member["addr"] == second.address
 
     eventually("the agent takes the new address", moved, 75)
-    eventually("nobody claims the name", lambda: second.health().namesake is None, 30)
+    eventually("nobody claims the name", lambda: second.health().name_conflict is None, 30)
 
 
 def test_an_asyncio_node_lives_with_an_agent(agent, addresses):

@@ -232,7 +232,7 @@ def test_in_a_forked_child_the_node_is_dead_and_the_parent_goes_on(run):
         def child():
             calls = [
                 lambda: node.join("127.0.0.1"), node.leave, lambda: node.hint("x"), node.members,
-                lambda: node.member("ours"), lambda: node.reasons("ours"), node.health, node.stats,
+                lambda: node.member("ours"), lambda: node.explain("ours"), node.health, node.stats,
                 node.events, lambda: node.next_event(0), node.fileno, lambda: reader.next(0),
                 reader.fileno, node.__enter__, lambda: node.self_member, lambda: dict(node.tags),
                 lambda: node.tags.update(a="b"), lambda: setattr(node, "tags", {}),

@@ -436,8 +436,8 @@ def test_what_a_node_says_of_itself(node):
     assert node.address == node.self_member.address
     assert repr(node) == f"<sprat.Node 'ours' {node.address} running>"
     assert node.health().live == 1
-    assert node.reasons("ours").state is sprat.MemberState.ALIVE
-    assert "ours" in str(node.reasons("ours"))
+    assert node.explain("ours").state is sprat.MemberState.ALIVE
+    assert "ours" in str(node.explain("ours"))
     stats = node.stats()
     assert stats["members"] == 1
     helped = node.stats(help=True)

@@ -2,7 +2,7 @@
 
 use lexopt::{Arg, Parser, ValueExt as _};
 use sprat::Config;
-use sprat::spoe::candidate::{Rules, is_safe_name};
+use sprat::service::spoe::candidate::{Rules, is_safe_name};
 use sprat_haproxy::balance::Limits;
 use std::net::SocketAddr;
 use std::path::Path;

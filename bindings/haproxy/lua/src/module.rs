@@ -4,7 +4,7 @@ use super::call::{self, Answer, Arguments, Value};
 use super::lua::{Function, State};
 use sprat::Config;
 use sprat::driver::Parked;
-use sprat::spoe::candidate::Rules;
+use sprat::service::spoe::candidate::Rules;
 use sprat_haproxy::balance::Limits;
 use sprat_haproxy::pilot::{self, Phase, Pilot, Plan, Pool};
 use sprat_haproxy::snapshot::{Snapshot, Store, mode_name};

@@ -1,7 +1,7 @@
 //! One member in its slot: what is known of it, what it should be, and what it is.
 
 use super::Order;
-use sprat::spoe::candidate::{Candidate, Presence, Wish};
+use sprat::service::spoe::candidate::{Candidate, Presence, Wish};
 use sprat::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -24,7 +24,7 @@ use entry::Entry;
 pub use entry::{Hold, Mode};
 pub use slots::Complaint;
 use slots::Slots;
-use sprat::spoe::candidate::Candidate;
+use sprat::service::spoe::candidate::Candidate;
 use sprat::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;

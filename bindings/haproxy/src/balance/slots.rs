@@ -1,7 +1,7 @@
 //! Who sits where: a slot by the name, kept until the member is forgotten.
 
 use super::{Entry, Mode, Order};
-use sprat::spoe::candidate::{Candidate, Ignored, Unfit};
+use sprat::service::spoe::candidate::{Candidate, Ignored, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 use super::*;
 use Mode::{Drain, Maintenance, Ready};
 use Presence::{Alive, Failed, Left, Suspect};
-use sprat::spoe::candidate::{Ignored, Presence, Unfit, Wish};
+use sprat::service::spoe::candidate::{Ignored, Presence, Unfit, Wish};
 
 fn at(millis: u64) -> Time {
     Time::from_nanos(1 + millis * 1_000_000)

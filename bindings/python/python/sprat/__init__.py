@@ -65,7 +65,7 @@ from ._values import (
     MemberState,
     NodeState,
     Probe,
-    Reasons,
+    Explanation,
     Stat,
 )
 
@@ -104,7 +104,7 @@ __all__ = [
     "Overflow",
     "Probe",
     "ProtocolError",
-    "Reasons",
+    "Explanation",
     "Stat",
     "StateError",
     "Tags",

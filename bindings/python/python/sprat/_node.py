@@ -26,7 +26,7 @@ from ._values import (
     ALIVE_OR_SUSPECT,
     Health,
     NodeState,
-    Reasons,
+    Explanation,
     Stat,
     state_bits,
 )
@@ -217,9 +217,9 @@ class BaseNode:
         """
         self._native.remove_failed(checked_text("name", name), prune)
 
-    def reasons(self, name: str) -> Reasons:
+    def explain(self, name: str) -> Explanation:
         """Why a member is in its state. `UnknownMemberError` if there is none of this name."""
-        return Reasons._from_native(self._native.reasons(checked_text("name", name)))
+        return Explanation._from_native(self._native.explain(checked_text("name", name)))
 
     def health(self) -> Health:
         """How this node itself is doing. `ClosedError` after `close`."""

@@ -13,7 +13,7 @@ __all__ = [
     "MemberState",
     "NodeState",
     "Probe",
-    "Reasons",
+    "Explanation",
     "Stat",
     "state_bits",
 ]
@@ -106,7 +106,7 @@ class Probe(NamedTuple):
     """Round-trip time of its last answer to a direct ping, if it ever answered one."""
 
 
-class Reasons(NamedTuple):
+class Explanation(NamedTuple):
     """Why a member is in its state, as far as this node knows. Times are in seconds.
 
     `str()` of it is its `text`.
@@ -173,11 +173,11 @@ class Health(NamedTuple):
     """Datagrams get answers."""
     streams_work: bool
     """Streams get answers."""
-    namesake: str | None
+    name_conflict: str | None
     """Where members list this node's name beside its own address; None as a rule. Members that
     list it there do not see this node.
     """
-    namesake_answers: bool
+    name_conflict_answers: bool
     """Somebody answers there: two nodes have one name. Else it is a former life of this node, and
     members take the new address when the old one has been failed for half a minute.
     """

@@ -57,11 +57,11 @@ class OtherSettings(TypedDict, total=False):
     verify_incoming: bool | None
     verify_outgoing: bool | None
     skip_label_check: bool | None
-    catch_up: bool | None
-    last_look: bool | None
-    rejoin: bool | None
-    rejoin_min_ms: Milliseconds | None
-    rejoin_max_ms: Milliseconds | None
+    join_sync: bool | None
+    final_probe: bool | None
+    reconnect: bool | None
+    reconnect_min_ms: Milliseconds | None
+    reconnect_max_ms: Milliseconds | None
     leave_propagate_ms: Milliseconds | None
     broadcast_timeout_ms: Milliseconds | None
     reconnect_timeout_ms: Milliseconds | None

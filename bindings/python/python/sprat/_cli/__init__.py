@@ -21,7 +21,7 @@ from .monitor import monitor
 from .output import ReaderGone, one_line
 from .run import run
 from .signals import Ended
-from .why import why
+from .explain import explain
 
 __all__ = ["main"]
 

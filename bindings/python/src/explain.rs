@@ -1,0 +1,72 @@
+//! Explanation, health and counters, as keyword arguments for the classes in `sprat/_values.py`.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use sprat::swim::{Answer, Explanation, Health, NameConflict, NodeState, ProbeReport};
+
+fn state_name(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Alive => "alive",
+        NodeState::Suspect => "suspect",
+        NodeState::Dead => "failed",
+        NodeState::Left => "left",
+    }
+}
+
+fn answer_name(answer: Answer) -> &'static str {
+    match answer {
+        Answer::NotAsked => "not-asked",
+        Answer::Waiting => "waiting",
+        Answer::Answered => "answered",
+        Answer::Nack => "nack",
+        Answer::Silent => "silent",
+    }
+}
+
+/// Why a member is in its state.
+pub fn explanation<'py>(py: Python<'py>, reasons: &Explanation) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("name", &*reasons.name)?;
+    dict.set_item("address", reasons.addr.to_string())?;
+    dict.set_item("state", state_name(reasons.state))?;
+    dict.set_item("incarnation", reasons.incarnation)?;
+    dict.set_item("since", reasons.since.as_secs_f64())?;
+    dict.set_item("accuser", reasons.accuser.as_deref())?;
+    let confirmed_by: Vec<&str> = reasons.confirmations.iter().map(|it| &**it).collect();
+    dict.set_item("confirmations", confirmed_by)?;
+    dict.set_item("confirmations_wanted", reasons.confirmations_wanted)?;
+    dict.set_item("time_left", reasons.time_left.map(|it| it.as_secs_f64()))?;
+    let probe = reasons.probe.as_ref().map(|it| probe(py, it)).transpose()?;
+    dict.set_item("probe", probe)?;
+    dict.set_item("text", reasons.to_string())?;
+    Ok(dict)
+}
+
+fn probe<'py>(py: Python<'py>, report: &ProbeReport) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("ago", report.ago.as_secs_f64())?;
+    dict.set_item("direct", answer_name(report.direct))?;
+    dict.set_item("stream", answer_name(report.stream))?;
+    let helpers = report.helpers.iter();
+    let helpers = helpers.map(|(name, answer)| (&**name, answer_name(*answer)));
+    dict.set_item("helpers", PyList::new(py, helpers.collect::<Vec<_>>())?)?;
+    dict.set_item("rtt", report.rtt.map(|it| it.as_secs_f64()))?;
+    Ok(dict)
+}
+
+/// How the node itself is doing.
+pub fn health<'py>(py: Python<'py>, health: &Health) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("score", health.score)?;
+    dict.set_item("score_max", health.score_max)?;
+    dict.set_item("live", health.live)?;
+    dict.set_item("known", health.known)?;
+    dict.set_item("isolated", health.isolated)?;
+    dict.set_item("datagrams_work", health.datagrams_work)?;
+    dict.set_item("streams_work", health.streams_work)?;
+    let (addr, who) = health.name_conflict.unzip();
+    dict.set_item("name_conflict", addr.map(|addr| addr.to_string()))?;
+    dict.set_item("name_conflict_answers", who == Some(NameConflict::Alive))?;
+    dict.set_item("summary", health.summary)?;
+    Ok(dict)
+}

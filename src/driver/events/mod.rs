@@ -1,0 +1,9 @@
+//! What the application reads: queue, subscriptions, completions, log.
+
+pub(crate) mod completion;
+pub(crate) mod event;
+pub(crate) mod log;
+pub(crate) mod pending;
+pub(crate) mod queue;
+pub(crate) mod subscriptions;
+pub(crate) mod view;

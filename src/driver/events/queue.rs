@@ -1,0 +1,461 @@
+//! The queue of events between the engine and the application.
+//!
+//! One reader, one bounded queue (`feed` fills as many of them as there are readers), and a
+//! descriptor that is readable exactly while something is queued, and for ever once the node has
+//! ended. It is raised and lowered under the queue's lock, so that no wake-up is lost.
+//!
+//! A full queue loses nothing that matters: of each member only the last event stays, then the
+//! oldest member events go; one `Overflow` tells the application to look at the members anew.
+//! Lines for a log wait in a ring of their own and never push out anything else.
+
+use crate::driver::events::event::{Event, EventKind};
+use crate::driver::os::clock;
+use crate::driver::os::lock::{deadline, lock, wait_until};
+use crate::driver::os::wake::Signal;
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Lines for a log that wait; then the oldest go.
+const LOGS: usize = 256;
+
+/// What taking an event gave.
+#[derive(Debug)]
+pub(in crate::driver) enum Taken {
+    /// The next event.
+    Event(Box<Event>),
+    /// The time is up.
+    TimedOut,
+    /// No event is left and none will come.
+    Ended,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    logs: VecDeque<Event>,
+    last_seq: u64,
+    /// No further event comes.
+    ended: bool,
+    /// Nobody wants what is left either.
+    abandoned: bool,
+    /// The descriptor is raised.
+    raised: bool,
+    /// An overflow event waits.
+    overflow_waits: bool,
+    lost: u64,
+    /// How many of them an overflow event has told of.
+    told: u64,
+}
+
+/// The queue.
+pub(in crate::driver) struct Events {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// `None` where a callback takes the events.
+    signal: Option<Signal>,
+    capacity: usize,
+    /// Kinds that are queued; empty: all.
+    kinds: Vec<EventKind>,
+}
+
+impl Events {
+    pub fn new(capacity: usize, kinds: Vec<EventKind>, pollable: bool) -> io::Result<Events> {
+        let signal = pollable.then(Signal::new).transpose()?;
+        Ok(Events {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            signal,
+            capacity: capacity.max(4),
+            kinds,
+        })
+    }
+
+    /// The descriptor; `None` where a callback takes the events.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.signal.as_ref().map(Signal::fd)
+    }
+
+    /// Whether events of this kind are queued.
+    pub fn wants(&self, kind: EventKind) -> bool {
+        let always = matches!(kind, EventKind::Overflow | EventKind::Fatal);
+        always || self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    /// Queues an event, unless its kind is not wanted or the queue has ended.
+    pub fn push(&self, event: Event) {
+        if !self.wants(event.kind) {
+            return;
+        }
+        let mut state = lock(&self.state);
+        if state.ended {
+            return;
+        }
+        let event = state.number(event);
+        if event.kind == EventKind::Log {
+            state.logs.push_back(event);
+            if state.logs.len() > LOGS {
+                state.logs.pop_front();
+                state.lost += 1;
+            }
+        } else {
+            state.events.push_back(event);
+            if state.events.len() > self.capacity {
+                state.make_room(self.capacity);
+            }
+        }
+        self.show(&mut state);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// No further event comes. The descriptor stays readable.
+    pub fn end(&self) {
+        let mut state = lock(&self.state);
+        state.ended = true;
+        self.show(&mut state);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Nobody wants what is left.
+    pub fn abandon(&self) {
+        let mut state = lock(&self.state);
+        state.ended = true;
+        state.abandoned = true;
+        self.show(&mut state);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Takes the next event. `timeout` `None` waits without limit.
+    pub fn take(&self, timeout: Option<Duration>) -> Taken {
+        let ready = |it: &mut State| it.abandoned || it.ended || it.next_is_log().is_some();
+        let until = deadline(timeout);
+        let (mut state, _) = wait_until(&self.changed, lock(&self.state), until, ready);
+        if state.abandoned {
+            return Taken::Ended;
+        }
+        let Some(event) = state.pop() else {
+            return if state.ended {
+                Taken::Ended
+            } else {
+                Taken::TimedOut
+            };
+        };
+        self.show(&mut state);
+        Taken::Event(Box::new(event))
+    }
+
+    /// Takes what waits, `max` events at most. `None` if nothing is left and nothing will come.
+    pub fn drain(&self, max: usize) -> Option<Vec<Event>> {
+        let mut state = lock(&self.state);
+        let waiting = state.events.len() + state.logs.len();
+        if state.abandoned || (state.ended && waiting == 0) {
+            return None;
+        }
+        let mut events = Vec::with_capacity(waiting.min(max));
+        while events.len() < max
+            && let Some(event) = state.pop()
+        {
+            events.push(event);
+        }
+        self.show(&mut state);
+        Some(events)
+    }
+
+    /// Takes everything that waits and that `wanted` holds for.
+    pub fn take_out(&self, wanted: impl Fn(EventKind) -> bool) -> Vec<Event> {
+        let mut state = lock(&self.state);
+        let mut taken = Vec::new();
+        let mut left = State::default();
+        while let Some(event) = state.pop() {
+            match event.kind {
+                kind if wanted(kind) => taken.push(event),
+                EventKind::Log => left.logs.push_back(event),
+                _ => left.events.push_back(event),
+            }
+        }
+        (state.events, state.logs) = (left.events, left.logs);
+        self.show(&mut state);
+        taken
+    }
+
+    /// Events lost or merged since the start, lines for a log included.
+    pub fn lost(&self) -> u64 {
+        lock(&self.state).lost
+    }
+
+    /// Events that wait.
+    pub fn waiting(&self) -> usize {
+        let state = lock(&self.state);
+        state.events.len() + state.logs.len()
+    }
+
+    /// Makes the descriptor show what the queue holds.
+    fn show(&self, state: &mut State) {
+        let Some(signal) = &self.signal else { return };
+        let readable = state.ended || state.next_is_log().is_some();
+        if readable != state.raised {
+            state.raised = readable;
+            if readable {
+                signal.raise()
+            } else {
+                signal.lower()
+            }
+        }
+    }
+}
+
+impl State {
+    /// Gives an event its number here, and its time if it has none yet.
+    fn number(&mut self, event: Event) -> Event {
+        self.last_seq += 1;
+        let time_ns = match event.time_ns {
+            0 => clock::now().as_nanos(),
+            known => known,
+        };
+        Event {
+            seq: self.last_seq,
+            time_ns,
+            ..event
+        }
+    }
+
+    /// The oldest event.
+    fn pop(&mut self) -> Option<Event> {
+        let mut event = match self.next_is_log()? {
+            true => self.logs.pop_front()?,
+            false => self.events.pop_front()?,
+        };
+        if event.kind == EventKind::Overflow {
+            self.overflow_waits = false;
+            event.lost = self.lost - self.told;
+            self.told = self.lost;
+        }
+        Some(event)
+    }
+
+    /// Which queue has the oldest event: that of log lines or the other; `None` if both are empty.
+    fn next_is_log(&self) -> Option<bool> {
+        match (self.events.front(), self.logs.front()) {
+            (None, None) => None,
+            (Some(_), None) => Some(false),
+            (None, Some(_)) => Some(true),
+            (Some(event), Some(log)) => Some(log.seq < event.seq),
+        }
+    }
+
+    /// Brings a full queue down to three quarters, so that the next overflow is a while away.
+    fn make_room(&mut self, capacity: usize) {
+        let before = self.events.len();
+        self.keep_last_of_each_member();
+        let target = capacity - capacity / 4;
+        // What tells of a state goes before what tells of an end.
+        let mut surplus = self.events.len().saturating_sub(target);
+        self.events.retain(|event| {
+            let goes = surplus > 0 && event.member.is_some();
+            surplus -= usize::from(goes);
+            !goes
+        });
+        // Only ends of operations are left. Who begins thousands and reads nothing loses some.
+        while self.events.len() > capacity {
+            if let Some(event) = self.events.pop_front() {
+                self.overflow_waits &= event.kind != EventKind::Overflow;
+            }
+        }
+        self.lost += (before - self.events.len()) as u64;
+        if !self.overflow_waits {
+            self.overflow_waits = true;
+            let event = self.number(Event::new(EventKind::Overflow));
+            self.events.push_back(event);
+        }
+    }
+
+    fn keep_last_of_each_member(&mut self) {
+        let mut seen: HashSet<Arc<str>> = HashSet::new();
+        let mut kept = VecDeque::with_capacity(self.events.len());
+        while let Some(event) = self.events.pop_back() {
+            let later = match &event.member {
+                Some(member) => !seen.insert(member.name.clone()),
+                None => false,
+            };
+            if !later {
+                kept.push_front(event);
+            }
+        }
+        self.events = kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::os::wake::is_readable;
+    use crate::serf::{Member, MemberState};
+
+    fn queue(capacity: usize) -> Events {
+        Events::new(capacity, Vec::new(), true).unwrap()
+    }
+
+    fn member(name: &str) -> Arc<Member> {
+        Arc::new(Member {
+            name: name.into(),
+            addr: "127.0.0.1:7946".parse().unwrap(),
+            tags: Arc::default(),
+            meta: Arc::from([]),
+            state: MemberState::Alive,
+            incarnation: 1,
+            protocol: [1, 5, 2],
+            delegate: [2, 5, 5],
+        })
+    }
+
+    fn join(name: &str) -> Event {
+        Event::of_member(EventKind::MemberJoin, member(name))
+    }
+
+    fn drain(events: &Events) -> Vec<Event> {
+        let mut all = Vec::new();
+        while let Taken::Event(event) = events.take(Some(Duration::ZERO)) {
+            all.push(*event);
+        }
+        all
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_exactly_while_events_are_queued() {
+        let events = queue(100);
+        let fd = events.fd().unwrap();
+        assert!(!is_readable(fd));
+        events.push(join("a"));
+        events.push(Event::log(1, "x", "text".into()));
+        assert!(is_readable(fd));
+        assert!(matches!(events.take(None), Taken::Event(_)));
+        assert!(is_readable(fd));
+        assert!(matches!(events.take(None), Taken::Event(_)));
+        assert!(!is_readable(fd));
+    }
+
+    #[test]
+    fn after_the_end_the_rest_can_be_read_and_the_descriptor_stays_readable() {
+        let events = queue(100);
+        events.push(join("a"));
+        events.end();
+        events.push(join("b"));
+        assert_eq!(drain(&events).len(), 1);
+        assert!(is_readable(events.fd().unwrap()));
+        assert!(matches!(events.take(None), Taken::Ended));
+    }
+
+    #[test]
+    fn an_abandoned_queue_gives_nothing_more() {
+        let events = queue(100);
+        events.push(join("a"));
+        events.abandon();
+        assert!(matches!(events.take(None), Taken::Ended));
+    }
+
+    #[test]
+    fn an_overflow_keeps_the_last_event_of_each_member_and_tells_once() {
+        let events = queue(16);
+        for round in 0..50 {
+            let kind = if round % 2 == 0 {
+                EventKind::MemberFail
+            } else {
+                EventKind::MemberJoin
+            };
+            for name in ["a", "b", "c"] {
+                events.push(Event::of_member(kind, member(name)));
+            }
+        }
+        let all = drain(&events);
+        assert!(all.len() <= 17);
+        let overflows = all
+            .iter()
+            .filter(|event| event.kind == EventKind::Overflow)
+            .count();
+        assert_eq!(overflows, 1);
+        let told: u64 = all.iter().map(|event| event.lost).sum();
+        assert_eq!(told, events.lost());
+        for name in ["a", "b", "c"] {
+            let mut of_name = all
+                .iter()
+                .filter(|e| e.member.as_ref().is_some_and(|m| &*m.name == name));
+            assert_eq!(of_name.next_back().unwrap().kind, EventKind::MemberJoin);
+        }
+        assert!(all.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+        events.push(join("d"));
+        assert_eq!(drain(&events)[0].kind, EventKind::MemberJoin);
+    }
+
+    #[test]
+    fn the_end_of_an_operation_survives_a_flood_of_members() {
+        let events = queue(16);
+        events.push(Event::done(7, &Ok(())));
+        for number in 0..10_000 {
+            events.push(join(&format!("n{number}")));
+        }
+        let all = drain(&events);
+        assert_eq!(all[0].id, 7);
+        assert!(all.len() <= 17);
+        assert_eq!(events.lost() as usize, 10_001 + 1 - all.len());
+    }
+
+    #[test]
+    fn log_lines_have_a_bound_of_their_own_and_keep_their_place() {
+        let events = queue(16);
+        events.push(join("a"));
+        for number in 0..1000 {
+            events.push(Event::log(3, "x", number.to_string()));
+        }
+        events.push(join("b"));
+        let all = drain(&events);
+        assert_eq!(all.len(), LOGS + 2);
+        assert_eq!(all[0].kind, EventKind::MemberJoin);
+        assert_eq!(all[1].text, "744");
+        assert_eq!(all.last().unwrap().kind, EventKind::MemberJoin);
+    }
+
+    #[test]
+    fn unwanted_kinds_are_not_queued_but_trouble_always_is() {
+        let events = Events::new(16, vec![EventKind::MemberFail], true).unwrap();
+        events.push(join("a"));
+        events.push(Event::of_member(EventKind::MemberFail, member("a")));
+        events.push(Event::fatal(crate::Status::Internal, "x".into()));
+        let kinds: Vec<EventKind> = drain(&events).iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::MemberFail, EventKind::Fatal]);
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_between_threads() {
+        let events = Arc::new(queue(200_000));
+        let writer = events.clone();
+        let thread = std::thread::spawn(move || {
+            for number in 0..100_000u64 {
+                writer.push(Event::done(number, &Ok(())));
+            }
+        });
+        let fd = events.fd().unwrap();
+        let mut next = 0;
+        while next < 100_000 {
+            let mut fds = [crate::driver::os::wake::interest(fd, libc::POLLIN)];
+            crate::driver::os::wake::poll(&mut fds, 5000);
+            assert_ne!(fds[0].revents, 0, "silent after {next}");
+            while let Taken::Event(event) = events.take(Some(Duration::ZERO)) {
+                assert_eq!(event.id, next);
+                next += 1;
+            }
+        }
+        thread.join().unwrap();
+        assert!(!is_readable(fd));
+        for number in 0..500 {
+            events.push(Event::done(number, &Ok(())));
+            assert!(is_readable(fd));
+            assert!(matches!(events.take(None), Taken::Event(event) if event.id == number));
+            assert!(!is_readable(fd));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The members as the application reads them, without asking the engine.
+//!
+//! Who reads shares the picture; the engine copies it when it changes one that somebody has. The
+//! lock is held for a copy of pointers at most. The picture stays after the node has ended.
+
+use crate::driver::os::lock::lock;
+use crate::serf::Member;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Members sorted by name.
+#[derive(Default)]
+pub(in crate::driver) struct View {
+    members: Mutex<Arc<Vec<Arc<Member>>>>,
+    version: AtomicU64,
+}
+
+impl View {
+    /// All members.
+    pub fn all(&self) -> Arc<Vec<Arc<Member>>> {
+        lock(&self.members).clone()
+    }
+
+    /// The member of this name.
+    pub fn find(&self, name: &str) -> Option<Arc<Member>> {
+        let members = lock(&self.members);
+        let place = members.binary_search_by(|held| (*held.name).cmp(name));
+        place.ok().map(|at| members[at].clone())
+    }
+
+    /// Changes whenever the members changed.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Replaces everything by what the core holds at this version.
+    pub fn replace<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>, version: u64) {
+        let mut all: Vec<Arc<Member>> = members.cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        let former = std::mem::replace(&mut *lock(&self.members), Arc::new(all));
+        self.version.store(version, Ordering::Release);
+        drop(former); // after the lock: freeing thousands takes a while
+    }
+
+    /// Puts one member in its place, or takes it out.
+    pub fn change(&self, member: &Arc<Member>, listed: bool) {
+        let mut shared = lock(&self.members);
+        let members = Arc::make_mut(&mut *shared);
+        let place = members.binary_search_by(|held| held.name.cmp(&member.name));
+        match (place, listed) {
+            (Ok(at), true) => members[at] = member.clone(),
+            (Ok(at), false) => drop(members.remove(at)),
+            (Err(at), true) => members.insert(at, member.clone()),
+            (Err(_), false) => {}
+        }
+    }
+
+    /// The changes up to this version are in.
+    pub fn is_at(&self, version: u64) {
+        self.version.store(version, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serf::MemberState;
+
+    fn member(name: &str, incarnation: u32) -> Arc<Member> {
+        Arc::new(Member {
+            name: name.into(),
+            addr: "127.0.0.1:7946".parse().unwrap(),
+            tags: Arc::default(),
+            meta: Arc::from([]),
+            state: MemberState::Alive,
+            incarnation,
+            protocol: [1, 5, 2],
+            delegate: [2, 5, 5],
+        })
+    }
+
+    #[test]
+    fn members_stay_sorted_whatever_changes() {
+        let view = View::default();
+        for name in ["c", "a", "b"] {
+            view.change(&member(name, 1), true);
+        }
+        view.change(&member("b", 2), true);
+        view.change(&member("a", 1), false);
+        view.change(&member("x", 1), false);
+        view.is_at(9);
+        let seen: Vec<(String, u32)> = view
+            .all()
+            .iter()
+            .map(|m| (m.name.to_string(), m.incarnation))
+            .collect();
+        assert_eq!(seen, [("b".into(), 2), ("c".into(), 1)]);
+        assert_eq!(view.version(), 9);
+        view.replace([member("z", 1), member("y", 1)].iter(), 10);
+        let names: Vec<_> = view.all().iter().map(|m| m.name.to_string()).collect();
+        assert_eq!(
+            (names, view.version()),
+            (vec!["y".to_owned(), "z".to_owned()], 10)
+        );
+    }
+
+    #[test]
+    fn a_picture_that_was_taken_never_changes() {
+        let view = View::default();
+        view.change(&member("a", 1), true);
+        let taken = view.all();
+        view.change(&member("a", 2), true);
+        assert_eq!(taken[0].incarnation, 1);
+    }
+}

@@ -1,0 +1,5 @@
+//! Sockets, streams and name resolution.
+
+pub(crate) mod resolve;
+pub(crate) mod sockets;
+pub(crate) mod streams;

@@ -1,0 +1,102 @@
+//! The helper thread: resolving names, the only thing a node does that may block.
+
+use crate::Config;
+use crate::driver::engine::shared::Shared;
+use crate::swim::{LookupId, Seed};
+use crossbeam_channel::Receiver;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+/// Addresses of one name that are tried.
+const ADDRESSES: usize = 64;
+
+/// A name to be resolved.
+pub(in crate::driver) struct Lookup {
+    pub id: LookupId,
+    pub host: String,
+}
+
+/// Resolves names until the engine hangs up.
+pub(in crate::driver) fn run(shared: &Arc<Shared>, lookups: &Receiver<Lookup>) {
+    while let Ok(lookup) = lookups.recv() {
+        if shared.is_ending() {
+            break;
+        }
+        let addrs = resolve(&lookup.host);
+        let command = Box::new(move |engine: &mut crate::driver::engine::Engine| {
+            engine.resolved(lookup.id, &addrs);
+        });
+        if !shared.commands.send(command) {
+            break;
+        }
+    }
+}
+
+/// Adds to the seeds that are names the addresses which these have now, for a process that cannot
+/// look them up when it starts the node: it changes its root in between. Gives the names that have
+/// none. Blocks as long as the resolver of the system does.
+pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
+    let mut seeds = config.seeds();
+    let mut unknown = Vec::new();
+    for seed in config.seeds() {
+        let Seed::Host(host, port) = &seed else {
+            continue;
+        };
+        let addrs = resolve(host);
+        if addrs.is_empty() {
+            unknown.push(host.clone());
+        }
+        for ip in addrs {
+            let addr = Seed::Addr(SocketAddr::new(ip, *port));
+            if !seeds.contains(&addr) {
+                seeds.push(addr);
+            }
+        }
+    }
+    let texts: Vec<String> = seeds.iter().map(Seed::to_string).collect();
+    // Too many at once are refused: those that were given stay then.
+    let _ = config.set("seeds", &texts.join(","));
+    unknown
+}
+
+/// All addresses of a name, IPv4 in its own form, each once; empty if there is none.
+fn resolve(host: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    let Ok(addrs) = (host, 0).to_socket_addrs() else {
+        return found;
+    };
+    for addr in addrs {
+        let ip = addr.ip().to_canonical();
+        if !found.contains(&ip) && found.len() < ADDRESSES {
+            found.push(ip);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn seeds_that_are_names_get_their_addresses_and_stay() {
+        let mut config = Config::new();
+        let seeds = "10.0.0.1:1,localhost:5,nowhere.invalid";
+        config.set("seeds", seeds).unwrap();
+        assert_eq!(resolve_seeds(&mut config), ["nowhere.invalid"]);
+        let told = config.get("seeds").unwrap();
+        assert!(
+            told.starts_with("10.0.0.1:1,localhost:5,nowhere.invalid:7946,"),
+            "{told}"
+        );
+        assert!(told.contains("127.0.0.1:5") || told.contains("[::1]:5"));
+    }
+
+    #[test]
+    fn a_literal_and_the_own_host_resolve_and_nonsense_does_not() {
+        assert_eq!(resolve("127.0.0.1"), [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+        assert!(!resolve("localhost").is_empty());
+        assert!(resolve("no such host").is_empty());
+    }
+}

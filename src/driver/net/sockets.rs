@@ -1,0 +1,286 @@
+//! The two sockets of a node: UDP and a TCP listener on the same port.
+
+use crate::driver::os::fork::Inherited;
+use crate::driver::os::interfaces;
+use crate::error::{Error, Result, Status, system_text};
+use crate::swim::SendFailure;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+
+/// A burst of gossip must fit while the engine is busy; what the kernel does not give is halved.
+const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 512;
+/// Attempts to find a port that is free for both, when any will do.
+const PORT_ATTEMPTS: usize = 32;
+
+/// The sockets of a node, not blocking, closed on exec and in forked children.
+pub(in crate::driver) struct Sockets {
+    udp: Inherited<UdpSocket>,
+    listener: Inherited<TcpListener>,
+    /// Where they are bound, with the real port.
+    pub bound: SocketAddr,
+}
+
+/// Binds TCP and then UDP to this address. Port 0 takes any that is free for both.
+///
+/// # Errors
+/// `Address` if it is taken or not of this host, `Io` for anything else.
+pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
+    let failed = |error: io::Error, what: &str| bind_error(&error, what, addr);
+    let mut attempts = PORT_ATTEMPTS;
+    loop {
+        attempts -= 1;
+        let listener = listen(addr).map_err(|error| failed(error, "TCP"))?;
+        let bound = listener
+            .local_addr()
+            .map_err(|error| failed(error, "TCP"))?;
+        match datagrams(bound) {
+            Ok(udp) => {
+                return Ok(Sockets {
+                    udp: Inherited::new(udp),
+                    listener: Inherited::new(listener),
+                    bound,
+                });
+            }
+            Err(error)
+                if addr.port() == 0 && attempts > 0 && error.kind() == io::ErrorKind::AddrInUse => {
+            }
+            Err(error) => return Err(failed(error, "UDP")),
+        }
+    }
+}
+
+fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
+    let status = match error.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Status::Address,
+        _ => Status::Io,
+    };
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; somebody else listens there, and port 0 takes any that is free"
+        }
+        io::ErrorKind::AddrNotAvailable => "; it is none of this host",
+        _ => "",
+    };
+    Error {
+        status,
+        message: format!("cannot bind {what} {addr}: {}{hint}", system_text(error)),
+        errno: error.raw_os_error().unwrap_or(0),
+    }
+}
+
+/// Listens with TCP alone, for a setting of this name.
+///
+/// # Errors
+/// As [`bind`].
+pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<TcpListener> {
+    listen(addr).map_err(|error| bind_error(&error, setting, addr))
+}
+
+/// A socket that is not blocking and closed on exec; `[::]` serves IPv4 as well.
+fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    Ok(socket)
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(addr, Type::STREAM, Protocol::TCP)?;
+    // A restarted node takes its port back although old connections linger.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(addr))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn datagrams(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(addr, Type::DGRAM, Protocol::UDP)?;
+    let mut size = RECEIVE_BUFFER;
+    while socket.set_recv_buffer_size(size).is_err() && size > 4096 {
+        size /= 2;
+    }
+    socket.bind(&SockAddr::from(addr))?;
+    Ok(socket.into())
+}
+
+impl Sockets {
+    pub fn udp_fd(&self) -> RawFd {
+        self.udp.as_raw_fd()
+    }
+
+    pub fn listener_fd(&self) -> RawFd {
+        self.listener.as_raw_fd()
+    }
+
+    /// Sends a datagram now or not at all: gossip is repeated, an old one is worth nothing.
+    pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> std::result::Result<(), SendFailure> {
+        match self.udp.send_to(bytes, for_family(to, self.bound)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(send_failure(&error)),
+        }
+    }
+
+    /// The next datagram that waits, IPv4 senders in IPv4 form. `None` if none does.
+    pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        // An error may be that of an earlier datagram to somebody else; the next one is tried, but
+        // not for ever.
+        for _ in 0..8 {
+            match self.udp.recv_from(buffer) {
+                Ok((len, from)) => return Some((len, canonical(from))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    /// The next connection that waits. `Ok(None)` if none does.
+    ///
+    /// # Errors
+    /// No descriptor or memory is left: waiting helps, trying again at once does not.
+    pub fn accept(&self) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
+        for _ in 0..8 {
+            match self.listener.accept() {
+                Ok((stream, from)) => return Ok(Some((stream, canonical(from)))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if is_shortage(&error) => return Err(error),
+                Err(_) => {} // that connection broke while it waited; the next may be whole
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// An address in the form that the core knows: IPv4 never as IPv6.
+pub(in crate::driver) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// An address in the form that a socket bound to `bound` takes: an IPv6 socket wants IPv4 mapped.
+fn for_family(to: SocketAddr, bound: SocketAddr) -> SocketAddr {
+    match (to.ip(), bound) {
+        (IpAddr::V4(ip), SocketAddr::V6(_)) => {
+            SocketAddr::new(ip.to_ipv6_mapped().into(), to.port())
+        }
+        (IpAddr::V4(_) | IpAddr::V6(_), SocketAddr::V4(_) | SocketAddr::V6(_)) => to,
+    }
+}
+
+/// Whether the process or the system has run out of something.
+pub(in crate::driver) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+fn send_failure(error: &io::Error) -> SendFailure {
+    match error.raw_os_error() {
+        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::EHOSTDOWN) => SendFailure::Remote,
+        _ => SendFailure::Local,
+    }
+}
+
+/// What others are told: the address that was set, else the bound one, else that of an interface.
+///
+/// # Errors
+/// `Address` if this host has none.
+pub(in crate::driver) fn advertised(
+    set: Option<(IpAddr, Option<u16>)>,
+    bound: SocketAddr,
+) -> Result<SocketAddr> {
+    let (ip, port) = match set {
+        Some((ip, port)) => (ip, port.unwrap_or(bound.port())),
+        None if bound.ip().is_unspecified() => (interfaces::advertised(bound.ip())?, bound.port()),
+        None => (bound.ip().to_canonical(), bound.port()),
+    };
+    Ok(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn both_sockets_have_the_same_port_and_a_taken_one_is_an_error_of_the_address() {
+        let first = bind(addr("127.0.0.1:0")).unwrap();
+        assert_ne!(first.bound.port(), 0);
+        let udp = first.udp.local_addr().unwrap();
+        assert_eq!(udp, first.bound);
+        let error = bind(first.bound).err().unwrap();
+        assert_eq!(
+            (error.status, error.errno),
+            (Status::Address, libc::EADDRINUSE)
+        );
+        assert!(error.message.contains(&first.bound.to_string()));
+        let error = bind(addr("192.0.2.1:0")).err().unwrap();
+        assert_eq!(error.status, Status::Address);
+    }
+
+    #[test]
+    fn a_socket_for_both_families_shows_ipv4_as_ipv4() {
+        let both = bind(addr("[::]:0")).unwrap();
+        let four = bind(addr("127.0.0.1:0")).unwrap();
+        let to = addr(&format!("127.0.0.1:{}", both.bound.port()));
+        assert_eq!(four.send(to, b"there"), Ok(()));
+        let mut buffer = [0; 64];
+        let mut fds = [super::super::wake::interest(both.udp_fd(), libc::POLLIN)];
+        super::super::wake::poll(&mut fds, 5000);
+        assert_eq!(both.receive(&mut buffer), Some((5, four.bound)));
+        assert_eq!(both.send(four.bound, b"back"), Ok(()));
+        let mut fds = [super::super::wake::interest(four.udp_fd(), libc::POLLIN)];
+        super::super::wake::poll(&mut fds, 5000);
+        assert_eq!(four.receive(&mut buffer), Some((4, to)));
+        assert_eq!(four.receive(&mut buffer), None);
+    }
+
+    /// Linux never refuses a size, it grants what it allows, and counts it double for itself.
+    #[test]
+    fn the_receive_buffer_is_as_large_as_asked_or_as_the_system_allows() {
+        let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
+        let most: usize = most.trim().parse().unwrap();
+        let udp = bind(addr("127.0.0.1:0")).unwrap().udp;
+        let granted = socket2::SockRef::from(&*udp).recv_buffer_size().unwrap();
+        assert_eq!(granted, 2 * RECEIVE_BUFFER.min(most));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_our_fault_unless_the_other_host_says_so() {
+        let four = bind(addr("127.0.0.1:0")).unwrap();
+        assert_eq!(four.send(addr("[::1]:9"), b"x"), Err(SendFailure::Local));
+        let big = vec![0; 70_000];
+        assert_eq!(
+            four.send(addr("127.0.0.1:9"), &big),
+            Err(SendFailure::Local)
+        );
+        let refused = io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        assert_eq!(send_failure(&refused), SendFailure::Remote);
+    }
+
+    #[test]
+    fn the_advertised_address_is_the_one_set_or_the_bound_one() {
+        let set = |ip: &str, port| Some((ip.parse().unwrap(), port));
+        let bound = addr("127.0.0.2:99");
+        assert_eq!(
+            advertised(set("1.2.3.4", Some(5)), bound),
+            Ok(addr("1.2.3.4:5"))
+        );
+        assert_eq!(
+            advertised(set("1.2.3.4", None), bound),
+            Ok(addr("1.2.3.4:99"))
+        );
+        assert_eq!(advertised(None, bound), Ok(bound));
+        let any = advertised(None, addr("0.0.0.0:99")).unwrap();
+        assert!(!any.ip().is_unspecified() && any.port() == 99);
+    }
+}

@@ -1,0 +1,407 @@
+//! The public face of a running member: the [`Node`].
+
+mod start;
+
+use crate::Config;
+use crate::config::address;
+use crate::driver::engine::shared::Owner;
+use crate::driver::events::completion::Waiter;
+use crate::driver::events::event::{Event, EventKind, NodeState};
+use crate::driver::events::pending::Pending;
+use crate::driver::events::queue::Taken;
+use crate::driver::events::subscriptions::Subscription;
+use crate::driver::os::lock::{Waited, oneshot};
+#[cfg(doc)]
+use crate::driver::os::prepared::Parked;
+use crate::driver::os::threads::Spawn;
+use crate::error::{Error, Result, Status};
+use crate::serf::{Member, Tags};
+use crate::swim::{Explanation, Health, Seed};
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Called on the event thread, one event at a time.
+pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
+
+/// A running member of a cluster. Clones refer to the same node, and any number of threads may use
+/// it at once. It ends with [`Node::shutdown`], [`Node::close`] or with its last clone.
+///
+/// In a forked child an inherited node is dead: calls give [`Status::Forked`], and what cannot fail
+/// gives nothing.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Owner>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name())
+            .field("addr", &self.addr())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Binds the sockets and starts the threads; events wait to be taken.
+    ///
+    /// # Errors
+    /// `Config` for settings that do not fit together, `Address` if the address cannot be bound or
+    /// this host has none, `Io` if a thread, a descriptor or a file is refused.
+    pub fn start(config: &Config) -> Result<Node> {
+        Node::start_with(config, None, None)
+    }
+
+    /// As [`Node::start`], with a callback on an event thread and threads from `spawn`. Without
+    /// `spawn` parked threads are taken first ([`Parked::prepare`]). The callback may run before
+    /// this returns.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_with(
+        config: &Config,
+        callback: Option<EventCallback>,
+        spawn: Option<Arc<dyn Spawn>>,
+    ) -> Result<Node> {
+        let shared = Arc::new(start::start(config, callback, spawn)?);
+        Ok(Node { shared })
+    }
+
+    /// Joins a cluster: exchanges lists of members with every address. Returns how many answered.
+    /// After a leave the node takes part again first. `timeout` `None` waits without limit; when
+    /// the time is up the attempt goes on.
+    ///
+    /// Addresses are `host`, `host:port`, `1.2.3.4`, `[::1]:7946`, with a node name in front as in
+    /// `name/host:port` if need be; the port is 7946 if none is given.
+    ///
+    /// # Errors
+    /// `Invalid` for no address, `Address` for one that cannot be read; `Unreachable`, or `Crypto`,
+    /// `Protocol`, `Address` if that is why, when nobody answered; `Timeout`; `Closed`; `Forked`.
+    pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
+        let seeds = self.seeds(addrs)?;
+        self.wait(timeout, "the join", move |engine, waiter| {
+            engine.join(&seeds, waiter);
+        })
+    }
+
+    /// As [`Node::join`] without waiting: `Done` with the returned number tells how it went.
+    ///
+    /// # Errors
+    /// `Invalid`, `Address`, `Closed`, `Forked`.
+    pub fn join_async(&self, addrs: &[&str]) -> Result<u64> {
+        let seeds = self.seeds(addrs)?;
+        let id = self.shared.next_id();
+        self.shared
+            .order(move |engine| engine.join(&seeds, Waiter::Event(id)))?;
+        Ok(id)
+    }
+
+    /// As [`Node::join`] without waiting, with a descriptor of its own to wait on, and the reason
+    /// for each address that was not reached.
+    ///
+    /// # Errors
+    /// `Invalid`, `Address`, `Io` without a descriptor, `Closed`, `Forked`.
+    pub fn begin_join(&self, addrs: &[&str]) -> Result<Pending> {
+        let seeds = self.seeds(addrs)?;
+        let (promise, pending) = Pending::new(&self.shared)?;
+        self.shared
+            .order(move |engine| engine.join(&seeds, Waiter::Pending(promise)))?;
+        Ok(pending)
+    }
+
+    /// Leaves the cluster: announces it and waits until it has spread. Afterwards the node still
+    /// lists members; leaving again does nothing. `timeout` `None` waits without limit.
+    ///
+    /// # Errors
+    /// `Timeout`, the leave goes on then; `Closed`; `Forked`.
+    pub fn leave(&self, timeout: Option<Duration>) -> Result<()> {
+        self.wait(timeout, "the leave", |engine, waiter| engine.leave(waiter))
+            .map(drop)
+    }
+
+    /// As [`Node::leave`] without waiting: `Done` with the returned number tells the end.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn leave_async(&self) -> Result<u64> {
+        self.shared.check_process()?;
+        let id = self.shared.next_id();
+        self.shared
+            .order(move |engine| engine.leave(Waiter::Event(id)))?;
+        Ok(id)
+    }
+
+    /// As [`Node::leave`] without waiting, with a descriptor of its own to wait on.
+    ///
+    /// # Errors
+    /// `Io` without a descriptor, `Closed`, `Forked`.
+    pub fn begin_leave(&self) -> Result<Pending> {
+        self.shared.check_process()?;
+        let (promise, pending) = Pending::new(&self.shared)?;
+        self.shared
+            .order(move |engine| engine.leave(Waiter::Pending(promise)))?;
+        Ok(pending)
+    }
+
+    /// Stops at once, without a word: the others will see a failure. Calls that wait give `Closed`;
+    /// queued events, members, counters and state can still be read. Waits for the engine's thread,
+    /// not for a callback. A second call does nothing.
+    pub fn shutdown(&self) {
+        self.shared.shut_down();
+    }
+
+    /// As [`Node::shutdown`], and no further callback starts; waits for all threads. Called inside
+    /// the callback it returns at once, and the event thread does the waiting when that callback
+    /// has returned. A name that is being resolved is waited for at most a second.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether this is the process that started the node.
+    ///
+    /// # Errors
+    /// `Forked` in a forked child.
+    pub fn check_process(&self) -> Result<()> {
+        self.shared.check_process()
+    }
+
+    /// What the node is doing; `Shutdown` in a forked child.
+    pub fn state(&self) -> NodeState {
+        if self.shared.is_inherited() {
+            return NodeState::Shutdown;
+        }
+        self.shared.state()
+    }
+
+    /// Where others reach this node, with the real port.
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.addr
+    }
+
+    /// The name of this node.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// All members sorted by name, this node included. A consistent picture, shared and not copied;
+    /// it may outlive the node. Empty in a forked child.
+    pub fn members(&self) -> Arc<Vec<Arc<Member>>> {
+        if self.shared.is_inherited() {
+            return Arc::default();
+        }
+        self.shared.view.all()
+    }
+
+    /// One member; `None` if there is none of this name, and in a forked child.
+    pub fn member(&self, name: &str) -> Option<Arc<Member>> {
+        if self.shared.is_inherited() {
+            return None;
+        }
+        self.shared.view.find(name)
+    }
+
+    /// Changes whenever the members changed.
+    pub fn members_version(&self) -> u64 {
+        self.shared.view.version()
+    }
+
+    /// Sets a tag of this node; `None` removes it.
+    ///
+    /// # Errors
+    /// `Invalid` for an empty key; `TooLarge` if all tags together take more than 512 bytes;
+    /// `State` in memberlist mode and after a leave; `Closed`; `Forked`. Nothing changes then.
+    pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
+        self.update_tags(vec![(key.to_owned(), value.map(str::to_owned))])
+    }
+
+    /// Sets some tags of this node and removes those whose value is `None`, in one step: the
+    /// others hear of it once.
+    ///
+    /// # Errors
+    /// As [`Node::set_tag`].
+    pub fn update_tags(&self, changes: Vec<(String, Option<String>)>) -> Result<()> {
+        changes.iter().try_for_each(|(key, _)| check_tag_key(key))?;
+        self.shared.ask(move |engine| engine.update_tags(changes))?
+    }
+
+    /// Replaces all tags of this node.
+    ///
+    /// # Errors
+    /// As [`Node::set_tag`].
+    pub fn set_tags(&self, tags: Tags) -> Result<()> {
+        tags.keys().try_for_each(|key| check_tag_key(key))?;
+        self.shared.ask(move |engine| engine.set_tags(tags))?
+    }
+
+    /// Replaces the meta of this node.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than 512 bytes; `State` in Serf mode and after a leave; `Closed`;
+    /// `Forked`. Nothing changes then.
+    pub fn set_meta(&self, meta: &[u8]) -> Result<()> {
+        let meta = meta.to_vec();
+        self.shared.ask(move |engine| engine.set_meta(meta))?
+    }
+
+    /// Makes a failed member one that has left; with `prune` it is erased, and one that has left
+    /// already too.
+    ///
+    /// # Errors
+    /// `NotFound`; `State` if it has not failed, in memberlist mode and after a leave; `Closed`;
+    /// `Forked`.
+    pub fn remove_failed(&self, name: &str, prune: bool) -> Result<()> {
+        let name = name.to_owned();
+        self.shared
+            .ask(move |engine| engine.remove_failed(&name, prune))?
+    }
+
+    /// "I could not reach NAME just now": probes it at once. The verdict comes as `Done` with the
+    /// returned number: status 0 if it answered, `Unreachable` if not.
+    ///
+    /// # Errors
+    /// `NotFound` unless it is another member that is there; `State` if asked too often or after a
+    /// leave; `Closed`; `Forked`.
+    pub fn hint(&self, name: &str) -> Result<u64> {
+        let id = self.shared.next_id();
+        self.hint_for(name, Waiter::Event(id))?;
+        Ok(id)
+    }
+
+    /// As [`Node::hint`], with a descriptor of its own to wait on.
+    ///
+    /// # Errors
+    /// As [`Node::hint`]; `Io` without a descriptor.
+    pub fn begin_hint(&self, name: &str) -> Result<Pending> {
+        let (promise, pending) = Pending::new(&self.shared)?;
+        self.hint_for(name, Waiter::Pending(promise))?;
+        Ok(pending)
+    }
+
+    fn hint_for(&self, name: &str, waiter: Waiter) -> Result<()> {
+        let name = name.to_owned();
+        self.shared.ask(move |engine| engine.hint(&name, waiter))?
+    }
+
+    /// Why a member is in its state.
+    ///
+    /// # Errors
+    /// `NotFound`, `Closed`, `Forked`.
+    pub fn explain(&self, name: &str) -> Result<Explanation> {
+        let name = name.to_owned();
+        self.shared.ask(move |engine| engine.explain(&name))?
+    }
+
+    /// How this node itself is doing.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`.
+    pub fn health(&self) -> Result<Health> {
+        self.shared.ask(|engine| engine.health())
+    }
+
+    /// Counters as (name, value, what it means); the last ones after the end of the node, none in
+    /// a forked child.
+    pub fn stats(&self) -> Vec<(&'static str, i64, &'static str)> {
+        self.shared.stats()
+    }
+
+    /// A descriptor that is readable while events are queued, and for ever after the end of the
+    /// node. For polling only.
+    ///
+    /// # Errors
+    /// `State` if a callback takes the events; `Forked`.
+    pub fn fd(&self) -> Result<RawFd> {
+        self.shared.check_process()?;
+        self.shared.events.fd().ok_or_else(with_callback)
+    }
+
+    /// The next event; `Ok(None)` when the time is up. `timeout` `None` waits without limit.
+    ///
+    /// # Errors
+    /// `Closed`, or `Internal` if the node is broken, once it has ended and no event is left;
+    /// `State` if a callback takes the events; `Forked`.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> {
+        self.shared.check_process()?;
+        if self.shared.with_callback {
+            return Err(with_callback());
+        }
+        match self.shared.events.take(timeout) {
+            Taken::Event(event) => Ok(Some(*event)),
+            Taken::TimedOut => Ok(None),
+            Taken::Ended => Err(self.shared.over()),
+        }
+    }
+
+    /// A reader of its own for events of these kinds (none: all), `capacity` of which may wait.
+    /// Any number of them may exist, and each sees everything; an overflow is told to the one that
+    /// it concerns. The first to subscribe to a kind also gets what waits since the start, and
+    /// events of that kind then come no more to [`Node::next_event`].
+    ///
+    /// # Errors
+    /// `State` if a callback takes the events; `Io` without a descriptor; `Closed`, or `Internal`
+    /// if the node is broken; `Forked`.
+    pub fn subscribe(&self, capacity: usize, kinds: &[EventKind]) -> Result<Subscription> {
+        self.shared.check_process()?;
+        if self.shared.with_callback {
+            return Err(with_callback());
+        }
+        if self.shared.is_ending() {
+            return Err(self.shared.over());
+        }
+        Subscription::new(self.shared.shared(), capacity, kinds.to_vec())
+    }
+
+    fn seeds(&self, addrs: &[&str]) -> Result<Vec<Seed>> {
+        self.shared.check_process()?;
+        if addrs.is_empty() {
+            return Err(Error::new(Status::Invalid, "no address to join"));
+        }
+        address::check_count(addrs.len())?;
+        addrs.iter().map(|addr| address::target(addr)).collect()
+    }
+
+    /// Begins an operation and waits for its end.
+    fn wait(
+        &self,
+        timeout: Option<Duration>,
+        what: &str,
+        begin: impl FnOnce(&mut crate::driver::engine::Engine, Waiter) + Send + 'static,
+    ) -> Result<usize> {
+        self.shared.check_wait()?;
+        let (reply, answer) = oneshot();
+        self.shared
+            .order(move |engine| begin(engine, Waiter::Caller(reply)))?;
+        match answer.wait(timeout) {
+            Waited::Answered(result) => result,
+            Waited::Dropped => Err(self.shared.over()),
+            Waited::TimedOut => {
+                let message = format!("the time is up, {what} goes on");
+                Err(Error::new(Status::Timeout, message))
+            }
+        }
+    }
+}
+
+/// Runs `work`; a panic in it is an error, and is not printed. For bindings to other languages,
+/// whose callers no panic may reach.
+///
+/// # Errors
+/// `Internal` after a panic.
+pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R> {
+    crate::driver::os::panic::caught(work).map_err(|told| Error::new(Status::Internal, told))
+}
+
+fn with_callback() -> Error {
+    Error::new(Status::State, "the events of this node go to its callback")
+}
+
+fn check_tag_key(key: &str) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::new(Status::Invalid, "the key of a tag is empty"));
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Services that the engine can host beside the protocol.
+
+pub mod spoe;

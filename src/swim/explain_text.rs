@@ -1,0 +1,137 @@
+//! Explanation in words: one paragraph for people.
+
+use super::NodeState;
+use super::explain::{Answer, Explanation, ProbeReport};
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+fn answer_words(answer: Answer) -> &'static str {
+    match answer {
+        Answer::NotAsked => "not tried",
+        Answer::Waiting => "no answer yet",
+        Answer::Answered => "answered",
+        Answer::Nack => "could not reach it either",
+        Answer::Silent => "no answer",
+    }
+}
+
+/// Since when a member has been in its state, as the end of a sentence about it.
+fn state_words(state: NodeState, since: Duration) -> String {
+    let since = words(since);
+    match state {
+        NodeState::Alive => format!("has been alive for {since}"),
+        NodeState::Suspect => format!("has been suspected for {since}"),
+        NodeState::Dead => format!("failed {since} ago"),
+        NodeState::Left => format!("left {since} ago"),
+    }
+}
+
+/// A time for people.
+fn words(time: Duration) -> String {
+    let ms = time.as_millis();
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        120_000..7_200_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
+impl fmt::Display for Explanation {
+    /// The reasons as a person would tell them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&paragraph(self))
+    }
+}
+
+fn paragraph(reasons: &Explanation) -> String {
+    let mut text = format!(
+        "{} ({}) {}.",
+        reasons.name,
+        reasons.addr,
+        state_words(reasons.state, reasons.since)
+    );
+    // Writing to a String cannot fail, here and below.
+    if let Some(accuser) = &reasons.accuser {
+        let _ = write!(text, " {accuser} accused it");
+        let _ = match (
+            reasons.confirmations.as_slice(),
+            reasons.confirmations_wanted,
+        ) {
+            ([], 0) => write!(text, "."),
+            ([], wanted) => write!(text, "; nobody has confirmed it yet, {wanted} would do."),
+            (by, wanted) => {
+                write!(
+                    text,
+                    "; confirmed by {} ({} of {wanted}).",
+                    by.join(", "),
+                    by.len()
+                )
+            }
+        };
+    }
+    if let Some(left) = reasons.time_left {
+        let _ = write!(text, " It has at most {} left to refute this.", words(left));
+    }
+    match &reasons.probe {
+        None => text.push_str(" This node has not probed it."),
+        Some(probe) => probe_words(&mut text, probe),
+    }
+    text
+}
+
+fn probe_words(text: &mut String, probe: &ProbeReport) {
+    let _ = write!(
+        text,
+        " Last probe {} ago: datagram {}, stream {}",
+        words(probe.ago),
+        answer_words(probe.direct),
+        answer_words(probe.stream)
+    );
+    for (name, answer) in &probe.helpers {
+        let _ = write!(text, ", through {name} {}", answer_words(*answer));
+    }
+    text.push('.');
+    if let Some(rtt) = probe.rtt {
+        let _ = write!(
+            text,
+            " Last round trip {}.{:03} ms.",
+            rtt.as_millis(),
+            rtt.subsec_micros() % 1000
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_told_in_one_paragraph() {
+        assert_eq!(
+            Explanation::of_a_suspect().to_string(),
+            "db1 (10.0.0.3:7946) has been suspected for 2.3 s. web1 accused it; confirmed by web2 \
+             (1 of 2). It has at most 1.8 s left to refute this. Last probe 600 ms ago: datagram \
+             no answer, stream no answer yet, through web2 could not reach it either, through \
+             web3 answered. Last round trip 1.045 ms."
+        );
+    }
+
+    #[test]
+    fn a_member_nobody_doubts_has_a_short_paragraph() {
+        let calm = Explanation {
+            state: NodeState::Alive,
+            since: Duration::from_secs(10_000),
+            accuser: None,
+            confirmations: Vec::new(),
+            confirmations_wanted: 0,
+            time_left: None,
+            probe: None,
+            ..Explanation::of_a_suspect()
+        };
+        assert_eq!(
+            calm.to_string(),
+            "db1 (10.0.0.3:7946) has been alive for 2 h. This node has not probed it."
+        );
+    }
+}
