@@ -8,7 +8,7 @@ use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{
-    EventSlot, JoinIntent, LeaveIntent, Query, Relay, SerfMessage, SerfState, UserEvent,
+    EventSlot, JoinIntent, LeaveIntent, Query, Relay, SerfMessage, SerfPushPull, UserEvent,
     encode_tags,
 };
 use std::net::SocketAddr;
@@ -414,7 +414,7 @@ fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
     rig.receives(&event(7, Some(b"v3")));
     assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3), (lane::EVENTS, 3)]);
     let bytes = rig.layer.encode_state();
-    let state = SerfState::decode(&bytes).unwrap();
+    let state = SerfPushPull::decode(&bytes).unwrap();
     let events = vec![("deploy", Some(&b"v2"[..])), ("deploy", Some(&b"v3"[..]))];
     assert_eq!(state.events, [EventSlot { ltime: 7, events }]);
     assert_eq!(state.event_ltime, 8);
@@ -542,7 +542,7 @@ fn who_has_left_is_told_of_at_the_time_of_its_leave_and_leaves_no_later_for_bein
         rig.news(Change::Left, "gone", None);
     }
     let bytes = one.layer.encode_state();
-    let state = SerfState::decode(&bytes).unwrap();
+    let state = SerfPushPull::decode(&bytes).unwrap();
     assert_eq!(state.left_members, ["gone"]);
     assert!(state.status_ltimes.contains(&("gone", 6)));
     other.layer.state_received(other.now, &bytes);
@@ -561,7 +561,7 @@ fn who_has_left_is_told_of_at_the_time_of_its_leave_and_leaves_no_later_for_bein
 fn who_has_left_and_says_that_it_returns_is_not_told_of_as_left() {
     let left = |rig: &Rig| {
         let bytes = rig.layer.encode_state();
-        SerfState::decode(&bytes).unwrap().left_members.len()
+        SerfPushPull::decode(&bytes).unwrap().left_members.len()
     };
     let mut rig = Rig::new();
     rig.joins("a", 3);
@@ -582,13 +582,13 @@ fn who_has_left_and_says_that_it_returns_is_not_told_of_as_left() {
 #[test]
 fn a_state_that_says_this_node_has_left_is_refuted() {
     let mut rig = Rig::new();
-    let state = SerfState {
+    let state = SerfPushPull {
         ltime: 31,
         event_ltime: 21,
         query_ltime: 11,
         status_ltimes: vec![("self", 30)],
         left_members: vec!["self"],
-        ..SerfState::default()
+        ..SerfPushPull::default()
     };
     let mut bytes = Vec::new();
     state.encode(&mut bytes);

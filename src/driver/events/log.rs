@@ -138,7 +138,7 @@ fn is_notable(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::driver::engine::commands::Commands;
-    use crate::driver::events::Events;
+    use crate::driver::events::queue::Events;
     use crate::driver::events::subscriptions::Feed;
 
     #[test]

@@ -234,12 +234,18 @@ mod tests {
         let to = addr(&format!("127.0.0.1:{}", both.bound.port()));
         assert_eq!(four.send(to, b"there"), Ok(()));
         let mut buffer = [0; 64];
-        let mut fds = [super::super::wake::interest(both.udp_fd(), libc::POLLIN)];
-        super::super::wake::poll(&mut fds, 5000);
+        let mut fds = [crate::driver::os::wake::interest(
+            both.udp_fd(),
+            libc::POLLIN,
+        )];
+        crate::driver::os::wake::poll(&mut fds, 5000);
         assert_eq!(both.receive(&mut buffer), Some((5, four.bound)));
         assert_eq!(both.send(four.bound, b"back"), Ok(()));
-        let mut fds = [super::super::wake::interest(four.udp_fd(), libc::POLLIN)];
-        super::super::wake::poll(&mut fds, 5000);
+        let mut fds = [crate::driver::os::wake::interest(
+            four.udp_fd(),
+            libc::POLLIN,
+        )];
+        crate::driver::os::wake::poll(&mut fds, 5000);
         assert_eq!(four.receive(&mut buffer), Some((4, to)));
         assert_eq!(four.receive(&mut buffer), None);
     }

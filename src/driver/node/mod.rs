@@ -33,7 +33,7 @@ pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 /// gives nothing.
 #[derive(Clone)]
 pub struct Node {
-    shared: Arc<Owner>,
+    pub(in crate::driver) shared: Arc<Owner>,
 }
 
 impl fmt::Debug for Node {

@@ -95,7 +95,7 @@ mod tests {
     fn a_panic_is_told_with_text_and_place() {
         let told = caught(|| -> u8 { panic!("on {}", "purpose") }).unwrap_err();
         assert!(
-            told.starts_with("on purpose (") && told.contains("fault.rs:"),
+            told.starts_with("on purpose (") && told.contains("panic.rs:"),
             "{told}"
         );
         assert_eq!(caught(|| 7), Ok(7));
