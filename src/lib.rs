@@ -27,7 +27,7 @@ pub mod swim;
 pub mod time;
 pub mod wire;
 
-pub use config::Config;
+pub use config::{Advertise, Config, LogLevel, Profile, Setting, SettingType, settings};
 pub use driver::{Event, EventKind, Node, NodeState, guarded};
 pub use error::{Error, Result, Status};
 pub use serf::{Member, MemberState};
