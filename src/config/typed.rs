@@ -4,7 +4,7 @@ use super::settings::{self, Rule, Setting};
 use super::{Config, address, file, value};
 use crate::driver::EventKind;
 #[cfg(doc)]
-use crate::driver::Parked;
+use crate::driver::PreparedThreads;
 use crate::error::{Error, Result, Status};
 use crate::serf::{self, MemberFilter, Mode};
 use crate::service::spoe::candidate::Rules;
@@ -197,7 +197,7 @@ impl Config {
         address::advertise(self.text("advertise"))
     }
 
-    /// How many threads a node with these settings takes: for [`Parked::prepare`].
+    /// How many threads a node with these settings takes: for [`PreparedThreads::prepare`].
     pub fn threads(&self, with_callback: bool) -> usize {
         2 + usize::from(with_callback) + usize::from(self.spoe_bind().is_some())
     }

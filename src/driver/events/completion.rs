@@ -5,7 +5,7 @@ use crate::driver::engine::shared::Shared;
 use crate::driver::events::event::{self, EventKind, NodeState};
 use crate::driver::events::log::Level;
 use crate::driver::events::pending::{Outcome, Promise};
-use crate::driver::os::lock::Reply;
+use crate::driver::os::oneshot::Reply;
 use crate::error::{Error, Result, Status};
 use crate::serf::{Event as CoreEvent, Member};
 use crate::swim::OpId;

@@ -10,8 +10,8 @@
 
 use crate::driver::events::event::{Event, EventKind};
 use crate::driver::os::clock;
+use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
-use crate::driver::os::wake::Signal;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::RawFd;
@@ -55,7 +55,7 @@ pub(in crate::driver) struct Events {
     state: Mutex<State>,
     changed: Condvar,
     /// `None` where a callback takes the events.
-    signal: Option<Signal>,
+    signal: Option<Wakeup>,
     capacity: usize,
     /// Kinds that are queued; empty: all.
     kinds: Vec<EventKind>,
@@ -63,7 +63,7 @@ pub(in crate::driver) struct Events {
 
 impl Events {
     pub fn new(capacity: usize, kinds: Vec<EventKind>, pollable: bool) -> io::Result<Events> {
-        let signal = pollable.then(Signal::new).transpose()?;
+        let signal = pollable.then(Wakeup::new).transpose()?;
         Ok(Events {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -75,7 +75,7 @@ impl Events {
 
     /// The descriptor; `None` where a callback takes the events.
     pub fn fd(&self) -> Option<RawFd> {
-        self.signal.as_ref().map(Signal::fd)
+        self.signal.as_ref().map(Wakeup::fd)
     }
 
     /// Whether events of this kind are queued.
@@ -293,7 +293,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::os::wake::is_readable;
+    use crate::driver::os::descriptors::{becomes_readable, is_readable};
     use crate::serf::{Member, MemberState};
 
     fn queue(capacity: usize) -> Events {
@@ -441,9 +441,8 @@ mod tests {
         let fd = events.fd().unwrap();
         let mut next = 0;
         while next < 100_000 {
-            let mut fds = [crate::driver::os::wake::interest(fd, libc::POLLIN)];
-            crate::driver::os::wake::poll(&mut fds, 5000);
-            assert_ne!(fds[0].revents, 0, "silent after {next}");
+            let readable = becomes_readable(fd, Duration::from_secs(5));
+            assert!(readable, "silent after {next}");
             while let Taken::Event(event) = events.take(Some(Duration::ZERO)) {
                 assert_eq!(event.id, next);
                 next += 1;
