@@ -365,6 +365,15 @@ pub fn number_from_env(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
+/// The number of seeds of a scenario: `all` of them in `make test-all`, which sets
+/// `SPRAT_TEST_LEVEL=all`, and `few` otherwise.
+pub fn seeds(few: u64, all: u64) -> u64 {
+    match std::env::var("SPRAT_TEST_LEVEL").as_deref() {
+        Ok("all") => all,
+        _ => few,
+    }
+}
+
 /// Runs every seed below `seeds`, two at a time; results in the order of the seeds.
 pub fn each_seed<R: Send>(seeds: u64, run: impl Fn(u64) -> R + Sync) -> Vec<R> {
     let next = AtomicU64::new(0);

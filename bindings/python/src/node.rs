@@ -251,9 +251,9 @@ impl Node {
         enter(py, || self.inner.subscribe(capacity, &kinds(&names))).map(Subscription::new)
     }
 
-    fn reasons<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = enter_detached(py, || self.inner.explain(name))?;
-        explain::explanation(py, &reasons)
+    fn explain<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
+        let explanation = enter_detached(py, || self.inner.explain(name))?;
+        explain::explanation(py, &explanation)
     }
 
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
