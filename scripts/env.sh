@@ -4,6 +4,15 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 
+# The cargo profile of the Python package, of the module for HAProxy and of sprat-hap. `guest` is the
+# one that they are shipped with. Tests take `dev`: it shares its dependencies with `cargo test`, and
+# takes a fifth of the time to build.
+PROFILE=${SPRAT_PROFILE:-guest}
+BUILT=$TARGET/${PROFILE/#dev/debug}
+
+# The scripts build everything once and seldom again, which incremental compilation makes slower.
+export CARGO_INCREMENTAL=0
+
 # Administration tools (ip, nft) are not on every user's path.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
 export PATH
@@ -41,6 +50,12 @@ die() {
 build_release() {
     (cd "$ROOT" && cargo rustc --locked --release --lib --crate-type cdylib,staticlib --quiet) ||
         die "the library does not build"
+}
+
+# The module for HAProxy and sprat-hap, in the folder $BUILT.
+build_haproxy() {
+    (cd "$ROOT" && cargo build --locked --quiet --profile "$PROFILE" -p sprat-lua -p sprat-hap) ||
+        die "the module for HAProxy does not build"
 }
 
 # Compiles a program of examples/c to $1, against the library as `make install` lays it out beside,
