@@ -3,7 +3,8 @@
 use super::host::Host;
 use super::net::Link;
 use super::world::{World, address};
-use sprat::serf::{Config, Event, MemberState};
+use sprat::event::EventBody;
+use sprat::serf::{Config, CoreEvent, MemberState};
 use sprat::swim::Seed;
 use sprat::time::Time;
 use std::collections::BTreeMap;
@@ -260,7 +261,12 @@ impl World {
     }
 
     /// Events of a host since then that `wanted` counts.
-    pub fn count_events(&self, host: usize, since: Time, wanted: impl Fn(&Event) -> bool) -> usize {
+    pub fn count_events(
+        &self,
+        host: usize,
+        since: Time,
+        wanted: impl Fn(&CoreEvent) -> bool,
+    ) -> usize {
         let events = self.hosts[host].events.iter();
         events
             .filter(|(at, event)| *at >= since && wanted(event))
@@ -269,7 +275,7 @@ impl World {
 
     /// How often anybody was declared failed, by anybody.
     pub fn failures(&self) -> usize {
-        let failed = |event: &Event| matches!(event, Event::MemberFail(_));
+        let failed = |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberFail(_)));
         (0..self.hosts.len())
             .map(|h| self.count_events(h, Time::ZERO, failed))
             .sum()
@@ -277,7 +283,8 @@ impl World {
 
     /// How often anybody was suspected, by anybody.
     pub fn suspicions(&self) -> usize {
-        let suspected = |event: &Event| matches!(event, Event::MemberSuspect(_));
+        let suspected =
+            |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberSuspect(_)));
         (0..self.hosts.len())
             .map(|h| self.count_events(h, Time::ZERO, suspected))
             .sum()

@@ -12,8 +12,7 @@ pub(in crate::driver) mod shared;
 use crate::driver::engine::commands::Orders;
 use crate::driver::engine::shared::{Counter, Shared};
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::NodeState;
-use crate::driver::events::log::{Journal, Level};
+use crate::driver::events::log::Journal;
 use crate::driver::net::resolve::Lookup;
 use crate::driver::net::sockets::{Sockets, is_shortage};
 use crate::driver::net::streams::{StreamNews, StreamSet, stream_end};
@@ -21,10 +20,12 @@ use crate::driver::os::clock::{self, Absence, Watch};
 use crate::driver::os::lock::lock;
 use crate::driver::os::panic;
 use crate::driver::os::wake::{interest, poll};
+use crate::event::Level;
 use crate::limits;
 use crate::serf::Core;
 use crate::swim::{LookupId, OpId, Output, StreamEnd, StreamId};
 use crate::time::Time;
+use crate::vocabulary::NodeState;
 use crate::wire::Refusal;
 use crossbeam_channel::Sender;
 use std::collections::{HashMap, HashSet};
@@ -82,7 +83,7 @@ pub(in crate::driver) struct Parts {
     pub lookups: Sender<Lookup>,
     pub stream_timeout: Duration,
     pub probe_interval: Duration,
-    pub log_level: i32,
+    pub log_level: Option<Level>,
 }
 
 impl Engine {
@@ -193,7 +194,7 @@ impl Engine {
     }
 
     /// A line for who looks for a mistake; made only if it is wanted.
-    pub fn debug(&mut self, target: &str, text: impl FnOnce() -> String) {
+    pub fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
         self.journal.line(&self.shared, Level::Debug, target, text);
     }
 

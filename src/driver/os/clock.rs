@@ -115,7 +115,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::EventKind;
+    use crate::event::EventKind;
     use crate::{Config, Node};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -236,8 +236,8 @@ mod tests {
         let begun = std::time::Instant::now();
         while begun.elapsed() < PATIENCE {
             match node.next_event(Some(SECOND)).unwrap() {
-                Some(event) if event.kind == kind => return,
-                Some(event) => assert_ne!(event.kind, EventKind::MemberFail),
+                Some(event) if event.kind() == kind => return,
+                Some(event) => assert_ne!(event.kind(), EventKind::MemberFail),
                 None => {}
             }
         }
