@@ -23,7 +23,6 @@ pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod os;
 
-pub use events::event::{Event, EventKind, NodeState};
 pub use events::pending::{Outcome, Pending};
 pub use events::subscriptions::Subscription;
 pub use net::resolve::resolve_seeds;

@@ -1,7 +1,8 @@
 //! A node as a guest of a process: its callbacks, threads, descriptors, and what a fork leaves.
 
 use super::help::{PATIENCE, alone, config, count, eventually, in_child, join, node, threads};
-use sprat::driver::{Event, EventKind, NodeState, PreparedThreads, Spawn};
+use sprat::driver::{PreparedThreads, Spawn};
+use sprat::{Event, EventKind, NodeState};
 use sprat::{Node, Status};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
@@ -24,7 +25,7 @@ fn a_node_can_be_closed_inside_its_callback() {
         );
         assert_eq!(node.fd().unwrap_err().status, Status::State);
         node.close();
-        sender.send(event.kind).unwrap();
+        sender.send(event.kind()).unwrap();
     };
     let a = Node::start_with(&config("a", "127.0.0.1:0"), Some(Box::new(callback)), None).unwrap();
     slot.set(a.clone()).ok().unwrap();

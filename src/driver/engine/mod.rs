@@ -14,8 +14,7 @@ use crate::driver::engine::commands::Orders;
 use crate::driver::engine::shared::{Counter, Shared};
 use crate::driver::engine::stall::{Stall, StallDetector};
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::NodeState;
-use crate::driver::events::log::{Journal, Level};
+use crate::driver::events::log::Journal;
 use crate::driver::net::resolve::Lookup;
 use crate::driver::net::sockets::Sockets;
 use crate::driver::net::streams::{StreamNews, StreamSet, stream_end};
@@ -23,10 +22,12 @@ use crate::driver::os::clock;
 use crate::driver::os::descriptors::{self, PollFd, PollFlags, is_shortage};
 use crate::driver::os::lock::lock;
 use crate::driver::os::panic;
+use crate::event::Level;
 use crate::limits;
 use crate::serf::Core;
 use crate::swim::{LookupId, OpId, Output, StreamEnd, StreamId};
 use crate::time::Time;
+use crate::vocabulary::NodeState;
 use crate::wire::Refusal;
 use crossbeam_channel::Sender;
 use std::collections::{HashMap, HashSet};
@@ -85,7 +86,7 @@ pub(in crate::driver) struct Parts {
     pub lookups: Sender<Lookup>,
     pub stream_timeout: Duration,
     pub probe_interval: Duration,
-    pub log_level: i32,
+    pub log_level: Option<Level>,
 }
 
 impl Engine {
@@ -199,7 +200,7 @@ impl Engine {
     }
 
     /// A line for who looks for a mistake; made only if it is wanted.
-    pub fn debug(&mut self, target: &str, text: impl FnOnce() -> String) {
+    pub fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
         self.journal.line(&self.shared, Level::Debug, target, text);
     }
 

@@ -3,13 +3,14 @@
 use crate::driver::engine::Engine;
 use crate::driver::engine::agent::Door;
 use crate::driver::engine::commands::Commands;
-use crate::driver::events::event::{Event, NodeState};
 use crate::driver::events::subscriptions::Feed;
 use crate::driver::events::view::View;
 use crate::driver::os::clock;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::worker::Worker;
 use crate::error::{Error, Result, Status};
+use crate::event::EventBody;
+use crate::vocabulary::NodeState;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -91,7 +92,7 @@ impl Shared {
     }
 
     pub fn state(&self) -> NodeState {
-        NodeState::from_number(self.state.load(Ordering::Acquire))
+        NodeState::from_number(self.state.load(Ordering::Acquire)).unwrap_or(NodeState::Broken)
     }
 
     /// Enters a state. The two ends are final.
@@ -99,7 +100,7 @@ impl Shared {
         let change = |held: i32| {
             let over = matches!(
                 NodeState::from_number(held),
-                NodeState::Shutdown | NodeState::Broken
+                Some(NodeState::Shutdown | NodeState::Broken)
             );
             (!over).then_some(state as i32)
         };
@@ -113,7 +114,8 @@ impl Shared {
     pub fn break_down(&self, text: String) {
         if self.state() != NodeState::Shutdown && self.broken.set(text.clone()).is_ok() {
             self.set_state(NodeState::Broken);
-            self.events.push(Event::fatal(Status::Internal, text));
+            let error = Error::new(Status::Internal, text);
+            self.events.push(EventBody::Fatal { error });
         }
         self.begin_end();
     }

@@ -7,7 +7,7 @@ use crate::driver::engine::commands::Commands;
 use crate::driver::engine::shared::{Owner, Shared, Workers};
 use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::command_error;
+use crate::driver::events::failure::command_error;
 use crate::driver::events::queue::{Events, Taken};
 use crate::driver::events::subscriptions::Feed;
 use crate::driver::net::resolve;

@@ -1,7 +1,7 @@
 //! Tests of whole nodes that need to look inside one.
 
-use crate::driver::EventKind;
 use crate::driver::os::clock;
+use crate::event::EventKind;
 use crate::{Config, Node};
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,8 @@ fn await_event(node: &Node, kind: EventKind) {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         match node.next_event(Some(SECOND)).unwrap() {
-            Some(event) if event.kind == kind => return,
-            Some(event) => assert_ne!(event.kind, EventKind::MemberFail),
+            Some(event) if event.kind() == kind => return,
+            Some(event) => assert_ne!(event.kind(), EventKind::MemberFail),
             None => {}
         }
     }

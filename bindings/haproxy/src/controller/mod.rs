@@ -10,13 +10,13 @@
 //! If the node or this thread is stuck or dead, no order comes any more, and HAProxy goes on with
 //! what it has: nothing has to notice that for the servers to stay.
 
-mod alone;
-mod heir;
+mod handover;
 mod isolation;
+mod join_diagnosis;
 mod notices;
-mod own;
+mod own_listeners;
 mod report;
-mod work;
+mod thread;
 
 use crate::balance::{Limits, Order};
 use crate::snapshot::{Snapshot, Store};
@@ -193,7 +193,7 @@ impl Pilot {
         });
         let for_thread = shared.clone();
         PreparedThreads::run("sprat-pilot", move || {
-            work::run(&for_thread, plan, &woken);
+            thread::run(&for_thread, plan, &woken);
         })?;
         Ok(Pilot { shared })
     }
@@ -264,7 +264,8 @@ impl Pilot {
     /// The name of an abstract socket that lives as long as the node, for `abns@` of HAProxy: who
     /// is connected to it keeps a stopping HAProxy alive.
     pub fn socket(&self) -> Option<String> {
-        self.look(|picture| picture.bind.map(heir::name)).flatten()
+        self.look(|picture| picture.bind.map(handover::name))
+            .flatten()
     }
 
     /// Takes nobody away until it is thawed.
