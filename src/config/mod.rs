@@ -25,6 +25,7 @@ use crate::error::{Error, Result, Status};
 use crate::limits;
 use crate::serf::{Mode, Tags};
 use crate::service::spoe::candidate::Rules;
+pub use crate::vocabulary::SettingType;
 use crate::wire::Key;
 use crate::wire::serf_message::encode_tags;
 pub use setting::Setting;
@@ -32,8 +33,7 @@ pub(crate) use settings::Settings;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
-pub use types::{Advertise, LogLevel, Profile};
-pub use value::SettingType;
+pub use types::{Advertise, Profile};
 use value::Word;
 
 /// The largest number of keys beside each other.
@@ -259,7 +259,8 @@ impl Config {
         Ok(name)
     }
 
-    /// The number of threads that a node with these settings needs.
+    /// The number of threads that a node with these settings needs, for
+    /// [`PreparedThreads::prepare`](crate::driver::PreparedThreads::prepare).
     pub fn threads(&self, with_callback: bool) -> usize {
         let services = usize::from(self.settings.spoe_bind.0.is_some());
         2 + usize::from(with_callback) + services

@@ -7,7 +7,8 @@
 
 use super::settings::{SETTINGS, Settings};
 use super::types::Profile;
-use super::value::{Amount, Reason, SettingType, Value};
+use super::value::{Amount, Reason, Value};
+use crate::vocabulary::SettingType;
 use std::ops::RangeInclusive;
 
 /// Everything that is known about one setting; [`settings`](super::settings()) lists all of them.

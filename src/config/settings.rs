@@ -11,11 +11,12 @@ use super::setting::{
     type_of_amount,
 };
 use super::types::{Advertise, Bind, Label, Listen, LogLevel, NodeName, Profile, TagPair};
-use super::value::{Amount, SettingType, Value};
-use crate::driver::EventKind;
+use super::value::{Amount, Value};
+use crate::event::{EventKind, Level};
 use crate::limits::{LABEL_LEN, META_LEN};
 use crate::serf::{self, Mode};
 use crate::swim::Seed;
+use crate::vocabulary::SettingType;
 use crate::wire::Key;
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -172,7 +173,7 @@ table! {
     "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
         "The kinds of events that are queued; empty queues all. The kinds overflow and fatal are \
          always queued. Without done, the end of an operation that does not wait is not reported.";
-    "log_level" => log_level = LogLevel::Off, [log_level(LogLevel)]
+    "log_level" => log_level = LogLevel::OFF, [log_level(Level)]
         "The level up to which log lines become events.";
     "thread_stack_kib" => thread_stack_kib: 8_192, 8_192, 8_192 in 64..=1_048_576 "KiB",
         [thread_stack_kib(usize)]

@@ -1,7 +1,7 @@
 //! Tests of the settings as a whole.
 
 use super::*;
-use crate::driver::EventKind;
+use crate::event::{EventKind, Level};
 use crate::serf;
 use crate::swim::Seed;
 
@@ -100,7 +100,7 @@ fn a_typed_value_is_the_same_as_its_text() {
         .probe_interval(Duration::from_secs(2))
         .seeds([Seed::Host("db".into(), 99)])
         .event_queue(64_usize)
-        .log_level(LogLevel::Debug);
+        .log_level(Level::Debug);
     let text = with(&[
         ("name", "a"),
         ("bind", "127.0.0.1:99"),
@@ -304,5 +304,5 @@ fn lists_reach_the_core() {
         config.settings.event_kinds,
         [EventKind::MemberJoin, EventKind::Done]
     );
-    assert_eq!(config.settings.log_level as i32, 4);
+    assert_eq!(config.settings.log_level.0, Some(Level::Debug));
 }

@@ -1,8 +1,10 @@
 //! The types that only settings have: names and labels, addresses, profiles and log levels.
 
 use super::address;
-use super::value::{Reason, SettingType, Value, Word, allow};
+use super::value::{Reason, Value, Word, allow};
+use crate::event::Level;
 use crate::limits;
+use crate::vocabulary::SettingType;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The name of a node; empty stands for the host name.
@@ -264,54 +266,33 @@ impl Word for Profile {
     }
 }
 
-/// How much is logged; each level includes the ones before it. Numbers as in the C header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(i32)]
-pub enum LogLevel {
-    /// Nothing.
-    #[default]
-    Off = 0,
-    /// Failures that stop the node.
-    Error = 1,
-    /// Conditions that need attention.
-    Warn = 2,
-    /// Changes of the cluster.
-    Info = 3,
-    /// What the node does, and why.
-    Debug = 4,
-    /// Everything.
-    Trace = 5,
-}
+/// The level up to which log lines become events, if any do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogLevel(pub(crate) Option<Level>);
 
 impl LogLevel {
-    /// Every level, in the order of the numbers.
-    pub const ALL: [LogLevel; 6] = [
-        LogLevel::Off,
-        LogLevel::Error,
-        LogLevel::Warn,
-        LogLevel::Info,
-        LogLevel::Debug,
-        LogLevel::Trace,
-    ];
+    pub(super) const OFF: LogLevel = LogLevel(None);
+}
 
-    /// The name of the level, as the setting `log_level` spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            LogLevel::Off => "off",
-            LogLevel::Error => "error",
-            LogLevel::Warn => "warn",
-            LogLevel::Info => "info",
-            LogLevel::Debug => "debug",
-            LogLevel::Trace => "trace",
-        }
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> LogLevel {
+        LogLevel(Some(level))
     }
 }
 
 impl Word for LogLevel {
-    const ALL: &'static [LogLevel] = &LogLevel::ALL;
+    const ALL: &'static [LogLevel] = &{
+        let mut all = [LogLevel::OFF; 1 + Level::ALL.len()];
+        let mut at = 0;
+        while at < Level::ALL.len() {
+            all[at + 1] = LogLevel(Some(Level::ALL[at]));
+            at += 1;
+        }
+        all
+    };
 
     fn word(self) -> &'static str {
-        self.name()
+        self.0.map_or("off", Level::name)
     }
 }
 

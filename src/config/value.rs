@@ -6,10 +6,11 @@
 //! whose bounds stand in the table of settings.
 
 use super::address;
-use crate::driver::EventKind;
+use crate::event::EventKind;
 use crate::limits;
 use crate::serf::Mode;
 use crate::swim::Seed;
+use crate::vocabulary::SettingType;
 use crate::wire::Key;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -20,57 +21,6 @@ use std::time::Duration;
 
 /// The largest number of elements in one list.
 const ELEMENTS: usize = 4096;
-
-/// The type of a setting, which says how its text is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-#[non_exhaustive]
-pub enum SettingType {
-    /// Any text.
-    Text = 1,
-    /// A whole number.
-    Number = 2,
-    /// `true` or `false`.
-    Boolean = 3,
-    /// A time as a whole number of milliseconds.
-    Milliseconds = 4,
-    /// One of a few words.
-    Word = 5,
-    /// An IP address with a port.
-    Address = 6,
-    /// A secret in base64.
-    Base64 = 7,
-    /// The path of a file.
-    File = 8,
-    /// Addresses separated by commas.
-    Addresses = 9,
-    /// Networks separated by commas.
-    Networks = 10,
-    /// Words separated by commas.
-    Words = 11,
-    /// Patterns separated by commas.
-    Patterns = 12,
-}
-
-impl SettingType {
-    /// The type in words, such as "milliseconds" or "list of addresses".
-    pub fn name(self) -> &'static str {
-        match self {
-            SettingType::Text => "text",
-            SettingType::Number => "number",
-            SettingType::Boolean => "boolean",
-            SettingType::Milliseconds => "milliseconds",
-            SettingType::Word => "word",
-            SettingType::Address => "address",
-            SettingType::Base64 => "base64",
-            SettingType::File => "file",
-            SettingType::Addresses => "list of addresses",
-            SettingType::Networks => "list of networks",
-            SettingType::Words => "list of words",
-            SettingType::Patterns => "list of patterns",
-        }
-    }
-}
 
 /// Why a value is refused; empty if the sentence about what is allowed says it all.
 pub(super) type Reason = String;

@@ -17,7 +17,7 @@
 //! | `node` | a node: settings in, answers out |
 //! | `wait` | readers of events and operations under way; the one wait |
 //! | `member`, `event` | values |
-//! | `why` | reasons, health and counters |
+//! | `explain` | explanations, health and counters |
 //! | `errors` | errors and panics become exceptions |
 
 mod errors;

@@ -7,7 +7,7 @@ use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sprat::serf::Tags;
-use sprat::{Config, EventKind, Key, NodeState};
+use sprat::{Config, EventKind, Key};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -123,16 +123,6 @@ pub fn settings_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, Strin
         .map_err(|error| refused_line(py, error))
 }
 
-fn state_name(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Running => "running",
-        NodeState::Leaving => "leaving",
-        NodeState::Left => "left",
-        NodeState::Shutdown => "shutdown",
-        NodeState::Broken => "broken",
-    }
-}
-
 /// Kinds by the names that Serf gives them.
 fn kinds(names: &[String]) -> Vec<EventKind> {
     let known = names.iter().filter_map(|name| EventKind::from_name(name));
@@ -180,7 +170,7 @@ impl Node {
 
     #[getter]
     fn state(&self) -> &'static str {
-        state_name(self.inner.state())
+        self.inner.state().name()
     }
 
     #[getter]
@@ -283,9 +273,9 @@ impl Node {
         enter(py, || self.inner.subscribe(capacity, &kinds(&names))).map(Subscription::new)
     }
 
-    fn reasons<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        let reasons = enter_detached(py, || self.inner.explain(name))?;
-        explain::explanation(py, &reasons)
+    fn explain<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
+        let explanation = enter_detached(py, || self.inner.explain(name))?;
+        explain::explanation(py, &explanation)
     }
 
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -7,16 +7,17 @@ use crate::driver::engine::commands::Commands;
 use crate::driver::engine::shared::{Owner, Shared, Workers};
 use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::command_error;
+use crate::driver::events::failure::command_error;
 use crate::driver::events::queue::{Events, Taken};
 use crate::driver::events::subscriptions::Feed;
 use crate::driver::net::resolve;
 use crate::driver::net::sockets;
 use crate::driver::os::clock;
+use crate::driver::os::descriptors;
 use crate::driver::os::fork;
 use crate::driver::os::interfaces::host_name;
 use crate::driver::os::panic;
-use crate::driver::os::threads::{Spawn, Worker};
+use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::serf::Core;
 use crossbeam_channel::Receiver;
@@ -40,22 +41,12 @@ pub(in crate::driver) fn start(
 /// "Too many open files" says neither whose limit that is nor how high.
 fn name_the_limit(mut error: Error) -> Error {
     if error.errno == libc::EMFILE {
-        let limit = limit_of_descriptors();
+        let limit = descriptors::limit();
         let text =
             format!("; this process may open {limit} descriptors (RLIMIT_NOFILE, ulimit -n)");
         error.message.push_str(&text);
     }
     error
-}
-
-fn limit_of_descriptors() -> libc::rlim_t {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: a writable rlimit; the resource exists everywhere, and a failure would leave zero.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    limit.rlim_cur
 }
 
 fn build(
@@ -93,7 +84,7 @@ fn build(
         lookups,
         stream_timeout: settings.core.swim.stream_timeout,
         probe_interval: settings.core.swim.probe_interval,
-        log_level: settings.log_level as i32,
+        log_level: settings.log_level.0,
     });
     if !settings.seeds.is_empty() {
         engine.join(&settings.seeds, Waiter::Nobody);
