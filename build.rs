@@ -11,17 +11,18 @@ use std::{env, fs};
 const ABI: u32 = 0;
 
 /// The files that say what the header says, in the order of the header.
-const SOURCES: [&str; 11] = [
-    "numbers", "types", "library", "config", "node", "members", "tags", "events", "explain",
-    "stats", "threads",
+const SOURCES: [&str; 12] = [
+    "numbers", "types", "library", "settings", "config", "node", "members", "tags", "events",
+    "explain", "stats", "threads",
 ];
 
 /// A heading before the first function of each part of the header.
-const HEADINGS: [(&str, &str); 9] = [
+const HEADINGS: [(&str, &str); 10] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
     ),
+    ("sprat_setting_count", "The list of settings"),
     ("sprat_config_new", "Settings"),
     ("sprat_node_start", "Life of a node"),
     ("sprat_node_members", "Members"),
@@ -64,7 +65,7 @@ fn variable(name: &str) -> String {
 fn header() -> String {
     let mut config = cbindgen::Config::from_file("cbindgen.toml").expect("cbindgen.toml is valid");
     config.header = Some(read("src/ffi/head.h").trim_end().to_owned());
-    config.after_includes = Some(versions() + "\n" + &read("src/ffi/keys.h"));
+    config.after_includes = Some(versions() + "\n" + &read("src/ffi/settings.h"));
     let mut builder = cbindgen::Builder::new().with_config(config);
     for source in SOURCES {
         builder = builder.with_src(format!("src/ffi/{source}.rs"));
