@@ -1,11 +1,11 @@
 //! The words that have a number in C and a name in text: kinds of events, states, log levels.
 //!
-//! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header and
-//! the class names of Python follow from it: `build.rs` compiles this file too, so it uses nothing
-//! of the crate. A number is never used for anything else once it has been released.
+//! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header
+//! and the class names of Python follow from it: `build.rs` compiles this file too, so it uses
+//! nothing of the crate. A number is never used for anything else once it has been released.
 //!
-//! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`] where
-//! the event happens.
+//! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`]
+//! where the event happens.
 
 /// Defines an enum from rows of documentation, variant, number and name.
 macro_rules! vocabulary {
@@ -53,8 +53,8 @@ macro_rules! vocabulary {
 
 /// The table of events, given to a macro that makes something of it.
 ///
-/// A row of `members` has the documentation, the kind, its number, its name and its class in Python;
-/// the payload is the member. A row of `others` spells its payload out.
+/// A row of `members` has the documentation, the kind, its number, its name and its class in
+/// Python; the payload is the member. A row of `others` spells its payload out.
 ///
 /// Reserved numbers: 8 and 9 for user events and user messages, 10 to 13 for queries and responses.
 #[doc(hidden)]
@@ -114,10 +114,12 @@ macro_rules! event_table {
 macro_rules! event_kinds {
     (
         members {
-            $($(#[doc = $doc:literal])* $Member:ident = $number:literal, $name:literal, $class:ident;)*
+            $($(#[doc = $doc:literal])*
+            $Member:ident = $number:literal, $name:literal, $class:ident;)*
         }
         others {
-            $($(#[doc = $odoc:literal])* $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
+            $($(#[doc = $odoc:literal])*
+            $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
         }
     ) => {
         vocabulary! {
