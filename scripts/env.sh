@@ -27,17 +27,26 @@ cargo_version() {
     cargo --version 2>/dev/null | cut -d ' ' -f 2
 }
 
-# A default toolchain that is too old must not stop us if rustup holds a newer one.
-if command -v rustup >/dev/null && ! at_least "$(cargo_version || echo 0)" "$RUST_WANTED"; then
-    for toolchain in "$RUST_WANTED" "$RUST_WANTED.0" stable; do
-        have=$(RUSTUP_AUTO_INSTALL=0 rustup run "$toolchain" cargo --version 2>/dev/null |
-            cut -d ' ' -f 2)
-        if [ -n "$have" ] && at_least "$have" "$RUST_WANTED"; then
-            export RUSTUP_TOOLCHAIN=$toolchain
-            break
-        fi
-    done
-fi
+# Chooses a Rust that is new enough: the cargo on the path; a toolchain that rustup holds, even if
+# its default is older; the packages of the system, even if another cargo stands before them on the
+# path. Changes nothing if there is none: scripts/setup.sh installs one.
+choose_rust() {
+    local toolchain have
+    ! at_least "$(cargo_version)" "$RUST_WANTED" || return 0
+    if command -v rustup >/dev/null; then
+        for toolchain in "$RUST_WANTED" "$RUST_WANTED.0" stable; do
+            have=$(RUSTUP_AUTO_INSTALL=0 rustup run "$toolchain" cargo --version 2>/dev/null |
+                cut -d ' ' -f 2)
+            if at_least "$have" "$RUST_WANTED"; then
+                export RUSTUP_TOOLCHAIN=$toolchain
+                return
+            fi
+        done
+    fi
+    have=$(/usr/bin/cargo --version 2>/dev/null | cut -d ' ' -f 2)
+    ! at_least "$have" "$RUST_WANTED" || PATH=/usr/bin:$PATH
+}
+choose_rust
 
 say() { printf '%s\n' "$*"; }
 die() {

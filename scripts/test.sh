@@ -1,40 +1,32 @@
 #!/usr/bin/env bash
-# The tests, step by step. `test.sh` is `make test`: fixed seeds, and the essential cases of each
-# matrix. `test.sh all` is `make test-all`: every seed and case, longer fuzzing, and whatever is
-# shipped built and tried as it is shipped.
+# The tests. `test.sh` is `make test`: fixed seeds, and the essential cases of each matrix.
+# `test.sh all` is `make test-all`: every seed and case, longer fuzzing, and whatever is shipped
+# built and tried as it is shipped.
 #
 # Steps that mostly wait (for agents, timeouts, HAProxy) run beside steps that compute; the latter
-# run with lower priority, so that they delay no one's timers. Each step writes a log, and the logs
-# are printed whole in the order of `steps`. All steps run even if an early one fails, so that one
-# run shows everything that is wrong; the end says which failed.
+# run with lower priority, so that they delay nobody's timers. Each step writes a log, and the logs
+# are printed whole in a fixed order. All steps run even if an early one fails, so that one run
+# shows everything that is wrong; the end says which failed.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
-. "$ROOT/scripts/python.sh"
 cd "$ROOT" || exit 1
 
 export SPRAT_TEST_LEVEL=${1:-quick}
+steps=(lint build build-tests tests documentation fuzz install interop examples python haproxy demo)
 case $SPRAT_TEST_LEVEL in
-quick) export SPRAT_PROFILE=dev ;;
-all) export SPRAT_PROFILE=guest ;;
-*) die "usage: test.sh [quick|all], not '$1'" ;;
+quick) ;;
+all) steps+=(wheel reference debian-rust) ;;
+*) die "usage: test.sh [all], not '$1'" ;;
 esac
 LOGS=$TARGET/test
 rm -rf "$LOGS"
 mkdir -p "$LOGS"
 
-# Tests of faults make network namespaces. Without root they are run through sudo; the compiler
-# is not.
-if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
-    triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
-fi
-
-# Runs a step: NAME COMMAND... Its log is NAME.log; NAME.end holds its exit status, how long it took
-# and how much processor time, both in seconds.
+# Runs a step. Its log is NAME.log; NAME.end holds its exit status, how long it took, and how much
+# processor time it took, in seconds.
 step() {
     local name=$1 TIMEFORMAT='%0R %0U %0S' status took user system
-    shift
-    { time "$@" >"$LOGS/$name.log" 2>&1 </dev/null; } 2>"$LOGS/$name.time"
+    { time scripts/step.sh "$name" >"$LOGS/$name.log" 2>&1 </dev/null; } 2>"$LOGS/$name.time"
     status=$?
     read -r took user system <"$LOGS/$name.time"
     echo "$status $took $((user + system))" >"$LOGS/$name.new"
@@ -61,78 +53,43 @@ report() {
     total=$((total + processor))
 }
 
-# The tests of the library by file; those with agents are a step of their own.
-library_tests() {
-    local file
-    echo --lib
-    for file in tests/*.rs; do
-        [ "$file" = tests/interop.rs ] || echo --test "$(basename "$file" .rs)"
-    done
-}
-
-build_tests() {
-    local tests
-    read -r -d '' -a tests < <(library_tests)
-    cargo test --locked --quiet --no-run "${tests[@]}" --test interop &&
-        cargo build --locked --quiet --lib --example watch &&
-        cargo test --locked --quiet --no-run -p sprat-haproxy -p sprat-hap &&
-        build_haproxy && install_wheel
-}
-
-rust_tests() {
-    local tests
-    read -r -d '' -a tests < <(library_tests)
-    cargo test --locked --no-fail-fast "${tests[@]}"
-}
-
-doc_tests() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet && cargo test --locked --doc
-}
-
-interop() {
-    RUST_TEST_THREADS=6 cargo test --locked --no-fail-fast --test interop
-}
-
-fuzz() {
-    local runs=2000
-    [ "$SPRAT_TEST_LEVEL" != all ] || runs=50000
-    FUZZ_RUNS=$runs scripts/fuzz.sh
-}
-
-# Lanes: each runs its steps one after the other, and all lanes run at the same time.
+# The lanes: each runs its steps one after the other, and all lanes run at the same time.
 computing() {
     renice -n 5 "$BASHPID" >/dev/null
-    step lint scripts/lint.sh
-    step build-tests build_tests
-    step tests rust_tests
-    step documentation doc_tests
-    step fuzz fuzz
+    step lint
+    step build-tests
+    step tests
+    step documentation
+    step fuzz
 }
 
+# The release library takes a processor for a minute, beside lint.
 releasing() {
     renice -n 5 "$BASHPID" >/dev/null
-    # One processor works on it for a minute, beside lint.
-    step build build_release
-    step install scripts/test-install.sh
+    step build
+    step install
+    [ "$SPRAT_TEST_LEVEL" = all ] || return 0
+    step debian-rust
 }
 
 waiting() {
     after build-tests
-    step interop interop
+    step interop
     after build
-    step examples scripts/test-examples.sh
-    step demo examples/haproxy/run.sh
+    step examples
+    step demo
 }
 
 bindings() {
     after build-tests
     after build
-    step python scripts/test-python.sh
-    step haproxy scripts/test-haproxy.sh
+    step python
+    step haproxy
+    [ "$SPRAT_TEST_LEVEL" = all ] || return 0
+    step wheel
+    step reference
 }
 
-steps=(lint build build-tests tests documentation fuzz install interop examples python haproxy demo)
-python_env || exit 1 # two lanes use it
 set -m # makes each job a process group, which can be ended whole
 {
     set +m
