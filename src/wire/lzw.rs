@@ -8,10 +8,20 @@
 //! vectors only 20,000 random bytes show it). Reading takes either timing, with or without a
 //! leading clear code, and never writes more than its bound.
 
-use super::message::{head, kind, put_number, put_raw_field};
-use super::{Reader, Refusal, fields, msgpack};
+use super::fields::{Bytes, Number};
+use super::message::kind;
+use super::record::{Body, Record, record};
+use super::{Reader, Refusal};
 use std::cell::Cell;
 use weezl::{BitOrder, LzwStatus, decode::Decoder, encode::Encoder};
+
+record! {
+    /// The compress message.
+    struct Compressed<'a> {
+        algorithm: u8 => "Algo" Number,
+        content: &'a [u8] => "Buf" Bytes,
+    }
+}
 
 /// The only algorithm there is.
 const ALGORITHM: u8 = 0;
@@ -36,9 +46,12 @@ thread_local! {
 
 /// Appends the compress message around `plain`, type byte first.
 pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
-    head(out, kind::COMPRESS, 2);
-    put_number(out, "Algo", ALGORITHM);
-    put_raw_field(out, "Buf", &deflate(plain));
+    out.push(kind::COMPRESS);
+    Compressed {
+        algorithm: ALGORITHM,
+        content: &deflate(plain),
+    }
+    .put(out);
 }
 
 /// Expands a compress message, its type byte first, to at most `limit` bytes.
@@ -51,19 +64,11 @@ pub fn expand(message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     if reader.u8()? != kind::COMPRESS {
         return Err(Refusal::UnknownType);
     }
-    let (mut algorithm, mut content) = (0_u8, &[][..]);
-    msgpack::structure(&mut reader, &["Algo", "Buf"], |name, reader| {
-        match name {
-            b"Algo" => algorithm = msgpack::number(reader)?,
-            b"Buf" => content = fields::raw(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    if algorithm != ALGORITHM {
+    let message = Compressed::decode(&mut reader)?;
+    if message.algorithm != ALGORITHM {
         return Err(Refusal::UnknownCompression);
     }
-    match inflate(content, limit)? {
+    match inflate(message.content, limit)? {
         plain if plain.is_empty() => Err(Refusal::Inflate),
         plain => Ok(plain),
     }
