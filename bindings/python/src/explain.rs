@@ -24,21 +24,21 @@ fn answer_name(answer: Answer) -> &'static str {
 }
 
 /// Why a member is in its state.
-pub fn explanation<'py>(py: Python<'py>, reasons: &Explanation) -> PyResult<Bound<'py, PyDict>> {
+pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    dict.set_item("name", &*reasons.name)?;
-    dict.set_item("address", reasons.addr.to_string())?;
-    dict.set_item("state", state_name(reasons.state))?;
-    dict.set_item("incarnation", reasons.incarnation)?;
-    dict.set_item("since", reasons.since.as_secs_f64())?;
-    dict.set_item("accuser", reasons.accuser.as_deref())?;
-    let confirmed_by: Vec<&str> = reasons.confirmations.iter().map(|it| &**it).collect();
+    dict.set_item("name", &*it.name)?;
+    dict.set_item("address", it.addr.to_string())?;
+    dict.set_item("state", state_name(it.state))?;
+    dict.set_item("incarnation", it.incarnation)?;
+    dict.set_item("since", it.since.as_secs_f64())?;
+    dict.set_item("accuser", it.accuser.as_deref())?;
+    let confirmed_by: Vec<&str> = it.confirmations.iter().map(|it| &**it).collect();
     dict.set_item("confirmations", confirmed_by)?;
-    dict.set_item("confirmations_wanted", reasons.confirmations_wanted)?;
-    dict.set_item("time_left", reasons.time_left.map(|it| it.as_secs_f64()))?;
-    let probe = reasons.probe.as_ref().map(|it| probe(py, it)).transpose()?;
+    dict.set_item("confirmations_wanted", it.confirmations_wanted)?;
+    dict.set_item("time_left", it.time_left.map(|it| it.as_secs_f64()))?;
+    let probe = it.probe.as_ref().map(|it| probe(py, it)).transpose()?;
     dict.set_item("probe", probe)?;
-    dict.set_item("text", reasons.to_string())?;
+    dict.set_item("text", it.to_string())?;
     Ok(dict)
 }
 
@@ -66,7 +66,7 @@ pub fn health<'py>(py: Python<'py>, health: &Health) -> PyResult<Bound<'py, PyDi
     dict.set_item("streams_work", health.streams_work)?;
     let (addr, who) = health.name_conflict.unzip();
     dict.set_item("name_conflict", addr.map(|addr| addr.to_string()))?;
-    dict.set_item("name_conflict_answers", who == Some(NameConflict::Alive))?;
+    dict.set_item("name_conflict_alive", who == Some(NameConflict::Alive))?;
     dict.set_item("summary", health.summary)?;
     Ok(dict)
 }

@@ -17,7 +17,7 @@
 //! | `node` | a node: settings in, answers out |
 //! | `wait` | readers of events and operations under way; the one wait |
 //! | `member`, `event` | values |
-//! | `why` | reasons, health and counters |
+//! | `explain` | explanations, health and counters |
 //! | `errors` | errors and panics become exceptions |
 
 mod errors;
@@ -45,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(node::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(node::setting_records, module)?)?;
     module.add_function(wrap_pyfunction!(node::settings_of, module)?)?;
     module.add_class::<node::Node>()?;
     module.add_class::<wait::Subscription>()?;

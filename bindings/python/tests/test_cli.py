@@ -36,7 +36,7 @@ def test_it_knows_its_version(cli):
     assert done.stdout.startswith("sprat 0.")
 
 
-@pytest.mark.parametrize("name", ["members", "monitor", "why", "run", "keygen"])
+@pytest.mark.parametrize("name", ["members", "monitor", "explain", "run", "keygen"])
 def test_the_help_of_every_command_has_examples(cli, name):
     done = cli(name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
@@ -69,7 +69,7 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         (("members",), "nothing to join: give --join ADDR or set SPRAT_JOIN"),
         (("members", "--join", "b!!"), 'address "b!!": expected host'),
         (("members", "--join", "127.0.0.1:99999"), "the port must be a number"),
-        (("why", "--join", "127.0.0.1"), "Missing argument 'NAME'"),
+        (("explain", "--join", "127.0.0.1"), "Missing argument 'NAME'"),
         (("nonsense",), "No such command 'nonsense'"),
         ((*LOOK, "--nonsense"), "No such option"),
         ((*LOOK, "--tag", "role"), "--tag is 'role', expected KEY=VALUE"),

@@ -1,4 +1,4 @@
-"""The commands that look: members, monitor, why, with real agents."""
+"""The commands that look: members, monitor, explain, with real agents."""
 
 import contextlib
 import datetime
@@ -193,35 +193,39 @@ def test_the_key_comes_from_a_file_or_the_environment(look, cli, agent, tmp_path
         assert message in failed.stderr
 
 
-def test_why_probes_and_tells(look, cli, agent, addresses):
+def test_explain_probes_and_tells(look, cli, agent, addresses):
     stock = agent("stock", "-tag", "role=web")
-    output = done(look("why", "stock", "--join", stock.address, *QUICK))
+    output = done(look("explain", "stock", "--join", stock.address, *QUICK))
     words = [line.split(maxsplit=1) for line in output.splitlines()]
     assert [it[0] for it in words] == ["member", "state", "last", "tags", "this"]
     assert words[0][1] == f"stock  {stock.address}"
     assert "datagram: answered" in words[2][1]
     assert "no answer" not in output
-    told = json.loads(done(look("why", "stock", "--join", stock.address, "--format=json", *QUICK)))
-    assert told.keys() == {"member", "reasons", "health"}
+    told = json.loads(
+        done(look("explain", "stock", "--join", stock.address, "--format=json", *QUICK))
+    )
+    assert told.keys() == {"member", "explanation", "health"}
     assert told["member"]["state"] == "alive"
-    assert told["reasons"]["probe"]["direct"] == "answered"
+    assert told["explanation"]["probe"]["direct"] == "answered"
     assert told["health"]["datagrams_work"] is True
-    failed = cli("why", "nobody", "--join", stock.address, "--bind", addresses.address(0))
+    failed = cli("explain", "nobody", "--join", stock.address, "--bind", addresses.address(0))
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr.startswith("sprat: error: there is no member 'nobody'")
     assert set(settled(stock)) == {"left"}
 
 
-def test_why_tells_of_a_member_that_does_not_answer(look, agent):
+def test_explain_tells_of_a_member_that_does_not_answer(look, agent):
     stock = agent("stock", "-profile=local")
     other = agent("other", "-profile=local", f"-join={stock.address}")
     other.sees("stock", "alive")
     other.process.send_signal(signal.SIGSTOP)
-    told = json.loads(done(look("why", "other", "--join", stock.address, "--format=json", *QUICK)))
+    told = json.loads(
+        done(look("explain", "other", "--join", stock.address, "--format=json", *QUICK))
+    )
     assert told["member"]["state"] == "suspect"
-    assert told["reasons"]["accuser"].startswith("sprat-cli-")
-    assert told["reasons"]["time_left"] > 0
-    probe = told["reasons"]["probe"]
+    assert told["explanation"]["accuser"].startswith("sprat-cli-")
+    assert told["explanation"]["time_left"] > 0
+    probe = told["explanation"]["probe"]
     assert (probe["direct"], probe["stream"], probe["rtt"]) == ("silent", "silent", None)
     assert settled(stock)[-1] == "left"
 
@@ -289,7 +293,7 @@ def test_members_may_be_cut_off_by_its_reader(look, agent):
 def test_a_name_that_is_in_use_is_refused_and_nobody_is_harmed(look, agent):
     stock, taken = agent("stock"), agent("taken")
     taken.join(stock.address)
-    for command in (["members"], ["why", "stock"]):
+    for command in (["members"], ["explain", "stock"]):
         process = look(*command, "--join", stock.address, "--name", "taken")
         output, errors = process.communicate(timeout=20)
         text = f'sprat: error: the name "taken" is in use by another node at {taken.address}\n'
@@ -304,7 +308,7 @@ def test_who_asks_for_members_that_have_failed_is_told_whom_to_ask(look, agent):
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output.split()) == (0, ["NAME", "ADDRESS", "STATE", "TAGS"])
     assert "a newcomer is not told of members that were suspected, failed or left" in errors
-    process = look("why", "gone", "--join", stock.address)
+    process = look("explain", "gone", "--join", stock.address)
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (1, "")
     assert "there is no member 'gone'" in errors

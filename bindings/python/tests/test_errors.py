@@ -210,7 +210,7 @@ def calls(it):
         "leave": lambda: it.leave(),
         "hint": lambda: it.hint("x"),
         "remove_failed": lambda: it.remove_failed("x"),
-        "reasons": lambda: it.explain("ours"),
+        "explain": lambda: it.explain("ours"),
         "health": lambda: it.health(),
         "set_meta": lambda: it.set_meta(b""),
         "a tag": lambda: it.tags.__setitem__("a", "b"),

@@ -154,7 +154,7 @@ def test_who_takes_the_name_of_an_agent_is_told_by_join_and_every_reader(agent, 
         second.join(stock.address)
     assert str(refused.value) == f'the name "same" is in use by another node at {same.address}'
     health = second.health()
-    assert (health.name_conflict, health.name_conflict_answers) == (same.address, True)
+    assert (health.name_conflict, health.name_conflict_alive) == (same.address, True)
     (failed,) = [it for it in iter(lambda: everything.next(0), None) if it.kind == "fatal"]
     assert isinstance(failed, sprat.NodeFailed)
     assert failed.reason == str(refused.value)
@@ -177,7 +177,7 @@ def test_who_returns_at_another_address_is_no_conflict_and_told_by_health(agent,
     second = ours("moves")
     assert second.join(stock.address) == 1
     health = eventually("it is seen", lambda: (it := second.health()).name_conflict and it, 5)
-    assert (health.name_conflict, health.name_conflict_answers) == (former, False)
+    assert (health.name_conflict, health.name_conflict_alive) == (former, False)
     assert "nobody answers" in str(health)
 
     # An agent gives a name away when its owner has been failed for 30 s.

@@ -60,19 +60,18 @@ from ._node import Node
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
-    Answer,
+    Explanation,
     Health,
     MemberState,
     NodeState,
     Probe,
-    Explanation,
+    ProbeAnswer,
     Stat,
 )
 
 __all__ = [
     "ALIVE_OR_SUSPECT",
     "AddressError",
-    "Answer",
     "ClosedError",
     "ConfigError",
     "CryptoError",
@@ -80,6 +79,7 @@ __all__ = [
     "Error",
     "Event",
     "Events",
+    "Explanation",
     "ForkedError",
     "Health",
     "InternalError",
@@ -103,8 +103,8 @@ __all__ = [
     "NodeState",
     "Overflow",
     "Probe",
+    "ProbeAnswer",
     "ProtocolError",
-    "Explanation",
     "Stat",
     "StateError",
     "Tags",

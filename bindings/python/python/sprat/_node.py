@@ -24,9 +24,9 @@ from ._settings import check_callback, checked_addresses, checked_text, native_s
 from ._tags import Tags
 from ._values import (
     ALIVE_OR_SUSPECT,
+    Explanation,
     Health,
     NodeState,
-    Explanation,
     Stat,
     state_bits,
 )

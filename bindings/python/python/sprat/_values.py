@@ -8,12 +8,12 @@ from ._errors import InvalidError
 
 __all__ = [
     "ALIVE_OR_SUSPECT",
-    "Answer",
+    "Explanation",
     "Health",
     "MemberState",
     "NodeState",
     "Probe",
-    "Explanation",
+    "ProbeAnswer",
     "Stat",
     "state_bits",
 ]
@@ -72,7 +72,7 @@ class NodeState(enum.StrEnum):
     """It was stopped by a defect of the library."""
 
 
-class Answer(enum.StrEnum):
+class ProbeAnswer(enum.StrEnum):
     """How one way of asking a member went."""
 
     NOT_ASKED = "not-asked"
@@ -96,11 +96,11 @@ class Probe(NamedTuple):
 
     ago: float
     """How long ago it began."""
-    direct: Answer
+    direct: ProbeAnswer
     """The direct ping, by datagram."""
-    stream: Answer
+    stream: ProbeAnswer
     """The ping by stream, for networks that lose only datagrams."""
-    helpers: dict[str, Answer]
+    helpers: dict[str, ProbeAnswer]
     """Members that pinged it on this node's behalf, by name."""
     rtt: float | None
     """Round-trip time of its last answer to a direct ping, if it ever answered one."""
@@ -141,9 +141,9 @@ class Explanation(NamedTuple):
         if probe is not None:
             probe = Probe(
                 ago=probe["ago"],
-                direct=Answer(probe["direct"]),
-                stream=Answer(probe["stream"]),
-                helpers={name: Answer(answer) for name, answer in probe["helpers"]},
+                direct=ProbeAnswer(probe["direct"]),
+                stream=ProbeAnswer(probe["stream"]),
+                helpers={name: ProbeAnswer(answer) for name, answer in probe["helpers"]},
                 rtt=probe["rtt"],
             )
         changes = {
@@ -177,7 +177,7 @@ class Health(NamedTuple):
     """Where members list this node's name beside its own address; None as a rule. Members that
     list it there do not see this node.
     """
-    name_conflict_answers: bool
+    name_conflict_alive: bool
     """Somebody answers there: two nodes have one name. Else it is a former life of this node, and
     members take the new address when the old one has been failed for half a minute.
     """

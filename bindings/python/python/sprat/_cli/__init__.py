@@ -15,13 +15,13 @@ import click
 
 import sprat
 
+from .explain import explain
 from .keygen import keygen
 from .members import members
 from .monitor import monitor
 from .output import ReaderGone, one_line
 from .run import run
 from .signals import Ended
-from .explain import explain
 
 __all__ = ["main"]
 
@@ -35,7 +35,7 @@ again, so that their lists of members do not grow.
 \b
   sprat members --join 10.0.0.5                  who is there
   sprat monitor --join 10.0.0.5                  what happens
-  sprat why web-3 --join 10.0.0.5                why web-3 is in its state
+  sprat explain web-3 --join 10.0.0.5            why web-3 is in its state
   sprat run --join 10.0.0.5 --tag role=web       be a member
   sprat keygen                                   make a key for encryption
 
@@ -52,7 +52,7 @@ def _group() -> None:
     pass
 
 
-for _command in (members, monitor, why, run, keygen):
+for _command in (members, monitor, explain, run, keygen):
     _group.add_command(_command)
 
 

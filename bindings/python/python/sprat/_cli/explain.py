@@ -1,4 +1,4 @@
-"""`sprat why NAME`: the reasons for a member's state."""
+"""`sprat explain NAME`: why a member is in its state."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .output import (
     write,
 )
 
-__all__ = ["why"]
+__all__ = ["explain"]
 
 
 @click.command()
 @click.argument("member_name", metavar="NAME")
 @format_option
 @connection_options(looks=True)
-def why(member_name: str, style: str, connection: Connection) -> None:
+def explain(member_name: str, style: str, connection: Connection) -> None:
     """Say why member NAME is in its state, and how this node sees the network.
 
     Joins the cluster, probes NAME at once, directly and through others, and leaves. So it says
@@ -38,10 +38,10 @@ def why(member_name: str, style: str, connection: Connection) -> None:
     member; one that is suspected, failed or left before is not told to a newcomer, and is none.
 
     \b
-      sprat why web-3 --join 10.0.0.5
-      sprat why web-3 --join 10.0.0.5 --format json | jq .reasons.probe.rtt
+      sprat explain web-3 --join 10.0.0.5
+      sprat explain web-3 --join 10.0.0.5 --format json | jq .explanation.probe.rtt
 
-    JSON: an object with "member" (the keys of `sprat members`), "reasons" (since, accuser,
+    JSON: an object with "member" (the keys of `sprat members`), "explanation" (since, accuser,
     confirmations, confirmations_wanted, time_left, incarnation, and probe with ago, direct, stream,
     helpers, rtt) and "health" (score, score_max, live, known, isolated, datagrams_work,
     streams_work, summary). Times are in seconds.
@@ -57,8 +57,8 @@ def why(member_name: str, style: str, connection: Connection) -> None:
         with waiting(f"probing {member_name}"):
             _ask(node, member_name, connection.timeout)
         member = node.member(member_name) or member
-        reasons = node.explain(member_name)
-        (_show_json if style == "json" else _show)(member, reasons, node.health())
+        explanation = node.explain(member_name)
+        (_show_json if style == "json" else _show)(member, explanation, node.health())
 
 
 _PROBES = 20
@@ -72,7 +72,7 @@ def _ask(node: sprat.Node, name: str, timeout: float) -> None:
             # Not alive, the own one, or being asked already: then that is what there is to say.
             answers = node.hint(name, timeout=timeout)
         probe = node.explain(name).probe
-        if not answers or probe is None or probe.direct is sprat.Answer.ANSWERED:
+        if not answers or probe is None or probe.direct is sprat.ProbeAnswer.ANSWERED:
             return
 
 
@@ -89,37 +89,39 @@ def _probe(probe: sprat.Probe | None) -> dict[str, Any] | None:
     }
 
 
-def _show_json(member: sprat.Member, reasons: sprat.Explanation, health: sprat.Health) -> None:
+def _show_json(member: sprat.Member, explanation: sprat.Explanation, health: sprat.Health) -> None:
     fields = {
-        "since": reasons.since,
-        "accuser": reasons.accuser,
-        "confirmations": list(reasons.confirmations),
-        "confirmations_wanted": reasons.confirmations_wanted,
-        "time_left": reasons.time_left,
-        "incarnation": reasons.incarnation,
-        "probe": _probe(reasons.probe),
+        "since": explanation.since,
+        "accuser": explanation.accuser,
+        "confirmations": list(explanation.confirmations),
+        "confirmations_wanted": explanation.confirmations_wanted,
+        "time_left": explanation.time_left,
+        "incarnation": explanation.incarnation,
+        "probe": _probe(explanation.probe),
     }
     told = {
         "member": member_fields(member),
-        "reasons": fields,
+        "explanation": fields,
         "health": health._asdict(),
     }
     write(as_json(told))
 
 
-def _show(member: sprat.Member, reasons: sprat.Explanation, health: sprat.Health) -> None:
+def _show(member: sprat.Member, explanation: sprat.Explanation, health: sprat.Health) -> None:
     from rich.text import Text
 
     state = str(member.state)
     lines = [
         ("member", f"{member.name}  {member.address}", ""),
-        ("state", f"{state}, as far as this node knows for {_span(reasons.since)}", state),
+        ("state", f"{state}, as far as this node knows for {_span(explanation.since)}", state),
     ]
-    if reasons.accuser is not None:
-        lines.append(("accused by", ", ".join((reasons.accuser, *reasons.confirmations)), ""))
-    if reasons.time_left is not None:
-        lines.append(("fails in", _span(reasons.time_left), ""))
-    lines.append(("last probe", _probe_text(reasons.probe), ""))
+    if explanation.accuser is not None:
+        lines.append(
+            ("accused by", ", ".join((explanation.accuser, *explanation.confirmations)), "")
+        )
+    if explanation.time_left is not None:
+        lines.append(("fails in", _span(explanation.time_left), ""))
+    lines.append(("last probe", _probe_text(explanation.probe), ""))
     if member.tags:
         lines.append(("tags", tags_text(member.tags), ""))
     score = f"score {health.score} of {health.score_max}"
