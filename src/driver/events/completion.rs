@@ -4,7 +4,7 @@ use crate::driver::engine::Engine;
 use crate::driver::engine::shared::Shared;
 use crate::driver::events::failure::{failure_text, join_outcome};
 use crate::driver::events::pending::{Outcome, Promise};
-use crate::driver::os::lock::Reply;
+use crate::driver::os::oneshot::Reply;
 use crate::error::{Error, Result, Status};
 use crate::event::{EventBody, EventKind, Level};
 use crate::serf::CoreEvent;

@@ -8,8 +8,8 @@
 //! oldest member events go; one `Overflow` tells the application to look at the members anew.
 //! Lines for a log wait in a ring of their own and never push out anything else.
 
+use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
-use crate::driver::os::wake::Signal;
 use crate::event::{Event, EventBody, EventKind};
 use crate::time::Time;
 use std::collections::{HashSet, VecDeque};
@@ -55,7 +55,7 @@ pub(in crate::driver) struct Events {
     state: Mutex<State>,
     changed: Condvar,
     /// `None` where a callback takes the events.
-    signal: Option<Signal>,
+    signal: Option<Wakeup>,
     capacity: usize,
     /// Kinds that are queued; empty: all.
     kinds: Vec<EventKind>,
@@ -63,7 +63,7 @@ pub(in crate::driver) struct Events {
 
 impl Events {
     pub fn new(capacity: usize, kinds: Vec<EventKind>, pollable: bool) -> io::Result<Events> {
-        let signal = pollable.then(Signal::new).transpose()?;
+        let signal = pollable.then(Wakeup::new).transpose()?;
         Ok(Events {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -75,7 +75,7 @@ impl Events {
 
     /// The descriptor; `None` where a callback takes the events.
     pub fn fd(&self) -> Option<RawFd> {
-        self.signal.as_ref().map(Signal::fd)
+        self.signal.as_ref().map(Wakeup::fd)
     }
 
     /// Whether events of this kind are queued.
@@ -290,7 +290,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::os::wake::is_readable;
+    use crate::driver::os::descriptors::{becomes_readable, is_readable};
     use crate::error::{Error, Status};
     use crate::event::Level;
     use crate::serf::{Member, MemberState};
@@ -469,9 +469,8 @@ mod tests {
         let fd = events.fd().unwrap();
         let mut next = 0;
         while next < 100_000 {
-            let mut fds = [crate::driver::os::wake::interest(fd, libc::POLLIN)];
-            crate::driver::os::wake::poll(&mut fds, 5000);
-            assert_ne!(fds[0].revents, 0, "silent after {next}");
+            let readable = becomes_readable(fd, Duration::from_secs(5));
+            assert!(readable, "silent after {next}");
             while let Taken::Event(event) = events.take(Some(Duration::ZERO)) {
                 assert_eq!(id(&event), next);
                 next += 1;

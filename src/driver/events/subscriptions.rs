@@ -9,6 +9,7 @@
 use crate::driver::engine::shared::Shared;
 use crate::driver::events::queue::{Events, Taken};
 use crate::driver::os::clock;
+use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
 use crate::error::{Error, Result, Status};
 use crate::event::{Event, EventBody, EventKind};
@@ -137,7 +138,7 @@ impl Feed {
 pub struct Subscription {
     queue: Arc<Events>,
     shared: Weak<Shared>,
-    generation: u64,
+    origin: Origin,
 }
 
 impl Subscription {
@@ -151,7 +152,7 @@ impl Subscription {
         Ok(Subscription {
             queue,
             shared: Arc::downgrade(shared),
-            generation: shared.generation,
+            origin: shared.origin,
         })
     }
 
@@ -183,7 +184,7 @@ impl Subscription {
     }
 
     fn check_process(&self) -> Result<()> {
-        crate::driver::engine::shared::check_generation(self.generation)
+        self.origin.check()
     }
 
     fn over(&self) -> Error {

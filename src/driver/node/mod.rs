@@ -1,6 +1,8 @@
 //! The public face of a running member: the [`Node`].
 
 mod start;
+#[cfg(test)]
+mod tests;
 
 use crate::Config;
 use crate::config::address;
@@ -9,10 +11,10 @@ use crate::driver::events::completion::Waiter;
 use crate::driver::events::pending::Pending;
 use crate::driver::events::queue::Taken;
 use crate::driver::events::subscriptions::Subscription;
-use crate::driver::os::lock::{Waited, oneshot};
+use crate::driver::os::oneshot::{Waited, oneshot};
 #[cfg(doc)]
-use crate::driver::os::prepared::Parked;
-use crate::driver::os::threads::Spawn;
+use crate::driver::os::worker::PreparedThreads;
+use crate::driver::os::worker::Spawn;
 use crate::error::{Error, Result, Status};
 use crate::event::{Event, EventKind};
 use crate::serf::{Member, Tags};
@@ -58,7 +60,7 @@ impl Node {
     }
 
     /// As [`Node::start`], with a callback on an event thread and threads from `spawn`. Without
-    /// `spawn` parked threads are taken first ([`Parked::prepare`]). The callback may run before
+    /// `spawn`, prepared threads are taken first ([`PreparedThreads::prepare`]). The callback may run before
     /// this returns.
     ///
     /// # Errors

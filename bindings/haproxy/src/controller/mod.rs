@@ -21,7 +21,7 @@ mod thread;
 use crate::balance::{Limits, Order};
 use crate::snapshot::{Snapshot, Store};
 use sprat::Config;
-use sprat::driver::Parked;
+use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
 use sprat::service::spoe::questions::Known;
 use std::collections::{BTreeSet, VecDeque};
@@ -192,7 +192,7 @@ impl Pilot {
             wake,
         });
         let for_thread = shared.clone();
-        Parked::run("sprat-pilot", move || {
+        PreparedThreads::run("sprat-pilot", move || {
             thread::run(&for_thread, plan, &woken);
         })?;
         Ok(Pilot { shared })
