@@ -5,7 +5,7 @@
 //! the largest size; its own next push/pull shows what it made of them.
 
 use super::agent::{Agent, Block, PORT, Setup, agent_sees};
-use super::wait::{Patience, until};
+use super::wait::until;
 use sprat::wire::Codec;
 use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode};
 use sprat::wire::serf_message::{PastEvent, PastEvents, SerfMessage, SerfPushPull, UserEvent};
@@ -136,7 +136,7 @@ fn held(agent: &Agent, ip: IpAddr) -> Result<Events, String> {
 
 /// Waits until the agent holds exactly these events.
 fn holds(agent: &Agent, ip: IpAddr, expected: &Events, mut before: impl FnMut()) {
-    until(Patience::new(30), "the agent has read every event", || {
+    until("the agent has read every event", || {
         before();
         let held = held(agent, ip)?;
         let wrong = expected
@@ -165,7 +165,7 @@ fn an_agent_reads_two_megabytes_of_state_and_the_largest_datagrams() {
     assert!(plain.len() > 2 * 1024 * 1024, "{} bytes", plain.len());
     assert!(lzw::deflate(&plain).len() > 100 * TABLE_LEN);
     exchange(&agent, &plain).unwrap_or_else(|why| panic!("push/pull: {why}"));
-    agent_sees(&agent, "writer", "alive", Duration::from_secs(10));
+    agent_sees(&agent, "writer", "alive");
     holds(&agent, ours, &expected, || {});
 
     let later = events(SLOTS + 1..=SLOTS + 120, 480);
