@@ -36,6 +36,7 @@ end
 local POLL_MS = number("POLL_MS", "20", 1, 1000)
 local HANDOVER_MS = number("HANDOVER_MS", "300", 0, 60000)
 local MIN_READY = number("MIN_READY", "50", 0, 100)
+local GRACE_MS = number("GRACE_MS", "30000", 0, 86400000)
 local DRAIN_MS = number("DRAIN_MS", "30000", 0, 86400000)
 local LOOPBACK = env("LOOPBACK", "no")
 must(LOOPBACK == "yes" or LOOPBACK == "no",
@@ -148,7 +149,7 @@ local function make_pools()
   for _, backend in ipairs(BACKENDS) do
     local servers = servers_of(backend.name)
     local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
-      #servers, MIN_READY, DRAIN_MS, LOOPBACK == "yes"))
+      #servers, MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
       servers = servers, names = {}, states = {}, requested = {}, unreachable = {},
     }

@@ -26,6 +26,8 @@ The members that serve:
   --loopback             allow servers at loopback addresses
   --min-ready PERCENT    the share of the known members that stays ready when members fail  [50]
   --drain-ms N           how long the server of a member that has left is drained  [30000]
+  --grace-ms N           after a restart: how long members that no other member mentions are kept,
+                         once another member has been heard from  [30000]
 
 Questions of HAProxy:
   --agent-check IP:PORT  answer agent checks; `agent-send` is the name of the member, and the server
@@ -53,7 +55,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage.
 ";
 
 /// The options that take a value.
-const VALUED: [&str; 19] = [
+const VALUED: [&str; 20] = [
     "backend",
     "haproxy",
     "server",
@@ -62,6 +64,7 @@ const VALUED: [&str; 19] = [
     "networks",
     "min-ready",
     "drain-ms",
+    "grace-ms",
     "agent-check",
     "spoe",
     "join",
@@ -157,6 +160,9 @@ impl Arguments {
             "min-ready" => self.limits.min_ready = number(name, value, 0, 100)? as u32,
             "drain-ms" => {
                 self.limits.drain = Duration::from_millis(number(name, value, 0, 86_400_000)?);
+            }
+            "grace-ms" => {
+                self.limits.grace = Duration::from_millis(number(name, value, 0, 86_400_000)?);
             }
             "agent-check" => self.agent_check = Some(address(name, value)?),
             "spoe" => self.set("spoe_bind", value)?,

@@ -110,11 +110,12 @@ fn unknown_variables(arguments: &Arguments) -> CallResult {
     Ok(vec![unknown.into()])
 }
 
-/// `add_backend(name, tag, value, slots, min_ready, drain_ms, loopback)`: adds a backend and the
-/// tag of the members that serve it. Returns the number of the backend.
+/// `add_backend(name, tag, value, slots, min_ready, drain_ms, grace_ms, loopback)`: adds a backend
+/// and the tag of the members that serve it. Returns the number of the backend.
 fn add_backend(arguments: &Arguments) -> CallResult {
     let drain = arguments.number(6, "drain_ms", 0, 86_400_000)?;
-    let loopback = arguments.flag(7, "loopback")?;
+    let grace = arguments.number(7, "grace_ms", 0, 86_400_000)?;
+    let loopback = arguments.flag(8, "loopback")?;
     let tag = (arguments.text(2, "tag")?, arguments.text(3, "value")?);
     let mut module = module();
     let rules = module.config().spoe_rules(loopback);
@@ -125,6 +126,7 @@ fn add_backend(arguments: &Arguments) -> CallResult {
         limits: Limits {
             min_ready: arguments.number(5, "min_ready", 0, 100)? as u32,
             drain: Duration::from_millis(drain as u64),
+            grace: Duration::from_millis(grace as u64),
             ..Limits::default()
         },
     };

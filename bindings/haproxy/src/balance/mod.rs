@@ -195,6 +195,11 @@ impl Balance {
             .collect()
     }
 
+    /// Whether HAProxy's health checks do not reach the server in a slot.
+    pub fn is_unreachable(&self, slot: usize) -> bool {
+        self.slots.get(slot).is_some_and(|it| it.unreachable)
+    }
+
     /// Returns the members that are present and have something wrong: most of them have no slot,
     /// or are stopped.
     pub fn complaints(&self) -> &[(Arc<str>, Complaint)] {

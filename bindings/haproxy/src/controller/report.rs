@@ -86,6 +86,9 @@ fn add_backend(pool: &Pool, text: &mut String) {
             assignment.weight,
         );
         let _ = write!(text, "  {slot} {member} {addr} {state} weight {weight}");
+        if balance.is_unreachable(assignment.slot) {
+            text.push_str(" unreachable");
+        }
         if let Some(hold) = hold {
             let _ = write!(text, " held: {}", hold.text());
         }
