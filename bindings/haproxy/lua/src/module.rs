@@ -3,7 +3,7 @@
 use super::call::{self, Arguments, CallResult, Value};
 use super::lua_api::{Function, LuaState};
 use sprat::Config;
-use sprat::driver::Parked;
+use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
 use sprat_haproxy::backend::Backend;
 use sprat_haproxy::balance::{Assignment, Limits};
@@ -63,7 +63,7 @@ fn prepare(_: &Arguments) -> CallResult {
     let config = module.config();
     config.check().map_err(|error| error.message)?;
     config.load_keys().map_err(|error| error.message)?;
-    Parked::prepare(ControllerConfig::threads(config))
+    PreparedThreads::prepare(ControllerConfig::threads(config))
         .map_err(|error| format!("threads cannot be created: {error}"))?;
     done()
 }

@@ -5,7 +5,7 @@ use super::handover;
 use super::shared::{Command, NodePhase, Shared};
 use super::thread;
 use crate::balance::Assignment;
-use sprat::driver::Parked;
+use sprat::driver::PreparedThreads;
 use sprat::service::spoe::questions::Known;
 use std::collections::BTreeSet;
 use std::io;
@@ -32,7 +32,7 @@ impl Controller {
         let bind = bind.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let shared = Arc::new(Shared::new(bind)?);
         let for_thread = shared.clone();
-        Parked::run("sprat-control", move || thread::run(&for_thread, config))?;
+        PreparedThreads::run("sprat-control", move || thread::run(&for_thread, config))?;
         Ok(Controller { shared })
     }
 
