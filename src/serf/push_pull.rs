@@ -7,7 +7,7 @@ use super::members::{Members, SerfStatus};
 use super::ring::Ring;
 use super::user_event::SeenEvent;
 use crate::wire::serf_message::{
-    EventSlot, JoinIntent, LeaveIntent, SerfMessage, SerfPushPull, UserEvent,
+    JoinIntent, LeaveIntent, PastEvent, PastEvents, SerfMessage, SerfPushPull, UserEvent,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,12 +27,15 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
         SerfStatus::Leaving => true,
         SerfStatus::Alive | SerfStatus::Failed => false,
     });
-    let slots = events.slots().map(|slot| EventSlot {
+    let slots = events.slots().map(|slot| PastEvents {
         ltime: slot.ltime,
         events: slot
             .items
             .iter()
-            .map(|item| (&*item.name, item.payload.as_deref()))
+            .map(|item| PastEvent {
+                name: &item.name,
+                payload: item.payload.as_deref(),
+            })
             .collect(),
     });
     let state = SerfPushPull {
@@ -53,7 +56,6 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
             .collect(),
         left_members: left.map(|row| &*row.member.name).collect(),
         events: slots.collect(),
-        nil_slots: 0,
     };
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
@@ -80,10 +82,10 @@ pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<S
     let joins = ltimes.iter().filter(|(node, _)| !left.contains(*node));
     let joins = joins.map(|(&node, &ltime)| SerfMessage::Join(JoinIntent { ltime, node }));
     let events = state.events.iter().flat_map(|slot| {
-        let event = |&(name, payload)| UserEvent {
+        let event = |event: &PastEvent<'a>| UserEvent {
             ltime: slot.ltime,
-            name,
-            payload,
+            name: event.name,
+            payload: event.payload,
             coalesce: false,
         };
         slot.events.iter().map(event).map(SerfMessage::UserEvent)
