@@ -7,38 +7,6 @@ use std::ffi::{CString, c_char};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// The type of a setting, which says how the text of its value is written. Ignore the ones you do
-/// not know: later versions may add some.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code)] // for the header: the numbers are those of `SettingType`
-pub enum sprat_setting_type {
-    /// Any text.
-    SPRAT_SETTING_TEXT = 1,
-    /// A whole number from min to max.
-    SPRAT_SETTING_NUMBER = 2,
-    /// "true" or "false".
-    SPRAT_SETTING_BOOLEAN = 3,
-    /// A time as a whole number of milliseconds, from min to max.
-    SPRAT_SETTING_MILLISECONDS = 4,
-    /// One of a few words.
-    SPRAT_SETTING_WORD = 5,
-    /// An IP address with a port.
-    SPRAT_SETTING_ADDRESS = 6,
-    /// A secret in base64. Its value cannot be read back.
-    SPRAT_SETTING_BASE64 = 7,
-    /// The path of a file.
-    SPRAT_SETTING_FILE = 8,
-    /// Addresses separated by commas.
-    SPRAT_SETTING_ADDRESSES = 9,
-    /// Networks separated by commas.
-    SPRAT_SETTING_NETWORKS = 10,
-    /// Words separated by commas.
-    SPRAT_SETTING_WORDS = 11,
-    /// Patterns separated by commas.
-    SPRAT_SETTING_PATTERNS = 12,
-}
-
 /// A setting for C: the struct of the header, then the strings that it points to.
 #[repr(C)]
 struct SettingRecord {
@@ -169,33 +137,11 @@ pub unsafe extern "C" fn sprat_setting_default(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vocabulary::SettingType;
-    use sprat_setting_type::*;
     use std::ffi::CStr;
 
     fn text(at: *const c_char) -> &'static str {
         // SAFETY: the tests pass strings of the records, which are never freed.
         unsafe { CStr::from_ptr(at) }.to_str().unwrap()
-    }
-
-    #[test]
-    fn the_types_have_the_numbers_of_the_library() {
-        let types = [
-            SPRAT_SETTING_TEXT,
-            SPRAT_SETTING_NUMBER,
-            SPRAT_SETTING_BOOLEAN,
-            SPRAT_SETTING_MILLISECONDS,
-            SPRAT_SETTING_WORD,
-            SPRAT_SETTING_ADDRESS,
-            SPRAT_SETTING_BASE64,
-            SPRAT_SETTING_FILE,
-            SPRAT_SETTING_ADDRESSES,
-            SPRAT_SETTING_NETWORKS,
-            SPRAT_SETTING_WORDS,
-            SPRAT_SETTING_PATTERNS,
-        ];
-        let numbers = types.map(|it| it as i32);
-        assert_eq!(numbers, SettingType::ALL.map(SettingType::number));
     }
 
     #[test]

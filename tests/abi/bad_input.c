@@ -117,7 +117,7 @@ static void setters(sprat_config *config)
     SAME(freed, 0);
 }
 
-static void settings(void)
+static void list_of_settings(void)
 {
     const sprat_setting *name = sprat_setting_find("name");
     size_t count = sprat_setting_count();
@@ -442,7 +442,7 @@ int main(void)
 {
     alarm(60);
     library();
-    settings();
+    list_of_settings();
     configs();
     char made_up;
     no_node(NULL, SPRAT_ERR_HANDLE);
