@@ -1,4 +1,4 @@
-//! A node as `sprat/_node.py` and `sprat/aio.py` use it: nothing here waits for the cluster.
+//! The node that `sprat/_node.py` and `sprat/aio.py` wrap. No call here waits for the cluster.
 
 use crate::errors::{enter, enter_detached, refused_line, refused_setting};
 use crate::explain;
@@ -15,29 +15,29 @@ use std::sync::{Mutex, PoisonError};
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Node {
     inner: sprat::Node,
-    /// The settings `event_queue` and `log_level`, wherever they came from.
+    /// The settings `event_queue` and `log_level`, from arguments or a file.
     event_queue: usize,
     log_level: String,
-    listed: Mutex<Option<Listed>>,
+    snapshot: Mutex<Option<Snapshot>>,
 }
 
-/// The members as they were last asked for, so that asking again is free while nothing changes.
-struct Listed {
+/// The members as last returned: returned again, without a copy, while nothing changes.
+struct Snapshot {
     version: u64,
     states: u32,
     members: Members,
 }
 
-/// What a node is started with.
+/// The settings to start a node with.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Settings {
-    /// A file to begin with.
+    /// A file of settings; the other fields override it.
     path: Option<PathBuf>,
     /// Settings by name.
     values: Vec<(String, String)>,
     tags: Tags,
-    /// Tags that members must have to be listed.
+    /// Tags that a member must have to be listed.
     filter_tags: Tags,
     keys: Vec<Vec<u8>>,
     meta: Option<Vec<u8>>,
@@ -50,7 +50,7 @@ impl Settings {
         if let Some(path) = &self.path {
             let loaded = py.detach(|| config.load(path));
             loaded.map_err(|error| refused_line(py, error))?;
-            // Readers say themselves what they want, and the first gets what came before it.
+            // Each reader selects its kinds, and the first one gets the events before it.
             config.set("event_kinds", "").map_err(refused)?;
         }
         for (key, value) in &self.values {
@@ -64,7 +64,7 @@ impl Settings {
         }
         for bytes in &self.keys {
             let key = Key::new(bytes);
-            let message = format!("a key has {} bytes, allowed are 16, 24 and 32", bytes.len());
+            let message = format!("a key must have 16, 24 or 32 bytes, got {}", bytes.len());
             let error = || sprat::Error::new(sprat::Status::Invalid, message);
             config
                 .add_key(key.ok_or_else(error).map_err(refused)?)
@@ -94,7 +94,7 @@ pub fn settings() -> Vec<Known> {
         .collect()
 }
 
-/// The keys and values of a file of settings, all of them valid.
+/// Returns the names and values of a file of settings. Raises `ConfigError` for a wrong line.
 #[pyfunction]
 pub fn settings_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, String)>> {
     py.detach(|| Config::entries_of(&path))
@@ -111,7 +111,7 @@ fn state_name(state: NodeState) -> &'static str {
     }
 }
 
-/// Kinds by the names that Serf gives them.
+/// Converts names of kinds, which are those of Serf.
 fn kinds(names: &[String]) -> Vec<EventKind> {
     let known = names.iter().filter_map(|name| EventKind::from_name(name));
     known.collect()
@@ -131,7 +131,7 @@ impl Node {
                 inner,
                 event_queue,
                 log_level,
-                listed: Mutex::default(),
+                snapshot: Mutex::default(),
             })
         })
     }
@@ -166,8 +166,8 @@ impl Node {
         self.inner.members_version()
     }
 
-    /// The members in one of `states` (bit n for the state with number n), with this role and
-    /// these tags, where given.
+    /// Returns the members in one of `states` (bit n stands for the state with number n) that have
+    /// the role and the tags, where given.
     #[pyo3(signature = (states, role=None, tags=None))]
     fn members(
         &self,
@@ -185,10 +185,10 @@ impl Node {
         };
         enter(py, || {
             self.inner.check_process()?;
-            // Before the members: what changes meanwhile is then asked for again.
+            // Read before the members: a change in between then only invalidates the snapshot.
             let version = self.inner.members_version();
-            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*listed {
+            let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*snapshot {
                 Some(it) if !narrow && it.version == version && it.states == states => {
                     return Ok(it.members.clone());
                 }
@@ -202,7 +202,7 @@ impl Node {
                 Members::new(some.cloned().collect::<Vec<_>>())
             };
             if !narrow {
-                *listed = Some(Listed {
+                *snapshot = Some(Snapshot {
                     version,
                     states,
                     members: members.clone(),
@@ -212,7 +212,7 @@ impl Node {
         })
     }
 
-    /// The member of this name.
+    /// Returns the member with this name, in any state.
     fn member(&self, py: Python<'_>, name: &str) -> PyResult<Option<Member>> {
         let found = enter(py, || {
             self.inner.check_process()?;
@@ -221,7 +221,7 @@ impl Node {
         Ok(found.as_ref().map(Member::of))
     }
 
-    /// Changes tags in one step: those whose value is `None` are removed.
+    /// Changes tags in one step. A value of `None` removes the tag.
     fn update_tags(&self, py: Python<'_>, changes: Vec<(String, Option<String>)>) -> PyResult<()> {
         enter_detached(py, || self.inner.update_tags(changes))
     }
@@ -251,7 +251,7 @@ impl Node {
         enter_detached(py, || self.inner.remove_failed(name, prune))
     }
 
-    /// A reader of events of these kinds, `capacity` of which may wait.
+    /// Subscribes to events of these kinds; at most `capacity` of them may wait.
     fn subscribe(
         &self,
         py: Python<'_>,
@@ -271,7 +271,7 @@ impl Node {
         explain::health(py, &health)
     }
 
-    /// Counters: name, value, what it means.
+    /// Returns the counters: name, value and description.
     fn stats(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i64, &'static str)>> {
         enter_detached(py, || {
             self.inner.check_process()?;
@@ -279,7 +279,7 @@ impl Node {
         })
     }
 
-    /// Stops at once. A forked child does nothing.
+    /// Stops the node at once. Does nothing in a forked child.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         enter_detached(py, || {
             self.inner.close();

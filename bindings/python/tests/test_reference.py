@@ -1,4 +1,4 @@
-"""The reference: every public name says what it is, and pdoc shows it."""
+"""The reference: every public name has a docstring, and pdoc shows it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GUIDE = Path(__file__).parents[3] / "docs" / "python"
 
 
 def own(module, cls):
-    """The public methods, properties and attributes of a class that this package defines."""
+    """Yield the public methods and properties of a class that this package defines."""
     for name in dir(cls):
         if name.startswith("_"):
             continue
@@ -57,13 +57,13 @@ NAMES = [(f"{module.__name__}.{name}", value) for module, name, value in documen
 def test_every_public_name_has_a_docstring(name, value):
     text = inspect.getdoc(value)
     assert text, f"{name} has no docstring"
-    assert text.rstrip()[-1] in ".:)", f"{name}: no sentence: {text}"
+    assert text.rstrip()[-1] in ".:)", f"{name}: the docstring does not end a sentence: {text}"
 
 
 def test_pdoc_shows_all_of_it(tmp_path):
     command = [sys.executable, "-m", "pdoc", "-t", str(TEMPLATE), "-o", str(tmp_path)]
     command += [module.__name__ for module in MODULES]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
     assert "Warn" not in done.stderr, done.stderr
     pages = {it: tmp_path / f"{it.__name__.replace('.', '/')}.html" for it in MODULES}
@@ -99,7 +99,7 @@ def settings():
         yield name.replace(".", "_"), *about
 
 
-def test_the_types_know_every_setting_and_no_other():
+def test_the_types_have_exactly_the_settings_of_the_library():
     known = sprat.types.Settings.__annotations__.keys()
     of_python = {"tags", "keys", "meta", "filter_tags"}
     assert known == {name for name, *_ in settings()} | of_python
