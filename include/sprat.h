@@ -820,7 +820,7 @@ int sprat_config_set_log_cb(struct sprat_config *config,
 
 /**
  * Has the threads of nodes created by the program. Without this the library takes threads that
- * sprat_threads_prepare() has parked, and creates its own when none are left.
+ * sprat_threads_prepare() has prepared, and creates its own when none are left.
  *
  * @param config     the settings
  * @param cb         the callback; NULL removes it
@@ -1332,24 +1332,25 @@ void sprat_stats_free(struct sprat_stats *stats);
  * ========================================================================================== */
 
 /**
- * Parks threads for nodes that start later, where threads cannot be created any more by then: a
- * node takes parked threads first. A node needs two, one more with an event callback, and one
- * more with the setting spoe_bind.
+ * Prepares threads for nodes that start later, for programs that cannot create threads by then. A
+ * node takes prepared threads first. It needs two, one more with an event callback, and one more
+ * with the setting spoe_bind.
  *
- * They wait and do nothing until then. A child of a fork gets as many of its own. Calling this
- * again with the same number does nothing more.
+ * A prepared thread waits and does nothing until a node takes it. A forked child gets as many of
+ * its own. A second call with the same number does nothing.
  *
- * @param n  how many shall wait, 1024 at most
- * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses. Thread-safe.
+ * @param n  the number of threads, at most 1024
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
+ *         Thread-safe.
  */
 int sprat_threads_prepare(unsigned int n);
 
 /**
- * How many parked threads wait for a node now.
+ * Returns the number of prepared threads that wait for a node.
  *
  * @return the number. Thread-safe.
  */
-int sprat_threads_parked(void);
+int sprat_threads_idle(void);
 
 #ifdef __cplusplus
 }  // extern "C"

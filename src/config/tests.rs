@@ -234,7 +234,10 @@ fn lists_reach_the_core() {
     assert_eq!(config.seeds().len(), 2);
     assert_eq!(
         config.event_kinds(),
-        [driver::EventKind::MemberJoin, driver::EventKind::Done]
+        [
+            crate::event::EventKind::MemberJoin,
+            crate::event::EventKind::Done
+        ]
     );
-    assert_eq!(config.log_level(), 4);
+    assert_eq!(config.log_level(), Some(crate::event::Level::Debug));
 }

@@ -2,10 +2,10 @@
 
 use super::settings::{self, Rule, Setting};
 use super::{Config, address, file, value};
-use crate::driver::EventKind;
 #[cfg(doc)]
-use crate::driver::Parked;
+use crate::driver::PreparedThreads;
 use crate::error::{Error, Result, Status};
+use crate::event::{EventKind, Level};
 use crate::serf::{self, MemberFilter, Mode};
 use crate::service::spoe::candidate::Rules;
 use crate::swim::{self, Seed};
@@ -197,7 +197,7 @@ impl Config {
         address::advertise(self.text("advertise"))
     }
 
-    /// How many threads a node with these settings takes: for [`Parked::prepare`].
+    /// How many threads a node with these settings takes: for [`PreparedThreads::prepare`].
     pub fn threads(&self, with_callback: bool) -> usize {
         2 + usize::from(with_callback) + usize::from(self.spoe_bind().is_some())
     }
@@ -241,11 +241,9 @@ impl Config {
         names.filter_map(EventKind::from_name).collect()
     }
 
-    /// Up to which level log lines become events: 0 for none, 5 for all.
-    pub(crate) fn log_level(&self) -> i32 {
-        let level = self.text("log_level");
-        let place = settings::LEVELS.iter().position(|it| *it == level);
-        place.map_or(0, |place| place as i32)
+    /// Up to which level log lines become events; `None`: no line does.
+    pub(crate) fn log_level(&self) -> Option<Level> {
+        Level::from_name(self.text("log_level"))
     }
 
     /// Bytes of stack of the event thread.

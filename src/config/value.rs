@@ -2,7 +2,7 @@
 
 use super::address;
 use super::settings::Rule;
-use crate::driver::EventKind;
+use crate::event::EventKind;
 use crate::limits;
 use crate::wire::Key;
 use base64::Engine;

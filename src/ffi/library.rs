@@ -105,8 +105,8 @@ pub extern "C" fn sprat_last_errno() -> c_int {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::EventKind;
     use crate::error::Status;
+    use crate::event::EventKind;
     use crate::serf::MemberState;
 
     #[test]

@@ -11,7 +11,8 @@
 //! does the same). In memberlist mode there are no intents, and the notice decides.
 
 use super::members::{Entry, Status};
-use super::{Event, Member, MemberState, SerfState};
+use super::{CoreEvent, Member, MemberState, SerfState};
+use crate::event::EventBody;
 use crate::limits;
 use crate::swim::{Change, Node};
 use crate::time::Time;
@@ -90,7 +91,7 @@ impl SerfState {
         let Some(entry) = self.members.get(&name) else {
             if self.adopt(now, member, hidden) {
                 self.found(&name);
-                self.tell(&name, Event::MemberJoin);
+                self.tell(&name, EventBody::MemberJoin);
             }
             return;
         };
@@ -143,7 +144,8 @@ impl SerfState {
         let (before, was_hidden, status) = (entry.member.clone(), entry.hidden, entry.status);
         let differs = self.differs(&before, &member);
         if hidden && !was_hidden {
-            self.events.push_back(Event::MemberReap(before));
+            self.events
+                .push_back(CoreEvent::App(EventBody::MemberReap(before)));
         }
         self.change(&name, |entry| {
             entry.member = Arc::new(Member {
@@ -157,9 +159,9 @@ impl SerfState {
             return;
         }
         if back || was_hidden {
-            self.tell(&name, Event::MemberJoin);
+            self.tell(&name, EventBody::MemberJoin);
         } else if differs {
-            self.tell(&name, Event::MemberUpdate);
+            self.tell(&name, EventBody::MemberUpdate);
         }
     }
 
@@ -192,11 +194,11 @@ impl SerfState {
             (entry.status, entry.suspect, entry.gone_at) = (status, false, now);
         });
         if status == Status::Failed {
-            self.tell(name, Event::MemberFail);
+            self.tell(name, EventBody::MemberFail);
             self.lost(now, name, addr); // hidden or not: it is a way back into the cluster
             return;
         }
-        self.tell(name, Event::MemberLeave);
+        self.tell(name, EventBody::MemberLeave);
         if prune {
             self.erase(name);
         }

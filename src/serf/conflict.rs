@@ -13,7 +13,7 @@
 //! Until it is certain the application is warned, and a leave tells nobody: a word about that name
 //! would be taken for one about its owner.
 
-use super::{Event, SerfState};
+use super::{CoreEvent, SerfState};
 use crate::swim::{self, NameConflict};
 use crate::time::Time;
 use std::net::SocketAddr;
@@ -100,14 +100,14 @@ impl SerfState {
     fn warn_of(&mut self, other: SocketAddr) {
         if self.conflicts.warned != Some(other) {
             self.conflicts.warned = Some(other);
-            self.events.push_back(Event::NameClaimed { other });
+            self.events.push_back(CoreEvent::NameClaimed { other });
         }
     }
 
     fn tell_conflict(&mut self, other: SocketAddr) {
         if !self.conflicts.told {
             self.conflicts.told = true;
-            self.events.push_back(Event::NameConflict { other });
+            self.events.push_back(CoreEvent::NameConflict { other });
         }
     }
 

@@ -5,9 +5,10 @@
 //! intent back. A node that is said to leave and does not know of it refutes with a join intent.
 //! Intents about names nobody has heard of wait in a buffer for the member to show up.
 
+use super::SerfState;
 use super::members::Status;
 use super::serf_state::lane;
-use super::{Event, SerfState};
+use crate::event::EventBody;
 use crate::limits;
 use crate::time::Time;
 use crate::wire::serf_message::{JoinIntent, LeaveIntent, SerfMessage};
@@ -124,7 +125,7 @@ impl SerfState {
                     (entry.status, entry.ltime) = (Status::Left, ltime)
                 });
                 self.found(&name);
-                self.tell(&name, Event::MemberLeave);
+                self.tell(&name, EventBody::MemberLeave);
             }
             Status::Left => self.change(&name, |entry| {
                 (entry.ltime, entry.returning) = (ltime, false);

@@ -13,7 +13,8 @@
 
 use super::members::Status;
 use super::serf_state::Order;
-use super::{Event, SerfState};
+use super::{CoreEvent, SerfState};
+use crate::event::EventBody;
 use crate::swim::{JoinReport, OpId};
 use crate::time::Time;
 use std::net::SocketAddr;
@@ -162,13 +163,13 @@ impl SerfState {
         self.change(&name, |entry| {
             (entry.status, entry.gone_at) = (Status::Left, now)
         });
-        self.tell(&name, Event::MemberLeave);
+        self.tell(&name, EventBody::MemberLeave);
         self.report_leave();
     }
 
     fn report_leave(&mut self) {
         for op in std::mem::take(&mut self.leave.ops) {
-            self.events.push_back(Event::LeaveDone { op });
+            self.events.push_back(CoreEvent::LeaveDone { op });
         }
     }
 
@@ -194,7 +195,8 @@ impl SerfState {
                 self.announce_join();
             }
         }
-        self.events.push_back(Event::JoinDone { op, report, owner });
+        self.events
+            .push_back(CoreEvent::JoinDone { op, report, owner });
     }
 
     /// Takes a leave back, because the application joins. True if the SWIM layer has to be
@@ -209,7 +211,7 @@ impl SerfState {
         self.report_leave();
         self.change(&name, |entry| entry.status = Status::Alive);
         if was_left {
-            self.tell(&name, Event::MemberJoin);
+            self.tell(&name, EventBody::MemberJoin);
         }
         // Others pass a leave on with a Lamport time one later than it had: be later than that.
         self.member_clock.tick();

@@ -23,7 +23,7 @@ mod event;
 mod filter;
 mod intent;
 mod leave;
-mod member;
+
 mod members;
 mod message;
 mod query;
@@ -37,6 +37,7 @@ mod tests;
 mod user_event;
 
 use crate::limits;
+pub use crate::member::{Member, MemberState};
 use crate::swim::{
     Explanation, Health, Identity, LookupId, NodeState, Notice, OpId, Output, Seed, SendFailure,
     StreamEnd, StreamId, Swim,
@@ -45,9 +46,8 @@ use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
-pub use event::Event;
+pub use event::CoreEvent;
 pub use filter::MemberFilter;
-pub use member::{Member, MemberState};
 use serf_state::{Order, SerfState};
 pub use stats::Counter;
 use std::net::{IpAddr, SocketAddr};
@@ -214,11 +214,11 @@ impl Core {
     }
 
     /// The next event for the application.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<CoreEvent> {
         self.state.events.pop_front()
     }
 
-    /// Joins; [`Event::JoinDone`] tells how it went. After a leave, or during one, takes part
+    /// Joins; [`CoreEvent::JoinDone`] tells how it went. After a leave, or during one, takes part
     /// again first.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         if self.state.take_leave_back() {
@@ -229,7 +229,7 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully; [`Event::LeaveDone`] when it has spread. At once if nobody is there or
+    /// Leaves gracefully; [`CoreEvent::LeaveDone`] when it has spread. At once if nobody is there or
     /// the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.state.begin_leave(now);
@@ -312,7 +312,7 @@ impl Core {
         Ok(())
     }
 
-    /// "I could not reach NAME just now": probes it at once. [`Event::HintDone`] has the verdict.
+    /// "I could not reach NAME just now": probes it at once. [`CoreEvent::HintDone`] has the verdict.
     ///
     /// # Errors
     /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if asked too often.
@@ -416,7 +416,7 @@ impl Core {
             Notice::HintDone { op, name, answered } => {
                 state
                     .events
-                    .push_back(Event::HintDone { op, name, answered });
+                    .push_back(CoreEvent::HintDone { op, name, answered });
             }
             Notice::Conflict {
                 name,

@@ -7,7 +7,8 @@
 
 use super::members::Status;
 use super::serf_state::Order;
-use super::{Event, SerfState};
+use super::{CoreEvent, SerfState};
+use crate::event::EventBody;
 use crate::limits;
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -71,7 +72,8 @@ impl SerfState {
     pub fn drop_member(&mut self, name: &Arc<str>) {
         if let Some(entry) = self.members.remove(name).filter(|entry| !entry.hidden) {
             self.counts.reaped += 1;
-            self.events.push_back(Event::MemberReap(entry.member));
+            self.events
+                .push_back(CoreEvent::App(EventBody::MemberReap(entry.member)));
         }
     }
 

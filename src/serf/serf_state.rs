@@ -15,7 +15,8 @@ use super::reap::Reaper;
 use super::ring::Ring;
 use super::stats::Counts;
 use super::user_event::SeenEvent;
-use super::{Config, Event, MemberState, Mode, Tags};
+use super::{Config, CoreEvent, MemberState, Mode, Tags};
+use crate::event::EventBody;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::SerfMessage;
@@ -73,7 +74,7 @@ pub(super) struct SerfState {
     pub conflicts: Conflicts,
     pub counts: Counts,
     pub orders: VecDeque<Order>,
-    pub events: VecDeque<Event>,
+    pub events: VecDeque<CoreEvent>,
 }
 
 impl SerfState {
@@ -141,11 +142,13 @@ impl SerfState {
         match (member.state, entry.suspicion_told) {
             (MemberState::Suspect, false) => {
                 entry.suspicion_told = true;
-                self.events.push_back(Event::MemberSuspect(member));
+                self.events
+                    .push_back(CoreEvent::App(EventBody::MemberSuspect(member)));
             }
             (MemberState::Alive, true) => {
                 entry.suspicion_told = false;
-                self.events.push_back(Event::MemberAlive(member));
+                self.events
+                    .push_back(CoreEvent::App(EventBody::MemberAlive(member)));
             }
             (MemberState::Failed | MemberState::Left, _) => entry.suspicion_told = false,
             (MemberState::Suspect, true)
@@ -155,9 +158,10 @@ impl SerfState {
     }
 
     /// Queues an event about a member, unless it is hidden.
-    pub fn tell(&mut self, name: &str, event: impl FnOnce(Arc<super::Member>) -> Event) {
+    pub fn tell(&mut self, name: &str, event: impl FnOnce(Arc<super::Member>) -> EventBody) {
         if let Some(entry) = self.members.get(name).filter(|entry| !entry.hidden) {
-            self.events.push_back(event(entry.member.clone()));
+            self.events
+                .push_back(CoreEvent::App(event(entry.member.clone())));
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::members::Status;
 use super::serf_state::{Order, SerfState, lane};
-use super::{Config, Event, MemberFilter, MemberState, Mode, Tags};
+use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, Tags};
+use crate::event::EventBody;
 use crate::limits;
 use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
 use crate::time::Time;
@@ -90,18 +91,19 @@ impl Rig {
     /// What the application was told since the last call, as "join a", "leave b".
     fn events(&mut self) -> Vec<String> {
         let word = |event| match event {
-            Event::MemberJoin(member) => format!("join {}", member.name),
-            Event::MemberUpdate(member) => format!("update {}", member.name),
-            Event::MemberLeave(member) => format!("leave {}", member.name),
-            Event::MemberFail(member) => format!("fail {}", member.name),
-            Event::MemberReap(member) => format!("reap {}", member.name),
-            Event::MemberSuspect(member) => format!("suspect {}", member.name),
-            Event::MemberAlive(member) => format!("alive {}", member.name),
-            Event::JoinDone { .. } => "joined".into(),
-            Event::LeaveDone { .. } => "left".into(),
-            Event::HintDone { .. } => "hinted".into(),
-            Event::NameClaimed { other } => format!("claimed {other}"),
-            Event::NameConflict { other } => format!("conflict {other}"),
+            CoreEvent::App(EventBody::MemberJoin(member)) => format!("join {}", member.name),
+            CoreEvent::App(EventBody::MemberUpdate(member)) => format!("update {}", member.name),
+            CoreEvent::App(EventBody::MemberLeave(member)) => format!("leave {}", member.name),
+            CoreEvent::App(EventBody::MemberFail(member)) => format!("fail {}", member.name),
+            CoreEvent::App(EventBody::MemberReap(member)) => format!("reap {}", member.name),
+            CoreEvent::App(EventBody::MemberSuspect(member)) => format!("suspect {}", member.name),
+            CoreEvent::App(EventBody::MemberAlive(member)) => format!("alive {}", member.name),
+            CoreEvent::App(other) => panic!("{other:?} comes from the driver"),
+            CoreEvent::JoinDone { .. } => "joined".into(),
+            CoreEvent::LeaveDone { .. } => "left".into(),
+            CoreEvent::HintDone { .. } => "hinted".into(),
+            CoreEvent::NameClaimed { other } => format!("claimed {other}"),
+            CoreEvent::NameConflict { other } => format!("conflict {other}"),
         };
         self.layer.events.drain(..).map(word).collect()
     }

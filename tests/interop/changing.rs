@@ -3,7 +3,7 @@
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::Ours;
 use super::wait::{Patience, until};
-use sprat::driver::EventKind;
+use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::time::Duration;
 

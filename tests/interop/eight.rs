@@ -5,7 +5,7 @@
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
 use super::wait::{Patience, until};
-use sprat::driver::EventKind;
+use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use super::agent::{Agent, Setup, agent_sees, all_see_alive};
 use super::net::{Cut, Lab};
 use super::ours::{self, Ours};
 use super::wait::{Patience, throughout, until};
-use sprat::driver::EventKind;
+use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use super::agent::{Agent, PORT, Setup, agent_sees, all_see_alive};
 use super::net::Lab;
 use super::ours::{Ours, config_at};
 use super::wait::{Patience, throughout, until};
-use sprat::driver::EventKind;
+use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -3,8 +3,8 @@
 use super::agent::{Agent, Block, Setup, all_see_alive};
 use super::ours::{self, Ours};
 use super::wait::{Patience, throughout, until};
+use sprat::EventKind;
 use sprat::Status;
-use sprat::driver::EventKind;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);

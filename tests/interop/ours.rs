@@ -2,7 +2,7 @@
 
 use super::agent::PORT;
 use super::wait::{Patience, until};
-use sprat::driver::EventKind;
+use sprat::EventKind;
 use sprat::serf::{Member, MemberState};
 use sprat::{Config, Node};
 use std::net::{IpAddr, SocketAddr};
@@ -91,12 +91,10 @@ impl Ours {
     pub fn heard(&self) -> Vec<Heard> {
         let mut heard = self.heard.lock().unwrap();
         while let Some(event) = self.node.next_event(Some(Duration::ZERO)).ok().flatten() {
-            let name = event
-                .member
-                .map_or(event.name, |member| member.name.to_string());
+            let member = event.member().map(|member| member.name.to_string());
             heard.push(Heard {
-                kind: event.kind,
-                name,
+                kind: event.kind(),
+                name: member.unwrap_or_default(),
             });
         }
         heard.clone()

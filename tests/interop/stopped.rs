@@ -87,8 +87,8 @@ fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
         loop {
             let event = ours.node().next_event(Some(Duration::from_millis(200)));
             if let Some(event) = event.map_err(std::io::Error::other)? {
-                let about = event.member.map(|member| member.name.to_string());
-                writeln!(to, "{:?} {}", event.kind, about.unwrap_or_default())?;
+                let about = event.member().map(|member| member.name.to_string());
+                writeln!(to, "{:?} {}", event.kind(), about.unwrap_or_default())?;
             }
             let now = (ours.counter("stalls"), ours.counter("refutations"));
             if now != counted {

@@ -7,9 +7,9 @@
 //! | module | its idea |
 //! | --- | --- |
 //! | [`balance`] | members to slots, and who may be taken away |
-//! | [`pilot`] | the thread between a node and HAProxy |
+//! | [`controller`] | the thread between a node and HAProxy |
 //! | [`snapshot`] | what is remembered across a reload |
 
 pub mod balance;
-pub mod pilot;
+pub mod controller;
 pub mod snapshot;

@@ -12,7 +12,7 @@
 
 use crate::balance::{Mode, Order};
 #[cfg(doc)]
-use crate::pilot::Pool;
+use crate::controller::Pool;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;

@@ -23,7 +23,8 @@ from load import Load
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-HAP = str(TARGET / "guest" / "sprat-hap")
+BUILT = TARGET / os.environ.get("SPRAT_PROFILE", "dev").replace("dev", "debug")
+HAP = str(BUILT / "sprat-hap")
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
 
 CONFIG = """
@@ -86,7 +87,7 @@ CONFINED = """    user haproxy
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the module as HAProxy finds it."""
     folder = tmp_path_factory.mktemp("modules")
-    built = TARGET / "guest" / "libsprat_lua.so"
+    built = BUILT / "libsprat_lua.so"
     assert built.exists(), f"{built} is missing: scripts/test-haproxy.sh builds it"
     shutil.copy(built, folder / "sprat.so")
     for parent in [folder, *folder.parents[:3]]:

@@ -70,7 +70,7 @@ def program(tmp_path: Path, addresses) -> Iterator[Callable[[str, str], Program]
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
         own = ["--name", "agent", "--bind", f"{ip}:7946", "--profile", "local"]
         line = {
-            "c": [str(target / "demo" / "spoe_agent"), "--listen", listen, *own, seed],
+            "c": [str(target / "test-haproxy" / "spoe_agent"), "--listen", listen, *own, seed],
             "python": [
                 *(sys.executable, "-W", "error", str(ROOT / "examples/python/spoe_agent.py")),
                 *("--listen", listen, *own, seed),

@@ -7,7 +7,7 @@ use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sprat::serf::Tags;
-use sprat::{Config, EventKind, Key, NodeState};
+use sprat::{Config, EventKind, Key};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -101,16 +101,6 @@ pub fn settings_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, Strin
         .map_err(|error| refused_line(py, error))
 }
 
-fn state_name(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Running => "running",
-        NodeState::Leaving => "leaving",
-        NodeState::Left => "left",
-        NodeState::Shutdown => "shutdown",
-        NodeState::Broken => "broken",
-    }
-}
-
 /// Converts names of kinds, which are those of Serf.
 fn kinds(names: &[String]) -> Vec<EventKind> {
     let known = names.iter().filter_map(|name| EventKind::from_name(name));
@@ -158,7 +148,7 @@ impl Node {
 
     #[getter]
     fn state(&self) -> &'static str {
-        state_name(self.inner.state())
+        self.inner.state().name()
     }
 
     #[getter]

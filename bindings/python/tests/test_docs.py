@@ -112,10 +112,10 @@ def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, agent, pro
 
 def test_the_python_code_of_the_main_readme_runs(agent, program, tmp_path):
     lines = (ROOT / "README.md").read_text().splitlines()
-    if "## In Python" not in lines:
+    if "## For Python programs" not in lines:
         assert not any(line.startswith("```python") for line in lines)
         return
-    begin = lines.index("## In Python") + 1
+    begin = lines.index("## For Python programs") + 1
     rest = range(begin, len(lines))
     end = next((at for at in rest if lines[at].startswith("## ")), len(lines))
     section = "\n".join(lines[begin:end])

@@ -7,15 +7,16 @@ use crate::driver::engine::commands::Commands;
 use crate::driver::engine::shared::{Owner, Shared, Workers};
 use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::command_error;
+use crate::driver::events::failure::command_error;
 use crate::driver::events::queue::{Events, Taken};
 use crate::driver::events::subscriptions::Feed;
 use crate::driver::net::resolve;
 use crate::driver::net::sockets;
 use crate::driver::os::clock;
+use crate::driver::os::descriptors;
 use crate::driver::os::fork;
 use crate::driver::os::panic;
-use crate::driver::os::threads::{Spawn, Worker};
+use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::serf::Core;
 use crossbeam_channel::Receiver;
@@ -39,22 +40,12 @@ pub(in crate::driver) fn start(
 /// "Too many open files" says neither whose limit that is nor how high.
 fn name_the_limit(mut error: Error) -> Error {
     if error.errno == libc::EMFILE {
-        let limit = limit_of_descriptors();
+        let limit = descriptors::limit();
         let text =
             format!("; this process may open {limit} descriptors (RLIMIT_NOFILE, ulimit -n)");
         error.message.push_str(&text);
     }
     error
-}
-
-fn limit_of_descriptors() -> libc::rlim_t {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: a writable rlimit; the resource exists everywhere, and a failure would leave zero.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    limit.rlim_cur
 }
 
 fn build(

@@ -33,13 +33,13 @@ pub enum Presence {
 
 /// What a member wants of a load balancer (tag `state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Desired {
     /// Requests.
-    Serve,
+    Ready,
     /// No new requests.
     Drain,
     /// Nothing at all.
-    Maintenance,
+    Maint,
 }
 
 /// Why a member cannot be a server. Texts of its tags are as the network gave them.
@@ -120,7 +120,7 @@ pub struct Candidate {
     /// Its weight, 1 to [`WEIGHT_MAX`].
     pub weight: u16,
     /// What it wants.
-    pub wish: Wish,
+    pub desired: Desired,
     /// What it says that makes no sense.
     pub ignored: Vec<Ignored>,
 }
@@ -162,16 +162,16 @@ impl Rules {
         }
         let mut ignored = Vec::new();
         let weight = weight(tag("weight"), &mut ignored);
-        let wish = match wish(tag("state"), &mut ignored) {
-            Wish::Serve if weight == 0 => Wish::Drain,
-            wish => wish,
+        let desired = match desired(tag("state"), &mut ignored) {
+            Desired::Ready if weight == 0 => Desired::Drain,
+            desired => desired,
         };
         Some(Candidate {
             name: member.name.clone(),
             presence: presence(member.state),
             addr: self.addr(&member.name, member.addr.ip(), tag("ip"), tag("port")),
             weight: weight.max(1), // for one that may not go: without a weight nobody would serve
-            wish,
+            desired,
             ignored,
         })
     }
@@ -252,15 +252,15 @@ fn weight(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> u16 {
     taken
 }
 
-fn wish(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> Wish {
+fn desired(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> Desired {
     let text = tag.unwrap_or_default();
     match text.to_ascii_lowercase().as_str() {
-        "drain" => Wish::Drain,
-        "maint" => Wish::Maintenance,
-        "" | "ready" => Wish::Serve,
+        "drain" => Desired::Drain,
+        "maint" => Desired::Maint,
+        "" | "ready" => Desired::Ready,
         _ => {
             ignored.push(Ignored::State(text.into()));
-            Wish::Serve
+            Desired::Ready
         }
     }
 }
@@ -417,14 +417,18 @@ mod tests {
         assert_eq!(found_weights, [1, 50, 256, 256, 1, 100, 100, 100, 100]);
         let named = weights.map(|it| found("weight", it).ignored.len());
         assert_eq!(named, [0, 0, 0, 1, 1, 1, 1, 1, 1]);
-        let wishes = ["drain", "maint", "ready", "", "Drain"].map(|it| found("state", it).wish);
-        let (serve, drain) = (Wish::Serve, Wish::Drain);
-        assert_eq!(wishes, [drain, Wish::Maintenance, serve, serve, drain]);
+        let wishes = ["drain", "maint", "ready", "", "Drain"].map(|it| found("state", it).desired);
+        let (serve, drain) = (Desired::Ready, Desired::Drain);
+        assert_eq!(wishes, [drain, Desired::Maint, serve, serve, drain]);
         let typo = found("state", "drian");
-        assert_eq!(typo.wish, Wish::Serve);
+        assert_eq!(typo.desired, Desired::Ready);
         assert_eq!(typo.ignored, [Ignored::State("drian".into())]);
         let light = found("weight", "0");
-        assert_eq!(light.wish, Wish::Drain, "HAProxy gives it nothing new");
+        assert_eq!(
+            light.desired,
+            Desired::Drain,
+            "HAProxy gives it nothing new"
+        );
     }
 
     #[test]

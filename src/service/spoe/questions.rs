@@ -10,7 +10,7 @@
 //!
 //! What cannot be answered sets nothing.
 
-use super::candidate::{Candidate, Presence, Rules, Wish, is_present};
+use super::candidate::{Candidate, Desired, Presence, Rules, is_present};
 use super::frame::{Message, Variable};
 use super::rendezvous;
 use super::talk::Answers;
@@ -111,7 +111,7 @@ impl Known {
 /// Who gets requests: suspects only if there is nobody else, for then the fault may be here.
 fn servers(members: &[Arc<Member>], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
-    let willing = |it: &Candidate| it.is_there() && it.wish == Wish::Serve && it.addr.is_ok();
+    let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();
     let mut servers: Vec<Candidate> = all.filter(willing).collect();
     if servers.iter().any(|it| it.presence == Presence::Alive) {
         servers.retain(|it| it.presence == Presence::Alive);

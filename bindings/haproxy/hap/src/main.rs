@@ -25,7 +25,7 @@ mod wanted;
 
 use arguments::{Arguments, Asked};
 use plan::{Planner, SERVERS};
-use sprat_haproxy::pilot::{Phase, Pilot, Plan, Pool};
+use sprat_haproxy::controller::{Phase, Pilot, Plan, Pool};
 use sprat_haproxy::snapshot::Snapshot;
 use std::process::ExitCode;
 use std::sync::Arc;

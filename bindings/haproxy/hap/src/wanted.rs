@@ -1,7 +1,7 @@
 //! What every server shall be, for all who look, and what they have to say about it.
 
 use sprat_haproxy::balance::Order;
-use sprat_haproxy::pilot::Pilot;
+use sprat_haproxy::controller::Pilot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

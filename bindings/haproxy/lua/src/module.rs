@@ -3,10 +3,10 @@
 use super::call::{self, Answer, Arguments, Value};
 use super::lua::{Function, State};
 use sprat::Config;
-use sprat::driver::Parked;
+use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
 use sprat_haproxy::balance::Limits;
-use sprat_haproxy::pilot::{self, Phase, Pilot, Plan, Pool};
+use sprat_haproxy::controller::{self, Phase, Pilot, Plan, Pool};
 use sprat_haproxy::snapshot::{Snapshot, Store, mode_name};
 use std::ffi::c_int;
 use std::net::IpAddr;
@@ -57,7 +57,7 @@ fn prepare(_: &Arguments) -> Answer {
     let config = state.config.get_or_insert_with(Config::new);
     config.check().map_err(|error| error.message)?;
     config.load_keys().map_err(|error| error.message)?;
-    let created = Parked::prepare(pilot::threads(config));
+    let created = PreparedThreads::prepare(controller::threads(config));
     created.map_err(|error| format!("threads cannot be created: {error}"))?;
     done()
 }

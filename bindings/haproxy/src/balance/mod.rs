@@ -14,14 +14,14 @@
 //! Who cannot be taken away is held: it stays ready, and HAProxy's own checks decide about it.
 //! Nothing here knows HAProxy: members and time go in, what each slot shall be comes out.
 
-mod entry;
+mod member;
 mod removal;
 mod slots;
 #[cfg(test)]
 mod tests;
 
-use entry::Entry;
-pub use entry::{Hold, Mode};
+use member::Entry;
+pub use member::{Hold, Mode};
 pub use slots::Complaint;
 use slots::Slots;
 use sprat::service::spoe::candidate::Candidate;

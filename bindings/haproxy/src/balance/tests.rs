@@ -3,7 +3,7 @@
 use super::*;
 use Mode::{Drain, Maintenance, Ready};
 use Presence::{Alive, Failed, Left, Suspect};
-use sprat::service::spoe::candidate::{Ignored, Presence, Unfit, Wish};
+use sprat::service::spoe::candidate::{Desired, Ignored, Presence, Unfit};
 
 fn at(millis: u64) -> Time {
     Time::from_nanos(1 + millis * 1_000_000)
@@ -19,14 +19,14 @@ fn member(n: usize, presence: Presence) -> Candidate {
         presence,
         addr: Ok(addr(n)),
         weight: 100,
-        wish: Wish::Serve,
+        desired: Desired::Ready,
         ignored: Vec::new(),
     }
 }
 
-fn wishing(n: usize, wish: Wish) -> Candidate {
+fn wishing(n: usize, desired: Desired) -> Candidate {
     Candidate {
-        wish,
+        desired,
         ..member(n, Alive)
     }
 }
@@ -211,14 +211,14 @@ fn what_makes_no_sense_is_told_of_a_member_that_serves_nevertheless() {
 #[test]
 fn a_member_drains_stops_and_returns_by_its_own_wish() {
     let mut balance = pool(3);
-    for (wish, mode) in [
-        (Wish::Drain, Drain),
-        (Wish::Maintenance, Maintenance),
-        (Wish::Serve, Ready),
+    for (desired, mode) in [
+        (Desired::Drain, Drain),
+        (Desired::Maint, Maintenance),
+        (Desired::Ready, Ready),
     ] {
         balance.observe(
             at(1),
-            &[member(0, Alive), wishing(1, wish), member(2, Alive)],
+            &[member(0, Alive), wishing(1, desired), member(2, Alive)],
         );
         assert_eq!(mode_of(&balance, 1), mode);
     }
@@ -286,7 +286,11 @@ fn failures_below_the_floor_are_held_and_let_go_when_others_join() {
 #[test]
 fn the_last_one_is_never_taken_away_whatever_it_wishes() {
     let mut balance = pool(1);
-    for last in [wishing(0, Wish::Drain), member(0, Failed), member(0, Left)] {
+    for last in [
+        wishing(0, Desired::Drain),
+        member(0, Failed),
+        member(0, Left),
+    ] {
         balance.observe(at(1), &[last]);
         assert_eq!(
             (mode_of(&balance, 0), hold_of(&balance, 0)),
@@ -412,8 +416,8 @@ fn one_that_haproxy_does_not_reach_is_not_the_one_that_is_left() {
     balance.doubt(at(1), dead, true);
     let wishes = [
         member(0, Alive),
-        wishing(1, Wish::Drain),
-        wishing(2, Wish::Drain),
+        wishing(1, Desired::Drain),
+        wishing(2, Desired::Drain),
     ];
     balance.observe(at(2), &wishes);
     assert_eq!(
@@ -514,7 +518,7 @@ fn whatever_happens_somebody_is_ready_and_nothing_is_served_twice() {
                 let presence = [Alive, Alive, Suspect, Failed, Left][random(5) as usize];
                 let mut it = member(n, presence);
                 it.addr = Ok(addr(random(8) as usize));
-                it.wish = [Wish::Serve, Wish::Serve, Wish::Drain][random(3) as usize];
+                it.desired = [Desired::Ready, Desired::Ready, Desired::Drain][random(3) as usize];
                 if random(4) > 0 {
                     members.push(it);
                 }

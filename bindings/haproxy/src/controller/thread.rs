@@ -1,10 +1,10 @@
 //! What the pilot's thread does.
 
-use super::alone::Alone;
-use super::heir::{self, Heirs};
+use super::handover::{self, Heirs};
 use super::isolation::Isolation;
+use super::join_diagnosis::Alone;
 use super::notices::Notices;
-use super::own::Own;
+use super::own_listeners::Own;
 use super::report::{self, Census};
 use super::{Order, Phase, Plan, Pool, Shared, Word};
 use crate::balance::Balance;
@@ -172,7 +172,7 @@ impl Work<'_> {
             let pause = match error.status {
                 Status::Address => {
                     // Whoever has the port may be our former life, which gives it to its heir.
-                    claim = claim.or_else(|| heir::claim(self.bind));
+                    claim = claim.or_else(|| handover::claim(self.bind));
                     BIND
                 }
                 _ => START,

@@ -10,18 +10,18 @@
 //! If the node or this thread is stuck or dead, no order comes any more, and HAProxy goes on with
 //! what it has: nothing has to notice that for the servers to stay.
 
-mod alone;
-mod heir;
+mod handover;
 mod isolation;
+mod join_diagnosis;
 mod notices;
-mod own;
+mod own_listeners;
 mod report;
-mod work;
+mod thread;
 
 use crate::balance::{Limits, Order};
 use crate::snapshot::{Snapshot, Store};
 use sprat::Config;
-use sprat::driver::Parked;
+use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
 use sprat::service::spoe::questions::Known;
 use std::collections::{BTreeSet, VecDeque};
@@ -192,8 +192,8 @@ impl Pilot {
             wake,
         });
         let for_thread = shared.clone();
-        Parked::run("sprat-pilot", move || {
-            work::run(&for_thread, plan, &woken);
+        PreparedThreads::run("sprat-pilot", move || {
+            thread::run(&for_thread, plan, &woken);
         })?;
         Ok(Pilot { shared })
     }
@@ -264,7 +264,8 @@ impl Pilot {
     /// The name of an abstract socket that lives as long as the node, for `abns@` of HAProxy: who
     /// is connected to it keeps a stopping HAProxy alive.
     pub fn socket(&self) -> Option<String> {
-        self.look(|picture| picture.bind.map(heir::name)).flatten()
+        self.look(|picture| picture.bind.map(handover::name))
+            .flatten()
     }
 
     /// Takes nobody away until it is thawed.

@@ -1,7 +1,7 @@
 //! One member in its slot: what is known of it, what it should be, and what it is.
 
 use super::Order;
-use sprat::service::spoe::candidate::{Candidate, Presence, Wish};
+use sprat::service::spoe::candidate::{Candidate, Desired, Presence};
 use sprat::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub(super) struct Entry {
     pub weight: u16,
     /// HAProxy cannot reach it.
     pub doubted: bool,
-    wish: Wish,
+    desired: Desired,
     known: Known,
     /// Since when it is known so.
     since: Time,
@@ -85,7 +85,7 @@ impl Entry {
             addr,
             weight: candidate.weight,
             doubted: false,
-            wish: candidate.wish,
+            desired: candidate.desired,
             known: Known::Told(candidate.presence),
             since: now,
             superseded: false,
@@ -108,7 +108,7 @@ impl Entry {
             addr,
             weight,
             doubted: false,
-            wish: Wish::Serve,
+            desired: Desired::Ready,
             known: Known::Remembered,
             since: now,
             superseded: false,
@@ -125,15 +125,15 @@ impl Entry {
             (self.known, self.since) = (known, now);
         }
         self.weight = candidate.weight;
-        self.wish = match addr {
+        self.desired = match addr {
             Some(addr) => {
                 // Only who is there can claim an address.
                 if self.is_there() {
                     (self.addr, self.superseded) = (addr, false);
                 }
-                candidate.wish
+                candidate.desired
             }
-            None => Wish::Maintenance,
+            None => Desired::Maint,
         };
     }
 
@@ -232,16 +232,16 @@ impl Entry {
         if self.superseded {
             return Mode::Maintenance;
         }
-        match (self.known, self.wish) {
+        match (self.known, self.desired) {
             (Known::Remembered, _) => self.mode,
             (Known::Gone | Known::Told(Presence::Failed), _) => Mode::Maintenance,
             (Known::Told(Presence::Left), _) => Mode::Drain,
-            (Known::Told(_), Wish::Maintenance) => Mode::Maintenance,
-            (Known::Told(_), Wish::Drain) => Mode::Drain,
+            (Known::Told(_), Desired::Maint) => Mode::Maintenance,
+            (Known::Told(_), Desired::Drain) => Mode::Drain,
             // Two witnesses: the cluster, and HAProxy. Drained and not stopped, so that it is
             // checked, and back as soon as either finds it again.
-            (Known::Told(Presence::Suspect), Wish::Serve) if self.doubted => Mode::Drain,
-            (Known::Told(Presence::Alive | Presence::Suspect), Wish::Serve) => Mode::Ready,
+            (Known::Told(Presence::Suspect), Desired::Ready) if self.doubted => Mode::Drain,
+            (Known::Told(Presence::Alive | Presence::Suspect), Desired::Ready) => Mode::Ready,
         }
     }
 
@@ -264,7 +264,7 @@ impl Entry {
             Known::Gone => !self.lost,
             Known::Told(Presence::Left) => true,
             Known::Remembered | Known::Told(Presence::Failed) => false,
-            Known::Told(Presence::Alive | Presence::Suspect) => self.wish != Wish::Serve,
+            Known::Told(Presence::Alive | Presence::Suspect) => self.desired != Desired::Ready,
         }
     }
 

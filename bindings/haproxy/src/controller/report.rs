@@ -1,6 +1,6 @@
 //! `show sprat`: members, slots and what holds them, as lines for people and for `awk`.
 
-use super::work::Crew;
+use super::thread::Crew;
 use crate::balance::Complaint;
 use crate::snapshot::mode_name;
 use sprat::{Member, MemberState};

@@ -1,0 +1,279 @@
+//! How long the core takes for one step: from the bytes that arrive to the bytes that leave.
+//!
+//! Every step goes through the public face of [`Core`], as the engine drives it, and ends when the
+//! outputs and events are drained. The bench prints nanoseconds and heap allocations for one
+//! operation: the least time and the median of many batches. The least is the cost of the code;
+//! the median shows how quiet the machine was. Allocations do not vary between batches by more
+//! than what hash maps do with their random keys.
+
+use sprat::serf::{Config, Core};
+use sprat::swim::{Output, StreamId};
+use sprat::time::Time;
+use sprat::wire::codec::{Codec, Key, Keyring};
+use sprat::wire::message::{Alive, Message, Ping, Source};
+use sprat::wire::packet;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Batches per row.
+const BATCHES: usize = 31;
+/// Members of a push/pull, and of the cluster of every other row.
+const MEMBERS: usize = 1_000;
+/// New members in one batch.
+const NEWCOMERS: usize = 1_000;
+/// Gossip rounds in one batch: fewer than it takes to send everything that is queued.
+const ROUNDS: usize = 100;
+/// Stale messages and pings in one batch.
+const DATAGRAMS: usize = 2_000;
+
+/// The system's allocator, and the number of times that it was asked for memory.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator with the arguments it came with.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from the system's allocator, for every allocation here does.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: `pointer` came from the system's allocator, for every allocation here does.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Measures batches of `count` operations, each batch on a fresh state that `prepare` makes
+/// outside the measured time.
+fn measure<S>(
+    what: &str,
+    count: usize,
+    mut prepare: impl FnMut() -> S,
+    mut work: impl FnMut(&mut S),
+) {
+    let mut times = Vec::new();
+    let mut allocations = u64::MAX;
+    for _ in 0..BATCHES {
+        let mut state = prepare();
+        let before = ALLOCATIONS.load(Relaxed);
+        let began = Instant::now();
+        work(&mut state);
+        times.push(began.elapsed().as_nanos() as f64 / count as f64);
+        allocations = allocations.min(ALLOCATIONS.load(Relaxed) - before);
+    }
+    times.sort_by(f64::total_cmp);
+    println!(
+        "{what:<44} {:>12.1} {:>12.1} {:>9.1}",
+        times[0],
+        times[BATCHES / 2],
+        allocations as f64 / count as f64
+    );
+}
+
+fn addr(member: usize) -> SocketAddr {
+    let [_, high, middle, low] = (member as u32 + 1).to_be_bytes();
+    SocketAddr::from(([10, high, middle, low], 7946))
+}
+
+fn name(member: usize) -> String {
+    format!("web-{member:05}")
+}
+
+/// A node of a quiet cluster: it probes nobody and begins no push/pull by itself, so that a row
+/// measures the step it names.
+fn node(index: usize, codec: &Codec) -> Core {
+    let mut config = Config::default();
+    config.swim.probe_interval = Duration::from_secs(3_600);
+    config.swim.push_pull_interval = Duration::ZERO;
+    config.swim.join_sync = false;
+    config.swim.reconnect = false;
+    let seed = [7; 32];
+    let name = name(index).into();
+    let core = Core::new(config, codec.clone(), name, addr(index), seed, Time::ZERO);
+    let mut core = core.expect("the settings are legal");
+    drain(&mut core);
+    core
+}
+
+/// Takes everything that the core has for its driver; returns the outputs.
+fn drain(core: &mut Core) -> Vec<Output> {
+    while let Some(event) = core.poll_event() {
+        black_box(event);
+    }
+    std::iter::from_fn(|| core.poll_output()).collect()
+}
+
+/// As [`drain`], for outputs that no one wants to see.
+fn discard(core: &mut Core) {
+    while let Some(event) = core.poll_event() {
+        black_box(event);
+    }
+    while let Some(output) = core.poll_output() {
+        black_box(output);
+    }
+}
+
+/// A datagram in which a member says that it is alive.
+fn alive(member: usize, incarnation: u32, codec: &Codec) -> Vec<u8> {
+    let SocketAddr::V4(from) = addr(member) else {
+        unreachable!("every member has an IPv4 address")
+    };
+    let message = Message::Alive(Alive {
+        incarnation,
+        node: &name(member),
+        addr: &from.ip().octets(),
+        port: from.port(),
+        meta: Some(b"\xff\x82\xa4role\xa3web\xa2dc\xa6europe"),
+        vsn: &[1, 5, 2, 2, 5, 5],
+    });
+    let mut plain = Vec::new();
+    message.encode(&mut plain);
+    packet::seal(codec, &plain, true, [9; 12])
+}
+
+/// A datagram in which member 1 pings node 0.
+fn ping(codec: &Codec) -> Vec<u8> {
+    let message = Message::Ping(Ping {
+        seq: 77,
+        node: &name(0),
+        source: Source {
+            addr: &[10, 0, 0, 2],
+            port: 7946,
+            node: &name(1),
+        },
+    });
+    let mut plain = Vec::new();
+    message.encode(&mut plain);
+    packet::seal(codec, &plain, true, [9; 12])
+}
+
+/// A node that knows as many members as asked, itself included.
+fn cluster(index: usize, members: usize, codec: &Codec) -> Core {
+    let mut core = node(index, codec);
+    for member in (0..members).filter(|member| *member != index) {
+        core.handle_datagram(Time::ZERO, addr(member), &alive(member, 2, codec));
+        discard(&mut core);
+    }
+    core
+}
+
+/// The bytes by which node 1, which knows everybody, asks node 0 for a push/pull.
+fn push_pull_request(codec: &Codec) -> Vec<u8> {
+    let mut dialler = cluster(1, MEMBERS, codec);
+    dialler.join(Time::ZERO, &[sprat::swim::Seed::Addr(addr(0))]);
+    let connect = drain(&mut dialler).into_iter().find_map(|it| match it {
+        Output::Connect { id, .. } => Some(id),
+        _ => None,
+    });
+    let id = connect.expect("a join dials its seed");
+    dialler.handle_stream_connected(Time::ZERO, id);
+    let request = drain(&mut dialler).into_iter().find_map(|it| match it {
+        Output::Write { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    request.expect("a push/pull begins with the state of the one who dials")
+}
+
+/// All rows for one codec.
+fn rows(label: &str, codec: &Codec) {
+    let now = Time::ZERO;
+    let sender = addr(1);
+    let stale = alive(1, 1, codec);
+    measure(
+        &format!("a stale alive message, {label}"),
+        DATAGRAMS,
+        || cluster(0, MEMBERS, codec),
+        |core| {
+            for _ in 0..DATAGRAMS {
+                core.handle_datagram(now, sender, black_box(&stale));
+                discard(core);
+            }
+        },
+    );
+    let ping = ping(codec);
+    measure(
+        &format!("a ping answered, {label}"),
+        DATAGRAMS,
+        || {
+            let mut core = cluster(0, 2, codec);
+            // The rumour of member 1 has done its work: acks carry nothing else.
+            for _ in 0..40 {
+                core.handle_datagram(now, sender, &ping);
+                discard(&mut core);
+            }
+            core
+        },
+        |core| {
+            for _ in 0..DATAGRAMS {
+                core.handle_datagram(now, sender, black_box(&ping));
+                discard(core);
+            }
+        },
+    );
+    let newcomers: Vec<Vec<u8>> = (1..=NEWCOMERS).map(|it| alive(it, 1, codec)).collect();
+    measure(
+        &format!("a new member, {label}"),
+        NEWCOMERS,
+        || node(0, codec),
+        |core| {
+            for datagram in &newcomers {
+                core.handle_datagram(now, sender, black_box(datagram));
+                discard(core);
+            }
+        },
+    );
+    measure(
+        &format!("a gossip round of three packets, {label}"),
+        ROUNDS,
+        || cluster(0, MEMBERS, codec),
+        |core| {
+            for _ in 0..ROUNDS {
+                let due = core.poll_timeout().expect("gossip is queued");
+                core.handle_timeout(due);
+                discard(core);
+            }
+        },
+    );
+    let request = push_pull_request(codec);
+    measure(
+        &format!("a push/pull of {MEMBERS} members, {label}"),
+        1,
+        || cluster(0, MEMBERS, codec),
+        |core| {
+            core.handle_stream_accepted(now, StreamId(2), sender);
+            core.handle_stream_data(now, StreamId(2), black_box(&request));
+            discard(core);
+        },
+    );
+}
+
+fn main() {
+    println!(
+        "{:<44} {:>12} {:>12} {:>9}",
+        "operation", "min ns", "median ns", "allocs"
+    );
+    rows("plain", &Codec::default());
+    let key = Key::new(&[7; 32]).expect("32 is a length of keys");
+    let sealed = Codec {
+        keyring: Keyring::new(vec![key]),
+        compress: true,
+        verify_incoming: true,
+        verify_outgoing: true,
+        ..Codec::default()
+    };
+    rows("LZW and AES-256", &sealed);
+}

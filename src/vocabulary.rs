@@ -1,0 +1,226 @@
+//! The words that have a number in C and a name in text: kinds of events, states, log levels.
+//!
+//! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header and
+//! the class names of Python follow from it: `build.rs` compiles this file too, so it uses nothing
+//! of the crate. A number is never used for anything else once it has been released.
+//!
+//! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`] where
+//! the event happens.
+
+/// Defines an enum from rows of documentation, variant, number and name.
+macro_rules! vocabulary {
+    (
+        $(#[doc = $about:literal])*
+        pub enum $Enum:ident {
+            $($(#[doc = $doc:literal])* $Variant:ident = $number:literal, $name:literal;)*
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i32)]
+        pub enum $Enum {
+            $($(#[doc = $doc])* $Variant = $number,)*
+        }
+
+        impl $Enum {
+            /// All values, in the order of the table.
+            pub const ALL: [$Enum; [$($number),*].len()] = [$($Enum::$Variant,)*];
+
+            /// The number, as in the C header.
+            pub const fn number(self) -> i32 {
+                self as i32
+            }
+
+            /// The name, as Serf writes it where Serf has one.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($Enum::$Variant => $name,)*
+                }
+            }
+
+            /// The value with this number.
+            pub fn from_number(number: i32) -> Option<$Enum> {
+                $Enum::ALL.into_iter().find(|it| it.number() == number)
+            }
+
+            /// The value with this name.
+            pub fn from_name(name: &str) -> Option<$Enum> {
+                $Enum::ALL.into_iter().find(|it| it.name() == name)
+            }
+        }
+    };
+}
+
+/// The table of events, given to a macro that makes something of it.
+///
+/// A row of `members` has the documentation, the kind, its number, its name and its class in Python;
+/// the payload is the member. A row of `others` spells its payload out.
+///
+/// Reserved numbers: 8 and 9 for user events and user messages, 10 to 13 for queries and responses.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! event_table {
+    ($make:ident) => {
+        $make! {
+            members {
+                /// A member joined, or returned after it had failed or left.
+                MemberJoin = 1, "member-join", MemberJoined;
+                /// A member changed its tags, metadata, address or protocol versions.
+                MemberUpdate = 2, "member-update", MemberUpdated;
+                /// A member left of its own will, or was removed after it had failed.
+                MemberLeave = 3, "member-leave", MemberLeft;
+                /// A member failed: it stopped answering without having announced that it leaves.
+                MemberFail = 4, "member-failed", MemberFailed;
+                /// A member that had failed or left is no longer listed.
+                MemberReap = 5, "member-reap", MemberReaped;
+                /// A member is suspected: it will fail unless it refutes the suspicion.
+                MemberSuspect = 6, "member-suspect", MemberSuspected;
+                /// A suspicion was refuted: the member is alive after all.
+                MemberAlive = 7, "member-alive", MemberAlive;
+            }
+            others {
+                /// An operation that was started without waiting has ended.
+                Done {
+                    /// The number that the call returned.
+                    id: u64,
+                    /// The number of members that a join reached, 0 for other operations; or why
+                    /// the operation failed.
+                    result: Result<usize>,
+                } = 14, "done";
+                /// Events were lost because nobody took them: take a fresh list of members.
+                Overflow {
+                    /// How many events were merged or dropped since the last event of this kind.
+                    lost: u64,
+                } = 20, "overflow";
+                /// A line of the log.
+                Log {
+                    /// How much the line matters.
+                    level: Level,
+                    /// The part of the library that speaks.
+                    target: &'static str,
+                    /// A sentence without a newline.
+                    text: String,
+                } = 21, "log";
+                /// The node cannot do its work, or must not: close it.
+                Fatal {
+                    /// The reason.
+                    error: Error,
+                } = 22, "fatal";
+            }
+        }
+    };
+}
+
+macro_rules! event_kinds {
+    (
+        members {
+            $($(#[doc = $doc:literal])* $Member:ident = $number:literal, $name:literal, $class:ident;)*
+        }
+        others {
+            $($(#[doc = $odoc:literal])* $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
+        }
+    ) => {
+        vocabulary! {
+            /// Kinds of events.
+            pub enum EventKind {
+                $($(#[doc = $doc])* $Member = $number, $name;)*
+                $($(#[doc = $odoc])* $Other = $onumber, $oname;)*
+            }
+        }
+
+        impl EventKind {
+            /// Whether an event of this kind is about a member.
+            pub const fn is_of_member(self) -> bool {
+                match self {
+                    $(EventKind::$Member => true,)*
+                    $(EventKind::$Other => false,)*
+                }
+            }
+        }
+    };
+}
+
+event_table!(event_kinds);
+
+vocabulary! {
+    /// How much a line of the log matters. Each level includes the ones before it.
+    pub enum Level {
+        /// The node cannot do what it should.
+        Error = 1, "error";
+        /// Something is wrong here or elsewhere, and a person should look at it.
+        Warn = 2, "warn";
+        /// The ordinary course of things in the cluster.
+        Info = 3, "info";
+        /// What the node does and why, for finding a mistake.
+        Debug = 4, "debug";
+        /// Everything.
+        Trace = 5, "trace";
+    }
+}
+
+vocabulary! {
+    /// The state of a member as the application sees it.
+    pub enum MemberState {
+        /// It answers.
+        Alive = 1, "alive";
+        /// It did not answer a probe and has not refuted the suspicion yet. It still counts as a
+        /// member.
+        Suspect = 2, "suspect";
+        /// It was suspected for too long.
+        Failed = 3, "failed";
+        /// It has announced that it leaves.
+        Leaving = 4, "leaving";
+        /// It left of its own will, or was removed after it had failed.
+        Left = 5, "left";
+    }
+}
+
+vocabulary! {
+    /// What a node is doing.
+    pub enum NodeState {
+        /// It takes part in its cluster.
+        Running = 1, "running";
+        /// It is announcing that it leaves.
+        Leaving = 2, "leaving";
+        /// It has left. It still lists members, and may join again.
+        Left = 3, "left";
+        /// It was shut down.
+        Shutdown = 4, "shutdown";
+        /// A thread of it failed because of a defect of the library.
+        Broken = 5, "broken";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_name_and_by_its_number() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::from_name(kind.name()), Some(kind));
+            assert_eq!(EventKind::from_number(kind.number()), Some(kind));
+        }
+        assert_eq!(EventKind::from_name("query"), None);
+        assert_eq!(EventKind::from_number(0), None);
+    }
+
+    #[test]
+    fn the_numbers_and_names_of_events_are_those_that_programs_were_built_with() {
+        let all = EventKind::ALL.map(|kind| (kind.number(), kind.name()));
+        let expected = [
+            (1, "member-join"),
+            (2, "member-update"),
+            (3, "member-leave"),
+            (4, "member-failed"),
+            (5, "member-reap"),
+            (6, "member-suspect"),
+            (7, "member-alive"),
+            (14, "done"),
+            (20, "overflow"),
+            (21, "log"),
+            (22, "fatal"),
+        ];
+        assert_eq!(all, expected);
+    }
+}
