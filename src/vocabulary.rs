@@ -191,6 +191,36 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// The type of a setting, which says how the text of its value is written.
+    pub enum SettingType {
+        /// Any text.
+        Text = 1, "text";
+        /// A whole number.
+        Number = 2, "number";
+        /// `true` or `false`.
+        Boolean = 3, "boolean";
+        /// A time as a whole number of milliseconds.
+        Milliseconds = 4, "milliseconds";
+        /// One of a few words.
+        Word = 5, "word";
+        /// An IP address with a port.
+        Address = 6, "address";
+        /// A secret in base64.
+        Base64 = 7, "base64";
+        /// The path of a file.
+        File = 8, "file";
+        /// Addresses separated by commas.
+        Addresses = 9, "list of addresses";
+        /// Networks separated by commas.
+        Networks = 10, "list of networks";
+        /// Words separated by commas.
+        Words = 11, "list of words";
+        /// Patterns separated by commas.
+        Patterns = 12, "list of patterns";
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,9 @@
 use super::SerfState;
 use super::members::Status;
 use crate::time::Time;
-use crate::wire::serf_message::{EventSlot, JoinIntent, LeaveIntent, SerfPushPull, UserEvent};
+use crate::wire::serf_message::{
+    JoinIntent, LeaveIntent, PastEvent, PastEvents, SerfPushPull, UserEvent,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl SerfState {
@@ -23,12 +25,15 @@ impl SerfState {
             Status::Leaving => true,
             Status::Alive | Status::Failed => false,
         });
-        let slots = self.seen_events.slots().map(|slot| EventSlot {
+        let slots = self.seen_events.slots().map(|slot| PastEvents {
             ltime: slot.ltime,
             events: slot
                 .items
                 .iter()
-                .map(|item| (&*item.name, item.payload.as_deref()))
+                .map(|item| PastEvent {
+                    name: &item.name,
+                    payload: item.payload.as_deref(),
+                })
                 .collect(),
         });
         let state = SerfPushPull {
@@ -48,7 +53,6 @@ impl SerfState {
                 .collect(),
             left_members: left.map(|entry| &*entry.member.name).collect(),
             events: slots.collect(),
-            nil_slots: 0,
         };
         state.encode(&mut bytes);
         bytes
@@ -99,11 +103,11 @@ impl SerfState {
             self.join_intent(now, &JoinIntent { ltime, node });
         }
         for slot in &state.events {
-            for &(name, payload) in &slot.events {
+            for event in &slot.events {
                 self.user_event(&UserEvent {
                     ltime: slot.ltime,
-                    name,
-                    payload,
+                    name: event.name,
+                    payload: event.payload,
                     coalesce: false,
                 });
             }

@@ -9,8 +9,8 @@ use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{
-    EventSlot, JoinIntent, LeaveIntent, Query, Relay, SerfMessage, SerfPushPull, UserEvent,
-    encode_tags,
+    JoinIntent, LeaveIntent, PastEvent, PastEvents, Query, Relay, SerfMessage, SerfPushPull,
+    UserEvent, encode_tags,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -417,8 +417,12 @@ fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
     assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3), (lane::EVENTS, 3)]);
     let bytes = rig.layer.encode_state();
     let state = SerfPushPull::decode(&bytes).unwrap();
-    let events = vec![("deploy", Some(&b"v2"[..])), ("deploy", Some(&b"v3"[..]))];
-    assert_eq!(state.events, [EventSlot { ltime: 7, events }]);
+    let events = [b"v2", b"v3"].map(|payload| PastEvent {
+        name: "deploy",
+        payload: Some(&payload[..]),
+    });
+    let events = events.to_vec();
+    assert_eq!(state.events, [PastEvents { ltime: 7, events }]);
     assert_eq!(state.event_ltime, 8);
     assert_eq!(rig.layer.counts.duplicates, 1);
 }
