@@ -52,7 +52,7 @@ pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
 /// Runs `work`. Its errors become exceptions, and a panic becomes `sprat.InternalError`: PyO3's own
 /// class for panics would pass every `except Exception`.
 pub fn enter<R>(py: Python<'_>, work: impl FnOnce() -> sprat::Result<R>) -> PyResult<R> {
-    let result = sprat::guarded(work).flatten();
+    let result = sprat::guarded(work).and_then(|result| result);
     result.map_err(|error| raised(py, &error))
 }
 
@@ -61,6 +61,6 @@ pub fn enter_detached<R: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> sprat::Result<R> + Send,
 ) -> PyResult<R> {
-    let result = py.detach(|| sprat::guarded(work)).flatten();
+    let result = py.detach(|| sprat::guarded(work)).and_then(|result| result);
     result.map_err(|error| raised(py, &error))
 }

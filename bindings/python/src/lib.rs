@@ -15,16 +15,20 @@
 //! | file | its idea |
 //! | --- | --- |
 //! | `node` | a node: settings go in, results come out |
+//! | `settings` | the table of settings, files of settings, settings of a start |
 //! | `wait` | event subscriptions and pending operations, and the one way to wait for them |
 //! | `member`, `event` | values |
+//! | `event_classes` | the classes of events with their kinds |
 //! | `explain` | explanations and health |
 //! | `errors` | errors and panics become exceptions |
 
 mod errors;
 mod event;
+mod event_classes;
 mod explain;
 mod member;
 mod node;
+mod settings;
 mod wait;
 
 use pyo3::exceptions::PyImportError;
@@ -46,9 +50,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         return Err(PyImportError::new_err(text));
     }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_function(wrap_pyfunction!(node::settings, module)?)?;
-    module.add_function(wrap_pyfunction!(node::setting_records, module)?)?;
-    module.add_function(wrap_pyfunction!(node::settings_of, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::settings_of, module)?)?;
+    module.add_function(wrap_pyfunction!(event_classes::event_classes, module)?)?;
     module.add_class::<node::Node>()?;
     module.add_class::<wait::Subscription>()?;
     module.add_class::<wait::Pending>()?;

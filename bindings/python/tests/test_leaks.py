@@ -35,7 +35,7 @@ def counts():
 
 
 @pytest.fixture
-def nothing_more():
+def nothing_more(settings):
     """Check that the numbers after the test are those from before it."""
     before = counts()
     yield

@@ -115,7 +115,7 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
             sprat.ConfigError,
             "keys and encrypt exclude each other",
         ),
-        ({"encrypt": "secret"}, sprat.ConfigError, "encrypt is something of 6 bytes, allowed"),
+        ({"encrypt": "secret"}, sprat.ConfigError, "encrypt is a secret of 6 bytes, allowed"),
         (
             {"encrypt": "\ud800"},
             sprat.InvalidError,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import binascii as _binascii
 from collections.abc import Sequence as _Sequence
 
+from ._catalog import Setting, settings
 from ._errors import (
     AddressError,
     ClosedError,
@@ -104,6 +105,7 @@ __all__ = [
     "Probe",
     "ProbeAnswer",
     "ProtocolError",
+    "Setting",
     "Stat",
     "StateError",
     "Tags",
@@ -113,6 +115,7 @@ __all__ = [
     "UnreachableError",
     "__version__",
     "generate_key",
+    "settings",
 ]
 
 _Sequence.register(Members)

@@ -12,7 +12,7 @@ from ._checks import check_maxsize, check_timeout
 from ._errors import ClosedError, Error
 from ._native import Event, NodeFailed, Overflow
 
-__all__ = ["BATCH", "BaseEvents", "Events", "Selection"]
+__all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
@@ -21,17 +21,12 @@ BATCH = 256
 
 _log = logging.getLogger("sprat")
 
-_KINDS: dict[type[Event], str] = {
-    _native.MemberJoined: "member-join",
-    _native.MemberUpdated: "member-update",
-    _native.MemberLeft: "member-leave",
-    _native.MemberFailed: "member-failed",
-    _native.MemberReaped: "member-reap",
-    _native.MemberSuspected: "member-suspect",
-    _native.MemberAlive: "member-alive",
+KINDS: dict[type[Event], str] = {
+    **dict(_native.event_classes()),
     Overflow: "overflow",
     NodeFailed: "fatal",
 }
+"""The kind of each class of events, as Serf writes it: from the library's table of events."""
 
 
 class Selection:
@@ -42,12 +37,12 @@ class Selection:
     def __init__(self, kinds: tuple[type[Event], ...]) -> None:
         for kind in kinds:
             known = isinstance(kind, type) and issubclass(kind, Event)
-            if not known or not any(issubclass(it, kind) for it in _KINDS):
+            if not known or not any(issubclass(it, kind) for it in KINDS):
                 raise TypeError(
                     f"a kind of event must be a class like sprat.MemberJoined, got {kind!r}"
                 )
         self.classes = kinds or (Event,)
-        self.names = [name for cls, name in _KINDS.items() if issubclass(cls, self.classes)]
+        self.names = [name for cls, name in KINDS.items() if issubclass(cls, self.classes)]
 
     def wants(self, event: Any) -> bool:
         """Return whether the event is selected.

@@ -6,12 +6,14 @@ Names and types are checked here; the library checks the values.
 from __future__ import annotations
 
 import binascii
+import functools
 import logging
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import _native
+from ._catalog import NOT_IN_PYTHON
 from ._checks import check_key, check_list, check_string_mapping, check_text, wrong_type
 from ._errors import ConfigError, InvalidError, printable
 
@@ -27,9 +29,6 @@ _LEVELS = {
 
 _PYTHON_ONLY = {"tags", "filter_tags", "filter_names", "keys", "meta", "on_event"}
 """Arguments that the library takes in another form."""
-
-_NOT_IN_PYTHON = {"event_kinds"}
-"""Settings of the library without an effect here: each reader chooses its kinds of events."""
 
 _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 """Settings that take no number."""
@@ -96,7 +95,7 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
 
 def _check_names(given: Iterable[str]) -> None:
     """Refuse an unknown name before any value is looked at."""
-    known = _PYTHON_ONLY | {name for name, *_ in _native.settings()} - _NOT_IN_PYTHON
+    known = _PYTHON_ONLY | _library_types().keys() - NOT_IN_PYTHON
     for name in given:
         if name not in known and not name.startswith(("tag.", "filter.tag.")):
             nearest = _SYNONYMS.get(name) or _nearest(name, known)
@@ -147,8 +146,14 @@ def _text(name: str, value: object) -> str:
     return text
 
 
+@functools.cache
+def _library_types() -> dict[str, str]:
+    """Return the type of each setting of the library, by name."""
+    return {record["name"]: record["type"] for record in _native.settings()}
+
+
 def _type_of(name: str) -> str:
-    kind = next((kind for known, kind, *_ in _native.settings() if known == name), "")
+    kind = _library_types().get(name, "")
     return "a list of str" if kind.startswith("list") else _TYPES.get(kind, "str")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 import sprat
+from sprat._events import KINDS
 
 from .options import Connection, connection_options
 from .output import (
@@ -30,15 +31,8 @@ from .visit import visit
 
 __all__ = ["monitor"]
 
-_KINDS: dict[str, type[sprat.Event]] = {
-    "member-join": sprat.MemberJoined,
-    "member-update": sprat.MemberUpdated,
-    "member-leave": sprat.MemberLeft,
-    "member-failed": sprat.MemberFailed,
-    "member-reap": sprat.MemberReaped,
-    "member-suspect": sprat.MemberSuspected,
-    "member-alive": sprat.MemberAlive,
-}
+_KINDS = {name: cls for cls, name in KINDS.items() if issubclass(cls, sprat.MemberEvent)}
+"""The class of each kind that can be selected."""
 
 _STYLES = {
     "member-join": "green",
