@@ -14,8 +14,8 @@ const HEAD: &str = "src/swim/mod.rs";
 const WIRING: [&str; 2] = [HEAD, "src/swim/apply.rs"];
 /// Methods of the standard library, which a call by name cannot be told from.
 const STANDARD: [&str; 15] = [
-    "clear", "contains", "extend", "get", "insert", "is_empty", "iter", "len", "next", "position", "push",
-    "remove", "retain", "take", "clone",
+    "clear", "contains", "extend", "get", "insert", "is_empty", "iter", "len", "next", "position",
+    "push", "remove", "retain", "take", "clone",
 ];
 
 /// The files of the parts: the names in backquotes in the rows of the table of parts.
