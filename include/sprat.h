@@ -243,7 +243,10 @@
  */
 
 
-/** What a function that can fail returns: 0 or a count on success, one of these otherwise. */
+/**
+ * The reason of a failure. In C, a function that can fail returns one of these numbers, or 0
+ * or a count on success.
+ */
 enum sprat_status {
     /** Success. */
     SPRAT_OK = 0,
@@ -255,7 +258,7 @@ enum sprat_status {
     SPRAT_ERR_UTF8 = -3,
     /** A name, a tag, all tags together or a list is longer than allowed. */
     SPRAT_ERR_TOO_LARGE = -4,
-    /** The node is NULL, freed, or no node at all. */
+    /** The node is NULL, was freed, or never was a node. */
     SPRAT_ERR_HANDLE = -5,
     /** The node was started before a fork and lives in the parent process. */
     SPRAT_ERR_FORKED = -6,
@@ -265,7 +268,7 @@ enum sprat_status {
     SPRAT_ERR_STATE = -8,
     /** The time is up. */
     SPRAT_ERR_TIMEOUT = -9,
-    /** The call would wait for the very thread it runs on. */
+    /** The call would wait for the thread that it runs on. */
     SPRAT_ERR_DEADLOCK = -10,
     /** No such member, setting or tag. */
     SPRAT_ERR_NOT_FOUND = -11,
@@ -273,13 +276,13 @@ enum sprat_status {
     SPRAT_ERR_NAME_CONFLICT = -12,
     /** The settings are wrong. */
     SPRAT_ERR_CONFIG = -13,
-    /** The operating system refused: see sprat_last_errno(). */
+    /** The operating system refused a call; the errno of the error says why. */
     SPRAT_ERR_IO = -14,
-    /** An address cannot be read, resolved or used. */
+    /** An address cannot be parsed, resolved or used. */
     SPRAT_ERR_ADDRESS = -15,
-    /** Nobody answered. */
+    /** No node answered. */
     SPRAT_ERR_UNREACHABLE = -16,
-    /** Encryption: a wrong key, a missing key, or a peer without one. */
+    /** Encryption: a key is wrong or missing, or the peer has none. */
     SPRAT_ERR_CRYPTO = -17,
     /** A peer answered with something that is not this protocol. */
     SPRAT_ERR_PROTOCOL = -18,
@@ -291,17 +294,20 @@ enum sprat_status {
     SPRAT_ERR_INTERNAL = -99,
 };
 
-/** State of a member. 0 never occurs. */
+/** The state of a member as the application sees it. */
 enum sprat_member_state {
     /** It answers. */
     SPRAT_MEMBER_ALIVE = 1,
-    /** It did not answer a probe and has not defended itself yet. It still counts as a member. */
+    /**
+     * It did not answer a probe and has not refuted the suspicion yet. It still counts as a
+     * member.
+     */
     SPRAT_MEMBER_SUSPECT = 2,
     /** It was suspected for too long. */
     SPRAT_MEMBER_FAILED = 3,
-    /** It has said that it is about to leave. */
+    /** It has announced that it leaves. */
     SPRAT_MEMBER_LEAVING = 4,
-    /** It left of its own will, or was removed by sprat_node_remove_failed(). */
+    /** It left of its own will, or was removed after it had failed. */
     SPRAT_MEMBER_LEFT = 5,
 };
 
@@ -309,59 +315,55 @@ enum sprat_member_state {
 enum sprat_node_state {
     /** It takes part in its cluster. */
     SPRAT_NODE_RUNNING = 1,
-    /** It is announcing its departure. */
+    /** It is announcing that it leaves. */
     SPRAT_NODE_LEAVING = 2,
-    /** It has left; it still answers, and may join again. */
+    /** It has left. It still lists members, and may join again. */
     SPRAT_NODE_LEFT = 3,
     /** It was shut down. */
     SPRAT_NODE_SHUTDOWN = 4,
-    /** It was stopped by a defect of the library. */
+    /** A thread of it failed because of a defect of the library. */
     SPRAT_NODE_BROKEN = 5,
 };
 
-/**
- * Kinds of events. Ignore the ones you do not know: later versions may add some.
- *
- * 10 to 13 are reserved for user events and queries.
- */
+/** Kinds of events. Ignore kinds that you do not know: later versions may add some. */
 enum sprat_event_kind {
     /** A member joined, or returned after it had failed or left. */
     SPRAT_EVENT_MEMBER_JOIN = 1,
-    /** A member changed its tags, metadata or address. */
+    /** A member changed its tags, metadata, address or protocol versions. */
     SPRAT_EVENT_MEMBER_UPDATE = 2,
-    /** A member left of its own will. */
+    /** A member left of its own will, or was removed after it had failed. */
     SPRAT_EVENT_MEMBER_LEAVE = 3,
-    /** A member failed. */
+    /** A member failed: it stopped answering without having announced that it leaves. */
     SPRAT_EVENT_MEMBER_FAIL = 4,
-    /** A member that had failed or left is forgotten. */
+    /** A member that had failed or left is no longer listed. */
     SPRAT_EVENT_MEMBER_REAP = 5,
-    /** A member is suspected: it will fail unless it defends itself. */
+    /** A member is suspected: it will fail unless it refutes the suspicion. */
     SPRAT_EVENT_MEMBER_SUSPECT = 6,
     /** A suspicion was refuted: the member is alive after all. */
     SPRAT_EVENT_MEMBER_ALIVE = 7,
-    /** An operation that was started without waiting is done: see `id` and `status`. */
+    /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
     /** Events were lost because nobody took them: take a fresh list of members. */
     SPRAT_EVENT_OVERFLOW = 20,
     /** A line of the log. */
     SPRAT_EVENT_LOG = 21,
-    /** The node cannot be what it should: see `status` and `text`, and free it. */
+    /** The node cannot do its work, or must not: close it. */
     SPRAT_EVENT_FATAL = 22,
 };
 
-/** Levels of the log, each including the ones before it. */
+/** How much a line of the log matters. Each level includes the ones before it. */
 enum sprat_log_level {
-    /** Nothing. */
+    /** No lines. */
     SPRAT_LOG_OFF = 0,
-    /** What stops the node. */
+    /** The node cannot do what it should. */
     SPRAT_LOG_ERROR = 1,
-    /** What somebody should look at. */
+    /** Something is wrong here or elsewhere, and a person should look at it. */
     SPRAT_LOG_WARN = 2,
-    /** What happens in the cluster. */
+    /** The ordinary course of things in the cluster. */
     SPRAT_LOG_INFO = 3,
-    /** Why it happens. */
+    /** What the node does and why, for finding a mistake. */
     SPRAT_LOG_DEBUG = 4,
-    /** Everything. */
+    /** Everything else. */
     SPRAT_LOG_TRACE = 5,
 };
 
