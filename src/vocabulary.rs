@@ -144,7 +144,7 @@ macro_rules! event_table {
                     /// the operation failed.
                     result: Result<usize>,
                 } = 14, "done";
-                /// Events were lost because nobody took them: take a fresh list of members.
+                /// Events were lost because they were not taken in time: take a fresh list of members.
                 Overflow {
                     /// How many events were merged or dropped since the last event of this kind.
                     lost: u64,
