@@ -234,9 +234,9 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_join(node, addrs, 1, 0, -2), SPRAT_ERR_INVALID);
     SAME(sprat_node_join(node, addrs, 1, 1, 0), SPRAT_ERR_INVALID);
     SAME(sprat_node_join_async(node, addrs, 1, 1, NULL), SPRAT_ERR_INVALID);
-    SAME(sprat_node_join(node, addrs, 1, 0, 10000), SPRAT_ERR_UNREACHABLE);
+    SAME(sprat_node_join(node, addrs, 1, 0, 60000), SPRAT_ERR_UNREACHABLE);
     addrs[0] = "127.0.0.1:port";
-    CHECK(sprat_node_join(node, addrs, 1, 0, 10000) < 0);
+    CHECK(sprat_node_join(node, addrs, 1, 0, 60000) < 0);
     SAME(sprat_node_leave(node, -2), SPRAT_ERR_INVALID);
 
     SAME(sprat_node_addr(node, NULL, 9), SPRAT_ERR_NULL);
@@ -420,7 +420,7 @@ static void closed(sprat_node *node)
 
 int main(void)
 {
-    alarm(60);
+    alarm(300);
     library();
     configs();
     char made_up;
