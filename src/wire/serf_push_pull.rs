@@ -193,4 +193,34 @@ mod tests {
             Ok(SerfPushPull::default())
         );
     }
+
+    #[test]
+    fn the_number_of_events_in_all_slots_together_is_bounded() {
+        // Two slots in the array form; an event of nil takes a single byte.
+        let with_events = |counts: [usize; 2]| {
+            let mut wire = vec![kind::PUSH_PULL, 0x81];
+            msgpack::put_text(&mut wire, "Events");
+            msgpack::put_list(&mut wire, 2);
+            for count in counts {
+                wire.extend_from_slice(&[0x92, 0x07]);
+                msgpack::put_list(&mut wire, msgpack::count(count));
+                wire.resize(wire.len() + count, 0xc0);
+            }
+            SerfPushPull::decode(&wire).map(|state| state.events.len())
+        };
+        assert_eq!(with_events([limits::EVENTS - 1, 1]), Ok(2));
+        assert_eq!(with_events([limits::EVENTS, 1]), Err(Refusal::TooLarge));
+        assert_eq!(with_events([limits::EVENTS + 1, 0]), Err(Refusal::TooLarge));
+    }
+
+    #[test]
+    fn an_event_whose_name_is_not_text_is_left_out() {
+        let mut wire = vec![kind::PUSH_PULL, 0x81];
+        msgpack::put_text(&mut wire, "Events");
+        wire.extend_from_slice(b"\x91\x92\x07\x92\x91\xa1\xff\x92\xa1a\xa1b");
+        let state = SerfPushPull::decode(&wire).unwrap();
+        let payload = Some(&b"b"[..]);
+        let events = vec![PastEvent { name: "a", payload }];
+        assert_eq!(state.events, [PastEvents { ltime: 7, events }]);
+    }
 }
