@@ -259,7 +259,7 @@ vocabulary! {
         Warn = 2, "warn";
         /// The ordinary course of things in the cluster.
         Info = 3, "info";
-        /// What the node does and why, for finding a mistake.
+        /// The steps of the node and their reasons, for troubleshooting.
         Debug = 4, "debug";
         /// Everything else.
         Trace = 5, "trace";
@@ -284,7 +284,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What a node is doing.
+    /// The state of a node.
     pub enum NodeState {
         /// It takes part in its cluster.
         Running = 1, "running";

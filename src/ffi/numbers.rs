@@ -1,7 +1,7 @@
 //! The numbers of the C ABI that no vocabulary of the library holds; build.rs writes the others.
 //!
-//! Numbers only ever go out. A number that comes in is an `int` that is checked, because a Rust enum
-//! with a value that it does not know is undefined behaviour.
+//! Numbers only ever go out. A number that comes in is an `int` that is checked, because a Rust
+//! enum with a value that it does not know is undefined behaviour.
 #![allow(dead_code)] // Some are for the header alone.
 
 /// How one way of asking a member went. 0 never occurs.
