@@ -5,7 +5,6 @@
 //! their bounds in [`crate::limits`]. Each row of a message names its codec (see
 //! [`super::record`]).
 
-use super::record::{Body, Record};
 use super::{Reader, Refusal, msgpack};
 use crate::limits;
 use std::marker::PhantomData;
@@ -149,25 +148,6 @@ impl<'a, Value: Default + PartialEq, C: Field<'a, Value>> Field<'a, Value> for O
     #[inline]
     fn is_written(value: &Value) -> bool {
         *value != Value::default()
-    }
-}
-
-/// A record inside another one.
-pub(super) enum Nested {}
-
-impl<'a, R: Record<'a>> Field<'a, R> for Nested {
-    type Raw = R::Raw;
-
-    fn read(reader: &mut Reader<'a>) -> Result<R::Raw, Refusal> {
-        R::read(reader)
-    }
-
-    fn check(raw: R::Raw) -> Result<R, Refusal> {
-        R::check(raw)
-    }
-
-    fn put(out: &mut Vec<u8>, value: &R) {
-        value.put_body(out);
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! [`messages!`] declares an enum of messages with their type bytes, its decoder and its encoder.
 
+use super::fields::Field;
 use super::{Reader, Refusal};
 
 /// A struct that travels as a map of named fields.
@@ -78,6 +79,25 @@ impl<'a> Body<'a> for &'a [u8] {
 
     fn put_body(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);
+    }
+}
+
+/// The codec of a field that holds a record.
+pub(super) enum Nested {}
+
+impl<'a, R: Record<'a>> Field<'a, R> for Nested {
+    type Raw = R::Raw;
+
+    fn read(reader: &mut Reader<'a>) -> Result<R::Raw, Refusal> {
+        R::read(reader)
+    }
+
+    fn check(raw: R::Raw) -> Result<R, Refusal> {
+        R::check(raw)
+    }
+
+    fn put(out: &mut Vec<u8>, value: &R) {
+        value.put(out);
     }
 }
 
