@@ -387,6 +387,37 @@ enum sprat_remove_flags {
     SPRAT_REMOVE_PRUNE = 1,
 };
 
+/**
+ * The type of a setting, which says how the text of its value is written. Ignore the types
+ * that you do not know: later versions may add some.
+ */
+enum sprat_setting_type {
+    /** Any text. */
+    SPRAT_SETTING_TEXT = 1,
+    /** A whole number. */
+    SPRAT_SETTING_NUMBER = 2,
+    /** `true` or `false`. */
+    SPRAT_SETTING_BOOLEAN = 3,
+    /** A time as a whole number of milliseconds. */
+    SPRAT_SETTING_MILLISECONDS = 4,
+    /** One of a few words. */
+    SPRAT_SETTING_WORD = 5,
+    /** An IP address with a port. */
+    SPRAT_SETTING_ADDRESS = 6,
+    /** A secret in base64, which cannot be read back. */
+    SPRAT_SETTING_BASE64 = 7,
+    /** The path of a file. */
+    SPRAT_SETTING_FILE = 8,
+    /** Addresses separated by commas. */
+    SPRAT_SETTING_ADDRESSES = 9,
+    /** Networks separated by commas. */
+    SPRAT_SETTING_NETWORKS = 10,
+    /** Words separated by commas. */
+    SPRAT_SETTING_WORDS = 11,
+    /** Patterns separated by commas. */
+    SPRAT_SETTING_PATTERNS = 12,
+};
+
 /** Settings of a node, made by sprat_config_new(). Belongs to one thread at a time. */
 typedef struct sprat_config sprat_config;
 
@@ -409,6 +440,34 @@ typedef struct sprat_node sprat_node;
  * time, but may be read by several.
  */
 typedef struct sprat_stats sprat_stats;
+
+/**
+ * Everything that is known about one setting. Read it through the pointer you got: never copy it
+ * by value, because later versions may add fields at its end. It and its strings are never freed.
+ */
+typedef struct sprat_setting {
+    /**
+     * The name, as sprat_config_set() takes it. KEY in "tag.KEY" and "filter.tag.KEY" stands for
+     * the key of a tag.
+     */
+    const char *name;
+    /** An enum sprat_setting_type. */
+    int32_t type;
+    /** Whether a running node can change it. */
+    bool changeable;
+    /** The type in words, such as "milliseconds". Never NULL. */
+    const char *type_name;
+    /** The unit of a number, such as "ms" or "bytes"; empty if it has none. Never NULL. */
+    const char *unit;
+    /** NUMBER, MILLISECONDS: the smallest value that is allowed; else 0. */
+    uint64_t min;
+    /** NUMBER, MILLISECONDS: the largest value that is allowed; else 0. */
+    uint64_t max;
+    /** The allowed values in words, such as "10 to 600000". Never NULL. */
+    const char *allowed;
+    /** The sentences that say what the setting does. Never NULL. */
+    const char *help;
+} sprat_setting;
 
 /**
  * A member of the cluster. Read it through its pointer and never copy it by value: later versions
@@ -661,6 +720,46 @@ int sprat_last_status(void);
  * an address that the system did not let a node have; else 0.
  */
 int sprat_last_errno(void);
+
+/* ==========================================================================================
+ * The list of settings
+ * ========================================================================================== */
+
+/**
+ * Returns the number of settings.
+ *
+ * The last two are "tag.KEY" and "filter.tag.KEY": each stands for any number of settings, one
+ * for each key of a tag.
+ *
+ * Thread-safe.
+ */
+size_t sprat_setting_count(void);
+
+/**
+ * Returns a setting by its place in the list.
+ *
+ * @param i  the place, from 0 to below sprat_setting_count()
+ * @return the setting, which is never freed; NULL past the end. Thread-safe.
+ */
+const struct sprat_setting *sprat_setting_at(size_t i);
+
+/**
+ * Returns a setting by its name.
+ *
+ * @param name  the name; that of a tag, such as "tag.role", gives the setting "tag.KEY"
+ * @return the setting, which is never freed; NULL if there is none or name is NULL. Thread-safe.
+ */
+const struct sprat_setting *sprat_setting_find(const char *name);
+
+/**
+ * Returns the default of a setting as text.
+ *
+ * @param setting  the setting, from sprat_setting_at() or sprat_setting_find()
+ * @param profile  "lan", "wan" or "local"; NULL for "lan", which is the default profile
+ * @return the default, which is never freed; "" if the setting is not set by default; NULL if
+ *         there is no such profile or setting is NULL. Thread-safe.
+ */
+const char *sprat_setting_default(const struct sprat_setting *setting, const char *profile);
 
 /* ==========================================================================================
  * Settings

@@ -202,7 +202,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("headless", "tests/tidy/layers.rs"),
     ("line length", "bindings/python/src/event.rs"),
     ("line length", "src/config/setting.rs"),
-    ("line length", "src/config/settings.rs"),
     ("line length", "src/driver/engine/stall.rs"),
     ("line length", "src/driver/node/mod.rs"),
     ("line length", "src/driver/os/interfaces.rs"),
