@@ -7,6 +7,7 @@ use crate::driver::PreparedThreads;
 use crate::error::{Error, Result, Status};
 use crate::event::{EventKind, Level};
 use crate::serf::{self, MemberFilter, Mode};
+#[cfg(feature = "spoe")]
 use crate::service::spoe::candidate::Rules;
 use crate::swim::{self, Seed};
 use crate::wire::{Codec, Key, Keyring};
@@ -208,6 +209,7 @@ impl Config {
     }
 
     /// Who is a server for HAProxy. `loopback`: whether those of this host's loopback are, too.
+    #[cfg(feature = "spoe")]
     pub fn spoe_rules(&self, loopback: bool) -> Rules {
         let tag = value::pair(self.text("spoe_servers")).unwrap_or_default();
         let port = u16::try_from(self.number("spoe_port")).unwrap_or(0);
