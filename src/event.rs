@@ -18,10 +18,12 @@ pub use crate::vocabulary::{EventKind, Level};
 macro_rules! event_bodies {
     (
         members {
-            $($(#[doc = $doc:literal])* $Member:ident = $number:literal, $name:literal, $class:ident;)*
+            $($(#[doc = $doc:literal])*
+            $Member:ident = $number:literal, $name:literal, $class:ident;)*
         }
         others {
-            $($(#[doc = $odoc:literal])* $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
+            $($(#[doc = $odoc:literal])*
+            $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
         }
     ) => {
         /// What happened, with everything that belongs to it.

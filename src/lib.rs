@@ -30,7 +30,7 @@ pub mod time;
 mod vocabulary;
 pub mod wire;
 
-pub use config::Config;
+pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 pub use driver::{Node, guarded};
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};

@@ -28,6 +28,5 @@ pub use events::subscriptions::Subscription;
 pub use net::resolve::resolve_seeds;
 pub use node::{EventCallback, Node, guarded};
 pub use os::interfaces::addresses;
-pub(crate) use os::interfaces::host_name;
 pub use os::worker::PreparedThreads;
 pub use os::worker::Spawn;

@@ -43,7 +43,7 @@ pub(crate) struct Sessions<S: Service> {
 
 impl<S: Service + 'static> Sessions<S> {
     /// A service without sessions.
-    pub fn new(service: S) -> Box<dyn AnyService> {
+    pub fn boxed(service: S) -> Box<dyn AnyService> {
         Box::new(Sessions {
             service,
             sessions: BTreeMap::new(),

@@ -269,7 +269,7 @@ impl Swim {
             Message::Ping(ping) => self.hear_ping(now, from, &ping),
             Message::IndirectPing(ask) => self.hear_indirect(now, from, &ask),
             Message::Ack(ack) => self.hear_ack(now, from, &ack),
-            Message::Nack { seq } => self.hear_nack(from, seq),
+            Message::Nack(nack) => self.hear_nack(from, nack.seq),
             Message::Suspect(news) => self.hear_suspect(now, &news, spread),
             Message::Alive(alive) => {
                 self.hear_alive(now, &alive, spread);

@@ -186,8 +186,8 @@ impl Swim {
             return false;
         };
         let echo = question.seq == ping.seq
-            && ping.source.node == &*self.own_name
-            && answer_address(&ping.source, from) == self.own_addr;
+            && ping.source_node == &*self.own_name
+            && answer_address(ping.source_addr, ping.source_port, from) == self.own_addr;
         if echo {
             self.name_conflicts.own_aliases.truncate(MIRRORS - 1);
             self.name_conflicts.own_aliases.insert(0, question.to);

@@ -24,7 +24,7 @@ use super::timer::Timer;
 use super::{Change, NodeState, Notice, OpId, SendFailure, Swim};
 use crate::time::Time;
 use crate::wire::Refusal;
-use crate::wire::message::{Accusation, Ack, IndirectPing, Message, Ping, Source};
+use crate::wire::message::{Accusation, Ack, IndirectPing, Message, Ping};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,13 +161,15 @@ impl Swim {
 
     pub(super) fn ping_bytes(&self, seq: u32, node: &str) -> Vec<u8> {
         let addr = members::address_bytes(self.own_addr.ip(), false);
-        let source = Source {
-            addr: &addr,
-            port: self.own_addr.port(),
-            node: &self.own_name,
+        let ping = Ping {
+            seq,
+            node,
+            source_addr: &addr,
+            source_port: self.own_addr.port(),
+            source_node: &self.own_name,
         };
         let mut bytes = Vec::with_capacity(80);
-        Message::Ping(Ping { seq, node, source }).encode(&mut bytes);
+        Message::Ping(ping).encode(&mut bytes);
         bytes
     }
 
@@ -243,11 +245,9 @@ impl Swim {
             port: addr.port(),
             node: name,
             nack,
-            source: Source {
-                addr: &own,
-                port: self.own_addr.port(),
-                node: &self.own_name,
-            },
+            source_addr: &own,
+            source_port: self.own_addr.port(),
+            source_node: &self.own_name,
         });
         let mut bytes = Vec::with_capacity(128);
         request.encode(&mut bytes);
@@ -270,9 +270,10 @@ impl Swim {
             payload,
         })
         .encode(&mut ack);
-        self.send_with_rumours(answer_address(&ping.source, from), &ack);
-        if self.is_stranger(ping.source.node) {
-            self.meet_stranger(now, answer_address(&ping.source, from));
+        let sender = answer_address(ping.source_addr, ping.source_port, from);
+        self.send_with_rumours(sender, &ack);
+        if self.is_stranger(ping.source_node) {
+            self.meet_stranger(now, sender);
         }
     }
 

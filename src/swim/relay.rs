@@ -8,7 +8,7 @@ use super::Swim;
 use super::members;
 use crate::time::Time;
 use crate::wire::Refusal;
-use crate::wire::message::{Ack, IndirectPing, Message, Source};
+use crate::wire::message::{Ack, IndirectPing, Message, Nack};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Swim {
             return self.refuse(Refusal::TooManyRelays);
         }
         let seq = self.probes.next_seq();
-        let asker = answer_address(&ask.source, from);
+        let asker = answer_address(ask.source_addr, ask.source_port, from);
         let relay = Relay {
             asker,
             asker_seq: ask.seq,
@@ -99,9 +99,9 @@ impl Swim {
             let relay = self.probes.relays.waiting.remove(&seq);
             if let Some(relay) = relay.filter(|relay| relay.nack) {
                 let mut nack = Vec::new();
-                Message::Nack {
+                Message::Nack(Nack {
                     seq: relay.asker_seq,
-                }
+                })
                 .encode(&mut nack);
                 self.send_with_rumours(relay.asker, &nack);
             }
@@ -110,9 +110,9 @@ impl Swim {
 }
 
 /// Where an answer goes: to the source a message names, else to where it came from.
-pub(super) fn answer_address(source: &Source, from: SocketAddr) -> SocketAddr {
-    if source.port == 0 {
+pub(super) fn answer_address(addr: &[u8], port: u16, from: SocketAddr) -> SocketAddr {
+    if port == 0 {
         return from;
     }
-    members::address(source.addr, source.port).map_or(from, |(addr, _)| addr)
+    members::address(addr, port).map_or(from, |(addr, _)| addr)
 }

@@ -8,7 +8,7 @@ use super::timer::Deadlines;
 use super::{JoinFailure, Notice, Output, StreamEnd, StreamId, Swim};
 use crate::limits;
 use crate::time::Time;
-use crate::wire::message::{Ack, Message, kind};
+use crate::wire::message::{Ack, ErrorAnswer, Message, kind};
 use crate::wire::stream::{self, Side, StreamReader};
 use crate::wire::{Codec, Refusal};
 use std::collections::HashMap;
@@ -278,7 +278,7 @@ impl Swim {
 
     pub(super) fn answer_error(&mut self, id: StreamId, text: &str) {
         let mut bytes = Vec::new();
-        Message::Error(text).encode(&mut bytes);
+        Message::Error(ErrorAnswer { text }).encode(&mut bytes);
         self.write(id, Side::Accepted, &bytes);
         self.close(id);
     }
@@ -302,8 +302,9 @@ impl Swim {
                 self.probes.stream_failures = 0;
                 self.stream_ping_ended(seq, true);
             }
-            (purpose, Ok(Message::Error(text))) => {
-                self.stream_failed(now, purpose, JoinFailure::Refused(text.to_owned()));
+            (purpose, Ok(Message::Error(answer))) => {
+                let refused = JoinFailure::Refused(answer.text.to_owned());
+                self.stream_failed(now, purpose, refused);
             }
             (purpose, Ok(_)) => {
                 self.refuse(Refusal::UnknownType);

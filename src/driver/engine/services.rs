@@ -50,6 +50,8 @@ pub(in crate::driver) struct Hosted {
     streams: StreamSet,
     connections: BTreeMap<StreamId, Connection>,
     counters: Arc<ServiceCounters>,
+    /// The connections that there may be at once.
+    places: usize,
     /// The version of the members that the service knows.
     members: Option<u64>,
     /// The members are not looked at before.
@@ -99,9 +101,16 @@ impl Hosted {
             streams: StreamSet::for_services(),
             connections: BTreeMap::new(),
             counters,
+            places: CONNECTIONS,
             members: None,
             refresh_from: Time::ZERO,
         }
+    }
+
+    /// The same with fewer places for connections.
+    #[cfg(test)]
+    pub fn with_places(self, places: usize) -> Hosted {
+        Hosted { places, ..self }
     }
 
     fn accept(&mut self, now: Time) {
@@ -123,7 +132,7 @@ impl Hosted {
 
     /// Frees the place of the connection that has been silent longest, if no place is free.
     fn make_place(&mut self) {
-        if self.connections.len() < CONNECTIONS {
+        if self.connections.len() < self.places {
             return;
         }
         let silent = self.connections.iter().min_by_key(|(_, it)| it.heard);

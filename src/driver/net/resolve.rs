@@ -1,6 +1,7 @@
 //! Resolving names with the resolver of the system, which may block.
 
 use crate::Config;
+use crate::config::address;
 use crate::swim::Seed;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
@@ -11,10 +12,10 @@ const ADDRESSES: usize = 64;
 /// have none. A process that changes its root directory before it starts the node calls this first,
 /// since it cannot resolve names afterwards. Blocks as long as the resolver of the system does.
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
-    let mut seeds = config.seeds();
+    let mut seeds = config.settings.seeds.clone();
     let mut unknown = Vec::new();
-    for seed in config.seeds() {
-        let Seed::Host(host, port) = &seed else {
+    for seed in &config.settings.seeds {
+        let Seed::Host(host, port) = seed else {
             continue;
         };
         let addrs = resolve(host);
@@ -28,9 +29,10 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
             }
         }
     }
-    let texts: Vec<String> = seeds.iter().map(Seed::to_string).collect();
-    // Too many seeds at once are refused; then the seeds stay as they were.
-    let _ = config.set("seeds", &texts.join(","));
+    // Beyond the bound of a list the seeds stay as they were given.
+    if seeds.len() <= address::TARGETS {
+        config.settings.seeds = seeds;
+    }
     unknown
 }
 

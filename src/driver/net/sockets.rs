@@ -1,5 +1,6 @@
 //! The two sockets of a node: UDP and a TCP listener on the same port.
 
+use crate::config::Advertise;
 use crate::driver::net::listener::Listener;
 use crate::driver::os::fork::CloseOnFork;
 use crate::driver::os::interfaces;
@@ -167,11 +168,11 @@ fn send_failure(error: &io::Error) -> SendFailure {
 /// # Errors
 /// `Address` if this host has none.
 pub(in crate::driver) fn advertised(
-    set: Option<(IpAddr, Option<u16>)>,
+    set: Option<Advertise>,
     bound: SocketAddr,
 ) -> Result<SocketAddr> {
     let (ip, port) = match set {
-        Some((ip, port)) => (ip, port.unwrap_or(bound.port())),
+        Some(set) => (set.ip, set.port.unwrap_or(bound.port())),
         None if bound.ip().is_unspecified() => (interfaces::advertised(bound.ip())?, bound.port()),
         None => (bound.ip().to_canonical(), bound.port()),
     };
@@ -247,7 +248,10 @@ mod tests {
 
     #[test]
     fn the_advertised_address_is_the_one_set_or_the_bound_one() {
-        let set = |ip: &str, port| Some((ip.parse().unwrap(), port));
+        let set = |ip: &str, port| {
+            let ip = ip.parse().unwrap();
+            Some(Advertise { ip, port })
+        };
         let bound = addr("127.0.0.2:99");
         assert_eq!(
             advertised(set("1.2.3.4", Some(5)), bound),

@@ -1,6 +1,8 @@
 //! The public face of a running member: the [`Node`].
 
 mod running;
+#[cfg(all(test, feature = "spoe"))]
+mod services_tests;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,12 @@ impl RunningNode {
         }
     }
 
+    /// The handle, for a test that adds a thread.
+    #[cfg(test)]
+    pub fn handle(&self) -> Arc<EngineHandle> {
+        self.parts.0.clone()
+    }
+
     fn threads(&self) -> Option<&Threads> {
         self.parts.1.get()
     }

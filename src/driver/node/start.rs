@@ -17,11 +17,12 @@ use crate::driver::node::running::{RunningNode, Threads, ThreadsCell};
 use crate::driver::os::clock;
 use crate::driver::os::descriptors;
 use crate::driver::os::fork;
+use crate::driver::os::interfaces::host_name;
 use crate::driver::os::panic;
 use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::serf::Core;
-use crate::service::ServiceCounters;
+use crate::service::{CounterNames, Service, ServiceCounters, Sessions};
 use crossbeam_channel::Receiver;
 use ipnet::IpNet;
 use std::io;
@@ -58,18 +59,23 @@ fn build(
     spawn: Option<Arc<dyn Spawn>>,
 ) -> Result<RunningNode> {
     config.check()?;
+    let settings = &config.settings;
+    let name = config.node_name(host_name)?;
     fork::install();
-    let sockets = sockets::bind(config.bind())?;
-    let addr = sockets::advertised(config.advertise(), sockets.bound)?;
-    let settings = config.core().swim;
-    check_own_address(addr.ip(), &settings.cidrs_allowed)?;
+    let sockets = sockets::bind(settings.bind.0)?;
+    let addr = sockets::advertised(settings.advertise, sockets.bound)?;
+    check_own_address(addr.ip(), &settings.core.swim.cidrs_allowed)?;
     let services = services(config, addr.ip())?;
-    let core = core(config, addr)?;
+    let core = core(config, &name, addr)?;
     let with_callback = callback.is_some();
     let no_descriptor = |error| Error::io("no descriptor for a node", &error);
-    let events = Events::new(config.event_queue(), config.event_kinds(), !with_callback);
+    let events = Events::new(
+        settings.event_queue,
+        settings.event_kinds.clone(),
+        !with_callback,
+    );
     let handle = Arc::new(EngineHandle::new(
-        config.name(),
+        name,
         addr,
         CommandQueue::new().map_err(no_descriptor)?,
         Feed::new(events.map_err(no_descriptor)?),
@@ -85,13 +91,12 @@ fn build(
         handle: handle.clone(),
         sockets,
         lookups,
-        stream_timeout: settings.stream_timeout,
-        probe_interval: settings.probe_interval,
-        log_level: config.log_level(),
+        stream_timeout: settings.core.swim.stream_timeout,
+        probe_interval: settings.core.swim.probe_interval,
+        log_level: settings.log_level.0,
     });
-    let seeds = config.seeds();
-    if !seeds.is_empty() {
-        engine.join(&seeds, Waiter::Nobody);
+    if !settings.seeds.is_empty() {
+        engine.join(&settings.seeds, Waiter::Nobody);
     }
     let threads = ThreadsCell::default();
     let mut starting = Starting {
@@ -103,7 +108,7 @@ fn build(
     };
     let callback = callback.map(|callback| Callback {
         run: callback,
-        stack: config.thread_stack(),
+        stack: settings.thread_stack_kib * 1024,
         threads: threads.clone(),
     });
     let started = starting
@@ -127,15 +132,14 @@ fn check_own_address(own: IpAddr, networks: &[IpNet]) -> Result<()> {
     Err(Error::new(Status::Config, message))
 }
 
-fn core(config: &Config, addr: SocketAddr) -> Result<Core> {
+fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| {
         let message = format!("the system provides no random numbers: {error}");
         Error::new(Status::Io, message)
     })?;
-    let name = Arc::from(config.name());
-    let (codec, now) = (config.codec()?, clock::now());
-    let core = Core::new(config.core(), codec, name, addr, seed, now);
+    let (settings, codec) = (config.settings.core.clone(), config.codec()?);
+    let core = Core::new(settings, codec, Arc::from(name), addr, seed, clock::now());
     core.map_err(|error| command_error("this node cannot be a member", &error))
 }
 
@@ -148,27 +152,42 @@ struct Services {
     counters: Vec<Arc<ServiceCounters>>,
 }
 
-/// Pairs each service that the settings ask for with its listener. `own` is the address of this
-/// node.
+impl Services {
+    /// Adds a service that listens at `addr`, the value of the setting `setting`. Without an address
+    /// only its counters exist.
+    #[cfg_attr(not(feature = "spoe"), allow(dead_code))] // a build without services adds none
+    fn add<S: Service + 'static>(
+        &mut self,
+        counters: CounterNames,
+        setting: &str,
+        addr: Option<SocketAddr>,
+        service: impl FnOnce() -> S,
+    ) -> Result<()> {
+        let counters = Arc::new(ServiceCounters::new(counters));
+        self.counters.push(counters.clone());
+        if let Some(addr) = addr {
+            let listener = sockets::listen_for(setting, addr)?;
+            let service = Sessions::boxed(service());
+            self.hosted.push(Hosted::new(service, listener, counters));
+        }
+        Ok(())
+    }
+}
+
+/// The services of a node whose own address is `own`. A new service is added here.
 #[cfg(feature = "spoe")]
 fn services(config: &Config, own: IpAddr) -> Result<Services> {
-    use crate::service::{Sessions, spoe};
+    use crate::service::spoe::{COUNTERS, Spoe};
     let mut services = Services::default();
-    let counters = Arc::new(ServiceCounters::new(spoe::COUNTERS));
-    services.counters.push(counters.clone());
-    if let Some(addr) = config.spoe_bind() {
-        let listener = sockets::listen_for("spoe_bind", addr)?;
-        // If this node is a member by a loopback address, servers may have such addresses too.
-        let service = Sessions::new(spoe::Spoe::new(config.spoe_rules(own.is_loopback())));
-        let hosted = Hosted::new(service, listener, counters);
-        services.hosted.push(hosted);
-    }
+    // If this node is a member by a loopback address, servers may have such addresses too.
+    let spoe = || Spoe::new(config.spoe_rules(own.is_loopback()));
+    services.add(COUNTERS, "spoe_bind", config.settings.spoe_bind.0, spoe)?;
     Ok(services)
 }
 
 #[cfg(not(feature = "spoe"))]
 fn services(config: &Config, _: IpAddr) -> Result<Services> {
-    if config.spoe_bind().is_some() {
+    if config.settings.spoe_bind.0.is_some() {
         let message = "spoe_bind is set, but this library was built without SPOE; leave the setting \
                        out, or build the library with the feature spoe";
         return Err(Error::new(Status::Config, message));
