@@ -3,7 +3,7 @@
 //! is lost unless a test cuts a link. Faults at random and large clusters are the simulator's
 //! business (`tests/sim.rs`).
 
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
 use sprat::swim::{Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
 use sprat::time::Time;

@@ -150,7 +150,9 @@ pub(super) unsafe fn fill(buf: *mut c_char, size: usize, text: &str) -> Result<(
         return Err(null("buf"));
     }
     let needed = text.len() + 1;
-    let fits = text.floor_char_boundary(size.saturating_sub(1));
+    let longest = text.len().min(size.saturating_sub(1));
+    let boundary = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+    let fits = boundary.unwrap_or(0);
     if size > 0 {
         // SAFETY: `fits` is at most `size - 1`, and `text` cannot overlap the caller's buffer.
         unsafe {

@@ -355,6 +355,7 @@ impl Swim {
     }
 
     /// Payload of the acks to direct pings; `None` for none.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn set_ack_payload(&mut self, payload: Option<Vec<u8>>) {
         self.ack_payload = payload;
     }
@@ -365,6 +366,7 @@ impl Swim {
     }
 
     /// Replaces the keys.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn set_keyring(&mut self, keyring: Keyring) {
         Arc::make_mut(&mut self.codec).keyring = keyring;
     }
@@ -375,6 +377,7 @@ impl Swim {
     }
 
     /// Every known node in any state, this one included, in no particular order.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.table.iter().map(|(_, entry)| &entry.node)
     }

@@ -11,6 +11,7 @@ const ADDRESSES: usize = 64;
 /// Adds the current addresses of all seeds that are names to the seeds, and returns the names that
 /// have none. A process that changes its root directory before it starts the node calls this first,
 /// since it cannot resolve names afterwards. Blocks as long as the resolver of the system does.
+#[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();
     let mut unknown = Vec::new();
