@@ -3,7 +3,7 @@
 use super::numbers::{sprat_answer, sprat_member_state};
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
-use crate::swim::{Answer, Explanation, Health, NameConflict, NodeState, ProbeReport};
+use crate::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
@@ -159,7 +159,7 @@ impl ExplanationRecord {
                 answer: answer_number(*answer),
             })
             .collect();
-        let direct = |of: fn(&ProbeReport) -> Answer| probe.map_or(Answer::NotAsked, of);
+        let direct = |of: fn(&ProbeReport) -> ProbeAnswer| probe.map_or(ProbeAnswer::NotAsked, of);
         let face = sprat_explanation {
             name: keep(&reasons.name),
             addr: keep(&reasons.addr.to_string()),
@@ -247,13 +247,13 @@ fn member_state(state: NodeState) -> sprat_member_state {
     }
 }
 
-fn answer_number(answer: Answer) -> i32 {
+fn answer_number(answer: ProbeAnswer) -> i32 {
     (match answer {
-        Answer::NotAsked => sprat_answer::SPRAT_ANSWER_NOT_ASKED,
-        Answer::Waiting => sprat_answer::SPRAT_ANSWER_WAITING,
-        Answer::Answered => sprat_answer::SPRAT_ANSWER_ANSWERED,
-        Answer::Nack => sprat_answer::SPRAT_ANSWER_NACK,
-        Answer::Silent => sprat_answer::SPRAT_ANSWER_SILENT,
+        ProbeAnswer::NotAsked => sprat_answer::SPRAT_ANSWER_NOT_ASKED,
+        ProbeAnswer::Waiting => sprat_answer::SPRAT_ANSWER_WAITING,
+        ProbeAnswer::Answered => sprat_answer::SPRAT_ANSWER_ANSWERED,
+        ProbeAnswer::Nack => sprat_answer::SPRAT_ANSWER_NACK,
+        ProbeAnswer::Silent => sprat_answer::SPRAT_ANSWER_SILENT,
     }) as i32
 }
 

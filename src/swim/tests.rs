@@ -81,7 +81,7 @@ impl Net {
         }
         net.run(Duration::from_secs(10));
         for (i, swim) in net.nodes.iter().enumerate() {
-            assert_eq!(swim.table.live(), n, "node {i} sees everybody");
+            assert_eq!(swim.ctx.table.live(), n, "node {i} sees everybody");
         }
         net.notices.clear();
         net.sent.clear();
@@ -245,7 +245,7 @@ fn a_silent_node_is_suspected_then_dead_and_everybody_agrees() {
     net.run(Duration::from_secs(30));
     for i in 0..4 {
         assert!(net.heard(i, Change::Died, 4), "node {i}");
-        assert_eq!(net.nodes[i].table.live(), 4);
+        assert_eq!(net.nodes[i].ctx.table.live(), 4);
     }
 }
 
@@ -314,7 +314,7 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
     let probe = reasons.probe.unwrap();
     assert_eq!(
         (probe.direct, probe.stream),
-        (Answer::Silent, Answer::Silent)
+        (ProbeAnswer::Silent, ProbeAnswer::Silent)
     );
     assert_eq!(probe.helpers.len(), 1);
 }
@@ -371,8 +371,8 @@ fn the_long_form_of_an_ipv4_address_is_no_conflict_and_is_kept() {
     net.tell(0, Message::Alive(alive(&[10, 0, 0, 8])));
     let conflicts = net.nodes[0].stats().refused.0[Refusal::Conflict as usize];
     assert_eq!(conflicts, 1, "only the really different address");
-    let slot = net.nodes[0].table.find("far").unwrap();
-    assert!(net.nodes[0].table.get(slot).unwrap().mapped);
+    let slot = net.nodes[0].ctx.table.find("far").unwrap();
+    assert!(net.nodes[0].ctx.table.get(slot).unwrap().mapped);
     assert_eq!(
         net.nodes[0].node("far").unwrap().addr,
         "10.0.0.9:1".parse().unwrap()
@@ -394,7 +394,7 @@ fn addresses_that_nobody_has_are_refused() {
         };
         net.tell(0, Message::Alive(alive));
     }
-    assert_eq!(net.nodes[0].table.len(), 1);
+    assert_eq!(net.nodes[0].ctx.table.len(), 1);
     assert_eq!(
         net.nodes[0].stats().refused.0[Refusal::AddressNotAllowed as usize],
         3
@@ -418,7 +418,7 @@ fn a_process_that_was_stopped_accuses_nobody() {
         }
     )));
     net.run(Duration::from_secs(10));
-    assert_eq!(net.nodes[0].table.live(), 4);
+    assert_eq!(net.nodes[0].ctx.table.live(), 4);
 }
 
 #[test]
@@ -591,9 +591,9 @@ fn leaving_alone_does_not_wait() {
 fn who_pings_us_unknown_is_asked_for_what_we_missed() {
     let mut net = Net::joined(3);
     let lost = {
-        let gone = |entry: &members::Entry| &*entry.node.name == "n2";
-        let swim = &mut net.nodes[0];
-        swim.table.sweep(gone, &mut swim.random)
+        let gone = |record: &members::MemberRecord| &*record.node().name == "n2";
+        let ctx = &mut net.nodes[0].ctx;
+        ctx.table.sweep(gone, &mut ctx.random)
     };
     assert_eq!(lost.len(), 1);
     let source = Source {
@@ -625,13 +625,13 @@ fn a_seed_that_comes_late_is_found_and_a_healed_partition_becomes_one_cluster() 
         net.cut_streams.extend([(a, b), (b, a)]);
     }
     net.run(Duration::from_secs(120));
-    assert_eq!(net.nodes[0].table.live(), 2);
+    assert_eq!(net.nodes[0].ctx.table.live(), 2);
     net.cut.clear();
     net.cut_streams.clear();
     // The longest pause, half as much jitter, and the time for gossip.
     net.run(Duration::from_secs(30 + 15 + 10));
     for swim in &net.nodes {
-        assert_eq!(swim.table.live(), 4);
+        assert_eq!(swim.ctx.table.live(), 4);
     }
 }
 
@@ -644,7 +644,7 @@ fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
     let datagrams = net.sent.iter().filter(|(from, _, _)| *from == 0).count();
     assert!((38..=42).contains(&datagrams), "{datagrams}");
     assert_eq!(
-        net.nodes[0].timers.get(Timer::Gossip),
+        net.nodes[0].ctx.timers.get(Timer::Gossip),
         None,
         "no rumour, no tick"
     );
@@ -666,7 +666,7 @@ fn pings_tell_each_member_of_this_node_until_it_has_answered_and_again_after_a_c
     let change_unheard = |net: &mut Net, meta: [u8; 2]| {
         net.sent.clear();
         net.nodes[0].set_meta(net.now, Arc::from(meta));
-        net.nodes[0].queue.prune(0); // gossip misses everybody
+        net.nodes[0].ctx.broadcasts.members.prune(0); // gossip misses everybody
     };
     let mut net = Net::joined(3);
     net.run(Duration::from_secs(10));
@@ -708,11 +708,11 @@ fn who_was_away_for_longer_than_the_dead_are_remembered_hears_no_old_news() {
     swim.handle_stream_accepted(net.now, StreamId(500), addr(1));
     let away = |seconds| Duration::from_secs(seconds);
     assert!(!swim.handle_stall(net.now, away(10), away(20)));
-    assert!(swim.node("n2").is_some() && swim.streams.get_mut(StreamId(500)).is_some());
+    assert!(swim.node("n2").is_some() && swim.ctx.streams.get_mut(StreamId(500)).is_some());
     for (missed, suspended) in [(31, 0), (0, 31)] {
         assert!(swim.handle_stall(net.now, away(missed), away(suspended)));
         assert!(swim.node("n2").is_none() && swim.node("n1").is_some());
-        assert!(swim.streams.get_mut(StreamId(500)).is_none());
+        assert!(swim.ctx.streams.get_mut(StreamId(500)).is_none());
     }
 }
 
@@ -787,17 +787,17 @@ fn a_probe_that_has_ended_waits_for_nobody() {
     let report = reasons.probe.unwrap();
     assert_eq!(
         (report.direct, report.stream),
-        (Answer::Silent, Answer::NotAsked),
+        (ProbeAnswer::Silent, ProbeAnswer::NotAsked),
         "the helper answered before the stream had its time"
     );
-    assert_eq!(report.helpers, [("n2".into(), Answer::Answered)]);
+    assert_eq!(report.helpers, [("n2".into(), ProbeAnswer::Answered)]);
 }
 
 #[test]
 fn what_fits_no_packet_is_refused_and_waits_nowhere() {
     let mut net = Net::joined(2);
     net.run(Duration::from_secs(5));
-    let room = net.nodes[0].packet_room();
+    let room = net.nodes[0].ctx.packet_room();
     net.nodes[0].broadcast(net.now, 1, vec![4; room], Some(7));
     assert_eq!(net.nodes[0].stats().queue_len, 0);
     assert_eq!(
@@ -826,7 +826,7 @@ fn what_fits_no_packet_is_refused_and_waits_nowhere() {
         2
     );
     net.run(Duration::from_secs(5));
-    assert_eq!(net.nodes[0].timers.get(Timer::Gossip), None);
+    assert_eq!(net.nodes[0].ctx.timers.get(Timer::Gossip), None);
 }
 
 /// When a node alone looks its one seed up, in seconds, within ten minutes.
@@ -891,7 +891,7 @@ fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
         );
         while swim.poll_output().is_some() {}
     }
-    let seeds = swim.reconnect.seeds();
+    let seeds = swim.reconnect.seed_addrs();
     assert_eq!(seeds.len(), 256);
     assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1))));
     assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1999))));
@@ -922,8 +922,8 @@ fn all_streams_together_hold_no_more_than_their_bound() {
         }
     }
     assert!(sent > 7 * limits::ALL_STREAMS_LEN);
-    assert!(swim.streams.held() <= limits::ALL_STREAMS_LEN);
-    assert!(swim.streams.held() > limits::ALL_STREAMS_LEN / 2);
+    assert!(swim.ctx.streams.held() <= limits::ALL_STREAMS_LEN);
+    assert!(swim.ctx.streams.held() > limits::ALL_STREAMS_LEN / 2);
     assert!(swim.stats().refused.0[Refusal::TooLarge as usize] > 40);
 }
 
@@ -1048,6 +1048,6 @@ fn who_answers_a_hint_by_stream_first_is_not_called_silent() {
     let probe = net.nodes[0].explain(net.now, "n1").unwrap().probe.unwrap();
     assert_eq!(
         (probe.direct, probe.stream),
-        (Answer::NotAsked, Answer::Answered)
+        (ProbeAnswer::NotAsked, ProbeAnswer::Answered)
     );
 }
