@@ -5,13 +5,15 @@ LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
 
-.PHONY: help setup build wheel haproxy docs demo demo-c test lint bench bench-haproxy fuzz install uninstall clean
+.PHONY: help setup build wheel haproxy docs demo demo-c test test-all soak lint bench bench-haproxy fuzz install uninstall clean
 
 help:
 	@echo 'make demo       HAProxy and web servers in Node.js, Python and C, and what may happen to them;'
 	@echo '                a minute once built. KEEP=1 keeps it up at the end'
 	@echo 'make demo-c     several serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
+	@echo 'make test-all   the same with every seed and every case, and with what is shipped'
+	@echo 'make soak       each group of tests five times while the processors are busy; hours'
 	@echo 'make bench      resources and reaction times beside those of serf agents'
 	@echo 'make bench-haproxy  HAProxy as a member beside agent, template and reload; seven minutes'
 	@echo 'make fuzz       a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
@@ -47,6 +49,12 @@ demo-c: setup
 
 test: setup
 	@scripts/test.sh
+
+test-all: setup
+	@scripts/test.sh all
+
+soak: setup
+	@scripts/soak.sh
 
 lint: setup
 	@scripts/lint.sh

@@ -10,7 +10,7 @@ use sprat::serf::{Config, Core};
 use sprat::swim::{Output, StreamId};
 use sprat::time::Time;
 use sprat::wire::codec::{Codec, Key, Keyring};
-use sprat::wire::message::{Alive, Message, Ping, Source};
+use sprat::wire::message::{Alive, Message, Ping};
 use sprat::wire::packet;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -150,11 +150,9 @@ fn ping(codec: &Codec) -> Vec<u8> {
     let message = Message::Ping(Ping {
         seq: 77,
         node: &name(0),
-        source: Source {
-            addr: &[10, 0, 0, 2],
-            port: 7946,
-            node: &name(1),
-        },
+        source_addr: &[10, 0, 0, 2],
+        source_port: 7946,
+        source_node: &name(1),
     });
     let mut plain = Vec::new();
     message.encode(&mut plain);

@@ -84,113 +84,119 @@
 /* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():
  * name, type, default in brackets, what is allowed, and what it does.
  *
- * name: text [the host name], 1 to 255 bytes, no control characters, no space at the ends
- *     Name of this node, unique in the cluster.
+ * name: text [not set], 1 to 255 bytes, no control characters, no space at the ends
+ *     The name of this node, unique in the cluster; the host name if it is not set.
  *
- * bind: address [0.0.0.0:7946], IP address, no host name; IPv4:PORT, [IPv6]:PORT, port optional, 0 takes any
- *     Where this node listens, with UDP and TCP; [::] serves IPv6 and IPv4.
+ * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
+ *     The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.
  *
- * advertise: address [none], IP address that others can reach, not 0.0.0.0 or ::, port optional
- *     Where others reach this node; by default the bound address or one of an interface.
+ * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an optional port
+ *     The address at which the other members reach this node; by default the bound address, or
+ *     that of an interface if the node listens on all of them.
  *
  * mode: word [serf], serf or memberlist
- *     What kind of cluster this is: members with tags, or bare memberlist with raw meta.
+ *     The kind of cluster: serf for members with tags, memberlist for bare memberlist with raw
+ *     metadata.
  *
  * profile: word [lan], lan, wan or local
- *     Chooses the defaults of all times and numbers below; those that are set keep their value.
+ *     Chooses the defaults of the times and numbers below; settings that are set keep their
+ *     value.
  *
- * encrypt: base64 [none], base64 of 16, 24 or 32 bytes
- *     Key that encrypts all traffic; it cannot be read back.
+ * encrypt: base64 [not set], base64 of 16, 24 or 32 bytes
+ *     The key that encrypts all traffic; it cannot be read back.
  *
- * keyring_file: file [none], a readable file
- *     JSON array of base64 keys as Serf writes it, the first encrypts; not beside other keys.
+ * keyring_file: file [not set], the path of a readable file
+ *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. It
+ *     cannot be combined with other keys.
  *
- * label: text [none], at most 255 bytes
- *     Label in front of all traffic: clusters with different labels do not see each other.
+ * label: text [not set], at most 255 bytes
+ *     A label in front of all traffic; clusters with different labels do not see each other.
  *
- * seeds: list of addresses [none], HOST or HOST:PORT, separated by commas
- *     Joined from the start, and asked again for as long as the node lives.
+ * seeds: list of addresses [not set], HOST or HOST:PORT, separated by commas
+ *     Addresses that are joined at the start and tried again for as long as the node lives.
  *
  * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
- *     Between two probes.
+ *     The time between two probes.
  *
  * probe_timeout_ms: milliseconds [500, wan 3000, local 200], 1 to 600000
- *     Waiting for a direct answer before helpers are asked; less than probe_interval_ms.
+ *     How long a direct probe waits for its answer before helpers are asked; less than
+ *     probe_interval_ms.
  *
  * indirect_checks: number [3, local 1], 0 to 32
- *     Helpers asked in an indirect probe.
+ *     The number of helpers that are asked for an indirect probe.
  *
  * stream_pings: boolean [true], true or false
  *     Whether a probe that fails by UDP is tried by TCP.
  *
  * suspicion_mult: number [4, wan 6, local 3], 1 to 100
- *     Multiplies the time that a suspect has to refute.
+ *     Multiplies the time that a suspect has to refute the suspicion.
  *
  * suspicion_max_mult: number [6], 1 to 100
- *     Longest suspicion as a multiple of the shortest.
+ *     The longest suspicion timeout as a multiple of the shortest.
  *
  * awareness_max: number [8], 1 to 64
- *     Upper end of the own health score, exclusive; 1 switches it off.
+ *     The health score ranges from 0 to this value minus 1; 1 disables it.
  *
  * gossip_interval_ms: milliseconds [200, wan 500, local 100], 10 to 60000
- *     Between two rounds of gossip.
+ *     The time between two rounds of gossip.
  *
  * gossip_nodes: number [3, wan 4], 1 to 64
- *     Members told in a round of gossip.
+ *     The number of members that a round of gossip is sent to.
  *
  * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
- *     How long dead members still get gossip.
+ *     How long gossip is still sent to a dead member.
  *
  * retransmit_mult: number [4, local 2], 1 to 100
- *     Multiplies how often a rumour is sent.
+ *     Multiplies the number of times that a broadcast is sent.
  *
  * push_pull_interval_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
- *     Between two full exchanges with another member; 0 switches them off.
+ *     The time between two push/pull exchanges with another member; 0 disables them.
  *
  * stream_timeout_ms: milliseconds [10000, wan 30000, local 1000], 100 to 600000
- *     Longest time that one TCP exchange may take.
+ *     The longest time that one TCP exchange may take.
  *
  * packet_bytes: number [1400], 1024 to 65000
- *     Largest datagram of gossip.
+ *     The size of the largest gossip datagram.
  *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
- *     A dead member's name may come back at another address after this time; 0: never.
+ *     A dead member's name may return at another address after this time; 0 forbids it.
  *
- * cidrs_allowed: list of networks [none], CIDR networks, separated by commas
- *     Members must have addresses in one of these networks; empty: all.
+ * cidrs_allowed: list of networks [not set], CIDR networks, separated by commas
+ *     The networks that members must have their addresses in; empty allows all.
  *
  * compression: boolean [true], true or false
- *     Whether what is sent is compressed where that saves bytes.
+ *     Whether messages are compressed where that saves bytes.
  *
  * verify_incoming: boolean [true], true or false
- *     Whether plain traffic is refused when there is a key.
+ *     Whether unencrypted traffic is refused when there is a key.
  *
  * verify_outgoing: boolean [true], true or false
- *     Whether traffic is encrypted when there is a key.
+ *     Whether outgoing traffic is encrypted when there is a key.
  *
  * skip_label_check: boolean [false], true or false
- *     Whether a proxy has removed the label from what arrives.
+ *     Whether incoming traffic carries no label because a proxy has removed it.
  *
  * join_sync: boolean [true], true or false
- *     Whether a burst of joins is followed by an exchange, so that nobody is missed.
+ *     Whether a burst of joins is followed by a push/pull exchange, so that no member is
+ *     missed.
  *
  * final_probe: boolean [true], true or false
- *     Whether a suspect is asked once more before it is declared dead.
+ *     Whether a suspect is probed once more before it is declared dead.
  *
  * reconnect: boolean [true], true or false
- *     Whether seeds and lost members are asked again, so that a split heals.
+ *     Whether seeds and lost members are tried again, so that a split cluster heals.
  *
  * reconnect_min_ms: milliseconds [250], 50 to 86400000
- *     First pause before a seed or a lost member is asked again.
+ *     The first pause before a seed or a lost member is tried again.
  *
  * reconnect_max_ms: milliseconds [30000], 100 to 86400000
- *     Longest pause between two attempts; not below reconnect_min_ms.
+ *     The longest pause between two attempts; at least reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
  *     How long a leaving node still answers after its leave has spread.
  *
  * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
- *     Longest wait for a step of a leave to spread.
+ *     The longest wait for one step of a leave to spread.
  *
  * reconnect_timeout_ms: milliseconds [86400000], 1000 to 2592000000
  *     A failed member is erased after this time.
@@ -199,44 +205,48 @@
  *     A member that left is erased after this time.
  *
  * event_queue: number [4096], 16 to 1048576
- *     Events that wait for the application; then the oldest of each member go.
+ *     The number of events that can wait for the application. A full queue merges the changes
+ *     of each member, and then drops the oldest events.
  *
- * event_kinds: list of words [none], member-join, member-update, member-leave, member-failed, member-reap, member-suspect, member-alive, done, log, separated by commas
- *     Which events are queued, empty: all; overflow and fatal always are. Without done, calls
- *     that do not wait end unseen.
+ * event_kinds: list of words [not set], member-join, member-update, member-leave, member-failed, member-reap, member-suspect, member-alive, done, log, separated by commas
+ *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
+ *     always queued. Without done, the end of an operation that does not wait is not reported.
  *
  * log_level: word [off], off, error, warn, info, debug or trace
- *     Up to which level log lines become events.
+ *     The level up to which log lines become events.
  *
  * thread_stack_kib: number [8192], 64 to 1048576
- *     Stack of the thread that runs callbacks, in KiB.
+ *     The size of the stack of the thread that runs callbacks.
  *
- * spoe_bind: address [none], IPv4:PORT or [IPv6]:PORT
- *     Where HAProxy may ask about requests (SPOE); empty: nowhere. Who reaches it reads all
- *     tags: a loopback address is wise.
+ * spoe_bind: address [not set], IPv4:PORT or [IPv6]:PORT
+ *     The address at which HAProxy may ask about requests (SPOE); empty disables it. A client
+ *     that can reach it can read all tags, so a loopback address is advisable.
  *
  * spoe_servers: text [role=backend], KEY=VALUE
- *     Tag of the members that are servers, for questions that come in by spoe_bind.
+ *     The tag of the members that are servers, for questions that arrive at spoe_bind.
  *
  * spoe_port: number [0], 0 to 65535
- *     Port of servers that have no tag port; 0: they are none.
+ *     The port used for members without a `port` tag; 0 ignores such members.
  *
- * spoe_networks: list of networks [none], CIDR networks, separated by commas
- *     Servers must have addresses in one of these networks; empty: all.
+ * spoe_networks: list of networks [not set], CIDR networks, separated by commas
+ *     The networks that servers must have their addresses in; empty allows all.
  *
- * filter.names: list of patterns [none], patterns with * and ?, separated by commas
- *     Only members whose name fits one of these are listed and cause events, and this node;
- *     empty: all. The others stay in the protocol, and see this node.
+ * filter.names: list of patterns [not set], patterns with * and ?, separated by commas
+ *     Lists and reports only this node and the members whose name matches one of these
+ *     patterns; empty matches all. The other members stay in the protocol and see this node.
  *
- * tag.KEY: text [none], all tags together at most 512 bytes
- *     Tag KEY of this node, seen by all members; not in memberlist mode.
+ * tag.KEY: text [not set], all tags together at most 512 bytes
+ *     The tag KEY of this node, which all members see; only in mode serf.
  *
- * filter.tag.KEY: text [none], at most 255 bytes
- *     Only members whose tag KEY has exactly this value are shown; not in memberlist mode.
+ * filter.tag.KEY: text [not set], at most 255 bytes
+ *     Lists and reports only members whose tag KEY has exactly this value; only in mode serf.
  */
 
 
-/** What a function that can fail returns: 0 or a count on success, one of these otherwise. */
+/**
+ * The reason of a failure. In C, a function that can fail returns one of these numbers, or 0
+ * or a count on success.
+ */
 enum sprat_status {
     /** Success. */
     SPRAT_OK = 0,
@@ -248,7 +258,7 @@ enum sprat_status {
     SPRAT_ERR_UTF8 = -3,
     /** A name, a tag, all tags together or a list is longer than allowed. */
     SPRAT_ERR_TOO_LARGE = -4,
-    /** The node is NULL, freed, or no node at all. */
+    /** The node is NULL, was freed, or never was a node. */
     SPRAT_ERR_HANDLE = -5,
     /** The node was started before a fork and lives in the parent process. */
     SPRAT_ERR_FORKED = -6,
@@ -258,7 +268,7 @@ enum sprat_status {
     SPRAT_ERR_STATE = -8,
     /** The time is up. */
     SPRAT_ERR_TIMEOUT = -9,
-    /** The call would wait for the very thread it runs on. */
+    /** The call would wait for the thread that it runs on. */
     SPRAT_ERR_DEADLOCK = -10,
     /** No such member, setting or tag. */
     SPRAT_ERR_NOT_FOUND = -11,
@@ -266,13 +276,13 @@ enum sprat_status {
     SPRAT_ERR_NAME_CONFLICT = -12,
     /** The settings are wrong. */
     SPRAT_ERR_CONFIG = -13,
-    /** The operating system refused: see sprat_last_errno(). */
+    /** The operating system refused a call; the errno of the error says why. */
     SPRAT_ERR_IO = -14,
-    /** An address cannot be read, resolved or used. */
+    /** An address cannot be parsed, resolved or used. */
     SPRAT_ERR_ADDRESS = -15,
-    /** Nobody answered. */
+    /** No node answered. */
     SPRAT_ERR_UNREACHABLE = -16,
-    /** Encryption: a wrong key, a missing key, or a peer without one. */
+    /** Encryption: a key is wrong or missing, or the peer has none. */
     SPRAT_ERR_CRYPTO = -17,
     /** A peer answered with something that is not this protocol. */
     SPRAT_ERR_PROTOCOL = -18,
@@ -284,17 +294,20 @@ enum sprat_status {
     SPRAT_ERR_INTERNAL = -99,
 };
 
-/** State of a member. 0 never occurs. */
+/** The state of a member as the application sees it. */
 enum sprat_member_state {
     /** It answers. */
     SPRAT_MEMBER_ALIVE = 1,
-    /** It did not answer a probe and has not defended itself yet. It still counts as a member. */
+    /**
+     * It did not answer a probe and has not refuted the suspicion yet. It still counts as a
+     * member.
+     */
     SPRAT_MEMBER_SUSPECT = 2,
     /** It was suspected for too long. */
     SPRAT_MEMBER_FAILED = 3,
-    /** It has said that it is about to leave. */
+    /** It has announced that it leaves. */
     SPRAT_MEMBER_LEAVING = 4,
-    /** It left of its own will, or was removed by sprat_node_remove_failed(). */
+    /** It left of its own will, or was removed after it had failed. */
     SPRAT_MEMBER_LEFT = 5,
 };
 
@@ -302,59 +315,55 @@ enum sprat_member_state {
 enum sprat_node_state {
     /** It takes part in its cluster. */
     SPRAT_NODE_RUNNING = 1,
-    /** It is announcing its departure. */
+    /** It is announcing that it leaves. */
     SPRAT_NODE_LEAVING = 2,
-    /** It has left; it still answers, and may join again. */
+    /** It has left. It still lists members, and may join again. */
     SPRAT_NODE_LEFT = 3,
     /** It was shut down. */
     SPRAT_NODE_SHUTDOWN = 4,
-    /** It was stopped by a defect of the library. */
+    /** A thread of it failed because of a defect of the library. */
     SPRAT_NODE_BROKEN = 5,
 };
 
-/**
- * Kinds of events. Ignore the ones you do not know: later versions may add some.
- *
- * 10 to 13 are reserved for user events and queries.
- */
+/** Kinds of events. Ignore kinds that you do not know: later versions may add some. */
 enum sprat_event_kind {
     /** A member joined, or returned after it had failed or left. */
     SPRAT_EVENT_MEMBER_JOIN = 1,
-    /** A member changed its tags, metadata or address. */
+    /** A member changed its tags, metadata, address or protocol versions. */
     SPRAT_EVENT_MEMBER_UPDATE = 2,
-    /** A member left of its own will. */
+    /** A member left of its own will, or was removed after it had failed. */
     SPRAT_EVENT_MEMBER_LEAVE = 3,
-    /** A member failed. */
+    /** A member failed: it stopped answering without having announced that it leaves. */
     SPRAT_EVENT_MEMBER_FAIL = 4,
-    /** A member that had failed or left is forgotten. */
+    /** A member that had failed or left is no longer listed. */
     SPRAT_EVENT_MEMBER_REAP = 5,
-    /** A member is suspected: it will fail unless it defends itself. */
+    /** A member is suspected: it will fail unless it refutes the suspicion. */
     SPRAT_EVENT_MEMBER_SUSPECT = 6,
     /** A suspicion was refuted: the member is alive after all. */
     SPRAT_EVENT_MEMBER_ALIVE = 7,
-    /** An operation that was started without waiting is done: see `id` and `status`. */
+    /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
     /** Events were lost because nobody took them: take a fresh list of members. */
     SPRAT_EVENT_OVERFLOW = 20,
     /** A line of the log. */
     SPRAT_EVENT_LOG = 21,
-    /** The node cannot be what it should: see `status` and `text`, and free it. */
+    /** The node cannot do its work, or must not: close it. */
     SPRAT_EVENT_FATAL = 22,
 };
 
-/** Levels of the log, each including the ones before it. */
+/** How much a line of the log matters. Each level includes the ones before it. */
 enum sprat_log_level {
-    /** Nothing. */
+    /** No lines. */
     SPRAT_LOG_OFF = 0,
-    /** What stops the node. */
+    /** The node cannot do what it should. */
     SPRAT_LOG_ERROR = 1,
-    /** What somebody should look at. */
+    /** Something is wrong here or elsewhere, and a person should look at it. */
     SPRAT_LOG_WARN = 2,
-    /** What happens in the cluster. */
+    /** The ordinary course of things in the cluster. */
     SPRAT_LOG_INFO = 3,
-    /** Why it happens. */
+    /** What the node does and why, for finding a mistake. */
     SPRAT_LOG_DEBUG = 4,
-    /** Everything. */
+    /** Everything else. */
     SPRAT_LOG_TRACE = 5,
 };
 
@@ -820,7 +829,7 @@ int sprat_config_set_log_cb(struct sprat_config *config,
 
 /**
  * Has the threads of nodes created by the program. Without this the library takes threads that
- * sprat_threads_prepare() has parked, and creates its own when none are left.
+ * sprat_threads_prepare() has prepared, and creates its own when none are left.
  *
  * @param config     the settings
  * @param cb         the callback; NULL removes it
@@ -1332,24 +1341,25 @@ void sprat_stats_free(struct sprat_stats *stats);
  * ========================================================================================== */
 
 /**
- * Parks threads for nodes that start later, where threads cannot be created any more by then: a
- * node takes parked threads first. A node needs two, one more with an event callback, and one
- * more with the setting spoe_bind.
+ * Prepares threads for nodes that start later, for programs that cannot create threads by then. A
+ * node takes prepared threads first. It needs two, one more with an event callback, and one more
+ * with the setting spoe_bind.
  *
- * They wait and do nothing until then. A child of a fork gets as many of its own. Calling this
- * again with the same number does nothing more.
+ * A prepared thread waits and does nothing until a node takes it. A forked child gets as many of
+ * its own. A second call with the same number does nothing.
  *
- * @param n  how many shall wait, 1024 at most
- * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses. Thread-safe.
+ * @param n  the number of threads, at most 1024
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
+ *         Thread-safe.
  */
 int sprat_threads_prepare(unsigned int n);
 
 /**
- * How many parked threads wait for a node now.
+ * Returns the number of prepared threads that wait for a node.
  *
  * @return the number. Thread-safe.
  */
-int sprat_threads_parked(void);
+int sprat_threads_idle(void);
 
 #ifdef __cplusplus
 }  // extern "C"

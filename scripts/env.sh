@@ -4,6 +4,15 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 
+# The cargo profile of the Python package, of the module for HAProxy and of sprat-hap. `guest` is the
+# one that they are shipped with. Tests take `dev`: it shares its dependencies with `cargo test`, and
+# takes a fifth of the time to build.
+PROFILE=${SPRAT_PROFILE:-guest}
+BUILT=$TARGET/${PROFILE/#dev/debug}
+
+# The scripts build everything once and seldom again, which incremental compilation makes slower.
+export CARGO_INCREMENTAL=0
+
 # Administration tools (ip, nft) are not on every user's path.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
 export PATH
@@ -18,17 +27,26 @@ cargo_version() {
     cargo --version 2>/dev/null | cut -d ' ' -f 2
 }
 
-# A default toolchain that is too old must not stop us if rustup holds a newer one.
-if command -v rustup >/dev/null && ! at_least "$(cargo_version || echo 0)" "$RUST_WANTED"; then
-    for toolchain in "$RUST_WANTED" "$RUST_WANTED.0" stable; do
-        have=$(RUSTUP_AUTO_INSTALL=0 rustup run "$toolchain" cargo --version 2>/dev/null |
-            cut -d ' ' -f 2)
-        if [ -n "$have" ] && at_least "$have" "$RUST_WANTED"; then
-            export RUSTUP_TOOLCHAIN=$toolchain
-            break
-        fi
-    done
-fi
+# Chooses a Rust that is new enough: the cargo on the path; a toolchain that rustup holds, even if
+# its default is older; the packages of the system, even if another cargo stands before them on the
+# path. Changes nothing if there is none: scripts/setup.sh installs one.
+choose_rust() {
+    local toolchain have
+    ! at_least "$(cargo_version)" "$RUST_WANTED" || return 0
+    if command -v rustup >/dev/null; then
+        for toolchain in "$RUST_WANTED" "$RUST_WANTED.0" stable; do
+            have=$(RUSTUP_AUTO_INSTALL=0 rustup run "$toolchain" cargo --version 2>/dev/null |
+                cut -d ' ' -f 2)
+            if at_least "$have" "$RUST_WANTED"; then
+                export RUSTUP_TOOLCHAIN=$toolchain
+                return
+            fi
+        done
+    fi
+    have=$(/usr/bin/cargo --version 2>/dev/null | cut -d ' ' -f 2)
+    ! at_least "$have" "$RUST_WANTED" || PATH=/usr/bin:$PATH
+}
+choose_rust
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -41,6 +59,12 @@ die() {
 build_release() {
     (cd "$ROOT" && cargo rustc --locked --release --lib --crate-type cdylib,staticlib --quiet) ||
         die "the library does not build"
+}
+
+# The module for HAProxy and sprat-hap, in the folder $BUILT.
+build_haproxy() {
+    (cd "$ROOT" && cargo build --locked --quiet --profile "$PROFILE" -p sprat-lua -p sprat-hap) ||
+        die "the module for HAProxy does not build"
 }
 
 # Compiles a program of examples/c to $1, against the library as `make install` lays it out beside,

@@ -4,10 +4,10 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
 cd "$ROOT"
-cargo build --locked --profile guest -p sprat-lua -p sprat-hap
+build_haproxy
 out=$TARGET/haproxy
 mkdir -p "$out"
-strip -o "$out/sprat.so" "$TARGET/guest/libsprat_lua.so"
-strip -o "$out/sprat-hap" "$TARGET/guest/sprat-hap"
+strip -o "$out/sprat.so" "$BUILT/libsprat_lua.so"
+strip -o "$out/sprat-hap" "$BUILT/sprat-hap"
 cp bindings/haproxy/lua/sprat-haproxy.lua "$out/"
 say "$out: sprat.so, sprat-haproxy.lua, sprat-hap; bindings/haproxy/README.md says where they go"

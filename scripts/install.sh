@@ -24,9 +24,15 @@ fill() {
             "$INCLUDEDIR")|g" "$1"
 }
 
-put() {
-    fill "$1" >"$2"
-    chmod 644 "$2"
+# Everything is put in place by renaming: a program that runs keeps the library that it has mapped,
+# and a compiler that reads a file beside sees the old one or the new one, whole.
+put() { # mode, source, destination
+    install -m "$1" "$2" "$3.$$.new"
+    mv -f "$3.$$.new" "$3"
+}
+
+put_filled() { # template, destination
+    fill "$1" | put 644 /dev/stdin "$2"
 }
 
 case ${1:-} in
@@ -34,16 +40,14 @@ install)
     built=$TARGET/release
     [ -f "$built/libsprat.so" ] && [ -f "$built/libsprat.a" ] || build_release
     install -d "$lib/pkgconfig" "$cmake" "$include"
-    # Replaced by renaming: a program that runs keeps the library it has mapped.
-    install -m 755 "$built/libsprat.so" "$lib/.$real.new"
-    mv -f "$lib/.$real.new" "$lib/$real"
+    put 755 "$built/libsprat.so" "$lib/$real"
     ln -sfn "$real" "$lib/$soname"
     ln -sfn "$soname" "$lib/libsprat.so"
-    install -m 644 "$built/libsprat.a" "$lib/libsprat.a"
-    install -m 644 "$ROOT/include/sprat.h" "$include/sprat.h"
-    put "$ROOT/packaging/sprat.pc.in" "$lib/pkgconfig/sprat.pc"
-    put "$ROOT/packaging/spratConfig.cmake.in" "$cmake/spratConfig.cmake"
-    put "$ROOT/packaging/spratConfigVersion.cmake.in" "$cmake/spratConfigVersion.cmake"
+    put 644 "$built/libsprat.a" "$lib/libsprat.a"
+    put 644 "$ROOT/include/sprat.h" "$include/sprat.h"
+    put_filled "$ROOT/packaging/sprat.pc.in" "$lib/pkgconfig/sprat.pc"
+    put_filled "$ROOT/packaging/spratConfig.cmake.in" "$cmake/spratConfig.cmake"
+    put_filled "$ROOT/packaging/spratConfigVersion.cmake.in" "$cmake/spratConfigVersion.cmake"
     ;;
 uninstall)
     rm -f "${files[@]}"

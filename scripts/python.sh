@@ -19,14 +19,25 @@ python_env() {
     cp "$wanted" "$VENV/requirements.txt"
 }
 
-# Builds the wheel for this machine in target/wheels/here, and installs it into the environment. In a
-# folder of its own: beside what else holds the library it would be built again after each of them.
+# Builds the wheel for this machine in target/wheels/PROFILE, and installs it into the environment,
+# unless the same is installed there: other tests may be using it.
 install_wheel() {
-    local out=$TARGET/wheels/here
+    local out=$TARGET/wheels/$PROFILE content
     rm -rf "$out"
-    (cd "$PACKAGE" && "$VENV/bin/maturin" build --release --locked --quiet --out "$out" \
-        --target-dir "$TARGET/wheel") ||
+    (cd "$PACKAGE" && "$VENV/bin/maturin" build --profile "$PROFILE" --locked --quiet --out "$out" \
+        --target-dir "$TARGET") ||
         die "the wheel does not build"
+    content=$(wheel_content "$out"/*.whl)
+    [ "$content" != "$(cat "$VENV/wheel.content" 2>/dev/null)" ] || return 0
+    rm -f "$VENV/wheel.content"
     "$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps \
         "$out"/*.whl || die "the wheel cannot be installed"
+    printf '%s\n' "$content" >"$VENV/wheel.content"
+}
+
+# The names and checksums of the files in a wheel.
+wheel_content() {
+    python3 -c 'import sys, zipfile
+for info in zipfile.ZipFile(sys.argv[1]).infolist():
+    print(f"{info.CRC:08x} {info.filename}")' "$1"
 }

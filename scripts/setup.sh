@@ -12,32 +12,72 @@ packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valg
     libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey
     wrk)
 
+# Whether a package of Debian is installed.
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
 missing_packages() {
     local name
     for name in "${packages[@]}"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
-            echo "$name"
+        installed "$name" || echo "$name"
     done
 }
 
-install_packages() {
-    local missing=("$@") sudo=()
+# apt-get as root: directly, or through sudo.
+apt() {
+    local sudo=()
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || die "these packages are missing, and neither root nor sudo" \
-            "is at hand to install them: ${missing[*]}"
+        command -v sudo >/dev/null || die "packages must be installed with apt-get $*, and neither" \
+            "root nor sudo is at hand to do it"
         sudo=(sudo)
     fi
-    say "installing: ${missing[*]}"
-    local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
-    "${apt[@]}" install --no-install-recommends "${missing[@]}" ||
-        { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } ||
-        die "apt-get could not install: ${missing[*]}"
-    # The package starts an agent of its own where there is a service manager. It is not wanted
-    # by us, but stopping a service that somebody may use is not ours to do either.
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"
 }
 
-# Debian 12's own Rust is too old, and rustup is in Debian from 13 on. Elsewhere its own installer
-# is asked, for this user alone: nothing outside the home directory changes.
+# Reads the lists of packages anew, once.
+updated=
+update_packages() {
+    [ -z "$updated" ] || return 0
+    apt update && updated=yes
+}
+
+# The package serf starts an agent where there is a service manager. sprat does not need it, but
+# somebody may: it is left running.
+install_packages() {
+    say "installing: $*"
+    apt install --no-install-recommends "$@" ||
+        { update_packages && apt install --no-install-recommends "$@"; } ||
+        die "apt-get could not install: $*"
+}
+
+# The packages of a Rust of Debian that is new enough: `rustc-web` on Debian 12, whose `rustc` is too
+# old, and `rustc` on later ones.
+debian_rust() {
+    local set version
+    for set in "rustc-web cargo-web rustfmt-web rust-web-clippy" "rustc cargo rustfmt rust-clippy"; do
+        version=$(apt-cache policy "${set%% *}" 2>/dev/null |
+            sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
+        if at_least "$version" "$RUST_WANTED"; then
+            printf '%s\n' "$set"
+            return
+        fi
+    done
+    return 1
+}
+
+# Installs Rust from Debian; fails if Debian has none that is new enough, or if the package rustup,
+# which those packages would remove, is installed.
+install_debian_rust() {
+    local set
+    command -v apt-cache >/dev/null && ! installed rustup || return 1
+    set=$(debian_rust) || { update_packages && set=$(debian_rust); } || return 1
+    read -r -a set <<<"$set"
+    install_packages "${set[@]}"
+}
+
+# Installs rustup from Debian, which has it from 13 on, or with its own installer, for this user
+# alone: nothing outside of the home directory changes.
 install_rustup() {
     if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
         install_packages rustup
@@ -54,17 +94,21 @@ install_rustup() {
         die "rustup could not be installed. Install it as https://rustup.rs says, then run this again."
 }
 
+# Makes sure that there is a Rust that is new enough, with rustfmt and clippy. Nothing is fetched
+# from elsewhere as long as Debian has one.
 check_rust() {
-    local have
-    have=$(cargo_version || true)
-    if [ -z "$have" ] || ! at_least "$have" "$RUST_WANTED"; then
+    if ! at_least "$(cargo_version)" "$RUST_WANTED" && install_debian_rust; then
+        hash -r
+        choose_rust
+    fi
+    if ! at_least "$(cargo_version)" "$RUST_WANTED"; then
         command -v rustup >/dev/null || install_rustup
         say "installing Rust $RUST_WANTED.0 with rustup"
         rustup toolchain install "$RUST_WANTED.0" --profile minimal -c rustfmt -c clippy
         return
     fi
     if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
-        command -v rustup >/dev/null || die "rustfmt and clippy are missing"
+        command -v rustup >/dev/null || die "rustfmt or clippy is missing beside $(cargo --version)"
         rustup component add rustfmt clippy
     fi
 }

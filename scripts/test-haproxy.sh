@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # HAProxy with the module: builds it, and tests it inside the HAProxy of this machine.
 set -euo pipefail
+export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
 
 python_env
 cd "$ROOT"
 cargo test --locked --quiet -p sprat-haproxy -p sprat-hap
-cargo build --locked --quiet --profile guest -p sprat-lua -p sprat-hap
+build_haproxy
 install_wheel
-build_example "$TARGET/demo/spoe_agent"
+build_example "$TARGET/test-haproxy/spoe_agent"
 # The module is loaded by HAProxy as root and serves as another user in another root.
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo -E env "PATH=$PATH" "CARGO_TARGET_DIR=$TARGET")

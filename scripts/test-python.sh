@@ -2,6 +2,7 @@
 # The Python package: builds the wheel, installs it into an environment of its own, compares the
 # stub with it, and runs the tests on it, warnings as errors.
 set -euo pipefail
+export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
 

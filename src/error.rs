@@ -3,53 +3,7 @@
 
 use std::fmt;
 
-/// What went wrong, by number. The numbers are those of `enum sprat_status` in the C header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum Status {
-    /// NULL where something is needed.
-    Null = -1,
-    /// A value that is not allowed.
-    Invalid = -2,
-    /// Text that is no UTF-8.
-    Utf8 = -3,
-    /// Larger than allowed.
-    TooLarge = -4,
-    /// No node has this handle, or not any more.
-    Handle = -5,
-    /// The node was started before this process was forked.
-    Forked = -6,
-    /// The node was shut down.
-    Closed = -7,
-    /// Not possible in this state.
-    State = -8,
-    /// The time is up.
-    Timeout = -9,
-    /// The call would wait for the thread that it runs on.
-    Deadlock = -10,
-    /// No such name.
-    NotFound = -11,
-    /// Another member has the name.
-    NameConflict = -12,
-    /// Settings that are wrong or do not fit together.
-    Config = -13,
-    /// The system refused something; see [`Error::errno`].
-    Io = -14,
-    /// An address that cannot be read, resolved or bound.
-    Address = -15,
-    /// Nobody answered.
-    Unreachable = -16,
-    /// The keys do not fit.
-    Crypto = -17,
-    /// The other side speaks something else.
-    Protocol = -18,
-    /// Not supported.
-    Unsupported = -19,
-    /// A buffer is too small.
-    Buffer = -20,
-    /// A mistake of this library.
-    Internal = -99,
-}
+pub use crate::vocabulary::Status;
 
 /// An error: what kind, and a sentence that names the argument, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]

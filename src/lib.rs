@@ -18,17 +18,22 @@
 pub mod config;
 pub mod driver;
 pub mod error;
+pub mod event;
 #[cfg(feature = "capi")]
 mod ffi;
 pub mod limits;
+pub mod member;
 pub mod serf;
 pub mod service;
 pub mod swim;
 pub mod time;
+mod vocabulary;
 pub mod wire;
 
-pub use config::Config;
-pub use driver::{Event, EventKind, Node, NodeState, guarded};
+pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
+pub use driver::{Node, guarded};
 pub use error::{Error, Result, Status};
-pub use serf::{Member, MemberState};
+pub use event::{Event, EventBody, EventKind, Level};
+pub use member::{Member, MemberState};
+pub use vocabulary::NodeState;
 pub use wire::Key;

@@ -3,7 +3,8 @@
 //! is lost unless a test cuts a link. Faults at random and large clusters are the simulator's
 //! business (`tests/sim.rs`).
 
-use sprat::serf::{CommandError, Config, Core, Event, MemberState, Mode, Tags};
+use sprat::event::EventBody;
+use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
 use sprat::swim::{Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
 use sprat::time::Time;
 use sprat::wire::Codec;
@@ -29,7 +30,7 @@ enum Parcel {
 struct Host {
     core: Core,
     up: bool,
-    events: Vec<Event>,
+    events: Vec<CoreEvent>,
     /// The other end of each stream.
     peers: HashMap<StreamId, (usize, StreamId)>,
 }
@@ -339,25 +340,33 @@ impl Net {
     /// What a node was told about another since the last call, in words.
     fn told(&mut self, viewer: usize, about: usize) -> Vec<&'static str> {
         let about = name(about);
-        let word = |event: &Event| match event {
-            Event::MemberJoin(member) if *member.name == *about => Some("join"),
-            Event::MemberUpdate(member) if *member.name == *about => Some("update"),
-            Event::MemberLeave(member) if *member.name == *about => Some("leave"),
-            Event::MemberFail(member) if *member.name == *about => Some("fail"),
-            Event::MemberReap(member) if *member.name == *about => Some("reap"),
-            Event::MemberSuspect(member) if *member.name == *about => Some("suspect"),
-            Event::MemberAlive(member) if *member.name == *about => Some("alive"),
+        let word = |event: &CoreEvent| match event {
+            CoreEvent::App(EventBody::MemberJoin(member)) if *member.name == *about => Some("join"),
+            CoreEvent::App(EventBody::MemberUpdate(member)) if *member.name == *about => {
+                Some("update")
+            }
+            CoreEvent::App(EventBody::MemberLeave(member)) if *member.name == *about => {
+                Some("leave")
+            }
+            CoreEvent::App(EventBody::MemberFail(member)) if *member.name == *about => Some("fail"),
+            CoreEvent::App(EventBody::MemberReap(member)) if *member.name == *about => Some("reap"),
+            CoreEvent::App(EventBody::MemberSuspect(member)) if *member.name == *about => {
+                Some("suspect")
+            }
+            CoreEvent::App(EventBody::MemberAlive(member)) if *member.name == *about => {
+                Some("alive")
+            }
             _ => None,
         };
         let words = self.hosts[viewer].events.iter().filter_map(word).collect();
-        let kept = |event: &Event| word(event).is_none();
+        let kept = |event: &CoreEvent| word(event).is_none();
         self.hosts[viewer].events.retain(kept);
         words
     }
 
     fn is_done(&self, host: usize, op: OpId) -> bool {
         self.hosts[host].events.iter().any(|event| match event {
-            Event::LeaveDone { op: done } | Event::JoinDone { op: done, .. } => *done == op,
+            CoreEvent::LeaveDone { op: done } | CoreEvent::JoinDone { op: done, .. } => *done == op,
             _ => false,
         })
     }
@@ -823,11 +832,19 @@ fn who_took_the_name_of_another_is_told_by_its_join_and_its_leave_does_the_other
     net.hosts.push(late);
     let joined = net.join(3, 0);
     net.run_until(1, |net| net.is_done(3, joined));
-    let told = |wanted: &dyn Fn(&Event) -> bool, net: &Net| net.hosts[3].events.iter().any(wanted);
+    let told =
+        |wanted: &dyn Fn(&CoreEvent) -> bool, net: &Net| net.hosts[3].events.iter().any(wanted);
     let (owner, twin) = (Some(addr(2)), addr(2));
-    assert!(told(&|it| *it == Event::NameClaimed { other: twin }, &net));
-    assert!(told(&|it| *it == Event::NameConflict { other: twin }, &net));
-    let of_join = |it: &Event| matches!(it, Event::JoinDone { owner: o, .. } if *o == owner);
+    assert!(told(
+        &|it| *it == CoreEvent::NameClaimed { other: twin },
+        &net
+    ));
+    assert!(told(
+        &|it| *it == CoreEvent::NameConflict { other: twin },
+        &net
+    ));
+    let of_join =
+        |it: &CoreEvent| matches!(it, CoreEvent::JoinDone { owner: o, .. } if *o == owner);
     assert!(told(&of_join, &net));
     net.run(secs(10));
     for host in 2..4 {
@@ -870,7 +887,7 @@ fn who_took_a_name_gets_it_when_its_owner_is_gone() {
     net.run_until(1, |net| net.is_done(3, again));
     let last = net.hosts[3].events.last();
     assert!(
-        matches!(last, Some(Event::JoinDone { owner: None, .. })),
+        matches!(last, Some(CoreEvent::JoinDone { owner: None, .. })),
         "{last:?}"
     );
 }
@@ -888,7 +905,7 @@ fn who_returns_at_another_address_is_in_soon_after_its_former_life_is_forgiven()
     net.run_until(40, |net| (0..4).all(|viewer| net.sees_at(viewer, 4, 5)));
     net.run(secs(20));
     assert_eq!(net.health(5).summary, "healthy");
-    let conflict = |it: &Event| matches!(it, Event::NameConflict { .. });
+    let conflict = |it: &CoreEvent| matches!(it, CoreEvent::NameConflict { .. });
     assert!(!net.hosts[5].events.iter().any(conflict));
 }
 

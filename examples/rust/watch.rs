@@ -7,9 +7,7 @@
 //! Every line of output is one event: what happened, to whom, where, and its tags. `--for SECONDS`
 //! leaves after that time; a line `leave` on standard input, or its end, leaves at once.
 
-use sprat::driver::Event;
-use sprat::serf::Member;
-use sprat::{Config, Node};
+use sprat::{Config, Event, EventBody, Member, Node};
 use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,9 +60,12 @@ fn described(member: &Member) -> String {
 }
 
 fn show(event: &Event) {
-    match &event.member {
-        Some(member) => println!("{} {}", event.kind.name(), described(member)),
-        None => println!("{} {} {}", event.kind.name(), event.name, event.text),
+    let name = event.kind().name();
+    match (event.member(), &event.body) {
+        (Some(member), _) => println!("{name} {}", described(member)),
+        (None, EventBody::Log { target, text, .. }) => println!("{name} {target} {text}"),
+        (None, EventBody::Fatal { error }) => println!("{name} {error}"),
+        (None, _) => println!("{name}"),
     }
 }
 

@@ -50,20 +50,6 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
     Ok(Seed::Host(host.to_owned(), port))
 }
 
-/// Several places, separated by commas.
-///
-/// # Errors
-/// As [`target`]; `TooLarge` for more than [`TARGETS`].
-pub(crate) fn targets(text: &str) -> Result<Vec<Seed>> {
-    let parts = text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty());
-    let seeds = parts.map(target).collect::<Result<Vec<Seed>>>()?;
-    check_count(seeds.len())?;
-    Ok(seeds)
-}
-
 /// Whether so many places may be joined at once.
 ///
 /// # Errors
@@ -85,22 +71,8 @@ pub(crate) fn bind(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port.unwrap_or(PORT)))
 }
 
-/// An address with a port, both of which have to be said.
-pub(crate) fn listen(text: &str) -> Option<SocketAddr> {
-    let (ip, port) = literal(text)?;
-    let port = port.filter(|port| *port != 0)?;
-    Some(SocketAddr::new(ip, port))
-}
-
-/// An address that others reach; without a port the bound one is meant.
-pub(crate) fn advertise(text: &str) -> Option<(IpAddr, Option<u16>)> {
-    let (ip, port) = literal(text)?;
-    let reachable = !ip.is_unspecified() && !ip.is_multicast() && port != Some(0);
-    reachable.then_some((ip, port))
-}
-
 /// An IP address with or without a port, IPv4 in its own form.
-fn literal(text: &str) -> Option<(IpAddr, Option<u16>)> {
+pub(super) fn literal(text: &str) -> Option<(IpAddr, Option<u16>)> {
     if let Ok(addr) = text.parse::<SocketAddr>() {
         return Some((addr.ip().to_canonical(), Some(addr.port())));
     }
@@ -177,16 +149,6 @@ mod tests {
         }
         for text in ["", "localhost", "1.2.3", "1.2.3.4:", "1.2.3.4:65536", ":x"] {
             assert_eq!(bind(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_advertised_address_must_be_one_that_can_be_reached() {
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(advertise("1.2.3.4"), Some((ip("1.2.3.4"), None)));
-        assert_eq!(advertise("[::1]:9"), Some((ip("::1"), Some(9))));
-        for text in ["0.0.0.0", "[::]:1", "1.2.3.4:0", "224.0.0.1", "host"] {
-            assert_eq!(advertise(text), None, "{text}");
         }
     }
 }

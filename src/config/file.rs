@@ -1,6 +1,7 @@
 //! Files: settings as `key = value` lines, and the keyring file of Serf.
 
-use super::{Config, value};
+use super::Config;
+use super::value::Value;
 use crate::error::{Error, Result, Status};
 use crate::wire::Key;
 use std::io;
@@ -91,7 +92,7 @@ pub(super) fn keyring(path: &Path) -> Result<Vec<Key>> {
         .map_err(|_| wrong("expected a JSON array of base64 strings"))?;
     let keys: Option<Vec<Key>> = written
         .into_iter()
-        .map(|text| value::key(&Zeroizing::new(text)))
+        .map(|text| Key::read(&Zeroizing::new(text)).ok())
         .collect();
     let keys = keys.ok_or_else(|| wrong("a key is not base64 of 16, 24 or 32 bytes"))?;
     if keys.is_empty() {

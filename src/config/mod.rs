@@ -1,59 +1,86 @@
 //! Every setting of a node by name.
 //!
-//! A [`Config`] holds only what was set, as checked text in its normal form; everything else comes
-//! from the profile when it is asked for. So `profile` may be set before or after the others.
+//! A [`Config`] holds typed values. Text is read and checked when it is set, and nothing is parsed
+//! again later. What was not set follows the profile, which may be set before or after the others.
 //!
 //! | file | its idea |
 //! | --- | --- |
-//! | `settings` | the table: name, type, default, range, sentence |
-//! | `value` | is this text allowed, and its normal form |
+//! | `settings` | the typed values, and the table of all settings |
+//! | `setting` | a row of that table: what is known about one setting |
+//! | `value` | the types of values: how their text is read, checked and written |
+//! | `types` | the types that only settings have |
 //! | `address` | addresses as people write them |
-//! | `file` | reading settings and keyrings from files |
-//! | `typed` | from text to the types that a node needs |
+//! | `file` | settings and keyrings from files |
+//! | `keys` | the keys of a node, and how it writes and reads bytes |
 
 pub(crate) mod address;
 mod file;
+mod keys;
+mod setting;
 mod settings;
-mod typed;
+mod types;
 mod value;
 
-use crate::driver;
 use crate::error::{Error, Result, Status};
 use crate::limits;
 use crate::serf::{Mode, Tags};
+use crate::service::spoe::candidate::Rules;
+pub use crate::vocabulary::SettingType;
 use crate::wire::Key;
 use crate::wire::serf_message::encode_tags;
-pub use settings::Setting;
-use std::collections::BTreeMap;
+pub use setting::Setting;
+pub(crate) use settings::Settings;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
+pub use types::{Advertise, Profile};
+use value::Word;
 
-/// Keys beside each other.
+/// The largest number of keys beside each other.
 const KEYS: usize = 64;
-/// Bytes of the key of a tag.
+/// The largest size of the key of a tag in bytes.
 const TAG_KEY_LEN: usize = 255;
 
-/// Settings of a node. Each has a name, a type, a default and a range: see [`Config::keys`].
-#[derive(Clone, Default)]
+/// Every setting, in the order of the documentation. The last two, `tag.KEY` and `filter.tag.KEY`,
+/// stand for any number of settings: one for each key of a tag.
+pub fn settings() -> &'static [Setting] {
+    settings::SETTINGS
+}
+
+/// The settings of a node: [`settings()`] lists them.
+#[derive(Clone)]
 pub struct Config {
-    /// What was set, in normal form.
-    values: BTreeMap<&'static str, String>,
-    tags: Tags,
-    filter_tags: Tags,
-    meta: Vec<u8>,
-    /// The setting `encrypt`.
-    encrypt: Option<Key>,
-    /// Keys added beside it, the first one the primary if `encrypt` is not set.
+    pub(crate) settings: Settings,
+    /// The names of the settings that were set; the others follow the profile.
+    given: BTreeSet<&'static str>,
+    /// Keys beside the setting `encrypt`; the first one encrypts if that is not set.
     keys: Vec<Key>,
 }
 
-/// Without the keys.
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            settings: Settings::of(Profile::default()),
+            given: BTreeSet::new(),
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// Shows what was set, without the keys.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("values", &self.values)
-            .field("tags", &self.tags)
-            .field("filter_tags", &self.filter_tags)
-            .finish_non_exhaustive()
+        let mut map = f.debug_map();
+        for setting in settings() {
+            if let Some(place) = setting.place
+                && self.given.contains(setting.name)
+            {
+                map.entry(&setting.name, &(place.write)(&self.settings));
+            }
+        }
+        map.entry(&"tags", &self.settings.core.tags);
+        map.entry(&"filter.tags", &self.settings.core.filter.require_tags);
+        map.finish()
     }
 }
 
@@ -63,58 +90,64 @@ impl Config {
         Config::default()
     }
 
-    /// Every setting with a fixed name, in the order of the documentation.
-    pub fn keys() -> &'static [Setting] {
-        settings::SETTINGS
-    }
-
-    /// The settings whose key goes on with a name of the user's: `tag.KEY`, `filter.tag.KEY`.
-    pub fn key_families() -> &'static [Setting] {
-        settings::FAMILIES
-    }
-
-    /// Sets one setting. Space around the value is ignored, but for texts: they are taken as they
-    /// are, and a name must not begin or end with it.
+    /// Sets one setting from text. Space around the value is ignored, except in texts and file
+    /// names, which are taken as they are; a name must not begin or end with it.
     ///
     /// # Errors
-    /// `NotFound` for an unknown key, naming the nearest known one; `Invalid` or `TooLarge` for a
-    /// value that is not allowed, naming key, value and what is allowed. Nothing changes then.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        if let Some(tag) = key.strip_prefix("tag.") {
-            return self.set_tag(tag, Some(value));
+    /// `NotFound` for an unknown name, with the nearest known one; `Invalid` or `TooLarge` for a
+    /// value that is not allowed, with the name, the value and what is allowed. Nothing changes
+    /// then.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if let Some(key) = name.strip_prefix("tag.") {
+            return self.set_tag(key, Some(value));
         }
-        if let Some(tag) = key.strip_prefix("filter.tag.") {
-            return self.set_filter_tag(tag, Some(value));
+        if let Some(key) = name.strip_prefix("filter.tag.") {
+            return self.set_filter_tag(key, Some(value));
         }
-        let setting = settings::find(key).ok_or_else(|| unknown(key))?;
-        let text = value::normal(setting.rule, setting.rule.bare(value))
+        let (setting, place) = known(name)?;
+        (place.read)(&mut self.settings, setting, value)
             .map_err(|why| refused(setting, value, &why))?;
-        if setting.rule == settings::Rule::Key {
-            self.encrypt = value::key(&text);
-        } else {
-            self.values.insert(setting.name, text);
-        }
+        self.mark_given(setting);
         Ok(())
     }
 
-    /// The value that a node would use: the one that was set, else the default. Of `encrypt` only
-    /// "set" is told.
+    /// Notes that a setting was set. The others follow the profile if it is that one.
+    fn mark_given(&mut self, setting: &'static Setting) {
+        self.given.insert(setting.name);
+        if setting.name == "profile" {
+            let profile = self.settings.profile;
+            let others = settings().iter().filter(|it| !self.given.contains(it.name));
+            for place in others.filter_map(|setting| setting.place) {
+                (place.reset)(&mut self.settings, profile);
+            }
+        }
+    }
+
+    /// Puts a typed value in its place.
+    fn with(mut self, name: &str, put: impl FnOnce(&mut Settings)) -> Config {
+        put(&mut self.settings);
+        if let Some(setting) = Setting::find(name) {
+            self.mark_given(setting);
+        }
+        self
+    }
+
+    /// The text of the value that a node would use: the one that was set, else the default. It is
+    /// empty for a setting that is not set and has no default. For `encrypt` it is only "set".
     ///
     /// # Errors
-    /// `NotFound` for an unknown key and for a tag that is not there.
-    pub fn get(&self, key: &str) -> Result<String> {
-        let absent = || Error::new(Status::NotFound, format!("{key} is not set"));
-        if let Some(tag) = key.strip_prefix("tag.") {
-            return self.tags.get(tag).cloned().ok_or_else(absent);
+    /// `NotFound` for an unknown name, and for a tag that is not set.
+    pub fn get(&self, name: &str) -> Result<String> {
+        let absent = || Error::new(Status::NotFound, format!("{name} is not set"));
+        if let Some(key) = name.strip_prefix("tag.") {
+            return self.settings.core.tags.get(key).cloned().ok_or_else(absent);
         }
-        if let Some(tag) = key.strip_prefix("filter.tag.") {
-            return self.filter_tags.get(tag).cloned().ok_or_else(absent);
+        if let Some(key) = name.strip_prefix("filter.tag.") {
+            let tags = &self.settings.core.filter.require_tags;
+            return tags.get(key).cloned().ok_or_else(absent);
         }
-        let setting = settings::find(key).ok_or_else(|| unknown(key))?;
-        if setting.rule == settings::Rule::Key {
-            return Ok(self.encrypt.as_ref().map_or("", |_| "set").to_owned());
-        }
-        Ok(self.effective(setting))
+        let (_, place) = known(name)?;
+        Ok((place.write)(&self.settings))
     }
 
     /// Sets a tag of this node; `None` removes it.
@@ -123,14 +156,14 @@ impl Config {
     /// `Invalid` for an empty key, `TooLarge` if the key has more than 255 bytes or all tags
     /// together take more than 512 bytes. Nothing changes then.
     pub fn set_tag(&mut self, key: &str, value: Option<&str>) -> Result<()> {
-        let mut tags = self.tags.clone();
+        let mut tags = self.settings.core.tags.clone();
         put_tag(&mut tags, key, value)?;
         check_tags(&tags)?;
-        self.tags = tags;
+        self.settings.core.tags = tags;
         Ok(())
     }
 
-    /// Shows only members whose tag `key` has this value; `None` removes the condition.
+    /// Lists and reports only members whose tag `key` has this value; `None` removes the condition.
     ///
     /// # Errors
     /// `Invalid` for an empty key, `TooLarge` for a key or value of more than 255 bytes.
@@ -140,10 +173,10 @@ impl Config {
             let message = format!("the value of filter.tag.{key} has {len} bytes, allowed are 255");
             return Err(Error::new(Status::TooLarge, message));
         }
-        put_tag(&mut self.filter_tags, key, value)
+        put_tag(&mut self.settings.core.filter.require_tags, key, value)
     }
 
-    /// Sets the meta of this node; memberlist mode only.
+    /// Sets the metadata of this node; only in mode memberlist.
     ///
     /// # Errors
     /// `TooLarge` for more than 512 bytes.
@@ -153,72 +186,118 @@ impl Config {
             let message = format!("meta has {len} bytes, allowed are {}", limits::META_LEN);
             return Err(Error::new(Status::TooLarge, message));
         }
-        self.meta = meta.to_vec();
+        self.settings.core.meta = meta.to_vec();
         Ok(())
     }
 
-    /// Adds a key that decrypts. The first one also encrypts, unless `encrypt` is set.
-    ///
-    /// # Errors
-    /// `TooLarge` for more than 64 keys.
-    pub fn add_key(&mut self, key: Key) -> Result<()> {
-        if self.keys.len() >= KEYS {
-            let message = format!("more than {KEYS} keys");
-            return Err(Error::new(Status::TooLarge, message));
-        }
-        self.keys.push(key);
-        Ok(())
-    }
-
-    /// Everything that `Node::start` would refuse, without starting: settings that do not fit
-    /// together, and the keyring file.
+    /// Checks everything in the settings that [`Node::start`](crate::Node::start) would refuse:
+    /// values outside their bounds, settings that contradict each other, and the keyring file.
     ///
     /// # Errors
     /// `Config`; `Io` for a keyring file that cannot be read.
     pub fn check(&self) -> Result<()> {
-        let name = self.name();
-        if !value::is_name(&name) {
-            let message = format!("name is {}, allowed: {}", shown(&name), settings::NAMES);
-            return Err(Error::new(Status::Config, message));
+        self.check_values()?;
+        let Settings { core, .. } = &self.settings;
+        let (timeout, interval) = (core.swim.probe_timeout, core.swim.probe_interval);
+        let (min, max) = (core.swim.reconnect_min, core.swim.reconnect_max);
+        if timeout >= interval {
+            return Err(misordered(
+                ("probe_timeout_ms", timeout),
+                "less than",
+                ("probe_interval_ms", interval),
+            ));
         }
-        self.check_order("probe_timeout_ms", "probe_interval_ms", true)?;
-        self.check_order("reconnect_min_ms", "reconnect_max_ms", false)?;
-        let misplaced = match self.mode() {
-            Mode::Serf if !self.meta.is_empty() => Some("raw meta needs mode = memberlist"),
-            Mode::Memberlist if !self.tags.is_empty() => Some("tags need mode = serf"),
-            Mode::Memberlist if !self.filter_tags.is_empty() => {
+        if min > max {
+            return Err(misordered(
+                ("reconnect_min_ms", min),
+                "at most",
+                ("reconnect_max_ms", max),
+            ));
+        }
+        let misplaced = match core.mode {
+            Mode::Serf if !core.meta.is_empty() => Some("metadata needs mode = memberlist"),
+            Mode::Memberlist if !core.tags.is_empty() => Some("tags need mode = serf"),
+            Mode::Memberlist if !core.filter.require_tags.is_empty() => {
                 Some("filter.tag needs mode = serf")
             }
             Mode::Serf | Mode::Memberlist => None,
         };
         if let Some(what) = misplaced {
-            let message = format!("mode is {}, but {what}", self.text("mode"));
+            let message = format!("mode is {}, but {what}", core.mode.word());
             return Err(Error::new(Status::Config, message));
         }
         self.keyring().map(drop)
     }
 
-    fn check_order(&self, less: &str, more: &str, strictly: bool) -> Result<()> {
-        let (low, high) = (self.millis(less), self.millis(more));
-        if low < high || (low == high && !strictly) {
-            return Ok(());
+    /// Checks the bounds of the values that were set: typed setters do not.
+    fn check_values(&self) -> Result<()> {
+        for name in &self.given {
+            let (setting, place) = known(name)?;
+            (place.check)(&self.settings, setting).map_err(|why| Error {
+                status: Status::Config,
+                ..refused(setting, &(place.write)(&self.settings), &why)
+            })?;
         }
-        let relation = if strictly { "less than" } else { "at most" };
-        let message = format!(
-            "{less} is {}, allowed is {relation} {more}, which is {}",
-            low.as_millis(),
-            high.as_millis()
-        );
-        Err(Error::new(Status::Config, message))
+        check_tags(&self.settings.core.tags)
     }
 
-    /// The name of this node: the one that was set, else the host name.
-    pub(crate) fn name(&self) -> String {
-        match self.values.get("name") {
-            Some(name) => name.clone(),
-            None => driver::host_name(),
+    /// The name of a node on this host: the setting `name`, else the name of the host.
+    ///
+    /// # Errors
+    /// `Config` if the name of the host is taken and cannot be the name of a node.
+    pub(crate) fn node_name(&self, host: impl FnOnce() -> String) -> Result<String> {
+        let name = &self.settings.name.0;
+        if !name.is_empty() {
+            return Ok(name.clone());
+        }
+        let name = host();
+        if !types::is_name(&name) {
+            let (name, allowed) = (shown(&name), types::NAMES);
+            let message = format!("name is not set, and the host name is {name}: {allowed}");
+            return Err(Error::new(Status::Config, message));
+        }
+        Ok(name)
+    }
+
+    /// The number of threads that a node with these settings needs, for
+    /// [`PreparedThreads::prepare`](crate::driver::PreparedThreads::prepare).
+    pub fn threads(&self, with_callback: bool) -> usize {
+        let services = usize::from(self.settings.spoe_bind.0.is_some());
+        2 + usize::from(with_callback) + services
+    }
+
+    /// The rules by which members are servers for HAProxy. `loopback`: whether members at loopback
+    /// addresses of this host are servers, too.
+    pub fn spoe_rules(&self, loopback: bool) -> Rules {
+        let settings = &self.settings;
+        let (tag, port) = (&settings.spoe_servers, settings.spoe_port);
+        Rules {
+            tag: (tag.key.clone(), tag.value.clone()),
+            port: (port != 0).then_some(port),
+            loopback,
+            networks: settings.spoe_networks.clone(),
+            ..Rules::default()
         }
     }
+}
+
+/// The row of this name, and its place.
+fn known(name: &str) -> Result<(&'static Setting, setting::Place)> {
+    let setting = Setting::find(name);
+    let row = setting.and_then(|setting| Some((setting, setting.place?)));
+    row.ok_or_else(|| unknown(name))
+}
+
+/// The error for two times in the wrong order.
+fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) -> Error {
+    let message = format!(
+        "{} is {}, allowed is {relation} {}, which is {}",
+        one.0,
+        one.1.as_millis(),
+        other.0,
+        other.1.as_millis()
+    );
+    Error::new(Status::Config, message)
 }
 
 fn put_tag(tags: &mut Tags, key: &str, value: Option<&str>) -> Result<()> {
@@ -236,7 +315,7 @@ fn put_tag(tags: &mut Tags, key: &str, value: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Whether these tags fit on the wire.
+/// Refuses tags that do not fit on the wire.
 fn check_tags(tags: &Tags) -> Result<()> {
     let len = encode_tags(tags).len();
     if len > limits::META_LEN {
@@ -249,20 +328,20 @@ fn check_tags(tags: &Tags) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of a value up to which it is shown whole.
+/// The largest size in bytes of a value that is shown whole.
 const SHOWN: usize = 80;
 
-fn unknown(key: &str) -> Error {
-    let nearest = settings::nearest(key).map(|nearest| format!("; the nearest is \"{nearest}\""));
-    let message = format!(
-        "there is no setting {}{}",
-        shown(key),
-        nearest.unwrap_or_default()
-    );
-    Error::new(Status::NotFound, message)
+/// The error for a name that no setting has.
+fn unknown(name: &str) -> Error {
+    let nearest = Setting::nearest(name).map(|nearest| format!("; the nearest is \"{nearest}\""));
+    let (name, nearest) = (shown(name), nearest.unwrap_or_default());
+    Error::new(
+        Status::NotFound,
+        format!("there is no setting {name}{nearest}"),
+    )
 }
 
-/// A value in a message: quoted, and if it is long its beginning and its size.
+/// A value for a message, in quotes; of a long one the beginning and the size.
 fn shown(value: &str) -> String {
     if value.len() <= SHOWN {
         return format!("\"{}\"", readable(value.chars()));
@@ -271,7 +350,7 @@ fn shown(value: &str) -> String {
     format!("\"{beginning}...\" ({} bytes)", value.len())
 }
 
-/// Control characters in words: a message must not do anything to a terminal or a log.
+/// The text with control characters escaped, which could act on a terminal or garble a log.
 fn readable(text: impl Iterator<Item = char>) -> String {
     let in_words = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),
@@ -280,15 +359,15 @@ fn readable(text: impl Iterator<Item = char>) -> String {
     text.map(in_words).collect()
 }
 
+/// The error for a value that a setting does not allow.
 fn refused(setting: &Setting, value: &str, why: &str) -> Error {
-    let name = setting.name;
-    let shown = if setting.rule == settings::Rule::Key {
-        format!("something of {} bytes", value.len()) // a secret stays out of messages
-    } else {
-        shown(value)
+    let shown = match setting.kind {
+        SettingType::Base64 => format!("a secret of {} bytes", value.len()),
+        _ => shown(value),
     };
+    let (name, allowed) = (setting.name, setting.allowed());
     let colon = if why.is_empty() { "" } else { ": " };
-    let message = format!("{name} is {shown}, allowed: {}{colon}{why}", setting.range);
+    let message = format!("{name} is {shown}, allowed: {allowed}{colon}{why}");
     Error::new(Status::Invalid, message)
 }
 

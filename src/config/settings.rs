@@ -1,486 +1,224 @@
-//! The table of all settings: name, type, default, range and one sentence each.
+//! The settings of a node as typed values, and the table of all settings.
 //!
-//! Everything that is known about a setting stands in one place, so that the documentation, the
-//! header and the checks cannot differ. What a value may be is told by its [`Rule`].
+//! An entry of the table names the setting, its place in [`Settings`], its default (for a number
+//! the defaults of the profiles lan, wan and local, then its bounds and its unit), the typed setter
+//! of [`Config`] if it has one, and says what it does. A new setting is one entry here, and a field
+//! if no layer has one for it yet.
 
-/// What is known of one setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// The key.
-    pub name: &'static str,
-    /// The type, in words.
-    pub kind: &'static str,
-    /// The default; empty for none.
-    pub default: &'static str,
-    /// What is allowed.
-    pub range: &'static str,
-    /// What it does, in one sentence.
-    pub help: &'static str,
-    /// How a value is checked.
-    pub(crate) rule: Rule,
+use super::Config;
+use super::setting::{
+    Place, Setting, allowed_amounts, allowed_in, read_amount, read_value, table, type_of,
+    type_of_amount,
+};
+use super::types::{Advertise, Bind, Label, Listen, LogLevel, NodeName, Profile, TagPair};
+use super::value::{Amount, Value};
+use crate::event::{EventKind, Level};
+use crate::limits::{LABEL_LEN, META_LEN};
+use crate::serf::{self, Mode};
+use crate::swim::Seed;
+use crate::vocabulary::SettingType;
+use crate::wire::Key;
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of a node. [`Settings::of`] makes them; their `Default` is blank.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    /// The name; empty for the host name.
+    pub(crate) name: NodeName,
+    pub(crate) bind: Bind,
+    pub(crate) advertise: Option<Advertise>,
+    pub(crate) profile: Profile,
+    pub(crate) encrypt: Option<Key>,
+    pub(crate) keyring_file: Option<PathBuf>,
+    pub(crate) label: Label,
+    pub(crate) seeds: Vec<Seed>,
+    pub(crate) compression: bool,
+    pub(crate) verify_incoming: bool,
+    pub(crate) verify_outgoing: bool,
+    pub(crate) skip_label_check: bool,
+    /// The settings of the protocol, with the tags, the metadata and the filter.
+    pub(crate) core: serf::Config,
+    pub(crate) event_queue: usize,
+    pub(crate) event_kinds: Vec<EventKind>,
+    pub(crate) log_level: LogLevel,
+    pub(crate) thread_stack_kib: usize,
+    pub(crate) spoe_bind: Listen,
+    pub(crate) spoe_servers: TagPair,
+    pub(crate) spoe_port: u16,
+    pub(crate) spoe_networks: Vec<IpNet>,
 }
 
-/// How the text of a value is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// A whole number in this range.
-    Number(u64, u64),
-    /// true or false.
-    Flag,
-    /// One of these words.
-    Word(&'static [&'static str]),
-    /// A node name.
-    Name,
-    /// A local IP address with an optional port.
-    Bind,
-    /// An IP address that others reach, with an optional port.
-    Advertise,
-    /// An IP address with a port.
-    Listen,
-    /// KEY=VALUE.
-    Pair,
-    /// A key as base64.
-    Key,
-    /// A file name.
-    Path,
-    /// At most 255 bytes.
-    Label,
-    /// Addresses separated by commas.
-    Targets,
-    /// Networks separated by commas.
-    Networks,
-    /// Kinds of events separated by commas.
-    Kinds,
-    /// Patterns separated by commas.
-    Patterns,
-}
-
-const fn setting(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    range: &'static str,
-    rule: Rule,
-    help: &'static str,
-) -> Setting {
-    Setting {
-        name,
-        kind,
-        default,
-        range,
-        help,
-        rule,
+impl Settings {
+    /// The defaults of this profile.
+    pub(crate) fn of(profile: Profile) -> Settings {
+        let mut settings = Settings::default();
+        let places = SETTINGS.iter().filter_map(|setting| setting.place);
+        places.for_each(|place| (place.reset)(&mut settings, profile));
+        settings.profile = profile;
+        settings
     }
 }
 
-const fn millis(
-    name: &'static str,
-    default: &'static str,
-    range: &'static str,
-    bounds: (u64, u64),
-    help: &'static str,
-) -> Setting {
-    let rule = Rule::Number(bounds.0, bounds.1);
-    setting(name, "milliseconds", default, range, rule, help)
-}
+table! {
+    "name" => name = NodeName::default(), [name(String)]
+        "The name of this node, unique in the cluster; the host name if it is not set.";
+    "bind" => bind = Bind::default(), [bind(SocketAddr)]
+        "The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.";
+    "advertise" => advertise = None, [advertise(Advertise)]
+        "The address at which the other members reach this node; by default the bound address, or \
+         that of an interface if the node listens on all of them.";
+    "mode" => core.mode = Mode::Serf, [mode(Mode)]
+        "The kind of cluster: serf for members with tags, memberlist for bare memberlist with raw \
+         metadata.";
+    "profile" => profile = Profile::Lan, [profile(Profile)]
+        "Chooses the defaults of the times and numbers below; settings that are set keep their \
+         value.";
+    "encrypt" => encrypt = None, [encrypt(Key)]
+        "The key that encrypts all traffic; it cannot be read back.";
+    "keyring_file" => keyring_file = None, [keyring_file(PathBuf)]
+        "A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. It \
+         cannot be combined with other keys.";
+    "label" => label = Label::default(), [label(String)]
+        "A label in front of all traffic; clusters with different labels do not see each other.";
+    "seeds" => seeds = Vec::new(), [seeds(Vec<Seed>)]
+        "Addresses that are joined at the start and tried again for as long as the node lives.";
 
-const fn number(
-    name: &'static str,
-    default: &'static str,
-    range: &'static str,
-    bounds: (u64, u64),
-    help: &'static str,
-) -> Setting {
-    let rule = Rule::Number(bounds.0, bounds.1);
-    setting(name, "number", default, range, rule, help)
-}
+    "probe_interval_ms" => core.swim.probe_interval: 1_000, 5_000, 1_000 in 10..=600_000 "ms",
+        [probe_interval(Duration)]
+        "The time between two probes.";
+    "probe_timeout_ms" => core.swim.probe_timeout: 500, 3_000, 200 in 1..=600_000 "ms",
+        [probe_timeout(Duration)]
+        "How long a direct probe waits for its answer before helpers are asked; less than \
+         probe_interval_ms.";
+    "indirect_checks" => core.swim.indirect_checks: 3, 3, 1 in 0..=32 "members",
+        [indirect_checks(usize)]
+        "The number of helpers that are asked for an indirect probe.";
+    "stream_pings" => core.swim.stream_pings = true,
+        "Whether a probe that fails by UDP is tried by TCP.";
+    "suspicion_mult" => core.swim.suspicion_mult: 4, 6, 3 in 1..=100 "",
+        [suspicion_mult(u32)]
+        "Multiplies the time that a suspect has to refute the suspicion.";
+    "suspicion_max_mult" => core.swim.suspicion_max_mult: 6, 6, 6 in 1..=100 "",
+        [suspicion_max_mult(u32)]
+        "The longest suspicion timeout as a multiple of the shortest.";
+    "awareness_max" => core.swim.awareness_max: 8, 8, 8 in 1..=64 "",
+        [awareness_max(u32)]
+        "The health score ranges from 0 to this value minus 1; 1 disables it.";
+    "gossip_interval_ms" => core.swim.gossip_interval: 200, 500, 100 in 10..=60_000 "ms",
+        [gossip_interval(Duration)]
+        "The time between two rounds of gossip.";
+    "gossip_nodes" => core.swim.gossip_nodes: 3, 4, 3 in 1..=64 "members",
+        [gossip_nodes(usize)]
+        "The number of members that a round of gossip is sent to.";
+    "gossip_to_the_dead_ms" => core.swim.gossip_to_the_dead: 30_000, 60_000, 15_000
+        in 0..=86_400_000 "ms", [gossip_to_the_dead(Duration)]
+        "How long gossip is still sent to a dead member.";
+    "retransmit_mult" => core.swim.retransmit_mult: 4, 4, 2 in 1..=100 "",
+        [retransmit_mult(u32)]
+        "Multiplies the number of times that a broadcast is sent.";
+    "push_pull_interval_ms" => core.swim.push_pull_interval: 30_000, 60_000, 15_000
+        in 0..=86_400_000 "ms", [push_pull_interval(Duration)]
+        "The time between two push/pull exchanges with another member; 0 disables them.";
+    "stream_timeout_ms" => core.swim.stream_timeout: 10_000, 30_000, 1_000 in 100..=600_000 "ms",
+        [stream_timeout(Duration)]
+        "The longest time that one TCP exchange may take.";
+    "packet_bytes" => core.swim.packet_len: 1_400, 1_400, 1_400 in 1_024..=65_000 "bytes",
+        [packet_bytes(usize)]
+        "The size of the largest gossip datagram.";
+    "dead_reclaim_ms" => core.swim.dead_reclaim: 30_000, 30_000, 30_000
+        in 0..=2_592_000_000 "ms", [dead_reclaim(Duration)]
+        "A dead member's name may return at another address after this time; 0 forbids it.";
+    "cidrs_allowed" => core.swim.cidrs_allowed = Vec::new(),
+        "The networks that members must have their addresses in; empty allows all.";
+    "compression" => compression = true,
+        "Whether messages are compressed where that saves bytes.";
+    "verify_incoming" => verify_incoming = true,
+        "Whether unencrypted traffic is refused when there is a key.";
+    "verify_outgoing" => verify_outgoing = true,
+        "Whether outgoing traffic is encrypted when there is a key.";
+    "skip_label_check" => skip_label_check = false,
+        "Whether incoming traffic carries no label because a proxy has removed it.";
+    "join_sync" => core.swim.join_sync = true,
+        "Whether a burst of joins is followed by a push/pull exchange, so that no member is missed.";
+    "final_probe" => core.swim.final_probe = true,
+        "Whether a suspect is probed once more before it is declared dead.";
+    "reconnect" => core.swim.reconnect = true,
+        "Whether seeds and lost members are tried again, so that a split cluster heals.";
+    "reconnect_min_ms" => core.swim.reconnect_min: 250, 250, 250 in 50..=86_400_000 "ms",
+        [reconnect_min(Duration)]
+        "The first pause before a seed or a lost member is tried again.";
+    "reconnect_max_ms" => core.swim.reconnect_max: 30_000, 30_000, 30_000
+        in 100..=86_400_000 "ms", [reconnect_max(Duration)]
+        "The longest pause between two attempts; at least reconnect_min_ms.";
+    "leave_propagate_ms" => core.leave_propagate: 1_000, 1_000, 1_000 in 0..=600_000 "ms",
+        [leave_propagate(Duration)]
+        "How long a leaving node still answers after its leave has spread.";
+    "broadcast_timeout_ms" => core.broadcast_timeout: 5_000, 5_000, 5_000
+        in 100..=600_000 "ms", [broadcast_timeout(Duration)]
+        "The longest wait for one step of a leave to spread.";
+    "reconnect_timeout_ms" => core.reconnect_timeout: 86_400_000, 86_400_000, 86_400_000
+        in 1_000..=2_592_000_000 "ms", [reconnect_timeout(Duration)]
+        "A failed member is erased after this time.";
+    "tombstone_timeout_ms" => core.tombstone_timeout: 86_400_000, 86_400_000, 86_400_000
+        in 1_000..=2_592_000_000 "ms", [tombstone_timeout(Duration)]
+        "A member that left is erased after this time.";
 
-const fn flag(name: &'static str, default: &'static str, help: &'static str) -> Setting {
-    setting(name, "boolean", default, "true or false", Rule::Flag, help)
-}
-
-/// Words of `mode`.
-pub(crate) const MODES: &[&str] = &["serf", "memberlist"];
-/// Words of `profile`.
-pub(crate) const PROFILES: &[&str] = &["lan", "wan", "local"];
-/// Words of `log_level`, in the order of the numbers of the levels.
-pub(crate) const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
-
-/// What a name may be.
-pub(super) const NAMES: &str = "1 to 255 bytes, no control characters, no space at the ends";
-
-const DAYS_30: u64 = 30 * 24 * 3600 * 1000;
-
-/// All settings with a fixed name, in the order of the documentation.
-pub(crate) static SETTINGS: &[Setting] = &[
-    setting(
-        "name",
-        "text",
-        "the host name",
-        NAMES,
-        Rule::Name,
-        "Name of this node, unique in the cluster.",
-    ),
-    setting(
-        "bind",
-        "address",
-        "0.0.0.0:7946",
-        "IP address, no host name; IPv4:PORT, [IPv6]:PORT, port optional, 0 takes any",
-        Rule::Bind,
-        "Where this node listens, with UDP and TCP; [::] serves IPv6 and IPv4.",
-    ),
-    setting(
-        "advertise",
-        "address",
-        "",
-        "IP address that others can reach, not 0.0.0.0 or ::, port optional",
-        Rule::Advertise,
-        "Where others reach this node; by default the bound address or one of an interface.",
-    ),
-    setting(
-        "mode",
-        "word",
-        "serf",
-        "serf or memberlist",
-        Rule::Word(MODES),
-        "What kind of cluster this is: members with tags, or bare memberlist with raw meta.",
-    ),
-    setting(
-        "profile",
-        "word",
-        "lan",
-        "lan, wan or local",
-        Rule::Word(PROFILES),
-        "Chooses the defaults of all times and numbers below; those that are set keep their value.",
-    ),
-    setting(
-        "encrypt",
-        "base64",
-        "",
-        "base64 of 16, 24 or 32 bytes",
-        Rule::Key,
-        "Key that encrypts all traffic; it cannot be read back.",
-    ),
-    setting(
-        "keyring_file",
-        "file",
-        "",
-        "a readable file",
-        Rule::Path,
-        "JSON array of base64 keys as Serf writes it, the first encrypts; not beside other keys.",
-    ),
-    setting(
-        "label",
-        "text",
-        "",
-        "at most 255 bytes",
-        Rule::Label,
-        "Label in front of all traffic: clusters with different labels do not see each other.",
-    ),
-    setting(
-        "seeds",
-        "list of addresses",
-        "",
-        "HOST or HOST:PORT, separated by commas",
-        Rule::Targets,
-        "Joined from the start, and asked again for as long as the node lives.",
-    ),
-    millis(
-        "probe_interval_ms",
-        "1000, wan 5000",
-        "10 to 600000",
-        (10, 600_000),
-        "Between two probes.",
-    ),
-    millis(
-        "probe_timeout_ms",
-        "500, wan 3000, local 200",
-        "1 to 600000",
-        (1, 600_000),
-        "Waiting for a direct answer before helpers are asked; less than probe_interval_ms.",
-    ),
-    number(
-        "indirect_checks",
-        "3, local 1",
-        "0 to 32",
-        (0, 32),
-        "Helpers asked in an indirect probe.",
-    ),
-    flag(
-        "stream_pings",
-        "true",
-        "Whether a probe that fails by UDP is tried by TCP.",
-    ),
-    number(
-        "suspicion_mult",
-        "4, wan 6, local 3",
-        "1 to 100",
-        (1, 100),
-        "Multiplies the time that a suspect has to refute.",
-    ),
-    number(
-        "suspicion_max_mult",
-        "6",
-        "1 to 100",
-        (1, 100),
-        "Longest suspicion as a multiple of the shortest.",
-    ),
-    number(
-        "awareness_max",
-        "8",
-        "1 to 64",
-        (1, 64),
-        "Upper end of the own health score, exclusive; 1 switches it off.",
-    ),
-    millis(
-        "gossip_interval_ms",
-        "200, wan 500, local 100",
-        "10 to 60000",
-        (10, 60_000),
-        "Between two rounds of gossip.",
-    ),
-    number(
-        "gossip_nodes",
-        "3, wan 4",
-        "1 to 64",
-        (1, 64),
-        "Members told in a round of gossip.",
-    ),
-    millis(
-        "gossip_to_the_dead_ms",
-        "30000, wan 60000, local 15000",
-        "0 to 86400000",
-        (0, 86_400_000),
-        "How long dead members still get gossip.",
-    ),
-    number(
-        "retransmit_mult",
-        "4, local 2",
-        "1 to 100",
-        (1, 100),
-        "Multiplies how often a rumour is sent.",
-    ),
-    millis(
-        "push_pull_interval_ms",
-        "30000, wan 60000, local 15000",
-        "0 to 86400000",
-        (0, 86_400_000),
-        "Between two full exchanges with another member; 0 switches them off.",
-    ),
-    millis(
-        "stream_timeout_ms",
-        "10000, wan 30000, local 1000",
-        "100 to 600000",
-        (100, 600_000),
-        "Longest time that one TCP exchange may take.",
-    ),
-    number(
-        "packet_bytes",
-        "1400",
-        "1024 to 65000",
-        (1024, 65_000),
-        "Largest datagram of gossip.",
-    ),
-    millis(
-        "dead_reclaim_ms",
-        "30000",
-        "0 to 2592000000",
-        (0, DAYS_30),
-        "A dead member's name may come back at another address after this time; 0: never.",
-    ),
-    setting(
-        "cidrs_allowed",
-        "list of networks",
-        "",
-        "CIDR networks, separated by commas",
-        Rule::Networks,
-        "Members must have addresses in one of these networks; empty: all.",
-    ),
-    flag(
-        "compression",
-        "true",
-        "Whether what is sent is compressed where that saves bytes.",
-    ),
-    flag(
-        "verify_incoming",
-        "true",
-        "Whether plain traffic is refused when there is a key.",
-    ),
-    flag(
-        "verify_outgoing",
-        "true",
-        "Whether traffic is encrypted when there is a key.",
-    ),
-    flag(
-        "skip_label_check",
-        "false",
-        "Whether a proxy has removed the label from what arrives.",
-    ),
-    flag(
-        "join_sync",
-        "true",
-        "Whether a burst of joins is followed by an exchange, so that nobody \
-        is missed.",
-    ),
-    flag(
-        "final_probe",
-        "true",
-        "Whether a suspect is asked once more before it is declared dead.",
-    ),
-    flag(
-        "reconnect",
-        "true",
-        "Whether seeds and lost members are asked again, so that a split heals.",
-    ),
-    millis(
-        "reconnect_min_ms",
-        "250",
-        "50 to 86400000",
-        (50, 86_400_000),
-        "First pause before a seed or a lost member is asked again.",
-    ),
-    millis(
-        "reconnect_max_ms",
-        "30000",
-        "100 to 86400000",
-        (100, 86_400_000),
-        "Longest pause between two attempts; not below reconnect_min_ms.",
-    ),
-    millis(
-        "leave_propagate_ms",
-        "1000",
-        "0 to 600000",
-        (0, 600_000),
-        "How long a leaving node still answers after its leave has spread.",
-    ),
-    millis(
-        "broadcast_timeout_ms",
-        "5000",
-        "100 to 600000",
-        (100, 600_000),
-        "Longest wait for a step of a leave to spread.",
-    ),
-    millis(
-        "reconnect_timeout_ms",
-        "86400000",
-        "1000 to 2592000000",
-        (1000, DAYS_30),
-        "A failed member is erased after this time.",
-    ),
-    millis(
-        "tombstone_timeout_ms",
-        "86400000",
-        "1000 to 2592000000",
-        (1000, DAYS_30),
-        "A member that left is erased after this time.",
-    ),
-    number(
-        "event_queue",
-        "4096",
-        "16 to 1048576",
-        (16, 1_048_576),
-        "Events that wait for the application; then the oldest of each member go.",
-    ),
-    setting(
-        "event_kinds",
-        "list of words",
-        "",
-        "member-join, member-update, member-leave, member-failed, member-reap, member-suspect, \
-        member-alive, done, log, separated by commas",
-        Rule::Kinds,
-        "Which events are queued, empty: all; overflow and fatal always are. Without done, calls \
-        that do not wait end unseen.",
-    ),
-    setting(
-        "log_level",
-        "word",
-        "off",
-        "off, error, warn, info, debug or trace",
-        Rule::Word(LEVELS),
-        "Up to which level log lines become events.",
-    ),
-    number(
-        "thread_stack_kib",
-        "8192",
-        "64 to 1048576",
-        (64, 1_048_576),
-        "Stack of the thread that runs callbacks, in KiB.",
-    ),
-    setting(
-        "spoe_bind",
-        "address",
-        "",
-        "IPv4:PORT or [IPv6]:PORT",
-        Rule::Listen,
-        "Where HAProxy may ask about requests (SPOE); empty: nowhere. Who reaches it reads all \
-        tags: a loopback address is wise.",
-    ),
-    setting(
-        "spoe_servers",
-        "text",
-        "role=backend",
-        "KEY=VALUE",
-        Rule::Pair,
-        "Tag of the members that are servers, for questions that come in by spoe_bind.",
-    ),
-    number(
-        "spoe_port",
-        "0",
-        "0 to 65535",
-        (0, 65_535),
-        "Port of servers that have no tag port; 0: they are none.",
-    ),
-    setting(
-        "spoe_networks",
-        "list of networks",
-        "",
-        "CIDR networks, separated by commas",
-        Rule::Networks,
-        "Servers must have addresses in one of these networks; empty: all.",
-    ),
-    setting(
-        "filter.names",
-        "list of patterns",
-        "",
-        "patterns with * and ?, separated by commas",
-        Rule::Patterns,
-        "Only members whose name fits one of these are listed and cause events, and this node; \
-        empty: all. The others stay in the protocol, and see this node.",
-    ),
-];
-
-/// Settings whose key goes on with a name of the user's.
-pub(crate) static FAMILIES: &[Setting] = &[
-    setting(
+    "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
+        [event_queue(usize)]
+        "The number of events that can wait for the application. A full queue merges the changes \
+         of each member, and then drops the oldest events.";
+    "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
+        "The kinds of events that are queued; empty queues all. The kinds overflow and fatal are \
+         always queued. Without done, the end of an operation that does not wait is not reported.";
+    "log_level" => log_level = LogLevel::OFF, [log_level(Level)]
+        "The level up to which log lines become events.";
+    "thread_stack_kib" => thread_stack_kib: 8_192, 8_192, 8_192 in 64..=1_048_576 "KiB",
+        [thread_stack_kib(usize)]
+        "The size of the stack of the thread that runs callbacks.";
+    "spoe_bind" => spoe_bind = Listen::default(), [spoe_bind(SocketAddr)]
+        "The address at which HAProxy may ask about requests (SPOE); empty disables it. A client \
+         that can reach it can read all tags, so a loopback address is advisable.";
+    "spoe_servers" => spoe_servers = TagPair::new("role", "backend"),
+        "The tag of the members that are servers, for questions that arrive at spoe_bind.";
+    "spoe_port" => spoe_port: 0, 0, 0 in 0..=65_535 "", [spoe_port(u16)]
+        "The port used for members without a `port` tag; 0 ignores such members.";
+    "spoe_networks" => spoe_networks = Vec::new(),
+        "The networks that servers must have their addresses in; empty allows all.";
+    "filter.names" => core.filter.names = Vec::new(), [filter_names(Vec<String>)]
+        "Lists and reports only this node and the members whose name matches one of these \
+         patterns; empty matches all. The other members stay in the protocol and see this node.";
+    + tag(
         "tag.KEY",
-        "text",
-        "",
-        "all tags together at most 512 bytes",
-        Rule::Label,
-        "Tag KEY of this node, seen by all members; not in memberlist mode.",
+        "The tag KEY of this node, which all members see; only in mode serf.",
+        |_| format!("all tags together at most {META_LEN} bytes"),
+        true,
     ),
-    setting(
+    tag(
         "filter.tag.KEY",
-        "text",
-        "",
-        "at most 255 bytes",
-        Rule::Label,
-        "Only members whose tag KEY has exactly this value are shown; not in memberlist mode.",
-    ),
-];
-
-/// The setting of this name.
-pub(crate) fn find(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name == name)
+        "Lists and reports only members whose tag KEY has exactly this value; only in mode serf.",
+        |_| format!("at most {LABEL_LEN} bytes"),
+        false,
+    )
 }
 
-/// The known name that looks most like an unknown one.
-pub(crate) fn nearest(name: &str) -> Option<&'static str> {
-    let all = SETTINGS.iter().chain(FAMILIES).map(|setting| setting.name);
-    let likeness = |known: &str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
-    let nearest = all.max_by_key(|known| likeness(known))?;
-    (likeness(nearest) >= ALIKE).then_some(nearest)
+/// A row for tags, whose name ends with a key and which have no place of their own.
+const fn tag(
+    name: &'static str,
+    help: &'static str,
+    describe: fn(&Setting) -> String,
+    changeable: bool,
+) -> Setting {
+    Setting {
+        name,
+        kind: SettingType::Text,
+        unit: "",
+        range: None,
+        help,
+        changeable,
+        describe,
+        place: None,
+    }
 }
-
-/// Two names less alike than this, in millionths, are not one of them misspelt.
-const ALIKE: u64 = 750_000;

@@ -1,9 +1,9 @@
 //! Tests of the settings as a whole.
 
-use super::settings::{FAMILIES, Rule, SETTINGS};
 use super::*;
-use crate::swim;
-use std::time::Duration;
+use crate::event::{EventKind, Level};
+use crate::serf;
+use crate::swim::Seed;
 
 fn with(pairs: &[(&str, &str)]) -> Config {
     let mut config = Config::new();
@@ -19,67 +19,135 @@ fn the_defaults_are_a_config_that_starts() {
 }
 
 #[test]
-fn every_default_in_the_table_is_the_one_in_use() {
-    for setting in SETTINGS {
-        let used = Config::new().get(setting.name).unwrap();
-        if setting.name == "name" {
-            assert_eq!(used, driver::host_name());
-            continue;
-        }
-        let mut told = setting.default.split(", ");
-        let lan = told.next().unwrap();
-        assert_eq!(used, lan, "{}", setting.name);
-        let others: Vec<&str> = told.collect();
-        for profile in ["wan", "local"] {
-            let used = with(&[("profile", profile)]).get(setting.name).unwrap();
-            let said = others
-                .iter()
-                .find_map(|it| it.strip_prefix(profile))
-                .map(str::trim);
-            if setting.name != "profile" {
-                assert_eq!(used, said.unwrap_or(lan), "{} {profile}", setting.name);
-            }
-        }
+fn the_defaults_of_the_core_are_those_of_profile_lan() {
+    let defaults = Settings::of(Profile::Lan).core;
+    assert_eq!(
+        format!("{defaults:?}"),
+        format!("{:?}", serf::Config::default())
+    );
+}
+
+#[test]
+fn each_profile_has_its_column_of_the_table() {
+    for (profile, interval, timeout, nodes) in [
+        ("lan", "1000", "500", "3"),
+        ("wan", "5000", "3000", "4"),
+        ("local", "1000", "200", "3"),
+    ] {
+        let config = with(&[("profile", profile)]);
+        assert_eq!(config.get("probe_interval_ms").unwrap(), interval);
+        assert_eq!(config.get("probe_timeout_ms").unwrap(), timeout);
+        assert_eq!(config.get("gossip_nodes").unwrap(), nodes);
     }
 }
 
 #[test]
+fn the_defaults_are_told_in_words() {
+    let defaults = |name| Setting::find(name).unwrap().defaults();
+    assert_eq!(defaults("probe_timeout_ms"), "500, wan 3000, local 200");
+    assert_eq!(defaults("gossip_nodes"), "3, wan 4");
+    assert_eq!(defaults("stream_pings"), "true");
+    assert_eq!(defaults("profile"), "lan");
+    assert_eq!(defaults("spoe_servers"), "role=backend");
+    assert_eq!(defaults("seeds"), "");
+    assert_eq!(defaults("tag.role"), "");
+}
+
+#[test]
 fn every_number_tells_its_range_and_keeps_it() {
-    for setting in SETTINGS {
-        let Rule::Number(min, max) = setting.rule else {
+    for setting in settings() {
+        let Some(range) = &setting.range else {
             continue;
         };
-        assert_eq!(setting.range, format!("{min} to {max}"), "{}", setting.name);
+        let (min, max) = (*range.start(), *range.end());
+        assert_eq!(setting.allowed(), format!("{min} to {max}"));
         let mut config = Config::new();
         for good in [min, max] {
-            config.set(setting.name, &good.to_string()).unwrap();
+            config.set(setting.name, &format!(" 0{good} ")).unwrap();
             assert_eq!(config.get(setting.name).unwrap(), good.to_string());
         }
-        let error = config
-            .set(setting.name, &(max + 1).to_string())
-            .unwrap_err();
-        assert_eq!(error.status, Status::Invalid);
-        for part in [setting.name, setting.range, &(max + 1).to_string()] {
-            assert!(error.message.contains(part), "{}", error.message);
+        for wrong in [format!("{}", max + 1), "-1".into(), "".into(), "1e1".into()] {
+            let error = config.set(setting.name, &wrong).unwrap_err();
+            assert_eq!(error.status, Status::Invalid);
+            let told = format!("{} is \"{wrong}\", allowed: {min} to {max}", setting.name);
+            assert_eq!(error.message, told);
         }
     }
 }
 
 #[test]
 fn names_are_unique_and_every_sentence_ends_with_a_full_stop() {
-    for (index, setting) in SETTINGS.iter().chain(FAMILIES).enumerate() {
-        let same = |other: &&Setting| other.name == setting.name;
-        assert_eq!(
-            SETTINGS.iter().chain(FAMILIES).position(|s| same(&s)),
-            Some(index)
-        );
+    for (index, setting) in settings().iter().enumerate() {
+        let found = settings().iter().position(|it| it.name == setting.name);
+        assert_eq!(found, Some(index));
         assert!(
             setting.help.ends_with('.') && !setting.help.contains("  "),
             "{}",
             setting.name
         );
-        assert!(!setting.kind.is_empty() && !setting.range.is_empty());
+        assert!(!setting.allowed().is_empty());
     }
+}
+
+#[test]
+fn a_typed_value_is_the_same_as_its_text() {
+    let typed = Config::new()
+        .name("a")
+        .bind(([127, 0, 0, 1], 99))
+        .advertise(std::net::IpAddr::from([10, 0, 0, 1]))
+        .profile(Profile::Wan)
+        .mode(Mode::Memberlist)
+        .probe_interval(Duration::from_secs(2))
+        .seeds([Seed::Host("db".into(), 99)])
+        .event_queue(64_usize)
+        .log_level(Level::Debug);
+    let text = with(&[
+        ("name", "a"),
+        ("bind", "127.0.0.1:99"),
+        ("advertise", "10.0.0.1"),
+        ("profile", "wan"),
+        ("mode", "memberlist"),
+        ("probe_interval_ms", "2000"),
+        ("seeds", "db:99"),
+        ("event_queue", "64"),
+        ("log_level", "debug"),
+    ]);
+    assert_eq!(format!("{typed:?}"), format!("{text:?}"));
+    for setting in settings().iter().filter(|setting| setting.place.is_some()) {
+        let value = |config: &Config| config.get(setting.name).unwrap();
+        assert_eq!(value(&typed), value(&text));
+    }
+}
+
+#[test]
+fn a_typed_value_outside_its_bounds_is_refused_by_check() {
+    for (config, told) in [
+        (
+            Config::new().probe_interval(Duration::from_secs(601)),
+            "probe_interval_ms is \"601000\", allowed: 10 to 600000",
+        ),
+        (
+            Config::new().name(" a"),
+            "name is \" a\", allowed: 1 to 255 bytes, no control characters, no space at the ends",
+        ),
+        (
+            Config::new().event_queue(15_usize),
+            "event_queue is \"15\", allowed: 16 to 1048576",
+        ),
+    ] {
+        let error = config.check().unwrap_err();
+        assert_eq!((error.status, &*error.message), (Status::Config, told));
+    }
+}
+
+#[test]
+fn a_name_that_is_not_set_is_that_of_the_host() {
+    let name = |config: &Config, host: &str| config.node_name(|| host.to_owned());
+    assert_eq!(name(&Config::new(), "web-1"), Ok("web-1".to_owned()));
+    assert_eq!(name(&Config::new().name("a"), "web-1"), Ok("a".to_owned()));
+    assert_eq!(Config::new().get("name"), Ok(String::new()));
+    let error = name(&Config::new(), "").unwrap_err();
+    assert_eq!(error.status, Status::Config);
 }
 
 #[test]
@@ -113,10 +181,10 @@ fn a_profile_sets_only_what_was_not_set_whatever_comes_first() {
         [("profile", "wan"), ("probe_interval_ms", "1234")],
         [("probe_interval_ms", "1234"), ("profile", "wan")],
     ] {
-        let core = with(&pairs).core();
-        assert_eq!(core.swim.probe_interval, Duration::from_millis(1234));
-        assert_eq!(core.swim.probe_timeout, swim::Config::wan().probe_timeout);
-        assert_eq!(core.swim.gossip_nodes, 4);
+        let swim = with(&pairs).settings.core.swim;
+        assert_eq!(swim.probe_interval, Duration::from_millis(1234));
+        assert_eq!(swim.probe_timeout, Duration::from_secs(3));
+        assert_eq!(swim.gossip_nodes, 4);
     }
 }
 
@@ -176,7 +244,7 @@ fn tags_are_bounded_together_and_a_refused_one_changes_nothing() {
     let error = config.set_tag("big", Some(&"x".repeat(600))).unwrap_err();
     assert_eq!(error.status, Status::TooLarge);
     assert!(error.message.contains("512"), "{}", error.message);
-    assert_eq!(config.core().tags.len(), 1);
+    assert_eq!(config.settings.core.tags.len(), 1);
     assert_eq!(
         config.set_tag("", Some("x")).unwrap_err().status,
         Status::Invalid
@@ -224,17 +292,17 @@ fn lists_reach_the_core() {
         ("event_kinds", "member-join,done"),
         ("log_level", "debug"),
     ]);
-    let core = config.core();
+    let Settings { core, .. } = &config.settings;
     assert_eq!(core.swim.cidrs_allowed.len(), 2);
     assert_eq!(core.filter.names, ["web-*", "db"]);
     assert_eq!(
         core.filter.require_tags.get("dc").map(String::as_str),
         Some("1")
     );
-    assert_eq!(config.seeds().len(), 2);
+    assert_eq!(config.settings.seeds.len(), 2);
     assert_eq!(
-        config.event_kinds(),
-        [driver::EventKind::MemberJoin, driver::EventKind::Done]
+        config.settings.event_kinds,
+        [EventKind::MemberJoin, EventKind::Done]
     );
-    assert_eq!(config.log_level(), 4);
+    assert_eq!(config.settings.log_level.0, Some(Level::Debug));
 }

@@ -1,209 +1,371 @@
-//! Whether the text of one value is allowed, and its one normal form.
+//! The types of the settings: how the text of a value is read, checked and written.
+//!
+//! A [`Value`] knows how people write it. Reading and checking are two steps, because a value that
+//! a program gives in its own type is checked as well. A list is a [`Value`] whose [`Element`]s are
+//! separated by commas, a [`Word`] is one of a few names, and an [`Amount`] is a whole number,
+//! whose bounds stand in the table of settings.
 
 use super::address;
-use super::settings::Rule;
-use crate::driver::EventKind;
+use crate::event::EventKind;
 use crate::limits;
+use crate::serf::Mode;
+use crate::swim::Seed;
+use crate::vocabulary::SettingType;
 use crate::wire::Key;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// Elements of one list.
+/// The largest number of elements in one list.
 const ELEMENTS: usize = 4096;
 
-impl Rule {
-    /// The value without the space around it, where that cannot be meant.
-    pub fn bare(self, value: &str) -> &str {
+/// Why a value is refused; empty if the sentence about what is allowed says it all.
+pub(super) type Reason = String;
+
+/// A type that a setting can have.
+pub(super) trait Value: Sized {
+    const TYPE: SettingType;
+    /// Whether space around the text belongs to the value.
+    const KEEPS_SPACE: bool = false;
+    /// What is allowed, as documentation and errors say it.
+    fn allowed() -> String;
+    /// The value that the text means. [`Value::check`] is a step of its own.
+    fn read(text: &str) -> Result<Self, Reason>;
+    /// Refuses a value that could be read but is not allowed.
+    fn check(&self) -> Result<(), Reason> {
+        Ok(())
+    }
+    /// The text of the value; [`Value::read`] understands it, except for a secret.
+    fn write(&self) -> String;
+}
+
+/// `Ok` if the value is allowed, else a refusal that needs no further reason.
+pub(super) fn allow(allowed: bool) -> Result<(), Reason> {
+    if allowed { Ok(()) } else { Err(Reason::new()) }
+}
+
+/// A setting that may be absent: empty text means that it is.
+impl<T: Value> Value for Option<T> {
+    const TYPE: SettingType = T::TYPE;
+    const KEEPS_SPACE: bool = T::KEEPS_SPACE;
+
+    fn allowed() -> String {
+        T::allowed()
+    }
+
+    fn read(text: &str) -> Result<Self, Reason> {
+        (!text.is_empty()).then(|| T::read(text)).transpose()
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        self.as_ref().map_or(Ok(()), T::check)
+    }
+
+    fn write(&self) -> String {
+        self.as_ref().map(T::write).unwrap_or_default()
+    }
+}
+
+impl Value for bool {
+    const TYPE: SettingType = SettingType::Boolean;
+
+    fn allowed() -> String {
+        "true or false".to_owned()
+    }
+
+    fn read(text: &str) -> Result<bool, Reason> {
+        match text {
+            "true" | "yes" | "on" | "1" => Ok(true),
+            "false" | "no" | "off" | "0" => Ok(false),
+            _ => Err(Reason::new()),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PathBuf {
+    const TYPE: SettingType = SettingType::File;
+    const KEEPS_SPACE: bool = true;
+
+    fn allowed() -> String {
+        "the path of a readable file".to_owned()
+    }
+
+    fn read(text: &str) -> Result<PathBuf, Reason> {
+        Ok(PathBuf::from(text))
+    }
+
+    fn write(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// The key is never written: its text is "set".
+impl Value for Key {
+    const TYPE: SettingType = SettingType::Base64;
+
+    fn allowed() -> String {
+        "base64 of 16, 24 or 32 bytes".to_owned()
+    }
+
+    fn read(text: &str) -> Result<Key, Reason> {
+        let mut bytes = STANDARD.decode(text).map_err(|_| Reason::new())?;
+        let key = Key::new(&bytes);
+        zeroize::Zeroize::zeroize(&mut bytes);
+        key.ok_or_else(Reason::new)
+    }
+
+    fn write(&self) -> String {
+        "set".to_owned()
+    }
+}
+
+/// A whole number of something.
+pub(super) trait Amount {
+    const TYPE: SettingType = SettingType::Number;
+    fn from_number(number: u64) -> Self;
+    fn number(&self) -> u64;
+}
+
+/// An amount of milliseconds. Parts of one do not count.
+impl Amount for Duration {
+    const TYPE: SettingType = SettingType::Milliseconds;
+
+    fn from_number(number: u64) -> Duration {
+        Duration::from_millis(number)
+    }
+
+    fn number(&self) -> u64 {
+        u64::try_from(self.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The bounds of each setting fit into its type, so nothing is lost between the two.
+macro_rules! amounts {
+    ($($number:ty)*) => { $(
+        impl Amount for $number {
+            fn from_number(number: u64) -> $number {
+                <$number>::try_from(number).unwrap_or(<$number>::MAX)
+            }
+
+            fn number(&self) -> u64 {
+                *self as u64
+            }
+        }
+    )* };
+}
+
+amounts! { u16 u32 usize }
+
+/// A value that is one of a few words.
+pub(super) trait Word: Copy + 'static {
+    const ALL: &'static [Self];
+    fn word(self) -> &'static str;
+}
+
+impl<T: Word> Value for T {
+    const TYPE: SettingType = SettingType::Word;
+
+    fn allowed() -> String {
+        let words: Vec<&str> = T::ALL.iter().map(|value| value.word()).collect();
+        match words.split_last() {
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
+    fn read(text: &str) -> Result<T, Reason> {
+        let mut all = T::ALL.iter().copied();
+        all.find(|value| value.word() == text)
+            .ok_or_else(Reason::new)
+    }
+
+    fn write(&self) -> String {
+        self.word().to_owned()
+    }
+}
+
+impl Word for Mode {
+    const ALL: &'static [Mode] = &[Mode::Serf, Mode::Memberlist];
+
+    fn word(self) -> &'static str {
         match self {
-            Rule::Name | Rule::Path | Rule::Label => value,
-            Rule::Number(..)
-            | Rule::Flag
-            | Rule::Word(_)
-            | Rule::Bind
-            | Rule::Advertise
-            | Rule::Listen
-            | Rule::Pair
-            | Rule::Key
-            | Rule::Targets
-            | Rule::Networks
-            | Rule::Kinds
-            | Rule::Patterns => value.trim(),
+            Mode::Serf => "serf",
+            Mode::Memberlist => "memberlist",
         }
     }
 }
 
-/// The normal form of a value, or what is wrong with it; an empty reason if that is plain.
-pub(super) fn normal(rule: Rule, value: &str) -> Result<String, String> {
-    let found = match rule {
-        Rule::Number(min, max) => {
-            let number = value
-                .parse::<u64>()
-                .ok()
-                .filter(|n| (min..=max).contains(n));
-            number.map(|n| n.to_string())
-        }
-        Rule::Flag => flag(value).map(|flag| flag.to_string()),
-        Rule::Word(words) => words.contains(&value).then(|| value.to_owned()),
-        Rule::Name => is_name(value).then(|| value.to_owned()),
-        Rule::Bind => optional(value, |v| address::bind(v).map(|addr| addr.to_string())),
-        Rule::Advertise => optional(value, |v| {
-            address::advertise(v).map(|(ip, port)| match port {
-                Some(port) => std::net::SocketAddr::new(ip, port).to_string(),
-                None => ip.to_string(),
-            })
-        }),
-        Rule::Listen => optional(value, |v| address::listen(v).map(|addr| addr.to_string())),
-        Rule::Pair => pair(value).map(|_| value.to_owned()),
-        Rule::Key => optional(value, |v| key(v).map(|_| v.to_owned())),
-        Rule::Path => Some(value.to_owned()),
-        Rule::Label => (value.len() <= limits::LABEL_LEN).then(|| value.to_owned()),
-        Rule::Targets => {
-            let seeds = address::targets(value).map_err(|error| error.message)?;
-            let written: Vec<String> = seeds.iter().map(ToString::to_string).collect();
-            Some(written.join(","))
-        }
-        Rule::Networks => joined(value, |part| network(part).map(|net| net.to_string()))?,
-        Rule::Kinds => joined(value, |part| {
-            EventKind::from_name(part).map(|kind| kind.name().to_owned())
-        })?,
-        Rule::Patterns => joined(value, |part| {
-            (part.len() <= limits::NAME_LEN).then(|| part.to_owned())
-        })?,
-    };
-    found.ok_or_else(String::new)
+/// A value of which a list can be made.
+pub(super) trait Element: Sized {
+    const TYPE: SettingType;
+    /// What one element may be, in the plural where it is a word.
+    fn allowed() -> String;
+    fn read(text: &str) -> Result<Self, Reason>;
+    fn write(&self) -> String;
 }
 
-fn optional(value: &str, read: impl FnOnce(&str) -> Option<String>) -> Option<String> {
-    if value.is_empty() {
-        return Some(String::new());
+impl<T: Element> Value for Vec<T> {
+    const TYPE: SettingType = T::TYPE;
+
+    fn allowed() -> String {
+        format!("{}, separated by commas", T::allowed())
     }
-    read(value)
-}
 
-/// KEY=VALUE.
-pub(super) fn pair(value: &str) -> Option<(&str, &str)> {
-    value.split_once('=').filter(|(key, _)| !key.is_empty())
-}
+    fn read(text: &str) -> Result<Vec<T>, Reason> {
+        let parts = text.split(',').map(str::trim);
+        let parts = parts.filter(|part| !part.is_empty());
+        // One more than allowed is read, so that `check` can refuse it.
+        parts.take(ELEMENTS + 1).map(T::read).collect()
+    }
 
-/// The elements of a list that is separated by commas.
-pub(super) fn elements(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-}
-
-fn joined(list: &str, read: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
-    let mut parts = Vec::new();
-    for part in elements(list) {
-        parts.push(read(part).ok_or_else(|| format!("\"{part}\" is none"))?);
-        if parts.len() > ELEMENTS {
+    fn check(&self) -> Result<(), Reason> {
+        if self.len() > ELEMENTS {
             return Err(format!("more than {ELEMENTS} elements"));
         }
+        Ok(())
     }
-    Ok(Some(parts.join(",")))
-}
 
-/// true or false, in the words that people use.
-pub(super) fn flag(value: &str) -> Option<bool> {
-    match value {
-        "true" | "yes" | "on" | "1" => Some(true),
-        "false" | "no" | "off" | "0" => Some(false),
-        _ => None,
+    fn write(&self) -> String {
+        let parts: Vec<String> = self.iter().map(T::write).collect();
+        parts.join(",")
     }
 }
 
-/// A name that every member can carry: no control characters, which would garble what people read,
-/// and no space at its ends, which nobody sees.
-pub(super) fn is_name(value: &str) -> bool {
-    (1..=limits::NAME_LEN).contains(&value.len())
-        && !value.chars().any(char::is_control)
-        && value.trim() == value
+impl Element for Seed {
+    const TYPE: SettingType = SettingType::Addresses;
+
+    fn allowed() -> String {
+        "HOST or HOST:PORT".to_owned()
+    }
+
+    fn read(text: &str) -> Result<Seed, Reason> {
+        address::target(text).map_err(|error| error.message)
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
 }
 
-/// A key written as base64.
-pub(super) fn key(value: &str) -> Option<Key> {
-    let mut bytes = STANDARD.decode(value).ok()?;
-    let key = Key::new(&bytes);
-    zeroize::Zeroize::zeroize(&mut bytes);
-    key
+/// A network; an address alone is the network of that address.
+impl Element for IpNet {
+    const TYPE: SettingType = SettingType::Networks;
+
+    fn allowed() -> String {
+        "CIDR networks".to_owned()
+    }
+
+    fn read(text: &str) -> Result<IpNet, Reason> {
+        let whole = text.parse::<IpNet>().ok();
+        let network = whole.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        network.ok_or_else(|| format!("\"{text}\" is not a network"))
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
 }
 
-/// A network, or one address alone.
-pub(super) fn network(value: &str) -> Option<IpNet> {
-    let whole = value.parse::<IpNet>().ok();
-    whole.or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from))
+impl Element for EventKind {
+    const TYPE: SettingType = SettingType::Words;
+
+    fn allowed() -> String {
+        let always = [EventKind::Overflow, EventKind::Fatal];
+        let kinds = EventKind::ALL.iter().filter(|kind| !always.contains(kind));
+        let names: Vec<&str> = kinds.map(|kind| kind.name()).collect();
+        names.join(", ")
+    }
+
+    fn read(text: &str) -> Result<EventKind, Reason> {
+        EventKind::from_name(text).ok_or_else(|| format!("\"{text}\" is not a kind of event"))
+    }
+
+    fn write(&self) -> String {
+        self.name().to_owned()
+    }
+}
+
+/// A pattern for names.
+impl Element for String {
+    const TYPE: SettingType = SettingType::Patterns;
+
+    fn allowed() -> String {
+        "patterns with * and ?".to_owned()
+    }
+
+    fn read(text: &str) -> Result<String, Reason> {
+        if text.len() > limits::NAME_LEN {
+            let longest = limits::NAME_LEN;
+            return Err(format!("a pattern has more than {longest} bytes"));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn write(&self) -> String {
+        self.clone()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::setting::read_value;
 
-    #[test]
-    fn numbers_are_accepted_up_to_both_ends_of_their_range() {
-        let rule = Rule::Number(10, 20);
-        for (value, normal_form) in [("10", "10"), ("20", "20"), ("015", "15")] {
-            assert_eq!(normal(rule, value).as_deref(), Ok(normal_form));
-        }
-        for value in ["9", "21", "-1", "", "1e1", "10ms", "99999999999999999999"] {
-            assert!(normal(rule, value).is_err(), "{value}");
-        }
+    fn normal<T: Value>(text: &str) -> Result<String, Reason> {
+        Ok(read_value::<T>(text)?.write())
     }
 
     #[test]
-    fn flags_understand_four_words_each() {
-        for value in ["true", "yes", "on", "1"] {
-            assert_eq!(normal(Rule::Flag, value).as_deref(), Ok("true"));
+    fn a_boolean_has_four_words_for_each_value() {
+        for text in ["true", "yes", "on", "1"] {
+            assert_eq!(normal::<bool>(text).as_deref(), Ok("true"));
         }
-        for value in ["false", "no", "off", "0"] {
-            assert_eq!(normal(Rule::Flag, value).as_deref(), Ok("false"));
+        for text in ["false", "no", "off", "0"] {
+            assert_eq!(normal::<bool>(text).as_deref(), Ok("false"));
         }
-        assert!(normal(Rule::Flag, "TRUE?").is_err());
+        assert!(normal::<bool>("TRUE?").is_err());
     }
 
     #[test]
-    fn keys_have_16_24_or_32_bytes() {
+    fn keys_have_16_24_or_32_bytes_and_are_never_written() {
         for (bytes, good) in [(15, false), (16, true), (24, true), (31, false), (32, true)] {
             let text = STANDARD.encode(vec![7u8; bytes]);
-            assert_eq!(normal(Rule::Key, &text).is_ok(), good, "{bytes}");
+            assert_eq!(normal::<Key>(&text).is_ok(), good, "{bytes}");
         }
-        assert!(normal(Rule::Key, "not base64!").is_err());
+        assert_eq!(normal::<Key>("not base64!"), Err(String::new()));
+        let key = Key::new(&[7; 16]);
+        assert_eq!(key.write(), "set");
+        assert_eq!(None::<Key>.write(), "");
     }
 
     #[test]
     fn a_wrong_element_of_a_list_is_named() {
-        let error = normal(Rule::Networks, "10.0.0.0/8, 10.0.0.0/33").unwrap_err();
-        assert!(error.contains("10.0.0.0/33"));
-        let error = normal(Rule::Kinds, "member-join,member-explode").unwrap_err();
-        assert!(error.contains("member-explode"));
+        let error = normal::<Vec<IpNet>>("10.0.0.0/8, 10.0.0.0/33").unwrap_err();
+        assert_eq!(error, "\"10.0.0.0/33\" is not a network");
+        let error = normal::<Vec<EventKind>>("member-join,member-explode").unwrap_err();
+        assert_eq!(error, "\"member-explode\" is not a kind of event");
+    }
+
+    #[test]
+    fn a_list_holds_at_most_4096_elements() {
+        let list = |count| vec!["10.0.0.1"; count].join(",");
+        assert!(normal::<Vec<Seed>>(&list(4096)).is_ok());
+        let error = normal::<Vec<Seed>>(&list(4097)).unwrap_err();
+        assert_eq!(error, "more than 4096 elements");
     }
 
     #[test]
     fn a_network_may_be_one_address() {
-        assert_eq!(
-            normal(Rule::Networks, "10.1.2.3").as_deref(),
-            Ok("10.1.2.3/32")
-        );
-        assert_eq!(
-            normal(Rule::Networks, " ::1 ,, 10.0.0.0/8").as_deref(),
-            Ok("::1/128,10.0.0.0/8")
-        );
-    }
-
-    #[test]
-    fn names_are_bounded_and_hold_no_control_characters() {
-        for (name, good) in [
-            ("a", true),
-            ("", false),
-            ("a\nb", false),
-            ("knoten-ü", true),
-            ("a b", true),
-            (" a", false),
-            ("a ", false),
-        ] {
-            assert_eq!(is_name(name), good, "{name:?}");
-        }
-        assert!(is_name(&"n".repeat(255)) && !is_name(&"n".repeat(256)));
+        let networks = normal::<Vec<IpNet>>;
+        assert_eq!(networks("10.1.2.3").as_deref(), Ok("10.1.2.3/32"));
+        let list = networks(" ::1 ,, 10.0.0.0/8");
+        assert_eq!(list.as_deref(), Ok("::1/128,10.0.0.0/8"));
     }
 }

@@ -23,12 +23,10 @@ pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod os;
 
-pub use events::event::{Event, EventKind, NodeState};
 pub use events::pending::{Outcome, Pending};
 pub use events::subscriptions::Subscription;
 pub use net::resolve::resolve_seeds;
 pub use node::{EventCallback, Node, guarded};
 pub use os::interfaces::addresses;
-pub(crate) use os::interfaces::host_name;
-pub use os::prepared::Parked;
-pub use os::threads::Spawn;
+pub use os::worker::PreparedThreads;
+pub use os::worker::Spawn;

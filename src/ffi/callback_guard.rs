@@ -10,11 +10,12 @@
 //! the program runs.
 
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
+use crate::driver::os::lock::{lock, wait};
 use crate::driver::os::panic;
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex};
 
 /// A `user_data` and who wants it back.
 #[derive(Clone, Copy)]
@@ -65,12 +66,6 @@ impl LogSink {
     pub(super) fn new(cb: sprat_log_cb, user: UserData) -> Option<LogSink> {
         cb.map(|call| LogSink { call, user })
     }
-}
-
-/// Locks. What is behind these locks is whole at every step, panic or not. They are std's because
-/// parking_lot keeps the waiting threads of all locks in one table, which a fork can freeze.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -161,13 +156,8 @@ impl Gate {
             return;
         }
         self.release_if_last();
-        let mut state = lock(&self.state);
-        while state.phase != Phase::Released {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        let is_released = |state: &mut State| state.phase == Phase::Released;
+        drop(wait(&self.changed, lock(&self.state), is_released));
     }
 
     /// The node and its threads are gone: no call is inside any more.
@@ -181,24 +171,13 @@ impl Gate {
         if self.is_inside() {
             return;
         }
-        let mut state = lock(&self.state);
-        while !state.ended {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        drop(wait(&self.changed, lock(&self.state), |state| state.ended));
     }
 
     /// Runs `call` with the number of the node, unless the gate is closed; says whether it ran.
     pub(super) fn pass(&self, call: impl FnOnce(*mut sprat_node)) -> bool {
-        let mut state = lock(&self.state);
-        while state.phase == Phase::Waiting {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        let is_decided = |state: &mut State| state.phase != Phase::Waiting;
+        let mut state = wait(&self.changed, lock(&self.state), is_decided);
         if state.phase != Phase::Open {
             return false;
         }

@@ -449,7 +449,7 @@ pub unsafe extern "C" fn sprat_config_set_log_cb(
 }
 
 /// Has the threads of nodes created by the program. Without this the library takes threads that
-/// sprat_threads_prepare() has parked, and creates its own when none are left.
+/// sprat_threads_prepare() has prepared, and creates its own when none are left.
 ///
 /// @param config     the settings
 /// @param cb         the callback; NULL removes it

@@ -2,12 +2,13 @@
 //!
 //! Lines of the log that have a callback of their own are given to it on the way and not counted.
 
+use super::callback_guard::Gate;
 use super::handle::{self, Held};
-use super::record::{EventRecord, is_log};
+use super::record::EventRecord;
 use super::types::{sprat_event, sprat_event_cb, sprat_node};
 use super::{args, entry};
-use crate::driver::Event;
 use crate::error::{Error, Result, Status};
+use crate::event::{Event, EventBody};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::time::Duration;
@@ -24,15 +25,28 @@ fn take(held: &Held, timeout: Option<Duration>) -> Result<Option<Event>> {
     let mut left = timeout;
     for _ in 0..LOG_LINES {
         match held.node.next_event(left)? {
-            Some(event) if is_log(&event) && held.gate.log.is_some() => {
-                let (target, line) = (args::text(&event.name), args::text(&event.text));
-                held.gate.give_log(event.level, &target, &line);
-            }
+            Some(event) if give_line(&held.gate, &event) => {}
             other => return Ok(other),
         }
         left = deadline.map(|deadline| deadline.saturating_sub(now()));
     }
     Ok(None)
+}
+
+/// Gives a line of the log to the callback for such lines. False if the event is something else, or
+/// there is no such callback.
+pub(super) fn give_line(gate: &Gate, event: &Event) -> bool {
+    match &event.body {
+        EventBody::Log {
+            level,
+            target,
+            text,
+        } if gate.log.is_some() => {
+            gate.give_log(level.number(), &args::text(target), &args::text(text));
+            true
+        }
+        _ => false,
+    }
 }
 
 /// The monotonic clock, for the rest of a waiting time only.

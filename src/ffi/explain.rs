@@ -1,8 +1,9 @@
 //! Doubts, reasons and health: what a program tells the failure detector, and what it may ask it.
 
-use super::numbers::{sprat_answer, sprat_member_state};
+use super::numbers::sprat_answer;
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
+use crate::member::MemberState;
 use crate::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
@@ -163,7 +164,7 @@ impl ExplanationRecord {
         let face = sprat_explanation {
             name: keep(&reasons.name),
             addr: keep(&reasons.addr.to_string()),
-            state: member_state(reasons.state) as i32,
+            state: member_state(reasons.state).number(),
             incarnation: reasons.incarnation,
             since_ms: millis(reasons.since),
             accuser: reasons.accuser.as_deref().map_or(ptr::null(), &mut keep),
@@ -238,12 +239,12 @@ fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn member_state(state: NodeState) -> sprat_member_state {
+fn member_state(state: NodeState) -> MemberState {
     match state {
-        NodeState::Alive => sprat_member_state::SPRAT_MEMBER_ALIVE,
-        NodeState::Suspect => sprat_member_state::SPRAT_MEMBER_SUSPECT,
-        NodeState::Dead => sprat_member_state::SPRAT_MEMBER_FAILED,
-        NodeState::Left => sprat_member_state::SPRAT_MEMBER_LEFT,
+        NodeState::Alive => MemberState::Alive,
+        NodeState::Suspect => MemberState::Suspect,
+        NodeState::Dead => MemberState::Failed,
+        NodeState::Left => MemberState::Left,
     }
 }
 

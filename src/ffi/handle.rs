@@ -5,20 +5,22 @@
 //!   | 0x5a    | fork gen  | generation       | slot          |     64 bits
 //! ```
 //!
-//! A number is made when a node starts and is never made again: the slot is used once more, with
-//! its next generation, and retired when those are used up. 0x5a in the top byte is no valid
-//! address on x86-64, so that a program that dereferences its node fails at once. The number of
-//! forks tells a child that the node is its parent's, before any lock that another thread of the
-//! parent may have held is touched; the child begins with a table of its own.
+//! A number is made when a node starts and is never made again: its slot is used again with the
+//! next generation, and retired when the generations are used up. 0x5a in the top byte makes the
+//! number an invalid address on x86-64, so that a program that dereferences its node fails at once.
+//! The fork generation tells a child that the node is its parent's, before the child touches any
+//! lock that another thread of the parent may have held; each process has a table of its own.
 
-use super::callback_guard::{Gate, lock};
+use super::callback_guard::Gate;
 use super::members::Cache;
 use super::types::sprat_node;
 use crate::driver::Node;
+use crate::driver::os::fork;
+use crate::driver::os::lock::lock;
 use crate::error::{Error, Result, Status};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Bits of slot and generation; narrower where pointers are.
 const SLOT_BITS: u32 = usize::BITS * 3 / 8;
@@ -65,64 +67,56 @@ struct Slot {
 }
 
 #[derive(Default)]
-struct Table {
-    slots: Vec<Slot>,
+struct Slots {
+    all: Vec<Slot>,
     free: Vec<usize>,
 }
 
-/// The table of this process; NULL until its first node.
-static TABLE: AtomicPtr<Mutex<Table>> = AtomicPtr::new(ptr::null_mut());
-/// How many forks lie between the first process and this one.
-static FORKS: AtomicUsize = AtomicUsize::new(0);
-
-/// Runs in the child of every fork, where only this thread lives on. It takes no lock and frees
-/// nothing: the parent's table stays behind as it was.
-extern "C" fn forked() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    TABLE.store(ptr::null_mut(), Ordering::Release);
+/// The nodes of one process.
+struct Table {
+    /// The fork generation of that process.
+    process: u64,
+    slots: Mutex<Slots>,
 }
 
-fn table() -> &'static Mutex<Table> {
-    let mut at = TABLE.load(Ordering::Acquire);
-    if at.is_null() {
-        watch_forks();
-        let fresh = Box::into_raw(Box::new(Mutex::new(Table::default())));
-        let swap =
-            TABLE.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire);
-        at = match swap {
-            Ok(_) => fresh,
-            Err(other) => {
-                // SAFETY: nobody else has seen ours.
-                drop(unsafe { Box::from_raw(fresh) });
-                other
-            }
-        };
+/// The table of this process, or of an ancestor; NULL before the first node.
+static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+
+/// The slots of this process. A forked child starts a table of its own: a vanished thread may hold
+/// the lock of the inherited one, which is never freed.
+fn slots() -> &'static Mutex<Slots> {
+    fork::install();
+    let process = fork::generation();
+    loop {
+        let held = TABLE.load(Ordering::Acquire);
+        // SAFETY: tables in TABLE come from boxes, and nothing frees them.
+        match unsafe { held.as_ref() } {
+            Some(table) if table.process == process => return &table.slots,
+            Some(_) | None => {}
+        }
+        let slots = Mutex::default();
+        let fresh = Box::into_raw(Box::new(Table { process, slots }));
+        let swap = TABLE.compare_exchange(held, fresh, Ordering::AcqRel, Ordering::Acquire);
+        if swap.is_err() {
+            // SAFETY: `fresh` was made above from a box, and no other thread has seen it.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
     }
-    // SAFETY: tables are never freed.
-    unsafe { &*at }
 }
 
-fn watch_forks() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: the handler only stores two numbers. If it cannot be registered, for want of
-        // memory, forks go unnoticed.
-        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
-    });
-}
-
+/// The part of the fork generation that fits into a number.
 fn forks() -> usize {
-    FORKS.load(Ordering::Relaxed) & ((1 << FORK_BITS) - 1)
+    fork::generation() as usize & ((1 << FORK_BITS) - 1)
 }
 
 /// Keeps a node under a new number.
 pub(super) fn insert(held: Arc<Held>) -> Result<usize> {
-    let mut table = lock(table());
-    let slot = match table.free.pop() {
+    let mut slots = lock(slots());
+    let slot = match slots.free.pop() {
         Some(slot) => slot,
-        None if table.slots.len() >> SLOT_BITS == 0 => {
-            table.slots.push(Slot::default());
-            table.slots.len() - 1
+        None if slots.all.len() >> SLOT_BITS == 0 => {
+            slots.all.push(Slot::default());
+            slots.all.len() - 1
         }
         None => {
             return Err(Error::new(
@@ -131,7 +125,7 @@ pub(super) fn insert(held: Arc<Held>) -> Result<usize> {
             ));
         }
     };
-    let entry = &mut table.slots[slot];
+    let entry = &mut slots.all[slot];
     entry.held = Some(held);
     Ok(TAG << (usize::BITS - 8) | forks() << FORK_SHIFT | entry.generation << SLOT_BITS | slot)
 }
@@ -163,9 +157,9 @@ fn gone() -> Error {
 /// The node behind a number, kept alive for the length of the call.
 pub(super) fn get(node: *const sprat_node) -> Result<Arc<Held>> {
     let (slot, generation) = split(node)?;
-    let table = lock(table());
-    let entry = table
-        .slots
+    let slots = lock(slots());
+    let entry = slots
+        .all
         .get(slot)
         .filter(|entry| entry.generation == generation);
     entry.and_then(|entry| entry.held.clone()).ok_or_else(gone)
@@ -174,16 +168,16 @@ pub(super) fn get(node: *const sprat_node) -> Result<Arc<Held>> {
 /// Ends a number and hands its node to the caller, to one caller only.
 pub(super) fn remove(node: *const sprat_node) -> Result<Arc<Held>> {
     let (slot, generation) = split(node)?;
-    let mut table = lock(table());
-    let entry = table
-        .slots
+    let mut slots = lock(slots());
+    let entry = slots
+        .all
         .get_mut(slot)
         .filter(|entry| entry.generation == generation);
     let entry = entry.ok_or_else(gone)?;
     let held = entry.held.take().ok_or_else(gone)?;
     entry.generation += 1;
     if entry.generation >> GENERATION_BITS == 0 {
-        table.free.push(slot);
+        slots.free.push(slot);
     }
     Ok(held)
 }

@@ -3,8 +3,7 @@
 //! The header is made before the library can be asked, so the list lies in `keys.h`. A test
 //! compares the two; `SPRAT_WRITE_HEADER=1 cargo test --lib keys` writes it anew.
 
-use crate::Config;
-use crate::config::Setting;
+use crate::settings;
 use std::fmt::Write;
 use std::{env, fs};
 
@@ -17,20 +16,15 @@ fn list() -> String {
         "/* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():\n \
          * name, type, default in brackets, what is allowed, and what it does.\n",
     );
-    for setting in Config::keys().iter().chain(Config::key_families()) {
-        let Setting {
-            name,
-            kind,
-            default,
-            range,
-            help,
-            ..
-        } = setting;
-        let default = if default.is_empty() { "none" } else { default };
+    for setting in settings() {
+        let (name, kind, allowed) = (setting.name, setting.kind.name(), setting.allowed());
+        let defaults = match setting.defaults() {
+            text if text.is_empty() => "not set".to_owned(),
+            text => text,
+        };
         // Writing to a String cannot fail.
-        let _ = write!(text, " *\n * {name}: {kind} [{default}]");
-        let _ = writeln!(text, "{}{range}", if range.is_empty() { "" } else { ", " });
-        wrap(&mut text, help);
+        let _ = writeln!(text, " *\n * {name}: {kind} [{defaults}], {allowed}");
+        wrap(&mut text, setting.help);
     }
     text + " */\n"
 }

@@ -4,8 +4,7 @@
 //! `pthread_key_create` run at the end of a thread. Its status does not need one, so that then the
 //! plain text of the status is still there.
 
-use super::numbers::STATUSES;
-use crate::error::Error;
+use crate::error::{Error, Status};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int};
 
@@ -44,10 +43,11 @@ pub(super) fn errno() -> c_int {
 
 /// What a status says without circumstances.
 pub(super) fn plain(status: c_int) -> &'static CStr {
-    let known = STATUSES
-        .iter()
-        .find(|(number, _, _)| *number as c_int == status);
-    known.map_or(c"unknown status", |(_, _, text)| text)
+    match Status::from_number(status) {
+        Some(status) => status.c_name(),
+        None if status == 0 => c"success",
+        None => c"unknown status",
+    }
 }
 
 /// The text of the last error, for tests.

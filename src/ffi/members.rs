@@ -3,10 +3,10 @@
 //! A list holds counted references to records that are made once per change of a member: a node
 //! keeps its newest list, and the next one takes over what has not changed.
 
-use super::callback_guard::lock;
 use super::record::{MemberRecord, pointer};
 use super::types::{sprat_member, sprat_node};
 use super::{args, entry, handle};
+use crate::driver::os::lock::lock;
 use crate::error::{Error, Status};
 use crate::serf::Member;
 use std::ffi::{CStr, c_char, c_int};

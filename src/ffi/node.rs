@@ -6,9 +6,11 @@ use super::handle::{self, Held};
 use super::numbers::sprat_remove_flags;
 use super::record::EventRecord;
 use super::types::sprat_node;
-use super::{args, entry, threads};
-use crate::driver::{Event, EventCallback, EventKind, Node, NodeState};
+use super::{args, entry, events, threads};
+use crate::driver::{EventCallback, Node};
 use crate::error::{Error, Result, Status};
+use crate::event::Event;
+use crate::vocabulary::NodeState;
 use std::ffi::{c_char, c_int, c_uint};
 use std::ptr;
 use std::sync::Arc;
@@ -62,13 +64,7 @@ fn start(config: &sprat_config, gate: &Arc<Gate>) -> Result<usize> {
 
 /// On the event thread: one event to the callback it is meant for.
 fn deliver(gate: &Gate, event: &Event) {
-    if event.kind == EventKind::Log && gate.log.is_some() {
-        gate.give_log(
-            event.level,
-            &args::text(&event.name),
-            &args::text(&event.text),
-        );
-    } else {
+    if !events::give_line(gate, event) {
         let record = EventRecord::new(event, false);
         gate.give_event(record.as_ptr());
     }

@@ -5,7 +5,7 @@
 
 use super::args;
 use super::types::{sprat_event, sprat_member};
-use crate::driver::{Event, EventKind};
+use crate::event::{Event, EventBody, any_member_event};
 use crate::serf::Member;
 use std::ffi::{CStr, CString, c_char};
 use std::net::IpAddr;
@@ -129,25 +129,42 @@ pub(super) struct EventRecord {
 impl EventRecord {
     /// The record of an event, on the heap from the start since it points into itself.
     pub(super) fn new(event: &Event, owned: bool) -> Box<EventRecord> {
-        let member = event
-            .member
-            .as_ref()
-            .map(|member| Arc::new(MemberRecord::new(member)));
-        let (name, text) = (args::text(&event.name), args::text(&event.text));
-        let face = sprat_event {
-            kind: event.kind as i32,
-            status: event.status,
+        let member = event.member().map(|it| Arc::new(MemberRecord::new(it)));
+        let (mut name, mut text) = (c"".to_owned(), c"".to_owned());
+        let mut face = sprat_event {
+            kind: event.kind().number(),
+            status: 0,
             seq: event.seq,
-            time_ns: event.time_ns,
-            member: member
-                .as_ref()
-                .map_or(ptr::null(), |member| member.as_ptr()),
-            name: name.as_ptr(),
-            text: text.as_ptr(),
-            id: event.id,
-            level: event.level,
-            lost: event.lost,
+            time_ns: event.time.as_nanos(),
+            member: member.as_ref().map_or(ptr::null(), |it| it.as_ptr()),
+            name: ptr::null(),
+            text: ptr::null(),
+            id: 0,
+            level: 0,
+            lost: 0,
         };
+        match &event.body {
+            EventBody::Done { id, result } => {
+                face.id = *id;
+                if let Err(error) = result {
+                    (face.status, text) = (error.status as i32, args::text(&error.message));
+                }
+            }
+            EventBody::Overflow { lost } => face.lost = *lost,
+            EventBody::Log {
+                level,
+                target,
+                text: line,
+            } => {
+                face.level = level.number();
+                (name, text) = (args::text(target), args::text(line));
+            }
+            EventBody::Fatal { error } => {
+                (face.status, text) = (error.status as i32, args::text(&error.message));
+            }
+            any_member_event!() => {}
+        }
+        (face.name, face.text) = (name.as_ptr(), text.as_ptr());
         Box::new(EventRecord {
             face,
             owned,
@@ -206,11 +223,6 @@ impl EventRecord {
     }
 }
 
-/// Is it a line of the log?
-pub(super) fn is_log(event: &Event) -> bool {
-    event.kind == EventKind::Log
-}
-
 /// The C string of a pointer into a record, NULL when there is none.
 pub(super) fn pointer(text: Option<&CStr>) -> *const c_char {
     text.map_or(ptr::null(), CStr::as_ptr)
@@ -219,7 +231,10 @@ pub(super) fn pointer(text: Option<&CStr>) -> *const c_char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, Status};
+    use crate::event::Level;
     use crate::ffi::tests::member;
+    use crate::time::Time;
 
     fn text(at: *const c_char) -> String {
         // SAFETY: the tests pass pointers of live records.
@@ -257,16 +272,9 @@ mod tests {
     #[test]
     fn a_borrowed_event_survives_a_free_and_its_copy_outlives_it() {
         let event = Event {
-            kind: EventKind::MemberFail,
-            status: 0,
             seq: 3,
-            time_ns: 4,
-            member: Some(member("db", &[])),
-            name: String::new(),
-            text: "te\0xt".to_owned(),
-            id: 0,
-            level: 0,
-            lost: 0,
+            time: Time::from_nanos(4),
+            body: EventBody::MemberFail(member("db", &[])),
         };
         let record = EventRecord::new(&event, false);
         // SAFETY: a live record.
@@ -276,10 +284,58 @@ mod tests {
         // SAFETY: the copy lives.
         let face = unsafe { &*copy };
         assert_eq!((face.kind, face.seq, face.time_ns), (4, 3, 4));
-        assert_eq!(text(face.text), "te\u{fffd}xt");
+        assert_eq!(
+            (text(face.name), text(face.text)),
+            (String::new(), String::new())
+        );
         // SAFETY: the member lives as long as its event.
         assert_eq!(text(unsafe { &*face.member }.name), "db");
         // SAFETY: ours, and used no more.
         unsafe { EventRecord::free(copy) };
+    }
+
+    #[test]
+    fn each_kind_fills_its_own_fields_and_leaves_the_others_empty() {
+        let error = || Error::new(Status::Unreachable, "te\0xt");
+        let log = EventBody::Log {
+            level: Level::Warn,
+            target: "wire",
+            text: "a line".to_owned(),
+        };
+        let failed = EventBody::Done {
+            id: 7,
+            result: Err(error()),
+        };
+        let fatal = EventBody::Fatal { error: error() };
+        let shown = |body| {
+            let (seq, time) = (1, Time::from_nanos(2));
+            let record = EventRecord::new(&Event { seq, time, body }, false);
+            // SAFETY: `record` is not dropped before the last use of the reference.
+            let face = unsafe { &*record.as_ptr() };
+            let numbers = (face.kind, face.status, face.id, face.level, face.lost);
+            assert!(face.member.is_null());
+            (numbers, text(face.name), text(face.text))
+        };
+        let words = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        for (body, numbers, (name, text)) in [
+            (
+                EventBody::Done {
+                    id: 6,
+                    result: Ok(3),
+                },
+                (14, 0, 6, 0, 0),
+                words("", ""),
+            ),
+            (failed, (14, -16, 7, 0, 0), words("", "te\u{fffd}xt")),
+            (
+                EventBody::Overflow { lost: 9 },
+                (20, 0, 0, 0, 9),
+                words("", ""),
+            ),
+            (log, (21, 0, 0, 2, 0), words("wire", "a line")),
+            (fatal, (22, -16, 0, 0, 0), words("", "te\u{fffd}xt")),
+        ] {
+            assert_eq!(shown(body), (numbers, name, text));
+        }
     }
 }

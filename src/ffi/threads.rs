@@ -1,44 +1,46 @@
-//! Threads that the program makes: through a callback, or parked beforehand.
+//! Threads that the program provides: through a callback, or prepared early.
 
 use super::entry;
 use super::types::sprat_spawn_cb;
 use crate::driver::os::panic;
-use crate::driver::{Parked, Spawn};
+use crate::driver::{PreparedThreads, Spawn};
 use crate::error::{Error, Status};
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::io;
 use std::sync::Arc;
 
-/// Threads that one process may park.
-const PARKED: c_uint = 1024;
+/// The largest number of threads that one process may prepare.
+const PREPARED_MAX: c_uint = 1024;
 
-/// Parks threads for nodes that start later, where threads cannot be created any more by then: a
-/// node takes parked threads first. A node needs two, one more with an event callback, and one
-/// more with the setting spoe_bind.
+/// Prepares threads for nodes that start later, for programs that cannot create threads by then. A
+/// node takes prepared threads first. It needs two, one more with an event callback, and one more
+/// with the setting spoe_bind.
 ///
-/// They wait and do nothing until then. A child of a fork gets as many of its own. Calling this
-/// again with the same number does nothing more.
+/// A prepared thread waits and does nothing until a node takes it. A forked child gets as many of
+/// its own. A second call with the same number does nothing.
 ///
-/// @param n  how many shall wait, 1024 at most
-/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses. Thread-safe.
+/// @param n  the number of threads, at most 1024
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
+///         Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_threads_prepare(n: c_uint) -> c_int {
     entry::status("sprat_threads_prepare", || {
-        if n > PARKED {
-            let message = format!("n is {n}, allowed are 0 to {PARKED}");
+        if n > PREPARED_MAX {
+            let message = format!("n is {n}, allowed: 0 to {PREPARED_MAX}");
             return Err(Error::new(Status::TooLarge, message));
         }
-        Parked::prepare(n as usize).map_err(|error| Error::io("cannot create threads", &error))
+        PreparedThreads::prepare(n as usize)
+            .map_err(|error| Error::io("cannot create threads", &error))
     })
 }
 
-/// How many parked threads wait for a node now.
+/// Returns the number of prepared threads that wait for a node.
 ///
 /// @return the number. Thread-safe.
 #[unsafe(no_mangle)]
-pub extern "C" fn sprat_threads_parked() -> c_int {
-    entry::number("sprat_threads_parked", || {
-        Ok(c_int::try_from(Parked::waiting()).unwrap_or(c_int::MAX))
+pub extern "C" fn sprat_threads_idle() -> c_int {
+    entry::number("sprat_threads_idle", || {
+        Ok(c_int::try_from(PreparedThreads::idle()).unwrap_or(c_int::MAX))
     })
 }
 
@@ -54,15 +56,15 @@ pub(super) struct HostSpawn {
     data: *mut c_void,
 }
 
-// SAFETY: used only inside sprat_node_start, on the thread that called it.
+// SAFETY: the callback and its data are only used inside sprat_node_start, on the calling thread.
 unsafe impl Send for HostSpawn {}
-// SAFETY: as above.
+// SAFETY: only the thread that called sprat_node_start ever uses it.
 unsafe impl Sync for HostSpawn {}
 
 type Job = Box<dyn FnOnce() + Send>;
 
 impl HostSpawn {
-    /// The spawner of a callback that is not NULL.
+    /// A spawner that calls `cb`, or `None` if `cb` is NULL.
     pub(super) fn new(cb: sprat_spawn_cb, data: *mut c_void) -> Option<HostSpawn> {
         cb.map(|call| HostSpawn { call, data })
     }
@@ -74,31 +76,32 @@ impl Spawn for HostSpawn {
         let arg: *mut Job = Box::into_raw(Box::new(job));
         let (call, data) = (self.call, self.data);
         let spawn = || {
-            // SAFETY: the program's function; it calls `run` with `arg` once, or answers otherwise.
+            // SAFETY: the program promised that this function either calls `run` with `arg` exactly
+            // once, or returns an error; `name` outlives the call.
             unsafe { call(name.as_ptr(), Some(run), arg.cast(), data) }
         };
         let refused = panic::outside(spawn);
         if refused == 0 {
             return Ok(());
         }
-        // SAFETY: refused, so the program will not run it.
+        // SAFETY: the program refused the job, so it will not run it, and `arg` is still ours.
         drop(unsafe { Box::from_raw(arg) });
         Err(match refused {
             1.. => io::Error::from_raw_os_error(refused),
-            _ => io::Error::other("the program did not start the thread"),
+            _ => io::Error::other("the callback of the program did not start the thread"),
         })
     }
 }
 
-/// Runs a job on the program's thread.
+/// Runs a job on a thread of the program.
 unsafe extern "C" fn run(arg: *mut c_void) {
-    // SAFETY: the program passes what `spawn` gave it, once.
+    // SAFETY: the program passes the pointer that `spawn` gave it, and passes it once.
     let job = unsafe { Box::from_raw(arg.cast::<Job>()) };
-    // The job tells of its own panics; nothing may get through to the program's code.
+    // The job reports its own panics; none may reach the code of the program.
     let _ = panic::caught(job);
 }
 
-/// Who starts the threads of a node: the program's callback, or the library.
+/// The spawner for a node: the callback of the program, or `None` to let the library create them.
 pub(super) fn spawner(host: Option<HostSpawn>) -> Option<Arc<dyn Spawn>> {
     host.map(|host| Arc::new(host) as Arc<dyn Spawn>)
 }

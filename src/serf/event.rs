@@ -1,65 +1,50 @@
-//! What the Serf layer tells the application.
+//! What the core reports to its driver.
 
-use super::Member;
+use crate::event::EventBody;
 use crate::swim::{JoinReport, OpId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What happened, for the application.
-///
-/// For one member the order is: join first; then suspect, alive and update in any number; then
-/// leave or fail; then join again, or reap, after which the name is unknown. A failed member can
-/// still leave (somebody removed it). A leave is told when the member is gone; while it is only
-/// on its way its state is `Leaving` and no event says so.
+/// Something that the core reports to its driver.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A member is there: new, or back after it had failed or left.
-    MemberJoin(Arc<Member>),
-    /// Tags, address or protocol versions of a member changed.
-    MemberUpdate(Arc<Member>),
-    /// A member is gone, and had announced it; or this node itself has left.
-    MemberLeave(Arc<Member>),
-    /// A member is gone without a word.
-    MemberFail(Arc<Member>),
-    /// A member is no longer listed: gone for long enough, removed, or refused by the filter.
-    MemberReap(Arc<Member>),
-    /// A member does not answer; it fails soon unless it refutes that.
-    MemberSuspect(Arc<Member>),
-    /// A suspected member is alive after all.
-    MemberAlive(Arc<Member>),
+pub enum CoreEvent {
+    /// An event for the application, which gets it as it is.
+    App(EventBody),
     /// A join ended.
     JoinDone {
-        /// Number that `Core::join` returned.
+        /// The number that `Core::join` returned.
         op: OpId,
-        /// How many answered, and why the others did not.
+        /// How many nodes answered, and why the others did not.
         report: JoinReport,
-        /// Who had the own name before this node and has it still: this node is no member.
+        /// The node that had the own name before this node and still has it: this node is not a
+        /// member of the cluster that it tried to join.
         owner: Option<SocketAddr>,
     },
-    /// A leave ended: everybody reachable has had the time to hear of it, or a join took it back.
+    /// A leave ended: everyone who can be reached has had the time to hear of it, or a join took
+    /// the leave back.
     LeaveDone {
-        /// Number that `Core::leave` returned.
+        /// The number that `Core::leave` returned.
         op: OpId,
     },
     /// The probe that a hint asked for ended.
     HintDone {
-        /// Number that `Core::hint` returned.
+        /// The number that `Core::hint` returned.
         op: OpId,
         /// The member.
         name: Arc<str>,
-        /// It answered.
+        /// Whether the member answered.
         answered: bool,
     },
-    /// The own name is listed at another address: by a former life of this node, or by another
+    /// The own name is listed at another address: by a former life of this node, or by another node
     /// that came before it or after it.
     NameClaimed {
-        /// Where the other one lives.
+        /// The other address.
         other: SocketAddr,
     },
-    /// The own name is used by somebody else, who was there first: this node should stop. Told at
-    /// most once, and only when it is certain, see `conflict.rs`.
+    /// Another node had the own name first and still uses it: this node should stop. Reported at
+    /// most once, and only when it is certain; see `conflict.rs`.
     NameConflict {
-        /// Where the other one lives.
+        /// The address of the other node.
         other: SocketAddr,
     },
 }

@@ -9,8 +9,8 @@ use super::Tags;
 /// Which members an embedding program lets in; everything else is ignored and counted. All given
 /// conditions must hold. The default lets everybody in.
 ///
-/// A visible member whose new tags no longer fit disappears with `Event::MemberReap`; a hidden one
-/// that fits after a change appears with `Event::MemberJoin`.
+/// A visible member whose new tags no longer fit disappears with `EventBody::MemberReap`; a hidden
+/// one that fits after a change appears with `EventBody::MemberJoin`.
 #[derive(Clone, Debug, Default)]
 pub struct MemberFilter {
     /// Tags that a member must have with exactly this value.

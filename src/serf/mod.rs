@@ -6,37 +6,46 @@
 //!
 //! | file | its idea |
 //! | --- | --- |
-//! | `config`, `member` | what a node is told to be, what others look like |
-//! | `state` | everything that is held, and the queues out of it |
-//! | `members`, `changes` | the table, and what the SWIM state's news does to it |
-//! | `clock`, `intent`, `leave` | Lamport time, who joins and leaves, the own leave |
-//! | `message`, `user_event`, `query`, `ring` | what is passed on, once |
-//! | `state` | push/pull of all that |
-//! | `reap`, `conflict`, `filter` | the end of members, two of one name, who is let in |
-//! | `event`, `stats` | what the application learns |
+//! | `config`, `filter` | settings of a node, and the members that it lets in |
+//! | `members`, `lost` | the table of members, and the failed ones that are searched for |
+//! | `outbox`, `counts` | orders, events and counters that come out |
+//! | `common` | what all parts work on: settings, members, the outbox |
+//! | `changes` | changes that the SWIM machine reports |
+//! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
+//! | `leave` | the own leave, step by step |
+//! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
+//! | `push_pull` | all of this in an exchange of states |
+//! | `reap`, `conflict` | the end of members; two nodes with one name |
+//! | `serf_state` | the parts wired together |
+//! | `event`, `stats` | what the driver learns |
 
 mod changes;
 mod clock;
+mod common;
 mod config;
 mod conflict;
+mod counts;
+mod early_intents;
 mod event;
 mod filter;
 mod intent;
 mod leave;
-mod member;
+mod lost;
 mod members;
-mod message;
+mod outbox;
+mod push_pull;
 mod query;
 mod reap;
 mod ring;
+mod seen;
 mod serf_state;
-mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod user_event;
 
 use crate::limits;
+pub use crate::member::{Member, MemberState};
 use crate::swim::{
     Explanation, Health, Identity, LookupId, NodeState, Notice, OpId, Output, Seed, SendFailure,
     StreamEnd, StreamId, Swim,
@@ -45,10 +54,10 @@ use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
-pub use event::Event;
+pub use event::CoreEvent;
 pub use filter::MemberFilter;
-pub use member::{Member, MemberState};
-use serf_state::{Order, SerfState};
+use outbox::Order;
+use serf_state::SerfState;
 pub use stats::Counter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -79,14 +88,14 @@ pub enum CommandError {
     Myself,
     /// The member has not failed.
     NotFailed,
-    /// SeenQuery too often.
+    /// Hints about this member come too often.
     Limited,
 }
 
 /// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.
 pub struct Core {
     swim: Swim,
-    state: SerfState,
+    serf: SerfState,
     /// Members that the SWIM state was last told of.
     population: usize,
 }
@@ -126,7 +135,7 @@ impl Core {
         let swim = Swim::new(config.swim.clone(), codec, identity, seed, now);
         let mut core = Core {
             swim,
-            state: SerfState::new(config, name, now),
+            serf: SerfState::new(config, name, now),
             population: 0,
         };
         core.pump(now, false);
@@ -184,7 +193,7 @@ impl Core {
     /// This process did not run: see [`Swim::handle_stall`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         let stale = self.swim.handle_stall(now, missed, suspended);
-        self.state.handle_stall(missed);
+        self.serf.handle_stall(missed);
         self.pump(now, false);
         stale
     }
@@ -198,13 +207,13 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Time) {
         self.swim.handle_timeout(now);
         self.pump(now, false);
-        self.state.handle_timeout(now);
+        self.serf.handle_timeout(now);
         self.pump(now, false);
     }
 
     /// When [`Core::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let own = self.state.deadline();
+        let own = self.serf.deadline();
         Some(self.swim.poll_timeout().map_or(own, |swim| swim.min(own)))
     }
 
@@ -214,14 +223,14 @@ impl Core {
     }
 
     /// The next event for the application.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.state.events.pop_front()
+    pub fn poll_event(&mut self) -> Option<CoreEvent> {
+        self.serf.common.out.events.pop_front()
     }
 
-    /// Joins; [`Event::JoinDone`] tells how it went. After a leave, or during one, takes part
+    /// Joins; [`CoreEvent::JoinDone`] tells how it went. After a leave, or during one, takes part
     /// again first.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
-        if self.state.take_leave_back() {
+        if self.serf.take_leave_back() {
             self.swim.revive(now);
         }
         let op = self.swim.join(now, seeds);
@@ -229,10 +238,10 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully; [`Event::LeaveDone`] when it has spread. At once if nobody is there or
-    /// the node has left already.
+    /// Leaves gracefully; [`CoreEvent::LeaveDone`] when it has spread. At once if nobody is there
+    /// or the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
-        let op = self.state.begin_leave(now);
+        let op = self.serf.begin_leave(now);
         self.pump(now, false);
         op
     }
@@ -243,14 +252,14 @@ impl Core {
     /// `WrongMode` in memberlist mode, `TooLarge` if they take more than [`limits::META_LEN`]
     /// bytes encoded, `Left`.
     pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
-        match self.state.config.mode {
+        match self.serf.common.config.mode {
             Mode::Serf => {}
             Mode::Memberlist => return Err(CommandError::WrongMode),
         }
         let meta = checked_meta(encode_tags(&tags))?;
         self.check_not_left()?;
-        if tags != self.state.tags {
-            self.state.tags = tags;
+        if tags != self.serf.tags {
+            self.serf.tags = tags;
             self.swim.set_meta(now, meta);
             self.pump(now, false);
         }
@@ -259,7 +268,7 @@ impl Core {
 
     /// The own tags.
     pub fn tags(&self) -> &Tags {
-        &self.state.tags
+        &self.serf.tags
     }
 
     /// Replaces the own meta. The same meta again causes no gossip.
@@ -267,7 +276,7 @@ impl Core {
     /// # Errors
     /// `WrongMode` in Serf mode, `TooLarge` if longer than [`limits::META_LEN`], `Left`.
     pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
-        match self.state.config.mode {
+        match self.serf.common.config.mode {
             Mode::Memberlist => {}
             Mode::Serf => return Err(CommandError::WrongMode),
         }
@@ -291,7 +300,7 @@ impl Core {
         name: &str,
         prune: bool,
     ) -> Result<(), CommandError> {
-        match self.state.config.mode {
+        match self.serf.common.config.mode {
             Mode::Serf => {}
             Mode::Memberlist => return Err(CommandError::WrongMode),
         }
@@ -307,18 +316,19 @@ impl Core {
                 | MemberState::Left,
             ) => return Err(CommandError::NotFailed),
         }
-        self.state.announce_leave(now, name, prune, None);
+        self.serf.remove_failed(now, name, prune);
         self.pump(now, false);
         Ok(())
     }
 
-    /// "I could not reach NAME just now": probes it at once. [`Event::HintDone`] has the verdict.
+    /// "I could not reach NAME just now": probes it at once. [`CoreEvent::HintDone`] has the
+    /// verdict.
     ///
     /// # Errors
     /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if asked too often.
     pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
         self.check_not_left()?;
-        if self.state.is_self(name) {
+        if self.serf.common.is_self(name) {
             return Err(CommandError::Myself);
         }
         if self.member(name).is_none() {
@@ -334,18 +344,18 @@ impl Core {
 
     /// A member, unless it is unknown or the filter hides it.
     pub fn member(&self, name: &str) -> Option<&Arc<Member>> {
-        let entry = self.state.members.get(name).filter(|entry| !entry.hidden)?;
-        Some(&entry.member)
+        let row = self.serf.common.members.get(name);
+        Some(&row.filter(|row| !row.hidden)?.member)
     }
 
     /// All members in any state, this node included, in no particular order.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.state.members.visible()
+        self.serf.common.members.visible()
     }
 
     /// Changes whenever a member changed.
     pub fn version(&self) -> u64 {
-        self.state.members.version()
+        self.serf.common.members.version()
     }
 
     /// Why a member is in its state; `None` if it is hidden, or the SWIM state has forgotten it.
@@ -366,11 +376,11 @@ impl Core {
 
     /// All counters, the refusals included.
     pub fn stats(&self) -> Vec<Counter> {
-        stats::all(&self.swim.stats(), &self.state)
+        stats::all(&self.swim.stats(), &self.serf)
     }
 
     fn check_not_left(&self) -> Result<(), CommandError> {
-        if self.state.leave.is_under_way_or_done() {
+        if self.serf.leave.is_under_way_or_done() {
             Err(CommandError::Left)
         } else {
             Ok(())
@@ -381,7 +391,7 @@ impl Core {
     /// stream that this node dialled.
     fn pump(&mut self, now: Time, asked: bool) {
         loop {
-            while let Some(order) = self.state.orders.pop_front() {
+            while let Some(order) = self.serf.common.out.orders.pop_front() {
                 self.carry_out(now, order);
             }
             let Some(notice) = self.swim.poll_notice() else {
@@ -389,44 +399,42 @@ impl Core {
             };
             self.handle_notice(now, notice, asked);
         }
-        self.state.refresh_self(self.swim.self_node());
-        if self.population != self.state.members.len() {
-            self.population = self.state.members.len();
+        self.serf.refresh_self(now, self.swim.self_node());
+        if self.population != self.serf.common.members.len() {
+            self.population = self.serf.common.members.len();
             self.swim.set_population(self.population);
         }
     }
 
     fn handle_notice(&mut self, now: Time, notice: Notice, asked: bool) {
-        let state = &mut self.state;
+        let serf = &mut self.serf;
         match notice {
             Notice::Member { change, name } => {
-                state.swim_changed(now, change, &name, self.swim.node(&name));
+                serf.member_changed(now, change, &name, self.swim.node(&name));
             }
-            Notice::UserMessage { bytes } => state.message_received(now, &bytes),
+            Notice::UserMessage { bytes } => serf.message_received(now, &bytes),
             Notice::WantUserState { id, join: _ } => {
-                self.swim.provide_user_state(now, id, state.encode_state());
+                self.swim.provide_user_state(now, id, serf.encode_state());
             }
-            Notice::UserState { join: _, bytes } => state.state_received(now, &bytes),
+            Notice::UserState { join: _, bytes } => serf.state_received(now, &bytes),
             Notice::JoinDone { op, report } => {
-                let owner = state.owner_of_name(self.swim.name_conflict());
-                state.join_done(op, report, owner);
+                serf.join_done(op, report, self.swim.name_conflict());
             }
-            Notice::BroadcastDone { token } => state.broadcast_done(now, token),
-            Notice::LeaveSpread => state.departure_spread(now),
+            Notice::BroadcastDone { token } => serf.broadcast_done(now, token),
+            Notice::LeaveSpread => serf.departure_spread(now),
             Notice::HintDone { op, name, answered } => {
-                state
-                    .events
-                    .push_back(Event::HintDone { op, name, answered });
+                let done = CoreEvent::HintDone { op, name, answered };
+                serf.common.out.report(done);
             }
             Notice::Conflict {
                 name,
                 known: _,
                 claimed,
             } => {
-                state.name_claimed(now, &name, claimed, asked);
+                serf.name_claimed(now, &name, claimed, asked);
             }
-            Notice::NameTaken { addr } => state.name_taken(addr),
-            Notice::NameFree => state.conflicts.over(),
+            Notice::NameTaken { addr } => serf.name_taken(addr),
+            Notice::NameFree => serf.conflicts.over(),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) enum Freshness {
 
 /// The items of one time.
 #[derive(Clone, Debug)]
-pub(super) struct Slot<T> {
+pub(super) struct RingSlot<T> {
     pub ltime: u64,
     pub items: Vec<T>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Slot<T> {
 /// The ring.
 #[derive(Clone, Debug)]
 pub(super) struct Ring<T> {
-    slots: BTreeMap<u64, Slot<T>>,
+    slots: BTreeMap<u64, RingSlot<T>>,
     /// Everything earlier is too old: raised when slots were dropped for room, since what fell
     /// out could no longer be told from news.
     earliest: u64,
@@ -82,7 +82,7 @@ impl<T: Item> Ring<T> {
         if !self.make_room(ltime, weight) {
             return Freshness::Full;
         }
-        let slot = self.slots.entry(index).or_insert(Slot {
+        let slot = self.slots.entry(index).or_insert(RingSlot {
             ltime,
             items: Vec::new(),
         });
@@ -92,7 +92,7 @@ impl<T: Item> Ring<T> {
     }
 
     /// The used slots, in no particular order of time.
-    pub fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
+    pub fn slots(&self) -> impl Iterator<Item = &RingSlot<T>> {
         self.slots.values()
     }
 

@@ -1,7 +1,6 @@
 //! Addresses of members: their form on the wire, and which of them a member may have.
 
 use super::Config;
-use crate::wire::message::Source;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The address in a wire message, in the form that is compared: IPv4 as IPv4. The flag says that
@@ -27,11 +26,11 @@ pub(super) fn encode(ip: IpAddr, mapped: bool) -> Vec<u8> {
 }
 
 /// The address an answer goes to: the source that the message names, or else the sender's.
-pub(super) fn of_answer(source: &Source, from: SocketAddr) -> SocketAddr {
-    if source.port == 0 {
+pub(super) fn of_answer(source: &[u8], port: u16, from: SocketAddr) -> SocketAddr {
+    if port == 0 {
         return from;
     }
-    decode(source.addr, source.port).map_or(from, |(addr, _)| addr)
+    decode(source, port).map_or(from, |(addr, _)| addr)
 }
 
 /// Whether a member may have this address: it can belong to one host, and lies in the networks

@@ -1,4 +1,4 @@
-//! Settings of the SWIM layer, with memberlist's three profiles.
+//! Settings of the SWIM layer.
 
 use std::time::Duration;
 
@@ -74,36 +74,6 @@ impl Config {
             reconnect: true,
             reconnect_min: Duration::from_millis(250),
             reconnect_max: Duration::from_secs(30),
-        }
-    }
-
-    /// memberlist's WAN profile.
-    pub fn wan() -> Config {
-        Config {
-            probe_interval: Duration::from_secs(5),
-            probe_timeout: Duration::from_secs(3),
-            suspicion_mult: 6,
-            gossip_interval: Duration::from_millis(500),
-            gossip_nodes: 4,
-            gossip_to_the_dead: Duration::from_secs(60),
-            push_pull_interval: Duration::from_secs(60),
-            stream_timeout: Duration::from_secs(30),
-            ..Config::lan()
-        }
-    }
-
-    /// memberlist's local profile.
-    pub fn local() -> Config {
-        Config {
-            probe_timeout: Duration::from_millis(200),
-            indirect_checks: 1,
-            suspicion_mult: 3,
-            gossip_interval: Duration::from_millis(100),
-            gossip_to_the_dead: Duration::from_secs(15),
-            retransmit_mult: 2,
-            push_pull_interval: Duration::from_secs(15),
-            stream_timeout: Duration::from_secs(1),
-            ..Config::lan()
         }
     }
 

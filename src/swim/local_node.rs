@@ -5,7 +5,7 @@ use super::outbox::LEAVE_TOKEN;
 use super::output::{Change, Notice};
 use super::{NodeState, address};
 use crate::wire::Refusal;
-use crate::wire::message::{Accusation, Message, Ping, Source};
+use crate::wire::message::{Accusation, Message, Ping};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -39,19 +39,16 @@ impl LocalNode {
     /// Encodes a ping of `node` by this one.
     pub fn encode_ping(&self, seq: u32, node: &str) -> Vec<u8> {
         let addr = address::encode(self.addr.ip(), false);
-        let source = self.source(&addr);
+        let ping = Ping {
+            seq,
+            node,
+            source_addr: &addr,
+            source_port: self.addr.port(),
+            source_node: &self.name,
+        };
         let mut bytes = Vec::with_capacity(80);
-        Message::Ping(Ping { seq, node, source }).encode(&mut bytes);
+        Message::Ping(ping).encode(&mut bytes);
         bytes
-    }
-
-    /// This node as the source of a ping; `addr` is its encoded address.
-    pub fn source<'a>(&'a self, addr: &'a [u8]) -> Source<'a> {
-        Source {
-            addr,
-            port: self.addr.port(),
-            node: &self.name,
-        }
     }
 }
 

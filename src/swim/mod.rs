@@ -236,7 +236,7 @@ impl Swim {
             Message::Ping(ping) => return self.on_ping(from, &ping),
             Message::IndirectPing(ask) => self.relaying.on_indirect_ping(ctx, from, &ask),
             Message::Ack(ack) => self.on_ack(from, &ack),
-            Message::Nack { seq } => self.probing.on_nack(ctx, from, seq),
+            Message::Nack(nack) => self.probing.on_nack(ctx, from, nack.seq),
             Message::Suspect(accusation) => self.on_suspect(&accusation, received),
             Message::Dead(accusation) => self.on_dead(&accusation, received),
             Message::Alive(alive) => {
@@ -262,8 +262,8 @@ impl Swim {
             return Ok(());
         }
         self.probing.on_ping(ctx, from, ping);
-        let peer = address::of_answer(&ping.source, from);
-        self.join_sync.on_pinged_by(ctx, ping.source.node, peer);
+        let peer = address::of_answer(ping.source_addr, ping.source_port, from);
+        self.join_sync.on_pinged_by(ctx, ping.source_node, peer);
         Ok(())
     }
 

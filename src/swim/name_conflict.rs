@@ -162,8 +162,8 @@ impl NameConflicts {
             return false;
         };
         let echo = question.seq == ping.seq
-            && ping.source.node == &*ctx.local.name
-            && address::of_answer(&ping.source, from) == ctx.local.addr;
+            && ping.source_node == &*ctx.local.name
+            && address::of_answer(ping.source_addr, ping.source_port, from) == ctx.local.addr;
         if echo {
             self.own_aliases.truncate(ALIASES - 1);
             self.own_aliases.insert(0, question.to);

@@ -228,7 +228,10 @@ impl Probing {
             payload: ctx.local.ack_payload.as_deref(),
         });
         message.encode(&mut ack);
-        ctx.send_with_broadcasts(address::of_answer(&ping.source, from), &ack);
+        ctx.send_with_broadcasts(
+            address::of_answer(ping.source_addr, ping.source_port, from),
+            &ack,
+        );
     }
 
     /// An ack arrived. `None` if no probe waits for it.
@@ -331,7 +334,9 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
         port: round.addr.port(),
         node: &round.name,
         nack,
-        source: ctx.local.source(&own),
+        source_addr: &own,
+        source_port: ctx.local.addr.port(),
+        source_node: &ctx.local.name,
     });
     let mut bytes = Vec::with_capacity(128);
     request.encode(&mut bytes);

@@ -8,7 +8,7 @@ use super::address;
 use super::context::Context;
 use crate::time::Time;
 use crate::wire::Refusal;
-use crate::wire::message::{Ack, IndirectPing, Message};
+use crate::wire::message::{Ack, IndirectPing, Message, Nack};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Relaying {
         }
         let seq = ctx.next_seq();
         let relay = Relay {
-            asker: address::of_answer(&ask.source, from),
+            asker: address::of_answer(ask.source_addr, ask.source_port, from),
             asker_seq: ask.seq,
             nack: ask.nack,
         };
@@ -84,7 +84,7 @@ impl Relaying {
             let relay = self.waiting.remove(&seq);
             if let Some(relay) = relay.filter(|relay| relay.nack) {
                 let seq = relay.asker_seq;
-                answer(ctx, relay.asker, &Message::Nack { seq });
+                answer(ctx, relay.asker, &Message::Nack(Nack { seq }));
             }
         }
     }

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
 use super::streams::{Exchange, ExchangeCause, Purpose};
 use crate::wire::Refusal;
-use crate::wire::message::{Ack, Message, PushPull, kind};
+use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
 
 /// The end of something this node began on a stream.
@@ -151,8 +151,8 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
         (Purpose::Ping { seq, .. }, Ok(Message::Ack(ack))) if ack.seq == seq => {
             Some(StreamEvent::PingAcked { seq })
         }
-        (purpose, Ok(Message::Error(text))) => {
-            failed(ctx, purpose, JoinFailure::Refused(text.to_owned()))
+        (purpose, Ok(Message::Error(answer))) => {
+            failed(ctx, purpose, JoinFailure::Refused(answer.text.to_owned()))
         }
         (purpose, Ok(_)) => {
             ctx.outbox.refuse(Refusal::UnknownType);
@@ -215,8 +215,9 @@ fn on_ping(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal>
 }
 
 fn answer_error(ctx: &mut Context, id: StreamId, refusal: Refusal) {
+    let text = refusal.help();
     let mut bytes = Vec::new();
-    Message::Error(refusal.help()).encode(&mut bytes);
+    Message::Error(ErrorAnswer { text }).encode(&mut bytes);
     ctx.write(id, Side::Accepted, &bytes);
     ctx.close(id);
 }

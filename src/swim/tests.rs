@@ -3,7 +3,7 @@
 use super::*;
 use crate::limits;
 use crate::wire::message::{
-    Accusation, Ack, Alive, IndirectPing, Ping, PushPull, PushPullNode, Source,
+    Accusation, Ack, Alive, IndirectPing, Nack, Ping, PushPull, PushPullNode,
 };
 use crate::wire::packet::Opened;
 
@@ -509,11 +509,9 @@ fn a_helper_relays_the_ack_and_says_when_nothing_came() {
             port: 7946,
             node: "",
             nack: true,
-            source: Source {
-                addr: &[10, 0, 0, 99],
-                port: 7946,
-                node: "asker",
-            },
+            source_addr: &[10, 0, 0, 99],
+            source_port: 7946,
+            source_node: "asker",
         })
     };
     net.tell(0, ask(&[10, 0, 0, 2], 500));
@@ -535,7 +533,7 @@ fn a_helper_relays_the_ack_and_says_when_nothing_came() {
     assert_eq!(to_asker(&net).len(), 1, "not before the probe timeout");
     net.run(Duration::from_millis(30));
     let mut nack = Vec::new();
-    Message::Nack { seq: 501 }.encode(&mut nack);
+    Message::Nack(Nack { seq: 501 }).encode(&mut nack);
     assert_eq!(to_asker(&net)[1], nack);
 }
 
@@ -596,17 +594,14 @@ fn who_pings_us_unknown_is_asked_for_what_we_missed() {
         ctx.table.sweep(gone, &mut ctx.random)
     };
     assert_eq!(lost.len(), 1);
-    let source = Source {
-        addr: &[10, 0, 0, 3],
-        port: 7946,
-        node: "n2",
-    };
     net.tell(
         0,
         Message::Ping(Ping {
             seq: 1,
             node: "n0",
-            source,
+            source_addr: &[10, 0, 0, 3],
+            source_port: 7946,
+            source_node: "n2",
         }),
     );
     net.settle();

@@ -168,7 +168,7 @@ static void configs(void)
 
     SAME(sprat_threads_prepare(100000), SPRAT_ERR_TOO_LARGE);
     SAME(sprat_threads_prepare(0), SPRAT_OK);
-    SAME(sprat_threads_parked(), 0);
+    SAME(sprat_threads_idle(), 0);
 }
 
 /* Every function of a node answers a number that is none with SPRAT_ERR_HANDLE. */

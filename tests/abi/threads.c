@@ -1,4 +1,4 @@
-/* threads.c: threads that the program makes, and threads that were parked beforehand. */
+/* threads.c: threads that the program creates, and threads that were prepared early. */
 #include "check.h"
 
 static atomic_int spawned, ran;
@@ -64,21 +64,21 @@ static void by_the_program(void)
     }
 }
 
-static void parked(void)
+static void prepared(void)
 {
-    SAME(sprat_threads_parked(), 0);
+    SAME(sprat_threads_idle(), 0);
     SAME(sprat_threads_prepare(3), SPRAT_OK);
     SAME(sprat_threads_prepare(3), SPRAT_OK);
-    SAME(sprat_threads_parked(), 3);
+    SAME(sprat_threads_idle(), 3);
     SAME(settled("task", 4), 4);
-    sprat_node *node = node_called("parked");
-    CHECK(sprat_threads_parked() < 3);
+    sprat_node *node = node_called("prepared");
+    CHECK(sprat_threads_idle() < 3);
     SAME(entries("task"), 4);                   /* none was made */
     pid_t pid = forked();
     if (pid == 0) {
         alarm(20);
         SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
-        CHECK(sprat_threads_parked() > 0);      /* the child has its own */
+        CHECK(sprat_threads_idle() > 0);      /* the child has its own */
         int before = entries("task");
         sprat_node *own = node_called("child");
         SAME(entries("task"), before);
@@ -93,6 +93,6 @@ int main(void)
 {
     alarm(60);
     by_the_program();
-    parked();
+    prepared();
     return 0;
 }

@@ -3,12 +3,19 @@
 use super::vectors::hex;
 use serde_json::{Map, Value, json};
 use sprat::wire::Refusal;
-use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode, Source};
-use sprat::wire::serf_message::{Query, SerfMessage, SerfPushPull};
+use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode};
+use sprat::wire::serf_message::{PastEvent, Query, SerfMessage, SerfPushPull};
 use sprat::wire::stream;
 
-/// What is only for the reader of a vector: not compared.
-const ADDED: [&str; 4] = ["type", "Flags-meaning", "payload-decoded", "decoded"];
+/// Keys that only the reader of a vector needs, and `slots`, the length of a ring of events with
+/// its nil slots, which decoding skips: not compared.
+const ADDED: [&str; 5] = [
+    "type",
+    "Flags-meaning",
+    "payload-decoded",
+    "decoded",
+    "slots",
+];
 
 /// A vector's description without what is added for its reader.
 pub fn plain(value: &Value) -> Value {
@@ -34,15 +41,16 @@ fn maybe(value: Option<&[u8]>) -> Value {
     value.map_or(Value::Null, bytes)
 }
 
-fn with_source(mut body: Value, source: &Source<'_>) -> Value {
-    if !source.addr.is_empty() {
-        body["SourceAddr"] = bytes(source.addr);
+/// Adds the sender to the body of a ping, as far as it names itself.
+fn with_source(mut body: Value, addr: &[u8], port: u16, node: &str) -> Value {
+    if !addr.is_empty() {
+        body["SourceAddr"] = bytes(addr);
     }
-    if !source.node.is_empty() {
-        body["SourceNode"] = source.node.into();
+    if !node.is_empty() {
+        body["SourceNode"] = node.into();
     }
-    if source.port != 0 {
-        body["SourcePort"] = source.port.into();
+    if port != 0 {
+        body["SourcePort"] = port.into();
     }
     body
 }
@@ -52,20 +60,23 @@ pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
     let (name, body) = match Message::decode(wire)? {
         Message::Ping(ping) => {
             let body = json!({ "Node": ping.node, "SeqNo": ping.seq });
-            ("ping", with_source(body, &ping.source))
+            let (addr, port) = (ping.source_addr, ping.source_port);
+            ("ping", with_source(body, addr, port, ping.source_node))
         }
         Message::IndirectPing(ping) => {
             let body = json!({
                 "Nack": ping.nack, "Node": ping.node, "Port": ping.port, "SeqNo": ping.seq,
                 "Target": bytes(ping.target),
             });
-            ("indirect-ping", with_source(body, &ping.source))
+            let (addr, port) = (ping.source_addr, ping.source_port);
+            let body = with_source(body, addr, port, ping.source_node);
+            ("indirect-ping", body)
         }
         Message::Ack(ack) => (
             "ack",
             json!({ "Payload": maybe(ack.payload), "SeqNo": ack.seq }),
         ),
-        Message::Nack { seq } => ("nack", json!({ "SeqNo": seq })),
+        Message::Nack(nack) => ("nack", json!({ "SeqNo": nack.seq })),
         Message::Suspect(a) | Message::Dead(a) => {
             let name = if wire[0] == 3 { "suspect" } else { "dead" };
             (
@@ -86,7 +97,7 @@ pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
             layers.extend(serf(content)?);
             return Ok(layers);
         }
-        Message::Error(text) => ("error", json!({ "Error": text })),
+        Message::Error(answer) => ("error", json!({ "Error": answer.text })),
     };
     Ok(vec![json!({ "gossip": name, "body": body })])
 }
@@ -136,8 +147,8 @@ fn state(state: &SerfPushPull<'_>) -> Value {
         .events
         .iter()
         .map(|slot| {
-            let event = |(name, payload): &(&str, Option<&[u8]>)| {
-                json!({ "Name": name, "Payload": maybe(*payload) })
+            let event = |event: &PastEvent<'_>| {
+                json!({ "Name": event.name, "Payload": maybe(event.payload) })
             };
             let events: Vec<Value> = slot.events.iter().map(event).collect();
             json!({ "LTime": slot.ltime, "Events": events })
@@ -150,7 +161,7 @@ fn state(state: &SerfPushPull<'_>) -> Value {
     let body = json!({
         "LTime": state.ltime, "EventLTime": state.event_ltime, "QueryLTime": state.query_ltime,
         "StatusLTimes": times.collect::<Map<_, _>>(), "LeftMembers": state.left_members,
-        "Events": { "slots": slots.len() + state.nil_slots, "non-nil": slots },
+        "Events": { "non-nil": slots },
     });
     json!({ "serf": "push-pull", "body": body })
 }

@@ -1,9 +1,9 @@
 //! What the tests of nodes share: settings, waiting, counters, children.
 
 use parking_lot::{Mutex, MutexGuard};
-use sprat::driver::{Event, EventKind};
 use sprat::serf::MemberState;
 use sprat::{Config, Node};
+use sprat::{Event, EventKind};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ pub fn wait_for(node: &Node, kind: EventKind) -> Event {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         if let Some(event) = node.next_event(Some(Duration::from_millis(100))).unwrap()
-            && event.kind == kind
+            && event.kind() == kind
         {
             return event;
         }

@@ -3,8 +3,8 @@
 use super::help::{
     PATIENCE, alone, config, counter, eventually, is_readable, join, node, state_of, wait_for, with,
 };
-use sprat::driver::{EventKind, NodeState};
 use sprat::serf::MemberState;
+use sprat::{EventBody, EventKind, NodeState};
 use sprat::{Node, Status};
 use std::time::{Duration, Instant};
 
@@ -66,8 +66,8 @@ fn a_leave_is_seen_as_one_and_a_join_brings_the_node_back() {
         state_of(&a, "b") == Some(MemberState::Alive)
     });
     let id = b.leave_async().unwrap();
-    let done = wait_for(&b, EventKind::Done);
-    assert_eq!((done.id, done.status), (id, 0));
+    let done = wait_for(&b, EventKind::Done).body;
+    assert_eq!(done, EventBody::Done { id, result: Ok(0) });
 }
 
 #[test]
@@ -84,15 +84,16 @@ fn a_node_that_is_shut_down_without_a_word_fails() {
     let mut verdict = None;
     let mut failed = false;
     while !(failed && verdict.is_some()) && begun.elapsed() < PATIENCE {
-        match a.next_event(Some(Duration::from_millis(100))).unwrap() {
-            Some(event) if event.kind == EventKind::Done => {
-                verdict = Some((event.id, event.status))
+        let event = a.next_event(Some(Duration::from_millis(100))).unwrap();
+        match event.map(|event| event.body) {
+            Some(EventBody::Done { id, result }) => {
+                verdict = Some((id, result.map_err(|error| error.status)));
             }
-            Some(event) if event.kind == EventKind::MemberFail => failed = true,
+            Some(EventBody::MemberFail(_)) => failed = true,
             Some(_) | None => {}
         }
     }
-    assert_eq!(verdict, Some((id, Status::Unreachable as i32)));
+    assert_eq!(verdict, Some((id, Err(Status::Unreachable))));
     assert!(failed);
     assert_eq!(a.remove_failed("b", true), Ok(()));
     eventually("b is erased", || state_of(&a, "b").is_none());
@@ -119,8 +120,12 @@ fn a_join_that_reaches_nobody_says_why() {
         "{error}"
     );
     let id = b.join_async(&["127.0.0.1:1"]).unwrap();
-    let done = wait_for(&b, EventKind::Done);
-    assert_eq!((done.id, done.status), (id, Status::Unreachable as i32));
+    let done = wait_for(&b, EventKind::Done).body;
+    let EventBody::Done { id: ended, result } = done else {
+        panic!("{done:?}");
+    };
+    let status = result.unwrap_err().status;
+    assert_eq!((ended, status), (id, Status::Unreachable));
 }
 
 #[test]
@@ -172,7 +177,7 @@ fn the_descriptor_is_readable_exactly_while_events_are_queued() {
     let a = node("a");
     let fd = a.fd().unwrap();
     assert_eq!(
-        wait_for(&a, EventKind::MemberJoin).member.unwrap().name,
+        wait_for(&a, EventKind::MemberJoin).member().unwrap().name,
         "a".into()
     );
     for round in 0..500 {
@@ -180,8 +185,8 @@ fn the_descriptor_is_readable_exactly_while_events_are_queued() {
         a.set_tag("round", Some(&round.to_string())).unwrap();
         assert!(is_readable(fd, 5000), "round {round}");
         let event = a.next_event(Some(Duration::ZERO)).unwrap().unwrap();
-        assert_eq!(event.kind, EventKind::MemberUpdate);
-        assert_eq!(event.member.unwrap().tags["round"], round.to_string());
+        assert_eq!(event.kind(), EventKind::MemberUpdate);
+        assert_eq!(event.member().unwrap().tags["round"], round.to_string());
     }
     a.set_tag("last", Some("1")).unwrap();
     a.shutdown();

@@ -4,8 +4,8 @@
 //! notice anything.
 
 use super::help::{PATIENCE, alone, counter, eventually, join, state_of, with};
+use sprat::EventKind;
 use sprat::Node;
-use sprat::driver::EventKind;
 use sprat::serf::MemberState;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -38,7 +38,7 @@ fn unharmed(attacked: &Node, friend: &Node) {
     });
     for node in [attacked, friend] {
         while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
-            assert_ne!(event.kind, EventKind::MemberFail, "{:?}", event.member);
+            assert_ne!(event.kind(), EventKind::MemberFail, "{event:?}");
         }
     }
 }

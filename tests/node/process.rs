@@ -1,7 +1,8 @@
 //! A node as a guest of a process: its callbacks, threads, descriptors, and what a fork leaves.
 
 use super::help::{PATIENCE, alone, config, count, eventually, in_child, join, node, threads};
-use sprat::driver::{Event, EventKind, NodeState, Parked, Spawn};
+use sprat::driver::{PreparedThreads, Spawn};
+use sprat::{Event, EventKind, NodeState};
 use sprat::{Node, Status};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
@@ -24,7 +25,7 @@ fn a_node_can_be_closed_inside_its_callback() {
         );
         assert_eq!(node.fd().unwrap_err().status, Status::State);
         node.close();
-        sender.send(event.kind).unwrap();
+        sender.send(event.kind()).unwrap();
     };
     let a = Node::start_with(&config("a", "127.0.0.1:0"), Some(Box::new(callback)), None).unwrap();
     slot.set(a.clone()).ok().unwrap();
@@ -154,22 +155,26 @@ fn parked_threads_are_taken_first_and_exist_in_a_forked_child_too() {
     // In a child, so that other tests of this process find no parked threads.
     let _turn = alone();
     let good = in_child(|| {
-        Parked::prepare(3).unwrap();
-        Parked::prepare(3).unwrap();
-        assert_eq!(Parked::waiting(), 3);
+        PreparedThreads::prepare(3).unwrap();
+        PreparedThreads::prepare(3).unwrap();
+        assert_eq!(PreparedThreads::idle(), 3);
         let threads = count("/proc/self/task");
         let use_them = || {
             let a = node("a");
-            assert_eq!(Parked::waiting(), 1);
+            assert_eq!(PreparedThreads::idle(), 1);
             assert_eq!(a.health().unwrap().live, 1);
             a.close();
-            assert_eq!(Parked::waiting(), 3, "ready for the next node at once");
+            assert_eq!(
+                PreparedThreads::idle(),
+                3,
+                "ready for the next node at once"
+            );
         };
         (0..100).for_each(|_| use_them());
         assert_eq!(count("/proc/self/task"), threads);
         let a = node("a");
         let good = in_child(|| {
-            assert_eq!(Parked::waiting(), 3);
+            assert_eq!(PreparedThreads::idle(), 3);
             use_them();
             true
         });
@@ -184,7 +189,7 @@ fn bound_threads() -> (usize, usize) {
     let mut count = (0, 0);
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
         let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
-        let busy = status.starts_with("Name:\tsprat-") && !status.contains("sprat-parked");
+        let busy = status.starts_with("Name:\tsprat-") && !status.contains("sprat-prepared");
         let bound = status.lines().any(|line| line == "NoNewPrivs:\t1");
         count.0 += usize::from(busy);
         count.1 += usize::from(busy && bound);
@@ -196,7 +201,7 @@ fn bound_threads() -> (usize, usize) {
 fn parked_threads_give_up_the_privileges_that_who_starts_a_node_has_given_up() {
     let _turn = alone();
     let good = in_child(|| {
-        Parked::prepare(2).unwrap();
+        PreparedThreads::prepare(2).unwrap();
         let a = node("a");
         eventually("two at work", || bound_threads() == (2, 0));
         a.close();

@@ -1,7 +1,8 @@
 //! Waiting in ways of one's own: subscriptions and operations, each with its descriptor.
 
 use super::help::{PATIENCE, alone, config, eventually, join, node};
-use sprat::driver::{EventKind, Pending, Subscription};
+use sprat::EventKind;
+use sprat::driver::{Pending, Subscription};
 use sprat::{Node, Status};
 use std::os::fd::RawFd;
 
@@ -17,7 +18,7 @@ fn readable(fd: RawFd, timeout_ms: i32) -> bool {
 
 fn names(events: &Subscription) -> Vec<String> {
     let events = events.drain(100).unwrap();
-    let members = events.iter().filter_map(|event| event.member.as_ref());
+    let members = events.iter().filter_map(|event| event.member());
     members.map(|member| member.name.to_string()).collect()
 }
 

@@ -8,13 +8,11 @@
 //! first 10 s: the earliest regular push/pull comes after a whole period of at least 30 s, so that
 //! the window holds the start and nothing else, in both modes.
 
-use super::scenario::{each_seed, millis, number_from_env, secs, settings};
+use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
 use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
 
-/// Seeds for each size when nobody says otherwise.
-const SEEDS: u64 = 200;
 /// The bytes of plain memberlist vary little: fewer are enough for a mean.
 const SEEDS_FOR_BYTES: u64 = 20;
 const STARTS: Duration = Duration::from_millis(200);
@@ -107,7 +105,7 @@ impl Summary {
 }
 
 fn seeds() -> u64 {
-    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or(SEEDS)
+    number_from_env("SPRAT_BOOT_SEEDS").unwrap_or_else(|| scenario::seeds(20, 200))
 }
 
 fn measure(nodes: usize, mode: Mode, seeds: u64, patience: Duration) -> Summary {

@@ -10,7 +10,8 @@
 //!
 //! Each is tried on a history made by hand that it must refuse.
 
-use sprat::serf::{Event, Member, MemberState};
+use sprat::event::EventBody;
+use sprat::serf::{Member, MemberState};
 use sprat::swim::Health;
 use sprat::time::Time;
 use sprat::wire::{Codec, message::Message, packet};
@@ -69,21 +70,20 @@ impl View {
     }
 
     /// Takes the next event.
-    pub fn event(&mut self, event: &Event) -> Result<(), String> {
+    pub fn event(&mut self, event: &EventBody) -> Result<(), String> {
         use Standing::{Failed, Left, Present, Suspect, Unknown};
         let (member, from, to): (_, &[Standing], _) = match event {
-            Event::MemberJoin(member) => (member, &[Unknown, Failed, Left], Present),
-            Event::MemberUpdate(member) => (member, &[Present, Suspect], Present),
-            Event::MemberSuspect(member) => (member, &[Present], Suspect),
-            Event::MemberAlive(member) => (member, &[Suspect], Present),
-            Event::MemberFail(member) => (member, &[Present, Suspect], Failed),
-            Event::MemberLeave(member) => (member, &[Present, Suspect, Failed], Left),
-            Event::MemberReap(member) => (member, &[Present, Suspect, Failed, Left], Unknown),
-            Event::JoinDone { .. }
-            | Event::LeaveDone { .. }
-            | Event::HintDone { .. }
-            | Event::NameClaimed { .. }
-            | Event::NameConflict { .. } => return Ok(()),
+            EventBody::MemberJoin(member) => (member, &[Unknown, Failed, Left], Present),
+            EventBody::MemberUpdate(member) => (member, &[Present, Suspect], Present),
+            EventBody::MemberSuspect(member) => (member, &[Present], Suspect),
+            EventBody::MemberAlive(member) => (member, &[Suspect], Present),
+            EventBody::MemberFail(member) => (member, &[Present, Suspect], Failed),
+            EventBody::MemberLeave(member) => (member, &[Present, Suspect, Failed], Left),
+            EventBody::MemberReap(member) => (member, &[Present, Suspect, Failed, Left], Unknown),
+            EventBody::Done { .. }
+            | EventBody::Overflow { .. }
+            | EventBody::Log { .. }
+            | EventBody::Fatal { .. } => return Err(format!("{event:?} comes from the core")),
         };
         let index = number(&member.name)?;
         let own_end = matches!(to, Suspect | Failed | Unknown);
@@ -103,7 +103,7 @@ impl View {
         let before = seen.standing;
         // An update leaves a suspicion as it was.
         seen.standing = match (event, before) {
-            (Event::MemberUpdate(_), Suspect) => Suspect,
+            (EventBody::MemberUpdate(_), Suspect) => Suspect,
             _ => to,
         };
         self.alive += usize::from(seen.standing == Present);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     /// Replays a history at node 0 whose last event must be the one that is refused.
-    fn refused(history: &[Event]) -> String {
+    fn refused(history: &[EventBody]) -> String {
         let mut view = View::new(0);
         let (last, legal) = history.split_last().unwrap();
         legal.iter().for_each(|event| view.event(event).unwrap());
@@ -287,16 +287,16 @@ mod tests {
         let mut view = View::new(0);
         let mut alive_after = Vec::new();
         for event in [
-            Event::MemberJoin(alive(0)),
-            Event::MemberJoin(alive(1)),
-            Event::MemberSuspect(alive(1)),
-            Event::MemberUpdate(alive(1)),
-            Event::MemberAlive(alive(1)),
-            Event::MemberFail(alive(1)),
-            Event::MemberJoin(alive(1)),
-            Event::MemberLeave(alive(1)),
-            Event::MemberReap(alive(1)),
-            Event::MemberJoin(alive(1)),
+            EventBody::MemberJoin(alive(0)),
+            EventBody::MemberJoin(alive(1)),
+            EventBody::MemberSuspect(alive(1)),
+            EventBody::MemberUpdate(alive(1)),
+            EventBody::MemberAlive(alive(1)),
+            EventBody::MemberFail(alive(1)),
+            EventBody::MemberJoin(alive(1)),
+            EventBody::MemberLeave(alive(1)),
+            EventBody::MemberReap(alive(1)),
+            EventBody::MemberJoin(alive(1)),
         ] {
             view.event(&event).unwrap();
             alive_after.push(view.alive);
@@ -307,44 +307,44 @@ mod tests {
 
     #[test]
     fn a_second_join_or_anything_before_the_first_is_refused() {
-        let join = || Event::MemberJoin(alive(1));
+        let join = || EventBody::MemberJoin(alive(1));
         refused(&[join(), join()]);
-        refused(&[Event::MemberUpdate(alive(1))]);
-        refused(&[Event::MemberFail(alive(1))]);
-        refused(&[Event::MemberLeave(alive(1))]);
-        refused(&[Event::MemberReap(alive(1))]);
-        refused(&[Event::MemberSuspect(alive(1))]);
-        refused(&[join(), Event::MemberAlive(alive(1))]);
+        refused(&[EventBody::MemberUpdate(alive(1))]);
+        refused(&[EventBody::MemberFail(alive(1))]);
+        refused(&[EventBody::MemberLeave(alive(1))]);
+        refused(&[EventBody::MemberReap(alive(1))]);
+        refused(&[EventBody::MemberSuspect(alive(1))]);
+        refused(&[join(), EventBody::MemberAlive(alive(1))]);
         refused(&[
             join(),
-            Event::MemberFail(alive(1)),
-            Event::MemberUpdate(alive(1)),
+            EventBody::MemberFail(alive(1)),
+            EventBody::MemberUpdate(alive(1)),
         ]);
         refused(&[
             join(),
-            Event::MemberFail(alive(1)),
-            Event::MemberFail(alive(1)),
+            EventBody::MemberFail(alive(1)),
+            EventBody::MemberFail(alive(1)),
         ]);
         refused(&[
             join(),
-            Event::MemberReap(alive(1)),
-            Event::MemberFail(alive(1)),
+            EventBody::MemberReap(alive(1)),
+            EventBody::MemberFail(alive(1)),
         ]);
     }
 
     #[test]
     fn a_node_that_calls_itself_failed_suspect_or_reaped_is_refused() {
-        let join = || Event::MemberJoin(alive(0));
-        refused(&[join(), Event::MemberFail(alive(0))]);
-        refused(&[join(), Event::MemberSuspect(alive(0))]);
-        refused(&[join(), Event::MemberReap(alive(0))]);
+        let join = || EventBody::MemberJoin(alive(0));
+        refused(&[join(), EventBody::MemberFail(alive(0))]);
+        refused(&[join(), EventBody::MemberSuspect(alive(0))]);
+        refused(&[join(), EventBody::MemberReap(alive(0))]);
     }
 
     #[test]
     fn a_list_that_the_events_do_not_explain_is_refused() {
         let mut view = View::new(0);
-        view.event(&Event::MemberJoin(alive(0))).unwrap();
-        view.event(&Event::MemberJoin(alive(1))).unwrap();
+        view.event(&EventBody::MemberJoin(alive(0))).unwrap();
+        view.event(&EventBody::MemberJoin(alive(1))).unwrap();
         let mut compare = |members: &[Arc<Member>]| view.compare(members.iter());
         compare(&[alive(0), alive(1)]).unwrap();
         compare(&[alive(0)]).unwrap_err();
@@ -363,12 +363,12 @@ mod tests {
     fn an_incarnation_that_falls_is_refused_unless_the_member_was_gone() {
         let mut view = View::new(0);
         let listed = |incarnation| [member(1, MemberState::Alive, incarnation)];
-        view.event(&Event::MemberJoin(alive(1))).unwrap();
+        view.event(&EventBody::MemberJoin(alive(1))).unwrap();
         view.compare(listed(3).iter()).unwrap();
         view.compare(listed(3).iter()).unwrap();
         view.compare(listed(2).iter()).unwrap_err();
-        view.event(&Event::MemberFail(alive(1))).unwrap();
-        view.event(&Event::MemberJoin(alive(1))).unwrap();
+        view.event(&EventBody::MemberFail(alive(1))).unwrap();
+        view.event(&EventBody::MemberJoin(alive(1))).unwrap();
         view.compare(listed(1).iter()).unwrap();
     }
 

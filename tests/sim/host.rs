@@ -3,7 +3,7 @@
 use super::checker::View;
 use super::clock::Clock;
 use super::tcp::Item;
-use sprat::serf::{Config, Core, Event};
+use sprat::serf::{Config, Core, CoreEvent};
 use sprat::swim::{LookupId, StreamId};
 use sprat::time::Time;
 use std::collections::{BTreeMap, VecDeque};
@@ -51,7 +51,7 @@ pub struct Host {
     /// The earliest wake-up of this process in the queue of the world.
     pub armed: Option<Time>,
     pub view: View,
-    pub events: Vec<(Time, Event)>,
+    pub events: Vec<(Time, CoreEvent)>,
     /// Steps since the last close look of the checker.
     pub unchecked: u32,
     /// Version of the list at that look.

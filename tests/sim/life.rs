@@ -3,7 +3,8 @@
 use super::net::Link;
 use super::scenario::{addr_of_generation, millis, secs};
 use super::world::World;
-use sprat::serf::{Event, MemberState};
+use sprat::event::EventBody;
+use sprat::serf::{CoreEvent, MemberState};
 use sprat::swim::Seed;
 
 #[test]
@@ -16,7 +17,7 @@ fn five_nodes_that_join_through_one_see_one_another() {
     world.expect_throughout(secs(120), World::is_complete);
     assert_eq!((world.failures(), world.suspicions()), (0, 0));
     for host in 0..5 {
-        let joins = |event: &Event| matches!(event, Event::MemberJoin(_));
+        let joins = |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberJoin(_)));
         let since = sprat::time::Time::ZERO;
         assert_eq!(world.count_events(host, since, joins), 5, "each once");
     }
@@ -54,7 +55,9 @@ fn a_node_that_leaves_is_seen_as_left_by_all_and_nobody_calls_it_failed() {
     world.leave(4);
     world.expect_between(millis(200), secs(10), |w| w.all_see(4, MemberState::Left));
     world.run_until(secs(15), |w| {
-        w.count_events(4, began, |event| matches!(event, Event::LeaveDone { .. })) == 1
+        w.count_events(4, began, |event| {
+            matches!(event, CoreEvent::LeaveDone { .. })
+        }) == 1
     });
     world.kill(4);
     world.expect_throughout(secs(60), |w| w.all_see(4, MemberState::Left));
@@ -83,7 +86,8 @@ fn new_tags_reach_everybody_and_are_told_once() {
     world.expect_between(millis(1), secs(3), |w| w.all_know_the_truth_about(6));
     world.run(secs(60));
     for host in 0..10 {
-        let updates = |event: &Event| matches!(event, Event::MemberUpdate(_));
+        let updates =
+            |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberUpdate(_)));
         assert_eq!(world.count_events(host, began, updates), 1, "at n{host}");
     }
 }

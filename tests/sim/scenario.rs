@@ -3,7 +3,8 @@
 use super::host::Host;
 use super::net::Link;
 use super::world::{World, address};
-use sprat::serf::{Config, Event, MemberState};
+use sprat::event::EventBody;
+use sprat::serf::{Config, CoreEvent, MemberState};
 use sprat::swim::Seed;
 use sprat::time::Time;
 use std::collections::BTreeMap;
@@ -260,7 +261,12 @@ impl World {
     }
 
     /// Events of a host since then that `wanted` counts.
-    pub fn count_events(&self, host: usize, since: Time, wanted: impl Fn(&Event) -> bool) -> usize {
+    pub fn count_events(
+        &self,
+        host: usize,
+        since: Time,
+        wanted: impl Fn(&CoreEvent) -> bool,
+    ) -> usize {
         let events = self.hosts[host].events.iter();
         events
             .filter(|(at, event)| *at >= since && wanted(event))
@@ -269,7 +275,7 @@ impl World {
 
     /// How often anybody was declared failed, by anybody.
     pub fn failures(&self) -> usize {
-        let failed = |event: &Event| matches!(event, Event::MemberFail(_));
+        let failed = |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberFail(_)));
         (0..self.hosts.len())
             .map(|h| self.count_events(h, Time::ZERO, failed))
             .sum()
@@ -277,7 +283,8 @@ impl World {
 
     /// How often anybody was suspected, by anybody.
     pub fn suspicions(&self) -> usize {
-        let suspected = |event: &Event| matches!(event, Event::MemberSuspect(_));
+        let suspected =
+            |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberSuspect(_)));
         (0..self.hosts.len())
             .map(|h| self.count_events(h, Time::ZERO, suspected))
             .sum()
@@ -356,6 +363,15 @@ pub fn number_from_env(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     let number = value.parse();
     Some(number.unwrap_or_else(|_| panic!("{name}={value} is not a number")))
+}
+
+/// The number of seeds of a scenario: `all` of them in `make test-all`, which sets
+/// `SPRAT_TEST_LEVEL=all`, and `few` otherwise.
+pub fn seeds(few: u64, all: u64) -> u64 {
+    match std::env::var("SPRAT_TEST_LEVEL").as_deref() {
+        Ok("all") => all,
+        _ => few,
+    }
 }
 
 /// Runs every seed below `seeds`, two at a time; results in the order of the seeds.

@@ -11,7 +11,8 @@ use super::net::Net;
 use super::queue::Queue;
 use super::rng::Rng;
 use super::tcp::{Conn, Item};
-use sprat::serf::{Config, Core, Event};
+use sprat::event::EventBody;
+use sprat::serf::{Config, Core, CoreEvent};
 use sprat::swim::{LookupId, Output};
 use sprat::time::Time;
 use sprat::wire::{Codec, Refusal};
@@ -452,11 +453,13 @@ impl World {
     }
 
     /// A core told its application something.
-    fn told(&mut self, host: usize, event: Event) {
-        if let Err(why) = self.hosts[host].view.event(&event) {
+    fn told(&mut self, host: usize, event: CoreEvent) {
+        if let CoreEvent::App(body) = &event
+            && let Err(why) = self.hosts[host].view.event(body)
+        {
             self.fail(host, &why);
         }
-        if let Event::MemberFail(member) = &event {
+        if let CoreEvent::App(EventBody::MemberFail(member)) = &event {
             self.check_failure(host, &member.name);
         }
         if self.keep_events {

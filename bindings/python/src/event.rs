@@ -11,7 +11,7 @@
 use crate::member::Member;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
-use sprat::EventKind;
+use sprat::{EventBody, EventKind};
 use std::sync::Arc;
 
 /// Something that happened.
@@ -28,8 +28,8 @@ impl Event {
     fn of(event: &sprat::Event) -> Event {
         Event {
             seq: event.seq,
-            time: event.time_ns as f64 / 1e9,
-            kind: event.kind.name(),
+            time: event.time.as_nanos() as f64 / 1e9,
+            kind: event.kind().name(),
         }
     }
 
@@ -129,56 +129,53 @@ impl MemberEvent {
 }
 
 macro_rules! member_events {
-    ($($name:ident, $kind:ident, $doc:literal;)*) => {
+    (
+        members {
+            $($(#[doc = $doc:literal])* $Kind:ident = $number:literal, $name:literal, $Class:ident;)*
+        }
+        others $others:tt
+    ) => {
         $(
-            #[doc = $doc]
+            $(#[doc = $doc])*
             #[pyclass(frozen, extends = MemberEvent, module = "sprat")]
-            pub struct $name;
+            pub struct $Class;
 
             #[pymethods]
-            impl $name {
+            impl $Class {
                 #[new]
                 #[pyo3(signature = (member, seq=0, time=0.0))]
                 fn new(member: PyRef<'_, Member>, seq: u64, time: f64) -> PyClassInitializer<Self> {
-                    let kind = EventKind::$kind.name();
+                    let kind = EventKind::$Kind.name();
                     let member = member.inner.clone();
                     PyClassInitializer::from(Event { seq, time, kind })
                         .add_subclass(MemberEvent { member })
-                        .add_subclass($name)
+                        .add_subclass($Class)
                 }
             }
         )*
 
-        fn member_event(
-            py: Python<'_>,
-            kind: EventKind,
-            base: Event,
-            member: Arc<sprat::Member>,
-        ) -> PyResult<Option<Py<PyAny>>> {
-            let base = PyClassInitializer::from(base).add_subclass(MemberEvent { member });
-            Ok(match kind {
-                $(EventKind::$kind => Some(Py::new(py, base.add_subclass($name))?.into_any()),)*
-                EventKind::Done | EventKind::Overflow | EventKind::Log | EventKind::Fatal => None,
+        /// The object for an event about a member; `None` for other events.
+        fn member_event(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
+            Ok(match &event.body {
+                $(EventBody::$Kind(member) => {
+                    let base = PyClassInitializer::from(Event::of(event));
+                    let member = member.clone();
+                    let object = base.add_subclass(MemberEvent { member }).add_subclass($Class);
+                    Some(Py::new(py, object)?.into_any())
+                })*
+                _ => None,
             })
         }
 
         fn add_member_events(module: &Bound<'_, PyModule>) -> PyResult<()> {
-            $(module.add_class::<$name>()?;)*
+            $(module.add_class::<$Class>()?;)*
             Ok(())
         }
     };
 }
 
-member_events! {
-    MemberJoined, MemberJoin, "A member joined, or returned after it had failed or left.";
-    MemberUpdated, MemberUpdate, "A member changed its tags, metadata or address.";
-    MemberLeft, MemberLeave, "A member left of its own will.";
-    MemberFailed, MemberFail, "A member failed.";
-    MemberReaped, MemberReap, "A member that had failed or left is forgotten.";
-    MemberSuspected, MemberSuspect,
-        "A member is suspected: it will fail unless it defends itself.";
-    MemberAlive, MemberAlive, "A suspicion was refuted: the member is alive after all.";
-}
+// One class for each row of the library's table of events.
+sprat::event_table!(member_events);
 
 /// Events were lost because nobody took them in time: call `members()` again.
 #[pyclass(frozen, extends = Event, module = "sprat")]
@@ -301,7 +298,7 @@ impl NodeFailed {
 #[pyclass(frozen, extends = Event, module = "sprat._native")]
 pub struct LogLine {
     level: i32,
-    target: String,
+    target: &'static str,
     text: String,
 }
 
@@ -315,8 +312,8 @@ impl LogLine {
 
     /// The part of the library that speaks.
     #[getter]
-    fn target(&self) -> &str {
-        &self.target
+    fn target(&self) -> &'static str {
+        self.target
     }
 
     #[getter]
@@ -325,37 +322,38 @@ impl LogLine {
     }
 }
 
-/// The object for an event.
-pub fn for_python(py: Python<'_>, event: &sprat::Event) -> PyResult<Py<PyAny>> {
-    let base = Event::of(event);
-    if let Some(member) = &event.member
-        && let Some(made) = member_event(py, event.kind, Event::of(event), member.clone())?
-    {
-        return Ok(made);
+/// The object for an event; `None` for a kind that Python code never subscribes to.
+pub fn for_python(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
+    if let Some(object) = member_event(py, event)? {
+        return Ok(Some(object));
     }
-    let base = PyClassInitializer::from(base);
-    match event.kind {
-        EventKind::Overflow => {
-            let lost = event.lost;
-            Ok(Py::new(py, base.add_subclass(Overflow { lost }))?.into_any())
+    let base = PyClassInitializer::from(Event::of(event));
+    Ok(match &event.body {
+        EventBody::Overflow { lost } => {
+            let lost = *lost;
+            Some(Py::new(py, base.add_subclass(Overflow { lost }))?.into_any())
         }
-        EventKind::Log => {
+        EventBody::Log {
+            level,
+            target,
+            text,
+        } => {
             let line = LogLine {
-                level: event.level,
-                target: event.name.clone(),
-                text: event.text.clone(),
+                level: level.number(),
+                target,
+                text: text.clone(),
             };
-            Ok(Py::new(py, base.add_subclass(line))?.into_any())
+            Some(Py::new(py, base.add_subclass(line))?.into_any())
         }
-        // Of the rest only Fatal is ever subscribed to.
-        _ => {
+        EventBody::Fatal { error } => {
             let failed = NodeFailed {
-                reason: event.text.clone(),
-                code: event.status,
+                reason: error.message.clone(),
+                code: error.status as i32,
             };
-            Ok(Py::new(py, base.add_subclass(failed))?.into_any())
+            Some(Py::new(py, base.add_subclass(failed))?.into_any())
         }
-    }
+        _ => None,
+    })
 }
 
 /// Puts the classes into the module.

@@ -45,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(node::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(node::setting_records, module)?)?;
     module.add_function(wrap_pyfunction!(node::settings_of, module)?)?;
     module.add_class::<node::Node>()?;
     module.add_class::<wait::Subscription>()?;

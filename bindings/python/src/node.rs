@@ -7,7 +7,7 @@ use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use sprat::serf::Tags;
-use sprat::{Config, EventKind, Key, NodeState};
+use sprat::{Config, EventKind, Key};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -77,21 +77,43 @@ impl Settings {
     }
 }
 
-/// What is known of a setting: name, type, default, what is allowed, what it does.
-type Known = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-);
+/// A setting in short: name, type, default, allowed values, description.
+type Known = (&'static str, &'static str, String, String, &'static str);
 
-/// Every setting of the library.
+/// Every setting of the library with a fixed name.
 #[pyfunction]
 pub fn settings() -> Vec<Known> {
-    let all = Config::keys().iter();
-    all.map(|it| (it.name, it.kind, it.default, it.range, it.help))
-        .collect()
+    let all = sprat::settings().iter();
+    let all = all.filter(|it| !it.name.ends_with("KEY"));
+    all.map(|it| {
+        let name = it.kind.name();
+        (it.name, name, it.defaults(), it.allowed(), it.help)
+    })
+    .collect()
+}
+
+/// Every setting of the library as a dict, the families `tag.KEY` and `filter.tag.KEY` included:
+/// name, type, unit, minimum, maximum, allowed, defaults by profile, help, changeable.
+#[pyfunction]
+pub fn setting_records(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let record = |it: &sprat::Setting| {
+        let record = PyDict::new(py);
+        record.set_item("name", it.name)?;
+        record.set_item("type", it.kind.name())?;
+        record.set_item("unit", it.unit)?;
+        record.set_item("minimum", it.range.as_ref().map(|range| *range.start()))?;
+        record.set_item("maximum", it.range.as_ref().map(|range| *range.end()))?;
+        record.set_item("allowed", it.allowed())?;
+        let defaults = PyDict::new(py);
+        for profile in sprat::Profile::ALL {
+            defaults.set_item(profile.name(), it.default(profile))?;
+        }
+        record.set_item("defaults", defaults)?;
+        record.set_item("help", it.help)?;
+        record.set_item("changeable", it.changeable)?;
+        Ok(record)
+    };
+    sprat::settings().iter().map(record).collect()
 }
 
 /// The keys and values of a file of settings, all of them valid.
@@ -99,16 +121,6 @@ pub fn settings() -> Vec<Known> {
 pub fn settings_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, String)>> {
     py.detach(|| Config::entries_of(&path))
         .map_err(|error| refused_line(py, error))
-}
-
-fn state_name(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Running => "running",
-        NodeState::Leaving => "leaving",
-        NodeState::Left => "left",
-        NodeState::Shutdown => "shutdown",
-        NodeState::Broken => "broken",
-    }
 }
 
 /// Kinds by the names that Serf gives them.
@@ -158,7 +170,7 @@ impl Node {
 
     #[getter]
     fn state(&self) -> &'static str {
-        state_name(self.inner.state())
+        self.inner.state().name()
     }
 
     #[getter]

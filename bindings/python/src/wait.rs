@@ -38,13 +38,14 @@ impl Subscription {
     fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let events = enter(py, || self.0.drain(1))?;
         let first = events.first().map(|it| event::for_python(py, it));
-        first.transpose()
+        Ok(first.transpose()?.flatten())
     }
 
     /// At most `count` events that wait, without waiting.
     fn drain<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyList>> {
         let events = enter(py, || self.0.drain(count))?;
-        let made: PyResult<Vec<_>> = events.iter().map(|it| event::for_python(py, it)).collect();
+        let made = events.iter().map(|it| event::for_python(py, it));
+        let made: PyResult<Vec<_>> = made.filter_map(Result::transpose).collect();
         PyList::new(py, made?)
     }
 

@@ -113,10 +113,10 @@ def test_what_a_page_shows_works(page, agent, program, tmp_path):
 
 def test_what_the_main_page_shows_works(agent, program, tmp_path):
     lines = (ROOT / "README.md").read_text().splitlines()
-    if "## In Python" not in lines:
+    if "## For Python programs" not in lines:
         assert not any(line.startswith("```python") for line in lines)
         return
-    begin = lines.index("## In Python") + 1
+    begin = lines.index("## For Python programs") + 1
     rest = range(begin, len(lines))
     end = next((at for at in rest if lines[at].startswith("## ")), len(lines))
     section = "\n".join(lines[begin:end])

@@ -7,11 +7,11 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::shared::{Counter, Shared};
-use crate::driver::net::sockets::{self, is_shortage};
+use crate::driver::net::sockets;
 use crate::driver::os::clock;
-use crate::driver::os::fork::Inherited;
-use crate::driver::os::lock::{Waited, oneshot};
-use crate::driver::os::wake::{Signal, interest, poll};
+use crate::driver::os::descriptors::{self, PollFd, PollFlags, Wakeup, is_shortage};
+use crate::driver::os::fork::CloseOnFork;
+use crate::driver::os::oneshot::{Waited, oneshot};
 use crate::error::{Error, Result};
 use crate::service::spoe::candidate::Rules;
 use crate::service::spoe::questions::Known;
@@ -19,7 +19,7 @@ use crate::service::spoe::talk::{Reply, Talk};
 use crate::time::Time;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,7 +39,7 @@ const PORTION: usize = 64 * 1024;
 
 /// What the rest of the node sees of the agent.
 pub(in crate::driver) struct Door {
-    stop: Signal,
+    stop: Wakeup,
     open: AtomicU64,
     questions: AtomicU64,
     refused: AtomicU64,
@@ -48,7 +48,7 @@ pub(in crate::driver) struct Door {
 impl Door {
     fn new() -> io::Result<Door> {
         Ok(Door {
-            stop: Signal::new()?,
+            stop: Wakeup::new()?,
             open: AtomicU64::new(0),
             questions: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -104,7 +104,7 @@ impl Place {
 
 /// A connection of HAProxy.
 struct Visit {
-    socket: Inherited<TcpStream>,
+    socket: CloseOnFork<TcpStream>,
     talk: Talk,
     /// Answers that were not taken yet.
     out: Vec<u8>,
@@ -117,7 +117,7 @@ struct Visit {
 pub(in crate::driver) struct Agent {
     shared: Arc<Shared>,
     door: Arc<Door>,
-    listener: Inherited<TcpListener>,
+    listener: CloseOnFork<TcpListener>,
     rules: Rules,
     visits: Vec<Visit>,
     known: Known,
@@ -133,7 +133,7 @@ impl Agent {
         Agent {
             shared,
             door,
-            listener: Inherited::new(place.0),
+            listener: CloseOnFork::new(place.0),
             rules,
             visits: Vec::new(),
             known: Known::default(),
@@ -148,18 +148,19 @@ impl Agent {
     pub fn run(&mut self) {
         while !self.shared.is_ending() {
             let ready = self.wait();
-            if ready.iter().any(|events| events & libc::POLLNVAL != 0) {
+            if ready.iter().any(|it| it.contains(PollFlags::POLLNVAL)) {
                 let text = "this process closed descriptors that belong to a node";
                 return self.shared.break_down(text.to_owned());
             }
             let now = clock::now();
+            let visited = self.visits.len();
             // From the last to the first: who takes the place of one that goes was served already.
             for at in (0..self.visits.len()).rev() {
-                if ready[2 + at] != 0 && !self.serve(now, at) {
+                if !ready[1 + at].is_empty() && !self.serve(now, at) {
                     self.visits.swap_remove(at);
                 }
             }
-            if ready[1] != 0 {
+            if ready.get(1 + visited).is_some_and(|it| !it.is_empty()) {
                 self.accept(now);
             }
             let open = self.visits.len() as u64;
@@ -167,29 +168,22 @@ impl Agent {
         }
     }
 
-    /// What poll finds: of the end, of the listener, of each connection.
-    fn wait(&self) -> Vec<i16> {
-        let pause = self.accept_from.since(clock::now());
-        let listener = if pause.is_zero() {
-            self.listener.as_raw_fd()
-        } else {
-            -1
-        };
-        let mut fds = vec![
-            interest(self.door.stop.fd(), libc::POLLIN),
-            interest(listener, libc::POLLIN),
-        ];
+    /// What poll finds: of the end, of each connection, and of the listener unless it pauses.
+    fn wait(&self) -> Vec<PollFlags> {
+        let mut fds = vec![PollFd::new(self.door.stop.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.visits.iter().map(|visit| {
             let wanted = if visit.out.is_empty() {
-                libc::POLLIN
+                PollFlags::POLLIN
             } else {
-                libc::POLLOUT
+                PollFlags::POLLOUT
             };
-            interest(visit.socket.as_raw_fd(), wanted)
+            PollFd::new(visit.socket.as_fd(), wanted)
         }));
-        let pause = pause.as_nanos().div_ceil(1_000_000) as i32;
-        poll(&mut fds, if pause == 0 { -1 } else { pause });
-        fds.iter().map(|fd| fd.revents).collect()
+        let pause = self.accept_from.since(clock::now());
+        if pause.is_zero() {
+            fds.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
+        }
+        descriptors::wait(&mut fds, (!pause.is_zero()).then_some(pause))
     }
 
     fn accept(&mut self, now: Time) {
@@ -209,7 +203,7 @@ impl Agent {
             let _ = socket.set_nodelay(true); // only latency depends on it
             self.make_room();
             self.visits.push(Visit {
-                socket: Inherited::new(socket),
+                socket: CloseOnFork::new(socket),
                 talk: Talk::default(),
                 out: Vec::new(),
                 closing: false,

@@ -4,11 +4,11 @@
 //! whose sending side leaves thread-local memory behind on every thread of the application.
 
 use crate::driver::engine::Engine;
+use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::lock;
-use crate::driver::os::wake::Signal;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
 
 /// Something to be done on the engine's thread.
@@ -25,13 +25,19 @@ struct State {
 /// The way to the engine.
 pub(in crate::driver) struct Commands {
     state: Mutex<State>,
-    signal: Signal,
+    wakeup: Wakeup,
 }
 
 /// What the engine finds when it looks.
 pub(in crate::driver) struct Orders {
     pub commands: VecDeque<Command>,
     pub stop: bool,
+}
+
+impl AsFd for Commands {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wakeup.as_fd()
+    }
 }
 
 impl Commands {
@@ -43,12 +49,8 @@ impl Commands {
         };
         Ok(Commands {
             state: Mutex::new(state),
-            signal: Signal::new()?,
+            wakeup: Wakeup::new()?,
         })
-    }
-
-    pub fn fd(&self) -> RawFd {
-        self.signal.fd()
     }
 
     /// Queues an order; false if the engine ends or has ended.
@@ -58,7 +60,7 @@ impl Commands {
             return false;
         }
         if state.waiting.is_empty() {
-            self.signal.raise();
+            self.wakeup.raise();
         }
         state.waiting.push_back(command);
         true
@@ -69,14 +71,14 @@ impl Commands {
         let mut state = lock(&self.state);
         state.stopping = true;
         if !state.ended {
-            self.signal.raise();
+            self.wakeup.raise();
         }
     }
 
     /// Everything that waits. On the engine's thread.
     pub fn take(&self) -> Orders {
         let mut state = lock(&self.state);
-        self.signal.lower();
+        self.wakeup.lower();
         Orders {
             commands: std::mem::take(&mut state.waiting),
             stop: state.stopping,

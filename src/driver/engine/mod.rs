@@ -8,27 +8,31 @@ pub(in crate::driver) mod agent;
 pub(in crate::driver) mod commands;
 mod operations;
 pub(in crate::driver) mod shared;
+mod stall;
 
 use crate::driver::engine::commands::Orders;
 use crate::driver::engine::shared::{Counter, Shared};
+use crate::driver::engine::stall::{Stall, StallDetector};
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::NodeState;
-use crate::driver::events::log::{Journal, Level};
+use crate::driver::events::log::Journal;
 use crate::driver::net::resolve::Lookup;
-use crate::driver::net::sockets::{Sockets, is_shortage};
+use crate::driver::net::sockets::Sockets;
 use crate::driver::net::streams::{StreamNews, StreamSet, stream_end};
-use crate::driver::os::clock::{self, Absence, Watch};
+use crate::driver::os::clock;
+use crate::driver::os::descriptors::{self, PollFd, PollFlags, is_shortage};
 use crate::driver::os::lock::lock;
 use crate::driver::os::panic;
-use crate::driver::os::wake::{interest, poll};
+use crate::event::Level;
 use crate::limits;
 use crate::serf::Core;
 use crate::swim::{LookupId, OpId, Output, StreamEnd, StreamId};
 use crate::time::Time;
+use crate::vocabulary::NodeState;
 use crate::wire::Refusal;
 use crossbeam_channel::Sender;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +58,7 @@ pub(in crate::driver) struct Engine {
     /// The time of this turn: everything in it happens then. What passes meanwhile is noticed at
     /// the end of it, and not before the core has been told of an absence.
     pub now: Time,
-    watch: Watch,
+    stall_detector: StallDetector,
     /// No connection is accepted before.
     accept_after: Time,
     buffer: Vec<u8>,
@@ -82,7 +86,7 @@ pub(in crate::driver) struct Parts {
     pub lookups: Sender<Lookup>,
     pub stream_timeout: Duration,
     pub probe_interval: Duration,
-    pub log_level: i32,
+    pub log_level: Option<Level>,
 }
 
 impl Engine {
@@ -97,7 +101,7 @@ impl Engine {
             lookups: parts.lookups,
             stream_timeout: parts.stream_timeout,
             now,
-            watch: Watch::new(now, clock::suspended(), parts.probe_interval),
+            stall_detector: StallDetector::new(now, clock::suspended(), parts.probe_interval),
             accept_after: Time::ZERO,
             buffer: vec![0; limits::DATAGRAM_LEN],
             waiters: HashMap::new(),
@@ -113,16 +117,19 @@ impl Engine {
         loop {
             let now = clock::now();
             self.now = now;
-            if let Some(absence) = self.watch.worked(now) {
-                self.was_away(now, absence);
+            if let Some(stall) = self.stall_detector.on_work(now) {
+                self.on_stall(now, stall);
             }
             self.core.handle_timeout(now);
             self.settle(now);
             let woken = self.sleep();
             let now = clock::now();
             self.now = now;
-            if let Some(absence) = self.watch.woke(now, woken.wanted, clock::suspended()) {
-                self.was_away(now, absence);
+            if let Some(stall) = self
+                .stall_detector
+                .on_wake(now, woken.wanted, clock::suspended())
+            {
+                self.on_stall(now, stall);
             }
             self.counts.turns += 1;
             if woken.fd_closed {
@@ -130,14 +137,14 @@ impl Engine {
                 let text = "this process closed descriptors that belong to a node";
                 return self.shared.break_down(text.to_owned());
             }
-            if woken.orders && self.obey() {
+            if woken.commands && self.run_commands() {
                 return;
             }
             if woken.datagrams {
                 self.receive(now);
             }
-            for (id, revents) in woken.streams {
-                self.serve_stream(now, id, revents);
+            for (id, ready) in woken.streams {
+                self.serve_stream(now, id, ready);
             }
             if woken.connections {
                 self.accept(now);
@@ -146,9 +153,9 @@ impl Engine {
         }
     }
 
-    fn was_away(&mut self, now: Time, absence: Absence) {
+    fn on_stall(&mut self, now: Time, stall: Stall) {
         self.counts.stalls += 1;
-        let Absence { missed, suspended } = absence;
+        let Stall { missed, suspended } = stall;
         if self.core.handle_stall(now, missed, suspended) {
             self.discard();
         }
@@ -193,7 +200,7 @@ impl Engine {
     }
 
     /// A line for who looks for a mistake; made only if it is wanted.
-    pub fn debug(&mut self, target: &str, text: impl FnOnce() -> String) {
+    pub fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
         self.journal.line(&self.shared, Level::Debug, target, text);
     }
 
@@ -238,39 +245,25 @@ impl Engine {
         if !listening {
             wanted = wanted.min(accept_from.unwrap_or(wanted));
         }
-        let mut fds = Vec::with_capacity(3 + self.streams.len());
-        let mut ids = Vec::with_capacity(self.streams.len());
-        fds.push(interest(self.shared.commands.fd(), libc::POLLIN));
-        fds.push(interest(self.sockets.udp_fd(), libc::POLLIN));
-        // A negative descriptor is skipped: the others wait in the backlog meanwhile.
-        let listener = if listening {
-            self.sockets.listener_fd()
-        } else {
-            -1
-        };
-        fds.push(interest(listener, libc::POLLIN));
-        self.streams.poll_entries(&mut fds, &mut ids);
-        // Rounded up: waking a fraction too early would only mean sleeping again.
-        let sleep = wanted.since(now).as_nanos().div_ceil(1_000_000);
-        poll(&mut fds, i32::try_from(sleep).unwrap_or(i32::MAX));
-        let ready = |place: usize| fds[place].revents != 0;
-        Woken {
-            wanted,
-            fd_closed: fds.iter().any(|fd| fd.revents & libc::POLLNVAL != 0),
-            orders: ready(0),
-            datagrams: ready(1),
-            connections: ready(2),
-            streams: ids
-                .into_iter()
-                .zip(&fds[3..])
-                .filter(|(_, fd)| fd.revents != 0)
-                .map(|(id, fd)| (id, fd.revents))
-                .collect(),
+        let mut sources = vec![Source::Commands, Source::Datagrams];
+        let mut fds = vec![
+            PollFd::new(self.shared.commands.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.sockets.udp(), PollFlags::POLLIN),
+        ];
+        if listening {
+            sources.push(Source::Connections);
+            fds.push(PollFd::new(self.sockets.listener(), PollFlags::POLLIN));
         }
+        for (id, fd) in self.streams.poll_entries() {
+            sources.push(Source::Stream(id));
+            fds.push(fd);
+        }
+        let ready = descriptors::wait(&mut fds, Some(wanted.since(now)));
+        Woken::new(wanted, sources.into_iter().zip(ready))
     }
 
     /// Does what the application wants; true if it wants the end.
-    fn obey(&mut self) -> bool {
+    fn run_commands(&mut self) -> bool {
         let Orders { commands, stop } = self.shared.commands.take();
         for command in commands {
             command(self);
@@ -345,7 +338,7 @@ impl Engine {
         }
     }
 
-    fn serve_stream(&mut self, now: Time, id: StreamId, revents: i16) {
+    fn serve_stream(&mut self, now: Time, id: StreamId, ready: PollFlags) {
         let core = &mut self.core;
         let mut tell = |news: StreamNews, bytes: &[u8]| match news {
             StreamNews::Connected(id) => core.handle_stream_connected(now, id),
@@ -355,7 +348,7 @@ impl Engine {
             StreamNews::Refused(id) => core.handle_stream_end(now, id, StreamEnd::Refused),
         };
         self.streams
-            .ready(now, id, revents, &mut self.buffer, &mut tell);
+            .ready(now, id, ready, &mut self.buffer, &mut tell);
         self.settle(now);
     }
 
@@ -414,16 +407,44 @@ impl Engine {
     }
 }
 
+/// A descriptor that the engine waits for.
+enum Source {
+    Commands,
+    Datagrams,
+    Connections,
+    Stream(StreamId),
+}
+
 /// Why the engine woke up.
+#[derive(Default)]
 struct Woken {
-    /// When it wanted to at the latest.
+    /// The latest moment at which the sleep was to end.
     wanted: Time,
-    /// A descriptor is not open any more, and not by our doing.
+    /// A descriptor is not open any more, and this library did not close it.
     fd_closed: bool,
-    orders: bool,
+    commands: bool,
     datagrams: bool,
     connections: bool,
-    streams: Vec<(StreamId, i16)>,
+    streams: Vec<(StreamId, PollFlags)>,
+}
+
+impl Woken {
+    fn new(wanted: Time, ready: impl Iterator<Item = (Source, PollFlags)>) -> Woken {
+        let mut woken = Woken {
+            wanted,
+            ..Woken::default()
+        };
+        for (source, flags) in ready.filter(|(_, flags)| !flags.is_empty()) {
+            woken.fd_closed |= flags.contains(PollFlags::POLLNVAL);
+            match source {
+                Source::Commands => woken.commands = true,
+                Source::Datagrams => woken.datagrams = true,
+                Source::Connections => woken.connections = true,
+                Source::Stream(id) => woken.streams.push((id, flags)),
+            }
+        }
+        woken
+    }
 }
 
 impl Drop for Engine {

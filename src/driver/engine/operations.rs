@@ -3,10 +3,11 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::{NodeState, command_error};
+use crate::driver::events::failure::command_error;
 use crate::error::{Error, Result, Status};
 use crate::serf::Tags;
 use crate::swim::{Explanation, Health, Seed};
+use crate::vocabulary::NodeState;
 
 impl Engine {
     /// Joins, and tells `waiter` how it went.

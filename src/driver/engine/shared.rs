@@ -3,19 +3,21 @@
 use crate::driver::engine::Engine;
 use crate::driver::engine::agent::Door;
 use crate::driver::engine::commands::Commands;
-use crate::driver::events::event::{Event, NodeState};
 use crate::driver::events::subscriptions::Feed;
 use crate::driver::events::view::View;
 use crate::driver::os::clock;
-use crate::driver::os::fork;
-use crate::driver::os::threads::Worker;
+use crate::driver::os::fork::Origin;
+use crate::driver::os::worker::Worker;
 use crate::error::{Error, Result, Status};
+use crate::event::EventBody;
+use crate::vocabulary::NodeState;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use crate::driver::os::lock::{Waited, lock, oneshot};
+use crate::driver::os::lock::lock;
+use crate::driver::os::oneshot::{Waited, oneshot};
 
 /// A counter as the application sees it: name, value, what it means.
 pub(in crate::driver) type Counter = (&'static str, i64, &'static str);
@@ -45,7 +47,7 @@ impl Workers {
 pub(in crate::driver) struct Shared {
     pub name: String,
     pub addr: SocketAddr,
-    pub generation: u64,
+    pub origin: Origin,
     pub commands: Commands,
     pub events: Feed,
     pub view: View,
@@ -74,7 +76,7 @@ impl Shared {
         Shared {
             name,
             addr,
-            generation: fork::generation(),
+            origin: Origin::here(),
             commands,
             events,
             view: View::default(),
@@ -90,7 +92,7 @@ impl Shared {
     }
 
     pub fn state(&self) -> NodeState {
-        NodeState::from_number(self.state.load(Ordering::Acquire))
+        NodeState::from_number(self.state.load(Ordering::Acquire)).unwrap_or(NodeState::Broken)
     }
 
     /// Enters a state. The two ends are final.
@@ -98,7 +100,7 @@ impl Shared {
         let change = |held: i32| {
             let over = matches!(
                 NodeState::from_number(held),
-                NodeState::Shutdown | NodeState::Broken
+                Some(NodeState::Shutdown | NodeState::Broken)
             );
             (!over).then_some(state as i32)
         };
@@ -112,7 +114,8 @@ impl Shared {
     pub fn break_down(&self, text: String) {
         if self.state() != NodeState::Shutdown && self.broken.set(text.clone()).is_ok() {
             self.set_state(NodeState::Broken);
-            self.events.push(Event::fatal(Status::Internal, text));
+            let error = Error::new(Status::Internal, text);
+            self.events.push(EventBody::Fatal { error });
         }
         self.begin_end();
     }
@@ -136,13 +139,13 @@ impl Shared {
 
     /// Whether this process is the one that started the node.
     pub fn is_inherited(&self) -> bool {
-        check_generation(self.generation).is_err()
+        self.origin.is_elsewhere()
     }
 
     /// # Errors
     /// `Forked` in a forked child.
     pub fn check_process(&self) -> Result<()> {
-        check_generation(self.generation)
+        self.origin.check()
     }
 
     /// Why the engine does not answer.
@@ -263,18 +266,6 @@ impl Shared {
             Err(_) => lock(&self.final_stats).clone(),
         }
     }
-}
-
-/// Whether this process is the one in which something was made.
-///
-/// # Errors
-/// `Forked` in a forked child.
-pub(in crate::driver) fn check_generation(made_in: u64) -> Result<()> {
-    if made_in == fork::generation() {
-        return Ok(());
-    }
-    let message = "the node was started before this process was forked; start it afterwards";
-    Err(Error::new(Status::Forked, message))
 }
 
 /// The last of the handles of a node ends it.

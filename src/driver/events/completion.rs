@@ -2,15 +2,15 @@
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::shared::Shared;
-use crate::driver::events::event::{self, EventKind, NodeState};
-use crate::driver::events::log::Level;
+use crate::driver::events::failure::{failure_text, join_outcome};
 use crate::driver::events::pending::{Outcome, Promise};
-use crate::driver::os::lock::Reply;
+use crate::driver::os::oneshot::Reply;
 use crate::error::{Error, Result, Status};
-use crate::serf::{Event as CoreEvent, Member};
+use crate::event::{EventBody, EventKind, Level};
+use crate::serf::CoreEvent;
 use crate::swim::OpId;
+use crate::vocabulary::NodeState;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// Who wants to know how an operation ended.
 pub(in crate::driver) enum Waiter {
@@ -26,10 +26,10 @@ pub(in crate::driver) enum Waiter {
 
 impl Waiter {
     pub fn tell(self, shared: &Shared, outcome: Outcome) {
-        let result = &outcome.result;
+        let result = outcome.result.clone();
         match self {
-            Waiter::Caller(reply) => reply.send(outcome.result),
-            Waiter::Event(id) => shared.events.push(event::Event::done(id, result)),
+            Waiter::Caller(reply) => reply.send(result),
+            Waiter::Event(id) => shared.events.push(EventBody::Done { id, result }),
             Waiter::Pending(promise) => promise.keep(outcome),
             Waiter::Nobody => {}
         }
@@ -51,10 +51,11 @@ impl Engine {
         let mut queue = Vec::new();
         while let Some(happened) = self.core.poll_event() {
             told = true;
-            if let Some((kind, member)) = of_member(&happened) {
-                self.shared
-                    .view
-                    .change(member, kind != EventKind::MemberReap);
+            if let CoreEvent::App(body) = &happened
+                && let Some(member) = body.member()
+            {
+                let listed = body.kind() != EventKind::MemberReap;
+                self.shared.view.change(member, listed);
                 changes += 1;
             }
             queue.push(happened);
@@ -78,25 +79,23 @@ impl Engine {
     }
 
     fn tell(&mut self, happened: CoreEvent) {
-        if let Some((kind, member)) = of_member(&happened) {
-            self.journal.line(&self.shared, Level::Info, "members", || {
-                format!("{} {} {}", kind.name(), member.name, member.addr)
-            });
-            let member = member.clone();
-            return self
-                .shared
-                .events
-                .push(event::Event::of_member(kind, member));
-        }
         match happened {
+            CoreEvent::App(body) => {
+                if let Some(member) = body.member() {
+                    self.journal.line(&self.shared, Level::Info, "members", || {
+                        format!("{} {} {}", body.kind().name(), member.name, member.addr)
+                    });
+                }
+                self.shared.events.push(body);
+            }
             CoreEvent::JoinDone { op, report, owner } => {
                 for (target, why) in &report.failures {
-                    let text = format!("join {target}: {}", event::failure_text(why));
+                    let text = format!("join {target}: {}", failure_text(why));
                     self.journal.warn(&self.shared, "join", text);
                 }
                 self.debug("join", || format!("{} answered", report.contacted));
                 let taken = owner.map(|other| Err(self.name_is_taken(other)).into());
-                self.end_of(op, taken.unwrap_or_else(|| event::join_outcome(&report)));
+                self.end_of(op, taken.unwrap_or_else(|| join_outcome(&report)));
             }
             CoreEvent::LeaveDone { op } => {
                 if self.shared.state() == NodeState::Leaving {
@@ -122,21 +121,12 @@ impl Engine {
             }
             CoreEvent::NameConflict { other } => {
                 let taken = self.name_is_taken(other);
-                let text = taken.message.clone();
+                let text = || taken.message.clone();
                 self.journal
-                    .line(&self.shared, Level::Error, "members", || text.clone());
+                    .line(&self.shared, Level::Error, "members", text);
                 self.fail_joins(&taken);
-                self.shared
-                    .events
-                    .push(event::Event::fatal(taken.status, text));
+                self.shared.events.push(EventBody::Fatal { error: taken });
             }
-            CoreEvent::MemberJoin(_)
-            | CoreEvent::MemberUpdate(_)
-            | CoreEvent::MemberLeave(_)
-            | CoreEvent::MemberFail(_)
-            | CoreEvent::MemberReap(_)
-            | CoreEvent::MemberSuspect(_)
-            | CoreEvent::MemberAlive(_) => {} // told above
         }
     }
 
@@ -163,28 +153,12 @@ impl Engine {
     }
 }
 
-fn of_member(happened: &CoreEvent) -> Option<(EventKind, &Arc<Member>)> {
-    Some(match happened {
-        CoreEvent::MemberJoin(member) => (EventKind::MemberJoin, member),
-        CoreEvent::MemberUpdate(member) => (EventKind::MemberUpdate, member),
-        CoreEvent::MemberLeave(member) => (EventKind::MemberLeave, member),
-        CoreEvent::MemberFail(member) => (EventKind::MemberFail, member),
-        CoreEvent::MemberReap(member) => (EventKind::MemberReap, member),
-        CoreEvent::MemberSuspect(member) => (EventKind::MemberSuspect, member),
-        CoreEvent::MemberAlive(member) => (EventKind::MemberAlive, member),
-        CoreEvent::JoinDone { .. }
-        | CoreEvent::LeaveDone { .. }
-        | CoreEvent::HintDone { .. }
-        | CoreEvent::NameClaimed { .. }
-        | CoreEvent::NameConflict { .. } => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use crate::Config;
-    use crate::driver::{EventKind, Node, NodeState};
+    use crate::driver::Node;
     use crate::error::Status;
+    use crate::{EventKind, NodeState};
     use std::net::TcpListener;
     use std::time::Duration;
 
@@ -205,7 +179,10 @@ mod tests {
         assert!(error.message.contains("on purpose"), "{error:?}");
         assert_eq!(node.state(), NodeState::Broken);
         let fatal = std::iter::from_fn(|| node.next_event(None).ok().flatten());
-        assert_eq!(fatal.last().map(|event| event.kind), Some(EventKind::Fatal));
+        assert_eq!(
+            fatal.last().map(|event| event.kind()),
+            Some(EventKind::Fatal)
+        );
         assert_eq!(node.leave(None).unwrap_err().status, Status::Internal);
     }
 }

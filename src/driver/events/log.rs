@@ -4,7 +4,7 @@
 //! occur and then at most once a minute each.
 
 use crate::driver::engine::shared::Shared;
-use crate::driver::events::event::Event;
+use crate::event::{EventBody, Level};
 use crate::serf::Core;
 use crate::time::Time;
 use std::collections::HashMap;
@@ -17,20 +17,6 @@ const REPEAT: Duration = Duration::from_secs(60);
 /// Lines of one second beyond which the rest is dropped.
 const RATE: u32 = 50;
 
-/// How much a line matters. Numbers as in the C header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(i32)]
-pub(in crate::driver) enum Level {
-    /// The node cannot do what it should.
-    Error = 1,
-    /// Something is wrong, here or elsewhere.
-    Warn = 2,
-    /// The ordinary course of things.
-    Info = 3,
-    /// What the node does and why, for who looks for a mistake.
-    Debug = 4,
-}
-
 /// What was told about one counter.
 struct Told {
     value: u64,
@@ -39,7 +25,8 @@ struct Told {
 
 /// Writes lines while a log is wanted.
 pub(in crate::driver) struct Journal {
-    level: i32,
+    /// Lines up to this level are wanted.
+    level: Option<Level>,
     looked: Time,
     told: HashMap<&'static str, Told>,
     /// Since when nobody has been told that seeds are silent.
@@ -49,7 +36,7 @@ pub(in crate::driver) struct Journal {
 }
 
 impl Journal {
-    pub fn new(level: i32, now: Time) -> Journal {
+    pub fn new(level: Option<Level>, now: Time) -> Journal {
         Journal {
             level,
             looked: now,
@@ -64,7 +51,7 @@ impl Journal {
         &mut self,
         shared: &Shared,
         level: Level,
-        target: &str,
+        target: &'static str,
         text: impl FnOnce() -> String,
     ) {
         // What is less important leaves room for the rest.
@@ -73,15 +60,19 @@ impl Journal {
         } else {
             RATE
         };
-        if level as i32 > self.level || self.lines >= rate {
+        if Some(level) > self.level || self.lines >= rate {
             return;
         }
         self.lines += 1;
-        shared.events.push(Event::log(level as i32, target, text()));
+        shared.events.push(EventBody::Log {
+            level,
+            target,
+            text: text(),
+        });
     }
 
     /// A warning.
-    pub fn warn(&mut self, shared: &Shared, target: &str, text: String) {
+    pub fn warn(&mut self, shared: &Shared, target: &'static str, text: String) {
         self.line(shared, Level::Warn, target, || text);
     }
 
@@ -92,7 +83,7 @@ impl Journal {
         }
         self.looked = now;
         self.lines = 0;
-        if self.level < Level::Warn as i32 {
+        if self.level < Some(Level::Warn) {
             return;
         }
         if !core.is_waiting_for_seeds() {
@@ -146,10 +137,10 @@ mod tests {
         let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
         let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
         let shared = Shared::new("x".to_owned(), addr, commands, events, false, None);
-        let mut journal = Journal::new(3, Time::ZERO);
+        let mut journal = Journal::new(Some(Level::Info), Time::ZERO);
         let made = || -> String { panic!("made although debug is off") };
         journal.line(&shared, Level::Debug, "x", made);
-        let mut journal = Journal::new(4, Time::ZERO);
+        let mut journal = Journal::new(Some(Level::Debug), Time::ZERO);
         for _ in 0..1000 {
             journal.line(&shared, Level::Debug, "x", || "often".to_owned());
         }
@@ -169,7 +160,7 @@ mod tests {
         );
         let core = Core::new(config, codec, "x".into(), addr, [0; 32], start);
         let mut core = core.unwrap();
-        let mut journal = Journal::new(2, start);
+        let mut journal = Journal::new(Some(Level::Warn), start);
         let mut told_after = |core: &Core, seconds| {
             let before = shared.events.waiting();
             journal.look(&shared, core, start + Duration::from_secs(seconds));
@@ -189,7 +180,7 @@ mod tests {
     #[test]
     fn a_counter_is_told_at_first_and_then_once_a_minute() {
         let start = Time::from_nanos(1);
-        let mut journal = Journal::new(2, start);
+        let mut journal = Journal::new(Some(Level::Warn), start);
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         assert_eq!(journal.grown("x", 0, at(0)), None);
         assert_eq!(journal.grown("x", 3, at(1)), Some(3));

@@ -1,7 +1,7 @@
 //! What the application reads: queue, subscriptions, completions, log.
 
 pub(crate) mod completion;
-pub(crate) mod event;
+pub(crate) mod failure;
 pub(crate) mod log;
 pub(crate) mod pending;
 pub(crate) mod queue;

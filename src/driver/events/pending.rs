@@ -1,9 +1,10 @@
 //! Operations that were begun without waiting, for those who wait in ways of their own: each has
 //! a descriptor that becomes readable when the operation has ended.
 
-use crate::driver::engine::shared::{Shared, check_generation};
+use crate::driver::engine::shared::Shared;
+use crate::driver::os::descriptors::Wakeup;
+use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
-use crate::driver::os::wake::Signal;
 use crate::error::{Error, Result, Status};
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
@@ -27,14 +28,14 @@ impl From<Result<usize>> for Outcome {
 }
 
 struct Slot {
-    signal: Signal,
+    signal: Wakeup,
     outcome: Mutex<Option<Outcome>>,
 }
 
 /// An operation under way. Dropping it does not stop the operation.
 pub struct Pending {
     slot: Arc<Slot>,
-    generation: u64,
+    origin: Origin,
 }
 
 /// The side of the engine.
@@ -43,13 +44,13 @@ pub(in crate::driver) struct Promise(Arc<Slot>);
 impl Pending {
     pub(in crate::driver) fn new(shared: &Shared) -> Result<(Promise, Pending)> {
         let signal =
-            Signal::new().map_err(|error| Error::io("no descriptor for an operation", &error))?;
+            Wakeup::new().map_err(|error| Error::io("no descriptor for an operation", &error))?;
         let slot = Arc::new(Slot {
             signal,
             outcome: Mutex::default(),
         });
-        let generation = shared.generation;
-        Ok((Promise(slot.clone()), Pending { slot, generation }))
+        let origin = shared.origin;
+        Ok((Promise(slot.clone()), Pending { slot, origin }))
     }
 
     /// A descriptor that is readable once the operation has ended. For polling only; it is closed
@@ -58,7 +59,7 @@ impl Pending {
     /// # Errors
     /// `Forked` in a forked child.
     pub fn fd(&self) -> Result<RawFd> {
-        check_generation(self.generation)?;
+        self.origin.check()?;
         Ok(self.slot.signal.fd())
     }
 
@@ -67,7 +68,7 @@ impl Pending {
     /// # Errors
     /// `Forked` in a forked child.
     pub fn outcome(&self) -> Result<Option<Outcome>> {
-        check_generation(self.generation)?;
+        self.origin.check()?;
         Ok(lock(&self.slot.outcome).clone())
     }
 }

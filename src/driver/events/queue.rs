@@ -8,10 +8,10 @@
 //! oldest member events go; one `Overflow` tells the application to look at the members anew.
 //! Lines for a log wait in a ring of their own and never push out anything else.
 
-use crate::driver::events::event::{Event, EventKind};
-use crate::driver::os::clock;
+use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
-use crate::driver::os::wake::Signal;
+use crate::event::{Event, EventBody, EventKind};
+use crate::time::Time;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::RawFd;
@@ -55,7 +55,7 @@ pub(in crate::driver) struct Events {
     state: Mutex<State>,
     changed: Condvar,
     /// `None` where a callback takes the events.
-    signal: Option<Signal>,
+    signal: Option<Wakeup>,
     capacity: usize,
     /// Kinds that are queued; empty: all.
     kinds: Vec<EventKind>,
@@ -63,7 +63,7 @@ pub(in crate::driver) struct Events {
 
 impl Events {
     pub fn new(capacity: usize, kinds: Vec<EventKind>, pollable: bool) -> io::Result<Events> {
-        let signal = pollable.then(Signal::new).transpose()?;
+        let signal = pollable.then(Wakeup::new).transpose()?;
         Ok(Events {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -75,7 +75,7 @@ impl Events {
 
     /// The descriptor; `None` where a callback takes the events.
     pub fn fd(&self) -> Option<RawFd> {
-        self.signal.as_ref().map(Signal::fd)
+        self.signal.as_ref().map(Wakeup::fd)
     }
 
     /// Whether events of this kind are queued.
@@ -85,16 +85,17 @@ impl Events {
     }
 
     /// Queues an event, unless its kind is not wanted or the queue has ended.
-    pub fn push(&self, event: Event) {
-        if !self.wants(event.kind) {
+    pub fn push(&self, now: Time, body: EventBody) {
+        let kind = body.kind();
+        if !self.wants(kind) {
             return;
         }
         let mut state = lock(&self.state);
         if state.ended {
             return;
         }
-        let event = state.number(event);
-        if event.kind == EventKind::Log {
+        let event = state.number(now, body);
+        if kind == EventKind::Log {
             state.logs.push_back(event);
             if state.logs.len() > LOGS {
                 state.logs.pop_front();
@@ -103,7 +104,7 @@ impl Events {
         } else {
             state.events.push_back(event);
             if state.events.len() > self.capacity {
-                state.make_room(self.capacity);
+                state.make_room(now, self.capacity);
             }
         }
         self.show(&mut state);
@@ -172,7 +173,7 @@ impl Events {
         let mut taken = Vec::new();
         let mut left = State::default();
         while let Some(event) = state.pop() {
-            match event.kind {
+            match event.kind() {
                 kind if wanted(kind) => taken.push(event),
                 EventKind::Log => left.logs.push_back(event),
                 _ => left.events.push_back(event),
@@ -210,17 +211,13 @@ impl Events {
 }
 
 impl State {
-    /// Gives an event its number here, and its time if it has none yet.
-    fn number(&mut self, event: Event) -> Event {
+    /// Gives an event its number in this queue.
+    fn number(&mut self, time: Time, body: EventBody) -> Event {
         self.last_seq += 1;
-        let time_ns = match event.time_ns {
-            0 => clock::now().as_nanos(),
-            known => known,
-        };
         Event {
             seq: self.last_seq,
-            time_ns,
-            ..event
+            time,
+            body,
         }
     }
 
@@ -230,9 +227,9 @@ impl State {
             true => self.logs.pop_front()?,
             false => self.events.pop_front()?,
         };
-        if event.kind == EventKind::Overflow {
+        if let EventBody::Overflow { lost } = &mut event.body {
             self.overflow_waits = false;
-            event.lost = self.lost - self.told;
+            *lost = self.lost - self.told;
             self.told = self.lost;
         }
         Some(event)
@@ -249,27 +246,27 @@ impl State {
     }
 
     /// Brings a full queue down to three quarters, so that the next overflow is a while away.
-    fn make_room(&mut self, capacity: usize) {
+    fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
         self.keep_last_of_each_member();
         let target = capacity - capacity / 4;
         // What tells of a state goes before what tells of an end.
         let mut surplus = self.events.len().saturating_sub(target);
         self.events.retain(|event| {
-            let goes = surplus > 0 && event.member.is_some();
+            let goes = surplus > 0 && event.member().is_some();
             surplus -= usize::from(goes);
             !goes
         });
         // Only ends of operations are left. Who begins thousands and reads nothing loses some.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
-                self.overflow_waits &= event.kind != EventKind::Overflow;
+                self.overflow_waits &= event.kind() != EventKind::Overflow;
             }
         }
         self.lost += (before - self.events.len()) as u64;
         if !self.overflow_waits {
             self.overflow_waits = true;
-            let event = self.number(Event::new(EventKind::Overflow));
+            let event = self.number(now, EventBody::Overflow { lost: 0 });
             self.events.push_back(event);
         }
     }
@@ -278,7 +275,7 @@ impl State {
         let mut seen: HashSet<Arc<str>> = HashSet::new();
         let mut kept = VecDeque::with_capacity(self.events.len());
         while let Some(event) = self.events.pop_back() {
-            let later = match &event.member {
+            let later = match event.member() {
                 Some(member) => !seen.insert(member.name.clone()),
                 None => false,
             };
@@ -293,8 +290,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::os::wake::is_readable;
+    use crate::driver::os::descriptors::{becomes_readable, is_readable};
+    use crate::error::{Error, Status};
+    use crate::event::Level;
     use crate::serf::{Member, MemberState};
+
+    const NOW: Time = Time::from_nanos(1);
 
     fn queue(capacity: usize) -> Events {
         Events::new(capacity, Vec::new(), true).unwrap()
@@ -313,8 +314,27 @@ mod tests {
         })
     }
 
-    fn join(name: &str) -> Event {
-        Event::of_member(EventKind::MemberJoin, member(name))
+    fn join(name: &str) -> EventBody {
+        EventBody::MemberJoin(member(name))
+    }
+
+    fn done(id: u64) -> EventBody {
+        EventBody::Done { id, result: Ok(0) }
+    }
+
+    fn line(text: String) -> EventBody {
+        EventBody::Log {
+            level: Level::Info,
+            target: "x",
+            text,
+        }
+    }
+
+    fn id(event: &Event) -> u64 {
+        match event.body {
+            EventBody::Done { id, .. } => id,
+            _ => panic!("{event:?} is not the end of an operation"),
+        }
     }
 
     fn drain(events: &Events) -> Vec<Event> {
@@ -330,8 +350,8 @@ mod tests {
         let events = queue(100);
         let fd = events.fd().unwrap();
         assert!(!is_readable(fd));
-        events.push(join("a"));
-        events.push(Event::log(1, "x", "text".into()));
+        events.push(NOW, join("a"));
+        events.push(NOW, line("text".into()));
         assert!(is_readable(fd));
         assert!(matches!(events.take(None), Taken::Event(_)));
         assert!(is_readable(fd));
@@ -342,9 +362,9 @@ mod tests {
     #[test]
     fn after_the_end_the_rest_can_be_read_and_the_descriptor_stays_readable() {
         let events = queue(100);
-        events.push(join("a"));
+        events.push(NOW, join("a"));
         events.end();
-        events.push(join("b"));
+        events.push(NOW, join("b"));
         assert_eq!(drain(&events).len(), 1);
         assert!(is_readable(events.fd().unwrap()));
         assert!(matches!(events.take(None), Taken::Ended));
@@ -353,7 +373,7 @@ mod tests {
     #[test]
     fn an_abandoned_queue_gives_nothing_more() {
         let events = queue(100);
-        events.push(join("a"));
+        events.push(NOW, join("a"));
         events.abandon();
         assert!(matches!(events.take(None), Taken::Ended));
     }
@@ -362,44 +382,47 @@ mod tests {
     fn an_overflow_keeps_the_last_event_of_each_member_and_tells_once() {
         let events = queue(16);
         for round in 0..50 {
-            let kind = if round % 2 == 0 {
-                EventKind::MemberFail
-            } else {
-                EventKind::MemberJoin
+            let happened = match round % 2 {
+                0 => EventBody::MemberFail,
+                _ => EventBody::MemberJoin,
             };
             for name in ["a", "b", "c"] {
-                events.push(Event::of_member(kind, member(name)));
+                events.push(NOW, happened(member(name)));
             }
         }
         let all = drain(&events);
         assert!(all.len() <= 17);
         let overflows = all
             .iter()
-            .filter(|event| event.kind == EventKind::Overflow)
+            .filter(|event| event.kind() == EventKind::Overflow)
             .count();
         assert_eq!(overflows, 1);
-        let told: u64 = all.iter().map(|event| event.lost).sum();
+        let lost = |event: &Event| match event.body {
+            EventBody::Overflow { lost } => lost,
+            _ => 0,
+        };
+        let told: u64 = all.iter().map(lost).sum();
         assert_eq!(told, events.lost());
         for name in ["a", "b", "c"] {
             let mut of_name = all
                 .iter()
-                .filter(|e| e.member.as_ref().is_some_and(|m| &*m.name == name));
-            assert_eq!(of_name.next_back().unwrap().kind, EventKind::MemberJoin);
+                .filter(|e| e.member().is_some_and(|m| &*m.name == name));
+            assert_eq!(of_name.next_back().unwrap().kind(), EventKind::MemberJoin);
         }
         assert!(all.windows(2).all(|pair| pair[0].seq < pair[1].seq));
-        events.push(join("d"));
-        assert_eq!(drain(&events)[0].kind, EventKind::MemberJoin);
+        events.push(NOW, join("d"));
+        assert_eq!(drain(&events)[0].kind(), EventKind::MemberJoin);
     }
 
     #[test]
     fn the_end_of_an_operation_survives_a_flood_of_members() {
         let events = queue(16);
-        events.push(Event::done(7, &Ok(())));
+        events.push(NOW, done(7));
         for number in 0..10_000 {
-            events.push(join(&format!("n{number}")));
+            events.push(NOW, join(&format!("n{number}")));
         }
         let all = drain(&events);
-        assert_eq!(all[0].id, 7);
+        assert_eq!(id(&all[0]), 7);
         assert!(all.len() <= 17);
         assert_eq!(events.lost() as usize, 10_001 + 1 - all.len());
     }
@@ -407,25 +430,30 @@ mod tests {
     #[test]
     fn log_lines_have_a_bound_of_their_own_and_keep_their_place() {
         let events = queue(16);
-        events.push(join("a"));
+        events.push(NOW, join("a"));
         for number in 0..1000 {
-            events.push(Event::log(3, "x", number.to_string()));
+            events.push(NOW, line(number.to_string()));
         }
-        events.push(join("b"));
+        events.push(NOW, join("b"));
         let all = drain(&events);
         assert_eq!(all.len(), LOGS + 2);
-        assert_eq!(all[0].kind, EventKind::MemberJoin);
-        assert_eq!(all[1].text, "744");
-        assert_eq!(all.last().unwrap().kind, EventKind::MemberJoin);
+        assert_eq!(all[0].kind(), EventKind::MemberJoin);
+        assert_eq!(all[1].body, line("744".into()));
+        assert_eq!(all.last().unwrap().kind(), EventKind::MemberJoin);
     }
 
     #[test]
     fn unwanted_kinds_are_not_queued_but_trouble_always_is() {
         let events = Events::new(16, vec![EventKind::MemberFail], true).unwrap();
-        events.push(join("a"));
-        events.push(Event::of_member(EventKind::MemberFail, member("a")));
-        events.push(Event::fatal(crate::Status::Internal, "x".into()));
-        let kinds: Vec<EventKind> = drain(&events).iter().map(|event| event.kind).collect();
+        events.push(NOW, join("a"));
+        events.push(NOW, EventBody::MemberFail(member("a")));
+        events.push(
+            NOW,
+            EventBody::Fatal {
+                error: Error::new(Status::Internal, "x"),
+            },
+        );
+        let kinds: Vec<EventKind> = drain(&events).iter().map(|event| event.kind()).collect();
         assert_eq!(kinds, [EventKind::MemberFail, EventKind::Fatal]);
     }
 
@@ -435,26 +463,25 @@ mod tests {
         let writer = events.clone();
         let thread = std::thread::spawn(move || {
             for number in 0..100_000u64 {
-                writer.push(Event::done(number, &Ok(())));
+                writer.push(NOW, done(number));
             }
         });
         let fd = events.fd().unwrap();
         let mut next = 0;
         while next < 100_000 {
-            let mut fds = [crate::driver::os::wake::interest(fd, libc::POLLIN)];
-            crate::driver::os::wake::poll(&mut fds, 5000);
-            assert_ne!(fds[0].revents, 0, "silent after {next}");
+            let readable = becomes_readable(fd, Duration::from_secs(5));
+            assert!(readable, "silent after {next}");
             while let Taken::Event(event) = events.take(Some(Duration::ZERO)) {
-                assert_eq!(event.id, next);
+                assert_eq!(id(&event), next);
                 next += 1;
             }
         }
         thread.join().unwrap();
         assert!(!is_readable(fd));
         for number in 0..500 {
-            events.push(Event::done(number, &Ok(())));
+            events.push(NOW, done(number));
             assert!(is_readable(fd));
-            assert!(matches!(events.take(None), Taken::Event(event) if event.id == number));
+            assert!(matches!(events.take(None), Taken::Event(event) if id(&event) == number));
             assert!(!is_readable(fd));
         }
     }

@@ -7,11 +7,13 @@
 //! piles up where nobody reads.
 
 use crate::driver::engine::shared::Shared;
-use crate::driver::events::event::{Event, EventKind};
 use crate::driver::events::queue::{Events, Taken};
 use crate::driver::os::clock;
+use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
 use crate::error::{Error, Result, Status};
+use crate::event::{Event, EventBody, EventKind};
+use crate::time::Time;
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::RawFd;
@@ -31,7 +33,7 @@ struct State {
     taken: HashSet<EventKind>,
     ended: bool,
     /// The last event that stopped the node, for those who come later.
-    fatal: Option<Event>,
+    fatal: Option<(Time, EventBody)>,
 }
 
 impl Feed {
@@ -43,20 +45,21 @@ impl Feed {
     }
 
     /// Queues an event for everybody who wants it.
-    pub fn push(&self, mut event: Event) {
-        event.time_ns = clock::now().as_nanos(); // the same for all who read it
+    pub fn push(&self, body: EventBody) {
+        let now = clock::now(); // the same for all who read it
+        let kind = body.kind();
         let mut state = lock(&self.state);
-        if event.kind == EventKind::Fatal {
-            state.fatal = Some(event.clone());
+        if kind == EventKind::Fatal {
+            state.fatal = Some((now, body.clone()));
         }
         // Under the lock to the end: an event that was on its way into the own queue while somebody
         // subscribes would be lost to the one who was to get it.
         state.subscribers.retain(|it| it.strong_count() > 0);
         for subscriber in state.subscribers.iter().filter_map(Weak::upgrade) {
-            subscriber.push(event.clone());
+            subscriber.push(now, body.clone());
         }
-        if !state.taken.contains(&event.kind) {
-            self.own.push(event);
+        if !state.taken.contains(&kind) {
+            self.own.push(now, body);
         }
     }
 
@@ -73,12 +76,12 @@ impl Feed {
         let of_members = taken.iter().any(|kind| kind.is_of_member());
         let waits = |kind| taken.contains(&kind) || (of_members && kind == EventKind::Overflow);
         for event in self.own.take_out(waits) {
-            queue.push(event);
+            queue.push(event.time, event.body);
         }
-        if let Some(fatal) = &state.fatal
+        if let Some((time, fatal)) = &state.fatal
             && !taken.contains(&EventKind::Fatal)
         {
-            queue.push(fatal.clone());
+            queue.push(*time, fatal.clone());
         }
         state.taken.extend(taken);
         state.subscribers.push(Arc::downgrade(&queue));
@@ -135,7 +138,7 @@ impl Feed {
 pub struct Subscription {
     queue: Arc<Events>,
     shared: Weak<Shared>,
-    generation: u64,
+    origin: Origin,
 }
 
 impl Subscription {
@@ -149,7 +152,7 @@ impl Subscription {
         Ok(Subscription {
             queue,
             shared: Arc::downgrade(shared),
-            generation: shared.generation,
+            origin: shared.origin,
         })
     }
 
@@ -181,7 +184,7 @@ impl Subscription {
     }
 
     fn check_process(&self) -> Result<()> {
-        crate::driver::engine::shared::check_generation(self.generation)
+        self.origin.check()
     }
 
     fn over(&self) -> Error {
@@ -195,6 +198,7 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Level;
 
     fn feed() -> Feed {
         Feed::new(Events::new(16, Vec::new(), true).unwrap())
@@ -202,18 +206,26 @@ mod tests {
 
     fn ids(queue: &Events) -> Vec<u64> {
         let events = queue.drain(100).unwrap();
-        events.iter().map(|event| event.id).collect()
+        let id = |event: &Event| match event.body {
+            EventBody::Done { id, .. } => id,
+            _ => panic!("{event:?} is not the end of an operation"),
+        };
+        events.iter().map(id).collect()
     }
 
-    fn done(id: u64) -> Event {
-        Event::done(id, &Ok(()))
+    fn done(id: u64) -> EventBody {
+        EventBody::Done { id, result: Ok(0) }
     }
 
     #[test]
     fn the_first_subscription_gets_what_waited_and_all_get_what_follows() {
         let feed = feed();
         feed.push(done(1));
-        feed.push(Event::log(1, "x", "a line".to_owned()));
+        feed.push(EventBody::Log {
+            level: Level::Error,
+            target: "x",
+            text: "a line".to_owned(),
+        });
         let first = feed.subscribe(16, vec![EventKind::Done]).unwrap();
         let second = feed.subscribe(16, vec![EventKind::Done]).unwrap();
         feed.push(done(2));
@@ -250,11 +262,13 @@ mod tests {
     #[test]
     fn what_stopped_the_node_is_told_to_every_reader_and_what_was_lost_to_readers_of_members() {
         let feed = feed();
-        feed.push(Event::new(EventKind::Overflow));
-        feed.push(Event::fatal(Status::NameConflict, "taken".to_owned()));
+        feed.push(EventBody::Overflow { lost: 0 });
+        feed.push(EventBody::Fatal {
+            error: Error::new(Status::NameConflict, "taken"),
+        });
         let kinds = |queue: &Events| -> Vec<EventKind> {
             let events = queue.drain(100).unwrap();
-            events.iter().map(|event| event.kind).collect()
+            events.iter().map(|event| event.kind()).collect()
         };
         let logs = feed.subscribe(16, vec![EventKind::Log]).unwrap();
         let some = feed.subscribe(16, vec![EventKind::MemberJoin]).unwrap();

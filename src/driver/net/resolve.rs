@@ -1,6 +1,7 @@
 //! The helper thread: resolving names, the only thing a node does that may block.
 
 use crate::Config;
+use crate::config::address;
 use crate::driver::engine::shared::Shared;
 use crate::swim::{LookupId, Seed};
 use crossbeam_channel::Receiver;
@@ -36,10 +37,10 @@ pub(in crate::driver) fn run(shared: &Arc<Shared>, lookups: &Receiver<Lookup>) {
 /// look them up when it starts the node: it changes its root in between. Gives the names that have
 /// none. Blocks as long as the resolver of the system does.
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
-    let mut seeds = config.seeds();
+    let mut seeds = config.settings.seeds.clone();
     let mut unknown = Vec::new();
-    for seed in config.seeds() {
-        let Seed::Host(host, port) = &seed else {
+    for seed in &config.settings.seeds {
+        let Seed::Host(host, port) = seed else {
             continue;
         };
         let addrs = resolve(host);
@@ -53,9 +54,10 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
             }
         }
     }
-    let texts: Vec<String> = seeds.iter().map(Seed::to_string).collect();
-    // Too many at once are refused: those that were given stay then.
-    let _ = config.set("seeds", &texts.join(","));
+    // Beyond the bound of a list the seeds stay as they were given.
+    if seeds.len() <= address::TARGETS {
+        config.settings.seeds = seeds;
+    }
     unknown
 }
 

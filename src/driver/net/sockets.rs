@@ -1,13 +1,15 @@
 //! The two sockets of a node: UDP and a TCP listener on the same port.
 
-use crate::driver::os::fork::Inherited;
+use crate::config::Advertise;
+use crate::driver::os::descriptors::is_shortage;
+use crate::driver::os::fork::CloseOnFork;
 use crate::driver::os::interfaces;
 use crate::error::{Error, Result, Status, system_text};
 use crate::swim::SendFailure;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A burst of gossip must fit while the engine is busy; what the kernel does not give is halved.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
@@ -18,8 +20,8 @@ const PORT_ATTEMPTS: usize = 32;
 
 /// The sockets of a node, not blocking, closed on exec and in forked children.
 pub(in crate::driver) struct Sockets {
-    udp: Inherited<UdpSocket>,
-    listener: Inherited<TcpListener>,
+    udp: CloseOnFork<UdpSocket>,
+    listener: CloseOnFork<TcpListener>,
     /// Where they are bound, with the real port.
     pub bound: SocketAddr,
 }
@@ -40,8 +42,8 @@ pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
         match datagrams(bound) {
             Ok(udp) => {
                 return Ok(Sockets {
-                    udp: Inherited::new(udp),
-                    listener: Inherited::new(listener),
+                    udp: CloseOnFork::new(udp),
+                    listener: CloseOnFork::new(listener),
                     bound,
                 });
             }
@@ -110,12 +112,12 @@ fn datagrams(addr: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 impl Sockets {
-    pub fn udp_fd(&self) -> RawFd {
-        self.udp.as_raw_fd()
+    pub fn udp(&self) -> BorrowedFd<'_> {
+        self.udp.as_fd()
     }
 
-    pub fn listener_fd(&self) -> RawFd {
-        self.listener.as_raw_fd()
+    pub fn listener(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 
     /// Sends a datagram now or not at all: gossip is repeated, an old one is worth nothing.
@@ -172,14 +174,6 @@ fn for_family(to: SocketAddr, bound: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Whether the process or the system has run out of something.
-pub(in crate::driver) fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
-}
-
 fn send_failure(error: &io::Error) -> SendFailure {
     match error.raw_os_error() {
         Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::EHOSTDOWN) => SendFailure::Remote,
@@ -192,11 +186,11 @@ fn send_failure(error: &io::Error) -> SendFailure {
 /// # Errors
 /// `Address` if this host has none.
 pub(in crate::driver) fn advertised(
-    set: Option<(IpAddr, Option<u16>)>,
+    set: Option<Advertise>,
     bound: SocketAddr,
 ) -> Result<SocketAddr> {
     let (ip, port) = match set {
-        Some((ip, port)) => (ip, port.unwrap_or(bound.port())),
+        Some(set) => (set.ip, set.port.unwrap_or(bound.port())),
         None if bound.ip().is_unspecified() => (interfaces::advertised(bound.ip())?, bound.port()),
         None => (bound.ip().to_canonical(), bound.port()),
     };
@@ -206,6 +200,11 @@ pub(in crate::driver) fn advertised(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::os::descriptors::becomes_readable;
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     fn addr(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -234,18 +233,10 @@ mod tests {
         let to = addr(&format!("127.0.0.1:{}", both.bound.port()));
         assert_eq!(four.send(to, b"there"), Ok(()));
         let mut buffer = [0; 64];
-        let mut fds = [crate::driver::os::wake::interest(
-            both.udp_fd(),
-            libc::POLLIN,
-        )];
-        crate::driver::os::wake::poll(&mut fds, 5000);
+        assert!(becomes_readable(both.udp().as_raw_fd(), PATIENCE));
         assert_eq!(both.receive(&mut buffer), Some((5, four.bound)));
         assert_eq!(both.send(four.bound, b"back"), Ok(()));
-        let mut fds = [crate::driver::os::wake::interest(
-            four.udp_fd(),
-            libc::POLLIN,
-        )];
-        crate::driver::os::wake::poll(&mut fds, 5000);
+        assert!(becomes_readable(four.udp().as_raw_fd(), PATIENCE));
         assert_eq!(four.receive(&mut buffer), Some((4, to)));
         assert_eq!(four.receive(&mut buffer), None);
     }
@@ -275,7 +266,10 @@ mod tests {
 
     #[test]
     fn the_advertised_address_is_the_one_set_or_the_bound_one() {
-        let set = |ip: &str, port| Some((ip.parse().unwrap(), port));
+        let set = |ip: &str, port| {
+            let ip = ip.parse().unwrap();
+            Some(Advertise { ip, port })
+        };
         let bound = addr("127.0.0.2:99");
         assert_eq!(
             advertised(set("1.2.3.4", Some(5)), bound),

@@ -13,15 +13,15 @@
 //! places are taken the accepted stream that has had one longest gives it up for the next. An
 //! honest request takes milliseconds, and everybody has a tenth of the ordinary patience.
 
-use crate::driver::os::fork::Inherited;
-use crate::driver::os::wake::interest;
+use crate::driver::os::descriptors::{PollFd, PollFlags};
+use crate::driver::os::fork::CloseOnFork;
 use crate::swim::{StreamEnd, StreamId};
 use crate::time::Time;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// Reads of one stream in a row before others have their turn.
@@ -51,7 +51,7 @@ impl Phase {
 }
 
 struct Stream {
-    socket: Inherited<TcpStream>,
+    socket: CloseOnFork<TcpStream>,
     phase: Phase,
     out: VecDeque<Vec<u8>>,
     /// Bytes of the first element that are gone.
@@ -216,24 +216,11 @@ impl StreamSet {
             .min()
     }
 
-    /// Adds an entry per stream to `fds`, and its number to `ids`.
-    pub fn poll_entries(&self, fds: &mut Vec<libc::pollfd>, ids: &mut Vec<StreamId>) {
-        for (id, stream) in &self.open {
-            let wanted = match stream.phase {
-                Phase::Connecting => libc::POLLOUT,
-                Phase::Open | Phase::Flushing(_) | Phase::Lingering(_) => {
-                    let read = if stream.eof { 0 } else { libc::POLLIN };
-                    let write = if stream.out.is_empty() {
-                        0
-                    } else {
-                        libc::POLLOUT
-                    };
-                    read | write
-                }
-            };
-            fds.push(interest(stream.socket.as_raw_fd(), wanted));
-            ids.push(*id);
-        }
+    /// Each stream with the entry that polls it.
+    pub fn poll_entries(&self) -> impl Iterator<Item = (StreamId, PollFd<'_>)> {
+        self.open
+            .iter()
+            .map(|(id, stream)| (*id, PollFd::new(stream.socket.as_fd(), stream.interest())))
     }
 
     /// Does what poll found to be possible, and tells one thing at a time to `tell`, which is
@@ -242,7 +229,7 @@ impl StreamSet {
         &mut self,
         now: Time,
         id: StreamId,
-        revents: i16,
+        ready: PollFlags,
         buffer: &mut [u8],
         tell: &mut dyn FnMut(StreamNews, &[u8]),
     ) {
@@ -265,7 +252,7 @@ impl StreamSet {
             };
             return tell(news, &[]);
         }
-        if revents & libc::POLLOUT != 0 {
+        if ready.contains(PollFlags::POLLOUT) {
             if stream.phase != Phase::Open {
                 self.go_on_closing(now, id);
             } else if stream.flush().is_err() {
@@ -273,7 +260,7 @@ impl StreamSet {
                 return tell(StreamNews::Failed(id), &[]);
             }
         }
-        if revents & (libc::POLLIN | libc::POLLHUP | libc::POLLERR) == 0 {
+        if !ready.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
             return;
         }
         match self.open.get(&id) {
@@ -324,13 +311,24 @@ impl StreamSet {
 impl Stream {
     fn new(socket: TcpStream, phase: Phase, accepted: Option<Time>) -> Stream {
         Stream {
-            socket: Inherited::new(socket),
+            socket: CloseOnFork::new(socket),
             phase,
             out: VecDeque::new(),
             sent: 0,
             accepted,
             eof: false,
         }
+    }
+
+    /// The events that the stream waits for.
+    fn interest(&self) -> PollFlags {
+        if self.phase == Phase::Connecting {
+            return PollFlags::POLLOUT;
+        }
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::POLLIN, !self.eof);
+        interest.set(PollFlags::POLLOUT, !self.out.is_empty());
+        interest
     }
 
     /// Writes as much as the kernel takes; true if nothing is left. `write` on a socket of std's
@@ -356,7 +354,7 @@ impl Stream {
 mod tests {
     use super::*;
     use crate::driver::os::clock;
-    use crate::driver::os::wake::poll;
+    use crate::driver::os::descriptors;
     use std::net::TcpListener;
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -364,16 +362,16 @@ mod tests {
 
     /// One turn of an engine that only has streams.
     fn turn(set: &mut StreamSet, told: &mut Vec<StreamNews>, bytes: &mut Vec<u8>) {
-        let (mut fds, mut ids, mut buffer) = (Vec::new(), Vec::new(), vec![0; 4096]);
-        set.poll_entries(&mut fds, &mut ids);
-        poll(&mut fds, 20);
-        for (id, fd) in ids.into_iter().zip(fds) {
+        let mut buffer = vec![0; 4096];
+        let (ids, mut fds): (Vec<_>, Vec<_>) = set.poll_entries().unzip();
+        let ready = descriptors::wait(&mut fds, Some(Duration::from_millis(20)));
+        for (id, ready) in ids.into_iter().zip(ready) {
             let mut tell = |news: StreamNews, data: &[u8]| {
                 told.push(news);
                 bytes.extend_from_slice(data);
             };
-            if fd.revents != 0 {
-                set.ready(clock::now(), id, fd.revents, &mut buffer, &mut tell);
+            if !ready.is_empty() {
+                set.ready(clock::now(), id, ready, &mut buffer, &mut tell);
             }
         }
         set.expire(clock::now());

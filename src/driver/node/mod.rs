@@ -1,22 +1,25 @@
 //! The public face of a running member: the [`Node`].
 
 mod start;
+#[cfg(test)]
+mod tests;
 
 use crate::Config;
 use crate::config::address;
 use crate::driver::engine::shared::Owner;
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::{Event, EventKind, NodeState};
 use crate::driver::events::pending::Pending;
 use crate::driver::events::queue::Taken;
 use crate::driver::events::subscriptions::Subscription;
-use crate::driver::os::lock::{Waited, oneshot};
+use crate::driver::os::oneshot::{Waited, oneshot};
 #[cfg(doc)]
-use crate::driver::os::prepared::Parked;
-use crate::driver::os::threads::Spawn;
+use crate::driver::os::worker::PreparedThreads;
+use crate::driver::os::worker::Spawn;
 use crate::error::{Error, Result, Status};
+use crate::event::{Event, EventKind};
 use crate::serf::{Member, Tags};
 use crate::swim::{Explanation, Health, Seed};
+use crate::vocabulary::NodeState;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -57,7 +60,7 @@ impl Node {
     }
 
     /// As [`Node::start`], with a callback on an event thread and threads from `spawn`. Without
-    /// `spawn` parked threads are taken first ([`Parked::prepare`]). The callback may run before
+    /// `spawn`, prepared threads are taken first ([`PreparedThreads::prepare`]). The callback may run before
     /// this returns.
     ///
     /// # Errors

@@ -7,15 +7,17 @@ use crate::driver::engine::commands::Commands;
 use crate::driver::engine::shared::{Owner, Shared, Workers};
 use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::event::command_error;
+use crate::driver::events::failure::command_error;
 use crate::driver::events::queue::{Events, Taken};
 use crate::driver::events::subscriptions::Feed;
 use crate::driver::net::resolve;
 use crate::driver::net::sockets;
 use crate::driver::os::clock;
+use crate::driver::os::descriptors;
 use crate::driver::os::fork;
+use crate::driver::os::interfaces::host_name;
 use crate::driver::os::panic;
-use crate::driver::os::threads::{Spawn, Worker};
+use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::serf::Core;
 use crossbeam_channel::Receiver;
@@ -39,22 +41,12 @@ pub(in crate::driver) fn start(
 /// "Too many open files" says neither whose limit that is nor how high.
 fn name_the_limit(mut error: Error) -> Error {
     if error.errno == libc::EMFILE {
-        let limit = limit_of_descriptors();
+        let limit = descriptors::limit();
         let text =
             format!("; this process may open {limit} descriptors (RLIMIT_NOFILE, ulimit -n)");
         error.message.push_str(&text);
     }
     error
-}
-
-fn limit_of_descriptors() -> libc::rlim_t {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: a writable rlimit; the resource exists everywhere, and a failure would leave zero.
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    limit.rlim_cur
 }
 
 fn build(
@@ -63,27 +55,21 @@ fn build(
     spawn: Option<Arc<dyn Spawn>>,
 ) -> Result<Owner> {
     config.check()?;
+    let settings = &config.settings;
+    let name = config.node_name(host_name)?;
     fork::install();
-    let sockets = sockets::bind(config.bind())?;
-    let (place, door) = Place::bind(config.spoe_bind())?;
-    let addr = sockets::advertised(config.advertise(), sockets.bound)?;
-    let settings = config.core().swim;
-    allow(addr.ip(), &settings.cidrs_allowed)?;
-    let core = core(config, addr)?;
+    let sockets = sockets::bind(settings.bind.0)?;
+    let (place, door) = Place::bind(settings.spoe_bind.0)?;
+    let addr = sockets::advertised(settings.advertise, sockets.bound)?;
+    allow(addr.ip(), &settings.core.swim.cidrs_allowed)?;
+    let core = core(config, &name, addr)?;
     let pollable = callback.is_none();
-    let events = Events::new(config.event_queue(), config.event_kinds(), pollable);
+    let events = Events::new(settings.event_queue, settings.event_kinds.clone(), pollable);
     let events = events.map_err(|error| Error::io("no descriptor for events", &error))?;
     let commands = Commands::new().map_err(|error| Error::io("no descriptor", &error))?;
     let feed = Feed::new(events);
     let with_callback = callback.is_some();
-    let shared = Shared::new(
-        config.name(),
-        addr,
-        commands,
-        feed,
-        with_callback,
-        door.clone(),
-    );
+    let shared = Shared::new(name, addr, commands, feed, with_callback, door.clone());
     let shared = Arc::new(shared);
     let agent = place.zip(door).map(|(place, door)| {
         // Who is a member by a loopback address may be served there, too.
@@ -96,18 +82,17 @@ fn build(
         shared: shared.clone(),
         sockets,
         lookups,
-        stream_timeout: settings.stream_timeout,
-        probe_interval: settings.probe_interval,
-        log_level: config.log_level(),
+        stream_timeout: settings.core.swim.stream_timeout,
+        probe_interval: settings.core.swim.probe_interval,
+        log_level: settings.log_level.0,
     });
-    let seeds = config.seeds();
-    if !seeds.is_empty() {
-        engine.join(&seeds, Waiter::Nobody);
+    if !settings.seeds.is_empty() {
+        engine.join(&settings.seeds, Waiter::Nobody);
     }
     let threads = Threads {
         shared: &shared,
         spawn: spawn.as_deref(),
-        callback_stack: config.thread_stack(),
+        callback_stack: settings.thread_stack_kib * 1024,
     };
     let workers = threads
         .start(engine, requests, callback, agent)
@@ -130,7 +115,7 @@ fn allow(own: IpAddr, networks: &[IpNet]) -> Result<()> {
     Err(Error::new(Status::Config, message))
 }
 
-fn core(config: &Config, addr: SocketAddr) -> Result<Core> {
+fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| {
         Error::new(
@@ -138,11 +123,10 @@ fn core(config: &Config, addr: SocketAddr) -> Result<Core> {
             format!("the system gives no random numbers: {error}"),
         )
     })?;
-    let name = Arc::from(config.name());
     let core = Core::new(
-        config.core(),
+        config.settings.core.clone(),
         config.codec()?,
-        name,
+        Arc::from(name),
         addr,
         seed,
         clock::now(),

@@ -1,32 +1,75 @@
-//! What a fork means: in the child the threads of a node are gone, so its nodes are dead there.
+//! Noticing a fork: the threads of a node do not exist in the child, so its nodes are dead there.
 //!
-//! A `pthread_atfork` handler raises a generation number in the child; whoever was made under
-//! another number knows with one comparison that it was inherited. The child's copies of sockets
-//! and wake-up descriptors are closed there, so that a port is not kept open by a process that
-//! does not read it. Locks that may have been held by a thread that no longer exists are never
-//! touched: the list of descriptors has a lock that the fork itself takes first.
+//! A handler of `pthread_atfork`, the only one of this library, raises a generation number in the
+//! child. Anything that remembers the number it was made under (its [`Origin`]) knows with one
+//! comparison whether it was inherited. The handler also closes the child's copies of sockets and
+//! wake-up descriptors, so that a port is not kept open by a process that does not read it.
+//!
+//! The child never touches a lock that a vanished thread may have held. The list of descriptors has
+//! a lock that the fork itself takes first.
 
-use crate::driver::os::prepared;
+use crate::error::{Error, Result, Status};
+use nix::fcntl::{FcntlArg, fcntl};
 use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Once;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Once, OnceLock};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
-static INSTALL: Once = Once::new();
 
-/// How many forks lie between the first process and this one, plus one.
-pub(in crate::driver) fn generation() -> u64 {
+/// Runs in the child at the end of the handler.
+static IN_CHILD: OnceLock<fn()> = OnceLock::new();
+
+/// The number of forks between the first process and this one, plus one.
+pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Installs the handlers, once per process. Before the first thread or descriptor of a node.
-pub(in crate::driver) fn install() {
-    // SAFETY: the handlers are functions that live as long as the library, which is never unloaded.
-    INSTALL.call_once(|| unsafe {
-        libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child));
+/// The process in which a value was made.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::driver) struct Origin(u64);
+
+impl Origin {
+    /// This process.
+    pub fn here() -> Origin {
+        Origin(generation())
+    }
+
+    /// Whether this process was forked since.
+    pub fn is_elsewhere(self) -> bool {
+        self.0 != generation()
+    }
+
+    /// Checks that this is still the same process.
+    ///
+    /// # Errors
+    /// `Forked` in a forked child.
+    pub fn check(self) -> Result<()> {
+        if self.is_elsewhere() {
+            let message =
+                "the node was started before this process was forked; start it afterwards";
+            return Err(Error::new(Status::Forked, message));
+        }
+        Ok(())
+    }
+}
+
+/// Installs the handlers, once per process. Must be called before the first thread, descriptor or
+/// handle of a node exists.
+pub(crate) fn install() {
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| {
+        // SAFETY: the three handlers are plain functions of this library, which is never unloaded.
+        // If the system has no memory to register them, forks go unnoticed.
+        unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
     });
+}
+
+/// Lets every forked child run `hook` once its descriptors are closed. The first hook stays.
+pub(in crate::driver) fn run_in_child(hook: fn()) {
+    IN_CHILD.get_or_init(|| hook);
 }
 
 extern "C" fn before() {
@@ -39,25 +82,27 @@ extern "C" fn in_parent() {
 
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: the lock was taken by `before` on this very thread, the only one in the child.
+    // SAFETY: `before` took the lock on this very thread, and the child has no other thread.
     let open = unsafe { &mut *OPEN.list.get() };
     for fd in open.drain(..) {
-        // SAFETY: a descriptor is on the list only while its owner has it open, and that owner
-        // closes nothing in the child.
-        unsafe { libc::close(fd) };
+        // A descriptor is on the list only while its owner has it open, and the owner closes
+        // nothing in the child.
+        let _ = nix::unistd::close(fd);
     }
     OPEN.unlock();
-    prepared::renew_in_child();
+    if let Some(hook) = IN_CHILD.get() {
+        hook();
+    }
 }
 
-/// The descriptors that a child closes, behind a lock without an owner: std's mutex may not be
-/// unlocked by a process other than the one that locked it.
+/// The descriptors that a child closes. Their lock has no owner: a mutex of std may only be
+/// unlocked by the process that locked it, and here the child unlocks too.
 struct OpenList {
     held: AtomicBool,
     list: UnsafeCell<Vec<RawFd>>,
 }
 
-// SAFETY: the list is touched only while `held`.
+// SAFETY: `list` is only accessed while `held` is true, by the thread that set it.
 unsafe impl Sync for OpenList {}
 
 static OPEN: OpenList = OpenList {
@@ -68,9 +113,7 @@ static OPEN: OpenList = OpenList {
 impl OpenList {
     fn lock(&self) {
         while self.held.swap(true, Ordering::Acquire) {
-            // Held for a few instructions, or for the length of a fork.
-            // SAFETY: gives the processor away, nothing else.
-            unsafe { libc::sched_yield() };
+            std::thread::yield_now(); // held for a few instructions, or for the length of a fork
         }
     }
 
@@ -80,32 +123,33 @@ impl OpenList {
 
     fn with<R>(&self, change: impl FnOnce(&mut Vec<RawFd>) -> R) -> R {
         self.lock();
-        // SAFETY: this thread holds the lock.
+        // SAFETY: this thread has just taken the lock, so nothing else accesses the list.
         let result = change(unsafe { &mut *self.list.get() });
         self.unlock();
         result
     }
 }
 
-/// A descriptor that a forked child closes, and that is not closed twice there.
-pub(in crate::driver) struct Inherited<T: AsRawFd> {
-    inner: std::mem::ManuallyDrop<T>,
-    generation: u64,
+/// A descriptor that a forked child closes at once, and does not close again when it drops its copy
+/// of this value.
+pub(in crate::driver) struct CloseOnFork<T: AsFd> {
+    inner: ManuallyDrop<T>,
+    origin: Origin,
 }
 
-impl<T: AsRawFd> Inherited<T> {
-    /// Puts it on the list.
-    pub fn new(inner: T) -> Inherited<T> {
-        let fd = inner.as_raw_fd();
+impl<T: AsFd> CloseOnFork<T> {
+    /// Puts the descriptor on the list of those that a child closes.
+    pub fn new(inner: T) -> CloseOnFork<T> {
+        let fd = inner.as_fd().as_raw_fd();
         OPEN.with(|list| list.push(fd));
-        Inherited {
-            inner: std::mem::ManuallyDrop::new(inner),
-            generation: generation(),
+        CloseOnFork {
+            inner: ManuallyDrop::new(inner),
+            origin: Origin::here(),
         }
     }
 }
 
-impl<T: AsRawFd> Deref for Inherited<T> {
+impl<T: AsFd> Deref for CloseOnFork<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -113,22 +157,21 @@ impl<T: AsRawFd> Deref for Inherited<T> {
     }
 }
 
-impl<T: AsRawFd> Drop for Inherited<T> {
+impl<T: AsFd> Drop for CloseOnFork<T> {
     fn drop(&mut self) {
-        if self.generation != generation() {
-            return; // closed by the handler; the number may belong to somebody else by now
+        if self.origin.is_elsewhere() {
+            return; // the handler has closed it; the number may belong to something else by now
         }
-        let fd = self.inner.as_raw_fd();
+        let fd = self.inner.as_fd().as_raw_fd();
         OPEN.with(|list| {
             if let Some(place) = list.iter().position(|other| *other == fd) {
                 list.swap_remove(place);
             }
         });
-        // SAFETY: asks about a number.
-        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
-            return; // the host has closed it; std would end the process for closing it again
+        if fcntl(self.inner.as_fd(), FcntlArg::F_GETFD).is_err() {
+            return; // the host has closed it; std would abort the process for closing it again
         }
-        // SAFETY: dropped here and nowhere else, and not used afterwards.
-        unsafe { std::mem::ManuallyDrop::drop(&mut self.inner) };
+        // SAFETY: this is the only place that drops `inner`, and nothing uses it afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.inner) };
     }
 }

@@ -1,73 +1,48 @@
-//! What this host is called and where it can be reached.
+//! The name of this host, and the addresses at which others can reach it.
 
 use crate::error::{Error, Result, Status};
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use nix::unistd::gethostname;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The host name; "localhost" if there is none.
+/// The host name, or "localhost" if there is none.
 pub(crate) fn host_name() -> String {
-    let mut buffer = [0u8; 256];
-    // SAFETY: a writable buffer of this length, whose last byte stays NUL.
-    let failed = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) } != 0;
-    let len = buffer.iter().position(|byte| *byte == 0).unwrap_or(0);
-    match std::str::from_utf8(&buffer[..len]) {
-        Ok(name) if !failed && !name.is_empty() => name.to_owned(),
-        _ => "localhost".to_owned(),
-    }
+    let name = gethostname().ok().and_then(|name| name.into_string().ok());
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// The addresses of all interfaces that are up.
 pub fn addresses() -> Vec<IpAddr> {
-    let mut found = Vec::new();
-    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: a writable pointer; on success it holds a list that is freed below.
-    if unsafe { libc::getifaddrs(&mut first) } != 0 {
-        return found;
-    }
-    let mut entry = first;
-    while !entry.is_null() {
-        // SAFETY: an entry of the list, which lives until it is freed.
-        let it = unsafe { &*entry };
-        entry = it.ifa_next;
-        if it.ifa_addr.is_null() || it.ifa_flags & libc::IFF_UP as u32 == 0 {
-            continue;
-        }
-        // SAFETY: not null; the family tells which address it is, and both are read unaligned.
-        unsafe {
-            match i32::from((*it.ifa_addr).sa_family) {
-                libc::AF_INET => {
-                    let addr = it.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned();
-                    found.push(Ipv4Addr::from(u32::from_be(addr.sin_addr.s_addr)).into());
-                }
-                libc::AF_INET6 => {
-                    let addr = it.ifa_addr.cast::<libc::sockaddr_in6>().read_unaligned();
-                    found.push(Ipv6Addr::from(addr.sin6_addr.s6_addr).into());
-                }
-                _ => {}
-            }
-        }
-    }
-    // SAFETY: the list of the call above, not used afterwards.
-    unsafe { libc::freeifaddrs(first) };
-    found
+    let interfaces = getifaddrs().into_iter().flatten();
+    let up = interfaces.filter(|it| it.flags.contains(InterfaceFlags::IFF_UP));
+    up.filter_map(|it| {
+        let addr = it.address?;
+        let v4 = addr.as_sockaddr_in().map(|it| it.ip().into());
+        v4.or_else(|| addr.as_sockaddr_in6().map(|it| it.ip().into()))
+    })
+    .collect()
 }
 
-/// The address that packets to the world would come from. Nothing is sent: the kernel chooses the
-/// route when a datagram socket is connected.
+/// The source address of packets that leave by the default route. Nothing is sent: the kernel
+/// chooses the route when a datagram socket is connected.
 fn of_default_route(v6: bool) -> Option<IpAddr> {
-    // Addresses kept for documentation: nobody's, so only a default route leads there.
-    let (domain, somewhere): (Domain, SocketAddr) = if v6 {
-        let nobody = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-        (Domain::IPV6, (nobody, 9).into())
+    // These addresses are reserved for documentation, so only a default route leads there.
+    let (domain, target): (Domain, SocketAddr) = if v6 {
+        let reserved = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+        (Domain::IPV6, (reserved, 9).into())
     } else {
         (Domain::IPV4, (Ipv4Addr::new(192, 0, 2, 1), 9).into())
     };
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).ok()?;
-    socket.connect(&SockAddr::from(somewhere)).ok()?;
+    socket.connect(&SockAddr::from(target)).ok()?;
     Some(socket.local_addr().ok()?.as_socket()?.ip())
 }
 
-/// Private, unique local, or shared between a carrier and its customers (RFC 6598).
+/// Whether an address is private, unique local, or shared between a carrier and its customers
+/// (RFC 6598).
 fn is_private(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || matches!(ip.octets(), [100, 64..=127, _, _]),
@@ -75,7 +50,8 @@ fn is_private(ip: &IpAddr) -> bool {
     }
 }
 
-/// Others cannot use it: it means something else on every host or link.
+/// Whether others can use an address: unspecified and link-local ones mean something else on every
+/// host or link.
 fn is_usable(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_link_local(),
@@ -83,7 +59,7 @@ fn is_usable(ip: &IpAddr) -> bool {
     }
 }
 
-/// Of the addresses of this host the one that others most likely reach.
+/// Chooses the address of this host that others most likely reach.
 fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
     let default = default.filter(|ip| is_usable(ip) && !ip.is_loopback());
     let usable = || all.iter().copied().filter(is_usable);
@@ -96,8 +72,8 @@ fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
         .or_else(|| usable().next())
 }
 
-/// The address to advertise when bound to "any": IPv4 if there is one, since every member of an
-/// IPv4 cluster can use it.
+/// The address to advertise when the node is bound to "any": IPv4 if there is one, since every
+/// member of an IPv4 cluster can use it.
 ///
 /// # Errors
 /// `Address` if no interface has an address of the family.
@@ -113,7 +89,7 @@ pub(in crate::driver) fn advertised(any: IpAddr) -> Result<IpAddr> {
             .or(found);
     }
     found.ok_or_else(|| {
-        let message = "no interface has an address that others could reach; set advertise";
+        let message = "no interface has an address that others could reach; name one with the setting advertise";
         Error::new(Status::Address, message)
     })
 }
@@ -127,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_address_is_preferred_that_of_the_default_route_first() {
+    fn a_private_address_is_preferred_and_that_of_the_default_route_first() {
         let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
         let all = ips(&["127.0.0.1", "8.8.4.4", "172.17.0.1", "10.0.0.5"]);
         assert_eq!(choose(&all, ip("10.0.0.5")), ip("10.0.0.5"));

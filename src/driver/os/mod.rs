@@ -1,11 +1,30 @@
-//! System calls: threads, fork, signals, clocks, descriptors.
+//! The lowest floor of the driver: one place for each system call.
+//!
+//! | file | what it wraps |
+//! | --- | --- |
+//! | [`clock`] | the two clocks that a node reads |
+//! | [`descriptors`] | waiting for descriptors, waking a waiting thread, the limit of the process |
+//! | [`fork`] | noticing a fork, and closing inherited descriptors in the child |
+//! | [`interfaces`] | the name and the addresses of this host |
+//! | [`lock`] | locks and condition variables that a fork cannot freeze |
+//! | [`oneshot`] | one answer, handed from one thread to another |
+//! | [`panic`] | catching panics and describing them |
+//! | [`prepared`] | threads that were created before they are needed |
+//! | [`signals`] | the signal mask of a thread |
+//! | [`threads`] | creating a thread, its name, its privileges, its end |
+//! | [`worker`] | a thread of a node, wherever it came from |
+//!
+//! The crate `nix` makes the calls safe. `libc` remains for `pthread_atfork`, which `nix` does not
+//! have, and for error numbers.
 
 pub(crate) mod clock;
+pub(crate) mod descriptors;
 pub(crate) mod fork;
 pub(crate) mod interfaces;
 pub(crate) mod lock;
+pub(crate) mod oneshot;
 pub(crate) mod panic;
 pub(crate) mod prepared;
 pub(crate) mod signals;
 pub(crate) mod threads;
-pub(crate) mod wake;
+pub(crate) mod worker;

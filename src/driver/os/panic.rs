@@ -1,13 +1,14 @@
-//! Panics inside this library: caught, described, and never printed. Those of others are theirs.
+//! Panics inside this library are caught, described and never printed. Panics of the program are
+//! left alone.
 //!
-//! Everything of ours runs inside [`caught`]: the threads of a node and every function of the C
-//! interface. Code of the program that we call runs [`outside`] again.
+//! All code of the library runs inside [`caught`]: the threads of a node and every function of the
+//! C interface. Code of the program that the library calls runs [`outside`] again.
 //!
-//! One panic hook, set on first use, keeps text and place of a panic inside and passes every other
-//! one on to the hook that was there before. A hook is process-wide as far as one copy of Rust's
-//! library reaches: in `libsprat.so` that is sprat alone, but a Rust program that links the crate
-//! shares it. If such a program sets another one later, that one hears of our panics too; they are
-//! caught and described all the same, only without their place.
+//! One panic hook, set on first use, keeps text and place of a panic inside, and passes every other
+//! panic on to the previous hook. A hook applies to one copy of Rust's standard library: in
+//! `libsprat.so` that copy belongs to sprat alone, but a Rust program that links the crate shares
+//! it. If such a program sets another hook later, that hook also sees the panics of this library;
+//! they are still caught and described, only without their place.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -15,14 +16,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether this thread runs code of ours. Without a destructor, so that it is there until the
-    /// very end of a thread.
+    /// Whether this thread runs code of this library. It has no destructor, so that it is usable
+    /// until the very end of a thread.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     /// The panic that is being caught.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Sets the hook, once. While panicking that would be a panic itself: then the next call does it.
+/// Sets the hook, once. Setting a hook while panicking would be a panic itself, so a later call
+/// does it then.
 fn install() {
     static HOOK: Once = Once::new();
     if HOOK.is_completed() || std::thread::panicking() {
@@ -36,21 +38,22 @@ fn install() {
             }
             let place = info.location().map(|at| format!(" ({at})"));
             let told = text(info.payload()).to_owned() + &place.unwrap_or_default();
-            // Without its thread local, at the end of a thread, only the place is lost.
+            // At the end of a thread the thread local may be gone; then only the place is lost.
             let _ = LAST.try_with(|last| last.replace(Some(told)));
         }));
     });
 }
 
-/// What a panic says.
+/// The text of a panic.
 fn text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without text")
 }
 
-/// Runs `work` inside; the description of its panic if it had one. Unwind safety: whatever a panic
-/// left half done belongs to one object, and locks here do not poison; it stays valid to be freed.
+/// Runs `work` inside, and returns its result or the description of its panic. Unwind safety: a
+/// panic leaves at most one object half changed; locks of this library do not poison, and the
+/// object can still be freed.
 pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     install();
     let inside = Side::change_to(true);
@@ -59,20 +62,20 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     result.map_err(|payload| {
         let last = LAST.try_with(RefCell::take).ok().flatten();
         let told = last.unwrap_or_else(|| text(&*payload).to_owned());
-        // A payload may panic again when dropped.
+        // Dropping a payload may panic again.
         std::mem::forget(payload);
         told
     })
 }
 
-/// Runs `call`, code of the program: its panics are its own.
+/// Runs `call`, which is code of the program: its panics are left alone.
 #[cfg(feature = "capi")]
 pub(crate) fn outside<R>(call: impl FnOnce() -> R) -> R {
     let _outside = Side::change_to(false);
     call()
 }
 
-/// Puts back, when dropped, the side that this thread was on.
+/// Restores, when dropped, the side that this thread was on.
 struct Side(bool);
 
 impl Side {
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_with_text_and_place() {
+    fn a_panic_is_described_with_text_and_place() {
         let told = caught(|| -> u8 { panic!("on {}", "purpose") }).unwrap_err();
         assert!(
             told.starts_with("on purpose (") && told.contains("panic.rs:"),
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_that_the_hook_did_not_see_is_told_without_its_place() {
+    fn a_panic_that_the_hook_did_not_see_is_described_without_its_place() {
         let silent = || std::panic::resume_unwind(Box::new("on purpose"));
         assert_eq!(caught(silent), Err("on purpose".to_owned()));
     }
@@ -117,6 +120,6 @@ mod tests {
         let sides = caught(|| outside(|| (INSIDE.get(), caught(|| INSIDE.get()), INSIDE.get())));
         assert_eq!(sides, Ok((false, Ok(true), false)));
         let _ = caught(|| outside(|| std::panic::resume_unwind(Box::new(7))));
-        assert!(!INSIDE.get(), "a panic leaves everything as it was");
+        assert!(!INSIDE.get(), "the side is restored after a panic");
     }
 }

@@ -1,46 +1,48 @@
-//! Threads that wait for a node, for processes that may create none later.
+//! Prepared threads: created early, for processes that may create none later.
 //!
-//! Some hosts forbid new threads once they serve (a limit of processes set to zero), and fork in
-//! between. So threads are created early and park on a condition variable; nodes take them first.
-//! A forked child has none of its parent's threads: a handler creates as many anew there, on fresh
-//! memory, because the old pool's lock may have been held at the moment of the fork.
+//! Some hosts forbid new threads once they serve (a process limit of zero), and fork in between. So
+//! threads are created early and wait on a condition variable; nodes take them first. A forked
+//! child has none of its parent's threads: the fork handler creates as many anew there, in a fresh
+//! pool, because the lock of the old pool may have been held at the moment of the fork.
 
 use crate::driver::os::fork;
-use crate::driver::os::lock::lock;
+use crate::driver::os::lock::{lock, wait};
 use crate::driver::os::panic;
-use crate::driver::os::threads::{Job, Opener, Worker, create};
+use crate::driver::os::threads::{
+    Job, Opener, create, has_no_new_privileges, renounce_new_privileges, set_name,
+};
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 
-/// Stack of a parked thread: it may be taken for callbacks. Only touched pages cost memory.
-const STACK: usize = 8 * 1024 * 1024;
+/// The stack of a prepared thread, which may be taken for callbacks. Only touched pages cost
+/// memory.
+pub(in crate::driver) const STACK: usize = 8 * 1024 * 1024;
 
-/// How many threads this process and its children want.
+/// The name of a prepared thread while it waits.
+const IDLE_NAME: &str = "sprat-prepared";
+
+/// How many threads this process and each of its children prepare.
 static WANTED: AtomicUsize = AtomicUsize::new(0);
-/// The pool of this process; never freed, since parked threads never end.
+/// The pool of this process. It is never freed, since prepared threads never end.
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 
-/// Threads that were created beforehand. Nodes take them before they create any of their own.
-pub struct Parked;
-
-/// What a parked thread is to do.
+/// A job for a prepared thread.
 struct Task {
     name: String,
     job: Job,
     /// Dropped when the job has ended and the thread waits again.
     opener: Opener,
-    /// The thread that gave the job may gain no privileges: then this one may not either.
+    /// The thread that submitted the job may gain no privileges, so the job may not either.
     no_new_privileges: bool,
 }
 
 #[derive(Default)]
-struct State {
-    jobs: VecDeque<Task>,
-    /// Threads that wait, those for whom a job is queued included.
+struct Queue {
+    tasks: VecDeque<Task>,
+    /// Threads that wait, including those for which a task is queued.
     idle: usize,
     /// All threads of the pool.
     threads: usize,
@@ -48,11 +50,11 @@ struct State {
 
 #[derive(Default)]
 struct Pool {
-    state: Mutex<State>,
+    queue: Mutex<Queue>,
     changed: Condvar,
 }
 
-/// The pool of this process, made on first use.
+/// The pool of this process, created on first use.
 fn pool() -> &'static Pool {
     let mut held = POOL.load(Ordering::Acquire);
     if held.is_null() {
@@ -60,141 +62,98 @@ fn pool() -> &'static Pool {
         match POOL.compare_exchange(held, fresh, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => held = fresh,
             Err(other) => {
-                // SAFETY: made above, and nobody else has seen it.
+                // SAFETY: `fresh` was made above from a box, and no other thread has seen it.
                 drop(unsafe { Box::from_raw(fresh) });
                 held = other;
             }
         }
     }
-    // SAFETY: made from a box that is never freed once it is in POOL.
+    // SAFETY: pointers in POOL come from boxes, and nothing frees them.
     unsafe { &*held }
 }
 
-impl Parked {
-    /// Makes sure that there are at least `n` parked threads in this process, busy ones included,
-    /// and as many in every child that it forks. Calling it again creates only what is missing.
-    ///
-    /// # Errors
-    /// Whatever kept a thread from being created; those created before stay.
-    pub fn prepare(n: usize) -> io::Result<()> {
-        fork::install();
-        WANTED.fetch_max(n, Ordering::Relaxed);
-        pool().fill(n)
-    }
+/// Makes sure that this process has at least `n` prepared threads, busy ones included, and that
+/// every child that it forks gets as many.
+///
+/// # Errors
+/// The system refuses a thread; those created before stay.
+pub(in crate::driver) fn prepare(n: usize) -> io::Result<()> {
+    fork::install();
+    fork::run_in_child(renew_in_child);
+    WANTED.fetch_max(n, Ordering::Relaxed);
+    pool().fill(n)
+}
 
-    /// How many threads wait for work now.
-    pub fn waiting() -> usize {
-        let held = POOL.load(Ordering::Acquire);
-        if held.is_null() {
-            return 0;
-        }
-        let state = lock(&pool().state);
-        state.idle - state.jobs.len()
+/// The number of prepared threads that wait for a job.
+pub(in crate::driver) fn idle() -> usize {
+    if POOL.load(Ordering::Acquire).is_null() {
+        return 0;
     }
+    let queue = lock(&pool().queue);
+    queue.idle - queue.tasks.len()
+}
 
-    /// Runs `work` on a parked thread, or on a new one if none waits. Signals are blocked there,
-    /// and a panic ends the work alone.
-    ///
-    /// # Errors
-    /// Whatever kept a thread from being created; the work is dropped then.
-    pub fn run(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        // Nobody waits for its end.
-        drop(Worker::start(name, STACK, None, work)?);
-        Ok(())
+/// Hands a job to a waiting thread, or returns it if none waits.
+pub(in crate::driver) fn submit(name: &str, job: Job, opener: Opener) -> Result<(), (Job, Opener)> {
+    if POOL.load(Ordering::Acquire).is_null() {
+        return Err((job, opener));
     }
-
-    /// Gives a job to a waiting thread, or back if there is none.
-    pub(in crate::driver) fn hand(
-        name: &str,
-        job: Job,
-        opener: Opener,
-    ) -> Result<(), (Job, Opener)> {
-        if POOL.load(Ordering::Acquire).is_null() {
-            return Err((job, opener));
-        }
-        let pool = pool();
-        let mut state = lock(&pool.state);
-        if state.jobs.len() >= state.idle {
-            return Err((job, opener));
-        }
-        state.jobs.push_back(Task {
-            name: name.to_owned(),
-            job,
-            opener,
-            no_new_privileges: has_no_new_privileges(),
-        });
-        drop(state);
-        pool.changed.notify_one();
-        Ok(())
+    let pool = pool();
+    let mut queue = lock(&pool.queue);
+    if queue.tasks.len() >= queue.idle {
+        return Err((job, opener));
     }
+    queue.tasks.push_back(Task {
+        name: name.to_owned(),
+        job,
+        opener,
+        no_new_privileges: has_no_new_privileges(),
+    });
+    drop(queue);
+    pool.changed.notify_one();
+    Ok(())
 }
 
 impl Pool {
     fn fill(&'static self, n: usize) -> io::Result<()> {
-        let mut state = lock(&self.state);
-        while state.threads < n {
-            // Its end is never waited for: the thread lives as long as the process.
-            drop(create("sprat-parked", STACK, Box::new(|| self.park()))?);
-            state.threads += 1;
-            state.idle += 1;
+        let mut queue = lock(&self.queue);
+        while queue.threads < n {
+            // The thread lives as long as the process, so nothing waits for its end.
+            drop(create(IDLE_NAME, STACK, Box::new(|| self.run()))?);
+            queue.threads += 1;
+            queue.idle += 1;
         }
         Ok(())
     }
 
-    /// The life of a parked thread.
-    fn park(&self) {
+    /// The life of a prepared thread: it waits for a job, runs it, and waits again.
+    fn run(&self) {
         loop {
-            let mut state = lock(&self.state);
-            let task = loop {
-                if let Some(task) = state.jobs.pop_front() {
-                    break task;
-                }
-                let woken = self.changed.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
+            let has_task = |queue: &mut Queue| !queue.tasks.is_empty();
+            let mut queue = wait(&self.changed, lock(&self.queue), has_task);
+            let Some(task) = queue.tasks.pop_front() else {
+                continue;
             };
-            state.idle -= 1;
-            drop(state);
+            queue.idle -= 1;
+            drop(queue);
             set_name(&task.name);
             if task.no_new_privileges {
+                // The flag stays: a later job finds this thread with fewer rights, never with more.
                 renounce_new_privileges();
             }
-            let _ = panic::caught(task.job);
-            set_name("sprat-parked");
-            lock(&self.state).idle += 1;
+            let _ = panic::caught(task.job); // the job reports its own panics
+            set_name(IDLE_NAME);
+            lock(&self.queue).idle += 1;
             drop(task.opener);
         }
     }
 }
 
-/// Names this thread, as debuggers show it; at most 15 bytes.
-fn set_name(name: &str) {
-    if let Ok(name) = CString::new(name) {
-        // SAFETY: this thread, and a string that ends with NUL.
-        unsafe { libc::pthread_setname_np(libc::pthread_self(), name.as_ptr()) };
-    }
-}
-
-/// Whether this thread has given up gaining privileges. It is a property of each thread, and those
-/// parked before do not have it.
-fn has_no_new_privileges() -> bool {
-    // SAFETY: takes no pointer; the kernel wants the unused arguments to be zero.
-    unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
-}
-
-/// There is no way back: a job of another node finds this thread with less, not with more.
-fn renounce_new_privileges() {
-    // SAFETY: as above.
-    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-}
-
-/// In a forked child: a new pool with as many threads. What cannot be created is missing, and
-/// starting a node says so.
-pub(in crate::driver) fn renew_in_child() {
+/// Creates a new pool of as many threads in a forked child. A thread that cannot be created is
+/// missing there, and starting a node reports that.
+fn renew_in_child() {
     let n = WANTED.load(Ordering::Relaxed);
-    if n == 0 {
-        return;
-    }
-    // The old pool is left as it is: its lock may be held by a thread that is not here.
+    // The old pool is left as it is: its lock may be held by a thread that does not exist here.
     POOL.store(Box::into_raw(Box::<Pool>::default()), Ordering::Release);
     let _ = pool().fill(n);
 }

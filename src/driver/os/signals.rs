@@ -1,47 +1,42 @@
-//! Signals belong to the application: the threads of this library take none.
+//! Signals belong to the application: the threads of this library handle none.
 //!
-//! Only those stay open that a thread raises itself by a fault, so that crash handlers and
-//! profilers of the application go on working.
+//! Only the signals that a fault raises on the thread itself stay unblocked, and SIGPROF, so that
+//! crash handlers and profilers of the application keep working.
 
-use std::mem::MaybeUninit;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-const OPEN: [i32; 8] = [
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGFPE,
-    libc::SIGILL,
-    libc::SIGTRAP,
-    libc::SIGSYS,
-    libc::SIGABRT,
-    libc::SIGPROF,
+const UNBLOCKED: [Signal; 8] = [
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+    Signal::SIGABRT,
+    Signal::SIGPROF,
 ];
 
-/// Blocks all signals on this thread but those of its own faults, and returns the former mask.
-fn block() -> libc::sigset_t {
-    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
-    let mut former = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: both sets are written by these calls before they are read; the arguments are valid
-    // and so none of them can fail.
-    unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        for signal in OPEN {
-            libc::sigdelset(all.as_mut_ptr(), signal);
-        }
-        libc::sigemptyset(former.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), former.as_mut_ptr());
-        former.assume_init()
+/// Blocks all signals but [`UNBLOCKED`] on this thread, and returns the former mask. `None` cannot
+/// happen: the arguments of the call are valid, and nothing else makes it fail.
+fn block() -> Option<SigSet> {
+    let mut mask = SigSet::all();
+    for signal in UNBLOCKED {
+        mask.remove(signal);
     }
+    mask.thread_swap_mask(SigmaskHow::SIG_SETMASK).ok()
 }
 
-/// Blocks them for the rest of this thread's life.
+/// Blocks the signals for the rest of this thread's life.
 pub(in crate::driver) fn block_here() {
     block();
 }
 
-/// Blocks them until dropped: threads created meanwhile start with them blocked.
-pub(in crate::driver) struct Blocked(libc::sigset_t);
+/// Blocks the signals until it is dropped: threads that are created meanwhile start with them
+/// blocked.
+pub(in crate::driver) struct Blocked(Option<SigSet>);
 
 impl Blocked {
+    /// Blocks the signals on this thread.
     pub fn new() -> Blocked {
         Blocked(block())
     }
@@ -49,19 +44,15 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        // SAFETY: a mask that `block` read.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        if let Some(former) = &self.0 {
+            let _ = former.thread_set_mask(); // `former` was read from the system, so it is valid
+        }
     }
 }
 
 #[cfg(test)]
-pub(in crate::driver) fn is_blocked(signal: i32) -> bool {
-    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: reads the mask of this thread into `mask`, then looks into it.
-    unsafe {
-        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr());
-        libc::sigismember(mask.as_ptr(), signal) == 1
-    }
+pub(in crate::driver) fn is_blocked(signal: Signal) -> bool {
+    SigSet::thread_get_mask().unwrap().contains(signal)
 }
 
 #[cfg(test)]
@@ -69,12 +60,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_are_blocked_for_a_while_and_faults_never() {
-        assert!(!is_blocked(libc::SIGTERM));
+    fn signals_are_blocked_until_the_guard_is_dropped_and_faults_never() {
+        assert!(!is_blocked(Signal::SIGTERM));
         let blocked = Blocked::new();
-        assert!(is_blocked(libc::SIGTERM) && is_blocked(libc::SIGUSR1));
-        assert!(OPEN.iter().all(|signal| !is_blocked(*signal)));
+        assert!(is_blocked(Signal::SIGTERM) && is_blocked(Signal::SIGUSR1));
+        assert!(UNBLOCKED.iter().all(|signal| !is_blocked(*signal)));
         drop(blocked);
-        assert!(!is_blocked(libc::SIGTERM));
+        assert!(!is_blocked(Signal::SIGTERM));
     }
 }

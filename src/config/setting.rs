@@ -1,0 +1,224 @@
+//! A row of the table of settings: everything that is known about one setting.
+//!
+//! Documentation, the C header, the Python types and the checks are made from these rows, so they
+//! cannot differ. A row also knows its place in [`Settings`]: it reads text into that place, writes
+//! it as text, and puts the default of a profile there. The macro [`table`] makes a row, and the
+//! typed setter of [`Config`](super::Config), from one entry of the table.
+
+use super::settings::{SETTINGS, Settings};
+use super::types::Profile;
+use super::value::{Amount, Reason, Value};
+use crate::vocabulary::SettingType;
+use std::ops::RangeInclusive;
+
+/// Everything that is known about one setting; [`settings`](super::settings()) lists all of them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Setting {
+    /// The name, as [`Config::set`](super::Config::set) takes it. `KEY` in the names `tag.KEY` and
+    /// `filter.tag.KEY` stands for the key of a tag.
+    pub name: &'static str,
+    /// The type.
+    pub kind: SettingType,
+    /// The unit of a number, such as "ms" or "bytes"; empty if it has none.
+    pub unit: &'static str,
+    /// The bounds of a number.
+    pub range: Option<RangeInclusive<u64>>,
+    /// The sentences that say what the setting does.
+    pub help: &'static str,
+    /// Whether a running node can change it.
+    pub changeable: bool,
+    /// Describes the allowed values.
+    pub(super) describe: fn(&Setting) -> String,
+    /// Its place in [`Settings`]; `None` for tags, which have keys of their own.
+    pub(super) place: Option<Place>,
+}
+
+/// How a row reaches its place in [`Settings`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) read: fn(&mut Settings, &Setting, &str) -> Result<(), Reason>,
+    pub(super) check: fn(&Settings, &Setting) -> Result<(), Reason>,
+    pub(super) write: fn(&Settings) -> String,
+    pub(super) reset: fn(&mut Settings, Profile),
+}
+
+impl Setting {
+    /// The setting of this name; for a tag the one whose name ends with `KEY`.
+    pub fn find(name: &str) -> Option<&'static Setting> {
+        let has_name = |setting: &&Setting| match setting.name.strip_suffix("KEY") {
+            Some(prefix) => name.starts_with(prefix),
+            None => setting.name == name,
+        };
+        SETTINGS.iter().find(has_name)
+    }
+
+    /// The known name that looks most like an unknown one.
+    pub(super) fn nearest(name: &str) -> Option<&'static str> {
+        let likeness = |known: &str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
+        let names = SETTINGS.iter().map(|setting| setting.name);
+        let nearest = names.max_by_key(|known| likeness(known))?;
+        (likeness(nearest) >= ALIKE).then_some(nearest)
+    }
+
+    /// The allowed values in words, such as "10 to 600000".
+    pub fn allowed(&self) -> String {
+        (self.describe)(self)
+    }
+
+    /// The default in this profile, as text; empty if the setting is not set by default.
+    pub fn default(&self, profile: Profile) -> String {
+        let place = self.place;
+        place.map_or_else(String::new, |place| (place.write)(&Settings::of(profile)))
+    }
+
+    /// The defaults of all profiles, such as "1000, wan 5000": first that of profile lan, then
+    /// those that differ from it. Empty if the setting is not set by default.
+    pub fn defaults(&self) -> String {
+        let lan = self.default(Profile::Lan);
+        let others = [Profile::Wan, Profile::Local];
+        let others = others.map(|profile| (profile.name(), self.default(profile)));
+        // The name of the profile would differ from itself.
+        let differs = |default: &String| *default != lan && self.name != "profile";
+        let others = others.iter().filter(|(_, default)| differs(default));
+        others.fold(lan.clone(), |text, (name, default)| {
+            format!("{text}, {name} {default}")
+        })
+    }
+
+    /// Refuses a number outside the bounds.
+    pub(super) fn check_number(&self, number: u64) -> Result<(), Reason> {
+        let range = self.range.as_ref();
+        let fits = range.is_none_or(|range| range.contains(&number));
+        fits.then_some(()).ok_or_else(Reason::new)
+    }
+}
+
+/// Two names less alike than this, in millionths, are not one of them misspelt.
+const ALIKE: u64 = 750_000;
+
+/// Reads a value and checks it.
+pub(super) fn read_value<T: Value>(text: &str) -> Result<T, Reason> {
+    let value = T::read(if T::KEEPS_SPACE { text } else { text.trim() })?;
+    value.check()?;
+    Ok(value)
+}
+
+/// Reads an amount and checks it against the bounds of the setting.
+pub(super) fn read_amount<T: Amount>(setting: &Setting, text: &str) -> Result<T, Reason> {
+    let number = text.trim().parse::<u64>().map_err(|_| Reason::new())?;
+    setting.check_number(number)?;
+    Ok(T::from_number(number))
+}
+
+/// The type of the settings that have this place.
+pub(super) const fn type_of<T: Value>(_: fn(&Settings) -> &T) -> SettingType {
+    T::TYPE
+}
+
+/// The type of the amounts that have this place.
+pub(super) const fn type_of_amount<T: Amount>(_: fn(&Settings) -> &T) -> SettingType {
+    T::TYPE
+}
+
+/// Describes the values that fit this place.
+pub(super) const fn allowed_in<T: Value>(_: fn(&Settings) -> &T) -> fn(&Setting) -> String {
+    |_| T::allowed()
+}
+
+/// Describes the numbers between the bounds.
+pub(super) fn allowed_amounts(setting: &Setting) -> String {
+    let range = setting.range.as_ref();
+    range.map_or_else(String::new, |range| {
+        format!("{} to {}", range.start(), range.end())
+    })
+}
+
+/// Makes the table of settings and the typed setters from entries of two kinds:
+///
+/// ```text
+/// "name" => place = default, [setter(Type)] "help";
+/// "name" => place: lan, wan, local in min..=max "unit", [setter(Type)] "help";
+/// ```
+macro_rules! table {
+    (@place $($at:ident).+ = $default:expr) => {
+        Place {
+            read: |settings, _, text| {
+                settings.$($at).+ = read_value(text)?;
+                Ok(())
+            },
+            check: |settings, _| settings.$($at).+.check(),
+            write: |settings| settings.$($at).+.write(),
+            reset: |settings, _| settings.$($at).+ = $default,
+        }
+    };
+    (@place $($at:ident).+: $lan:literal $wan:literal $local:literal) => {
+        Place {
+            read: |settings, setting, text| {
+                settings.$($at).+ = read_amount(setting, text)?;
+                Ok(())
+            },
+            check: |settings, setting| setting.check_number(settings.$($at).+.number()),
+            write: |settings| settings.$($at).+.number().to_string(),
+            reset: |settings, profile| {
+                let default = [$lan, $wan, $local][profile as usize];
+                settings.$($at).+ = Amount::from_number(default);
+            },
+        }
+    };
+    (@row $name:literal $help:literal $($at:ident).+ = $default:expr) => {
+        Setting {
+            name: $name,
+            kind: type_of(|settings| &settings.$($at).+),
+            unit: "",
+            range: None,
+            help: $help,
+            changeable: false,
+            describe: allowed_in(|settings| &settings.$($at).+),
+            place: Some(table!(@place $($at).+ = $default)),
+        }
+    };
+    (@row $name:literal $help:literal $($at:ident).+: $lan:literal $wan:literal $local:literal
+     $min:literal $max:literal $unit:literal) => {
+        Setting {
+            name: $name,
+            kind: type_of_amount(|settings| &settings.$($at).+),
+            unit: $unit,
+            range: Some($min..=$max),
+            help: $help,
+            changeable: false,
+            describe: allowed_amounts,
+            place: Some(table!(@place $($at).+: $lan $wan $local)),
+        }
+    };
+    (@setter $name:literal $help:literal $($at:ident).+) => {};
+    (@setter $name:literal $help:literal $($at:ident).+, $setter:ident $type:ty) => {
+        #[doc = $help]
+        #[must_use]
+        pub fn $setter(self, value: impl Into<$type>) -> Config {
+            let value: $type = value.into();
+            self.with($name, |settings| settings.$($at).+ = value.into())
+        }
+    };
+    ($(
+        $name:literal => $($at:ident).+
+        $(: $lan:literal, $wan:literal, $local:literal in $min:literal..=$max:literal $unit:literal)?
+        $(= $default:expr)?,
+        $([$setter:ident($type:ty)])?
+        $help:literal;
+    )* + $($others:expr),*) => {
+        /// Every setting, in the order of the documentation.
+        pub(super) static SETTINGS: &[Setting] = &[
+            $(table!(@row $name $help $($at).+
+                $(: $lan $wan $local $min $max $unit)? $(= $default)?),)*
+            $($others,)*
+        ];
+
+        /// Typed setters. A value outside its bounds is reported by [`Config::check`] and by
+        /// [`Node::start`](crate::Node::start).
+        impl Config {
+            $(table!(@setter $name $help $($at).+ $(, $setter $type)?);)*
+        }
+    };
+}
+pub(super) use table;

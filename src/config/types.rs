@@ -1,0 +1,342 @@
+//! The types that only settings have: names and labels, addresses, profiles and log levels.
+
+use super::address;
+use super::value::{Reason, Value, Word, allow};
+use crate::event::Level;
+use crate::limits;
+use crate::vocabulary::SettingType;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The name of a node; empty stands for the host name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeName(pub(crate) String);
+
+/// What [`is_name`] allows.
+pub(super) const NAMES: &str = "1 to 255 bytes, no control characters, no space at the ends";
+
+impl From<String> for NodeName {
+    fn from(name: String) -> NodeName {
+        NodeName(name)
+    }
+}
+
+impl Value for NodeName {
+    const TYPE: SettingType = SettingType::Text;
+    const KEEPS_SPACE: bool = true;
+
+    fn allowed() -> String {
+        NAMES.to_owned()
+    }
+
+    fn read(text: &str) -> Result<NodeName, Reason> {
+        Ok(NodeName(text.to_owned()))
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        allow(is_name(&self.0))
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Whether every member can carry the name: control characters would garble what people read, and
+/// space at the ends is invisible.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=limits::NAME_LEN).contains(&name.len())
+        && !name.chars().any(char::is_control)
+        && name.trim() == name
+}
+
+/// The label in front of all traffic; empty for none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Label(pub(crate) String);
+
+impl From<String> for Label {
+    fn from(label: String) -> Label {
+        Label(label)
+    }
+}
+
+impl Value for Label {
+    const TYPE: SettingType = SettingType::Text;
+    const KEEPS_SPACE: bool = true;
+
+    fn allowed() -> String {
+        format!("at most {} bytes", limits::LABEL_LEN)
+    }
+
+    fn read(text: &str) -> Result<Label, Reason> {
+        Ok(Label(text.to_owned()))
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        allow(self.0.len() <= limits::LABEL_LEN)
+    }
+
+    fn write(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// A tag with one value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TagPair {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+impl TagPair {
+    pub(super) fn new(key: &str, value: &str) -> TagPair {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        TagPair { key, value }
+    }
+}
+
+impl Value for TagPair {
+    const TYPE: SettingType = SettingType::Text;
+
+    fn allowed() -> String {
+        "KEY=VALUE".to_owned()
+    }
+
+    fn read(text: &str) -> Result<TagPair, Reason> {
+        let (key, value) = text.split_once('=').ok_or_else(Reason::new)?;
+        Ok(TagPair::new(key, value))
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        allow(!self.key.is_empty())
+    }
+
+    fn write(&self) -> String {
+        format!("{}={}", self.key, self.value)
+    }
+}
+
+/// The address that a node binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bind(pub(crate) SocketAddr);
+
+impl Default for Bind {
+    fn default() -> Bind {
+        Bind((Ipv4Addr::UNSPECIFIED, address::PORT).into())
+    }
+}
+
+impl From<SocketAddr> for Bind {
+    fn from(addr: SocketAddr) -> Bind {
+        Bind(addr)
+    }
+}
+
+impl Value for Bind {
+    const TYPE: SettingType = SettingType::Address;
+
+    fn allowed() -> String {
+        "IP address (not a host name) with an optional port, as IPv4:PORT or [IPv6]:PORT; \
+         port 0 takes a free one"
+            .to_owned()
+    }
+
+    fn read(text: &str) -> Result<Bind, Reason> {
+        address::bind(text).map(Bind).ok_or_else(Reason::new)
+    }
+
+    fn write(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// The address at which the other members reach this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advertise {
+    /// The IP address.
+    pub ip: IpAddr,
+    /// The port; the bound one if it is `None`.
+    pub port: Option<u16>,
+}
+
+impl From<IpAddr> for Advertise {
+    fn from(ip: IpAddr) -> Advertise {
+        Advertise { ip, port: None }
+    }
+}
+
+impl From<SocketAddr> for Advertise {
+    fn from(addr: SocketAddr) -> Advertise {
+        let (ip, port) = (addr.ip(), Some(addr.port()));
+        Advertise { ip, port }
+    }
+}
+
+impl Value for Advertise {
+    const TYPE: SettingType = SettingType::Address;
+
+    fn allowed() -> String {
+        "IP address that others can reach, not 0.0.0.0 or ::, with an optional port".to_owned()
+    }
+
+    fn read(text: &str) -> Result<Advertise, Reason> {
+        let (ip, port) = address::literal(text).ok_or_else(Reason::new)?;
+        Ok(Advertise { ip, port })
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        let reachable = !self.ip.is_unspecified() && !self.ip.is_multicast();
+        allow(reachable && self.port != Some(0))
+    }
+
+    fn write(&self) -> String {
+        match self.port {
+            Some(port) => SocketAddr::new(self.ip, port).to_string(),
+            None => self.ip.to_string(),
+        }
+    }
+}
+
+/// The address at which a service listens, if it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listen(pub(crate) Option<SocketAddr>);
+
+impl From<SocketAddr> for Listen {
+    fn from(addr: SocketAddr) -> Listen {
+        Listen(Some(addr))
+    }
+}
+
+impl Value for Listen {
+    const TYPE: SettingType = SettingType::Address;
+
+    fn allowed() -> String {
+        "IPv4:PORT or [IPv6]:PORT".to_owned()
+    }
+
+    fn read(text: &str) -> Result<Listen, Reason> {
+        if text.is_empty() {
+            return Ok(Listen(None));
+        }
+        match address::literal(text) {
+            Some((ip, Some(port))) => Ok(SocketAddr::new(ip, port).into()),
+            Some((_, None)) | None => Err(Reason::new()),
+        }
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        allow(self.0.is_none_or(|addr| addr.port() != 0))
+    }
+
+    fn write(&self) -> String {
+        self.0.map(|addr| addr.to_string()).unwrap_or_default()
+    }
+}
+
+/// A set of defaults for times and numbers, named as memberlist names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Hosts of one local network.
+    #[default]
+    Lan,
+    /// Hosts that are far from each other.
+    Wan,
+    /// Nodes of one host.
+    Local,
+}
+
+impl Profile {
+    /// Every profile, in the order of the columns in the table of settings.
+    pub const ALL: [Profile; 3] = [Profile::Lan, Profile::Wan, Profile::Local];
+
+    /// The name of the profile, as the setting `profile` spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Lan => "lan",
+            Profile::Wan => "wan",
+            Profile::Local => "local",
+        }
+    }
+}
+
+impl Word for Profile {
+    const ALL: &'static [Profile] = &Profile::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// The level up to which log lines become events, if any do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogLevel(pub(crate) Option<Level>);
+
+impl LogLevel {
+    pub(super) const OFF: LogLevel = LogLevel(None);
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> LogLevel {
+        LogLevel(Some(level))
+    }
+}
+
+impl Word for LogLevel {
+    const ALL: &'static [LogLevel] = &{
+        let mut all = [LogLevel::OFF; 1 + Level::ALL.len()];
+        let mut at = 0;
+        while at < Level::ALL.len() {
+            all[at + 1] = LogLevel(Some(Level::ALL[at]));
+            at += 1;
+        }
+        all
+    };
+
+    fn word(self) -> &'static str {
+        self.0.map_or("off", Level::name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::setting::read_value;
+
+    fn normal<T: Value>(text: &str) -> Result<String, Reason> {
+        Ok(read_value::<T>(text)?.write())
+    }
+
+    #[test]
+    fn an_advertised_address_must_be_one_that_can_be_reached() {
+        for (text, written) in [("1.2.3.4", "1.2.3.4"), ("[::1]:9", "[::1]:9")] {
+            assert_eq!(normal::<Advertise>(text).as_deref(), Ok(written));
+        }
+        for text in ["0.0.0.0", "[::]:1", "1.2.3.4:0", "224.0.0.1", "host"] {
+            assert_eq!(normal::<Advertise>(text), Err(String::new()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_listens_only_where_a_port_is_named() {
+        assert_eq!(normal::<Listen>("[::1]:9").as_deref(), Ok("[::1]:9"));
+        assert_eq!(normal::<Listen>("").as_deref(), Ok(""));
+        for text in ["1.2.3.4", "1.2.3.4:0", ":9", "host:9"] {
+            assert_eq!(normal::<Listen>(text), Err(String::new()), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_bounded_and_hold_no_control_characters() {
+        for (name, good) in [
+            ("a", true),
+            ("", false),
+            ("a\nb", false),
+            ("knoten-ü", true),
+            ("a b", true),
+            (" a", false),
+            ("a ", false),
+        ] {
+            assert_eq!(is_name(name), good, "{name:?}");
+        }
+        assert!(is_name(&"n".repeat(255)) && !is_name(&"n".repeat(256)));
+    }
+}

@@ -1,0 +1,136 @@
+//! Waiting for descriptors, waking a thread that waits, and how many descriptors there may be.
+
+use crate::driver::os::fork::CloseOnFork;
+use nix::errno::Errno;
+pub(in crate::driver) use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+/// An eventfd that is either raised (readable) or lowered. Raising it wakes a thread that polls it.
+pub(in crate::driver) struct Wakeup(CloseOnFork<EventFd>);
+
+impl Wakeup {
+    /// Opens a lowered eventfd.
+    ///
+    /// # Errors
+    /// The system has no descriptor or no memory left.
+    pub fn new() -> io::Result<Wakeup> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        Ok(Wakeup(CloseOnFork::new(EventFd::from_flags(flags)?)))
+    }
+
+    /// The descriptor, for the application to poll.
+    pub fn fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+
+    /// Makes the descriptor readable.
+    pub fn raise(&self) {
+        // The write never blocks. It fails only after 2^64 - 2 others, when the descriptor is
+        // readable anyway.
+        let _ = self.0.write(1);
+    }
+
+    /// Makes the descriptor unreadable.
+    pub fn lower(&self) {
+        let _ = self.0.read(); // fails only if the descriptor was not raised
+    }
+}
+
+impl AsFd for Wakeup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The pause that replaces a wait which the kernel refuses.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits until a descriptor is ready or `timeout` has passed, and returns what each is ready for.
+/// `None` waits without limit; a fraction of a millisecond is rounded up. A wait that a signal
+/// interrupts ends early with nothing ready.
+///
+/// The kernel refuses to wait for more descriptors than the process may open now, even if they
+/// were opened long ago: this happens to a host that gives up the right to open any, as sandboxes
+/// do (`RLIMIT_NOFILE` 0). No operation of this library on a descriptor blocks, so all descriptors
+/// then count as ready, after a pause that prevents a busy loop.
+pub(in crate::driver) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Vec<PollFlags> {
+    let millis = timeout.map(|it| it.as_nanos().div_ceil(1_000_000));
+    let limit = millis.map_or(PollTimeout::NONE, |millis| {
+        PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+    });
+    match poll(fds, limit) {
+        // `None` would be an event that `nix` does not know; it is treated as an error.
+        Ok(_) => (fds.iter())
+            .map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR))
+            .collect(),
+        Err(Errno::EINTR) => vec![PollFlags::empty(); fds.len()],
+        Err(_) => {
+            if millis != Some(0) {
+                std::thread::sleep(REFUSED_PAUSE);
+            }
+            fds.iter().map(PollFd::events).collect()
+        }
+    }
+}
+
+/// The number of descriptors that this process may have open, or 0 if the system does not tell.
+pub(in crate::driver) fn limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _hard)| soft)
+}
+
+/// Whether this error means that the process or the system has run out of a resource: waiting
+/// helps, trying again at once does not.
+pub(in crate::driver) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+/// Waits at most `timeout` until this descriptor is readable, and returns whether it is.
+#[cfg(test)]
+pub(in crate::driver) fn becomes_readable(fd: RawFd, timeout: Duration) -> bool {
+    // SAFETY: the tests keep the descriptor open until this function returns.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    wait(&mut fds, Some(timeout))[0].contains(PollFlags::POLLIN)
+}
+
+/// Whether this descriptor is readable now.
+#[cfg(test)]
+pub(in crate::driver) fn is_readable(fd: RawFd) -> bool {
+    becomes_readable(fd, Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wakeup_is_readable_exactly_while_it_is_raised() {
+        let wakeup = Wakeup::new().unwrap();
+        let is_raised = || is_readable(wakeup.fd());
+        assert!(!is_raised());
+        wakeup.raise();
+        wakeup.raise();
+        assert!(is_raised());
+        assert!(is_raised(), "polling does not lower it");
+        wakeup.lower();
+        assert!(!is_raised());
+        wakeup.lower();
+        assert!(!is_raised());
+    }
+
+    #[test]
+    fn a_wait_lasts_at_least_as_long_as_its_timeout() {
+        let wakeup = Wakeup::new().unwrap();
+        let begun = std::time::Instant::now();
+        assert!(!becomes_readable(wakeup.fd(), Duration::from_micros(1500)));
+        assert!(begun.elapsed() >= Duration::from_micros(1500));
+    }
+}

@@ -1,0 +1,193 @@
+//! The threads of a node: where they come from, and how the library waits for their end.
+//!
+//! A host can create the threads itself ([`Spawn`]) or prepare them early ([`PreparedThreads`]);
+//! otherwise they are new threads of std. Wherever a thread came from, a latch that is opened as the
+//! last act of its job tells its end. Threads of std are joined after that, so that the number of
+//! threads of the process is exact.
+
+use crate::driver::os::lock::lock;
+use crate::driver::os::threads::{Identity, Job, Latch, Opener, create};
+use crate::driver::os::{panic, prepared, signals};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Creates the threads of a node, for a host that must create threads in its own way. The job must
+/// be run exactly once, on a thread of its own.
+pub trait Spawn: Send + Sync {
+    /// Starts `job` on a thread called `name`.
+    ///
+    /// # Errors
+    /// The reason why the thread could not be created; the job is dropped.
+    fn spawn(&self, name: &str, job: Job) -> io::Result<()>;
+}
+
+/// Threads that were created early. Nodes take them before they create threads of their own.
+pub struct PreparedThreads;
+
+impl PreparedThreads {
+    /// Makes sure that this process has at least `n` prepared threads, busy ones included, and that
+    /// every child that it forks gets as many. A second call creates only the missing ones.
+    ///
+    /// # Errors
+    /// The system refuses a thread; those created before stay.
+    pub fn prepare(n: usize) -> io::Result<()> {
+        prepared::prepare(n)
+    }
+
+    /// The number of prepared threads that wait for a job.
+    pub fn idle() -> usize {
+        prepared::idle()
+    }
+
+    /// Runs `work` on a prepared thread, or on a new one if none is idle. Signals are blocked there,
+    /// and a panic ends only this work.
+    ///
+    /// # Errors
+    /// The system refuses the thread; the work is dropped.
+    pub fn run(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        Worker::start(name, prepared::STACK, None, work).map(drop)
+    }
+}
+
+/// A thread of a node. Dropping it does not end the thread.
+pub(in crate::driver) struct Worker {
+    latch: Arc<Latch>,
+    identity: Identity,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Worker {
+    /// Starts `work` on a thread of its own: the host's, else a prepared one, else a new one.
+    ///
+    /// # Errors
+    /// The host or the system refuses the thread; the work is dropped.
+    pub fn start(
+        name: &'static str,
+        stack: usize,
+        spawn: Option<&dyn Spawn>,
+        work: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Worker> {
+        let (latch, opener) = Latch::new();
+        let identity = Identity::default();
+        let inside = identity.clone();
+        let job: Job = Box::new(move || {
+            signals::block_here();
+            inside.enter();
+            // `work` reports its own panics; this also catches those of dropping what it owns.
+            let _ = panic::caught(work);
+            inside.leave();
+        });
+        let handle = match spawn {
+            Some(host) => {
+                host.spawn(name, then_open(job, opener))?;
+                None
+            }
+            None => match prepared::submit(name, job, opener) {
+                Ok(()) => None,
+                Err((job, opener)) => Some(create(name, stack, then_open(job, opener))?),
+            },
+        };
+        Ok(Worker {
+            latch,
+            identity,
+            handle: Mutex::new(handle),
+        })
+    }
+
+    /// Whether the caller runs on this thread.
+    pub fn is_current(&self) -> bool {
+        self.identity.is_current()
+    }
+
+    /// Waits until the work has ended, and returns whether it has. `None` waits without limit. Must
+    /// not be called on the thread itself.
+    pub fn finish(&self, timeout: Option<Duration>) -> bool {
+        let done = self.latch.wait(timeout);
+        // The lock is held while joining, so that a second caller returns after the thread is gone.
+        let mut handle = lock(&self.handle);
+        match handle.take() {
+            Some(handle) if done => drop(handle.join()),
+            Some(_) | None => {} // a thread that takes too long ends by itself
+        }
+        done
+    }
+}
+
+/// The job, followed by opening the latch as its last act.
+fn then_open(job: Job, opener: Opener) -> Job {
+    Box::new(move || {
+        let opener = opener; // captures it whole, so that it is dropped last
+        job();
+        drop(opener);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::Signal;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    struct Refusing;
+
+    impl Spawn for Refusing {
+        fn spawn(&self, _name: &str, _job: Job) -> io::Result<()> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+    }
+
+    /// Runs jobs on plain threads, as a host might.
+    struct Foreign;
+
+    impl Spawn for Foreign {
+        fn spawn(&self, _name: &str, job: Job) -> io::Result<()> {
+            std::thread::spawn(job);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_worker_is_finished_when_its_work_is_and_blocks_signals() {
+        for spawn in [None, Some(&Foreign as &dyn Spawn)] {
+            let seen = Arc::new(AtomicBool::new(false));
+            let inside = seen.clone();
+            let worker = Worker::start("sprat-test", 256 * 1024, spawn, move || {
+                std::thread::sleep(Duration::from_millis(20));
+                inside.store(signals::is_blocked(Signal::SIGTERM), Ordering::Release);
+            });
+            let worker = worker.unwrap();
+            assert!(!worker.is_current());
+            assert!(worker.finish(None));
+            assert!(seen.load(Ordering::Acquire));
+            assert!(worker.finish(None), "a second wait returns at once");
+        }
+        assert!(
+            !signals::is_blocked(Signal::SIGTERM),
+            "the creator keeps its mask"
+        );
+    }
+
+    #[test]
+    fn a_worker_that_panics_is_finished_too() {
+        let worker = Worker::start("sprat-test", 256 * 1024, None, || panic!("on purpose"));
+        assert!(worker.unwrap().finish(None));
+    }
+
+    #[test]
+    fn a_refused_thread_is_an_error() {
+        assert!(Worker::start("sprat-test", 0, Some(&Refusing), || ()).is_err());
+    }
+
+    #[test]
+    fn waiting_for_a_busy_worker_is_bounded() {
+        let (end, ended) = crossbeam_channel::bounded::<()>(0);
+        let worker = Worker::start("sprat-test", 256 * 1024, None, move || {
+            let _ = ended.recv();
+        });
+        let worker = worker.unwrap();
+        assert!(!worker.finish(Some(Duration::from_millis(10))));
+        drop(end);
+    }
+}

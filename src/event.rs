@@ -1,0 +1,94 @@
+//! Events: what a node tells the application that uses it.
+//!
+//! An [`Event`] is an [`EventBody`], one variant per kind with its payload, together with a number
+//! and a time that the queue gives it. The Serf layer makes the bodies of member events, the driver
+//! makes the others, and nothing translates them on the way: only the C ABI and the Python binding
+//! turn them into records of their own.
+//!
+//! The kinds stand in one table, [`event_table`](crate::event_table), from which [`EventKind`]
+//! comes too.
+
+use crate::error::{Error, Result};
+use crate::serf::Member;
+use crate::time::Time;
+use std::sync::Arc;
+
+pub use crate::vocabulary::{EventKind, Level};
+
+macro_rules! event_bodies {
+    (
+        members {
+            $($(#[doc = $doc:literal])*
+            $Member:ident = $number:literal, $name:literal, $class:ident;)*
+        }
+        others {
+            $($(#[doc = $odoc:literal])*
+            $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
+        }
+    ) => {
+        /// What happened, with everything that belongs to it.
+        ///
+        /// For one member the order is: join first; then suspect, alive and update in any number;
+        /// then leave or fail; then join again, or reap, after which the name is unknown. A failed
+        /// member can still leave, when somebody removes it. The leave event comes when the member
+        /// is gone; while a member is only on its way out, its state is `Leaving` and no event is
+        /// emitted.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum EventBody {
+            $($(#[doc = $doc])* $Member(Arc<Member>),)*
+            $($(#[doc = $odoc])* $Other $payload,)*
+        }
+
+        impl EventBody {
+            /// The kind of the event.
+            pub fn kind(&self) -> EventKind {
+                match self {
+                    $(EventBody::$Member(_) => EventKind::$Member,)*
+                    $(EventBody::$Other { .. } => EventKind::$Other,)*
+                }
+            }
+
+            /// The member that the event is about, as it was then.
+            pub fn member(&self) -> Option<&Arc<Member>> {
+                match self {
+                    $(EventBody::$Member(member) => Some(member),)*
+                    $(EventBody::$Other { .. } => None,)*
+                }
+            }
+        }
+
+        /// A pattern for all bodies of member events, for code that has treated the member already.
+        #[allow(unused_macros)] // without the C ABI nothing needs it
+        macro_rules! any_member_event {
+            () => { $($crate::event::EventBody::$Member(_))|* };
+        }
+    };
+}
+
+crate::event_table!(event_bodies);
+#[allow(unused_imports)]
+pub(crate) use any_member_event;
+
+/// An event as a reader takes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// One more than that of the event before it for the same reader. A larger step means that
+    /// events were lost.
+    pub seq: u64,
+    /// When the engine queued it, by the monotonic clock.
+    pub time: Time,
+    /// What happened.
+    pub body: EventBody,
+}
+
+impl Event {
+    /// The kind of the event.
+    pub fn kind(&self) -> EventKind {
+        self.body.kind()
+    }
+
+    /// The member that the event is about, as it was then.
+    pub fn member(&self) -> Option<&Arc<Member>> {
+        self.body.member()
+    }
+}

@@ -1,0 +1,28 @@
+//! A member as the application sees it.
+
+use crate::wire::serf_message::Tags;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use crate::vocabulary::MemberState;
+
+/// A member. Shared, never changed in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, unique in the cluster.
+    pub name: Arc<str>,
+    /// Where it is reached.
+    pub addr: SocketAddr,
+    /// Its tags; empty in memberlist mode, and if they could not be read.
+    pub tags: Arc<Tags>,
+    /// Its meta as on the wire: in Serf mode the encoded tags.
+    pub meta: Arc<[u8]>,
+    /// Its state.
+    pub state: MemberState,
+    /// Its incarnation, as it last said itself.
+    pub incarnation: u32,
+    /// memberlist protocol: minimum, maximum, spoken.
+    pub protocol: [u8; 3],
+    /// Serf protocol: minimum, maximum, spoken; zeros for a bare memberlist node.
+    pub delegate: [u8; 3],
+}

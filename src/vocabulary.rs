@@ -1,0 +1,370 @@
+//! The words that have a number in C and a name in text: statuses, kinds of events, states, levels.
+//!
+//! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header
+//! and the class names of Python follow from it: `build.rs` compiles this file too, so it uses
+//! nothing of the crate. A number is never used for anything else once it has been released.
+//!
+//! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`]
+//! where the event happens.
+
+use std::ffi::CStr;
+
+/// Defines an enum from rows of documentation, variant, number and name.
+macro_rules! vocabulary {
+    (
+        $(#[doc = $about:literal])*
+        pub enum $Enum:ident {
+            $($(#[doc = $doc:literal])* $Variant:ident = $number:literal, $name:literal;)*
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i32)]
+        pub enum $Enum {
+            $($(#[doc = $doc])* $Variant = $number,)*
+        }
+
+        impl $Enum {
+            /// All values, in the order of the table.
+            pub const ALL: [$Enum; [$($number),*].len()] = [$($Enum::$Variant,)*];
+
+            /// The number, as in the C header.
+            pub const fn number(self) -> i32 {
+                self as i32
+            }
+
+            /// The name, as Serf writes it where Serf has one.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($Enum::$Variant => $name,)*
+                }
+            }
+
+            /// The name for C.
+            #[allow(dead_code)] // without the C ABI nothing needs it
+            pub(crate) const fn c_name(self) -> &'static CStr {
+                match self {
+                    $($Enum::$Variant => c_str(concat!($name, "\0")),)*
+                }
+            }
+
+            /// The value with this number.
+            pub fn from_number(number: i32) -> Option<$Enum> {
+                $Enum::ALL.into_iter().find(|it| it.number() == number)
+            }
+
+            /// The value with this name.
+            pub fn from_name(name: &str) -> Option<$Enum> {
+                $Enum::ALL.into_iter().find(|it| it.name() == name)
+            }
+
+            /// The table, for the C header.
+            #[allow(dead_code)] // build.rs reads it
+            pub(crate) const TABLE: Table = Table {
+                about: concat!($($about, "\n"),*),
+                rows: &[$(Row {
+                    variant: stringify!($Variant),
+                    number: $number,
+                    about: concat!($($doc, "\n"),*),
+                },)*],
+            };
+        }
+    };
+}
+
+/// A vocabulary as text.
+#[allow(dead_code)] // build.rs reads it
+pub(crate) struct Table {
+    pub about: &'static str,
+    pub rows: &'static [Row],
+}
+
+/// A row of a [`Table`].
+#[allow(dead_code)] // build.rs reads it
+pub(crate) struct Row {
+    pub variant: &'static str,
+    pub number: i32,
+    pub about: &'static str,
+}
+
+/// Returns the name of a constant in C: `SPRAT_ERR_` and `TooLarge` make `SPRAT_ERR_TOO_LARGE`.
+#[allow(dead_code)] // without the C ABI nothing needs it
+pub(crate) fn c_constant(prefix: &str, variant: &str) -> String {
+    let mut name = prefix.to_owned();
+    for (i, letter) in variant.chars().enumerate() {
+        if i > 0 && letter.is_uppercase() {
+            name.push('_');
+        }
+        name.extend(letter.to_uppercase());
+    }
+    name
+}
+
+/// Returns a text that ends with NUL as a C string.
+const fn c_str(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("a name holds no NUL"),
+    }
+}
+
+/// The table of events, given to a macro that makes something of it.
+///
+/// A row of `members` has the documentation, the kind, its number, its name and its class in
+/// Python; the payload is the member. A row of `others` spells its payload out.
+///
+/// Reserved numbers: 8 and 9 for user events and user messages, 10 to 13 for queries and responses.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! event_table {
+    ($make:ident) => {
+        $make! {
+            members {
+                /// A member joined, or returned after it had failed or left.
+                MemberJoin = 1, "member-join", MemberJoined;
+                /// A member changed its tags, metadata, address or protocol versions.
+                MemberUpdate = 2, "member-update", MemberUpdated;
+                /// A member left of its own will, or was removed after it had failed.
+                MemberLeave = 3, "member-leave", MemberLeft;
+                /// A member failed: it stopped answering without having announced that it leaves.
+                MemberFail = 4, "member-failed", MemberFailed;
+                /// A member that had failed or left is no longer listed.
+                MemberReap = 5, "member-reap", MemberReaped;
+                /// A member is suspected: it will fail unless it refutes the suspicion.
+                MemberSuspect = 6, "member-suspect", MemberSuspected;
+                /// A suspicion was refuted: the member is alive after all.
+                MemberAlive = 7, "member-alive", MemberAlive;
+            }
+            others {
+                /// An operation that was started without waiting has ended.
+                Done {
+                    /// The number that the call returned.
+                    id: u64,
+                    /// The number of members that a join reached, 0 for other operations; or why
+                    /// the operation failed.
+                    result: Result<usize>,
+                } = 14, "done";
+                /// Events were lost because nobody took them: take a fresh list of members.
+                Overflow {
+                    /// How many events were merged or dropped since the last event of this kind.
+                    lost: u64,
+                } = 20, "overflow";
+                /// A line of the log.
+                Log {
+                    /// How much the line matters.
+                    level: Level,
+                    /// The part of the library that speaks.
+                    target: &'static str,
+                    /// A sentence without a newline.
+                    text: String,
+                } = 21, "log";
+                /// The node cannot do its work, or must not: close it.
+                Fatal {
+                    /// The reason.
+                    error: Error,
+                } = 22, "fatal";
+            }
+        }
+    };
+}
+
+macro_rules! event_kinds {
+    (
+        members {
+            $($(#[doc = $doc:literal])*
+            $Member:ident = $number:literal, $name:literal, $class:ident;)*
+        }
+        others {
+            $($(#[doc = $odoc:literal])*
+            $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
+        }
+    ) => {
+        vocabulary! {
+            /// Kinds of events. Ignore kinds that you do not know: later versions may add some.
+            pub enum EventKind {
+                $($(#[doc = $doc])* $Member = $number, $name;)*
+                $($(#[doc = $odoc])* $Other = $onumber, $oname;)*
+            }
+        }
+
+        impl EventKind {
+            /// Whether an event of this kind is about a member.
+            pub const fn is_of_member(self) -> bool {
+                match self {
+                    $(EventKind::$Member => true,)*
+                    $(EventKind::$Other => false,)*
+                }
+            }
+        }
+    };
+}
+
+event_table!(event_kinds);
+
+vocabulary! {
+    /// The reason of a failure. In C, a function that can fail returns one of these numbers, or 0
+    /// or a count on success.
+    pub enum Status {
+        /// An argument is NULL that must not be.
+        Null = -1, "an argument is NULL";
+        /// An argument has a value that is not allowed.
+        Invalid = -2, "an argument is not valid";
+        /// A string is not UTF-8.
+        Utf8 = -3, "a string is not UTF-8";
+        /// A name, a tag, all tags together or a list is longer than allowed.
+        TooLarge = -4, "too large";
+        /// The node is NULL, was freed, or never was a node.
+        Handle = -5, "not a node, or freed already";
+        /// The node was started before a fork and lives in the parent process.
+        Forked = -6, "the node lives in the parent process";
+        /// The node was shut down.
+        Closed = -7, "the node was shut down";
+        /// Not possible in the present state or with these settings.
+        State = -8, "not possible in the present state";
+        /// The time is up.
+        Timeout = -9, "the time is up";
+        /// The call would wait for the thread that it runs on.
+        Deadlock = -10, "the call would wait for itself";
+        /// No such member, setting or tag.
+        NotFound = -11, "not found";
+        /// Another member of the cluster has this node's name.
+        NameConflict = -12, "the node's name is taken";
+        /// The settings are wrong.
+        Config = -13, "the settings are wrong";
+        /// The operating system refused a call; the errno of the error says why.
+        Io = -14, "the operating system refused";
+        /// An address cannot be parsed, resolved or used.
+        Address = -15, "the address cannot be used";
+        /// No node answered.
+        Unreachable = -16, "no node answered";
+        /// Encryption: a key is wrong or missing, or the peer has none.
+        Crypto = -17, "encryption keys or labels do not fit";
+        /// A peer answered with something that is not this protocol.
+        Protocol = -18, "the peer speaks another protocol";
+        /// Not supported by this version of the library.
+        Unsupported = -19, "not supported";
+        /// The buffer is too small; it holds the beginning of the text.
+        Buffer = -20, "the buffer is too small";
+        /// A defect of the library: the node has stopped, the process goes on.
+        Internal = -99, "a defect of the library";
+    }
+}
+
+vocabulary! {
+    /// How much a line of the log matters. Each level includes the ones before it.
+    pub enum Level {
+        /// The node cannot do what it should.
+        Error = 1, "error";
+        /// Something is wrong here or elsewhere, and a person should look at it.
+        Warn = 2, "warn";
+        /// The ordinary course of things in the cluster.
+        Info = 3, "info";
+        /// What the node does and why, for finding a mistake.
+        Debug = 4, "debug";
+        /// Everything else.
+        Trace = 5, "trace";
+    }
+}
+
+vocabulary! {
+    /// The state of a member as the application sees it.
+    pub enum MemberState {
+        /// It answers.
+        Alive = 1, "alive";
+        /// It did not answer a probe and has not refuted the suspicion yet. It still counts as a
+        /// member.
+        Suspect = 2, "suspect";
+        /// It was suspected for too long.
+        Failed = 3, "failed";
+        /// It has announced that it leaves.
+        Leaving = 4, "leaving";
+        /// It left of its own will, or was removed after it had failed.
+        Left = 5, "left";
+    }
+}
+
+vocabulary! {
+    /// What a node is doing.
+    pub enum NodeState {
+        /// It takes part in its cluster.
+        Running = 1, "running";
+        /// It is announcing that it leaves.
+        Leaving = 2, "leaving";
+        /// It has left. It still lists members, and may join again.
+        Left = 3, "left";
+        /// It was shut down.
+        Shutdown = 4, "shutdown";
+        /// A thread of it failed because of a defect of the library.
+        Broken = 5, "broken";
+    }
+}
+
+vocabulary! {
+    /// The type of a setting, which says how the text of its value is written.
+    pub enum SettingType {
+        /// Any text.
+        Text = 1, "text";
+        /// A whole number.
+        Number = 2, "number";
+        /// `true` or `false`.
+        Boolean = 3, "boolean";
+        /// A time as a whole number of milliseconds.
+        Milliseconds = 4, "milliseconds";
+        /// One of a few words.
+        Word = 5, "word";
+        /// An IP address with a port.
+        Address = 6, "address";
+        /// A secret in base64.
+        Base64 = 7, "base64";
+        /// The path of a file.
+        File = 8, "file";
+        /// Addresses separated by commas.
+        Addresses = 9, "list of addresses";
+        /// Networks separated by commas.
+        Networks = 10, "list of networks";
+        /// Words separated by commas.
+        Words = 11, "list of words";
+        /// Patterns separated by commas.
+        Patterns = 12, "list of patterns";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_found_by_its_name_and_by_its_number() {
+        for kind in EventKind::ALL {
+            assert_eq!(EventKind::from_name(kind.name()), Some(kind));
+            assert_eq!(EventKind::from_number(kind.number()), Some(kind));
+        }
+        assert_eq!(EventKind::from_name("query"), None);
+        assert_eq!(EventKind::from_number(0), None);
+    }
+
+    #[test]
+    fn the_numbers_and_names_of_events_are_those_that_programs_were_built_with() {
+        let all = EventKind::ALL.map(|kind| (kind.number(), kind.name()));
+        let expected = [
+            (1, "member-join"),
+            (2, "member-update"),
+            (3, "member-leave"),
+            (4, "member-failed"),
+            (5, "member-reap"),
+            (6, "member-suspect"),
+            (7, "member-alive"),
+            (14, "done"),
+            (20, "overflow"),
+            (21, "log"),
+            (22, "fatal"),
+        ];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn constants_of_c_are_words_in_capitals() {
+        assert_eq!(c_constant("SPRAT_ERR_", "TooLarge"), "SPRAT_ERR_TOO_LARGE");
+        assert_eq!(c_constant("SPRAT_ERR_", "Utf8"), "SPRAT_ERR_UTF8");
+    }
+}

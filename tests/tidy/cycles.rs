@@ -1,0 +1,88 @@
+//! No cycles between the files of a layer, by what they import.
+
+use super::findings::{Finding, settle};
+use super::modules::{Modules, module_path};
+use super::source::{Source, product};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which file imports from which, inside each layer.
+type Graph<'a> = BTreeMap<&'a str, BTreeSet<String>>;
+
+fn graph(sources: &[Source]) -> Graph<'_> {
+    let modules = Modules::of(sources);
+    let top = |path: &str| module_path(path).into_iter().next();
+    let mut graph = Graph::new();
+    for source in sources.iter().filter(|source| source.product > 0) {
+        let imports = modules
+            .imports(source)
+            .into_iter()
+            .map(|import| import.target);
+        let inside = imports.filter(|target| top(target) == top(&source.path));
+        graph.insert(&source.path, inside.collect());
+    }
+    graph
+}
+
+/// A shortest way from a file back to itself, if there is one.
+fn way_back(graph: &Graph<'_>, from: &str) -> Option<Vec<String>> {
+    let mut ways = vec![vec![from.to_owned()]];
+    let mut seen = BTreeSet::new();
+    while !ways.is_empty() {
+        let mut longer = Vec::new();
+        for way in &ways {
+            let next = way.last().and_then(|last| graph.get(last.as_str()));
+            for file in next.into_iter().flatten() {
+                let mut way = way.clone();
+                way.push(file.clone());
+                if file == from {
+                    return Some(way);
+                }
+                if seen.insert(file.clone()) {
+                    longer.push(way);
+                }
+            }
+        }
+        ways = longer;
+    }
+    None
+}
+
+fn cycles(sources: &[Source]) -> Vec<Finding> {
+    let graph = graph(sources);
+    let mut findings = Vec::new();
+    for file in graph.keys() {
+        if let Some(way) = way_back(&graph, file) {
+            findings.push(Finding::new("cycle", file, 1, way.join(" -> ")));
+        }
+    }
+    findings
+}
+
+#[test]
+fn the_files_of_a_layer_import_from_one_another_in_one_direction() {
+    settle(&["cycle"], cycles(&product()));
+}
+
+#[test]
+fn a_cycle_is_found_with_its_files_and_re_exports_make_none() {
+    let sources = [
+        Source::new("src/swim/mod.rs", "mod a;\nmod b;\nmod c;\npub use a::A;\n"),
+        Source::new("src/swim/a.rs", "use super::b::B;\npub struct A;\n"),
+        Source::new("src/swim/b.rs", "use super::c;\npub struct B;\n"),
+        Source::new("src/swim/c.rs", "pub fn f(a: super::A) {}\n"),
+        Source::new("src/swim/d.rs", "use super::A;\n"),
+    ];
+    let found: Vec<String> = cycles(&sources).into_iter().map(|it| it.what).collect();
+    let [a, b, c] = ["src/swim/a.rs", "src/swim/b.rs", "src/swim/c.rs"];
+    assert_eq!(
+        found,
+        [
+            [a, b, c, a].join(" -> "),
+            [b, c, a, b].join(" -> "),
+            [c, a, b, c].join(" -> "),
+        ]
+    );
+    let cut = Source::new("src/swim/c.rs", "pub fn f() {}\n");
+    let [first, second, third, _, last] = sources;
+    assert_eq!(cycles(&[first, second, third, cut, last]), []);
+}

@@ -1,0 +1,102 @@
+//! What the checks find, and the exceptions that are allowed, each with its reason.
+
+use super::not_yet::NOT_YET;
+use std::fmt;
+
+/// A place that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The name of the rule.
+    pub rule: &'static str,
+    /// The file, from the root of the repository.
+    pub path: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl Finding {
+    /// A finding about a line of a file.
+    pub fn new(rule: &'static str, path: &str, line: usize, what: impl Into<String>) -> Finding {
+        Finding {
+            rule,
+            path: path.to_owned(),
+            line,
+            what: what.into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { path, line, .. } = self;
+        write!(f, "{path}:{line}: {}: {}", self.rule, self.what)
+    }
+}
+
+/// An exception: the rule, the file, words that the finding must contain, and the reason.
+pub type Exception = (&'static str, &'static str, &'static str, &'static str);
+
+/// All exceptions. One that is not needed any more fails the test.
+pub const EXCEPTIONS: &[Exception] = &[(
+    "driver only",
+    "src/config/file.rs",
+    "std::fs",
+    "reads the settings file on the caller's thread, before there is a node",
+)];
+
+/// Fails with everything that was found, except what is excepted, and with every exception from
+/// `rules` that nothing needs.
+pub fn settle(rules: &[&str], mut findings: Vec<Finding>) {
+    findings.retain(|it| !NOT_YET.contains(&(it.rule, it.path.as_str())));
+    let left = unexcused(rules, EXCEPTIONS, findings);
+    assert!(
+        left.is_empty(),
+        "{} findings:\n{}",
+        left.len(),
+        left.join("\n")
+    );
+}
+
+fn unexcused(rules: &[&str], exceptions: &[Exception], findings: Vec<Finding>) -> Vec<String> {
+    let mut used = vec![false; exceptions.len()];
+    let mut left = Vec::new();
+    for finding in findings {
+        assert!(
+            rules.contains(&finding.rule),
+            "{} is not in {rules:?}",
+            finding.rule
+        );
+        let excuses = |(rule, path, words, _): &Exception| {
+            *rule == finding.rule && *path == finding.path && finding.what.contains(words)
+        };
+        match exceptions.iter().position(excuses) {
+            Some(index) => used[index] = true,
+            None => left.push(finding.to_string()),
+        }
+    }
+    for ((rule, path, words, _), used) in exceptions.iter().zip(used) {
+        if rules.contains(rule) && !used {
+            left.push(format!(
+                "{path}: {rule}: nothing needs the exception '{words}'"
+            ));
+        }
+    }
+    left
+}
+
+#[test]
+fn an_exception_excuses_its_finding_alone_and_is_reported_when_nothing_needs_it() {
+    let finding = |what: &str| Finding::new("layer", "src/a.rs", 3, what);
+    let exceptions: [Exception; 1] = [("layer", "src/a.rs", "crate::b", "a reason")];
+    let both = vec![finding("names crate::b"), finding("names crate::c")];
+    let left = unexcused(&["layer"], &exceptions, both);
+    assert_eq!(left, ["src/a.rs:3: layer: names crate::c"]);
+    let left = unexcused(&["layer"], &exceptions, Vec::new());
+    assert_eq!(
+        left,
+        ["src/a.rs: layer: nothing needs the exception 'crate::b'"]
+    );
+    assert_eq!(unexcused(&["sizes"], &exceptions, Vec::new()), [""; 0]);
+}

@@ -1,0 +1,216 @@
+//! The layers of the library, the floors of the driver, and what only some of them may touch.
+
+use super::findings::{Finding, settle};
+use super::modules::{Modules, module_path};
+use super::source::{Source, names, product, shipped};
+
+/// The layers, lowest first, and the layers that each may name. A file beside the folders, such as
+/// `src/error.rs`, is a layer as well.
+const LAYERS: [(&str, &[&str]); 10] = [
+    ("limits", &[]),
+    ("time", &[]),
+    ("error", &[]),
+    ("wire", &["limits", "time"]),
+    ("swim", &["limits", "time", "wire"]),
+    ("serf", &["limits", "swim", "time", "wire"]),
+    ("service", &["limits", "serf", "time"]),
+    (
+        "config",
+        &["error", "limits", "serf", "service", "swim", "time", "wire"],
+    ),
+    (
+        "driver",
+        &[
+            "config", "error", "limits", "serf", "service", "swim", "time", "wire",
+        ],
+    ),
+    (
+        "ffi",
+        &[
+            "config", "driver", "error", "limits", "serf", "service", "swim", "time", "wire",
+        ],
+    ),
+];
+/// The floors of the driver, lowest first. A floor names floors below it.
+const FLOORS: [&str; 5] = ["os", "net", "events", "engine", "node"];
+/// What only the driver may name: clock, network, threads, files.
+const DRIVER_ONLY: [&str; 9] = [
+    "Instant::now",
+    "SystemTime",
+    "UdpSocket",
+    "TcpStream",
+    "TcpListener",
+    "std::thread",
+    "std::fs",
+    "socket2",
+    "rustix",
+];
+/// System calls, which only the driver and the C interface may name.
+const SYSTEM: &str = "libc::";
+/// What no file may name, because it prints, ends the process, is unfinished, or raises SIGPIPE.
+const NOWHERE: [&str; 10] = [
+    "write_vectored",
+    "println!",
+    "eprintln!",
+    "eprint!",
+    "dbg!",
+    "todo!",
+    "unimplemented!",
+    "process::exit",
+    "process::abort",
+    "set_var",
+];
+
+/// The layer of a file: the first part of its module path, if that is one.
+fn layer(source: &Source) -> Option<&'static str> {
+    let first = module_path(&source.path).into_iter().next()?;
+    let mut all = LAYERS.iter().map(|(name, _)| *name);
+    all.find(|name| *name == first)
+}
+
+/// Imports from layers that are not below the file's own.
+fn upward(sources: &[Source]) -> Vec<Finding> {
+    let modules = Modules::of(sources);
+    let mut findings = Vec::new();
+    for source in sources {
+        let Some(own) = layer(source) else {
+            continue;
+        };
+        let below = LAYERS
+            .iter()
+            .find(|(name, _)| *name == own)
+            .map_or(&[][..], |it| it.1);
+        for import in modules.imports(source) {
+            let target = module_path(&import.target)
+                .into_iter()
+                .next()
+                .unwrap_or_default();
+            if target != own && !below.contains(&target.as_str()) {
+                let what = format!("{own} names crate::{}", import.path.join("::"));
+                findings.push(Finding::new("layer", &source.path, import.line, what));
+            }
+        }
+    }
+    findings
+}
+
+/// The place of a file's floor in [`FLOORS`].
+fn floor(path: &str) -> Option<usize> {
+    let path = module_path(path);
+    let inner = path.strip_prefix(&["driver".to_owned()][..])?.first()?;
+    FLOORS.iter().position(|it| it == inner)
+}
+
+/// Imports inside the driver from higher floors, or of what stands in its `mod.rs`.
+fn upstairs(sources: &[Source]) -> Vec<Finding> {
+    let modules = Modules::of(sources);
+    let mut findings = Vec::new();
+    for source in sources {
+        let Some(own) = floor(&source.path) else {
+            continue;
+        };
+        for import in modules.imports(source) {
+            let higher = floor(&import.target).is_some_and(|target| target > own);
+            if higher || import.target == "src/driver/mod.rs" {
+                let what = format!("floor {} names {}", FLOORS[own], import.target);
+                findings.push(Finding::new("floor", &source.path, import.line, what));
+            }
+        }
+    }
+    findings
+}
+
+/// Words that the layer of a file may not name.
+fn forbidden(sources: &[Source]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for source in sources
+        .iter()
+        .filter(|source| layer(source) != Some("driver"))
+    {
+        for (line, code) in source.product_code() {
+            let system = (layer(source) != Some("ffi")).then_some(SYSTEM);
+            let words = DRIVER_ONLY.into_iter().chain(system);
+            for word in words.filter(|word| code.contains(word)) {
+                findings.push(Finding::new("driver only", &source.path, line, word));
+            }
+        }
+    }
+    findings
+}
+
+/// Words that no file may name.
+fn nowhere(sources: &[Source]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for source in sources {
+        for (line, code) in source.product_code() {
+            for word in NOWHERE.iter().filter(|word| names(code, word)) {
+                findings.push(Finding::new("nowhere", &source.path, line, *word));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn a_layer_names_only_layers_below_it() {
+    settle(&["layer"], upward(&product()));
+}
+
+#[test]
+fn a_floor_of_the_driver_names_only_floors_below_it() {
+    settle(&["floor"], upstairs(&product()));
+}
+
+#[test]
+fn only_the_driver_touches_clock_network_threads_and_files() {
+    settle(&["driver only"], forbidden(&product()));
+}
+
+#[test]
+fn nothing_prints_exits_or_is_left_open() {
+    settle(&["nowhere"], nowhere(&shipped()));
+}
+
+#[test]
+fn an_import_from_a_higher_layer_or_floor_is_found() {
+    let sources = [
+        Source::new(
+            "src/swim/mod.rs",
+            "use crate::wire::Key;\nuse crate::serf;\n",
+        ),
+        Source::new("src/wire/mod.rs", "pub struct Key;\n"),
+        Source::new("src/serf/mod.rs", "use super::swim;\n"),
+        Source::new("src/driver/mod.rs", "pub struct Node;\n"),
+        Source::new(
+            "src/driver/os/mod.rs",
+            "use super::net;\nuse crate::driver::Node;\n",
+        ),
+        Source::new("src/driver/net/mod.rs", "use super::os;\n"),
+    ];
+    let found: Vec<String> = upward(&sources).iter().map(ToString::to_string).collect();
+    assert_eq!(found, ["src/swim/mod.rs:2: layer: swim names crate::serf"]);
+    let found: Vec<String> = upstairs(&sources).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "src/driver/os/mod.rs:1: floor: floor os names src/driver/net/mod.rs",
+            "src/driver/os/mod.rs:2: floor: floor os names src/driver/mod.rs",
+        ]
+    );
+}
+
+#[test]
+fn a_forbidden_word_is_found_in_code_and_not_in_comments_or_tests() {
+    let text = "use std::fs;\n// std::fs\nfn f() { println!(); }\n\
+        #[cfg(test)]\nmod tests {\n    use std::fs;\n}\n";
+    let sources = [
+        Source::new("src/wire/x.rs", text),
+        Source::new("src/driver/x.rs", text),
+    ];
+    let found: Vec<String> = forbidden(&sources)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found, ["src/wire/x.rs:1: driver only: std::fs"]);
+    assert_eq!(nowhere(&sources).len(), 2);
+}
