@@ -1,12 +1,12 @@
-//! A connection of HAProxy's SPOE that comes in pieces: however it is cut, the answers are the
-//! same, and bounded.
+//! A connection of HAProxy's SPOE that arrives in pieces has the same answers however it is cut,
+//! and their length is bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sprat::service::spoe::questions::Known;
 use sprat::service::spoe::talk::Talk;
 
-/// Bytes of answers for a byte that is heard, and those that every connection gets.
+/// Largest number of bytes of the answers for each byte of input.
 const ANSWERS: usize = 64;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(whole.0.len() <= ANSWERS * (bytes.len() + 2));
 });
 
-/// All that the agent says, and whether it ends the connection.
+/// Returns the answers of the server, and whether it closes the connection.
 fn converse(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
     let (mut talk, known) = (Talk::default(), Known::default());
     let mut said = Vec::new();

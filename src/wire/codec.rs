@@ -130,9 +130,10 @@ impl Keyring {
     /// Adds a key at the end: it decrypts, and encrypts only if it is the only one. A key that the
     /// keyring holds already keeps its place.
     pub fn add(&mut self, key: Key) {
-        if self.place(&key).is_none()
-            && let Some(cipher) = Cipher::new(&key)
-        {
+        if self.place(&key).is_some() {
+            return;
+        }
+        if let Some(cipher) = Cipher::new(&key) {
             self.keys.push(Arc::new(ExpandedKey { key, cipher }));
         }
     }

@@ -1,4 +1,5 @@
-//! Decoded messages in the shape in which the vectors describe them, so that whole bodies compare.
+//! Turns decoded messages into the JSON by which the vectors describe them, so that a test can
+//! compare whole bodies.
 
 use super::vectors::hex;
 use serde_json::{Map, Value, json};
@@ -17,7 +18,7 @@ const ADDED: [&str; 5] = [
     "slots",
 ];
 
-/// A vector's description without what is added for its reader.
+/// Returns a vector's description without the keys that are [`ADDED`].
 pub fn plain(value: &Value) -> Value {
     match value {
         Value::Object(map) if map.contains_key("hex") => json!({ "hex": map["hex"] }),
@@ -55,7 +56,7 @@ fn with_source(mut body: Value, addr: &[u8], port: u16, node: &str) -> Value {
     body
 }
 
-/// A message of a datagram, and what is inside it, each as one layer.
+/// Describes a message of a datagram: one value for each layer, from outside in.
 pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
     let (name, body) = match Message::decode(wire)? {
         Message::Ping(ping) => {
@@ -102,7 +103,7 @@ pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
     Ok(vec![json!({ "gossip": name, "body": body })])
 }
 
-/// A message of a stream.
+/// Describes a message of a stream.
 pub fn stream_message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
     match wire[0] {
         6 => push_pull(wire).map(|layer| vec![layer]),
@@ -166,7 +167,7 @@ fn state(state: &SerfPushPull<'_>) -> Value {
     json!({ "serf": "push-pull", "body": body })
 }
 
-/// A Serf message; a relay is followed by what it carries.
+/// Describes a Serf message; a relay is followed by the message that it carries.
 fn serf(content: &[u8]) -> Result<Vec<Value>, Refusal> {
     let (name, body) = match SerfMessage::decode(content)? {
         SerfMessage::Leave(intent) => {
