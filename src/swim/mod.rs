@@ -439,9 +439,10 @@ impl Swim {
     /// The layer above gives its user state for a push/pull that asked for it.
     pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: Vec<u8>) {
         self.at(now, |swim| {
-            if let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes)
-                && let Err(refusal) = swim.merge_state(&remote)
-            {
+            let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes) else {
+                return;
+            };
+            if let Err(refusal) = swim.merge_state(&remote) {
                 swim.refuse(refusal);
             }
         });

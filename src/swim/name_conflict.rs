@@ -221,9 +221,8 @@ fn round(ctx: &Context) -> Duration {
 
 /// Shows this node to a member, and hears from it where it lists the name.
 fn claim_own_name(ctx: &mut Context) {
-    if let Some(peer) = ctx.table.choose_alive(&mut ctx.random)
-        && ctx.streams.may_dial()
-    {
+    let peer = ctx.table.choose_alive(&mut ctx.random);
+    if let Some(peer) = peer.filter(|_| ctx.streams.may_dial()) {
         ctx.begin_exchange(Exchange::pull(ExchangeCause::NameConflict, peer));
     }
 }

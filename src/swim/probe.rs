@@ -403,9 +403,8 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) {
 
 /// The member has received the announcement that the acknowledged ping carried.
 fn note_announced(ctx: &mut Context, round: &Round) {
-    if let Some(announced) = round.announced
-        && let Some(record) = ctx.table.get_named(round.member, &round.name)
-    {
+    let record = ctx.table.get_named(round.member, &round.name);
+    if let (Some(announced), Some(record)) = (round.announced, record) {
         record.acked = Some(announced);
     }
 }

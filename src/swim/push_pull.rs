@@ -24,9 +24,8 @@ pub(super) fn tick(ctx: &mut Context) {
     if ctx.local.left {
         return;
     }
-    if let Some(peer) = ctx.table.choose_alive(&mut ctx.random)
-        && ctx.streams.may_dial()
-    {
+    let peer = ctx.table.choose_alive(&mut ctx.random);
+    if let Some(peer) = peer.filter(|_| ctx.streams.may_dial()) {
         ctx.begin_exchange(Exchange::new(ExchangeCause::Periodic, peer));
     }
 }

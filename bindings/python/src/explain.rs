@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use sprat::swim::{ProbeAnswer, Explanation, Health, NameConflict, NodeState, ProbeReport};
+use sprat::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
 
 fn state_name(state: NodeState) -> &'static str {
     match state {
