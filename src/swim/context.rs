@@ -8,7 +8,7 @@
 
 use super::awareness::Awareness;
 use super::broadcast_queue::{Broadcasts, PART_COST, transmit_limit};
-use super::local_node::LocalNode;
+use super::local_node::{Identity, LocalNode};
 use super::lookups::Lookups;
 use super::members::MemberTable;
 use super::outbox::Outbox;
@@ -24,6 +24,11 @@ use crate::wire::{Codec, Refusal, packet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+
+const _: () = assert!(
+    limits::COMPOUND_PARTS < 128,
+    "old receivers lose compounds of more parts"
+);
 
 /// Everything that the parts share.
 pub(super) struct Context {
@@ -42,11 +47,46 @@ pub(super) struct Context {
     pub streams: Streams,
     pub lookups: Lookups,
     pub outbox: Outbox,
-    pub last_seq: u32,
-    pub last_op: u64,
+    last_seq: u32,
+    last_op: u64,
 }
 
 impl Context {
+    /// The context of a node that knows no other, and has no timer set.
+    pub fn new(
+        config: Config,
+        codec: Codec,
+        identity: Identity,
+        seed: [u8; 32],
+        now: Time,
+    ) -> Context {
+        let mut random = Random::new(seed);
+        let node = identity.into_node(now);
+        let local = LocalNode {
+            name: node.name.clone(),
+            addr: node.addr,
+            left: false,
+            ack_payload: None,
+        };
+        Context {
+            now,
+            awareness: Awareness::new(config.awareness_max, now),
+            table: MemberTable::new(node, &mut random),
+            config,
+            codec,
+            random,
+            local,
+            broadcasts: Broadcasts::default(),
+            population: 1,
+            timers: Timers::default(),
+            streams: Streams::new(),
+            lookups: Lookups::default(),
+            outbox: Outbox::default(),
+            last_seq: 0,
+            last_op: 0,
+        }
+    }
+
     /// A new sequence number for a ping.
     pub fn next_seq(&mut self) -> u32 {
         self.last_seq = self.last_seq.wrapping_add(1);

@@ -93,22 +93,21 @@ pub(super) struct HealthFacts<'a> {
     /// There are seeds beside this node itself.
     pub has_other_seeds: bool,
     /// Names of the lost members.
-    pub lost: &'a [&'a str],
+    pub lost: Vec<&'a str>,
 }
 
 /// Sums up how this node is doing.
 pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Health {
     let datagrams_work = ctx.awareness.datagrams_work();
     let streams_work = ctx.awareness.streams_work();
-    let others = others_known(ctx, facts.lost);
+    let others = others_known(ctx, &facts.lost);
     let isolated = is_isolated(ctx, others, now);
-    let waits_for_seeds = others == 0 && facts.has_other_seeds;
     let summary = match (isolated, facts.name_conflict, datagrams_work, streams_work) {
         (true, _, _, _) => {
             "isolated: most of the cluster is out of sight, so the fault may be here"
         }
         (false, Some((_, verdict)), _, _) => of_name_conflict(verdict),
-        (false, None, true, true) if waits_for_seeds => "alone: no seed answers",
+        (false, None, true, true) if is_waiting_for_seeds(ctx, facts) => "alone: no seed answers",
         (false, None, true, true) if ctx.awareness.score() == 0 => "healthy",
         (false, None, true, true) => "slow: answers came late or not at all lately",
         (false, None, false, true) => "streams work, datagrams do not",
@@ -128,9 +127,14 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     }
 }
 
+/// Whether no other node is known although there are seeds that could tell of others.
+pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
+    facts.has_other_seeds && others_known(ctx, &facts.lost) == 0
+}
+
 /// The number of members that have not left, this node not counted: those of the table, and those
 /// that were lost so long ago that the table has forgotten them.
-pub(super) fn others_known(ctx: &Context, lost: &[&str]) -> usize {
+fn others_known(ctx: &Context, lost: &[&str]) -> usize {
     let here = |it: &&MemberRecord| it.node().state != NodeState::Left;
     let gone = |name: &&&str| ctx.table.find(name).is_none();
     ctx.table.others().filter(here).count() + lost.iter().filter(gone).count()

@@ -19,7 +19,8 @@ pub(super) struct Gossip {
 }
 
 impl Gossip {
-    pub fn new(phase: Duration) -> Gossip {
+    pub fn new(ctx: &mut Context) -> Gossip {
+        let phase = ctx.random.within(ctx.config.gossip_interval);
         Gossip { phase }
     }
 

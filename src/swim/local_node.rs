@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::outbox::LEAVE_TOKEN;
-use super::output::{Change, Notice};
+use super::output::{Change, Node, Notice};
 use super::{NodeState, address};
+use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Message, Ping};
 use std::net::SocketAddr;
@@ -22,6 +23,26 @@ pub struct Identity {
     pub delegate: [u8; 3],
     /// The first incarnation, at least 1.
     pub incarnation: u32,
+}
+
+/// memberlist protocol versions that this node announces: minimum, maximum, spoken.
+pub const PROTOCOL: [u8; 3] = [1, 5, 2];
+
+impl Identity {
+    /// The node of this identity, alive from now on.
+    pub(super) fn into_node(self, now: Time) -> Node {
+        let [pmin, pmax, pcur] = PROTOCOL;
+        let [dmin, dmax, dcur] = self.delegate;
+        Node {
+            name: self.name,
+            addr: self.addr,
+            meta: self.meta,
+            vsn: [pmin, pmax, pcur, dmin, dmax, dcur],
+            incarnation: self.incarnation.max(1),
+            state: NodeState::Alive,
+            since: now,
+        }
+    }
 }
 
 /// The facts about this node that the parts need; its record in the member table has the rest.
@@ -50,6 +71,13 @@ impl LocalNode {
         Message::Ping(ping).encode(&mut bytes);
         bytes
     }
+}
+
+/// Starts this node: it announces itself, and is its own first member.
+pub(super) fn start(ctx: &mut Context) {
+    announce(ctx);
+    let name = ctx.local.name.clone();
+    ctx.outbox.tell_member(Change::Joined, name);
 }
 
 /// Queues this node's own alive message.

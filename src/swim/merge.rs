@@ -10,7 +10,7 @@
 
 use super::NodeState;
 
-/// The kind of message that is offered.
+/// The kind of a message about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
     Alive,
@@ -24,7 +24,8 @@ pub(super) enum Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Same,
-    /// Another one; `reclaimable` if the name has been dead long enough to be given away.
+    /// They differ; `reclaimable` if the member has been dead long enough for its name to be given
+    /// away.
     Other {
         reclaimable: bool,
     },
@@ -37,22 +38,22 @@ pub(super) struct Held {
     pub incarnation: u32,
 }
 
-/// The change that an offer makes.
+/// The change that a message makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// None: the offer is old or meaningless.
+    /// None: the message is old or meaningless.
     Ignore,
-    /// A new member.
+    /// The member is new.
     Create,
-    /// Take incarnation, meta and versions; alive from now on.
+    /// The member is alive, with the incarnation, meta and versions of the message.
     Refresh,
-    /// The same name lives elsewhere: nothing changes, and the application is told.
+    /// The name lives at another address, too: nothing changes, and the application is told.
     Conflict,
-    /// From alive to suspect.
+    /// An alive member becomes suspect.
     Suspect,
-    /// One more accuser of a suspect.
+    /// A suspect has one more accuser.
     Confirm,
-    /// From alive or suspect to dead or left.
+    /// An alive or suspect member becomes dead or left.
     MarkDead,
 }
 
@@ -104,11 +105,11 @@ fn if_so(condition: bool, verdict: Verdict) -> Verdict {
 pub(super) enum OwnVerdict {
     /// None.
     Ignore,
-    /// Say with a higher incarnation that it is not so.
+    /// This node refutes it with a higher incarnation.
     Refute,
-    /// It was refuted already, but a member has not heard of it: say it again.
+    /// It was refuted already, but a member has not heard of it: the refutation is repeated.
     Repeat,
-    /// Another node uses the name, or this node has another address.
+    /// The name lives at another address, too.
     Conflict,
 }
 

@@ -10,8 +10,8 @@
 //! The protocol consists of parts. Each part is a type that owns its state, or functions where
 //! there is none. A call hands it the [`context::Context`]: the time, the settings, the member
 //! table, the outbox, the timers, the streams and the random source. No part calls another: what
-//! one learns and another must do is returned to `Swim`, which wires them in two files: this one
-//! for inputs and commands, `apply` for changes of members.
+//! one learns and another must do is returned to `Swim`, which wires them in three files: this one
+//! for datagrams, timers and commands, `stream_events` for streams, `apply` for changes of members.
 //!
 //! | part | what it does |
 //! | --- | --- |
@@ -74,6 +74,7 @@ mod rng;
 mod rounds;
 mod seeds;
 mod stats;
+mod stream_events;
 mod streams;
 mod suspects;
 mod suspicion;
@@ -85,43 +86,33 @@ use crate::time::Time;
 use crate::wire::message::{Ack, Message, Ping};
 use crate::wire::{Codec, Keyring, Refusal, packet};
 use apply::PassOn;
-use awareness::Awareness;
-use broadcast_queue::Broadcasts;
 use context::Context;
 use explain::HealthFacts;
 use final_probe::SuspectStep;
 use gossip::Gossip;
 use join_sync::JoinSync;
 use joining::Joining;
-use local_node::LocalNode;
-use lookups::{LookupCause, Lookups};
-use members::{MemberIndex, MemberTable};
+use members::MemberIndex;
 use name_conflict::NameConflicts;
-use outbox::Outbox;
 use probe::Probing;
 use reconnect::Reconnect;
 use relay::Relaying;
-use requests::StreamEvent;
-use rng::Random;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use streams::{Exchange, ExchangeCause, Purpose, Streams};
+use streams::ExchangeCause;
 use suspects::Suspects;
-use timer::{Timer, Timers};
+use timer::Timer;
 
 pub use crate::wire::message::NodeState;
 pub use config::Config;
 pub use explain::{Explanation, Health};
-pub use local_node::Identity;
+pub use local_node::{Identity, PROTOCOL};
 pub use name_conflict::NameConflict;
 pub use output::*;
 pub use probe_report::{ProbeAnswer, ProbeReport};
 pub use seeds::Seed;
 pub use stats::{RefusalCounts, Stats};
-
-/// memberlist protocol versions that this node announces: minimum, maximum, spoken.
-pub const PROTOCOL: [u8; 3] = [1, 5, 2];
 
 /// The state machine of one node.
 pub struct Swim {
@@ -145,51 +136,14 @@ impl Swim {
         seed: [u8; 32],
         now: Time,
     ) -> Swim {
-        let mut random = Random::new(seed);
-        let [pmin, pmax, pcur] = PROTOCOL;
-        let [dmin, dmax, dcur] = identity.delegate;
-        let node = Node {
-            name: identity.name.clone(),
-            addr: identity.addr,
-            meta: identity.meta,
-            vsn: [pmin, pmax, pcur, dmin, dmax, dcur],
-            incarnation: identity.incarnation.max(1),
-            state: NodeState::Alive,
-            since: now,
-        };
-        let table = MemberTable::new(node, &mut random);
-        let gossip = Gossip::new(random.within(config.gossip_interval));
-        let mut timers = Timers::default();
-        timers.set(Timer::Probe, now + random.within(config.probe_interval));
-        let push_pull_delay = random.within(config.push_pull_interval);
-        let mut ctx = Context {
-            now,
-            awareness: Awareness::new(config.awareness_max, now),
-            local: LocalNode {
-                name: identity.name.clone(),
-                addr: identity.addr,
-                left: false,
-                ack_payload: None,
-            },
-            config,
-            codec,
-            random,
-            table,
-            broadcasts: Broadcasts::default(),
-            population: 1,
-            timers,
-            streams: Streams::new(),
-            lookups: Lookups::default(),
-            outbox: Outbox::default(),
-            last_seq: 0,
-            last_op: 0,
-        };
-        push_pull::arm(&mut ctx, push_pull_delay);
-        local_node::announce(&mut ctx);
-        ctx.outbox.tell_member(Change::Joined, identity.name);
+        let mut ctx = Context::new(config, codec, identity, seed, now);
+        let gossip = Gossip::new(&mut ctx);
+        let probing = Probing::new(&mut ctx);
+        push_pull::start(&mut ctx);
+        local_node::start(&mut ctx);
         Swim {
             ctx,
-            probing: Probing::default(),
+            probing,
             relaying: Relaying::default(),
             suspects: Suspects::new(),
             gossip,
@@ -385,153 +339,6 @@ impl Swim {
         }
     }
 
-    // Streams.
-
-    /// True while a further accepted stream would be served. The driver leaves others in the
-    /// backlog meanwhile.
-    pub fn accepts_streams(&self) -> bool {
-        self.ctx.streams.may_accept()
-    }
-
-    /// Another node connected.
-    pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, _from: SocketAddr) {
-        self.at(now, |swim| requests::on_accepted(&mut swim.ctx, id));
-    }
-
-    /// A stream that this node dialled is open.
-    pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) {
-        self.at(now, |swim| {
-            let Some(stream) = swim.ctx.streams.get(id) else {
-                return;
-            };
-            match &stream.purpose {
-                Purpose::Ping { seq, to } => {
-                    let request = swim.probing.stream_ping(&swim.ctx, *seq, *to);
-                    requests::send_ping(&mut swim.ctx, id, request);
-                }
-                Purpose::PushPull(exchange) => {
-                    let join = exchange.join;
-                    swim.ctx.outbox.tell(Notice::WantUserState { id, join });
-                }
-                Purpose::Serve | Purpose::Answer { .. } => {}
-            }
-        });
-    }
-
-    /// Bytes arrived on a stream.
-    pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
-        self.at(now, |swim| {
-            if let Some(event) = requests::on_data(&mut swim.ctx, id, bytes) {
-                swim.on_stream_event(event);
-            }
-        });
-    }
-
-    /// A stream ended without this node's doing.
-    pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
-        self.at(now, |swim| {
-            if let Some(event) = requests::on_end(&mut swim.ctx, id, end) {
-                swim.on_stream_event(event);
-            }
-        });
-    }
-
-    /// The layer above gives its user state for a push/pull that asked for it.
-    pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: Vec<u8>) {
-        self.at(now, |swim| {
-            let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes) else {
-                return;
-            };
-            if let Err(refusal) = swim.merge_state(&remote) {
-                swim.refuse(refusal);
-            }
-        });
-    }
-
-    /// Something that this node began on a stream has ended.
-    fn on_stream_event(&mut self, event: StreamEvent) {
-        let ctx = &mut self.ctx;
-        match event {
-            StreamEvent::PingAcked { seq } => {
-                ctx.awareness.stream_worked();
-                if let Some(end) = self.probing.on_stream_ping(ctx, seq, true) {
-                    self.on_probe_end(end);
-                }
-            }
-            StreamEvent::PingFailed { seq } => {
-                self.probing.on_stream_ping(ctx, seq, false);
-            }
-            StreamEvent::Exchanged { exchange, state } => {
-                ctx.awareness.stream_worked();
-                match self.merge_state(&state) {
-                    Ok(gained) => self.on_exchanged(exchange, gained),
-                    Err(refusal) => {
-                        self.refuse(refusal);
-                        self.on_exchange_failed(exchange, JoinFailure::Protocol(refusal));
-                    }
-                }
-            }
-            StreamEvent::ExchangeFailed { exchange, why } => self.on_exchange_failed(exchange, why),
-        }
-    }
-
-    /// A push/pull that this node began has been merged; `gained` members became known by it.
-    fn on_exchanged(&mut self, exchange: Exchange, gained: u32) {
-        let ctx = &mut self.ctx;
-        let peer = exchange.peer;
-        match exchange.cause {
-            ExchangeCause::Join { op, .. } => {
-                self.join_sync.on_joined(ctx, peer);
-                let undecided = self.name_conflicts.is_asking();
-                self.joining.on_target_end(ctx, op, None, undecided);
-            }
-            ExchangeCause::JoinSync => self.join_sync.on_pulled(ctx, gained),
-            ExchangeCause::Reconnect => {
-                if gained > 0 {
-                    self.join_sync.on_joined(ctx, peer);
-                }
-                self.reconnect.on_end(ctx, peer, true);
-            }
-            ExchangeCause::Periodic
-            | ExchangeCause::Suspect
-            | ExchangeCause::Stranger
-            | ExchangeCause::NameConflict => {}
-        }
-    }
-
-    fn on_exchange_failed(&mut self, exchange: Exchange, why: JoinFailure) {
-        let ctx = &mut self.ctx;
-        match exchange.cause {
-            ExchangeCause::Join { op, target } => {
-                let failure = Some((target, why));
-                let undecided = self.name_conflicts.is_asking();
-                self.joining.on_target_end(ctx, op, failure, undecided);
-            }
-            ExchangeCause::JoinSync => self.join_sync.on_failed(ctx),
-            ExchangeCause::Reconnect => self.reconnect.on_end(ctx, exchange.peer, false),
-            ExchangeCause::Periodic
-            | ExchangeCause::Suspect
-            | ExchangeCause::Stranger
-            | ExchangeCause::NameConflict => {}
-        }
-    }
-
-    /// A host name was resolved; no address means that it could not be.
-    pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
-        self.at(now, |swim| {
-            let ctx = &mut swim.ctx;
-            if let Some(lookup) = ctx.lookups.end(id) {
-                swim.reconnect.on_resolved(ctx, &lookup, addrs);
-                if let LookupCause::Join(op) = lookup.cause {
-                    let undecided = swim.name_conflicts.is_asking();
-                    let joining = &mut swim.joining;
-                    joining.on_resolved(ctx, op, lookup, addrs, undecided);
-                }
-            }
-            swim.reconnect.arm(ctx);
-        });
-    }
-
     // Commands.
 
     /// Asks every seed for the cluster, and remembers the seeds in order to ask them again. The
@@ -670,20 +477,20 @@ impl Swim {
 
     /// How this node itself is doing.
     pub fn health(&self, now: Time) -> Health {
-        let lost: Vec<&str> = self.reconnect.lost().collect();
-        let facts = HealthFacts {
-            name_conflict: self.name_conflicts.claimed(),
-            has_other_seeds: self.reconnect.has_other_seeds(self.ctx.local.addr),
-            lost: &lost,
-        };
-        explain::health(&self.ctx, &facts, now)
+        explain::health(&self.ctx, &self.health_facts(), now)
     }
 
     /// Whether no other node is known although there are seeds that could tell of others.
     pub fn is_waiting_for_seeds(&self) -> bool {
-        let lost: Vec<&str> = self.reconnect.lost().collect();
-        let alone = explain::others_known(&self.ctx, &lost) == 0;
-        alone && self.reconnect.has_other_seeds(self.ctx.local.addr)
+        explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
+    }
+
+    fn health_facts(&self) -> HealthFacts<'_> {
+        HealthFacts {
+            name_conflict: self.name_conflicts.claimed(),
+            has_other_seeds: self.reconnect.has_other_seeds(self.ctx.local.addr),
+            lost: self.reconnect.lost().collect(),
+        }
     }
 
     /// The counters.

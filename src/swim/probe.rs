@@ -36,7 +36,6 @@ const HINT_ROUNDS: usize = 16;
 const FINAL_ROUNDS: usize = 64;
 
 /// The probes under way.
-#[derive(Default)]
 pub(super) struct Probing {
     rounds: Vec<Round>,
 }
@@ -50,6 +49,13 @@ pub(super) enum ProbeEnd {
 }
 
 impl Probing {
+    /// Sets the timer of the first probe, at a random time within the interval.
+    pub fn new(ctx: &mut Context) -> Probing {
+        let delay = ctx.random.within(ctx.config.probe_interval);
+        ctx.timers.set(Timer::Probe, ctx.now + delay);
+        Probing { rounds: Vec::new() }
+    }
+
     /// Probes the next member in turn, unless the last turn's round still runs. At the end of the
     /// probe order, members that have been dead long enough are forgotten.
     pub fn tick(&mut self, ctx: &mut Context) {

@@ -18,6 +18,12 @@ use crate::wire::message::{PushPull, PushPullNode};
 use crate::wire::stream::Side;
 use std::time::Duration;
 
+/// Sets the timer of the first regular exchange, later than the others by a random time.
+pub(super) fn start(ctx: &mut Context) {
+    let delay = ctx.random.within(ctx.config.push_pull_interval);
+    arm(ctx, delay);
+}
+
 /// Begins the regular exchange with a random member.
 pub(super) fn tick(ctx: &mut Context) {
     arm(ctx, Duration::ZERO);
@@ -39,7 +45,7 @@ pub(super) fn pull_from(ctx: &mut Context, member: MemberIndex, cause: ExchangeC
 }
 
 /// Sets the timer of the next regular exchange. The period grows with the cluster.
-pub(super) fn arm(ctx: &mut Context, delay: Duration) {
+fn arm(ctx: &mut Context, delay: Duration) {
     let interval = ctx.config.push_pull_interval;
     if !interval.is_zero() {
         let period = interval * period_scale(ctx.table.len());

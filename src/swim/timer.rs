@@ -1,24 +1,24 @@
-//! When something has to happen: a few named timers, and sets of deadlines with a key.
+//! Deadlines: a few named timers, and sets of deadlines with a key each.
 
 use crate::time::Time;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The timers that exist once per node.
+/// A timer that exists once in each node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Timer {
     /// Probe the next member.
     Probe,
-    /// Send rumours; set only while there are any.
+    /// Send broadcasts; set only while there are any.
     Gossip,
     /// Exchange everything with one member.
     PushPull,
-    /// Ask once more after a burst of joins.
+    /// Pull once more after a burst of joins.
     JoinSync,
     /// Ask a seed or a lost member again.
     Reconnect,
-    /// Look again after whoever else has the own name.
+    /// Begin another round about the claim to this node's name.
     NameConflict,
 }
 
