@@ -212,7 +212,7 @@ impl Swim {
             return Err(Refusal::OtherNode);
         }
         if self.name_conflicts.on_ping(ctx, from, ping) {
-            self.joining.drive_all(ctx, self.name_conflicts.is_asking());
+            self.on_name_decided();
             return Ok(());
         }
         self.probing.on_ping(ctx, from, ping);
@@ -227,10 +227,16 @@ impl Swim {
         if let Some(end) = self.probing.on_ack(ctx, from, ack.seq) {
             self.on_probe_end(end);
         } else if self.name_conflicts.on_ack(ctx, ack.seq) {
-            self.joining.drive_all(ctx, self.name_conflicts.is_asking());
+            self.on_name_decided();
         } else if !self.relaying.on_ack(ctx, ack.seq) {
             ctx.count_late_answer(ack.seq);
         }
+    }
+
+    /// It is known whether another node has this node's name: joins that waited for that go on.
+    fn on_name_decided(&mut self) {
+        let undecided = self.name_conflicts.is_asking();
+        self.joining.drive_all(&mut self.ctx, undecided);
     }
 
     /// A datagram of a probe could not be sent.
@@ -253,8 +259,7 @@ impl Swim {
                 swim.on_stream_event(event);
             }
             if swim.name_conflicts.on_timeout(&mut swim.ctx) {
-                let undecided = swim.name_conflicts.is_asking();
-                swim.joining.drive_all(&mut swim.ctx, undecided);
+                swim.on_name_decided();
             }
             while let Some((member, step)) = swim.suspects.next_due(&swim.ctx) {
                 swim.on_suspect_step(member, step);
