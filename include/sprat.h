@@ -311,7 +311,7 @@ enum sprat_member_state {
     SPRAT_MEMBER_LEFT = 5,
 };
 
-/** What a node is doing. */
+/** The state of a node. */
 enum sprat_node_state {
     /** It takes part in its cluster. */
     SPRAT_NODE_RUNNING = 1,
@@ -343,7 +343,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_ALIVE = 7,
     /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
-    /** Events were lost because nobody took them: take a fresh list of members. */
+    /** Events were lost because they were not taken in time: take a fresh list of members. */
     SPRAT_EVENT_OVERFLOW = 20,
     /** A line of the log. */
     SPRAT_EVENT_LOG = 21,
@@ -361,30 +361,61 @@ enum sprat_log_level {
     SPRAT_LOG_WARN = 2,
     /** The ordinary course of things in the cluster. */
     SPRAT_LOG_INFO = 3,
-    /** What the node does and why, for finding a mistake. */
+    /** The steps of the node and their reasons, for troubleshooting. */
     SPRAT_LOG_DEBUG = 4,
     /** Everything else. */
     SPRAT_LOG_TRACE = 5,
 };
 
-/** How one way of asking a member went. 0 never occurs. */
+/** The result of one way of probing a member. 0 never occurs. */
 enum sprat_answer {
-    /** It was not asked this way, or another way brought the answer first. */
+    /** The member was not probed this way, or another way brought the answer first. */
     SPRAT_ANSWER_NOT_ASKED = 1,
-    /** It was asked, and there is still time to answer. */
+    /** The member was probed, and there is still time to answer. */
     SPRAT_ANSWER_WAITING = 2,
-    /** It answered. */
+    /** The member answered. */
     SPRAT_ANSWER_ANSWERED = 3,
-    /** The helper says that the member does not answer. */
+    /** The helper reported that the member does not answer. */
     SPRAT_ANSWER_NACK = 4,
-    /** Nothing came back. */
+    /** No answer came in time. */
     SPRAT_ANSWER_SILENT = 5,
 };
 
 /** Flags of sprat_node_remove_failed(). */
 enum sprat_remove_flags {
-    /** Erase the member from the lists at once instead of keeping it as one that left. */
+    /** Erase the member from the list at once instead of keeping it as one that left. */
     SPRAT_REMOVE_PRUNE = 1,
+};
+
+/**
+ * The type of a setting, which says how the text of its value is written. Ignore the types
+ * that you do not know: later versions may add some.
+ */
+enum sprat_setting_type {
+    /** Any text. */
+    SPRAT_SETTING_TEXT = 1,
+    /** A whole number. */
+    SPRAT_SETTING_NUMBER = 2,
+    /** `true` or `false`. */
+    SPRAT_SETTING_BOOLEAN = 3,
+    /** A time as a whole number of milliseconds. */
+    SPRAT_SETTING_MILLISECONDS = 4,
+    /** One of a few words. */
+    SPRAT_SETTING_WORD = 5,
+    /** An IP address with a port. */
+    SPRAT_SETTING_ADDRESS = 6,
+    /** A secret in base64, which cannot be read back. */
+    SPRAT_SETTING_BASE64 = 7,
+    /** The path of a file. */
+    SPRAT_SETTING_FILE = 8,
+    /** Addresses separated by commas. */
+    SPRAT_SETTING_ADDRESSES = 9,
+    /** Networks separated by commas. */
+    SPRAT_SETTING_NETWORKS = 10,
+    /** Words separated by commas. */
+    SPRAT_SETTING_WORDS = 11,
+    /** Patterns separated by commas. */
+    SPRAT_SETTING_PATTERNS = 12,
 };
 
 /** Settings of a node, made by sprat_config_new(). Belongs to one thread at a time. */
@@ -399,8 +430,8 @@ typedef struct sprat_members sprat_members;
 /**
  * A running node, made by sprat_node_start(). Any number of threads may use it at once.
  *
- * It is a checked number, not an address: after sprat_node_free() every function answers it with
- * SPRAT_ERR_HANDLE, for ever. Never dereference it.
+ * It is a checked number, not an address: after sprat_node_free() every function returns
+ * SPRAT_ERR_HANDLE for it. Never dereference it.
  */
 typedef struct sprat_node sprat_node;
 
@@ -411,8 +442,36 @@ typedef struct sprat_node sprat_node;
 typedef struct sprat_stats sprat_stats;
 
 /**
- * A member of the cluster. Read it through the pointer you got: never copy it by value, later
- * versions may add fields at its end. Its strings live as long as the object it came from.
+ * Everything that is known about one setting. Read it through the pointer you got: never copy it
+ * by value, because later versions may add fields at its end. It and its strings are never freed.
+ */
+typedef struct sprat_setting {
+    /**
+     * The name, as sprat_config_set() takes it. KEY in "tag.KEY" and "filter.tag.KEY" stands for
+     * the key of a tag.
+     */
+    const char *name;
+    /** An enum sprat_setting_type. */
+    int32_t type;
+    /** Whether a running node can change it. */
+    bool changeable;
+    /** The type in words, such as "milliseconds". Never NULL. */
+    const char *type_name;
+    /** The unit of a number, such as "ms" or "bytes"; empty if it has none. Never NULL. */
+    const char *unit;
+    /** NUMBER, MILLISECONDS: the smallest value that is allowed; else 0. */
+    uint64_t min;
+    /** NUMBER, MILLISECONDS: the largest value that is allowed; else 0. */
+    uint64_t max;
+    /** The allowed values in words, such as "10 to 600000". Never NULL. */
+    const char *allowed;
+    /** The sentences that say what the setting does. Never NULL. */
+    const char *help;
+} sprat_setting;
+
+/**
+ * A member of the cluster. Read it through its pointer and never copy it by value: later versions
+ * may add fields at its end. Its strings live as long as the list or event that it came from.
  */
 typedef struct sprat_member {
     /** Its name, unique in the cluster. */
@@ -421,89 +480,92 @@ typedef struct sprat_member {
     uint8_t addr[16];
     /** 4 for IPv4 or 16 for IPv6. */
     uint8_t addr_len;
-    /** Version of the gossip protocol: lowest, highest and used. */
+    /** The versions of the gossip protocol: lowest, highest and used. */
     uint8_t protocol[3];
-    /** Version of the Serf protocol: lowest, highest and used. */
+    /** The versions of the Serf protocol: lowest, highest and used; zeros for a memberlist node. */
     uint8_t delegate[3];
     /** Its port, in host order. */
     uint16_t port;
     /** An enum sprat_member_state. */
     int32_t state;
-    /** How often it has renewed its own entry, for instance to refute a suspicion. */
+    /**
+     * Its incarnation: it grows each time the member announces itself anew, for instance to refute
+     * a suspicion.
+     */
     uint32_t incarnation;
-    /** Number of its tags. See sprat_member_tag() and sprat_member_tag_at(). */
+    /** The number of its tags. See sprat_member_tag() and sprat_member_tag_at(). */
     uint32_t ntags;
-    /** Its metadata as on the wire; never NULL. */
+    /** Its metadata as on the wire. Never NULL. */
     const uint8_t *meta;
-    /** Bytes of metadata. */
+    /** The length of its metadata in bytes. */
     size_t meta_len;
 } sprat_member;
 
 /**
- * Something that happened. Read it through the pointer you got: never copy it by value, later
- * versions may add fields at its end. Fields that do not fit the kind are 0, NULL or empty.
+ * An event. Read it through its pointer and never copy it by value: later versions may add fields
+ * at its end. Fields that do not belong to its kind are 0, NULL or empty.
  */
 typedef struct sprat_event {
-    /** An enum sprat_event_kind; ignore the ones you do not know. */
+    /** An enum sprat_event_kind; ignore kinds that you do not know. */
     int32_t kind;
-    /** DONE, FATAL: SPRAT_OK or the sprat_status of what went wrong; else 0. */
+    /** DONE, FATAL: SPRAT_OK or the sprat_status of the failure; else 0. */
     int32_t status;
     /** One more than that of the event before it; a larger step means that events were lost. */
     uint64_t seq;
-    /** When it was noticed, in nanoseconds of CLOCK_MONOTONIC. */
+    /** When it was queued, in nanoseconds of CLOCK_MONOTONIC. */
     uint64_t time_ns;
     /** Member events: the member as it was then; else NULL. */
     const struct sprat_member *member;
-    /** LOG: the part of the library that speaks. Never NULL. */
+    /** LOG: the part of the library that writes the line. Never NULL. */
     const char *name;
     /** FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL. */
     const char *text;
-    /** DONE: the number that the _async function gave. */
+    /** DONE: the number of the operation, from an _async function or sprat_node_hint(); else 0. */
     uint64_t id;
-    /** LOG: an enum sprat_log_level, else 0. */
+    /** LOG: an enum sprat_log_level; else 0. */
     int32_t level;
-    /** OVERFLOW: how many events were merged or dropped since the last one, else 0. */
+    /** OVERFLOW: how many events were merged or dropped since the last OVERFLOW; else 0. */
     uint64_t lost;
 } sprat_event;
 
 /**
- * Called with each event. The event is borrowed: it ends when the function returns;
- * sprat_event_copy() keeps it.
+ * A function that is called with each event. The event is borrowed: it is freed when the function
+ * returns. sprat_event_copy() makes a copy to keep.
  *
- * As a callback of the settings it runs on a thread of the library, one call at a time; in
- * sprat_node_dispatch() it runs on the thread that called. It may call every function of this
- * header, sprat_node_free() included, and may take its time: it delays events, never the
- * protocol.
+ * A callback of the settings runs on a thread of the library, one call at a time. A function given
+ * to sprat_node_dispatch() runs on the calling thread. Both may call every function of this
+ * header, sprat_node_free() included. A slow function delays events, but never the protocol.
  *
- * It must return normally. An exception or pthread_exit() that leaves it aborts the process, and
- * longjmp() out of it (which is what lua_error() does) corrupts it.
+ * The function must return normally. An exception or pthread_exit() that leaves it aborts the
+ * process, and longjmp() out of it, as lua_error() does, corrupts the process.
  */
 typedef void (*sprat_event_cb)(struct sprat_node *node,
                                const struct sprat_event *event,
                                void *user_data);
 
-/** Called once when the library no longer needs your user_data. */
+/** A function that is called once, when the library no longer needs the user_data. */
 typedef void (*sprat_free_cb)(void *user_data);
 
 /**
- * Called with each line of the log: an enum sprat_log_level, the part of the library that speaks,
- * and a sentence without a newline. The rules of sprat_event_cb hold. See
- * sprat_config_set_log_cb() for the thread it runs on.
+ * A function that is called with each line of the log: an enum sprat_log_level, the part of the
+ * library that writes the line, and a sentence without a newline. The rules of sprat_event_cb
+ * hold. sprat_config_set_log_cb() says which thread calls it.
  */
 typedef void (*sprat_log_cb)(int level, const char *target, const char *message, void *user_data);
 
 /**
- * Starts a thread called `name` (at most 15 bytes) that calls run(arg) exactly once.
+ * A function that starts a thread called `name` (at most 15 bytes), which calls run(arg) exactly
+ * once.
  *
- * Return 0 if run(arg) will be called, and anything else, best an errno, if it never will. It is
- * called only inside sprat_node_start(), on the thread that called that.
+ * It returns 0 if run(arg) will be called, and another number, best an errno, if it never will be.
+ * It is called only inside sprat_node_start() and on the thread that called sprat_node_start().
  */
 typedef int (*sprat_spawn_cb)(const char *name,
                               void (*run)(void *arg),
                               void *arg,
                               void *user_data);
 
-/** A tag: a key and a value, both chosen by you. */
+/** A tag: a key and a value, both chosen by the program. */
 typedef struct sprat_tag {
     /** 1 or more bytes, UTF-8. */
     const char *key;
@@ -513,18 +575,18 @@ typedef struct sprat_tag {
 
 /** One member that was asked to probe another on this node's behalf. */
 typedef struct sprat_helper {
-    /** Name of the helper. */
+    /** The name of the helper. */
     const char *name;
-    /** An enum sprat_answer: what the helper brought back. */
+    /** An enum sprat_answer: the result that the helper reported. */
     int32_t answer;
 } sprat_helper;
 
 /**
- * Why a member is in its state, as far as this node knows. Read it through the pointer you got:
- * never copy it by value. Its strings live until sprat_explanation_free().
+ * The reason why a member is in its state, as far as this node knows. Read it through its pointer
+ * and never copy it by value. Its strings live until sprat_explanation_free().
  */
 typedef struct sprat_explanation {
-    /** Name of the member. */
+    /** The name of the member. */
     const char *name;
     /** Its address and port, as "10.0.0.1:7946". */
     const char *addr;
@@ -532,15 +594,15 @@ typedef struct sprat_explanation {
     int32_t state;
     /** Its incarnation. */
     uint32_t incarnation;
-    /** Milliseconds that it has been in this state. */
+    /** How many milliseconds it has been in this state. */
     int64_t since_ms;
-    /** Who suspected it or declared it failed; NULL if nobody did. */
+    /** The node that suspected it or declared it failed; NULL if none did. */
     const char *accuser;
-    /** Names of others who confirmed the suspicion; NULL if nconfirmations is 0. */
+    /** The names of other nodes that confirmed the suspicion; NULL if nconfirmations is 0. */
     const char *const *confirmations;
-    /** How many confirmed it. */
+    /** How many nodes confirmed the suspicion. */
     uint32_t nconfirmations;
-    /** How many confirmations shorten the wait to its minimum. */
+    /** How many confirmations shorten the suspicion to its minimum. */
     uint32_t confirmations_wanted;
     /** Milliseconds until the suspect is declared failed; -1 if it is not suspected. */
     int64_t time_left_ms;
@@ -550,27 +612,27 @@ typedef struct sprat_explanation {
     int32_t probe_direct;
     /** An enum sprat_answer: the probe by stream, for networks that lose only datagrams. */
     int32_t probe_stream;
-    /** Round-trip time of its last direct answer in microseconds; -1 if unknown. */
+    /** The round-trip time of its last direct answer in microseconds; -1 if unknown. */
     int64_t rtt_us;
-    /** Members that probed it on this node's behalf; NULL if nhelpers is 0. */
+    /** The members that were asked to probe it on this node's behalf; NULL if nhelpers is 0. */
     const struct sprat_helper *helpers;
     /** How many helpers were asked. */
     uint32_t nhelpers;
 } sprat_explanation;
 
-/** How this node itself is doing. Read it through the pointer you got: never copy it by value. */
+/** The health of this node itself. Read it through its pointer and never copy it by value. */
 typedef struct sprat_health {
-    /** 0 is healthy; each step makes this node slower to suspect others. */
+    /** The health score: 0 is healthy, and each step makes this node slower to suspect others. */
     uint32_t score;
     /** The highest score possible. */
     uint32_t score_max;
-    /** Members alive or suspect, this node included. */
+    /** The number of members that are alive or suspect, this node included. */
     uint32_t live;
-    /** Members known that have not left, this node included. */
+    /** The number of known members that have not left, this node included. */
     uint32_t known;
     /**
-     * Most of the cluster fell silent at once: the fault may be here, not there. Two members at
-     * least, this node not counted. True before the first of them is given up, so a handler of
+     * Most of the other members, two at least, fell silent at once, so the fault may be at this
+     * node. It is true before the first of them is declared failed, so that a handler of
      * SPRAT_EVENT_MEMBER_FAIL can rely on it.
      */
     bool isolated;
@@ -579,14 +641,14 @@ typedef struct sprat_health {
     /** Streams get answers. */
     bool streams_work;
     /**
-     * Where members list this node's name beside its own address, as "10.0.0.5:7946"; NULL if
-     * none does, as is usual. Members that list it there do not see this node.
+     * Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if none
+     * does, as is usual. Members that list the name there do not see this node.
      */
     const char *name_conflict;
     /**
-     * Somebody answers there: two nodes have one name. Else it is a former life of this node,
-     * and members take the new address when the old one has been failed for a while (half a
-     * minute in Serf).
+     * Another node answers at that address: two nodes have one name. If false, the address is from
+     * a former life of this node, and members take the new address when the old one has been
+     * failed for a while (half a minute in Serf).
      */
     bool name_conflict_answers;
     /** One sentence, as "streams work, datagrams do not". Never NULL. */
@@ -658,6 +720,46 @@ int sprat_last_status(void);
  * an address that the system did not let a node have; else 0.
  */
 int sprat_last_errno(void);
+
+/* ==========================================================================================
+ * The list of settings
+ * ========================================================================================== */
+
+/**
+ * Returns the number of settings.
+ *
+ * The last two are "tag.KEY" and "filter.tag.KEY": each stands for any number of settings, one
+ * for each key of a tag.
+ *
+ * Thread-safe.
+ */
+size_t sprat_setting_count(void);
+
+/**
+ * Returns a setting by its place in the list.
+ *
+ * @param i  the place, from 0 to below sprat_setting_count()
+ * @return the setting, which is never freed; NULL past the end. Thread-safe.
+ */
+const struct sprat_setting *sprat_setting_at(size_t i);
+
+/**
+ * Returns a setting by its name.
+ *
+ * @param name  the name; that of a tag, such as "tag.role", gives the setting "tag.KEY"
+ * @return the setting, which is never freed; NULL if there is none or name is NULL. Thread-safe.
+ */
+const struct sprat_setting *sprat_setting_find(const char *name);
+
+/**
+ * Returns the default of a setting as text.
+ *
+ * @param setting  the setting, from sprat_setting_at() or sprat_setting_find()
+ * @param profile  "lan", "wan" or "local"; NULL for "lan", which is the default profile
+ * @return the default, which is never freed; "" if the setting is not set by default; NULL if
+ *         there is no such profile or setting is NULL. Thread-safe.
+ */
+const char *sprat_setting_default(const struct sprat_setting *setting, const char *profile);
 
 /* ==========================================================================================
  * Settings
@@ -1143,9 +1245,9 @@ int sprat_node_set_meta(struct sprat_node *node, const void *meta, size_t len);
  * ========================================================================================== */
 
 /**
- * A descriptor for poll(), epoll or select(): readable exactly while events are queued, and for
- * ever after sprat_node_shutdown(). Only poll it; never read, write or close it. It lives until
- * sprat_node_free().
+ * Returns a descriptor for poll(), epoll or select(). It is readable exactly while events are
+ * queued, and permanently after sprat_node_shutdown(). Only poll it; never read, write or close
+ * it. It is valid until sprat_node_free().
  *
  * @param node  the node
  * @return the descriptor; SPRAT_ERR_STATE if the settings have an event callback;
@@ -1154,15 +1256,15 @@ int sprat_node_set_meta(struct sprat_node *node, const void *meta, size_t len);
 int sprat_node_fd(const struct sprat_node *node);
 
 /**
- * Takes the next event. Several threads that do share the events between them.
+ * Takes the next event. Several threads that call this share the events between them.
  *
  * @param node        the node
- * @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
- * @param out         where the event goes, to be freed with sprat_event_free(); it may outlive the
- *                    node. NULL if there is none
+ * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
+ * @param out         receives the event, to be freed with sprat_event_free(), or NULL if there is
+ *                    none; the event may outlive the node
  * @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
  *         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
- *         SPRAT_ERR_INVALID for another time; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_INVALID for another timeout; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
  *         SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_next_event(struct sprat_node *node,
@@ -1170,15 +1272,15 @@ int sprat_node_next_event(struct sprat_node *node,
                           const struct sprat_event **out);
 
 /**
- * Takes the next events, up to max: waits for the first, then takes what else is queued.
+ * Takes the next events, up to max: waits for the first one, then takes the others that are
+ * queued.
  *
- * @param node        the node
- * @param timeout_ms  how long to wait for the first in milliseconds, as above
- * @param out         where the events go, each to be freed with sprat_event_free(); the rest is
- *                    NULL
- * @param max         places in out, 1 to 4096
- * @return how many, 0 when the time is up; else as sprat_node_next_event(), and SPRAT_ERR_INVALID
- *         or SPRAT_ERR_TOO_LARGE for another max. Thread-safe.
+ * @param node        the node @param timeout_ms  how long to wait for the first event in
+ * milliseconds; -1 waits without limit, 0 does not wait @param out         receives the events,
+ * each to be freed with sprat_event_free(); the places that are left become NULL @param max
+ * the number of places in out, 1 to 4096 @return the number of events, 0 when the time is up; the
+ * errors of sprat_node_next_event(), and SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for another max.
+ * Thread-safe.
  */
 int sprat_node_next_events(struct sprat_node *node,
                            int timeout_ms,
@@ -1186,14 +1288,15 @@ int sprat_node_next_events(struct sprat_node *node,
                            size_t max);
 
 /**
- * Waits like sprat_node_next_event(), then calls cb on this thread for everything that is queued.
- * The events are borrowed: nothing to free.
+ * Waits like sprat_node_next_event(), then calls cb on this thread for the events that are queued,
+ * at most 4096 of them. The events are borrowed: cb must not free them.
  *
  * @param node        the node
- * @param timeout_ms  how long to wait for the first event in milliseconds, as above
- * @param cb          the function to call; it may free the node, which ends the round
- * @param user_data   passed to it
- * @return how many events were given to cb, 0 when the time is up; else as
+ * @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,
+ *                    0 does not wait
+ * @param cb          the function to call; it may free the node, which ends the call
+ * @param user_data   passed to cb
+ * @return the number of events that cb got, 0 when the time is up; the errors of
  *         sprat_node_next_event(). Thread-safe.
  */
 int sprat_node_dispatch(struct sprat_node *node,
@@ -1202,7 +1305,7 @@ int sprat_node_dispatch(struct sprat_node *node,
                         void *user_data);
 
 /**
- * Copies an event, so that it outlives the callback that got it.
+ * Copies an event, so that the copy outlives the callback that got the event.
  *
  * @param event  the event
  * @return a copy to be freed with sprat_event_free(); NULL if event is NULL. Thread-safe.
@@ -1210,9 +1313,9 @@ int sprat_node_dispatch(struct sprat_node *node,
 const struct sprat_event *sprat_event_copy(const struct sprat_event *event);
 
 /**
- * Ends an event that sprat_node_next_event(), sprat_node_next_events() or sprat_event_copy() gave.
+ * Frees an event from sprat_node_next_event(), sprat_node_next_events() or sprat_event_copy().
  *
- * @param event  the event; NULL does nothing, and neither does one that a callback borrows
+ * @param event  the event; nothing happens for NULL and for an event that a callback borrows
  */
 void sprat_event_free(const struct sprat_event *event);
 

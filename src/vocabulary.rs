@@ -144,7 +144,7 @@ macro_rules! event_table {
                     /// the operation failed.
                     result: Result<usize>,
                 } = 14, "done";
-                /// Events were lost because nobody took them: take a fresh list of members.
+                /// Events were lost because they were not taken in time: take a fresh list of members.
                 Overflow {
                     /// How many events were merged or dropped since the last event of this kind.
                     lost: u64,
@@ -259,7 +259,7 @@ vocabulary! {
         Warn = 2, "warn";
         /// The ordinary course of things in the cluster.
         Info = 3, "info";
-        /// What the node does and why, for finding a mistake.
+        /// The steps of the node and their reasons, for troubleshooting.
         Debug = 4, "debug";
         /// Everything else.
         Trace = 5, "trace";
@@ -284,7 +284,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What a node is doing.
+    /// The state of a node.
     pub enum NodeState {
         /// It takes part in its cluster.
         Running = 1, "running";
@@ -300,7 +300,8 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// The type of a setting, which says how the text of its value is written.
+    /// The type of a setting, which says how the text of its value is written. Ignore the types
+    /// that you do not know: later versions may add some.
     pub enum SettingType {
         /// Any text.
         Text = 1, "text";
@@ -314,7 +315,7 @@ vocabulary! {
         Word = 5, "word";
         /// An IP address with a port.
         Address = 6, "address";
-        /// A secret in base64.
+        /// A secret in base64, which cannot be read back.
         Base64 = 7, "base64";
         /// The path of a file.
         File = 8, "file";

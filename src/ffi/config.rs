@@ -9,15 +9,13 @@ use super::types::{sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_spawn_cb};
 use super::{args, entry};
 use crate::Config;
 use crate::error::{Error, Result, Status};
+use crate::event::Level;
 use crate::limits;
 use crate::wire::Key;
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
-
-/// Names of the levels of the log, as the setting `log_level` spells them.
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Settings of a node, made by sprat_config_new(). Belongs to one thread at a time.
 pub struct sprat_config {
@@ -431,13 +429,14 @@ pub unsafe extern "C" fn sprat_config_set_log_cb(
     free_user_data: sprat_free_cb,
 ) -> c_int {
     change("sprat_config_set_log_cb", config, |config| {
-        let level = usize::try_from(max_level)
-            .ok()
-            .and_then(|level| LEVELS.get(level));
-        let level = level.ok_or_else(|| {
-            let message = format!("max_level is {max_level}, allowed are 0 to 5");
-            Error::new(Status::Invalid, message)
-        })?;
+        let level = match Level::from_number(max_level) {
+            Some(level) => level.name(),
+            None if max_level == 0 => "off",
+            None => {
+                let message = format!("max_level is {max_level}, allowed are 0 to 5");
+                return Err(Error::new(Status::Invalid, message));
+            }
+        };
         config.config.set("log_level", level)?;
         let user = UserData {
             data: user_data,

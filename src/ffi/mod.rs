@@ -25,12 +25,13 @@ mod library;
 mod members;
 mod node;
 mod numbers;
+mod settings;
 mod stats;
 mod tags;
 mod threads;
 mod types;
 
 #[cfg(test)]
-mod keys_tests;
+mod settings_tests;
 #[cfg(test)]
 mod tests;

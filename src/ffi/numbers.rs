@@ -1,22 +1,22 @@
 //! The numbers of the C ABI that no vocabulary of the library holds; build.rs writes the others.
 //!
-//! Numbers only ever go out. A number that comes in is an `int` that is checked, because a Rust enum
-//! with a value that it does not know is undefined behaviour.
-#![allow(dead_code)] // Some are for the header alone.
+//! Numbers only ever go out. A number that comes in is an `int` that is checked, because a Rust
+//! enum with a value that it does not know is undefined behaviour.
+#![allow(dead_code)] // some constants are for the header alone
 
-/// How one way of asking a member went. 0 never occurs.
+/// The result of one way of probing a member. 0 never occurs.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum sprat_answer {
-    /// It was not asked this way, or another way brought the answer first.
+    /// The member was not probed this way, or another way brought the answer first.
     SPRAT_ANSWER_NOT_ASKED = 1,
-    /// It was asked, and there is still time to answer.
+    /// The member was probed, and there is still time to answer.
     SPRAT_ANSWER_WAITING = 2,
-    /// It answered.
+    /// The member answered.
     SPRAT_ANSWER_ANSWERED = 3,
-    /// The helper says that the member does not answer.
+    /// The helper reported that the member does not answer.
     SPRAT_ANSWER_NACK = 4,
-    /// Nothing came back.
+    /// No answer came in time.
     SPRAT_ANSWER_SILENT = 5,
 }
 
@@ -24,6 +24,6 @@ pub enum sprat_answer {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum sprat_remove_flags {
-    /// Erase the member from the lists at once instead of keeping it as one that left.
+    /// Erase the member from the list at once instead of keeping it as one that left.
     SPRAT_REMOVE_PRUNE = 1,
 }

@@ -1,7 +1,7 @@
 //! The counters of the Serf state, one row each: the name that programs see, and its meaning.
 
-use super::outbox::lane;
-use super::stats::Counter;
+/// A counter: its name, its value, and its meaning.
+pub type Counter = (&'static str, u64, &'static str);
 
 macro_rules! counts {
     ($($name:ident: $help:literal,)*) => {
@@ -36,15 +36,4 @@ counts! {
     reaped: "Members erased.",
     conflicts: "Claims that a known name lives at another address.",
     conflicts_self: "Claims that this node's name lives elsewhere.",
-}
-
-impl Counts {
-    /// Counts a message of another node that is passed on.
-    pub fn relayed(&mut self, lane: usize) {
-        match lane {
-            lane::INTENTS => self.intents_relayed += 1,
-            lane::QUERIES => self.queries_relayed += 1,
-            _ => self.user_events_relayed += 1,
-        }
-    }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long an intent waits for its member (Serf's RecentIntentTimeout).
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// What an intent announces.
+/// The two kinds of intents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IntentKind {
     Join,

@@ -1,15 +1,15 @@
-//! The Serf state: tags, intents, member states and passing on, on top of [`crate::swim`].
+//! Serf on top of [`crate::swim`]: tags, intents, member states, and messages that are passed on.
 //!
-//! [`Core`] is what a driver drives: bytes and time in, orders and events out, the same face as
-//! [`Swim`] has. After every input the notices of the SWIM machine are handled by the state, and
-//! the state's orders carried out, until neither has anything left.
+//! A driver drives a [`Core`], which has the same shape as [`Swim`]: bytes and time go in, outputs
+//! and events come out. After every input, `Core` hands the notices of the SWIM machine to the Serf
+//! state and carries out the orders of the Serf state, until neither has anything left.
 //!
 //! | file | its idea |
 //! | --- | --- |
 //! | `config`, `filter` | settings of a node, and the members that it lets in |
 //! | `members`, `lost` | the table of members, and the failed ones that are searched for |
 //! | `outbox`, `counts` | orders, events and counters that come out |
-//! | `common` | what all parts work on: settings, members, the outbox |
+//! | `common` | the ground on which all parts work: settings, members, the outbox |
 //! | `changes` | changes that the SWIM machine reports |
 //! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
 //! | `leave` | the own leave, step by step |
@@ -17,7 +17,7 @@
 //! | `push_pull` | all of this in an exchange of states |
 //! | `reap`, `conflict` | the end of members; two nodes with one name |
 //! | `serf_state` | the parts wired together |
-//! | `event`, `stats` | what the driver learns |
+//! | `event`, `stats` | events and counters for the driver |
 
 mod changes;
 mod clock;
@@ -54,37 +54,37 @@ use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
+pub use counts::Counter;
 pub use event::CoreEvent;
 pub use filter::MemberFilter;
 use outbox::Order;
 use serf_state::SerfState;
-pub use stats::Counter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Versions that this node announces for the Serf state: minimum, maximum, spoken.
+/// The versions of the Serf protocol that this node announces: lowest, highest and used.
 const DELEGATE: [u8; 3] = [2, 5, 5];
 
-/// Why a command was refused. Nothing has changed then.
+/// The reason why a command was refused. A refused command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
     /// The name, the tags or the meta take more bytes than a member may have.
     TooLarge {
-        /// Bytes it would take.
+        /// The bytes that it would take.
         len: usize,
-        /// Bytes allowed.
+        /// The bytes that are allowed.
         max: usize,
     },
     /// The command belongs to the other mode.
     WrongMode,
     /// This node leaves or has left; a join brings it back.
     Left,
-    /// No member of this name.
+    /// There is no member of this name.
     UnknownMember,
     /// The member has failed or left.
     NotAlive,
-    /// That is this node itself.
+    /// The member is this node itself.
     Myself,
     /// The member has not failed.
     NotFailed,
@@ -96,12 +96,12 @@ pub enum CommandError {
 pub struct Core {
     swim: Swim,
     serf: SerfState,
-    /// Members that the SWIM state was last told of.
+    /// The number of members that the SWIM machine was last told.
     population: usize,
 }
 
 impl Core {
-    /// A node that knows nobody; itself is its first member.
+    /// Creates a node whose only member is itself.
     ///
     /// # Errors
     /// `TooLarge` if the name is empty or longer than [`limits::NAME_LEN`], or the encoded tags
@@ -142,55 +142,57 @@ impl Core {
         Ok(core)
     }
 
-    /// A datagram arrived.
+    /// Handles a datagram.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
         self.swim.handle_datagram(now, from, bytes);
         self.pump(now, false);
     }
 
-    /// A datagram could not be sent.
+    /// Handles a datagram that could not be sent.
     pub fn handle_send_failure(&mut self, now: Time, probe: u32, why: SendFailure) {
         self.swim.handle_send_failure(now, probe, why);
         self.pump(now, false);
     }
 
-    /// True while a further accepted stream would be served; the driver leaves others waiting.
+    /// Returns whether another accepted stream would be served. If not, the driver leaves
+    /// connections in the backlog.
     pub fn accepts_streams(&self) -> bool {
         self.swim.accepts_streams()
     }
 
-    /// Somebody opened a stream.
+    /// Handles a stream that a peer opened.
     pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, from: SocketAddr) {
         self.swim.handle_stream_accepted(now, id, from);
         self.pump(now, false);
     }
 
-    /// A stream that `Output::Connect` asked for is open.
+    /// Handles the opening of a stream that [`Output::Connect`] asked for.
     pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) {
         self.swim.handle_stream_connected(now, id);
         self.pump(now, false);
     }
 
-    /// Bytes arrived on a stream.
+    /// Handles bytes that arrived on a stream.
     pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
         self.swim.handle_stream_data(now, id, bytes);
-        // Those that this node dialled have odd numbers: what comes on them was asked for.
+        // Streams that this node opened have odd numbers: bytes on them answer a request of its
+        // own.
         self.pump(now, id.0 % 2 == 1);
     }
 
-    /// A stream ended.
+    /// Handles the end of a stream.
     pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
         self.swim.handle_stream_end(now, id, end);
         self.pump(now, id.0 % 2 == 1);
     }
 
-    /// A host name was resolved; no address means that it was not.
+    /// Handles the answer of a look-up. An empty list means that the name could not be resolved.
     pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
         self.swim.handle_resolved(now, id, addrs);
         self.pump(now, false);
     }
 
-    /// This process did not run: see [`Swim::handle_stall`].
+    /// Handles a time in which this process did not run: see [`Swim::handle_stall`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         let stale = self.swim.handle_stall(now, missed, suspended);
         self.serf.handle_stall(missed);
@@ -198,7 +200,7 @@ impl Core {
         stale
     }
 
-    /// Counts a refusal that the driver found.
+    /// Counts a refusal that happened in the driver.
     pub fn refuse(&mut self, why: Refusal) {
         self.swim.refuse(why);
     }
@@ -211,24 +213,24 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// When [`Core::handle_timeout`] wants to be called next.
+    /// When [`Core::handle_timeout`] has to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
         let own = self.serf.deadline();
         Some(self.swim.poll_timeout().map_or(own, |swim| swim.min(own)))
     }
 
-    /// The next order to the driver.
+    /// Returns the next output for the driver to carry out.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.swim.poll_output()
     }
 
-    /// The next event for the application.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<CoreEvent> {
         self.serf.common.out.events.pop_front()
     }
 
-    /// Joins; [`CoreEvent::JoinDone`] tells how it went. After a leave, or during one, takes part
-    /// again first.
+    /// Joins a cluster through these seeds; [`CoreEvent::JoinDone`] reports the outcome. During or
+    /// after a leave, the node first takes part again.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         if self.serf.take_leave_back() {
             self.swim.revive(now);
@@ -238,15 +240,15 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully; [`CoreEvent::LeaveDone`] when it has spread. At once if nobody is there
-    /// or the node has left already.
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] reports when the leave has spread, which is at
+    /// once if no other member is present or the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);
         op
     }
 
-    /// Replaces the own tags. The same tags again cause no gossip.
+    /// Replaces the own tags. Setting the same tags again causes no gossip.
     ///
     /// # Errors
     /// `WrongMode` in memberlist mode, `TooLarge` if they take more than [`limits::META_LEN`]
@@ -271,7 +273,7 @@ impl Core {
         &self.serf.tags
     }
 
-    /// Replaces the own meta. The same meta again causes no gossip.
+    /// Replaces the own meta. Setting the same meta again causes no gossip.
     ///
     /// # Errors
     /// `WrongMode` in Serf mode, `TooLarge` if longer than [`limits::META_LEN`], `Left`.
@@ -289,11 +291,12 @@ impl Core {
         Ok(())
     }
 
-    /// Force-leave of a failed member: it becomes left, and with `prune` is erased. A member that
-    /// has left already can only be pruned.
+    /// Turns a failed member into one that has left (Serf's force-leave); with `prune` it is
+    /// erased. A member that has left already can only be pruned.
     ///
     /// # Errors
-    /// `WrongMode` in memberlist mode, `UnknownMember`, `NotFailed` if it is there, `Left`.
+    /// `WrongMode` in memberlist mode, `UnknownMember`, `NotFailed` if the member is present,
+    /// `Left`.
     pub fn remove_failed(
         &mut self,
         now: Time,
@@ -321,11 +324,11 @@ impl Core {
         Ok(())
     }
 
-    /// "I could not reach NAME just now": probes it at once. [`CoreEvent::HintDone`] has the
-    /// verdict.
+    /// Probes a member at once, because the application could not reach it.
+    /// [`CoreEvent::HintDone`] reports the verdict.
     ///
     /// # Errors
-    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if asked too often.
+    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if hints about it come too often.
     pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
         self.check_not_left()?;
         if self.serf.common.is_self(name) {
@@ -342,39 +345,40 @@ impl Core {
         })
     }
 
-    /// A member, unless it is unknown or the filter hides it.
+    /// Returns a member; `None` if it is unknown or the filter hides it.
     pub fn member(&self, name: &str) -> Option<&Arc<Member>> {
         let row = self.serf.common.members.get(name);
         Some(&row.filter(|row| !row.hidden)?.member)
     }
 
-    /// All members in any state, this node included, in no particular order.
+    /// Returns all members in any state, this node included, sorted by name.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.serf.common.members.visible()
     }
 
-    /// Changes whenever a member changed.
+    /// A number that changes whenever a member changes.
     pub fn version(&self) -> u64 {
         self.serf.common.members.version()
     }
 
-    /// Why a member is in its state; `None` if it is hidden, or the SWIM state has forgotten it.
+    /// Explains why a member is in its state; `None` if it is hidden, or the SWIM machine has
+    /// forgotten it.
     pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
         self.member(name)?;
         self.swim.explain(now, name)
     }
 
-    /// How this node itself is doing.
+    /// Returns the health of this node itself.
     pub fn health(&self, now: Time) -> Health {
         self.swim.health(now)
     }
 
-    /// Nobody else is known, and no seed answers.
+    /// Returns whether no other member is known and no seed answers.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()
     }
 
-    /// All counters, the refusals included.
+    /// Returns all counters, those of refusals included.
     pub fn stats(&self) -> Vec<Counter> {
         stats::all(&self.swim.stats(), &self.serf)
     }
@@ -387,8 +391,8 @@ impl Core {
         }
     }
 
-    /// Handles notices and carries out orders until there are none. `asked`: they come from a
-    /// stream that this node dialled.
+    /// Handles notices and carries out orders until there are none. `asked`: the input came on a
+    /// stream that this node opened.
     fn pump(&mut self, now: Time, asked: bool) {
         loop {
             while let Some(order) = self.serf.common.out.orders.pop_front() {

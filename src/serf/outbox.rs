@@ -81,7 +81,11 @@ impl Outbox {
 
     /// Gossips a message of another node as it came.
     pub fn pass_on(&mut self, lane: usize, bytes: &[u8]) {
-        self.counts.relayed(lane);
+        match lane {
+            lane::INTENTS => self.counts.intents_relayed += 1,
+            lane::QUERIES => self.counts.queries_relayed += 1,
+            _ => self.counts.user_events_relayed += 1,
+        }
         self.order(Order::Broadcast {
             lane,
             bytes: bytes.to_vec(),

@@ -1,13 +1,11 @@
 //! One list of all counters of the core, each with a sentence that says what it counts.
 
+use super::counts::Counter;
 use super::members::SerfStatus;
 use super::serf_state::SerfState;
 use crate::swim;
 use crate::wire::Refusal;
 use std::sync::LazyLock;
-
-/// A counter: its name, its value, and its meaning.
-pub type Counter = (&'static str, u64, &'static str);
 
 /// Names of the refusal counters, made once per process.
 static REFUSALS: LazyLock<[String; Refusal::COUNT]> =

@@ -1,4 +1,5 @@
-//! Serf's rules, tried on the serf alone: news and messages in, orders and events out.
+//! Serf's rules, tested on the Serf state alone: reports and messages go in, orders and events come
+//! out.
 
 use super::members::SerfStatus;
 use super::outbox::{Order, lane};
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A serf called `self`, the network below it played by the test.
+/// A node called `self`; the test plays the SWIM machine below it.
 struct Rig {
     serf: SerfState,
     now: Time,
@@ -89,7 +90,7 @@ impl Rig {
         self.receives(&SerfMessage::Join(JoinIntent { ltime, node }));
     }
 
-    /// What the application was told since the last call, as "join a", "leave b".
+    /// Returns the events since the last call, as "join a", "leave b".
     fn events(&mut self) -> Vec<String> {
         let word = |event| match event {
             CoreEvent::App(EventBody::MemberJoin(member)) => format!("join {}", member.name),
@@ -113,7 +114,7 @@ impl Rig {
         self.serf.common.out.orders.drain(..).collect()
     }
 
-    /// What was queued for gossip since the last call: lane and first byte.
+    /// Returns the lane and the first byte of each broadcast queued since the last call.
     fn broadcasts(&mut self) -> Vec<(usize, u8)> {
         let of = |order| match order {
             Order::Broadcast { lane, bytes, .. } => Some((lane, bytes[0])),
@@ -184,7 +185,7 @@ fn in_memberlist_mode_the_notice_decides_and_the_forgotten_are_reaped() {
 }
 
 #[test]
-fn the_search_for_the_lost_outlives_memberlists_memory_of_them() {
+fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
     let config = Config {
         mode: Mode::Memberlist,
         ..Config::default()
@@ -208,7 +209,7 @@ fn the_search_for_the_lost_outlives_memberlists_memory_of_them() {
 }
 
 #[test]
-fn who_comes_back_is_no_longer_looked_for() {
+fn a_member_that_comes_back_is_no_longer_searched_for() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.news(Change::Died, "a", None);
@@ -220,7 +221,7 @@ fn who_comes_back_is_no_longer_looked_for() {
 }
 
 #[test]
-fn a_suspicion_is_told_once_and_so_is_its_end() {
+fn a_suspicion_makes_one_event_and_so_does_its_end() {
     let mut rig = Rig::new();
     let a = node("a", 2, &Tags::new());
     rig.joins("a", 2);
@@ -315,7 +316,7 @@ fn a_member_that_refutes_its_pruning_stays() {
 }
 
 #[test]
-fn intents_about_the_unknown_wait_for_them_and_the_latest_wins() {
+fn intents_about_unknown_members_wait_for_them_and_the_latest_wins() {
     let mut rig = Rig::new();
     rig.join_intent("a", 5);
     rig.leave_intent("a", 6, false);
@@ -344,7 +345,7 @@ fn an_intent_waits_five_minutes_for_its_member() {
 }
 
 #[test]
-fn the_buffer_of_intents_is_bounded() {
+fn the_number_of_early_intents_is_bounded() {
     let mut rig = Rig::new();
     for i in 0..limits::BUFFERED_INTENTS + 10 {
         rig.leave_intent(&format!("n{i}"), 5, false);
@@ -353,7 +354,7 @@ fn the_buffer_of_intents_is_bounded() {
 }
 
 #[test]
-fn a_node_that_is_said_to_leave_refutes_later_than_that_was_said() {
+fn a_node_that_others_believe_to_leave_refutes_with_a_later_time() {
     let mut rig = Rig::new();
     rig.leave_intent("self", 41, false);
     let Some(Order::Broadcast {
@@ -469,7 +470,7 @@ fn a_query_is_passed_on_once_unless_it_asks_not_to_be() {
 }
 
 #[test]
-fn an_answer_is_forwarded_to_members_only() {
+fn a_response_is_forwarded_to_members_only() {
     let mut rig = Rig::new();
     rig.joins("asker", 7000);
     let relay = |port, inner| {
@@ -501,7 +502,7 @@ fn an_answer_is_forwarded_to_members_only() {
 }
 
 #[test]
-fn bytes_that_are_no_message_are_refused_and_not_passed_on() {
+fn bytes_that_are_not_a_message_are_refused_and_not_passed_on() {
     let mut rig = Rig::new();
     for bytes in [&b""[..], b"\x00", b"\x63abc", b"\x03\xc1"] {
         rig.serf.message_received(rig.now, bytes);
@@ -547,10 +548,11 @@ fn the_state_of_one_node_tells_another_who_has_left() {
     assert!(other.serf.intents.clock.time() >= one.serf.intents.clock.time());
 }
 
-/// The original tells of a left member at its own time, and every reader adds one. Whoever returns
-/// refutes above what it was told: told less by us, it would not get above what others were told.
+/// A stock agent lists a left member at its own time, and every reader adds one. A member that
+/// returns refutes above the time that it reads, so it must not read less from this node than
+/// others read from stock agents.
 #[test]
-fn who_has_left_is_told_of_at_the_time_of_its_leave_and_leaves_no_later_for_being_told_again() {
+fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes_nothing() {
     let (mut one, mut other) = (Rig::new(), Rig::new());
     for rig in [&mut one, &mut other] {
         rig.joins("gone", 3);
@@ -574,7 +576,7 @@ fn who_has_left_is_told_of_at_the_time_of_its_leave_and_leaves_no_later_for_bein
 }
 
 #[test]
-fn who_has_left_and_says_that_it_returns_is_not_told_of_as_left() {
+fn a_left_member_that_announces_its_return_is_not_listed_as_left() {
     let left = |rig: &Rig| {
         let bytes = rig.serf.encode_state();
         SerfPushPull::decode(&bytes).unwrap().left_members.len()
@@ -643,7 +645,7 @@ fn the_failed_and_the_left_are_erased_after_their_time() {
 }
 
 #[test]
-fn time_in_which_the_process_did_not_run_counts_for_nobody() {
+fn time_in_which_the_process_did_not_run_does_not_count() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.news(Change::Died, "a", None);
@@ -657,7 +659,7 @@ fn time_in_which_the_process_did_not_run_counts_for_nobody() {
 }
 
 #[test]
-fn an_update_is_told_only_if_somebody_can_see_it() {
+fn an_update_makes_an_event_only_if_the_application_can_see_it() {
     let mut rig = Rig::new();
     let web = tags(&[("role", "web"), ("zone", "1")]);
     rig.news(Change::Joined, "a", Some(&node("a", 2, &web)));
@@ -734,7 +736,7 @@ fn the_filter_hides_members_until_they_fit() {
 }
 
 #[test]
-fn a_leave_says_so_first_then_departs_then_lingers() {
+fn a_leave_sends_its_intent_then_departs_then_lingers() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
@@ -781,7 +783,7 @@ fn a_leave_goes_on_when_nothing_spreads() {
 }
 
 #[test]
-fn a_leave_with_nobody_there_ends_when_the_swim_serf_says_so() {
+fn a_leave_without_other_members_ends_when_the_swim_machine_says_so() {
     for mode in [Mode::Serf, Mode::Memberlist] {
         let mut rig = Rig::with(Config {
             mode,
@@ -809,7 +811,7 @@ fn a_join_takes_a_leave_back_whatever_step_it_is_in() {
         (rig.events(), rig.shown("self")),
         (vec!["left".into()], MemberState::Alive)
     );
-    // A state with this node as left counts one later than its leave: the join is later still.
+    // A peer that lists this node as left counts one later than the leave: the join is later still.
     assert!(rig.serf.common.members.get("self").unwrap().ltime > left_at + 1);
 
     rig.serf.begin_leave(rig.now);
@@ -828,7 +830,7 @@ fn a_join_takes_a_leave_back_whatever_step_it_is_in() {
 }
 
 #[test]
-fn a_join_that_reached_somebody_is_announced_and_others_are_not() {
+fn a_join_that_reached_a_node_is_announced_and_others_are_not() {
     let mut rig = Rig::new();
     let report = |contacted| JoinReport {
         contacted,
@@ -847,7 +849,7 @@ fn a_join_that_reached_somebody_is_announced_and_others_are_not() {
 }
 
 #[test]
-fn a_name_conflict_is_told_when_it_is_certain_and_once() {
+fn a_name_conflict_is_reported_once_and_only_when_it_is_certain() {
     let mut rig = Rig::new();
     let (first, late) = (
         "10.9.9.9:7946".parse().unwrap(),
@@ -877,7 +879,7 @@ fn a_name_conflict_is_told_when_it_is_certain_and_once() {
 }
 
 #[test]
-fn who_claims_the_name_after_a_join_came_second() {
+fn a_node_that_claims_the_name_after_a_join_came_second() {
     let mut rig = Rig::new();
     rig.serf.conflicts.join_succeeded();
     for _ in 0..10 {
@@ -889,7 +891,7 @@ fn who_claims_the_name_after_a_join_came_second() {
 }
 
 #[test]
-fn unreadable_tags_are_no_tags() {
+fn tags_that_cannot_be_decoded_count_as_no_tags() {
     let mut rig = Rig::new();
     let mut odd = node("a", 2, &Tags::new());
     odd.meta = Arc::from(&b"\xff\xc1"[..]);
@@ -909,7 +911,7 @@ fn unreadable_tags_are_no_tags() {
 }
 
 #[test]
-fn a_join_intent_about_this_node_is_taken_and_passed_on_without_an_answer() {
+fn a_join_intent_about_this_node_is_applied_and_passed_on_without_a_reply() {
     let mut rig = Rig::new();
     rig.join_intent("self", 41);
     assert_eq!(
@@ -935,7 +937,7 @@ fn the_own_leave_intent_that_comes_back_is_not_passed_on_again() {
 }
 
 #[test]
-fn a_key_query_that_would_end_stock_agents_goes_no_further() {
+fn a_key_query_that_would_crash_stock_agents_is_not_passed_on() {
     let query = |name, payload| Query {
         ltime: 5,
         id: 7,

@@ -1,6 +1,8 @@
 //! The SPOE agent of a node: what it answers over a real connection, and how it ends.
 
-use super::help::{alone, config, count, counter, eventually, join, node, state_of, threads, with};
+use super::help::{
+    PATIENCE, alone, config, count, counter, eventually, join, node, state_of, threads, with,
+};
 use sprat::serf::MemberState;
 use sprat::service::spoe::wire::{Value, put_number, put_text, put_value};
 use sprat::{Node, Status};
@@ -40,8 +42,7 @@ struct Caller(TcpStream);
 impl Caller {
     fn new(addr: SocketAddr) -> Caller {
         let stream = TcpStream::connect(addr).unwrap();
-        let timeout = Some(Duration::from_secs(10));
-        stream.set_read_timeout(timeout).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut caller = Caller(stream);
         assert_eq!(caller.say(&hello())[0], 101);
         caller

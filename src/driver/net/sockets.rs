@@ -204,7 +204,7 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::time::Duration;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     fn addr(text: &str) -> SocketAddr {
         text.parse().unwrap()

@@ -357,7 +357,7 @@ mod tests {
     use crate::driver::os::descriptors;
     use std::net::TcpListener;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
     const SECOND: Duration = Duration::from_secs(1);
 
     /// One turn of an engine that only has streams.

@@ -6,7 +6,7 @@ use crate::{Config, Node};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn node(name: &str, bind: &str) -> Node {
     let mut config = Config::new();

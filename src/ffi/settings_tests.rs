@@ -1,7 +1,7 @@
 //! The list of settings in the header, kept equal to the list that the library knows.
 //!
-//! The header is made before the library can be asked, so the list lies in `keys.h`. A test
-//! compares the two; `SPRAT_WRITE_HEADER=1 cargo test --lib keys` writes it anew.
+//! The header is made before the library can be asked, so the list lies in `settings.h`. A test
+//! compares the two; `SPRAT_WRITE_HEADER=1 cargo test --lib settings` writes it anew.
 
 use crate::settings;
 use std::fmt::Write;
@@ -47,7 +47,7 @@ fn wrap(text: &mut String, paragraph: &str) {
 
 #[test]
 fn the_header_lists_every_setting() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ffi/keys.h");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ffi/settings.h");
     let list = list();
     assert!(
         !list[2..].trim_end().trim_end_matches("*/").contains("*/"),
@@ -59,6 +59,6 @@ fn the_header_lists_every_setting() {
     let committed = fs::read_to_string(path).unwrap();
     assert!(
         committed == list,
-        "run SPRAT_WRITE_HEADER=1 cargo test --lib keys"
+        "run SPRAT_WRITE_HEADER=1 cargo test --lib settings"
     );
 }
