@@ -66,7 +66,6 @@ impl Context {
             name: node.name.clone(),
             addr: node.addr,
             left: false,
-            ack_payload: None,
         };
         Context {
             now,

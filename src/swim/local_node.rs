@@ -26,7 +26,7 @@ pub struct Identity {
 }
 
 /// memberlist protocol versions that this node announces: minimum, maximum, spoken.
-pub const PROTOCOL: [u8; 3] = [1, 5, 2];
+const PROTOCOL: [u8; 3] = [1, 5, 2];
 
 impl Identity {
     /// The node of this identity, alive from now on.
@@ -52,8 +52,6 @@ pub(super) struct LocalNode {
     /// This node has announced its leave. It still answers, but accuses no member, and does not
     /// defend itself.
     pub left: bool,
-    /// The payload of acks to direct pings.
-    pub ack_payload: Option<Vec<u8>>,
 }
 
 impl LocalNode {

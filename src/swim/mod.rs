@@ -84,7 +84,7 @@ mod timer;
 
 use crate::time::Time;
 use crate::wire::message::{Ack, Message, Ping};
-use crate::wire::{Codec, Keyring, Refusal, packet};
+use crate::wire::{Codec, Refusal, packet};
 use apply::PassOn;
 use context::Context;
 use explain::HealthFacts;
@@ -107,7 +107,7 @@ use timer::Timer;
 pub use crate::wire::message::NodeState;
 pub use config::Config;
 pub use explain::{Explanation, Health};
-pub use local_node::{Identity, PROTOCOL};
+pub use local_node::Identity;
 pub use name_conflict::NameConflict;
 pub use output::*;
 pub use probe_report::{ProbeAnswer, ProbeReport};
@@ -418,20 +418,10 @@ impl Swim {
         self.reconnect.forget_lost(name);
     }
 
-    /// Sets the payload of the acks to direct pings.
-    pub fn set_ack_payload(&mut self, payload: Option<Vec<u8>>) {
-        self.ctx.local.ack_payload = payload;
-    }
-
     /// Sets the number of members that the layer above knows, in any state: the transmit limit of
     /// its broadcasts grows with it.
     pub fn set_population(&mut self, members: usize) {
         self.ctx.population = members;
-    }
-
-    /// Replaces the keys.
-    pub fn set_keyring(&mut self, keyring: Keyring) {
-        self.ctx.codec.keyring = keyring;
     }
 
     /// Counts a refusal; the layer above calls it for those that it finds.
@@ -454,11 +444,6 @@ impl Swim {
     /// The node of this name, if it is known in any state.
     pub fn node(&self, name: &str) -> Option<&Node> {
         Some(self.ctx.table.get(self.ctx.table.find(name)?)?.node())
-    }
-
-    /// Every known node in any state, this one included, in no particular order.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.ctx.table.iter().map(|(_, record)| record.node())
     }
 
     /// This node.

@@ -231,7 +231,7 @@ impl Probing {
         let mut ack = Vec::with_capacity(160);
         let message = Message::Ack(Ack {
             seq: ping.seq,
-            payload: ctx.local.ack_payload.as_deref(),
+            payload: None,
         });
         message.encode(&mut ack);
         ctx.send_with_broadcasts(
