@@ -8,7 +8,7 @@
 
 use super::awareness::Awareness;
 use super::broadcast_queue::{Broadcasts, PART_COST, transmit_limit};
-use super::local_node::{Identity, LocalNode};
+use super::identity::{Identity, LocalNode};
 use super::lookups::Lookups;
 use super::members::MemberTable;
 use super::outbox::Outbox;

@@ -8,7 +8,7 @@
 //! # How it is built
 //!
 //! The protocol consists of parts. Each part is a type that owns its state, or functions where
-//! there is none. A call hands it the [`context::Context`]: the time, the settings, the member
+//! there is none. A call hands it the `Context`: the time, the settings, the member
 //! table, the outbox, the timers, the streams and the random source. No part calls another: what
 //! one learns and another must do is returned to `Swim`, which wires them in three files: this one
 //! for datagrams, timers and commands, `stream_events` for streams, `apply` for changes of members.
@@ -40,7 +40,7 @@
 //! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
 //! | `rounds`, `probe_report`, `announcement` | one probe, its report, what its ping carries along |
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
-//! | `address`, `config` | addresses on the wire, settings |
+//! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
 
 mod address;
 mod announcement;
@@ -53,6 +53,7 @@ mod explain;
 mod explain_text;
 mod final_probe;
 mod gossip;
+mod identity;
 mod join_sync;
 mod joining;
 mod local_node;
@@ -107,7 +108,7 @@ use timer::Timer;
 pub use crate::wire::message::NodeState;
 pub use config::Config;
 pub use explain::{Explanation, Health};
-pub use local_node::Identity;
+pub use identity::Identity;
 pub use name_conflict::NameConflict;
 pub use output::*;
 pub use probe_report::{ProbeAnswer, ProbeReport};
