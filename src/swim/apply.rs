@@ -143,35 +143,33 @@ impl Swim {
                 }
             }
             ProbeEnd::Failed { name, incarnation } => {
-                let from = self.ctx.local.name.clone();
-                let accusation = Accusation {
-                    incarnation,
-                    node: &name,
-                    from: &from,
-                };
-                self.on_suspect(&accusation, PassOn::Encoded);
+                self.accuse(Offer::Suspect, &name, incarnation, PassOn::Encoded);
             }
         }
     }
 
     /// A suspect did not refute in time. After its own leave this node no longer tells others.
     pub(super) fn on_suspicion_end(&mut self, member: MemberIndex) {
-        let Some(node) = self.ctx.table.get(member).map(MemberRecord::node) else {
-            return;
-        };
-        let (incarnation, name) = (node.incarnation, node.name.clone());
-        let from = self.ctx.local.name.clone();
-        let accusation = Accusation {
-            incarnation,
-            node: &name,
-            from: &from,
-        };
         let pass_on = if self.ctx.local.left {
             PassOn::No
         } else {
             PassOn::Encoded
         };
-        self.on_dead(&accusation, pass_on);
+        if let Some(node) = self.ctx.table.get(member).map(MemberRecord::node) {
+            let (name, incarnation) = (node.name.clone(), node.incarnation);
+            self.accuse(Offer::Dead, &name, incarnation, pass_on);
+        }
+    }
+
+    /// This node itself accuses a member.
+    fn accuse(&mut self, offer: Offer, name: &str, incarnation: u32, pass_on: PassOn) {
+        let from = self.ctx.local.name.clone();
+        let accusation = Accusation {
+            incarnation,
+            node: name,
+            from: &from,
+        };
+        self.on_accusation(offer, &accusation, pass_on);
     }
 
     /// Merges the state of another node, entry by entry. Returns how many members became known by

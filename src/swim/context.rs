@@ -78,7 +78,7 @@ impl Context {
             broadcasts: Broadcasts::default(),
             population: 1,
             timers: Timers::default(),
-            streams: Streams::new(),
+            streams: Streams::default(),
             lookups: Lookups::default(),
             outbox: Outbox::default(),
             last_seq: 0,

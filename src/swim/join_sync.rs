@@ -66,17 +66,12 @@ impl JoinSync {
         }
     }
 
-    /// A pull brought `gained` members. If there are any, gossip had missed them, and another pull
-    /// follows.
-    pub fn on_pulled(&mut self, ctx: &mut Context, gained: u32) {
-        if gained > 0 {
+    /// A pull ended. If it brought members, gossip had missed them, and another pull follows; so it
+    /// does after a failure.
+    pub fn on_pull_end(&mut self, ctx: &mut Context, gained: Option<u32>) {
+        if gained != Some(0) {
             self.owe(ctx, AGAIN_ROUNDS);
         }
-    }
-
-    /// A pull failed.
-    pub fn on_failed(&mut self, ctx: &mut Context) {
-        self.owe(ctx, AGAIN_ROUNDS);
     }
 
     fn owe(&mut self, ctx: &mut Context, rounds: u32) {

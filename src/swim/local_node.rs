@@ -10,8 +10,8 @@ use crate::wire::message::{Accusation, Message};
 /// Starts this node: it announces itself, and is its own first member.
 pub(super) fn start(ctx: &mut Context) {
     announce(ctx);
-    let name = ctx.local.name.clone();
-    ctx.outbox.tell_member(Change::Joined, name);
+    ctx.outbox
+        .tell_member(Change::Joined, ctx.local.name.clone());
 }
 
 /// Queues this node's own alive message.
@@ -36,26 +36,20 @@ fn raise_incarnation(ctx: &mut Context, highest: u32) -> bool {
         ctx.outbox.refuse(Refusal::IncarnationLimit);
         return false;
     };
-    let local = ctx.table.local_index();
-    if let Some(record) = ctx.table.get_mut(local) {
-        record.set_incarnation(incarnation);
-    }
+    ctx.table.local_mut().set_incarnation(incarnation);
     announce(ctx);
     true
 }
 
 /// Replaces this node's meta and announces it.
 pub(super) fn set_meta(ctx: &mut Context, meta: &[u8]) {
-    let local = ctx.table.local_index();
-    if let Some(record) = ctx.table.get_mut(local) {
-        record.set_meta(meta);
-    }
+    ctx.table.local_mut().set_meta(meta);
     if !ctx.local.left {
         let incarnation = ctx.table.local().node().incarnation;
         raise_incarnation(ctx, incarnation);
     }
-    let name = ctx.local.name.clone();
-    ctx.outbox.tell_member(Change::Updated, name);
+    ctx.outbox
+        .tell_member(Change::Updated, ctx.local.name.clone());
 }
 
 /// Announces the leave of this node. [`Notice::LeaveSpread`] tells when that has spread.
@@ -99,7 +93,7 @@ pub(super) fn revive(ctx: &mut Context) -> bool {
     ctx.table.set_state(local, NodeState::Alive, ctx.now);
     let incarnation = ctx.table.local().node().incarnation;
     raise_incarnation(ctx, incarnation);
-    let name = ctx.local.name.clone();
-    ctx.outbox.tell_member(Change::Joined, name);
+    ctx.outbox
+        .tell_member(Change::Joined, ctx.local.name.clone());
     true
 }

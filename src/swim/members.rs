@@ -186,6 +186,14 @@ impl MemberTable {
         }
     }
 
+    /// The record of this node, to change anything but the state.
+    pub fn local_mut(&mut self) -> &mut MemberRecord {
+        match self.get_mut(self.local) {
+            Some(record) => record,
+            None => unreachable!("this node is never removed"),
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (MemberIndex, &MemberRecord)> {
         self.probe_order
             .iter()

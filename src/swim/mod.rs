@@ -146,7 +146,7 @@ impl Swim {
             ctx,
             probing,
             relaying: Relaying::default(),
-            suspects: Suspects::new(),
+            suspects: Suspects::default(),
             gossip,
             join_sync: JoinSync::default(),
             joining: Joining::default(),

@@ -1,9 +1,9 @@
 //! Requests and answers on streams: what arrives is checked, answered, and handed on.
 //!
 //! ```text
-//!  dialled    connected -> ping -----> ack       -> StreamEvent::PingAcked
-//!                       -> push/pull -> push/pull -> StreamEvent::Exchanged
-//!                          no or another answer  -> StreamEvent::PingFailed, ExchangeFailed
+//!  dialled    connected -> ping -----> ack       -> StreamEvent::PingEnd
+//!                       -> push/pull -> push/pull -> StreamEvent::ExchangeEnd
+//!                          no or another answer  -> the same events, with a failure
 //!  accepted   ping -> ack     user message -> a notice
 //!             push/pull -> a notice asks for the user state, `push_pull::send_state` answers
 //! ```
@@ -19,16 +19,12 @@ use crate::wire::stream::{self, Side};
 
 /// The end of something this node began on a stream.
 pub(super) enum StreamEvent {
-    /// The stream ping of the probe with this sequence number was acknowledged.
-    PingAcked { seq: u32 },
-    /// The stream ping of the probe with this sequence number failed.
-    PingFailed { seq: u32 },
-    /// A push/pull brought the state of the other side, still encoded.
-    Exchanged { exchange: Exchange, state: Vec<u8> },
-    /// A push/pull failed.
-    ExchangeFailed {
+    /// The stream ping of the probe with this sequence number ended.
+    PingEnd { seq: u32, acked: bool },
+    /// A push/pull ended. `state` is the state of the other side, still encoded.
+    ExchangeEnd {
         exchange: Exchange,
-        why: JoinFailure,
+        state: Result<Vec<u8>, JoinFailure>,
     },
 }
 
@@ -104,14 +100,15 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
 
 fn failed(ctx: &mut Context, purpose: Purpose, why: JoinFailure) -> Option<StreamEvent> {
     match purpose {
-        Purpose::Ping { seq, .. } => Some(StreamEvent::PingFailed { seq }),
+        Purpose::Ping { seq, .. } => Some(StreamEvent::PingEnd { seq, acked: false }),
         Purpose::PushPull(exchange) => {
             use ExchangeCause::{JoinSync, Periodic};
             let with_member = matches!(exchange.cause, Periodic | JoinSync);
             if with_member && ctx.table.is_alive_at(exchange.peer) {
                 ctx.awareness.stream_failed();
             }
-            Some(StreamEvent::ExchangeFailed { exchange, why })
+            let state = Err(why);
+            Some(StreamEvent::ExchangeEnd { exchange, state })
         }
         Purpose::Serve | Purpose::Answer { .. } => None,
     }
@@ -140,16 +137,18 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
     let unexpected = JoinFailure::Protocol(Refusal::UnknownType);
     if plain.first() == Some(&kind::PUSH_PULL) {
         return match stream.purpose {
-            Purpose::PushPull(exchange) => Some(StreamEvent::Exchanged {
-                exchange,
-                state: plain,
-            }),
+            Purpose::PushPull(exchange) => {
+                ctx.awareness.stream_worked();
+                let state = Ok(plain);
+                Some(StreamEvent::ExchangeEnd { exchange, state })
+            }
             purpose => failed(ctx, purpose, unexpected),
         };
     }
     match (stream.purpose, Message::decode(&plain)) {
         (Purpose::Ping { seq, .. }, Ok(Message::Ack(ack))) if ack.seq == seq => {
-            Some(StreamEvent::PingAcked { seq })
+            ctx.awareness.stream_worked();
+            Some(StreamEvent::PingEnd { seq, acked: true })
         }
         (purpose, Ok(Message::Error(answer))) => {
             failed(ctx, purpose, JoinFailure::Refused(answer.text.to_owned()))

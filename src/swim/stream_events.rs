@@ -72,65 +72,44 @@ impl Swim {
 
     /// Something that this node began on a stream has ended.
     pub(super) fn on_stream_event(&mut self, event: StreamEvent) {
-        let ctx = &mut self.ctx;
         match event {
-            StreamEvent::PingAcked { seq } => {
-                ctx.awareness.stream_worked();
-                if let Some(end) = self.probing.on_stream_ping(ctx, seq, true) {
+            StreamEvent::PingEnd { seq, acked } => {
+                if let Some(end) = self.probing.on_stream_ping(&mut self.ctx, seq, acked) {
                     self.on_probe_end(end);
                 }
             }
-            StreamEvent::PingFailed { seq } => {
-                self.probing.on_stream_ping(ctx, seq, false);
-            }
-            StreamEvent::Exchanged { exchange, state } => {
-                ctx.awareness.stream_worked();
-                match self.merge_state(&state) {
-                    Ok(gained) => self.on_exchanged(exchange, gained),
-                    Err(refusal) => {
+            StreamEvent::ExchangeEnd { exchange, state } => {
+                let merged = state.and_then(|state| {
+                    self.merge_state(&state).map_err(|refusal| {
                         self.refuse(refusal);
-                        self.on_exchange_failed(exchange, JoinFailure::Protocol(refusal));
-                    }
-                }
+                        JoinFailure::Protocol(refusal)
+                    })
+                });
+                self.on_exchange_end(exchange, merged);
             }
-            StreamEvent::ExchangeFailed { exchange, why } => self.on_exchange_failed(exchange, why),
         }
     }
 
-    /// A push/pull that this node began has been merged; `gained` members became known by it.
-    fn on_exchanged(&mut self, exchange: Exchange, gained: u32) {
-        let ctx = &mut self.ctx;
-        let peer = exchange.peer;
-        match exchange.cause {
-            ExchangeCause::Join { op, .. } => {
-                self.join_sync.on_joined(ctx, peer);
-                let undecided = self.name_conflicts.is_asking();
-                self.joining.on_target_end(ctx, op, None, undecided);
-            }
-            ExchangeCause::JoinSync => self.join_sync.on_pulled(ctx, gained),
-            ExchangeCause::Reconnect => {
-                if gained > 0 {
-                    self.join_sync.on_joined(ctx, peer);
-                }
-                self.reconnect.on_end(ctx, peer, true);
-            }
-            ExchangeCause::Periodic
-            | ExchangeCause::Suspect
-            | ExchangeCause::Stranger
-            | ExchangeCause::NameConflict => {}
-        }
-    }
-
-    fn on_exchange_failed(&mut self, exchange: Exchange, why: JoinFailure) {
-        let ctx = &mut self.ctx;
+    /// A push/pull that this node began has ended. If it was merged, `gained` is the number of
+    /// members that became known by it.
+    fn on_exchange_end(&mut self, exchange: Exchange, gained: Result<u32, JoinFailure>) {
+        let (ctx, peer) = (&mut self.ctx, exchange.peer);
         match exchange.cause {
             ExchangeCause::Join { op, target } => {
-                let failure = Some((target, why));
+                if gained.is_ok() {
+                    self.join_sync.on_joined(ctx, peer);
+                }
+                let failure = gained.err().map(|why| (target, why));
                 let undecided = self.name_conflicts.is_asking();
                 self.joining.on_target_end(ctx, op, failure, undecided);
             }
-            ExchangeCause::JoinSync => self.join_sync.on_failed(ctx),
-            ExchangeCause::Reconnect => self.reconnect.on_end(ctx, exchange.peer, false),
+            ExchangeCause::JoinSync => self.join_sync.on_pull_end(ctx, gained.ok()),
+            ExchangeCause::Reconnect => {
+                if matches!(gained, Ok(1..)) {
+                    self.join_sync.on_joined(ctx, peer);
+                }
+                self.reconnect.on_end(ctx, peer, gained.is_ok());
+            }
             ExchangeCause::Periodic
             | ExchangeCause::Suspect
             | ExchangeCause::Stranger

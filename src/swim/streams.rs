@@ -95,6 +95,7 @@ pub(super) struct Stream {
 }
 
 /// All open streams.
+#[derive(Default)]
 pub(super) struct Streams {
     open: HashMap<StreamId, Stream>,
     deadlines: Deadlines<StreamId>,
@@ -105,16 +106,6 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub fn new() -> Streams {
-        Streams {
-            open: HashMap::new(),
-            deadlines: Deadlines::new(),
-            dialled: 0,
-            last_id: 0,
-            held: 0,
-        }
-    }
-
     /// Whether a further accepted stream would be served.
     pub fn may_accept(&self) -> bool {
         self.open.len() - self.dialled < limits::STREAMS - DIALLED

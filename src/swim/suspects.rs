@@ -34,19 +34,13 @@ impl Suspect {
 }
 
 /// All suspects.
+#[derive(Default)]
 pub(super) struct Suspects {
     suspects: HashMap<MemberIndex, Suspect>,
     deadlines: Deadlines<MemberIndex>,
 }
 
 impl Suspects {
-    pub fn new() -> Suspects {
-        Suspects {
-            suspects: HashMap::new(),
-            deadlines: Deadlines::new(),
-        }
-    }
-
     /// A member became suspect.
     pub fn begin(&mut self, ctx: &Context, member: MemberIndex, accuser: Arc<str>) {
         let suspect = Suspect {

@@ -67,11 +67,13 @@ impl Timers {
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
 
-impl<K: Ord + Copy> Deadlines<K> {
-    pub fn new() -> Self {
+impl<K: Ord> Default for Deadlines<K> {
+    fn default() -> Self {
         Deadlines(BTreeSet::new())
     }
+}
 
+impl<K: Ord + Copy> Deadlines<K> {
     pub fn insert(&mut self, at: Time, key: K) {
         self.0.insert((at, key));
     }
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn deadlines_come_in_order_and_can_be_postponed() {
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = Deadlines::default();
         deadlines.insert(at(3), 'c');
         deadlines.insert(at(1), 'a');
         deadlines.insert(at(2), 'b');
