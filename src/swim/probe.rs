@@ -370,8 +370,8 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
         let nacks_tell = round.nacks_expected > 0 && !is_unsent;
         ctx.awareness.worsen(if nacks_tell { missing } else { 1 });
     }
-    let (name, incarnation) = (round.name.clone(), round.incarnation);
-    close(ctx, round, false);
+    let incarnation = round.incarnation;
+    let name = close(ctx, round, false);
     (!is_unsent).then_some(ProbeEnd::Failed { name, incarnation })
 }
 
@@ -380,13 +380,14 @@ fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
     if round.report.stream == ProbeAnswer::Silent {
         ctx.awareness.stream_failed(); // although the member is there
     }
-    let (member, name) = (round.member, round.name.clone());
-    close(ctx, round, true);
+    let member = round.member;
+    let name = close(ctx, round, true);
     ProbeEnd::Answered { member, name }
 }
 
-/// Keeps the report of a round, and tells the application if it had asked.
-fn close(ctx: &mut Context, mut round: Round, answered: bool) {
+/// Keeps the report of a round, and tells the application if it had asked. Returns the name of the
+/// member.
+fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
     if let Some(record) = ctx.table.get_named(round.member, &round.name) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
@@ -399,12 +400,10 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) {
         }));
     }
     if let ProbeCause::Hint(op) = round.cause {
-        ctx.outbox.tell(Notice::HintDone {
-            op,
-            name: round.name,
-            answered,
-        });
+        let name = round.name.clone();
+        ctx.outbox.tell(Notice::HintDone { op, name, answered });
     }
+    round.name
 }
 
 /// The member has received the announcement that the acknowledged ping carried.
