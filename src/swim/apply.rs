@@ -177,7 +177,7 @@ impl Swim {
     pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<u32, Refusal> {
         let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
-        // A node that knows no other has nobody to tell: the others are where this comes from.
+        // A node that knows no other tells no one: the other nodes are where this state comes from.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
@@ -388,7 +388,7 @@ impl Swim {
     }
 }
 
-/// What the merge rule wants to know about a member.
+/// The facts about a member that the merge rule compares.
 fn held(record: &MemberRecord) -> Held {
     Held {
         state: record.node().state,

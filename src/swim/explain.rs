@@ -86,7 +86,7 @@ pub(super) fn explanation(
     }
 }
 
-/// What the health of a node depends on beside its context.
+/// The facts that the health of a node depends on, beside its context.
 pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<(SocketAddr, NameConflict)>,
     /// There are seeds beside this node itself.

@@ -57,7 +57,10 @@ fn paragraph(it: &Explanation) -> String {
         let _ = write!(text, " {accuser} accused it");
         let _ = match (it.confirmations.as_slice(), it.confirmations_wanted) {
             ([], 0) => write!(text, "."),
-            ([], wanted) => write!(text, "; nobody has confirmed it yet, {wanted} would do."),
+            ([], wanted) => write!(
+                text,
+                "; no other member has confirmed it yet, {wanted} would do."
+            ),
             (by, wanted) => {
                 write!(
                     text,

@@ -25,7 +25,7 @@ const LATE: u32 = 2;
 /// The number of verdicts that are put off because the suspect answered.
 const REPRIEVES: u32 = 3;
 
-/// What is due about a suspect.
+/// The step that is due about a suspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SuspectStep {
     /// Probe it; the first time over a stream, too.

@@ -61,13 +61,13 @@ pub(super) fn leave(ctx: &mut Context) {
     let local = ctx.table.local_index();
     ctx.table.set_state(local, NodeState::Left, ctx.now);
     let name = ctx.local.name.clone();
-    let farewell = Accusation {
+    let leave_message = Accusation {
         incarnation: ctx.table.local().node().incarnation,
         node: &name,
         from: &name,
     };
     let mut bytes = Vec::new();
-    Message::Dead(farewell).encode(&mut bytes);
+    Message::Dead(leave_message).encode(&mut bytes);
     let queue = &mut ctx.broadcasts.members;
     let replaced = queue.push(bytes.into(), Some(name.clone()), Some(LEAVE_TOKEN));
     ctx.outbox.tell_done(replaced);

@@ -31,7 +31,7 @@ pub(super) enum Address {
     },
 }
 
-/// What is held about a member.
+/// The facts held about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub state: NodeState,

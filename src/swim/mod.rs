@@ -430,7 +430,7 @@ impl Swim {
         self.ctx.outbox.refuse(why);
     }
 
-    // What others may read.
+    // Outputs and views.
 
     /// The next order to the driver.
     pub fn poll_output(&mut self) -> Option<Output> {

@@ -31,7 +31,7 @@ const ROUNDS_UNHEARD: u32 = 3;
 /// The number of own aliases that are remembered.
 const ALIASES: usize = 8;
 
-/// What is known of the node at the other address.
+/// The knowledge about a node at the other address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameConflict {
     /// Nothing yet: it is being asked.

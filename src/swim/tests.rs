@@ -653,7 +653,7 @@ fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
 #[test]
 fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_change() {
     let told = |net: &Net, to: usize| {
-        let introduces = |(from, at, bytes): &&(usize, SocketAddr, Vec<u8>)| {
+        let announces = |(from, at, bytes): &&(usize, SocketAddr, Vec<u8>)| {
             let kinds = kinds(bytes);
             let holds = |kind| kinds.contains(&kind);
             *from == 0
@@ -661,7 +661,7 @@ fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_chan
                 && holds(crate::wire::message::kind::PING)
                 && holds(crate::wire::message::kind::ALIVE)
         };
-        net.sent.iter().filter(introduces).count()
+        net.sent.iter().filter(announces).count()
     };
     let change_unheard = |net: &mut Net, meta: [u8; 2]| {
         net.sent.clear();
@@ -951,7 +951,7 @@ fn a_probe_this_host_cannot_send_accuses_the_member_only_if_helpers_find_it_sile
     assert_ne!(
         net.state(0, 1),
         Some(NodeState::Alive),
-        "the helper reached nobody"
+        "the helper did not reach it either"
     );
 }
 
