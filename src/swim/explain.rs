@@ -165,8 +165,8 @@ fn of_name_conflict(verdict: NameConflict) -> &'static str {
             "another node answers to this node's name, and a member can know only one of the two"
         }
         NameConflict::Silent => {
-            "members list this node's name at another address, where nobody answers, \
-             and take this one's when that one has been failed for a while"
+            "members list this node's name at another address, where no node answers; \
+             they take this one's address when the other has been failed for a while"
         }
     }
 }
