@@ -2,7 +2,7 @@
 //! datagram or a stream takes 1 ms, and nothing is lost unless a test cuts a link. The simulator
 //! (`tests/sim.rs`) tests random faults and large clusters.
 
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
 use sprat::swim::{Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
 use sprat::time::Time;

@@ -46,10 +46,8 @@ impl Default for Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
-        for setting in settings() {
-            if let Some(place) = setting.place
-                && self.given.contains(setting.name)
-            {
+        for setting in settings().iter().filter(|it| self.given.contains(it.name)) {
+            if let Some(place) = setting.place {
                 map.entry(&setting.name, &(place.write)(&self.settings));
             }
         }

@@ -80,6 +80,7 @@ impl Config {
     }
 
     /// The same settings without anything that plain memberlist does not do.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn plain(self) -> Config {
         Config {
             join_sync: false,

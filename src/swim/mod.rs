@@ -113,7 +113,7 @@ pub use name_conflict::NameConflict;
 pub use output::*;
 pub use probe_report::{ProbeAnswer, ProbeReport};
 pub use seeds::Seed;
-pub use stats::{RefusalCounts, Stats};
+pub use stats::Stats;
 
 /// The state machine of one node.
 pub struct Swim {

@@ -10,7 +10,7 @@
 //!
 //! Each condition is tested with a history made by hand that it must refuse.
 
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{Member, MemberState};
 use sprat::swim::Health;
 use sprat::time::Time;

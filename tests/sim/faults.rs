@@ -4,7 +4,7 @@
 use super::net::Link;
 use super::scenario::{millis, secs, seeds};
 use super::world::World;
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{CoreEvent, MemberState};
 
 #[test]

@@ -3,7 +3,7 @@
 use super::net::Link;
 use super::scenario::{addr_of_generation, millis, secs};
 use super::world::World;
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{CoreEvent, MemberState};
 use sprat::swim::Seed;
 

@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::net::Link;
 use super::world::{World, address};
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{Config, CoreEvent, MemberState};
 use sprat::swim::Seed;
 use sprat::time::Time;

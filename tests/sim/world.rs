@@ -11,7 +11,7 @@ use super::net::Net;
 use super::queue::Queue;
 use super::rng::Rng;
 use super::tcp::{Conn, Item};
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{Config, Core, CoreEvent};
 use sprat::swim::{LookupId, Output};
 use sprat::time::Time;
