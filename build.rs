@@ -4,24 +4,32 @@
 //! `include/sprat.h` is the committed copy, compared with this one in a test. After a wanted
 //! change, `SPRAT_WRITE_HEADER=1 cargo build` copies it over.
 
+#[path = "src/vocabulary.rs"]
+#[allow(dead_code)] // only the tables are read here
+mod vocabulary;
+
 use std::path::PathBuf;
 use std::{env, fs};
+use vocabulary::{
+    EventKind, Level, MemberState, NodeState, Row, SettingType, Status, Table, c_constant,
+};
 
 /// The ABI number: part of the soname, raised only when programs linked before would break.
 const ABI: u32 = 0;
 
 /// The files that say what the header says, in the order of the header.
-const SOURCES: [&str; 11] = [
-    "numbers", "types", "library", "config", "node", "members", "tags", "events", "explain",
-    "stats", "threads",
+const SOURCES: [&str; 12] = [
+    "numbers", "types", "library", "settings", "config", "node", "members", "tags", "events",
+    "explain", "stats", "threads",
 ];
 
 /// A heading before the first function of each part of the header.
-const HEADINGS: [(&str, &str); 9] = [
+const HEADINGS: [(&str, &str); 10] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
     ),
+    ("sprat_setting_count", "The list of settings"),
     ("sprat_config_new", "Settings"),
     ("sprat_node_start", "Life of a node"),
     ("sprat_node_members", "Members"),
@@ -34,6 +42,7 @@ const HEADINGS: [(&str, &str); 9] = [
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi");
+    println!("cargo:rerun-if-changed=src/vocabulary.rs");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=SPRAT_WRITE_HEADER");
@@ -64,8 +73,11 @@ fn variable(name: &str) -> String {
 fn header() -> String {
     let mut config = cbindgen::Config::from_file("cbindgen.toml").expect("cbindgen.toml is valid");
     config.header = Some(read("src/ffi/head.h").trim_end().to_owned());
-    config.after_includes = Some(versions() + "\n" + &read("src/ffi/keys.h"));
+    config.after_includes = Some(versions() + "\n" + &read("src/ffi/settings.h"));
+    let numbers = PathBuf::from(variable("OUT_DIR")).join("numbers.rs");
+    fs::write(&numbers, vocabularies()).expect("OUT_DIR is writable");
     let mut builder = cbindgen::Builder::new().with_config(config);
+    builder = builder.with_src(numbers);
     for source in SOURCES {
         builder = builder.with_src(format!("src/ffi/{source}.rs"));
     }
@@ -79,6 +91,58 @@ fn header() -> String {
     HEADINGS.iter().fold(text, |text, (function, heading)| {
         with_heading(&text, function, heading)
     })
+}
+
+/// The enums of the header that are vocabularies of the library, as Rust source.
+fn vocabularies() -> String {
+    [
+        enumeration(
+            "sprat_status",
+            "SPRAT_ERR_",
+            &Status::TABLE,
+            Some(("SPRAT_OK", "Success.")),
+        ),
+        enumeration(
+            "sprat_member_state",
+            "SPRAT_MEMBER_",
+            &MemberState::TABLE,
+            None,
+        ),
+        enumeration("sprat_node_state", "SPRAT_NODE_", &NodeState::TABLE, None),
+        enumeration("sprat_event_kind", "SPRAT_EVENT_", &EventKind::TABLE, None),
+        enumeration(
+            "sprat_log_level",
+            "SPRAT_LOG_",
+            &Level::TABLE,
+            Some(("SPRAT_LOG_OFF", "No lines.")),
+        ),
+        enumeration(
+            "sprat_setting_type",
+            "SPRAT_SETTING_",
+            &SettingType::TABLE,
+            None,
+        ),
+    ]
+    .concat()
+}
+
+/// One enum of the header; `zero` is a constant for 0 that the library itself has no word for.
+fn enumeration(name: &str, prefix: &str, table: &Table, zero: Option<(&str, &str)>) -> String {
+    let doc = |text: &str| -> String {
+        let lines = text.lines().map(|line| format!("///{line}\n"));
+        lines.collect()
+    };
+    let zero = zero.map(|(constant, about)| format!("/// {about}\n{constant} = 0,\n"));
+    let row = |row: &Row| {
+        let constant = c_constant(prefix, row.variant);
+        format!("{}{constant} = {},\n", doc(row.about), row.number)
+    };
+    format!(
+        "{}#[repr(C)]\npub enum {name} {{\n{}{}}}\n",
+        doc(table.about),
+        zero.unwrap_or_default(),
+        table.rows.iter().map(row).collect::<String>(),
+    )
 }
 
 fn read(path: &str) -> String {

@@ -1,7 +1,7 @@
-//! How long the codec takes: encoding and decoding, compression, encryption, whole datagrams.
+//! Times the codec: encoding and decoding, compression, encryption, whole datagrams.
 //!
-//! Prints nanoseconds for one operation: the least and the median of many batches. The least is
-//! what the code costs; the median shows how quiet the machine was.
+//! Prints the nanoseconds of one operation: the least and the median of many batches. The least is
+//! the cost of the code; its distance to the median shows how busy the machine was.
 
 use sprat::wire::codec::{Codec, Key, Keyring};
 use sprat::wire::message::{Alive, Message};
@@ -9,10 +9,11 @@ use sprat::wire::{lzw, packet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Batches per row, and how long one takes about.
+/// Number of batches per row, and the approximate time of one.
 const BATCHES: usize = 41;
 const BATCH: Duration = Duration::from_millis(10);
 
+/// Measures `work` and prints a row for it.
 fn time(what: &str, bytes: usize, mut work: impl FnMut()) {
     let began = Instant::now();
     let mut warm = 0_u32;
@@ -55,7 +56,7 @@ fn encoded(name: &str, meta: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A codec that encrypts with a key of this length, if any.
+/// Makes a codec that encrypts with a key of this length, if there is one.
 fn codec(key_len: Option<usize>, compress: bool) -> Codec {
     let key = key_len.map(|len| {
         let bytes: Vec<u8> = (0..len as u8).collect();
@@ -70,7 +71,7 @@ fn codec(key_len: Option<usize>, compress: bool) -> Codec {
     }
 }
 
-/// Opens a datagram and decodes everything inside, as the receive path does.
+/// Opens a datagram and decodes every message inside, as a node does that receives it.
 fn receive(codec: &Codec, datagram: &[u8]) -> usize {
     let opened = packet::open(codec, datagram).expect("it was sealed by the same codec");
     let mut count = 0;

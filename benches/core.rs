@@ -10,7 +10,7 @@ use sprat::serf::{Config, Core};
 use sprat::swim::{Output, StreamId};
 use sprat::time::Time;
 use sprat::wire::codec::{Codec, Key, Keyring};
-use sprat::wire::message::{Alive, Message, Ping, Source};
+use sprat::wire::message::{Alive, Message, Ping};
 use sprat::wire::packet;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -93,7 +93,7 @@ fn name(member: usize) -> String {
     format!("web-{member:05}")
 }
 
-/// A node of a quiet cluster: it probes nobody and begins no push/pull by itself, so that a row
+/// A node of a quiet cluster: it begins no probe and no push/pull by itself, so that a row
 /// measures the step it names.
 fn node(index: usize, codec: &Codec) -> Core {
     let mut config = Config::default();
@@ -150,11 +150,9 @@ fn ping(codec: &Codec) -> Vec<u8> {
     let message = Message::Ping(Ping {
         seq: 77,
         node: &name(0),
-        source: Source {
-            addr: &[10, 0, 0, 2],
-            port: 7946,
-            node: &name(1),
-        },
+        source_addr: &[10, 0, 0, 2],
+        source_port: 7946,
+        source_node: &name(1),
     });
     let mut plain = Vec::new();
     message.encode(&mut plain);
@@ -210,7 +208,7 @@ fn rows(label: &str, codec: &Codec) {
         DATAGRAMS,
         || {
             let mut core = cluster(0, 2, codec);
-            // The rumour of member 1 has done its work: acks carry nothing else.
+            // The broadcast about member 1 has done its work: acks carry nothing else.
             for _ in 0..40 {
                 core.handle_datagram(now, sender, &ping);
                 discard(&mut core);

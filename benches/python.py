@@ -1,13 +1,14 @@
-"""What the Python package costs, beside other ways to the same library in the same run.
+"""The cost of the Python package, compared with other ways to use the same library.
 
-Latency is from the moment at which the library queued an event (its own time stamp) to the first
-line of the program that has it; one event at a time, on an idle interpreter. Throughput is how
-fast events that wait are delivered. The peer is the usual way of a native package: a thread of the
-library that enters the interpreter for each event, here the C interface of the same library with
-a callback through `ctypes`. The floor is two Python threads and an eventfd without any library.
+Latency is the time from the moment the library queued an event (its own time stamp) to the first
+line of the program that has the event; one event at a time, on an idle interpreter. Throughput is
+the rate at which waiting events are delivered. The peer is the usual design of a native package: a
+thread of the library enters the interpreter for each event, here through the C interface of the
+same library with a callback by `ctypes`. The floor is two Python threads and an eventfd, without
+any library.
 
-The last column is what was measured on a prototype, on a machine of two shared cores. Run by
-`scripts/bench.sh`, with the library and the package built in the release profile.
+The last column was measured on a prototype, on a machine with two shared cores. `scripts/bench.sh`
+runs this file with the library and the package built in the release profile.
 """
 
 from __future__ import annotations
@@ -52,35 +53,35 @@ def show(what: str, figure: str, design: str) -> None:
 
 
 def microseconds(times: list[float]) -> str:
-    """Median and 99th percentile."""
+    """Format the median and the 99th percentile."""
     times = sorted(times)
     p99 = times[len(times) * 99 // 100]
     return f"p50 {statistics.median(times) * 1e6:6.1f} us, p99 {p99 * 1e6:7.1f} us"
 
 
 def changes(tags: Any, count: int) -> None:
-    """Make events about this node: each change of its tags is one."""
+    """Cause events about this node: one for each change of its tags."""
     for number in range(count):
         tags["n"] = str(number)
 
 
-# Latency: a process of its own tells of a member that changes its tags a thousand times a second,
-# so that our interpreter has nothing else to do, and is warm.
+# Latency: another process sends messages about a member that changes its tags a thousand times a
+# second. This interpreter has nothing else to do, and is warm.
 
 SOURCE = """
 import socket, sys, time, msgpack
 host, port = sys.argv[1].split(":")
 out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 kind = {"alive": 4, "dead": 5}
-def tell(what, **more):
+def send(what, **more):
     message = {"Incarnation": number, "Node": "source", **more}
     packed = msgpack.packb(message, use_bin_type=False)
     out.sendto(bytes([kind[what]]) + packed, (host, int(port)))
 for number in range(1, int(sys.argv[2])):
     meta = b"\\xff" + msgpack.packb({"n": str(number)}, use_bin_type=False)
-    tell("alive", Addr=bytes([127, 0, 0, 78]), Port=7946, Meta=meta, Vsn=bytes([1, 5, 2, 2, 5, 5]))
+    send("alive", Addr=bytes([127, 0, 0, 78]), Port=7946, Meta=meta, Vsn=bytes([1, 5, 2, 2, 5, 5]))
     time.sleep(0.001)
-tell("dead", From="source")
+send("dead", From="source")
 time.sleep(0.1)
 """
 
@@ -91,7 +92,7 @@ def source() -> subprocess.Popen[bytes]:
 
 
 def callback_latency() -> list[float]:
-    """A callback on the package's thread."""
+    """Measure a callback on the package's thread."""
     times: list[float] = []
 
     def handle(event: sprat.Event) -> None:
@@ -103,7 +104,7 @@ def callback_latency() -> list[float]:
 
 
 def iterator_latency() -> list[float]:
-    """`for event in node.events()`."""
+    """Measure `for event in node.events()`."""
     times: list[float] = []
     with sprat.Node(**LOCAL) as node:
         running = source()
@@ -128,18 +129,18 @@ async def _async_latency() -> list[float]:
 
 
 def async_latency() -> list[float]:
-    """`async for`, on asyncio's own loop."""
+    """Measure `async for` on asyncio's own loop."""
     return asyncio.run(_async_latency())
 
 
 def uvloop_latency() -> list[float]:
-    """`async for`, on uvloop."""
+    """Measure `async for` on uvloop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_async_latency())
 
 
 class CEvent(ctypes.Structure):
-    """The head of `sprat_event`."""
+    """The first fields of `sprat_event`."""
 
     _fields_ = (
         ("kind", ctypes.c_int32),
@@ -179,7 +180,7 @@ class CNode:
 
 
 def ctypes_latency() -> list[float]:
-    """A callback from a thread of the library, through ctypes."""
+    """Measure a callback from a thread of the library, through ctypes."""
     times: list[float] = []
     node = CNode(lambda event: times.append(time.monotonic() - event.time_ns / 1e9))
     source().wait()
@@ -188,7 +189,7 @@ def ctypes_latency() -> list[float]:
 
 
 def eventfd_latency() -> list[float]:
-    """The floor: one Python thread wakes another through an eventfd."""
+    """Measure the floor: one Python thread wakes another through an eventfd."""
     times: list[float] = []
     sent = 0.0
     fd = os.eventfd(0, os.EFD_SEMAPHORE)
@@ -216,18 +217,18 @@ def eventfd_latency() -> list[float]:
 
 
 def per_second(began: float, count: int) -> str:
-    """Events per second since `began`."""
+    """Format the events per second since `began`."""
     return f"{count / (time.monotonic() - began):,.0f} events/s"
 
 
 def held(make: Callable[[Callable[[Any], None]], Any]) -> str:
-    """Events that waited for a callback, once it goes on."""
-    gate, done, seen = threading.Event(), threading.Event(), 0
+    """Measure the delivery of events that waited for a callback."""
+    go_on, done, seen = threading.Event(), threading.Event(), 0
 
     def handle(_event: Any) -> None:
         nonlocal seen
         if seen == 0:
-            gate.wait()
+            go_on.wait()
         seen += 1
         if seen == BACKLOG:
             done.set()
@@ -235,7 +236,7 @@ def held(make: Callable[[Callable[[Any], None]], Any]) -> str:
     node, tags = make(handle)
     changes(tags, BACKLOG)
     began = time.monotonic()
-    gate.set()
+    go_on.set()
     assert done.wait(60)
     figure = per_second(began, BACKLOG)
     node.close()
@@ -293,7 +294,7 @@ def async_throughput() -> str:
 
 
 def crowd() -> bytes:
-    """A push/pull request, not encrypted, that tells of many members."""
+    """Return an unencrypted push/pull request with many members."""
 
     def pack(value: Any) -> bytes:
         return msgpack.packb(value, use_bin_type=False)
@@ -316,7 +317,7 @@ def crowd() -> bytes:
 
 
 def crowded() -> sprat.Node:
-    """A node that knows as many members as `crowd` tells of."""
+    """Start a node that knows the members of `crowd`."""
     node = sprat.Node(**LOCAL)
     host, port = node.address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=10) as peer:
@@ -331,7 +332,7 @@ def crowded() -> sprat.Node:
 
 
 def timed(work: Callable[[], object], inner: int, rounds: int = 30) -> float:
-    """The median time of `work`, in seconds."""
+    """Return the median time of `work` in seconds."""
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
@@ -366,7 +367,7 @@ def member_rows() -> Iterator[tuple[str, float, str]]:
 
 
 def import_time() -> str:
-    """What `import sprat` adds to the start of Python."""
+    """Measure the time that `import sprat` adds to the start of Python."""
 
     def run(code: str) -> float:
         began = time.perf_counter()

@@ -2,7 +2,6 @@
 """Runs each example beside a stock serf agent: it must see the agent, be seen, and leave."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,11 +9,14 @@ import threading
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from cluster import PATIENCE, claim_addresses  # noqa: E402 - needs the path above
+
 folder = sys.argv[1]
-BASE = f"127.{30 + os.getpid() % 30}.{1 + os.getpid() // 30 % 250}"
+BASE = claim_addresses()
 AGENT = f"{BASE}.1"
-# Everything here takes seconds; after two minutes something hangs.
-LIMIT = 120
+# An example takes seconds. After this long it hangs, and is ended.
+LIMIT = 4 * PATIENCE
 
 
 def command(program, address):
@@ -29,7 +31,7 @@ def command(program, address):
     }[program]
 
 
-# What it prints once it sees the agent, and how it is told to leave.
+# The line that an example prints once it sees the agent, and how it is asked to leave.
 EXAMPLES = {
     "watch": ("web1", lambda child: child.send_signal(signal.SIGTERM)),
     "rust-watch": ("member-join web1", lambda child: child.stdin.close()),
@@ -44,7 +46,7 @@ def status_of(name):
         ["serf", "members", f"-rpc-addr={AGENT}:7373", "-format=json"],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         check=True,
     )
     for member in json.loads(answer.stdout)["members"]:
@@ -54,7 +56,7 @@ def status_of(name):
 
 
 def wait_for(status, name):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while status_of(name) != status:
         if time.monotonic() > deadline:
             sys.exit(f"the agent lists {name} as {status_of(name)}, not as {status}")

@@ -5,9 +5,13 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from cluster import PATIENCE, claim_addresses  # noqa: E402 - needs the path above
 
 program, libraries = sys.argv[1:]
-ip = f"127.{60 + os.getpid() % 30}.{1 + os.getpid() // 30 % 250}.1"
+ip = f"{claim_addresses()}.1"
 agent = subprocess.Popen(
     [
         "serf",
@@ -23,8 +27,8 @@ agent = subprocess.Popen(
     text=True,
 )
 quick = None
-# Whatever hangs, both end after half a minute, and so do the loops that read from them.
-limit = threading.Timer(30, lambda: [child.kill() for child in (agent, quick) if child])
+# If anything hangs, both are ended, and with them the loops that read from them.
+limit = threading.Timer(2 * PATIENCE, lambda: [child.kill() for child in (agent, quick) if child])
 limit.start()
 try:
     for line in agent.stdout:

@@ -9,7 +9,7 @@
 //! comes too.
 
 use crate::error::{Error, Result};
-use crate::serf::Member;
+use crate::member::Member;
 use crate::time::Time;
 use std::sync::Arc;
 
@@ -18,13 +18,15 @@ pub use crate::vocabulary::{EventKind, Level};
 macro_rules! event_bodies {
     (
         members {
-            $($(#[doc = $doc:literal])* $Member:ident = $number:literal, $name:literal, $class:ident;)*
+            $($(#[doc = $doc:literal])*
+            $Member:ident = $number:literal, $name:literal, $class:ident;)*
         }
         others {
-            $($(#[doc = $odoc:literal])* $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
+            $($(#[doc = $odoc:literal])*
+            $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
         }
     ) => {
-        /// What happened, with everything that belongs to it.
+        /// One event with its payload.
         ///
         /// For one member the order is: join first; then suspect, alive and update in any number;
         /// then leave or fail; then join again, or reap, after which the name is unknown. A failed
@@ -75,7 +77,7 @@ pub struct Event {
     pub seq: u64,
     /// When the engine queued it, by the monotonic clock.
     pub time: Time,
-    /// What happened.
+    /// The event itself: its kind and its payload.
     pub body: EventBody,
 }
 

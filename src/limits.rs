@@ -1,56 +1,66 @@
-//! Every bound in one table. What comes from the wire is compared with these before it is used.
+//! The bounds on gossip: on what the protocol accepts from the wire, and on what it keeps of it.
+//!
+//! Every length, count or time from the wire is compared with its bound before it is used. A
+//! bound that belongs to one mechanism stands beside that mechanism, for example the number of
+//! requests that are relayed at a time in `swim/relay.rs`. The bounds of settings stand in
+//! `config`, those of a service in `service`.
 
-/// Length of a node name in bytes. Serf's own optional limit is 128; the name is in every message.
+/// Length of a node name in bytes. Serf has an optional limit of 128; each message has the name.
 pub const NAME_LEN: usize = 255;
-/// Meta (encoded tags) of a node in bytes: what a reference sender checks.
+/// Length in bytes of the meta (encoded tags) of this node: the limit that the reference checks.
 pub const META_LEN: usize = 512;
-/// Meta accepted from others. The reference stores any length; this still fits one datagram.
+/// Length in bytes of the meta of other nodes. The reference stores any length; this much still
+/// fits one datagram.
 pub const REMOTE_META_LEN: usize = 8 * 1024;
-/// Largest datagram that UDP can carry.
+/// Length in bytes of the largest datagram that UDP can carry.
 pub const DATAGRAM_LEN: usize = 65_536;
-/// Target size of a datagram filled with gossip (memberlist's UDPBufferSize).
+/// Length in bytes up to which a datagram is filled with gossip (memberlist's UDPBufferSize).
 pub const PACKET_LEN: usize = 1400;
-/// Parts of one compound that even the oldest receivers handle.
+/// Number of parts of a compound that even the oldest receivers handle.
 pub const COMPOUND_PARTS: usize = 127;
-/// Layers of compound and compress inside one another that are unpacked.
+/// Number of compound and compress layers inside one another that are unpacked.
 pub const NESTING: usize = 8;
-/// Encrypted frame of a stream: 20 MiB, the reference's limit.
+/// Length in bytes of an encrypted frame of a stream: 20 MiB, the reference's limit.
 pub const STREAM_LEN: usize = 20 * 1024 * 1024;
-/// What compressed bytes may expand to: 40 MiB, the reference's limit for streams.
+/// Number of bytes to which a compressed stream may expand: 40 MiB, the reference's limit.
 pub const INFLATED_STREAM_LEN: usize = 2 * STREAM_LEN;
-/// What a compressed datagram may expand to. No honest sender packs more than its buffer.
+/// Number of bytes to which a compressed datagram may expand. Senders that follow the protocol
+/// pack no more than their buffer, which is smaller.
 pub const INFLATED_DATAGRAM_LEN: usize = 256 * 1024;
-/// User state in a push/pull.
+/// Length in bytes of the user state in a push/pull.
 pub const USER_STATE_LEN: usize = 20 * 1024 * 1024;
-/// Nodes in one push/pull.
+/// Number of nodes in one push/pull.
 pub const PUSH_PULL_NODES: usize = 1_048_576;
-/// A label.
+/// Length of a label in bytes.
 pub const LABEL_LEN: usize = 255;
-/// Streams that one node serves or uses at a time (the reference serves 127).
+/// Number of streams that one node serves or uses at a time (the reference serves 127).
 pub const STREAMS: usize = 128;
-/// Datagrams that a receive buffer holds: of the smallest, each accounted with half a kilobyte.
+/// Number of datagrams that a receive buffer can hold: the kernel accounts for even the smallest
+/// with half a kilobyte.
 pub const RECEIVE_QUEUE: usize = 8192;
-/// Connections that wait to be accepted: the kernel's own bound is lower by default.
+/// Number of connections that can wait to be accepted; the kernel's own bound is usually lower.
 pub const ACCEPT_QUEUE: usize = 4096;
-/// Nodes that one table holds.
+/// Number of nodes in one member table.
 pub const MEMBERS: usize = 65_536;
-/// Slots of the event ring in one push/pull (the reference sends 512).
+/// Number of slots of the event ring in one push/pull (the reference sends 512).
 pub const EVENT_SLOTS: usize = 65_536;
-/// Events in all slots of one push/pull.
+/// Number of events in all slots of one push/pull.
 pub const EVENTS: usize = 262_144;
-/// Unencrypted bytes of one stream that are collected: what compressed ones may expand to.
+/// Number of unencrypted bytes of one stream that are collected: as many as a compressed stream
+/// may expand to.
 pub const STREAM_BUFFER_LEN: usize = INFLATED_STREAM_LEN;
-/// The same for all streams together.
+/// Number of unencrypted bytes that are collected for all streams together.
 pub const ALL_STREAMS_LEN: usize = 2 * STREAM_BUFFER_LEN;
-/// How far ahead of a Lamport clock a time from the wire may lie. A cluster with a thousand events
-/// a second needs 34 years to get there, so every honest newcomer catches up in one step; somebody
-/// who wants to drive the clock to its end needs 16 million messages instead of one.
+/// Distance by which a time from the wire may be ahead of a Lamport clock. A cluster with a
+/// thousand events a second needs 34 years to get that far, so a new node that follows the
+/// protocol catches up in one step. An attacker needs 16 million messages, instead of one, to
+/// drive the clock to its end.
 pub const LTIME_LEAP: u64 = 1 << 40;
-/// Intents kept for names that are not known yet.
+/// Number of intents that are kept for names that are not known yet.
 pub const BUFFERED_INTENTS: usize = 65_536;
-/// Slots of the rings of user events and queries: Serf's EventBuffer and QueryBuffer.
+/// Number of slots of the rings of user events and queries (Serf's EventBuffer and QueryBuffer).
 pub const RING_SLOTS: u64 = 512;
-/// Events or queries kept at one Lamport time.
+/// Number of events or queries that are kept at one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;
-/// Bytes that the ring of user events may hold: they travel in every push/pull.
+/// Number of bytes in the ring of user events, all of which travel in every push/pull.
 pub const RING_BYTES: usize = 4 * 1024 * 1024;

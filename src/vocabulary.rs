@@ -1,11 +1,13 @@
-//! The words that have a number in C and a name in text: kinds of events, states, log levels.
+//! The words that have a number in C and a name in text: statuses, kinds of events, states, levels.
 //!
-//! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header and
-//! the class names of Python follow from it: `build.rs` compiles this file too, so it uses nothing
-//! of the crate. A number is never used for anything else once it has been released.
+//! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header
+//! and the class names of Python follow from it: `build.rs` compiles this file too, so it uses
+//! nothing of the crate. A number is never used for anything else once it has been released.
 //!
-//! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`] where
-//! the event happens.
+//! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`]
+//! where the event happens.
+
+use std::ffi::CStr;
 
 /// Defines an enum from rows of documentation, variant, number and name.
 macro_rules! vocabulary {
@@ -38,6 +40,14 @@ macro_rules! vocabulary {
                 }
             }
 
+            /// The name for C.
+            #[allow(dead_code)] // without the C ABI nothing needs it
+            pub(crate) const fn c_name(self) -> &'static CStr {
+                match self {
+                    $($Enum::$Variant => c_str(concat!($name, "\0")),)*
+                }
+            }
+
             /// The value with this number.
             pub fn from_number(number: i32) -> Option<$Enum> {
                 $Enum::ALL.into_iter().find(|it| it.number() == number)
@@ -47,14 +57,61 @@ macro_rules! vocabulary {
             pub fn from_name(name: &str) -> Option<$Enum> {
                 $Enum::ALL.into_iter().find(|it| it.name() == name)
             }
+
+            /// The table, for the C header.
+            #[allow(dead_code)] // build.rs reads it
+            pub(crate) const TABLE: Table = Table {
+                about: concat!($($about, "\n"),*),
+                rows: &[$(Row {
+                    variant: stringify!($Variant),
+                    number: $number,
+                    about: concat!($($doc, "\n"),*),
+                },)*],
+            };
         }
     };
 }
 
+/// A vocabulary as text.
+#[allow(dead_code)] // build.rs reads it
+pub(crate) struct Table {
+    pub about: &'static str,
+    pub rows: &'static [Row],
+}
+
+/// A row of a [`Table`].
+#[allow(dead_code)] // build.rs reads it
+pub(crate) struct Row {
+    pub variant: &'static str,
+    pub number: i32,
+    pub about: &'static str,
+}
+
+/// Returns the name of a constant in C: `SPRAT_ERR_` and `TooLarge` make `SPRAT_ERR_TOO_LARGE`.
+#[allow(dead_code)] // without the C ABI nothing needs it
+pub(crate) fn c_constant(prefix: &str, variant: &str) -> String {
+    let mut name = prefix.to_owned();
+    for (i, letter) in variant.chars().enumerate() {
+        if i > 0 && letter.is_uppercase() {
+            name.push('_');
+        }
+        name.extend(letter.to_uppercase());
+    }
+    name
+}
+
+/// Returns a text that ends with NUL as a C string.
+const fn c_str(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("a name holds no NUL"),
+    }
+}
+
 /// The table of events, given to a macro that makes something of it.
 ///
-/// A row of `members` has the documentation, the kind, its number, its name and its class in Python;
-/// the payload is the member. A row of `others` spells its payload out.
+/// A row of `members` has the documentation, the kind, its number, its name and its class in
+/// Python; the payload is the member. A row of `others` spells its payload out.
 ///
 /// Reserved numbers: 8 and 9 for user events and user messages, 10 to 13 for queries and responses.
 #[doc(hidden)]
@@ -87,7 +144,7 @@ macro_rules! event_table {
                     /// the operation failed.
                     result: Result<usize>,
                 } = 14, "done";
-                /// Events were lost because nobody took them: take a fresh list of members.
+                /// Events were lost because they were not taken in time: take a fresh list of members.
                 Overflow {
                     /// How many events were merged or dropped since the last event of this kind.
                     lost: u64,
@@ -114,14 +171,16 @@ macro_rules! event_table {
 macro_rules! event_kinds {
     (
         members {
-            $($(#[doc = $doc:literal])* $Member:ident = $number:literal, $name:literal, $class:ident;)*
+            $($(#[doc = $doc:literal])*
+            $Member:ident = $number:literal, $name:literal, $class:ident;)*
         }
         others {
-            $($(#[doc = $odoc:literal])* $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
+            $($(#[doc = $odoc:literal])*
+            $Other:ident $payload:tt = $onumber:literal, $oname:literal;)*
         }
     ) => {
         vocabulary! {
-            /// Kinds of events.
+            /// Kinds of events. Ignore kinds that you do not know: later versions may add some.
             pub enum EventKind {
                 $($(#[doc = $doc])* $Member = $number, $name;)*
                 $($(#[doc = $odoc])* $Other = $onumber, $oname;)*
@@ -143,6 +202,55 @@ macro_rules! event_kinds {
 event_table!(event_kinds);
 
 vocabulary! {
+    /// The reason of a failure. In C, a function that can fail returns one of these numbers, or 0
+    /// or a count on success.
+    pub enum Status {
+        /// An argument is NULL that must not be.
+        Null = -1, "an argument is NULL";
+        /// An argument has a value that is not allowed.
+        Invalid = -2, "an argument is not valid";
+        /// A string is not UTF-8.
+        Utf8 = -3, "a string is not UTF-8";
+        /// A name, a tag, all tags together or a list is longer than allowed.
+        TooLarge = -4, "too large";
+        /// The node is NULL, was freed, or never was a node.
+        Handle = -5, "not a node, or freed already";
+        /// The node was started before a fork and lives in the parent process.
+        Forked = -6, "the node lives in the parent process";
+        /// The node was shut down.
+        Closed = -7, "the node was shut down";
+        /// Not possible in the present state or with these settings.
+        State = -8, "not possible in the present state";
+        /// The time is up.
+        Timeout = -9, "the time is up";
+        /// The call would wait for the thread that it runs on.
+        Deadlock = -10, "the call would wait for itself";
+        /// No such member, setting or tag.
+        NotFound = -11, "not found";
+        /// Another member of the cluster has this node's name.
+        NameConflict = -12, "the node's name is taken";
+        /// The settings are wrong.
+        Config = -13, "the settings are wrong";
+        /// The operating system refused a call; the errno of the error says why.
+        Io = -14, "the operating system refused";
+        /// An address cannot be parsed, resolved or used.
+        Address = -15, "the address cannot be used";
+        /// No node answered.
+        Unreachable = -16, "no node answered";
+        /// Encryption: a key is wrong or missing, or the peer has none.
+        Crypto = -17, "encryption keys or labels do not fit";
+        /// A peer answered with something that is not this protocol.
+        Protocol = -18, "the peer speaks another protocol";
+        /// Not supported by this version of the library.
+        Unsupported = -19, "not supported";
+        /// The buffer is too small; it holds the beginning of the text.
+        Buffer = -20, "the buffer is too small";
+        /// A defect of the library: the node has stopped, the process goes on.
+        Internal = -99, "a defect of the library";
+    }
+}
+
+vocabulary! {
     /// How much a line of the log matters. Each level includes the ones before it.
     pub enum Level {
         /// The node cannot do what it should.
@@ -151,9 +259,9 @@ vocabulary! {
         Warn = 2, "warn";
         /// The ordinary course of things in the cluster.
         Info = 3, "info";
-        /// What the node does and why, for finding a mistake.
+        /// The steps of the node and their reasons, for troubleshooting.
         Debug = 4, "debug";
-        /// Everything.
+        /// Everything else.
         Trace = 5, "trace";
     }
 }
@@ -176,7 +284,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// What a node is doing.
+    /// The state of a node.
     pub enum NodeState {
         /// It takes part in its cluster.
         Running = 1, "running";
@@ -192,7 +300,8 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// The type of a setting, which says how the text of its value is written.
+    /// The type of a setting, which says how the text of its value is written. Ignore the types
+    /// that you do not know: later versions may add some.
     pub enum SettingType {
         /// Any text.
         Text = 1, "text";
@@ -206,7 +315,7 @@ vocabulary! {
         Word = 5, "word";
         /// An IP address with a port.
         Address = 6, "address";
-        /// A secret in base64.
+        /// A secret in base64, which cannot be read back.
         Base64 = 7, "base64";
         /// The path of a file.
         File = 8, "file";
@@ -252,5 +361,11 @@ mod tests {
             (22, "fatal"),
         ];
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn constants_of_c_are_words_in_capitals() {
+        assert_eq!(c_constant("SPRAT_ERR_", "TooLarge"), "SPRAT_ERR_TOO_LARGE");
+        assert_eq!(c_constant("SPRAT_ERR_", "Utf8"), "SPRAT_ERR_UTF8");
     }
 }

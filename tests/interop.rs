@@ -8,6 +8,8 @@
 mod agent;
 #[path = "interop/changing.rs"]
 mod changing;
+#[path = "interop/compression.rs"]
+mod compression;
 #[path = "interop/eight.rs"]
 mod eight;
 #[path = "interop/faults.rs"]

@@ -14,11 +14,15 @@ mod layers;
 mod modules;
 #[path = "tidy/not_yet.rs"]
 mod not_yet;
+#[path = "tidy/parts.rs"]
+mod parts;
 #[path = "tidy/prose.rs"]
 mod prose;
 #[path = "tidy/sizes.rs"]
 mod sizes;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/vocabulary.rs"]
+mod vocabulary;
 #[path = "tidy/words.rs"]
 mod words;

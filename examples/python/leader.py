@@ -1,28 +1,27 @@
 """Picks a leader among the live members by a rule that all of them share.
 
-The rule: of the live members with the same role, the one whose name sorts first leads. Each looks
-at its own list; nobody votes, nothing is sent, and the next leader is known the moment the last
-one is seen to fail or leave.
+The rule: of the live members with the same role, the one whose name sorts first leads. Each member
+applies the rule to its own list. There are no votes and no messages, and the next leader is known
+as soon as the last one is seen to fail or leave.
 
-This is not consensus. Lists agree within a second or so, not at every moment:
+This is not consensus. The lists agree within about a second, but not at every moment:
 
-- While a failure is being noticed (seconds) nobody leads; while a new member is being noticed two
-  may.
-- When the network splits, each side has a leader. `--at-least`, more than half of the members
-  there are in all, stops the smaller side, but only when it has noticed.
-- A node for which most of several others fell silent at once cannot know whether they failed or it
-  is cut off. It does not act then (`node.health().isolated`), until enough of them are back. Two
-  that know of no others cannot tell either, and each leads when it has lost the other:
-  `--at-least 2` says otherwise.
-- It takes seconds to notice any of that, and a node that has just started has found nobody yet.
-  So a leader acts only after it has led for `--settle` seconds.
+- While a failure is being detected (seconds), no member leads. While a new member is being
+  detected, two may lead.
+- If the network splits, each side has a leader. Set `--at-least` to more than half of all members
+  to stop the smaller side, once it has detected the split.
+- If most of several other members fall silent at once, a node cannot know whether they failed or it
+  is cut off. It does not act then (`node.health().isolated`) until enough of them are back. In a
+  cluster of two, each node leads after it has lost the other; `--at-least 2` prevents that.
+- Each detection takes seconds, and a node that has just started knows no other member. So a leader
+  acts only after it has led for `--settle` seconds.
 
-So it is right for work that may be done twice: cleaning up, refreshing a cache, sending a report.
-Where a second leader does harm, use a lock in a store with consensus.
+So the rule suits work that may be done twice: cleaning up, refreshing a cache, sending a report.
+If a second leader does harm, use a lock in a store with consensus.
 
     python leader.py --name a --bind 10.0.0.7 10.0.0.5 10.0.0.6
 
-The addresses at the end are any members of the cluster, running yet or not.
+The addresses at the end are those of any members of the cluster; they need not be up yet.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ import sprat
 
 
 def leader(members: sprat.Members) -> str:
-    """The name of the one that leads; all members with the same list say the same."""
+    """Return the name of the leader. All members with the same list agree."""
     return min(members.names())
 
 
 def verdict(node: sprat.Node, role: str, at_least: int) -> tuple[bool, str]:
-    """Whether this node is to act now, and what to say about it."""
-    # One that is suspected still counts: suspicions differ from member to member, and pass.
+    """Return whether this node leads, and a line to print about that."""
+    # A suspect still counts: members differ in whom they suspect, and most suspicions pass.
     members = node.members(role=role)
     if node.health().isolated:
         return False, "isolated: nobody leads here"
@@ -54,19 +53,19 @@ def verdict(node: sprat.Node, role: str, at_least: int) -> tuple[bool, str]:
 
 
 def act() -> None:
-    """What only the leader does, about once a second. It must bear to be done twice."""
+    """Do the work of the leader, about once a second. Doing it twice must be harmless."""
     print("acting", flush=True)
 
 
 def lead(node: sprat.Node, role: str, at_least: int, settle: float) -> NoReturn:
-    """Look at each change, and every second: silence is no event."""
+    """Apply the rule after each event, and every second: silence causes no event."""
     events = node.events(sprat.MemberEvent)
-    said, due = "", 0.0
+    printed, due = "", 0.0
     while True:
         mine, text = verdict(node, role, at_least)
-        if text != said:
+        if text != printed:
             print(text, flush=True)
-            said = text
+            printed = text
         now = time.monotonic()
         if not mine or not due:
             due = now + settle
@@ -77,20 +76,20 @@ def lead(node: sprat.Node, role: str, at_least: int, settle: float) -> NoReturn:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Picks a leader among the live members.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
     parser.add_argument("--name", help="the host name by default")
-    parser.add_argument("--bind", default="0.0.0.0:7946", help="address of this member")
-    parser.add_argument("--role", default="worker", help="who may lead: members of this role")
-    parser.add_argument("--at-least", type=int, default=1, help="nobody leads fewer members")
-    parser.add_argument("--settle", type=float, default=5.0, help="seconds before it acts")
+    parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
+    parser.add_argument("--role", default="worker", help="only members with this role may lead")
+    parser.add_argument("--at-least", type=int, default=1, help="no leader among fewer members")
+    parser.add_argument("--settle", type=float, default=5.0, help="seconds to lead before acting")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Take part until a signal."""
+    """Run until a signal."""
     options = arguments()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit())  # the block below leaves the cluster

@@ -1,7 +1,8 @@
 """Which member owns a key: a rendezvous-hash ring that follows the membership.
 
-Each member gets a score for a key, a hash of both; the highest owns it. So every member finds the
-same owner without asking, and when one is lost only its keys move, spread over all the others.
+Each member has a score for a key, a hash of both; the member with the highest score owns the key.
+So every member finds the same owner without a message. When a member is lost, only its keys move,
+spread over all the others.
 
 The program prints the owners of some keys, and each key that moves:
 
@@ -10,8 +11,8 @@ The program prints the owners of some keys, and each key that moves:
     apple a
     pear a -> b
 
-Lists of members agree within a second or so, not at every moment: who gets a request for a key
-that it does not own should pass it on or refuse it.
+The lists of members agree within about a second, but not at every moment: a member that gets a
+request for a key that it does not own should forward or refuse it.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ import sprat
 
 
 def score(name: str, key: str) -> bytes:
-    """How strongly a member claims a key: the same in every process, unlike `hash`."""
+    """Return the score of a member for a key: the same in every process, unlike `hash`."""
     # The length keeps ("ab", "c") and ("a", "bc") apart.
-    told = name.encode()
-    text = len(told).to_bytes(4, "big") + told + key.encode()
+    encoded = name.encode()
+    text = len(encoded).to_bytes(4, "big") + encoded + key.encode()
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
 class Ring:
-    """Owners of keys among some names. It never changes: make another when the members do."""
+    """The owners of keys among some names. It is immutable: make a new one when members change."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = frozenset(names)
 
     def owner(self, key: str) -> str | None:
-        """Who owns the key; `None` if there is nobody."""
+        """Return the owner of a key; `None` if there are no members."""
         return next(iter(self.owners(key, 1)), None)
 
     def owners(self, key: str, count: int) -> list[str]:
-        """The first `count` owners, for copies: when one is lost the next moves up."""
+        """Return the first `count` owners, for copies: if one is lost, the next one moves up."""
         return heapq.nlargest(count, self.names, lambda name: score(name, key))
 
 
 def show(ring: Ring, keys: Iterable[str], owners: dict[str, str | None]) -> None:
-    """Print the keys whose owner is another now, and remember it."""
+    """Print the keys whose owner has changed, and remember the new owners."""
     for key in keys:
         owner = ring.owner(key)
         before = owners.get(key)
@@ -60,13 +61,15 @@ def show(ring: Ring, keys: Iterable[str], owners: dict[str, str | None]) -> None
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Tells which member owns a key.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
     parser.add_argument("--name", help="the host name by default")
-    parser.add_argument("--bind", default="0.0.0.0:7946", help="address of this member")
-    parser.add_argument("--role", default="ring", help="who owns keys: members of this role")
-    parser.add_argument("--key", action="append", default=[], help="a key to follow; repeat it")
+    parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
+    parser.add_argument("--role", default="ring", help="only members with this role own keys")
+    parser.add_argument(
+        "--key", action="append", default=[], help="a key to follow; may be repeated"
+    )
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()
 
@@ -84,7 +87,7 @@ def main() -> None:
         profile=options.profile,
         seeds=options.seeds,
     ) as node:
-        # Whatever happened, the list is asked: one source of truth, even after lost events.
+        # Every event leads to a new look at the list, which is right even after lost events.
         for _ in node.events():
             show(Ring(node.members(role=options.role).names()), options.key, owners)
 

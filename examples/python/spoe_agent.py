@@ -1,13 +1,14 @@
 """A member of a cluster that HAProxy asks about requests.
 
-HAProxy asks by its stream processing offload engine (SPOE): which server is for this key, is the
-source of this request a member, how many members are there, who leads, what is this tag. The
-library answers on a thread of its own, without Python; what else the program does is up to it:
-this one tells once in ten seconds what was asked. docs/haproxy/spoe.md has the side of HAProxy.
+HAProxy asks through its stream processing offload engine (SPOE): which server owns a key, whether
+the source of a request is a member, how many members there are, which one leads, what a tag is.
+The library answers on a thread of its own, without Python, so the program is free for other work:
+this one prints the number of questions every ten seconds. docs/haproxy/spoe.md describes the
+configuration of HAProxy.
 
     python spoe_agent.py --listen 127.0.0.1:29000 --bind 10.0.0.7 10.0.0.5 10.0.0.6
 
-The addresses at the end are any members of the cluster, running yet or not.
+The addresses at the end are those of any members of the cluster; they need not be up yet.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ STOP = {signal.SIGINT, signal.SIGTERM}
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="A member that HAProxy asks about requests.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
-    parser.add_argument("--listen", default="127.0.0.1:29000", help="where HAProxy asks")
+    parser.add_argument("--listen", default="127.0.0.1:29000", help="address for HAProxy")
     parser.add_argument("--name", help="the host name by default")
     parser.add_argument("--bind", default="0.0.0.0", help="address of the member")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
@@ -32,7 +33,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Answer until a signal."""
+    """Run until a signal."""
     options = arguments()
     # Blocked before any thread starts, so that a signal waits for sigtimedwait() below.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)

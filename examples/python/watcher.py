@@ -1,15 +1,16 @@
-"""Runs a script when members come and go, as an event handler of Serf is run.
+"""Runs a script when members come and go, as Serf runs its event handlers.
 
 Scripts written for ``serf agent -event-handler`` run unchanged: the environment has SERF_EVENT
 (member-join, member-leave, member-failed, member-update or member-reap), SERF_SELF_NAME,
-SERF_SELF_ROLE and a SERF_TAG_... for each tag of this node; standard input has a line with the
+SERF_SELF_ROLE and a SERF_TAG_... for each tag of this node. Standard input has a line with the
 name, the address, the role and the tags of the member, separated by tabs.
 
     python watcher.py --bind 10.0.0.7 --tag role=lb ./handler.sh 10.0.0.5 10.0.0.6
 
-One difference: an agent collects changes for up to 3 seconds and may hand several members to one
-run, in a line each. Here each change is a run, at once. One run follows the other; a run is never
-cut short, not by SIGTERM or Ctrl-C either, after which this node leaves the cluster.
+There is one difference: an agent gathers events for up to 3 seconds and may pass several members to
+one run, in a line each. Here, each event runs the script once, at once. Runs follow one another and
+are never interrupted. After SIGTERM or Ctrl-C, this node waits for the present run and leaves the
+cluster.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 
 import sprat
 
-# What a member is suspected of is no event for a handler.
+# Handlers of Serf get no events about suspicions.
 KINDS = (
     sprat.MemberJoined,
     sprat.MemberLeft,
@@ -33,19 +34,19 @@ KINDS = (
 
 
 def clean(text: str) -> str:
-    """Text that cannot be taken for the end of a field."""
+    """Escape the separators of fields and lines."""
     return text.replace("\t", "\\t").replace("\n", "\\n")
 
 
 def line(member: sprat.Member) -> str:
-    """A member as handlers read it."""
+    """Return the line that describes a member to a handler."""
     tags = ",".join(f"{key}={value}" for key, value in member.tags.items())
     fields = [clean(member.name), member.host, clean(member.tags.get("role", "")), clean(tags)]
     return "\t".join(fields) + "\n"
 
 
 def environment(node: sprat.Node, event: sprat.MemberEvent) -> dict[str, str]:
-    """What a handler finds in its environment."""
+    """Return the environment of a handler."""
     own = dict(node.tags)
     tags = {"SERF_TAG_" + re.sub("[^A-Za-z0-9_]", "_", key).upper(): own[key] for key in own}
     return {
@@ -64,14 +65,14 @@ def handle(script: str, node: sprat.Node, event: sprat.MemberEvent) -> None:
         input=line(event.member).encode(),
         env=environment(node, event),
         check=False,
-        start_new_session=True,  # Ctrl-C is meant for us
+        start_new_session=True,  # Ctrl-C is for this program only
     )
     if done.returncode:
         print(f"{event.kind} {event.member.name}: status {done.returncode}", flush=True)
 
 
 def tag(text: str) -> tuple[str, str]:
-    """A tag of the command line."""
+    """Parse a tag of the command line."""
     key, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
@@ -79,19 +80,19 @@ def tag(text: str) -> tuple[str, str]:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Runs a script when members come and go.")
-    parser.add_argument("script", help="for /bin/sh")
+    parser.add_argument("script", help="command for /bin/sh")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
     parser.add_argument("--name", help="the host name by default")
-    parser.add_argument("--bind", default="0.0.0.0:7946", help="address of this member")
+    parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
     parser.add_argument("--tag", type=tag, action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Hand each change to the script until a signal."""
+    """Run the script for each event until a signal."""
     options = arguments()
     with sprat.Node(
         name=options.name,
@@ -102,7 +103,7 @@ def main() -> None:
     ) as node:
         events = node.events(*KINDS)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: events.close())  # ends the loop, not a run
+            signal.signal(number, lambda *_: events.close())  # ends the loop after the present run
         for event in events:
             handle(options.script, node, event)
 

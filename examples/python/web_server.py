@@ -1,14 +1,13 @@
 """A web server that announces itself to a cluster, and leaves it without losing a request.
 
-Whoever balances load follows the members with the tag ``role=backend`` and sends requests to
-their address at the port in the tag ``port``. On SIGTERM or Ctrl-C this server leaves the cluster
-first and goes on serving: the news needs a moment to spread, and until then requests still come.
-After `--grace` seconds it accepts no more, finishes the requests that run, and exits. A second
-signal ends it at once.
+A load balancer follows the members with the tag ``role=backend`` and sends requests to the port
+in their tag ``port``. On SIGTERM or Ctrl-C, this server leaves the cluster first and continues to
+serve, because requests still come until the leave has spread. After `--grace` seconds it accepts
+no more connections, finishes the running requests and exits. A second signal ends it at once.
 
     python web_server.py --bind 10.0.0.7 --port 8080 10.0.0.5 10.0.0.6
 
-The addresses at the end are any members of the cluster, running yet or not.
+The addresses at the end are those of any members of the cluster; they need not be up yet.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ STOP = {signal.SIGINT, signal.SIGTERM}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers every GET, and the HEAD of a health check; `/slow` takes its time."""
+    """Answers every GET, and the HEAD of a health check; `/slow` takes a second."""
 
-    timeout = 10  # a client that says nothing must not hold up the exit
+    timeout = 10  # a silent client must not delay the exit
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Answer a request."""
         if self.path == "/slow":
             time.sleep(1)
         body = b"hello\n"
@@ -43,14 +42,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_HEAD = do_GET  # noqa: N815 - the name that the base class wants
+    do_HEAD = do_GET  # noqa: N815 - the base class calls it by this name
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """One that finishes what it has begun: closing it waits for the requests that run."""
+    """A server whose close waits for the running requests."""
 
     daemon_threads = False
     request_queue_size = 128
@@ -58,7 +57,7 @@ class Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serving(server: Server) -> Iterator[None]:
-    """Serve in another thread; at the end accept no more, and finish."""
+    """Serve in another thread; at the end, accept no more requests and finish the running ones."""
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="web")
     thread.start()
     try:
@@ -70,7 +69,7 @@ def serving(server: Server) -> Iterator[None]:
 
 
 def leave(node: sprat.Node) -> None:
-    """Say goodbye. When the others do not answer there is nothing to wait for."""
+    """Leave the cluster. If the other members do not answer, continue without waiting."""
     try:
         node.leave()
     except sprat.TimeoutError as error:
@@ -78,27 +77,29 @@ def leave(node: sprat.Node) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="A web server that is a member of a cluster.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
     parser.add_argument("--name", help="the host name by default")
-    parser.add_argument("--bind", default="0.0.0.0", help="address of the member and of the server")
-    parser.add_argument("--port", type=int, default=8080, help="of the server; 0 takes a free one")
+    parser.add_argument("--bind", default="0.0.0.0", help="address of the member and the server")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port of the server; 0 takes a free one"
+    )
     parser.add_argument("--grace", type=float, default=3.0, help="seconds to serve after leaving")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
-    parser.add_argument("--ready-fd", type=int, help="gets a line when it serves, as S6 wants it")
+    parser.add_argument("--ready-fd", type=int, help="descriptor for a newline when ready (s6)")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Serve until a signal, and a little longer."""
+    """Serve until a signal, and for the grace period after it."""
     options = arguments()
     # Blocked before any thread starts, so that a signal waits for sigwait() below.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     server = Server((options.bind.partition(":")[0], options.port), Handler)
     port = server.server_port
     with (
-        serving(server),  # first: who is told of this server may use it at once
+        serving(server),  # first: other members may use this server as soon as they know it
         sprat.Node(
             name=options.name,
             bind=options.bind,
@@ -112,7 +113,7 @@ def main() -> None:
             os.write(options.ready_fd, b"\n")
             os.close(options.ready_fd)
         signal.sigwait(STOP)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second one ends the process
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends the process
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         print("leaving", flush=True)
         leave(node)

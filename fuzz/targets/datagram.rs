@@ -1,5 +1,5 @@
-//! A datagram: whatever it is, it is refused or decoded, and what is decoded is written and read
-//! again as the same.
+//! Any datagram is refused or decoded, and a decoded message is the same after it is written and
+//! read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
-//! A node that anything is told at any time: it stays alive for itself, comes to rest, and holds
-//! no more than it may. The input is a script; each step is a byte that says what happens, and
-//! what it needs.
+//! A node that receives anything at any time still sees itself alive, comes to rest, and holds no
+//! more than its bounds allow. The input is a script; each step is a byte that chooses what
+//! happens, followed by its arguments.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -18,7 +18,7 @@ struct Script<'a> {
     rest: &'a [u8],
     core: Core,
     now: Time,
-    /// Streams and lookups that the core wants an answer about.
+    /// Streams and lookups for which the core waits for a result.
     dialled: Vec<StreamId>,
     lookups: Vec<LookupId>,
     accepted: u64,
@@ -48,7 +48,7 @@ impl<'a> Script<'a> {
         Some(first)
     }
 
-    /// As many bytes as the next two say.
+    /// Takes as many bytes as the next two say.
     fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = u16::from_le_bytes([self.byte()?, self.byte()?]);
         let (piece, rest) = self.rest.split_at(self.rest.len().min(length.into()));
@@ -61,7 +61,7 @@ impl<'a> Script<'a> {
         while self.step().is_some() {
             self.settle();
         }
-        // Ten minutes in which nobody says anything.
+        // Ten minutes without input.
         for _ in 0..600 {
             self.pass(Duration::from_secs(1));
             self.settle();
@@ -84,14 +84,14 @@ impl<'a> Script<'a> {
         while self.core.poll_timeout().is_some_and(|at| at <= self.now) {
             self.core.handle_timeout(self.now);
             turns += 1;
-            assert!(turns < 10_000, "it never comes to rest");
+            assert!(turns < 10_000, "the core does not come to rest");
         }
     }
 
     fn step(&mut self) -> Option<()> {
-        let (now, what) = (self.now, self.byte()?);
-        let other = addr(what >> 4);
-        match what & 15 {
+        let (now, choice) = (self.now, self.byte()?);
+        let other = addr(choice >> 4);
+        match choice & 15 {
             0..=5 => {
                 let datagram = self.bytes()?;
                 self.core.handle_datagram(now, other, datagram);
@@ -117,7 +117,7 @@ impl<'a> Script<'a> {
             }
             11 => {
                 let id = self.lookups.pop()?;
-                let found = IpAddr::V4(Ipv4Addr::new(10, 0, 0, what >> 4));
+                let found = IpAddr::V4(Ipv4Addr::new(10, 0, 0, choice >> 4));
                 self.core.handle_resolved(now, id, &[found]);
             }
             12 => {
@@ -129,11 +129,11 @@ impl<'a> Script<'a> {
                 self.now = now + away;
                 self.core.handle_stall(self.now, away, Duration::ZERO);
             }
-            14 => self.command(what >> 4),
+            14 => self.command(choice >> 4),
             _ => {
                 let probe = u32::from(self.byte()?);
-                let why = [SendFailure::Local, SendFailure::Remote][usize::from(what >> 7)];
-                self.core.handle_send_failure(now, probe, why);
+                let failure = [SendFailure::Local, SendFailure::Remote][usize::from(choice >> 7)];
+                self.core.handle_send_failure(now, probe, failure);
             }
         }
         Some(())
@@ -153,9 +153,9 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Takes everything that the core has to say.
+    /// Takes every output and event of the core.
     fn settle(&mut self) {
-        let mut said = 0;
+        let mut rounds = 0;
         loop {
             let mut quiet = true;
             while let Some(order) = self.core.poll_output() {
@@ -173,8 +173,8 @@ impl<'a> Script<'a> {
             if quiet {
                 return;
             }
-            said += 1;
-            assert!(said < 1000, "it never stops talking");
+            rounds += 1;
+            assert!(rounds < 1000, "the core does not stop sending");
         }
     }
 }

@@ -1,12 +1,13 @@
-//! A connection of HAProxy's SPOE that comes in pieces: however it is cut, the answers are the
-//! same, and bounded.
+//! A connection of HAProxy's SPOE that arrives in pieces has the same answers however it is cut,
+//! and their length is bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sprat::service::Actions;
 use sprat::service::spoe::questions::Known;
-use sprat::service::spoe::talk::Talk;
+use sprat::service::spoe::session::Session;
 
-/// Bytes of answers for a byte that is heard, and those that every connection gets.
+/// Largest number of bytes of the answers for each byte of input.
 const ANSWERS: usize = 64;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -19,16 +20,17 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(whole.0.len() <= ANSWERS * (bytes.len() + 2));
 });
 
-/// All that the agent says, and whether it ends the connection.
+/// Returns the answers of the server, and whether it closes the connection.
 fn converse(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
-    let (mut talk, known) = (Talk::default(), Known::default());
-    let mut said = Vec::new();
+    let (mut session, known) = (Session::default(), Known::default());
+    let (mut actions, mut input) = (Actions::default(), Vec::new());
     for piece in pieces {
-        let reply = talk.hear(piece, &known);
-        said.extend_from_slice(&reply.bytes);
-        if reply.close {
-            return (said, true);
+        input.extend_from_slice(piece);
+        let consumed = session.read(&input, &known, &mut actions);
+        input.drain(..consumed);
+        if actions.end.is_some() {
+            break;
         }
     }
-    (said, false)
+    (actions.bytes, actions.end.is_some())
 }

@@ -1,4 +1,4 @@
-//! A stream that comes in pieces: however it is cut, the outcome is the same, and bounded.
+//! A stream that arrives in pieces has the same outcome however it is cut.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The first thing that a reader says.
+/// Returns the first message or refusal of a reader that gets these pieces.
 fn read(side: Side, pieces: &[&[u8]]) -> Result<Option<Vec<u8>>, Refusal> {
     let (mut reader, codec) = (StreamReader::new(side), Codec::default());
     for piece in pieces {

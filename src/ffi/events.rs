@@ -1,9 +1,10 @@
-//! Taking events: one by one, several at once, or through a function on the caller's thread.
+//! Events for C programs: one at a time, several at once, or through a function on the caller's
+//! thread.
 //!
-//! Lines of the log that have a callback of their own are given to it on the way and not counted.
+//! If lines of the log have a callback of their own, they are given to it and not counted.
 
-use super::callback_guard::Gate;
-use super::handle::{self, Held};
+use super::callback_guard::CallbackGuard;
+use super::handle::{self, NodeSlot};
 use super::record::EventRecord;
 use super::types::{sprat_event, sprat_event_cb, sprat_node};
 use super::{args, entry};
@@ -13,19 +14,20 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
-/// Events given by one call of sprat_node_dispatch(), so that it ends under any flood.
+/// The most events that one call of sprat_node_dispatch() delivers, so that it ends under any
+/// flood.
 const BATCH: usize = 4096;
 
-/// Lines of the log that one waiting call gives away in a row before it looks at its time again.
+/// The most lines of the log that one call gives to their callback before it checks its timeout.
 const LOG_LINES: usize = 4096;
 
-/// Takes one event; `None` when the time is up.
-fn take(held: &Held, timeout: Option<Duration>) -> Result<Option<Event>> {
+/// Takes one event; returns `None` when the time is up.
+fn take(slot: &NodeSlot, timeout: Option<Duration>) -> Result<Option<Event>> {
     let deadline = timeout.map(|timeout| now().saturating_add(timeout));
     let mut left = timeout;
     for _ in 0..LOG_LINES {
-        match held.node.next_event(left)? {
-            Some(event) if give_line(&held.gate, &event) => {}
+        match slot.node.next_event(left)? {
+            Some(event) if give_line(&slot.guard, &event) => {}
             other => return Ok(other),
         }
         left = deadline.map(|deadline| deadline.saturating_sub(now()));
@@ -35,43 +37,43 @@ fn take(held: &Held, timeout: Option<Duration>) -> Result<Option<Event>> {
 
 /// Gives a line of the log to the callback for such lines. False if the event is something else, or
 /// there is no such callback.
-pub(super) fn give_line(gate: &Gate, event: &Event) -> bool {
+pub(super) fn give_line(guard: &CallbackGuard, event: &Event) -> bool {
     match &event.body {
         EventBody::Log {
             level,
             target,
             text,
-        } if gate.log.is_some() => {
-            gate.give_log(level.number(), &args::text(target), &args::text(text));
+        } if guard.log.is_some() => {
+            guard.give_log(level.number(), &args::text(target), &args::text(text));
             true
         }
         _ => false,
     }
 }
 
-/// The monotonic clock, for the rest of a waiting time only.
+/// Returns the time of the monotonic clock, for measuring how much of a timeout is left.
 fn now() -> Duration {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: a place for the result; this clock always exists.
+    // SAFETY: `now` is a live timespec, which the call fills; CLOCK_MONOTONIC always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
-/// With a callback in the settings the events are the library's thread's to take.
-fn check_reader(held: &Held) -> Result<()> {
-    if held.gate.event.is_some() {
+/// Refuses the call if the settings have a callback, which then gets the events.
+fn check_reader(slot: &NodeSlot) -> Result<()> {
+    if slot.guard.event.is_some() {
         let message = "node delivers its events to the callback of its settings";
         return Err(Error::new(Status::State, message));
     }
     Ok(())
 }
 
-/// A descriptor for poll(), epoll or select(): readable exactly while events are queued, and for
-/// ever after sprat_node_shutdown(). Only poll it; never read, write or close it. It lives until
-/// sprat_node_free().
+/// Returns a descriptor for poll(), epoll or select(). It is readable exactly while events are
+/// queued, and permanently after sprat_node_shutdown(). Only poll it; never read, write or close
+/// it. It is valid until sprat_node_free().
 ///
 /// @param node  the node
 /// @return the descriptor; SPRAT_ERR_STATE if the settings have an event callback;
@@ -79,21 +81,21 @@ fn check_reader(held: &Held) -> Result<()> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_fd(node: *const sprat_node) -> c_int {
     entry::number("sprat_node_fd", || {
-        let held = handle::get(node)?;
-        check_reader(&held)?;
-        held.node.fd()
+        let slot = handle::get(node)?;
+        check_reader(&slot)?;
+        slot.node.fd()
     })
 }
 
-/// Takes the next event. Several threads that do share the events between them.
+/// Takes the next event. Several threads that call this share the events between them.
 ///
 /// @param node        the node
-/// @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
-/// @param out         where the event goes, to be freed with sprat_event_free(); it may outlive the
-///                    node. NULL if there is none
+/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
+/// @param out         receives the event, to be freed with sprat_event_free(), or NULL if there is
+///                    none; the event may outlive the node
 /// @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
 ///         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
-///         SPRAT_ERR_INVALID for another time; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+///         SPRAT_ERR_INVALID for another timeout; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
 ///         SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_next_event(
@@ -102,28 +104,28 @@ pub unsafe extern "C" fn sprat_node_next_event(
     out: *mut *const sprat_event,
 ) -> c_int {
     entry::number("sprat_node_next_event", || {
-        // SAFETY: the program passes NULL or a place for an event.
+        // SAFETY: `out` is NULL or a place for a pointer, as the program promises.
         unsafe { args::out("out", out, ptr::null())? };
-        let held = handle::get(node)?;
-        check_reader(&held)?;
-        let Some(event) = take(&held, args::timeout(timeout_ms)?)? else {
+        let slot = handle::get(node)?;
+        check_reader(&slot)?;
+        let Some(event) = take(&slot, args::timeout(timeout_ms)?)? else {
             return Ok(0);
         };
-        // SAFETY: not NULL, and the program's promise.
+        // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
         unsafe { out.write(EventRecord::new(&event, true).into_raw()) };
         Ok(1)
     })
 }
 
-/// Takes the next events, up to max: waits for the first, then takes what else is queued.
+/// Takes the next events, up to max: waits for the first one, then takes the others that are
+/// queued.
 ///
-/// @param node        the node
-/// @param timeout_ms  how long to wait for the first in milliseconds, as above
-/// @param out         where the events go, each to be freed with sprat_event_free(); the rest is
-///                    NULL
-/// @param max         places in out, 1 to 4096
-/// @return how many, 0 when the time is up; else as sprat_node_next_event(), and SPRAT_ERR_INVALID
-///         or SPRAT_ERR_TOO_LARGE for another max. Thread-safe.
+/// @param node        the node @param timeout_ms  how long to wait for the first event in
+/// milliseconds; -1 waits without limit, 0 does not wait @param out         receives the events,
+/// each to be freed with sprat_event_free(); the places that are left become NULL @param max
+/// the number of places in out, 1 to 4096 @return the number of events, 0 when the time is up; the
+/// errors of sprat_node_next_event(), and SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for another max.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_next_events(
     node: *mut sprat_node,
@@ -143,22 +145,22 @@ pub unsafe extern "C" fn sprat_node_next_events(
             return Err(Error::new(Status::TooLarge, message));
         }
         for i in 0..max {
-            // SAFETY: the program passes NULL or so many places.
+            // SAFETY: `out` is NULL or has `max` places, as the program promises, and `i` < `max`.
             unsafe { args::out("out", out.wrapping_add(i), ptr::null())? };
         }
-        let held = handle::get(node)?;
-        check_reader(&held)?;
+        let slot = handle::get(node)?;
+        check_reader(&slot)?;
         let mut wait = args::timeout(timeout_ms)?;
         let mut count = 0;
         while count < max {
-            let event = match take(&held, wait) {
+            let event = match take(&slot, wait) {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
-                // What was taken is given out; the error comes with the next call.
+                // The events taken so far are delivered; the next call returns the error.
                 Err(_) if count > 0 => break,
                 Err(error) => return Err(error),
             };
-            // SAFETY: `count` is below `max`, and the program's promise.
+            // SAFETY: `out` has `max` places, as the program promises, and `count` < `max`.
             unsafe {
                 out.add(count)
                     .write(EventRecord::new(&event, true).into_raw())
@@ -170,14 +172,15 @@ pub unsafe extern "C" fn sprat_node_next_events(
     })
 }
 
-/// Waits like sprat_node_next_event(), then calls cb on this thread for everything that is queued.
-/// The events are borrowed: nothing to free.
+/// Waits like sprat_node_next_event(), then calls cb on this thread for the events that are queued,
+/// at most 4096 of them. The events are borrowed: cb must not free them.
 ///
 /// @param node        the node
-/// @param timeout_ms  how long to wait for the first event in milliseconds, as above
-/// @param cb          the function to call; it may free the node, which ends the round
-/// @param user_data   passed to it
-/// @return how many events were given to cb, 0 when the time is up; else as
+/// @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,
+///                    0 does not wait
+/// @param cb          the function to call; it may free the node, which ends the call
+/// @param user_data   passed to cb
+/// @return the number of events that cb got, 0 when the time is up; the errors of
 ///         sprat_node_next_event(). Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_dispatch(
@@ -187,22 +190,23 @@ pub unsafe extern "C" fn sprat_node_dispatch(
     user_data: *mut c_void,
 ) -> c_int {
     entry::number("sprat_node_dispatch", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         let call = cb.ok_or_else(|| args::null("cb"))?;
-        check_reader(&held)?;
+        check_reader(&slot)?;
         let mut wait = args::timeout(timeout_ms)?;
         let mut count = 0;
-        while count < BATCH && held.gate.is_open() {
-            let event = match take(&held, wait) {
+        while count < BATCH && slot.guard.is_open() {
+            let event = match take(&slot, wait) {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
                 Err(_) if count > 0 => break,
                 Err(error) => return Err(error),
             };
             let record = EventRecord::new(&event, false);
-            // SAFETY: the program's function, with the data it was given for.
-            if !held
-                .gate
+            // SAFETY: the program promises that `call` may be called with `user_data`, and `record`
+            // lives until the call returns.
+            if !slot
+                .guard
                 .pass(|node| unsafe { call(node, record.as_ptr(), user_data) })
             {
                 break;
@@ -214,25 +218,25 @@ pub unsafe extern "C" fn sprat_node_dispatch(
     })
 }
 
-/// Copies an event, so that it outlives the callback that got it.
+/// Copies an event, so that the copy outlives the callback that got the event.
 ///
 /// @param event  the event
 /// @return a copy to be freed with sprat_event_free(); NULL if event is NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_event_copy(event: *const sprat_event) -> *const sprat_event {
     entry::value("sprat_event_copy", ptr::null(), || {
-        // SAFETY: the program passes NULL or an event that lives.
+        // SAFETY: `event` is NULL or an event that is not freed, as the program promises.
         let record = unsafe { EventRecord::from_ptr(event) }.ok_or_else(|| args::null("event"))?;
         Ok(record.copy().into_raw())
     })
 }
 
-/// Ends an event that sprat_node_next_event(), sprat_node_next_events() or sprat_event_copy() gave.
+/// Frees an event from sprat_node_next_event(), sprat_node_next_events() or sprat_event_copy().
 ///
-/// @param event  the event; NULL does nothing, and neither does one that a callback borrows
+/// @param event  the event; nothing happens for NULL and for an event that a callback borrows
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_event_free(event: *const sprat_event) {
-    // SAFETY: the program passes an event that it has not freed, and uses it no more.
+    // SAFETY: the program promises that the event is not freed yet and is not used afterwards.
     entry::quiet("sprat_event_free", (), || unsafe {
         EventRecord::free(event)
     });

@@ -1,27 +1,32 @@
-//! What needs no node: versions, names of numbers, the last error.
+//! Functions that need no node: versions, names of numbers, the last error.
 
-use super::numbers::{KINDS, MEMBER_STATES, STATUSES};
 use super::{entry, last_error};
-use std::ffi::{CStr, c_char, c_int};
+use crate::error::Status;
+use crate::event::EventKind;
+use crate::member::MemberState;
+use crate::vocabulary::c_constant;
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::sync::LazyLock;
 
-/// The version as C sees it.
+/// The version for C.
 const VERSION: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(version) => version,
         Err(_) => panic!("a version number holds no NUL"),
     };
 
-/// Version of the loaded library, as "0.1.0".
+/// Returns the version of the loaded library, such as "0.1.0".
 ///
-/// Never NULL; a static string. Any thread.
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Version of the loaded library as a number, to compare with SPRAT_VERSION_NUMBER of this header.
+/// Returns the version of the loaded library as a number, to be compared with the
+/// SPRAT_VERSION_NUMBER of this header.
 ///
-/// Any thread.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_version_number() -> u32 {
     let [major, minor, patch] = [
@@ -36,50 +41,64 @@ pub extern "C" fn sprat_version_number() -> u32 {
     major * 1_000_000 + minor * 1000 + patch
 }
 
-/// Name of a status, as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other numbers.
+/// The name of each status that is a failure, made once per process.
+static STATUS_NAMES: LazyLock<Vec<(c_int, CString)>> = LazyLock::new(|| {
+    let rows = Status::TABLE.rows.iter();
+    let name = |variant| CString::new(c_constant("SPRAT_ERR_", variant)).unwrap_or_default();
+    rows.map(|row| (row.number, name(row.variant))).collect()
+});
+
+/// Returns the name of a status, such as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other
+/// numbers.
 ///
-/// Never NULL; a static string. Any thread.
+/// @param status  an enum sprat_status
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_status_name(status: c_int) -> *const c_char {
-    let known = STATUSES
-        .iter()
-        .find(|(number, _, _)| *number as c_int == status);
+    if status == 0 {
+        return c"SPRAT_OK".as_ptr();
+    }
+    let known = STATUS_NAMES.iter().find(|(number, _)| *number == status);
     known
-        .map_or(c"SPRAT_ERR_UNKNOWN", |(_, name, _)| name)
+        .map_or(c"SPRAT_ERR_UNKNOWN", |(_, name)| name)
         .as_ptr()
 }
 
-/// A status in words, as "the time is up".
+/// Returns what a status means, such as "the time is up". sprat_last_error() says more.
 ///
-/// Never NULL; a static string. Any thread. sprat_last_error() says more.
+/// @param status  an enum sprat_status
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_status_text(status: c_int) -> *const c_char {
     last_error::plain(status).as_ptr()
 }
 
-/// Name of a kind of event, as "member-join", the way Serf writes it; "unknown" for other numbers.
+/// Returns the name of a kind of event, such as "member-join"; "unknown" for other numbers. Serf
+/// and the setting `event_kinds` use the same names.
 ///
-/// Never NULL; a static string. Any thread. The setting event_kinds uses the same names.
+/// @param kind  an enum sprat_event_kind
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_event_kind_name(kind: c_int) -> *const c_char {
-    let known = KINDS.iter().find(|(number, _)| *number as c_int == kind);
-    known.map_or(c"unknown", |(_, name)| name).as_ptr()
+    let known = EventKind::from_number(kind);
+    known.map_or(c"unknown", EventKind::c_name).as_ptr()
 }
 
-/// Name of the state of a member, as "alive"; "unknown" for other numbers.
+/// Returns the name of the state of a member, such as "alive"; "unknown" for other numbers.
 ///
-/// Never NULL; a static string. Any thread.
+/// @param state  an enum sprat_member_state
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_member_state_name(state: c_int) -> *const c_char {
-    let known = MEMBER_STATES
-        .iter()
-        .find(|(number, _)| *number as c_int == state);
-    known.map_or(c"unknown", |(_, name)| name).as_ptr()
+    let known = MemberState::from_number(state);
+    known.map_or(c"unknown", MemberState::c_name).as_ptr()
 }
 
-/// The sentence of this thread's last failure: function, argument, and what was wrong.
+/// Returns the sentence of the last failure on this thread: the function, the argument, what was
+/// wrong, and what is allowed. A call that succeeds does not clear it.
 ///
-/// Never NULL. Valid until the next failing call of the same thread; a success does not clear it.
+/// @return the sentence, never NULL; it is valid until the next call on the same thread that fails,
+///         so copy it before passing it to a function that may itself call this library
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_error() -> *const c_char {
     entry::quiet(
@@ -89,14 +108,14 @@ pub extern "C" fn sprat_last_error() -> *const c_char {
     )
 }
 
-/// The status of this thread's last failure, SPRAT_OK if nothing failed yet.
+/// Returns the status of the last failure on this thread, or SPRAT_OK if no call has failed yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_status() -> c_int {
     last_error::status()
 }
 
-/// The errno behind this thread's last failure if that was SPRAT_ERR_IO, or SPRAT_ERR_ADDRESS for
-/// an address that the system did not let a node have; else 0.
+/// Returns the errno of the last failure on this thread if that was SPRAT_ERR_IO, or
+/// SPRAT_ERR_ADDRESS for an address that the system refused to bind; otherwise 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_errno() -> c_int {
     last_error::errno()
@@ -105,56 +124,24 @@ pub extern "C" fn sprat_last_errno() -> c_int {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Status;
-    use crate::event::EventKind;
-    use crate::serf::MemberState;
 
-    #[test]
-    fn the_numbers_of_statuses_are_those_of_the_library() {
-        use Status::*;
-        let ours = [
-            Null,
-            Invalid,
-            Utf8,
-            TooLarge,
-            Handle,
-            Forked,
-            Closed,
-            State,
-            Timeout,
-            Deadlock,
-            NotFound,
-            NameConflict,
-            Config,
-            Io,
-            Address,
-            Unreachable,
-            Crypto,
-            Protocol,
-            Unsupported,
-            Buffer,
-            Internal,
-        ];
-        assert_eq!(ours.len() + 1, STATUSES.len());
-        for (ours, (number, name, _)) in ours.iter().zip(&STATUSES[1..]) {
-            assert_eq!(*ours as c_int, *number as c_int, "{ours:?} is {name:?}");
-            let flat = name
-                .to_str()
-                .unwrap()
-                .replace("SPRAT_ERR_", "")
-                .replace('_', "");
-            assert_eq!(format!("{ours:?}").to_uppercase(), flat);
-        }
+    fn text(at: *const c_char) -> &'static str {
+        // SAFETY: the functions of this file return static strings.
+        unsafe { CStr::from_ptr(at) }.to_str().unwrap()
     }
 
     #[test]
-    fn the_numbers_and_names_of_events_and_states_are_those_of_the_library() {
-        let ours = EventKind::ALL.map(|kind| (kind as c_int, kind.name()));
-        let told = KINDS.map(|(kind, name)| (kind as c_int, name.to_str().unwrap()));
-        assert_eq!(ours, told);
-        let ours = MemberState::ALL.map(|state| (state as c_int, state.name()));
-        let told = MEMBER_STATES.map(|(state, name)| (state as c_int, name.to_str().unwrap()));
-        assert_eq!(ours, told);
+    fn numbers_have_names_and_unknown_ones_a_word_for_it() {
+        assert_eq!(text(sprat_status_name(0)), "SPRAT_OK");
+        assert_eq!(text(sprat_status_name(-4)), "SPRAT_ERR_TOO_LARGE");
+        assert_eq!(text(sprat_status_name(-21)), "SPRAT_ERR_UNKNOWN");
+        assert_eq!(text(sprat_status_text(0)), "success");
+        assert_eq!(text(sprat_status_text(-9)), "the time is up");
+        assert_eq!(text(sprat_status_text(1)), "unknown status");
+        assert_eq!(text(sprat_event_kind_name(4)), "member-failed");
+        assert_eq!(text(sprat_event_kind_name(8)), "unknown");
+        assert_eq!(text(sprat_member_state_name(5)), "left");
+        assert_eq!(text(sprat_member_state_name(0)), "unknown");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Members and events as C sees them.
 //!
-//! Each is one allocation that begins with the struct of the header and holds what its pointers
-//! point to: C gets the address of the beginning, and here it leads back to the whole.
+//! Each record is one allocation that begins with the struct of the header and owns the targets of
+//! its pointers. C gets the address of the beginning, from which this file finds the whole record.
 
 use super::args;
 use super::types::{sprat_event, sprat_member};
@@ -15,22 +15,22 @@ use std::sync::Arc;
 /// A member for C.
 #[repr(C)]
 pub(super) struct MemberRecord {
-    face: sprat_member,
-    /// Name, then key and value of each tag, each with its NUL.
+    c_view: sprat_member,
+    /// The name, then the key and the value of each tag, each with its NUL.
     text: Box<[u8]>,
-    /// Where in `text` key and value of each tag begin.
+    /// The offsets in `text` at which the key and the value of each tag begin.
     tags: Box<[[u32; 2]]>,
     /// Owns the metadata.
     pub(super) source: Arc<Member>,
 }
 
-// SAFETY: the pointers of `face` lead into `text` and `source`, which nobody changes.
+// SAFETY: the pointers of `c_view` lead into `text` and `source`, which never change.
 unsafe impl Send for MemberRecord {}
-// SAFETY: as above.
+// SAFETY: a shared record is only read, and its pointers lead into memory that never changes.
 unsafe impl Sync for MemberRecord {}
 
 impl MemberRecord {
-    /// The record of a member.
+    /// Makes the record of a member.
     pub(super) fn new(source: &Arc<Member>) -> MemberRecord {
         let mut text = Vec::with_capacity(source.name.len() + 1);
         push(&mut text, &source.name);
@@ -41,7 +41,7 @@ impl MemberRecord {
             .collect();
         let text = text.into_boxed_slice();
         let (addr, addr_len) = octets(source.addr.ip());
-        let face = sprat_member {
+        let c_view = sprat_member {
             name: text.as_ptr().cast(),
             addr,
             addr_len,
@@ -55,34 +55,35 @@ impl MemberRecord {
             meta_len: source.meta.len(),
         };
         MemberRecord {
-            face,
+            c_view,
             text,
             tags,
             source: source.clone(),
         }
     }
 
-    /// What C gets.
+    /// Returns the pointer for C.
     pub(super) fn as_ptr(&self) -> *const sprat_member {
         ptr::from_ref(self).cast()
     }
 
-    /// Back from what C got.
+    /// Returns the record behind the pointer that C got.
     ///
     /// # Safety
     /// `member` is NULL or came from [`MemberRecord::as_ptr`] of a record that outlives `'a`.
     pub(super) unsafe fn from_ptr<'a>(member: *const sprat_member) -> Option<&'a MemberRecord> {
-        // SAFETY: the caller's promise.
+        // SAFETY: `member` is NULL or points to the beginning of a live record, as the caller
+        // promises.
         unsafe { member.cast::<MemberRecord>().as_ref() }
     }
 
-    /// Key and value of a tag, in the order of their keys.
+    /// Returns the key and the value of a tag by its place in the order of keys.
     pub(super) fn tag_at(&self, index: usize) -> Option<(&CStr, &CStr)> {
         let [key, value] = *self.tags.get(index)?;
         Some((self.text_at(key)?, self.text_at(value)?))
     }
 
-    /// Value of a tag.
+    /// Returns the value of a tag by its key.
     pub(super) fn tag(&self, key: &[u8]) -> Option<&CStr> {
         let pairs = (0..self.tags.len()).filter_map(|index| self.tag_at(index));
         pairs
@@ -96,8 +97,8 @@ impl MemberRecord {
     }
 }
 
-/// Appends a text with its NUL and says where it begins. Names and tags of one member are far
-/// below 4 GiB: they came in one message.
+/// Appends a text with its NUL and returns its offset. The offset fits: the name and tags of one
+/// member came in one message, which is far smaller than 4 GiB.
 fn push(text: &mut Vec<u8>, part: &str) -> u32 {
     let begin = text.len() as u32;
     text.extend_from_slice(args::text(part).as_bytes_with_nul());
@@ -118,8 +119,8 @@ fn octets(ip: IpAddr) -> ([u8; 16], u8) {
 /// An event for C.
 #[repr(C)]
 pub(super) struct EventRecord {
-    face: sprat_event,
-    /// False while a callback borrows it: then `sprat_event_free` leaves it alone.
+    c_view: sprat_event,
+    /// False if a callback borrows the record: `sprat_event_free` then leaves it alone.
     owned: bool,
     member: Option<Arc<MemberRecord>>,
     name: CString,
@@ -127,11 +128,11 @@ pub(super) struct EventRecord {
 }
 
 impl EventRecord {
-    /// The record of an event, on the heap from the start since it points into itself.
+    /// Makes the record of an event, on the heap from the start since it points into itself.
     pub(super) fn new(event: &Event, owned: bool) -> Box<EventRecord> {
         let member = event.member().map(|it| Arc::new(MemberRecord::new(it)));
         let (mut name, mut text) = (c"".to_owned(), c"".to_owned());
-        let mut face = sprat_event {
+        let mut c_view = sprat_event {
             kind: event.kind().number(),
             status: 0,
             seq: event.seq,
@@ -145,28 +146,28 @@ impl EventRecord {
         };
         match &event.body {
             EventBody::Done { id, result } => {
-                face.id = *id;
+                c_view.id = *id;
                 if let Err(error) = result {
-                    (face.status, text) = (error.status as i32, args::text(&error.message));
+                    (c_view.status, text) = (error.status as i32, args::text(&error.message));
                 }
             }
-            EventBody::Overflow { lost } => face.lost = *lost,
+            EventBody::Overflow { lost } => c_view.lost = *lost,
             EventBody::Log {
                 level,
                 target,
                 text: line,
             } => {
-                face.level = level.number();
+                c_view.level = level.number();
                 (name, text) = (args::text(target), args::text(line));
             }
             EventBody::Fatal { error } => {
-                (face.status, text) = (error.status as i32, args::text(&error.message));
+                (c_view.status, text) = (error.status as i32, args::text(&error.message));
             }
             any_member_event!() => {}
         }
-        (face.name, face.text) = (name.as_ptr(), text.as_ptr());
+        (c_view.name, c_view.text) = (name.as_ptr(), text.as_ptr());
         Box::new(EventRecord {
-            face,
+            c_view,
             owned,
             member,
             name,
@@ -174,16 +175,16 @@ impl EventRecord {
         })
     }
 
-    /// One more of it, that its holder owns.
+    /// Makes a copy that its holder owns.
     pub(super) fn copy(&self) -> Box<EventRecord> {
         let (name, text) = (self.name.clone(), self.text.clone());
-        let face = sprat_event {
+        let c_view = sprat_event {
             name: name.as_ptr(),
             text: text.as_ptr(),
-            ..self.face
+            ..self.c_view
         };
         Box::new(EventRecord {
-            face,
+            c_view,
             owned: true,
             member: self.member.clone(),
             name,
@@ -191,39 +192,41 @@ impl EventRecord {
         })
     }
 
-    /// What C gets to look at.
+    /// Returns the pointer for a callback, which borrows the record.
     pub(super) fn as_ptr(&self) -> *const sprat_event {
         ptr::from_ref(self).cast()
     }
 
-    /// What C gets to keep.
+    /// Returns the pointer for a program, which then owns the record.
     pub(super) fn into_raw(self: Box<Self>) -> *const sprat_event {
         Box::into_raw(self).cast_const().cast()
     }
 
-    /// Back from what C got.
+    /// Returns the record behind the pointer that C got.
     ///
     /// # Safety
     /// `event` is NULL or came from `as_ptr` or `into_raw` of a record that outlives `'a`.
     pub(super) unsafe fn from_ptr<'a>(event: *const sprat_event) -> Option<&'a EventRecord> {
-        // SAFETY: the caller's promise.
+        // SAFETY: `event` is NULL or points to the beginning of a live record, as the caller
+        // promises.
         unsafe { event.cast::<EventRecord>().as_ref() }
     }
 
-    /// Ends what C kept; what it only borrows stays.
+    /// Frees a record that C owns, and leaves a borrowed one alone.
     ///
     /// # Safety
-    /// `event` is NULL, borrowed, or came from `into_raw` and is used no more.
+    /// `event` is NULL, borrowed and alive, or came from `into_raw` and is not used afterwards.
     pub(super) unsafe fn free(event: *const sprat_event) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `event` is NULL or a live record, as the caller promises.
         if unsafe { Self::from_ptr(event) }.is_some_and(|record| record.owned) {
-            // SAFETY: owned, so it came from `into_raw`.
+            // SAFETY: an owned record came from `into_raw`, and the caller does not use it
+            // afterwards.
             drop(unsafe { Box::from_raw(event.cast_mut().cast::<EventRecord>()) });
         }
     }
 }
 
-/// The C string of a pointer into a record, NULL when there is none.
+/// Returns the pointer of a C string, NULL if there is none.
 pub(super) fn pointer(text: Option<&CStr>) -> *const c_char {
     text.map_or(ptr::null(), CStr::as_ptr)
 }
@@ -237,25 +240,30 @@ mod tests {
     use crate::time::Time;
 
     fn text(at: *const c_char) -> String {
-        // SAFETY: the tests pass pointers of live records.
+        // SAFETY: `at` points to a string of a record that the test has not dropped yet.
         unsafe { CStr::from_ptr(at) }.to_str().unwrap().to_owned()
     }
 
     #[test]
     fn a_member_shows_all_its_fields() {
         let record = MemberRecord::new(&member("web1", &[("role", "backend"), ("az", "")]));
-        // SAFETY: the record lives.
-        let face = unsafe { &*record.as_ptr() };
-        assert_eq!(text(face.name), "web1");
+        // SAFETY: `record` lives until the end of this test.
+        let c_view = unsafe { &*record.as_ptr() };
+        assert_eq!(text(c_view.name), "web1");
         assert_eq!(
-            (&face.addr[..4], face.addr_len, face.port),
+            (&c_view.addr[..4], c_view.addr_len, c_view.port),
             (&[10, 0, 0, 1][..], 4, 7946)
         );
         assert_eq!(
-            (face.state, face.incarnation, face.ntags, face.meta_len),
+            (
+                c_view.state,
+                c_view.incarnation,
+                c_view.ntags,
+                c_view.meta_len
+            ),
             (2, 9, 2, 5)
         );
-        assert_eq!((face.protocol, face.delegate), ([1, 5, 2], [2, 5, 4]));
+        assert_eq!((c_view.protocol, c_view.delegate), ([1, 5, 2], [2, 5, 4]));
         assert_eq!(record.tag_at(0), Some((c"az", c"")));
         assert_eq!(record.tag(b"role"), Some(c"backend"));
         assert_eq!(record.tag(b"rol"), None);
@@ -277,20 +285,20 @@ mod tests {
             body: EventBody::MemberFail(member("db", &[])),
         };
         let record = EventRecord::new(&event, false);
-        // SAFETY: a live record.
+        // SAFETY: `record` is alive, and a borrowed record stays alive.
         unsafe { EventRecord::free(record.as_ptr()) };
         let copy = record.copy().into_raw();
         drop(record);
-        // SAFETY: the copy lives.
-        let face = unsafe { &*copy };
-        assert_eq!((face.kind, face.seq, face.time_ns), (4, 3, 4));
+        // SAFETY: `copy` is freed at the end of this test only.
+        let c_view = unsafe { &*copy };
+        assert_eq!((c_view.kind, c_view.seq, c_view.time_ns), (4, 3, 4));
         assert_eq!(
-            (text(face.name), text(face.text)),
+            (text(c_view.name), text(c_view.text)),
             (String::new(), String::new())
         );
-        // SAFETY: the member lives as long as its event.
-        assert_eq!(text(unsafe { &*face.member }.name), "db");
-        // SAFETY: ours, and used no more.
+        // SAFETY: a member of an event lives as long as the event.
+        assert_eq!(text(unsafe { &*c_view.member }.name), "db");
+        // SAFETY: `copy` came from `into_raw` and is not used afterwards.
         unsafe { EventRecord::free(copy) };
     }
 
@@ -311,10 +319,16 @@ mod tests {
             let (seq, time) = (1, Time::from_nanos(2));
             let record = EventRecord::new(&Event { seq, time, body }, false);
             // SAFETY: `record` is not dropped before the last use of the reference.
-            let face = unsafe { &*record.as_ptr() };
-            let numbers = (face.kind, face.status, face.id, face.level, face.lost);
-            assert!(face.member.is_null());
-            (numbers, text(face.name), text(face.text))
+            let c_view = unsafe { &*record.as_ptr() };
+            let numbers = (
+                c_view.kind,
+                c_view.status,
+                c_view.id,
+                c_view.level,
+                c_view.lost,
+            );
+            assert!(c_view.member.is_null());
+            (numbers, text(c_view.name), text(c_view.text))
         };
         let words = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         for (body, numbers, (name, text)) in [

@@ -1,18 +1,43 @@
-//! The types that cross the border: what the library fills, what the program fills, and the
+//! The types of the C ABI: structs that the library fills, structs that the program fills, and the
 //! functions of the program that the library calls.
 
 use std::ffi::{c_char, c_int, c_void};
 
 /// A running node, made by sprat_node_start(). Any number of threads may use it at once.
 ///
-/// It is a checked number, not an address: after sprat_node_free() every function answers it with
-/// SPRAT_ERR_HANDLE, for ever. Never dereference it.
+/// It is a checked number, not an address: after sprat_node_free() every function returns
+/// SPRAT_ERR_HANDLE for it. Never dereference it.
 pub struct sprat_node {
     _opaque: [u8; 0],
 }
 
-/// A member of the cluster. Read it through the pointer you got: never copy it by value, later
-/// versions may add fields at its end. Its strings live as long as the object it came from.
+/// Everything that is known about one setting. Read it through the pointer you got: never copy it
+/// by value, because later versions may add fields at its end. It and its strings are never freed.
+#[repr(C)]
+pub struct sprat_setting {
+    /// The name, as sprat_config_set() takes it. KEY in "tag.KEY" and "filter.tag.KEY" stands for
+    /// the key of a tag.
+    pub name: *const c_char,
+    /// An enum sprat_setting_type.
+    pub r#type: i32,
+    /// Whether a running node can change it.
+    pub changeable: bool,
+    /// The type in words, such as "milliseconds". Never NULL.
+    pub type_name: *const c_char,
+    /// The unit of a number, such as "ms" or "bytes"; empty if it has none. Never NULL.
+    pub unit: *const c_char,
+    /// NUMBER, MILLISECONDS: the smallest value that is allowed; else 0.
+    pub min: u64,
+    /// NUMBER, MILLISECONDS: the largest value that is allowed; else 0.
+    pub max: u64,
+    /// The allowed values in words, such as "10 to 600000". Never NULL.
+    pub allowed: *const c_char,
+    /// The sentences that say what the setting does. Never NULL.
+    pub help: *const c_char,
+}
+
+/// A member of the cluster. Read it through its pointer and never copy it by value: later versions
+/// may add fields at its end. Its strings live as long as the list or event that it came from.
 #[repr(C)]
 pub struct sprat_member {
     /// Its name, unique in the cluster.
@@ -21,51 +46,52 @@ pub struct sprat_member {
     pub addr: [u8; 16],
     /// 4 for IPv4 or 16 for IPv6.
     pub addr_len: u8,
-    /// Version of the gossip protocol: lowest, highest and used.
+    /// The versions of the gossip protocol: lowest, highest and used.
     pub protocol: [u8; 3],
-    /// Version of the Serf protocol: lowest, highest and used.
+    /// The versions of the Serf protocol: lowest, highest and used; zeros for a memberlist node.
     pub delegate: [u8; 3],
     /// Its port, in host order.
     pub port: u16,
     /// An enum sprat_member_state.
     pub state: i32,
-    /// How often it has renewed its own entry, for instance to refute a suspicion.
+    /// Its incarnation: it grows each time the member announces itself anew, for instance to refute
+    /// a suspicion.
     pub incarnation: u32,
-    /// Number of its tags. See sprat_member_tag() and sprat_member_tag_at().
+    /// The number of its tags. See sprat_member_tag() and sprat_member_tag_at().
     pub ntags: u32,
-    /// Its metadata as on the wire; never NULL.
+    /// Its metadata as on the wire. Never NULL.
     pub meta: *const u8,
-    /// Bytes of metadata.
+    /// The length of its metadata in bytes.
     pub meta_len: usize,
 }
 
-/// Something that happened. Read it through the pointer you got: never copy it by value, later
-/// versions may add fields at its end. Fields that do not fit the kind are 0, NULL or empty.
+/// An event. Read it through its pointer and never copy it by value: later versions may add fields
+/// at its end. Fields that do not belong to its kind are 0, NULL or empty.
 #[repr(C)]
 pub struct sprat_event {
-    /// An enum sprat_event_kind; ignore the ones you do not know.
+    /// An enum sprat_event_kind; ignore kinds that you do not know.
     pub kind: i32,
-    /// DONE, FATAL: SPRAT_OK or the sprat_status of what went wrong; else 0.
+    /// DONE, FATAL: SPRAT_OK or the sprat_status of the failure; else 0.
     pub status: i32,
     /// One more than that of the event before it; a larger step means that events were lost.
     pub seq: u64,
-    /// When it was noticed, in nanoseconds of CLOCK_MONOTONIC.
+    /// When it was queued, in nanoseconds of CLOCK_MONOTONIC.
     pub time_ns: u64,
     /// Member events: the member as it was then; else NULL.
     pub member: *const sprat_member,
-    /// LOG: the part of the library that speaks. Never NULL.
+    /// LOG: the part of the library that writes the line. Never NULL.
     pub name: *const c_char,
     /// FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL.
     pub text: *const c_char,
-    /// DONE: the number that the _async function gave.
+    /// DONE: the number of the operation, from an _async function or sprat_node_hint(); else 0.
     pub id: u64,
-    /// LOG: an enum sprat_log_level, else 0.
+    /// LOG: an enum sprat_log_level; else 0.
     pub level: i32,
-    /// OVERFLOW: how many events were merged or dropped since the last one, else 0.
+    /// OVERFLOW: how many events were merged or dropped since the last OVERFLOW; else 0.
     pub lost: u64,
 }
 
-/// A tag: a key and a value, both chosen by you.
+/// A tag: a key and a value, both chosen by the program.
 #[repr(C)]
 pub struct sprat_tag {
     /// 1 or more bytes, UTF-8.
@@ -77,17 +103,17 @@ pub struct sprat_tag {
 /// One member that was asked to probe another on this node's behalf.
 #[repr(C)]
 pub struct sprat_helper {
-    /// Name of the helper.
+    /// The name of the helper.
     pub name: *const c_char,
-    /// An enum sprat_answer: what the helper brought back.
+    /// An enum sprat_answer: the result that the helper reported.
     pub answer: i32,
 }
 
-/// Why a member is in its state, as far as this node knows. Read it through the pointer you got:
-/// never copy it by value. Its strings live until sprat_explanation_free().
+/// The reason why a member is in its state, as far as this node knows. Read it through its pointer
+/// and never copy it by value. Its strings live until sprat_explanation_free().
 #[repr(C)]
 pub struct sprat_explanation {
-    /// Name of the member.
+    /// The name of the member.
     pub name: *const c_char,
     /// Its address and port, as "10.0.0.1:7946".
     pub addr: *const c_char,
@@ -95,15 +121,15 @@ pub struct sprat_explanation {
     pub state: i32,
     /// Its incarnation.
     pub incarnation: u32,
-    /// Milliseconds that it has been in this state.
+    /// How many milliseconds it has been in this state.
     pub since_ms: i64,
-    /// Who suspected it or declared it failed; NULL if nobody did.
+    /// The node that suspected it or declared it failed; NULL if none did.
     pub accuser: *const c_char,
-    /// Names of others who confirmed the suspicion; NULL if nconfirmations is 0.
+    /// The names of other nodes that confirmed the suspicion; NULL if nconfirmations is 0.
     pub confirmations: *const *const c_char,
-    /// How many confirmed it.
+    /// How many nodes confirmed the suspicion.
     pub nconfirmations: u32,
-    /// How many confirmations shorten the wait to its minimum.
+    /// How many confirmations shorten the suspicion to its minimum.
     pub confirmations_wanted: u32,
     /// Milliseconds until the suspect is declared failed; -1 if it is not suspected.
     pub time_left_ms: i64,
@@ -113,61 +139,60 @@ pub struct sprat_explanation {
     pub probe_direct: i32,
     /// An enum sprat_answer: the probe by stream, for networks that lose only datagrams.
     pub probe_stream: i32,
-    /// Round-trip time of its last direct answer in microseconds; -1 if unknown.
+    /// The round-trip time of its last direct answer in microseconds; -1 if unknown.
     pub rtt_us: i64,
-    /// Members that probed it on this node's behalf; NULL if nhelpers is 0.
+    /// The members that were asked to probe it on this node's behalf; NULL if nhelpers is 0.
     pub helpers: *const sprat_helper,
     /// How many helpers were asked.
     pub nhelpers: u32,
 }
 
-/// How this node itself is doing. Read it through the pointer you got: never copy it by value.
+/// The health of this node itself. Read it through its pointer and never copy it by value.
 #[repr(C)]
 pub struct sprat_health {
-    /// 0 is healthy; each step makes this node slower to suspect others.
+    /// The health score: 0 is healthy, and each step makes this node slower to suspect others.
     pub score: u32,
     /// The highest score possible.
     pub score_max: u32,
-    /// Members alive or suspect, this node included.
+    /// The number of members that are alive or suspect, this node included.
     pub live: u32,
-    /// Members known that have not left, this node included.
+    /// The number of known members that have not left, this node included.
     pub known: u32,
-    /// Most of the cluster fell silent at once: the fault may be here, not there. Two members at
-    /// least, this node not counted. True before the first of them is given up, so a handler of
+    /// Most of the other members, two at least, fell silent at once, so the fault may be at this
+    /// node. It is true before the first of them is declared failed, so that a handler of
     /// SPRAT_EVENT_MEMBER_FAIL can rely on it.
     pub isolated: bool,
     /// Datagrams get answers.
     pub datagrams_work: bool,
     /// Streams get answers.
     pub streams_work: bool,
-    /// Where members list this node's name beside its own address, as "10.0.0.5:7946"; NULL if
-    /// none does, as is usual. Members that list it there do not see this node.
+    /// Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if none
+    /// does, as is usual. Members that list the name there do not see this node.
     pub name_conflict: *const c_char,
-    /// Somebody answers there: two nodes have one name. Else it is a former life of this node,
-    /// and members take the new address when the old one has been failed for a while (half a
-    /// minute in Serf).
+    /// Another node answers at that address: two nodes have one name. If false, the address is from
+    /// a former life of this node, and members take the new address when the old one has been
+    /// failed for a while (half a minute in Serf).
     pub name_conflict_answers: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,
 }
 
-/// Called with each event. The event is borrowed: it ends when the function returns;
-/// sprat_event_copy() keeps it.
+/// A function that is called with each event. The event is borrowed: it is freed when the function
+/// returns. sprat_event_copy() makes a copy to keep.
 ///
-/// As a callback of the settings it runs on a thread of the library, one call at a time; in
-/// sprat_node_dispatch() it runs on the thread that called. It may call every function of this
-/// header, sprat_node_free() included, and may take its time: it delays events, never the
-/// protocol.
+/// A callback of the settings runs on a thread of the library, one call at a time. A function given
+/// to sprat_node_dispatch() runs on the calling thread. Both may call every function of this
+/// header, sprat_node_free() included. A slow function delays events, but never the protocol.
 ///
-/// It must return normally. An exception or pthread_exit() that leaves it aborts the process, and
-/// longjmp() out of it (which is what lua_error() does) corrupts it.
+/// The function must return normally. An exception or pthread_exit() that leaves it aborts the
+/// process, and longjmp() out of it, as lua_error() does, corrupts the process.
 pub type sprat_event_cb = Option<
     unsafe extern "C" fn(node: *mut sprat_node, event: *const sprat_event, user_data: *mut c_void),
 >;
 
-/// Called with each line of the log: an enum sprat_log_level, the part of the library that speaks,
-/// and a sentence without a newline. The rules of sprat_event_cb hold. See
-/// sprat_config_set_log_cb() for the thread it runs on.
+/// A function that is called with each line of the log: an enum sprat_log_level, the part of the
+/// library that writes the line, and a sentence without a newline. The rules of sprat_event_cb
+/// hold. sprat_config_set_log_cb() says which thread calls it.
 pub type sprat_log_cb = Option<
     unsafe extern "C" fn(
         level: c_int,
@@ -177,13 +202,14 @@ pub type sprat_log_cb = Option<
     ),
 >;
 
-/// Called once when the library no longer needs your user_data.
+/// A function that is called once, when the library no longer needs the user_data.
 pub type sprat_free_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// Starts a thread called `name` (at most 15 bytes) that calls run(arg) exactly once.
+/// A function that starts a thread called `name` (at most 15 bytes), which calls run(arg) exactly
+/// once.
 ///
-/// Return 0 if run(arg) will be called, and anything else, best an errno, if it never will. It is
-/// called only inside sprat_node_start(), on the thread that called that.
+/// It returns 0 if run(arg) will be called, and another number, best an errno, if it never will be.
+/// It is called only inside sprat_node_start() and on the thread that called sprat_node_start().
 pub type sprat_spawn_cb = Option<
     unsafe extern "C" fn(
         name: *const c_char,

@@ -1,61 +1,63 @@
-//! What the SWIM layer says about a member, and what that makes of it here.
+//! Changes that the SWIM machine reports about members, and their effect on the table.
 //!
-//! | news | status before | after | event |
+//! | change | status before | after | event |
 //! | --- | --- | --- | --- |
 //! | joined | unknown, failed, left | alive, or leaving if such an intent waits | join |
 //! | died or left | leaving | left | leave |
 //! | died or left | alive | failed | fail |
 //! | updated | any | same | update, if something visible changed |
 //!
-//! So the intent decides between left and failed, not the kind of the death notice (Serf 0.9.4
-//! does the same). In memberlist mode there are no intents, and the notice decides.
+//! The intent decides between left and failed, not the kind of the death notice; Serf 0.9.4 does
+//! the same. In memberlist mode there are no intents, and the notice decides.
 
-use super::members::{Entry, Status};
-use super::{CoreEvent, Member, MemberState, SerfState};
+use super::common::Common;
+use super::early_intents::EarlyIntents;
+use super::members::{MemberRow, SerfStatus};
+use super::{Member, MemberState};
 use crate::event::EventBody;
 use crate::limits;
 use crate::swim::{Change, Node};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-impl SerfState {
-    /// A change that the SWIM layer told. `node` is what it holds now, if it still does.
-    pub fn swim_changed(
-        &mut self,
-        now: Time,
-        change: Change,
-        name: &Arc<str>,
-        node: Option<&Node>,
-    ) {
+/// What a report of the SWIM machine can change.
+pub(super) struct Changes<'a> {
+    pub now: Time,
+    pub common: &'a mut Common,
+    pub early: &'a mut EarlyIntents,
+}
+
+impl Changes<'_> {
+    /// Applies a change. `node` is what the SWIM machine holds now, if it still holds the member.
+    pub fn apply(&mut self, change: Change, name: &Arc<str>, node: Option<&Node>) {
         match change {
             Change::Joined => {
                 if let Some(node) = node {
-                    self.joined(now, node);
+                    self.joined(node);
                 }
             }
             Change::Updated | Change::Cleared => {
                 if change == Change::Cleared {
-                    self.change(name, |entry| entry.suspect = false);
+                    self.common.change(name, |row| row.suspect = false);
                 }
                 if let Some(node) = node {
                     self.updated(node);
                 }
             }
-            Change::Suspected => self.change(name, |entry| entry.suspect = true),
-            Change::Died => self.gone(now, name, false),
-            Change::Left => self.gone(now, name, true),
+            Change::Suspected => self.common.change(name, |row| row.suspect = true),
+            Change::Died => self.gone(name, false),
+            Change::Left => self.gone(name, true),
             Change::Forgotten => self.forgotten(name),
         }
     }
 
-    /// A member as the application will see it. Its state is set by the table.
+    /// Returns a member as the application will see it. The table sets its state.
     fn describe(&mut self, node: &Node) -> Member {
-        let tags = if self.is_serf() {
+        let tags = if self.common.is_serf() {
             serf_message::decode_tags(&node.meta).unwrap_or_else(|why| {
-                self.refuse(why);
+                self.common.out.refuse(why);
                 Default::default()
             })
         } else {
@@ -74,58 +76,59 @@ impl SerfState {
         }
     }
 
-    /// Whether the filter hides this member. Counts it then.
+    /// Returns whether the filter hides this member, and counts it if so.
     fn hides(&mut self, member: &Member) -> bool {
-        let admitted = self.config.filter.admits(&member.name, &member.tags);
-        if admitted || self.is_self(&member.name) {
+        let admitted = self.common.config.filter.admits(&member.name, &member.tags);
+        if admitted || self.common.is_self(&member.name) {
             return false;
         }
-        self.refuse(Refusal::Filtered);
+        self.common.out.refuse(Refusal::Filtered);
         true
     }
 
-    fn joined(&mut self, now: Time, node: &Node) {
+    fn joined(&mut self, node: &Node) {
         let member = self.describe(node);
         let hidden = self.hides(&member);
         let name = member.name.clone();
-        let Some(entry) = self.members.get(&name) else {
-            if self.adopt(now, member, hidden) {
-                self.found(&name);
-                self.tell(&name, EventBody::MemberJoin);
+        let Some(row) = self.common.members.get(&name) else {
+            if self.adopt(member, hidden) {
+                self.common.found(&name);
+                self.common.tell(&name, EventBody::MemberJoin);
             }
             return;
         };
-        let was_gone = !entry.status.is_present();
-        self.change(&name, |entry| {
-            (entry.status, entry.suspect, entry.prune) = (Status::Alive, false, false);
-            entry.returning = false;
+        let was_gone = !row.status.is_present();
+        self.common.change(&name, |row| {
+            (row.status, row.suspect, row.prune) = (SerfStatus::Alive, false, false);
+            row.returning = false;
         });
-        self.found(&name);
+        self.common.found(&name);
         self.replace(member, hidden, was_gone);
     }
 
-    /// Takes up a member that was unknown. False if there is no room.
-    fn adopt(&mut self, now: Time, member: Member, hidden: bool) -> bool {
-        if self.members.len() >= limits::MEMBERS {
-            let Some(longest_gone) = self.members.longest_gone() else {
-                self.refuse(Refusal::TooManyMembers);
+    /// Adds a member that was unknown, in place of the one gone longest if the table is full.
+    /// Returns false if there is no room.
+    fn adopt(&mut self, member: Member, hidden: bool) -> bool {
+        if self.common.members.len() >= limits::MEMBERS {
+            let Some(longest_gone) = self.common.members.longest_gone() else {
+                self.common.out.refuse(Refusal::TooManyMembers);
                 return false;
             };
-            self.erase(&longest_gone);
+            self.common.erase(&longest_gone);
         }
-        let (status, ltime) = match self.intents.take(&member.name) {
-            Some(intent) if !self.is_self(&member.name) => (intent.status(), intent.ltime),
-            Some(_) | None => (Status::Alive, 0),
+        let (status, ltime) = match self.early.take(&member.name) {
+            Some(intent) if !self.common.is_self(&member.name) => (intent.status(), intent.ltime),
+            Some(_) | None => (SerfStatus::Alive, 0),
         };
-        let mut entry = Entry::new(member, status, ltime, hidden);
-        entry.gone_at = now;
-        self.members.insert(entry);
+        let mut row = MemberRow::new(member, status, ltime, hidden);
+        row.gone_at = self.now;
+        self.common.members.insert(row);
         true
     }
 
-    /// New tags, address or versions.
+    /// Takes over new tags, address or versions.
     fn updated(&mut self, node: &Node) {
-        if self.members.get(&node.name).is_none() {
+        if self.common.members.get(&node.name).is_none() {
             return;
         }
         let member = self.describe(node);
@@ -133,98 +136,93 @@ impl SerfState {
         self.replace(member, hidden, false);
     }
 
-    /// Puts a new description in the place of a member's old one, and tells what that means to
-    /// the application. `back`: it had failed or left. Serf 0.9.4 compares tags as bytes, and
-    /// reports an update when only their order changed; what nobody can see is not told here.
+    /// Replaces the description of a member, and emits the event that this makes. `back`: the
+    /// member had failed or left. Serf 0.9.4 compares tags as bytes and reports an update when only
+    /// their order changed; here a change that no application can see makes no event.
     fn replace(&mut self, member: Member, hidden: bool, back: bool) {
         let name = member.name.clone();
-        let Some(entry) = self.members.get(&name) else {
+        let Some(row) = self.common.members.get(&name) else {
             return;
         };
-        let (before, was_hidden, status) = (entry.member.clone(), entry.hidden, entry.status);
+        let (before, was_hidden, status) = (row.member.clone(), row.hidden, row.status);
         let differs = self.differs(&before, &member);
         if hidden && !was_hidden {
-            self.events
-                .push_back(CoreEvent::App(EventBody::MemberReap(before)));
+            self.common.out.tell(EventBody::MemberReap(before));
         }
-        self.change(&name, |entry| {
-            entry.member = Arc::new(Member {
-                state: entry.member.state,
+        self.common.change(&name, |row| {
+            row.member = Arc::new(Member {
+                state: row.member.state,
                 ..member
             });
-            entry.suspicion_told &= !hidden;
-            entry.hidden = hidden;
+            row.suspicion_told &= !hidden;
+            row.hidden = hidden;
         });
         if !status.is_present() {
             return;
         }
         if back || was_hidden {
-            self.tell(&name, EventBody::MemberJoin);
+            self.common.tell(&name, EventBody::MemberJoin);
         } else if differs {
-            self.tell(&name, EventBody::MemberUpdate);
+            self.common.tell(&name, EventBody::MemberUpdate);
         }
     }
 
-    /// Whether an application can see a difference that is worth an event.
+    /// Returns whether an application can see a difference that is worth an event.
     fn differs(&self, before: &Member, after: &Member) -> bool {
         before.tags != after.tags
             || before.addr != after.addr
             || before.protocol != after.protocol
             || before.delegate != after.delegate
-            || (!self.is_serf() && before.meta != after.meta)
+            || (!self.common.is_serf() && before.meta != after.meta)
     }
 
-    /// A member died, or said itself that it is gone.
-    fn gone(&mut self, now: Time, name: &Arc<str>, said_so: bool) {
-        if self.is_self(name) {
+    /// A member died. `said_so`: it announced that itself.
+    fn gone(&mut self, name: &Arc<str>, said_so: bool) {
+        if self.common.is_self(name) {
             return;
         }
-        let Some(entry) = self.members.get(name) else {
+        let Some(row) = self.common.members.get(name) else {
             return;
         };
-        let status = match (entry.status, self.is_serf()) {
-            (Status::Left | Status::Failed, _) => return,
-            (Status::Leaving, _) => Status::Left,
-            (Status::Alive, true) => Status::Failed,
-            (Status::Alive, false) if said_so => Status::Left,
-            (Status::Alive, false) => Status::Failed,
+        let status = match (row.status, self.common.is_serf()) {
+            (SerfStatus::Left | SerfStatus::Failed, _) => return,
+            (SerfStatus::Leaving, _) => SerfStatus::Left,
+            (SerfStatus::Alive, true) => SerfStatus::Failed,
+            (SerfStatus::Alive, false) if said_so => SerfStatus::Left,
+            (SerfStatus::Alive, false) => SerfStatus::Failed,
         };
-        let (prune, addr) = (entry.prune, entry.member.addr);
-        self.change(name, |entry| {
-            (entry.status, entry.suspect, entry.gone_at) = (status, false, now);
+        let (prune, addr, now) = (row.prune, row.member.addr, self.now);
+        self.common.change(name, |row| {
+            (row.status, row.suspect, row.gone_at) = (status, false, now);
         });
-        if status == Status::Failed {
-            self.tell(name, EventBody::MemberFail);
-            self.lost(now, name, addr); // hidden or not: it is a way back into the cluster
+        if status == SerfStatus::Failed {
+            self.common.tell(name, EventBody::MemberFail);
+            // Even a hidden member is searched for: it is a way back into the cluster.
+            self.common.lose(now, name, addr);
             return;
         }
-        self.tell(name, EventBody::MemberLeave);
+        self.common.tell(name, EventBody::MemberLeave);
         if prune {
-            self.erase(name);
+            self.common.erase(name);
         }
     }
 
-    /// The SWIM layer no longer knows a member. Serf keeps those that failed or left until the
-    /// reaper comes; memberlist has nothing else to keep them by.
+    /// The SWIM machine no longer knows a member. Serf keeps members that failed or left until they
+    /// are reaped; in memberlist mode they end with the knowledge of the SWIM machine.
     fn forgotten(&mut self, name: &Arc<str>) {
-        if self.is_serf() || self.is_self(name) {
+        if self.common.is_serf() || self.common.is_self(name) {
             return;
         }
-        self.drop_member(name);
+        self.common.drop_member(name);
     }
 
-    /// The own member, after something about it changed that no notice tells.
+    /// Brings the own member up to date after a change that the SWIM machine does not report.
     pub fn refresh_self(&mut self, node: &Node) {
-        let stale = self.members.get(&node.name).is_some_and(|entry| {
-            entry.member.incarnation != node.incarnation || entry.member.addr != node.addr
+        let stale = self.common.members.get(&node.name).is_some_and(|row| {
+            row.member.incarnation != node.incarnation || row.member.addr != node.addr
         });
         if stale {
             self.updated(node);
         }
-    }
-
-    /// Whether a known member lives at this address.
-    pub fn is_address_of_member(&self, addr: SocketAddr) -> bool {
-        self.members.iter().any(|entry| entry.member.addr == addr)
     }
 }

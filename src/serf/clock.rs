@@ -1,8 +1,8 @@
-//! A Lamport clock: it orders intents, events and queries without any agreement on time.
+//! A Lamport clock, which orders intents, user events and queries without any agreement on time.
 //!
-//! Serf's clocks follow whatever they see, so one message with the largest number wraps them to
-//! zero and spoils a whole cluster. Ours saturate, and refuse to leap further than
-//! [`limits::LTIME_LEAP`] at once.
+//! Serf's clocks follow every time that they see, so one message with the largest number wraps them
+//! to zero and disturbs the whole cluster. The clocks here saturate, and refuse to leap further
+//! than [`limits::LTIME_LEAP`] at once.
 
 use crate::limits;
 
@@ -15,20 +15,20 @@ impl Clock {
         Clock(1)
     }
 
-    /// The time that the next message carries.
+    /// Returns the time that the next message will carry.
     pub fn time(self) -> u64 {
         self.0
     }
 
-    /// The time for a message sent now; the clock goes on by one.
+    /// Returns the time for a message that is sent now, and advances the clock by one.
     pub fn tick(&mut self) -> u64 {
         let time = self.0;
         self.0 = time.saturating_add(1);
         time
     }
 
-    /// Goes on past a time that was seen. False if it lies too far ahead to be believed: the
-    /// message that carried it is to be dropped.
+    /// Advances the clock past a time that was seen. Returns false if the time lies too far ahead
+    /// to be believed: the message that carried it has to be dropped.
     #[must_use]
     pub fn witness(&mut self, seen: u64) -> bool {
         if seen.saturating_sub(self.0) > limits::LTIME_LEAP {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_numbers_is_a_wall_and_no_wrap() {
+    fn a_clock_stops_at_the_largest_number_instead_of_wrapping() {
         let mut clock = Clock(u64::MAX - 1);
         assert!(clock.witness(u64::MAX));
         assert_eq!(clock.time(), u64::MAX);

@@ -1,4 +1,4 @@
-//! What a node of the Serf layer is, and how it behaves.
+//! The settings of a core: the mode, what the node announces, and the times of leaving and reaping.
 
 use super::{MemberFilter, Tags};
 #[cfg(doc)]
@@ -6,37 +6,37 @@ use crate::limits;
 use crate::swim;
 use std::time::Duration;
 
-/// Serf cluster, or bare memberlist.
+/// The kind of cluster that a node takes part in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Tags, intents, and passing on of user events and queries.
+    /// A Serf cluster: tags, intents, and user events and queries that are passed on.
     Serf,
-    /// Raw meta, no user messages, no user state.
+    /// A bare memberlist cluster: raw meta, no user messages, no user state.
     Memberlist,
 }
 
-/// What this node is and how it behaves.
+/// The settings of a core.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The layer below.
+    /// The settings of the SWIM machine.
     pub swim: swim::Config,
-    /// What kind of cluster this is.
+    /// The kind of cluster.
     pub mode: Mode,
-    /// Own tags; Serf mode only.
+    /// The own tags; in Serf mode only.
     pub tags: Tags,
-    /// Own meta, at most [`limits::META_LEN`] bytes; memberlist mode only.
+    /// The own meta, at most [`limits::META_LEN`] bytes; in memberlist mode only.
     pub meta: Vec<u8>,
-    /// How long a leaving node still answers after its leave has spread.
+    /// How long a leaving node still answers probes after its leave has spread.
     pub leave_propagate: Duration,
-    /// Longest wait for a step of a leave to spread.
+    /// The longest time that one step of a leave may take to spread.
     pub broadcast_timeout: Duration,
-    /// A failed member is erased after this long, and no longer looked for.
+    /// How long a failed member is kept and searched for before it is erased.
     pub reconnect_timeout: Duration,
-    /// A member that left is erased after this long.
+    /// How long a member that left is kept before it is erased.
     pub tombstone_timeout: Duration,
-    /// Between two looks for whom to erase.
+    /// The time between two checks for members to erase.
     pub reap_interval: Duration,
-    /// Who is let in.
+    /// The members that are let in.
     pub filter: MemberFilter,
 }
 

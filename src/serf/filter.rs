@@ -1,26 +1,27 @@
-//! Which members an embedding program lets in.
+//! The filter that decides which members the application sees.
 //!
-//! The filter is asked when a member joins and when it changes. Who is refused is hidden from the
-//! list and from the events, but stays in the protocol: a node that others count on must not
-//! disagree with them about who exists. The node itself is never filtered.
+//! It is applied when a member joins and when it changes. A rejected member is hidden from the list
+//! and from the events, but stays in the protocol: a node must not disagree with its peers about
+//! which members exist. The node itself is never filtered.
 
 use super::Tags;
 
-/// Which members an embedding program lets in; everything else is ignored and counted. All given
-/// conditions must hold. The default lets everybody in.
+/// The conditions that a member must meet to be let in; other members are hidden and counted. All
+/// given conditions must hold. The default lets every member in.
 ///
-/// A visible member whose new tags no longer fit disappears with `EventBody::MemberReap`; a hidden one
-/// that fits after a change appears with `EventBody::MemberJoin`.
+/// A visible member whose new tags no longer fit disappears with a `MemberReap` event; a hidden
+/// member that fits after a change appears with a `MemberJoin` event.
 #[derive(Clone, Debug, Default)]
 pub struct MemberFilter {
-    /// Tags that a member must have with exactly this value.
+    /// Tags that a member must have with exactly these values.
     pub require_tags: Tags,
-    /// Patterns for names, `*` matches any run of characters, `?` one; empty list: all names.
+    /// Patterns for names, one of which must match. `*` matches any run of characters, `?` one
+    /// character. An empty list lets all names in.
     pub names: Vec<String>,
 }
 
 impl MemberFilter {
-    /// Whether a member of this name with these tags is let in.
+    /// Returns whether a member of this name with these tags is let in.
     pub fn admits(&self, name: &str, tags: &Tags) -> bool {
         let tagged = self
             .require_tags
@@ -31,9 +32,9 @@ impl MemberFilter {
     }
 }
 
-/// Whether `name` fits `pattern`. When the part after a star does not fit, the star takes one
-/// character more; only the last star needs a second try, so the work is bounded by the product
-/// of both lengths.
+/// Returns whether `name` fits `pattern`. When the part after a star does not fit, the star takes
+/// one more character. Only the last star ever does that, so the work is bounded by the product of
+/// both lengths.
 fn fits(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern, name);
     let mut retry: Option<(&str, &str)> = None;
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_filter_lets_everybody_in() {
+    fn the_default_filter_lets_every_member_in() {
         assert!(MemberFilter::default().admits("any", &Tags::new()));
     }
 

@@ -1,29 +1,29 @@
 //! The own leave, step by step, each with a deadline:
 //!
 //! ```text
-//! Member -> Intent      the leave intent goes round, until it was sent often enough
-//!        -> Spreading   the SWIM layer announces the departure, until that has spread
-//!        -> Lingering   probes are still answered, so that nobody takes the leave for a failure
+//! Member -> Intent      the leave intent is gossiped, until it was sent often enough
+//!        -> Spreading   the SWIM machine announces the departure, until that has spread
+//!        -> Lingering   probes are still answered, so that no peer takes the leave for a failure
 //!        -> Left
 //! ```
 //!
-//! Steps that would tell nobody anything are skipped when nobody else is there. A step that takes
-//! too long ends at its deadline; the leave goes on (newer Serfs do so too, 0.9.4 gives up). A
+//! Steps that would tell no one anything are skipped when no other member is present. A step that
+//! takes too long ends at its deadline and the leave goes on, as in newer Serfs; 0.9.4 gives up. A
 //! join takes a leave back, whatever step it is in.
 
-use super::members::Status;
-use super::serf_state::Order;
-use super::{CoreEvent, SerfState};
+use super::CoreEvent;
+use super::common::Common;
+use super::members::SerfStatus;
+use super::outbox::Order;
 use crate::event::EventBody;
-use crate::swim::{JoinReport, OpId};
+use crate::swim::OpId;
 use crate::time::Time;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Numbers of leaves are above this bit; those of the SWIM layer count from zero.
+/// This bit is set in the numbers of leaves; those of the SWIM machine count from zero.
 const OP_BIT: u64 = 1 << 62;
 
-/// How far the leave is.
+/// How far the leave has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Step {
     #[default]
@@ -40,13 +40,20 @@ enum Step {
     Left,
 }
 
+/// A leave command, and what it asks of the intents.
+pub(super) struct Begun {
+    pub op: OpId,
+    /// A leave intent is to be announced, whose broadcast carries this token.
+    pub announce: Option<u64>,
+}
+
 /// The own leave.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
     step: Step,
-    /// Commands that wait for its end.
+    /// Commands that wait for the end of the leave.
     ops: Vec<OpId>,
-    /// Commands so far.
+    /// The number of commands so far.
     numbered: u64,
     /// Marks the broadcast of the current leave intent.
     token: u64,
@@ -61,7 +68,7 @@ impl Leave {
         self.step == Step::Left
     }
 
-    /// Whether the SWIM layer was told to leave.
+    /// Whether the SWIM machine was ordered to leave.
     fn is_announced(&self) -> bool {
         match self.step {
             Step::Member | Step::Intent { .. } => false,
@@ -69,6 +76,7 @@ impl Leave {
         }
     }
 
+    /// When the current step ends at the latest.
     pub fn deadline(&self) -> Option<Time> {
         match self.step {
             Step::Member | Step::Left => None,
@@ -78,6 +86,7 @@ impl Leave {
         }
     }
 
+    /// Moves the deadline, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         match &mut self.step {
             Step::Member | Step::Left => {}
@@ -91,132 +100,107 @@ impl Leave {
         self.numbered += 1;
         OpId(OP_BIT | self.numbered)
     }
-}
 
-impl SerfState {
-    /// Begins to leave, or waits for the end of the leave under way.
-    pub fn begin_leave(&mut self, now: Time) -> OpId {
-        let op = self.leave.number();
-        self.leave.ops.push(op);
-        match self.leave.step {
-            Step::Member => self.send_leave_intent(now),
+    /// Begins to leave, or waits for the end of the leave under way. `disputed`: the own name seems
+    /// to belong to another node.
+    pub fn begin(&mut self, now: Time, common: &mut Common, disputed: bool) -> Begun {
+        let op = self.number();
+        self.ops.push(op);
+        let mut announce = None;
+        match self.step {
+            Step::Member if disputed => {
+                // Peers would apply anything said about the name now to its owner.
+                common.out.order(Order::LeaveSilently);
+                self.finish(now, common);
+            }
+            Step::Member => announce = self.start(now, common),
             Step::Intent { .. } | Step::Spreading { .. } | Step::Lingering { .. } => {}
-            Step::Left => self.report_leave(),
+            Step::Left => self.report(common),
         }
-        op
+        Begun { op, announce }
     }
 
-    fn send_leave_intent(&mut self, now: Time) {
-        if self.is_name_disputed(now) {
-            // Whatever is said of the name now, others take for news of its owner.
-            self.orders.push_back(Order::LeaveSilently);
-            return self.finish_leave(now);
+    fn start(&mut self, now: Time, common: &mut Common) -> Option<u64> {
+        let name = common.name.clone();
+        common.change(&name, |row| row.status = SerfStatus::Leaving);
+        self.token += 1;
+        if common.is_serf() && common.has_company() {
+            let until = now + common.config.broadcast_timeout;
+            self.step = Step::Intent { until };
+        } else {
+            self.announce_departure(now, common);
         }
-        let name = self.name.clone();
-        self.leave.step = Step::Intent {
-            until: now + self.config.broadcast_timeout,
-        };
-        self.change(&name, |entry| entry.status = Status::Leaving);
-        self.leave.token += 1;
-        if self.is_serf() {
-            self.announce_leave(now, &name, false, Some(self.leave.token));
-        }
-        if !self.is_serf() || !self.has_company() {
-            self.announce_departure(now);
-        }
+        common.is_serf().then_some(self.token)
     }
 
-    fn announce_departure(&mut self, now: Time) {
-        self.leave.step = Step::Spreading {
-            until: now + self.config.broadcast_timeout,
-        };
-        self.orders.push_back(Order::Leave);
+    fn announce_departure(&mut self, now: Time, common: &mut Common) {
+        let until = now + common.config.broadcast_timeout;
+        self.step = Step::Spreading { until };
+        common.out.order(Order::Leave);
     }
 
     /// A broadcast has been sent often enough.
-    pub fn broadcast_done(&mut self, now: Time, token: u64) {
-        if matches!(self.leave.step, Step::Intent { .. }) && token == self.leave.token {
-            self.announce_departure(now);
+    pub fn on_broadcast_done(&mut self, now: Time, common: &mut Common, token: u64) {
+        if matches!(self.step, Step::Intent { .. }) && token == self.token {
+            self.announce_departure(now, common);
         }
     }
 
     /// The departure has spread.
-    pub fn departure_spread(&mut self, now: Time) {
-        if matches!(self.leave.step, Step::Spreading { .. }) {
-            self.linger(now);
+    pub fn on_departure_spread(&mut self, now: Time, common: &mut Common) {
+        if matches!(self.step, Step::Spreading { .. }) {
+            self.linger(now, common);
         }
     }
 
-    fn linger(&mut self, now: Time) {
-        if self.has_company() {
-            self.leave.step = Step::Lingering {
-                until: now + self.config.leave_propagate,
-            };
+    fn linger(&mut self, now: Time, common: &mut Common) {
+        if common.has_company() {
+            let until = now + common.config.leave_propagate;
+            self.step = Step::Lingering { until };
         } else {
-            self.finish_leave(now);
+            self.finish(now, common);
         }
     }
 
-    fn finish_leave(&mut self, now: Time) {
-        let name = self.name.clone();
-        self.leave.step = Step::Left;
-        self.change(&name, |entry| {
-            (entry.status, entry.gone_at) = (Status::Left, now)
+    fn finish(&mut self, now: Time, common: &mut Common) {
+        let name = common.name.clone();
+        self.step = Step::Left;
+        common.change(&name, |row| {
+            (row.status, row.gone_at) = (SerfStatus::Left, now)
         });
-        self.tell(&name, EventBody::MemberLeave);
-        self.report_leave();
+        common.tell(&name, EventBody::MemberLeave);
+        self.report(common);
     }
 
-    fn report_leave(&mut self) {
-        for op in std::mem::take(&mut self.leave.ops) {
-            self.events.push_back(CoreEvent::LeaveDone { op });
+    fn report(&mut self, common: &mut Common) {
+        for op in self.ops.drain(..) {
+            common.out.report(CoreEvent::LeaveDone { op });
         }
     }
 
-    /// Goes on when a step has taken long enough.
-    pub fn advance_leave(&mut self, now: Time) {
-        if self.leave.deadline().is_none_or(|until| now < until) {
+    /// Goes on to the next step when the current one has taken long enough.
+    pub fn handle_timeout(&mut self, now: Time, common: &mut Common) {
+        if self.deadline().is_none_or(|until| now < until) {
             return;
         }
-        match self.leave.step {
+        match self.step {
             Step::Member | Step::Left => {}
-            Step::Intent { .. } => self.announce_departure(now),
-            Step::Spreading { .. } => self.linger(now),
-            Step::Lingering { .. } => self.finish_leave(now),
+            Step::Intent { .. } => self.announce_departure(now, common),
+            Step::Spreading { .. } => self.linger(now, common),
+            Step::Lingering { .. } => self.finish(now, common),
         }
     }
 
-    /// A join command ended. If anybody answered, everybody shall know that this node is here.
-    /// `owner`: where the name of this node is in use.
-    pub fn join_done(&mut self, op: OpId, report: JoinReport, owner: Option<SocketAddr>) {
-        if report.contacted > 0 {
-            self.conflicts.join_succeeded();
-            if self.is_serf() && !self.leave.is_under_way_or_done() {
-                self.announce_join();
-            }
-        }
-        self.events
-            .push_back(CoreEvent::JoinDone { op, report, owner });
-    }
-
-    /// Takes a leave back, because the application joins. True if the SWIM layer has to be
-    /// revived.
-    pub fn take_leave_back(&mut self) -> bool {
-        if !self.leave.is_under_way_or_done() {
-            return false;
-        }
-        let (announced, was_left) = (self.leave.is_announced(), self.leave.is_done());
-        let name = self.name.clone();
-        self.leave.step = Step::Member;
-        self.report_leave();
-        self.change(&name, |entry| entry.status = Status::Alive);
+    /// Takes the leave back, because the application joins. Returns whether the SWIM machine was
+    /// ordered to leave, so that it has to be revived.
+    pub fn take_back(&mut self, common: &mut Common) -> bool {
+        let (announced, was_left) = (self.is_announced(), self.is_done());
+        let name = common.name.clone();
+        self.step = Step::Member;
+        self.report(common);
+        common.change(&name, |row| row.status = SerfStatus::Alive);
         if was_left {
-            self.tell(&name, EventBody::MemberJoin);
-        }
-        // Others pass a leave on with a Lamport time one later than it had: be later than that.
-        self.member_clock.tick();
-        if self.is_serf() {
-            self.announce_join();
+            common.tell(&name, EventBody::MemberJoin);
         }
         announced
     }

@@ -1,58 +1,60 @@
 //! The table of members as Serf sees them: status, Lamport time of the last intent, visibility.
 //!
-//! A member shown to the application is an `Arc<Member>` that never changes; every change goes
+//! A member shown to the application is an `Arc<Member>` that never changes. Every change goes
 //! through [`Members::change`], which builds a new one if anything visible differs and then raises
-//! the version. Sorted by name, so that two runs from one seed do everything in the same order.
+//! the version. The table is sorted by name, so that two runs from one seed do everything in the
+//! same order.
 
 use super::{Member, MemberState};
 use crate::time::Time;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Serf's status of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
+pub(super) enum SerfStatus {
     Alive,
-    /// An intent says that it leaves; it still answers.
+    /// An intent announces that the member leaves; it still answers.
     Leaving,
     Left,
     Failed,
 }
 
-impl Status {
-    /// Still there, as far as anybody knows.
+impl SerfStatus {
+    /// Whether the member counts as present.
     pub fn is_present(self) -> bool {
         match self {
-            Status::Alive | Status::Leaving => true,
-            Status::Left | Status::Failed => false,
+            SerfStatus::Alive | SerfStatus::Leaving => true,
+            SerfStatus::Left | SerfStatus::Failed => false,
         }
     }
 }
 
-/// What is held about a member.
+/// A row of the table: what is held about one member.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct MemberRow {
     pub member: Arc<Member>,
-    pub status: Status,
-    /// The SWIM layer suspects it.
+    pub status: SerfStatus,
+    /// The SWIM machine suspects it.
     pub suspect: bool,
-    /// The application was told of a suspicion, and not yet how it ended.
+    /// An event told of a suspicion, and none has told yet how it ended.
     pub suspicion_told: bool,
-    /// The filter refuses it.
+    /// The filter rejects it: no event and no list shows it.
     pub hidden: bool,
-    /// To be erased as soon as it has left.
+    /// It is erased as soon as it has left.
     pub prune: bool,
-    /// It has left, and a join intent says that it returns.
+    /// It has left, and a join intent announces that it returns.
     pub returning: bool,
     /// Lamport time of the last intent about it.
     pub ltime: u64,
-    /// When it failed or left.
+    /// When it failed or left; for a present member, when it was added.
     pub gone_at: Time,
 }
 
-impl Entry {
-    pub fn new(member: Member, status: Status, ltime: u64, hidden: bool) -> Entry {
-        let mut entry = Entry {
+impl MemberRow {
+    pub fn new(member: Member, status: SerfStatus, ltime: u64, hidden: bool) -> MemberRow {
+        let mut row = MemberRow {
             member: Arc::new(member),
             status,
             suspect: false,
@@ -63,21 +65,22 @@ impl Entry {
             ltime,
             gone_at: Time::ZERO,
         };
-        entry.show();
-        entry
+        row.show();
+        row
     }
 
-    /// The state that the application sees.
+    /// Returns the state that the application sees.
     fn shown(&self) -> MemberState {
         match (self.status, self.suspect) {
-            (Status::Alive, false) => MemberState::Alive,
-            (Status::Alive, true) => MemberState::Suspect,
-            (Status::Leaving, _) => MemberState::Leaving,
-            (Status::Left, _) => MemberState::Left,
-            (Status::Failed, _) => MemberState::Failed,
+            (SerfStatus::Alive, false) => MemberState::Alive,
+            (SerfStatus::Alive, true) => MemberState::Suspect,
+            (SerfStatus::Leaving, _) => MemberState::Leaving,
+            (SerfStatus::Left, _) => MemberState::Left,
+            (SerfStatus::Failed, _) => MemberState::Failed,
         }
     }
 
+    /// Brings the state of the shown member up to date.
     fn show(&mut self) {
         let state = self.shown();
         if self.member.state != state {
@@ -89,7 +92,7 @@ impl Entry {
 /// All members in any status, this node included.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    by_name: BTreeMap<Arc<str>, Entry>,
+    by_name: BTreeMap<Arc<str>, MemberRow>,
     version: u64,
 }
 
@@ -98,67 +101,74 @@ impl Members {
         self.by_name.len()
     }
 
-    /// Changes whenever something visible does.
+    /// A number that changes whenever something visible does.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    pub fn get(&self, name: &str) -> Option<&Entry> {
+    pub fn get(&self, name: &str) -> Option<&MemberRow> {
         self.by_name.get(name)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &MemberRow> {
         self.by_name.values()
     }
 
-    /// Those that the application sees.
+    /// The members that the application sees.
     pub fn visible(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.iter()
-            .filter(|entry| !entry.hidden)
-            .map(|entry| &entry.member)
+        self.iter().filter(|row| !row.hidden).map(|row| &row.member)
     }
 
-    pub fn insert(&mut self, entry: Entry) {
-        self.version += u64::from(!entry.hidden);
-        self.by_name.insert(entry.member.name.clone(), entry);
+    pub fn insert(&mut self, row: MemberRow) {
+        self.version += u64::from(!row.hidden);
+        self.by_name.insert(row.member.name.clone(), row);
     }
 
-    pub fn remove(&mut self, name: &str) -> Option<Entry> {
-        let entry = self.by_name.remove(name)?;
-        self.version += u64::from(!entry.hidden);
-        Some(entry)
+    pub fn remove(&mut self, name: &str) -> Option<MemberRow> {
+        let row = self.by_name.remove(name)?;
+        self.version += u64::from(!row.hidden);
+        Some(row)
     }
 
-    /// The one door for changes. Returns the entry as it is afterwards.
-    pub fn change(&mut self, name: &str, change: impl FnOnce(&mut Entry)) -> Option<&mut Entry> {
-        let entry = self.by_name.get_mut(name)?;
-        let before = (!entry.hidden).then(|| entry.member.clone());
-        change(entry);
-        entry.show();
-        let after = (!entry.hidden).then_some(&entry.member);
+    /// Changes a member: the only way to do it. Returns the row as it is afterwards.
+    pub fn change(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut MemberRow),
+    ) -> Option<&mut MemberRow> {
+        let row = self.by_name.get_mut(name)?;
+        let before = (!row.hidden).then(|| row.member.clone());
+        change(row);
+        row.show();
+        let after = (!row.hidden).then_some(&row.member);
         if before.as_ref() != after {
             self.version += 1;
         }
-        Some(entry)
+        Some(row)
     }
 
-    /// Moves the moments at which members failed or left.
+    /// Moves the times at which members failed or left, after a stall of this process.
     pub fn postpone(&mut self, by: std::time::Duration) {
         self.by_name
             .values_mut()
-            .for_each(|entry| entry.gone_at = entry.gone_at + by);
+            .for_each(|row| row.gone_at = row.gone_at + by);
     }
 
-    /// How many are in a status, hidden ones included.
-    pub fn count(&self, status: Status) -> usize {
-        self.iter().filter(|entry| entry.status == status).count()
+    /// The number of members in a status, hidden ones included.
+    pub fn count(&self, status: SerfStatus) -> usize {
+        self.iter().filter(|row| row.status == status).count()
+    }
+
+    /// Whether a member in any status lives at this address.
+    pub fn has_address(&self, addr: SocketAddr) -> bool {
+        self.iter().any(|row| row.member.addr == addr)
     }
 
     /// The member that has been gone longest.
     pub fn longest_gone(&self) -> Option<Arc<str>> {
-        let gone = self.iter().filter(|entry| !entry.status.is_present());
-        gone.min_by_key(|entry| entry.gone_at)
-            .map(|entry| entry.member.name.clone())
+        let gone = self.iter().filter(|row| !row.status.is_present());
+        gone.min_by_key(|row| row.gone_at)
+            .map(|row| row.member.name.clone())
     }
 }
 
@@ -182,15 +192,15 @@ pub(super) mod tests {
     #[test]
     fn the_version_changes_with_what_is_visible_and_only_then() {
         let mut members = Members::default();
-        members.insert(Entry::new(member("a"), Status::Alive, 1, false));
+        members.insert(MemberRow::new(member("a"), SerfStatus::Alive, 1, false));
         assert_eq!(members.version(), 1);
-        members.change("a", |entry| entry.ltime = 7);
+        members.change("a", |row| row.ltime = 7);
         assert_eq!(members.version(), 1);
-        members.change("a", |entry| entry.suspect = true);
+        members.change("a", |row| row.suspect = true);
         assert_eq!(members.version(), 2);
-        members.change("a", |entry| entry.hidden = true);
+        members.change("a", |row| row.hidden = true);
         assert_eq!(members.version(), 3);
-        members.change("a", |entry| entry.status = Status::Failed);
+        members.change("a", |row| row.status = SerfStatus::Failed);
         assert_eq!(members.version(), 3);
         members.remove("a");
         assert_eq!(members.version(), 3);
@@ -200,26 +210,26 @@ pub(super) mod tests {
     fn a_suspect_is_shown_as_one_only_while_its_status_is_alive() {
         let shown = |status, suspect| {
             let mut members = Members::default();
-            members.insert(Entry::new(member("a"), status, 1, false));
+            members.insert(MemberRow::new(member("a"), status, 1, false));
             members
-                .change("a", |entry| entry.suspect = suspect)
+                .change("a", |row| row.suspect = suspect)
                 .unwrap()
                 .member
                 .state
         };
-        assert_eq!(shown(Status::Alive, false), MemberState::Alive);
-        assert_eq!(shown(Status::Alive, true), MemberState::Suspect);
-        assert_eq!(shown(Status::Leaving, true), MemberState::Leaving);
-        assert_eq!(shown(Status::Left, true), MemberState::Left);
-        assert_eq!(shown(Status::Failed, true), MemberState::Failed);
+        assert_eq!(shown(SerfStatus::Alive, false), MemberState::Alive);
+        assert_eq!(shown(SerfStatus::Alive, true), MemberState::Suspect);
+        assert_eq!(shown(SerfStatus::Leaving, true), MemberState::Leaving);
+        assert_eq!(shown(SerfStatus::Left, true), MemberState::Left);
+        assert_eq!(shown(SerfStatus::Failed, true), MemberState::Failed);
     }
 
     #[test]
     fn a_member_that_was_handed_out_never_changes() {
         let mut members = Members::default();
-        members.insert(Entry::new(member("a"), Status::Alive, 1, false));
+        members.insert(MemberRow::new(member("a"), SerfStatus::Alive, 1, false));
         let held = members.get("a").unwrap().member.clone();
-        members.change("a", |entry| entry.status = Status::Left);
+        members.change("a", |row| row.status = SerfStatus::Left);
         assert_eq!(held.state, MemberState::Alive);
         assert_eq!(members.get("a").unwrap().member.state, MemberState::Left);
     }

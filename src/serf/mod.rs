@@ -1,36 +1,44 @@
-//! The Serf state: tags, intents, member states and passing on, on top of [`crate::swim`].
+//! Serf on top of [`crate::swim`]: tags, intents, member states, and messages that are passed on.
 //!
-//! [`Core`] is what a driver drives: bytes and time in, orders and events out, the same face as
-//! [`Swim`] has. After every input the notices of the SWIM machine are handled by the state, and
-//! the state's orders carried out, until neither has anything left.
+//! A driver drives a [`Core`], which has the same shape as [`Swim`]: bytes and time go in, outputs
+//! and events come out. After every input, `Core` hands the notices of the SWIM machine to the Serf
+//! state and carries out the orders of the Serf state, until neither has anything left.
 //!
 //! | file | its idea |
 //! | --- | --- |
-//! | `config`, `member` | what a node is told to be, what others look like |
-//! | `state` | everything that is held, and the queues out of it |
-//! | `members`, `changes` | the table, and what the SWIM state's news does to it |
-//! | `clock`, `intent`, `leave` | Lamport time, who joins and leaves, the own leave |
-//! | `message`, `user_event`, `query`, `ring` | what is passed on, once |
-//! | `state` | push/pull of all that |
-//! | `reap`, `conflict`, `filter` | the end of members, two of one name, who is let in |
-//! | `event`, `stats` | what the application learns |
+//! | `config`, `filter` | settings of a node, and the members that it lets in |
+//! | `members`, `lost` | the table of members, and the failed ones that are searched for |
+//! | `outbox`, `counts` | orders, events and counters that come out |
+//! | `common` | the ground on which all parts work: settings, members, the outbox |
+//! | `changes` | changes that the SWIM machine reports |
+//! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
+//! | `leave` | the own leave, step by step |
+//! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
+//! | `push_pull` | all of this in an exchange of states |
+//! | `reap`, `conflict` | the end of members; two nodes with one name |
+//! | `serf_state` | the parts wired together |
+//! | `event`, `stats` | events and counters for the driver |
 
 mod changes;
 mod clock;
+mod common;
 mod config;
 mod conflict;
+mod counts;
+mod early_intents;
 mod event;
 mod filter;
 mod intent;
 mod leave;
-
+mod lost;
 mod members;
-mod message;
+mod outbox;
+mod push_pull;
 mod query;
 mod reap;
 mod ring;
+mod seen;
 mod serf_state;
-mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -46,53 +54,54 @@ use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
+pub use counts::Counter;
 pub use event::CoreEvent;
 pub use filter::MemberFilter;
-use serf_state::{Order, SerfState};
-pub use stats::Counter;
+use outbox::Order;
+use serf_state::SerfState;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Versions that this node announces for the Serf state: minimum, maximum, spoken.
+/// The versions of the Serf protocol that this node announces: lowest, highest and used.
 const DELEGATE: [u8; 3] = [2, 5, 5];
 
-/// Why a command was refused. Nothing has changed then.
+/// The reason why a command was refused. A refused command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
     /// The name, the tags or the meta take more bytes than a member may have.
     TooLarge {
-        /// Bytes it would take.
+        /// The bytes that it would take.
         len: usize,
-        /// Bytes allowed.
+        /// The bytes that are allowed.
         max: usize,
     },
     /// The command belongs to the other mode.
     WrongMode,
     /// This node leaves or has left; a join brings it back.
     Left,
-    /// No member of this name.
+    /// There is no member of this name.
     UnknownMember,
     /// The member has failed or left.
     NotAlive,
-    /// That is this node itself.
+    /// The member is this node itself.
     Myself,
     /// The member has not failed.
     NotFailed,
-    /// SeenQuery too often.
+    /// Hints about this member come too often.
     Limited,
 }
 
 /// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.
 pub struct Core {
     swim: Swim,
-    state: SerfState,
-    /// Members that the SWIM state was last told of.
+    serf: SerfState,
+    /// The number of members that the SWIM machine was last told.
     population: usize,
 }
 
 impl Core {
-    /// A node that knows nobody; itself is its first member.
+    /// Creates a node whose only member is itself.
     ///
     /// # Errors
     /// `TooLarge` if the name is empty or longer than [`limits::NAME_LEN`], or the encoded tags
@@ -126,70 +135,72 @@ impl Core {
         let swim = Swim::new(config.swim.clone(), codec, identity, seed, now);
         let mut core = Core {
             swim,
-            state: SerfState::new(config, name, now),
+            serf: SerfState::new(config, name, now),
             population: 0,
         };
         core.pump(now, false);
         Ok(core)
     }
 
-    /// A datagram arrived.
+    /// Handles a datagram.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
         self.swim.handle_datagram(now, from, bytes);
         self.pump(now, false);
     }
 
-    /// A datagram could not be sent.
+    /// Handles a datagram that could not be sent.
     pub fn handle_send_failure(&mut self, now: Time, probe: u32, why: SendFailure) {
         self.swim.handle_send_failure(now, probe, why);
         self.pump(now, false);
     }
 
-    /// True while a further accepted stream would be served; the driver leaves others waiting.
+    /// Returns whether another accepted stream would be served. If not, the driver leaves
+    /// connections in the backlog.
     pub fn accepts_streams(&self) -> bool {
         self.swim.accepts_streams()
     }
 
-    /// Somebody opened a stream.
+    /// Handles a stream that a peer opened.
     pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, from: SocketAddr) {
         self.swim.handle_stream_accepted(now, id, from);
         self.pump(now, false);
     }
 
-    /// A stream that `Output::Connect` asked for is open.
+    /// Handles the opening of a stream that [`Output::Connect`] asked for.
     pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) {
         self.swim.handle_stream_connected(now, id);
         self.pump(now, false);
     }
 
-    /// Bytes arrived on a stream.
+    /// Handles bytes that arrived on a stream.
     pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
         self.swim.handle_stream_data(now, id, bytes);
-        // Those that this node dialled have odd numbers: what comes on them was asked for.
+        // Streams that this node opened have odd numbers: bytes on them answer a request of its
+        // own.
         self.pump(now, id.0 % 2 == 1);
     }
 
-    /// A stream ended.
+    /// Handles the end of a stream.
     pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
         self.swim.handle_stream_end(now, id, end);
         self.pump(now, id.0 % 2 == 1);
     }
 
-    /// A host name was resolved; no address means that it was not.
+    /// Handles the answer of a look-up. An empty list means that the name could not be resolved.
     pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
         self.swim.handle_resolved(now, id, addrs);
         self.pump(now, false);
     }
 
-    /// This process did not run: see [`Swim::handle_stall`].
+    /// Handles a time in which this process did not run: see [`Swim::handle_stall`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         let stale = self.swim.handle_stall(now, missed, suspended);
-        self.state.handle_stall(missed);
+        self.serf.handle_stall(missed);
         self.pump(now, false);
         stale
     }
 
-    /// Counts a refusal that the driver found.
+    /// Counts a refusal that happened in the driver.
     pub fn refuse(&mut self, why: Refusal) {
         self.swim.refuse(why);
     }
@@ -198,30 +209,30 @@ impl Core {
     pub fn handle_timeout(&mut self, now: Time) {
         self.swim.handle_timeout(now);
         self.pump(now, false);
-        self.state.handle_timeout(now);
+        self.serf.handle_timeout(now);
         self.pump(now, false);
     }
 
-    /// When [`Core::handle_timeout`] wants to be called next.
+    /// When [`Core::handle_timeout`] has to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let own = self.state.deadline();
+        let own = self.serf.deadline();
         Some(self.swim.poll_timeout().map_or(own, |swim| swim.min(own)))
     }
 
-    /// The next order to the driver.
+    /// Returns the next output for the driver to carry out.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.swim.poll_output()
     }
 
-    /// The next event for the application.
+    /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<CoreEvent> {
-        self.state.events.pop_front()
+        self.serf.common.out.events.pop_front()
     }
 
-    /// Joins; [`CoreEvent::JoinDone`] tells how it went. After a leave, or during one, takes part
-    /// again first.
+    /// Joins a cluster through these seeds; [`CoreEvent::JoinDone`] reports the outcome. During or
+    /// after a leave, the node first takes part again.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
-        if self.state.take_leave_back() {
+        if self.serf.take_leave_back() {
             self.swim.revive(now);
         }
         let op = self.swim.join(now, seeds);
@@ -229,28 +240,28 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully; [`CoreEvent::LeaveDone`] when it has spread. At once if nobody is there or
-    /// the node has left already.
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] reports when the leave has spread, which is at
+    /// once if no other member is present or the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
-        let op = self.state.begin_leave(now);
+        let op = self.serf.begin_leave(now);
         self.pump(now, false);
         op
     }
 
-    /// Replaces the own tags. The same tags again cause no gossip.
+    /// Replaces the own tags. Setting the same tags again causes no gossip.
     ///
     /// # Errors
     /// `WrongMode` in memberlist mode, `TooLarge` if they take more than [`limits::META_LEN`]
     /// bytes encoded, `Left`.
     pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
-        match self.state.config.mode {
+        match self.serf.common.config.mode {
             Mode::Serf => {}
             Mode::Memberlist => return Err(CommandError::WrongMode),
         }
         let meta = checked_meta(encode_tags(&tags))?;
         self.check_not_left()?;
-        if tags != self.state.tags {
-            self.state.tags = tags;
+        if tags != self.serf.tags {
+            self.serf.tags = tags;
             self.swim.set_meta(now, meta);
             self.pump(now, false);
         }
@@ -259,15 +270,15 @@ impl Core {
 
     /// The own tags.
     pub fn tags(&self) -> &Tags {
-        &self.state.tags
+        &self.serf.tags
     }
 
-    /// Replaces the own meta. The same meta again causes no gossip.
+    /// Replaces the own meta. Setting the same meta again causes no gossip.
     ///
     /// # Errors
     /// `WrongMode` in Serf mode, `TooLarge` if longer than [`limits::META_LEN`], `Left`.
     pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
-        match self.state.config.mode {
+        match self.serf.common.config.mode {
             Mode::Memberlist => {}
             Mode::Serf => return Err(CommandError::WrongMode),
         }
@@ -280,18 +291,19 @@ impl Core {
         Ok(())
     }
 
-    /// Force-leave of a failed member: it becomes left, and with `prune` is erased. A member that
-    /// has left already can only be pruned.
+    /// Turns a failed member into one that has left (Serf's force-leave); with `prune` it is
+    /// erased. A member that has left already can only be pruned.
     ///
     /// # Errors
-    /// `WrongMode` in memberlist mode, `UnknownMember`, `NotFailed` if it is there, `Left`.
+    /// `WrongMode` in memberlist mode, `UnknownMember`, `NotFailed` if the member is present,
+    /// `Left`.
     pub fn remove_failed(
         &mut self,
         now: Time,
         name: &str,
         prune: bool,
     ) -> Result<(), CommandError> {
-        match self.state.config.mode {
+        match self.serf.common.config.mode {
             Mode::Serf => {}
             Mode::Memberlist => return Err(CommandError::WrongMode),
         }
@@ -307,18 +319,19 @@ impl Core {
                 | MemberState::Left,
             ) => return Err(CommandError::NotFailed),
         }
-        self.state.announce_leave(now, name, prune, None);
+        self.serf.remove_failed(now, name, prune);
         self.pump(now, false);
         Ok(())
     }
 
-    /// "I could not reach NAME just now": probes it at once. [`CoreEvent::HintDone`] has the verdict.
+    /// Probes a member at once, because the application could not reach it.
+    /// [`CoreEvent::HintDone`] reports the verdict.
     ///
     /// # Errors
-    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if asked too often.
+    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if hints about it come too often.
     pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
         self.check_not_left()?;
-        if self.state.is_self(name) {
+        if self.serf.common.is_self(name) {
             return Err(CommandError::Myself);
         }
         if self.member(name).is_none() {
@@ -332,56 +345,57 @@ impl Core {
         })
     }
 
-    /// A member, unless it is unknown or the filter hides it.
+    /// Returns a member; `None` if it is unknown or the filter hides it.
     pub fn member(&self, name: &str) -> Option<&Arc<Member>> {
-        let entry = self.state.members.get(name).filter(|entry| !entry.hidden)?;
-        Some(&entry.member)
+        let row = self.serf.common.members.get(name);
+        Some(&row.filter(|row| !row.hidden)?.member)
     }
 
-    /// All members in any state, this node included, in no particular order.
+    /// Returns all members in any state, this node included, sorted by name.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
-        self.state.members.visible()
+        self.serf.common.members.visible()
     }
 
-    /// Changes whenever a member changed.
+    /// A number that changes whenever a member changes.
     pub fn version(&self) -> u64 {
-        self.state.members.version()
+        self.serf.common.members.version()
     }
 
-    /// Why a member is in its state; `None` if it is hidden, or the SWIM state has forgotten it.
+    /// Explains why a member is in its state; `None` if it is hidden, or the SWIM machine has
+    /// forgotten it.
     pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
         self.member(name)?;
         self.swim.explain(now, name)
     }
 
-    /// How this node itself is doing.
+    /// Returns the health of this node itself.
     pub fn health(&self, now: Time) -> Health {
         self.swim.health(now)
     }
 
-    /// Nobody else is known, and no seed answers.
+    /// Returns whether no other member is known and no seed answers.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()
     }
 
-    /// All counters, the refusals included.
+    /// Returns all counters, those of refusals included.
     pub fn stats(&self) -> Vec<Counter> {
-        stats::all(&self.swim.stats(), &self.state)
+        stats::all(&self.swim.stats(), &self.serf)
     }
 
     fn check_not_left(&self) -> Result<(), CommandError> {
-        if self.state.leave.is_under_way_or_done() {
+        if self.serf.leave.is_under_way_or_done() {
             Err(CommandError::Left)
         } else {
             Ok(())
         }
     }
 
-    /// Handles notices and carries out orders until there are none. `asked`: they come from a
-    /// stream that this node dialled.
+    /// Handles notices and carries out orders until there are none. `asked`: the input came on a
+    /// stream that this node opened.
     fn pump(&mut self, now: Time, asked: bool) {
         loop {
-            while let Some(order) = self.state.orders.pop_front() {
+            while let Some(order) = self.serf.common.out.orders.pop_front() {
                 self.carry_out(now, order);
             }
             let Some(notice) = self.swim.poll_notice() else {
@@ -389,44 +403,42 @@ impl Core {
             };
             self.handle_notice(now, notice, asked);
         }
-        self.state.refresh_self(self.swim.self_node());
-        if self.population != self.state.members.len() {
-            self.population = self.state.members.len();
+        self.serf.refresh_self(now, self.swim.self_node());
+        if self.population != self.serf.common.members.len() {
+            self.population = self.serf.common.members.len();
             self.swim.set_population(self.population);
         }
     }
 
     fn handle_notice(&mut self, now: Time, notice: Notice, asked: bool) {
-        let state = &mut self.state;
+        let serf = &mut self.serf;
         match notice {
             Notice::Member { change, name } => {
-                state.swim_changed(now, change, &name, self.swim.node(&name));
+                serf.member_changed(now, change, &name, self.swim.node(&name));
             }
-            Notice::UserMessage { bytes } => state.message_received(now, &bytes),
+            Notice::UserMessage { bytes } => serf.message_received(now, &bytes),
             Notice::WantUserState { id, join: _ } => {
-                self.swim.provide_user_state(now, id, state.encode_state());
+                self.swim.provide_user_state(now, id, serf.encode_state());
             }
-            Notice::UserState { join: _, bytes } => state.state_received(now, &bytes),
+            Notice::UserState { join: _, bytes } => serf.state_received(now, &bytes),
             Notice::JoinDone { op, report } => {
-                let owner = state.owner_of_name(self.swim.name_conflict());
-                state.join_done(op, report, owner);
+                serf.join_done(op, report, self.swim.name_conflict());
             }
-            Notice::BroadcastDone { token } => state.broadcast_done(now, token),
-            Notice::LeaveSpread => state.departure_spread(now),
+            Notice::BroadcastDone { token } => serf.broadcast_done(now, token),
+            Notice::LeaveSpread => serf.departure_spread(now),
             Notice::HintDone { op, name, answered } => {
-                state
-                    .events
-                    .push_back(CoreEvent::HintDone { op, name, answered });
+                let done = CoreEvent::HintDone { op, name, answered };
+                serf.common.out.report(done);
             }
             Notice::Conflict {
                 name,
                 known: _,
                 claimed,
             } => {
-                state.name_claimed(now, &name, claimed, asked);
+                serf.name_claimed(now, &name, claimed, asked);
             }
-            Notice::NameTaken { addr } => state.name_taken(addr),
-            Notice::NameFree => state.conflicts.over(),
+            Notice::NameTaken { addr } => serf.name_taken(addr),
+            Notice::NameFree => serf.conflicts.over(),
         }
     }
 

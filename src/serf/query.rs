@@ -1,12 +1,13 @@
-//! Queries of others: passed on once each. And relays: an answer to a query that takes a detour
-//! through this node.
+//! Queries of other nodes, passed on once each, and relays: responses that reach the sender of a
+//! query by way of this node.
 //!
-//! This node answers no query yet. A relay is forwarded only to the address of a member, so that
-//! nobody outside can make this node send what he likes to whom he likes.
+//! This node answers no query yet. It forwards a relayed response only to the address of a member,
+//! so that no outsider can make it send arbitrary bytes to arbitrary hosts.
 
-use super::SerfState;
-use super::ring::{Freshness, Item};
-use super::serf_state::Order;
+use super::common::Common;
+use super::outbox::{Order, Outbox};
+use super::ring::Item;
+use super::seen::Seen;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{Query, Relay};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,8 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Flag of a query that must not be passed on.
 const NO_REBROADCAST: u32 = 2;
 
-/// Queries of Serf's key management. Without a payload they end a stock agent that hears them, so
-/// they go no further than here.
+/// Queries of Serf's key management. A stock agent that receives one without a payload crashes, so
+/// this node does not pass those on.
 const KEY_QUERIES: [&str; 4] = [
     "_serf_install-key",
     "_serf_use-key",
@@ -23,7 +24,7 @@ const KEY_QUERIES: [&str; 4] = [
     "_serf_list-keys",
 ];
 
-/// A query that was seen: its number.
+/// A query that was seen, known by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SeenQuery(pub u32);
 
@@ -33,56 +34,37 @@ impl Item for SeenQuery {
     }
 }
 
-impl SerfState {
-    /// A query. True if others should hear of it from us: also when it is not meant for us.
-    pub fn query(&mut self, query: &Query<'_>) -> bool {
+impl Seen<SeenQuery> {
+    /// Handles a query. Returns true if this node should pass it on, whether or not it is among
+    /// those that the query is meant for.
+    pub fn on_query(&mut self, out: &mut Outbox, query: &Query<'_>) -> bool {
         if query.payload.unwrap_or_default().is_empty() && KEY_QUERIES.contains(&query.name) {
-            self.refuse(Refusal::EmptyPart);
+            out.refuse(Refusal::EmptyPart);
             return false;
         }
-        if !self.query_clock.witness(query.ltime) {
-            self.counts.ltimes_refused += 1;
-            return false;
-        }
-        match self
-            .seen_queries
-            .see(self.query_clock.time(), query.ltime, SeenQuery(query.id))
-        {
-            Freshness::New => query.flags & NO_REBROADCAST == 0,
-            Freshness::Duplicate => {
-                self.counts.duplicates += 1;
-                false
-            }
-            Freshness::Old | Freshness::Full => {
-                self.counts.too_old_or_many += 1;
-                false
-            }
-        }
-    }
-
-    /// An answer on its way to somebody else.
-    pub fn relay(&mut self, relay: &Relay<'_>) {
-        let Some(to) = address(relay.addr, relay.port) else {
-            self.refuse(Refusal::AddressLength);
-            return;
-        };
-        if relay.inner.is_empty() {
-            self.refuse(Refusal::EmptyPart);
-            return;
-        }
-        if !self.is_address_of_member(to) {
-            self.counts.relays_refused += 1;
-            return;
-        }
-        self.counts.relays += 1;
-        self.orders.push_back(Order::SendUser {
-            to,
-            bytes: relay.inner.to_vec(),
-        });
+        self.see(out, query.ltime, SeenQuery(query.id)) && query.flags & NO_REBROADCAST == 0
     }
 }
 
-/// An address of 4 or 16 bytes, IPv4 in its own form; `None` for another length or port 0.
+/// Forwards a response to the member that it is for.
+pub(super) fn forward(common: &mut Common, relay: &Relay<'_>) {
+    let Some(to) = address(relay.addr, relay.port) else {
+        return common.out.refuse(Refusal::AddressLength);
+    };
+    if relay.inner.is_empty() {
+        return common.out.refuse(Refusal::EmptyPart);
+    }
+    if !common.members.has_address(to) {
+        common.out.counts.relays_refused += 1;
+        return;
+    }
+    common.out.counts.relays += 1;
+    let bytes = relay.inner.to_vec();
+    common.out.order(Order::SendUser { to, bytes });
+}
+
+/// Returns the address of 4 or 16 bytes, an IPv4-mapped one as IPv4; `None` for another length and
+/// for port 0.
 fn address(bytes: &[u8], port: u16) -> Option<SocketAddr> {
     let ip = match <[u8; 4]>::try_from(bytes) {
         Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),

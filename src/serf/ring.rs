@@ -1,36 +1,36 @@
-//! What was seen lately: a ring of Lamport times, each with the items that carried it.
+//! A ring of recent Lamport times, each with the items that carried it.
 //!
-//! User events and queries reach a node many times over; each must be passed on exactly once.
-//! The ring is Serf's: 512 slots, a time falls into slot `time mod 512`, and what is more than
-//! 512 behind the clock is too old to be judged and dropped. Only used slots take memory.
-//! Unlike Serf's it is bounded: at one time no more than [`limits::RING_SLOT_ITEMS`], together no
-//! more than [`limits::RING_BYTES`].
+//! User events and queries reach a node many times over, and each must be passed on exactly once.
+//! The ring has the shape of Serf's: 512 slots, time `t` falls into slot `t mod 512`, and an item
+//! more than 512 behind the clock is dropped, since it is too old to be judged. Only used slots
+//! take memory. Unlike Serf's, this ring is bounded: at most [`limits::RING_SLOT_ITEMS`] items at
+//! one time, and at most [`limits::RING_BYTES`] in all.
 
 use crate::limits;
 use std::collections::BTreeMap;
 
 /// An item of a ring.
 pub(super) trait Item: PartialEq {
-    /// Bytes it takes.
+    /// The bytes that it takes.
     fn weight(&self) -> usize;
 }
 
-/// What the ring thinks of an item.
+/// The verdict of the ring about an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Freshness {
-    /// Never seen: remembered now, to be passed on.
+    /// Not seen before: it is remembered now and has to be passed on.
     New,
     /// Seen before.
     Duplicate,
-    /// Too far behind the clock to know.
+    /// Too far behind the clock to be judged.
     Old,
-    /// Too many at this time; not remembered, not to be passed on.
+    /// There are too many at this time: it is not remembered and must not be passed on.
     Full,
 }
 
-/// The items of one time.
+/// The items that carried one time.
 #[derive(Clone, Debug)]
-pub(super) struct Slot<T> {
+pub(super) struct RingSlot<T> {
     pub ltime: u64,
     pub items: Vec<T>,
 }
@@ -38,9 +38,9 @@ pub(super) struct Slot<T> {
 /// The ring.
 #[derive(Clone, Debug)]
 pub(super) struct Ring<T> {
-    slots: BTreeMap<u64, Slot<T>>,
-    /// Everything earlier is too old: raised when slots were dropped for room, since what fell
-    /// out could no longer be told from news.
+    slots: BTreeMap<u64, RingSlot<T>>,
+    /// Items before this time are too old. It rises when slots are dropped to make room, since an
+    /// item that was dropped could no longer be told from a new one.
     earliest: u64,
     weight: usize,
 }
@@ -54,7 +54,8 @@ impl<T: Item> Ring<T> {
         }
     }
 
-    /// Judges an item that carried `ltime`, when the clock (which has witnessed it) says `clock`.
+    /// Judges an item that carried `ltime`. `clock` is the time of the clock, which has witnessed
+    /// `ltime` already.
     pub fn see(&mut self, clock: u64, ltime: u64, item: T) -> Freshness {
         if ltime < self.earliest || clock.saturating_sub(ltime) > limits::RING_SLOTS {
             return Freshness::Old;
@@ -82,7 +83,7 @@ impl<T: Item> Ring<T> {
         if !self.make_room(ltime, weight) {
             return Freshness::Full;
         }
-        let slot = self.slots.entry(index).or_insert(Slot {
+        let slot = self.slots.entry(index).or_insert(RingSlot {
             ltime,
             items: Vec::new(),
         });
@@ -91,13 +92,13 @@ impl<T: Item> Ring<T> {
         Freshness::New
     }
 
-    /// The used slots, in no particular order of time.
-    pub fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
+    /// Returns the used slots, in no particular order of time.
+    pub fn slots(&self) -> impl Iterator<Item = &RingSlot<T>> {
         self.slots.values()
     }
 
-    /// Drops the earliest slots until `weight` more bytes fit. False if only slots at or after
-    /// `ltime` could still be dropped.
+    /// Drops the earliest slots until `weight` more bytes fit. Returns false if only slots at or
+    /// after `ltime` could still be dropped.
     fn make_room(&mut self, ltime: u64, weight: usize) -> bool {
         while self.weight + weight > limits::RING_BYTES {
             let oldest = self.slots.iter().min_by_key(|(_, slot)| slot.ltime);
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_more_than_a_ring_behind_the_clock_is_too_old() {
+    fn an_item_more_than_a_ring_behind_the_clock_is_too_old() {
         let mut ring = Ring::new();
         assert_eq!(ring.see(600, 88, (1, 0)), Freshness::New);
         assert_eq!(ring.see(600, 87, (1, 0)), Freshness::Old);
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fell_out_for_lack_of_room_is_never_news_again() {
+    fn an_item_dropped_for_lack_of_room_is_never_new_again() {
         let mut ring = Ring::new();
         let half = limits::RING_BYTES / 2;
         assert_eq!(ring.see(11, 8, (1, half)), Freshness::New);

@@ -1,188 +1,272 @@
-//! Everything the Serf layer holds, apart from the SWIM machine below it.
+//! The Serf state: the one place where its parts are wired together.
 //!
-//! [`SerfState`] takes news from below and commands from above, and leaves two queues behind: orders
-//! for the SWIM machine and events for the application. It never calls the SWIM machine itself;
-//! [`super::Core`] carries the orders out. So all of Serf's rules can be tried without a network.
-//! Its methods are spread over the files of this folder, one idea each.
+//! Each part is a type of its own file that owns its state and works on [`Common`]. No part knows
+//! another: what one finds out and another has to do passes through the methods here. An input is a
+//! report of the SWIM machine, a message, or a command; the results stand in the outbox of
+//! [`Common`], from which [`super::Core`] takes them.
 
-use super::clock::Clock;
+use super::changes::Changes;
+use super::common::Common;
 use super::conflict::Conflicts;
-use super::intent::Buffer;
+use super::intent::Intents;
 use super::leave::Leave;
-use super::members::{Entry, Members};
-use super::query::SeenQuery;
+use super::outbox::lane;
+use super::push_pull::{self, ClockTimes};
+use super::query::{self, SeenQuery};
 use super::reap::Reaper;
-use super::ring::Ring;
-use super::stats::Counts;
+use super::seen::Seen;
 use super::user_event::SeenEvent;
-use super::{Config, CoreEvent, MemberState, Mode, Tags};
-use crate::event::EventBody;
+use super::{Config, CoreEvent, Tags};
+use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
-use crate::wire::Refusal;
-use crate::wire::serf_message::SerfMessage;
-use std::collections::VecDeque;
+use crate::wire::serf_message::{SerfMessage, SerfPushPull};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Queues for broadcasts, in the order in which packets are filled from them.
-pub(super) mod lane {
-    pub const INTENTS: usize = 0;
-    pub const QUERIES: usize = 1;
-    pub const EVENTS: usize = 2;
-}
-
-/// Something the SWIM machine has to do.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Order {
-    Broadcast {
-        lane: usize,
-        bytes: Vec<u8>,
-        token: Option<u64>,
-    },
-    SendUser {
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    RememberLost {
-        name: Arc<str>,
-        addr: SocketAddr,
-    },
-    ForgetLost {
-        name: Arc<str>,
-    },
-    Leave,
-    /// The same, and tell nobody.
-    LeaveSilently,
-    Refuse(Refusal),
-}
-
-/// The state of the Serf layer.
+/// Everything that is held on top of the SWIM machine.
 pub(super) struct SerfState {
-    pub config: Config,
-    pub name: Arc<str>,
+    pub common: Common,
+    /// The own tags.
     pub tags: Tags,
-    pub members: Members,
-    pub member_clock: Clock,
-    pub event_clock: Clock,
-    pub query_clock: Clock,
-    pub intents: Buffer,
-    pub seen_events: Ring<SeenEvent>,
-    pub seen_queries: Ring<SeenQuery>,
+    pub intents: Intents,
+    pub events: Seen<SeenEvent>,
+    pub queries: Seen<SeenQuery>,
     pub leave: Leave,
     pub reaper: Reaper,
     pub conflicts: Conflicts,
-    pub counts: Counts,
-    pub orders: VecDeque<Order>,
-    pub events: VecDeque<CoreEvent>,
 }
 
 impl SerfState {
     pub fn new(config: Config, name: Arc<str>, now: Time) -> SerfState {
         SerfState {
             tags: config.tags.clone(),
-            members: Members::default(),
-            member_clock: Clock::new(),
-            event_clock: Clock::new(),
-            query_clock: Clock::new(),
-            intents: Buffer::default(),
-            seen_events: Ring::new(),
-            seen_queries: Ring::new(),
+            intents: Intents::new(),
+            events: Seen::new(),
+            queries: Seen::new(),
             leave: Leave::default(),
-            reaper: Reaper::new(now + config.reap_interval),
+            reaper: Reaper {
+                next: now + config.reap_interval,
+            },
             conflicts: Conflicts::default(),
-            counts: Counts::default(),
-            orders: VecDeque::new(),
-            events: VecDeque::new(),
-            config,
-            name,
+            common: Common::new(config, name),
         }
     }
 
-    pub fn is_serf(&self) -> bool {
-        match self.config.mode {
-            Mode::Serf => true,
-            Mode::Memberlist => false,
-        }
-    }
-
-    pub fn is_self(&self, name: &str) -> bool {
-        *self.name == *name
-    }
-
-    pub fn refuse(&mut self, why: Refusal) {
-        self.orders.push_back(Order::Refuse(why));
-    }
-
-    pub fn broadcast(&mut self, lane: usize, message: &SerfMessage<'_>, token: Option<u64>) {
-        let mut bytes = Vec::new();
-        message.encode(&mut bytes);
-        self.orders
-            .push_back(Order::Broadcast { lane, bytes, token });
-    }
-
-    /// Whether anybody but this node is there to be told something.
-    pub fn has_company(&self) -> bool {
-        let mut present = self
-            .members
-            .iter()
-            .filter(|entry| entry.status.is_present());
-        present.any(|entry| !self.is_self(&entry.member.name))
-    }
-
-    /// Changes a member, and tells the application if that begins or ends a visible suspicion.
-    pub fn change(&mut self, name: &str, change: impl FnOnce(&mut Entry)) {
-        let Some(entry) = self.members.change(name, change) else {
-            return;
-        };
-        if entry.hidden {
-            return;
-        }
-        let member = entry.member.clone();
-        match (member.state, entry.suspicion_told) {
-            (MemberState::Suspect, false) => {
-                entry.suspicion_told = true;
-                self.events
-                    .push_back(CoreEvent::App(EventBody::MemberSuspect(member)));
-            }
-            (MemberState::Alive, true) => {
-                entry.suspicion_told = false;
-                self.events
-                    .push_back(CoreEvent::App(EventBody::MemberAlive(member)));
-            }
-            (MemberState::Failed | MemberState::Left, _) => entry.suspicion_told = false,
-            (MemberState::Suspect, true)
-            | (MemberState::Alive, false)
-            | (MemberState::Leaving, _) => {}
-        }
-    }
-
-    /// Queues an event about a member, unless it is hidden.
-    pub fn tell(&mut self, name: &str, event: impl FnOnce(Arc<super::Member>) -> EventBody) {
-        if let Some(entry) = self.members.get(name).filter(|entry| !entry.hidden) {
-            self.events
-                .push_back(CoreEvent::App(event(entry.member.clone())));
-        }
-    }
-
-    /// When [`SerfState::handle_timeout`] wants to be called.
+    /// When [`SerfState::handle_timeout`] has to be called.
     pub fn deadline(&self) -> Time {
-        self.leave
-            .deadline()
-            .map_or(self.reaper.next, |leave| leave.min(self.reaper.next))
+        let leave = self.leave.deadline().unwrap_or(self.reaper.next);
+        leave.min(self.reaper.next)
     }
 
+    /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.advance_leave(now);
-        self.reap(now);
+        self.leave.handle_timeout(now, &mut self.common);
+        self.reaper
+            .reap(now, &mut self.common, &mut self.intents.early);
     }
 
-    /// This process did not run for a while: nobody's time has passed meanwhile.
+    /// Moves every time that is held: while this process did not run, no time passed for others.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
-        self.members.postpone(stalled);
-        self.intents.postpone(stalled);
-        self.reaper.postpone(stalled);
+        self.common.postpone(stalled);
+        self.intents.early.postpone(stalled);
         self.conflicts.postpone(stalled);
+    }
+
+    // Reports of the SWIM machine.
+
+    /// A member changed. `node` is what the SWIM machine holds now, if it still holds the member.
+    pub fn member_changed(
+        &mut self,
+        now: Time,
+        change: Change,
+        name: &Arc<str>,
+        node: Option<&Node>,
+    ) {
+        self.changes(now).apply(change, name, node);
+    }
+
+    /// Brings the own member up to date.
+    pub fn refresh_self(&mut self, now: Time, node: &Node) {
+        self.changes(now).refresh_self(node);
+    }
+
+    fn changes(&mut self, now: Time) -> Changes<'_> {
+        Changes {
+            now,
+            common: &mut self.common,
+            early: &mut self.intents.early,
+        }
+    }
+
+    /// A broadcast has been sent often enough.
+    pub fn broadcast_done(&mut self, now: Time, token: u64) {
+        self.leave.on_broadcast_done(now, &mut self.common, token);
+    }
+
+    /// The departure of this node has spread.
+    pub fn departure_spread(&mut self, now: Time) {
+        self.leave.on_departure_spread(now, &mut self.common);
+    }
+
+    /// A known name is claimed by another address. `asked`: by a peer that this node asked.
+    pub fn name_claimed(&mut self, now: Time, name: &str, claimed: SocketAddr, asked: bool) {
+        self.common.out.counts.conflicts += 1;
+        if !self.common.is_self(name) {
+            return;
+        }
+        self.common.out.counts.conflicts_self += 1;
+        let asked = asked && !self.leave.is_under_way_or_done();
+        self.conflicts
+            .on_claim(now, &mut self.common, claimed, asked);
+    }
+
+    /// A node at this address answers to the own name.
+    pub fn name_taken(&mut self, addr: SocketAddr) {
+        if !self.leave.is_under_way_or_done() {
+            self.conflicts.on_taken(&mut self.common, addr);
+        }
+    }
+
+    /// A join command ended. If any node answered, all are to know that this node is here.
+    pub fn join_done(
+        &mut self,
+        op: OpId,
+        report: JoinReport,
+        name_conflict: Option<(SocketAddr, NameConflict)>,
+    ) {
+        let owner = self.conflicts.owner(name_conflict);
+        if report.contacted > 0 {
+            self.conflicts.join_succeeded();
+            if self.common.is_serf() && !self.leave.is_under_way_or_done() {
+                self.intents.announce_join(&mut self.common);
+            }
+        }
+        let done = CoreEvent::JoinDone { op, report, owner };
+        self.common.out.report(done);
+    }
+
+    // Messages.
+
+    /// A user message came, with the type byte of Serf first. In memberlist mode it has no reader.
+    pub fn message_received(&mut self, now: Time, bytes: &[u8]) {
+        if !self.common.is_serf() {
+            return;
+        }
+        match SerfMessage::decode(bytes) {
+            Ok(message) => {
+                if let Some(lane) = self.handle(now, &message) {
+                    self.common.out.pass_on(lane, bytes);
+                }
+            }
+            Err(why) => self.common.out.refuse(why),
+        }
+    }
+
+    /// Handles one message. Returns the lane on which this node should pass it on, if it should.
+    fn handle(&mut self, now: Time, message: &SerfMessage<'_>) -> Option<usize> {
+        let leaving = self.leave.is_under_way_or_done();
+        let common = &mut self.common;
+        let (is_new, lane) = match message {
+            SerfMessage::Leave(intent) => {
+                let is_new = self.intents.on_leave(now, common, intent, leaving);
+                (is_new, lane::INTENTS)
+            }
+            SerfMessage::Join(intent) => (self.intents.on_join(now, common, intent), lane::INTENTS),
+            SerfMessage::UserEvent(event) => {
+                (self.events.on_event(&mut common.out, event), lane::EVENTS)
+            }
+            SerfMessage::Query(query) => {
+                (self.queries.on_query(&mut common.out, query), lane::QUERIES)
+            }
+            SerfMessage::QueryResponse(_) => {
+                // This node sends no queries, so no response is meant for it.
+                common.out.counts.stray_answers += 1;
+                return None;
+            }
+            SerfMessage::Relay(relay) => {
+                query::forward(common, relay);
+                return None;
+            }
+        };
+        is_new.then_some(lane)
+    }
+
+    /// The own state, for the other side of a push/pull. Empty in memberlist mode.
+    pub fn encode_state(&self) -> Vec<u8> {
+        if !self.common.is_serf() {
+            return Vec::new();
+        }
+        let times = ClockTimes {
+            member: self.intents.clock.time(),
+            event: self.events.clock.time(),
+            query: self.queries.clock.time(),
+        };
+        push_pull::encode(&times, &self.common.members, &self.events.ring)
+    }
+
+    /// The state of the other side of a push/pull came.
+    pub fn state_received(&mut self, now: Time, bytes: &[u8]) {
+        if !self.common.is_serf() || bytes.is_empty() {
+            return;
+        }
+        let state = match SerfPushPull::decode(bytes) {
+            Ok(state) => state,
+            Err(why) => return self.common.out.refuse(why),
+        };
+        // A clock is listed at the next time that its node will use, so the one before was seen.
+        for (clock, next) in [
+            (&mut self.intents.clock, state.ltime),
+            (&mut self.events.clock, state.event_ltime),
+            (&mut self.queries.clock, state.query_ltime),
+        ] {
+            if !clock.witness(next.saturating_sub(1)) {
+                self.common.out.counts.ltimes_refused += 1;
+            }
+        }
+        for message in push_pull::messages(&state, &self.common.members) {
+            self.handle(now, &message);
+        }
+    }
+
+    // Commands.
+
+    /// Begins to leave, or waits for the end of the leave under way.
+    pub fn begin_leave(&mut self, now: Time) -> OpId {
+        let disputed = self.conflicts.is_name_disputed(now, &self.common);
+        let begun = self.leave.begin(now, &mut self.common, disputed);
+        if begun.announce.is_some() {
+            let name = self.common.name.clone();
+            self.announce_leave(now, &name, false, begun.announce);
+        }
+        begun.op
+    }
+
+    /// Announces that a failed member is removed; with `prune` it is erased.
+    pub fn remove_failed(&mut self, now: Time, name: &str, prune: bool) {
+        self.announce_leave(now, name, prune, None);
+    }
+
+    fn announce_leave(&mut self, now: Time, name: &str, prune: bool, token: Option<u64>) {
+        let leaving = self.leave.is_under_way_or_done();
+        self.intents
+            .announce_leave(now, &mut self.common, name, prune, token, leaving);
+    }
+
+    /// Takes a leave back, because the application joins. Returns whether the SWIM machine has to
+    /// be revived.
+    pub fn take_leave_back(&mut self) -> bool {
+        if !self.leave.is_under_way_or_done() {
+            return false;
+        }
+        let announced = self.leave.take_back(&mut self.common);
+        // Others pass a leave on with a Lamport time one later than it had: this one is later
+        // still.
+        self.intents.clock.tick();
+        if self.common.is_serf() {
+            self.intents.announce_join(&mut self.common);
+        }
+        announced
     }
 }

@@ -1,7 +1,9 @@
-//! Serf's rules, tried on the layer alone: news and messages in, orders and events out.
+//! Serf's rules, tested on the Serf state alone: reports and messages go in, orders and events come
+//! out.
 
-use super::members::Status;
-use super::serf_state::{Order, SerfState, lane};
+use super::members::SerfStatus;
+use super::outbox::{Order, lane};
+use super::serf_state::SerfState;
 use super::{Config, CoreEvent, MemberFilter, MemberState, Mode, Tags};
 use crate::event::EventBody;
 use crate::limits;
@@ -9,8 +11,8 @@ use crate::swim::{Change, JoinReport, Node, NodeState, OpId};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::serf_message::{
-    EventSlot, JoinIntent, LeaveIntent, Query, Relay, SerfMessage, SerfPushPull, UserEvent,
-    encode_tags,
+    JoinIntent, LeaveIntent, PastEvent, PastEvents, Query, Relay, SerfMessage, SerfPushPull,
+    UserEvent, encode_tags,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +20,9 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A layer called `self`, the network below it played by the test.
+/// A node called `self`; the test plays the SWIM machine below it.
 struct Rig {
-    layer: SerfState,
+    serf: SerfState,
     now: Time,
 }
 
@@ -49,9 +51,9 @@ impl Rig {
     }
 
     fn with(config: Config) -> Rig {
-        let layer = SerfState::new(config, "self".into(), Time::ZERO);
+        let serf = SerfState::new(config, "self".into(), Time::ZERO);
         let mut rig = Rig {
-            layer,
+            serf,
             now: Time::ZERO,
         };
         rig.joins("self", 1);
@@ -62,12 +64,12 @@ impl Rig {
 
     fn wait(&mut self, seconds: u64) {
         self.now = self.now + SECOND * seconds as u32;
-        self.layer.handle_timeout(self.now);
+        self.serf.handle_timeout(self.now);
     }
 
     fn news(&mut self, change: Change, name: &str, node: Option<&Node>) {
-        self.layer
-            .swim_changed(self.now, change, &Arc::from(name), node);
+        self.serf
+            .member_changed(self.now, change, &Arc::from(name), node);
     }
 
     fn joins(&mut self, name: &str, port: u16) {
@@ -77,7 +79,7 @@ impl Rig {
     fn receives(&mut self, message: &SerfMessage<'_>) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
-        self.layer.message_received(self.now, &bytes);
+        self.serf.message_received(self.now, &bytes);
     }
 
     fn leave_intent(&mut self, node: &str, ltime: u64, prune: bool) {
@@ -88,7 +90,7 @@ impl Rig {
         self.receives(&SerfMessage::Join(JoinIntent { ltime, node }));
     }
 
-    /// What the application was told since the last call, as "join a", "leave b".
+    /// Returns the events since the last call, as "join a", "leave b".
     fn events(&mut self) -> Vec<String> {
         let word = |event| match event {
             CoreEvent::App(EventBody::MemberJoin(member)) => format!("join {}", member.name),
@@ -105,14 +107,14 @@ impl Rig {
             CoreEvent::NameClaimed { other } => format!("claimed {other}"),
             CoreEvent::NameConflict { other } => format!("conflict {other}"),
         };
-        self.layer.events.drain(..).map(word).collect()
+        self.serf.common.out.events.drain(..).map(word).collect()
     }
 
     fn orders(&mut self) -> Vec<Order> {
-        self.layer.orders.drain(..).collect()
+        self.serf.common.out.orders.drain(..).collect()
     }
 
-    /// What was queued for gossip since the last call: lane and first byte.
+    /// Returns the lane and the first byte of each broadcast queued since the last call.
     fn broadcasts(&mut self) -> Vec<(usize, u8)> {
         let of = |order| match order {
             Order::Broadcast { lane, bytes, .. } => Some((lane, bytes[0])),
@@ -126,12 +128,12 @@ impl Rig {
         self.orders().into_iter().filter_map(of).collect()
     }
 
-    fn status(&self, name: &str) -> Option<Status> {
-        self.layer.members.get(name).map(|entry| entry.status)
+    fn status(&self, name: &str) -> Option<SerfStatus> {
+        self.serf.common.members.get(name).map(|row| row.status)
     }
 
     fn shown(&self, name: &str) -> MemberState {
-        self.layer.members.get(name).unwrap().member.state
+        self.serf.common.members.get(name).unwrap().member.state
     }
 }
 
@@ -145,7 +147,7 @@ fn a_member_that_dies_has_failed_whatever_the_notice_says() {
         rig.joins("a", 2);
         rig.news(change, "a", None);
         assert_eq!(rig.events(), ["join a", "fail a"]);
-        assert_eq!(rig.status("a"), Some(Status::Failed));
+        assert_eq!(rig.status("a"), Some(SerfStatus::Failed));
     }
 }
 
@@ -179,11 +181,11 @@ fn in_memberlist_mode_the_notice_decides_and_the_forgotten_are_reaped() {
     rig.news(Change::Forgotten, "a", None);
     rig.news(Change::Forgotten, "b", None);
     assert_eq!(rig.events(), ["reap a", "reap b"]);
-    assert!(rig.layer.encode_state().is_empty());
+    assert!(rig.serf.encode_state().is_empty());
 }
 
 #[test]
-fn the_search_for_the_lost_outlives_memberlists_memory_of_them() {
+fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
     let config = Config {
         mode: Mode::Memberlist,
         ..Config::default()
@@ -207,7 +209,7 @@ fn the_search_for_the_lost_outlives_memberlists_memory_of_them() {
 }
 
 #[test]
-fn who_comes_back_is_no_longer_looked_for() {
+fn a_member_that_comes_back_is_no_longer_searched_for() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.news(Change::Died, "a", None);
@@ -219,7 +221,7 @@ fn who_comes_back_is_no_longer_looked_for() {
 }
 
 #[test]
-fn a_suspicion_is_told_once_and_so_is_its_end() {
+fn a_suspicion_makes_one_event_and_so_does_its_end() {
     let mut rig = Rig::new();
     let a = node("a", 2, &Tags::new());
     rig.joins("a", 2);
@@ -256,17 +258,17 @@ fn only_a_later_intent_counts() {
     }
     assert_eq!(
         (rig.broadcasts(), rig.status("a")),
-        (vec![], Some(Status::Alive))
+        (vec![], Some(SerfStatus::Alive))
     );
     rig.leave_intent("a", 6, false);
     assert_eq!(
         (rig.broadcasts(), rig.status("a")),
-        (vec![LEAVE], Some(Status::Leaving))
+        (vec![LEAVE], Some(SerfStatus::Leaving))
     );
     rig.join_intent("a", 7);
     assert_eq!(
         (rig.broadcasts(), rig.status("a")),
-        (vec![JOIN], Some(Status::Alive))
+        (vec![JOIN], Some(SerfStatus::Alive))
     );
 }
 
@@ -282,7 +284,7 @@ fn a_leave_intent_about_a_failed_member_makes_it_left_and_ends_the_search() {
             .contains(&Order::ForgetLost { name: "a".into() })
     );
     rig.join_intent("a", 6);
-    assert_eq!(rig.status("a"), Some(Status::Left));
+    assert_eq!(rig.status("a"), Some(SerfStatus::Left));
 }
 
 #[test]
@@ -290,7 +292,7 @@ fn a_pruned_member_is_erased_when_it_is_gone_and_not_before() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.leave_intent("a", 5, true);
-    assert_eq!(rig.status("a"), Some(Status::Leaving));
+    assert_eq!(rig.status("a"), Some(SerfStatus::Leaving));
     rig.news(Change::Left, "a", None);
     assert_eq!(rig.events(), ["join a", "leave a", "reap a"]);
     assert_eq!(rig.status("a"), None);
@@ -310,11 +312,11 @@ fn a_member_that_refutes_its_pruning_stays() {
     rig.leave_intent("a", 7, false);
     rig.news(Change::Left, "a", None);
     assert_eq!(rig.events(), ["join a", "leave a"]);
-    assert_eq!(rig.status("a"), Some(Status::Left));
+    assert_eq!(rig.status("a"), Some(SerfStatus::Left));
 }
 
 #[test]
-fn intents_about_the_unknown_wait_for_them_and_the_latest_wins() {
+fn intents_about_unknown_members_wait_for_them_and_the_latest_wins() {
     let mut rig = Rig::new();
     rig.join_intent("a", 5);
     rig.leave_intent("a", 6, false);
@@ -323,8 +325,8 @@ fn intents_about_the_unknown_wait_for_them_and_the_latest_wins() {
     assert_eq!(rig.broadcasts(), [JOIN, LEAVE]);
     rig.joins("a", 2);
     assert_eq!(
-        (rig.status("a"), rig.layer.intents.len()),
-        (Some(Status::Leaving), 0)
+        (rig.status("a"), rig.serf.intents.early.len()),
+        (Some(SerfStatus::Leaving), 0)
     );
     rig.leave_intent("a", 6, false);
     assert_eq!(rig.broadcasts(), []);
@@ -335,24 +337,24 @@ fn an_intent_waits_five_minutes_for_its_member() {
     let mut rig = Rig::new();
     rig.leave_intent("a", 5, false);
     rig.wait(300);
-    assert_eq!(rig.layer.intents.len(), 1);
+    assert_eq!(rig.serf.intents.early.len(), 1);
     rig.wait(15);
-    assert_eq!(rig.layer.intents.len(), 0);
+    assert_eq!(rig.serf.intents.early.len(), 0);
     rig.joins("a", 2);
-    assert_eq!(rig.status("a"), Some(Status::Alive));
+    assert_eq!(rig.status("a"), Some(SerfStatus::Alive));
 }
 
 #[test]
-fn the_buffer_of_intents_is_bounded() {
+fn the_number_of_early_intents_is_bounded() {
     let mut rig = Rig::new();
     for i in 0..limits::BUFFERED_INTENTS + 10 {
         rig.leave_intent(&format!("n{i}"), 5, false);
     }
-    assert_eq!(rig.layer.intents.len(), limits::BUFFERED_INTENTS);
+    assert_eq!(rig.serf.intents.early.len(), limits::BUFFERED_INTENTS);
 }
 
 #[test]
-fn a_node_that_is_said_to_leave_refutes_later_than_that_was_said() {
+fn a_node_that_others_believe_to_leave_refutes_with_a_later_time() {
     let mut rig = Rig::new();
     rig.leave_intent("self", 41, false);
     let Some(Order::Broadcast {
@@ -369,7 +371,7 @@ fn a_node_that_is_said_to_leave_refutes_later_than_that_was_said() {
     });
     assert_eq!(SerfMessage::decode(&bytes), Ok(refutation));
     assert_eq!(rig.shown("self"), MemberState::Alive);
-    assert_eq!(rig.layer.counts.intents_refuted, 1);
+    assert_eq!(rig.serf.common.out.counts.intents_refuted, 1);
 }
 
 #[test]
@@ -388,14 +390,17 @@ fn a_lamport_time_from_the_far_future_is_refused_and_moves_nothing() {
     rig.receives(&SerfMessage::UserEvent(event));
     assert_eq!(
         (rig.broadcasts(), rig.status("a")),
-        (vec![], Some(Status::Alive))
+        (vec![], Some(SerfStatus::Alive))
     );
     assert_eq!(
-        (rig.layer.member_clock.time(), rig.layer.event_clock.time()),
+        (rig.serf.intents.clock.time(), rig.serf.events.clock.time()),
         (1, 1)
     );
     assert_eq!(
-        (rig.layer.counts.ltimes_refused, rig.layer.intents.len()),
+        (
+            rig.serf.common.out.counts.ltimes_refused,
+            rig.serf.intents.early.len()
+        ),
         (3, 0)
     );
 }
@@ -415,12 +420,16 @@ fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
     rig.receives(&event(7, Some(b"v2")));
     rig.receives(&event(7, Some(b"v3")));
     assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3), (lane::EVENTS, 3)]);
-    let bytes = rig.layer.encode_state();
+    let bytes = rig.serf.encode_state();
     let state = SerfPushPull::decode(&bytes).unwrap();
-    let events = vec![("deploy", Some(&b"v2"[..])), ("deploy", Some(&b"v3"[..]))];
-    assert_eq!(state.events, [EventSlot { ltime: 7, events }]);
+    let events = [b"v2", b"v3"].map(|payload| PastEvent {
+        name: "deploy",
+        payload: Some(&payload[..]),
+    });
+    let events = events.to_vec();
+    assert_eq!(state.events, [PastEvents { ltime: 7, events }]);
     assert_eq!(state.event_ltime, 8);
-    assert_eq!(rig.layer.counts.duplicates, 1);
+    assert_eq!(rig.serf.common.out.counts.duplicates, 1);
 }
 
 #[test]
@@ -452,13 +461,16 @@ fn a_query_is_passed_on_once_unless_it_asks_not_to_be() {
     }
     assert_eq!(rig.broadcasts(), [(lane::QUERIES, 4), (lane::QUERIES, 4)]);
     assert_eq!(
-        (rig.layer.query_clock.time(), rig.layer.counts.duplicates),
+        (
+            rig.serf.queries.clock.time(),
+            rig.serf.common.out.counts.duplicates
+        ),
         (4, 2)
     );
 }
 
 #[test]
-fn an_answer_is_forwarded_to_members_only() {
+fn a_response_is_forwarded_to_members_only() {
     let mut rig = Rig::new();
     rig.joins("asker", 7000);
     let relay = |port, inner| {
@@ -481,23 +493,26 @@ fn an_answer_is_forwarded_to_members_only() {
     rig.receives(&relay(7001, b"\x05abc"));
     assert_eq!(rig.orders(), []);
     assert_eq!(
-        (rig.layer.counts.relays, rig.layer.counts.relays_refused),
+        (
+            rig.serf.common.out.counts.relays,
+            rig.serf.common.out.counts.relays_refused
+        ),
         (1, 1)
     );
 }
 
 #[test]
-fn bytes_that_are_no_message_are_refused_and_not_passed_on() {
+fn bytes_that_are_not_a_message_are_refused_and_not_passed_on() {
     let mut rig = Rig::new();
     for bytes in [&b""[..], b"\x00", b"\x63abc", b"\x03\xc1"] {
-        rig.layer.message_received(rig.now, bytes);
+        rig.serf.message_received(rig.now, bytes);
         let orders = rig.orders();
         assert!(
             matches!(orders[..], [Order::Refuse(_)]),
             "{bytes:?}: {orders:?}"
         );
     }
-    rig.layer.state_received(rig.now, b"\x02\xff\xff");
+    rig.serf.state_received(rig.now, b"\x02\xff\xff");
     assert!(matches!(rig.orders()[..], [Order::Refuse(_)]));
 }
 
@@ -520,49 +535,50 @@ fn the_state_of_one_node_tells_another_who_has_left() {
     other.orders();
 
     other
-        .layer
-        .state_received(other.now, &one.layer.encode_state());
+        .serf
+        .state_received(other.now, &one.serf.encode_state());
 
-    assert_eq!(other.status("gone"), Some(Status::Leaving));
-    assert_eq!(other.status("dead"), Some(Status::Left));
-    assert_eq!(other.status("alive"), Some(Status::Alive));
-    assert_eq!(other.layer.members.get("alive").unwrap().ltime, 9);
+    assert_eq!(other.status("gone"), Some(SerfStatus::Leaving));
+    assert_eq!(other.status("dead"), Some(SerfStatus::Left));
+    assert_eq!(other.status("alive"), Some(SerfStatus::Alive));
+    assert_eq!(other.serf.common.members.get("alive").unwrap().ltime, 9);
     assert_eq!(other.broadcasts(), []);
     other.news(Change::Died, "gone", None);
     assert_eq!(other.events(), ["leave dead", "leave gone"]);
-    assert!(other.layer.member_clock.time() >= one.layer.member_clock.time());
+    assert!(other.serf.intents.clock.time() >= one.serf.intents.clock.time());
 }
 
-/// The original tells of a left member at its own time, and every reader adds one. Whoever returns
-/// refutes above what it was told: told less by us, it would not get above what others were told.
+/// A stock agent lists a left member at its own time, and every reader adds one. A member that
+/// returns refutes above the time that it reads, so it must not read less from this node than
+/// others read from stock agents.
 #[test]
-fn who_has_left_is_told_of_at_the_time_of_its_leave_and_leaves_no_later_for_being_told_again() {
+fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes_nothing() {
     let (mut one, mut other) = (Rig::new(), Rig::new());
     for rig in [&mut one, &mut other] {
         rig.joins("gone", 3);
         rig.leave_intent("gone", 6, false);
         rig.news(Change::Left, "gone", None);
     }
-    let bytes = one.layer.encode_state();
+    let bytes = one.serf.encode_state();
     let state = SerfPushPull::decode(&bytes).unwrap();
     assert_eq!(state.left_members, ["gone"]);
     assert!(state.status_ltimes.contains(&("gone", 6)));
-    other.layer.state_received(other.now, &bytes);
-    assert_eq!(other.layer.members.get("gone").unwrap().ltime, 6);
+    other.serf.state_received(other.now, &bytes);
+    assert_eq!(other.serf.common.members.get("gone").unwrap().ltime, 6);
     let mut newcomer = Rig::new();
-    newcomer.layer.state_received(newcomer.now, &bytes);
+    newcomer.serf.state_received(newcomer.now, &bytes);
     newcomer.joins("gone", 3);
-    assert_eq!(newcomer.status("gone"), Some(Status::Leaving));
+    assert_eq!(newcomer.status("gone"), Some(SerfStatus::Leaving));
     newcomer.join_intent("gone", 7);
-    assert_eq!(newcomer.status("gone"), Some(Status::Leaving));
+    assert_eq!(newcomer.status("gone"), Some(SerfStatus::Leaving));
     newcomer.join_intent("gone", 8);
-    assert_eq!(newcomer.status("gone"), Some(Status::Alive));
+    assert_eq!(newcomer.status("gone"), Some(SerfStatus::Alive));
 }
 
 #[test]
-fn who_has_left_and_says_that_it_returns_is_not_told_of_as_left() {
+fn a_left_member_that_announces_its_return_is_not_listed_as_left() {
     let left = |rig: &Rig| {
-        let bytes = rig.layer.encode_state();
+        let bytes = rig.serf.encode_state();
         SerfPushPull::decode(&bytes).unwrap().left_members.len()
     };
     let mut rig = Rig::new();
@@ -571,7 +587,7 @@ fn who_has_left_and_says_that_it_returns_is_not_told_of_as_left() {
     rig.news(Change::Left, "a", None);
     assert_eq!(left(&rig), 1);
     rig.join_intent("a", 9);
-    assert_eq!((left(&rig), rig.status("a")), (0, Some(Status::Left)));
+    assert_eq!((left(&rig), rig.status("a")), (0, Some(SerfStatus::Left)));
     rig.leave_intent("a", 10, false);
     assert_eq!(left(&rig), 1, "it does not return after all");
     rig.join_intent("a", 11);
@@ -594,11 +610,11 @@ fn a_state_that_says_this_node_has_left_is_refuted() {
     };
     let mut bytes = Vec::new();
     state.encode(&mut bytes);
-    rig.layer.state_received(rig.now, &bytes);
+    rig.serf.state_received(rig.now, &bytes);
     assert_eq!(rig.broadcasts(), [JOIN]);
-    assert!(rig.layer.members.get("self").unwrap().ltime > 31);
+    assert!(rig.serf.common.members.get("self").unwrap().ltime > 31);
     assert_eq!(
-        (rig.layer.event_clock.time(), rig.layer.query_clock.time()),
+        (rig.serf.events.clock.time(), rig.serf.queries.clock.time()),
         (21, 11)
     );
 }
@@ -625,40 +641,43 @@ fn the_failed_and_the_left_are_erased_after_their_time() {
     rig.wait(15);
     assert_eq!(rig.events(), ["reap b"]);
     rig.wait(100_000);
-    assert_eq!(rig.layer.members.len(), 1);
+    assert_eq!(rig.serf.common.members.len(), 1);
 }
 
 #[test]
-fn time_in_which_the_process_did_not_run_counts_for_nobody() {
+fn time_in_which_the_process_did_not_run_does_not_count() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.news(Change::Died, "a", None);
     rig.leave_intent("x", 5, false);
     rig.events();
-    rig.layer.handle_stall(SECOND * 48 * 3600);
+    rig.serf.handle_stall(SECOND * 48 * 3600);
     rig.wait(48 * 3600);
-    assert_eq!((rig.events().len(), rig.layer.intents.len()), (0, 1));
+    assert_eq!((rig.events().len(), rig.serf.intents.early.len()), (0, 1));
     rig.wait(24 * 3600 + 1);
     assert_eq!(rig.events(), ["reap a"]);
 }
 
 #[test]
-fn an_update_is_told_only_if_somebody_can_see_it() {
+fn an_update_makes_an_event_only_if_the_application_can_see_it() {
     let mut rig = Rig::new();
     let web = tags(&[("role", "web"), ("zone", "1")]);
     rig.news(Change::Joined, "a", Some(&node("a", 2, &web)));
-    let version = rig.layer.members.version();
+    let version = rig.serf.common.members.version();
     // The same map in the other order of its keys.
     let mut same = node("a", 2, &web);
     same.meta = Arc::from(&b"\xff\x82\xa4zone\xa11\xa4role\xa3web"[..]);
     rig.news(Change::Updated, "a", Some(&same));
     assert_eq!(rig.events(), ["join a"]);
-    assert!(rig.layer.members.version() > version);
+    assert!(rig.serf.common.members.version() > version);
     // After a refutation only the incarnation differs.
     same.incarnation = 7;
     rig.news(Change::Updated, "a", Some(&same));
     assert_eq!(rig.events(), Vec::<String>::new());
-    assert_eq!(rig.layer.members.get("a").unwrap().member.incarnation, 7);
+    assert_eq!(
+        rig.serf.common.members.get("a").unwrap().member.incarnation,
+        7
+    );
     rig.news(
         Change::Updated,
         "a",
@@ -685,7 +704,7 @@ fn the_filter_hides_members_until_they_fit() {
         filter,
         ..Config::default()
     });
-    assert_eq!(rig.layer.members.visible().count(), 1);
+    assert_eq!(rig.serf.common.members.visible().count(), 1);
     let (db, web) = (tags(&[("role", "db")]), tags(&[("role", "web")]));
     rig.news(Change::Joined, "a", Some(&node("a", 2, &db)));
     rig.news(Change::Suspected, "a", None);
@@ -694,12 +713,12 @@ fn the_filter_hides_members_until_they_fit() {
     assert!(rig.orders().contains(&Order::Refuse(Refusal::Filtered)));
     rig.news(Change::Updated, "a", Some(&node("a", 2, &web)));
     assert_eq!(
-        (rig.events(), rig.layer.members.visible().count()),
+        (rig.events(), rig.serf.common.members.visible().count()),
         (vec!["join a".into()], 2)
     );
     rig.news(Change::Updated, "a", Some(&node("a", 2, &db)));
     assert_eq!(
-        (rig.events(), rig.layer.members.visible().count()),
+        (rig.events(), rig.serf.common.members.visible().count()),
         (vec!["reap a".into()], 1)
     );
     rig.orders();
@@ -717,11 +736,11 @@ fn the_filter_hides_members_until_they_fit() {
 }
 
 #[test]
-fn a_leave_says_so_first_then_departs_then_lingers() {
+fn a_leave_sends_its_intent_then_departs_then_lingers() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
-    rig.layer.begin_leave(rig.now);
+    rig.serf.begin_leave(rig.now);
     let orders = rig.orders();
     let [
         Order::Broadcast {
@@ -734,16 +753,16 @@ fn a_leave_says_so_first_then_departs_then_lingers() {
         panic!("{orders:?}")
     };
     assert_eq!(rig.shown("self"), MemberState::Leaving);
-    rig.layer.broadcast_done(rig.now, token + 1);
+    rig.serf.broadcast_done(rig.now, token + 1);
     assert_eq!(rig.orders(), []);
-    rig.layer.broadcast_done(rig.now, token);
+    rig.serf.broadcast_done(rig.now, token);
     assert_eq!(rig.orders(), [Order::Leave]);
-    rig.layer.departure_spread(rig.now);
+    rig.serf.departure_spread(rig.now);
     assert_eq!(rig.events(), Vec::<String>::new());
     rig.wait(1);
     assert_eq!(rig.events(), ["leave self", "left"]);
     assert_eq!(rig.shown("self"), MemberState::Left);
-    rig.layer.begin_leave(rig.now);
+    rig.serf.begin_leave(rig.now);
     assert_eq!(rig.events(), ["left"]);
 }
 
@@ -752,10 +771,7 @@ fn a_leave_goes_on_when_nothing_spreads() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
-    let (first, second) = (
-        rig.layer.begin_leave(rig.now),
-        rig.layer.begin_leave(rig.now),
-    );
+    let (first, second) = (rig.serf.begin_leave(rig.now), rig.serf.begin_leave(rig.now));
     assert_ne!(first, second);
     rig.wait(4);
     assert_eq!(rig.orders().len(), 1);
@@ -767,15 +783,15 @@ fn a_leave_goes_on_when_nothing_spreads() {
 }
 
 #[test]
-fn a_leave_with_nobody_there_ends_when_the_swim_layer_says_so() {
+fn a_leave_without_other_members_ends_when_the_swim_machine_says_so() {
     for mode in [Mode::Serf, Mode::Memberlist] {
         let mut rig = Rig::with(Config {
             mode,
             ..Config::default()
         });
-        rig.layer.begin_leave(rig.now);
+        rig.serf.begin_leave(rig.now);
         assert_eq!(rig.orders(), [Order::Leave]);
-        rig.layer.departure_spread(rig.now);
+        rig.serf.departure_spread(rig.now);
         assert_eq!(rig.events(), ["leave self", "left"]);
     }
 }
@@ -785,47 +801,47 @@ fn a_join_takes_a_leave_back_whatever_step_it_is_in() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
-    rig.layer.begin_leave(rig.now);
-    let left_at = rig.layer.members.get("self").unwrap().ltime;
+    rig.serf.begin_leave(rig.now);
+    let left_at = rig.serf.common.members.get("self").unwrap().ltime;
     assert!(
-        !rig.layer.take_leave_back(),
-        "the SWIM layer does not know of it yet"
+        !rig.serf.take_leave_back(),
+        "the SWIM serf does not know of it yet"
     );
     assert_eq!(
         (rig.events(), rig.shown("self")),
         (vec!["left".into()], MemberState::Alive)
     );
-    // A state with this node as left counts one later than its leave: the join is later still.
-    assert!(rig.layer.members.get("self").unwrap().ltime > left_at + 1);
+    // A peer that lists this node as left counts one later than the leave: the join is later still.
+    assert!(rig.serf.common.members.get("self").unwrap().ltime > left_at + 1);
 
-    rig.layer.begin_leave(rig.now);
+    rig.serf.begin_leave(rig.now);
     rig.wait(5);
-    assert!(rig.layer.take_leave_back());
+    assert!(rig.serf.take_leave_back());
     assert_eq!(rig.events(), ["left"]);
 
-    rig.layer.begin_leave(rig.now);
+    rig.serf.begin_leave(rig.now);
     for seconds in [5, 5, 1] {
         rig.wait(seconds);
     }
     assert_eq!(rig.events(), ["leave self", "left"]);
-    assert!(rig.layer.take_leave_back());
+    assert!(rig.serf.take_leave_back());
     assert_eq!(rig.events(), ["join self"]);
-    assert!(!rig.layer.take_leave_back());
+    assert!(!rig.serf.take_leave_back());
 }
 
 #[test]
-fn a_join_that_reached_somebody_is_announced_and_others_are_not() {
+fn a_join_that_reached_a_node_is_announced_and_others_are_not() {
     let mut rig = Rig::new();
     let report = |contacted| JoinReport {
         contacted,
         failures: Vec::new(),
     };
-    rig.layer.join_done(OpId(1), report(0), None);
+    rig.serf.join_done(OpId(1), report(0), None);
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![], vec!["joined".into()])
     );
-    rig.layer.join_done(OpId(2), report(2), None);
+    rig.serf.join_done(OpId(2), report(2), None);
     assert_eq!(
         (rig.broadcasts(), rig.events()),
         (vec![JOIN], vec!["joined".into()])
@@ -833,38 +849,41 @@ fn a_join_that_reached_somebody_is_announced_and_others_are_not() {
 }
 
 #[test]
-fn a_name_conflict_is_told_when_it_is_certain_and_once() {
+fn a_name_conflict_is_reported_once_and_only_when_it_is_certain() {
     let mut rig = Rig::new();
     let (first, late) = (
         "10.9.9.9:7946".parse().unwrap(),
         "10.8.8.8:7946".parse().unwrap(),
     );
-    rig.layer.name_claimed(rig.now, "a", first, true);
-    rig.layer.name_claimed(rig.now, "self", late, false);
-    rig.layer.name_claimed(rig.now, "self", first, true);
-    rig.layer.conflicts.join_succeeded();
+    rig.serf.name_claimed(rig.now, "a", first, true);
+    rig.serf.name_claimed(rig.now, "self", late, false);
+    rig.serf.name_claimed(rig.now, "self", first, true);
+    rig.serf.conflicts.join_succeeded();
     rig.wait(20);
-    rig.layer.name_claimed(rig.now, "self", first, true);
+    rig.serf.name_claimed(rig.now, "self", first, true);
     assert_eq!(rig.events(), ["claimed 10.9.9.9:7946"]);
     rig.wait(60);
-    rig.layer.name_claimed(rig.now, "self", late, true);
-    rig.layer.name_claimed(rig.now, "self", first, false);
+    rig.serf.name_claimed(rig.now, "self", late, true);
+    rig.serf.name_claimed(rig.now, "self", first, false);
     assert_eq!(rig.events(), Vec::<String>::new());
-    rig.layer.name_claimed(rig.now, "self", first, true);
-    rig.layer.name_claimed(rig.now, "self", first, true);
+    rig.serf.name_claimed(rig.now, "self", first, true);
+    rig.serf.name_claimed(rig.now, "self", first, true);
     assert_eq!(rig.events(), ["conflict 10.9.9.9:7946"]);
     assert_eq!(
-        (rig.layer.counts.conflicts, rig.layer.counts.conflicts_self),
+        (
+            rig.serf.common.out.counts.conflicts,
+            rig.serf.common.out.counts.conflicts_self
+        ),
         (8, 7)
     );
 }
 
 #[test]
-fn who_claims_the_name_after_a_join_came_second() {
+fn a_node_that_claims_the_name_after_a_join_came_second() {
     let mut rig = Rig::new();
-    rig.layer.conflicts.join_succeeded();
+    rig.serf.conflicts.join_succeeded();
     for _ in 0..10 {
-        rig.layer
+        rig.serf
             .name_claimed(rig.now, "self", "10.9.9.9:7946".parse().unwrap(), true);
         rig.wait(100);
     }
@@ -872,25 +891,34 @@ fn who_claims_the_name_after_a_join_came_second() {
 }
 
 #[test]
-fn unreadable_tags_are_no_tags() {
+fn tags_that_cannot_be_decoded_count_as_no_tags() {
     let mut rig = Rig::new();
     let mut odd = node("a", 2, &Tags::new());
     odd.meta = Arc::from(&b"\xff\xc1"[..]);
     rig.news(Change::Joined, "a", Some(&odd));
     assert_eq!(rig.events(), ["join a"]);
-    assert!(rig.layer.members.get("a").unwrap().member.tags.is_empty());
+    assert!(
+        rig.serf
+            .common
+            .members
+            .get("a")
+            .unwrap()
+            .member
+            .tags
+            .is_empty()
+    );
     assert!(matches!(rig.orders()[..], [Order::Refuse(_)]));
 }
 
 #[test]
-fn a_join_intent_about_this_node_is_taken_and_passed_on_without_an_answer() {
+fn a_join_intent_about_this_node_is_applied_and_passed_on_without_a_reply() {
     let mut rig = Rig::new();
     rig.join_intent("self", 41);
     assert_eq!(
         rig.broadcasts(),
         [(0, crate::wire::serf_message::kind::JOIN)]
     );
-    assert_eq!(rig.layer.members.get("self").unwrap().ltime, 41);
+    assert_eq!(rig.serf.common.members.get("self").unwrap().ltime, 41);
     rig.join_intent("self", 41);
     assert!(rig.broadcasts().is_empty());
 }
@@ -900,16 +928,16 @@ fn the_own_leave_intent_that_comes_back_is_not_passed_on_again() {
     let mut rig = Rig::new();
     rig.joins("other", 2);
     rig.orders();
-    rig.layer.begin_leave(rig.now);
+    rig.serf.begin_leave(rig.now);
     let broadcasts = rig.broadcasts();
     assert_eq!(broadcasts.len(), 1);
-    let ltime = rig.layer.members.get("self").unwrap().ltime;
+    let ltime = rig.serf.common.members.get("self").unwrap().ltime;
     rig.leave_intent("self", ltime, false);
     assert!(rig.broadcasts().is_empty());
 }
 
 #[test]
-fn a_key_query_that_would_end_stock_agents_goes_no_further() {
+fn a_key_query_that_would_crash_stock_agents_is_not_passed_on() {
     let query = |name, payload| Query {
         ltime: 5,
         id: 7,

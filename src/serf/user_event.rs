@@ -1,10 +1,12 @@
-//! User events of others: remembered so that each is passed on once, and carried in push/pulls.
+//! User events of other nodes: remembered, so that each is passed on once and carried in
+//! push/pulls.
 //!
-//! This node offers no user events of its own yet, but it must not be a hole in the gossip of
-//! those who do.
+//! This node offers no user events of its own yet, but it must not be a hole in the gossip of the
+//! nodes that do.
 
-use super::SerfState;
-use super::ring::{Freshness, Item};
+use super::outbox::Outbox;
+use super::ring::Item;
+use super::seen::Seen;
 use crate::wire::serf_message::UserEvent;
 
 /// A user event that was seen.
@@ -15,7 +17,7 @@ pub(super) struct SeenEvent {
 }
 
 impl PartialEq for SeenEvent {
-    /// No payload and an empty one are the same event, as in Serf 0.9.4.
+    /// An event without a payload equals one with an empty payload, as in Serf 0.9.4.
     fn eq(&self, other: &SeenEvent) -> bool {
         let (mine, theirs) = (self.payload.as_deref(), other.payload.as_deref());
         self.name == other.name && mine.unwrap_or_default() == theirs.unwrap_or_default()
@@ -30,30 +32,13 @@ impl Item for SeenEvent {
     }
 }
 
-impl SerfState {
-    /// A user event. True if others should hear of it from us.
-    pub fn user_event(&mut self, event: &UserEvent<'_>) -> bool {
-        if !self.event_clock.witness(event.ltime) {
-            self.counts.ltimes_refused += 1;
-            return false;
-        }
-        let happening = SeenEvent {
+impl Seen<SeenEvent> {
+    /// Handles a user event. Returns true if this node should pass it on.
+    pub fn on_event(&mut self, out: &mut Outbox, event: &UserEvent<'_>) -> bool {
+        let item = SeenEvent {
             name: event.name.into(),
             payload: event.payload.map(Box::from),
         };
-        match self
-            .seen_events
-            .see(self.event_clock.time(), event.ltime, happening)
-        {
-            Freshness::New => true,
-            Freshness::Duplicate => {
-                self.counts.duplicates += 1;
-                false
-            }
-            Freshness::Old | Freshness::Full => {
-                self.counts.too_old_or_many += 1;
-                false
-            }
-        }
+        self.see(out, event.ltime, item)
     }
 }

@@ -1,8 +1,8 @@
-//! What both ends must agree on before a message can be read: keys, label, compression.
+//! The settings on which both ends of a message must agree: keys, label, compression.
 //!
-//! Encryption is AES in GCM mode from the `aes-gcm` crate, with 128, 192 or 256 bit keys that may
-//! stand side by side in one keyring. Version 1 is written; version 0, which pads like PKCS#7, is
-//! read as well. A cipher is expanded once per key, and keys and ciphers are wiped when dropped.
+//! Encryption is AES in GCM mode from the `aes-gcm` crate. One keyring may hold keys of 128, 192
+//! and 256 bits. Version 1 is written; version 0, which pads like PKCS#7, is read as well. Each
+//! key is expanded into its cipher once, and keys and ciphers are wiped when they are dropped.
 
 use super::Refusal;
 use aes_gcm::aead::consts::U12;
@@ -12,26 +12,26 @@ use zeroize::Zeroize;
 
 type Aes192Gcm = AesGcm<Aes192, U12>;
 
-/// Bytes of a nonce.
+/// Length of a nonce in bytes.
 pub(super) const NONCE_LEN: usize = 12;
-/// Bytes of an authentication tag.
+/// Length of an authentication tag in bytes.
 const TAG_LEN: usize = 16;
-/// The block that version 0 pads to.
+/// Length of the blocks that version 0 pads to.
 const BLOCK_LEN: usize = 16;
-/// What version 1 adds: version byte, nonce, tag.
+/// Bytes that version 1 adds: version byte, nonce, tag.
 pub(super) const SEAL_LEN: usize = 1 + NONCE_LEN + TAG_LEN;
 
-/// One key: 16, 24 or 32 bytes. Wiped from memory when dropped.
+/// A key of 16, 24 or 32 bytes. It is wiped from memory when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(Vec<u8>);
 
 impl Key {
-    /// A key of 16, 24 or 32 bytes, or `None` for any other length.
+    /// Makes a key of 16, 24 or 32 bytes, or returns `None` for any other length.
     pub fn new(bytes: &[u8]) -> Option<Key> {
         matches!(bytes.len(), 16 | 24 | 32).then(|| Key(bytes.to_vec()))
     }
 
-    /// The key bytes.
+    /// Returns the bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -43,7 +43,7 @@ impl Drop for Key {
     }
 }
 
-/// A cipher expanded from its key.
+/// A cipher expanded from a key.
 enum Cipher {
     Aes128(Box<Aes128Gcm>),
     Aes192(Box<Aes192Gcm>),
@@ -51,7 +51,7 @@ enum Cipher {
 }
 
 impl Cipher {
-    /// `None` for a key length that [`Key::new`] does not let through.
+    /// Expands the key; `None` for a length that [`Key::new`] refuses.
     fn new(key: &Key) -> Option<Cipher> {
         let bytes = key.as_bytes();
         Some(match bytes.len() {
@@ -61,7 +61,7 @@ impl Cipher {
         })
     }
 
-    /// Encrypts `text` in place and returns its tag, or `None` beyond 64 GiB.
+    /// Encrypts `text` in place and returns its tag, or `None` for more than 64 GiB.
     fn encrypt(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> Option<[u8; 16]> {
         let (nonce, text) = (nonce.into(), text.into());
         let tag = match self {
@@ -72,7 +72,7 @@ impl Cipher {
         tag.ok().map(Into::into)
     }
 
-    /// Decrypts `text` in place if the tag fits; else `text` is unchanged.
+    /// Decrypts `text` in place and returns whether the tag is right; `text` is unchanged if not.
     fn decrypt(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8], tag: [u8; 16]) -> bool {
         let (nonce, text, tag) = (nonce.into(), text.into(), tag.into());
         match self {
@@ -84,12 +84,13 @@ impl Cipher {
     }
 }
 
-struct Entry {
+/// A key and its cipher.
+struct ExpandedKey {
     key: Key,
     cipher: Cipher,
 }
 
-/// Why a change of the keyring was refused; then nothing changed.
+/// The reason for which a change of the keyring was refused. The keyring is then unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyringFault {
     /// The key is not in the keyring.
@@ -98,14 +99,16 @@ pub enum KeyringFault {
     Primary,
 }
 
-/// Keys in order: the first encrypts, all are tried to decrypt. Copies share the expanded ciphers.
+/// Keys in order: the first one, the primary key, encrypts; each is tried to decrypt. Clones share
+/// the expanded ciphers.
 #[derive(Clone, Default)]
 pub struct Keyring {
-    entries: Vec<Arc<Entry>>,
+    keys: Vec<Arc<ExpandedKey>>,
 }
 
 impl Keyring {
-    /// Keyring of these keys, the first is the primary. Duplicates are dropped.
+    /// Makes a keyring of these keys, the first of which is the primary one. Duplicates are left
+    /// out.
     pub fn new(keys: Vec<Key>) -> Keyring {
         let mut keyring = Keyring::default();
         for key in keys {
@@ -114,59 +117,62 @@ impl Keyring {
         keyring
     }
 
-    /// No key at all: gossip is plain.
+    /// Returns whether there is no key, so that gossip is not encrypted.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.keys.is_empty()
     }
 
-    /// The keys, the primary first.
+    /// Returns the keys, the primary one first.
     pub fn keys(&self) -> Vec<Key> {
-        self.entries.iter().map(|entry| entry.key.clone()).collect()
+        self.keys.iter().map(|one| one.key.clone()).collect()
     }
 
-    /// Adds a key at the end: it decrypts, and encrypts only if it is the first one. A key that
-    /// is there already keeps its place.
+    /// Adds a key at the end: it decrypts, and encrypts only if it is the only one. A key that the
+    /// keyring holds already keeps its place.
     pub fn add(&mut self, key: Key) {
-        if self.place(&key).is_none()
-            && let Some(cipher) = Cipher::new(&key)
-        {
-            self.entries.push(Arc::new(Entry { key, cipher }));
+        if self.place(&key).is_some() {
+            return;
+        }
+        if let Some(cipher) = Cipher::new(&key) {
+            self.keys.push(Arc::new(ExpandedKey { key, cipher }));
         }
     }
 
-    /// Makes a key that is there the primary one.
+    /// Makes a key of the keyring the primary one.
     ///
     /// # Errors
-    /// [`KeyringFault::Absent`].
+    /// [`KeyringFault::Absent`] if the keyring does not hold the key.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn use_primary(&mut self, key: &Key) -> Result<(), KeyringFault> {
         let place = self.place(key).ok_or(KeyringFault::Absent)?;
-        self.entries[..=place].rotate_right(1);
+        self.keys[..=place].rotate_right(1);
         Ok(())
     }
 
-    /// Removes a key.
+    /// Removes a key that is not the primary one.
     ///
     /// # Errors
-    /// [`KeyringFault::Absent`], [`KeyringFault::Primary`].
+    /// [`KeyringFault::Absent`] if the keyring does not hold the key, [`KeyringFault::Primary`].
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn remove(&mut self, key: &Key) -> Result<(), KeyringFault> {
         match self.place(key) {
             None => Err(KeyringFault::Absent),
             Some(0) => Err(KeyringFault::Primary),
             Some(place) => {
-                self.entries.remove(place);
+                self.keys.remove(place);
                 Ok(())
             }
         }
     }
 
     fn place(&self, key: &Key) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.key == *key)
+        self.keys.iter().position(|one| one.key == *key)
     }
 
-    /// Appends `plain` encrypted by the primary key: version, nonce, text, tag. Without a key
-    /// nothing is appended; callers ask first.
+    /// Appends `plain` encrypted by the primary key: version, nonce, text, tag. Appends nothing if
+    /// there is no key; callers check that there is one.
     pub(super) fn seal(&self, out: &mut Vec<u8>, plain: &[u8], nonce: [u8; NONCE_LEN], aad: &[u8]) {
-        let Some(entry) = self.entries.first() else {
+        let Some(primary) = self.keys.first() else {
             return;
         };
         let start = out.len();
@@ -174,14 +180,14 @@ impl Keyring {
         out.extend_from_slice(&nonce);
         let text = out.len();
         out.extend_from_slice(plain);
-        match entry.cipher.encrypt(nonce, aad, &mut out[text..]) {
+        match primary.cipher.encrypt(nonce, aad, &mut out[text..]) {
             Some(tag) => out.extend_from_slice(&tag),
-            // No message comes near the 64 GiB of one nonce; if one did, nothing leaves.
+            // Never taken: no message comes near the 64 GiB that one nonce allows.
             None => out.truncate(start),
         }
     }
 
-    /// Decrypts what [`Keyring::seal`] or a version 0 writer made, with whichever key fits.
+    /// Decrypts the output of [`Keyring::seal`] or of a version 0 writer with the key that fits.
     ///
     /// # Errors
     /// [`Refusal::Undecryptable`].
@@ -194,8 +200,8 @@ impl Keyring {
             return Err(refused);
         }
         let mut plain = text.to_vec();
-        let fits = |entry: &Arc<Entry>| entry.cipher.decrypt(*nonce, aad, &mut plain, *tag);
-        if !self.entries.iter().any(fits) {
+        let fits = |one: &Arc<ExpandedKey>| one.cipher.decrypt(*nonce, aad, &mut plain, *tag);
+        if !self.keys.iter().any(fits) {
             return Err(refused);
         }
         if *version == 0 {
@@ -205,41 +211,42 @@ impl Keyring {
     }
 }
 
-/// Takes the padding of version 0 off: its last byte says how many bytes, 1 to 16.
+/// Takes off the padding of version 0: 1 to 16 bytes, each of which holds their number.
 fn unpad(plain: &mut Vec<u8>) -> Result<(), Refusal> {
     let count = usize::from(*plain.last().ok_or(Refusal::Undecryptable)?);
     let kept = plain
         .len()
         .checked_sub(count)
         .ok_or(Refusal::Undecryptable)?;
-    let honest = (1..=BLOCK_LEN).contains(&count)
+    let consistent = (1..=BLOCK_LEN).contains(&count)
         && plain[kept..].iter().all(|byte| usize::from(*byte) == count);
-    if !honest {
+    if !consistent {
         return Err(Refusal::Undecryptable);
     }
     plain.truncate(kept);
     Ok(())
 }
 
-/// How this node wraps and unwraps.
+/// The rules by which a node wraps what it sends and unwraps what it receives.
 #[derive(Clone, Default)]
 pub struct Codec {
-    /// Keys; empty means no encryption.
+    /// Keys; an empty keyring means no encryption.
     pub keyring: Keyring,
-    /// Label of the cluster, at most [`crate::limits::LABEL_LEN`] bytes; empty means none.
+    /// Label of the cluster, at most [`crate::limits::LABEL_LEN`] bytes; empty means no label.
     pub label: Vec<u8>,
-    /// Compress what is sent.
+    /// Whether sent messages are compressed.
     pub compress: bool,
-    /// Refuse what is not encrypted although there are keys (GossipVerifyIncoming).
+    /// Whether received bytes that are not encrypted are refused when there are keys
+    /// (GossipVerifyIncoming).
     pub verify_incoming: bool,
-    /// Encrypt what is sent when there are keys (GossipVerifyOutgoing).
+    /// Whether sent bytes are encrypted when there are keys (GossipVerifyOutgoing).
     pub verify_outgoing: bool,
-    /// The label header was stripped before the bytes came here (SkipInboundLabelCheck).
+    /// Whether the label header was stripped before the bytes came here (SkipInboundLabelCheck).
     pub skip_label_check: bool,
 }
 
 impl Codec {
-    /// Bytes that label and encryption add to a datagram: the part of the budget they take.
+    /// Returns the number of bytes that label and encryption add to a datagram.
     pub fn overhead(&self) -> usize {
         let label = if self.label.is_empty() {
             0
@@ -249,7 +256,7 @@ impl Codec {
         label + if self.encrypts() { SEAL_LEN } else { 0 }
     }
 
-    /// Whether what is sent is encrypted.
+    /// Returns whether sent bytes are encrypted.
     pub(super) fn encrypts(&self) -> bool {
         self.verify_outgoing && !self.keyring.is_empty()
     }
@@ -264,15 +271,19 @@ impl Codec {
         }
     }
 
-    /// Takes the label header off the front of `bytes`, all of it being there, and checks it.
+    /// Checks the label header at the front of `bytes`, and returns the bytes behind it.
     ///
     /// # Errors
-    /// [`Refusal::Label`], and [`Refusal::Truncated`] when the header is cut.
+    /// [`Refusal::Label`], or [`Refusal::Truncated`] when the header is cut.
     pub(super) fn strip_label<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Refusal> {
         let mut reader = super::Reader::new(bytes);
         if reader.peek() != Some(super::message::kind::LABEL) {
-            let fine = self.label.is_empty() || self.skip_label_check;
-            return if fine { Ok(bytes) } else { Err(Refusal::Label) };
+            let allowed = self.label.is_empty() || self.skip_label_check;
+            return if allowed {
+                Ok(bytes)
+            } else {
+                Err(Refusal::Label)
+            };
         }
         reader.u8()?;
         let length = reader.u8()?;
@@ -303,8 +314,12 @@ mod tests {
     #[test]
     fn a_key_has_16_24_or_32_bytes() {
         for length in 0..40 {
-            let fine = [16, 24, 32].contains(&length);
-            assert_eq!(Key::new(&vec![1; length]).is_some(), fine, "{length} bytes");
+            let allowed = [16, 24, 32].contains(&length);
+            assert_eq!(
+                Key::new(&vec![1; length]).is_some(),
+                allowed,
+                "{length} bytes"
+            );
         }
     }
 
@@ -350,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_of_version_0_must_be_honest() {
+    fn padding_of_version_0_that_contradicts_itself_is_refused() {
         let unpadded = |bytes: &[u8]| {
             let mut plain = bytes.to_vec();
             unpad(&mut plain).map(|()| plain)

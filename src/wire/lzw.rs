@@ -1,139 +1,79 @@
 //! LZW, the compression of memberlist: the message type 9 around any other message.
 //!
-//! The coder is the `weezl` crate with 8-bit literals, least significant bit first. The reference
-//! writer starts its table over one code earlier than `weezl` does, so input long enough to fill
-//! the table is written in pieces that are joined bit by bit, and the result is the reference's
-//! byte for byte, with one exception: `weezl` 0.2.1 forgets the seventeenth successor of a code,
-//! and then writes two codes where one would do. That is valid, and rare in gossip (of the golden
-//! vectors only 20,000 random bytes show it). Reading takes either timing, with or without a
-//! leading clear code, and never writes more than its bound.
+//! The coder is the `weezl` crate with 8-bit literals, least significant bit first. Up to a full
+//! table it writes the reference's bytes. After that the two differ, because Go's writer starts
+//! its table over one code earlier; each reads what the other writes (`tests/interop`). Reading
+//! takes either timing, with or without a leading clear code, and never writes more than its
+//! bound.
 
-use super::message::{head, kind, put_number, put_raw_field};
-use super::{Reader, Refusal, fields, msgpack};
+use super::fields::{Bytes, Number};
+use super::message::kind;
+use super::record::{Body, Record, record};
+use super::{Reader, Refusal};
 use std::cell::Cell;
 use weezl::{BitOrder, LzwStatus, decode::Decoder, encode::Encoder};
+
+record! {
+    /// The compress message.
+    struct Compressed<'a> {
+        algorithm: u8 => "Algo" Number,
+        content: &'a [u8] => "Buf" Bytes,
+    }
+}
 
 /// The only algorithm there is.
 const ALGORITHM: u8 = 0;
 
-const CLEAR: u16 = 256;
-/// Width of the first codes after the table was started over.
-const FIRST_WIDTH: usize = 9;
-/// Width of the last codes before the table is full.
-const LAST_WIDTH: usize = 12;
-/// Data codes after which the reference writer starts its table over: 258 to 4095.
-const CODES: usize = 3838;
-/// Bits of a leading clear code and `CODES` data codes. The width grows behind the codes that
-/// fill tables of 512, 1024 and 2048: 255 codes of 9 bits, 512 of 10, 1024 of 11, then 12.
-const FULL_BITS: usize = FIRST_WIDTH + 255 * 9 + 512 * 10 + 1024 * 11 + (CODES - 1791) * 12;
-
 thread_local! {
-    // Building a coder costs more than coding a datagram; one of each per thread is kept. Whoever
-    // uses one takes it out, so nothing is shared even if a coder should panic.
+    // Building a coder costs more than coding a datagram, so each thread keeps one of each. A call
+    // takes the coder out while it uses it, so that a coder that panicked is not used again.
     static ENCODER: Cell<Option<Encoder>> = const { Cell::new(None) };
     static DECODER: Cell<Option<Decoder>> = const { Cell::new(None) };
 }
 
 /// Appends the compress message around `plain`, type byte first.
 pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
-    head(out, kind::COMPRESS, 2);
-    put_number(out, "Algo", ALGORITHM);
-    put_raw_field(out, "Buf", &deflate(plain));
+    out.push(kind::COMPRESS);
+    Compressed {
+        algorithm: ALGORITHM,
+        content: &deflate(plain),
+    }
+    .put(out);
 }
 
 /// Expands a compress message, its type byte first, to at most `limit` bytes.
 ///
 /// # Errors
 /// [`Refusal::UnknownCompression`]; [`Refusal::TooLarge`] beyond the limit; [`Refusal::Inflate`]
-/// when the bytes are no LZW stream or expand to nothing; what is wrong with the body.
+/// when the bytes are not an LZW stream or expand to nothing; the refusals of the map.
 pub fn expand(message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut reader = Reader::new(message);
     if reader.u8()? != kind::COMPRESS {
         return Err(Refusal::UnknownType);
     }
-    let (mut algorithm, mut content) = (0_u8, &[][..]);
-    msgpack::structure(&mut reader, &["Algo", "Buf"], |name, reader| {
-        match name {
-            b"Algo" => algorithm = msgpack::number(reader)?,
-            b"Buf" => content = fields::raw(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    if algorithm != ALGORITHM {
+    let message = Compressed::decode(&mut reader)?;
+    if message.algorithm != ALGORITHM {
         return Err(Refusal::UnknownCompression);
     }
-    match inflate(content, limit)? {
+    match inflate(message.content, limit)? {
         plain if plain.is_empty() => Err(Refusal::Inflate),
         plain => Ok(plain),
     }
 }
 
-/// The bytes that the reference writer makes of `plain`.
+/// Compresses `plain`.
 pub fn deflate(plain: &[u8]) -> Vec<u8> {
     let mut encoder = ENCODER
         .take()
         .unwrap_or_else(|| Encoder::new(BitOrder::Lsb, 8));
-    // The least input that can fill the table has one byte per code.
-    let out = if plain.len() < CODES {
-        encode(&mut encoder, plain, usize::MAX).0
-    } else {
-        deflate_pieces(&mut encoder, plain)
-    };
-    ENCODER.set(Some(encoder));
-    out
-}
-
-/// Writes `plain` as pieces of [`CODES`] codes, each with a table of its own.
-fn deflate_pieces(encoder: &mut Encoder, mut plain: &[u8]) -> Vec<u8> {
-    let mut out = Bits::default();
-    let mut width = FIRST_WIDTH;
-    loop {
-        // The end code needs a whole code's bits behind a full piece, more than padding has.
-        let enough = (FULL_BITS + LAST_WIDTH).div_ceil(8);
-        let (piece, ended) = encode(encoder, plain, enough + 8);
-        out.push(CLEAR, width);
-        if ended && piece.len() < enough {
-            out.append(&piece, FIRST_WIDTH, piece.len() * 8);
-            return out.finish();
-        }
-        out.append(&piece, FIRST_WIDTH, FULL_BITS);
-        width = LAST_WIDTH;
-        plain = &plain[written_by(&piece)..];
-    }
-}
-
-/// Encodes `plain` until it has ended or there are `enough` bytes, and says whether it has ended.
-fn encode(encoder: &mut Encoder, mut plain: &[u8], enough: usize) -> (Vec<u8>, bool) {
     encoder.reset();
-    encoder.finish();
-    let mut out = Vec::new();
-    let mut buffer = [0; 1024];
-    loop {
-        let room = (enough - out.len()).min(buffer.len());
-        let result = encoder.encode_bytes(plain, &mut buffer[..room]);
-        out.extend_from_slice(&buffer[..result.consumed_out]);
-        plain = &plain[result.consumed_in..];
-        match result.status {
-            Ok(LzwStatus::Done) => return (out, true),
-            Ok(LzwStatus::Ok | LzwStatus::NoProgress) if out.len() < enough => {}
-            // Eight-bit literals have no invalid ones, so the error arm is never taken; it ends
-            // the loop like a full buffer.
-            Ok(LzwStatus::Ok | LzwStatus::NoProgress) | Err(_) => return (out, false),
-        }
-    }
+    let result = encoder.encode(plain);
+    debug_assert!(result.is_ok(), "eight-bit literals have no invalid ones");
+    ENCODER.set(Some(encoder));
+    result.unwrap_or_default()
 }
 
-/// How much input the first [`CODES`] codes of a piece stand for.
-fn written_by(piece: &[u8]) -> usize {
-    let mut codes = Bits::default();
-    codes.append(piece, 0, FULL_BITS);
-    codes.push(CLEAR + 1, LAST_WIDTH);
-    // Codes of an encoder of this crate always expand; a failure would end in the length check.
-    inflate(&codes.finish(), usize::MAX).map_or(0, |plain| plain.len())
-}
-
-/// Expands an LZW stream to at most `limit` bytes.
+/// Expands an LZW stream to at most `limit` bytes, with the decoder of this thread.
 fn inflate(content: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut decoder = DECODER
         .take()
@@ -165,49 +105,9 @@ fn inflate_with(
         match result.status {
             Ok(LzwStatus::Done) => return Ok(out),
             Ok(LzwStatus::Ok) => {}
-            // Without more input there is no progress: the stream has no end code.
+            // All input is used, and there was no end code.
             Ok(LzwStatus::NoProgress) | Err(_) => return Err(Refusal::Inflate),
         }
-    }
-}
-
-/// Bits written one after the other, least significant bit of each byte first.
-#[derive(Default)]
-struct Bits {
-    bytes: Vec<u8>,
-    pending: u32,
-    pending_bits: usize,
-}
-
-impl Bits {
-    /// Appends the low `width` bits of `value`; at most 16.
-    fn push(&mut self, value: u16, width: usize) {
-        self.pending |= u32::from(value) << self.pending_bits;
-        self.pending_bits += width;
-        while self.pending_bits >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.pending_bits -= 8;
-        }
-    }
-
-    /// Appends the bits `from` to `to` of `bytes`.
-    fn append(&mut self, bytes: &[u8], from: usize, to: usize) {
-        let mut at = from;
-        while at < to {
-            let width = (8 - at % 8).min(to - at);
-            let value = (bytes[at / 8] >> (at % 8)) & (0xff >> (8 - width));
-            self.push(value.into(), width);
-            at += width;
-        }
-    }
-
-    /// The bytes, the last one filled up with zeros.
-    fn finish(mut self) -> Vec<u8> {
-        if self.pending_bits > 0 {
-            self.bytes.push(self.pending as u8);
-        }
-        self.bytes
     }
 }
 
@@ -215,8 +115,37 @@ impl Bits {
 mod tests {
     use super::*;
 
+    const CLEAR: u16 = 256;
+
+    /// Bits written one after the other, least significant bit of each byte first.
+    #[derive(Default)]
+    struct Bits {
+        bytes: Vec<u8>,
+        pending: u32,
+        pending_bits: usize,
+    }
+
+    impl Bits {
+        /// Appends the low `width` bits of `code`.
+        fn push(&mut self, code: u16, width: usize) {
+            self.pending |= u32::from(code) << self.pending_bits;
+            self.pending_bits += width;
+            while self.pending_bits >= 8 {
+                self.bytes.push(self.pending as u8);
+                self.pending >>= 8;
+                self.pending_bits -= 8;
+            }
+        }
+
+        /// The bytes, the last one filled up with zeros.
+        fn finish(mut self) -> Vec<u8> {
+            self.push(0, 7);
+            self.bytes
+        }
+    }
+
     #[test]
-    fn what_is_compressed_expands_to_itself() {
+    fn compressed_bytes_expand_to_the_original() {
         for length in [0, 1, 2, 255, 3837, 3838, 3839, 3840, 50_000] {
             let mut state = 1_u32;
             let plain: Vec<u8> = (0..length)

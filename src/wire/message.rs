@@ -1,11 +1,15 @@
 //! The gossip messages of memberlist as plain values that borrow from the bytes they came from.
 //!
-//! Decoding allocates nothing. Encoding writes what memberlist 0.2.2 writes, byte for byte:
-//! fields in ascending order of their names, the older integer forms, nil where it has nil.
-//! A decoded message has passed every bound; what it says may still be nonsense, and that is for
-//! the state machine to judge.
+//! Each message is one table (see [`super::record`]). Decoding allocates nothing. Encoding writes
+//! what memberlist 0.2.2 writes, byte for byte: fields in ascending order of their names, the
+//! older integer forms, nil where it has nil. A decoded message has passed every bound; whether
+//! its content makes sense is for the state machine to judge.
 
-use super::{Reader, Refusal, fields, msgpack};
+use super::fields::{
+    Address, AddressOrNone, Boolean, Meta, Name, NameOrNone, Number, Omitted, Payload, Text,
+    Versions,
+};
+use super::record::{messages, record};
 
 pub use super::push_pull::{NodeState, PushPull, PushPullNode};
 
@@ -18,7 +22,7 @@ pub mod kind {
     pub const SUSPECT: u8 = 3;
     pub const ALIVE: u8 = 4;
     pub const DEAD: u8 = 5;
-    pub const PUSH_PULL: u8 = 6;
+    pub const PUSH_PULL: u8 = crate::wire::push_pull::KIND;
     pub const COMPOUND: u8 = 7;
     pub const USER: u8 = 8;
     pub const COMPRESS: u8 = 9;
@@ -29,409 +33,126 @@ pub mod kind {
     pub const LABEL: u8 = 244;
 }
 
-/// Who asks: where the ack goes. Empty or zero fields are left out on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Source<'a> {
-    /// Address of 4 or 16 bytes, or empty.
-    pub addr: &'a [u8],
-    /// Port, or 0.
-    pub port: u16,
-    /// Name of the node, or empty.
-    pub node: &'a str,
+messages! {
+    /// One message of a datagram, or of a stream where noted in the protocol.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Message<'a> {
+        /// A direct probe.
+        Ping(Ping<'a>) = kind::PING,
+        /// A request to probe another node.
+        IndirectPing(IndirectPing<'a>) = kind::INDIRECT_PING,
+        /// The answer to a ping.
+        Ack(Ack<'a>) = kind::ACK,
+        /// A helper has no ack from the target of an indirect ping.
+        Nack(Nack) = kind::NACK,
+        /// A node is suspected to have failed.
+        Suspect(Accusation<'a>) = kind::SUSPECT,
+        /// A node is alive.
+        Alive(Alive<'a>) = kind::ALIVE,
+        /// A node has failed, or left if it accuses itself.
+        Dead(Accusation<'a>) = kind::DEAD,
+        /// The content of a user message in its form for datagrams, without a header map.
+        User(&'a [u8]) = kind::USER,
+        /// The answer to a request on a stream that was refused.
+        Error(ErrorAnswer<'a>) = kind::ERROR,
+    }
 }
 
-/// A direct probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ping<'a> {
-    /// Sequence number, repeated by the ack.
-    pub seq: u32,
-    /// Name of the node that the sender expects to reach; empty: anyone.
-    pub node: &'a str,
-    /// Where the ack goes.
-    pub source: Source<'a>,
-}
-
-/// A request to probe `target` on the asker's behalf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IndirectPing<'a> {
-    /// The asker's sequence number, repeated by the relayed ack or nack.
-    pub seq: u32,
-    /// Address of the target, 4 or 16 bytes.
-    pub target: &'a [u8],
-    /// Port of the target; 0: the receiver's own.
-    pub port: u16,
-    /// Name of the target, or empty.
-    pub node: &'a str,
-    /// Whether the asker wants a nack.
-    pub nack: bool,
-    /// The asker.
-    pub source: Source<'a>,
-}
-
-/// Answer to a ping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ack<'a> {
-    /// Sequence number of the ping.
-    pub seq: u32,
-    /// What the layer above adds (Serf: a coordinate).
-    pub payload: Option<&'a [u8]>,
-}
-
-/// A suspect or dead message: `from` accuses `node` at `incarnation`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accusation<'a> {
-    /// The incarnation that is accused.
-    pub incarnation: u32,
-    /// Name of the accused.
-    pub node: &'a str,
-    /// Name of the accuser, or empty.
-    pub from: &'a str,
-}
-
-/// A node says (or is said) to be alive. `vsn` is empty or exactly six bytes after decoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Alive<'a> {
-    /// Incarnation of the node.
-    pub incarnation: u32,
-    /// Its name.
-    pub node: &'a str,
-    /// Its address, 4 or 16 bytes.
-    pub addr: &'a [u8],
-    /// Its port; 0: the receiver's own.
-    pub port: u16,
-    /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
-    pub meta: Option<&'a [u8]>,
-    /// Versions: minimum, maximum, spoken of memberlist, then of the layer above.
-    pub vsn: &'a [u8],
-}
-
-/// One message of a datagram, or of a stream where noted in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message<'a> {
+record! {
     /// A direct probe.
-    Ping(Ping<'a>),
-    /// A request to probe another node.
-    IndirectPing(IndirectPing<'a>),
-    /// Answer to a ping.
-    Ack(Ack<'a>),
-    /// A helper heard nothing from the target of an indirect ping.
-    Nack {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Ping<'a> {
+        /// Sequence number, repeated by the ack.
+        seq: u32 => "SeqNo" Number,
+        /// Name of the node that the sender expects to reach; empty: any node.
+        node: &'a str => "Node" NameOrNone,
+        /// Address of the sender, 4 or 16 bytes, or empty.
+        source_addr: &'a [u8] => "SourceAddr" Omitted<AddressOrNone>,
+        /// Port of the sender, or 0.
+        source_port: u16 => "SourcePort" Omitted<Number>,
+        /// Name of the sender, or empty.
+        source_node: &'a str => "SourceNode" Omitted<NameOrNone>,
+    }
+
+    /// A request to probe `target` on the asker's behalf.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct IndirectPing<'a> {
+        /// The asker's sequence number, repeated by the relayed ack or nack.
+        seq: u32 => "SeqNo" Number,
+        /// Address of the target, 4 or 16 bytes.
+        target: &'a [u8] => "Target" Address,
+        /// Port of the target; 0: the receiver's own.
+        port: u16 => "Port" Number,
+        /// Name of the target, or empty.
+        node: &'a str => "Node" NameOrNone,
+        /// Whether the asker wants a nack.
+        nack: bool => "Nack" Boolean,
+        /// Address of the asker, 4 or 16 bytes, or empty.
+        source_addr: &'a [u8] => "SourceAddr" Omitted<AddressOrNone>,
+        /// Port of the asker, or 0.
+        source_port: u16 => "SourcePort" Omitted<Number>,
+        /// Name of the asker, or empty.
+        source_node: &'a str => "SourceNode" Omitted<NameOrNone>,
+    }
+
+    /// The answer to a ping.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Ack<'a> {
+        /// Sequence number of the ping.
+        seq: u32 => "SeqNo" Number,
+        /// An addition by the layer above (Serf: a coordinate).
+        payload: Option<&'a [u8]> => "Payload" Payload,
+    }
+
+    /// The answer of a helper that has no ack from its target.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Nack {
         /// The asker's sequence number.
-        seq: u32,
-    },
-    /// A node is suspected to have failed.
-    Suspect(Accusation<'a>),
-    /// A node is alive.
-    Alive(Alive<'a>),
-    /// A node has failed, or left if it accuses itself.
-    Dead(Accusation<'a>),
-    /// Content of a user message, without its type byte (a datagram's form).
-    User(&'a [u8]),
-    /// An error answer on a stream.
-    Error(&'a str),
-}
-
-impl<'a> Message<'a> {
-    /// Decodes one complete message, its type byte first. Bytes behind it are ignored.
-    ///
-    /// # Errors
-    /// Compound, compress and push/pull are not messages of this kind: they are
-    /// [`Refusal::UnknownType`] here. Otherwise what is wrong with the body.
-    #[inline]
-    pub fn decode(bytes: &'a [u8]) -> Result<Message<'a>, Refusal> {
-        let mut reader = Reader::new(bytes);
-        let reader = &mut reader;
-        Ok(match reader.u8().map_err(|_| Refusal::EmptyPart)? {
-            kind::PING => Message::Ping(ping(reader)?),
-            kind::INDIRECT_PING => Message::IndirectPing(indirect_ping(reader)?),
-            kind::ACK => Message::Ack(ack(reader)?),
-            kind::NACK => Message::Nack { seq: nack(reader)? },
-            kind::SUSPECT => Message::Suspect(accusation(reader)?),
-            kind::ALIVE => Message::Alive(alive(reader)?),
-            kind::DEAD => Message::Dead(accusation(reader)?),
-            kind::USER => Message::User(reader.rest()),
-            kind::ERROR => Message::Error(error(reader)?),
-            _ => return Err(Refusal::UnknownType),
-        })
+        seq: u32 => "SeqNo" Number,
     }
 
-    /// Appends the message, type byte first, exactly as the reference writes it.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Message::Ping(ping) => put_ping(out, ping),
-            Message::IndirectPing(ping) => put_indirect_ping(out, ping),
-            Message::Ack(ack) => {
-                head(out, kind::ACK, 2);
-                msgpack::put_text(out, "Payload");
-                msgpack::put_bytes(out, ack.payload);
-                put_number(out, "SeqNo", ack.seq);
-            }
-            Message::Nack { seq } => {
-                head(out, kind::NACK, 1);
-                put_number(out, "SeqNo", *seq);
-            }
-            Message::Suspect(accusation) => put_accusation(out, kind::SUSPECT, accusation),
-            Message::Alive(alive) => put_alive(out, alive),
-            Message::Dead(accusation) => put_accusation(out, kind::DEAD, accusation),
-            Message::User(content) => {
-                out.push(kind::USER);
-                out.extend_from_slice(content);
-            }
-            Message::Error(text) => {
-                head(out, kind::ERROR, 1);
-                put_field(out, "Error", text);
-            }
-        }
+    /// A suspect or dead message: `from` accuses `node` at `incarnation`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Accusation<'a> {
+        /// The incarnation that is accused.
+        incarnation: u32 => "Incarnation" Number,
+        /// Name of the accused.
+        node: &'a str => "Node" Name,
+        /// Name of the accuser, or empty.
+        from: &'a str => "From" NameOrNone,
     }
-}
 
-/// A ping or indirect ping whose source fields are read by the same rule.
-fn source_field<'a>(
-    source: &mut Source<'a>,
-    name: &[u8],
-    reader: &mut Reader<'a>,
-) -> Result<(), Refusal> {
-    match name {
-        b"SourceAddr" => source.addr = fields::maybe_address(reader)?,
-        b"SourcePort" => source.port = msgpack::number(reader)?,
-        b"SourceNode" => source.node = fields::maybe_name(reader)?,
-        _ => msgpack::skip(reader)?,
+    /// The announcement that a node is alive, by itself or by another node.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Alive<'a> {
+        /// Incarnation of the node.
+        incarnation: u32 => "Incarnation" Number,
+        /// Its name.
+        node: &'a str => "Node" Name,
+        /// Its address, 4 or 16 bytes.
+        addr: &'a [u8] => "Addr" Address,
+        /// Its port; 0: the receiver's own.
+        port: u16 => "Port" Number,
+        /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
+        meta: Option<&'a [u8]> => "Meta" Meta,
+        /// Empty or six versions: minimum, maximum and spoken one of memberlist, then the same of
+        /// the layer above.
+        vsn: &'a [u8] => "Vsn" Versions,
     }
-    Ok(())
-}
 
-fn ping<'a>(reader: &mut Reader<'a>) -> Result<Ping<'a>, Refusal> {
-    const DECLARED: [&str; 5] = ["SeqNo", "Node", "SourceAddr", "SourcePort", "SourceNode"];
-    let mut ping = Ping {
-        seq: 0,
-        node: "",
-        source: Source::default(),
-    };
-    msgpack::structure(reader, &DECLARED, |name, reader| {
-        match name {
-            b"SeqNo" => ping.seq = msgpack::number(reader)?,
-            b"Node" => ping.node = fields::maybe_name(reader)?,
-            _ => source_field(&mut ping.source, name, reader)?,
-        }
-        Ok(())
-    })?;
-    Ok(ping)
-}
-
-fn indirect_ping<'a>(reader: &mut Reader<'a>) -> Result<IndirectPing<'a>, Refusal> {
-    const DECLARED: [&str; 8] = [
-        "SeqNo",
-        "Target",
-        "Port",
-        "Node",
-        "Nack",
-        "SourceAddr",
-        "SourcePort",
-        "SourceNode",
-    ];
-    let source = Source::default();
-    let mut ping = IndirectPing {
-        seq: 0,
-        target: &[],
-        port: 0,
-        node: "",
-        nack: false,
-        source,
-    };
-    msgpack::structure(reader, &DECLARED, |name, reader| {
-        match name {
-            b"SeqNo" => ping.seq = msgpack::number(reader)?,
-            b"Target" => ping.target = fields::raw(reader)?,
-            b"Port" => ping.port = msgpack::number(reader)?,
-            b"Node" => ping.node = fields::maybe_name(reader)?,
-            b"Nack" => ping.nack = msgpack::boolean(reader)?,
-            _ => source_field(&mut ping.source, name, reader)?,
-        }
-        Ok(())
-    })?;
-    fields::check_address(ping.target)?;
-    Ok(ping)
-}
-
-fn ack<'a>(reader: &mut Reader<'a>) -> Result<Ack<'a>, Refusal> {
-    let mut ack = Ack {
-        seq: 0,
-        payload: None,
-    };
-    msgpack::structure(reader, &["SeqNo", "Payload"], |name, reader| {
-        match name {
-            b"SeqNo" => ack.seq = msgpack::number(reader)?,
-            b"Payload" => ack.payload = msgpack::bytes(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    Ok(ack)
-}
-
-fn nack(reader: &mut Reader<'_>) -> Result<u32, Refusal> {
-    let mut seq = 0;
-    msgpack::structure(reader, &["SeqNo"], |name, reader| {
-        match name {
-            b"SeqNo" => seq = msgpack::number(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    Ok(seq)
-}
-
-fn error<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Refusal> {
-    let mut text = "";
-    msgpack::structure(reader, &["Error"], |name, reader| {
-        match name {
-            b"Error" => text = fields::text(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    Ok(text)
-}
-
-fn accusation<'a>(reader: &mut Reader<'a>) -> Result<Accusation<'a>, Refusal> {
-    let (mut incarnation, mut node, mut from) = (0, &[][..], "");
-    msgpack::structure(reader, &["Incarnation", "Node", "From"], |name, reader| {
-        match name {
-            b"Incarnation" => incarnation = msgpack::number(reader)?,
-            b"Node" => node = fields::raw(reader)?,
-            b"From" => from = fields::maybe_name(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    Ok(Accusation {
-        incarnation,
-        node: fields::check_name(node)?,
-        from,
-    })
-}
-
-#[inline]
-fn alive<'a>(reader: &mut Reader<'a>) -> Result<Alive<'a>, Refusal> {
-    const DECLARED: [&str; 6] = ["Incarnation", "Node", "Addr", "Port", "Meta", "Vsn"];
-    let (mut incarnation, mut port) = (0, 0);
-    let (mut node, mut addr, mut vsn, mut meta) = (&[][..], &[][..], &[][..], None);
-    msgpack::structure(reader, &DECLARED, |name, reader| {
-        match name {
-            b"Addr" => addr = fields::raw(reader)?,
-            b"Incarnation" => incarnation = msgpack::number(reader)?,
-            b"Meta" => meta = msgpack::bytes(reader)?,
-            b"Node" => node = fields::raw(reader)?,
-            b"Port" => port = msgpack::number(reader)?,
-            b"Vsn" => vsn = fields::raw(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    Ok(Alive {
-        incarnation,
-        node: fields::check_name(node)?,
-        addr: fields::check_address(addr)?,
-        port,
-        meta: fields::check_meta(meta)?,
-        vsn: fields::check_versions(vsn)?,
-    })
-}
-
-/// Type byte and head of the map.
-pub(super) fn head(out: &mut Vec<u8>, kind: u8, field_count: u32) {
-    out.push(kind);
-    msgpack::put_map(out, field_count);
-}
-
-/// A text field.
-pub(super) fn put_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    msgpack::put_text(out, name);
-    msgpack::put_text(out, value);
-}
-
-/// A field of bytes that are never nil.
-pub(super) fn put_raw_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    msgpack::put_text(out, name);
-    msgpack::put_raw(out, value);
-}
-
-/// An unsigned field.
-pub(super) fn put_number(out: &mut Vec<u8>, name: &str, value: impl Into<u64>) {
-    msgpack::put_text(out, name);
-    msgpack::put_uint(out, value.into());
-}
-
-/// The version vector: six bytes or nil. Anything else stops a process of memberlist 0.2.2, so
-/// it is never written.
-pub(super) fn put_versions(out: &mut Vec<u8>, vsn: &[u8]) {
-    debug_assert!(
-        matches!(vsn.len(), 0 | 6),
-        "a version vector of {} bytes",
-        vsn.len()
-    );
-    msgpack::put_text(out, "Vsn");
-    msgpack::put_bytes(out, (vsn.len() == 6).then_some(vsn));
-}
-
-fn source_count(source: &Source<'_>) -> u32 {
-    u32::from(!source.addr.is_empty())
-        + u32::from(!source.node.is_empty())
-        + u32::from(source.port != 0)
-}
-
-fn put_source(out: &mut Vec<u8>, source: &Source<'_>) {
-    if !source.addr.is_empty() {
-        put_raw_field(out, "SourceAddr", source.addr);
+    /// The reason why a request on a stream was refused.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct ErrorAnswer<'a> {
+        /// The reason, in words.
+        text: &'a str => "Error" Text,
     }
-    if !source.node.is_empty() {
-        put_field(out, "SourceNode", source.node);
-    }
-    if source.port != 0 {
-        put_number(out, "SourcePort", source.port);
-    }
-}
-
-fn put_ping(out: &mut Vec<u8>, ping: &Ping<'_>) {
-    head(out, kind::PING, 2 + source_count(&ping.source));
-    put_field(out, "Node", ping.node);
-    put_number(out, "SeqNo", ping.seq);
-    put_source(out, &ping.source);
-}
-
-fn put_indirect_ping(out: &mut Vec<u8>, ping: &IndirectPing<'_>) {
-    head(out, kind::INDIRECT_PING, 5 + source_count(&ping.source));
-    msgpack::put_text(out, "Nack");
-    msgpack::put_bool(out, ping.nack);
-    put_field(out, "Node", ping.node);
-    put_number(out, "Port", ping.port);
-    put_number(out, "SeqNo", ping.seq);
-    put_source(out, &ping.source);
-    put_raw_field(out, "Target", ping.target);
-}
-
-fn put_accusation(out: &mut Vec<u8>, kind: u8, accusation: &Accusation<'_>) {
-    head(out, kind, 3);
-    put_field(out, "From", accusation.from);
-    put_number(out, "Incarnation", accusation.incarnation);
-    put_field(out, "Node", accusation.node);
-}
-
-fn put_alive(out: &mut Vec<u8>, alive: &Alive<'_>) {
-    head(out, kind::ALIVE, 6);
-    put_raw_field(out, "Addr", alive.addr);
-    put_number(out, "Incarnation", alive.incarnation);
-    msgpack::put_text(out, "Meta");
-    msgpack::put_bytes(out, alive.meta);
-    put_field(out, "Node", alive.node);
-    put_number(out, "Port", alive.port);
-    put_versions(out, alive.vsn);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits;
+    use crate::wire::Refusal;
 
     const VERSIONS: [u8; 6] = [1, 5, 2, 2, 5, 5];
 
@@ -458,11 +179,7 @@ mod tests {
 
     #[test]
     fn every_kind_comes_back_as_it_was() {
-        let source = Source {
-            addr: &[127, 0, 0, 1],
-            port: 7946,
-            node: "asker",
-        };
+        let source_addr = &[127, 0, 0, 1];
         let accusation = Accusation {
             incarnation: u32::MAX,
             node: "n",
@@ -473,12 +190,16 @@ mod tests {
             Message::Ping(Ping {
                 seq: 1,
                 node: "",
-                source: Source::default(),
+                source_addr: &[],
+                source_port: 0,
+                source_node: "",
             }),
             Message::Ping(Ping {
                 seq: u32::MAX,
                 node: "ä",
-                source,
+                source_addr,
+                source_port: 7946,
+                source_node: "asker",
             }),
             Message::IndirectPing(IndirectPing {
                 seq: 2,
@@ -486,7 +207,9 @@ mod tests {
                 port: 0,
                 node: "n",
                 nack: true,
-                source,
+                source_addr,
+                source_port: 7946,
+                source_node: "",
             }),
             Message::Ack(Ack {
                 seq: 3,
@@ -496,14 +219,14 @@ mod tests {
                 seq: 3,
                 payload: Some(&[]),
             }),
-            Message::Nack { seq: 4 },
+            Message::Nack(Nack { seq: 4 }),
             Message::Suspect(accusation),
             Message::Dead(accusation),
             alive("n", &[10, 0, 0, 1], None),
             alive("n", &[10; 16], Some(b"\xff\x80")),
             Message::User(b""),
             Message::User(b"anything"),
-            Message::Error("no"),
+            Message::Error(ErrorAnswer { text: "no" }),
         ] {
             assert_eq!(Message::decode(&encoded(&message)), Ok(message));
         }
@@ -535,15 +258,12 @@ mod tests {
             refusal(&alive("n", v4, Some(&meta))),
             Some(Refusal::MetaLength)
         );
-        let source = Source {
-            addr: &[1; 3],
-            port: 1,
-            node: "",
-        };
         let ping = Message::Ping(Ping {
             seq: 1,
             node: "",
-            source,
+            source_addr: &[1; 3],
+            source_port: 1,
+            source_node: "",
         });
         assert_eq!(refusal(&ping), Some(Refusal::AddressLength));
     }
@@ -573,7 +293,9 @@ mod tests {
         let nothing = Ping {
             seq: 0,
             node: "",
-            source: Source::default(),
+            source_addr: &[],
+            source_port: 0,
+            source_node: "",
         };
         assert_eq!(
             Message::decode(&[kind::PING, 0xc0]),

@@ -1,8 +1,10 @@
 //! Bytes to values and back. Pure functions: no state, no clock, no socket, no randomness.
 //!
-//! A datagram is opened from outside in by [`packet`] (label, encryption, checksum), its compound
-//! and compressed parts are walked, and each message inside is decoded by [`message`] or, for the
-//! Serf layer, by [`serf_message`]. [`stream`] does the same for connections.
+//! [`packet`] opens a datagram from outside in (label, encryption, checksum) and walks its
+//! compound and compressed parts. [`message`] decodes each message inside, [`serf_message`] the
+//! message of the Serf layer inside a user message. [`stream`] does the same for connections.
+//! A message is one table of fields, from which its struct, decoder and encoder follow: see
+//! `record.rs`, and `fields.rs` for the kinds of fields.
 
 pub mod codec;
 mod fields;
@@ -12,9 +14,10 @@ pub mod msgpack;
 pub mod packet;
 mod push_pull;
 pub mod reader;
+mod record;
 pub mod refusal;
 pub mod serf_message;
-mod serf_state;
+mod serf_push_pull;
 pub mod stream;
 mod tags;
 

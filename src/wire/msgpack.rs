@@ -1,20 +1,20 @@
-//! Msgpack in the old dialect that the protocol speaks: one "raw" family for text and bytes.
+//! Msgpack in the old dialect of the protocol, which has one "raw" family for text and bytes.
 //!
-//! Markers and integers come from the `rmp` crate; the shapes are ours, because no crate writes
-//! them. Writing is strict: raw forms only, shortest unsigned integers, nil where the reference
-//! has nil. Reading is as liberal as the reference decoders: any integer width, the newer text
-//! and byte forms, nil as the zero value, a struct as a map in any order (unknown keys skipped)
-//! or as an array in declaration order. Everything read borrows from the input.
+//! Markers and integers come from the `rmp` crate. The shapes are our own, because no crate writes
+//! this dialect. Writing is strict: raw forms only, the shortest unsigned integers, nil where the
+//! reference has nil. Reading is as liberal as the reference decoders: any integer width, the
+//! newer text and byte forms, nil as the zero value, a struct as a map in any order (unknown keys
+//! are skipped) or as an array in declaration order. All values borrow from the input.
 
 use super::{Reader, Refusal};
 use rmp::Marker;
 
-/// What one msgpack value is, as far as its first bytes tell.
+/// The size of a msgpack value, as far as its first bytes show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     /// The value ends after this many more bytes.
     Bytes(usize),
-    /// This many values follow that belong to it.
+    /// The value holds this many other values, which follow.
     Values(u64),
 }
 
@@ -51,24 +51,24 @@ fn shape(reader: &mut Reader<'_>) -> Result<Shape, Refusal> {
 
 /// Finds the end of msgpack values in a buffer that grows, without starting over each time.
 ///
-/// Only the number of values still missing is kept, so depth costs nothing, and one value is
-/// looked at once: a value is passed as soon as all its bytes are there.
+/// It keeps only the number of values that are still missing, so that depth costs nothing. It
+/// looks at each value once, and passes it as soon as all its bytes are there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     missing: u64,
 }
 
 impl Scan {
-    /// A scan over `count` values.
+    /// Makes a scan over `count` values.
     pub fn new(count: u64) -> Scan {
         Scan { missing: count }
     }
 
-    /// Goes on from the front of `bytes`, and says how many of them are passed and whether the
-    /// last value has ended. What was passed must not be shown again.
+    /// Continues at the front of `bytes`. Returns how many of them it has passed, which the next
+    /// call must not contain, and whether the last value has ended.
     ///
     /// # Errors
-    /// [`Refusal::Msgpack`] when what is there is not msgpack.
+    /// [`Refusal::Msgpack`] when the bytes are not msgpack.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<(usize, bool), Refusal> {
         let mut reader = Reader::new(bytes);
         while self.missing > 0 {
@@ -78,7 +78,7 @@ impl Scan {
                 Shape::Values(count) => Ok(count),
             });
             match step {
-                // At most 2^33 values per five bytes: 64 bits cannot overflow in any memory.
+                // Five bytes announce at most 2^33 values, so no input overflows 64 bits.
                 Ok(more) => self.missing = self.missing - 1 + more,
                 Err(Refusal::Truncated) => break,
                 Err(refusal) => return Err(refusal),
@@ -92,7 +92,7 @@ impl Scan {
 /// Passes one value of any kind and depth.
 ///
 /// # Errors
-/// [`Refusal::Truncated`] when it is cut, [`Refusal::Msgpack`] when it is none.
+/// [`Refusal::Truncated`] when it is cut, [`Refusal::Msgpack`] when it is not msgpack.
 pub fn skip(reader: &mut Reader<'_>) -> Result<(), Refusal> {
     let (passed, ended) = Scan::new(1).advance(reader.rest())?;
     reader.take(passed)?;
@@ -103,7 +103,7 @@ pub fn skip(reader: &mut Reader<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// The length of a raw value, or `None` for nil.
+/// Reads the length of a raw value, or `None` for nil.
 #[inline]
 fn raw_length(reader: &mut Reader<'_>) -> Result<Option<usize>, Refusal> {
     Ok(Some(match Marker::from_u8(reader.u8()?) {
@@ -116,7 +116,7 @@ fn raw_length(reader: &mut Reader<'_>) -> Result<Option<usize>, Refusal> {
     }))
 }
 
-/// A byte string in any raw, str or bin form, or `None` for nil.
+/// Reads a byte string in any raw, str or bin form, or `None` for nil.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for any other kind of value, [`Refusal::Truncated`].
@@ -128,7 +128,7 @@ pub fn bytes<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, Refusal> {
     }
 }
 
-/// An integer in any width and signedness; nil is zero.
+/// Reads an integer of any width and signedness; nil is zero.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for any other kind of value, [`Refusal::Truncated`].
@@ -150,7 +150,7 @@ fn integer(reader: &mut Reader<'_>) -> Result<i128, Refusal> {
     })
 }
 
-/// An integer that must fit the type asked for: `u8` to `u64`, `i64`.
+/// Reads an integer that must fit the type `T`: `u8` to `u64`, `i64`.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] when it does not fit or is something else, [`Refusal::Truncated`].
@@ -159,7 +159,7 @@ pub fn number<T: TryFrom<i128>>(reader: &mut Reader<'_>) -> Result<T, Refusal> {
     T::try_from(integer(reader)?).map_err(|_| Refusal::Msgpack)
 }
 
-/// A bool, also as 0 or 1; nil is false.
+/// Reads a bool, also as 0 or 1; nil is false.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for any other value, [`Refusal::Truncated`].
@@ -172,11 +172,11 @@ pub fn boolean(reader: &mut Reader<'_>) -> Result<bool, Refusal> {
     }
 }
 
-/// How many elements a list has; nil has none. The number is the sender's claim: it bounds a
-/// loop whose every turn reads at least a byte, and must not size an allocation.
+/// Reads the number of elements of a list; nil has none. The number is the sender's claim: it
+/// may bound a loop that reads at least a byte in each turn, and must not size an allocation.
 ///
 /// # Errors
-/// [`Refusal::Msgpack`] when it is no list, [`Refusal::Truncated`].
+/// [`Refusal::Msgpack`] for a value that is not a list, [`Refusal::Truncated`].
 pub fn list(reader: &mut Reader<'_>) -> Result<u32, Refusal> {
     Ok(match Marker::from_u8(reader.u8()?) {
         Marker::FixArray(count) => count.into(),
@@ -187,10 +187,10 @@ pub fn list(reader: &mut Reader<'_>) -> Result<u32, Refusal> {
     })
 }
 
-/// How many pairs a map has; nil has none. As with [`list`], a claim only.
+/// Reads the number of pairs of a map; nil has none. Like that of [`list`], it is a claim.
 ///
 /// # Errors
-/// [`Refusal::Msgpack`] when it is no map, [`Refusal::Truncated`].
+/// [`Refusal::Msgpack`] for a value that is not a map, [`Refusal::Truncated`].
 pub fn map(reader: &mut Reader<'_>) -> Result<u32, Refusal> {
     Ok(match Marker::from_u8(reader.u8()?) {
         Marker::FixMap(count) => count.into(),
@@ -201,12 +201,13 @@ pub fn map(reader: &mut Reader<'_>) -> Result<u32, Refusal> {
     })
 }
 
-/// Reads a struct: `field` is called with the name of each field that is there, and must read
-/// exactly its value ([`skip`] for names it does not know). Nil has no fields. `declared` are the
-/// names in the reference's order of declaration, for the array form.
+/// Reads a struct: calls `field` with the name of each field that is there. `field` must read
+/// exactly the value (with [`skip`] if it does not know the name). Nil has no fields. `declared`
+/// holds the names in the reference's order of declaration, for the array form.
 ///
 /// # Errors
-/// [`Refusal::Msgpack`] when it is no struct, [`Refusal::Truncated`], and what `field` returns.
+/// [`Refusal::Msgpack`] for a value that is not a struct, [`Refusal::Truncated`], and the
+/// refusals of `field`.
 #[inline]
 pub fn structure<'a>(
     reader: &mut Reader<'a>,
@@ -232,7 +233,14 @@ pub fn structure<'a>(
     Ok(())
 }
 
-/// Writing into a `Vec` cannot fail, but the trait of the msgpack crate allows for it.
+/// Passes nil if that is the next value, and returns whether it was.
+#[inline]
+pub fn nil(reader: &mut Reader<'_>) -> bool {
+    let nil = reader.peek() == Some(Marker::Null.to_u8());
+    nil && reader.u8().is_ok()
+}
+
+/// Drops the result of a write into a `Vec`, which cannot fail; the trait of `rmp` has one.
 fn written<T, E>(result: Result<T, E>) {
     debug_assert!(result.is_ok(), "a write into memory failed");
 }
@@ -247,17 +255,23 @@ pub fn put_bool(out: &mut Vec<u8>, value: bool) {
     written(rmp::encode::write_bool(out, value));
 }
 
-/// Appends an integer in the shortest unsigned form.
-pub fn put_uint(out: &mut Vec<u8>, value: u64) {
-    written(rmp::encode::write_uint(out, value));
+/// Appends an integer in the shortest form: an unsigned one unless it is negative, as the older
+/// writers do.
+#[inline]
+pub fn put_number(out: &mut Vec<u8>, value: impl Into<i128>) {
+    let value = value.into();
+    match u64::try_from(value) {
+        Ok(value) => written(rmp::encode::write_uint(out, value)),
+        Err(_) => {
+            debug_assert!(value >= i64::MIN.into(), "{value} has more than 64 bits");
+            written(rmp::encode::write_sint(out, value as i64))
+        }
+    }
 }
 
-/// Appends a signed integer: as [`put_uint`] when it is not negative, which is the older form.
-pub fn put_int(out: &mut Vec<u8>, value: i64) {
-    match u64::try_from(value) {
-        Ok(value) => put_uint(out, value),
-        Err(_) => written(rmp::encode::write_sint(out, value)),
-    }
+/// Returns a length as the count of a list or map. This crate builds none of 2^32 elements.
+pub fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Appends the head of a list.
@@ -270,8 +284,8 @@ pub fn put_map(out: &mut Vec<u8>, count: u32) {
     written(rmp::encode::write_map_len(out, count));
 }
 
-/// Appends text or bytes in the raw form: never as str8 or bin, which older readers refuse.
-/// What is beyond 2^32 - 1 bytes is cut; nothing of that size is ever built.
+/// Appends text or bytes in the raw form, never as str8 or bin, which older readers refuse. Only
+/// the first 2^32 - 1 bytes are written; this crate builds no value of that size.
 pub fn put_raw(out: &mut Vec<u8>, value: &[u8]) {
     let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
     match length {
@@ -330,16 +344,16 @@ mod tests {
 
     #[test]
     fn integers_take_the_shortest_unsigned_form() {
-        assert_eq!(written_by(|o| put_uint(o, 127)), [0x7f]);
-        assert_eq!(written_by(|o| put_uint(o, 128)), [0xcc, 0x80]);
-        assert_eq!(written_by(|o| put_int(o, 586)), [0xcd, 0x02, 0x4a]);
-        assert_eq!(written_by(|o| put_uint(o, 65_536)), [0xce, 0, 1, 0, 0]);
+        assert_eq!(written_by(|o| put_number(o, 127)), [0x7f]);
+        assert_eq!(written_by(|o| put_number(o, 128)), [0xcc, 0x80]);
+        assert_eq!(written_by(|o| put_number(o, 586)), [0xcd, 0x02, 0x4a]);
+        assert_eq!(written_by(|o| put_number(o, 65_536)), [0xce, 0, 1, 0, 0]);
         assert_eq!(
-            written_by(|o| put_uint(o, 1 << 32)),
+            written_by(|o| put_number(o, 1_u64 << 32)),
             [0xcf, 0, 0, 0, 1, 0, 0, 0, 0]
         );
-        assert_eq!(written_by(|o| put_int(o, -1)), [0xff]);
-        assert_eq!(written_by(|o| put_int(o, -200)), [0xd1, 0xff, 0x38]);
+        assert_eq!(written_by(|o| put_number(o, -1)), [0xff]);
+        assert_eq!(written_by(|o| put_number(o, -200)), [0xd1, 0xff, 0x38]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Datagrams: one door in, one door out.
+//! Datagrams: [`open`] and [`walk`] take one apart, [`compound`] and [`seal`] make one.
 //!
-//! From outside in: label header, encryption, checksum, then compress and compound in any order
-//! and nesting, then messages. Nesting is bounded in depth, and what one datagram may expand to
-//! is bounded in sum, so that the work for a datagram is bounded by its size.
+//! From outside in a datagram has a label header, encryption, and a checksum; then compress and
+//! compound layers in any order and nesting; then messages. The depth of the layers and the sum
+//! of the bytes to which they expand are bounded, so that one datagram causes bounded work.
 
 use super::message::kind;
 use super::{Codec, Reader, Refusal, lzw};
@@ -10,14 +10,14 @@ use crate::limits;
 
 /// A datagram without its label, encryption and checksum.
 pub enum Opened<'a> {
-    /// As it came.
+    /// The datagram was not encrypted.
     Borrowed(&'a [u8]),
-    /// Decrypted.
+    /// The datagram was decrypted.
     Owned(Vec<u8>),
 }
 
 impl Opened<'_> {
-    /// What [`walk`] takes.
+    /// Returns the bytes for [`walk`].
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Opened::Borrowed(bytes) => bytes,
@@ -26,15 +26,15 @@ impl Opened<'_> {
     }
 }
 
-/// Bytes of the checksum header.
+/// Length of the checksum header in bytes.
 const CHECKSUM_LEN: usize = 5;
 
 /// Strips label, encryption and checksum.
 ///
 /// # Errors
-/// [`Refusal::Label`]; [`Refusal::Undecryptable`], or [`Refusal::PlaintextRefused`] for what is
-/// certainly not encrypted, when there are keys and plaintext is not accepted;
-/// [`Refusal::Checksum`]; [`Refusal::Truncated`] for an empty datagram.
+/// [`Refusal::Truncated`] for an empty datagram; [`Refusal::Label`]; [`Refusal::Checksum`]; when
+/// there are keys and plaintext is not accepted, [`Refusal::PlaintextRefused`] for bytes that are
+/// certainly not encrypted and [`Refusal::Undecryptable`] for others that no key decrypts.
 pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal> {
     if datagram.is_empty() {
         return Err(Refusal::Truncated);
@@ -50,13 +50,13 @@ pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal
             Ok(Opened::Owned(plain))
         }
         Err(_) if !codec.verify_incoming => Ok(Opened::Borrowed(&bytes[checked(bytes)?..])),
-        // An encrypted datagram begins with its version, 0 or 1; so do plain pings, alas.
+        // An encrypted datagram begins with its version, 0 or 1, but so does a plain ping.
         Err(_) if !matches!(bytes.first(), Some(0 | 1)) => Err(Refusal::PlaintextRefused),
         Err(refusal) => Err(refusal),
     }
 }
 
-/// Checks the checksum header, if there is one, and says how long it is.
+/// Checks the checksum header, if there is one, and returns its length.
 fn checked(bytes: &[u8]) -> Result<usize, Refusal> {
     match bytes {
         [kind::CHECKSUM, a, b, c, d, content @ ..] => {
@@ -72,17 +72,17 @@ fn checked(bytes: &[u8]) -> Result<usize, Refusal> {
     }
 }
 
-/// What [`walk`] calls with each message, or with the reason why a part was refused.
+/// The function that [`walk`] calls with each message, or with the reason why it refused a part.
 pub type Each<'e> = dyn FnMut(Result<&[u8], Refusal>) + 'e;
 
-/// Calls `each` with every message inside, in order, compound and compress unpacked to the
-/// bounded depth, or with the reason why a part was refused. Parts before a fault are handled.
+/// Unpacks compound and compress layers and calls `each` with every message inside, in order. For a
+/// part that is refused it calls `each` with the reason; the parts before it are handled.
 pub fn walk(opened: &[u8], each: &mut Each<'_>) {
     let mut room = limits::INFLATED_DATAGRAM_LEN;
     unpack(opened, 0, &mut room, each);
 }
 
-/// Unpacks one layer; `room` is what the rest of the datagram may still expand to.
+/// Unpacks one layer; `room` is the number of bytes to which the datagram may still expand.
 fn unpack(bytes: &[u8], depth: usize, room: &mut usize, each: &mut Each<'_>) {
     match bytes.first() {
         None => each(Err(Refusal::EmptyPart)),
@@ -122,10 +122,10 @@ fn unpack_compound(
     Ok(())
 }
 
-/// Packs `messages` (each complete, at most [`crate::limits::COMPOUND_PARTS`], none empty) as one
-/// compound, or as it is when there is only one. What breaks these rules is a mistake of the
-/// caller: an empty message or one of 64 KiB is left out, and so is what is beyond the limit,
-/// because memberlist 0.2.2 would lose the packet or stop.
+/// Appends `messages` as one compound, or a single message as it is. There are at most
+/// [`crate::limits::COMPOUND_PARTS`], each complete, not empty and shorter than 64 KiB. A caller
+/// that breaks these rules has a defect; the offending messages are then left out, because
+/// memberlist 0.2.2 would lose the packet or stop.
 pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
     debug_assert!(
         messages.len() <= limits::COMPOUND_PARTS,
@@ -153,8 +153,9 @@ pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
     }
 }
 
-/// Wraps the plain content: compress if it shrinks, checksum if `checksum`, encryption, label.
-/// `nonce` is used only when there is a key, and must never repeat for it.
+/// Wraps the plain content of a datagram: compression if that makes it shorter, a checksum if
+/// `checksum`, encryption, label. `nonce` is used only when there is a key, and must not be used
+/// twice with one key.
 pub fn seal(codec: &Codec, plain: &[u8], checksum: bool, nonce: [u8; 12]) -> Vec<u8> {
     let room = codec.overhead() + CHECKSUM_LEN + plain.len();
     let mut content = Vec::with_capacity(room);
@@ -246,8 +247,8 @@ mod tests {
 
     #[test]
     fn a_part_without_content_is_refused_and_the_others_are_handled() {
-        // Such a part stops a process of memberlist 0.2.2, so it is only made here, from a good
-        // compound, and shown to nothing but the walk.
+        // Such a part stops a process of memberlist 0.2.2, so this test makes it in memory from a
+        // good compound, and only the walk sees it.
         let one = message(3);
         let mut broken = compounded(&[&one, &one, &one]);
         broken[5] = 0;
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_datagram_expands_to_is_bounded_in_sum() {
+    fn the_sum_of_the_expanded_bytes_of_a_datagram_is_bounded() {
         let mut packed = Vec::new();
         lzw::put_compressed(&mut packed, &message(limits::INFLATED_DATAGRAM_LEN / 3));
         let parts = walked(&compounded(&[&packed, &packed, &packed, &packed]));
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn plaintext_is_taken_only_where_encryption_is_not_required() {
+    fn plaintext_is_accepted_only_where_encryption_is_not_required() {
         let strict = encrypting();
         let lenient = Codec {
             verify_incoming: false,
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn overhead_is_what_seal_adds() {
+    fn overhead_is_the_number_of_bytes_that_seal_adds() {
         let bytes = message(3);
         for label in ["", "blue"] {
             for base in [Codec::default(), encrypting()] {

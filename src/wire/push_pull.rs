@@ -2,66 +2,99 @@
 //!
 //! A header map, then a map per node, then the user state of the layer above. The header's counts
 //! are the sender's claims and are bounded before they are used. Both reference versions store and
-//! pass on nodes that are malformed (a five-byte address, for example); one of those must not
-//! stop the exchange with everybody who has heard of it, so such a node is left out and counted,
-//! and the others are taken.
+//! pass on nodes that are malformed (a five-byte address, for example). Such a node must not stop
+//! the exchange with every node that has heard of it, so it is left out and counted, and the
+//! others are taken.
 
-use super::message::{head, kind, put_field, put_number, put_raw_field, put_versions};
-use super::{Reader, Refusal, fields, msgpack};
+use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
+use super::record::{Body, Record, record};
+use super::{Reader, Refusal, msgpack};
 use crate::limits;
 
-/// State of a node in a push/pull.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The type byte of a push/pull.
+pub(super) const KIND: u8 = 6;
+
+/// State of a node in a push/pull. The states stand in the order of their numbers on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeState {
-    /// Answers.
+    /// The node answers.
+    #[default]
     Alive,
-    /// Suspected to have failed.
+    /// The node is suspected to have failed.
     Suspect,
-    /// Failed.
+    /// The node has failed.
     Dead,
-    /// Left on purpose.
+    /// The node has left on purpose.
     Left,
 }
 
 impl NodeState {
-    /// Its number on the wire.
-    fn number(self) -> u8 {
-        match self {
-            NodeState::Alive => 0,
-            NodeState::Suspect => 1,
-            NodeState::Dead => 2,
-            NodeState::Left => 3,
-        }
-    }
+    /// All states in the order of their numbers.
+    const ALL: [NodeState; 4] = [
+        NodeState::Alive,
+        NodeState::Suspect,
+        NodeState::Dead,
+        NodeState::Left,
+    ];
+}
 
-    fn from_number(number: i64) -> Option<NodeState> {
-        Some(match number {
-            0 => NodeState::Alive,
-            1 => NodeState::Suspect,
-            2 => NodeState::Dead,
-            3 => NodeState::Left,
-            _ => return None,
-        })
+codecs! {
+    /// The state of a node. An unknown number refuses the whole push/pull.
+    StateNumber(NodeState) -> NodeState: node_state, Ok, put_node_state;
+    /// The number of nodes behind the header.
+    NodeCount(i64) -> u32: msgpack::number, check_node_count, put_node_count;
+}
+
+fn node_state(reader: &mut Reader<'_>) -> Result<NodeState, Refusal> {
+    let number: u8 = msgpack::number(reader)?;
+    let state = NodeState::ALL.get(usize::from(number));
+    state.copied().ok_or(Refusal::Msgpack)
+}
+
+fn put_node_state(out: &mut Vec<u8>, state: &NodeState) {
+    msgpack::put_number(out, *state as u8);
+}
+
+fn check_node_count(count: i64) -> Result<u32, Refusal> {
+    match u32::try_from(count) {
+        Ok(count) if count as usize <= limits::PUSH_PULL_NODES => Ok(count),
+        Ok(_) | Err(_) => Err(Refusal::TooManyNodes),
     }
 }
 
-/// One node of a push/pull. An unknown state number refuses the whole push/pull.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PushPullNode<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Its address, 4 or 16 bytes.
-    pub addr: &'a [u8],
-    /// Its port; 0: the receiver's own.
-    pub port: u16,
-    /// Its incarnation.
-    pub incarnation: u32,
-    /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
-    pub meta: Option<&'a [u8]>,
-    /// Its versions: empty or six bytes.
-    pub vsn: &'a [u8],
-    /// Its state in the sender's view.
-    pub state: NodeState,
+fn put_node_count(out: &mut Vec<u8>, count: &u32) {
+    msgpack::put_number(out, *count);
+}
+
+record! {
+    /// The header of a push/pull, whose claims are within bounds.
+    pub(super) struct Header {
+        /// How many nodes follow.
+        nodes: u32 => "Nodes" NodeCount,
+        /// How many bytes of user state follow the nodes.
+        user_state: usize => "UserStateLen" Length,
+        /// The dialler joins; the answer repeats it.
+        join: bool => "Join" Boolean,
+    }
+
+    /// One node of a push/pull.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct PushPullNode<'a> {
+        /// Its name.
+        name: &'a str => "Name" Name,
+        /// Its address, 4 or 16 bytes.
+        addr: &'a [u8] => "Addr" Address,
+        /// Its port; 0: the receiver's own.
+        port: u16 => "Port" Number,
+        /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
+        meta: Option<&'a [u8]> => "Meta" Meta,
+        /// Its incarnation.
+        incarnation: u32 => "Incarnation" Number,
+        /// Its state in the sender's view.
+        state: NodeState => "State" StateNumber,
+        /// Its versions: empty or six bytes.
+        vsn: &'a [u8] => "Vsn" Versions,
+    }
 }
 
 /// A whole push/pull, decoded.
@@ -69,56 +102,15 @@ pub struct PushPullNode<'a> {
 pub struct PushPull<'a> {
     /// The dialler joins; the answer repeats it.
     pub join: bool,
-    /// Every node the sender knows, itself included.
+    /// Every node the sender knows, the sender itself included.
     pub nodes: Vec<PushPullNode<'a>>,
-    /// What the layer above says; empty: nothing.
+    /// State of the layer above, or empty.
     pub user_state: &'a [u8],
 }
 
-/// What the header claims, within bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Header {
-    pub join: bool,
-    pub nodes: u32,
-    pub user_state: usize,
-}
-
-impl Header {
-    /// Reads the header map; both counts are within their bounds afterwards.
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Header, Refusal> {
-        let (mut join, mut nodes, mut user_state) = (false, 0_i64, 0_i64);
-        msgpack::structure(
-            reader,
-            &["Nodes", "UserStateLen", "Join"],
-            |name, reader| {
-                match name {
-                    b"Nodes" => nodes = msgpack::number(reader)?,
-                    b"UserStateLen" => user_state = msgpack::number(reader)?,
-                    b"Join" => join = msgpack::boolean(reader)?,
-                    _ => msgpack::skip(reader)?,
-                }
-                Ok(())
-            },
-        )?;
-        let nodes = u32::try_from(nodes).map_err(|_| Refusal::TooManyNodes)?;
-        let user_state = usize::try_from(user_state).map_err(|_| Refusal::TooLarge)?;
-        if nodes as usize > limits::PUSH_PULL_NODES {
-            return Err(Refusal::TooManyNodes);
-        }
-        if user_state > limits::USER_STATE_LEN {
-            return Err(Refusal::TooLarge);
-        }
-        Ok(Header {
-            join,
-            nodes,
-            user_state,
-        })
-    }
-}
-
 impl<'a> PushPull<'a> {
-    /// Decodes a push/pull, its type byte (6) first, bounded by `limits`. Nodes that break a
-    /// bound are left out silently; [`PushPull::decode_counting`] tells about them.
+    /// Decodes a push/pull, its type byte (6) first, bounded by [`crate::limits`]. Nodes that
+    /// break a bound are left out silently; [`PushPull::decode_counting`] reports them.
     ///
     /// # Errors
     /// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`] (also for an unknown
@@ -127,30 +119,27 @@ impl<'a> PushPull<'a> {
         PushPull::decode_counting(bytes, &mut |_| ())
     }
 
-    /// As [`PushPull::decode`], and calls `left_out` with the reason for each node left out.
+    /// Decodes like [`PushPull::decode`], and calls `left_out` with the reason for each node that
+    /// is left out.
     ///
     /// # Errors
-    /// As [`PushPull::decode`].
+    /// The same as those of [`PushPull::decode`].
     pub fn decode_counting(
         bytes: &'a [u8],
         left_out: &mut dyn FnMut(Refusal),
     ) -> Result<PushPull<'a>, Refusal> {
-        // The least that a node takes which is not left out: the array form with a name of one
-        // byte and an address of four. It keeps a claimed count from sizing the table.
+        // The array form with a name of one byte and an address of four.
         const LEAST_NODE_LEN: usize = 8;
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != kind::PUSH_PULL {
+        if reader.u8()? != KIND {
             return Err(Refusal::UnknownType);
         }
         let header = Header::decode(&mut reader)?;
-        let room = reader.remaining() / LEAST_NODE_LEN;
-        let mut nodes = Vec::with_capacity((header.nodes as usize).min(room));
-        for _ in 0..header.nodes {
-            match node(&mut reader)? {
-                Ok(node) => nodes.push(node),
-                Err(refusal) => left_out(refusal),
-            }
-        }
+        let (bound, least) = (limits::PUSH_PULL_NODES, LEAST_NODE_LEN);
+        let nodes = fields::items(&mut reader, header.nodes, bound, least, |reader| {
+            let node = PushPullNode::read(reader)?;
+            Ok(PushPullNode::check(node).map_err(&mut *left_out).ok())
+        })?;
         let user_state = reader.take(header.user_state)?;
         Ok(PushPull {
             join: header.join,
@@ -161,70 +150,18 @@ impl<'a> PushPull<'a> {
 
     /// Appends it, type byte first.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        head(out, kind::PUSH_PULL, 3);
-        msgpack::put_text(out, "Join");
-        msgpack::put_bool(out, self.join);
-        put_number(out, "Nodes", self.nodes.len() as u64);
-        put_number(out, "UserStateLen", self.user_state.len() as u64);
+        out.push(KIND);
+        Header {
+            nodes: msgpack::count(self.nodes.len()),
+            user_state: self.user_state.len(),
+            join: self.join,
+        }
+        .put(out);
         for node in &self.nodes {
-            put_node(out, node);
+            node.put(out);
         }
         out.extend_from_slice(self.user_state);
     }
-}
-
-/// One node: the outer error refuses the whole push/pull, the inner one this node only.
-#[allow(clippy::type_complexity)]
-fn node<'a>(reader: &mut Reader<'a>) -> Result<Result<PushPullNode<'a>, Refusal>, Refusal> {
-    const DECLARED: [&str; 7] = [
-        "Name",
-        "Addr",
-        "Port",
-        "Meta",
-        "Incarnation",
-        "State",
-        "Vsn",
-    ];
-    let (mut port, mut incarnation, mut state) = (0, 0, 0_i64);
-    let (mut label, mut addr, mut vsn, mut meta) = (&[][..], &[][..], &[][..], None);
-    msgpack::structure(reader, &DECLARED, |name, reader| {
-        match name {
-            b"Addr" => addr = fields::raw(reader)?,
-            b"Incarnation" => incarnation = msgpack::number(reader)?,
-            b"Meta" => meta = msgpack::bytes(reader)?,
-            b"Name" => label = fields::raw(reader)?,
-            b"Port" => port = msgpack::number(reader)?,
-            b"State" => state = msgpack::number(reader)?,
-            b"Vsn" => vsn = fields::raw(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    let state = NodeState::from_number(state).ok_or(Refusal::Msgpack)?;
-    let check = || {
-        Ok(PushPullNode {
-            name: fields::check_name(label)?,
-            addr: fields::check_address(addr)?,
-            port,
-            incarnation,
-            meta: fields::check_meta(meta)?,
-            vsn: fields::check_versions(vsn)?,
-            state,
-        })
-    };
-    Ok(check())
-}
-
-fn put_node(out: &mut Vec<u8>, node: &PushPullNode<'_>) {
-    msgpack::put_map(out, 7);
-    put_raw_field(out, "Addr", node.addr);
-    put_number(out, "Incarnation", node.incarnation);
-    msgpack::put_text(out, "Meta");
-    msgpack::put_bytes(out, node.meta);
-    put_field(out, "Name", node.name);
-    put_number(out, "Port", node.port);
-    put_number(out, "State", node.state.number());
-    put_versions(out, node.vsn);
 }
 
 #[cfg(test)]
@@ -250,12 +187,12 @@ mod tests {
     }
 
     fn header(nodes: i64, user_state: i64) -> Vec<u8> {
-        let mut out = vec![kind::PUSH_PULL];
+        let mut out = vec![KIND];
         msgpack::put_map(&mut out, 2);
         msgpack::put_text(&mut out, "Nodes");
-        msgpack::put_int(&mut out, nodes);
+        msgpack::put_number(&mut out, nodes);
         msgpack::put_text(&mut out, "UserStateLen");
-        msgpack::put_int(&mut out, user_state);
+        msgpack::put_number(&mut out, user_state);
         out
     }
 

@@ -1,38 +1,38 @@
 //! A view of bytes that is read from the front and cannot overrun.
 //!
-//! Every read either yields what was asked for or says [`Refusal::Truncated`]; nothing is
-//! indexed and nothing is copied. All decoders of this layer stand on it.
+//! Every read returns as many bytes as it was asked for, or [`Refusal::Truncated`]. Nothing is
+//! indexed and nothing is copied. All decoders of this layer use it.
 
 use super::Refusal;
 
-/// The part of some bytes that has not been read yet.
+/// The part of a byte slice that has not been read yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the front of `bytes`.
+    /// Makes a reader at the front of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
     }
 
-    /// What has not been read.
+    /// Returns the bytes that have not been read.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// How many bytes have not been read.
+    /// Returns the number of bytes that have not been read.
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// Whether everything has been read.
+    /// Returns whether everything has been read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// The next `count` bytes.
+    /// Reads the next `count` bytes.
     ///
     /// # Errors
     /// [`Refusal::Truncated`] when there are fewer; then nothing is read.
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The next `N` bytes as an array.
+    /// Reads the next `N` bytes as an array.
     ///
     /// # Errors
     /// [`Refusal::Truncated`] when there are fewer; then nothing is read.
@@ -60,13 +60,13 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    /// The next byte without reading it, if there is one.
+    /// Returns the next byte without reading it, or `None` at the end.
     #[inline]
     pub fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
     }
 
-    /// The next byte.
+    /// Reads the next byte.
     ///
     /// # Errors
     /// [`Refusal::Truncated`] at the end.
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    /// The next two bytes, most significant first.
+    /// Reads the next two bytes, most significant first.
     ///
     /// # Errors
     /// [`Refusal::Truncated`] when there are fewer.
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// The next four bytes, most significant first.
+    /// Reads the next four bytes, most significant first.
     ///
     /// # Errors
     /// [`Refusal::Truncated`] when there are fewer.
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// The next eight bytes, most significant first.
+    /// Reads the next eight bytes, most significant first.
     ///
     /// # Errors
     /// [`Refusal::Truncated`] when there are fewer.

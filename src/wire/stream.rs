@@ -1,28 +1,38 @@
-//! Streams: a request or an answer is collected, unwrapped and handed over when it is complete.
+//! Streams: [`StreamReader`] collects a request or an answer until it is complete and unwraps it;
+//! [`seal`] wraps one.
 //!
-//! A stream carries one message each way. From outside in: a label header, written once by the
-//! side that dialled; one encrypted frame, or none; compression; the message. A message without
-//! frame has no length in front, so its end is found by passing its msgpack values as they arrive:
-//! each is looked at once, however the bytes are cut.
+//! A stream carries one message each way. From outside in it has a label header, written once by
+//! the side that dialled; an encrypted frame or none; compression; the message. A message without
+//! a frame has no length in front, so the reader finds its end by passing its msgpack values as
+//! they arrive. It looks at each value once, however the bytes are cut.
 
+use super::fields::Length;
 use super::message::kind;
 use super::msgpack::Scan;
 use super::push_pull::Header;
-use super::{Codec, Reader, Refusal, lzw, msgpack};
+use super::record::{Body, Record, record};
+use super::{Codec, Reader, Refusal, lzw};
 use crate::limits;
 
-/// Which end of the connection this is: the dialler writes the label header, the other does not.
+record! {
+    /// The header of a user message in its form for streams.
+    struct UserHeader {
+        length: usize => "UserMsgLen" Length,
+    }
+}
+
+/// The end of a connection on which this node is. Only the dialler writes a label header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// This node dialled: it sent a request and reads the answer.
+    /// This node dialled: it sends a request and reads the answer.
     Dialled,
     /// This node was dialled: it reads the request and sends the answer.
     Accepted,
 }
 
-/// What the bytes that come next belong to.
+/// The part of the stream to which the next bytes belong.
 #[derive(Clone, Copy, Debug)]
-enum Phase {
+enum NextPart {
     /// The label header, or the type byte if there is none.
     Label,
     /// The type byte of the outermost layer.
@@ -32,54 +42,55 @@ enum Phase {
     /// The compress message, whose only value is being passed.
     Compressed(Scan),
     /// A message without frame or compression.
-    Plain(Plain),
-    /// Handed over, or refused for this reason.
+    Plain(PlainPart),
+    /// Nothing: the message was returned, or the stream was refused for this reason.
     Done(Option<Refusal>),
 }
 
-/// Where in a plain message the end of what is there lies.
+/// The part of a plain message that is being passed.
 #[derive(Clone, Copy, Debug)]
-enum Plain {
-    /// In the first map: a whole message, or a header.
+enum PlainPart {
+    /// The first map: a whole message, or a header.
     Head(Scan),
-    /// Among the nodes of a push/pull; the number is the length of its user state.
+    /// The nodes of a push/pull; the number is the length of the user state behind them.
     Nodes(Scan, usize),
-    /// In this many raw bytes at the end.
+    /// This many raw bytes at the end.
     Raw(usize),
 }
 
-/// Collects what arrives on one stream until its single message is complete.
+/// Collects the bytes of one stream until its single message is complete.
 pub struct StreamReader {
     side: Side,
-    phase: Phase,
-    /// What has arrived, the label header already taken off.
+    next: NextPart,
+    /// The bytes that have arrived, without the label header.
     buffer: Vec<u8>,
-    /// How much of it has been passed and need not be looked at again.
+    /// The number of them that have been passed and need not be looked at again.
     passed: usize,
 }
 
 impl StreamReader {
-    /// A reader for the given end.
+    /// Makes a reader for the given end.
     pub fn new(side: Side) -> StreamReader {
         StreamReader {
             side,
-            phase: Phase::Label,
+            next: NextPart::Label,
             buffer: Vec::new(),
             passed: 0,
         }
     }
 
-    /// Takes bytes that arrived, and says whether the message is now complete. `Ok(Some(plain))` is
-    /// the message, type byte first, label, encryption and compression removed: ping, ack, error,
-    /// push/pull (all nodes and user state) or user (`08`, header map, content). After `Some` or
-    /// an error nothing more is accepted: further bytes are ignored or refused for the same
-    /// reason. `codec` must stay the same for one stream.
+    /// Takes bytes that arrived, and returns the message when it is complete: type byte first,
+    /// without label, encryption and compression. It is a ping, ack, error, push/pull (with all
+    /// nodes and user state) or user message (`08`, header map, content). After a message or an
+    /// error the reader is done: it ignores further bytes, or refuses them for the same reason.
+    /// `codec` must stay the same for one stream.
     ///
     /// # Errors
-    /// Why the stream is refused; it should be answered with an error message and closed.
+    /// The reason for which the stream is refused. The caller should answer with an error message
+    /// and close the stream.
     pub fn push(&mut self, codec: &Codec, bytes: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
-        if let Phase::Done(fate) = self.phase {
-            return fate.map_or(Ok(None), Err);
+        if let NextPart::Done(refusal) = self.next {
+            return refusal.map_or(Ok(None), Err);
         }
         self.buffer.extend_from_slice(bytes);
         let result = self.advance(codec);
@@ -91,40 +102,40 @@ impl StreamReader {
         result
     }
 
-    /// How many bytes wait here for the rest of their message.
+    /// Returns the number of bytes that wait here for the rest of their message.
     pub fn held(&self) -> usize {
         self.buffer.len()
     }
 
-    fn end(&mut self, fate: Option<Refusal>) {
-        self.phase = Phase::Done(fate);
+    fn end(&mut self, refusal: Option<Refusal>) {
+        self.next = NextPart::Done(refusal);
         self.buffer = Vec::new();
     }
 
-    /// Goes through the phases as far as the bytes allow.
+    /// Goes through the parts as far as the bytes allow.
     fn advance(&mut self, codec: &Codec) -> Result<Option<Vec<u8>>, Refusal> {
         loop {
-            let went_on = match self.phase {
-                Phase::Label => self.label(codec)?,
-                Phase::Kind => self.kind(codec)?,
-                Phase::Frame => return self.frame(codec),
-                Phase::Compressed(scan) => return self.compressed(scan),
-                Phase::Plain(plain) => return self.plain(plain),
-                Phase::Done(_) => return Ok(None),
+            let passed = match self.next {
+                NextPart::Label => self.label(codec)?,
+                NextPart::Kind => self.kind(codec)?,
+                NextPart::Frame => return self.frame(codec),
+                NextPart::Compressed(scan) => return self.compressed(scan),
+                NextPart::Plain(plain) => return self.plain(plain),
+                NextPart::Done(_) => return Ok(None),
             };
-            if !went_on {
+            if !passed {
                 return Ok(None);
             }
         }
     }
 
-    /// Takes the label header off when it is complete.
+    /// Takes off the label header when it is complete, and returns whether it was.
     fn label(&mut self, codec: &Codec) -> Result<bool, Refusal> {
         let Some(first) = self.buffer.first() else {
             return Ok(false);
         };
         match self.side {
-            // An answer has no label header, although its encryption knows the label.
+            // An answer has no label header, although its encryption authenticates the label.
             Side::Dialled if *first == kind::LABEL => return Err(Refusal::Label),
             Side::Dialled => {}
             Side::Accepted => match codec.strip_label(&self.buffer) {
@@ -136,31 +147,31 @@ impl StreamReader {
                 Err(refusal) => return Err(refusal),
             },
         }
-        self.phase = Phase::Kind;
+        self.next = NextPart::Kind;
         Ok(true)
     }
 
-    /// Decides by the type byte.
+    /// Chooses the next part by the type byte, and returns whether there was one.
     fn kind(&mut self, codec: &Codec) -> Result<bool, Refusal> {
         let Some(first) = self.buffer.first() else {
             return Ok(false);
         };
         let keys = !codec.keyring.is_empty();
-        self.phase = match *first {
+        self.next = match *first {
             kind::ENCRYPTED if !keys => return Err(Refusal::UnexpectedEncryption),
-            kind::ENCRYPTED => Phase::Frame,
+            kind::ENCRYPTED => NextPart::Frame,
             _ if keys && codec.verify_incoming => return Err(Refusal::PlaintextRefused),
-            kind::COMPRESS => Phase::Compressed(Scan::new(1)),
+            kind::COMPRESS => NextPart::Compressed(Scan::new(1)),
             kind => {
                 expected(self.side, kind)?;
-                Phase::Plain(Plain::Head(Scan::new(1)))
+                NextPart::Plain(PlainPart::Head(Scan::new(1)))
             }
         };
         self.passed = 1;
         Ok(true)
     }
 
-    /// The encrypted frame: four bytes of length, then that many.
+    /// Decrypts the frame when it is complete: four bytes of length, then that many.
     fn frame(&mut self, codec: &Codec) -> Result<Option<Vec<u8>>, Refusal> {
         let Some((header, rest)) = self.buffer.split_first_chunk::<5>() else {
             return Ok(None);
@@ -182,9 +193,10 @@ impl StreamReader {
         }
     }
 
+    /// Expands the compress message when it is complete.
     fn compressed(&mut self, mut scan: Scan) -> Result<Option<Vec<u8>>, Refusal> {
         let ended = self.pass(&mut scan)?;
-        self.phase = Phase::Compressed(scan);
+        self.next = NextPart::Compressed(scan);
         if ended {
             inflated(self.side, &self.buffer).map(Some)
         } else {
@@ -192,27 +204,27 @@ impl StreamReader {
         }
     }
 
-    /// A plain message: passes what is there, part by part.
-    fn plain(&mut self, mut plain: Plain) -> Result<Option<Vec<u8>>, Refusal> {
+    /// Passes the bytes of a plain message that are there, part by part.
+    fn plain(&mut self, mut plain: PlainPart) -> Result<Option<Vec<u8>>, Refusal> {
         loop {
             plain = match plain {
-                Plain::Head(mut scan) => {
+                PlainPart::Head(mut scan) => {
                     if !self.pass(&mut scan)? {
-                        self.phase = Phase::Plain(Plain::Head(scan));
+                        self.next = NextPart::Plain(PlainPart::Head(scan));
                         return Ok(None);
                     }
                     behind_head(&self.buffer)?
                 }
-                Plain::Nodes(mut scan, user_state) => {
+                PlainPart::Nodes(mut scan, user_state) => {
                     if !self.pass(&mut scan)? {
-                        self.phase = Phase::Plain(Plain::Nodes(scan, user_state));
+                        self.next = NextPart::Plain(PlainPart::Nodes(scan, user_state));
                         return Ok(None);
                     }
-                    Plain::Raw(user_state)
+                    PlainPart::Raw(user_state)
                 }
-                Plain::Raw(length) => {
+                PlainPart::Raw(length) => {
                     let end = self.passed + length;
-                    self.phase = Phase::Plain(plain);
+                    self.next = NextPart::Plain(plain);
                     if self.buffer.len() < end {
                         return Ok(None);
                     }
@@ -223,8 +235,8 @@ impl StreamReader {
         }
     }
 
-    /// Passes values, and says whether the last one has ended. The buffer is bounded here: behind
-    /// the values only a length that has its own bound is waited for.
+    /// Passes values, and returns whether the last one has ended. This bounds the buffer: behind
+    /// the values the reader only waits for raw bytes, whose number has a bound of its own.
     fn pass(&mut self, scan: &mut Scan) -> Result<bool, Refusal> {
         let (passed, ended) = scan.advance(&self.buffer[self.passed..])?;
         self.passed += passed;
@@ -237,64 +249,49 @@ impl StreamReader {
 
 /// Refuses a message that has no meaning at this end of a stream.
 fn expected(side: Side, kind: u8) -> Result<(), Refusal> {
-    let fine = match side {
+    let allowed = match side {
         Side::Dialled => matches!(kind, kind::ACK | kind::PUSH_PULL | kind::ERROR),
         Side::Accepted => matches!(kind, kind::PING | kind::PUSH_PULL | kind::USER),
     };
-    if fine {
+    if allowed {
         Ok(())
     } else {
         Err(Refusal::UnknownType)
     }
 }
 
-/// What follows the first map of a message that begins with its type byte.
-fn behind_head(message: &[u8]) -> Result<Plain, Refusal> {
+/// Returns the part that follows the first map of a message, which begins with its type byte.
+fn behind_head(message: &[u8]) -> Result<PlainPart, Refusal> {
     let mut reader = Reader::new(message);
     Ok(match reader.u8()? {
         kind::PUSH_PULL => {
             let header = Header::decode(&mut reader)?;
-            Plain::Nodes(Scan::new(header.nodes.into()), header.user_state)
+            PlainPart::Nodes(Scan::new(header.nodes.into()), header.user_state)
         }
-        kind::USER => Plain::Raw(user_length(&mut reader)?),
-        _ => Plain::Raw(0),
+        kind::USER => PlainPart::Raw(UserHeader::decode(&mut reader)?.length),
+        _ => PlainPart::Raw(0),
     })
 }
 
+/// Expands a compress message, and checks the message inside.
 fn inflated(side: Side, message: &[u8]) -> Result<Vec<u8>, Refusal> {
     complete(side, lzw::expand(message, limits::INFLATED_STREAM_LEN)?)
 }
 
-/// Checks that `plain` is one whole message for this end, and cuts off what is behind it.
+/// Checks that `plain` begins with one whole message for this end, and cuts off the rest.
 fn complete(side: Side, plain: Vec<u8>) -> Result<Vec<u8>, Refusal> {
     expected(side, *plain.first().ok_or(Refusal::EmptyPart)?)?;
     let mut rest = StreamReader {
         side,
-        phase: Phase::Plain(Plain::Head(Scan::new(1))),
+        next: NextPart::Plain(PlainPart::Head(Scan::new(1))),
         buffer: plain,
         passed: 1,
     };
-    rest.plain(Plain::Head(Scan::new(1)))?
+    rest.plain(PlainPart::Head(Scan::new(1)))?
         .ok_or(Refusal::Truncated)
 }
 
-/// The header of a stream's user message: how long its content is.
-fn user_length(reader: &mut Reader<'_>) -> Result<usize, Refusal> {
-    let mut length = 0_i64;
-    msgpack::structure(reader, &["UserMsgLen"], |name, reader| {
-        match name {
-            b"UserMsgLen" => length = msgpack::number(reader)?,
-            _ => msgpack::skip(reader)?,
-        }
-        Ok(())
-    })?;
-    match usize::try_from(length) {
-        Ok(length) if length <= limits::USER_STATE_LEN => Ok(length),
-        Ok(_) | Err(_) => Err(Refusal::TooLarge),
-    }
-}
-
-/// The content of a stream's user message (its `08` and header map checked and removed).
+/// Returns the content of a stream's user message: the bytes behind its `08` and header map.
 ///
 /// # Errors
 /// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`], [`Refusal::TooLarge`].
@@ -303,19 +300,22 @@ pub fn user_content(plain: &[u8]) -> Result<&[u8], Refusal> {
     if reader.u8()? != kind::USER {
         return Err(Refusal::UnknownType);
     }
-    let length = user_length(&mut reader)?;
-    reader.take(length)
+    let header = UserHeader::decode(&mut reader)?;
+    reader.take(header.length)
 }
 
-/// Appends a user message in its form for streams: `08`, header map, content.
+/// Appends a user message in its form for streams: `08`, a header map, `content`.
+#[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
-    super::message::head(out, kind::USER, 1);
-    super::message::put_number(out, "UserMsgLen", content.len() as u64);
+    out.push(kind::USER);
+    let length = content.len();
+    UserHeader { length }.put(out);
     out.extend_from_slice(content);
 }
 
-/// Wraps a stream message: compress always when on, encryption frame, label header if `side`
-/// dialled. `nonce` is used only when there is a key, and must never repeat for it.
+/// Wraps a message for a stream: compression whenever `codec` asks for it, an encrypted frame, and
+/// the label header if `side` dialled. `nonce` is used only when there is a key, and must not be
+/// used twice with one key.
 pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8> {
     let mut out = Vec::with_capacity(codec.overhead() + 5 + plain.len());
     match side {
@@ -348,7 +348,7 @@ pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8>
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{Message, Ping, Source};
+    use super::super::message::{Message, Ping};
     use super::super::push_pull::{NodeState, PushPull, PushPullNode};
     use super::super::{Key, Keyring};
     use super::*;
@@ -358,7 +358,9 @@ mod tests {
         Message::Ping(Ping {
             seq: 1,
             node: "n",
-            source: Source::default(),
+            source_addr: &[],
+            source_port: 0,
+            source_node: "",
         })
         .encode(&mut out);
         out
@@ -410,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_read_at_the_other_end_however_it_is_cut() {
+    fn a_sealed_message_is_read_at_the_other_end_however_it_is_cut() {
         let plain = push_pull(3);
         for codec in codecs() {
             for (writer, side) in [
@@ -453,7 +455,7 @@ mod tests {
             let accepted = match kind {
                 0 | 6 | 8 | 9 => waits.clone(),
                 10 => Err(Refusal::UnexpectedEncryption),
-                // A label header that is not complete yet.
+                // This label header is not complete yet.
                 244 => waits.clone(),
                 _ => unknown.clone(),
             };
@@ -534,12 +536,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_push_pull_in_small_pieces_is_looked_at_once() {
+    fn every_byte_of_a_long_push_pull_in_small_pieces_is_looked_at_once() {
         let plain = push_pull(20_000);
         let codec = Codec::default();
         let mut reader = StreamReader::new(Side::Accepted);
         let mut pieces = plain.chunks(100).peekable();
-        // With a scan from the start for each of the 30,000 pieces this would take minutes.
+        // A reader that scanned from the start for each of the 30,000 pieces would need minutes.
         let start = std::time::Instant::now();
         while let Some(piece) = pieces.next() {
             let expected = pieces.peek().is_none().then(|| plain.clone());

@@ -1,7 +1,7 @@
 //! Tags of a member: the meta of its node, in the form of the Serf layer.
 //!
-//! The byte `ff`, then a map of text to text. A node that speaks Serf protocol 2 has no tags;
-//! its bare meta is the value of the tag `role`.
+//! Tags are the byte `ff`, then a map of text to text. A node that speaks Serf protocol 2 has no
+//! tags; its whole meta is the value of the tag `role`.
 
 use super::{Reader, Refusal, fields, msgpack};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ pub type Tags = BTreeMap<String, String>;
 /// First byte of meta that holds tags.
 const MAGIC: u8 = 0xff;
 
-/// `ff` and the map; an empty set of tags is `ff 80`.
+/// Encodes tags as `ff` and the map; an empty set of tags is `ff 80`.
 pub fn encode_tags(tags: &Tags) -> Vec<u8> {
     let content: usize = tags
         .iter()
@@ -20,7 +20,7 @@ pub fn encode_tags(tags: &Tags) -> Vec<u8> {
         .sum();
     let mut out = Vec::with_capacity(content + 4);
     out.push(MAGIC);
-    msgpack::put_map(&mut out, u32::try_from(tags.len()).unwrap_or(u32::MAX));
+    msgpack::put_map(&mut out, msgpack::count(tags.len()));
     for (key, value) in tags {
         msgpack::put_text(&mut out, key);
         msgpack::put_text(&mut out, value);
@@ -28,12 +28,12 @@ pub fn encode_tags(tags: &Tags) -> Vec<u8> {
     out
 }
 
-/// Tags of a node's meta. Meta that is empty or does not begin with `ff` is the tag `role` of an
-/// old node.
+/// Decodes the tags in a node's meta. Meta that is empty or does not begin with `ff` is the tag
+/// `role` of an old node.
 ///
 /// # Errors
-/// [`Refusal::Truncated`], [`Refusal::Msgpack`] or [`Refusal::Utf8`]: such a node is treated as
-/// having no tags.
+/// [`Refusal::Truncated`], [`Refusal::Msgpack`] or [`Refusal::Utf8`]. The caller treats such a
+/// node as one without tags.
 pub fn decode_tags(meta: &[u8]) -> Result<Tags, Refusal> {
     let mut reader = Reader::new(meta);
     if reader.peek() != Some(MAGIC) {

@@ -3,10 +3,10 @@
 
 int main(void)
 {
-    alarm(60);
+    alarm(300);
     const sprat_event *event;
     sprat_node *node = node_called("after");
-    SAME(sprat_node_next_event(node, 20000, &event), 1);
+    SAME(sprat_node_next_event(node, 60000, &event), 1);
     sprat_event_free(event);
     const volatile int32_t *kind = &event->kind;
     int read = *kind;

@@ -6,7 +6,7 @@ static const sprat_event *wait_for(sprat_node *node, int kind, const char *name)
 {
     const sprat_event *event;
     uint64_t seq = 0;
-    while (sprat_node_next_event(node, 15000, &event) == 1) {
+    while (sprat_node_next_event(node, 60000, &event) == 1) {
         CHECK(seq == 0 || event->seq == seq + 1);
         CHECK(event->name && event->text);
         seq = event->seq;
@@ -108,7 +108,7 @@ static void descriptor(sprat_node *a, sprat_node *b)
         drain(a);
         SAME(poll(&fd, 1, 0), 0);
         SAME(sprat_node_set_tag(b, "round", i % 2 ? "1" : "2"), SPRAT_OK);
-        SAME(poll(&fd, 1, 15000), 1);
+        SAME(poll(&fd, 1, 60000), 1);
         SAME(poll(&fd, 1, 0), 1);               /* level-triggered: still */
     }
 }
@@ -137,7 +137,7 @@ static void ending(sprat_node *a, sprat_node *b)
     sprat_event_free(event);
     SAME(sprat_node_state(b), SPRAT_NODE_LEFT);
     SAME(sprat_node_leave(b, 0), SPRAT_OK);     /* left already */
-    CHECK(sprat_node_dispatch(a, 15000, keep, &dispatched) >= 1);
+    CHECK(sprat_node_dispatch(a, 60000, keep, &dispatched) >= 1);
 
     join(b, a);                                 /* and takes part again */
     SAME(sprat_node_state(b), SPRAT_NODE_RUNNING);
@@ -147,7 +147,7 @@ static void ending(sprat_node *a, sprat_node *b)
     event = wait_for(a, SPRAT_EVENT_MEMBER_FAIL, "b");
     SAME(event->member->state, SPRAT_MEMBER_FAILED);
     SAME(sprat_node_remove_failed(a, "b", SPRAT_REMOVE_PRUNE), SPRAT_OK);
-    SAME(sprat_node_leave(a, 10000), SPRAT_OK);
+    SAME(sprat_node_leave(a, 60000), SPRAT_OK);
     sprat_node_free(a);
     CHECK(strcmp(event->member->name, "b") == 0);           /* events outlive the node */
     CHECK(kept && strcmp(kept->member->name, "b") == 0 && kept->member->state != 0);
@@ -192,7 +192,7 @@ static void encrypted(void)
     char addr[64];
     SAME(sprat_node_addr(first, addr, sizeof addr), SPRAT_OK);
     const char *addrs[1] = { addr };
-    SAME(sprat_node_join(third, addrs, 1, 0, 10000), SPRAT_ERR_CRYPTO);
+    SAME(sprat_node_join(third, addrs, 1, 0, 60000), SPRAT_ERR_CRYPTO);
     sprat_node_free(first);
     sprat_node_free(second);
     sprat_node_free(third);
@@ -200,7 +200,7 @@ static void encrypted(void)
 
 int main(void)
 {
-    alarm(120);
+    alarm(300);
     sprat_config *config = settings("b");
     SAME(sprat_config_set_tag(config, "role", "db"), SPRAT_OK);
     sprat_node *a = node_called("a"), *b = started(config);

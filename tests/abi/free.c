@@ -140,7 +140,7 @@ static void under_fire(int rounds)
 
 int main(int argc, char **argv)
 {
-    alarm(120);
+    alarm(300);
     inside_the_callback();
     inside_dispatch();
     elsewhere();

@@ -36,7 +36,7 @@ static void *other(void *arg)
 
 int main(void)
 {
-    alarm(30);
+    alarm(300);
     pthread_t id;
     int rounds = 3;
     SAME(pthread_key_create(&key, at_the_end), 0);

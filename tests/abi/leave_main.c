@@ -9,7 +9,7 @@ static void busy(sprat_node *node, const sprat_event *event, void *user_data)
 
 int main(void)
 {
-    alarm(30);
+    alarm(300);
     sprat_config *config = settings("last");
     sprat_config_set_event_cb(config, busy, NULL, NULL);
     sprat_node *node = started(config), *other = node_called("other");

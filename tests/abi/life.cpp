@@ -13,7 +13,7 @@ using Members = std::unique_ptr<sprat_members, Ender<sprat_members, sprat_member
 
 int main()
 {
-    alarm(30);
+    alarm(300);
     Config config(sprat_config_new());
     sprat_config_set(config.get(), "bind", "127.0.0.1:0");
     sprat_config_set(config.get(), "name", std::string("plus-plus").c_str());

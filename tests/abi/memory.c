@@ -90,7 +90,7 @@ static void one(const char *addr, size_t count)
 {
     const sprat_event *event;
     sprat_node *node = member("measured");
-    SAME(sprat_node_join(node, &addr, 1, 0, 20000), 1);
+    SAME(sprat_node_join(node, &addr, 1, 0, 60000), 1);
     wait_for_all(node, count);
     while (sprat_node_next_event(node, SETTLE_MS, &event) == 1)
         sprat_event_free(event);
@@ -101,7 +101,7 @@ static void one(const char *addr, size_t count)
 
 int main(int argc, char **argv)
 {
-    alarm(120);
+    alarm(300);
     if (argc == 3 && strcmp(argv[1], "crowd") == 0)
         crowd((size_t)atoi(argv[2]));
     else if (argc == 4 && strcmp(argv[1], "member") == 0)

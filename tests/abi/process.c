@@ -6,7 +6,7 @@
 static void child(sprat_node *node, sprat_config *config)
 {
     const sprat_event *event;
-    alarm(20);
+    alarm(300);
     SAME(entries("task"), 1);
     SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
     CHECK(strstr(sprat_last_error(), "parent"));

@@ -76,7 +76,7 @@ static void prepared(void)
     SAME(entries("task"), 4);                   /* none was made */
     pid_t pid = forked();
     if (pid == 0) {
-        alarm(20);
+        alarm(300);
         SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
         CHECK(sprat_threads_idle() > 0);      /* the child has its own */
         int before = entries("task");
@@ -91,7 +91,7 @@ static void prepared(void)
 
 int main(void)
 {
-    alarm(60);
+    alarm(300);
     by_the_program();
     prepared();
     return 0;

@@ -7,7 +7,7 @@
 
 int main(int argc, char **argv)
 {
-    alarm(30);
+    alarm(300);
     for (int round = 0; round < 3; round++) {
         void *library = dlopen(argc > 1 ? argv[1] : "libsprat.so.0", RTLD_NOW | RTLD_LOCAL);
         if (!library) {

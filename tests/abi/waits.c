@@ -180,7 +180,7 @@ static void name_conflict(void)
 
 int main(void)
 {
-    alarm(120);
+    alarm(300);
     listen_silently();
     while_waiting(shut_down);
     while_waiting(free_it);

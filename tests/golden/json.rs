@@ -1,16 +1,24 @@
-//! Decoded messages in the shape in which the vectors describe them, so that whole bodies compare.
+//! Turns decoded messages into the JSON by which the vectors describe them, so that a test can
+//! compare whole bodies.
 
 use super::vectors::hex;
 use serde_json::{Map, Value, json};
 use sprat::wire::Refusal;
-use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode, Source};
-use sprat::wire::serf_message::{Query, SerfMessage, SerfPushPull};
+use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode};
+use sprat::wire::serf_message::{PastEvent, Query, SerfMessage, SerfPushPull};
 use sprat::wire::stream;
 
-/// What is only for the reader of a vector: not compared.
-const ADDED: [&str; 4] = ["type", "Flags-meaning", "payload-decoded", "decoded"];
+/// Keys that only the reader of a vector needs, and `slots`, the length of a ring of events with
+/// its nil slots, which decoding skips: not compared.
+const ADDED: [&str; 5] = [
+    "type",
+    "Flags-meaning",
+    "payload-decoded",
+    "decoded",
+    "slots",
+];
 
-/// A vector's description without what is added for its reader.
+/// Returns a vector's description without the keys that are [`ADDED`].
 pub fn plain(value: &Value) -> Value {
     match value {
         Value::Object(map) if map.contains_key("hex") => json!({ "hex": map["hex"] }),
@@ -34,38 +42,42 @@ fn maybe(value: Option<&[u8]>) -> Value {
     value.map_or(Value::Null, bytes)
 }
 
-fn with_source(mut body: Value, source: &Source<'_>) -> Value {
-    if !source.addr.is_empty() {
-        body["SourceAddr"] = bytes(source.addr);
+/// Adds the sender to the body of a ping, as far as it names itself.
+fn with_source(mut body: Value, addr: &[u8], port: u16, node: &str) -> Value {
+    if !addr.is_empty() {
+        body["SourceAddr"] = bytes(addr);
     }
-    if !source.node.is_empty() {
-        body["SourceNode"] = source.node.into();
+    if !node.is_empty() {
+        body["SourceNode"] = node.into();
     }
-    if source.port != 0 {
-        body["SourcePort"] = source.port.into();
+    if port != 0 {
+        body["SourcePort"] = port.into();
     }
     body
 }
 
-/// A message of a datagram, and what is inside it, each as one layer.
+/// Describes a message of a datagram: one value for each layer, from outside in.
 pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
     let (name, body) = match Message::decode(wire)? {
         Message::Ping(ping) => {
             let body = json!({ "Node": ping.node, "SeqNo": ping.seq });
-            ("ping", with_source(body, &ping.source))
+            let (addr, port) = (ping.source_addr, ping.source_port);
+            ("ping", with_source(body, addr, port, ping.source_node))
         }
         Message::IndirectPing(ping) => {
             let body = json!({
                 "Nack": ping.nack, "Node": ping.node, "Port": ping.port, "SeqNo": ping.seq,
                 "Target": bytes(ping.target),
             });
-            ("indirect-ping", with_source(body, &ping.source))
+            let (addr, port) = (ping.source_addr, ping.source_port);
+            let body = with_source(body, addr, port, ping.source_node);
+            ("indirect-ping", body)
         }
         Message::Ack(ack) => (
             "ack",
             json!({ "Payload": maybe(ack.payload), "SeqNo": ack.seq }),
         ),
-        Message::Nack { seq } => ("nack", json!({ "SeqNo": seq })),
+        Message::Nack(nack) => ("nack", json!({ "SeqNo": nack.seq })),
         Message::Suspect(a) | Message::Dead(a) => {
             let name = if wire[0] == 3 { "suspect" } else { "dead" };
             (
@@ -86,12 +98,12 @@ pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
             layers.extend(serf(content)?);
             return Ok(layers);
         }
-        Message::Error(text) => ("error", json!({ "Error": text })),
+        Message::Error(answer) => ("error", json!({ "Error": answer.text })),
     };
     Ok(vec![json!({ "gossip": name, "body": body })])
 }
 
-/// A message of a stream.
+/// Describes a message of a stream.
 pub fn stream_message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
     match wire[0] {
         6 => push_pull(wire).map(|layer| vec![layer]),
@@ -136,8 +148,8 @@ fn state(state: &SerfPushPull<'_>) -> Value {
         .events
         .iter()
         .map(|slot| {
-            let event = |(name, payload): &(&str, Option<&[u8]>)| {
-                json!({ "Name": name, "Payload": maybe(*payload) })
+            let event = |event: &PastEvent<'_>| {
+                json!({ "Name": event.name, "Payload": maybe(event.payload) })
             };
             let events: Vec<Value> = slot.events.iter().map(event).collect();
             json!({ "LTime": slot.ltime, "Events": events })
@@ -150,12 +162,12 @@ fn state(state: &SerfPushPull<'_>) -> Value {
     let body = json!({
         "LTime": state.ltime, "EventLTime": state.event_ltime, "QueryLTime": state.query_ltime,
         "StatusLTimes": times.collect::<Map<_, _>>(), "LeftMembers": state.left_members,
-        "Events": { "slots": slots.len() + state.nil_slots, "non-nil": slots },
+        "Events": { "non-nil": slots },
     });
     json!({ "serf": "push-pull", "body": body })
 }
 
-/// A Serf message; a relay is followed by what it carries.
+/// Describes a Serf message; a relay is followed by the message that it carries.
 fn serf(content: &[u8]) -> Result<Vec<Value>, Refusal> {
     let (name, body) = match SerfMessage::decode(content)? {
         SerfMessage::Leave(intent) => {

@@ -1,4 +1,4 @@
-//! The vectors as they lie in the JSON files, and what surrounds the messages in each.
+//! Reads the vectors from the JSON files, and the layers around the messages in each.
 
 use serde_json::Value;
 use sprat::wire::stream::Side;
@@ -18,7 +18,7 @@ pub const CAPTURED: [&str; 9] = [
     "newest",
 ];
 
-/// The vectors of one file.
+/// Returns the vectors of one file.
 pub fn load(file: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
@@ -48,18 +48,18 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is around the messages of one datagram or one direction of a stream.
+/// The layers around the messages of one datagram or one direction of a stream.
 #[derive(Default)]
 pub struct Layers {
-    /// How the sender wraps, its primary key first.
+    /// The rules by which the sender wraps, its primary key first.
     pub codec: Codec,
     pub nonce: [u8; 12],
-    /// Version of the encryption, if any.
+    /// Version of the encryption, or `None` for plaintext.
     pub encryption: Option<u64>,
     pub checksum: bool,
     /// Whether the messages are the parts of a compound.
     pub compound: bool,
-    /// Each message with the layers of Serf inside it.
+    /// The description of each message, and of the layers of Serf inside it.
     pub messages: Vec<Vec<Value>>,
 }
 
@@ -105,7 +105,7 @@ pub fn layers(vector: &Value, decoded: &Value) -> Layers {
         .chain(others)
         .map(|key| Key::new(&key).expect("a key"));
     layers.codec.keyring = Keyring::new(keys.collect());
-    // The answer to a labelled request has no label header; the label is that of the request.
+    // The answer to a labelled request has no label header, but uses the label of the request.
     if vector["capture"]
         .as_str()
         .is_some_and(|capture| capture.contains("Label \"lab1\""))
@@ -123,7 +123,7 @@ pub struct Direction {
     pub layers: Layers,
 }
 
-/// The directions of a stream vector that hold a well-formed message.
+/// Returns the directions of a stream vector that hold a well-formed message.
 pub fn directions(vector: &Value) -> Vec<Direction> {
     let ends = [("initiator", Side::Accepted), ("responder", Side::Dialled)];
     let mut found = Vec::new();
@@ -143,7 +143,7 @@ pub fn directions(vector: &Value) -> Vec<Direction> {
     found
 }
 
-/// The reader's side seen from the other end.
+/// Returns the side of the other end.
 pub fn other(side: Side) -> Side {
     match side {
         Side::Dialled => Side::Accepted,

@@ -4,14 +4,14 @@
 //! test that fails shows the other side of the story, and no test passes if an agent complained of
 //! anything but the network.
 
-use super::wait::{Patience, until};
+use super::wait::until;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// The port of every node here that is not given another; nodes differ by address.
 pub const PORT: u16 = 7946;
@@ -151,20 +151,16 @@ impl Agent {
         keep(child.stdout.take().expect("it is piped"), &log);
         keep(child.stderr.take().expect("it is piped"), &log);
         let agent = Agent { setup, child, log };
-        until(
-            Patience::new(20),
-            &format!("{} answers", agent.setup.name),
-            || agent.try_members().map(|_| ()),
-        );
+        until(&format!("{} answers", agent.setup.name), || {
+            agent.try_members().map(|_| ())
+        });
         // It answers before it has joined.
         let joins = |arg: &String| arg.starts_with("-join=");
         if agent.setup.args.iter().any(joins) {
             let what = format!("{} has joined", agent.setup.name);
-            until(Patience::new(20), &what, || {
-                match agent.logged("agent: joined: ") {
-                    0 => Err(agent.log().join("\n")),
-                    _ => Ok(()),
-                }
+            until(&what, || match agent.logged("agent: joined: ") {
+                0 => Err(agent.log().join("\n")),
+                _ => Ok(()),
             });
         }
         agent
@@ -269,13 +265,11 @@ impl Agent {
     /// Leaves the cluster and ends, as an operator would make it.
     pub fn leave(mut self) -> Setup {
         self.must(&["leave"]);
-        until(Patience::new(15), "the agent that left ends", || match self
-            .child
-            .try_wait()
-            .map_err(|why| why.to_string())?
-        {
-            Some(_) => Ok(()),
-            None => Err("it still runs".to_owned()),
+        until("the agent that left ends", || {
+            match self.child.try_wait().map_err(|why| why.to_string())? {
+                Some(_) => Ok(()),
+                None => Err("it still runs".to_owned()),
+            }
         });
         self.setup()
     }
@@ -338,7 +332,7 @@ impl Agent {
     fn ask(&self, args: &[&str]) -> Output {
         let mut command = in_namespace(self.setup.namespace.as_deref());
         // `timeout` bounds a client whose agent is stopped or hangs.
-        command.args(["timeout", "20", "serf", args[0]]);
+        command.args(["timeout", "60", "serf", args[0]]);
         command.arg(format!("-rpc-addr={}", rpc(&self.setup)));
         command.args(&args[1..]).stdin(Stdio::null());
         command
@@ -414,36 +408,45 @@ fn seen(member: &serde_json::Value) -> (String, Seen) {
     (text(&member["name"]), seen)
 }
 
-/// A family of loopback addresses for one test, used by no other test of this run.
-pub struct Block(u8, u8);
+/// The loopback addresses 127.x.y.*, for one test. They are claimed by a socket of this name, as
+/// tests/support/cluster.py does it: no two tests that run at the same time, in whichever process,
+/// have the same ones.
+pub struct Block {
+    prefix: [u8; 2],
+    _claim: UnixDatagram,
+}
 
 impl Block {
-    /// The next one. The process id keeps runs apart that happen at the same time.
+    /// Claims addresses that no other test has now.
     pub fn new() -> Block {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let pid = std::process::id();
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(
-            next < 250,
-            "every test takes one block, and there are fewer than 250"
-        );
-        Block(16 + (pid % 200) as u8, 1 + next as u8)
+        let first = std::process::id() % 0x8000;
+        for number in first.. {
+            let prefix = [100 + (number >> 8) as u8 % 128, number as u8];
+            let name = format!("sprat-test-127.{}.{}", prefix[0], prefix[1]);
+            let name = UnixAddr::from_abstract_name(name).expect("the name is short");
+            match UnixDatagram::bind_addr(&name) {
+                Ok(claim) => {
+                    return Block {
+                        prefix,
+                        _claim: claim,
+                    };
+                }
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                Err(error) => panic!("no claim to loopback addresses: {error}"),
+            }
+        }
+        unreachable!("32,768 tests do not run at the same time")
     }
 
     /// Address `host` of the block.
     pub fn ip(&self, host: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(127, self.0, self.1, host))
+        IpAddr::V4(Ipv4Addr::new(127, self.prefix[0], self.prefix[1], host))
     }
 }
 
-/// What gossip misses a stock agent learns by a push/pull, of which it begins one every 30 s in
-/// a small cluster: nothing can be expected of it any sooner.
-const STRAGGLER: Duration = Duration::from_secs(75);
-
 /// Asks `agents` until all of them see every one of `names` as alive, and nobody else.
-pub fn all_see_alive(agents: &[&Agent], names: &[&str], limit: Duration) {
-    let patience = Patience::of(limit.max(STRAGGLER));
-    until(patience, "agents see everybody alive", || {
+pub fn all_see_alive(agents: &[&Agent], names: &[&str]) {
+    until("agents see everybody alive", || {
         for agent in agents {
             let members = agent.members();
             for name in names {
@@ -462,9 +465,8 @@ pub fn all_see_alive(agents: &[&Agent], names: &[&str], limit: Duration) {
 }
 
 /// Asks one agent until it sees `name` with `status`.
-pub fn agent_sees(agent: &Agent, name: &str, status: &str, limit: Duration) {
+pub fn agent_sees(agent: &Agent, name: &str, status: &str) {
     until(
-        Patience::of(limit.max(STRAGGLER)),
         &format!("{} sees {name} {status}", agent.name()),
         || match agent.members().get(name) {
             Some(seen) if seen.status == status => Ok(()),

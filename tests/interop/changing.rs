@@ -2,14 +2,10 @@
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::Ours;
-use super::wait::{Patience, until};
+use super::wait::until;
 use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(20);
-/// Detection and dissemination in a cluster of four: about 7 s, and twice that on a bad day.
-const DETECTED: Duration = Duration::from_secs(45);
 
 /// Three agents and a node of ours that has joined them.
 fn cluster(block: &Block) -> ([Agent; 3], Ours) {
@@ -23,27 +19,22 @@ fn cluster(block: &Block) -> ([Agent; 3], Ours) {
     let (second, third) = (others("web2", 2).start(), others("web3", 3).start());
     let ours = Ours::start("ours", block.ip(4));
     ours.join(seed);
-    ours.sees_alive(&["ours", "web1", "web2", "web3"], SOON);
+    ours.sees_alive(&["ours", "web1", "web2", "web3"]);
     all_see_alive(
         &[&first, &second, &third],
         &["ours", "web1", "web2", "web3"],
-        SOON,
     );
     ([first, second, third], ours)
 }
 
 fn agent_sees_tag(agent: &Agent, name: &str, key: &str, value: Option<&str>) {
-    until(
-        Patience::new(10),
-        &format!("{} sees {key} of {name}", agent.name()),
-        || {
-            let members = agent.members();
-            match members[name].tags.get(key).map(String::as_str) {
-                found if found == value => Ok(()),
-                found => Err(format!("it sees {found:?}")),
-            }
-        },
-    );
+    until(&format!("{} sees {key} of {name}", agent.name()), || {
+        let members = agent.members();
+        match members[name].tags.get(key).map(String::as_str) {
+            found if found == value => Ok(()),
+            found => Err(format!("it sees {found:?}")),
+        }
+    });
 }
 
 #[test]
@@ -51,11 +42,11 @@ fn tags_that_change_on_one_side_are_seen_on_the_other() {
     let block = Block::new();
     let (agents, ours) = cluster(&block);
     agents[1].set_tag("weight", "50");
-    ours.hears(EventKind::MemberUpdate, "web2", 1, SOON);
+    ours.hears(EventKind::MemberUpdate, "web2", 1);
     assert_eq!(ours.tag("web2", "weight").as_deref(), Some("50"));
     assert_eq!(ours.tag("web2", "role").as_deref(), Some("web"));
     agents[1].delete_tag("role");
-    ours.hears(EventKind::MemberUpdate, "web2", 2, SOON);
+    ours.hears(EventKind::MemberUpdate, "web2", 2);
     assert_eq!(ours.tag("web2", "role"), None);
 
     ours.node().set_tag("state", Some("drain")).unwrap();
@@ -76,17 +67,16 @@ fn an_agent_that_is_killed_fails_and_returns_as_itself() {
     let block = Block::new();
     let ([first, second, third], ours) = cluster(&block);
     let setup = third.kill();
-    ours.hears(EventKind::MemberFail, "web3", 1, DETECTED);
+    ours.hears(EventKind::MemberFail, "web3", 1);
     assert_eq!(ours.state("web3"), Some(MemberState::Failed));
     assert_eq!(ours.count(EventKind::MemberLeave, "web3"), 0);
-    agent_sees(&first, "web3", "failed", SOON);
+    agent_sees(&first, "web3", "failed");
     let third = setup.tag("again", "yes").start();
-    ours.sees("web3", MemberState::Alive, SOON);
+    ours.sees("web3", MemberState::Alive);
     assert_eq!(ours.tag("web3", "again").as_deref(), Some("yes"));
     all_see_alive(
         &[&first, &second, &third],
         &["ours", "web1", "web2", "web3"],
-        SOON,
     );
     assert_eq!(ours.count(EventKind::MemberJoin, "web3"), 2);
 }
@@ -96,18 +86,17 @@ fn an_agent_that_leaves_has_left_and_is_never_called_failed() {
     let block = Block::new();
     let ([first, second, third], ours) = cluster(&block);
     let setup = third.leave();
-    ours.hears(EventKind::MemberLeave, "web3", 1, SOON);
+    ours.hears(EventKind::MemberLeave, "web3", 1);
     assert_eq!(ours.state("web3"), Some(MemberState::Left));
     // Longer than a detection would take.
     std::thread::sleep(Duration::from_secs(12));
     assert_eq!(ours.count(EventKind::MemberFail, "web3"), 0);
-    agent_sees(&first, "web3", "left", SOON);
+    agent_sees(&first, "web3", "left");
     let third = setup.start();
-    ours.sees("web3", MemberState::Alive, SOON);
+    ours.sees("web3", MemberState::Alive);
     all_see_alive(
         &[&first, &second, &third],
         &["ours", "web1", "web2", "web3"],
-        SOON,
     );
 }
 
@@ -118,15 +107,11 @@ fn a_node_of_ours_that_dies_fails_for_the_agents_and_returns() {
     ours.kill();
     agents
         .iter()
-        .for_each(|agent| agent_sees(agent, "ours", "failed", DETECTED));
+        .for_each(|agent| agent_sees(agent, "ours", "failed"));
     let again = Ours::start("ours", block.ip(4));
     again.join(agents[0].addr());
-    all_see_alive(
-        &[&agents[0], &agents[1]],
-        &["ours", "web1", "web2", "web3"],
-        SOON,
-    );
-    again.sees_alive(&["ours", "web1", "web2", "web3"], SOON);
+    all_see_alive(&[&agents[0], &agents[1]], &["ours", "web1", "web2", "web3"]);
+    again.sees_alive(&["ours", "web1", "web2", "web3"]);
 }
 
 #[test]
@@ -136,7 +121,7 @@ fn a_node_of_ours_that_leaves_has_left_for_the_agents_and_returns() {
     ours.leave();
     agents
         .iter()
-        .for_each(|agent| agent_sees(agent, "ours", "left", SOON));
+        .for_each(|agent| agent_sees(agent, "ours", "left"));
     let failed = agents
         .iter()
         .map(|agent| agent.logged("EventMemberFailed: ours"))
@@ -144,12 +129,8 @@ fn a_node_of_ours_that_leaves_has_left_for_the_agents_and_returns() {
     assert_eq!(failed, 0);
     let again = Ours::start("ours", block.ip(4));
     again.join(agents[1].addr());
-    all_see_alive(
-        &[&agents[0], &agents[1]],
-        &["ours", "web1", "web2", "web3"],
-        SOON,
-    );
-    again.sees_alive(&["ours", "web1", "web2", "web3"], SOON);
+    all_see_alive(&[&agents[0], &agents[1]], &["ours", "web1", "web2", "web3"]);
+    again.sees_alive(&["ours", "web1", "web2", "web3"]);
 }
 
 #[test]
@@ -157,10 +138,10 @@ fn an_agent_that_stood_still_refutes_the_suspicion() {
     let block = Block::new();
     let (agents, ours) = cluster(&block);
     agents[2].pause();
-    ours.hears(EventKind::MemberSuspect, "web3", 1, SOON);
+    ours.hears(EventKind::MemberSuspect, "web3", 1);
     agents[2].resume();
-    ours.hears(EventKind::MemberAlive, "web3", 1, SOON);
-    ours.sees("web3", MemberState::Alive, SOON);
+    ours.hears(EventKind::MemberAlive, "web3", 1);
+    ours.sees("web3", MemberState::Alive);
     std::thread::sleep(Duration::from_secs(10));
     assert_eq!(
         ours.count(EventKind::MemberFail, "web3"),
@@ -168,9 +149,5 @@ fn an_agent_that_stood_still_refutes_the_suspicion() {
         "{:?}",
         ours.heard()
     );
-    all_see_alive(
-        &[&agents[0], &agents[2]],
-        &["ours", "web1", "web2", "web3"],
-        SOON,
-    );
+    all_see_alive(&[&agents[0], &agents[2]], &["ours", "web1", "web2", "web3"]);
 }

@@ -4,15 +4,13 @@
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
-use super::wait::{Patience, until};
+use super::wait::until;
 use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(30);
-const REPAIRED: Duration = Duration::from_secs(120);
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Who compresses.
@@ -135,10 +133,10 @@ impl Eight {
         self.start(place, Some(through));
         let back = name(place);
         for ours in self.ours() {
-            ours.sees(&back, MemberState::Alive, REPAIRED);
+            ours.sees(&back, MemberState::Alive);
         }
         for agent in self.agents() {
-            agent_sees(agent, &back, "alive", REPAIRED);
+            agent_sees(agent, &back, "alive");
         }
     }
 
@@ -167,19 +165,19 @@ impl Eight {
         let names: Vec<String> = (0..8).map(name).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for ours in self.ours() {
-            ours.sees_alive(&names, REPAIRED);
+            ours.sees_alive(&names);
         }
-        all_see_alive(&self.agents(), &names, REPAIRED);
+        all_see_alive(&self.agents(), &names);
     }
 
     /// Everybody who runs sees these in this state.
-    fn all_see(&self, places: [usize; 2], state: MemberState, word: &str, limit: Duration) {
+    fn all_see(&self, places: [usize; 2], state: MemberState, word: &str) {
         for gone in places.map(name) {
             for ours in self.ours() {
-                ours.sees(&gone, state, limit);
+                ours.sees(&gone, state);
             }
             for agent in self.agents() {
-                agent_sees(agent, &gone, word, limit);
+                agent_sees(agent, &gone, word);
             }
         }
     }
@@ -231,7 +229,7 @@ impl Eight {
             Kind::Agent(agent) => drop(agent.kill()),
             Kind::Ours(ours) => ours.kill(),
         });
-        self.all_see(dead, MemberState::Failed, "failed", REPAIRED);
+        self.all_see(dead, MemberState::Failed, "failed");
         let dead_names: BTreeSet<String> = dead.into_iter().map(name).collect();
         assert_eq!(self.called_failed(), dead_names);
         let leaving = [(dead[0] + 1) % 4, 4 + (dead[1] - 4 + 1) % 4];
@@ -239,7 +237,7 @@ impl Eight {
             Kind::Agent(agent) => drop(agent.leave()),
             Kind::Ours(ours) => ours.leave(),
         });
-        self.all_see(leaving, MemberState::Left, "left", REPAIRED);
+        self.all_see(leaving, MemberState::Left, "left");
         for place in [dead, leaving].concat() {
             self.comes_back(place);
         }
@@ -296,10 +294,10 @@ fn all_alone() {
         eight.start(*place, None);
     }
     for ours in eight.ours() {
-        ours.sees_alive(&[ours.node().name()], SOON);
+        ours.sees_alive(&[ours.node().name()]);
     }
     for agent in eight.agents() {
-        all_see_alive(&[agent], &[agent.name()], SOON);
+        all_see_alive(&[agent], &[agent.name()]);
     }
     for (at, place) in order.iter().enumerate().skip(1) {
         let through = order[eight.draw(at)];
@@ -338,25 +336,21 @@ fn half_a_minute_of_changes_harms_nobody_and_all_agree_in_the_end() {
         std::thread::sleep(Duration::from_millis(200 * (rounds % 3)));
     }
     let last = Some(rounds.to_string());
-    until(
-        Patience::of(REPAIRED),
-        "all agree on the last round",
-        || {
-            for whom in (0..8).map(name) {
-                for ours in eight.ours() {
-                    if ours.tag(&whom, "round") != last {
-                        return Err(format!("{} sees {whom} behind", ours.node().name()));
-                    }
-                }
-                for agent in eight.agents() {
-                    if agent.members()[&whom].tags.get("round") != last.as_ref() {
-                        return Err(format!("{} sees {whom} behind", agent.name()));
-                    }
+    until("all agree on the last round", || {
+        for whom in (0..8).map(name) {
+            for ours in eight.ours() {
+                if ours.tag(&whom, "round") != last {
+                    return Err(format!("{} sees {whom} behind", ours.node().name()));
                 }
             }
-            Ok(())
-        },
-    );
+            for agent in eight.agents() {
+                if agent.members()[&whom].tags.get("round") != last.as_ref() {
+                    return Err(format!("{} sees {whom} behind", agent.name()));
+                }
+            }
+        }
+        Ok(())
+    });
     assert_eq!(eight.called_failed(), BTreeSet::new());
     eight.all_see_all();
     eight.nothing_was_refused();

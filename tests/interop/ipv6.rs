@@ -5,14 +5,12 @@
 use super::agent::{Agent, PORT, Setup, agent_sees, all_see_alive};
 use super::net::Lab;
 use super::ours::{Ours, config_at};
-use super::wait::{Patience, throughout, until};
+use super::wait::{throughout, until};
 use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(20);
-const DETECTED: Duration = Duration::from_secs(45);
 const HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn agent(lab: &Lab, name: &str, port: u16) -> Setup {
@@ -28,11 +26,9 @@ fn node(lab: &Lab, name: &str, port: u16) -> Ours {
 /// Waits until `agent` sees this tag of `name`.
 fn agent_sees_tag(agent: &Agent, name: &str, key: &str, value: &str) {
     let what = format!("{} sees {key} of {name}", agent.name());
-    until(Patience::of(SOON), &what, || {
-        match agent.members()[name].tags.get(key) {
-            Some(found) if found == value => Ok(()),
-            found => Err(format!("{found:?}")),
-        }
+    until(&what, || match agent.members()[name].tags.get(key) {
+        Some(found) if found == value => Ok(()),
+        found => Err(format!("{found:?}")),
     });
 }
 
@@ -46,35 +42,35 @@ fn agents_and_nodes_on_ipv6_join_in_both_directions_and_fail_and_leave_and_retur
     let ours2 = node(&lab, "ours2", PORT + 3);
     ours2.join(web2.addr());
     let names = ["ours1", "ours2", "web1", "web2"];
-    all_see_alive(&[&web1, &web2], &names, SOON);
-    ours1.sees_alive(&names, SOON);
-    ours2.sees_alive(&names, SOON);
+    all_see_alive(&[&web1, &web2], &names);
+    ours1.sees_alive(&names);
+    ours2.sees_alive(&names);
     assert_eq!(ours2.member("web1").unwrap().addr, web1.addr());
     assert_eq!(ours2.tag("web1", "role").as_deref(), Some("web"));
     assert_eq!(web2.members()["ours1"].addr, ours1.addr().to_string());
     ours1.node().set_tag("state", Some("drain")).unwrap();
     agent_sees_tag(&web2, "ours1", "state", "drain");
     web1.set_tag("weight", "50");
-    ours2.hears(EventKind::MemberUpdate, "web1", 1, SOON);
+    ours2.hears(EventKind::MemberUpdate, "web1", 1);
 
     let dead = web2.kill();
     ours2.kill();
-    ours1.hears(EventKind::MemberFail, "web2", 1, DETECTED);
-    ours1.hears(EventKind::MemberFail, "ours2", 1, DETECTED);
-    agent_sees(&web1, "web2", "failed", SOON);
-    agent_sees(&web1, "ours2", "failed", SOON);
+    ours1.hears(EventKind::MemberFail, "web2", 1);
+    ours1.hears(EventKind::MemberFail, "ours2", 1);
+    agent_sees(&web1, "web2", "failed");
+    agent_sees(&web1, "ours2", "failed");
     let web2 = dead.start();
     let ours2 = node(&lab, "ours2", PORT + 3);
     ours2.join(web1.addr());
-    all_see_alive(&[&web1, &web2], &names, SOON);
-    ours2.sees_alive(&names, SOON);
+    all_see_alive(&[&web1, &web2], &names);
+    ours2.sees_alive(&names);
 
     web2.leave();
     ours2.leave();
-    ours1.hears(EventKind::MemberLeave, "web2", 1, SOON);
-    ours1.hears(EventKind::MemberLeave, "ours2", 1, SOON);
-    agent_sees(&web1, "web2", "left", SOON);
-    agent_sees(&web1, "ours2", "left", SOON);
+    ours1.hears(EventKind::MemberLeave, "web2", 1);
+    ours1.hears(EventKind::MemberLeave, "ours2", 1);
+    agent_sees(&web1, "web2", "left");
+    agent_sees(&web1, "ours2", "left");
     assert_eq!(ours1.count(EventKind::MemberFail, "web2"), 1);
     assert_eq!(ours1.refusals(), []);
 }
@@ -94,8 +90,8 @@ fn one_address_in_three_forms_is_one_address() {
     let given = Setup::new("web3", lab.ip(3)).within(&lab.host(3));
     let given = given.join((lab.ip(2), PORT).into()).start();
     let names = ["ours2", "web1", "web3"];
-    ours.sees_alive(&names, SOON);
-    all_see_alive(&[&found, &given], &names, SOON);
+    ours.sees_alive(&names);
+    all_see_alive(&[&found, &given], &names);
     for (name, host) in [("web1", 1), ("ours2", 2), ("web3", 3)] {
         let addr = SocketAddr::new(lab.ip(host), PORT);
         assert_eq!(ours.member(name).unwrap().addr, addr);
@@ -103,7 +99,7 @@ fn one_address_in_three_forms_is_one_address() {
     }
     // Both agents tell of themselves and of one another, by gossip and by push/pull.
     found.set_tag("form", "sixteen");
-    ours.hears(EventKind::MemberUpdate, "web1", 1, SOON);
+    ours.hears(EventKind::MemberUpdate, "web1", 1);
     given.join(found.addr());
     ours.join(given.addr());
     ours.join(found.addr());

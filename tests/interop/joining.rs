@@ -2,12 +2,10 @@
 
 use super::agent::{Agent, Block, Setup, all_see_alive};
 use super::ours::{self, Ours};
-use super::wait::{Patience, throughout, until};
+use super::wait::{PATIENCE, throughout, until};
 use sprat::EventKind;
 use sprat::Status;
 use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// Keys of 16, 24 and 32 bytes.
 const KEYS: [&str; 3] = [
@@ -28,12 +26,12 @@ fn a_node_joins_an_agent_and_both_see_the_tags_of_the_other() {
     config.set_tag("ümlaut", Some("größe 🐟")).unwrap();
     let ours = Ours::with(&config);
     ours.join(agent.addr());
-    ours.sees_alive(&["agent", "ours"], SOON);
+    ours.sees_alive(&["agent", "ours"]);
     assert_eq!(ours.tag("agent", "role").as_deref(), Some("web"));
     assert_eq!(ours.tag("agent", "empty").as_deref(), Some(""));
     assert_eq!(ours.member("agent").unwrap().addr, agent.addr());
-    ours.hears(EventKind::MemberJoin, "agent", 1, SOON);
-    all_see_alive(&[&agent], &["agent", "ours"], SOON);
+    ours.hears(EventKind::MemberJoin, "agent", 1);
+    all_see_alive(&[&agent], &["agent", "ours"]);
     let seen = &agent.members()["ours"];
     assert_eq!(seen.tags["role"], "client");
     assert_eq!(seen.tags["ümlaut"], "größe 🐟");
@@ -44,13 +42,13 @@ fn a_node_joins_an_agent_and_both_see_the_tags_of_the_other() {
 fn an_agent_joins_a_node_that_was_alone() {
     let block = Block::new();
     let ours = Ours::start("ours", block.ip(1));
-    ours.sees_alive(&["ours"], SOON);
+    ours.sees_alive(&["ours"]);
     let first = Setup::new("first", block.ip(2)).join(ours.addr()).start();
     let second = Setup::new("second", block.ip(3)).start();
     second.join(ours.addr());
     let names = ["first", "ours", "second"];
-    ours.sees_alive(&names, SOON);
-    all_see_alive(&[&first, &second], &names, SOON);
+    ours.sees_alive(&names);
+    all_see_alive(&[&first, &second], &names);
     assert_eq!(first.members()["ours"].tags["kind"], "sprat");
 }
 
@@ -75,8 +73,8 @@ fn mixed_clusters_of_three_to_eight_nodes_see_one_another_at_every_size() {
         }
         if size >= 3 {
             let known = &names[..usize::from(size)];
-            nodes.iter().for_each(|node| node.sees_alive(known, SOON));
-            all_see_alive(&agents.iter().collect::<Vec<&Agent>>(), known, SOON);
+            nodes.iter().for_each(|node| node.sees_alive(known));
+            all_see_alive(&agents.iter().collect::<Vec<&Agent>>(), known);
         }
     }
     for node in &nodes {
@@ -109,10 +107,10 @@ fn compression_may_be_on_or_off_on_either_side() {
     ours_off.join(on.addr());
     let names = ["off", "on", "ours-off", "ours-on"];
     for ours in [&ours_on, &ours_off] {
-        ours.sees_alive(&names, SOON);
+        ours.sees_alive(&names);
         assert_eq!(ours.tag("on", "fill"), Some("x".repeat(300)));
     }
-    all_see_alive(&[&on, &off], &names, SOON);
+    all_see_alive(&[&on, &off], &names);
     assert_eq!(off.members()["ours-on"].tags["fill"], "y".repeat(300));
     assert_eq!(on.members()["ours-off"].tags["fill"], "y".repeat(300));
 }
@@ -135,8 +133,8 @@ fn encrypted_clusters_form_with_keys_of_every_length() {
             .join(joins.addr())
             .start();
         let names = ["agent", "joins", "late"];
-        joins.sees_alive(&names, SOON);
-        all_see_alive(&[&agent, &late], &names, SOON);
+        joins.sees_alive(&names);
+        all_see_alive(&[&agent, &late], &names);
         // Probes are datagrams: a few rounds of them prove that those are understood as well.
         throughout(
             Duration::from_secs(5),
@@ -152,11 +150,9 @@ fn encrypted_clusters_form_with_keys_of_every_length() {
         );
         assert_eq!(agent.logged("Suspect"), 0, "{:?}", agent.log());
         agent.set_tag("note", "by gossip");
-        until(Patience::new(10), "the new tag arrives", || {
-            match joins.tag("agent", "note") {
-                Some(_) => Ok(()),
-                None => Err("no tag".to_owned()),
-            }
+        until("the new tag arrives", || match joins.tag("agent", "note") {
+            Some(_) => Ok(()),
+            None => Err("no tag".to_owned()),
         });
     }
 }
@@ -176,11 +172,11 @@ fn a_node_with_another_key_is_kept_out_and_told_why() {
         let stranger = Ours::with(&config);
         let joined = stranger
             .node()
-            .join(&[&agent.addr().to_string()], Some(SOON));
+            .join(&[&agent.addr().to_string()], Some(PATIENCE));
         let why = joined.expect_err("a stranger does not get in");
         assert_ne!(why.status, Status::Timeout, "{why}");
         assert!(why.message.contains(&agent.addr().to_string()), "{why}");
-        stranger.sees_alive(&[name], SOON);
+        stranger.sees_alive(&[name]);
         assert!(!agent.members().contains_key(name));
     }
 }
@@ -198,12 +194,12 @@ fn a_seed_that_appears_after_the_others_is_joined_without_help() {
     };
     let (first, second) = (waiting("first", 2), waiting("second", 3));
     std::thread::sleep(Duration::from_secs(3));
-    first.sees_alive(&["first"], SOON);
+    first.sees_alive(&["first"]);
     let seed = seed.start();
     let names = ["first", "second", "seed"];
-    first.sees_alive(&names, Duration::from_secs(60));
-    second.sees_alive(&names, SOON);
-    all_see_alive(&[&seed], &names, SOON);
+    first.sees_alive(&names);
+    second.sees_alive(&names);
+    all_see_alive(&[&seed], &names);
 }
 
 #[test]
@@ -216,6 +212,6 @@ fn an_agent_that_waits_for_its_seed_finds_a_node_that_starts_later() {
     let agent = setup.start();
     std::thread::sleep(Duration::from_secs(3));
     let ours = Ours::start("ours", block.ip(1));
-    ours.sees_alive(&["agent", "ours"], SOON);
-    all_see_alive(&[&agent], &["agent", "ours"], SOON);
+    ours.sees_alive(&["agent", "ours"]);
+    all_see_alive(&[&agent], &["agent", "ours"]);
 }

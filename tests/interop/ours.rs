@@ -1,7 +1,7 @@
 //! Our side of a mixed cluster: a [`Node`] with the events it has reported.
 
 use super::agent::PORT;
-use super::wait::{Patience, until};
+use super::wait::{PATIENCE, until};
 use sprat::EventKind;
 use sprat::serf::{Member, MemberState};
 use sprat::{Config, Node};
@@ -66,9 +66,7 @@ impl Ours {
 
     /// Joins through one address; panics if nobody answers.
     pub fn join(&self, to: SocketAddr) {
-        let joined = self
-            .node
-            .join(&[&to.to_string()], Some(Duration::from_secs(10)));
+        let joined = self.node.join(&[&to.to_string()], Some(PATIENCE));
         assert_eq!(joined.unwrap_or_else(|why| panic!("join {to}: {why}")), 1);
     }
 
@@ -113,54 +111,46 @@ impl Ours {
     }
 
     /// Waits until this has happened to this member `times` times.
-    pub fn hears(&self, kind: EventKind, name: &str, times: usize, limit: Duration) {
+    pub fn hears(&self, kind: EventKind, name: &str, times: usize) {
         let me = self.node.name();
-        until(
-            Patience::of(limit),
-            &format!("{me} hears {kind:?} of {name}"),
-            || match self.count(kind, name) {
+        until(&format!("{me} hears {kind:?} of {name}"), || {
+            match self.count(kind, name) {
                 count if count >= times => Ok(()),
                 _ => Err(format!("it heard {:?}", self.heard())),
-            },
-        );
+            }
+        });
     }
 
     /// Waits until the member is in this state.
-    pub fn sees(&self, name: &str, state: MemberState, limit: Duration) {
+    pub fn sees(&self, name: &str, state: MemberState) {
         let me = self.node.name();
-        until(
-            Patience::of(limit),
-            &format!("{me} sees {name} {state:?}"),
-            || match self.state(name) {
+        until(&format!("{me} sees {name} {state:?}"), || {
+            match self.state(name) {
                 Some(found) if found == state => Ok(()),
                 other => Err(format!("it sees {other:?}")),
-            },
-        );
+            }
+        });
     }
 
     /// Waits until all of `names` are alive, and nobody else is known.
-    pub fn sees_alive(&self, names: &[&str], limit: Duration) {
+    pub fn sees_alive(&self, names: &[&str]) {
         let me = self.node.name();
-        until(
-            Patience::of(limit),
-            &format!("{me} sees everybody alive"),
-            || {
-                let members = self.node.members();
-                let alive = |name: &&&str| {
-                    let found = members.iter().find(|member| &*member.name == **name);
-                    found.is_none_or(|member| member.state != MemberState::Alive)
-                };
-                match names.iter().find(alive) {
-                    None if members.len() == names.len() => Ok(()),
-                    None => Err(format!(
-                        "{} members for {} names",
-                        members.len(),
-                        names.len()
-                    )),
-                    Some(name) => Err(format!("{name} is {:?}", self.state(name))),
-                }
-            },
-        );
+        until(&format!("{me} sees everybody alive"), || {
+            let members = self.node.members();
+            let alive = |name: &&&str| {
+                let found = members.iter().find(|member| &*member.name == **name);
+                found.is_none_or(|member| member.state != MemberState::Alive)
+            };
+            match names.iter().find(alive) {
+                None if members.len() == names.len() => Ok(()),
+                None => Err(format!(
+                    "{} members for {} names",
+                    members.len(),
+                    names.len()
+                )),
+                Some(name) => Err(format!("{name} is {:?}", self.state(name))),
+            }
+        });
     }
 
     /// A counter by name.
@@ -190,7 +180,7 @@ impl Ours {
     /// Leaves as announced, and ends.
     pub fn leave(self) {
         self.node
-            .leave(Some(Duration::from_secs(15)))
+            .leave(Some(PATIENCE))
             .unwrap_or_else(|why| panic!("leave: {why}"));
         self.node.shutdown();
     }

@@ -4,16 +4,13 @@
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::Ours;
-use super::wait::{Patience, throughout, until};
+use super::wait::{throughout, until};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(20);
-const DETECTED: Duration = Duration::from_secs(60);
 
 /// A child with a node of ours.
 struct Process {
@@ -111,24 +108,20 @@ fn a_process_stopped_for_longer_than_a_suspicion_blames_nobody_and_is_alive_agai
     let agents: [&Agent; 3] = [&first, &second, &third];
     let process = Process::start("ours", block.ip(4), first.addr());
     let names = ["ours", "web1", "web2", "web3"];
-    all_see_alive(&agents, &names, SOON);
+    all_see_alive(&agents, &names);
     process.signal(libc::SIGSTOP);
     for agent in agents {
-        agent_sees(agent, "ours", "failed", DETECTED);
+        agent_sees(agent, "ours", "failed");
     }
     let told_of = |what: &str| process.told().iter().any(|line| line == what);
     assert!(!told_of("stalls 1"));
     process.signal(libc::SIGCONT);
-    until(
-        Patience::of(SOON),
-        "it knows that it was away",
-        || match told_of("stalls 1") {
-            true => Ok(()),
-            false => Err(format!("{:?}", process.told())),
-        },
-    );
+    until("it knows that it was away", || match told_of("stalls 1") {
+        true => Ok(()),
+        false => Err(format!("{:?}", process.told())),
+    });
     // The reference itself looks for a failed member twice a minute; ours need not wait for that.
-    all_see_alive(&agents, &names, SOON);
+    all_see_alive(&agents, &names);
     let blamed = || {
         process
             .told()
@@ -144,7 +137,7 @@ fn a_process_stopped_for_longer_than_a_suspicion_blames_nobody_and_is_alive_agai
             .iter()
             .any(|line| line.starts_with("refutations "))
     );
-    all_see_alive(&agents, &names, SOON);
+    all_see_alive(&agents, &names);
     for agent in agents {
         assert_eq!(
             agent.logged("EventMemberFailed"),

@@ -5,11 +5,8 @@
 use super::agent::{Agent, PORT, Setup, all_see_alive};
 use super::net::{Cut, Lab};
 use super::ours::Ours;
-use super::wait::{Patience, until};
+use super::wait::until;
 use std::path::PathBuf;
-use std::time::Duration;
-
-const SOON: Duration = Duration::from_secs(20);
 
 /// A file that an agent's handler writes, gone with the test.
 struct Note(PathBuf);
@@ -21,7 +18,7 @@ impl Note {
 
     /// Waits until these lines were written, and no others.
     fn says(&self, lines: &[&str]) {
-        until(Patience::new(30), "the event arrives", || {
+        until("the event arrives", || {
             let text = std::fs::read_to_string(&self.0).map_err(|why| why.to_string())?;
             if text.lines().eq(lines.iter().copied()) {
                 Ok(())
@@ -52,7 +49,7 @@ fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
 /// Asks until the answer of `name` has come: a helper is drawn by lot, and may be the asker.
 fn hears_answer(asker: &Agent, name: &str, answer: &str) {
     let what = format!("{} hears {name}", asker.name());
-    until(Patience::new(40), &what, || {
+    until(&what, || {
         let got = asker.query("load", 2);
         let acked = got["Acks"]
             .as_array()
@@ -78,7 +75,7 @@ fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach(
         .join((lab.ip(2), PORT).into())
         .start();
     let names = ["ours2", "web1", "web3"];
-    all_see_alive(&[&first, &third], &names, SOON);
+    all_see_alive(&[&first, &third], &names);
     let payload = format!("größe {}", "x".repeat(400));
     first.event("deploy", &payload);
     notes[1].says(&[&payload]);
@@ -93,6 +90,6 @@ fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach(
     assert!(ours.counter("relays") >= 4, "an ack and an answer each way");
     assert_eq!(ours.counter("relays_refused"), 0);
     assert_eq!(ours.refusals(), []);
-    all_see_alive(&[&first, &third], &names, SOON);
+    all_see_alive(&[&first, &third], &names);
     notes[1].says(&[&payload, "and back"]); // each once, however often it came
 }

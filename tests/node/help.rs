@@ -7,7 +7,8 @@ use sprat::{Event, EventKind};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for something that must happen. The bound only ends tests that hang.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tests that count threads or descriptors, or fork, cannot run beside others.
 pub fn alone() -> MutexGuard<'static, ()> {

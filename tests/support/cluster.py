@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 75.0
-"""Seconds for what must happen: a stock agent that gossip missed may need as long."""
+"""Seconds to wait for something that must happen. The bound only ends tests that hang: a stock
+agent that gossip missed needs half of it, and on a busy machine everything takes longer."""
 
-_blocks = itertools.count(1)
+_claims: list[socket.socket] = []
 
 
 def eventually(what: str, holds: Callable[[], Any], within: float = PATIENCE) -> Any:
@@ -29,11 +32,32 @@ def eventually(what: str, holds: Callable[[], Any], within: float = PATIENCE) ->
         time.sleep(0.05)
 
 
+def claim_addresses() -> str:
+    """Claim the loopback addresses 127.x.y.* until this process ends; return 127.x.y.
+
+    The claim is a socket of this name, as in tests/interop/agent.rs: no two tests that run at the
+    same time, in whichever process, have the same addresses.
+    """
+    for number in itertools.count(os.getpid() % 0x8000):
+        prefix = f"127.{100 + (number >> 8) % 128}.{number % 256}"
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0sprat-test-{prefix}")
+        except OSError as error:
+            claim.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            _claims.append(claim)
+            return prefix
+    raise AssertionError("unreachable: the numbers do not end")
+
+
 class Addresses:
-    """Loopback addresses that no other test of this run uses, and hardly any other run."""
+    """Loopback addresses that no other test uses."""
 
     def __init__(self) -> None:
-        self._prefix = f"127.{100 + os.getpid() % 100}.{next(_blocks)}"
+        self._prefix = claim_addresses()
         self._hosts = itertools.count(1)
 
     def ip(self) -> str:
@@ -56,7 +80,7 @@ class Agent:
         command += [f"-rpc-addr={self._rpc}", "-log-level=debug", *options]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        eventually(f"agent {name} answers", self._answers, 20)
+        eventually(f"agent {name} answers", self._answers)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log()
@@ -64,7 +88,7 @@ class Agent:
 
     def _ask(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         line = [self._serf, command, f"-rpc-addr={self._rpc}", *arguments]
-        return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def must(self, command: str, *arguments: str) -> str:
         """Run a `serf` command on this agent."""
@@ -95,8 +119,8 @@ class Agent:
 
     def leave(self) -> None:
         self.must("leave")
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)

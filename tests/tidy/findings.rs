@@ -39,12 +39,32 @@ impl fmt::Display for Finding {
 pub type Exception = (&'static str, &'static str, &'static str, &'static str);
 
 /// All exceptions. One that is not needed any more fails the test.
-pub const EXCEPTIONS: &[Exception] = &[(
-    "driver only",
-    "src/config/file.rs",
-    "std::fs",
-    "reads the settings file on the caller's thread, before there is a node",
-)];
+pub const EXCEPTIONS: &[Exception] = &[
+    (
+        "driver only",
+        "src/config/file.rs",
+        "std::fs",
+        "reads the settings file on the caller's thread, before there is a node",
+    ),
+    (
+        "layer",
+        "src/event.rs",
+        "crate::event_table",
+        "a macro that `vocabulary` exports stands at the root of the crate",
+    ),
+    (
+        "vocabulary",
+        "bindings/haproxy/hap/src/arguments.rs",
+        "src/config/settings.rs",
+        "each of these options of sprat-hap sets the setting that it names",
+    ),
+    (
+        "vocabulary",
+        "src/config/mod.rs",
+        "src/config/settings.rs",
+        "compares settings of which one bounds the other",
+    ),
+];
 
 /// Fails with everything that was found, except what is excepted, and with every exception from
 /// `rules` that nothing needs.

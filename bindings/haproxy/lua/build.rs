@@ -1,4 +1,5 @@
-//! The module stays mapped: HAProxy closes its Lua state at the end, while threads still run.
+//! Keeps the module mapped: HAProxy closes its Lua state at its end, while threads of the module
+//! still run.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

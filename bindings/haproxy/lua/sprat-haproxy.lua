@@ -1,18 +1,19 @@
--- HAProxy as a member of a cluster: members with a role become the servers of a backend.
+-- HAProxy as a member of a cluster: members with a certain tag become the servers of a backend.
 --
--- Load it in the section `global`; everything is set by `setenv` in front of it:
+-- The section `global` loads this script. The settings are environment variables, set before it:
 --
 --     setenv SPRAT_BACKEND nodes
 --     lua-load /usr/share/sprat/sprat-haproxy.lua
 --
--- The README beside this file lists the variables. What is decided here is only how HAProxy is
--- told; who is served, and who is held, is decided by the module (`show sprat` says why).
+-- The README in the parent folder lists the variables. The module `sprat` decides which member is
+-- in which slot and whether its server may be removed (`show sprat` says why); this script only
+-- carries that out.
 
-local read = {} -- what each variable was when it was read
+local read_values = {} -- the value of each variable when it was read
 
 local function env(name, default)
   local value = os.getenv("SPRAT_" .. name) or ""
-  read[name] = value
+  read_values[name] = value
   if value == "" then return default end
   return value
 end
@@ -20,9 +21,9 @@ end
 package.cpath = env("MODULES", "/usr/lib/sprat") .. "/?.so;" .. package.cpath
 local sprat = require("sprat")
 
-local function must(answer, why)
-  if not answer then error("sprat: " .. why, 0) end
-  return answer
+local function must(value, why)
+  if not value then error("sprat: " .. why, 0) end
+  return value
 end
 
 local function number(name, default, min, max)
@@ -33,19 +34,22 @@ local function number(name, default, min, max)
 end
 
 local POLL_MS = number("POLL_MS", "20", 1, 1000)
-local HEIR_MS = number("HEIR_MS", "300", 0, 60000)
+local HANDOVER_MS = number("HANDOVER_MS", "300", 0, 60000)
 local MIN_READY = number("MIN_READY", "50", 0, 100)
+local GRACE_MS = number("GRACE_MS", "30000", 0, 86400000)
 local DRAIN_MS = number("DRAIN_MS", "30000", 0, 86400000)
 local LOOPBACK = env("LOOPBACK", "no")
 must(LOOPBACK == "yes" or LOOPBACK == "no",
   "SPRAT_LOOPBACK is " .. LOOPBACK .. ", allowed: yes or no")
-local LOOK_MS = 250 -- between two looks at HAProxy's own checks
-local LISTS_MS = 100 -- between two changes of lists and maps
-local LOOKS = 32 -- servers that are looked at between two pauses
-local STOP_MS = 40 -- between two looks whether HAProxy stops: an heir waits for the port
+local CHECKS_MS = 250 -- the period of reading the results of HAProxy's health checks
+local CHECKS_AT_ONCE = 32 -- the number of servers whose results are read between two pauses
+local LISTS_MS = 100 -- the shortest time between two updates of lists and maps
+local STOP_MS = 40 -- the period of asking whether HAProxy stops: a successor waits for the port
+local LEAVE_MS = 6000 -- the longest wait for the node to leave the cluster
+local ADDRESS_TRIES = 50 -- how often HAProxy is asked whether it has taken an address
 
 ----------------------------------------------------------------------------------------------
--- Settings of the node: checked when the configuration is, so that a mistake stops the start.
+-- Settings of the node. They are checked with the configuration, so a mistake stops the start.
 
 local SETTINGS = {
   NAME = "name", BIND = "bind", ADVERTISE = "advertise", SEEDS = "seeds", PROFILE = "profile",
@@ -63,7 +67,7 @@ for variable, setting in pairs(SETTINGS) do
   if value then set(variable, setting, value) end
 end
 
--- "key=value key=value"
+-- Sets settings from a variable such as "key=value key=value".
 local function set_pairs(variable, default, prefix)
   for word in env(variable, default):gmatch("%S+") do
     local key, value = word:match("^([^=]+)=(.*)$")
@@ -75,16 +79,16 @@ end
 set_pairs("TAGS", "role=balancer", "tag.")
 set_pairs("SETTINGS", "", "")
 
-must(sprat.prepare()) -- threads: HAProxy allows none later
-local IS_FIRST = (core.thread or 0) <= 1 -- with `lua-load-per-thread` there are several
+must(sprat.prepare()) -- creates the threads: HAProxy allows no new ones later
+local IS_FIRST = (core.thread or 0) <= 1 -- `lua-load-per-thread` runs this script in every thread
 if IS_FIRST then
-  local unknown = sprat.resolve_seeds() -- names: in a chroot there are none
+  local unknown = sprat.resolve_seeds() -- now, because a chroot has no name resolution
   if unknown then core.Warning("sprat: seeds without an address: " .. unknown) end
 end
 if env("SNAPSHOT") then must(sprat.open_snapshot(env("SNAPSHOT"))) end
 
--- "nodes" or "nodes:role=web api:role=api"
-local function backends()
+-- Parses SPRAT_BACKEND: "nodes" or "nodes:role=web api:role=api".
+local function parse_backends()
   local found, used = {}, {}
   for word in must(env("BACKEND"), "SPRAT_BACKEND is not set"):gmatch("%S+") do
     local backend, tag, value = word:match("^(.-):([^:=]+)=(.+)$")
@@ -100,25 +104,28 @@ local function backends()
   return found
 end
 
-local BACKENDS = backends()
+local BACKENDS = parse_backends()
 
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
 
-local pools = {} -- number of the pool -> { name, servers = { slot -> server } }
+-- By the number of the backend, a table for each with five tables by slot: `servers` holds the
+-- servers of HAProxy; `names` the members; `states` the states that were set; `requested` the
+-- addresses that HAProxy was told to take; `unreachable` whether its health checks fail.
+local pools = {}
 
-local function digits_last(name)
+local function split_number(name)
   local prefix, digits = name:match("^(.-)(%d+)$")
   return prefix or name, tonumber(digits) or 0
 end
 
--- Nobody's server, as the `server-template` has it. Others are the operator's, and left alone.
+-- Whether a server has the address of a `server-template`. Other servers belong to the operator.
 local function is_slot(server)
   local ip = server:get_addr():match("^(.*):%d+$")
   return ip == "0.0.0.0" or ip == "::"
 end
 
--- The servers of a `server-template` in the order of their numbers.
+-- Returns the servers of a `server-template` in the order of their numbers.
 local function servers_of(backend)
   local proxy = must(core.backends[backend], "there is no backend " .. backend)
   local names = {}
@@ -126,12 +133,13 @@ local function servers_of(backend)
     if is_slot(server) then names[#names + 1] = name end
   end
   table.sort(names, function(a, b)
-    local prefix_a, number_a = digits_last(a)
-    local prefix_b, number_b = digits_last(b)
+    local prefix_a, number_a = split_number(a)
+    local prefix_b, number_b = split_number(b)
     if prefix_a ~= prefix_b then return prefix_a < prefix_b end
     return number_a < number_b
   end)
-  must(#names > 0, "backend " .. backend .. " needs a server-template whose address is 0.0.0.0:1")
+  must(#names > 0,
+    "backend " .. backend .. " has no slots; it needs a server-template with the address 0.0.0.0:1")
   local servers = {}
   for slot, name in ipairs(names) do servers[slot] = proxy.servers[name] end
   return servers
@@ -140,17 +148,19 @@ end
 local function make_pools()
   for _, backend in ipairs(BACKENDS) do
     local servers = servers_of(backend.name)
-    local pool = must(sprat.pool(backend.name, backend.tag, backend.value, #servers, MIN_READY,
-      DRAIN_MS, LOOPBACK == "yes"))
-    -- Of each slot: whose it is, what was ordered, the address that HAProxy was asked for, and
-    -- whether HAProxy cannot reach it.
-    pools[pool] = { servers = servers, names = {}, states = {}, asked = {}, doubts = {} }
+    local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
+      #servers, MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
+    pools[number_of_backend] = {
+      servers = servers, names = {}, states = {}, requested = {}, unreachable = {},
+    }
   end
 end
 
 ----------------------------------------------------------------------------------------------
--- Telling HAProxy. A server that changes its address is stopped first: from HAProxy 3.0 on the
--- change takes a moment, in which requests would go to the one before.
+-- Assignments: the member, address, weight and state that a slot should have.
+--
+-- A server that changes its address is stopped first: from HAProxy 3.0 on the change takes a
+-- moment, in which requests would go to the address before.
 
 local function address_of(server)
   local text = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
@@ -158,77 +168,92 @@ local function address_of(server)
   return ip, math.tointeger(tonumber(port))
 end
 
-local function is_at(server, order)
+local function has_address(server, assignment)
   local ip, port = address_of(server)
-  return ip == order.ip and port == order.port
+  return ip == assignment.ip and port == assignment.port
 end
 
-local function set_mode(server, order)
-  server:set_weight(string.format("%d", order.weight))
-  if order.mode == "ready" then server:set_ready()
-  elseif order.mode == "drain" then server:set_drain()
+local function set_state(server, assignment)
+  server:set_weight(string.format("%d", assignment.weight))
+  if assignment.state == "ready" then server:set_ready()
+  elseif assignment.state == "drain" then server:set_drain()
   else server:set_maint() end
 end
 
--- Orders that HAProxy has not carried out yet: tried again, until there is a newer one.
-local lates, told = {}, {}
-
-local function late(order)
-  local key = order.pool .. "/" .. order.slot
-  if told[key] ~= order.ip then
-    told[key] = order.ip
-    core.Alert("sprat: HAProxy has not taken " .. order.ip .. " yet; its server waits")
-  end
-  lates[key] = order
+local function slot_key(assignment)
+  return assignment.backend .. "/" .. assignment.slot
 end
 
+-- Assignments whose address HAProxy has not taken, by slot. They are tried again until there is a
+-- newer one.
+local retries = {}
+local retry_logged = {} -- by slot: the address for which a retry is logged
+
+local function retry_later(assignment)
+  local key = slot_key(assignment)
+  if retry_logged[key] ~= assignment.ip then
+    retry_logged[key] = assignment.ip
+    core.Alert("sprat: HAProxy has not taken the address " .. assignment.ip
+      .. " yet; its server is stopped until it has")
+  end
+  retries[key] = assignment
+end
+
+-- Servers whose health checks are disabled until HAProxy has taken their address.
 local unchecked = {}
 
--- `wait` is nil before the first request: nothing can wait there, and nothing need.
-local function obey(order, wait)
-  local pool = pools[order.pool]
-  local server = pool and pool.servers[order.slot]
-  if not server then return end
-  lates[order.pool .. "/" .. order.slot] = nil
-  if pool.names[order.slot] ~= order.name then
-    pool.names[order.slot], pool.doubts[order.slot] = order.name, nil
+-- Sets the address of a server, and waits until HAProxy has taken it. Returns false if it has not.
+local function move(pool, server, assignment, wait)
+  local address = assignment.ip .. ":" .. assignment.port
+  if pool.requested[assignment.slot] ~= address then
+    pool.requested[assignment.slot] = address
+    server:set_maint()
+    server:set_addr(assignment.ip, assignment.port)
   end
-  if not order.ip then
-    pool.states[order.slot], pool.asked[order.slot] = nil, nil
+  if not wait then return true end
+  for _ = 1, ADDRESS_TRIES do
+    if has_address(server, assignment) then return true end
+    wait()
+  end
+  if has_address(server, assignment) then return true end
+  pool.requested[assignment.slot] = nil
+  server:set_maint()
+  return false
+end
+
+-- Makes a slot what it should be. `wait` lets HAProxy work for a moment. It is nil before the first
+-- request, where a script cannot wait and need not.
+local function apply(assignment, wait)
+  local pool = pools[assignment.backend]
+  local server = pool and pool.servers[assignment.slot]
+  if not server then return end
+  local slot = assignment.slot
+  retries[slot_key(assignment)] = nil
+  if pool.names[slot] ~= assignment.name then
+    pool.names[slot], pool.unreachable[slot] = assignment.name, nil
+  end
+  if not assignment.ip then -- the slot is free
+    pool.states[slot], pool.requested[slot] = nil, nil
     server:set_maint()
     return
   end
-  local address = order.ip .. ":" .. order.port
-  if not is_at(server, order) then
-    if pool.asked[order.slot] ~= address then
-      pool.asked[order.slot] = address
-      server:set_maint()
-      server:set_addr(order.ip, order.port)
-    end
-    for _ = 1, wait and 50 or 0 do
-      if is_at(server, order) then break end
-      wait()
-    end
-    if wait and not is_at(server, order) then
-      pool.asked[order.slot] = nil
-      server:set_maint()
-      return late(order)
-    end
+  if not has_address(server, assignment) and not move(pool, server, assignment, wait) then
+    return retry_later(assignment)
   end
-  set_mode(server, order)
-  pool.states[order.slot] = order.mode
-  -- HAProxy 3 would have the first check go to the address before, and believe it.
-  if not wait and order.mode ~= "maint" and not is_at(server, order) then
+  set_state(server, assignment)
+  pool.states[slot] = assignment.state
+  -- HAProxy 3 would send the first health check to the address before, and believe its result.
+  if not wait and assignment.state ~= "maint" and not has_address(server, assignment) then
     server:check_disable()
-    unchecked[#unchecked + 1] = { server = server, order = order }
+    unchecked[#unchecked + 1] = { server = server, assignment = assignment }
   end
 end
 
--- Servers of an earlier life are checked once they are where they should be.
-local function check_all(wait)
+-- Enables the health checks of remembered servers once HAProxy has taken their addresses.
+local function enable_checks(wait)
   for _, it in ipairs(unchecked) do
-    for _ = 1, 50 do
-      if is_at(it.server, it.order) then break end
+    for _ = 1, ADDRESS_TRIES do
+      if has_address(it.server, it.assignment) then break end
       wait()
     end
     it.server:check_enable()
@@ -236,141 +261,146 @@ local function check_all(wait)
   unchecked = {}
 end
 
-local function as_order(pool, slot, mode, weight, ip, port, name)
-  if not pool then return nil end -- nothing, or a reason
+-- Makes a table of the results of `sprat.next_change` and `sprat.remembered`; nil for no results.
+local function as_assignment(backend, slot, state, weight, ip, port, name)
+  if not backend then return nil end
   return {
-    pool = pool, slot = slot, mode = mode, weight = weight, ip = ip, port = port, name = name,
+    backend = backend, slot = slot, state = state, weight = weight, ip = ip, port = port,
+    name = name,
   }
 end
 
-local function take_all(wait)
-  local order = as_order(sprat.poll())
-  while order do
-    obey(order, wait)
-    order = as_order(sprat.poll())
+local function apply_changes(wait)
+  local assignment = as_assignment(sprat.next_change())
+  while assignment do
+    apply(assignment, wait)
+    assignment = as_assignment(sprat.next_change())
   end
 end
 
-local function try_again(wait)
-  local again = lates
-  lates = {}
-  for _, order in pairs(again) do obey(order, wait) end
+local function apply_retries(wait)
+  local again = retries
+  retries = {}
+  for _, assignment in pairs(again) do apply(assignment, wait) end
 end
 
--- What an earlier life knew, before the first request.
+-- Restores the assignments of the snapshot before the first request.
 core.register_init(function()
-  for name, value in pairs(read) do
+  for name, value in pairs(read_values) do
     must((os.getenv("SPRAT_" .. name) or "") == value,
-      "setenv SPRAT_" .. name .. " stands after lua-load, which has read it before")
+      "setenv SPRAT_" .. name .. " stands after lua-load, which has already read the variable")
   end
   make_pools()
   local n = 1
-  local order = as_order(sprat.remembered(n))
-  while order do
-    obey(order, nil)
+  local assignment = as_assignment(sprat.remembered(n))
+  while assignment do
+    apply(assignment, nil)
     n = n + 1
-    order = as_order(sprat.remembered(n))
+    assignment = as_assignment(sprat.remembered(n))
   end
 end)
 
 ----------------------------------------------------------------------------------------------
--- What HAProxy itself thinks of its servers: the second witness against a suspect.
+-- The results of HAProxy's health checks. A suspect that HAProxy does not reach either is drained.
 
-local blind = false
+local stats_failed = false -- whether it is logged that HAProxy gives Lua no results
 
-local function is_down(server)
+local function is_unreachable(server)
   local ok, stats = pcall(server.get_stats, server)
-  if not ok and not blind then
-    blind = true
-    core.Alert("sprat: this HAProxy does not tell Lua how its servers are, and what it cannot reach"
-      .. " is not probed early: " .. tostring(stats))
+  if not ok and not stats_failed then
+    stats_failed = true
+    core.Alert("sprat: this HAProxy does not give Lua the results of its health checks, so members"
+      .. " that it cannot reach are not probed early: " .. tostring(stats))
   end
   local status = ok and stats and stats.status or ""
   return status:match("^DOWN") ~= nil or status:match("^UP %d") ~= nil
 end
 
-local round, next_look = {}, 1 -- servers of this round, and who is next
+local round, next_in_round = {}, 1 -- the servers of this round, and the next one to read
 
 local function begin_round()
-  if next_look <= #round then return end -- the one before is not over
-  round, next_look = {}, 1
-  for number, pool in pairs(pools) do
-    for slot in pairs(pool.states) do round[#round + 1] = { number, slot } end
+  if next_in_round <= #round then return end -- the round before is not over
+  round, next_in_round = {}, 1
+  for backend, pool in pairs(pools) do
+    for slot in pairs(pool.states) do round[#round + 1] = { backend, slot } end
   end
 end
 
--- A few at a time: HAProxy serves nobody on this thread meanwhile.
-local function look_at_checks()
-  local last = math.min(next_look + LOOKS - 1, #round)
-  for n = next_look, last do
-    local number, slot = round[n][1], round[n][2]
-    local pool = pools[number]
-    local mode = pool.states[slot]
-    local doubted = mode ~= nil and mode ~= "maint" and is_down(pool.servers[slot])
-    if doubted ~= (pool.doubts[slot] or false) then
-      pool.doubts[slot] = doubted
-      sprat.doubt(number, slot, doubted)
+-- Reads a few results at a time: HAProxy serves no requests on this thread meanwhile.
+local function read_checks()
+  local last = math.min(next_in_round + CHECKS_AT_ONCE - 1, #round)
+  for n = next_in_round, last do
+    local backend, slot = round[n][1], round[n][2]
+    local pool = pools[backend]
+    local state = pool.states[slot]
+    local unreachable = state ~= nil and state ~= "maint" and is_unreachable(pool.servers[slot])
+    if unreachable ~= (pool.unreachable[slot] or false) then
+      pool.unreachable[slot] = unreachable
+      sprat.set_unreachable(backend, slot, unreachable)
     end
   end
-  next_look = last + 1
+  next_in_round = last + 1
 end
 
 ----------------------------------------------------------------------------------------------
--- Lists and maps that HAProxy reads with each request: who is a member, and what it says.
+-- Lists and maps of members, which HAProxy looks up for each request.
 
-local lists = {} -- { file, now = function, add = function, del = function, has = {} }
+-- A list for each file. `current` returns the entries that it should have, `entries` holds those
+-- that it has, and `failed` is set once HAProxy has refused a change.
+local lists = {}
 
-local function pairs_of(text)
+-- Parses lines of an address, a space and a value.
+local function parse_entries(text)
   if not text then return nil end
-  local found = {}
-  for ip, value in text:gmatch("(%S+) ([^\n]*)\n") do found[ip] = value end
-  return found
+  local entries = {}
+  for ip, value in text:gmatch("(%S+) ([^\n]*)\n") do entries[ip] = value end
+  return entries
 end
 
 if env("MEMBERS_ACL") then
   local file = env("MEMBERS_ACL")
   lists[#lists + 1] = {
-    file = file, has = {},
-    now = function() return pairs_of(sprat.addresses()) end,
+    file = file, entries = {},
+    current = function() return parse_entries(sprat.addresses()) end,
     add = function(ip) core.add_acl(file, ip) end,
     del = function(ip) core.del_acl(file, ip) end,
   }
 end
 
--- "/etc/haproxy/names.map /etc/haproxy/roles.map:role"
+-- SPRAT_MEMBERS_MAP: "/etc/haproxy/names.map /etc/haproxy/roles.map:role"
 for word in env("MEMBERS_MAP", ""):gmatch("%S+") do
   local file, tag = word:match("^(.+):([^:]+)$")
   file = file or word
   lists[#lists + 1] = {
-    file = file, has = {},
-    now = function() return pairs_of(sprat.map(tag or "")) end,
+    file = file, entries = {},
+    current = function() return parse_entries(sprat.map(tag or "")) end,
     add = function(ip, value) core.set_map(file, ip, value) end,
     del = function(ip) core.del_map(file, ip) end,
   }
 end
 
-local function update(list)
-  local now = list.now()
-  if not now then return end
+local function update_list(list)
+  local current = list.current()
+  if not current then return end
   local ok, why = pcall(function()
-    for ip, value in pairs(now) do
-      if list.has[ip] ~= value then list.add(ip, value) end
+    for ip, value in pairs(current) do
+      if list.entries[ip] ~= value then list.add(ip, value) end
     end
-    for ip in pairs(list.has) do
-      if not now[ip] then list.del(ip) end
+    for ip in pairs(list.entries) do
+      if not current[ip] then list.del(ip) end
     end
   end)
   if not ok then
     list.failed = true
-    core.Alert("sprat: the configuration uses no list or map " .. list.file .. ": "
-      .. tostring(why))
+    core.Alert("sprat: " .. list.file .. " cannot be updated, because the configuration uses no"
+      .. " list or map of this file: " .. tostring(why))
   end
-  list.has = now
+  list.entries = current
 end
 
 local function update_lists()
   for _, list in ipairs(lists) do
-    if not list.failed then update(list) end
+    if not list.failed then update_list(list) end
   end
 end
 
@@ -381,28 +411,30 @@ local function is_stopping()
   return (tonumber(core.get_info().Stopping) or 0) ~= 0
 end
 
--- HAProxy that stops ends as soon as it has no connection, too early for a farewell. One that is
--- open keeps it alive: to the node itself, so that the end of the node ends it.
-local function hold_on()
-  local name = sprat.phase() == "running" and sprat.socket()
+-- Opens a connection to the node's handover socket. A stopping HAProxy ends with its last
+-- connection, which would be too early to leave the cluster; this connection keeps it alive until
+-- the node ends.
+local function stay_alive()
+  local name = sprat.phase() == "running" and sprat.handover_socket()
   if not name then return nil end
   local socket = core.tcp()
   local ok, connected = pcall(socket.connect, socket, "abns@" .. name)
   return ok and connected and socket or nil
 end
 
--- Gives the port to an heir, or says goodbye.
-local function stop(hold)
-  sprat.release(HEIR_MS)
-  local patience = HEIR_MS + 6000
+-- Hands the port over to a successor, or leaves the cluster.
+local function stop(connection)
+  sprat.release(HANDOVER_MS)
+  local patience = HANDOVER_MS + LEAVE_MS
   while sprat.phase() ~= "released" and patience > 0 do
     core.msleep(10)
     patience = patience - 10
   end
-  if hold then pcall(hold.close, hold) end
+  if connection then pcall(connection.close, connection) end
 end
 
--- A node that does not run for longer than a hand-over takes is told of, and again every minute.
+-- Logs a node that does not run: once after 2 seconds, which is longer than a handover takes, and
+-- then every minute.
 local not_running_ms = 0
 
 local function watch_node()
@@ -411,65 +443,65 @@ local function watch_node()
     not_running_ms = 0
     return
   end
-  not_running_ms = not_running_ms + LOOK_MS
+  not_running_ms = not_running_ms + CHECKS_MS
   if not_running_ms % 60000 == 2000 then
     core.Alert("sprat: the node is " .. phase .. ": " .. why .. "; the servers stay as they are")
   end
 end
 
-local function tell_notices()
-  local text = sprat.notice()
+local function log_notices()
+  local text = sprat.next_notice()
   while text do
     core.Alert("sprat: " .. text)
-    text = sprat.notice()
+    text = sprat.next_notice()
   end
 end
 
 local function serve()
-  local seen, listed, hold = -1, -1, nil
-  local since_look, since_stop, since_lists = 0, 0, LISTS_MS
+  local applied, listed, connection = -1, -1, nil -- generations, and the one that keeps alive
+  local since_checks, since_stop, since_lists = 0, 0, LISTS_MS
   while true do
     local generation = sprat.generation()
-    if generation ~= seen then
-      take_all(core.yield)
-      seen = generation
+    if generation ~= applied then
+      apply_changes(core.yield)
+      applied = generation
     end
     since_lists = since_lists + POLL_MS
     if since_lists >= LISTS_MS and generation ~= listed then
       since_lists, listed = 0, generation
       update_lists()
     end
-    look_at_checks()
-    since_look = since_look + POLL_MS
-    if since_look >= LOOK_MS then
-      since_look = 0
-      try_again(core.yield)
+    read_checks()
+    since_checks = since_checks + POLL_MS
+    if since_checks >= CHECKS_MS then
+      since_checks = 0
+      apply_retries(core.yield)
       begin_round()
       watch_node()
-      tell_notices()
-      hold = hold or hold_on()
+      log_notices()
+      connection = connection or stay_alive()
     end
     since_stop = since_stop + POLL_MS
     if since_stop >= STOP_MS then
       since_stop = 0
-      if is_stopping() then return stop(hold) end
+      if is_stopping() then return stop(connection) end
     end
     core.msleep(POLL_MS)
   end
 end
 
-local function warn_of_strange_variables()
+local function warn_of_unknown_variables()
   local names = {}
-  for name in pairs(read) do names[#names + 1] = name end
-  local strange = sprat.strange_variables(table.concat(names, " "))
-  if strange then core.Warning("sprat: no setting of this module, and ignored: " .. strange) end
+  for name in pairs(read_values) do names[#names + 1] = name end
+  local unknown = sprat.unknown_variables(table.concat(names, " "))
+  if unknown then core.Warning("sprat: ignored unknown settings: " .. unknown) end
 end
 
-if IS_FIRST then warn_of_strange_variables() end
+if IS_FIRST then warn_of_unknown_variables() end
 
 core.register_task(function()
   if not IS_FIRST then return end
-  check_all(core.yield)
+  enable_checks(core.yield)
   local ok, why = sprat.start()
   if not ok then
     core.Alert("sprat: " .. why .. "; the servers stay as they are")
@@ -479,54 +511,56 @@ core.register_task(function()
 end)
 
 ----------------------------------------------------------------------------------------------
--- For operators and configurations
+-- The runtime CLI, converters and fetches
 
-local function answer(applet, text)
+local function send_line(applet, text)
   applet:send(text .. "\n")
 end
 
-core.register_cli({ "show", "sprat" }, "show sprat : members, slots, and what holds them",
+core.register_cli({ "show", "sprat" }, "show sprat : show members, slots, and why servers are held",
   function(applet)
     local phase, why, silent = sprat.phase()
-    answer(applet, "node " .. (phase or why)
-      .. (silent and ", at work " .. silent .. " ms ago" or "")
+    send_line(applet, "node " .. (phase or why)
+      .. (silent and ", active " .. silent .. " ms ago" or "")
       .. (phase and why and ": " .. why or ""))
-    answer(applet, (sprat.show()) or "")
+    send_line(applet, (sprat.show()) or "")
   end)
 
 local function register_freeze(word, frozen, text)
   core.register_cli({ "sprat", word }, "sprat " .. word .. " : " .. text, function(applet)
     local ok, why = sprat.freeze(frozen)
-    answer(applet, ok and "done" or why)
+    send_line(applet, ok and "done" or why)
   end)
 end
 
-register_freeze("freeze", true, "take no server away that does not ask for it")
-register_freeze("thaw", false, "take servers away again")
+register_freeze("freeze", true, "remove no server whose member does not ask for it")
+register_freeze("thaw", false, "remove servers again")
 
--- The server for a key, by rendezvous hashing among those of the first backend: its name, address
--- and port. `http-request set-dst url_param(user),lua.sprat_ip` and so on; "" if nobody serves.
-local function register_pick(word, part)
-  core.register_converters(word, function(key)
-    local answers = { sprat.pick(tostring(key), 1) }
-    return answers[1] and answers[part] or ""
+-- The converters `lua.sprat_ip`, `lua.sprat_port` and `lua.sprat_name` return the address, port and
+-- name of the server for a key, by rendezvous hashing among the members of the first backend:
+-- `http-request set-dst url_param(user),lua.sprat_ip`. The result is "" if no member serves.
+local function register_converter(name, part)
+  core.register_converters(name, function(key)
+    local results = { sprat.pick(tostring(key), 1) }
+    return results[1] and results[part] or ""
   end)
 end
 
-register_pick("sprat_ip", 1)
-register_pick("sprat_port", 2)
-register_pick("sprat_name", 3)
+register_converter("sprat_ip", 1)
+register_converter("sprat_port", 2)
+register_converter("sprat_name", 3)
 
--- `lua.sprat_pick(url_param,user)`: the same for what another fetch says. Its value is the name, and
--- address and port are in txn.sprat.ip and txn.sprat.port; all are gone if nobody serves.
-local no_fetch = {} -- told of already
+-- The fetch `lua.sprat_pick(url_param,user)` does the same for the value of another fetch. It
+-- returns the name, and sets txn.sprat.ip and txn.sprat.port. If no member serves, it returns ""
+-- and unsets both.
+local unknown_fetches = {} -- the names that are logged already
 
 core.register_fetches("sprat_pick", function(txn, fetch, ...)
   local found, key = pcall(function(...) return txn.f[fetch](txn.f, ...) end, ...)
   local ip, port, name
-  if not found and not no_fetch[fetch or ""] then
-    no_fetch[fetch or ""] = true
-    core.Alert("sprat: lua.sprat_pick: there is no fetch " .. (fetch or "") .. " for this: "
+  if not found and not unknown_fetches[fetch or ""] then
+    unknown_fetches[fetch or ""] = true
+    core.Alert("sprat: lua.sprat_pick cannot use the fetch " .. (fetch or "") .. ": "
       .. tostring(key))
   end
   if found and key and key ~= "" then ip, port, name = sprat.pick(tostring(key), 1) end
@@ -540,6 +574,8 @@ core.register_fetches("sprat_pick", function(txn, fetch, ...)
   return name
 end)
 
+-- The fetch `lua.sprat_member` is true if a member listens at the source of the request, or at the
+-- given address.
 core.register_fetches("sprat_member", function(txn, ip)
   return sprat.is_member(ip or txn.f:src()) == true
 end)

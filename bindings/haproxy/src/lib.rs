@@ -1,15 +1,17 @@
-//! What HAProxy does with the members of a cluster, whichever way it is told.
+//! Assigns the members of a cluster to the servers of HAProxy.
 //!
-//! A deterministic core: it takes members and time, and says what each server slot of HAProxy
-//! shall be. The module that HAProxy loads (`lua/`) and `sprat-hap` (`hap/`) carry that out. What
-//! makes a member a server stands in [`sprat::service::spoe::candidate`].
+//! Two programs carry the assignments out: the Lua module that HAProxy loads (`lua/`), and
+//! `sprat-hap`, which drives HAProxy's runtime API from outside (`hap/`). The rules by which a
+//! member is a server are those of the library: [`sprat::service::spoe::candidate`].
 //!
 //! | module | its idea |
 //! | --- | --- |
-//! | [`balance`] | members to slots, and who may be taken away |
+//! | [`balance`] | assigns members to slots and guards removals; deterministic, without I/O |
+//! | [`backend`] | a backend of HAProxy and the members that serve it |
+//! | [`snapshot`] | the file that keeps assignments across a reload or a restart |
 //! | [`controller`] | the thread between a node and HAProxy |
-//! | [`snapshot`] | what is remembered across a reload |
 
+pub mod backend;
 pub mod balance;
 pub mod controller;
 pub mod snapshot;

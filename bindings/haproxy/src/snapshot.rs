@@ -1,18 +1,19 @@
-//! What is remembered across a reload or a restart: the slots, and whom to ask for the cluster.
+//! The snapshot: assignments and peers that outlive a reload or a restart.
 //!
-//! The file is opened before HAProxy changes root and user, and can only be rewritten in place
-//! afterwards, not replaced. So it holds two records that are written in turns, each with a number
-//! and a checksum: a write that is cut short leaves the other. Lines of a record:
+//! HAProxy opens the file before it changes root and user, so afterwards it can only be rewritten
+//! in place and not replaced. The file therefore holds two records, which are written in turn, each
+//! with a number and a checksum: a write that is cut short leaves the other record. The lines of a
+//! record:
 //!
 //! ```text
 //! frozen
-//! server POOL SLOT MODE WEIGHT ADDRESS NAME
+//! server BACKEND SLOT STATE WEIGHT ADDRESS NAME
 //! peer ADDRESS
 //! ```
 
-use crate::balance::{Mode, Order};
 #[cfg(doc)]
-use crate::controller::Pool;
+use crate::backend::Backend;
+use crate::balance::{AdminState, Assignment};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
@@ -20,42 +21,45 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::sync::Arc;
 
-/// Room for one record.
-const HALF: usize = 256 * 1024;
-/// Larger files are none of ours.
-const FILE_LEN: u64 = 4 * HALF as u64;
+/// The space for one record, in bytes.
+const RECORD_LEN: usize = 256 * 1024;
+/// A longer file is not a snapshot.
+const FILE_LEN: u64 = 4 * RECORD_LEN as u64;
 const MAGIC: &[u8; 8] = b"sprat-2\n";
-const HEAD: usize = MAGIC.len() + 8 + 4 + 4;
+const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 
-/// What is remembered.
+/// The contents of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// An operator wants nobody to be taken away.
+    /// An operator has frozen removals.
     pub frozen: bool,
-    /// A pool as [`Pool::key`] names it, and what one of its slots was.
-    pub servers: Vec<(Arc<str>, Order)>,
-    /// Where members listened for the cluster.
+    /// The key of a backend ([`Backend::key`]) and the assignment of one of its slots.
+    pub servers: Vec<(Arc<str>, Assignment)>,
+    /// The addresses at which members listen for the cluster.
     pub peers: Vec<SocketAddr>,
 }
 
 impl Snapshot {
-    /// As text. What does not fit into a record is left out, peers first.
+    /// Returns the lines of a record. Lines that do not fit are left out, peers first.
     fn text(&self) -> String {
         let mut text = String::new();
         if self.frozen {
             text.push_str("frozen\n");
         }
-        for (pool, order) in &self.servers {
-            if let (Some(name), Some(addr)) = (&order.name, order.addr) {
-                let (slot, mode, weight) = (order.slot, mode_name(order.mode), order.weight);
+        for (backend, it) in &self.servers {
+            if let (Some(name), Some(addr)) = (&it.name, it.addr) {
+                let (slot, state, weight) = (it.slot, it.state.name(), it.weight);
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "server {pool} {slot} {mode} {weight} {addr} {name}");
+                let _ = writeln!(
+                    text,
+                    "server {backend} {slot} {state} {weight} {addr} {name}"
+                );
             }
         }
         for peer in &self.peers {
             let _ = writeln!(text, "peer {peer}");
         }
-        let room = HALF - HEAD;
+        let room = RECORD_LEN - HEAD_LEN;
         if text.len() > room {
             let cut = text.as_bytes()[..room].iter().rposition(|c| *c == b'\n');
             text.truncate(cut.map_or(0, |end| end + 1));
@@ -63,13 +67,13 @@ impl Snapshot {
         text
     }
 
-    /// From text; lines that are none are left out.
+    /// Reads the lines of a record. Lines that cannot be read are left out.
     fn parse(text: &str) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for line in text.lines() {
             snapshot.frozen |= line == "frozen";
             match line.split_once(' ') {
-                Some(("server", rest)) => snapshot.servers.extend(server(rest)),
+                Some(("server", rest)) => snapshot.servers.extend(parse_server(rest)),
                 Some(("peer", addr)) => snapshot.peers.extend(addr.parse::<SocketAddr>()),
                 Some(_) | None => {}
             }
@@ -78,119 +82,109 @@ impl Snapshot {
     }
 }
 
-fn server(line: &str) -> Option<(Arc<str>, Order)> {
+fn parse_server(line: &str) -> Option<(Arc<str>, Assignment)> {
     let mut words = line.splitn(6, ' ');
-    let pool = words.next()?.into();
+    let backend = words.next()?.into();
     let slot = words.next()?.parse().ok()?;
-    let mode = [Mode::Ready, Mode::Drain, Mode::Maintenance];
-    let word = words.next()?;
-    let mode = mode.into_iter().find(|mode| mode_name(*mode) == word)?;
+    let state = AdminState::from_name(words.next()?)?;
     let weight = words.next()?.parse().ok()?;
     let addr = words.next()?.parse().ok()?;
     let name = words.next()?;
-    let order = Order {
+    let assignment = Assignment {
         slot,
         name: Some(name.into()),
         addr: Some(addr),
         weight,
-        mode,
+        state,
     };
-    Some((pool, order))
+    Some((backend, assignment))
 }
 
-/// A mode in a word, here and for HAProxy.
-pub fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Ready => "ready",
-        Mode::Drain => "drain",
-        Mode::Maintenance => "maint",
-    }
-}
-
-/// The file.
+/// The open file of a snapshot.
 #[derive(Debug)]
-pub struct Store {
+pub struct SnapshotFile {
     file: File,
-    /// Number of the last record.
+    /// The number of the last record.
     number: u64,
-    /// What was written last.
+    /// The lines of the last record.
     written: String,
 }
 
-impl Store {
-    /// Opens the file, or makes it, and reads what it holds. A broken snapshot counts as empty.
+impl SnapshotFile {
+    /// Opens the file, or creates it, and reads its snapshot. A damaged snapshot counts as empty.
     ///
     /// # Errors
-    /// What the system refuses; `InvalidInput` if it is no regular file, or holds something else:
-    /// that would be overwritten.
-    pub fn open(path: &str) -> io::Result<(Store, Snapshot)> {
+    /// The error of the system; `InvalidInput` if the path is no regular file, or if the file
+    /// holds something else, which would be overwritten.
+    pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
-        options.mode(0o600); // it tells where everybody is
+        options.mode(0o600); // it holds the addresses of all members
         let file = options.open(path)?;
         let meta = file.metadata()?;
         if !meta.is_file() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "no regular file",
+                "it is not a regular file",
             ));
         }
-        if !is_ours(&file, meta.len()) {
-            let text = "it holds something that is no snapshot";
+        if !is_snapshot(&file, meta.len()) {
+            let text = "it holds something other than a snapshot";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let mut best: Option<(u64, String)> = None;
+        let mut newest: Option<(u64, String)> = None;
         for half in 0..2 {
             if meta.len() <= FILE_LEN
-                && let Some(record) = read(&file, half)
-                && best.as_ref().is_none_or(|(number, _)| record.0 > *number)
+                && let Some(record) = read_record(&file, half)
+                && newest.as_ref().is_none_or(|(number, _)| record.0 > *number)
             {
-                best = Some(record);
+                newest = Some(record);
             }
         }
-        let (number, written) = best.unwrap_or_default();
+        let (number, written) = newest.unwrap_or_default();
         let snapshot = Snapshot::parse(&written);
-        let store = Store {
+        let file = SnapshotFile {
             file,
             number,
             written,
         };
-        Ok((store, snapshot))
+        Ok((file, snapshot))
     }
 
-    /// Writes a snapshot, unless it is what was written last.
+    /// Writes a snapshot, unless it equals the last one.
     ///
     /// # Errors
-    /// What the system refuses: the record before stays.
+    /// The error of the system; the record before stays.
     pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let text = snapshot.text();
         if text == self.written {
             return Ok(());
         }
-        // Our former life may have written after we had read.
-        let heads = (0..2).filter_map(|half| read(&self.file, half));
-        let last = heads.map(|(number, _)| number).max().unwrap_or(0);
+        // The process before this one may have written after this one had read.
+        let records = (0..2).filter_map(|half| read_record(&self.file, half));
+        let last = records.map(|(number, _)| number).max().unwrap_or(0);
         self.number = self.number.max(last).wrapping_add(1);
-        let mut record = Vec::with_capacity(HEAD + text.len());
+        let mut record = Vec::with_capacity(HEAD_LEN + text.len());
         record.extend_from_slice(MAGIC);
         record.extend_from_slice(&self.number.to_le_bytes());
         record.extend_from_slice(&(text.len() as u32).to_le_bytes());
         record.extend_from_slice(&checksum(self.number, text.as_bytes()).to_le_bytes());
         record.extend_from_slice(text.as_bytes());
         self.file
-            .write_all_at(&record, self.number % 2 * HALF as u64)?;
+            .write_all_at(&record, self.number % 2 * RECORD_LEN as u64)?;
         self.written = text;
         Ok(())
     }
 }
 
-/// Whether a file of this length is empty, or looks as if it was written here.
-fn is_ours(file: &File, len: u64) -> bool {
+/// Whether a file of this length is empty, or begins like a snapshot.
+fn is_snapshot(file: &File, len: u64) -> bool {
     let mut head = [0; MAGIC.len()];
-    let starts = |half: u64, head: &mut [u8]| file.read_exact_at(head, half * HALF as u64).is_ok();
+    let read =
+        |half: u64, head: &mut [u8]| file.read_exact_at(head, half * RECORD_LEN as u64).is_ok();
     len == 0
         || (0..2).any(|half| {
-            starts(half, &mut head) && (head.starts_with(b"sprat-") || head == [0; MAGIC.len()])
+            read(half, &mut head) && (head.starts_with(b"sprat-") || head == [0; MAGIC.len()])
         })
 }
 
@@ -201,10 +195,10 @@ fn checksum(number: u64, text: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// A record, if it is whole.
-fn read(file: &File, half: u64) -> Option<(u64, String)> {
-    let at = half * HALF as u64;
-    let mut head = [0; HEAD];
+/// Reads a record; `None` if it is damaged.
+fn read_record(file: &File, half: u64) -> Option<(u64, String)> {
+    let at = half * RECORD_LEN as u64;
+    let mut head = [0; HEAD_LEN];
     file.read_exact_at(&mut head, at).ok()?;
     let (magic, rest) = head.split_first_chunk::<8>()?;
     let (number, rest) = rest.split_first_chunk::<8>()?;
@@ -213,11 +207,11 @@ fn read(file: &File, half: u64) -> Option<(u64, String)> {
         u64::from_le_bytes(*number),
         u32::from_le_bytes(*len) as usize,
     );
-    if magic != MAGIC || len > HALF - HEAD {
+    if magic != MAGIC || len > RECORD_LEN - HEAD_LEN {
         return None;
     }
     let mut text = vec![0; len];
-    file.read_exact_at(&mut text, at + HEAD as u64).ok()?;
+    file.read_exact_at(&mut text, at + HEAD_LEN as u64).ok()?;
     let whole = sum == checksum(number, &text).to_le_bytes();
     whole
         .then(|| String::from_utf8(text).ok())
@@ -229,7 +223,7 @@ fn read(file: &File, half: u64) -> Option<(u64, String)> {
 mod tests {
     use super::*;
 
-    /// A file that is removed at the end of its test.
+    /// A path whose file is removed at the end of the test.
     struct Temporary(String);
 
     impl Temporary {
@@ -247,12 +241,12 @@ mod tests {
 
     fn snapshot(n: usize) -> Snapshot {
         let addr = |n: usize| SocketAddr::from(([10, 0, (n / 250) as u8, (n % 250) as u8], 80));
-        let server = |slot| Order {
+        let server = |slot| Assignment {
             slot,
             name: Some(format!("web-{slot}").into()),
             addr: Some(addr(slot)),
             weight: 100,
-            mode: [Mode::Ready, Mode::Drain, Mode::Maintenance][slot % 3],
+            state: [AdminState::Ready, AdminState::Drain, AdminState::Maint][slot % 3],
         };
         Snapshot {
             frozen: n % 2 == 1,
@@ -264,52 +258,52 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_last_is_read_and_a_torn_write_leaves_what_was_before() {
+    fn the_last_snapshot_is_read_and_a_torn_write_leaves_the_one_before() {
         let path = Temporary::new("torn");
-        let (mut store, empty) = Store::open(&path.0).unwrap();
+        let (mut file, empty) = SnapshotFile::open(&path.0).unwrap();
         assert_eq!(empty, Snapshot::default());
         for n in [1, 2, 3] {
-            store.write(&snapshot(n)).unwrap();
+            file.write(&snapshot(n)).unwrap();
         }
-        assert_eq!(Store::open(&path.0).unwrap().1, snapshot(3));
+        assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(3));
         let file = File::options().write(true).open(&path.0).unwrap();
-        file.write_all_at(b"x", HALF as u64 + HEAD as u64 + 3)
+        file.write_all_at(b"x", RECORD_LEN as u64 + HEAD_LEN as u64 + 3)
             .unwrap(); // records 1, 3, ...
-        let (mut store, before) = Store::open(&path.0).unwrap();
+        let (mut file, before) = SnapshotFile::open(&path.0).unwrap();
         assert_eq!(before, snapshot(2));
-        store.write(&snapshot(5)).unwrap();
-        assert_eq!(Store::open(&path.0).unwrap().1, snapshot(5));
+        file.write(&snapshot(5)).unwrap();
+        assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(5));
     }
 
     #[test]
-    fn a_broken_snapshot_counts_as_empty_and_is_replaced_and_another_file_is_refused() {
+    fn a_damaged_snapshot_counts_as_empty_and_another_file_is_refused() {
         for (name, bytes) in [
-            ("zeros", &[0; 2 * HALF][..]),
+            ("zeros", &[0; 2 * RECORD_LEN][..]),
             ("torn", b"sprat-2\nxxx"),
             ("none", b""),
         ] {
             let path = Temporary::new(name);
             std::fs::write(&path.0, bytes).unwrap();
-            let (mut store, found) = Store::open(&path.0).unwrap();
+            let (mut file, found) = SnapshotFile::open(&path.0).unwrap();
             assert_eq!(found, Snapshot::default(), "{name}");
-            store.write(&snapshot(2)).unwrap();
-            assert_eq!(Store::open(&path.0).unwrap().1, snapshot(2));
+            file.write(&snapshot(2)).unwrap();
+            assert_eq!(SnapshotFile::open(&path.0).unwrap().1, snapshot(2));
         }
         let path = Temporary::new("huge");
         File::create(&path.0).unwrap().set_len(1 << 30).unwrap();
-        assert_eq!(Store::open(&path.0).unwrap().1, Snapshot::default());
+        assert_eq!(SnapshotFile::open(&path.0).unwrap().1, Snapshot::default());
         for text in ["hello", "global\n    daemon\n"] {
             let path = Temporary::new("foreign");
             std::fs::write(&path.0, text).unwrap();
-            let why = Store::open(&path.0).unwrap_err().to_string();
-            assert_eq!(why, "it holds something that is no snapshot");
+            let why = SnapshotFile::open(&path.0).unwrap_err().to_string();
+            assert_eq!(why, "it holds something other than a snapshot");
             assert_eq!(std::fs::read_to_string(&path.0).unwrap(), text);
         }
-        assert!(Store::open("/").is_err() && Store::open("/dev/null").is_err());
+        assert!(SnapshotFile::open("/").is_err() && SnapshotFile::open("/dev/null").is_err());
     }
 
     #[test]
-    fn lines_that_are_none_are_left_out() {
+    fn lines_that_cannot_be_read_are_left_out() {
         let text = "server 0 1 ready 5 10.0.0.1:80 a\nserver 0 x ready 5 10.0.0.1:80 b\nserver\n\
                     peer nowhere\npeer 10.0.0.1:1\nserver 0 2 gone 5 10.0.0.1:80 c\nnonsense\n";
         let found = Snapshot::parse(text);
@@ -319,9 +313,9 @@ mod tests {
     #[test]
     fn a_snapshot_that_does_not_fit_loses_its_peers_first() {
         let path = Temporary::new("large");
-        let (mut store, _) = Store::open(&path.0).unwrap();
-        store.write(&snapshot(4_500)).unwrap();
-        let found = Store::open(&path.0).unwrap().1;
+        let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
+        file.write(&snapshot(4_500)).unwrap();
+        let found = SnapshotFile::open(&path.0).unwrap().1;
         assert_eq!(found.servers.len(), 4_500);
         assert!(found.peers.len() < 4_500);
     }

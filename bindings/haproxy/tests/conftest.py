@@ -1,6 +1,7 @@
-"""What the tests share: HAProxy with the module, web servers that are members, requests.
+"""Fixtures: HAProxy with the module, web servers that are members, and load.
 
-Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test.
+Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test. Waits are for a
+condition, and their deadline (`PATIENCE`) allows for a busy machine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from cluster import PATIENCE, Addresses, Agent, eventually
-from load import Load
+from load import Interval, Load
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -72,7 +73,9 @@ frontend fe
     {server}
 """
 """An HAProxy without the module."""
-NO_SERVER = "# servers come from the cluster"
+NO_SERVER = "# sprat-hap adds the servers"
+FAST = "probe_interval_ms=300 probe_timeout_ms=150"
+"""Settings with which failures are found in a second or two."""
 
 CHECKS = """    option httpchk HEAD /
     option redispatch 1
@@ -85,13 +88,13 @@ CONFINED = """    user haproxy
 
 @pytest.fixture(scope="session")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the module as HAProxy finds it."""
+    """The folder from which HAProxy loads the module."""
     folder = tmp_path_factory.mktemp("modules")
     built = BUILT / "libsprat_lua.so"
     assert built.exists(), f"{built} is missing: scripts/test-haproxy.sh builds it"
     shutil.copy(built, folder / "sprat.so")
     for parent in [folder, *folder.parents[:3]]:
-        parent.chmod(0o755)  # it is loaded by root and mapped by another user
+        parent.chmod(0o755)  # root loads the module, and another user maps it
     return folder
 
 
@@ -135,7 +138,7 @@ class HAProxy:
         line = ["haproxy", "-f", str(self.config), "-p", str(self.pidfile), *flags]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log)
-        eventually("HAProxy answers", self._answers, 10)
+        eventually("HAProxy answers", self._answers)
 
     def _answers(self) -> bool:
         if "-D" not in self.process.args and self.process.poll() is not None:
@@ -152,9 +155,9 @@ class HAProxy:
         return self._log.read_text()
 
     def cli(self, command: str) -> str:
-        """What the runtime CLI answers."""
+        """The answer of the runtime CLI."""
         with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(5)
+            stream.settimeout(PATIENCE)
             stream.connect(str(self.folder / "cli"))
             stream.sendall(command.encode() + b"\n")
             return "".join(iter(lambda: stream.recv(65536).decode(), "")).strip()
@@ -162,30 +165,38 @@ class HAProxy:
     def show(self) -> str:
         return self.cli("show sprat")
 
+    def runs(self) -> None:
+        """Wait until its node is a member of the cluster."""
+        eventually("the node of HAProxy runs", lambda: "node running" in self.show())
+
     def worker(self) -> int:
-        """The process that serves."""
+        """The process that serves requests."""
         info = dict(
             line.split(": ", 1) for line in self.cli("show info").splitlines() if ": " in line
         )
         return int(info["Pid"])
 
     def servers(self) -> dict[str, tuple[str, str]]:
-        """Status and address of every server that has one, as HAProxy has them."""
+        """Status and address of every server that has an address, as HAProxy has them."""
+        return {name: (it["status"], it["addr"]) for name, it in self.statistics().items()}
+
+    def statistics(self) -> dict[str, dict[str, str]]:
+        """The columns of `show stat` for every server that has an address."""
         rows = self.cli("show stat").splitlines()
-        names = rows[0].lstrip("# ").split(",")
+        columns = rows[0].lstrip("# ").split(",")
         found = {}
         for row in rows[1:]:
-            it = dict(zip(names, row.split(","), strict=False))
+            it = dict(zip(columns, row.split(","), strict=False))
             if it["pxname"] == "nodes" and it["svname"] not in ("FRONTEND", "BACKEND"):
-                found[it["svname"]] = (it["status"], it["addr"])
-        return {name: it for name, it in found.items() if it[1] != "0.0.0.0:1"}
+                found[it["svname"]] = it
+        return {name: it for name, it in found.items() if it["addr"] != "0.0.0.0:1"}
 
     def up(self) -> set[str]:
-        """Addresses that get requests."""
+        """The addresses that get requests."""
         return {addr for status, addr in self.servers().values() if status.startswith("UP")}
 
     def members(self) -> dict[str, str]:
-        """What `show sprat` says of each member that has a slot."""
+        """The line of `show sprat` for each member that has a slot."""
         lines = [
             line.split(maxsplit=2)
             for line in self.show().splitlines()
@@ -197,29 +208,55 @@ class HAProxy:
         """Wait until exactly these get requests."""
         wanted = {web.served_at for web in webs}
         with contextlib.suppress(AssertionError):
-            eventually("it serves them", lambda: self.up() == wanted, within)
+            eventually("they get requests", lambda: self.up() == wanted, within)
         assert self.up() == wanted, f"{self.servers()}\n{self.show()}\n{self.log()}"
 
     def reload(self) -> None:
         """Have the master start a new worker, and wait until that serves."""
         before = self.worker()
         os.kill(int(self.pidfile.read_text().split()[0]), signal.SIGUSR2)
-        eventually("a new worker serves", lambda: self._is_new(before), 15)
+        eventually("a new worker serves", lambda: self._is_new(before))
 
     def _is_new(self, before: int) -> bool:
         with contextlib.suppress(OSError, KeyError):
             return self.worker() != before
         return False
 
+    def stops_softly(self) -> None:
+        """Send SIGUSR1 once the node can still leave the cluster afterwards.
+
+        The script opens a connection that keeps a stopping HAProxy alive; before that, a soft stop
+        ends HAProxy at once.
+        """
+        name = f"@sprat-{self.ip}:7946@".encode()
+
+        def is_connected() -> bool:
+            lines = Path("/proc/net/unix").read_bytes().splitlines()
+            return sum(name in line for line in lines) >= 2  # the listener and a connection
+
+        eventually("the script is connected to the node", is_connected)
+        os.kill(self.worker(), signal.SIGUSR1)
+
+    def remembers(self, snapshot: Path, *webs: Web) -> None:
+        """Wait until these members are ready in the same record of the snapshot."""
+        wanted = [f" ready 100 {it.served_at} {it.name}\n".encode() for it in webs]
+
+        def is_written() -> bool:
+            data = snapshot.read_bytes()
+            half = 256 * 1024
+            return any(all(it in part for it in wanted) for part in (data[:half], data[half:]))
+
+        eventually("the snapshot is written", is_written)
+
     def processes(self) -> list[int]:
-        """All processes of it that live."""
+        """Its processes that live."""
         return [pid for pid in all_processes() if is_of(pid, self.config)]
 
     def end(self) -> None:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
 
 def all_processes() -> list[int]:
@@ -227,7 +264,7 @@ def all_processes() -> list[int]:
 
 
 def is_of(pid: int, config: Path) -> bool:
-    """Is this a process with this configuration, and not a zombie?"""
+    """Whether this is a process with this configuration, and not a zombie."""
     with contextlib.suppress(OSError):
         line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return line[0].endswith(b"haproxy") and str(config).encode() in line
@@ -235,7 +272,7 @@ def is_of(pid: int, config: Path) -> bool:
 
 
 class Web:
-    """A web server with a stock agent beside it, as a member."""
+    """A web server, and the stock agent that makes it a member."""
 
     def __init__(self, folder: Path, agent: Callable[..., Agent], name: str, *tags: str) -> None:
         self.name = name
@@ -250,7 +287,7 @@ class Web:
         self.served_at = f"{self.ip}:3000"
         line = [sys.executable, str(HERE / "web.py"), self.name, self.ip, "3000"]
         self.process = subprocess.Popen(line)
-        eventually(f"{self.name} listens", self._listens, 10)
+        eventually(f"{self.name} listens", self._listens)
 
     def _listens(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((self.ip, 3000), 1):
@@ -258,28 +295,35 @@ class Web:
         return False
 
     def join(self, haproxy: HAProxy) -> Web:
-        eventually("the node of HAProxy listens", lambda: "node running" in haproxy.show(), 10)
+        haproxy.runs()
         self.agent.join(f"{haproxy.ip}:7946")
         return self
 
     def set_tags(self, *tags: str) -> None:
         words = [word for tag in tags for word in ("-set", tag)]
-        with contextlib.suppress(AssertionError):  # it tells of its time-out although it was told
+        with contextlib.suppress(AssertionError):  # a stock agent may report a timeout it survived
             self.agent.must("tags", *words)
 
-    def kill(self) -> None:
-        """The host vanishes with all that runs on it."""
+    def kill(self) -> Interval:
+        """Kill the web server and its agent at once, as if the host had vanished.
+
+        Returns from when to when the web server died: requests in flight then may be lost.
+        """
+        began = time.monotonic()
         self.process.kill()
-        self.agent.kill()
-        self.process.wait(10)
+        self.agent.process.kill()
+        self.process.wait(PATIENCE)
+        ended = time.monotonic()
+        self.agent.process.wait(PATIENCE)
+        return Interval(began, ended)
 
     def leave(self) -> None:
-        """As its supervisor stops it: it leaves, and serves what it still gets."""
+        """Leave the cluster, and go on serving the requests that still come."""
         self.agent.leave()
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -289,7 +333,7 @@ def addresses() -> Addresses:
 
 @pytest.fixture
 def agent(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[..., Agent]]:
-    """Start a stock agent with short pauses: `agent(name, *options)`."""
+    """Start a stock agent with the local profile: `agent(name, *options)`."""
     agents: list[Agent] = []
 
     def start(name: str, *options: str, ip: str = "") -> Agent:
@@ -339,12 +383,12 @@ def web(tmp_path: Path, agent: Callable[..., Agent]) -> Iterator[Callable[..., W
 
 @pytest.fixture
 def load() -> Iterator[Callable[..., Load]]:
-    """Send requests until the end of the test: `load(haproxy, rate)`."""
+    """Send requests until `stop` or the end of the test: `load(haproxy, rate)`."""
     running: list[Load] = []
 
     def start(haproxy: HAProxy, rate: float = 200, *, keep_alive: bool = False) -> Load:
         running.append(Load(haproxy.address, rate, keep_alive=keep_alive))
-        time.sleep(0.3)
+        eventually("requests are answered", lambda: running[-1].answers)
         return running[-1]
 
     yield start
@@ -363,7 +407,7 @@ class Hap:
         line += ["--name", "hap", "--bind", self.address, "--profile", "local", *options]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log)
-        eventually("it is a member", lambda: "is a member" in self.log(), 10)
+        eventually("it is a member", lambda: "the node is running" in self.log())
 
     def log(self) -> str:
         assert self.process.poll() is None, self._log.read_text()
@@ -371,6 +415,13 @@ class Hap:
 
     def join(self, agent: Agent) -> None:
         agent.join(self.address)
+
+    def report(self) -> str:
+        """The text that it prints on SIGUSR1."""
+        before = len(self.log())
+        self.process.send_signal(signal.SIGUSR1)
+        eventually("it prints its report", lambda: "backend nodes" in self.log()[before:])
+        return self.log()[before:]
 
 
 @pytest.fixture
@@ -385,4 +436,4 @@ def hap(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[..., Hap]]:
     yield start
     for it in running:
         it.process.kill()
-        it.process.wait(10)
+        it.process.wait(PATIENCE)

@@ -1,7 +1,7 @@
-"""Requests at a steady pace, and what became of each.
+"""Requests at a steady rate, and the result of each.
 
-As a program, `load.py IP PORT RATE new|kept` sends them until its input ends, and prints what
-became of them as JSON; its clock is CLOCK_MONOTONIC.
+As a program, `load.py IP PORT RATE new|kept` sends requests until its input ends, and prints the
+results as JSON. Its times are those of CLOCK_MONOTONIC.
 """
 
 from __future__ import annotations
@@ -12,20 +12,40 @@ import json
 import sys
 import threading
 import time
+from dataclasses import dataclass
 
 THREADS = 8
 SLOW = 0.4  # seconds
 
 
+@dataclass(frozen=True)
+class Interval:
+    """From one time to another."""
+
+    began: float
+    ended: float
+
+    def overlaps(self, other: Interval) -> bool:
+        return self.began <= other.ended and other.began <= self.ended
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that no web server answered."""
+
+    time: Interval
+    what: str
+
+
 class Load:
-    """Sends `rate` requests per second until `stop`, with a connection for each or kept ones."""
+    """Sends `rate` requests per second until `stop`, each on a new connection or on kept ones."""
 
     def __init__(self, address: tuple[str, int], rate: float, *, keep_alive: bool = False) -> None:
         self._address, self._rate, self._keep_alive = address, rate, keep_alive
         self._began, self._lock = time.monotonic(), threading.Lock()
         self._stopping = False
         self.answers: collections.Counter[str] = collections.Counter()
-        self.failures: list[tuple[float, str]] = []
+        self.failures: list[Failure] = []
         self.first: dict[str, float] = {}
         self.slow = 0
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(THREADS)]
@@ -40,7 +60,7 @@ class Load:
             time.sleep(max(0.0, due - time.monotonic()))
             sent += 1
             if connection is None:
-                connection = http.client.HTTPConnection(*self._address, timeout=15)
+                connection = http.client.HTTPConnection(*self._address, timeout=60)
             asked = time.monotonic()
             answered, what = self._ask(connection)
             now = time.monotonic()
@@ -52,13 +72,13 @@ class Load:
                 self.first.setdefault(what, now)
                 self.slow += now - asked > SLOW
                 if not answered:
-                    self.failures.append((round(now - self._began, 2), what))
+                    self.failures.append(Failure(Interval(asked, now), what))
         if connection is not None:
             connection.close()
 
     @staticmethod
     def _ask(connection: http.client.HTTPConnection) -> tuple[bool, str]:
-        """The name of the server that answered, the last word it says, or what went wrong."""
+        """Return the last word of the answer, which is the name of the server, or the error."""
         try:
             connection.request("GET", "/")
             response = connection.getresponse()
@@ -70,14 +90,18 @@ class Load:
             return False, type(error).__name__
 
     def stop(self) -> None:
-        """Send no more, and wait for the answers."""
+        """Send no more requests, and wait for the answers."""
         self._stopping = True
         for thread in self._threads:
-            thread.join(30)
+            thread.join(90)
 
-    def lost(self) -> int:
-        """How many requests were not answered by a web server."""
-        return len(self.failures)
+    def failures_without(self, *deaths: Interval) -> list[Failure]:
+        """The failures, without requests that were in flight when a server was killed.
+
+        A server that dies by SIGKILL takes the requests that it is answering with it: HAProxy can
+        send a request again only as long as no part of the answer has arrived.
+        """
+        return [it for it in self.failures if not any(it.time.overlaps(death) for death in deaths)]
 
 
 def main() -> None:
@@ -85,9 +109,8 @@ def main() -> None:
     load = Load((ip, int(port)), float(rate), keep_alive=how == "kept")
     sys.stdin.read()
     load.stop()
-    began = load._began
-    lost = [began + at for at, _ in load.failures]
-    kinds = collections.Counter(what for _, what in load.failures)
+    lost = [it.time.ended for it in load.failures]
+    kinds = collections.Counter(it.what for it in load.failures)
     sent = sum(load.answers.values())
     about = {"sent": sent, "lost": lost, "kinds": kinds, "slow": load.slow, "first": load.first}
     print(json.dumps(about))

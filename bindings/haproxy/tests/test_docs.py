@@ -1,4 +1,4 @@
-"""The README: its configuration works as it stands, and it lists every variable."""
+"""The README: its configuration works as printed, and it lists every variable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ README = (HERE.parent / "README.md").read_text()
 def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path, addresses) -> None:
     seed = web("web-1")
     text = re.search(r"```haproxy\n(.*?)```", README, re.DOTALL).group(1)
-    proxy = haproxy()  # to have its files; replaced by that of the README
+    proxy = haproxy()  # makes the folder and the address; its configuration is replaced
     proxy.end()
     ip = proxy.ip
     local = f"    setenv SPRAT_MODULES {modules}\n    setenv SPRAT_BIND {ip}:7946\n"
@@ -35,7 +35,7 @@ def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path,
         proxy.process = subprocess.Popen(
             ["haproxy", "-f", str(proxy.config)], stdout=log, stderr=log
         )
-    eventually("HAProxy answers", proxy._answers, 10)
+    eventually("HAProxy answers", proxy._answers)
     proxy.serves(seed)
     assert re.search(r"^  \d+ web-1 \S+ ready weight 100$", proxy.show(), re.MULTILINE)
 

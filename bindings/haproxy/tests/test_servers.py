@@ -9,13 +9,13 @@ import socket
 import time
 from pathlib import Path
 
-from cluster import eventually
+from cluster import PATIENCE, eventually
 from conftest import HERE, SERVER
 
 README = (HERE.parent / "README.md").read_text()
 
 
-def test_members_get_requests_and_those_of_another_role_do_not(haproxy, web, agent, load) -> None:
+def test_members_with_the_tag_get_requests_and_others_do_not(haproxy, web, agent, load) -> None:
     proxy = haproxy()
     first, second = web("web-1"), web("web-2")
     other = agent("other", "-tag", "role=db", "-tag", "port=3000")
@@ -24,13 +24,13 @@ def test_members_get_requests_and_those_of_another_role_do_not(haproxy, web, age
     other.join(f"{proxy.ip}:7946")
     proxy.serves(first, second)
     requests = load(proxy)
-    time.sleep(1)
+    eventually("both get requests", lambda: len(requests.answers) >= 2)
     requests.stop()
     assert requests.answers.keys() == {"web-1", "web-2"}
-    assert "members 4, healthy" in proxy.show()
+    eventually("all are members", lambda: "members 4, healthy" in proxy.show())
 
 
-def test_the_order_of_starting_does_not_matter(haproxy, web, addresses) -> None:
+def test_hosts_may_start_in_any_order(haproxy, web, addresses) -> None:
     first, second = web("web-1"), web("web-2")
     second.agent.join(first.agent.address)
     proxy = haproxy(SEEDS=first.agent.address)
@@ -38,9 +38,7 @@ def test_the_order_of_starting_does_not_matter(haproxy, web, addresses) -> None:
     assert first.agent.sees("lb", "alive")["tags"] == {"role": "balancer"}
 
 
-def test_nobody_loses_a_request_when_hosts_join_drain_leave_and_are_killed(
-    haproxy, web, load
-) -> None:
+def test_no_request_is_lost_when_hosts_join_drain_leave_and_are_killed(haproxy, web, load) -> None:
     proxy = haproxy(DRAIN_MS="1000")
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
@@ -56,31 +54,28 @@ def test_nobody_loses_a_request_when_hosts_join_drain_leave_and_are_killed(
     webs[1].leave()
     proxy.serves(webs[0], webs[2], fourth)
     eventually("it is stopped", lambda: "maint" in proxy.members()["web-1"])
-    webs[2].kill()
+    death = webs[2].kill()
     proxy.serves(webs[0], fourth)
-    time.sleep(1)
+    time.sleep(1)  # time in which requests could be lost
 
     for requests in (new, kept):
         requests.stop()
-    assert new.failures == []
-    # A kept connection to the host that vanished may have a request under way, and that one only.
-    assert kept.lost() <= 8, kept.failures
+        assert requests.failures_without(death) == []
 
 
 def test_a_suspect_that_haproxy_cannot_reach_either_is_drained_before_it_fails(
     haproxy, web
 ) -> None:
-    # A suspicion that lasts: time for both witnesses to speak.
-    proxy = haproxy(SETTINGS="suspicion_mult=20 probe_interval_ms=500 probe_timeout_ms=200")
+    # The suspicion lasts for half a minute: long enough for HAProxy's checks to fail meanwhile.
+    proxy = haproxy(SETTINGS="suspicion_mult=60 probe_interval_ms=500 probe_timeout_ms=200")
     first, second, third = (web(f"web-{n}").join(proxy) for n in range(3))
     proxy.serves(first, second, third)
     third.agent.process.send_signal(signal.SIGSTOP)
-    third.process.send_signal(signal.SIGSTOP)
     third.process.kill()
-    eventually("it is drained", lambda: "drain" in proxy.members()["web-2"], 15)
-    assert "web-2" not in [line.split()[0] for line in proxy.log().splitlines() if "fail" in line]
+    eventually("it is drained", lambda: "drain" in proxy.members()["web-2"])
+    assert "1 failed" not in proxy.show()
     third.agent.process.send_signal(signal.SIGCONT)
-    eventually("it is back", lambda: "ready" in proxy.members()["web-2"], 20)
+    eventually("it is ready again", lambda: "ready" in proxy.members()["web-2"])
 
 
 def test_weights_and_addresses_follow_the_tags(haproxy, web) -> None:
@@ -94,13 +89,13 @@ def test_weights_and_addresses_follow_the_tags(haproxy, web) -> None:
     first.set_tags("role=backend", "port=3000", "weight=9999")
     weight = lambda: proxy.cli(f"get weight nodes/app{slot}")  # noqa: E731
     eventually("it is clamped", lambda: weight().startswith("256 "))
-    assert '; its tag weight is "9999", allowed: 0 to 256; 256 is taken' in proxy.show()
+    eventually("it is shown", lambda: '; its tag weight is "9999", allowed: 0' in proxy.show())
     first.set_tags("role=backend", f"ip={second.ip}", "port=3000")
-    eventually("it is refused", lambda: "another member is alive" in proxy.show())
+    eventually("it is refused", lambda: "another live member has the same" in proxy.show())
     proxy.serves(second)
 
 
-def test_what_haproxy_would_misunderstand_never_reaches_it(haproxy, web, agent) -> None:
+def test_tags_and_names_that_haproxy_would_misread_never_reach_it(haproxy, web, agent) -> None:
     proxy = haproxy()
     fine = web("fine").join(proxy)
     proxy.serves(fine)
@@ -120,33 +115,32 @@ def test_what_haproxy_would_misunderstand_never_reaches_it(haproxy, web, agent) 
     for name, tags in wrong.items():
         options = [word for tag in ("role=backend", *tags) for word in ("-tag", tag)]
         agent(name, *options).join(f"{proxy.ip}:7946")
-    eventually("all are told", lambda: proxy.show().count("has no slot") == len(wrong), 20)
+    eventually("all are refused", lambda: proxy.show().count("has no slot") == len(wrong))
     assert 'its tag port is "70000", allowed: 1 to 65535' in proxy.show()
     for name in wrong:
-        eventually(f"{name} is told", lambda it=name: f'member "{it}" of backend' in proxy.log(), 5)
+        eventually(f"{name} is logged", lambda it=name: f'member "{it}" of backend' in proxy.log())
     proxy.serves(fine)
-    assert len(proxy.servers()) == 1
-    assert proxy.servers().popitem()[1] == ("UP", fine.served_at)
+    assert [addr for _, addr in proxy.servers().values()] == [fine.served_at]
 
 
-def test_more_members_than_slots_are_told_and_get_one_when_another_has_gone(haproxy, web) -> None:
+def test_a_member_without_a_slot_gets_one_when_another_is_forgotten(haproxy, web) -> None:
     proxy = haproxy(SETTINGS="tombstone_timeout_ms=1000", DRAIN_MS="100")
     webs = [web(f"web-{n}").join(proxy) for n in range(9)]
-    eventually("one has none", lambda: proxy.show().count("more members than slots") == 1, 20)
-    assert len(proxy.up()) == 8
+    eventually("one has no slot", lambda: proxy.show().count("more members than slots") == 1)
+    eventually("the others serve", lambda: len(proxy.up()) == 8)
     unplaced = proxy.show().split('- "')[1].split('"')[0]
     next(it for it in webs if it.name != unplaced).leave()
-    eventually("it has one", lambda: f" {unplaced} " in proxy.show(), 60)
+    eventually("it has a slot", lambda: f" {unplaced} " in proxy.show())
 
 
-def test_a_place_that_is_only_kept_is_given_to_one_that_needs_it(haproxy, web) -> None:
+def test_a_slot_kept_for_a_return_is_given_to_a_member_that_needs_it(haproxy, web) -> None:
     proxy = haproxy(DRAIN_MS="100")
     webs = [web(f"web-{n}").join(proxy) for n in range(9)]
-    eventually("one has none", lambda: proxy.show().count("more members than slots") == 1, 20)
+    eventually("one has no slot", lambda: proxy.show().count("more members than slots") == 1)
     unplaced = proxy.show().split('- "')[1].split('"')[0]
     next(it for it in webs if it.name != unplaced).leave()
-    eventually("it has one", lambda: f" {unplaced} " in proxy.show(), 20)
-    assert len(proxy.up()) == 8
+    eventually("it has a slot", lambda: f" {unplaced} " in proxy.show())
+    eventually("all slots serve", lambda: len(proxy.up()) == 8)
 
 
 def test_a_member_that_returns_gets_its_slot_again(haproxy, web) -> None:
@@ -166,9 +160,10 @@ def test_a_member_that_returns_gets_its_slot_again(haproxy, web) -> None:
     assert slot() == before
 
 
-def test_a_key_finds_its_server_and_keeps_it_while_others_come_and_go(haproxy, web) -> None:
+def test_a_key_keeps_its_server_while_others_come_and_go(haproxy, web) -> None:
     by_user = re.search(r"```haproxy-snippet\n(.*?)```", README, re.DOTALL).group(1)
     proxy = haproxy(
+        SETTINGS="probe_interval_ms=5000 probe_timeout_ms=2000",  # a suspect would move its keys
         frontend="    use_backend chosen if { url_param(k) -m found }\n"
         "    http-request return status 200 content-type text/plain string member"
         " if { path /member } { lua.sprat_member -m bool }\n",
@@ -179,15 +174,15 @@ def test_a_key_finds_its_server_and_keeps_it_while_others_come_and_go(haproxy, w
 
     def ask(path: str, source: str = "") -> tuple[int, str, str | None]:
         connection = http.client.HTTPConnection(
-            *proxy.address, timeout=10, source_address=(source, 0) if source else None
+            *proxy.address, timeout=PATIENCE, source_address=(source, 0) if source else None
         )
         connection.request("GET", path)
         response = connection.getresponse()
-        told = response.status, response.read().decode(), response.getheader("x-name")
+        answer = response.status, response.read().decode(), response.getheader("x-name")
         connection.close()
-        return told
+        return answer
 
-    assert ask("/?k=somebody")[0] == 503, "nobody serves"
+    assert ask("/?k=user")[0] == 503, "no member serves"
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
     assert ask("/?k=")[0] in (200, 503)
@@ -205,9 +200,7 @@ def test_a_key_finds_its_server_and_keeps_it_while_others_come_and_go(haproxy, w
     assert ask("/member", "127.0.0.99")[1].startswith("web-")
 
 
-def test_a_list_of_the_configuration_holds_the_addresses_of_the_members(
-    haproxy, web, tmp_path
-) -> None:
+def test_a_list_holds_the_addresses_of_the_members(haproxy, web, tmp_path) -> None:
     acl = tmp_path / "members.acl"
     acl.write_text("")
     proxy = haproxy(
@@ -222,24 +215,22 @@ def test_a_list_of_the_configuration_holds_the_addresses_of_the_members(
     first, second = web("web-1").join(proxy), web("web-2").join(proxy)
     eventually("both are listed", lambda: listed() == {first.ip, second.ip, proxy.ip})
     second.leave()
-    eventually("one is", lambda: listed() == {first.ip, proxy.ip})
+    eventually("one is left", lambda: listed() == {first.ip, proxy.ip})
     proxy.end()
     wrong = haproxy(MEMBERS_ACL="/nowhere")
     first.join(wrong)
-    eventually(
-        "it is said", lambda: "the configuration uses no list or map /nowhere" in wrong.log(), 20
-    )
+    eventually("it is logged", lambda: "sprat: /nowhere cannot be updated" in wrong.log())
     wrong.serves(first)
 
 
-def test_servers_that_are_no_slots_are_left_alone(haproxy, web) -> None:
+def test_servers_that_are_not_slots_are_left_alone(haproxy, web) -> None:
     sorry = web("sorry")
     proxy = haproxy(server=f"{SERVER}\n    server sorry {sorry.served_at} check backup")
     assert "8 slots" in proxy.show()
-    assert proxy.up() == {sorry.served_at}, "nobody else serves"
+    assert proxy.up() == {sorry.served_at}, "no slot is taken yet"
     first = web("web-1").join(proxy)
     proxy.serves(first, sorry)
-    connection = http.client.HTTPConnection(*proxy.address, timeout=10)
+    connection = http.client.HTTPConnection(*proxy.address, timeout=PATIENCE)
     connection.request("GET", "/")
     assert "web-1" in connection.getresponse().read().decode()
     connection.close()
@@ -248,7 +239,7 @@ def test_servers_that_are_no_slots_are_left_alone(haproxy, web) -> None:
 def test_an_address_in_another_form_is_the_same_address(haproxy, web) -> None:
     proxy = haproxy(LOOPBACK="no")
     hidden = web("web-1", "ip=::ffff:127.0.0.1").join(proxy)
-    eventually("it is refused", lambda: "127.0.0.1 is a loopback address" in proxy.show())
+    eventually("it is refused", lambda: "127.0.0.1" in proxy.show().partition("has no slot")[2])
     assert proxy.up() == set()
     hidden.set_tags("role=backend", "port=3000", "ip=::ffff:10.255.255.1")
     eventually("it has a slot", lambda: "10.255.255.1:3000" in proxy.show())
@@ -260,15 +251,15 @@ def test_servers_are_in_the_allowed_networks_and_never_the_load_balancer_itself(
     proxy = haproxy(NETWORKS="127.0.0.0/8")
     fine = web("fine").join(proxy)
     web("outside", "ip=10.255.255.1").join(proxy)
-    eventually("it is refused", lambda: "10.255.255.1 is in none of the allowed" in proxy.show())
+    eventually("it is refused", lambda: "10.255.255.1" in proxy.show().partition("no slot")[2])
     loop = web("loop").join(proxy)
     proxy.serves(fine, loop)
     loop.set_tags("role=backend", f"ip={proxy.ip}", "port=8080")
-    eventually("it is refused", lambda: "is this load balancer itself" in proxy.show())
+    eventually("it is refused", lambda: f"maint weight 100; {proxy.ip}:8080 " in proxy.show())
     proxy.serves(fine)
 
 
-def test_a_weight_of_nothing_is_a_drain_and_never_empties_a_backend(haproxy, web, load) -> None:
+def test_a_weight_of_zero_is_a_drain_and_never_empties_a_backend(haproxy, web, load) -> None:
     proxy = haproxy()
     webs = [web(f"web-{n}").join(proxy) for n in range(2)]
     proxy.serves(*webs)
@@ -276,16 +267,15 @@ def test_a_weight_of_nothing_is_a_drain_and_never_empties_a_backend(haproxy, web
     webs[0].set_tags("role=backend", "port=3000", "weight=0")
     proxy.serves(webs[1])
     webs[1].set_tags("role=backend", "port=3000", "weight=0")
-    eventually("it is held", lambda: "held: no other would be ready" in proxy.show())
-    time.sleep(0.5)
+    held = "held: no other server would be ready"
+    eventually("the last server is held", lambda: held in proxy.show())
+    time.sleep(0.5)  # time in which requests could be lost
     requests.stop()
     proxy.serves(webs[1])
     assert requests.failures == []
 
 
-def test_a_map_of_the_configuration_holds_names_and_tags_of_the_members(
-    haproxy, web, tmp_path
-) -> None:
+def test_maps_hold_names_and_tags_of_the_members(haproxy, web, tmp_path) -> None:
     names, colours = tmp_path / "names.map", tmp_path / "colours.map"
     for file in (names, colours):
         file.write_text("")
@@ -301,12 +291,12 @@ def test_a_map_of_the_configuration_holds_names_and_tags_of_the_members(
         return {words[1]: words[2] for line in lines if len(words := line.split(maxsplit=2)) == 3}
 
     first, second = web("web-1", "colour=dark blue").join(proxy), web("web-2").join(proxy)
-    everybody = {first.ip: "web-1", second.ip: "web-2", proxy.ip: "lb"}
-    eventually("all have their names", lambda: entries(names) == everybody)
+    everyone = {first.ip: "web-1", second.ip: "web-2", proxy.ip: "lb"}
+    eventually("all have their names", lambda: entries(names) == everyone)
     eventually("one has a colour", lambda: entries(colours) == {first.ip: "dark blue"})
     first.set_tags("role=backend", "port=3000", "colour=red")
     eventually("it changes", lambda: entries(colours) == {first.ip: "red"})
-    with socket.create_connection(proxy.address, 5, (second.ip, 0)) as stream:
+    with socket.create_connection(proxy.address, PATIENCE, (second.ip, 0)) as stream:
         stream.sendall(b"GET /who HTTP/1.0\r\n\r\n")
         assert stream.makefile().read().endswith("web-2")
     second.leave()

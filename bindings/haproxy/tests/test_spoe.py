@@ -1,4 +1,4 @@
-"""SPOE: the configuration of docs/haproxy/spoe.md asks agents in C, in Python and `sprat-hap`."""
+"""SPOE: the configuration of docs/haproxy/spoe.md with agents in C, in Python and `sprat-hap`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import eventually
+from cluster import PATIENCE, eventually
 from conftest import HAP, NO_SERVER, PLAIN, ROOT, HAProxy
 
 GUIDE = (ROOT / "docs" / "haproxy" / "spoe.md").read_text()
@@ -46,7 +46,7 @@ class Program:
         self.address = address
         with log.open("wb") as out:
             self.process = subprocess.Popen(line, stdout=out, stderr=out)
-        eventually("it listens", lambda: self._listens(log), 15)
+        eventually("it listens", lambda: self._listens(log))
 
     def _listens(self, log: Path) -> bool:
         assert self.process.poll() is None, log.read_text()
@@ -56,7 +56,7 @@ class Program:
 
     def connect(self) -> socket.socket:
         ip, _, port = self.address.partition(":")
-        return socket.create_connection((ip, int(port)), 5)
+        return socket.create_connection((ip, int(port)), PATIENCE)
 
 
 @pytest.fixture
@@ -85,16 +85,22 @@ def program(tmp_path: Path, addresses) -> Iterator[Callable[[str, str], Program]
     yield start
     for it in running:
         it.process.kill()
-        it.process.wait(10)
+        it.process.wait(PATIENCE)
 
 
 class Asking:
-    """An HAProxy that asks, with the configuration of the guide."""
+    """An HAProxy that asks an agent, with the configuration of the guide.
+
+    Only the timeouts are longer: on a busy machine an answer may take more than 50 ms.
+    """
 
     def __init__(self, haproxy: Callable[..., HAProxy], folder: Path, agent: str) -> None:
         folder.mkdir(exist_ok=True)
         conf = snippet("haproxy-spoe") + MORE
         conf = conf.replace("messages pick member", "messages pick member size leader tag")
+        for timeout in ("hello 500ms", "processing 50ms"):
+            assert timeout in conf
+            conf = conf.replace(timeout, timeout.split()[0] + " 10s")
         (folder / "spoe.conf").write_text(conf)
         text = snippet("haproxy-snippet")
         front, backends = text.split("\n\n", 1)
@@ -110,7 +116,7 @@ class Asking:
         )
 
     def get(self, path: str) -> tuple[int, dict[str, str], str]:
-        connection = http.client.HTTPConnection(*self.proxy.address, timeout=10)
+        connection = http.client.HTTPConnection(*self.proxy.address, timeout=PATIENCE)
         connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read().decode()
@@ -118,7 +124,7 @@ class Asking:
         return answer.status, dict(answer.headers.items()), body
 
     def told(self, user: str = "x") -> dict[str, str]:
-        """The variables that the agent has set."""
+        """The variables that the agent has set, as headers."""
         headers = self.get(f"/tell?user={user}")[1]
         return {name: value for name, value in headers.items() if name.startswith("x-")}
 
@@ -149,7 +155,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("kind", ["c", "python", "sprat-hap"])
-def test_haproxy_asks_by_spoe_and_goes_on_when_nobody_answers(
+def test_haproxy_asks_by_spoe_and_goes_on_without_an_answer(
     kind, haproxy, program, web, tmp_path
 ) -> None:
     first, second = web("web-1", "zone=b"), web("web-2")
@@ -161,7 +167,7 @@ def test_haproxy_asks_by_spoe_and_goes_on_when_nobody_answers(
         told = asking.told()
         return told if told.get("x-size") == "3" else {}
 
-    told = eventually("it knows all", complete, 20)
+    told = eventually("the agent knows all members", complete)
     assert (told["x-leader"], told["x-tag"], told["x-member"]) == ("web-1", "b", "0")
     assert told["x-port"] == "3000"
     assert not told.get("x-error")
@@ -178,33 +184,32 @@ def test_haproxy_asks_by_spoe_and_goes_on_when_nobody_answers(
             while stream.recv(1000):
                 pass
     assert asking.told()["x-size"] == "3"
-    # Who has gone: keys of the other stay.
     second.set_tags("role=backend", "port=3000", "state=drain")
     eventually("its keys move", lambda: {asking.told(it)["x-name"] for it in users} == {"web-1"})
     agent.process.kill()
-    agent.process.wait(10)
-    eventually("HAProxy sees it down", lambda: not asking.told().get("x-size"), 20)
+    agent.process.wait(PATIENCE)
+    eventually("HAProxy finds it down", lambda: not asking.told().get("x-size"))
     began = time.monotonic()
     assert asking.get("/?user=x")[0] == 503  # the default backend of this test has no server
     print(f"without an agent a request takes {time.monotonic() - began:.3f} s")
     assert asking.proxy.worker() == worker
 
 
-def test_many_silent_connections_keep_nobody_out(haproxy, program, web, tmp_path) -> None:
+def test_many_silent_connections_do_not_keep_haproxy_out(haproxy, program, web, tmp_path) -> None:
     first = web("web-1")
     agent = program("c", first.agent.address)
     silent = [agent.connect() for _ in range(600)]
     asking = Asking(haproxy, tmp_path / "haproxy", agent.address)
-    eventually("it is answered", lambda: asking.told().get("x-size") == "2", 20)
+    eventually("HAProxy gets answers", lambda: asking.told().get("x-size") == "2")
     for it in silent:
         it.close()
 
 
-def test_a_program_that_answers_leaves_on_sigterm(program, web) -> None:
+def test_an_agent_program_leaves_the_cluster_on_sigterm(program, web) -> None:
     first = web("web-1")
     for kind in ("c", "python"):
         agent = program(kind, first.agent.address)
-        first.agent.sees("agent", "alive", 20)
+        first.agent.sees("agent", "alive")
         agent.process.send_signal(signal.SIGTERM)
-        assert agent.process.wait(15) == 0
-        first.agent.sees("agent", "left", 10)
+        assert agent.process.wait(PATIENCE) == 0
+        first.agent.sees("agent", "left")

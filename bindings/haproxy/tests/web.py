@@ -11,6 +11,8 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    wbufsize = -1
+    """The answer is buffered and leaves in one piece: it is sent as a whole or not at all."""
 
     def do_GET(self) -> None:
         body = sys.argv[1].encode()
@@ -19,14 +21,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body if self.command == "GET" else b"")
 
-    do_HEAD = do_GET  # noqa: N815 - the name that the base class wants
+    do_HEAD = do_GET  # noqa: N815 - the name that the base class calls
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 class Server(ThreadingHTTPServer):
-    """Connections that the other side resets are none of its business."""
+    """Ignores connections that the client resets."""
 
     request_queue_size = 128
     daemon_threads = True

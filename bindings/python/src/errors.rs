@@ -1,7 +1,7 @@
-//! Errors of the library and panics become exceptions.
+//! Errors and panics of the library become exceptions.
 //!
-//! The classes are Python's (`sprat/_errors.py`): each has two bases, which a native class cannot
-//! have. They are looked up on first use.
+//! The classes are defined in Python (`sprat/_errors.py`), because each has two bases and a native
+//! class can have only one. They are looked up on first use.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -10,12 +10,12 @@ use sprat::{Error, Status};
 
 static RAISED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// The exception for an error.
+/// Makes the exception for an error.
 pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
     make(py, error.status as i32, &error.message, error.errno)
 }
 
-/// The exception for the number of a status and a sentence.
+/// Makes the exception for a status number and a message.
 pub fn from_number(py: Python<'_>, status: i32, message: &str) -> PyErr {
     make(py, status, message, 0)
 }
@@ -27,7 +27,8 @@ fn make(py: Python<'_>, status: i32, message: &str, errno: i32) -> PyErr {
     made.map_or_else(|failure| failure, PyErr::from_value)
 }
 
-/// The exception for a setting that was refused: an unknown one is a wrong keyword argument.
+/// Makes the exception for a refused setting. An unknown name is a `TypeError`, as for every
+/// unknown keyword argument.
 pub fn refused_setting(py: Python<'_>, error: Error) -> PyErr {
     match error.status {
         Status::NotFound => PyTypeError::new_err(error.message),
@@ -39,7 +40,7 @@ pub fn refused_setting(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-/// The exception for a line of a file that was refused: no line is a wrong keyword argument.
+/// Makes the exception for a refused line of a file, which is always a `ConfigError`.
 pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
     let status = match error.status {
         Status::NotFound | Status::Invalid => Status::Config,
@@ -48,18 +49,18 @@ pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
     raised(py, &Error { status, ..error })
 }
 
-/// Runs `work`: its errors become exceptions, and so does a panic, as `sprat.InternalError`.
-/// PyO3's own class for panics would pass every `except Exception`.
+/// Runs `work`. Its errors become exceptions, and a panic becomes `sprat.InternalError`: PyO3's own
+/// class for panics would pass every `except Exception`.
 pub fn enter<R>(py: Python<'_>, work: impl FnOnce() -> sprat::Result<R>) -> PyResult<R> {
-    let result = sprat::guarded(work).flatten();
+    let result = sprat::guarded(work).and_then(|result| result);
     result.map_err(|error| raised(py, &error))
 }
 
-/// As [`enter`], for what may take a while: other threads of the interpreter run meanwhile.
+/// Runs `work` as [`enter`] does, but detached: other threads of the interpreter run meanwhile.
 pub fn enter_detached<R: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> sprat::Result<R> + Send,
 ) -> PyResult<R> {
-    let result = py.detach(|| sprat::guarded(work)).flatten();
+    let result = py.detach(|| sprat::guarded(work)).and_then(|result| result);
     result.map_err(|error| raised(py, &error))
 }

@@ -1,4 +1,4 @@
-//! Events: frozen classes that work with `match`, one per kind.
+//! Events as Python sees them: frozen classes, one per kind, that work with `match`.
 //!
 //! ```text
 //!   Event ── MemberEvent ── MemberJoined, MemberUpdated, MemberLeft, MemberFailed, ...
@@ -6,7 +6,7 @@
 //!         └─ NodeFailed
 //! ```
 //!
-//! User events and queries will stand beside these.
+//! The classes of member events follow from the table of events in the library.
 
 use crate::member::Member;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyType};
 use sprat::{EventBody, EventKind};
 use std::sync::Arc;
 
-/// Something that happened.
+/// An event.
 ///
 /// `seq` counts the events of one reader from 1; `time` is in seconds of `time.monotonic()`.
 #[pyclass(frozen, subclass, module = "sprat")]
@@ -40,25 +40,25 @@ impl Event {
 
 #[pymethods]
 impl Event {
-    /// Number of the event: one more than that of the one before it.
+    /// The number of the event: one more than that of the event before it.
     #[getter]
     fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// When it was noticed, in seconds of `time.monotonic()`.
+    /// When it was queued, in seconds of `time.monotonic()`.
     #[getter]
     fn time(&self) -> f64 {
         self.time
     }
 
-    /// Its kind as Serf writes it, for example "member-join".
+    /// The name of its kind as Serf writes it, for example "member-join".
     #[getter]
     fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// Everything as a new dict of plain values.
+    /// Return everything as a new dict of plain values.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("event", self.kind)?;
@@ -76,7 +76,7 @@ impl Event {
     }
 }
 
-/// Something happened to a member: `member` is as it was then.
+/// An event about a member: `member` is the member as it was then.
 #[pyclass(frozen, subclass, extends = Event, module = "sprat")]
 pub struct MemberEvent {
     member: Arc<sprat::Member>,
@@ -84,7 +84,7 @@ pub struct MemberEvent {
 
 #[pymethods]
 impl MemberEvent {
-    /// The member, as it was when this happened.
+    /// The member as it was when this happened.
     #[getter]
     fn member(&self) -> Member {
         Member::of(&self.member)
@@ -95,7 +95,7 @@ impl MemberEvent {
         ("member",)
     }
 
-    /// Everything as a new dict of plain values.
+    /// Return everything as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
         let dict = slf.as_super().get().to_dict(py)?;
@@ -154,7 +154,7 @@ macro_rules! member_events {
             }
         )*
 
-        /// The object for an event about a member; `None` for other events.
+        /// Returns the object for an event about a member; `None` for other events.
         fn member_event(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
             Ok(match &event.body {
                 $(EventBody::$Kind(member) => {
@@ -177,7 +177,7 @@ macro_rules! member_events {
 // One class for each row of the library's table of events.
 sprat::event_table!(member_events);
 
-/// Events were lost because nobody took them in time: call `members()` again.
+/// Events were lost because no one took them in time: call `members()` again.
 #[pyclass(frozen, extends = Event, module = "sprat")]
 pub struct Overflow {
     lost: u64,
@@ -192,7 +192,7 @@ impl Overflow {
         PyClassInitializer::from(Event { seq, time, kind }).add_subclass(Overflow { lost })
     }
 
-    /// How many events were merged or dropped since the last one of these, 1 or more.
+    /// How many events were merged or dropped since the last `Overflow`, 1 or more.
     #[getter]
     fn lost(&self) -> u64 {
         self.lost
@@ -203,7 +203,7 @@ impl Overflow {
         ("lost",)
     }
 
-    /// Everything as a new dict of plain values.
+    /// Return everything as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let dict = slf.as_super().get().to_dict(slf.py())?;
         dict.set_item("lost", slf.get().lost)?;
@@ -228,7 +228,8 @@ impl Overflow {
     }
 }
 
-/// The node cannot be what it should, for instance because another has its name: close it.
+/// The node cannot do its work, or must not, for instance because another node has its name: close
+/// it.
 #[pyclass(frozen, extends = Event, module = "sprat")]
 pub struct NodeFailed {
     reason: String,
@@ -246,13 +247,13 @@ impl NodeFailed {
             .add_subclass(NodeFailed { reason, code })
     }
 
-    /// What happened, in a sentence.
+    /// The reason in a sentence.
     #[getter]
     fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// The exception that says the same: `sprat.NameConflictError`, `sprat.InternalError`.
+    /// The reason as an exception: `sprat.NameConflictError`, `sprat.InternalError`.
     #[getter]
     fn error(&self, py: Python<'_>) -> Py<pyo3::exceptions::PyBaseException> {
         crate::errors::from_number(py, self.code, &self.reason).into_value(py)
@@ -263,7 +264,7 @@ impl NodeFailed {
         ("reason",)
     }
 
-    /// Everything as a new dict of plain values.
+    /// Return everything as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let dict = slf.as_super().get().to_dict(slf.py())?;
         dict.set_item("reason", slf.get().reason())?;
@@ -294,7 +295,7 @@ impl NodeFailed {
     }
 }
 
-/// A line for `logging`. Not seen by users.
+/// A line for `logging`. Users of the package do not see it.
 #[pyclass(frozen, extends = Event, module = "sprat._native")]
 pub struct LogLine {
     level: i32,
@@ -304,25 +305,26 @@ pub struct LogLine {
 
 #[pymethods]
 impl LogLine {
-    /// 1 (error) to 5 (trace).
+    /// The level, 1 (error) to 5 (trace).
     #[getter]
     fn level(&self) -> i32 {
         self.level
     }
 
-    /// The part of the library that speaks.
+    /// The part of the library that writes the line.
     #[getter]
     fn target(&self) -> &'static str {
         self.target
     }
 
+    /// The line itself.
     #[getter]
     fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// The object for an event; `None` for a kind that Python code never subscribes to.
+/// Returns the object for an event; `None` for a kind that the package never subscribes to.
 pub fn for_python(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
     if let Some(object) = member_event(py, event)? {
         return Ok(Some(object));
@@ -356,7 +358,7 @@ pub fn for_python(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<Py
     })
 }
 
-/// Puts the classes into the module.
+/// Adds the classes to the module.
 pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Event>()?;
     module.add_class::<MemberEvent>()?;

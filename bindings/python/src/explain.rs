@@ -1,8 +1,8 @@
-//! Explanation, health and counters, as keyword arguments for the classes in `sprat/_values.py`.
+//! Explanations and health, as keyword arguments for the classes in `sprat/_values.py`.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use sprat::swim::{Answer, Explanation, Health, NameConflict, NodeState, ProbeReport};
+use sprat::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
 
 fn state_name(state: NodeState) -> &'static str {
     match state {
@@ -13,17 +13,17 @@ fn state_name(state: NodeState) -> &'static str {
     }
 }
 
-fn answer_name(answer: Answer) -> &'static str {
+fn answer_name(answer: ProbeAnswer) -> &'static str {
     match answer {
-        Answer::NotAsked => "not-asked",
-        Answer::Waiting => "waiting",
-        Answer::Answered => "answered",
-        Answer::Nack => "nack",
-        Answer::Silent => "silent",
+        ProbeAnswer::NotAsked => "not-asked",
+        ProbeAnswer::Waiting => "waiting",
+        ProbeAnswer::Answered => "answered",
+        ProbeAnswer::Nack => "nack",
+        ProbeAnswer::Silent => "silent",
     }
 }
 
-/// Why a member is in its state.
+/// The fields of `sprat.Explanation`.
 pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("name", &*it.name)?;
@@ -42,6 +42,7 @@ pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py
     Ok(dict)
 }
 
+/// The fields of `sprat.Probe`.
 fn probe<'py>(py: Python<'py>, report: &ProbeReport) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("ago", report.ago.as_secs_f64())?;
@@ -54,7 +55,7 @@ fn probe<'py>(py: Python<'py>, report: &ProbeReport) -> PyResult<Bound<'py, PyDi
     Ok(dict)
 }
 
-/// How the node itself is doing.
+/// The fields of `sprat.Health`.
 pub fn health<'py>(py: Python<'py>, health: &Health) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("score", health.score)?;
@@ -64,9 +65,9 @@ pub fn health<'py>(py: Python<'py>, health: &Health) -> PyResult<Bound<'py, PyDi
     dict.set_item("isolated", health.isolated)?;
     dict.set_item("datagrams_work", health.datagrams_work)?;
     dict.set_item("streams_work", health.streams_work)?;
-    let (addr, who) = health.name_conflict.unzip();
+    let (addr, verdict) = health.name_conflict.unzip();
     dict.set_item("name_conflict", addr.map(|addr| addr.to_string()))?;
-    dict.set_item("name_conflict_alive", who == Some(NameConflict::Alive))?;
+    dict.set_item("name_conflict_alive", verdict == Some(NameConflict::Alive))?;
     dict.set_item("summary", health.summary)?;
     Ok(dict)
 }

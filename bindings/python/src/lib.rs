@@ -1,39 +1,45 @@
 //! The native part of the Python package `sprat`, imported as `sprat._native`.
 //!
 //! ```text
-//!   _node.py, aio.py      what users see: waits, threads, callbacks, logging
+//!   _node.py, aio.py      the public classes: waits, threads, callbacks, logging
 //!        |
 //!   _native               calls that do not wait, values, descriptors to wait on
 //!        |
 //!   sprat::Node           engine and helper threads
 //! ```
 //!
-//! Two rules keep it simple. Nothing here calls into Python or holds a Python object (types and
-//! errors that are looked up once excepted), so no thread of the library ever needs the
-//! interpreter. And everything that can block runs detached from it.
+//! Two rules keep it simple. Nothing here calls into Python or holds a Python object, except for
+//! types and errors that are looked up once, so no thread of the library ever needs the
+//! interpreter. And every call that can block runs detached from the interpreter.
 //!
 //! | file | its idea |
 //! | --- | --- |
-//! | `node` | a node: settings in, answers out |
-//! | `wait` | readers of events and operations under way; the one wait |
+//! | `node` | a node: settings go in, results come out |
+//! | `settings` | the table of settings, files of settings, settings of a start |
+//! | `wait` | event subscriptions and pending operations, and the one way to wait for them |
 //! | `member`, `event` | values |
-//! | `explain` | explanations, health and counters |
+//! | `event_classes` | the classes of events with their kinds |
+//! | `explain` | explanations and health |
 //! | `errors` | errors and panics become exceptions |
 
 mod errors;
 mod event;
+mod event_classes;
 mod explain;
 mod member;
 mod node;
+mod settings;
 mod wait;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
-/// Types and errors that are looked up once belong to one interpreter. PyO3 itself refuses the
-/// others only where the stable ABI can say so, from Python 3.12 on.
+/// Whether this is the main interpreter, the only one that may import the module.
+///
+/// Types and errors that are looked up once belong to one interpreter. PyO3 itself refuses other
+/// interpreters only from Python 3.12 on, where the stable ABI allows it.
 fn in_main_interpreter() -> bool {
-    // SAFETY: the caller is attached, as every initialisation of a module is.
+    // SAFETY: this thread is attached to an interpreter, since it is initialising a module.
     unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }
 }
 
@@ -44,9 +50,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         return Err(PyImportError::new_err(text));
     }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_function(wrap_pyfunction!(node::settings, module)?)?;
-    module.add_function(wrap_pyfunction!(node::setting_records, module)?)?;
-    module.add_function(wrap_pyfunction!(node::settings_of, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::settings_of, module)?)?;
+    module.add_function(wrap_pyfunction!(event_classes::event_classes, module)?)?;
     module.add_class::<node::Node>()?;
     module.add_class::<wait::Subscription>()?;
     module.add_class::<wait::Pending>()?;

@@ -1,5 +1,6 @@
-//! A member, and the members as they were at one moment: frozen values over what the node holds.
-//! Nothing is copied until it is asked for.
+//! A member, and the members at one moment: immutable values that share the node's own data.
+//!
+//! A field is converted to a Python object only when it is read.
 
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -11,10 +12,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The members of `sprat.MemberState`, in the order of their numbers, which begin with 1.
+/// The values of `sprat.MemberState`, in the order of their numbers, which begin with 1.
 static STATE_OBJECTS: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
 
-/// The state as Python's enumeration has it.
+/// Returns the value of `sprat.MemberState` for a state.
 fn state_object(py: Python<'_>, state: MemberState) -> PyResult<Py<PyAny>> {
     let objects = STATE_OBJECTS.get_or_try_init(py, || {
         let class = py.import("sprat._values")?.getattr("MemberState")?;
@@ -27,11 +28,12 @@ fn state_object(py: Python<'_>, state: MemberState) -> PyResult<Py<PyAny>> {
     Ok(objects[state as usize - 1].clone_ref(py))
 }
 
-/// A member of the cluster, as it was at one moment.
+/// A member of the cluster at one moment.
 ///
-/// Nodes make them; tests may, too: `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`.
-/// A frozen value: equal if every field is, hashable, picklable, safe in any thread. `ValueError`
-/// for an address that is not IPv4:PORT or [IPv6]:PORT, and for a state that is none.
+/// Nodes return them, and tests may construct them:
+/// `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`. It is immutable, hashable,
+/// picklable and safe to share between threads; two are equal if all their fields are. Raises
+/// `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, or if the state is unknown.
 #[pyclass(frozen, module = "sprat")]
 pub struct Member {
     pub inner: Arc<sprat::Member>,
@@ -43,7 +45,7 @@ impl Member {
         Member { inner }
     }
 
-    /// Equal in every field.
+    /// Whether every field is equal.
     pub fn same(&self, other: &Member) -> bool {
         let (a, b) = (&*self.inner, &*other.inner);
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -84,13 +86,13 @@ impl Member {
     ) -> PyResult<Member> {
         let addr: SocketAddr = address.parse().map_err(|_| {
             let allowed = "IPv4:PORT or [IPv6]:PORT";
-            PyValueError::new_err(format!("address is {address:?}, allowed is {allowed}"))
+            PyValueError::new_err(format!("address must be {allowed}, got {address:?}"))
         })?;
         let named = MemberState::ALL.into_iter().find(|it| it.name() == state);
         let state = named.ok_or_else(|| {
             let names: Vec<&str> = MemberState::ALL.iter().map(|it| it.name()).collect();
             let allowed = names.join(", ");
-            PyValueError::new_err(format!("state is {state:?}, allowed are {allowed}"))
+            PyValueError::new_err(format!("state must be one of {allowed}, got {state:?}"))
         })?;
         let tags = tags.unwrap_or_default();
         let meta = meta.unwrap_or_else(|| sprat::serf::encode_tags(&tags));
@@ -109,62 +111,62 @@ impl Member {
         })
     }
 
-    /// Its name, unique in the cluster.
+    /// The name, unique in the cluster.
     #[getter]
     fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// Its IP address, as text.
+    /// The IP address, as text.
     #[getter]
     fn host(&self) -> String {
         self.inner.addr.ip().to_string()
     }
 
-    /// Its port of the gossip protocol, UDP and TCP: 0 to 65535.
+    /// The port for gossip, UDP and TCP: 0 to 65535.
     #[getter]
     fn port(&self) -> u16 {
         self.inner.addr.port()
     }
 
-    /// Host and port, as "10.0.0.1:7946" or "[::1]:7946".
+    /// Host and port, for example "10.0.0.1:7946" or "[::1]:7946".
     #[getter]
     fn address(&self) -> String {
         self.inner.addr.to_string()
     }
 
-    /// A `sprat.MemberState`.
+    /// The state, a `sprat.MemberState`.
     #[getter]
     fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         state_object(py, self.inner.state)
     }
 
-    /// Its tags, a read-only mapping of text to text, made anew with every access.
+    /// The tags, a read-only mapping from str to str. Each access makes a new one.
     #[getter]
     fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
         let tags = tags_dict(py, &self.inner.tags)?;
         Ok(PyMappingProxy::new(py, tags.as_mapping()))
     }
 
-    /// Its metadata as on the wire, at most 512 bytes; in a Serf cluster the encoded tags.
+    /// The metadata as on the wire, at most 512 bytes; in a Serf cluster, the encoded tags.
     #[getter]
     fn meta<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.inner.meta)
     }
 
-    /// How often it has renewed its own entry, for instance to refute a suspicion.
+    /// The number of times the member renewed its own entry, for instance to refute a suspicion.
     #[getter]
     fn incarnation(&self) -> u32 {
         self.inner.incarnation
     }
 
-    /// Versions of the gossip protocol: lowest, highest and used.
+    /// The versions of the gossip protocol: lowest, highest and used.
     #[getter]
     fn protocol(&self) -> Versions {
         versions(self.inner.protocol)
     }
 
-    /// Versions of the Serf protocol: lowest, highest and used.
+    /// The versions of the Serf protocol: lowest, highest and used.
     #[getter]
     fn serf_protocol(&self) -> Versions {
         versions(self.inner.delegate)
@@ -175,7 +177,7 @@ impl Member {
         ("name", "address")
     }
 
-    /// Everything but the metadata, as a new dict of plain values.
+    /// Return all fields except the metadata as a new dict of plain values.
     pub fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("name", self.name())?;
@@ -211,7 +213,9 @@ impl Member {
         hasher.finish()
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyType>, Parts<'py>)> {
+    fn __reduce__<'py>(
+        slf: &Bound<'py, Self>,
+    ) -> PyResult<(Bound<'py, PyType>, ConstructorArguments<'py>)> {
         let (py, it) = (slf.py(), slf.get());
         let tags = tags_dict(py, &it.inner.tags)?;
         let parts = (
@@ -228,7 +232,7 @@ impl Member {
     }
 }
 
-type Parts<'py> = (
+type ConstructorArguments<'py> = (
     String,
     String,
     &'static str,
@@ -247,20 +251,21 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
     Ok(dict)
 }
 
-/// Members as they were at one moment: a sequence sorted by name, which names index, too.
+/// The members at one moment: a sequence sorted by name that can also be indexed by name.
 ///
-/// `members[0]`, `members[1:3]`, `members["web-1"]` (`KeyError` if there is none), `"web-1" in
-/// members`. Frozen, hashable, picklable, safe in any thread; it may outlive its node.
+/// `members[0]`, `members[1:3]`, `members["web-1"]` (raises `KeyError` for an unknown name),
+/// `"web-1" in members`. It is immutable, hashable, picklable, safe to share between threads, and
+/// it may outlive its node.
 #[pyclass(frozen, sequence, module = "sprat")]
 #[derive(Clone)]
 pub struct Members {
     list: Arc<Vec<Arc<sprat::Member>>>,
-    /// A slice with a negative step: sorted the other way.
+    /// Whether the order is reversed, as in a slice with a negative step.
     descending: bool,
 }
 
 impl Members {
-    /// `members` sorted by name.
+    /// Wraps a list that is sorted by name.
     pub fn new(members: impl Into<Arc<Vec<Arc<sprat::Member>>>>) -> Members {
         Members {
             list: members.into(),
@@ -276,7 +281,7 @@ impl Members {
         place.ok().map(|at| Member::of(&self.list[at]))
     }
 
-    /// The places of a member: one, but for lists that a test has made.
+    /// The indices of a member; only a list constructed by hand can have several.
     fn positions<'a>(&'a self, member: &'a Bound<'_, PyAny>) -> impl Iterator<Item = usize> + 'a {
         let member = member.cast::<Member>().ok();
         let same = move |it: &Arc<sprat::Member>| {
@@ -327,7 +332,7 @@ impl Members {
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
         if key.is_instance_of::<PyString>() {
-            // Text that is not Unicode is the name of nobody.
+            // No member has a name that is not valid Unicode.
             let found = key.extract::<&str>().ok().and_then(|name| self.find(name));
             let member = found.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))?;
             return Ok(Py::new(py, member)?.into_any());
@@ -370,7 +375,7 @@ impl Members {
         }
     }
 
-    /// The member of this name, or `default`.
+    /// Return the member with this name, or `default`.
     #[pyo3(signature = (name, default=None))]
     fn get(&self, py: Python<'_>, name: &str, default: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         match self.find(name) {
@@ -379,12 +384,12 @@ impl Members {
         }
     }
 
-    /// The names, sorted.
+    /// Return the names, sorted.
     fn names(&self) -> Vec<&str> {
         self.list.iter().map(|it| &*it.name).collect()
     }
 
-    /// The place of a member from `start` on and before `stop`; `ValueError` if it is not there.
+    /// Return the index of a member in `start` to `stop`. Raises `ValueError` if it is not there.
     #[pyo3(signature = (member, start=0, stop=None))]
     fn index(
         &self,
@@ -397,10 +402,10 @@ impl Members {
         let (start, stop) = (bound(start), bound(stop.unwrap_or(count)));
         let mut places = self.positions(member);
         let found = places.find(|at| (start..stop).contains(&(*at as isize)));
-        found.ok_or_else(|| PyValueError::new_err("the member is not among these"))
+        found.ok_or_else(|| PyValueError::new_err("the member is not in this list"))
     }
 
-    /// How often the member is here.
+    /// Return how often the member occurs.
     fn count(&self, member: &Bound<'_, PyAny>) -> usize {
         self.positions(member).count()
     }
@@ -450,7 +455,7 @@ impl Members {
     }
 }
 
-/// One walk through members.
+/// An iterator over members.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct MembersIterator {
     list: Arc<Vec<Arc<sprat::Member>>>,

@@ -1,129 +1,34 @@
-//! A node as `sprat/_node.py` and `sprat/aio.py` use it: nothing here waits for the cluster.
+//! The node that `sprat/_node.py` and `sprat/aio.py` wrap. No call here waits for the cluster.
 
-use crate::errors::{enter, enter_detached, refused_line, refused_setting};
+use crate::errors::{enter, enter_detached};
 use crate::explain;
 use crate::member::{Member, Members};
+use crate::settings::StartSettings;
 use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use sprat::EventKind;
 use sprat::serf::Tags;
-use sprat::{Config, EventKind, Key};
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 /// A running node.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Node {
     inner: sprat::Node,
-    /// The settings `event_queue` and `log_level`, wherever they came from.
+    /// The settings `event_queue` and `log_level`, from arguments or a file.
     event_queue: usize,
     log_level: String,
-    listed: Mutex<Option<Listed>>,
+    snapshot: Mutex<Option<Snapshot>>,
 }
 
-/// The members as they were last asked for, so that asking again is free while nothing changes.
-struct Listed {
+/// The members as last returned: returned again, without a copy, while nothing changes.
+struct Snapshot {
     version: u64,
     states: u32,
     members: Members,
 }
 
-/// What a node is started with.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct Settings {
-    /// A file to begin with.
-    path: Option<PathBuf>,
-    /// Settings by name.
-    values: Vec<(String, String)>,
-    tags: Tags,
-    /// Tags that members must have to be listed.
-    filter_tags: Tags,
-    keys: Vec<Vec<u8>>,
-    meta: Option<Vec<u8>>,
-}
-
-impl Settings {
-    fn config(&self, py: Python<'_>) -> PyResult<Config> {
-        let mut config = Config::new();
-        let refused = |error| refused_setting(py, error);
-        if let Some(path) = &self.path {
-            let loaded = py.detach(|| config.load(path));
-            loaded.map_err(|error| refused_line(py, error))?;
-            // Readers say themselves what they want, and the first gets what came before it.
-            config.set("event_kinds", "").map_err(refused)?;
-        }
-        for (key, value) in &self.values {
-            config.set(key, value).map_err(refused)?;
-        }
-        for (key, value) in &self.tags {
-            config.set_tag(key, Some(value)).map_err(refused)?;
-        }
-        for (key, value) in &self.filter_tags {
-            config.set_filter_tag(key, Some(value)).map_err(refused)?;
-        }
-        for bytes in &self.keys {
-            let key = Key::new(bytes);
-            let message = format!("a key has {} bytes, allowed are 16, 24 and 32", bytes.len());
-            let error = || sprat::Error::new(sprat::Status::Invalid, message);
-            config
-                .add_key(key.ok_or_else(error).map_err(refused)?)
-                .map_err(refused)?;
-        }
-        if let Some(meta) = &self.meta {
-            config.set_meta(meta).map_err(refused)?;
-        }
-        Ok(config)
-    }
-}
-
-/// A setting in short: name, type, default, allowed values, description.
-type Known = (&'static str, &'static str, String, String, &'static str);
-
-/// Every setting of the library with a fixed name.
-#[pyfunction]
-pub fn settings() -> Vec<Known> {
-    let all = sprat::settings().iter();
-    let all = all.filter(|it| !it.name.ends_with("KEY"));
-    all.map(|it| {
-        let name = it.kind.name();
-        (it.name, name, it.defaults(), it.allowed(), it.help)
-    })
-    .collect()
-}
-
-/// Every setting of the library as a dict, the families `tag.KEY` and `filter.tag.KEY` included:
-/// name, type, unit, minimum, maximum, allowed, defaults by profile, help, changeable.
-#[pyfunction]
-pub fn setting_records(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
-    let record = |it: &sprat::Setting| {
-        let record = PyDict::new(py);
-        record.set_item("name", it.name)?;
-        record.set_item("type", it.kind.name())?;
-        record.set_item("unit", it.unit)?;
-        record.set_item("minimum", it.range.as_ref().map(|range| *range.start()))?;
-        record.set_item("maximum", it.range.as_ref().map(|range| *range.end()))?;
-        record.set_item("allowed", it.allowed())?;
-        let defaults = PyDict::new(py);
-        for profile in sprat::Profile::ALL {
-            defaults.set_item(profile.name(), it.default(profile))?;
-        }
-        record.set_item("defaults", defaults)?;
-        record.set_item("help", it.help)?;
-        record.set_item("changeable", it.changeable)?;
-        Ok(record)
-    };
-    sprat::settings().iter().map(record).collect()
-}
-
-/// The keys and values of a file of settings, all of them valid.
-#[pyfunction]
-pub fn settings_of(py: Python<'_>, path: PathBuf) -> PyResult<Vec<(String, String)>> {
-    py.detach(|| Config::entries_of(&path))
-        .map_err(|error| refused_line(py, error))
-}
-
-/// Kinds by the names that Serf gives them.
+/// Converts names of kinds, which are those of Serf.
 fn kinds(names: &[String]) -> Vec<EventKind> {
     let known = names.iter().filter_map(|name| EventKind::from_name(name));
     known.collect()
@@ -133,7 +38,7 @@ fn kinds(names: &[String]) -> Vec<EventKind> {
 impl Node {
     /// Starts a node.
     #[staticmethod]
-    fn start(py: Python<'_>, settings: Settings) -> PyResult<Node> {
+    fn start(py: Python<'_>, settings: StartSettings) -> PyResult<Node> {
         let config = settings.config(py)?;
         enter_detached(py, || {
             let event_queue = config.get("event_queue")?.parse().unwrap_or(4096);
@@ -143,7 +48,7 @@ impl Node {
                 inner,
                 event_queue,
                 log_level,
-                listed: Mutex::default(),
+                snapshot: Mutex::default(),
             })
         })
     }
@@ -178,8 +83,8 @@ impl Node {
         self.inner.members_version()
     }
 
-    /// The members in one of `states` (bit n for the state with number n), with this role and
-    /// these tags, where given.
+    /// Returns the members in one of `states` (bit n stands for the state with number n) that have
+    /// the role and the tags, where given.
     #[pyo3(signature = (states, role=None, tags=None))]
     fn members(
         &self,
@@ -197,10 +102,10 @@ impl Node {
         };
         enter(py, || {
             self.inner.check_process()?;
-            // Before the members: what changes meanwhile is then asked for again.
+            // Read before the members: a change in between then only invalidates the snapshot.
             let version = self.inner.members_version();
-            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*listed {
+            let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*snapshot {
                 Some(it) if !narrow && it.version == version && it.states == states => {
                     return Ok(it.members.clone());
                 }
@@ -214,7 +119,7 @@ impl Node {
                 Members::new(some.cloned().collect::<Vec<_>>())
             };
             if !narrow {
-                *listed = Some(Listed {
+                *snapshot = Some(Snapshot {
                     version,
                     states,
                     members: members.clone(),
@@ -224,7 +129,7 @@ impl Node {
         })
     }
 
-    /// The member of this name.
+    /// Returns the member with this name, in any state.
     fn member(&self, py: Python<'_>, name: &str) -> PyResult<Option<Member>> {
         let found = enter(py, || {
             self.inner.check_process()?;
@@ -233,7 +138,7 @@ impl Node {
         Ok(found.as_ref().map(Member::of))
     }
 
-    /// Changes tags in one step: those whose value is `None` are removed.
+    /// Changes tags in one step. A value of `None` removes the tag.
     fn update_tags(&self, py: Python<'_>, changes: Vec<(String, Option<String>)>) -> PyResult<()> {
         enter_detached(py, || self.inner.update_tags(changes))
     }
@@ -263,7 +168,7 @@ impl Node {
         enter_detached(py, || self.inner.remove_failed(name, prune))
     }
 
-    /// A reader of events of these kinds, `capacity` of which may wait.
+    /// Subscribes to events of these kinds; at most `capacity` of them may wait.
     fn subscribe(
         &self,
         py: Python<'_>,
@@ -283,7 +188,7 @@ impl Node {
         explain::health(py, &health)
     }
 
-    /// Counters: name, value, what it means.
+    /// Returns the counters: name, value and description.
     fn stats(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i64, &'static str)>> {
         enter_detached(py, || {
             self.inner.check_process()?;
@@ -291,7 +196,7 @@ impl Node {
         })
     }
 
-    /// Stops at once. A forked child does nothing.
+    /// Stops the node at once. Does nothing in a forked child.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         enter_detached(py, || {
             self.inner.close();

@@ -1,9 +1,9 @@
-//! Readers of events and operations under way, and the one wait that both use.
+//! Event subscriptions and pending operations, and the one way to wait for either.
 //!
-//! A wait is a `poll` on a descriptor, on the thread that called and detached from the
-//! interpreter. A signal ends the poll; its Python handler then runs, and Ctrl-C is an exception
-//! within a fraction of a millisecond. Once a second the handlers are looked at in any case: the
-//! signal may have gone to another thread.
+//! A wait is a `poll` on a descriptor, in the calling thread and detached from the interpreter. A
+//! signal interrupts the poll, and its Python handler runs at once: Ctrl-C raises an exception
+//! within a fraction of a millisecond. Pending handlers also run once a second, because the system
+//! may deliver the signal to another thread.
 
 use crate::errors::{enter, raised};
 use crate::event;
@@ -12,12 +12,12 @@ use pyo3::types::PyList;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-/// Longest poll.
-const LOOK: Duration = Duration::from_secs(1);
-/// Pause where the kernel refuses to poll: a process that may open no descriptors at all.
-const BLIND: Duration = Duration::from_millis(20);
+/// The longest poll between two checks for signals.
+const SIGNAL_CHECK: Duration = Duration::from_secs(1);
+/// The pause if the kernel refuses to poll, as in a process that may not open any descriptor.
+const POLL_REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// A reader of the events of a node.
+/// A subscription to events of a node.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Subscription(sprat::driver::Subscription);
 
@@ -29,19 +29,19 @@ impl Subscription {
 
 #[pymethods]
 impl Subscription {
-    /// The descriptor: readable while events wait, and for ever once the node has ended.
+    /// Returns the descriptor: readable while events wait, and always after the node has ended.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
         enter(py, || self.0.fd())
     }
 
-    /// The next event, or `None` if there is none yet.
+    /// Returns the next event, or `None` if there is none yet.
     fn pop(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let events = enter(py, || self.0.drain(1))?;
         let first = events.first().map(|it| event::for_python(py, it));
         Ok(first.transpose()?.flatten())
     }
 
-    /// At most `count` events that wait, without waiting.
+    /// Returns at most `count` waiting events, without waiting for more.
     fn drain<'py>(&self, py: Python<'py>, count: usize) -> PyResult<Bound<'py, PyList>> {
         let events = enter(py, || self.0.drain(count))?;
         let made = events.iter().map(|it| event::for_python(py, it));
@@ -49,13 +49,13 @@ impl Subscription {
         PyList::new(py, made?)
     }
 
-    /// Wants no more: who waits is woken, and finds nothing.
+    /// Ends the subscription and every wait for it.
     fn abandon(&self, py: Python<'_>) {
         py.detach(|| self.0.abandon());
     }
 
-    /// Whether there is something to drain before `timeout` seconds are over; `None` waits without
-    /// limit.
+    /// Waits until an event can be taken: true; or until `timeout` seconds are over: false. `None`
+    /// waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
@@ -63,7 +63,7 @@ impl Subscription {
     }
 }
 
-/// An operation under way.
+/// A pending operation: a join, a leave or a hint.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Pending(sprat::driver::Pending);
 
@@ -75,21 +75,22 @@ impl Pending {
 
 #[pymethods]
 impl Pending {
-    /// The descriptor: readable once the operation has ended.
+    /// Returns the descriptor, which is readable once the operation has finished.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
         enter(py, || self.0.fd())
     }
 
-    /// Whether it ended before `timeout` seconds are over; `None` waits without limit.
+    /// Waits until the operation has finished: true; or until `timeout` seconds are over: false.
+    /// `None` waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
         readable(py, fd, deadline(timeout))
     }
 
-    /// How it ended: how many a join reached and the error, one of them `None`; and for a join the
-    /// addresses that were not reached, each with its error. `None` while it is under way.
-    fn outcome(&self, py: Python<'_>) -> PyResult<Option<Ended>> {
+    /// Returns how the operation ended, or `None` if it has not: the number of members contacted or
+    /// the error, the other being `None`, and the error of each address that a join did not reach.
+    fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.0.outcome())? else {
             return Ok(None);
         };
@@ -106,20 +107,19 @@ impl Pending {
 }
 
 type Exception = Py<pyo3::exceptions::PyBaseException>;
-type Ended = (Option<usize>, Option<Exception>, Vec<(String, Exception)>);
+type Outcome = (Option<usize>, Option<Exception>, Vec<(String, Exception)>);
 
-/// The moment at which so many seconds are over. What is too long to be told from for ever is for
-/// ever.
+/// The time at which a timeout in seconds is over. A timeout too long for the clock has no limit.
 fn deadline(timeout: Option<f64>) -> Option<Instant> {
     let timeout = timeout.and_then(|it| Duration::try_from_secs_f64(it.max(0.0)).ok());
     timeout.and_then(|it| Instant::now().checked_add(it))
 }
 
-/// Waits until the descriptor is readable: true; or until the time is up: false.
+/// Waits until the descriptor is readable: true; or until the deadline: false.
 fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bool> {
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let pause = left.map_or(LOOK, |left| left.min(LOOK));
+        let pause = left.map_or(SIGNAL_CHECK, |left| left.min(SIGNAL_CHECK));
         if py.detach(|| poll(fd, pause)) {
             return Ok(true);
         }
@@ -130,6 +130,7 @@ fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bo
     }
 }
 
+/// Waits at most `pause` until the descriptor is readable.
 fn poll(fd: RawFd, pause: Duration) -> bool {
     let mut entry = libc::pollfd {
         fd,
@@ -138,7 +139,7 @@ fn poll(fd: RawFd, pause: Duration) -> bool {
     };
     // Rounded up: a wait of half a millisecond must not become a busy loop.
     let pause = pause.as_micros().div_ceil(1000).min(1000) as libc::c_int;
-    // SAFETY: one initialised entry.
+    // SAFETY: `entry` is one initialised `pollfd` that outlives the call, and the count is 1.
     let ready = unsafe { libc::poll(&raw mut entry, 1, pause) };
     if ready >= 0 {
         return ready > 0;
@@ -146,6 +147,6 @@ fn poll(fd: RawFd, pause: Duration) -> bool {
     if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted {
         return false;
     }
-    std::thread::sleep(BLIND);
+    std::thread::sleep(POLL_REFUSED_PAUSE);
     true
 }

@@ -1,11 +1,13 @@
-"""What the tests share: addresses, serf agents, programs in a process of their own.
+"""Helpers of the tests: addresses, serf agents, programs in processes of their own.
 
-Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test.
+All of them use addresses of 127.0.0.0/8 and end with their test. No test waits for a fixed time: it
+waits for a condition, up to a deadline that also suits a busy machine.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -17,13 +19,48 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cluster
 import pytest
 from cluster import Addresses, Agent, eventually
 
 import sprat
 
 QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
-"""Options of the command for nodes that need not wait for those of a LAN."""
+"""Options of the command for short timings: no member is further away than this machine."""
+
+
+class LeaveSeenAsFailure(AssertionError):  # noqa: N818 - a state, not an error of the test
+    """A member that left is listed as failed."""
+
+
+def retry_if_leave_is_lost(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test again, at most twice, if a leave was seen as a failure.
+
+    A member announces its leave by gossip, which has no acknowledgement. On a busy machine an
+    observer may miss it and then sees a member that does not answer: Serf's protocol allows that.
+    """
+
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        for _ in range(2):
+            with contextlib.suppress(LeaveSeenAsFailure):
+                test(*arguments, **named)
+                return
+        test(*arguments, **named)
+
+    return run
+
+
+def sees_left(agent: Agent, name: str) -> None:
+    """Wait until an agent lists a member as left."""
+
+    def has_left() -> bool:
+        status = agent.members().get(name, {}).get("status")
+        if status == "failed":
+            raise LeaveSeenAsFailure(f"{agent.name} lists {name} as failed")
+        return bool(status == "left")
+
+    eventually(f"{agent.name} sees {name} leave", has_left)
 
 
 class Program:
@@ -33,7 +70,7 @@ class Program:
         self.process, self._deadline = process, deadline
 
     def line(self) -> str:
-        """The next line that it prints."""
+        """Return the next line that the program prints."""
         assert self.process.stdout
         return self.process.stdout.readline().rstrip("\n")
 
@@ -41,9 +78,9 @@ class Program:
         self.process.send_signal(number)
 
     def end(self, expected: int = 0) -> str:
-        """Wait for its end; what it printed (the rest of it), both streams together."""
+        """Wait for its end, and return the rest of its output, both streams together."""
         assert self.process.stdout
-        # Not `communicate`: that would pass over what `line` has read ahead.
+        # Not `communicate`: it would miss the data that `line` has read ahead.
         limit = threading.Timer(self._deadline, self.process.kill)
         limit.start()
         output = self.process.stdout.read()
@@ -55,7 +92,7 @@ class Program:
 
 
 def logged(running: Program, text: str) -> list[str]:
-    """Read what it prints up to the line with this text; all of these lines."""
+    """Return the lines that a program prints, up to the first one with this text."""
     lines: list[str] = []
     while not lines or text not in lines[-1]:
         lines.append(running.line())
@@ -64,15 +101,15 @@ def logged(running: Program, text: str) -> list[str]:
 
 
 def threads() -> set[str]:
-    """The threads of this process, by number."""
+    """Return the numbers of the threads of this process."""
     return {it.name for it in Path("/proc/self/task").iterdir()}
 
 
 def descriptors() -> dict[str, str]:
-    """The open descriptors of this process, and what they are."""
+    """Return the open descriptors of this process, and their targets."""
     found = {}
     for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # that of the listing itself
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             found[entry.name] = str(entry.readlink())
     return found
 
@@ -81,7 +118,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--switch-interval",
         type=float,
-        help="seconds after which threads of Python take turns, for the whole run: 1e-6",
+        help="the switch interval of Python threads in seconds for the whole run, such as 1e-6",
     )
 
 
@@ -92,38 +129,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def signals_are_heard() -> None:
-    """Programs inherit what is ignored: a shell ignores Ctrl-C in the background, nohup SIGHUP."""
+def signals_are_not_ignored() -> None:
+    """Reset signals: a shell ignores SIGINT in background jobs, nohup ignores SIGHUP."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_is_left_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No thread and no descriptor of a node outlives the run."""
+def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Check that no thread and no descriptor of a node outlives the run."""
     threads_before, descriptors_before = threads(), descriptors()
     yield
     for item in request.session.items:
         (vars(item).get("funcargs") or {}).clear()  # the last test still holds its node
+    while cluster._claims:
+        cluster._claims.pop().close()  # the addresses of this run
     gc.collect()
 
     def left() -> list[str]:
         new = descriptors().items() - descriptors_before.items()
-        return sorted(what for _, what in new if "eventfd" in what or "socket" in what)
+        return sorted(it for _, it in new if "eventfd" in it or "socket" in it)
 
     try:
-        eventually("nothing is left", lambda: not left() and threads() <= threads_before, 10)
+        eventually("nothing is left", lambda: not left() and threads() <= threads_before)
     except AssertionError:
         pytest.fail(f"left: {left()}, threads {threads() - threads_before}")
 
 
 @pytest.fixture
 def node(addresses: Addresses) -> Iterator[sprat.Node]:
-    """A node of its own, closed at the end. That it has joined itself is waiting to be read."""
+    """A node that is closed at the end. The event of its own join is waiting to be read."""
     with contextlib.closing(
         sprat.Node(name="ours", bind=addresses.address(), profile="local")
     ) as it:
-        eventually("it has begun", lambda: it.stats()["events_waiting"], 10)
+        eventually("its own join is queued", lambda: it.stats()["events_waiting"])
         yield it
 
 
@@ -156,7 +195,7 @@ def program() -> Iterator[Callable[..., Program]]:
         code: str | None = None,
         *arguments: str,
         command: list[str] | None = None,
-        deadline: float = 30.0,
+        deadline: float = 90.0,
         **environment: str,
     ) -> Program:
         line = command or [sys.executable, "-W", "error", "-c", textwrap.dedent(code or "")]
@@ -174,7 +213,7 @@ def program() -> Iterator[Callable[..., Program]]:
     yield start
     for it in running:
         it.process.kill()
-        it.process.communicate(timeout=10)
+        it.process.communicate(timeout=90)
 
 
 @pytest.fixture
@@ -194,7 +233,7 @@ def cli(command: list[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
         line = [*command, *arguments]
         env = {**os.environ, **environment}
         return subprocess.run(
-            line, capture_output=True, text=True, timeout=30, check=False, env=env
+            line, capture_output=True, text=True, timeout=90, check=False, env=env
         )
 
     return run
@@ -204,7 +243,7 @@ def cli(command: list[str]) -> Callable[..., subprocess.CompletedProcess[str]]:
 def run(
     command: list[str], addresses: Addresses, program: Callable[..., Program]
 ) -> Callable[..., Program]:
-    """Start `sprat run`, which logs to the stream that `program` shows."""
+    """Start `sprat run`; its log is the output of the program."""
 
     def start(*arguments: str, **options: Any) -> Program:
         line = [*command, "run", "--bind", addresses.address(), *QUICK, *arguments]

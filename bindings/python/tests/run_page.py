@@ -1,4 +1,4 @@
-"""Runs the blocks of one page, for `test_docs.py`: `run_page.py TASK RESULTS`."""
+"""Runs the code blocks of one page for `test_docs.py`: `run_page.py TASK RESULTS`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Output(io.TextIOBase):
-    """What a block prints: kept, passed on, and looked at for a text to send a signal after."""
+    """The output of a block: kept, copied to stdout, and watched for a text that sends a signal."""
 
     def __init__(self) -> None:
         self.text, self.wanted, self.number = "", None, signal.SIGINT
@@ -79,7 +79,7 @@ class Page:
         return self.output.text
 
     def program(self, code: str) -> str:
-        """Runs it in a process of its own; a signal goes there."""
+        """Run the code in a process of its own, which also gets the signal."""
         wanted, self.output.wanted = self.output.wanted, None
         text = ""
         with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ class Page:
             file.write_text(code)
             command = [sys.executable, "-W", "error", str(file)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-                deadline = threading.Timer(30, process.kill)
+                deadline = threading.Timer(90, process.kill)
                 deadline.start()
                 for line in process.stdout:
                     text += line
@@ -102,9 +102,9 @@ class Page:
 
 
 def main(task: str, results: str) -> None:
-    told = json.loads(Path(task).read_text())
-    page = Page(told["replaced"])
-    printed = [page.run(told["page"], block) for block in told["blocks"]]
+    parameters = json.loads(Path(task).read_text())
+    page = Page(parameters["replaced"])
+    printed = [page.run(parameters["page"], block) for block in parameters["blocks"]]
     for node in page.names.values():
         if hasattr(node, "is_open"):
             node.close()

@@ -1,4 +1,4 @@
-"""Nodes under asyncio, and under uvloop where it is installed."""
+"""Nodes under asyncio, and under uvloop if it is installed."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ def run(request):
 
     def start(main, *arguments):
         async def bounded():
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(110):
                 return await main(*arguments)
 
         factory = None
@@ -50,25 +50,25 @@ def aio_node(addresses):
         def start(name="ours", **settings):
             settings = {"bind": addresses.address(), "profile": "local", **settings}
             node = stack.enter_context(contextlib.closing(sprat.aio.Node(name=name, **settings)))
-            eventually("it has begun", lambda: node.stats()["events_waiting"], 10)
+            eventually("its own join is queued", lambda: node.stats()["events_waiting"])
             return node
 
         yield start
 
 
 def watched():
-    """Descriptors that could be left: those of a loop come and go with it."""
+    """Return the descriptors that sprat could leak; an event loop has others of its own."""
     gc.collect()
     return sorted(it for it in descriptors().values() if "eventfd" in it)
 
 
-def test_nodes_join_hint_tell_and_leave(run, aio_node):
+def test_nodes_join_hint_change_tags_and_leave(run, aio_node):
     async def main():
         async with aio_node("one") as one, aio_node("two", tags={"role": "db"}) as two:
             events = one.events(sprat.MemberJoined, sprat.MemberLeft)
-            assert (await events.next(10)).member.name == "one"
+            assert (await events.next(60)).member.name == "one"
             assert await one.join(two.address) == 1
-            joined = await events.next(10)
+            joined = await events.next(60)
             assert (joined.member.name, joined.member.tags) == ("two", {"role": "db"})
             assert await one.hint("two") is True
             await two.leave()
@@ -79,12 +79,12 @@ def test_nodes_join_hint_tell_and_leave(run, aio_node):
                 assert isinstance(event, sprat.MemberLeft)
                 break
         assert not one.is_open
-        assert [type(it) async for it in events] == [sprat.MemberLeft], "its own"
+        assert [type(it) async for it in events] == [sprat.MemberLeft], "its own leave"
 
     run(main)
 
 
-def test_errors_are_those_of_the_other_node(run, aio_node, addresses):
+def test_an_aio_node_raises_the_errors_of_a_plain_node(run, aio_node, addresses):
     async def main():
         node = aio_node()
         nowhere = addresses.address(9)
@@ -114,17 +114,17 @@ def test_errors_are_those_of_the_other_node(run, aio_node, addresses):
     run(main)
 
 
-def test_a_callback_is_refused_however_it_is_given(addresses, tmp_path):
+def test_an_aio_node_refuses_a_callback(addresses, tmp_path):
     file = tmp_path / "node.conf"
     file.write_text(f"bind = {addresses.address()}\n")
     for attempt in (sprat.aio.Node, lambda **it: sprat.aio.Node.from_file(file, **it)):
         with pytest.raises(TypeError, match="takes no on_event: use `async for` over events"):
             attempt(on_event=print)
     with contextlib.closing(sprat.aio.Node.from_file(file)) as node:
-        assert asyncio.run(node.next_event(10)).kind == "member-join"
+        assert asyncio.run(node.next_event(60)).kind == "member-join"
 
 
-def test_next_gives_what_waits_even_without_time(run, aio_node):
+def test_next_returns_a_waiting_event_even_with_timeout_0(run, aio_node):
     async def main():
         node = aio_node()
         assert isinstance(await node.next_event(0), sprat.MemberJoined)
@@ -133,7 +133,7 @@ def test_next_gives_what_waits_even_without_time(run, aio_node):
         assert (await node.next_event(0)).member.tags == {"n": "1"}
         begun = time.monotonic()
         assert await node.next_event(0.05) is None
-        assert 0.04 < time.monotonic() - begun < 5
+        assert 0.04 < time.monotonic() - begun < 60
         for forever in (None, float("inf"), 1e300, 10**400):
             asyncio.get_running_loop().call_later(0.01, node.tags.update, {"n": str(forever)[:9]})
             assert await node.next_event(forever)
@@ -141,7 +141,7 @@ def test_next_gives_what_waits_even_without_time(run, aio_node):
     run(main)
 
 
-def test_time_limits_end_and_what_was_begun_goes_on(run, aio_node, addresses):
+def test_an_operation_continues_after_its_timeout(run, aio_node, addresses):
     async def main():
         node = aio_node()
         before = watched()
@@ -150,7 +150,7 @@ def test_time_limits_end_and_what_was_begun_goes_on(run, aio_node, addresses):
             with pytest.raises(TimeoutError) as caught:
                 await node.join(address, timeout=0.05)
             assert type(caught.value) is sprat.TimeoutError
-            assert str(caught.value) == "the time is up, the join goes on"
+            assert str(caught.value) == "the join has not finished within 0.05 s; it continues"
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
                     await node.join(address)
@@ -160,13 +160,13 @@ def test_time_limits_end_and_what_was_begun_goes_on(run, aio_node, addresses):
         return before
 
     before = run(main)
-    eventually("all are closed", lambda: len(watched()) <= len(before), 10)
+    eventually("all are closed", lambda: len(watched()) <= len(before))
 
 
 def test_a_cancelled_wait_leaves_nothing_behind(run, aio_node, addresses):
     async def main():
         node = aio_node()
-        await node.next_event(10)
+        await node.next_event(60)
         reader = node.events()
         with socket.create_server((addresses.ip(), 0)) as silent:
             address = "{}:{}".format(*silent.getsockname())
@@ -179,12 +179,12 @@ def test_a_cancelled_wait_leaves_nothing_behind(run, aio_node, addresses):
                     with pytest.raises(asyncio.CancelledError):
                         await task
         node.tags["n"] = "1"
-        assert (await reader.next(10)).member.tags == {"n": "1"}, "nothing was lost"
-        assert (await node.next_event(10)).member.tags == {"n": "1"}
+        assert (await reader.next(60)).member.tags == {"n": "1"}, "no event was lost"
+        assert (await node.next_event(60)).member.tags == {"n": "1"}
         node.close()
         del task, wait
-        # Joins that nobody waits for end with the node.
-        eventually("all are closed", lambda: len(watched()) <= len(before), 10)
+        # Joins without a waiting task end with the node.
+        eventually("all are closed", lambda: len(watched()) <= len(before))
 
     run(main)
 
@@ -210,7 +210,7 @@ def test_a_cancelled_reader_loses_no_event(run, aio_node):
     run(main)
 
 
-def test_a_loop_that_is_left_early_watches_nothing_more(run, aio_node):
+def test_a_loop_that_is_left_early_stops_watching_its_descriptor(run, aio_node):
     async def main():
         node = aio_node()
         before = watched()
@@ -227,11 +227,11 @@ def test_a_loop_that_is_left_early_watches_nothing_more(run, aio_node):
     run(main)
 
 
-def test_closing_from_another_thread_wakes_who_waits(run, aio_node):
+def test_closing_from_another_thread_ends_every_wait(run, aio_node):
     async def main():
         node, other = aio_node("one"), aio_node("two")
         reader = other.events()
-        await reader.next(10)
+        await reader.next(60)
         waits = [asyncio.create_task(anext(it, None)) for it in (node.events(), reader, reader)]
         waits[0] = asyncio.create_task(consume(node.events()))
         await asyncio.sleep(0.05)
@@ -265,8 +265,7 @@ def test_tasks_that_share_a_reader_get_each_event_once(run, aio_node):
             for number in range(500):
                 node.tags["n"] = str(number)
                 await asyncio.sleep(0)
-            await asyncio.sleep(0.1)
-            node.close()
+            node.close()  # readers still get the waiting events
         assert sorted(seen) == list(range(500))
 
     run(main)
@@ -276,7 +275,7 @@ def test_a_slow_reader_costs_nothing_and_gets_an_overflow(run, aio_node):
     async def main():
         node = aio_node(event_queue=16)
         reader = node.events()
-        assert isinstance(await reader.next(10), sprat.MemberJoined)
+        assert isinstance(await reader.next(60), sprat.MemberJoined)
         calls = []
         drain = type(reader)._take
         reader._take = lambda: calls.append(1) or drain(reader)
@@ -284,7 +283,7 @@ def test_a_slow_reader_costs_nothing_and_gets_an_overflow(run, aio_node):
             node.tags["n"] = str(number)
         before = time.process_time()
         await asyncio.sleep(0.3)
-        assert time.process_time() - before < 0.2, "nothing runs while nobody reads"
+        assert time.process_time() - before < 0.2, "nothing runs without a read"
         assert calls == []
         seen = []
         while (event := await reader.next(0.1)) is not None:
@@ -313,7 +312,7 @@ def test_many_events_do_not_keep_other_tasks_from_running(run, aio_node):
 
         task = asyncio.create_task(count())
         for _ in range(3000):
-            await reader.next(10)
+            await reader.next(60)
         task.cancel()
         assert turns >= 5
 
@@ -325,8 +324,8 @@ def test_a_reader_may_be_used_under_one_loop_after_the_other(run, aio_node):
     reader = node.events()  # outside of any loop
 
     async def read():
-        updated = asyncio.create_task(reader.next(10))
-        own = asyncio.create_task(node.next_event(10))
+        updated = asyncio.create_task(reader.next(60))
+        own = asyncio.create_task(node.next_event(60))
         await asyncio.sleep(0.01)
         node.tags["n"] = str(time.monotonic())
         return type(await updated), type(await own)
@@ -338,18 +337,18 @@ def test_a_reader_may_be_used_under_one_loop_after_the_other(run, aio_node):
         assert kinds[0] is sprat.MemberUpdated
 
 
-def test_a_reader_that_waits_under_one_loop_is_refused_to_another(aio_node):
+def test_a_reader_refuses_a_second_loop_while_a_task_waits(aio_node):
     node = aio_node()
     reader = node.events(sprat.MemberFailed)
     seen = []
 
     async def refused():
-        with pytest.raises(RuntimeError, match="tasks of another event loop wait"):
-            await reader.next(10)
+        with pytest.raises(RuntimeError, match="tasks of another event loop are waiting"):
+            await reader.next(60)
         seen.append("refused")
 
     async def main():
-        task = asyncio.create_task(reader.next(20))
+        task = asyncio.create_task(reader.next(60))
         await asyncio.sleep(0.01)
         await asyncio.to_thread(asyncio.run, refused())
         node.close()
@@ -359,7 +358,7 @@ def test_a_reader_that_waits_under_one_loop_is_refused_to_another(aio_node):
     assert seen == ["refused"]
 
 
-def test_a_loop_that_ends_before_its_reader_leaves_nothing(aio_node):
+def test_a_loop_that_ends_before_its_reader_leaks_nothing(aio_node):
     node = aio_node()
     before = watched()
     loop = asyncio.new_event_loop()
@@ -373,7 +372,7 @@ def test_a_loop_that_ends_before_its_reader_leaves_nothing(aio_node):
     del task, reader
     assert watched() == before
     node.tags["n"] = "1"
-    assert asyncio.run(node.next_event(10))
+    assert asyncio.run(node.next_event(60))
 
 
 def test_an_async_with_block_leaves_also_when_its_task_is_cancelled(run, aio_node):
@@ -394,7 +393,7 @@ def test_an_async_with_block_leaves_also_when_its_task_is_cancelled(run, aio_nod
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert isinstance(await left.next(10), sprat.MemberLeft)
+        assert isinstance(await left.next(60), sprat.MemberLeft)
 
     run(main)
 
@@ -420,24 +419,26 @@ def test_many_joins_at_once_end_each_with_its_own_result(run, aio_node, addresse
     run(main)
 
 
-def test_closing_waits_for_no_handler_of_logging(run, aio_node, caplog):
-    slow = threading.Event()
+def test_closing_does_not_wait_for_a_logging_handler(run, aio_node, caplog):
+    running, go_on = threading.Event(), threading.Event()
 
     class Slow(logging.Handler):
         def emit(self, record):
-            slow.set()
-            time.sleep(2)
+            running.set()
+            go_on.wait(60)
 
     async def main():
         handler = Slow()
         logging.getLogger("sprat").addHandler(handler)
         try:
             node = aio_node(log_level="debug")
-            await asyncio.to_thread(slow.wait, 10)
+            assert await asyncio.to_thread(running.wait, 60)
             begun = time.monotonic()
             node.close()
-            assert time.monotonic() - begun < 1.5
+            assert time.monotonic() - begun < 4.5, "close waits 5 s for a callback"
         finally:
+            go_on.set()
             logging.getLogger("sprat").removeHandler(handler)
 
-    run(main)
+    with caplog.at_level(logging.DEBUG, "sprat"):
+        run(main)

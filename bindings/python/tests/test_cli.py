@@ -1,4 +1,4 @@
-"""The console command: help, usage, errors, exit codes; nothing here needs a cluster."""
+"""The console command without a cluster: help, usage, errors and exit codes."""
 
 import base64
 import os
@@ -14,7 +14,7 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 
 
 def failed(done, code):
-    """The message of a command that ended with this code: one line, and no traceback."""
+    """Return the error message of a command, which must be one line."""
     assert done.returncode == code, (done.stdout, done.stderr)
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
@@ -30,7 +30,7 @@ def test_importing_sprat_loads_nothing_of_the_command(program):
     assert program(code).end() == "[]\n"
 
 
-def test_it_knows_its_version(cli):
+def test_the_command_prints_its_version(cli):
     done = cli("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("sprat 0.")
@@ -44,7 +44,7 @@ def test_the_help_of_every_command_has_examples(cli, name):
     assert done.stdout in cli(name, "-h").stdout
 
 
-def test_without_a_command_it_says_what_there_is_and_that_this_is_no_use(cli):
+def test_without_a_command_the_help_is_a_usage_error(cli):
     done = cli()
     assert (done.returncode, done.stdout) == (2, "")
     assert "Commands:" in done.stderr
@@ -66,19 +66,19 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("members",), "nothing to join: give --join ADDR or set SPRAT_JOIN"),
+        (("members",), "no address to join: give --join ADDR or set SPRAT_JOIN"),
         (("members", "--join", "b!!"), 'address "b!!": expected host'),
         (("members", "--join", "127.0.0.1:99999"), "the port must be a number"),
         (("explain", "--join", "127.0.0.1"), "Missing argument 'NAME'"),
         (("nonsense",), "No such command 'nonsense'"),
         ((*LOOK, "--nonsense"), "No such option"),
-        ((*LOOK, "--tag", "role"), "--tag is 'role', expected KEY=VALUE"),
+        ((*LOOK, "--tag", "role"), "--tag must be KEY=VALUE, got 'role'"),
         ((*LOOK, "--state", "dead"), "is not one of 'alive', 'suspect'"),
         ((*LOOK, "--key", "xx"), "--key is not base64"),
-        ((*LOOK, "--key", "YWJj"), "--key has 3 bytes, allowed are 16, 24 and 32"),
+        ((*LOOK, "--key", "YWJj"), "--key must have 16, 24 or 32 bytes, got 3"),
         ((*LOOK, "--key", ""), "--key is empty"),
         ((*LOOK, "--keyring-file", ""), "does not exist"),
-        ((*LOOK, "--key-file", "/dev/null"), "it holds no key"),
+        ((*LOOK, "--key-file", "/dev/null"), "--key-file /dev/null contains no key"),
         ((*LOOK, "--key-file", "/nonexistent"), "does not exist"),
         ((*LOOK, "--key", KEY, "--keyring-file", __file__), "exclude each other"),
         ((*LOOK, "--keyring-file", __file__), "expected a JSON array"),
@@ -86,95 +86,105 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--set", "probe_intervall_ms=1"), "probe_interval_ms"),
         ((*LOOK, "--set", "probe_interval_ms=x"), 'probe_interval_ms is "x", allowed: 10 to'),
         ((*LOOK, "--bind", "here"), 'bind is "here", allowed: IP address'),
-        ((*LOOK, "--key", KEY, "--set", f"encrypt={KEY}"), "keys and encrypt are both given"),
-        ((*LOOK, "--set", "seeds=a"), "'seeds=a', but addresses to join are those of --join"),
+        ((*LOOK, "--key", KEY, "--set", f"encrypt={KEY}"), "keys and encrypt exclude each other"),
+        ((*LOOK, "--set", "seeds=a"), "--set cannot change seeds, got 'seeds=a': use --join"),
         ((*LOOK, "--name", " a "), 'name is " a ", allowed: 1 to 255 bytes'),
         ((*LOOK, "--set", "name=a "), 'name is "a ", allowed: 1 to 255 bytes'),
-        ((*LOOK, "--timeout", "0"), "'--timeout' (env var: 'SPRAT_TIMEOUT'): 0, allowed is more"),
-        ((*LOOK, "--timeout", "-1.5"), "-1.5, allowed are seconds from 0 to 86400"),
-        ((*LOOK, "--timeout", "nan"), "nan, allowed are seconds from 0 to 86400"),
-        ((*RUN, "--coalesce", "1e9"), "1e+09, allowed are seconds from 0 to 86400"),
-        (("monitor", "--join", "127.0.0.1", "--event", "x"), "expected one of member-join"),
-        ((*RUN, "--handler", "user:deploy=x"), "user events and queries belong to a later version"),
-        ((*RUN, "--handler", "query=x"), "user events and queries belong to a later version"),
-        ((*RUN, "--handler", "member-jion=x"), "'member-jion' is no kind of event"),
+        ((*LOOK, "--timeout", "0"), "must be greater than 0, got 0"),
+        ((*LOOK, "--timeout", "-1.5"), "must be 0 to 86400 seconds, got -1.5"),
+        ((*LOOK, "--timeout", "nan"), "must be 0 to 86400 seconds, got nan"),
+        ((*RUN, "--coalesce", "1e9"), "must be 0 to 86400 seconds, got 1e+09"),
+        (("monitor", "--join", "127.0.0.1", "--event", "x"), "--event must be one of member-join"),
+        ((*RUN, "--handler", "user:deploy=x"), "user events and queries are not supported yet"),
+        ((*RUN, "--handler", "query=x"), "user events and queries are not supported yet"),
+        ((*RUN, "--handler", "member-jion=x"), "got 'member-jion'"),
         ((*RUN, "--handler", "member-join="), "has no script"),
         ((*RUN, "--tag", "a=" + "x" * 600), "all tags together take"),
-        ((*RUN, "--ready-fd", "77"), "--ready-fd 77 is no open descriptor"),
+        ((*RUN, "--ready-fd", "77"), "--ready-fd must be an open descriptor, got 77"),
         ((*RUN, "--join", "b!!"), '--join is "b!!"'),
         ((*RUN, "--join", "x:99999"), "the port must be a number from 1 to 65535"),
     ],
 )
 def test_wrong_usage_ends_with_2(cli, arguments, message):
-    told = failed(cli(*arguments), 2)
-    assert message in told
-    assert KEY not in told
+    error = failed(cli(*arguments), 2)
+    assert message in error
+    assert KEY not in error
 
 
-def test_a_wrong_line_of_a_key_file_is_named(cli, tmp_path):
+def test_an_error_names_the_wrong_line_of_a_key_file(cli, tmp_path):
     file = tmp_path / "keys"
     file.write_text(f"# ours\n\n{KEY}\nYWJj\n")
-    told = failed(cli(*LOOK, "--key-file", str(file)), 2)
-    assert f"--key-file {file}:4: the key has 3 bytes, allowed are 16, 24 and 32" in told
+    error = failed(cli(*LOOK, "--key-file", str(file)), 2)
+    assert f"--key-file {file}:4: the key must have 16, 24 or 32 bytes, got 3" in error
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
     [("keygen", "standard output: No space left"), ("--help", "No space left")],
 )
-def test_a_full_disk_is_said_plainly(command, option, message):
+def test_a_full_disk_is_a_one_line_error(command, option, message):
     with Path("/dev/full").open("w") as full:
         line = [*command, option]
         done = subprocess.run(
-            line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+            line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=90, check=False
         )
     assert (done.returncode, done.stderr) == (1, f"sprat: error: {message} on device\n")
 
 
-def test_what_this_host_or_the_network_refuses_ends_with_1(cli, addresses):
+def test_a_refusal_by_the_host_or_the_network_ends_with_1(cli, addresses):
     bind = ("--bind", addresses.address(0))
     nobody = addresses.address()
-    told = failed(cli("members", "--join", nobody, *bind), 1)
-    assert told == f"nobody answered: {nobody}: connection refused"
-    told = failed(cli("members", "--join", "no-such-host.invalid", *bind), 1)
-    assert "no-such-host.invalid:7946: the name has no address" in told
-    told = failed(cli("run", "--bind", "192.0.2.1:7946", "--log-level", "off"), 1)
-    assert told.startswith("cannot bind TCP 192.0.2.1:7946")
+    error = failed(cli("members", "--join", nobody, *bind), 1)
+    assert error == f"no node answered: {nobody}: connection refused"
+    error = failed(cli("members", "--join", "no-such-host.invalid", *bind), 1)
+    assert "no-such-host.invalid:7946: the name has no address" in error
+    error = failed(cli("run", "--bind", "192.0.2.1:7946", "--log-level", "off"), 1)
+    assert error.startswith("cannot bind TCP 192.0.2.1:7946")
+
+
+class Mute:
+    """A listener that never answers."""
+
+    def __init__(self, listener):
+        self.listener = listener
+        self.address = "{}:{}".format(*listener.getsockname())
+
+    def accept(self):
+        """Wait until a command connects: its join then does not end before its timeout."""
+        self.listener.settimeout(60)
+        return self.listener.accept()[0]
 
 
 @pytest.fixture
 def mute(addresses):
-    """An address where somebody listens and never answers."""
-    with socket.socket() as listener:
-        listener.bind((addresses.ip(), 0))
-        listener.listen()
-        ip, port = listener.getsockname()
-        yield f"{ip}:{port}"
+    with socket.create_server((addresses.ip(), 0)) as listener:
+        yield Mute(listener)
 
 
-def test_a_join_has_its_time(cli, addresses, mute):
+def test_a_join_ends_after_its_timeout(cli, addresses, mute):
     bind = ("--bind", addresses.address(0))
-    told = failed(cli("members", "--join", mute, "--timeout", "0.3", *bind), 1)
-    assert told == f"nobody answered within 0.3 s: {mute}"
+    error = failed(cli("members", "--join", mute.address, "--timeout", "0.3", *bind), 1)
+    assert error == f"no answer within 0.3 s from {mute.address}"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_join_at_once(command, addresses, mute, number, code):
-    line = [*command, "members", "--join", mute, "--bind", addresses.address(0)]
+    line = [*command, "members", "--join", mute.address, "--bind", addresses.address(0)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(0.7)
-        assert process.poll() is None
-        process.send_signal(number)
-        assert process.communicate(timeout=5) == (b"", b"")
+        with mute.accept():
+            process.send_signal(number)
+            begun = time.monotonic()
+            assert process.communicate(timeout=60) == (b"", b"")
+        assert time.monotonic() - begun < 9, "the timeout of the join is 10 s"
     assert process.returncode == code
 
 
 @pytest.mark.parametrize("arguments", [("keygen",), ("members", "--help")])
-def test_a_reader_that_is_gone_is_no_trouble(command, arguments):
+def test_a_closed_stdout_is_no_error(command, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*command, *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False
+        [*command, *arguments], stdout=writer, stderr=subprocess.PIPE, timeout=90, check=False
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -182,13 +192,14 @@ def test_a_reader_that_is_gone_is_no_trouble(command, arguments):
 
 @pytest.mark.parametrize("after", [0.01, 0.03, 0.06, 0.1])
 def test_an_interrupt_at_the_very_start_is_no_traceback(command, mute, after):
-    # Before this line it is Python's own affair.
+    # Python itself handles an interrupt before this line is printed.
     code = "import sys; from sprat.__main__ import main; print(1, flush=True);"
-    code += f"sys.argv = ['sprat', 'members', '--join', '{mute}', '--bind', '127.0.0.1:0']; main()"
+    arguments = ["sprat", "members", "--join", mute.address, "--bind", "127.0.0.1:0"]
+    code += f"sys.argv = {arguments}; main()"
     line = [command[0], "-c", code]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
     time.sleep(after)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
     assert (process.returncode, errors.strip()) == (130, "")

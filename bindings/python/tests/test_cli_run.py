@@ -1,4 +1,4 @@
-"""`sprat run`: a member that stays, and what its supervisor hears of it."""
+"""`sprat run`: a member that stays, its signals and its notifications of a supervisor."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import QUICK, logged
+from conftest import QUICK, eventually, logged, retry_if_leave_is_lost, sees_left
 
 
 def ended(running, number=signal.SIGTERM, code=0):
@@ -16,16 +16,18 @@ def ended(running, number=signal.SIGTERM, code=0):
     return running.end(code)
 
 
-def test_it_is_a_member_with_its_tags_and_leaves_on_sigterm(run, agent):
+@retry_if_leave_is_lost
+def test_run_joins_with_its_tags_and_leaves_on_sigterm(run, agent):
     stock = agent("stock")
     running = run("--name", "ours", "--tag", "role=web", "--tag", "a=x=y", "--join", stock.address)
     assert stock.sees("ours", "alive")["tags"] == {"role": "web", "a": "x=y"}
     log = ended(running)
     assert "[INFO] sprat.run: SIGTERM: leaving the cluster" in log
-    stock.sees("ours", "left", 5)
+    sees_left(stock, "ours")
 
 
-def test_settings_come_from_a_file_and_tags_again_on_sighup(run, agent, tmp_path):
+@retry_if_leave_is_lost
+def test_settings_come_from_a_file_and_sighup_reloads_the_tags(run, agent, tmp_path):
     stock = agent("stock")
     file = tmp_path / "sprat.conf"
     file.write_text(f"# ours\nname = ours\ntag.role = web\ntag.a = 1\nseeds = {stock.address}\n")
@@ -33,22 +35,22 @@ def test_settings_come_from_a_file_and_tags_again_on_sighup(run, agent, tmp_path
     assert stock.sees("ours", "alive")["tags"] == {"role": "web", "a": "2"}
     file.write_text("nonsense\n")
     running.send(signal.SIGHUP)
-    assert "the tags stay as they are: " in logged(running, "SIGHUP")[-1]
+    assert "the tags are unchanged: " in logged(running, "SIGHUP")[-1]
     file.write_text("tag.role = db\n")
     running.send(signal.SIGHUP)
     logged(running, "SIGHUP")
-    while stock.members()["ours"]["tags"] != {"role": "db", "a": "2"}:
-        time.sleep(0.05)  # the time of the test is bounded
+    tags = {"role": "db", "a": "2"}
+    eventually("the agent has the new tags", lambda: stock.members()["ours"]["tags"] == tags)
     ended(running, signal.SIGINT)
-    stock.sees("ours", "left", 5)
+    sees_left(stock, "ours")
 
 
-def test_it_may_be_started_before_those_it_joins(run, agent, addresses):
+def test_run_may_be_started_before_the_members_it_joins(run, agent, addresses):
     early = addresses.ip()
     running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
-    # The agent has another address: it comes, as to any member.
+    # The agent joins from its side, since the address of --join is not its own.
     late.join(logged_address(running))
     late.sees("ours", "alive")
     ended(running)
@@ -59,15 +61,15 @@ def logged_address(running):
 
 
 @pytest.mark.parametrize("kind", ["a file", "abstract"])
-def test_systemd_hears_when_it_is_ready_and_when_it_stops(run, kind, tmp_path, addresses):
+def test_systemd_is_notified_of_start_reload_and_stop(run, kind, tmp_path, addresses):
     name = f"@sprat-test-{os.getpid()}" if kind == "abstract" else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.settimeout(10)
+        supervisor.settimeout(60)
         supervisor.bind("\0" + name[1:] if kind == "abstract" else name)
         running = run("--name", "ours", NOTIFY_SOCKET=name)
-        told = supervisor.recv(4096).decode().splitlines()
-        assert told[0] == "READY=1"
-        assert f"MAINPID={running.process.pid}" in told
+        lines = supervisor.recv(4096).decode().splitlines()
+        assert lines[0] == "READY=1"
+        assert f"MAINPID={running.process.pid}" in lines
         running.send(signal.SIGHUP)
         assert supervisor.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
         assert supervisor.recv(4096).startswith(b"READY=1\n")
@@ -76,7 +78,7 @@ def test_systemd_hears_when_it_is_ready_and_when_it_stops(run, kind, tmp_path, a
         running.end()
 
 
-def test_s6_hears_when_it_has_met_another(command, addresses, agent):
+def test_s6_is_notified_when_another_member_is_known(command, addresses, agent):
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     address = addresses.address()
@@ -86,7 +88,6 @@ def test_s6_hears_when_it_has_met_another(command, addresses, agent):
     ) as running:
         os.close(writer)
         assert "member-join" in running.stderr.readline()
-        time.sleep(0.2)
         with pytest.raises(BlockingIOError):
             os.read(reader, 10)
         agent("stock").join(address)
@@ -95,14 +96,14 @@ def test_s6_hears_when_it_has_met_another(command, addresses, agent):
         assert os.read(reader, 10) == b""  # closed
         os.close(reader)
         running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=10)
+        running.communicate(timeout=90)
     assert running.returncode == 0
 
 
-def test_who_has_the_name_of_another_ends_with_1(run, agent):
+def test_run_ends_with_1_if_its_name_is_in_use(run, agent):
     stock = agent("stock")
     other = agent("other", f"-join={stock.address}")
-    # What takes a minute in a real cluster.
+    # Short intervals: with the defaults, the conflict is found within a minute.
     hurry = ("probe_interval_ms=50", "probe_timeout_ms=25", "push_pull_interval_ms=500")
     settings = [it for setting in hurry for it in ("--set", setting)]
     running = run("--name", "stock", "--join", other.address, "--profile", "local", *settings)
@@ -112,21 +113,22 @@ def test_who_has_the_name_of_another_ends_with_1(run, agent):
     assert stock.members()["stock"]["status"] == "alive"
 
 
-def test_a_second_signal_ends_it_without_waiting(run):
+def test_a_second_signal_ends_run_without_waiting(run):
     running = run("--name", "ours", "--handler", "member-join=sleep 60")
-    logged(running, "takes longer than 1 s")
+    logged(running, "is running longer than 1 s")
     running.send(signal.SIGINT)
     logged(running, "leaving the cluster")
-    time.sleep(1.1)  # who is impatient, and not the same signal once more
+    time.sleep(1.1)  # within a second it would count as the same request
     begun = time.monotonic()
     ended(running, signal.SIGINT, 130)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30, "the handler runs 60 s"
 
 
 @pytest.mark.parametrize(
     "shadow", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda it: it.name
 )
-def test_signals_that_come_together_are_one(run, agent, shadow):
+@retry_if_leave_is_lost
+def test_two_signals_at_once_count_as_one(run, agent, shadow):
     stock = agent("stock")
     running = run("--name", "ours", "--join", stock.address)
     stock.sees("ours", "alive")
@@ -134,14 +136,14 @@ def test_signals_that_come_together_are_one(run, agent, shadow):
     time.sleep(0.005)
     running.send(shadow)
     running.end(0)
-    stock.sees("ours", "left", 10)
+    sees_left(stock, "ours")
 
 
-def test_a_supervisor_that_is_busy_for_a_moment_hears_that_it_is_ready(run, tmp_path):
+def test_a_supervisor_with_a_full_queue_is_still_notified(run, tmp_path):
     name = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
         supervisor.bind(name)
-        supervisor.settimeout(10)
+        supervisor.settimeout(60)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as crowd:
             crowd.setblocking(False)
             sent = 0
@@ -151,7 +153,6 @@ def test_a_supervisor_that_is_busy_for_a_moment_hears_that_it_is_ready(run, tmp_
                     sent += 1
         running = run("--name", "ours", NOTIFY_SOCKET=name)
         logged(running, "is a member at")
-        time.sleep(0.5)
         for _ in range(sent):
             assert supervisor.recv(4096) == b"x"
         assert supervisor.recv(4096).startswith(b"READY=1")

@@ -1,15 +1,14 @@
-"""Runs what the documentation shows: every block of Python of a page, in order.
+"""Runs the documentation: every Python block of a page, in order.
 
-Around the blocks of a page may stand, unseen by readers:
+Comments that readers do not see may surround the blocks of a page:
 
-- ``<!-- setup: CODE -->``: run before what follows, in the same namespace. It also has
-  ``replace(shown, real)``, for addresses that are not those of this machine,
-  ``interrupt(text)``: Ctrl-C as soon as the next block has printed this text, and
-  ``terminate(text)``: SIGTERM then.
-- ``<!-- program -->``: the next block is a program of its own, and runs in a process of its own.
+- ``<!-- setup: CODE -->`` runs code before the next block, in the same namespace. The code can call
+  ``replace(shown, real)`` for addresses that this machine does not have, ``interrupt(text)`` for
+  Ctrl-C once the next block has printed this text, and ``terminate(text)`` for SIGTERM then.
+- ``<!-- program -->`` runs the next block in a process of its own.
 
-A block of text after a block of Python is what it prints; ``...`` stands for what varies.
-127.0.0.2:7946 is a stock serf agent, which every page that names it gets.
+A text block after a Python block is its expected output; ``...`` matches any text. A page that
+names 127.0.0.2:7946 gets a stock serf agent in its place.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ class Block:
     what: str
     """setup, python or program"""
     line: int
-    """where its code begins"""
+    """the line where its code begins"""
     code: str
     printed: str | None = None
 
 
 def blocks(text: str, first: int = 1) -> list[Block]:
-    """The blocks of a page; what cannot be run is an error, nothing is passed over."""
+    """Return the blocks of a page. A block that cannot be run is an error; none is skipped."""
     found: list[Block] = []
-    program = fresh = False  # fresh: nothing but empty lines since the last block of Python
+    program = fresh = False  # fresh: only empty lines since the last Python block
     lines = iter(enumerate(text.splitlines(), first))
     for number, line in lines:
         if line.startswith("```"):
@@ -55,31 +54,31 @@ def blocks(text: str, first: int = 1) -> list[Block]:
                 body.append(inner + "\n")
             else:
                 raise AssertionError(f"line {number}: a block without end")
-            assert language in LANGUAGES, f"line {number}: what is {language!r}?"
+            assert language in LANGUAGES, f"line {number}: unknown language {language!r}"
             if language == "python":
                 what = "program" if program else "python"
                 found.append(Block(what, number + 1, "".join(body)))
             elif language == "text":
-                assert fresh, f"line {number}: text that no block of Python prints"
+                assert fresh, f"line {number}: output without a Python block"
                 found[-1].printed = "".join(body)
             program, fresh = False, language == "python"
         elif line.startswith("<!--"):
             comment = line
             while not comment.endswith("-->"):
                 comment += "\n" + next(lines)[1]
-            told = comment.removeprefix("<!--").removesuffix("-->").strip()
-            if told == "program":
+            directive = comment.removeprefix("<!--").removesuffix("-->").strip()
+            if directive == "program":
                 program = True
-            elif told.startswith("setup:"):
-                code = told.removeprefix("setup:").strip() + "\n"
+            elif directive.startswith("setup:"):
+                code = directive.removeprefix("setup:").strip() + "\n"
                 found.append(Block("setup", number, code))
             else:
-                raise AssertionError(f"line {number}: neither setup nor program: {told}")
+                raise AssertionError(f"line {number}: neither setup nor program: {directive}")
             fresh = False
         elif line.strip():
-            assert "```" not in line, f"line {number}: a block that does not begin at the margin"
+            assert "```" not in line, f"line {number}: an indented block"
             fresh = False
-    assert not program, "a program is announced, and none comes"
+    assert not program, "no block follows <!-- program -->"
     return found
 
 
@@ -88,11 +87,11 @@ def check(run, name: str, text: str, agent, tmp_path: Path, first: int = 1) -> N
     assert any(it.what != "setup" for it in parts), f"{name} shows no Python"
     replaced = {SERF: agent("web1", "-tag", "role=backend").address} if SERF in text else {}
     task, results = tmp_path / "task.json", tmp_path / "results.json"
-    told = {"page": name, "blocks": [asdict(it) for it in parts], "replaced": replaced}
-    task.write_text(json.dumps(told))
+    parameters = {"page": name, "blocks": [asdict(it) for it in parts], "replaced": replaced}
+    task.write_text(json.dumps(parameters))
     command = [sys.executable, "-W", "error", str(RUNNER), str(task), str(results)]
-    output = run(command=command, deadline=45).end()
-    # What goes wrong in a thread or a destructor is printed, and seen by nobody.
+    output = run(command=command, deadline=150).end()
+    # An error in a thread or a destructor is only printed.
     assert "Exception ignored" not in output, output
     assert "Exception in thread" not in output, output
     checker = doctest.OutputChecker()
@@ -105,13 +104,13 @@ def check(run, name: str, text: str, agent, tmp_path: Path, first: int = 1) -> N
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda it: str(it.relative_to(ROOT)))
-def test_what_a_page_shows_works(page, agent, program, tmp_path):
+def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, agent, program, tmp_path):
     if page.name == "command.md" and "```python" not in page.read_text():
-        return  # commands of a shell, which other tests run
+        return  # shell commands, which other tests run
     check(program, str(page.relative_to(ROOT)), page.read_text(), agent, tmp_path)
 
 
-def test_what_the_main_page_shows_works(agent, program, tmp_path):
+def test_the_python_code_of_the_main_readme_runs(agent, program, tmp_path):
     lines = (ROOT / "README.md").read_text().splitlines()
     if "## For Python programs" not in lines:
         assert not any(line.startswith("```python") for line in lines)
@@ -124,7 +123,7 @@ def test_what_the_main_page_shows_works(agent, program, tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda it: str(it.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_of_a_page_have_a_target(page):
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in link:
             assert (page.parent / link).exists(), link
@@ -147,6 +146,6 @@ def test_the_index_names_every_page():
         "<!-- program -->\n",
     ],
 )
-def test_nothing_is_passed_over(text):
+def test_a_malformed_block_is_an_error(text):
     with pytest.raises(AssertionError):
         blocks(text)

@@ -1,12 +1,15 @@
-"""The first thing that anybody does."""
+"""The first steps: join a Serf cluster, see its members, and leave."""
+
+from conftest import retry_if_leave_is_lost, sees_left
 
 import sprat
 
 
+@retry_if_leave_is_lost
 def test_a_node_joins_a_serf_cluster_and_both_see_each_other(agent, addresses):
     stock = agent("stock", "-tag", "role=web")
     with sprat.Node(name="ours", bind=addresses.address(), tags={"role": "worker"}) as node:
         assert node.join(stock.address) == 1
         assert node.members(role="web").names() == ["stock"]
         assert stock.sees("ours", "alive")["tags"] == {"role": "worker"}
-    stock.sees("ours", "left")
+    sees_left(stock, "ours")

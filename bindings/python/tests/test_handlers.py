@@ -1,14 +1,22 @@
-"""Event handlers: what scripts get, beside what they get from a stock agent, and when they fail."""
+"""Event handlers: their options and input, compared with a stock agent, and their failures."""
 
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import click
 import pytest
-from conftest import QUICK, eventually, logged
+from conftest import (
+    QUICK,
+    LeaveSeenAsFailure,
+    eventually,
+    logged,
+    retry_if_leave_is_lost,
+    sees_left,
+)
 
 import sprat
 from sprat._cli.coalesce import Coalescer
@@ -20,10 +28,10 @@ def member(name, **tags):
     return sprat.Member(name, "10.0.0.1:7946", tags=tags)
 
 
-# Which handlers there are
+# Options
 
 
-def test_filters_are_read_as_serf_reads_them():
+def test_filters_are_parsed_as_serf_parses_them():
     texts = ["a b", "member-join=c", "*=d=e", "member-leave,member-failed=f", "=g"]
     assert parse_handlers(texts) == [
         Handler("*", "a b"),
@@ -39,17 +47,17 @@ def test_filters_are_read_as_serf_reads_them():
 
 
 @pytest.mark.parametrize("text", ["user=x", "user:deploy=x", "query=x", "member-join,query:up=x"])
-def test_handlers_of_user_events_and_queries_are_refused(text):
-    with pytest.raises(click.UsageError, match="belong to a later version"):
+def test_handlers_for_user_events_and_queries_are_refused(text):
+    with pytest.raises(click.UsageError, match="are not supported yet"):
         parse_handlers([text])
 
 
-def test_a_script_with_an_equals_sign_is_explained():
+def test_the_error_for_a_script_with_an_equals_sign_shows_the_right_form():
     with pytest.raises(click.UsageError, match=r"write '\*=SCRIPT'"):
         parse_handlers(["A=1 script"])
 
 
-# What they get
+# Input
 
 
 def test_only_tabs_and_newlines_are_escaped():
@@ -59,7 +67,7 @@ def test_only_tabs_and_newlines_are_escaped():
     )
 
 
-def test_the_environment_names_tags_and_keeps_secrets(monkeypatch):
+def test_the_environment_has_the_tags_and_no_secret(monkeypatch):
     monkeypatch.setenv("SPRAT_KEY", "secret")
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
     monkeypatch.setenv("OTHER", "stays")
@@ -75,10 +83,10 @@ def test_the_environment_names_tags_and_keeps_secrets(monkeypatch):
     }
 
 
-# When they are called
+# Coalescing
 
 
-def test_events_are_gathered_until_it_is_quiet_or_the_period_is_over():
+def test_events_are_due_after_a_quiet_time_or_the_period():
     gathered = Coalescer(3)
     assert gathered.due() is None
     gathered.add("member-join", member("a"), 10.0)
@@ -92,7 +100,7 @@ def test_events_are_gathered_until_it_is_quiet_or_the_period_is_over():
     assert gathered.take() == []
 
 
-def test_the_latest_event_of_a_member_counts_and_is_told_once():
+def test_only_the_latest_event_of_a_member_is_handed_on_and_only_once():
     gathered = Coalescer(0)
     gathered.add("member-failed", member("a"), 0.0)
     gathered.add("member-join", member("b"), 0.0)
@@ -100,17 +108,17 @@ def test_the_latest_event_of_a_member_counts_and_is_told_once():
     assert gathered.due() == 0.0
     assert gathered.take() == [("member-join", [member("b"), member("a")])]
     gathered.add("member-failed", member("a"), 1.0)
-    gathered.add("member-join", member("a"), 1.0)  # back before anybody was told
+    gathered.add("member-join", member("a"), 1.0)  # back before the failure was handed on
     gathered.add("member-update", member("b"), 1.0)
     assert gathered.take() == [("member-update", [member("b")])]
     gathered.add("member-update", member("b"), 2.0)
     assert gathered.take() == [("member-update", [member("b")])]
 
 
-# One script
+# One call
 
 
-def test_a_script_need_not_read_and_only_the_end_of_its_output_is_kept():
+def test_a_script_may_ignore_its_input_and_only_the_end_of_its_output_is_kept():
     outcome = call("exec <&-; seq 100000; echo end >&2; exit 3", os.environ, b"x" * 1_000_000)
     assert (outcome.code, len(outcome.output)) == (3, OUTPUT_LIMIT)
     assert outcome.output.endswith(b"100000\nend\n")
@@ -121,14 +129,14 @@ def test_a_script_reads_all_of_a_large_input():
     assert call("wc -c", os.environ, b"x" * 1_000_000).output.strip() == b"1000000"
 
 
-def test_a_process_left_behind_holds_up_nobody():
+def test_a_process_left_behind_does_not_delay_the_call():
     outcome = call("sleep 30 & echo $!", os.environ, b"")
     os.kill(int(outcome.output), signal.SIGKILL)
     assert (outcome.code, outcome.left_behind) == (0, True)
-    assert outcome.seconds < 5
+    assert outcome.seconds < 25, "the process sleeps 30 s"
 
 
-def test_a_script_that_must_end_ends_with_all_that_it_started():
+def test_ending_a_script_also_ends_its_child_processes():
     script = "trap '' TERM; echo $$; sleep 30 & echo $!; wait; wait"
     outcome = call(script, os.environ, b"", lambda seconds: seconds > 0.3)
     assert outcome.abandoned
@@ -140,11 +148,11 @@ def test_a_script_that_must_end_ends_with_all_that_it_started():
             return True
 
     for pid in map(int, outcome.output.split()):
-        # Nobody waits for an orphan at once, and a killed process takes a moment to die.
-        eventually(f"{pid} is gone", lambda state=Path(f"/proc/{pid}/stat"): is_gone(state), 10)
+        # A killed process takes a moment to end, and init a moment to reap it.
+        eventually(f"{pid} is gone", lambda state=Path(f"/proc/{pid}/stat"): is_gone(state))
 
 
-# With real agents
+# With stock agents
 
 
 DUMP = """#!/bin/sh
@@ -158,19 +166,27 @@ done
 """
 
 
-def appears(*files, within=40.0):
-    eventually(f"{files} appear", lambda: all(it.exists() for it in files), within)
+def appear(*files):
+    """Wait for files that the handlers write. A lost leave writes another one."""
+
+    def exist():
+        for it in files:
+            failure = it.with_name("leaver.member-failed")
+            if it.name == "leaver.member-leave" and failure.exists():
+                raise LeaveSeenAsFailure(failure)
+        return all(it.exists() for it in files)
+
+    eventually(f"{files} appear", exist)
 
 
-def test_a_script_gets_the_same_from_a_stock_agent_and_from_sprat(
+@retry_if_leave_is_lost
+def test_a_script_gets_the_same_input_from_sprat_as_from_a_stock_agent(
     run, agent, tmp_path, monkeypatch
 ):
     script = tmp_path / "dump.sh"
     script.write_text(DUMP)
     script.chmod(0o755)
-    folders = {name: tmp_path / name for name in ("stock", "ours")}
-    for folder in folders.values():
-        folder.mkdir()
+    folders = {name: Path(tempfile.mkdtemp(dir=tmp_path)) for name in ("stock", "ours")}
     monkeypatch.setenv("DUMP", str(folders["stock"]))
     own = ("role=we\tb\\", "d\u00e9j\u00e0-vu=x,y=z")
     stock = agent(
@@ -181,34 +197,34 @@ def test_a_script_gets_the_same_from_a_stock_agent_and_from_sprat(
     running = run("--name", "ours", *tags, *handler, DUMP=str(folders["ours"]))
     stock.sees("ours", "alive")
 
-    # One tag each: with more, Serf writes them in any order.
+    # One tag each: Serf writes several in any order.
     odd = agent("odd", f"-join={stock.address}", "-tag", "a=1\t2\n3\\4,5=\u6f22")
     leaver = agent("leaver", f"-join={stock.address}", "-tag", "role=db")
     every = {"odd.member-join", "leaver.member-join"}
-    appears(*(folder / it for folder in folders.values() for it in every))
+    appear(*(folder / it for folder in folders.values() for it in every))
     odd.must("tags", "-set", "a=2")
     leaver.leave()
     every |= {"odd.member-update", "leaver.member-leave"}
-    appears(*(folder / it for folder in folders.values() for it in every))
+    appear(*(folder / it for folder in folders.values() for it in every))
     odd.kill()
     every.add("odd.member-failed")
-    appears(*(folder / it for folder in folders.values() for it in every))
+    appear(*(folder / it for folder in folders.values() for it in every))
     running.send(signal.SIGTERM)
     running.end()
 
     for it in sorted(every):
         theirs, ours = ((folders[name] / it).read_bytes() for name in ("stock", "ours"))
         assert ours == theirs, it
-    told = (folders["ours"] / "odd.member-join").read_text()
+    text = (folders["ours"] / "odd.member-join").read_text()
     address = odd.address.removesuffix(":7946")
-    assert told.endswith(f"odd\t{address}\t\ta=1\\t2\\n3\\4,5=\u6f22\n")
-    assert "SERF_SELF_ROLE=we\tb\\\nSERF_TAG_D_J__VU=x,y=z\nSERF_TAG_ROLE=we\tb\\\n" in told
-    # Both hear of themselves, too: when they start, and when they have left.
+    assert text.endswith(f"odd\t{address}\t\ta=1\\t2\\n3\\4,5=\u6f22\n")
+    assert "SERF_SELF_ROLE=we\tb\\\nSERF_TAG_D_J__VU=x,y=z\nSERF_TAG_ROLE=we\tb\\\n" in text
+    # Handlers also run for their own member: after its start, and after its leave.
     for it in ("ours.member-join", "ours.member-leave", "stock.member-join"):
         assert (folders["ours"] / it).exists(), it
 
 
-def test_failures_and_output_go_to_the_log_and_the_next_handler_runs(run):
+def test_failures_and_output_are_logged_and_the_next_handler_runs(run):
     running = run(
         "--name=ours",
         "--coalesce=0",
@@ -220,40 +236,41 @@ def test_failures_and_output_go_to_the_log_and_the_next_handler_runs(run):
     )
     log = "\n".join(logged(running, "ours\\t127."))
     assert r"[INFO] sprat.handler: member-join: to \x1b[31mlog" in log
-    assert "ended with exit code 3" in log
-    assert "was ended by signal 9" in log
-    assert "ended with exit code 127" in log
-    assert "printed 588895 bytes, only the last 8192 are shown" in log
+    assert "failed with exit code 3" in log
+    assert "was killed by signal 9" in log
+    assert "failed with exit code 127" in log
+    assert "printed 588895 bytes, of which the last 8192 are shown" in log
     assert "[INFO] sprat.handler: member-join: ours member-join" in log
     running.send(signal.SIGTERM)
     running.end()
 
 
-def test_a_handler_that_hangs_holds_up_neither_the_member_nor_its_end(run, agent):
+@retry_if_leave_is_lost
+def test_a_hanging_handler_delays_neither_the_member_nor_its_end(run, agent):
     stock = agent("stock", "-profile=local")
     hangs = ("--handler", "member-join=sleep 60", "--stop-timeout", "0.5", "--coalesce", "0")
     running = run("--name=ours", "--profile=local", *hangs, "--join", stock.address)
-    logged(running, "takes longer than 1 s")
+    logged(running, "is running longer than 1 s")
     other = agent("other", f"-join={stock.address}")
     other.sees("ours", "alive")
     logged(running, "member-join other")
     begun = time.monotonic()
     running.send(signal.SIGTERM)
     assert "was ended after" in running.end()
-    assert time.monotonic() - begun < 8
-    stock.sees("ours", "left", 5)
+    assert time.monotonic() - begun < 40, "the handler runs 60 s"
+    sees_left(stock, "ours")
 
 
-def test_a_slow_handler_has_its_time_and_ends_before_the_command_does(run, tmp_path):
+def test_run_waits_for_a_slow_handler_before_it_ends(run, tmp_path):
     done = tmp_path / "done"
     running = run("--name=ours", "--coalesce=0", f"--handler=member-join=sleep 2; echo > {done}")
-    logged(running, "takes longer than 1 s")
+    logged(running, "is running longer than 1 s")
     running.send(signal.SIGTERM)
     running.end()
     assert done.exists()
 
 
-def test_a_handler_may_have_a_limit(run):
+def test_a_handler_is_ended_at_its_timeout(run):
     limited = ("--handler-timeout=0.3", "--handler=member-join=sleep 60")
     running = run("--name=ours", "--coalesce=0", *limited)
     assert "'sleep 60' was ended after" in logged(running, "was ended")[-1]
@@ -261,8 +278,10 @@ def test_a_handler_may_have_a_limit(run):
     running.end()
 
 
-def test_ctrl_c_at_a_terminal_is_for_the_member_and_not_for_its_handlers(command, addresses):
-    script = "trap 'echo interrupted' INT; echo begun; sleep 1.5; echo finished"
+def test_ctrl_c_at_a_terminal_reaches_the_member_and_not_its_handlers(command, addresses, tmp_path):
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    script = f"trap 'echo interrupted' INT; touch {begun}"
+    script += f"; while [ ! -e {end} ]; do sleep 0.1; done; echo finished"
     line = [*command, "run", "--name=ours", "--coalesce=0", "--bind", addresses.address(), *QUICK]
     with subprocess.Popen(
         [*line, f"--handler=member-join={script}"],
@@ -270,9 +289,11 @@ def test_ctrl_c_at_a_terminal_is_for_the_member_and_not_for_its_handlers(command
         text=True,
         process_group=0,
     ) as running:
-        time.sleep(1)
+        eventually("the handler has begun", begun.exists)
         os.killpg(running.pid, signal.SIGINT)
-        _, log = running.communicate(timeout=15)
+        assert any("leaving the cluster" in line for line in running.stderr)
+        end.touch()
+        _, log = running.communicate(timeout=90)
     assert running.returncode == 0
     assert "finished" in log
     assert "member-join: interrupted" not in log

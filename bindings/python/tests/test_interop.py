@@ -1,4 +1,4 @@
-"""Together with the stock agent of Serf."""
+"""Nodes in one cluster with stock agents of Serf."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from conftest import eventually
+from conftest import LeaveSeenAsFailure, eventually, retry_if_leave_is_lost, sees_left
 
 import sprat
 import sprat.aio
@@ -22,7 +22,7 @@ ENCODED = {
 
 @pytest.fixture
 def ours(addresses):
-    """Start a node with the LAN profile, as the agents have: `ours(name)`."""
+    """Start a node with the LAN profile, which the agents have, too: `ours(name)`."""
     with contextlib.ExitStack() as stack:
 
         def start(name="ours", **settings):
@@ -33,15 +33,18 @@ def ours(addresses):
 
 
 def wait_for(reader, cls, name, within=75):
-    """The next event of this kind about this member."""
+    """Return the next event of this kind about this member."""
     until = time.monotonic() + within
     while (left := until - time.monotonic()) > 0:
         event = reader.next(left)
         if isinstance(event, cls) and event.member.name == name:
             return event
+        if cls is sprat.MemberLeft and isinstance(event, sprat.MemberFailed):
+            raise LeaveSeenAsFailure(event)
     pytest.fail(f"no {cls.__name__} of {name} within {within} s")
 
 
+@retry_if_leave_is_lost
 def test_either_side_joins_and_tags_go_both_ways(agent, ours):
     stock = agent("stock", "-tag", "role=web")
     node, other = ours(tags={"zone": "b"}), ours("other")
@@ -63,7 +66,7 @@ def test_either_side_joins_and_tags_go_both_ways(agent, ours):
     eventually("the agent has them", lambda: stock.members()["ours"]["tags"] == dict(node.tags))
 
     node.leave()
-    stock.sees("ours", "left")
+    sees_left(stock, "ours")
     assert other.hint("stock") is True
     stock.leave()
     wait_for(other.events(sprat.MemberEvent), sprat.MemberLeft, "stock")
@@ -80,18 +83,21 @@ def test_an_agent_that_is_killed_fails_and_comes_back(agent, ours, addresses):
     address = stock.address
     stock.kill()
     begun = time.monotonic()
-    assert node.hint("stock", timeout=30) is False
-    assert time.monotonic() - begun < 5
-    wait_for(reader, sprat.MemberSuspected, "stock")
-    assert node.members()["stock"].state == "suspect"
+    assert node.hint("stock", timeout=90) is False
+    assert time.monotonic() - begun < 30
+    assert wait_for(reader, sprat.MemberSuspected, "stock").member.state == "suspect"
     failed = wait_for(reader, sprat.MemberFailed, "stock").member
     assert failed.state is sprat.MemberState.FAILED
     assert "stock" not in node.members()
     assert node.members(state="failed").names() == ["stock"]
-    why = node.explain("stock")
-    assert (why.name, why.state, why.address) == ("stock", "failed", address)
-    assert why.accuser in ("ours", "filtered", "witness")
-    assert "stock" in str(why)
+    explanation = node.explain("stock")
+    assert (explanation.name, explanation.state, explanation.address) == (
+        "stock",
+        "failed",
+        address,
+    )
+    assert explanation.accuser in ("ours", "filtered", "witness")
+    assert "stock" in str(explanation)
     assert node.health().live == 3
     assert filtered.events(sprat.MemberFailed).next(0) is None
 
@@ -126,7 +132,7 @@ def test_a_python_process_that_is_killed_fails_for_the_agent(agent, program, add
 
 
 @pytest.mark.parametrize("size", [16, 24, 32])
-def test_keys_of_every_size_encrypt_as_the_agent_does(agent, ours, size):
+def test_keys_of_every_size_work_with_the_agent(agent, ours, size):
     stock = agent("stock", f"-encrypt={ENCODED[size]}")
     for name, key in (("bytes", KEYS[size]), ("base64", ENCODED[size])):
         node = ours(name, keys=[key])
@@ -138,14 +144,14 @@ def test_keys_of_every_size_encrypt_as_the_agent_does(agent, ours, size):
         with pytest.raises(sprat.JoinError) as caught:
             node.join(stock.address, "127.0.0.1:1")
         errors = caught.value.errors
-        assert caught.value.code == "SPRAT_ERR_CRYPTO", "keys before silent hosts"
+        assert caught.value.code == "SPRAT_ERR_CRYPTO", "keys come before hosts that do not answer"
         assert type(errors[stock.address]) is sprat.CryptoError
         assert "key" in str(errors[stock.address]) or "encrypt" in str(errors[stock.address])
         assert type(errors["127.0.0.1:1"]) is sprat.UnreachableError
     assert sorted(stock.members()) == ["base64", "bytes", "stock"]
 
 
-def test_who_takes_the_name_of_an_agent_is_told_by_join_and_every_reader(agent, ours, addresses):
+def test_a_name_in_use_is_reported_by_join_and_by_every_reader(agent, ours, addresses):
     stock, same = agent("stock"), agent("same")
     same.join(stock.address)
     second = ours("same")
@@ -164,11 +170,11 @@ def test_who_takes_the_name_of_an_agent_is_told_by_join_and_every_reader(agent, 
         assert str(caught.value) == failed.reason
     with pytest.raises(sprat.NameConflictError):
         second.join(stock.address)
-    assert second.is_open, "to close it is the program's part"
+    assert second.is_open, "the program decides whether to close it"
     assert stock.sees("same", "alive")["addr"] == same.address
 
 
-def test_who_returns_at_another_address_is_no_conflict_and_told_by_health(agent, ours):
+def test_a_restart_at_another_address_is_shown_by_health_and_is_no_conflict(agent, ours):
     stock = agent("stock")
     first = ours("moves")
     first.join(stock.address)
@@ -176,20 +182,21 @@ def test_who_returns_at_another_address_is_no_conflict_and_told_by_health(agent,
     first.close()
     second = ours("moves")
     assert second.join(stock.address) == 1
-    health = eventually("it is seen", lambda: (it := second.health()).name_conflict and it, 5)
+    health = eventually("it is seen", lambda: (it := second.health()).name_conflict and it)
     assert (health.name_conflict, health.name_conflict_alive) == (former, False)
     assert "nobody answers" in str(health)
 
-    # An agent gives a name away when its owner has been failed for 30 s.
+    # An agent accepts a new address for a name once the old one has been failed for 30 s.
     def moved():
         member = stock.members()["moves"]
         return member["status"] == "alive" and member["addr"] == second.address
 
-    eventually("the agent takes the new address", moved, 75)
-    eventually("nobody claims the name", lambda: second.health().name_conflict is None, 30)
+    eventually("the agent takes the new address", moved)
+    eventually("nobody claims the name", lambda: second.health().name_conflict is None)
 
 
-def test_an_asyncio_node_lives_with_an_agent(agent, addresses):
+@retry_if_leave_is_lost
+def test_an_asyncio_node_joins_an_agent_and_leaves(agent, addresses):
     stock = agent("stock")
 
     async def main():
@@ -202,4 +209,4 @@ def test_an_asyncio_node_lives_with_an_agent(agent, addresses):
             await asyncio.to_thread(stock.sees, "ours", "alive")
 
     asyncio.run(main())
-    stock.sees("ours", "left")
+    sees_left(stock, "ours")

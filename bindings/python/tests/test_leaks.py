@@ -1,4 +1,4 @@
-"""A thousand times the same leaves as much behind as once: nothing."""
+"""Leaks: a thousand repetitions leave no thread, descriptor, object or reference behind."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ from conftest import descriptors, eventually, threads
 
 import sprat
 import sprat.aio
-from sprat import _delivery, _events, _node
+from sprat import _base_node, _delivery, _events
 
 KINDS = (
-    _node.BaseNode,
+    _base_node.BaseNode,
     _events.BaseEvents,
     _events.Selection,
     _delivery.Delivery,
@@ -24,7 +24,7 @@ KINDS = (
 
 
 def counts():
-    """Threads, descriptors and objects of ours that are there."""
+    """Return the numbers of threads, descriptors and objects of sprat."""
     gc.collect()
     ours = [type(it).__name__ for it in gc.get_objects() if isinstance(it, KINDS)]
     return {
@@ -35,11 +35,11 @@ def counts():
 
 
 @pytest.fixture
-def nothing_more():
-    """After the test everything is as it was before."""
+def nothing_more(settings):
+    """Check that the numbers after the test are those from before it."""
     before = counts()
     yield
-    eventually("nothing is left", lambda: counts() == before, 10)
+    eventually("nothing is left", lambda: counts() == before)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def settings(addresses):
     return {"name": "ours", "bind": f"{addresses.ip()}:0", "profile": "local"}
 
 
-def test_nodes_that_are_opened_and_closed_leave_nothing(nothing_more, settings):
+def test_opening_and_closing_nodes_leaks_nothing(nothing_more, settings):
     for number in range(1000):
         node = sprat.Node(**settings, on_event=(lambda event: None) if number % 2 else None)
         if number % 3 == 0:
@@ -59,7 +59,7 @@ def test_nodes_that_are_opened_and_closed_leave_nothing(nothing_more, settings):
     del node
 
 
-def test_nodes_that_join_and_leave_leave_nothing(nothing_more, settings):
+def test_joining_and_leaving_leaks_nothing(nothing_more, settings):
     with contextlib.closing(sprat.Node(**settings)) as seed:
         for number in range(20):
             with contextlib.closing(sprat.Node(**{**settings, "name": f"n{number}"})) as node:
@@ -69,7 +69,7 @@ def test_nodes_that_join_and_leave_leave_nothing(nothing_more, settings):
     del node, seed
 
 
-def test_nodes_that_do_not_start_leave_nothing(nothing_more, settings):
+def test_failed_starts_leak_nothing(nothing_more, settings):
     for _ in range(1000):
         with pytest.raises(sprat.AddressError):
             sprat.Node(bind="192.0.2.1:0")
@@ -77,12 +77,12 @@ def test_nodes_that_do_not_start_leave_nothing(nothing_more, settings):
             sprat.Node(**settings, event_queue=1)
 
 
-def test_nodes_under_asyncio_leave_nothing(nothing_more, settings):
+def test_nodes_under_asyncio_leak_nothing(nothing_more, settings):
     async def rounds():
         for number in range(300):
             node = sprat.aio.Node(**settings)
             reader = node.events()
-            await reader.next(10)
+            await reader.next(60)
             node.tags["n"] = str(number)
             async for _ in reader:
                 break
@@ -97,7 +97,7 @@ def test_nodes_under_asyncio_leave_nothing(nothing_more, settings):
         asyncio.run(rounds())
 
 
-def test_readers_leave_nothing(nothing_more, settings):
+def test_readers_leak_nothing(nothing_more, settings):
     with contextlib.closing(sprat.Node(**settings)) as node:
         open_before = len(descriptors())
         for number in range(1000):
@@ -113,10 +113,10 @@ def test_readers_leave_nothing(nothing_more, settings):
     del node
 
 
-def test_values_are_counted_rightly(settings):
+def test_values_leak_no_references(settings):
     with contextlib.closing(sprat.Node(**settings)) as node:
         member, events = node.self_member, node.events()
-        event = events.next(10)
+        event = events.next(60)
         objects = [member, event, node, events, sprat.MemberState.ALIVE, None, sprat.Member]
         before = [sys.getrefcount(it) for it in objects]
         for _ in range(2000):
@@ -131,5 +131,5 @@ def test_values_are_counted_rightly(settings):
             assert events.next(0) is None
         del members
         after = [sys.getrefcount(it) for it in objects]
-    # None is everybody's.
+    # Other code also counts references to None, hence the tolerance.
     assert [b - a for a, b in zip(before, after, strict=True) if abs(b - a) > 20] == []

@@ -1,4 +1,4 @@
-"""What is installed: the module, its symbols, its metadata."""
+"""The installed package: its module, symbols and metadata."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ MODULE = Path(_native.__file__)
 
 
 def printed(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=90).stdout
 
 
-def test_the_module_exports_its_initialisation_alone():
+def test_the_module_exports_only_its_initialisation():
     symbols = printed("nm", "-D", "--defined-only", "--extern-only", str(MODULE)).splitlines()
     assert [line.split()[-1] for line in symbols] == ["PyInit__native"]
 
 
-def test_the_module_has_no_soname_so_that_nothing_takes_it_for_the_c_library():
+def test_the_module_has_no_soname():
     assert "SONAME" not in printed("readelf", "-d", str(MODULE))
 
 
-def test_importing_starts_no_thread_opens_nothing_and_loads_no_library_of_the_command():
+def test_importing_starts_no_thread_opens_no_file_and_loads_no_library_of_the_command():
     code = (
         "import os, threading\n"
         "def counts(): return [len(os.listdir(f'/proc/self/{it}')) for it in ('task', 'fd')]\n"
@@ -56,7 +56,7 @@ def test_it_is_one_wheel_for_all_versions_from_python_3_11_on():
     assert MODULE.name == "_native.abi3.so"
 
 
-def test_everything_public_is_named_in_all():
+def test_every_public_name_is_in_all():
     names = {name for name in vars(sprat) if not name.startswith("_")} - {"annotations", "aio"}
     modules = {name for name in names if f"sprat.{name}" in sys.modules}
     assert names - modules == set(sprat.__all__) - {"__version__"}

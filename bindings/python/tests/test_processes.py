@@ -1,4 +1,4 @@
-"""What a process may do to a node: end, be interrupted, fork, forget. Each in one of its own."""
+"""Processes that end, are interrupted, fork, or forget to close a node."""
 
 import re
 import signal
@@ -11,7 +11,7 @@ import pytest
 
 import sprat
 
-# The start of every program below: nodes on addresses that are given to it.
+# The first lines of every program below; its first argument is its address.
 START = """
 import asyncio, atexit, contextlib, gc, itertools, os, re, signal, sys, threading, time, warnings
 import sprat, sprat.aio
@@ -31,11 +31,11 @@ def run(program, addresses):
     return begin
 
 
-# Its end
+# Exit
 
 
 FORGOTTEN = {
-    "a global": "node = start(); node.next_event(9)",
+    "a global": "node = start(); node.next_event(60)",
     "in a cycle": "class It: pass\nit = It(); it.me = it; it.node = start()",
     "in a thread that reads": """
         node = start()
@@ -49,10 +49,10 @@ FORGOTTEN = {
         task = loop.create_task(anext(events))
         loop.run_until_complete(asyncio.sleep(0))
         loop._check_closed = lambda: None
-        warnings.simplefilter("ignore")  # of asyncio, about the loop and the task
+        warnings.simplefilter("ignore")  # asyncio warns about the open loop and the pending task
         task._log_destroy_pending = False
     """,
-    "made by a handler of the end": """
+    "made by an atexit handler": """
         def late():
             global node
             node = start()
@@ -64,7 +64,7 @@ FORGOTTEN = {
             running.set()
             time.sleep(0.02)
         node = start(on_event=wait)
-        running.wait(9)
+        running.wait(60)
     """,
     "while a callback computes": """
         running = threading.Event()
@@ -72,7 +72,7 @@ FORGOTTEN = {
             running.set()
             sum(range(300_000))
         node = start(on_event=compute)
-        running.wait(9)
+        running.wait(60)
     """,
     "by sys.exit": "node = start(); sys.exit(0)",
     "by sys.exit in a with block": "with start() as node: sys.exit(0)",
@@ -80,8 +80,8 @@ FORGOTTEN = {
 
 
 @pytest.mark.parametrize("how", FORGOTTEN)
-def test_a_process_with_a_live_node_ends_at_once(run, how):
-    # Forked, not started: twenty times the end of an interpreter, once its beginning.
+def test_a_process_with_an_open_node_ends_at_once(run, how):
+    # Forked, not started: the end of the interpreter is tested twenty times, its start once.
     code = textwrap.indent(textwrap.dedent(FORGOTTEN[how]), " " * 4)
     twenty = f"""
 for number in range(20):
@@ -89,18 +89,18 @@ for number in range(20):
     if child == 0:
 {textwrap.indent(code, "    ")}
         break
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
         assert time.monotonic() < until, f"child {{number}} hangs"
         time.sleep(0.002)
     assert ended[1] == 0, ended
 """
-    program = run("", deadline=60)
+    program = run("", deadline=110)
     program.end()
-    assert run(twenty, deadline=60).end() == ""
+    assert run(twenty, deadline=110).end() == ""
 
 
-def test_an_exception_that_nobody_catches_ends_the_process_with_its_own_words(run):
+def test_an_uncaught_exception_ends_the_process_with_its_own_message(run):
     output = run(
         """
         node = start(on_event=lambda event: None)
@@ -111,21 +111,21 @@ def test_an_exception_that_nobody_catches_ends_the_process_with_its_own_words(ru
     assert "ResourceWarning" not in output
 
 
-def test_an_exception_in_a_with_block_is_told_at_once(run):
+def test_an_exception_in_a_with_block_is_not_delayed(run):
     begun = time.monotonic()
     output = run("with start() as node: raise ValueError('on purpose')").end(1)
     assert output.rstrip().endswith("ValueError: on purpose")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
-def test_sigterm_ends_the_process_as_ever(run):
+def test_sigterm_ends_the_process_as_without_sprat(run):
     it = run("node = start(on_event=lambda event: None)\nprint('ready')\nlist(node.events())")
     assert it.line() == "ready"
     it.send(signal.SIGTERM)
     it.end(-signal.SIGTERM)
 
 
-# Interrupted
+# Interrupts
 
 
 INTERRUPTED = {
@@ -134,7 +134,7 @@ INTERRUPTED = {
     "next_event": "while True: node.next_event()",
     "next_event with a limit": "while True: node.next_event(60)",
     "join": "node.join(silent, timeout=None)",
-    "join with a limit": "node.join(silent, timeout=60)",
+    "join with a limit": "node.join(silent, timeout=90)",
 }
 
 
@@ -148,9 +148,9 @@ def test_ctrl_c_ends_a_wait_at_once_and_the_with_block_leaves(run, how):
         witness = start("witness")
         with start() as node:
             node.join(witness.address)
-            news = witness.events(sprat.MemberLeft, sprat.MemberFailed)
-            print("ready")
+            departures = witness.events(sprat.MemberLeft, sprat.MemberFailed)
             try:
+                print("ready")
                 {INTERRUPTED[how]}
             except KeyboardInterrupt:
                 print(time.monotonic())
@@ -159,16 +159,16 @@ def test_ctrl_c_ends_a_wait_at_once_and_the_with_block_leaves(run, how):
                 server.close()
         """.replace(
             "        with start()",
-            "        def end(*_): print(type(news.next(20)).__name__); witness.close()\n"
+            "        def end(*_): print(type(departures.next(60)).__name__); witness.close()\n"
             "        sys.excepthook = end\n"
             "        with start()",
         )
     )
     assert it.line() == "ready"
-    time.sleep(0.1)
+    time.sleep(0.1)  # usually it waits by then; the result is the same if not
     sent = time.monotonic()
     it.send(signal.SIGINT)
-    assert float(it.line()) - sent < 0.5
+    assert float(it.line()) - sent < 10, "the wait is 60 s"
     assert it.line() == "MemberLeft"
     it.end(-signal.SIGINT)
 
@@ -183,11 +183,11 @@ def test_ctrl_c_under_asyncio_leaves_the_cluster(run):
                 print("ready")
                 async for event in node.events():
                     pass
-        news = witness.events(sprat.MemberLeft, sprat.MemberFailed)
+        departures = witness.events(sprat.MemberLeft, sprat.MemberFailed)
         try:
             asyncio.run(main())
         except KeyboardInterrupt:
-            print(type(news.next(20)).__name__)
+            print(type(departures.next(60)).__name__)
         witness.close()
         """
     )
@@ -197,7 +197,7 @@ def test_ctrl_c_under_asyncio_leaves_the_cluster(run):
     it.end()
 
 
-def test_handlers_of_signals_run_while_a_call_waits(run):
+def test_signal_handlers_run_while_a_call_waits(run):
     output = run(
         """
         node = start()
@@ -218,10 +218,10 @@ def test_handlers_of_signals_run_while_a_call_waits(run):
     assert output == "done\n"
 
 
-# Forked
+# fork
 
 
-def test_in_a_forked_child_the_node_is_dead_and_the_parent_goes_on(run):
+def test_in_a_forked_child_the_node_is_unusable_and_the_parent_continues(run):
     output = run(
         """
         warnings.simplefilter("error")
@@ -252,7 +252,7 @@ def test_in_a_forked_child_the_node_is_dead_and_the_parent_goes_on(run):
             with start("child") as mine:
                 assert mine.members().names() == ["child"]
                 mine.tags["a"] = "b"
-                assert [it.kind for it in (mine.next_event(9), mine.next_event(9))] == [
+                assert [it.kind for it in (mine.next_event(60), mine.next_event(60))] == [
                     "member-join", "member-update"]
         for number in range(5):
             pid = os.fork()
@@ -268,7 +268,7 @@ def test_in_a_forked_child_the_node_is_dead_and_the_parent_goes_on(run):
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
         pid = os.fork()
         if pid == 0:
-            sys.exit(0)  # handlers of the end run, and close nothing
+            sys.exit(0)  # atexit handlers run, and close nothing
         assert os.waitpid(pid, 0)[1] == 0
         node.tags["still"] = "there"
         assert node.members().names() == ["ours"] and aio.is_open
@@ -314,20 +314,20 @@ def test_multiprocessing_gives_each_process_a_node_of_its_own(run, tmp_path, met
     )
     ip = "127.0.0.1"
     command = [sys.executable, "-W", "error", str(file), ip, method]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-# Forgotten
+# Nodes that were not closed
 
 
-def test_a_forgotten_close_is_a_warning_that_names_the_place_and_a_close_is_none(run):
+def test_a_node_that_was_not_closed_warns_with_its_place_of_creation(run):
     output = run(
         """
         warnings.simplefilter("always")
         def forget():
             node = start()      # here
-            node.next_event(9)
+            node.next_event(60)
         forget()
         gc.collect()
         node = start()
@@ -350,7 +350,7 @@ def test_a_forgotten_close_is_a_warning_that_names_the_place_and_a_close_is_none
     assert re.search(r"ours.* was not closed; it was created at <string>:\d+$", lines[0]), output
 
 
-def test_a_forgotten_node_is_closed_also_where_its_warning_is_an_error(run):
+def test_a_forgotten_node_is_closed_even_if_the_warning_is_an_error(run):
     output = run(
         """
         node = start(on_event=lambda event: None)
@@ -358,7 +358,7 @@ def test_a_forgotten_node_is_closed_also_where_its_warning_is_an_error(run):
         del node
         gc.collect()
         assert native.state == "shutdown"
-        thread.join(9)
+        thread.join(60)
         assert not thread.is_alive()
         """
     ).end()
@@ -366,17 +366,17 @@ def test_a_forgotten_node_is_closed_also_where_its_warning_is_an_error(run):
     assert "was not closed" in output
 
 
-def test_the_place_of_creation_is_in_the_program_even_if_its_name_begins_as_ours(tmp_path, run):
+def test_the_place_of_creation_is_in_the_program_even_if_its_path_looks_like_sprat(tmp_path, run):
     folder = tmp_path / "sprat_things"
     folder.mkdir()
     file = folder / "program.py"
     file.write_text("import sprat\n\nnode = sprat.Node(bind='127.0.0.1:0')\nprint(node._created)\n")
-    done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, timeout=90)
     assert done.stdout == f"{file}:3\n", done.stderr
     assert sprat.__file__.endswith("__init__.py")
 
 
-# Broken
+# Broken nodes
 
 
 BREAK = """
@@ -397,33 +397,33 @@ def raised(call):
         return f"nothing, but {call()!r}"
     except Exception as error:  # an ordinary one, which programs catch
         return f"{type(error).__name__}: {error}"
-told = re.compile("InternalError: .*this process closed descriptors that belong to a node")
+broken = re.compile("InternalError: .*this process closed descriptors that belong to a node")
 """
 
 
-def test_a_node_whose_descriptors_the_process_closed_says_so_and_the_process_goes_on(run):
-    # As daemons do that close all they do not know, too late.
+def test_a_node_whose_descriptors_were_closed_reports_it_and_the_process_continues(run):
+    # Some daemons close all descriptors that they do not know, but too late.
     output = run(
         BREAK
         + """
 seen = []
 node, descriptors = started(on_event=seen.append)
-until = time.monotonic() + 20
+until = time.monotonic() + 60
 def wait_for(kind):
     while not (seen and isinstance(seen[-1], kind)):
         assert time.monotonic() < until, (node.state, seen)
         time.sleep(0.01)
-wait_for(sprat.MemberJoined)  # a reader that is made before that gets it, too
+wait_for(sprat.MemberJoined)  # before the readers below, which must not get it
 reader, only_failures = node.events(), node.events(sprat.MemberFailed)
 destroy(descriptors)
 wait_for(sprat.NodeFailed)
 assert node.state is sprat.NodeState.BROKEN
 calls = [node.health, node.leave, lambda: node.join("127.0.0.1:9"), lambda: node.hint("a"),
-         lambda: node.tags.update(a="b"), lambda: node.next_event(9), lambda: next(only_failures)]
+         lambda: node.tags.update(a="b"), lambda: node.next_event(60), lambda: next(only_failures)]
 for call in calls:
-    assert told.fullmatch(raised(call)), raised(call)
+    assert broken.fullmatch(raised(call)), raised(call)
 assert next(reader).reason == seen[-1].reason
-assert told.fullmatch(raised(lambda: next(reader)))
+assert broken.fullmatch(raised(lambda: next(reader)))
 assert type(seen[-1].error) is sprat.InternalError
 assert node.members().names() == ["ours"]  # what was last known
 node.close()
@@ -437,7 +437,7 @@ print("done")
     assert output == "done\n"
 
 
-def test_tasks_that_wait_for_a_node_that_breaks_are_told(run):
+def test_waiting_tasks_get_the_error_of_a_broken_node(run):
     output = run(
         BREAK
         + """
@@ -449,7 +449,7 @@ async def main():
     tasks = [asyncio.create_task(read()) for _ in range(2)]
     await asyncio.sleep(0)
     destroy(descriptors)
-    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20):
+    for result in await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60):
         assert type(result) is sprat.InternalError, result
     try:
         await node.join('127.0.0.1:9')
@@ -462,10 +462,10 @@ asyncio.run(main())
     assert output.startswith("the node is broken: this process closed descriptors")
 
 
-# Inside others
+# Other interpreters
 
 
-def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(run):
+def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_continues(run):
     output = run(
         """
         try:
@@ -474,7 +474,7 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(run):
             import _interpreters as interpreters
         node = start()
         it = interpreters.create()
-        told = interpreters.run_string(it, '''if True:
+        failure = interpreters.run_string(it, '''if True:
             try:
                 import sprat
             except ImportError as error:
@@ -482,7 +482,7 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(run):
             else:
                 raise AssertionError("imported")
         ''')
-        assert told is None, told
+        assert failure is None, failure
         interpreters.destroy(it)
         node.tags["a"] = "b"
         node.close()
@@ -492,7 +492,7 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_goes_on(run):
     assert output == "done\n"
 
 
-def test_nodes_whose_callbacks_run_are_waited_for_together(run):
+def test_the_exit_waits_for_all_running_callbacks_together(run):
     program = run("""
         for number in range(4):
             start(name=f"n{number}", on_event=lambda event: time.sleep(60)).next_event
@@ -500,4 +500,4 @@ def test_nodes_whose_callbacks_run_are_waited_for_together(run):
     """)
     begun = time.monotonic()
     program.end()
-    assert time.monotonic() - begun < 12, "5 s for all of them, not for each"
+    assert time.monotonic() - begun < 19, "5 s for all four, not for each"

@@ -1,4 +1,4 @@
-"""The reference: every public name says what it is, and pdoc shows it."""
+"""The reference: every public name has a docstring, and pdoc shows it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import settings_table
 
 import sprat
 import sprat.aio
@@ -17,11 +18,10 @@ import sprat.types
 
 TEMPLATE = Path(__file__).parents[1] / "pdoc"
 MODULES = [sprat, sprat.aio]
-GUIDE = Path(__file__).parents[3] / "docs" / "python"
 
 
 def own(module, cls):
-    """The public methods, properties and attributes of a class that this package defines."""
+    """Yield the public methods and properties of a class that this package defines."""
     for name in dir(cls):
         if name.startswith("_"):
             continue
@@ -57,13 +57,13 @@ NAMES = [(f"{module.__name__}.{name}", value) for module, name, value in documen
 def test_every_public_name_has_a_docstring(name, value):
     text = inspect.getdoc(value)
     assert text, f"{name} has no docstring"
-    assert text.rstrip()[-1] in ".:)", f"{name}: no sentence: {text}"
+    assert text.rstrip()[-1] in ".:)", f"{name}: the docstring does not end a sentence: {text}"
 
 
 def test_pdoc_shows_all_of_it(tmp_path):
     command = [sys.executable, "-m", "pdoc", "-t", str(TEMPLATE), "-o", str(tmp_path)]
     command += [module.__name__ for module in MODULES]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
     assert "Warn" not in done.stderr, done.stderr
     pages = {it: tmp_path / f"{it.__name__.replace('.', '/')}.html" for it in MODULES}
@@ -90,41 +90,48 @@ def words(text: str) -> str:
 # Settings
 
 
-def settings():
-    """Every setting of the library under its name in Python."""
-    foreign = {"event_kinds"}  # events() says which ones are wanted
-    for name, *about in sprat._native.settings():
-        if name in foreign:
-            continue
-        yield name.replace(".", "_"), *about
-
-
-def test_the_types_know_every_setting_and_no_other():
+def test_the_types_have_exactly_the_settings_of_the_library():
     known = sprat.types.Settings.__annotations__.keys()
-    of_python = {"tags", "keys", "meta", "filter_tags"}
-    assert known == {name for name, *_ in settings()} | of_python
+    python_only = {"tags", "keys", "meta", "filter_tags"}
+    assert known == {it.name for it in sprat.settings()} | python_only
     named = set(inspect.signature(sprat.Node).parameters) - {"settings", "on_event"}
     assert known - sprat.types.OtherSettings.__annotations__.keys() == named
 
 
-TYPES = {
-    "milliseconds": "int of ms, or timedelta",
-    "number": "int",
-    "boolean": "bool",
-    "text": "str",
-    "word": "str",
-    "address": "str",
-    "base64": "str",
-    "file": "str or Path",
-}
-
-
 def test_the_guide_lists_every_setting():
-    rows = ["| argument | type | default | allowed | |", "| --- | --- | --- | --- | --- |"]
-    for name, kind, default, allowed, text in settings():
-        of_list = allowed.removesuffix(", separated by commas")
-        type_ = TYPES.get(kind, kind)
-        rows.append(f"| `{name}` | {type_} | {default} | {of_list} | {text} |")
-    table = "\n".join(rows)
-    page = (GUIDE / "settings.md").read_text()
-    assert table in page, f"docs/python/settings.md should have\n\n{table}"
+    page = settings_table.PAGE.read_text()
+    assert page.endswith(settings_table.table() + "\n"), "run tests/settings_table.py"
+
+
+def test_settings_have_the_defaults_of_a_profile_and_their_bounds():
+    lan, wan = ({it.name: it for it in sprat.settings(profile)} for profile in ("lan", "wan"))
+    interval = lan["probe_interval_ms"]
+    assert (interval.type, interval.default, interval.unit) == ("milliseconds", 1000, "ms")
+    assert (interval.minimum, interval.maximum) == (10, 600_000)
+    assert wan["probe_interval_ms"].default == 5000
+    assert lan["compression"].default is True
+    assert (lan["compression"].minimum, lan["compression"].unit) == (None, "")
+    assert (lan["bind"].default, lan["encrypt"].default) == ("0.0.0.0:7946", None)
+    assert (lan["seeds"].default, lan["spoe_servers"].default) == ((), "role=backend")
+    assert all(it.help.endswith(".") and it.allowed for it in lan.values())
+    assert not any(it.changeable for it in lan.values())
+
+
+def test_an_unknown_profile_has_no_settings():
+    with pytest.raises(sprat.InvalidError) as caught:
+        sprat.settings("man")
+    assert str(caught.value) == "profile must be one of lan, wan, local, got 'man'"
+
+
+# Events
+
+
+def test_every_class_of_events_is_public_and_has_a_kind():
+    public = {it for it in vars(sprat).values() if isinstance(it, type)}
+    native = {it for it in vars(sprat._native).values() if isinstance(it, type)}
+    classes = {it for it in native if issubclass(it, sprat.Event)} - {sprat._native.LogLine}
+    assert classes <= public
+    leaves = {it for it in classes if not it.__subclasses__()}
+    assert leaves == set(sprat._events.KINDS)
+    names = list(sprat._events.KINDS.values())
+    assert len(names) == len(set(names)) == 9

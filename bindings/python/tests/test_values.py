@@ -1,4 +1,4 @@
-"""Members, events, states, tags: values that behave as Python's own."""
+"""Members, events, states and tags behave like values of Python's own types."""
 
 import collections.abc
 import copy
@@ -34,7 +34,7 @@ EVENTS += [sprat.Overflow(7, 3, 1.5), sprat.NodeFailed("another has its name", -
 # A member
 
 
-def test_a_member_tells_what_it_is():
+def test_a_member_has_its_fields():
     it = sprat.Member("web-1", "[::1]:7946", "failed", {"role": "web"}, incarnation=4)
     assert (it.name, it.host, it.port, it.address) == ("web-1", "::1", 7946, "[::1]:7946")
     assert it.state is sprat.MemberState.FAILED
@@ -45,13 +45,13 @@ def test_a_member_tells_what_it_is():
     assert it.meta == b"\xff\x81\xa4role\xa3web"
 
 
-def test_a_member_shows_itself_so_that_it_could_be_typed_in():
+def test_the_repr_of_a_member_is_valid_python():
     it = member("it's", tags={"role": "web"})
     assert repr(it) == """Member("it's", '10.0.0.1:7946', 'alive', tags={'role': 'web'})"""
     assert eval(repr(it), {"Member": sprat.Member}) == it
 
 
-def test_members_that_are_equal_in_all_are_equal_and_have_the_same_hash():
+def test_members_with_equal_fields_are_equal_and_have_the_same_hash():
     assert member("a", tags={"x": "1"}) == member("a", tags={"x": "1"})
     assert len({member("a"), member("a"), member("b")}) == 2
     for other in (
@@ -71,16 +71,16 @@ def test_members_that_are_equal_in_all_are_equal_and_have_the_same_hash():
 
 
 @pytest.mark.parametrize("name", ["name", "address", "tags", "state", "meta", "anything"])
-def test_nothing_of_a_member_can_be_changed(name):
+def test_a_member_is_immutable(name):
     with pytest.raises(AttributeError):
         setattr(A, name, "x")
     with pytest.raises(TypeError):
         member("a", tags={"x": "1"}).tags["x"] = "2"
 
 
-def test_a_member_as_dict_is_new_and_plain():
-    told = member("a", tags={"role": "web"}).to_dict()
-    assert told == {
+def test_to_dict_returns_a_new_dict_of_plain_values():
+    fields = member("a", tags={"role": "web"}).to_dict()
+    assert fields == {
         "name": "a",
         "address": "10.0.0.1:7946",
         "host": "10.0.0.1",
@@ -91,11 +91,11 @@ def test_a_member_as_dict_is_new_and_plain():
         "protocol": (1, 5, 2),
         "serf_protocol": (2, 5, 5),
     }
-    assert type(told["state"]) is str
-    assert type(told["tags"]) is dict
+    assert type(fields["state"]) is str
+    assert type(fields["tags"]) is dict
 
 
-def test_a_member_matches_by_place_and_by_name():
+def test_a_member_matches_by_position_and_by_name():
     match member("a", tags={"role": "web"}):
         case sprat.Member("a", address, state=sprat.MemberState.ALIVE, tags={"role": role}):
             assert (address, role) == ("10.0.0.1:7946", "web")
@@ -118,9 +118,13 @@ def test_members_and_events_survive_pickling_and_copying(protocol):
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        (("a", "host:1"), ValueError, 'address is "host:1", allowed is IPv4:PORT or [IPv6]:PORT'),
-        (("a", "10.0.0.1"), ValueError, 'address is "10.0.0.1", allowed'),
-        (("a", "10.0.0.1:1", "well"), ValueError, 'state is "well", allowed are alive, suspect'),
+        (("a", "host:1"), ValueError, 'address must be IPv4:PORT or [IPv6]:PORT, got "host:1"'),
+        (("a", "10.0.0.1"), ValueError, ', got "10.0.0.1"'),
+        (
+            ("a", "10.0.0.1:1", "well"),
+            ValueError,
+            'state must be one of alive, suspect, failed, leaving, left, got "well"',
+        ),
         (("a", "10.0.0.1:1", 5), TypeError, "while processing 'state'"),
         ((5, "10.0.0.1:1"), TypeError, "while processing 'name'"),
         (("a", "10.0.0.1:1", "alive", {"a": 1}), TypeError, "while processing 'tags'"),
@@ -129,7 +133,7 @@ def test_members_and_events_survive_pickling_and_copying(protocol):
         (("a",), TypeError, "address"),
     ],
 )
-def test_a_member_made_of_wrong_parts_is_refused_by_name(arguments, error, says):
+def test_the_error_for_a_wrong_member_names_the_argument(arguments, error, says):
     with pytest.raises(error) as caught:
         sprat.Member(*arguments)
     assert says in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
@@ -148,7 +152,7 @@ def test_members_are_a_sequence_sorted_by_name():
     assert not sprat.Members()
 
 
-def test_slices_of_members_are_those_of_a_list():
+def test_slices_of_members_are_like_those_of_a_list():
     numbers = (None, 0, 1, 3, 4, 9, -1, -2, -9)
     for start in numbers:
         for stop in numbers:
@@ -170,7 +174,7 @@ def test_slices_of_members_are_those_of_a_list():
         ("ab", "members[0] must be Member, not str"),
     ],
 )
-def test_members_of_something_else_are_refused(members, says):
+def test_a_list_of_other_objects_is_refused(members, says):
     with pytest.raises(TypeError) as caught:
         sprat.Members(members)
     assert str(caught.value) == says
@@ -203,14 +207,14 @@ def test_members_are_found_by_name():
         (A, TypeError),
     ],
 )
-def test_what_is_not_among_the_members_is_an_error_as_of_list_and_dict(key, error):
+def test_a_missing_member_is_the_error_of_a_list_or_dict(key, error):
     with pytest.raises(error) as caught:
         FOUR[key]
     if error is KeyError:
         assert caught.value.args == (key,)
 
 
-def test_members_count_and_have_a_place():
+def test_members_have_index_and_count():
     assert FOUR.index(C) == 2
     assert FOUR.index(C, 1, 3) == 2
     assert FOUR.index(C, -2) == 2
@@ -219,7 +223,7 @@ def test_members_count_and_have_a_place():
     assert sprat.Members([A, A]).count(A) == 2
     assert sprat.Members([A, A]).index(A, 1) == 1
     for arguments in ((member("x"),), (C, 3), (C, 0, 2), ("c",)):
-        with pytest.raises(ValueError, match="the member is not among these"):
+        with pytest.raises(ValueError, match="the member is not in this list"):
             FOUR.index(*arguments)
 
 
@@ -228,7 +232,7 @@ def test_members_match_as_a_sequence_compare_and_hash_by_value():
         case [first, *rest]:
             assert (first, rest) == (A, [B, C, D])
         case _:
-            pytest.fail("no sequence")
+            pytest.fail("Members do not match as a sequence")
     assert sprat.Members([A, B]) == sprat.Members([B, A])
     assert hash(sprat.Members([A, B])) == hash(sprat.Members([B, A]))
     assert sprat.Members([A]) != sprat.Members([B])
@@ -237,14 +241,14 @@ def test_members_match_as_a_sequence_compare_and_hash_by_value():
     assert FOUR == mock.ANY
 
 
-def test_members_show_the_first_ten():
+def test_the_repr_of_members_shows_the_first_ten():
     assert repr(FOUR[:1]) == "Members([Member('a', '10.0.0.1:7946', 'alive')])"
     many = sprat.Members([member(f"m{i:02}") for i in range(12)])
     assert repr(many).count("Member(") == 10
     assert repr(many).endswith("'alive'), ... 2 more])")
 
 
-def test_an_iterator_over_members_says_how_many_come():
+def test_an_iterator_over_members_has_a_length_hint():
     walk = iter(FOUR)
     assert walk.__length_hint__() == 4
     next(walk)
@@ -254,7 +258,7 @@ def test_an_iterator_over_members_says_how_many_come():
     assert list(walk) == []
 
 
-def test_nothing_can_be_put_into_members():
+def test_members_are_immutable():
     with pytest.raises(TypeError):
         FOUR[0] = A
     with pytest.raises(TypeError):
@@ -267,7 +271,7 @@ def test_nothing_can_be_put_into_members():
 
 
 @pytest.mark.parametrize(("cls", "kind"), MEMBER_EVENTS)
-def test_an_event_of_a_member_matches_and_tells_all(cls, kind):
+def test_a_member_event_matches_and_has_its_fields(cls, kind):
     match cls(A, seq=3, time=1.5):
         case sprat.MemberEvent(member=sprat.Member(name="a")) as event:
             assert isinstance(event, cls)
@@ -281,13 +285,13 @@ def test_an_event_of_a_member_matches_and_tells_all(cls, kind):
     assert event.to_dict() == {"event": kind, "seq": 3, "time": 1.5, "member": A.to_dict()}
 
 
-def test_other_events_match_and_tell_all():
+def test_other_events_match_and_have_their_fields():
     match sprat.Overflow(7):
         case sprat.Overflow(lost):
             assert lost == 7
-    match sprat.NodeFailed("why"):
+    match sprat.NodeFailed("reason"):
         case sprat.NodeFailed(reason):
-            assert reason == "why"
+            assert reason == "reason"
     assert repr(sprat.Overflow(7)) == "Overflow(7)"
     assert sprat.Overflow(7).to_dict() == {"event": "overflow", "seq": 0, "time": 0.0, "lost": 7}
     failed = sprat.NodeFailed("it's", -12)
@@ -314,13 +318,13 @@ def test_events_are_equal_by_kind_number_time_and_content():
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
-def test_nothing_of_an_event_can_be_changed(event):
+def test_an_event_is_immutable(event):
     for name in ("seq", "time", "kind", *type(event).__match_args__, "anything"):
         with pytest.raises(AttributeError):
             setattr(event, name, 1)
 
 
-def test_events_are_made_of_what_they_need_only():
+def test_events_refuse_wrong_arguments():
     for cls, _ in MEMBER_EVENTS:
         for arguments in ((), ("a",), (A, "x"), (A, -1)):
             with pytest.raises((TypeError, OverflowError)):
@@ -404,12 +408,12 @@ def test_each_statement_that_changes_tags_is_one_update(node):
     node.tags = {"d": "4"}
     node.tags.update()
     del node.tags["d"]
-    told = [reader.next(10).member.tags for _ in range(3)]
-    assert told == [{"a": "1", "b": "2", "c": "3"}, {"d": "4"}, {}]
-    assert reader.next(0.05) is None
+    updates = [reader.next(60).member.tags for _ in range(3)]
+    assert updates == [{"a": "1", "b": "2", "c": "3"}, {"d": "4"}, {}]
+    assert reader.next(0) is None
 
 
-def test_a_generated_key_has_the_size_that_was_asked_for(addresses):
+def test_a_generated_key_has_the_given_size(addresses):
     for size, length in ((16, 24), (24, 32), (32, 44)):
         key = sprat.generate_key(size)
         assert len(key) == length
@@ -424,11 +428,11 @@ def test_a_key_of_another_size_is_refused(size):
     with pytest.raises(TypeError if wrong else sprat.InvalidError) as caught:
         sprat.generate_key(size)
     kind = type(size).__name__
-    allowed = f"size is {size}, allowed are 16, 24 and 32"
+    allowed = f"size must be 16, 24 or 32, got {size}"
     assert str(caught.value) == (f"size must be int, not {kind}" if wrong else allowed)
 
 
-def test_what_a_node_says_of_itself(node):
+def test_a_node_has_name_address_state_health_and_counters(node):
     assert node.name == "ours"
     assert node.state is sprat.NodeState.RUNNING
     assert node.is_open

@@ -9,50 +9,53 @@ use std::path::Path;
 use std::time::Duration;
 
 const HELP: &str = "\
-Be a member of a Serf or sprat cluster, and make its members servers of HAProxys that cannot load
-the module: over their runtime API, with the level admin.
+Join a Serf or sprat cluster, and make its members servers of HAProxys that cannot load the module.
+The commands go over HAProxy's runtime API, which needs the level admin.
 
   sprat-hap --backend nodes --haproxy /run/haproxy.sock --join 10.0.0.5,10.0.0.6
 
-What it drives:
-  --backend NAME         the backend whose servers these are; one for each sprat-hap
-  --haproxy PATH|IP:PORT a runtime API; repeat it for several HAProxys
+The backend:
+  --backend NAME         the backend that gets the servers; each backend needs its own sprat-hap
+  --haproxy PATH|IP:PORT the runtime API of an HAProxy; repeat it for several HAProxys
   --server OPTIONS       what follows the address in `add server`  [check inter 1s fall 2]
 
-Who serves:
-  --role KEY=VALUE       tag of the members that serve  [role=backend]
-  --port N               port of members that name none
-  --networks CIDR,...    servers are in one of these networks
-  --loopback             servers on this host may be given by loopback addresses
-  --min-ready PERCENT    of the known members that stay ready whatever fails  [50]
-  --drain-ms N           how long a member that has left is drained  [30000]
+The members that serve:
+  --role KEY=VALUE       the tag of members that serve  [role=backend]
+  --port N               the port of members without a port tag; 0 ignores such members  [0]
+  --networks CIDR,...    serve only members with an address in one of these networks
+  --loopback             allow servers at loopback addresses
+  --min-ready PERCENT    the share of the known members that stays ready when members fail  [50]
+  --drain-ms N           how long the server of a member that has left is drained  [30000]
+  --grace-ms N           after a restart: how long members that no other member mentions are kept,
+                         once another member has been heard from  [30000]
 
-What it answers:
-  --agent-check IP:PORT  agent checks: `agent-send` is the name of the member, and its server has
-                         `weight 100`, of which HAProxy takes the percentage that is answered
-  --spoe IP:PORT         SPOE messages: pick, member, size, leader, tag
+Questions of HAProxy:
+  --agent-check IP:PORT  answer agent checks; `agent-send` is the name of the member, and the server
+                         needs `weight 100`, because HAProxy applies the answer as a percentage
+  --spoe IP:PORT         answer SPOE messages: pick, member, size, leader, tag
 
-Itself as a member:
-  --name NAME            [the host name]
-  --bind IP:PORT         where it listens for the cluster, UDP and TCP  [0.0.0.0:7946]
-  --advertise IP:PORT    where others reach it, if that is elsewhere
-  --join ADDRESS,...     members to join, asked until they answer
+The local member:
+  --name NAME            its name  [the host name]
+  --bind IP:PORT         the address for the cluster, UDP and TCP  [0.0.0.0:7946]
+  --advertise IP:PORT    the address that other members use, if it differs
+  --join ADDRESS,...     seeds to join; they are asked until one answers
   --profile NAME         lan, wan or local  [lan]
-  --keyring-file FILE    keys of an encrypted cluster, as Serf keeps them
-  --tag KEY=VALUE        a tag of its own, repeat it for several  [role=balancer]
+  --keyring-file FILE    the keys of an encrypted cluster, in Serf's format
+  --tag KEY=VALUE        a tag of the local member; repeat it for several  [role=balancer]
   --set KEY=VALUE        any other setting of the library
-  --config FILE          settings of the library, one in a line: key = value
+  --config FILE          a file of settings, one line each: key = value
 
-  -h, --help; -V, --version
+  -h, --help             print this text
+  -V, --version          print the version
 
-It leaves the cluster on SIGTERM and SIGINT; servers stay as they are then, and are taken up again
-when it is started again. SIGUSR1 has it say who is there, and what is wrong. SIGUSR2 tells it that
-all is well when it takes nobody away, because most of the cluster is out of sight.
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+SIGTERM and SIGINT make it leave the cluster. The servers stay as they are, and the next start takes
+them over. SIGUSR1 prints the members, the servers and why they are held. SIGUSR2 thaws removals
+that are frozen because most of the cluster is out of sight.
+Exit codes: 0 success, 1 failure, 2 wrong usage.
 ";
 
-/// Options that have a value.
-const VALUED: [&str; 19] = [
+/// The options that take a value.
+const VALUED: [&str; 20] = [
     "backend",
     "haproxy",
     "server",
@@ -61,6 +64,7 @@ const VALUED: [&str; 19] = [
     "networks",
     "min-ready",
     "drain-ms",
+    "grace-ms",
     "agent-check",
     "spoe",
     "join",
@@ -74,13 +78,13 @@ const VALUED: [&str; 19] = [
     "config",
 ];
 
-/// What is asked for.
-pub enum Asked {
-    ToRun(Box<Arguments>),
-    ToTell(String),
+/// The request of a command line.
+pub enum Invocation {
+    Run(Box<Arguments>),
+    Print(String),
 }
 
-/// The options.
+/// The settings of the command line.
 pub struct Arguments {
     pub config: Config,
     pub backend: String,
@@ -92,7 +96,10 @@ pub struct Arguments {
 }
 
 /// Reads the command line.
-pub fn parse(mut parser: Parser) -> Result<Asked, String> {
+///
+/// # Errors
+/// A message that names the option and what it allows.
+pub fn parse(mut parser: Parser) -> Result<Invocation, String> {
     let mut found = Arguments {
         config: Config::new(),
         backend: String::new(),
@@ -105,16 +112,16 @@ pub fn parse(mut parser: Parser) -> Result<Asked, String> {
     found.set("tag.role", "balancer")?;
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Asked::ToTell(HELP.to_owned())),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Invocation::Print(HELP.to_owned())),
             Arg::Short('V') | Arg::Long("version") => {
                 let text = concat!("sprat-hap ", env!("CARGO_PKG_VERSION"), "\n");
-                return Ok(Asked::ToTell(text.to_owned()));
+                return Ok(Invocation::Print(text.to_owned()));
             }
             Arg::Long("loopback") => found.loopback = true,
             Arg::Long(name) => {
                 let name = name.to_owned();
                 if !VALUED.contains(&name.as_str()) {
-                    return Err(format!("there is no option --{name}"));
+                    return Err(format!("unknown option --{name}"));
                 }
                 let value = parser.value().map_err(|error| error.to_string())?;
                 let value = value.string().map_err(|error| error.to_string())?;
@@ -124,7 +131,7 @@ pub fn parse(mut parser: Parser) -> Result<Asked, String> {
         }
     }
     found.check()?;
-    Ok(Asked::ToRun(Box::new(found)))
+    Ok(Invocation::Run(Box::new(found)))
 }
 
 impl Arguments {
@@ -140,7 +147,9 @@ impl Arguments {
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "backend" if !self.backend.is_empty() => {
-                return Err("--backend is given twice; each backend needs a sprat-hap".to_owned());
+                return Err(
+                    "--backend is given twice; each backend needs its own sprat-hap".to_owned(),
+                );
             }
             "backend" => self.backend = value.to_owned(),
             "haproxy" => self.haproxys.push(value.to_owned()),
@@ -151,6 +160,9 @@ impl Arguments {
             "min-ready" => self.limits.min_ready = number(name, value, 0, 100)? as u32,
             "drain-ms" => {
                 self.limits.drain = Duration::from_millis(number(name, value, 0, 86_400_000)?);
+            }
+            "grace-ms" => {
+                self.limits.grace = Duration::from_millis(number(name, value, 0, 86_400_000)?);
             }
             "agent-check" => self.agent_check = Some(address(name, value)?),
             "spoe" => self.set("spoe_bind", value)?,
@@ -169,34 +181,35 @@ impl Arguments {
                 .config
                 .load(Path::new(value))
                 .map_err(|error| error.message)?,
-            _ => return Err(format!("there is no option --{name}")),
+            _ => return Err(format!("unknown option --{name}")),
         }
         Ok(())
     }
 
-    /// Which members serve.
+    /// Returns the rules by which a member is a server.
     pub fn rules(&self) -> Rules {
         self.config.spoe_rules(self.loopback)
     }
 
     fn check(&mut self) -> Result<(), String> {
         if self.haproxys.is_empty() && self.backend.is_empty() {
-            "members".clone_into(&mut self.backend); // only reports name it
+            "members".clone_into(&mut self.backend); // the name appears in reports only
         }
         if self.backend.is_empty() {
             return Err(
-                "--backend is missing: the backend whose servers the members are".to_owned(),
+                "--backend is missing; it names the backend that gets the servers".to_owned(),
             );
         }
         if !is_safe_name(&self.backend) {
             return Err(format!(
-                "--backend is {:?}, which is no name of a backend",
+                "--backend is {:?}, allowed: 1 to 63 letters, digits and _ . : -",
                 self.backend
             ));
         }
         if self.server_options.contains([';', '\n']) {
             return Err(
-                "--server holds a semicolon or a line end, which ends a command".to_owned(),
+                "--server must not contain a semicolon or a line end, which would end the command"
+                    .to_owned(),
             );
         }
         let spoe = self.config.get("spoe_bind").unwrap_or_default();

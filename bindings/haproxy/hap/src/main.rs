@@ -1,46 +1,53 @@
 //! `sprat-hap`: a member of the cluster that drives the runtime API of HAProxys which cannot load
-//! the module, and answers what they ask.
+//! the module, and answers their agent checks.
 //!
 //! ```text
-//! cluster <--> pilot --orders--> Wanted --> one thread per HAProxy: what it has, what it should
-//!                                  |         have, and the commands between the two
-//!                                  +------> agent checks: a thread per connection
+//! cluster <--> controller --changes--> DesiredServers --> one thread per HAProxy: compares what it
+//!                                            |            has with what it should have, and
+//!                                            |            sends the commands between the two
+//!                                            +----------> agent checks: a thread per connection
 //! ```
 //!
 //! | file | its idea |
 //! | --- | --- |
 //! | `arguments` | the command line |
-//! | `wanted` | what every server shall be, for all who look |
-//! | `plan` | from what HAProxy has to what it should have: the commands, nothing else |
-//! | `cli` | one command, one connection |
-//! | `drive` | the thread of one HAProxy |
-//! | `listen` | agent checks |
+//! | `desired` | what every server should be, shared by all threads |
+//! | `server_state` | what HAProxy has: the answer to `show servers state` |
+//! | `plan` | the commands that lead from one to the other |
+//! | `reconcile` | the thread of one HAProxy |
+//! | `runtime_api` | one command on one connection |
+//! | `agent_check` | the answers to agent checks |
+//! | `signals` | the signals that end it or ask for something |
 
+mod agent_check;
 mod arguments;
-mod cli;
-mod drive;
-mod listen;
+mod desired;
 mod plan;
-mod wanted;
+mod reconcile;
+mod runtime_api;
+mod server_state;
+mod signals;
 
-use arguments::{Arguments, Asked};
+use arguments::{Arguments, Invocation};
+use desired::DesiredServers;
 use plan::{Planner, SERVERS};
-use sprat_haproxy::controller::{Phase, Pilot, Plan, Pool};
+use signals::Signals;
+use sprat_haproxy::backend::Backend;
+use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
 use sprat_haproxy::snapshot::Snapshot;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wanted::Wanted;
 
-/// Between two looks for orders and signals.
+/// The pause between two looks for changes and signals.
 const LOOK: Duration = Duration::from_millis(20);
-/// Longest wait for the farewell.
-const FAREWELL: Duration = Duration::from_secs(8);
+/// The longest wait for the node to leave the cluster.
+const LEAVE: Duration = Duration::from_secs(8);
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse(lexopt::Parser::from_env()) {
-        Ok(Asked::ToRun(arguments)) => arguments,
-        Ok(Asked::ToTell(text)) => return say(&text),
+        Ok(Invocation::Run(arguments)) => arguments,
+        Ok(Invocation::Print(text)) => return print(&text),
         Err(wrong) => return fail(&format!("{wrong} (see sprat-hap --help)"), 2),
     };
     match run(*arguments) {
@@ -49,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn say(text: &str) -> ExitCode {
+fn print(text: &str) -> ExitCode {
     use std::io::Write as _;
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +69,7 @@ fn fail(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// A line on standard error; nobody reads it if it cannot be written.
+/// Writes a line to standard error. A line that cannot be written is dropped.
 fn log(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "sprat-hap: {text}");
@@ -72,56 +79,57 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let signals = Signals::block();
     arguments.config.check().map_err(|error| error.message)?;
     let rules = arguments.rules();
-    let (backend, tag) = (arguments.backend, rules.tag.clone());
-    let pool = Pool {
-        name: backend.clone(),
+    let (name, tag) = (arguments.backend, rules.tag.clone());
+    let backend = Backend {
+        name: name.clone(),
         rules,
         slots: SERVERS,
         limits: arguments.limits,
     };
-    let plan = Plan {
-        config: arguments.config,
-        pools: vec![pool],
-        inside: false,
-        remembered: Snapshot::default(),
-        store: None,
+    let config = ControllerConfig {
+        node: arguments.config,
+        backends: vec![backend],
+        inside_haproxy: false,
+        snapshot: Snapshot::default(),
+        snapshot_file: None,
     };
-    let pilot = Pilot::start(plan).map_err(|error| format!("no thread for the node: {error}"))?;
-    let wanted = Arc::new(Wanted::new(pilot));
+    let controller = Controller::start(config)
+        .map_err(|error| format!("the thread of the controller cannot be started: {error}"))?;
+    let desired = Arc::new(DesiredServers::new(controller));
     for haproxy in arguments.haproxys {
-        let planner = Planner::new(backend.clone(), &tag, arguments.server_options.clone());
-        drive::start(haproxy, planner, wanted.clone())?;
+        let planner = Planner::new(name.clone(), &tag, arguments.server_options.clone());
+        reconcile::start(haproxy, planner, desired.clone())?;
     }
     if let Some(addr) = arguments.agent_check {
-        listen::agent_checks(addr, wanted.clone())?;
+        agent_check::serve(addr, desired.clone())?;
     }
-    follow(&wanted, &signals);
-    farewell(wanted.pilot());
+    follow(&desired, &signals);
+    leave(desired.controller());
     Ok(())
 }
 
-/// Hands orders on until a signal ends it.
-fn follow(wanted: &Wanted, signals: &Signals) {
-    let pilot = wanted.pilot();
+/// Passes changes on and writes the log, until a signal ends it.
+fn follow(desired: &DesiredServers, signals: &Signals) {
+    let controller = desired.controller();
     let mut phase = None;
     loop {
-        match signals.came(LOOK) {
-            Some(libc::SIGUSR1) => pilot.report().lines().for_each(log),
-            Some(libc::SIGUSR2) => pilot.freeze(false),
+        match signals.wait(LOOK) {
+            Some(libc::SIGUSR1) => controller.report().lines().for_each(log),
+            Some(libc::SIGUSR2) => controller.freeze(false),
             Some(_) => break,
             None => {}
         }
-        wanted.take_orders();
-        while let Some(notice) = pilot.take_notice() {
+        desired.take_changes();
+        while let Some(notice) = controller.next_notice() {
             log(&notice);
         }
-        let now = pilot.phase();
+        let now = controller.phase();
         if now != phase && now.is_some() {
             match &now {
-                Some(Phase::Starting(Some(why))) => log(why),
-                Some(Phase::Broken(why)) => log(&format!("the node is broken: {why}")),
-                Some(Phase::Running) => log("is a member"),
-                Some(Phase::Starting(None) | Phase::Released) | None => {}
+                Some(NodePhase::Starting(Some(why))) => log(why),
+                Some(NodePhase::Broken(why)) => log(&format!("the node is broken: {why}")),
+                Some(NodePhase::Running) => log("the node is running"),
+                Some(NodePhase::Starting(None) | NodePhase::Released) | None => {}
             }
             phase = now;
         }
@@ -129,40 +137,10 @@ fn follow(wanted: &Wanted, signals: &Signals) {
 }
 
 /// Leaves the cluster. The servers stay as they are.
-fn farewell(pilot: &Pilot) {
-    let until = Instant::now() + FAREWELL;
-    pilot.release(Duration::ZERO);
-    while pilot.phase() != Some(Phase::Released) && Instant::now() < until {
+fn leave(controller: &Controller) {
+    let until = Instant::now() + LEAVE;
+    controller.release(Duration::ZERO);
+    while controller.phase() != Some(NodePhase::Released) && Instant::now() < until {
         std::thread::sleep(LOOK);
-    }
-}
-
-/// The signals that are listened to, blocked in every thread, and taken when it is convenient.
-struct Signals(libc::sigset_t);
-
-impl Signals {
-    fn block() -> Signals {
-        // SAFETY: a set of our own; the calls write into it or read it.
-        unsafe {
-            let mut set = std::mem::zeroed();
-            libc::sigemptyset(&mut set);
-            libc::sigaddset(&mut set, libc::SIGTERM);
-            libc::sigaddset(&mut set, libc::SIGINT);
-            libc::sigaddset(&mut set, libc::SIGUSR1);
-            libc::sigaddset(&mut set, libc::SIGUSR2);
-            libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-            Signals(set)
-        }
-    }
-
-    /// Waits so long for one.
-    fn came(&self, time: Duration) -> Option<i32> {
-        let time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: time.subsec_nanos().into(),
-        };
-        // SAFETY: a set and a time of our own.
-        let signal = unsafe { libc::sigtimedwait(&self.0, std::ptr::null_mut(), &time) };
-        (signal > 0).then_some(signal)
     }
 }

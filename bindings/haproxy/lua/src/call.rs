@@ -1,13 +1,13 @@
-//! Arguments in, answers out.
+//! Arguments in, results out: the border between Lua's stack and Rust's values.
 
-use super::lua::{self, State};
+use super::lua_api::{self as lua, LuaState};
 use std::ffi::{CStr, c_int};
 use std::ptr;
 
-/// Most answers of one call.
-const ANSWERS: usize = 8;
+/// The most results of one call. Lua guarantees room for twenty.
+const RESULTS: usize = 8;
 
-/// What a function gives back.
+/// One result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     Nil,
@@ -40,23 +40,31 @@ impl From<String> for Value {
     }
 }
 
-/// The answers of a function, or a sentence about what is wrong.
-pub type Answer = Result<Vec<Value>, String>;
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Value {
+        value.map_or(Value::Nil, T::into)
+    }
+}
+
+/// The results of a function, or a message about the failure.
+pub type CallResult = Result<Vec<Value>, String>;
 
 /// The arguments of a call.
 pub struct Arguments {
-    state: *mut State,
+    state: *mut LuaState,
 }
 
 impl Arguments {
-    /// A text. Numbers are none: reading one would change it in place.
+    /// Returns a string argument. A number is refused, because reading it as a string would change
+    /// it in place.
     pub fn text(&self, index: c_int, name: &str) -> Result<String, String> {
-        // SAFETY: a state that runs this call; a wrong index is of no type.
+        // SAFETY: `state` is the state that runs this call; `lua_type` accepts any index.
         if unsafe { lua::lua_type(self.state, index) } != lua::STRING {
             return Err(format!("argument {index}, {name}, must be a string"));
         }
         let mut len = 0;
-        // SAFETY: as above; a string stays where it is while it is on the stack.
+        // SAFETY: the value at `index` is a string, so `lua_tolstring` returns a pointer to `len`
+        // bytes, which stay in place while the string is on the stack, that is during this call.
         let bytes = unsafe {
             let start = lua::lua_tolstring(self.state, index, &mut len);
             std::slice::from_raw_parts(start.cast::<u8>(), len)
@@ -66,14 +74,15 @@ impl Arguments {
             .map_err(|_| format!("argument {index}, {name}, is not UTF-8"))
     }
 
-    /// A whole number in a range.
+    /// Returns an argument that is a whole number from `min` to `max`.
     pub fn number(&self, index: c_int, name: &str, min: i64, max: i64) -> Result<i64, String> {
         let mut is_number = 0;
-        // SAFETY: as above.
+        // SAFETY: `state` is the state that runs this call, both functions accept any index, and
+        // `is_number` is live.
         let number = unsafe {
-            let fits = lua::lua_type(self.state, index) == lua::NUMBER;
+            let has_type = lua::lua_type(self.state, index) == lua::NUMBER;
             let number = lua::lua_tointegerx(self.state, index, &mut is_number);
-            (fits && is_number != 0).then_some(number)
+            (has_type && is_number != 0).then_some(number)
         };
         let number = number.filter(|number| (min..=max).contains(number));
         number.ok_or_else(|| {
@@ -81,9 +90,9 @@ impl Arguments {
         })
     }
 
-    /// True or false.
+    /// Returns an argument that is true or false.
     pub fn flag(&self, index: c_int, name: &str) -> Result<bool, String> {
-        // SAFETY: as above.
+        // SAFETY: `state` is the state that runs this call; both functions accept any index.
         let (kind, flag) = unsafe {
             let kind = lua::lua_type(self.state, index);
             (kind, lua::lua_toboolean(self.state, index))
@@ -95,23 +104,29 @@ impl Arguments {
     }
 }
 
-/// Answers that wait to be pushed, in memory of the thread that nobody frees.
-struct Ready {
+/// The results of a call that wait to be pushed.
+struct PendingResults {
     values: Vec<Value>,
 }
 
 thread_local! {
-    /// A raw pointer: it has no destructor that a jump could pass, or the end of a thread run.
-    static READY: *mut Ready = Box::into_raw(Box::new(Ready { values: Vec::new() }));
+    /// The results of the current call on this thread, in memory that is never freed. A raw pointer
+    /// has no destructor that a jump could skip or that would run at the end of the thread.
+    static PENDING: *mut PendingResults = new_pending();
 }
 
-/// Runs a function for Lua. Nothing with a destructor lives here while values are pushed.
-pub fn run(state: *mut State, function: fn(&Arguments) -> Answer) -> c_int {
-    let ready = prepare(state, function);
+fn new_pending() -> *mut PendingResults {
+    Box::into_raw(Box::new(PendingResults { values: Vec::new() }))
+}
+
+/// Runs a function for Lua. No value with a destructor is live here while results are pushed.
+pub fn run(state: *mut LuaState, function: fn(&Arguments) -> CallResult) -> c_int {
+    let pending = prepare(state, function);
     let mut pushed = 0;
-    // SAFETY: made by this thread's `prepare`, and only used by this thread, in this call.
+    // SAFETY: `prepare` returned a pointer that is never freed and that only this thread uses, and
+    // no other reference to the results exists during this loop.
     unsafe {
-        let values = &raw const (*ready).values;
+        let values = &raw const (*pending).values;
         while pushed < (*values).len() {
             push(state, (*values).as_ptr().add(pushed));
             pushed += 1;
@@ -120,32 +135,36 @@ pub fn run(state: *mut State, function: fn(&Arguments) -> Answer) -> c_int {
     pushed as c_int
 }
 
-fn prepare(state: *mut State, function: fn(&Arguments) -> Answer) -> *mut Ready {
-    let answer = sprat::guarded(|| function(&Arguments { state }));
-    let mut values = match answer {
+fn prepare(state: *mut LuaState, function: fn(&Arguments) -> CallResult) -> *mut PendingResults {
+    let result = sprat::guarded(|| function(&Arguments { state }));
+    let mut values = match result {
         Ok(Ok(values)) => values,
-        Ok(Err(wrong)) => vec![Value::Nil, Value::Text(wrong)],
+        Ok(Err(message)) => vec![Value::Nil, Value::Text(message)],
         Err(panic) => {
             let text = format!("internal error: {}", panic.message);
             vec![Value::Nil, Value::Text(text)]
         }
     };
-    values.truncate(ANSWERS); // Lua promises room for twenty
-    let ready = READY.try_with(|ready| *ready).unwrap_or(ptr::null_mut());
-    let ready = if ready.is_null() {
-        Box::into_raw(Box::new(Ready { values: Vec::new() })) // this thread ends: leaked
+    values.truncate(RESULTS);
+    let pending = PENDING.try_with(|pending| *pending);
+    // At the end of a thread its storage may be gone: then the memory for one call is leaked.
+    let pending = pending.unwrap_or(ptr::null_mut());
+    let pending = if pending.is_null() {
+        new_pending()
     } else {
-        ready
+        pending
     };
-    // SAFETY: never freed, and only this thread has it.
-    unsafe { (*ready).values = values };
-    ready
+    // SAFETY: the pointer comes from a box that is never freed, and only this thread has it.
+    unsafe { (*pending).values = values };
+    pending
 }
 
+/// Pushes a value onto Lua's stack.
+///
 /// # Safety
-/// A state that runs this call, and a value that stays where it is.
-unsafe fn push(state: *mut State, value: *const Value) {
-    // SAFETY: the caller's promise.
+/// `state` runs this call and has room for a value; `value` points to a live value.
+unsafe fn push(state: *mut LuaState, value: *const Value) {
+    // SAFETY: the caller promises a running state with room, and a live value.
     unsafe {
         match &*value {
             Value::Nil => lua::lua_pushnil(state),
@@ -158,12 +177,13 @@ unsafe fn push(state: *mut State, value: *const Value) {
     }
 }
 
-/// Makes the table of a module.
+/// Pushes the table of a module.
 ///
 /// # Safety
-/// A state that is loading a module.
-pub unsafe fn module(state: *mut State, functions: &[(&CStr, lua::Function)]) -> c_int {
-    // SAFETY: the caller's promise; nothing here has a destructor.
+/// `state` is loading the module.
+pub unsafe fn push_module(state: *mut LuaState, functions: &[(&CStr, lua::Function)]) -> c_int {
+    // SAFETY: the caller promises a state that is loading a module, so its stack has room for a
+    // table and a function; the names end with NUL; no value here has a destructor.
     unsafe {
         lua::lua_createtable(state, 0, functions.len() as c_int);
         for (name, function) in functions {

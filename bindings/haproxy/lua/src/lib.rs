@@ -1,19 +1,19 @@
 //! The Lua module that HAProxy loads: `require("sprat")`.
 //!
-//! One file for Lua 5.3 and 5.4: it imports the fourteen functions that both have with the same
-//! meaning, and is linked with no Lua; the host has them. Three rules:
+//! One file serves Lua 5.3 and 5.4: it imports fourteen functions at most, which both versions have
+//! with the same meaning, and links no Lua library, because the host has one. Three rules:
 //!
-//! - No call waits. The node lives on threads of its own; calls look at what they have left.
-//! - No panic and no Lua error leaves a call: what goes wrong is `nil` and a sentence.
-//! - Lua may leave a call by a jump when memory runs out, past all destructors. So an answer is
-//!   complete, in memory that nobody frees, before the first value is pushed.
+//! - No call waits. The node runs on threads of its own; a call looks at what they have published.
+//! - No panic and no Lua error leaves a call: a failure is `nil` and a message.
+//! - When memory runs out, Lua leaves a call by a jump that skips all destructors. All results of a
+//!   call are therefore complete, in memory that is never freed, before the first one is pushed.
 //!
 //! | file | its idea |
 //! | --- | --- |
-//! | `lua` | the functions of Lua that are used |
-//! | `call` | arguments in, answers out |
-//! | `module` | what each function of the module does |
+//! | `lua_api` | the functions of Lua that are used |
+//! | `call` | arguments in, results out |
+//! | `module` | the functions of the module |
 
 mod call;
-mod lua;
+mod lua_api;
 mod module;

@@ -1,280 +1,285 @@
-//! What each function of the module does.
+//! The functions of the module. Backends, slots and results are numbered from 1, as in Lua.
 
-use super::call::{self, Answer, Arguments, Value};
-use super::lua::{Function, State};
+use super::call::{self, Arguments, CallResult, Value};
+use super::lua_api::{Function, LuaState};
 use sprat::Config;
 use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
-use sprat_haproxy::balance::Limits;
-use sprat_haproxy::controller::{self, Phase, Pilot, Plan, Pool};
-use sprat_haproxy::snapshot::{Snapshot, Store, mode_name};
+use sprat_haproxy::backend::Backend;
+use sprat_haproxy::balance::{Assignment, Limits};
+use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
+use sprat_haproxy::snapshot::{Snapshot, SnapshotFile};
 use std::ffi::c_int;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// HAProxy has one Lua state, or one for each thread; there is one node for all of them.
-static STATE: Mutex<Loaded> = Mutex::new(Loaded {
+/// HAProxy has one Lua state, or one for each thread; one node serves all of them.
+static MODULE: Mutex<Module> = Mutex::new(Module {
     config: None,
-    pools: Vec::new(),
-    store: None,
-    pilot: None,
+    backends: Vec::new(),
+    snapshot: None,
+    controller: None,
 });
 
-/// What was set up before the node starts, and then the node.
-struct Loaded {
+/// The settings that are collected before the node starts, and then the running controller.
+struct Module {
     config: Option<Config>,
-    pools: Vec<Pool>,
-    store: Option<(Store, Snapshot)>,
-    pilot: Option<(u32, Pilot)>,
+    backends: Vec<Backend>,
+    snapshot: Option<(SnapshotFile, Snapshot)>,
+    /// The process that started the controller, and the controller.
+    controller: Option<(u32, Controller)>,
 }
 
-fn state() -> MutexGuard<'static, Loaded> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+fn module() -> MutexGuard<'static, Module> {
+    MODULE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Loaded {
-    /// The node, if this process has started it.
-    fn pilot(&self) -> Option<&Pilot> {
-        let (pid, pilot) = self.pilot.as_ref()?;
-        (*pid == std::process::id()).then_some(pilot)
+impl Module {
+    fn config(&mut self) -> &mut Config {
+        self.config.get_or_insert_with(Config::new)
     }
 
-    fn running(&self) -> Result<&Pilot, String> {
-        self.pilot()
+    /// Returns the controller, unless it was started before a fork.
+    fn controller(&self) -> Option<&Controller> {
+        let (pid, controller) = self.controller.as_ref()?;
+        (*pid == std::process::id()).then_some(controller)
+    }
+
+    fn running(&self) -> Result<&Controller, String> {
+        self.controller()
             .ok_or_else(|| "the node was not started in this process".to_owned())
     }
 }
 
-fn done() -> Answer {
+fn done() -> CallResult {
     Ok(vec![true.into()])
 }
 
-/// `prepare()`: checks the settings together, reads keys, and creates the threads, before HAProxy
-/// forbids that. Where the script is loaded.
-fn prepare(_: &Arguments) -> Answer {
-    let mut state = state();
-    let config = state.config.get_or_insert_with(Config::new);
+/// `prepare()`: checks the settings, reads keys and creates the threads. It is called while the
+/// script is loaded, because HAProxy allows no new threads later.
+fn prepare(_: &Arguments) -> CallResult {
+    let mut module = module();
+    let config = module.config();
     config.check().map_err(|error| error.message)?;
     config.load_keys().map_err(|error| error.message)?;
-    let created = PreparedThreads::prepare(controller::threads(config));
-    created.map_err(|error| format!("threads cannot be created: {error}"))?;
+    PreparedThreads::prepare(ControllerConfig::threads(config))
+        .map_err(|error| format!("threads cannot be created: {error}"))?;
     done()
 }
 
-/// `resolve_seeds()`: looks up seeds that are names, before HAProxy changes its root. The names
-/// that have no address, or nil.
-fn resolve_seeds(_: &Arguments) -> Answer {
-    let mut state = state();
-    let unknown = sprat::driver::resolve_seeds(state.config.get_or_insert_with(Config::new));
-    Ok(vec![match unknown.is_empty() {
-        true => Value::Nil,
-        false => unknown.join(", ").into(),
-    }])
+/// `resolve_seeds()`: looks up the seeds that are names, before HAProxy changes its root. Returns
+/// the names without an address, or nil.
+fn resolve_seeds(_: &Arguments) -> CallResult {
+    let unknown = sprat::driver::resolve_seeds(module().config());
+    let unknown = (!unknown.is_empty()).then(|| unknown.join(", "));
+    Ok(vec![unknown.into()])
 }
 
-/// `open_snapshot(path)`: opens the file of what is remembered, before HAProxy changes its root.
-fn open_snapshot(arguments: &Arguments) -> Answer {
+/// `open_snapshot(path)`: opens the file of the snapshot, before HAProxy changes its root.
+fn open_snapshot(arguments: &Arguments) -> CallResult {
     let path = arguments.text(1, "path")?;
-    let opened = Store::open(&path);
-    let opened =
-        opened.map_err(|error| format!("the snapshot {path} cannot be opened: {error}"))?;
-    state().store = Some(opened);
+    let opened = SnapshotFile::open(&path)
+        .map_err(|error| format!("the snapshot {path} cannot be opened: {error}"))?;
+    module().snapshot = Some(opened);
     done()
 }
 
-/// `set(key, value)`: a setting of the node.
-fn set(arguments: &Arguments) -> Answer {
+/// `set(key, value)`: sets a setting of the node.
+fn set(arguments: &Arguments) -> CallResult {
     let (key, value) = (arguments.text(1, "key")?, arguments.text(2, "value")?);
-    let mut state = state();
-    let config = state.config.get_or_insert_with(Config::new);
+    let mut module = module();
+    let config = module.config();
     config.set(&key, &value).map_err(|error| error.message)?;
     done()
 }
 
-/// `strange_variables(known)`: names of variables of the environment that look like settings of
-/// this module and are none, or nil. `known`: the names it has, without `SPRAT_`, with spaces
-/// between.
-fn strange_variables(arguments: &Arguments) -> Answer {
+/// `unknown_variables(known)`: returns the environment variables that look like settings of this
+/// module but are not, or nil. `known` holds the names of the settings without `SPRAT_`, separated
+/// by spaces.
+fn unknown_variables(arguments: &Arguments) -> CallResult {
     let known = arguments.text(1, "known")?;
     let is_known = |name: &str| known.split(' ').any(|it| it == name);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let strange = names.filter(|name| {
+    let unknown = names.filter(|name| {
         name.to_ascii_uppercase().starts_with("SPRAT")
             && !name.strip_prefix("SPRAT_").is_some_and(is_known)
     });
-    let strange: Vec<String> = strange.collect();
-    Ok(vec![match strange.is_empty() {
-        true => Value::Nil,
-        false => strange.join(", ").into(),
-    }])
+    let unknown: Vec<String> = unknown.collect();
+    let unknown = (!unknown.is_empty()).then(|| unknown.join(", "));
+    Ok(vec![unknown.into()])
 }
 
-/// `pool(name, tag, value, slots, min_ready, drain_ms, loopback)`: a backend, and the tag of the
-/// members that serve it. Its number, from 1.
-fn pool(arguments: &Arguments) -> Answer {
+/// `add_backend(name, tag, value, slots, min_ready, drain_ms, grace_ms, loopback)`: adds a backend
+/// and the tag of the members that serve it. Returns the number of the backend.
+fn add_backend(arguments: &Arguments) -> CallResult {
     let drain = arguments.number(6, "drain_ms", 0, 86_400_000)?;
-    let loopback = arguments.flag(7, "loopback")?;
+    let grace = arguments.number(7, "grace_ms", 0, 86_400_000)?;
+    let loopback = arguments.flag(8, "loopback")?;
     let tag = (arguments.text(2, "tag")?, arguments.text(3, "value")?);
-    let rules = state()
-        .config
-        .get_or_insert_with(Config::new)
-        .spoe_rules(loopback);
-    let pool = Pool {
+    let mut module = module();
+    let rules = module.config().spoe_rules(loopback);
+    let backend = Backend {
         name: arguments.text(1, "name")?,
         rules: Rules { tag, ..rules },
         slots: arguments.number(4, "slots", 1, 10_000)? as usize,
         limits: Limits {
             min_ready: arguments.number(5, "min_ready", 0, 100)? as u32,
             drain: Duration::from_millis(drain as u64),
+            grace: Duration::from_millis(grace as u64),
             ..Limits::default()
         },
     };
-    let mut state = state();
-    // With `lua-load-per-thread` each thread says the same again.
-    let known = state.pools.iter().position(|it| it.key() == pool.key());
-    let number = known.unwrap_or(state.pools.len());
+    // With `lua-load-per-thread` each thread adds the same backends.
+    let key = backend.key();
+    let known = module.backends.iter().position(|it| it.key() == key);
+    let number = known.unwrap_or(module.backends.len());
     if known.is_none() {
-        state.pools.push(pool);
+        module.backends.push(backend);
     }
     Ok(vec![(number as i64 + 1).into()])
 }
 
-/// `remembered(n)`: the nth server of the snapshot, as `poll` gives it; nil after the last.
-fn remembered(arguments: &Arguments) -> Answer {
+/// `remembered(n)`: returns the nth assignment of the snapshot, in the form of `next_change`, or
+/// nil after the last one.
+fn remembered(arguments: &Arguments) -> CallResult {
     let n = arguments.number(1, "n", 1, i64::MAX)?;
-    let state = state();
-    let servers = state.store.as_ref().map_or(&[][..], |(_, it)| &it.servers);
-    let in_pools = servers.iter().filter_map(|(key, order)| {
-        let of_pool = |it: &Pool| it.key() == **key && it.takes(order);
-        Some((state.pools.iter().position(of_pool)?, order))
+    let module = module();
+    let servers = module.snapshot.iter().flat_map(|(_, it)| &it.servers);
+    let accepted = servers.filter_map(|(key, assignment)| {
+        let accepts = |it: &Backend| it.key() == **key && it.accepts(assignment);
+        Some((module.backends.iter().position(accepts)?, assignment))
     });
-    let found = in_pools.into_iter().nth(n as usize - 1);
-    Ok(found.map_or_else(|| vec![Value::Nil], |(pool, order)| as_values(pool, order)))
+    let found = accepted.into_iter().nth(n as usize - 1);
+    Ok(found.map_or_else(
+        || vec![Value::Nil],
+        |(backend, assignment)| assignment_values(backend, assignment),
+    ))
 }
 
-fn as_values(pool: usize, order: &sprat_haproxy::balance::Order) -> Vec<Value> {
-    let text = |text: Option<String>| text.map_or(Value::Nil, Value::Text);
+fn assignment_values(backend: usize, assignment: &Assignment) -> Vec<Value> {
+    let addr = assignment.addr;
     vec![
-        (pool as i64 + 1).into(),
-        (order.slot as i64 + 1).into(),
-        mode_name(order.mode).into(),
-        i64::from(order.weight).into(),
-        text(order.addr.map(|addr| addr.ip().to_string())),
-        order
-            .addr
-            .map_or(Value::Nil, |addr| i64::from(addr.port()).into()),
-        text(order.name.as_deref().map(str::to_owned)),
+        (backend as i64 + 1).into(),
+        (assignment.slot as i64 + 1).into(),
+        assignment.state.name().into(),
+        i64::from(assignment.weight).into(),
+        addr.map(|addr| addr.ip().to_string()).into(),
+        addr.map(|addr| i64::from(addr.port())).into(),
+        assignment.name.as_deref().into(),
     ]
 }
 
-/// `start()`: starts the node, in the process that serves.
-fn start(_: &Arguments) -> Answer {
-    let mut state = state();
-    if state.pilot().is_some() {
+/// `start()`: starts the node, in the process that serves requests.
+fn start(_: &Arguments) -> CallResult {
+    let mut module = module();
+    if module.controller().is_some() {
         return done();
     }
-    let config = state.config.clone().unwrap_or_default();
-    let (store, snapshot) = state.store.take().unzip();
-    let plan = Plan {
-        config,
-        pools: state.pools.clone(),
-        inside: true,
-        remembered: snapshot.unwrap_or_default(),
-        store,
+    let (snapshot_file, snapshot) = module.snapshot.take().unzip();
+    let config = ControllerConfig {
+        node: module.config().clone(),
+        backends: module.backends.clone(),
+        inside_haproxy: true,
+        snapshot: snapshot.unwrap_or_default(),
+        snapshot_file,
     };
-    let pilot = Pilot::start(plan).map_err(|error| format!("no thread for the node: {error}"))?;
-    state.pilot = Some((std::process::id(), pilot));
+    let controller = Controller::start(config)
+        .map_err(|error| format!("the thread of the controller cannot be started: {error}"))?;
+    module.controller = Some((std::process::id(), controller));
     done()
 }
 
-/// `generation()`: changes when `poll` has something.
-fn generation(_: &Arguments) -> Answer {
-    let state = state();
-    let generation = state.pilot().map_or(0, Pilot::generation);
+/// `generation()`: returns a number that changes when `next_change` has something new.
+fn generation(_: &Arguments) -> CallResult {
+    let module = module();
+    let generation = module.controller().map_or(0, Controller::generation);
     Ok(vec![(generation as i64).into()])
 }
 
-/// `poll()`: pool, slot, mode, weight, ip, port, name of a slot that has changed, or nil.
-fn poll(_: &Arguments) -> Answer {
-    let order = state().running()?.take_order();
-    Ok(order.map_or_else(|| vec![Value::Nil], |(pool, order)| as_values(pool, &order)))
+/// `next_change()`: takes the next changed assignment: backend, slot, state, weight, ip, port and
+/// name; ip, port and name are nil for a free slot. Returns nil if there is none.
+fn next_change(_: &Arguments) -> CallResult {
+    let change = module().running()?.next_change();
+    Ok(change.map_or_else(
+        || vec![Value::Nil],
+        |(backend, assignment)| assignment_values(backend, &assignment),
+    ))
 }
 
-/// `doubt(pool, slot, doubted)`: HAProxy cannot reach that server, or can again.
-fn doubt(arguments: &Arguments) -> Answer {
-    let pool = arguments.number(1, "pool", 1, 10_000)? as usize - 1;
+/// `set_unreachable(backend, slot, unreachable)`: reports whether HAProxy's health checks reach a
+/// server.
+fn set_unreachable(arguments: &Arguments) -> CallResult {
+    let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
     let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;
-    let doubted = arguments.flag(3, "doubted")?;
-    state().running()?.doubt(pool, slot, doubted);
+    let unreachable = arguments.flag(3, "unreachable")?;
+    module()
+        .running()?
+        .set_unreachable(backend, slot, unreachable);
     done()
 }
 
-/// `freeze(frozen)`: takes nobody away until it is thawed.
-fn freeze(arguments: &Arguments) -> Answer {
+/// `freeze(frozen)`: freezes removals, or thaws them.
+fn freeze(arguments: &Arguments) -> CallResult {
     let frozen = arguments.flag(1, "frozen")?;
-    state().running()?.freeze(frozen);
+    module().running()?.freeze(frozen);
     done()
 }
 
-/// `release(patience_ms)`: ends the node; without an heir it says goodbye. `phase` tells when it
-/// is over.
-fn release(arguments: &Arguments) -> Answer {
+/// `release(patience_ms)`: ends the node. It waits this long for a successor, and leaves the
+/// cluster if none comes. `phase` is "released" at the end.
+fn release(arguments: &Arguments) -> CallResult {
     let patience = arguments.number(1, "patience_ms", 0, 60_000)?;
     let patience = Duration::from_millis(patience as u64);
-    state().running()?.release(patience);
+    module().running()?.release(patience);
     done()
 }
 
-/// `phase()`: starting, running, released, broken or busy, and why, and for how many milliseconds
-/// nothing was heard of the node.
-fn phase(_: &Arguments) -> Answer {
-    let state = state();
-    let pilot = state.running()?;
-    let (word, why) = match pilot.phase() {
-        Some(Phase::Starting(why)) => ("starting", why),
-        Some(Phase::Running) => ("running", None),
-        Some(Phase::Released) => ("released", None),
-        Some(Phase::Broken(why)) => ("broken", Some(why)),
+/// `phase()`: returns "starting", "running", "released", "broken" or "busy"; the reason, or nil;
+/// and for how many milliseconds the controller's thread has been silent.
+fn phase(_: &Arguments) -> CallResult {
+    let module = module();
+    let controller = module.running()?;
+    let (word, why) = match controller.phase() {
+        Some(NodePhase::Starting(why)) => ("starting", why),
+        Some(NodePhase::Running) => ("running", None),
+        Some(NodePhase::Released) => ("released", None),
+        Some(NodePhase::Broken(why)) => ("broken", Some(why)),
         None => ("busy", None),
     };
-    let silent = pilot.silent_for().as_millis() as i64;
-    Ok(vec![
-        word.into(),
-        why.map_or(Value::Nil, Value::Text),
-        silent.into(),
-    ])
+    let silent = controller.silent_for().as_millis() as i64;
+    Ok(vec![word.into(), why.into(), silent.into()])
 }
 
-/// `socket()`: the name of an abstract socket that lives as long as the node.
-fn socket(_: &Arguments) -> Answer {
-    let name = state().running()?.socket();
-    Ok(vec![name.map_or(Value::Nil, Value::Text)])
+/// `handover_socket()`: returns the name of an abstract socket that lives as long as the node.
+fn handover_socket(_: &Arguments) -> CallResult {
+    let name = module().running()?.handover_socket();
+    Ok(vec![name.into()])
 }
 
-/// `show()`: members, slots and what holds them, for a person.
-fn show(_: &Arguments) -> Answer {
-    let state = state();
-    Ok(vec![state.running()?.report().into()])
+/// `show()`: returns members, slots, and why servers are held, as text for a person.
+fn show(_: &Arguments) -> CallResult {
+    let report = module().running()?.report();
+    Ok(vec![report.into()])
 }
 
-/// `is_member(ip)`: whether a member of the cluster listens at this address.
-fn is_member(arguments: &Arguments) -> Answer {
+/// `is_member(ip)`: returns whether a member of the cluster listens at this address.
+fn is_member(arguments: &Arguments) -> CallResult {
     let text = arguments.text(1, "ip")?;
     let ip: IpAddr = text
         .parse()
-        .map_err(|_| format!("{text:?} is no IP address"))?;
-    let is_member = state().running()?.addrs().contains(&ip.to_canonical());
+        .map_err(|_| format!("{text:?} is not an IP address"))?;
+    let is_member = module().running()?.addrs().contains(&ip.to_canonical());
     Ok(vec![Value::Flag(is_member)])
 }
 
-/// `pick(key, pool)`: ip, port and name of the server for this key, the same on every host; nil if
-/// nobody serves.
-fn pick(arguments: &Arguments) -> Answer {
+/// `pick(key, backend)`: returns ip, port and name of the server for a key, which are the same on
+/// every host; nil if no member serves.
+fn pick(arguments: &Arguments) -> CallResult {
     let key = arguments.text(1, "key")?;
-    let pool = arguments.number(2, "pool", 1, 10_000)? as usize - 1;
-    let known = state().running()?.known();
-    let server = known.get(pool).and_then(|it| it.pick(key.as_bytes()));
+    let backend = arguments.number(2, "backend", 1, 10_000)? as usize - 1;
+    let known = module().running()?.known();
+    let server = known.get(backend).and_then(|it| it.pick(key.as_bytes()));
     let Some((name, Ok(addr))) = server.map(|it| (&it.name, &it.addr)) else {
         return Ok(vec![Value::Nil]);
     };
@@ -282,19 +287,20 @@ fn pick(arguments: &Arguments) -> Answer {
     Ok(vec![ip.into(), port.into(), (&**name).into()])
 }
 
-/// `addresses()`: those of the members, as lines of an address, a space, and nothing.
-fn addresses(_: &Arguments) -> Answer {
-    let addrs = state().running()?.addrs();
+/// `addresses()`: returns the addresses of the members, each as a line of the address and a space,
+/// which is the form of `map` with empty values.
+fn addresses(_: &Arguments) -> CallResult {
+    let addrs = module().running()?.addrs();
     let lines: String = addrs.iter().map(|ip| format!("{ip} \n")).collect();
     Ok(vec![lines.into()])
 }
 
-/// `map(tag)`: the addresses of members and what this tag of theirs says, or their names for "", as
-/// lines of an address, a space, and that.
-fn map(arguments: &Arguments) -> Answer {
+/// `map(tag)`: returns the addresses of the members, each as a line of the address, a space, and
+/// the value of this tag. With "" for the tag, the value is the name.
+fn map(arguments: &Arguments) -> CallResult {
     let tag = arguments.text(1, "tag")?;
     let tag = (!tag.is_empty()).then_some(&*tag);
-    let known = state().running()?.known();
+    let known = module().running()?.known();
     let is_line = |(_, text): &(IpAddr, &str)| !text.contains(char::is_control);
     let found = known
         .iter()
@@ -305,23 +311,23 @@ fn map(arguments: &Arguments) -> Answer {
     Ok(vec![lines.into()])
 }
 
-/// `notice()`: a sentence that an operator should read, or nil.
-fn notice(_: &Arguments) -> Answer {
-    let notice = state().running()?.take_notice();
-    Ok(vec![notice.map_or(Value::Nil, Value::Text)])
+/// `next_notice()`: takes the next line for the log, or returns nil.
+fn next_notice(_: &Arguments) -> CallResult {
+    let notice = module().running()?.next_notice();
+    Ok(vec![notice.into()])
 }
 
-/// `version()`: of this module.
-fn version(_: &Arguments) -> Answer {
+/// `version()`: returns the version of the module.
+fn version(_: &Arguments) -> CallResult {
     Ok(vec![env!("CARGO_PKG_VERSION").into()])
 }
 
-/// `panic()`: an internal error, for tests of what becomes of one.
-fn panic(_: &Arguments) -> Answer {
+/// `panic()`: fails with an internal error, so that a test can see HAProxy survive it.
+fn panic(_: &Arguments) -> CallResult {
     panic!("on purpose")
 }
 
-/// Declares the functions of the module for C.
+/// Makes the table of functions, each behind an entry that C can call.
 macro_rules! functions {
     ($($name:ident),*) => {
         &[$((
@@ -329,11 +335,11 @@ macro_rules! functions {
                 const NAME: &[u8] = concat!(stringify!($name), "\0").as_bytes();
                 match std::ffi::CStr::from_bytes_with_nul(NAME) {
                     Ok(name) => name,
-                    Err(_) => panic!("a name without NUL"),
+                    Err(_) => panic!("the name has no NUL at its end"),
                 }
             },
             {
-                unsafe extern "C" fn entry(state: *mut State) -> c_int {
+                unsafe extern "C" fn entry(state: *mut LuaState) -> c_int {
                     call::run(state, $name)
                 }
                 entry as Function
@@ -347,33 +353,33 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     resolve_seeds,
     open_snapshot,
     set,
-    strange_variables,
-    pool,
+    unknown_variables,
+    add_backend,
     remembered,
     start,
     generation,
-    poll,
-    doubt,
+    next_change,
+    set_unreachable,
     freeze,
     release,
     phase,
-    socket,
+    handover_socket,
     show,
     is_member,
     addresses,
     map,
-    notice,
+    next_notice,
     pick,
     version,
     panic
 ];
 
-/// What `require("sprat")` calls.
+/// Loads the module: `require("sprat")` calls it.
 ///
 /// # Safety
-/// Called by Lua.
+/// Lua calls it with the state that loads the module.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn luaopen_sprat(state: *mut State) -> c_int {
-    // SAFETY: the caller's promise.
-    unsafe { call::module(state, FUNCTIONS) }
+pub unsafe extern "C" fn luaopen_sprat(state: *mut LuaState) -> c_int {
+    // SAFETY: `require` calls this function with the state that is loading the module.
+    unsafe { call::push_module(state, FUNCTIONS) }
 }

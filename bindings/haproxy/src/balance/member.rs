@@ -1,134 +1,119 @@
-//! One member in its slot: what is known of it, what it should be, and what it is.
+//! A member in its slot: what the cluster says about it, the state it should have, and the state
+//! it has.
 
-use super::Order;
+use super::assignment::{AdminState, Assignment};
 use sprat::service::spoe::candidate::{Candidate, Desired, Presence};
 use sprat::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a server gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
-    /// Requests.
-    Ready,
-    /// No new requests; what it has goes on, and it is checked.
-    Drain,
-    /// Nothing.
-    Maintenance,
-}
-
-/// Why a server is still ready.
+/// Why a server that should be removed is still ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// No other would be left.
+    /// No other server would be ready.
     Last,
-    /// Too few others would be left.
+    /// Too few other servers would be ready.
     Floor,
-    /// Nobody is taken away at the moment.
+    /// Removals are frozen.
     Frozen,
-    /// Others are taken away first, one by one.
+    /// Removals are paced, and others come first.
     Paced,
-    /// It is as an earlier life left it: nobody has spoken of it yet.
+    /// The server comes from the snapshot, and its member has not been heard from yet.
     Remembered,
 }
 
 impl Hold {
-    /// In words.
+    /// Returns the reason as `show sprat` prints it.
     pub fn text(self) -> &'static str {
         match self {
-            Hold::Last => "no other would be ready",
-            Hold::Floor => "too few others would be ready",
-            Hold::Frozen => "nobody is taken away now",
-            Hold::Paced => "others are taken away first",
-            Hold::Remembered => "not heard of since the start",
+            Hold::Last => "no other server would be ready",
+            Hold::Floor => "too few other servers would be ready",
+            Hold::Frozen => "removals are frozen",
+            Hold::Paced => "removals are paced",
+            Hold::Remembered => "not heard from since the start",
         }
     }
 }
 
-/// What is known of a member.
+/// The opinion of the cluster about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    /// From an earlier life; nobody has spoken of it yet.
+enum Listing {
+    /// The member comes from the snapshot; the cluster has not mentioned it yet.
     Remembered,
-    /// As the cluster says.
-    Told(Presence),
-    /// It is no longer listed, or has another role now.
-    Gone,
+    /// The cluster lists the member.
+    Listed(Presence),
+    /// The cluster no longer lists the member, or the member has another role now.
+    Unlisted,
 }
 
 /// A member in a slot.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct SlotMember {
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub weight: u16,
-    /// HAProxy cannot reach it.
-    pub doubted: bool,
+    /// HAProxy's health checks do not reach its server.
+    pub unreachable: bool,
     desired: Desired,
-    known: Known,
-    /// Since when it is known so.
+    listing: Listing,
+    /// When `listing` last changed.
     since: Time,
-    /// Its address belongs to another member now.
+    /// Another member owns its address now.
     superseded: bool,
-    /// It is no longer listed because it had failed for long, not by its own wish.
+    /// It had failed, and had not left, when the cluster stopped listing it.
     lost: bool,
-    mode: Mode,
+    state: AdminState,
     hold: Option<Hold>,
 }
 
-impl Entry {
-    /// One that the cluster tells of.
-    pub fn new(candidate: &Candidate, addr: SocketAddr, now: Time) -> Entry {
-        Entry {
+impl SlotMember {
+    /// A member that the cluster lists.
+    pub fn new(candidate: &Candidate, addr: SocketAddr, now: Time) -> SlotMember {
+        SlotMember {
             name: candidate.name.clone(),
             addr,
             weight: candidate.weight,
-            doubted: false,
+            unreachable: false,
             desired: candidate.desired,
-            known: Known::Told(candidate.presence),
+            listing: Listing::Listed(candidate.presence),
             since: now,
             superseded: false,
             lost: false,
-            mode: Mode::Maintenance,
+            state: AdminState::Maint,
             hold: None,
         }
     }
 
-    /// One of an earlier life.
-    pub fn remembered(
-        name: Arc<str>,
-        addr: SocketAddr,
-        weight: u16,
-        mode: Mode,
-        now: Time,
-    ) -> Entry {
-        Entry {
-            name,
-            addr,
-            weight,
-            doubted: false,
+    /// A member of the snapshot; `None` if the assignment is of a free slot.
+    pub fn remembered(assignment: &Assignment, now: Time) -> Option<SlotMember> {
+        Some(SlotMember {
+            name: assignment.name.clone()?,
+            addr: assignment.addr?,
+            weight: assignment.weight,
+            unreachable: false,
             desired: Desired::Ready,
-            known: Known::Remembered,
+            listing: Listing::Remembered,
             since: now,
             superseded: false,
             lost: false,
-            mode,
+            state: assignment.state,
             hold: None,
-        }
+        })
     }
 
-    /// What the cluster says of it now. `addr`: where, if that is an address to serve at.
+    /// Applies what the cluster says now. `addr` is `None` if no server may be at the member's
+    /// address.
     pub fn update(&mut self, candidate: &Candidate, addr: Option<SocketAddr>, now: Time) {
-        let known = Known::Told(candidate.presence);
-        if self.known != known {
-            (self.known, self.since) = (known, now);
+        let listing = Listing::Listed(candidate.presence);
+        if self.listing != listing {
+            (self.listing, self.since) = (listing, now);
         }
         self.weight = candidate.weight;
         self.desired = match addr {
             Some(addr) => {
-                // Only who is there can claim an address.
-                if self.is_there() {
+                // Only a member that is present can claim an address.
+                if self.is_present() {
                     (self.addr, self.superseded) = (addr, false);
                 }
                 candidate.desired
@@ -137,45 +122,48 @@ impl Entry {
         };
     }
 
-    /// The cluster does not list it.
-    pub fn is_not_listed(&mut self, now: Time) {
-        match self.known {
-            Known::Told(presence) => {
+    /// Notes that the cluster does not list the member.
+    pub fn set_unlisted(&mut self, now: Time) {
+        match self.listing {
+            Listing::Listed(presence) => {
                 self.lost = presence == Presence::Failed;
-                (self.known, self.since) = (Known::Gone, now);
+                (self.listing, self.since) = (Listing::Unlisted, now);
             }
-            Known::Remembered | Known::Gone => {}
+            Listing::Remembered | Listing::Unlisted => {}
         }
     }
 
-    /// Nobody has spoken of it for long enough.
-    pub fn end_of_memory(&mut self, now: Time) {
-        if self.known == Known::Remembered {
-            (self.known, self.since) = (Known::Told(Presence::Failed), now);
+    /// Counts a remembered member as failed: the cluster has not mentioned it for long enough.
+    pub fn end_memory(&mut self, now: Time) {
+        if self.is_remembered() {
+            (self.listing, self.since) = (Listing::Listed(Presence::Failed), now);
         }
     }
 
-    /// Another member is alive at its address.
+    /// Notes that another member owns the address now.
     pub fn supersede(&mut self) {
         self.superseded = true;
     }
 
-    /// Another earlier life knew it, too, and better.
-    pub fn remember_as(&mut self, mode: Mode) {
-        if self.is_remembered() && mode < self.mode {
-            self.become_mode(mode);
+    /// Merges a second memory of the same member: the state with more requests wins.
+    pub fn merge_remembered(&mut self, state: AdminState) {
+        if self.is_remembered() && state < self.state {
+            self.set_state(state);
         }
     }
 
-    /// Its slot may be given to one that needs it: who left before who failed, who is gone for
-    /// longest first. `None` if it may not.
-    pub fn spare(&self) -> Option<(bool, Time)> {
-        let gone = match self.known {
-            Known::Gone | Known::Told(Presence::Left) => false,
-            Known::Told(Presence::Failed) => true,
-            Known::Remembered | Known::Told(Presence::Alive | Presence::Suspect) => return None,
+    /// Returns how readily the slot may be given to another member, the least value first: a
+    /// member that left before one that failed, then the one that has been gone for longest.
+    /// `None` if the slot may not be given away.
+    pub fn spare_rank(&self) -> Option<(bool, Time)> {
+        let failed = match self.listing {
+            Listing::Unlisted | Listing::Listed(Presence::Left) => false,
+            Listing::Listed(Presence::Failed) => true,
+            Listing::Remembered | Listing::Listed(Presence::Alive | Presence::Suspect) => {
+                return None;
+            }
         };
-        (self.mode == Mode::Maintenance).then_some((gone, self.since))
+        (self.state == AdminState::Maint).then_some((failed, self.since))
     }
 
     pub fn is_superseded(&self) -> bool {
@@ -183,21 +171,26 @@ impl Entry {
     }
 
     pub fn is_remembered(&self) -> bool {
-        self.known == Known::Remembered
+        self.listing == Listing::Remembered
     }
 
-    pub fn is_there(&self) -> bool {
-        matches!(self.known, Known::Told(Presence::Alive | Presence::Suspect))
+    /// Whether the cluster believes that the member runs.
+    pub fn is_present(&self) -> bool {
+        matches!(
+            self.listing,
+            Listing::Listed(Presence::Alive | Presence::Suspect)
+        )
     }
 
-    /// It serves at its own address, as far as anybody knows.
+    /// Whether the member is present, and no other member has its address.
     pub fn owns_its_address(&self) -> bool {
-        self.is_there() && !self.superseded
+        self.is_present() && !self.superseded
     }
 
-    /// When one that has left is stopped.
+    /// When a server that drains because its member left is stopped.
     pub fn stops_at(&self, drain: Duration) -> Option<Time> {
-        let leaves = self.known == Known::Told(Presence::Left) && self.mode == Mode::Drain;
+        let leaves =
+            self.listing == Listing::Listed(Presence::Left) && self.state == AdminState::Drain;
         leaves.then_some(self.since + drain)
     }
 
@@ -205,85 +198,98 @@ impl Entry {
         self.since
     }
 
-    pub fn mode(&self) -> Mode {
-        self.mode
+    pub fn state(&self) -> AdminState {
+        self.state
     }
 
+    /// Why the server is still ready although it should not be, or is only remembered.
     pub fn hold(&self) -> Option<Hold> {
         self.hold
+            .or(self.is_remembered().then_some(Hold::Remembered))
     }
 
-    pub fn hold_for(&mut self, why: Hold) {
-        self.hold = Some(why);
+    /// Whether a removal is held. A remembered member is not: no removal is due.
+    pub fn is_held(&self) -> bool {
+        self.hold.is_some()
     }
 
-    pub fn become_mode(&mut self, mode: Mode) {
-        self.mode = mode;
+    pub fn set_hold(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
+
+    pub fn set_state(&mut self, state: AdminState) {
+        self.state = state;
         self.hold = None;
     }
 
-    /// Its slot may be given to another.
+    /// Whether the slot is no longer needed.
     pub fn is_over(&self) -> bool {
-        self.known == Known::Gone && self.mode == Mode::Maintenance
+        self.listing == Listing::Unlisted && self.state == AdminState::Maint
     }
 
-    /// What it should be if nothing were in the way.
-    pub fn goal(&self) -> Mode {
+    /// The state that the server should have if no guard held it.
+    pub fn target(&self) -> AdminState {
         if self.superseded {
-            return Mode::Maintenance;
+            return AdminState::Maint;
         }
-        match (self.known, self.desired) {
-            (Known::Remembered, _) => self.mode,
-            (Known::Gone | Known::Told(Presence::Failed), _) => Mode::Maintenance,
-            (Known::Told(Presence::Left), _) => Mode::Drain,
-            (Known::Told(_), Desired::Maint) => Mode::Maintenance,
-            (Known::Told(_), Desired::Drain) => Mode::Drain,
-            // Two witnesses: the cluster, and HAProxy. Drained and not stopped, so that it is
-            // checked, and back as soon as either finds it again.
-            (Known::Told(Presence::Suspect), Desired::Ready) if self.doubted => Mode::Drain,
-            (Known::Told(Presence::Alive | Presence::Suspect), Desired::Ready) => Mode::Ready,
-        }
-    }
-
-    /// As `goal`, once one that has left had the time to finish.
-    pub fn goal_at(&self, now: Time, drain: Duration) -> Mode {
-        match (self.known, self.goal()) {
-            (Known::Told(Presence::Left), Mode::Drain) if now.since(self.since) >= drain => {
-                Mode::Maintenance
+        match (self.listing, self.desired) {
+            (Listing::Remembered, _) => self.state,
+            (Listing::Unlisted | Listing::Listed(Presence::Failed), _) => AdminState::Maint,
+            (Listing::Listed(Presence::Left), _) => AdminState::Drain,
+            (Listing::Listed(_), Desired::Maint) => AdminState::Maint,
+            (Listing::Listed(_), Desired::Drain) => AdminState::Drain,
+            // Both the cluster and HAProxy miss it. It is drained rather than stopped, so that
+            // HAProxy goes on checking it, and is ready again once either of them reaches it.
+            (Listing::Listed(Presence::Suspect), Desired::Ready) if self.unreachable => {
+                AdminState::Drain
             }
-            (_, goal) => goal,
+            (Listing::Listed(Presence::Alive | Presence::Suspect), Desired::Ready) => {
+                AdminState::Ready
+            }
         }
     }
 
-    /// Does it go of its own will, or because the cluster has lost it?
+    /// Like `target`, but stops a member that left once it has been drained for long enough.
+    pub fn target_at(&self, now: Time, drain: Duration) -> AdminState {
+        match (self.listing, self.target()) {
+            (Listing::Listed(Presence::Left), AdminState::Drain)
+                if now.since(self.since) >= drain =>
+            {
+                AdminState::Maint
+            }
+            (_, target) => target,
+        }
+    }
+
+    /// Whether the member goes by its own decision, and not because the cluster lost it.
     pub fn goes_willingly(&self) -> bool {
         if self.superseded {
             return true; // its address goes on under another name
         }
-        match self.known {
-            Known::Gone => !self.lost,
-            Known::Told(Presence::Left) => true,
-            Known::Remembered | Known::Told(Presence::Failed) => false,
-            Known::Told(Presence::Alive | Presence::Suspect) => self.desired != Desired::Ready,
+        match self.listing {
+            Listing::Unlisted => !self.lost,
+            Listing::Listed(Presence::Left) => true,
+            Listing::Remembered | Listing::Listed(Presence::Failed) => false,
+            Listing::Listed(Presence::Alive | Presence::Suspect) => self.desired != Desired::Ready,
         }
     }
 
-    /// Does it count when it is asked how many there should be?
-    pub fn counts(&self, now: Time, memory: Duration) -> bool {
-        match self.known {
-            Known::Remembered | Known::Told(Presence::Alive | Presence::Suspect) => true,
-            Known::Told(Presence::Failed) => now.since(self.since) < memory,
-            Known::Gone | Known::Told(Presence::Left) => false,
+    /// Whether the member counts among the known members, of which a share stays ready.
+    pub fn counts_as_known(&self, now: Time, memory: Duration) -> bool {
+        match self.listing {
+            Listing::Remembered | Listing::Listed(Presence::Alive | Presence::Suspect) => true,
+            Listing::Listed(Presence::Failed) => now.since(self.since) < memory,
+            Listing::Unlisted | Listing::Listed(Presence::Left) => false,
         }
     }
 
-    pub fn order(&self, slot: usize) -> Order {
-        Order {
+    pub fn assignment(&self, slot: usize) -> Assignment {
+        Assignment {
             slot,
             name: Some(self.name.clone()),
             addr: Some(self.addr),
             weight: self.weight,
-            mode: self.mode,
+            state: self.state,
         }
     }
 }

@@ -1,118 +1,77 @@
-//! Members to slots, and who may be taken away.
+//! Assigns members to server slots, and decides which servers may be removed.
 //!
-//! HAProxy has a fixed number of server slots. A member keeps its slot until it is forgotten, so
-//! one that returns finds its place, and several load balancers mostly agree. Adding is quick;
-//! taking away is guarded, because what looks like the end of many is more often the end of one's
-//! own view of them:
+//! HAProxy has a fixed number of server slots. A member keeps its slot until the cluster forgets
+//! it, so a member that returns gets the same slot again, and several load balancers mostly agree.
+//! Members are added at once. Removals are guarded, because the failure of many members is more
+//! often a fault of this node's own network:
 //!
 //! ```text
-//! wanted by the member itself (drains, leaves)   never the last one that is ready
-//! not wanted (failed, doubted)                   never below the floor, and not at all while
-//!                                                this node is isolated, or an operator froze it
+//! the member asks for it (it drains or leaves)   unless it is the last ready server
+//! the member is lost (failed, unreachable)       never below the floor, and not at all while
+//!                                                this node is isolated or an operator froze it
 //! ```
 //!
-//! Who cannot be taken away is held: it stays ready, and HAProxy's own checks decide about it.
-//! Nothing here knows HAProxy: members and time go in, what each slot shall be comes out.
+//! A server that may not be removed is *held*: it stays ready, and HAProxy's own health checks
+//! decide about it. Nothing here knows HAProxy: members and the time go in, and the assignment of
+//! each slot comes out.
 
+mod assignment;
+mod limits;
 mod member;
 mod removal;
 mod slots;
 #[cfg(test)]
 mod tests;
 
-use member::Entry;
-pub use member::{Hold, Mode};
+pub use assignment::{AdminState, Assignment};
+pub use limits::Limits;
+pub use member::Hold;
+use member::SlotMember;
+use removal::Removals;
 pub use slots::Complaint;
 use slots::Slots;
 use sprat::service::spoe::candidate::Candidate;
 use sprat::time::Time;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How careful it is.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// So many percent of the known members stay ready, and one at least.
-    pub min_ready: u32,
-    /// So long a member that has left gets no new requests, before its connections end.
-    pub drain: Duration,
-    /// Between two removals after an isolation.
-    pub pace: Duration,
-    /// So long a failed member counts as known; later it is no reason to hold others.
-    pub memory: Duration,
-    /// So long those of an earlier life are believed in once others are heard.
-    pub grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            min_ready: 50,
-            drain: Duration::from_secs(30),
-            pace: Duration::from_millis(100),
-            memory: Duration::from_secs(300),
-            grace: Duration::from_secs(30),
-        }
-    }
-}
-
-/// What a slot shall be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// Which, from 0.
-    pub slot: usize,
-    /// Whose it is; `None` for nobody's.
-    pub name: Option<Arc<str>>,
-    /// Where its server is; `None` for nobody's.
-    pub addr: Option<SocketAddr>,
-    /// The weight of its server.
-    pub weight: u16,
-    /// What it gets.
-    pub mode: Mode,
-}
-
-/// Members and slots. See the head of this file.
+/// The slots of one backend and the members in them. See the head of this file.
 pub struct Balance {
     limits: Limits,
     slots: Slots,
-    /// What was last ordered of each slot.
-    ordered: Vec<Option<Order>>,
-    /// This node may be cut off: failures say nothing.
+    removals: Removals,
+    /// The assignment of each slot that `take_changes` has returned last.
+    taken: Vec<Option<Assignment>>,
+    /// This node may be cut off from the cluster, so failures prove nothing.
     isolated: bool,
-    /// Somebody wants nothing to be taken away.
+    /// An operator has frozen removals.
     frozen: bool,
-    /// After an isolation, while removals keep a distance.
-    thawing: bool,
-    next_removal: Time,
-    /// When the first member was heard that is not from an earlier life.
+    /// When the first member was heard from that is not only remembered.
     heard: Option<Time>,
 }
 
 impl Balance {
-    /// So many slots, and nobody in them.
+    /// Creates this many slots, all free.
     pub fn new(limits: Limits, slots: usize) -> Balance {
         Balance {
             limits,
             slots: Slots::new(slots),
-            ordered: vec![None; slots],
+            removals: Removals::default(),
+            taken: vec![None; slots],
             isolated: false,
             frozen: false,
-            thawing: false,
-            next_removal: Time::ZERO,
             heard: None,
         }
     }
 
-    /// Takes up what an earlier life knew, before anybody is heard. It is believed for a while.
-    pub fn remember(&mut self, now: Time, slot: usize, order: &Order) {
-        if let (Some(name), Some(addr)) = (&order.name, order.addr) {
-            let entry = Entry::remembered(name.clone(), addr, order.weight, order.mode, now);
-            self.slots.remember(slot, entry);
+    /// Restores an assignment from before a restart. Its member is kept for
+    /// [`Limits::grace`] once other members have been heard from.
+    pub fn remember(&mut self, now: Time, assignment: &Assignment) {
+        if let Some(member) = SlotMember::remembered(assignment, now) {
+            self.slots.remember(assignment.slot, member);
         }
     }
 
-    /// The members as they are now; who is not among them is forgotten.
+    /// Applies the current list of members. A member that is missing counts as forgotten.
     pub fn observe(&mut self, now: Time, candidates: &[Candidate]) {
         if !candidates.is_empty() {
             self.heard.get_or_insert(now);
@@ -121,133 +80,142 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Whether this node may be cut off from the others.
+    /// Sets whether this node may be cut off from the cluster.
     pub fn set_isolated(&mut self, now: Time, isolated: bool) {
         if self.isolated && !isolated {
-            self.thawing = true;
+            self.removals.thaw();
         }
         self.isolated = isolated;
         self.advance(now);
     }
 
-    /// Takes nobody away until it is thawed. Who joins is served.
+    /// Freezes removals, or thaws them. Members that join are served either way.
     pub fn freeze(&mut self, now: Time, frozen: bool) {
         if self.frozen && !frozen {
-            self.thawing = true;
+            self.removals.thaw();
         }
         self.frozen = frozen;
         self.advance(now);
     }
 
-    /// What HAProxy itself thinks of the server in a slot: does it refuse connections? Gives the
-    /// member that this is news about, and bad ones: the cluster may want to look at it.
-    pub fn doubt(&mut self, now: Time, slot: usize, doubted: bool) -> Option<Arc<str>> {
-        let entry = self.slots.get_mut(slot)?;
-        if entry.doubted == doubted {
+    /// Sets whether HAProxy's health checks reach the server in a slot. Returns the member if it
+    /// has just become unreachable: the cluster may want to probe it.
+    pub fn set_unreachable(
+        &mut self,
+        now: Time,
+        slot: usize,
+        unreachable: bool,
+    ) -> Option<Arc<str>> {
+        let member = self.slots.get_mut(slot)?;
+        if member.unreachable == unreachable {
             return None;
         }
-        entry.doubted = doubted;
-        let accused = doubted.then(|| entry.name.clone());
+        member.unreachable = unreachable;
+        let name = unreachable.then(|| member.name.clone());
         self.advance(now);
-        accused
+        name
     }
 
-    /// Does what is due.
+    /// Makes every change that is due.
     pub fn advance(&mut self, now: Time) {
-        self.forget_an_earlier_life(now);
+        self.forget_remembered(now);
+        let frozen = self.frozen || self.isolated;
         loop {
             self.add();
-            self.remove(now);
+            self.removals
+                .run(now, &mut self.slots, &self.limits, frozen);
             if !self.slots.place_waiting(now) {
                 break;
             }
         }
     }
 
-    /// Those of an earlier life of whom nobody has spoken are gone.
-    fn forget_an_earlier_life(&mut self, now: Time) {
+    /// Counts remembered members as failed when their grace is over.
+    fn forget_remembered(&mut self, now: Time) {
         let Some(heard) = self.heard else {
             return;
         };
         let grace = self.limits.grace;
-        for entry in self.slots.iter_mut() {
-            if now.since(heard.max(entry.since())) >= grace {
-                entry.end_of_memory(now);
+        for member in self.slots.iter_mut() {
+            if now.since(heard.max(member.since())) >= grace {
+                member.end_memory(now);
             }
         }
     }
 
-    /// Who is to get requests gets them at once.
+    /// Makes every server ready that should be.
     fn add(&mut self) {
-        for entry in self.slots.iter_mut() {
-            if entry.goal() == Mode::Ready {
-                entry.become_mode(Mode::Ready);
+        for member in self.slots.iter_mut() {
+            if member.target() == AdminState::Ready {
+                member.set_state(AdminState::Ready);
             }
         }
     }
 
     /// When [`Balance::advance`] wants to be called next.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
-        let remembered = self.slots.iter().filter(|(_, entry)| entry.is_remembered());
-        let ends =
-            |(_, entry): (_, &Entry)| Some(self.heard?.max(entry.since()) + self.limits.grace);
-        let grace = remembered.filter_map(ends).filter(|at| *at > now).min();
-        let drain = self.limits.drain;
-        let stops = self.slots.iter().filter_map(|(_, it)| it.stops_at(drain));
-        let drained = stops.filter(|at| *at > now).min();
-        let held = self.slots.iter().any(|(_, entry)| entry.hold().is_some());
-        let forgotten = self
-            .slots
-            .iter()
-            .map(|(_, entry)| entry.since() + self.limits.memory);
-        let forgotten = forgotten.filter(|at| held && *at > now).min();
-        let paced = (self.thawing && self.next_removal > now).then_some(self.next_removal);
-        [grace, drained, forgotten, paced]
-            .into_iter()
-            .flatten()
+        let members = || self.slots.iter().map(|(_, member)| member);
+        let grace = |it: &SlotMember| Some(self.heard?.max(it.since()) + self.limits.grace);
+        let forgotten = members()
+            .filter(|it| it.is_remembered())
+            .filter_map(grace)
+            .filter(|at| *at > now);
+        let stopped = members()
+            .filter_map(|it| it.stops_at(self.limits.drain))
+            .filter(|at| *at > now);
+        let is_held = members().any(SlotMember::is_held);
+        let uncounted = members()
+            .map(|it| it.since() + self.limits.memory)
+            .filter(|at| is_held && *at > now);
+        forgotten
+            .chain(stopped)
+            .chain(uncounted)
+            .chain(self.removals.next_timeout(now))
             .min()
     }
 
-    /// What has changed since it was last asked for.
-    pub fn take_orders(&mut self) -> Vec<Order> {
-        let mut orders = Vec::new();
+    /// Returns the assignments that have changed since the last call.
+    pub fn take_changes(&mut self) -> Vec<Assignment> {
+        let mut changes = Vec::new();
         for slot in 0..self.slots.len() {
-            let order = self.slots.order(slot);
-            if self.ordered[slot].as_ref() != Some(&order) {
-                self.ordered[slot] = Some(order.clone());
-                orders.push(order);
+            let assignment = self.slots.assignment(slot);
+            if self.taken[slot].as_ref() != Some(&assignment) {
+                self.taken[slot] = Some(assignment.clone());
+                changes.push(assignment);
             }
         }
-        orders
+        changes
     }
 
-    /// Every slot as it shall be now.
-    pub fn picture(&self) -> Vec<(Order, Option<Hold>)> {
-        let of = |entry: &Entry| {
-            let remembered = entry.is_remembered().then_some(Hold::Remembered);
-            entry.hold().or(remembered)
-        };
-        let hold = |slot| self.slots.get(slot).and_then(of);
+    /// Returns the assignment of every slot, and why its server is held if it is.
+    pub fn assignments(&self) -> Vec<(Assignment, Option<Hold>)> {
+        let hold = |slot| self.slots.get(slot).and_then(SlotMember::hold);
         let all = 0..self.slots.len();
-        all.map(|slot| (self.slots.order(slot), hold(slot)))
+        all.map(|slot| (self.slots.assignment(slot), hold(slot)))
             .collect()
     }
 
-    /// Members that are there with something wrong: most of them have no slot, or are stopped.
+    /// Whether HAProxy's health checks do not reach the server in a slot.
+    pub fn is_unreachable(&self, slot: usize) -> bool {
+        self.slots.get(slot).is_some_and(|it| it.unreachable)
+    }
+
+    /// Returns the members that are present and have something wrong: most of them have no slot,
+    /// or are stopped.
     pub fn complaints(&self) -> &[(Arc<str>, Complaint)] {
         self.slots.complaints()
     }
 
-    /// Whether an operator wants nothing to be taken away.
-    pub fn is_frozen_by_hand(&self) -> bool {
+    /// Whether an operator has frozen removals.
+    pub fn is_frozen_by_operator(&self) -> bool {
         self.frozen
     }
 
-    /// Why nothing is taken away at the moment, if that is so.
+    /// Why removals are frozen, if they are.
     pub fn frozen(&self) -> Option<&'static str> {
         match (self.frozen, self.isolated) {
             (true, _) => Some("an operator froze it"),
-            (false, true) => Some("this node may be cut off"),
+            (false, true) => Some("this node may be isolated"),
             (false, false) => None,
         }
     }

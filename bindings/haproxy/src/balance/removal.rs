@@ -1,31 +1,115 @@
-//! Taking away: who may go, and who is held.
+//! Removals: which ready server may be drained or stopped, and which one is held.
+//!
+//! Members that ask for it go first, then those that have been gone for longest. After a freeze
+//! the removals of failed members are paced, so that an operator sees them begin.
 
-use super::{Balance, Entry, Hold, Mode};
+use super::assignment::AdminState;
+use super::limits::Limits;
+use super::member::{Hold, SlotMember};
+use super::slots::Slots;
 use sprat::time::Time;
 
-/// What stands between a ready server and its removal.
+/// The removals of one backend.
+#[derive(Default)]
+pub(super) struct Removals {
+    /// A freeze has ended, and removals that are still due are paced.
+    thawing: bool,
+    /// When the next paced removal may happen.
+    next: Time,
+}
+
+impl Removals {
+    /// Notes that a freeze has ended.
+    pub fn thaw(&mut self) {
+        self.thawing = true;
+    }
+
+    /// When a paced removal is due.
+    pub fn next_timeout(&self, now: Time) -> Option<Time> {
+        (self.thawing && self.next > now).then_some(self.next)
+    }
+
+    /// Drains and stops every server that should be and may be.
+    pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) {
+        let mut guard = Guard::new(now, slots, limits, frozen);
+        let mut pacing = false;
+        for slot in removal_order(slots) {
+            let paced = self.thawing && now < self.next;
+            let Some(member) = slots.get_mut(slot) else {
+                continue;
+            };
+            let target = member.target_at(now, limits.drain);
+            if target <= member.state() {
+                if target == AdminState::Ready {
+                    member.set_state(AdminState::Ready);
+                }
+                continue; // a stopped server does not go back to draining
+            }
+            if member.state() == AdminState::Ready {
+                let unwilling = !member.goes_willingly();
+                let hold = guard.objection(member);
+                if let Some(hold) = hold.or((paced && unwilling).then_some(Hold::Paced)) {
+                    pacing |= hold == Hold::Paced;
+                    member.set_hold(hold);
+                    continue;
+                }
+                guard.count_removal(member);
+                if self.thawing && unwilling {
+                    self.next = now + limits.pace;
+                }
+            }
+            member.set_state(target);
+        }
+        self.thawing &= pacing || frozen;
+    }
+}
+
+/// The slots in the order of their removal.
+fn removal_order(slots: &Slots) -> Vec<usize> {
+    let key =
+        |(slot, member): (usize, &SlotMember)| (!member.goes_willingly(), member.since(), slot);
+    let mut order: Vec<_> = slots.iter().map(key).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, _, slot)| slot).collect()
+}
+
+/// The counts that decide whether one more ready server may go.
 struct Guard {
     ready: usize,
-    /// Those of them that HAProxy reaches.
-    reached: usize,
+    /// The ready servers that HAProxy reaches.
+    reachable: usize,
+    /// The number of servers that have to stay ready when members fail.
     floor: usize,
     frozen: bool,
 }
 
 impl Guard {
-    /// Why this one may not go; `None` if it may.
-    fn objection(&self, entry: &Entry) -> Option<Hold> {
+    fn new(now: Time, slots: &Slots, limits: &Limits, frozen: bool) -> Guard {
+        let members = || slots.iter().map(|(_, member)| member);
+        let known = members().filter(|it| it.counts_as_known(now, limits.memory));
+        let ready = || members().filter(|it| it.state() == AdminState::Ready);
+        let share = (known.count() * limits.min_ready as usize).div_ceil(100);
+        Guard {
+            ready: ready().count(),
+            reachable: ready().filter(|it| !it.unreachable).count(),
+            floor: share.max(1),
+            frozen,
+        }
+    }
+
+    /// Why this ready server may not go; `None` if it may.
+    fn objection(&self, member: &SlotMember) -> Option<Hold> {
         let left = self.ready - 1;
-        // One that HAProxy does not reach serves nobody.
-        let serving = match self.reached {
-            _ if entry.is_superseded() => left, // its address goes on under another name
+        // A server that HAProxy does not reach serves no request.
+        let serving = match self.reachable {
+            _ if member.is_superseded() => left, // its address goes on under another name
             0 => left,
-            reached => reached - usize::from(!entry.doubted),
+            reachable => reachable - usize::from(!member.unreachable),
         };
         if serving == 0 {
             return Some(Hold::Last);
         }
-        if entry.goes_willingly() {
+        if member.goes_willingly() {
             return None;
         }
         if self.frozen {
@@ -33,65 +117,9 @@ impl Guard {
         }
         (left < self.floor).then_some(Hold::Floor)
     }
-}
 
-impl Balance {
-    /// Takes away who has to go and may.
-    pub(super) fn remove(&mut self, now: Time) {
-        let drain = self.limits.drain;
-        let mut guard = self.guard(now);
-        let mut waiting = false;
-        for slot in self.leaving_first() {
-            let paced = self.thawing && now < self.next_removal;
-            let Some(entry) = self.slots.get_mut(slot) else {
-                continue;
-            };
-            let goal = entry.goal_at(now, drain);
-            if goal <= entry.mode() {
-                if goal == Mode::Ready {
-                    entry.become_mode(Mode::Ready);
-                }
-                continue; // a server that drains is not stopped less
-            }
-            if entry.mode() == Mode::Ready {
-                let objection = guard.objection(entry);
-                let unwilling = !entry.goes_willingly();
-                if let Some(why) = objection.or((paced && unwilling).then_some(Hold::Paced)) {
-                    waiting |= why == Hold::Paced;
-                    entry.hold_for(why);
-                    continue;
-                }
-                guard.ready -= 1;
-                guard.reached -= usize::from(!entry.doubted);
-                if self.thawing && unwilling {
-                    self.next_removal = now + self.limits.pace;
-                }
-            }
-            entry.become_mode(goal);
-        }
-        self.thawing &= waiting || guard.frozen;
-    }
-
-    fn guard(&self, now: Time) -> Guard {
-        let memory = self.limits.memory;
-        let entries = || self.slots.iter().map(|(_, entry)| entry);
-        let known = entries().filter(|entry| entry.counts(now, memory)).count();
-        let ready = || entries().filter(|it| it.mode() == Mode::Ready);
-        let share = (known * self.limits.min_ready as usize).div_ceil(100);
-        Guard {
-            ready: ready().count(),
-            reached: ready().filter(|it| !it.doubted).count(),
-            floor: share.max(1),
-            frozen: self.frozen || self.isolated,
-        }
-    }
-
-    /// Slots in the order in which they may be taken away: who goes willingly, then who has been
-    /// gone for longest.
-    fn leaving_first(&self) -> Vec<usize> {
-        let key = |(slot, entry): (usize, &Entry)| (!entry.goes_willingly(), entry.since(), slot);
-        let mut order: Vec<_> = self.slots.iter().map(key).collect();
-        order.sort_unstable();
-        order.into_iter().map(|(_, _, slot)| slot).collect()
+    fn count_removal(&mut self, member: &SlotMember) {
+        self.ready -= 1;
+        self.reachable -= usize::from(!member.unreachable);
     }
 }

@@ -1,42 +1,46 @@
-//! Who sits where: a slot by the name, kept until the member is forgotten.
+//! The slots of a backend, and which member is in which.
+//!
+//! The preferred slot of a member follows from its name. A member keeps its slot until the cluster
+//! forgets it, and an address is served under one name only.
 
-use super::{Entry, Mode, Order};
+use super::assignment::Assignment;
+use super::member::SlotMember;
 use sprat::service::spoe::candidate::{Candidate, Ignored, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What is wrong with a member.
+/// Why a member that is present has no slot, is stopped, or is not taken at its word.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Complaint {
     /// There are more members than slots.
     Full,
-    /// Another member is alive at its address.
+    /// Another member that is present has the same address.
     SameAddress,
-    /// It cannot be a server.
+    /// The member cannot be a server.
     Unfit(Unfit),
-    /// It says something that makes no sense, and is a server nevertheless.
+    /// One of its tags makes no sense; the member is served without it.
     Ignored(Ignored),
 }
 
 impl Complaint {
-    /// In words.
+    /// Returns the complaint as `show sprat` prints it.
     pub fn text(&self) -> String {
         match self {
             Complaint::Full => "there are more members than slots".to_owned(),
-            Complaint::SameAddress => "another member is alive at its address".to_owned(),
+            Complaint::SameAddress => "another live member has the same address".to_owned(),
             Complaint::Unfit(why) => why.text(),
             Complaint::Ignored(what) => what.text(),
         }
     }
 }
 
-/// The slots of a backend.
+/// The slots of a backend. See the head of this file.
 pub(super) struct Slots {
-    slots: Vec<Option<Entry>>,
+    slots: Vec<Option<SlotMember>>,
     complaints: Vec<(Arc<str>, Complaint)>,
-    /// Those who only lack a slot.
+    /// Members that lack nothing but a slot, with their addresses.
     waiting: Vec<(Candidate, SocketAddr)>,
 }
 
@@ -57,88 +61,84 @@ impl Slots {
         &self.complaints
     }
 
-    pub fn get(&self, slot: usize) -> Option<&Entry> {
+    pub fn get(&self, slot: usize) -> Option<&SlotMember> {
         self.slots.get(slot)?.as_ref()
     }
 
-    pub fn get_mut(&mut self, slot: usize) -> Option<&mut Entry> {
+    pub fn get_mut(&mut self, slot: usize) -> Option<&mut SlotMember> {
         self.slots.get_mut(slot)?.as_mut()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Entry)> {
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &SlotMember)> {
         let slots = self.slots.iter().enumerate();
-        slots.filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+        slots.filter_map(|(slot, member)| Some((slot, member.as_ref()?)))
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut SlotMember> {
         self.slots.iter_mut().flatten()
     }
 
-    /// What a slot is now.
-    pub fn order(&self, slot: usize) -> Order {
-        let nobody = Order {
-            slot,
-            name: None,
-            addr: None,
-            weight: 0,
-            mode: Mode::Maintenance,
-        };
-        self.get(slot).map_or(nobody, |entry| entry.order(slot))
+    /// Returns the assignment of a slot as it is now.
+    pub fn assignment(&self, slot: usize) -> Assignment {
+        self.get(slot)
+            .map_or_else(|| Assignment::free(slot), |it| it.assignment(slot))
     }
 
-    /// Puts somebody of an earlier life in this slot, or in the next free one, if the name and the
-    /// address are not taken.
-    pub fn remember(&mut self, slot: usize, entry: Entry) {
-        if let Some(known) = self.iter_mut().find(|it| it.name == entry.name) {
-            return known.remember_as(entry.mode());
+    /// Puts a remembered member into this slot, or into the next free one. A member whose name or
+    /// address is already in a slot gets no second one.
+    pub fn remember(&mut self, slot: usize, member: SlotMember) {
+        if let Some(known) = self.iter_mut().find(|it| it.name == member.name) {
+            return known.merge_remembered(member.state());
         }
-        let taken = self.iter().any(|(_, it)| it.addr == entry.addr);
+        let taken = self.iter().any(|(_, it)| it.addr == member.addr);
         if slot < self.slots.len()
             && !taken
             && let Some(slot) = self.free_from(slot)
         {
-            self.slots[slot] = Some(entry);
+            self.slots[slot] = Some(member);
         }
     }
 
-    /// Takes the members as they are now.
+    /// Applies the current list of members.
     pub fn observe(&mut self, now: Time, candidates: &[Candidate]) {
         self.complaints.clear();
         self.waiting.clear();
         let listed: BTreeSet<&str> = candidates.iter().map(|it| &*it.name).collect();
-        for entry in self.iter_mut() {
-            if !listed.contains(&*entry.name) {
-                entry.is_not_listed(now);
+        for member in self.iter_mut() {
+            if !listed.contains(&*member.name) {
+                member.set_unlisted(now);
             }
         }
         let owners = self.owners(candidates);
         for candidate in candidates {
             let ignored = candidate.ignored.iter().cloned().map(Complaint::Ignored);
-            let refused = self.take(now, candidate, &owners).err();
+            let refused = self.apply(now, candidate, &owners).err();
             if candidate.is_there() {
                 let all = refused.into_iter().chain(ignored);
                 let all = all.map(|complaint| (candidate.name.clone(), complaint));
                 self.complaints.extend(all);
             }
         }
-        for entry in self.iter_mut() {
-            let owner = owners.get(&entry.addr);
-            if owner.is_some_and(|owner| *owner != entry.name) {
-                entry.supersede();
+        for member in self.iter_mut() {
+            let owner = owners.get(&member.addr);
+            if owner.is_some_and(|owner| *owner != member.name) {
+                member.supersede();
             }
         }
     }
 
-    /// An address serves under one name: of those who are there and claim it the one who had it,
-    /// else the first. Who is gone or only remembered has to give it up.
+    /// Returns which member owns each address. Of the present members that claim it, the one that
+    /// already serves there keeps it, or else the first in the list gets it. A member that is gone
+    /// or only remembered has to give it up.
     fn owners(&self, candidates: &[Candidate]) -> HashMap<SocketAddr, Arc<str>> {
         let mut owners = HashMap::new();
-        for must_have_it in [true, false] {
+        for must_serve_there in [true, false] {
             for it in candidates.iter().filter(|it| it.is_there()) {
-                let has = |entry: &Entry| entry.owns_its_address() && it.addr == Ok(entry.addr);
-                let held = self.find(&it.name).and_then(|slot| self.get(slot));
+                let serves_there =
+                    |member: &SlotMember| member.owns_its_address() && it.addr == Ok(member.addr);
+                let member = self.find(&it.name).and_then(|slot| self.get(slot));
                 if let Ok(addr) = it.addr
-                    && (!must_have_it || held.is_some_and(has))
+                    && (!must_serve_there || member.is_some_and(serves_there))
                 {
                     owners.entry(addr).or_insert_with(|| it.name.clone());
                 }
@@ -147,7 +147,7 @@ impl Slots {
         owners
     }
 
-    fn take(
+    fn apply(
         &mut self,
         now: Time,
         candidate: &Candidate,
@@ -161,12 +161,12 @@ impl Slots {
             Ok(addr) => Ok(addr),
         };
         let slot = self.find(&candidate.name);
-        if let Some(entry) = slot.and_then(|slot| self.get_mut(slot)) {
-            entry.update(candidate, addr.as_ref().ok().copied(), now);
+        if let Some(member) = slot.and_then(|slot| self.get_mut(slot)) {
+            member.update(candidate, addr.as_ref().ok().copied(), now);
             return addr.map(drop);
         }
         if !candidate.is_there() {
-            return Ok(()); // who is gone needs no slot
+            return Ok(()); // a member that is gone needs no slot
         }
         self.place(now, candidate, addr?)
     }
@@ -181,13 +181,14 @@ impl Slots {
             self.waiting.push((candidate.clone(), addr));
             return Err(Complaint::Full);
         };
-        self.slots[slot] = Some(Entry::new(candidate, addr, now));
+        self.slots[slot] = Some(SlotMember::new(candidate, addr, now));
         Ok(())
     }
 
-    /// Frees slots whose members are over, for those who found none. True if somebody got one.
+    /// Frees slots that are no longer needed and gives them to waiting members. Returns true if a
+    /// member got a slot.
     pub fn place_waiting(&mut self, now: Time) -> bool {
-        self.free();
+        self.free_unneeded();
         let waiting = std::mem::take(&mut self.waiting);
         let before = waiting.len();
         for (candidate, addr) in waiting {
@@ -201,32 +202,32 @@ impl Slots {
 
     fn find(&self, name: &str) -> Option<usize> {
         let mut all = self.iter();
-        all.find_map(|(slot, entry)| (*entry.name == *name).then_some(slot))
+        all.find_map(|(slot, member)| (*member.name == *name).then_some(slot))
     }
 
-    /// The first free slot from the one that the name stands for; else that of a member which is
-    /// gone, and whose place was only kept for its return.
+    /// Returns the first free slot from the preferred one on. If none is free, it returns the slot
+    /// of a member that is gone and whose slot was only kept for its return.
     fn slot_for(&self, name: &str) -> Option<usize> {
-        let first = crc32fast::hash(name.as_bytes()) as usize % self.slots.len().max(1);
-        self.free_from(first).or_else(|| {
+        let preferred = crc32fast::hash(name.as_bytes()) as usize % self.slots.len().max(1);
+        self.free_from(preferred).or_else(|| {
             let spare = self
                 .iter()
-                .filter_map(|(slot, it)| Some((it.spare()?, slot)));
+                .filter_map(|(slot, it)| Some((it.spare_rank()?, slot)));
             spare.min().map(|(_, slot)| slot)
         })
     }
 
-    /// The first free slot from this one on.
+    /// Returns the first free slot from this one on, and from the first slot after the last.
     fn free_from(&self, first: usize) -> Option<usize> {
         let len = self.slots.len();
-        let mut places = (0..len).map(|step| (first + step) % len);
-        places.find(|slot| self.slots[*slot].is_none())
+        let mut slots = (0..len).map(|step| (first + step) % len);
+        slots.find(|slot| self.slots[*slot].is_none())
     }
 
-    fn free(&mut self) {
-        for place in &mut self.slots {
-            if place.as_ref().is_some_and(Entry::is_over) {
-                *place = None;
+    fn free_unneeded(&mut self) {
+        for slot in &mut self.slots {
+            if slot.as_ref().is_some_and(SlotMember::is_over) {
+                *slot = None;
             }
         }
     }

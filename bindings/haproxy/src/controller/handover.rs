@@ -1,79 +1,83 @@
-//! Who takes over: the next process on this host with the same address for the cluster.
+//! The handover of the port to a successor: the next process on this host with the same address
+//! for the cluster.
 //!
-//! A load balancer that stops cannot tell a reload from an end. After a reload its successor wants
-//! the port and connects here meanwhile; then the old one goes without a word. If nobody comes it
-//! says goodbye. The name of the socket is abstract: it needs no file, so it works in a chroot,
-//! and it vanishes with its owner.
+//! A load balancer that stops cannot tell a reload from an end. After a reload, its successor wants
+//! the port and says so on this socket, and the old process ends silently. If no successor comes,
+//! the old process leaves the cluster. The socket has an abstract name: that needs no file, works
+//! in a chroot, and vanishes with its owner.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr as Name, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr as SocketName, UnixListener, UnixStream};
 
 /// HAProxy pads the names of abstract sockets with zeros to this length.
 const NAME_LEN: usize = 107;
-/// What an heir says, unlike others who connect.
-const WORD: &[u8] = b"heir\n";
+/// The message by which a successor asks for the port. Other clients send none: HAProxy connects
+/// only to stay alive.
+const REQUEST: &[u8] = b"handover\n";
+/// The most connections that are kept open.
+const CONNECTIONS: usize = 64;
 
-/// The name of the socket, as HAProxy has it after `abns@`.
-pub fn name(addr: SocketAddr) -> String {
+/// Returns the name of the socket, as HAProxy expects it after `abns@`.
+pub(super) fn socket_name(addr: SocketAddr) -> String {
     format!("sprat-{addr}")
 }
 
-fn abstract_name(addr: SocketAddr) -> std::io::Result<Name> {
-    let mut bytes = name(addr).into_bytes();
+fn abstract_name(addr: SocketAddr) -> std::io::Result<SocketName> {
+    let mut bytes = socket_name(addr).into_bytes();
     bytes.resize(NAME_LEN, 0);
-    Name::from_abstract_name(bytes)
+    SocketName::from_abstract_name(bytes)
 }
 
-/// Waits for an heir.
-pub(super) struct Heirs {
+/// The side of the process that has the port.
+pub(super) struct Handover {
     listener: UnixListener,
-    /// Who has connected and said nothing yet.
-    silent: Vec<UnixStream>,
-    /// Somebody waits for our place.
-    found: bool,
+    /// Connections on which no request has arrived, and those on which one has.
+    connections: Vec<UnixStream>,
+    requested: bool,
 }
 
-impl Heirs {
-    /// Listens, unless somebody does so already.
-    pub fn listen(addr: SocketAddr) -> Option<Heirs> {
+impl Handover {
+    /// Listens for a successor; `None` if another process has the socket.
+    pub fn listen(addr: SocketAddr) -> Option<Handover> {
         let listener = UnixListener::bind_addr(&abstract_name(addr).ok()?).ok()?;
         listener.set_nonblocking(true).ok()?;
-        let silent = Vec::new();
-        Some(Heirs {
+        Some(Handover {
             listener,
-            silent,
-            found: false,
+            connections: Vec::new(),
+            requested: false,
         })
     }
 
-    /// Is there an heir?
-    pub fn found(&mut self) -> bool {
+    /// Whether a successor has asked for the port.
+    pub fn is_requested(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
-            if is_trusted(&stream) && stream.set_nonblocking(true).is_ok() && self.silent.len() < 64
+            if is_trusted(&stream)
+                && stream.set_nonblocking(true).is_ok()
+                && self.connections.len() < CONNECTIONS
             {
-                self.silent.push(stream);
+                self.connections.push(stream);
             }
         }
-        self.silent.retain_mut(|stream| {
-            let mut word = [0; WORD.len()];
-            match stream.read(&mut word) {
+        self.connections.retain_mut(|stream| {
+            let mut message = [0; REQUEST.len()];
+            match stream.read(&mut message) {
                 Ok(0) => false,
                 Ok(_) => {
-                    self.found |= word == WORD;
+                    self.requested |= message == REQUEST;
                     true
                 }
                 Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
             }
         });
-        self.found
+        self.requested
     }
 }
 
-/// Abstract names have no owner and no mode: anybody on this host can connect. Who is neither this
-/// user nor root is not listened to.
+/// Whether the other end runs as this user or as root. An abstract socket has no owner and no
+/// mode, so any process on this host can connect.
 fn is_trusted(stream: &UnixStream) -> bool {
     let mut peer = libc::ucred {
         pid: 0,
@@ -81,20 +85,22 @@ fn is_trusted(stream: &UnixStream) -> bool {
         gid: u32::MAX,
     };
     let mut len = size_of_val(&peer) as libc::socklen_t;
-    // SAFETY: a place for the answer and its length, both our own; `geteuid` always works.
+    // SAFETY: `peer` and `len` are live, and `len` is the size of `peer`; `geteuid` takes nothing
+    // and cannot fail.
     let (failed, own) = unsafe {
-        let place = (&raw mut peer).cast();
+        let out = (&raw mut peer).cast();
         let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
-        let failed = libc::getsockopt(stream.as_raw_fd(), level, option, place, &mut len);
+        let failed = libc::getsockopt(stream.as_raw_fd(), level, option, out, &mut len);
         (failed, libc::geteuid())
     };
     failed == 0 && (peer.uid == own || peer.uid == 0)
 }
 
-/// Says to who has the port that we want it. The answer is that it becomes free.
-pub(super) fn claim(addr: SocketAddr) -> Option<UnixStream> {
+/// Asks the process that has the port for it. The port becomes free if it agrees. The connection
+/// must stay open until then.
+pub(super) fn request(addr: SocketAddr) -> Option<UnixStream> {
     let mut stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
-    stream.write_all(WORD).ok()?;
+    stream.write_all(REQUEST).ok()?;
     Some(stream)
 }
 
@@ -103,20 +109,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_heir_is_who_says_so() {
+    fn only_a_process_that_asks_for_the_port_is_a_successor() {
         let addr = SocketAddr::from(([127, 0, 0, 1], std::process::id() as u16));
-        assert!(claim(addr).is_none());
-        let mut heirs = Heirs::listen(addr).unwrap();
-        assert!(Heirs::listen(addr).is_none(), "there is one");
+        assert!(request(addr).is_none());
+        let mut handover = Handover::listen(addr).unwrap();
+        assert!(Handover::listen(addr).is_none(), "the socket is taken");
         let _other = UnixStream::connect_addr(&abstract_name(addr).unwrap()).unwrap();
-        assert!(!heirs.found());
-        let heir = claim(addr).unwrap();
-        assert!(heirs.found());
-        drop(heir);
-        assert!(heirs.found(), "it was there");
-        drop(heirs);
+        assert!(!handover.is_requested());
+        let successor = request(addr).unwrap();
+        assert!(handover.is_requested());
+        drop(successor);
+        assert!(handover.is_requested(), "a request stays");
+        drop(handover);
         assert!(
-            Heirs::listen(addr).is_some(),
+            Handover::listen(addr).is_some(),
             "the name vanishes with its owner"
         );
     }

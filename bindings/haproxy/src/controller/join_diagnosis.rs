@@ -1,53 +1,54 @@
-//! Why nobody else is there: the node asks its seeds for ever and tells only that none answers.
-//! Here they are asked once in a while in a way that tells the reason of each.
+//! Why this node is alone. The node asks its seeds again and again, and only reports that none
+//! answers. The diagnosis joins them itself once in a while, because a join reports the reason of
+//! each seed.
 
 use sprat::Node;
 use sprat::driver::Pending;
 use std::time::{Duration, Instant};
 
-/// So long being alone is nothing to explain.
+/// How long a node may be alone before a diagnosis is due.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Between two questions.
+/// The time between two joins.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Seeds that are asked.
+/// The most seeds that are joined.
 const SEEDS: usize = 8;
 
 /// See the head of this file.
-pub(super) struct Alone {
+pub(super) struct JoinDiagnosis {
     seeds: Vec<String>,
-    ask_at: Instant,
-    asked: Option<Pending>,
-    why: Option<String>,
+    next_join: Instant,
+    join: Option<Pending>,
+    reason: Option<String>,
 }
 
-impl Alone {
-    /// `seeds`: those of the settings, separated by commas.
-    pub fn new(seeds: &str) -> Alone {
+impl JoinDiagnosis {
+    /// Takes the seeds of the settings, separated by commas.
+    pub fn new(seeds: &str) -> JoinDiagnosis {
         let seeds = seeds.split(',').map(str::trim).filter(|it| !it.is_empty());
-        Alone {
+        JoinDiagnosis {
             seeds: seeds.take(SEEDS).map(str::to_owned).collect(),
-            ask_at: Instant::now() + PATIENCE,
-            asked: None,
-            why: None,
+            next_join: Instant::now() + PATIENCE,
+            join: None,
+            reason: None,
         }
     }
 
-    /// Why nobody else is there, if that is so and a reason is known.
-    pub fn look(&mut self, node: &Node, is_alone: bool) -> Option<&str> {
+    /// Returns why the node is alone, once a reason is known.
+    pub fn update(&mut self, node: &Node, is_alone: bool) -> Option<&str> {
         let now = Instant::now();
         if !is_alone || self.seeds.is_empty() {
-            (self.asked, self.why, self.ask_at) = (None, None, now + PATIENCE);
+            (self.join, self.reason, self.next_join) = (None, None, now + PATIENCE);
             return None;
         }
-        if let Some(Ok(Some(outcome))) = self.asked.as_ref().map(Pending::outcome) {
-            self.asked = None;
-            self.why = outcome.result.err().map(|error| error.message);
+        if let Some(Ok(Some(outcome))) = self.join.as_ref().map(Pending::outcome) {
+            self.join = None;
+            self.reason = outcome.result.err().map(|error| error.message);
         }
-        if self.asked.is_none() && now >= self.ask_at {
+        if self.join.is_none() && now >= self.next_join {
             let seeds: Vec<&str> = self.seeds.iter().map(String::as_str).collect();
-            self.asked = node.begin_join(&seeds).ok();
-            self.ask_at = now + PAUSE;
+            self.join = node.begin_join(&seeds).ok();
+            self.next_join = now + PAUSE;
         }
-        self.why.as_deref()
+        self.reason.as_deref()
     }
 }

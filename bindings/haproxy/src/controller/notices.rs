@@ -1,42 +1,43 @@
-//! What is wrong is told once, as long as it is so, to who reads no reports. Names and tags come
-//! from the network, and may change all the time: so not more than so much is told in a minute.
+//! The log lines about conditions that an operator should know. Each is logged once while its
+//! condition lasts, and at most [`PER_MINUTE`] lines are logged in a minute: names and tags come
+//! from the network and may change all the time.
 
 use sprat::time::Time;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Sentences in a minute.
+/// The most lines in a minute.
 const PER_MINUTE: usize = 60;
-/// The one after them.
-const MORE: &str = "more is wrong than is told here: the list of members has all of it";
+/// The line that follows them.
+const MORE: &str = "there are more notices than are logged in a minute: show sprat lists all";
 
 /// See the head of this file.
 #[derive(Default)]
 pub(super) struct Notices {
-    /// What was wrong at the last look.
+    /// The conditions of the last round.
     before: BTreeSet<String>,
-    began: Time,
-    told: usize,
+    minute_began: Time,
+    logged: usize,
 }
 
 impl Notices {
-    /// Of what is wrong now, what has to be told.
-    pub fn news(&mut self, now: Time, wrong: BTreeSet<String>) -> Vec<String> {
-        if now.since(self.began) >= MINUTE {
-            (self.began, self.told) = (now, 0);
+    /// Returns the lines to log for the conditions of this round.
+    pub fn update(&mut self, now: Time, conditions: BTreeSet<String>) -> Vec<String> {
+        if now.since(self.minute_began) >= MINUTE {
+            (self.minute_began, self.logged) = (now, 0);
         }
-        let mut news = Vec::new();
-        for text in wrong.difference(&self.before) {
-            self.told += 1;
-            match self.told {
-                1..=PER_MINUTE => news.push(text.clone()),
-                told if told == PER_MINUTE + 1 => news.push(MORE.to_owned()),
+        let mut lines = Vec::new();
+        for text in conditions.difference(&self.before) {
+            self.logged += 1;
+            match self.logged {
+                1..=PER_MINUTE => lines.push(text.clone()),
+                logged if logged == PER_MINUTE + 1 => lines.push(MORE.to_owned()),
                 _ => {}
             }
         }
-        self.before = wrong;
-        news
+        self.before = conditions;
+        lines
     }
 }
 
@@ -48,24 +49,24 @@ mod tests {
         Time::from_nanos(seconds * 1_000_000_000)
     }
 
-    fn wrong(texts: &[&str]) -> BTreeSet<String> {
+    fn conditions(texts: &[&str]) -> BTreeSet<String> {
         texts.iter().map(|it| (*it).to_owned()).collect()
     }
 
     #[test]
-    fn each_is_told_once_and_again_when_it_has_been_well_in_between() {
+    fn a_condition_is_logged_once_and_again_when_it_returns() {
         let mut notices = Notices::default();
-        assert_eq!(notices.news(at(100), wrong(&["a"])), ["a"]);
-        assert_eq!(notices.news(at(101), wrong(&["a", "b"])), ["b"]);
-        assert!(notices.news(at(102), wrong(&["b"])).is_empty());
-        assert_eq!(notices.news(at(103), wrong(&["a", "b"])), ["a"]);
+        assert_eq!(notices.update(at(100), conditions(&["a"])), ["a"]);
+        assert_eq!(notices.update(at(101), conditions(&["a", "b"])), ["b"]);
+        assert!(notices.update(at(102), conditions(&["b"])).is_empty());
+        assert_eq!(notices.update(at(103), conditions(&["a", "b"])), ["a"]);
     }
 
     #[test]
     fn a_member_that_changes_all_the_time_does_not_fill_a_log() {
         let mut notices = Notices::default();
         let mut flood = |second: u64| {
-            let each = |n: u64| notices.news(at(second), wrong(&[&format!("{second} {n}")]));
+            let each = |n: u64| notices.update(at(second), conditions(&[&format!("{second} {n}")]));
             (0..1_000).flat_map(each).collect::<Vec<_>>()
         };
         let first = flood(100);

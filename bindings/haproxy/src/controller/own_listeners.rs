@@ -1,79 +1,84 @@
-//! Where this process itself listens. A server there would be the load balancer: each request would
-//! come back to it, until it has no connection left.
+//! The addresses at which this process itself listens. A server there would be the load balancer:
+//! each request would come back to it, until it has no connection left.
+//!
+//! The listeners are found among the descriptors of the process. That needs no setting and no file,
+//! and so works in a chroot.
 
-use sprat::driver::addresses;
-use std::net::SocketAddr;
+use sprat::driver::addresses as host_addresses;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// Descriptors that are looked at. Listeners are opened first, and have the lowest.
+/// The number of descriptors that are examined. Listeners are opened first and have the lowest.
 const DESCRIPTORS: RawFd = 16_384;
-/// Between two looks at the addresses of this host: a shared one may come to it at any time.
+/// The time between two looks at the addresses of this host: a shared address may move here any
+/// time.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// See the head of this file. Nothing has to be told to find them, and nothing read from a file:
-/// neither is possible in a chroot.
-pub(super) struct Own {
-    /// What the listeners of this process are bound to. They do not change.
-    bound: Vec<Bound>,
+/// See the head of this file.
+pub(super) struct OwnListeners {
+    /// The listeners of this process. They do not change.
+    listeners: Vec<Listener>,
     looked: Option<Instant>,
 }
 
-/// What a listener is bound to.
-struct Bound {
+/// A listening socket.
+struct Listener {
     addr: SocketAddr,
     only_v6: bool,
 }
 
-impl Own {
-    pub fn new() -> Own {
-        Own {
-            bound: (0..DESCRIPTORS).filter_map(listener).collect(),
+impl OwnListeners {
+    pub fn new() -> OwnListeners {
+        OwnListeners {
+            listeners: (0..DESCRIPTORS).filter_map(bound_listener).collect(),
             looked: None,
         }
     }
 
-    /// All addresses that lead here, if it is time to look.
-    pub fn look(&mut self, now: Instant) -> Option<Vec<SocketAddr>> {
+    /// Returns all addresses that reach this process, if it is time to look at them again.
+    pub fn addresses_if_due(&mut self, now: Instant) -> Option<Vec<SocketAddr>> {
         if self.looked.is_some_and(|at| now.duration_since(at) < PAUSE) {
             return None;
         }
         self.looked = Some(now);
-        let mut found: Vec<SocketAddr> = self.bound.iter().flat_map(Bound::ways).collect();
+        let all = self.listeners.iter().flat_map(Listener::addresses);
+        let mut found: Vec<SocketAddr> = all.collect();
         found.sort_unstable();
         found.dedup();
         Some(found)
     }
 }
 
-impl Bound {
-    /// A listener at all addresses is reached by each of them.
-    fn ways(&self) -> Vec<SocketAddr> {
+impl Listener {
+    /// Returns the addresses that reach the listener: those of this host if it listens on all.
+    fn addresses(&self) -> Vec<SocketAddr> {
         let (ip, port) = (self.addr.ip().to_canonical(), self.addr.port());
         if !ip.is_unspecified() {
             return vec![SocketAddr::new(ip, port)];
         }
-        let is_way = |it: &std::net::IpAddr| match it.is_ipv4() {
+        let reaches = |it: &IpAddr| match it.is_ipv4() {
             true => !self.only_v6,
             false => ip.is_ipv6(),
         };
-        let ips = addresses().into_iter().map(|it| it.to_canonical());
-        ips.filter(is_way)
+        let ips = host_addresses().into_iter().map(|it| it.to_canonical());
+        ips.filter(reaches)
             .map(|ip| SocketAddr::new(ip, port))
             .collect()
     }
 }
 
-/// The address of a socket that listens, if this is one.
-fn listener(fd: RawFd) -> Option<Bound> {
+/// Returns the address of a listening socket; `None` if the descriptor is none.
+fn bound_listener(fd: RawFd) -> Option<Listener> {
     if option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 {
         return None;
     }
-    // SAFETY: it was open a moment ago; should it be closed meanwhile the call fails.
+    // SAFETY: the descriptor was open in the call above, and is only borrowed for `getsockname`. If
+    // another thread closes it meanwhile, that call fails or describes another socket.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let addr = socket2::SockRef::from(&socket).local_addr().ok()?;
     let only_v6 = option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
-    Some(Bound {
+    Some(Listener {
         addr: addr.as_socket()?,
         only_v6: only_v6.is_some_and(|it| it != 0),
     })
@@ -82,7 +87,8 @@ fn listener(fd: RawFd) -> Option<Bound> {
 fn option(fd: RawFd, level: libc::c_int, name: libc::c_int) -> Option<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: a place for the answer and its length. What is no descriptor is refused.
+    // SAFETY: `value` and `len` are live, and `len` is the size of `value`; the kernel refuses a
+    // number that is no open descriptor.
     let failed = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &mut len) };
     (failed == 0).then_some(value)
 }
@@ -93,17 +99,17 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     #[test]
-    fn listeners_are_found_and_nothing_else() {
+    fn listening_sockets_are_found_and_no_others() {
         let one = TcpListener::bind("127.0.0.1:0").unwrap();
         let all = TcpListener::bind("0.0.0.0:0").unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (mut own, now) = (Own::new(), Instant::now());
-        let found = own.look(now).unwrap();
+        let (mut own, now) = (OwnListeners::new(), Instant::now());
+        let found = own.addresses_if_due(now).unwrap();
         assert!(found.contains(&one.local_addr().unwrap()));
         let port = all.local_addr().unwrap().port();
         assert!(found.contains(&SocketAddr::from(([127, 0, 0, 1], port))));
         assert!(!found.contains(&datagrams.local_addr().unwrap()));
-        assert_eq!(own.look(now), None, "it is not time yet");
-        assert_eq!(own.look(now + PAUSE), Some(found));
+        assert_eq!(own.addresses_if_due(now), None, "it is not time yet");
+        assert_eq!(own.addresses_if_due(now + PAUSE), Some(found));
     }
 }

@@ -1,21 +1,21 @@
-//! `show sprat`: members, slots and what holds them, as lines for people and for `awk`.
+//! The text of `show sprat`: members, slots, and why servers are held, as lines for people and for
+//! `awk`. The conditions that are logged come from the same state.
 
-use super::thread::Crew;
+use super::pools::{Pool, Pools};
 use crate::balance::Complaint;
-use crate::snapshot::mode_name;
 use sprat::{Member, MemberState};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// How many members there are, as a person counts them.
+/// The number of members in each state.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Census {
-    /// This one, and those of whom the cluster says nothing bad.
-    pub alive: usize,
-    pub suspect: usize,
-    pub failed: usize,
-    pub left: usize,
+    /// Members without a doubt, the local node included.
+    alive: usize,
+    suspect: usize,
+    failed: usize,
+    left: usize,
 }
 
 impl Census {
@@ -32,7 +32,8 @@ impl Census {
         census
     }
 
-    /// "members 4 (1 failed)": those who have left are no members, and told of all the same.
+    /// Returns a text such as "members 4 (1 failed)". Members that have left are listed but not
+    /// counted.
     fn text(self) -> String {
         let members = self.alive + self.suspect + self.failed;
         let others = [
@@ -49,36 +50,45 @@ impl Census {
     }
 }
 
-/// The report. `health`: of the node, in a sentence; `None` before it runs.
-pub(super) fn text(crews: &[Crew], census: Census, health: Option<&str>) -> String {
+/// Returns the report. `health` is the node's summary; `None` before the node runs.
+pub(super) fn text(pools: &Pools, census: Census, health: Option<&str>) -> String {
     let health = health.unwrap_or("the node does not run yet");
     let mut text = format!("{}, {health}\n", census.text());
-    for crew in crews {
-        backend(crew, &mut text);
+    for pool in pools.iter() {
+        add_backend(pool, &mut text);
     }
     text
 }
 
-// Writing to a string cannot fail.
-fn backend(crew: &Crew, text: &mut String) {
-    let (name, balance) = (&crew.pool.name, &crew.balance);
-    let slots = match crew.pool.slots {
+/// Adds a line for the backend, one for each slot that is taken, and one for each member that has
+/// no slot.
+fn add_backend(pool: &Pool, text: &mut String) {
+    let (name, balance) = (&pool.backend.name, &pool.balance);
+    let slots = match pool.backend.slots {
         1 => "1 slot".to_owned(),
         slots => format!("{slots} slots"),
     };
     let frozen = balance.frozen().map(|why| format!(", frozen: {why}"));
+    // Writing to a string cannot fail.
     let _ = writeln!(
         text,
         "backend {name}, {slots}{}",
         frozen.unwrap_or_default()
     );
     let mut complaints: Vec<_> = balance.complaints().iter().collect();
-    for (order, hold) in balance.picture() {
-        let (Some(member), Some(addr)) = (&order.name, order.addr) else {
+    for (assignment, hold) in balance.assignments() {
+        let (Some(member), Some(addr)) = (&assignment.name, assignment.addr) else {
             continue;
         };
-        let (slot, mode, weight) = (order.slot + 1, mode_name(order.mode), order.weight);
-        let _ = write!(text, "  {slot} {member} {addr} {mode} weight {weight}");
+        let (slot, state, weight) = (
+            assignment.slot + 1,
+            assignment.state.name(),
+            assignment.weight,
+        );
+        let _ = write!(text, "  {slot} {member} {addr} {state} weight {weight}");
+        if balance.is_unreachable(assignment.slot) {
+            text.push_str(" unreachable");
+        }
         if let Some(hold) = hold {
             let _ = write!(text, " held: {}", hold.text());
         }
@@ -92,7 +102,7 @@ fn backend(crew: &Crew, text: &mut String) {
         text.push('\n');
     }
     for (member, complaint) in complaints {
-        // A name that HAProxy would misread may hold anything.
+        // The name is quoted and escaped, because a name without a slot may hold any character.
         let _ = match complaint {
             Complaint::Ignored(what) => writeln!(text, "  - {member:?}: {}", what.text()),
             why => writeln!(text, "  - {member:?} has no slot: {}", why.text()),
@@ -100,16 +110,16 @@ fn backend(crew: &Crew, text: &mut String) {
     }
 }
 
-/// What is wrong now, each in a sentence; what concerns all is first in their order.
-pub(super) fn wrongs(crews: &[Crew]) -> BTreeSet<String> {
-    let of_crew = |crew: &Crew| {
-        let (pool, balance) = (crew.pool.name.clone(), &crew.balance);
+/// Returns the conditions that an operator should know, each as a line for the log.
+pub(super) fn conditions(pools: &Pools) -> BTreeSet<String> {
+    let of_pool = |pool: &Pool| {
+        let (backend, balance) = (pool.backend.name.clone(), &pool.balance);
         let frozen = balance.frozen();
-        let frozen = frozen.map(|why| format!("backend {pool}: nobody is taken away now: {why}"));
+        let frozen = frozen.map(|why| format!("backend {backend}: removals are frozen: {why}"));
         let complaints = balance.complaints().iter();
         let complaints = complaints
-            .map(|(name, what)| format!("member {name:?} of backend {pool}: {}", what.text()));
+            .map(|(name, what)| format!("member {name:?} of backend {backend}: {}", what.text()));
         frozen.into_iter().chain(complaints).collect::<Vec<_>>()
     };
-    crews.iter().flat_map(of_crew).collect()
+    pools.iter().flat_map(of_pool).collect()
 }

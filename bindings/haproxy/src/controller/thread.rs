@@ -1,453 +1,312 @@
-//! What the pilot's thread does.
+//! The controller's thread: it starts the node, follows the members until the end, and hands the
+//! port over or leaves the cluster.
+//!
+//! Each round reads the members, feeds the parts, publishes what follows from them, and sleeps
+//! until an event, a command or a timeout.
 
-use super::handover::{self, Heirs};
+use super::config::ControllerConfig;
+use super::handover::{self, Handover};
 use super::isolation::Isolation;
-use super::join_diagnosis::Alone;
+use super::join_diagnosis::JoinDiagnosis;
 use super::notices::Notices;
-use super::own_listeners::Own;
+use super::own_listeners::OwnListeners;
+use super::peers::Peers;
+use super::pools::Pools;
 use super::report::{self, Census};
-use super::{Order, Phase, Plan, Pool, Shared, Word};
-use crate::balance::Balance;
-use crate::snapshot::{Snapshot, Store};
+use super::shared::{Command, NodePhase, Shared};
+use super::snapshot_writer::SnapshotWriter;
 use sprat::driver::Subscription;
 use sprat::service::spoe::candidate::is_present;
-use sprat::service::spoe::questions::Known;
 use sprat::time::Time;
 use sprat::{Config, EventKind, Member, MemberState, Node, NodeState, Status};
-use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest pause: the heartbeat, and looks at what no event tells.
+/// The longest pause between two rounds: the period of the heartbeat.
 const BEAT: Duration = Duration::from_millis(250);
-/// Between two attempts to bind: the process before us gives the port up any moment.
-const BIND: Duration = Duration::from_millis(5);
-/// Between two attempts to start after another failure, which will not go away as quickly.
-const START: Duration = Duration::from_secs(1);
-/// Between two writes of the snapshot.
-const SNAPSHOT: Duration = Duration::from_millis(500);
-/// Longest wait for the own departure to spread.
+/// The pause between two attempts to bind: the process before this one may free the port any
+/// moment.
+const BIND_RETRY: Duration = Duration::from_millis(5);
+/// The pause between two attempts to start after any other failure.
+const START_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait for the leave to spread.
 const LEAVE: Duration = Duration::from_secs(5);
-/// Sentences that wait for somebody who reads them.
-const NOTICES: usize = 128;
-/// Peers that are remembered.
-const PEERS: usize = 256;
+/// The most events that wait between two rounds.
+const EVENTS: usize = 1024;
 
-/// A pool at work.
-pub(super) struct Crew {
-    pub pool: Pool,
-    pub balance: Balance,
-}
-
-/// The thread.
-struct Work<'a> {
-    shared: &'a Shared,
-    woken: &'a UnixStream,
-    began: Instant,
-    crews: Vec<Crew>,
-    notices: Notices,
-    store: Option<Store>,
-    /// When the snapshot was written.
-    stored: Option<Instant>,
-    /// The version of the members that questions are answered from.
-    informed: Option<u64>,
-    peers: Vec<SocketAddr>,
-    addrs: BTreeSet<IpAddr>,
-    /// Another member was heard in this life.
-    has_heard: bool,
-    isolation: Isolation,
-    /// If this process is the load balancer.
-    own: Option<Own>,
-    alone: Alone,
-    /// Members that HAProxy cannot reach, of whom the node does not know it yet.
-    accused: Vec<Arc<str>>,
-    /// Where the node listens, as its settings say.
-    bind: SocketAddr,
-    /// The end was asked for, and an heir is waited for so long.
-    release: Option<Duration>,
-    heirs: Option<Heirs>,
-    /// Who waits for the orders that follow from what was said.
-    waiting: Vec<Sender<()>>,
-}
-
-/// Runs until it is released.
-pub(super) fn run(shared: &Shared, plan: Plan, woken: &UnixStream) {
-    let began = Instant::now();
-    let snapshot = plan.remembered;
-    let crews = plan.pools.into_iter().map(|pool| {
-        let balance = Balance::new(pool.limits.clone(), pool.slots);
-        Crew { pool, balance }
-    });
-    let mut work = Work {
+/// Runs the controller until it is released.
+pub(super) fn run(shared: &Shared, config: ControllerConfig) {
+    let seeds = config.node.get("seeds").unwrap_or_default();
+    let mut thread = ControllerThread {
         shared,
-        woken,
-        began,
-        crews: crews.collect(),
-        notices: Notices::default(),
-        store: plan.store,
-        stored: Some(began),
-        informed: None,
-        peers: snapshot.peers.clone(),
-        addrs: snapshot.peers.iter().map(SocketAddr::ip).collect(),
-        has_heard: false,
+        began: Instant::now(),
+        pools: Pools::new(config.backends),
+        peers: Peers::new(config.snapshot.peers.clone()),
+        snapshots: SnapshotWriter::new(config.snapshot_file),
         isolation: Isolation::default(),
-        own: plan.inside.then(Own::new),
-        alone: Alone::new(&plan.config.get("seeds").unwrap_or_default()),
-        accused: Vec::new(),
-        bind: bind(&plan.config),
+        diagnosis: JoinDiagnosis::new(&seeds),
+        own_listeners: config.inside_haproxy.then(OwnListeners::new),
+        notices: Notices::default(),
+        handover: None,
+        known_version: None,
+        unreachable: Vec::new(),
+        restored: Vec::new(),
         release: None,
-        heirs: None,
-        waiting: Vec::new(),
     };
-    shared.picture().bind = Some(work.bind);
-    work.look_at_own_addresses();
-    work.remember(&snapshot);
-    work.publish(Census::default(), None);
-    if let Some(node) = work.start(plan.config) {
-        work.fly(&node);
-        work.end(&node);
+    thread.refresh_own_listeners();
+    let now = thread.now();
+    thread.pools.restore_snapshot(now, &config.snapshot);
+    thread.publish(Census::default(), None);
+    if let Some(node) = thread.start(config.node) {
+        thread.follow(&node);
+        thread.end(&node);
     }
-    work.set_phase(Phase::Released);
+    shared.set_phase(NodePhase::Released);
 }
 
-/// Where a node with these settings listens.
-fn bind(config: &Config) -> SocketAddr {
-    let text = config.get("bind").unwrap_or_default();
-    text.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)))
+/// The state of the thread.
+struct ControllerThread<'a> {
+    shared: &'a Shared,
+    began: Instant,
+    pools: Pools,
+    peers: Peers,
+    snapshots: SnapshotWriter,
+    isolation: Isolation,
+    diagnosis: JoinDiagnosis,
+    /// `None` if this process is not the load balancer.
+    own_listeners: Option<OwnListeners>,
+    notices: Notices,
+    handover: Option<Handover>,
+    /// The version of the members from which questions are answered.
+    known_version: Option<u64>,
+    /// Members that HAProxy has found unreachable, for which the node has no hint yet.
+    unreachable: Vec<Arc<str>>,
+    /// The parties waiting for the changes that follow from restored assignments.
+    restored: Vec<Sender<()>>,
+    /// Set once the end is asked for: how long to wait for a successor.
+    release: Option<Duration>,
 }
 
-impl Work<'_> {
+impl ControllerThread<'_> {
     fn now(&self) -> Time {
         Time::from_nanos(self.began.elapsed().as_nanos() as u64 + 1)
     }
 
-    /// Where this process listens, if that has changed: addresses come and go.
-    fn look_at_own_addresses(&mut self) {
-        let now = Instant::now();
-        if let Some(addrs) = self.own.as_mut().and_then(|own| own.look(now)) {
-            for crew in &mut self.crews {
-                crew.pool.rules.own.clone_from(&addrs);
-            }
-        }
-    }
-
-    fn remember(&mut self, snapshot: &Snapshot) {
-        let now = self.now();
-        for (pool, order) in &snapshot.servers {
-            let of_pool = |it: &&mut Crew| it.pool.key() == **pool && it.pool.takes(order);
-            if let Some(crew) = self.crews.iter_mut().find(of_pool) {
-                crew.balance.remember(now, order.slot, order);
-            }
-        }
-        for crew in &mut self.crews {
-            crew.balance.freeze(now, snapshot.frozen);
-        }
-    }
-
-    /// Starts the node, however long the port is taken. `None` if it was released before.
+    /// Starts the node, and retries for as long as its port is taken. Returns `None` if the
+    /// controller is released before the node runs.
     fn start(&mut self, mut config: Config) -> Option<Node> {
-        self.add_peers(&mut config);
-        let mut claim = None;
+        self.peers.add_to_seeds(&mut config);
+        let mut request = None;
         loop {
-            self.listen();
+            self.run_commands();
             if self.release.is_some() {
                 return None;
             }
-            if self.stored.is_none() {
-                self.save(); // a freeze
+            if self.snapshots.is_requested() {
+                self.save();
             }
             let error = match Node::start(&config) {
                 Ok(node) => {
-                    self.set_phase(Phase::Running);
+                    self.shared.set_phase(NodePhase::Running);
                     return Some(node);
                 }
                 Err(error) => error,
             };
             let pause = match error.status {
                 Status::Address => {
-                    // Whoever has the port may be our former life, which gives it to its heir.
-                    claim = claim.or_else(|| handover::claim(self.bind));
-                    BIND
+                    // The port may belong to the process before this one, which then frees it.
+                    request = request.or_else(|| handover::request(self.shared.bind));
+                    BIND_RETRY
                 }
-                _ => START,
+                _ => START_RETRY,
             };
-            self.set_phase(Phase::Starting(Some(error.message)));
+            self.shared
+                .set_phase(NodePhase::Starting(Some(error.message)));
             self.pause(pause, None);
         }
     }
 
-    /// Who was a member before is a seed, too: those of the settings may all be gone.
-    fn add_peers(&self, config: &mut Config) {
-        let seeds = config.get("seeds").unwrap_or_default();
-        let seeds = (!seeds.is_empty()).then_some(seeds);
-        let peers = self.peers.iter().map(ToString::to_string);
-        let all: Vec<String> = seeds.into_iter().chain(peers).collect();
-        // They were written by this program; one that is no seed is no reason not to start.
-        let _ = config.set("seeds", &all.join(","));
-    }
-
-    /// Is a member until it is released or broken.
-    fn fly(&mut self, node: &Node) {
+    /// Follows the members until the controller is released or the node is broken.
+    fn follow(&mut self, node: &Node) {
         let of_members = EventKind::ALL.into_iter().filter(|it| it.is_of_member());
         let kinds: Vec<EventKind> = of_members.collect();
-        let events = match node.subscribe(1024, &kinds) {
+        let events = match node.subscribe(EVENTS, &kinds) {
             Ok(events) => events,
-            Err(error) => return self.give_up(error.message),
+            Err(error) => return self.wait_for_release(error.message),
         };
         while self.release.is_none() {
-            self.look(node);
-            if self.heirs.is_none() {
-                self.heirs = Heirs::listen(self.bind); // once our former life has let it go
+            self.observe(node);
+            if self.handover.is_none() {
+                // Fails as long as the process before this one has the socket.
+                self.handover = Handover::listen(self.shared.bind);
             }
             if node.state() == NodeState::Broken {
                 let why = node.health().err().map(|error| error.message);
-                return self.give_up(why.unwrap_or_default());
+                return self.wait_for_release(why.unwrap_or_default());
             }
             let now = self.now();
-            let due = self
-                .crews
-                .iter()
-                .filter_map(|it| it.balance.next_timeout(now));
-            let pause = due.min().map_or(BEAT, |at| at.since(now).min(BEAT));
+            let due = self.pools.next_timeout(now);
+            let pause = due.map_or(BEAT, |at| at.since(now).min(BEAT));
             self.pause(pause, Some(&events));
-            // Only that something happened counts: the members are looked at afresh.
+            // The events only wake this thread: the next round reads all members anyway.
             let _ = events.drain(usize::MAX);
-            self.listen();
-            self.hint(node);
+            self.run_commands();
+            self.send_hints(node);
         }
     }
 
-    /// HAProxy's evidence has these members probed at once, not when it is their turn. The verdict
-    /// comes as every other one; who is asked about too often, or is failed already, needs none.
-    fn hint(&mut self, node: &Node) {
-        for name in self.accused.drain(..) {
+    /// Reads the members, and publishes what follows from them.
+    fn observe(&mut self, node: &Node) {
+        self.refresh_own_listeners();
+        let version = node.members_version(); // first, so that the members are as new or newer
+        let members = node.members();
+        let health = node.health().ok(); // after the members, so that it is as new as they are
+        let local = node.name();
+        let others: Vec<&Member> = (members.iter().map(|it| &**it))
+            .filter(|it| *it.name != *local)
+            .collect();
+        let count = |state: MemberState| others.iter().filter(|it| it.state == state).count();
+        let present = others.iter().filter(|it| is_present(it)).count();
+        let cut_off = |it: &sprat::swim::Health| it.isolated || it.score == it.score_max;
+        self.isolation
+            .expect_at_most(present + count(MemberState::Failed));
+        let isolated = self.isolation.update(
+            health.as_ref().is_some_and(cut_off),
+            present,
+            count(MemberState::Alive),
+        );
+        self.pools.observe(self.now(), &others, isolated);
+        self.peers.observe(&members, local, isolated);
+        self.answer_questions(version, &members, isolated);
+        let is_alone = members.len() == 1;
+        let diagnosis = self.diagnosis.update(node, is_alone).map(str::to_owned);
+        let health = health.as_ref().map(|it| match &diagnosis {
+            Some(why) => format!("{}: {why}", it.summary),
+            None => it.summary.to_owned(),
+        });
+        self.publish(Census::of(&members), health.as_deref());
+        self.notify(diagnosis);
+        self.save();
+    }
+
+    /// Updates the members from which questions are answered. While this node may be isolated,
+    /// the answers stay as they were before.
+    fn answer_questions(&mut self, version: u64, members: &Arc<Vec<Arc<Member>>>, isolated: bool) {
+        let is_new = self.known_version != Some(version);
+        if is_new && !(isolated && self.known_version.is_some()) {
+            self.known_version = Some(version);
+            self.shared.set_known(self.pools.known(members));
+        }
+    }
+
+    /// Publishes changes, the report and the addresses of members.
+    fn publish(&mut self, census: Census, health: Option<&str>) {
+        self.shared.push_changes(self.pools.take_changes());
+        let report = report::text(&self.pools, census, health);
+        self.shared.set_report(report);
+        self.shared.set_addrs(self.peers.addrs());
+        for done in self.restored.drain(..) {
+            let _ = done.send(()); // it fails if the other side no longer waits
+        }
+        self.shared.beat();
+    }
+
+    /// Publishes a line for each condition that has begun since the last round.
+    fn notify(&mut self, diagnosis: Option<String>) {
+        let mut conditions = report::conditions(&self.pools);
+        conditions.extend(diagnosis.map(|why| format!("alone in the cluster: {why}")));
+        let new = self.notices.update(self.now(), conditions);
+        self.shared.push_notices(new);
+    }
+
+    /// Updates the addresses at which this process listens: addresses come and go.
+    fn refresh_own_listeners(&mut self) {
+        let listeners = self.own_listeners.as_mut();
+        if let Some(addrs) = listeners.and_then(|it| it.addresses_if_due(Instant::now())) {
+            self.pools.set_own_listeners(&addrs);
+        }
+    }
+
+    /// Has members that HAProxy does not reach probed at once. A hint that the node refuses needs
+    /// no handling: the member is probed in its turn.
+    fn send_hints(&mut self, node: &Node) {
+        for name in self.unreachable.drain(..) {
             let _ = node.begin_hint(&name);
         }
     }
 
-    /// Takes in how things are, and publishes what follows.
-    fn look(&mut self, node: &Node) {
-        self.look_at_own_addresses();
-        let version = node.members_version(); // before the members: they are as new or newer
-        let members = node.members();
-        // Asked after the members: it has to be as new as they are.
-        let health = node.health().ok();
-        let cut_off = |it: &sprat::swim::Health| it.isolated || it.score == it.score_max;
-        let (now, own) = (self.now(), node.name());
-        let others = || members.iter().filter(|it| *it.name != *own);
-        let count = |state: MemberState| others().filter(|it| it.state == state).count();
-        let alive = count(MemberState::Alive);
-        let there = others().filter(|it| is_present(it)).count();
-        self.isolation.count_on(there + count(MemberState::Failed));
-        let isolated = health.as_ref().is_some_and(cut_off);
-        let isolated = self.isolation.look(isolated, there, alive);
-        for Crew { pool, balance } in &mut self.crews {
-            let candidates: Vec<_> = others().filter_map(|it| pool.rules.candidate(it)).collect();
-            balance.set_isolated(now, isolated);
-            balance.observe(now, &candidates);
-        }
-        // Alone at the start nobody has been heard yet: those of an earlier life may be there.
-        self.has_heard |= members.len() > 1;
-        if !isolated && self.has_heard {
-            let present = others().filter(|it| is_present(it)).map(|it| it.addr);
-            self.peers = present.take(PEERS).collect();
-            self.addrs.clear();
-        }
-        let present = members.iter().filter(|it| is_present(it));
-        self.addrs.extend(present.map(|it| it.addr.ip()));
-        self.inform(version, &members, isolated);
-        let census = Census::of(&members);
-        let why = self.alone.look(node, members.len() == 1).map(str::to_owned);
-        let told = health.as_ref().map(|it| match &why {
-            Some(why) => format!("{}: {why}", it.summary),
-            None => it.summary.to_owned(),
-        });
-        self.publish(census, told.as_deref());
-        self.notice(why);
-        self.save();
-    }
-
-    /// Who asks about members gets what was known before this node was cut off, if it is.
-    fn inform(&mut self, version: u64, members: &Arc<Vec<Arc<Member>>>, isolated: bool) {
-        let is_new = self.informed != Some(version);
-        if !is_new || (isolated && self.informed.is_some()) {
-            return;
-        }
-        self.informed = Some(version);
-        let pools = self.crews.iter().map(|crew| &crew.pool.rules);
-        let known = pools.map(|rules| Known::new(members.clone(), rules));
-        let known = Arc::new(known.collect::<Vec<_>>());
-        let before = std::mem::replace(&mut *self.shared.known(), known);
-        drop(before); // after the lock: it may be the last one
-        self.shared.generation.fetch_add(1, Ordering::Release);
-    }
-
-    fn publish(&mut self, census: Census, health: Option<&str>) {
-        let mut changed = false;
-        for (number, crew) in self.crews.iter_mut().enumerate() {
-            for order in crew.balance.take_orders() {
-                let mut orders = self.shared.orders();
-                orders.retain(|(pool, it)| (*pool, it.slot) != (number, order.slot));
-                orders.push_back((number, order));
-                changed = true;
-            }
-        }
-        let report = report::text(&self.crews, census, health);
-        let mut picture = self.shared.picture();
-        picture.report = report;
-        drop(picture);
-        if **self.shared.addrs() != self.addrs {
-            let addrs = Arc::new(self.addrs.clone());
-            let before = std::mem::replace(&mut *self.shared.addrs(), addrs);
-            drop(before); // after the lock: it may be the last one
-            changed = true;
-        }
-        if changed {
-            self.shared.generation.fetch_add(1, Ordering::Release);
-        }
-        for done in self.waiting.drain(..) {
-            let _ = done.send(()); // who waits no longer needs no answer
-        }
-        self.beat();
-    }
-
-    /// Tells of what has gone wrong since.
-    fn notice(&mut self, alone: Option<String>) {
-        let mut wrong = report::wrongs(&self.crews);
-        wrong.extend(alone.map(|why| format!("alone in the cluster: {why}")));
-        let news = self.notices.news(self.now(), wrong);
-        let mut notices = self.shared.notices();
-        let room = NOTICES.saturating_sub(notices.len());
-        notices.extend(news.into_iter().take(room));
-    }
-
-    fn beat(&self) {
-        let now = self.shared.elapsed();
-        self.shared.heartbeat.store(now, Ordering::Relaxed);
-    }
-
-    fn set_phase(&self, phase: Phase) {
-        self.shared.picture().phase = phase;
-        self.beat();
-    }
-
     fn save(&mut self) {
-        let (frozen, servers) = (self.is_frozen_by_hand(), self.servers());
-        if let Some(store) = &mut self.store
-            && self.stored.is_none_or(|at| at.elapsed() >= SNAPSHOT)
-        {
-            self.stored = Some(Instant::now());
-            let peers = self.peers.clone();
-            // A full disk costs the memory of this life, not the life.
-            let _ = store.write(&Snapshot {
-                frozen,
-                servers,
-                peers,
-            });
-        }
+        let (pools, peers) = (&self.pools, &self.peers);
+        self.snapshots.write(|| pools.snapshot(peers.peers()));
     }
 
-    /// All backends are frozen together.
-    fn is_frozen_by_hand(&self) -> bool {
-        self.crews
-            .iter()
-            .any(|crew| crew.balance.is_frozen_by_hand())
-    }
-
-    fn servers(&self) -> Vec<(Arc<str>, Order)> {
-        let orders = self.crews.iter().flat_map(|crew| {
-            let key: Arc<str> = crew.pool.key().into();
-            let slots = crew.balance.picture().into_iter();
-            slots.map(move |(order, _)| (key.clone(), order))
-        });
-        orders.filter(|(_, order)| order.name.is_some()).collect()
-    }
-
-    /// Does what HAProxy's threads have asked for.
-    fn listen(&mut self) {
-        let mut ignored = [0; 64];
-        while matches!((&*self.woken).read(&mut ignored), Ok(read) if read > 0) {}
-        let words = &self.shared.words;
-        let said = std::mem::take(&mut *words.lock().unwrap_or_else(PoisonError::into_inner));
+    fn run_commands(&mut self) {
         let now = self.now();
-        for word in said {
-            match word {
-                Word::Doubt(pool, slot, doubted) => {
-                    let crew = self.crews.get_mut(pool);
-                    let accused = crew.and_then(|it| it.balance.doubt(now, slot, doubted));
-                    self.accused.extend(accused);
+        for command in self.shared.take_commands() {
+            match command {
+                Command::SetUnreachable {
+                    backend,
+                    slot,
+                    unreachable,
+                } => {
+                    let member = self.pools.set_unreachable(now, backend, slot, unreachable);
+                    self.unreachable.extend(member);
                 }
-                Word::Remember(pool, orders, done) => {
-                    if let Some(crew) = self.crews.get_mut(pool) {
-                        for order in orders.iter().filter(|it| crew.pool.takes(it)) {
-                            crew.balance.remember(now, order.slot, order);
-                        }
-                    }
-                    self.waiting.push(done);
+                Command::Restore {
+                    backend,
+                    assignments,
+                    done,
+                } => {
+                    self.pools.restore(now, backend, &assignments);
+                    self.restored.push(done);
                 }
-                Word::Taken(pool, names) => {
-                    if let Some(crew) = self.crews.get_mut(pool) {
-                        crew.pool.rules.taken = names;
-                    }
+                Command::ReserveNames { backend, names } => {
+                    self.pools.reserve_names(backend, names);
                 }
-                Word::Freeze(frozen) => {
-                    self.stored = None; // it is worth a write of its own
+                Command::Freeze(frozen) => {
+                    self.snapshots.request();
                     if !frozen {
-                        // Somebody has looked, and says that all is well.
-                        self.isolation.count_on(0);
+                        // An operator has looked: the members that are missing are gone.
+                        self.isolation.expect_at_most(0);
                     }
-                    for crew in &mut self.crews {
-                        crew.balance.freeze(now, frozen);
-                    }
+                    self.pools.freeze(now, frozen);
                 }
-                Word::Release { patience } => self.release = Some(patience),
+                Command::Release { patience } => self.release = Some(patience),
             }
         }
     }
 
-    /// Waits for the end; the servers stay as they are.
-    fn give_up(&mut self, why: String) {
-        self.set_phase(Phase::Broken(why));
+    /// Waits until the controller is released; the servers stay as they are.
+    fn wait_for_release(&mut self, why: String) {
+        self.shared.set_phase(NodePhase::Broken(why));
         while self.release.is_none() {
             self.pause(BEAT, None);
-            self.listen();
+            self.run_commands();
         }
     }
 
+    /// Hands the port over to a successor, or leaves the cluster if there is none.
     fn end(&mut self, node: &Node) {
         let until = Instant::now() + self.release.unwrap_or_default();
-        while !self.has_heir() && Instant::now() < until {
-            self.pause(BIND, None);
+        while !self.has_successor() && Instant::now() < until {
+            self.pause(BIND_RETRY, None);
         }
-        if !self.has_heir() {
-            // Who does not hear of it in time sees a failure, which is no worse.
+        if !self.has_successor() {
+            // A member that misses the leave sees a failure instead, which does no harm.
             let _ = node.leave(Some(LEAVE));
         }
         node.shutdown();
     }
 
-    fn has_heir(&mut self) -> bool {
-        self.heirs.as_mut().is_some_and(Heirs::found)
+    fn has_successor(&mut self) -> bool {
+        self.handover.as_mut().is_some_and(Handover::is_requested)
     }
 
-    /// Sleeps until something is said or happens, or the time is up.
+    /// Sleeps until a command or an event arrives, or the time is over.
     fn pause(&self, time: Duration, events: Option<&Subscription>) {
-        self.beat();
-        let wanted = |fd| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        let events = events.and_then(|events| events.fd().ok()).unwrap_or(-1);
-        let mut fds = [wanted(self.woken.as_raw_fd()), wanted(events)];
-        let millis = time.as_millis().max(1) as i32;
-        // SAFETY: two places, and their number; the descriptors live as long as this call.
-        unsafe { libc::poll(fds.as_mut_ptr(), 2, millis) };
+        self.shared.beat();
+        let events = events.and_then(|events| events.fd().ok());
+        self.shared.wait(time, events.unwrap_or(-1));
     }
 }

@@ -1,8 +1,7 @@
 """Cluster membership as a library.
 
-A program that imports sprat is a full member of a memberlist or Serf cluster by itself: it finds
-the other members, notices who fails, tells the others about itself with tags, and hears what they
-say::
+A program that imports sprat becomes a full member of a memberlist or Serf cluster: it finds the
+other members, notices when one fails or leaves, and describes itself to them with tags::
 
     import sprat
 
@@ -11,7 +10,7 @@ say::
         for event in node.events():
             print(event)
 
-`sprat.aio` has the same for `asyncio`.
+`sprat.aio` offers the same for `asyncio`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from __future__ import annotations
 import binascii as _binascii
 from collections.abc import Sequence as _Sequence
 
+from ._catalog import Setting, settings
 from ._errors import (
     AddressError,
     ClosedError,
@@ -105,6 +105,7 @@ __all__ = [
     "Probe",
     "ProbeAnswer",
     "ProtocolError",
+    "Setting",
     "Stat",
     "StateError",
     "Tags",
@@ -114,20 +115,21 @@ __all__ = [
     "UnreachableError",
     "__version__",
     "generate_key",
+    "settings",
 ]
 
 _Sequence.register(Members)
 
 
 def generate_key(size: int = 32) -> str:
-    """Make a random key in base64, as `Node(keys=[...])` and Serf take it.
+    """Return a random key in base64, for `Node(keys=[...])` or for Serf.
 
     size: 16, 24 or 32 bytes, for AES-128, AES-192 or AES-256.
     """
     if isinstance(size, bool) or not isinstance(size, int):
         raise TypeError(f"size must be int, not {type(size).__name__}")
     if size not in (16, 24, 32):
-        raise InvalidError(f"size is {size!r}, allowed are 16, 24 and 32")
-    import secrets  # takes a tenth of the time of importing sprat, and few make keys
+        raise InvalidError(f"size must be 16, 24 or 32, got {size!r}")
+    import secrets  # a tenth of the import time of sprat, and few programs make keys
 
     return _binascii.b2a_base64(secrets.token_bytes(size), newline=False).decode()

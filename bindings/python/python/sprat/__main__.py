@@ -1,6 +1,6 @@
 """`sprat` and `python -m sprat`: the console command.
 
-What it does is in `sprat._cli`, which is loaded only here: `import sprat` stays small.
+The command itself is `sprat._cli`. Only this module imports it, so `import sprat` stays small.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def main() -> None:
         from ._cli import main as run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # before there was anything to end
+    except KeyboardInterrupt:  # before the command could handle the signal
         code = 130
     sys.exit(code)
 

@@ -1,9 +1,9 @@
-"""The thread that hands events to a callback and lines of the log to `logging`.
+"""The thread that calls `on_event`, and that hands log lines of the library to `logging`.
 
-It is a Python thread: debuggers and context variables work, an exception is logged with its
-traceback, and no thread of the library ever waits for the interpreter. It is a daemon, and holds
-its node only while it delivers, so that a forgotten node can be collected; the end of the node
-ends it.
+It is a Python thread: debuggers and context variables work, an exception in the callback is logged
+with its traceback, and no thread of the library ever waits for the interpreter. The thread is a
+daemon and holds its node only while it delivers a batch, so a forgotten node can be collected. It
+ends with the node.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._errors import Error
 from ._events import BATCH
@@ -22,22 +22,27 @@ from ._native import LogLine
 
 if TYPE_CHECKING:
     from . import _native
-    from ._node import BaseNode
 
 __all__ = ["Delivery"]
 
 _log = logging.getLogger("sprat")
 
-TRACE = 5
-"""The level of `logging` for lines below DEBUG."""
+_TRACE = 5
+"""The level of `logging` for lines of level trace, below DEBUG."""
 
-_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: TRACE}
+_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: _TRACE}
+
+
+class HasCallback(Protocol):
+    """The node: the thread looks its callback up anew for every batch."""
+
+    _on_event: Callable[[Any], object] | None
 
 
 class Delivery:
-    """See the head of this file."""
+    """The delivery of one node's events and log lines."""
 
-    def __init__(self, node: BaseNode, subscription: _native.Subscription) -> None:
+    def __init__(self, node: HasCallback, subscription: _native.Subscription) -> None:
         self.stopped = False
         context = contextvars.copy_context()
         arguments = (weakref.ref(node), subscription, self)
@@ -51,13 +56,13 @@ class Delivery:
         self.stopped = True
 
     def join(self, timeout: float) -> None:
-        """Wait for the callback that runs, unless it is the caller."""
+        """Wait for a running callback, unless this is called from it."""
         if self.thread is not threading.current_thread():
             self.thread.join(timeout)
 
 
 def _run(
-    node: weakref.ref[BaseNode], subscription: _native.Subscription, delivery: Delivery
+    node: weakref.ref[HasCallback], subscription: _native.Subscription, delivery: Delivery
 ) -> None:
     while True:
         try:
@@ -71,19 +76,19 @@ def _run(
         callback = None if owner is None else owner._on_event
         del owner
         for event in events:
-            # What goes wrong in code of the program must not end the delivery, whatever it is:
-            # sys.exit() would end this thread without a word.
+            # Code of the program must not end the delivery, whatever it raises: SystemExit would
+            # end this thread silently.
             try:
                 if isinstance(event, LogLine):
-                    _pass_on(event)
+                    _log_line(event)
                 elif callback is not None and not delivery.stopped:
                     _call(callback, event)
-            except BaseException:  # noqa: BLE001 - even the log failed
+            except BaseException:  # noqa: BLE001 - logging itself failed
                 traceback.print_exc()
         del callback, events, event
 
 
-def _pass_on(line: LogLine) -> None:
+def _log_line(line: LogLine) -> None:
     logger = logging.getLogger(f"sprat.{line.target}")
     logger.log(_LEVELS.get(line.level, logging.INFO), "%s", line.text)
 
@@ -91,5 +96,5 @@ def _pass_on(line: LogLine) -> None:
 def _call(callback: Callable[[Any], object], event: Any) -> None:
     try:
         callback(event)
-    except BaseException:  # noqa: BLE001 - see above
+    except BaseException:  # noqa: BLE001 - delivery goes on, see above
         _log.exception("the callback for events failed on %r", event)

@@ -1,7 +1,7 @@
 """The exceptions of sprat.
 
-Every error has `code`, the name that the C interface gives it, and a sentence that names the
-argument, the value and what is allowed. Wrong types are plain `TypeError`.
+Every error has a `code`, its name in the C interface, and a message that names the argument, its
+value and what is allowed. An argument of the wrong type raises a plain `TypeError`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class Error(Exception):
-    """Base of all errors of sprat."""
+    """The base class of all errors of sprat."""
 
     code: str = "SPRAT_ERR_INTERNAL"
     """The name of the error in the C interface, for example ``"SPRAT_ERR_TIMEOUT"``."""
@@ -43,7 +43,7 @@ class Error(Exception):
         self.code = self._code if code is None else code
 
     def __str__(self) -> str:
-        # KeyError would show the representation of its message.
+        # KeyError.__str__ would return the repr of the message.
         return str(self.args[0]) if self.args else ""
 
 
@@ -54,21 +54,21 @@ class InvalidError(Error, ValueError):
 
 
 class ConfigError(Error, ValueError):
-    """A setting is wrong, or settings contradict each other."""
+    """A setting has a value that is not allowed, or contradicts another setting."""
 
     _code = "SPRAT_ERR_CONFIG"
 
 
 class TooLargeError(Error, ValueError):
-    """A name, a tag, all tags together or a list is longer than allowed."""
+    """A name, a tag, all tags together, or a list is longer than allowed."""
 
     _code = "SPRAT_ERR_TOO_LARGE"
 
 
 class AddressError(Error, ValueError):
-    """An address cannot be read, resolved, or used by this host.
+    """An address cannot be parsed, resolved, or used by this host.
 
-    `errno` is why the system refused it (`errno.EADDRINUSE`, for instance), else `None`.
+    `errno` is the system's reason for refusing it, such as `errno.EADDRINUSE`, or `None`.
     """
 
     _code = "SPRAT_ERR_ADDRESS"
@@ -77,19 +77,19 @@ class AddressError(Error, ValueError):
 
 
 class UnknownMemberError(Error, KeyError):
-    """There is no member of this name."""
+    """No member has this name."""
 
     _code = "SPRAT_ERR_NOT_FOUND"
 
 
 class StateError(Error):
-    """Not possible in the present state, or with these settings."""
+    """The call is not possible in the present state, or with these settings."""
 
     _code = "SPRAT_ERR_STATE"
 
 
-class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001 - it is one
-    """The time is up. What was begun goes on."""
+class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001 - it derives from the builtin
+    """The operation did not finish in time; it continues in the background."""
 
     _code = "SPRAT_ERR_TIMEOUT"
 
@@ -101,7 +101,7 @@ class ClosedError(Error):
 
 
 class ForkedError(Error):
-    """The node was started before this process was forked: it lives in the parent."""
+    """The node belongs to the parent process: it was started before the fork."""
 
     _code = "SPRAT_ERR_FORKED"
 
@@ -113,7 +113,7 @@ class DeadlockError(Error, RuntimeError):
 
 
 class NetworkError(Error, OSError):
-    """The operating system refused: see `errno`."""
+    """The operating system reported an error: see `errno`."""
 
     _code = "SPRAT_ERR_IO"
 
@@ -137,22 +137,22 @@ class UnreachableError(Error, ConnectionError):
 
 
 class CryptoError(Error):
-    """Encryption: a wrong key or label, a missing key, or a peer without one."""
+    """Encryption failed: a wrong key or label, no key, or a peer without a key."""
 
     _code = "SPRAT_ERR_CRYPTO"
 
 
 class ProtocolError(Error):
-    """A peer answered with something that is not this protocol."""
+    """A peer sent something that is not this protocol."""
 
     _code = "SPRAT_ERR_PROTOCOL"
 
 
 class JoinError(Error, ConnectionError):
-    """Nobody answered.
+    """No address answered a join.
 
-    `errors` maps each address to the error that says why; `code` is that of the one that a person
-    has to mend first (keys before addresses before silent hosts).
+    `errors` maps each address to the error that says why. `code` is that of the error to fix
+    first: keys come before addresses, addresses before hosts that do not answer.
     """
 
     _code = "SPRAT_ERR_UNREACHABLE"
@@ -167,23 +167,23 @@ class JoinError(Error, ConnectionError):
 class NameConflictError(Error):
     """Another member of the cluster has this node's name.
 
-    The node is none, then, but goes on: it sees the others, and is one of them when the other is
-    gone. Most programs close it and choose another name.
+    This node is then not listed by the cluster. It keeps running: it sees the members, and becomes
+    one when the other node is gone. Most programs close it and choose another name.
     """
 
     _code = "SPRAT_ERR_NAME_CONFLICT"
 
 
 class InternalError(Error, RuntimeError):
-    """A defect of sprat: the node has stopped, the process goes on."""
+    """A defect of sprat stopped the node; the process continues."""
 
     _code = "SPRAT_ERR_INTERNAL"
 
 
 for _name in __all__:
-    globals()[_name].__module__ = "sprat"  # as tracebacks call them
+    globals()[_name].__module__ = "sprat"  # the name that tracebacks show
 
-# By the numbers of `enum sprat_status`, with the name where it is not the class's own.
+# The class for each number of `enum sprat_status`.
 _CLASSES: dict[int, type[Error]] = {
     -2: InvalidError,
     -3: InvalidError,
@@ -206,14 +206,14 @@ _IO = -14
 
 
 def printable(text: str) -> str:
-    """Text with escapes for all that a terminal or a log would obey: names come from others."""
+    """Escape the characters that a terminal would obey: names come from other hosts."""
     if text.isprintable():
         return text
     return "".join(it if it.isprintable() else repr(it)[1:-1] for it in text)
 
 
 def from_status(status: int, message: str, errno: int) -> Error:
-    """The error for a status of the library."""
+    """Make the error for a status number of the library."""
     message = printable(message)
     if status == _IO:
         return NetworkError(message, errno=errno)

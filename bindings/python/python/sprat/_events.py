@@ -1,115 +1,89 @@
-"""Readers of events: which kinds they want, and the iterator."""
+"""Readers of events: an iterator over the events of a node, and the kinds it selects."""
 
 from __future__ import annotations
 
 import logging
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from . import _native
-from ._errors import ClosedError, Error, InvalidError
+from ._checks import check_maxsize, check_timeout
+from ._errors import ClosedError, Error
 from ._native import Event, NodeFailed, Overflow
 
-if TYPE_CHECKING:
-    from ._node import BaseNode
-
-__all__ = ["BATCH", "BaseEvents", "Events", "Selection", "check_maxsize", "check_timeout"]
+__all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 BATCH = 256
-"""Events taken from the library at a time: one crossing of the border for all of them."""
-
-_CENTURY = 100 * 365 * 86400.0
-
-_SIZES = range(4, 1_048_577)
+"""The most events that are handled in a row before another thread or task gets its turn."""
 
 _log = logging.getLogger("sprat")
 
-_KINDS: dict[type[Event], str] = {
-    _native.MemberJoined: "member-join",
-    _native.MemberUpdated: "member-update",
-    _native.MemberLeft: "member-leave",
-    _native.MemberFailed: "member-failed",
-    _native.MemberReaped: "member-reap",
-    _native.MemberSuspected: "member-suspect",
-    _native.MemberAlive: "member-alive",
+KINDS: dict[type[Event], str] = {
+    **dict(_native.event_classes()),
     Overflow: "overflow",
     NodeFailed: "fatal",
 }
+"""The kind of each class of events, as Serf writes it: from the library's table of events."""
 
 
 class Selection:
-    """The kinds of events that somebody asked for."""
+    """The kinds of events that a reader selects; without any, all of them."""
 
     __slots__ = ("classes", "names")
 
     def __init__(self, kinds: tuple[type[Event], ...]) -> None:
         for kind in kinds:
             known = isinstance(kind, type) and issubclass(kind, Event)
-            if not known or not any(issubclass(it, kind) for it in _KINDS):
+            if not known or not any(issubclass(it, kind) for it in KINDS):
                 raise TypeError(
-                    f"kinds of events are classes like sprat.MemberJoined, not {kind!r}"
+                    f"a kind of event must be a class like sprat.MemberJoined, got {kind!r}"
                 )
         self.classes = kinds or (Event,)
-        self.names = [name for cls, name in _KINDS.items() if issubclass(cls, self.classes)]
+        self.names = [name for cls, name in KINDS.items() if issubclass(cls, self.classes)]
 
     def wants(self, event: Any) -> bool:
-        """Whether it was asked for. Nothing is hidden: an overflow is logged, and what stops the
-        node is raised, if they were not.
+        """Return whether the event is selected.
+
+        An overflow that was not selected is logged, and an error that stopped the node is raised:
+        neither may pass unnoticed.
         """
         if isinstance(event, self.classes):
             return True
         if isinstance(event, Overflow):
-            _log.warning("%d events were lost: they were not read in time", event.lost)
+            _log.warning("%d events were lost because they were not read in time", event.lost)
         elif isinstance(event, NodeFailed):
             raise event.error
         return False
 
 
-def check_timeout(timeout: float | None) -> float | None:
-    """A timeout in seconds, or `None` for no limit."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise TypeError(
-            f"timeout must be a number of seconds or None, not {type(timeout).__name__}"
-        )
-    if not timeout >= 0:
-        raise InvalidError(f"timeout is {timeout}, allowed are 0 and more")
-    # Beyond a century the clocks of some event loops overflow, and nobody waits that long.
-    return float(timeout) if timeout < _CENTURY else None
-
-
-def check_maxsize(maxsize: int) -> int:
-    """How many events may wait for a reader."""
-    if isinstance(maxsize, bool) or not isinstance(maxsize, int):
-        raise TypeError(f"maxsize must be int or None, not {type(maxsize).__name__}")
-    if not _SIZES.start <= maxsize < _SIZES.stop:
-        allowed = f"{_SIZES.start} to {_SIZES.stop - 1}"
-        raise InvalidError(f"maxsize is {maxsize}, allowed are {allowed}")
-    return maxsize
-
-
 class BaseEvents(Generic[E_co]):
-    """What the readers of `sprat` and of `sprat.aio` have in common: all but the wait."""
+    """The part of a reader that `sprat` and `sprat.aio` share: everything but the wait."""
 
-    # Events are taken one by one: then the descriptor tells the truth, several threads get them
-    # in order, and what interrupts a thread costs no event that another could have had.
+    # Events are taken one at a time: the descriptor then always tells whether one waits, threads
+    # that share a reader get them in order, and an interrupted thread loses no event.
 
-    def __init__(self, node: BaseNode, kinds: tuple[type[Event], ...], maxsize: int) -> None:
+    def __init__(
+        self,
+        native: _native.Node,
+        kinds: tuple[type[Event], ...],
+        maxsize: int,
+        keeps_alive: object,
+    ) -> None:
+        """Subscribe. `keeps_alive` is the node, which must not be collected while it is read."""
         self._selection = Selection(kinds)
         self._native: _native.Subscription | None
-        self._native = node._native.subscribe(check_maxsize(maxsize), self._selection.names)
-        self._of = node.name
-        self._node: BaseNode | None = node  # it lives as long as somebody reads its events
-        self._everything = not kinds
+        self._native = native.subscribe(check_maxsize(maxsize), self._selection.names)
+        self._node_name = native.name
+        self._keeps_alive = keeps_alive
+        self._selects_all = not kinds
         self._ended = False
         self._failure: Error | None = None
 
     def _take(self) -> E_co | None:
-        """The next event that is there. Every event comes this way: it has to be quick."""
+        """Return the next event that is there, or `None`. Every event takes this path."""
         event: E_co | None
         while True:
             native = self._native
@@ -119,12 +93,12 @@ class BaseEvents(Generic[E_co]):
                 event = native.pop()
             except ClosedError:
                 self._ended = True
-                self._node = None
+                self._keeps_alive = None
                 return None
             except Error as error:
                 self._failure = error
                 return None
-            if event is None or self._everything or self._wants(event):
+            if event is None or self._selects_all or self._wants(event):
                 return event
 
     def _wants(self, event: Event) -> bool:
@@ -135,7 +109,7 @@ class BaseEvents(Generic[E_co]):
             return False
 
     def _over(self) -> bool:
-        """Whether nothing will come any more. What stopped the node is raised."""
+        """Return whether no event will follow. Raises the error that stopped the node."""
         if self._native is None:
             return True
         if self._failure is not None:
@@ -143,11 +117,11 @@ class BaseEvents(Generic[E_co]):
         return self._ended
 
     def close(self) -> None:
-        """Read no more: whoever waits for an event stops. Called twice, it does nothing.
+        """Stop reading, and end every wait for an event. A second call does nothing.
 
-        May be called from any thread.
+        Any thread may call it.
         """
-        native, self._native, self._node = self._native, None, None
+        native, self._native, self._keeps_alive = self._native, None, None
         if native is not None:
             native.abandon()
 
@@ -166,7 +140,7 @@ class BaseEvents(Generic[E_co]):
         cls = type(self)
         module = cls.__module__.removesuffix("._events")
         closed = " closed" if self._native is None else ""
-        return f"<{module}.{cls.__qualname__} of {self._of!r}{closed}>"
+        return f"<{module}.{cls.__qualname__} of {self._node_name!r}{closed}>"
 
 
 class Events(BaseEvents[E_co]):
@@ -188,9 +162,10 @@ class Events(BaseEvents[E_co]):
         return event
 
     def next(self, timeout: float | None = None) -> E_co | None:
-        """The next event, or `None` when the time (in seconds) is up or the node was closed.
+        """Return the next event, or `None` after `timeout` seconds or once the node is closed.
 
-        0 does not wait, `None` waits without limit. What stopped the node is raised.
+        A timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped
+        the node.
         """
         timeout = check_timeout(timeout)
         until = None if timeout is None else time.monotonic() + timeout
@@ -203,10 +178,10 @@ class Events(BaseEvents[E_co]):
                 return None
 
     def fileno(self) -> int:
-        """A descriptor that is readable while there is an event, for `select` and event loops.
+        """Return a descriptor that is readable while an event waits, for `select` and event loops.
 
-        Poll it only. When it is readable, call `next(0)` until that gives `None`. It stays the
-        same, and readable, after the end of the node, until the reader itself is closed.
+        Only poll it: do not read or close it. When it is readable, call `next(0)` until that
+        returns `None`. After the end of the node it stays readable until the reader is closed.
         """
         native = self._native
         if native is None:

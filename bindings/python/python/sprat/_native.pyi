@@ -29,13 +29,15 @@ __all__ = [
     "Pending",
     "Subscription",
     "__version__",
+    "event_classes",
     "settings",
     "settings_of",
 ]
 
 __version__: str
 
-def settings() -> list[tuple[str, str, str, str, str]]: ...
+def event_classes() -> list[tuple[type[MemberEvent], str]]: ...
+def settings() -> list[dict[str, Any]]: ...
 def settings_of(path: str) -> list[tuple[str, str]]: ...
 
 _T = TypeVar("_T")

@@ -1,311 +1,61 @@
-"""The node: `sprat.Node`, and what it shares with `sprat.aio.Node`."""
+"""The node: a member of a cluster, for programs with threads."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import logging
-import os
-import sys
-import threading
-import time
-import warnings
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from . import _native
-from ._delivery import Delivery
-from ._errors import ClosedError, Error, JoinError, TimeoutError
-from ._events import Events, Selection, check_timeout
-from ._native import Event, Member, Members
-from ._settings import check_callback, checked_addresses, checked_text, native_settings, texts
-from ._tags import Tags
-from ._values import (
-    ALIVE_OR_SUSPECT,
-    Explanation,
-    Health,
-    NodeState,
-    Stat,
-    state_bits,
+from ._base_node import BaseNode
+from ._checks import check_addresses, check_text, check_timeout
+from ._errors import ClosedError, TimeoutError
+from ._events import Events
+from ._native import Event
+from ._operations import (
+    Outcome,
+    hint_result,
+    join_result,
+    leave_result,
+    leaves_cluster,
+    timed_out,
 )
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .types import Address, LogLevel, OtherSettings, Settings, State
+    from .types import Address, LogLevel, OtherSettings
 
-__all__ = ["BaseNode", "Node"]
+__all__ = ["Node"]
 
 E = TypeVar("E", bound=Event)
 
-_log = logging.getLogger("sprat")
-
-_THERE = state_bits(ALIVE_OR_SUSPECT)
-
-_PATIENCE = 5.0
-"""Seconds that the end of a node waits for a callback that runs."""
-
-# Those that were not closed: the end of the process closes them.
-_live: weakref.WeakSet[BaseNode] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    nodes: list[BaseNode] = []
-    while not nodes and _live:
-        with contextlib.suppress(RuntimeError):  # a thread that still runs has made another one
-            nodes = list(_live)
-    for node in nodes:
-        node._stop()
-    until = time.monotonic() + _PATIENCE
-    for node in nodes:
-        node._await_callback(until - time.monotonic())
-
-
-class BaseNode:
-    """What `sprat.Node` and `sprat.aio.Node` have in common: everything that does not wait."""
-
-    # An attribute that is none, as in `node.tag = {...}`, is an error.
-    __slots__ = (
-        "__weakref__",
-        "_created",
-        "_delivery",
-        "_native",
-        "_on_event",
-        "_queue_size",
-        "_reader",
-        "_reader_made",
-    )
-
-    _native: _native.Node
-    _on_event: Callable[[Any], object] | None
-    _delivery: Delivery | None
-    _reader: Any
-
-    @classmethod
-    def from_file(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        on_event: Callable[[Event], object] | None = None,
-        **overrides: Unpack[Settings],
-    ) -> Self:
-        """Start a node with the settings of a file: lines ``key = value``, and ``tag.KEY = value``.
-
-        The others are arguments of the class: they win over the file. `NetworkError` with `errno`
-        if it cannot be read, `ConfigError` if a line is wrong. Of a class of your own `__init__` is
-        not called.
-        """
-        node = cls.__new__(cls)
-        callback = {} if on_event is None else {"on_event": on_event}
-        node._open(os.fspath(path), {**overrides, **callback})
-        return node
-
-    def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
-        on_event = given.pop("on_event", None)
-        if on_event is not None:
-            check_callback(on_event)
-        self._reader = self._delivery = None
-        self._reader_made = threading.RLock()  # a handler of a signal may interrupt its owner
-        self._created = _caller()
-        self._native = _native.Node.start(native_settings(given, path))
-        try:
-            self._queue_size = self._native.event_queue
-            self._on_event = on_event
-            wanted = Selection(()).names if on_event is not None else []
-            if self._native.log_level != "off":
-                wanted = [*wanted, "log"]
-            if wanted:
-                subscription = self._native.subscribe(self._queue_size, wanted)
-                self._delivery = Delivery(self, subscription)
-            _live.add(self)
-        except BaseException:
-            self._native.close()  # nobody will ever have this node
-            raise
-
-    def __del__(self) -> None:
-        native = getattr(self, "_native", None)
-        if native is None or native.state == "shutdown":
-            return
-        if native.state == "broken":
-            native.close()
-            return
-        message = f"{self!r} was not closed; it was created at {self._created}"
-        try:
-            warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
-        finally:  # the warning may be an error
-            native.close()
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a node cannot be pickled: start one in each process")
-
-    def __repr__(self) -> str:
-        cls = type(self)
-        module = cls.__module__.removesuffix("._node")
-        if not hasattr(self, "_native"):
-            return f"<{module}.{cls.__qualname__} that did not start>"
-        return f"<{module}.{cls.__qualname__} {self.name!r} {self.address} {self.state}>"
-
-    # What it is
-
-    @property
-    def name(self) -> str:
-        """Its name, unique in the cluster."""
-        return self._native.name
-
-    @property
-    def address(self) -> str:
-        """Where others reach it, as "10.0.0.1:7946"."""
-        return self._native.address
-
-    @property
-    def state(self) -> NodeState:
-        """What it is doing; shutdown in a forked child."""
-        return NodeState(self._native.state)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it is there: not closed, not broken, and not inherited by a fork."""
-        return self._native.state not in ("shutdown", "broken")
-
-    def _check_open(self) -> None:
-        """Raise if there is nothing to use any more: closed, broken, or inherited by a fork."""
-        self._native.health()
-
-    # Members
-
-    @property
-    def self_member(self) -> Member:
-        """This node as a member, as it is now. `ClosedError` when it is not listed any more."""
-        member = self._native.member(self._native.name)
-        if member is None:
-            raise ClosedError("the node was shut down")
-        return member
-
-    def members(
-        self,
-        *,
-        state: State | Iterable[State] | None = ALIVE_OR_SUSPECT,
-        role: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Members:
-        """The members as they are now, sorted by name, this node included.
-
-        state: one `MemberState` or several; `None` for all.
-        role: only those whose tag ``role`` is this.
-        tags: only those that have all of these tags, with these values.
-
-        A picture of one moment that never changes, cheap enough to take whenever it is needed.
-        After `close` it is the last one. `InvalidError` for a state that is none.
-        """
-        # The usual question is asked often.
-        states = _THERE if state is ALIVE_OR_SUSPECT else state_bits(state)
-        if role is not None:
-            checked_text("role", role)
-        return self._native.members(states, role, None if tags is None else texts("tags", tags))
-
-    def member(self, name: str) -> Member | None:
-        """The member of this name in whatever state, or `None`. After `close` as last known."""
-        return self._native.member(checked_text("name", name))
-
-    def remove_failed(self, name: str, prune: bool = False) -> None:
-        """Make a failed member one that has left; with `prune` it is erased at once.
-
-        `UnknownMemberError` if there is none, `StateError` if it has not failed.
-        """
-        self._native.remove_failed(checked_text("name", name), prune)
-
-    def explain(self, name: str) -> Explanation:
-        """Why a member is in its state. `UnknownMemberError` if there is none of this name."""
-        return Explanation._from_native(self._native.explain(checked_text("name", name)))
-
-    def health(self) -> Health:
-        """How this node itself is doing. `ClosedError` after `close`."""
-        return Health(**self._native.health())
-
-    @overload
-    def stats(self, help: Literal[False] = False) -> dict[str, int]: ...
-    @overload
-    def stats(self, help: Literal[True]) -> dict[str, Stat]: ...
-    def stats(self, help: bool = False) -> dict[str, int] | dict[str, Stat]:  # noqa: A002
-        """Counters by name; with `help` each with what it means."""
-        stats = self._native.stats()
-        if help:
-            return {name: Stat(value, text) for name, value, text in stats}
-        return {name: value for name, value, _ in stats}
-
-    # What it says of itself
-
-    @property
-    def tags(self) -> Tags:
-        """The tags of this node, a live mapping: changes are told to the cluster.
-
-        Assigning a mapping replaces all of them in one step. `TooLargeError` if they take more
-        than 512 bytes, `StateError` in ``mode="memberlist"``: then nothing changes.
-        """
-        return Tags(self._native)
-
-    @tags.setter
-    def tags(self, tags: Mapping[str, str]) -> None:
-        self._native.set_tags(texts("tags", tags))
-
-    def set_meta(self, meta: bytes) -> None:
-        """Replace the metadata of this node, at most 512 bytes, in ``mode="memberlist"``.
-
-        `TooLargeError` if it is longer, `StateError` in ``mode="serf"``, which has tags instead.
-        """
-        if not isinstance(meta, bytes | bytearray | memoryview):
-            raise TypeError(f"meta must be bytes, not {type(meta).__name__}")
-        self._native.set_meta(bytes(meta))
-
-    # Its end
-
-    def close(self) -> None:
-        """Stop at once, without a word: the others will see a failure, unless it has left.
-
-        May be called twice, and from a callback. Waits at most 5 s for a callback that runs.
-        """
-        self._stop()
-        self._await_callback(_PATIENCE)
-
-    def _stop(self) -> None:
-        native = getattr(self, "_native", None)
-        if native is None:
-            return
-        if self._delivery is not None:
-            self._delivery.stop()
-        native.close()
-
-    def _await_callback(self, patience: float) -> None:
-        if self._delivery is not None:
-            self._delivery.join(max(patience, 0.0))
-
 
 class Node(BaseNode):
-    """A member of a cluster, from the moment it is made.
+    """A member of a cluster from the moment it is created.
 
-    It is a cluster of its own until it joins another, or another joins it. Use it in a ``with``
-    block, which leaves the cluster at its end, or call `leave` and `close`.
+    Until it joins another member, or another joins it, it is a cluster of its own. Use it in a
+    ``with`` block, which leaves the cluster at its end, or call `leave` and `close`.
 
     name: the name of this node, unique in the cluster; the host name by default.
-    bind: where it listens, with UDP and TCP.
-    advertise: where others reach it, if that is another address.
-    tags: what it tells the others of itself, at most 512 bytes together.
-    keys: keys that encrypt all traffic, as bytes or in base64; the first encrypts, all decrypt.
-    profile: "lan", "wan" or "local": the defaults of all times.
+    bind: the address to listen on, with UDP and TCP.
+    advertise: the address where other members reach this node, if it differs from `bind`.
+    tags: key-value pairs that describe this node to the others, at most 512 bytes together.
+    keys: encryption keys, as bytes or in base64; the first encrypts, all of them decrypt.
+    profile: "lan", "wan" or "local": selects the defaults of all timings.
     mode: "serf", or "memberlist" for clusters without tags.
-    seeds: addresses that are joined from the start, and again for as long as the node lives.
-    on_event: called with each event on a thread of its own, named "sprat-events".
-    event_queue: events that wait for a reader; then the oldest of each member go.
-    log_level: "error", "warn", "info", "debug", "trace" or a level of `logging`; then lines of the
-        log go to the logger "sprat" and its children.
-    filter_names, filter_tags: only members that fit are listed and cause events.
+    seeds: addresses to join in the background, retried for as long as the node runs.
+    on_event: a function called with each event, on a thread named "sprat-events".
+    event_queue: the number of events that may wait for a reader; beyond it, older events are
+        merged or dropped.
+    log_level: "error", "warn", "info", "debug", "trace" or a level of `logging`. The library then
+        logs to the logger "sprat" and its children.
+    filter_names, filter_tags: only matching members are listed and cause events.
     meta: raw metadata, in ``mode="memberlist"``.
-    settings: all other settings of the library, by name: see `sprat.types.OtherSettings`.
+    settings: every other setting of the library, by name: see `sprat.types.OtherSettings`.
 
-    All methods may be called from any thread.
+    Any thread may call any method.
     """
 
     __slots__ = ()
@@ -344,38 +94,38 @@ class Node(BaseNode):
     # Joining and leaving
 
     def join(self, *addresses: str, timeout: float | None = 10) -> int:
-        """Join a cluster: exchange lists of members with every address. How many answered.
+        """Join a cluster: exchange member lists with each address. Returns how many answered.
 
         addresses: "10.0.0.1", "10.0.0.1:7946", "[::1]:7946", "host" or "host:7946".
-        timeout: in seconds; `None` waits without limit. When it is over the attempt goes on.
+        timeout: in seconds; `None` waits without limit. The join continues after a timeout.
 
-        `JoinError` if nobody answered, with the reason for each address in `errors`;
-        `NameConflictError` if another node answers to this one's name; `AddressError` for an
-        address that is none; `InvalidError` without any; `TimeoutError`.
+        Raises `JoinError` if no address answered, with the reason for each in `errors`;
+        `NameConflictError` if another node uses this node's name; `AddressError` if an address
+        cannot be parsed; `InvalidError` if no address is given; `TimeoutError` after `timeout`.
         """
         timeout = check_timeout(timeout)
-        pending = self._native.begin_join(checked_addresses(addresses))
-        return joined(_ended(pending, timeout, "the join"))
+        pending = self._native.begin_join(check_addresses(addresses))
+        return join_result(_wait(pending, timeout, "join"))
 
     def leave(self, timeout: float | None = 5) -> None:
-        """Leave the cluster: announce it and wait until the news has spread.
+        """Leave the cluster: announce the departure and wait until it has spread.
 
-        Nobody sees a failure then. The node still answers and lists members, and may join again.
-        `TimeoutError` when the time is up; the departure goes on.
+        Other members then see a leave, not a failure. The node still answers and lists members,
+        and may join again. Raises `TimeoutError` after `timeout` seconds; the leave continues.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
-        done(_ended(pending, timeout, "the leave"))
+        leave_result(_wait(pending, timeout, "leave"))
 
     def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """Say "I could not reach NAME just now": it is probed at once. True if it answers.
+        """Report that a request to a member failed: it is probed at once. True if it answers.
 
-        `UnknownMemberError` if there is no such member, `StateError` if it is not alive, is this
-        node itself, or is being asked already.
+        Raises `UnknownMemberError` if there is no such member, `StateError` if it is not alive, is
+        this node itself or is already being probed, `TimeoutError` after `timeout` seconds.
         """
         timeout = check_timeout(timeout)
-        pending = self._native.begin_hint(checked_text("name", name))
-        return answered(_ended(pending, timeout, "the probe"))
+        pending = self._native.begin_hint(check_text("name", name))
+        return hint_result(_wait(pending, timeout, "probe"))
 
     # Events
 
@@ -384,39 +134,42 @@ class Node(BaseNode):
     @overload
     def events(self, *kinds: type[E], maxsize: int | None = None) -> Events[E]: ...
     def events(self, *kinds: type[Event], maxsize: int | None = None) -> Events[Any]:
-        """A reader of its own: an iterator that waits for events of these kinds (all by default).
+        """Return a new reader: an iterator that waits for events of these kinds (default: all).
 
-        Each reader sees everything from when it was made; the first one also what happened since
-        the start of the node. `maxsize` events may wait for it (`event_queue` by default); then
-        an `Overflow` says that some were lost. It ends when the node is closed.
+        Each reader gets every event from its creation on; the first reader also gets the events
+        since the start of the node. It ends when the node is closed.
 
-        maxsize: 4 to 1048576, or `InvalidError`.
+        maxsize: the number of events that may wait for this reader, 4 to 1048576, `event_queue`
+            by default. An `Overflow` reports events lost beyond it.
         """
-        return Events(self, kinds, self._queue_size if maxsize is None else maxsize)
+        return Events(self._native, kinds, self._queue_size if maxsize is None else maxsize, self)
 
     def next_event(self, timeout: float | None = None) -> Event | None:
-        """The next event, or `None` when the time (in seconds) is up. `ClosedError` at the end."""
-        event = self._own_reader().next(timeout)
+        """Return the next event, or `None` after `timeout` seconds.
+
+        Raises `ClosedError` once the node is closed.
+        """
+        event = self._shared_reader().next(timeout)
         if event is None and not self.is_open:
             raise ClosedError("the node was shut down")
         return event
 
     def fileno(self) -> int:
-        """A descriptor that is readable while `next_event` has one, for `select` and event loops.
+        """Return a descriptor that is readable while `next_event` has an event to return.
 
-        Poll it only, and never close it.
+        Only poll it: do not read or close it.
         """
-        return self._own_reader().fileno()
+        return self._shared_reader().fileno()
 
-    def _own_reader(self) -> Events[Event]:
+    def _shared_reader(self) -> Events[Event]:
         with self._reader_made:
             if self._reader is None:
-                self._reader = self.events()
-                self._reader._node = None  # a node that holds itself would never be collected
+                # Not kept alive by its own reader: a node that holds itself is never collected.
+                self._reader = Events(self._native, (), self._queue_size, None)
             reader: Events[Event] = self._reader
             return reader
 
-    # Its scope
+    # The with block
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -429,66 +182,16 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            if ends_well(error) and self.is_open:
+            if leaves_cluster(error) and self.is_open:
                 with contextlib.suppress(TimeoutError, ClosedError):
                     self.leave()
         finally:
             self.close()
 
 
-# How operations end, for both kinds of nodes
-
-
-def ends_well(error: BaseException | None) -> bool:
-    """Whether a block that ended like this says goodbye to the cluster.
-
-    After an error nobody should have to wait for it to be seen. Ctrl-C and `sys.exit` are none.
-    """
-    return error is None or isinstance(error, KeyboardInterrupt | SystemExit)
-
-
-_Outcome = tuple[int | None, Error | None, list[tuple[str, Error]]]
-
-
-def _ended(pending: _native.Pending, timeout: float | None, what: str) -> _Outcome:
+def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:
     if pending.wait(timeout):
         outcome = pending.outcome()
         if outcome is not None:
             return outcome
-    raise TimeoutError(f"the time is up, {what} goes on")
-
-
-def joined(outcome: _Outcome) -> int:
-    """How many a join reached."""
-    contacted, error, failures = outcome
-    if error is None:
-        return contacted or 0
-    if not failures:
-        raise error  # closed, or a conflict of names
-    raise JoinError(str(error), code=error.code, errors=dict(failures))
-
-
-def done(outcome: _Outcome) -> None:
-    """An operation without a result."""
-    _, error, _ = outcome
-    if error is not None:
-        raise error
-
-
-def answered(outcome: _Outcome) -> bool:
-    """The verdict of a hint."""
-    _, error, _ = outcome
-    if error is None:
-        return True
-    if error.code == "SPRAT_ERR_UNREACHABLE":
-        return False
-    raise error
-
-
-def _caller() -> str:
-    """Where in the program a node is being made."""
-    folder = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - of a name, no file is touched
-    frame = sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(folder):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    raise timed_out(operation, timeout)

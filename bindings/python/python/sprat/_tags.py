@@ -1,11 +1,11 @@
-"""The tags of a node as a live mapping: what is changed here is told to the cluster."""
+"""The tags of a node as a live mapping: a change to it is sent to the cluster."""
 
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Self
 
-from ._settings import texts
+from ._checks import check_string_mapping
 
 if TYPE_CHECKING:
     from . import _native
@@ -16,9 +16,9 @@ __all__ = ["Tags"]
 class Tags(MutableMapping[str, str]):
     """The tags of this node.
 
-    Reading gives them as they are now. Each statement that changes them is told to the others
-    once: use `update` to change several. They fit together into 512 bytes, or it is a
-    `TooLargeError` and nothing changes. May be used from any thread.
+    Reading returns the present tags. Each statement that changes them sends one update to the
+    cluster: call `update` to change several at once. All tags together take at most 512 bytes;
+    beyond that, `TooLargeError` is raised and nothing changes. Any thread may use it.
     """
 
     __slots__ = ("_native",)
@@ -40,7 +40,7 @@ class Tags(MutableMapping[str, str]):
         return len(self._all())
 
     def __setitem__(self, key: str, value: str) -> None:
-        self._native.update_tags([*texts("tags", {key: value}).items()])
+        self._native.update_tags([*check_string_mapping("tags", {key: value}).items()])
 
     def __delitem__(self, key: str) -> None:
         if key not in self._all():
@@ -50,17 +50,17 @@ class Tags(MutableMapping[str, str]):
     def update(  # type: ignore[override]
         self, other: Mapping[str, str] | Iterable[tuple[str, str]] = (), /, **more: str
     ) -> None:
-        """Set several tags in one step. `TooLargeError` if all take more than 512 bytes."""
-        changes = texts("tags", {**dict(other), **more})
+        """Set several tags in one step. Raises `TooLargeError` beyond 512 bytes of tags."""
+        changes = check_string_mapping("tags", {**dict(other), **more})
         if changes:
             self._native.update_tags([*changes.items()])
 
     def items(self) -> ItemsView[str, str]:
-        """Keys and values as they are now."""
+        """Return the present keys and values."""
         return self._all().items()
 
     def values(self) -> ValuesView[str]:
-        """The values as they are now."""
+        """Return the present values."""
         return self._all().values()
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Plain values: states, reasons, health, counters."""
+"""Values that a node returns: states, explanations, health, counters."""
 
 import enum
 from collections.abc import Iterable
@@ -20,30 +20,30 @@ __all__ = [
 
 
 class MemberState(enum.StrEnum):
-    """State of a member."""
+    """The state of a member."""
 
     ALIVE = "alive"
-    """It answers."""
+    """The member answers probes."""
     SUSPECT = "suspect"
-    """It did not answer a probe and has not refuted that yet. It still counts as a member."""
+    """The member missed a probe and has not refuted the suspicion yet. It still counts as there."""
     FAILED = "failed"
-    """It was suspected for too long."""
+    """The member did not refute the suspicion in time."""
     LEAVING = "leaving"
-    """It has said that it is about to leave."""
+    """The member has announced that it will leave."""
     LEFT = "left"
-    """It left of its own will, or was removed by `Node.remove_failed`."""
+    """The member left the cluster, or was removed by `Node.remove_failed`."""
 
 
 ALIVE_OR_SUSPECT = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
-"""The states of those who are there."""
+"""The states of members that take part in the cluster."""
 
 
 _BITS = {state: 2**number for number, state in enumerate(MemberState, start=1)}
-"""Bit n stands for the state with number n."""
+"""The bit mask of each state: bit n stands for the state with number n."""
 
 
 def state_bits(state: object) -> int:
-    """One state, several, or all for `None`, as the library takes them."""
+    """Return the bit mask of one state, of several, or of all states for `None`."""
     if state is None:
         return sum(_BITS.values())
     if not isinstance(state, Iterable):
@@ -53,84 +53,85 @@ def state_bits(state: object) -> int:
         if not isinstance(it, str):
             raise TypeError(f"a state must be str, not {type(it).__name__}")
         if it not in _BITS:
-            raise InvalidError(f"state is {str(it)!r}, allowed are {', '.join(_BITS)}")
+            raise InvalidError(f"state must be one of {', '.join(_BITS)}, got {str(it)!r}")
     return sum(_BITS[MemberState(it)] for it in wanted)
 
 
 class NodeState(enum.StrEnum):
-    """What a node is doing."""
+    """The state of a node."""
 
     RUNNING = "running"
-    """It takes part in its cluster."""
+    """The node takes part in its cluster."""
     LEAVING = "leaving"
-    """It is announcing its departure."""
+    """The node is announcing its departure."""
     LEFT = "left"
-    """It has left; it still lists members, and may join again."""
+    """The node has left; it still lists members, and may join again."""
     SHUTDOWN = "shutdown"
-    """It was closed."""
+    """The node was closed."""
     BROKEN = "broken"
-    """It was stopped by a defect of the library."""
+    """The node was stopped by a defect of the library."""
 
 
 class ProbeAnswer(enum.StrEnum):
-    """How one way of asking a member went."""
+    """The result of one way to probe a member."""
 
     NOT_ASKED = "not-asked"
-    """It was not asked this way, or another way brought the answer first."""
+    """This way was not tried, or another way brought the answer first."""
     WAITING = "waiting"
-    """It was asked, and there is still time to answer."""
+    """The member was asked, and there is still time to answer."""
     ANSWERED = "answered"
-    """It answered."""
+    """The member answered."""
     NACK = "nack"
-    """The helper says that the member does not answer."""
+    """The helper reports that the member did not answer it."""
     SILENT = "silent"
-    """Nothing came back."""
+    """No answer came in time."""
 
 
-# Named tuples: a data class takes seven times as long to make, which every import would pay. Their
-# annotations are values, not texts, for those who read them at run time.
+# Named tuples: defining a data class takes seven times as long, and every import would pay for it.
+# This file does without `from __future__ import annotations`, so the types of the fields are real
+# objects for programs that inspect them.
 
 
 class Probe(NamedTuple):
-    """This node's last probe of a member. Times are in seconds."""
+    """The last probe of a member by this node. Times are in seconds."""
 
     ago: float
-    """How long ago it began."""
+    """The time since the probe began."""
     direct: ProbeAnswer
-    """The direct ping, by datagram."""
+    """The result of the direct ping, by datagram."""
     stream: ProbeAnswer
-    """The ping by stream, for networks that lose only datagrams."""
+    """The result of the ping by stream, for networks that lose only datagrams."""
     helpers: dict[str, ProbeAnswer]
-    """Members that pinged it on this node's behalf, by name."""
+    """The results of the members that pinged it on this node's behalf, by name."""
     rtt: float | None
-    """Round-trip time of its last answer to a direct ping, if it ever answered one."""
+    """The round-trip time of its last answer to a direct ping; `None` if it never answered one."""
 
 
 class Explanation(NamedTuple):
-    """Why a member is in its state, as far as this node knows. Times are in seconds.
+    """Why a member is in its state, as this node knows it. Times are in seconds.
 
-    `str()` of it is its `text`.
+    `str()` returns its `text`.
     """
 
     name: str
     address: str
     state: MemberState
-    """alive, suspect, failed or left."""
+    """Alive, suspect, failed or left."""
     incarnation: int
     since: float
-    """How long it has been in this state."""
+    """The time the member has been in this state."""
     accuser: str | None
-    """Who suspected it or declared it failed."""
+    """The name of the member that suspected it or declared it failed."""
     confirmations: tuple[str, ...]
-    """Others who confirmed the suspicion."""
+    """The names of the other members that confirmed the suspicion."""
     confirmations_wanted: int
-    """How many confirmations shorten the wait to its minimum."""
+    """The number of confirmations that shorten the wait to its minimum."""
     time_left: float | None
-    """Time until a suspect is declared failed."""
+    """The time until the suspect is declared failed; `None` for other states."""
     probe: Probe | None
-    """This node's last probe of it; `None` if it never probed it."""
+    """The last probe of it by this node; `None` if there was none."""
     text: str
-    """All of this as a paragraph for people."""
+    """The explanation as a paragraph for people."""
 
     def __str__(self) -> str:
         return self.text
@@ -155,41 +156,42 @@ class Explanation(NamedTuple):
 
 
 class Health(NamedTuple):
-    """How this node itself is doing."""
+    """How well this node itself works."""
 
     score: int
     """0 is healthy; each step makes this node slower to suspect others."""
     score_max: int
-    """The highest score possible."""
+    """The highest possible score."""
     live: int
-    """Members alive or suspect, this node included."""
+    """The number of members that are alive or suspect, including this node."""
     known: int
-    """Members known that have not left, this node included."""
+    """The number of known members that have not left, including this node."""
     isolated: bool
-    """Most of the cluster fell silent at once: the fault may be here, not there. Two others at
-    least. It is true before the first of them is reported as failed.
+    """Whether most of the cluster, at least two members, fell silent at once: the fault may then be
+    here and not there. It becomes true before the first of them is reported as failed.
     """
     datagrams_work: bool
-    """Datagrams get answers."""
+    """Whether datagrams (UDP) get answers."""
     streams_work: bool
-    """Streams get answers."""
+    """Whether streams (TCP) get answers."""
     name_conflict: str | None
-    """Where members list this node's name beside its own address; None as a rule. Members that
-    list it there do not see this node.
+    """The other address at which members list this node's name; normally `None`. Members that list
+    that address do not see this node.
     """
     name_conflict_alive: bool
-    """Somebody answers there: two nodes have one name. Else it is a former life of this node, and
-    members take the new address when the old one has been failed for half a minute.
+    """Whether a node answers at that address: then two nodes have one name. If none answers, it is
+    most likely this node before a restart, and members accept the new address once the old one
+    has been failed for half a minute.
     """
     summary: str
-    """One sentence, as "streams work, datagrams do not"."""
+    """All of this in one sentence, such as "streams work, datagrams do not"."""
 
     def __str__(self) -> str:
         return self.summary
 
 
 class Stat(NamedTuple):
-    """A counter with what it means."""
+    """A counter and its description."""
 
     value: int
     help: str

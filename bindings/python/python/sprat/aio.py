@@ -1,7 +1,8 @@
 """Nodes for `asyncio`.
 
-The same as `sprat.Node`; what waits is a coroutine. Nothing runs in an executor: the library is
-asynchronous by itself and tells of the end on a descriptor, which the event loop watches.
+`sprat.aio.Node` has the methods of `sprat.Node`; those that wait are coroutines. Nothing runs in an
+executor: the library itself is asynchronous and signals each result on a descriptor, which the
+event loop watches.
 """
 
 from __future__ import annotations
@@ -13,11 +14,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from . import _native
+from ._base_node import BaseNode
+from ._checks import check_addresses, check_text, check_timeout
 from ._errors import ClosedError, ForkedError, TimeoutError
-from ._events import BATCH, BaseEvents, check_timeout
+from ._events import BATCH, BaseEvents
 from ._native import Event
-from ._node import BaseNode, answered, done, ends_well, joined
-from ._settings import checked_addresses, checked_text
+from ._operations import (
+    Outcome,
+    hint_result,
+    join_result,
+    leave_result,
+    leaves_cluster,
+    timed_out,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -31,10 +40,10 @@ E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 
 class Node(BaseNode):
-    """A member of a cluster, from the moment it is made, for programs with `asyncio`.
+    """A member of a cluster from the moment it is created, for programs with `asyncio`.
 
-    Arguments are those of `sprat.Node`, without `on_event`: use ``async for``. Use it in an
-    ``async with`` block, which leaves the cluster at its end.
+    It takes the arguments of `sprat.Node` except `on_event`; events come by ``async for``. Use it
+    in an ``async with`` block, which leaves the cluster at its end.
     """
 
     __slots__ = ()
@@ -47,41 +56,42 @@ class Node(BaseNode):
             raise TypeError("sprat.aio.Node takes no on_event: use `async for` over events()")
         super()._open(path, given)
 
-    def _await_callback(self, patience: float) -> None:
-        """No callback of the program runs there, only handlers of `logging`: nobody waits."""
+    def _await_callback(self, timeout: float) -> None:
+        """Do not wait: that thread only runs handlers of `logging`, no callback of the program."""
 
     async def join(self, *addresses: str, timeout: float | None = 10) -> int:
-        """As `sprat.Node.join`. When the wait is cancelled the attempt goes on."""
+        """Join a cluster, as `sprat.Node.join` does. It continues if the wait is cancelled."""
         timeout = check_timeout(timeout)
-        pending = self._native.begin_join(checked_addresses(addresses))
-        return joined(await _ended(pending, timeout, "the join"))
+        pending = self._native.begin_join(check_addresses(addresses))
+        return join_result(await _wait(pending, timeout, "join"))
 
     async def leave(self, timeout: float | None = 5) -> None:
-        """As `sprat.Node.leave`. When the wait is cancelled the departure goes on."""
+        """Leave the cluster, as `sprat.Node.leave` does. It continues if the wait is cancelled."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
-        done(await _ended(pending, timeout, "the leave"))
+        leave_result(await _wait(pending, timeout, "leave"))
 
     async def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """As `sprat.Node.hint`. When the wait is cancelled the probe goes on."""
+        """Probe a member, as `sprat.Node.hint` does. It continues if the wait is cancelled."""
         timeout = check_timeout(timeout)
-        pending = self._native.begin_hint(checked_text("name", name))
-        return answered(await _ended(pending, timeout, "the probe"))
+        pending = self._native.begin_hint(check_text("name", name))
+        return hint_result(await _wait(pending, timeout, "probe"))
 
     @overload
     def events(self, *, maxsize: int | None = None) -> Events[Event]: ...
     @overload
     def events(self, *kinds: type[E], maxsize: int | None = None) -> Events[E]: ...
     def events(self, *kinds: type[Event], maxsize: int | None = None) -> Events[Any]:
-        """As `sprat.Node.events`: an asynchronous iterator."""
-        return Events(self, kinds, self._queue_size if maxsize is None else maxsize)
+        """Return an asynchronous iterator over events; see `sprat.Node.events`."""
+        size = self._queue_size if maxsize is None else maxsize
+        return Events(self._native, kinds, size, self)
 
     async def next_event(self, timeout: float | None = None) -> Event | None:
-        """As `sprat.Node.next_event`. A wait that is cancelled costs no event."""
+        """Return the next event; see `sprat.Node.next_event`. A cancelled wait loses no event."""
         with self._reader_made:
             if self._reader is None:
-                self._reader = self.events()
-                self._reader._node = None  # a node that holds itself would never be collected
+                # Not kept alive by its own reader: a node that holds itself is never collected.
+                self._reader = Events(self._native, (), self._queue_size, None)
             reader: Events[Event] = self._reader
         event = await reader.next(timeout)
         if event is None and not self.is_open:
@@ -99,9 +109,9 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            # Under `asyncio.run` Ctrl-C cancels the main task: that is how a program ends.
+            # Under `asyncio.run`, Ctrl-C cancels the main task: a cancellation is a normal end.
             cancelled = isinstance(error, asyncio.CancelledError)
-            if (cancelled or ends_well(error)) and self.is_open:
+            if (cancelled or leaves_cluster(error)) and self.is_open:
                 with contextlib.suppress(TimeoutError, ClosedError):
                     await self.leave()
         finally:
@@ -114,14 +124,20 @@ class Events(BaseEvents[E_co]):
     It ends when the node is closed. Several tasks may share it: each event goes to one of them.
     """
 
-    # The event loop watches the descriptor only while somebody waits. So there is nothing to undo
-    # when a loop over events is left, a slow reader leaves the rest in the library, where its
-    # number is bounded, and a reader may be used under one event loop after the other.
+    # The event loop watches the descriptor only while a task waits. So a loop over events may be
+    # left without cleaning up, the events of a slow reader stay in the library, which bounds
+    # their number, and a reader may be used under one event loop after another.
 
-    def __init__(self, node: BaseNode, kinds: tuple[type[Event], ...], maxsize: int) -> None:
-        super().__init__(node, kinds, maxsize)
+    def __init__(
+        self,
+        native: _native.Node,
+        kinds: tuple[type[Event], ...],
+        maxsize: int,
+        keeps_alive: object,
+    ) -> None:
+        super().__init__(native, kinds, maxsize, keeps_alive)
         self._waiting: set[asyncio.Future[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None  # of those who wait
+        self._loop: asyncio.AbstractEventLoop | None = None  # the loop of the waiting tasks
         self._in_a_row = 0
 
     def __aiter__(self) -> Self:
@@ -139,14 +155,14 @@ class Events(BaseEvents[E_co]):
         return event
 
     async def next(self, timeout: float | None = None) -> E_co | None:
-        """The next event, or `None` when the time (in seconds) is up or the node was closed.
+        """Return the next event, or `None` after `timeout` seconds or once the node is closed.
 
-        0 does not wait, `None` waits without limit. What stopped the node is raised. A wait that
-        is cancelled costs no event.
+        A timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped
+        the node. A cancelled wait loses no event.
         """
         timeout = check_timeout(timeout)
         if self._in_a_row >= BATCH:
-            # Others have their turn, however many events there are.
+            # Other tasks get their turn, however many events there are.
             self._in_a_row = 0
             await asyncio.sleep(0)
         self._in_a_row += 1
@@ -170,14 +186,14 @@ class Events(BaseEvents[E_co]):
         return event
 
     async def _readable(self) -> None:
-        """Waits until there may be something to take."""
+        """Wait until there may be an event to take."""
         loop = asyncio.get_running_loop()
-        native = self._native  # held, so that nobody closes a descriptor that is watched
+        native = self._native  # held: the watched descriptor must not be closed
         if native is None:
             return
         if self._loop is not loop:
             if self._waiting and self._loop is not None and not self._loop.is_closed():
-                raise RuntimeError("tasks of another event loop wait for events of this reader")
+                raise RuntimeError("tasks of another event loop are waiting for this reader")
             self._waiting.clear()
             self._loop = loop
         future = loop.create_future()
@@ -202,14 +218,16 @@ class Events(BaseEvents[E_co]):
 def _unwatch(
     loop: asyncio.AbstractEventLoop, source: _native.Subscription | _native.Pending
 ) -> None:
-    """Watch a descriptor no more: not after the end of the loop, and not in a forked child, whose
-    loop shares what it watches with that of the parent.
+    """Stop watching a descriptor.
+
+    Does nothing once the loop is closed, and in a forked child, whose loop shares its watched
+    descriptors with that of the parent.
     """
     with contextlib.suppress(RuntimeError, ForkedError):
         loop.remove_reader(source.fileno())
 
 
-async def _ended(pending: _native.Pending, timeout: float | None, what: str) -> Any:
+async def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:
     if pending.outcome() is None:
         loop = asyncio.get_running_loop()
         over = loop.create_future()
@@ -223,10 +241,10 @@ async def _ended(pending: _native.Pending, timeout: float | None, what: str) -> 
             async with asyncio.timeout(timeout):
                 await over
         except builtins.TimeoutError:
-            pass  # unless it has just ended
+            pass  # the operation may have ended at the last moment
         finally:
             _unwatch(loop, pending)
     outcome = pending.outcome()
     if outcome is None:
-        raise TimeoutError(f"the time is up, {what} goes on")
+        raise timed_out(operation, timeout)
     return outcome

@@ -16,20 +16,20 @@ from ._values import MemberState
 __all__ = ["Address", "LogLevel", "Milliseconds", "OtherSettings", "Settings", "State"]
 
 Milliseconds = int | timedelta
-"""A time."""
+"""A duration: an int of milliseconds, or a timedelta."""
 
 Address = str | IPv4Address | IPv6Address
-"""Where a node listens, or where others reach it."""
+"""An address to listen on, or one where other members reach a node."""
 
 LogLevel = Literal["off", "error", "warn", "warning", "critical", "info", "debug", "trace"] | int
-"""How much is logged; a number is a level of `logging`."""
+"""The lowest level that is logged, by name or as a number of `logging`."""
 
 State = MemberState | Literal["alive", "suspect", "failed", "leaving", "left"]
-"""The state of a member, or its name."""
+"""The state of a member, or the name of the state."""
 
 
 class OtherSettings(TypedDict, total=False):
-    """Arguments of `sprat.Node` that its signature does not name. The guide lists what they do."""
+    """Arguments of `sprat.Node` that its signature does not name; `sprat.settings()` lists them."""
 
     filter_names: Iterable[str] | None
     filter_tags: Mapping[str, str] | None
@@ -74,7 +74,7 @@ class OtherSettings(TypedDict, total=False):
 
 
 class Settings(OtherSettings, total=False):
-    """All arguments of `sprat.Node` but `on_event`; those of `sprat.aio.Node`."""
+    """All arguments of `sprat.aio.Node`, which are those of `sprat.Node` except `on_event`."""
 
     name: str | None
     bind: Address

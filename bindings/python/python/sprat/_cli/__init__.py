@@ -1,8 +1,12 @@
-"""The console command: its commands, and how each of them ends.
+"""The console command `sprat`: its commands, and how each of them ends.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage; 128 and the number of the signal when a signal ended a
-command before it was done. Every error is one line on stderr, `sprat: error: ...`. A reader of the
-output that has seen enough, like `head`, is no error.
+Exit codes: 0 for success, 1 for a failure, 2 for wrong usage, and 128 plus the number of the signal
+if a signal ended a command before it was done. Every error is one line on stderr,
+`sprat: error: ...`. It is not an error if the reader of the output stops reading, as `head` does.
+
+Reading order: `options` (the shared options), `visit` (joining for a look), the commands `members`,
+`monitor`, `explain`, `keygen`; then `run`, which builds a `service` of `handlers`, `coalesce`,
+`worker`, `script` and `notify`.
 """
 
 from __future__ import annotations
@@ -27,22 +31,22 @@ __all__ = ["main"]
 
 _HELP = """Look at a cluster of Serf or sprat members, or be a member of it.
 
-Every command that talks to a cluster joins it as a real member and leaves it again before it ends,
-so that nobody ever sees a failure. Commands that only look are named sprat-cli-HOST and carry the
-tag role=sprat-cli; the agents show them as left afterwards. Each run on a host uses that name
-again, so that their lists of members do not grow.
+Every command that talks to a cluster joins it as a real member and leaves it before it ends, so no
+member ever sees a failure. Commands that only look are named sprat-cli-HOST and have the tag
+role=sprat-cli; agents list them as left afterwards. Runs on one host share that name, so these
+lists do not grow.
 
 \b
-  sprat members --join 10.0.0.5                  who is there
-  sprat monitor --join 10.0.0.5                  what happens
-  sprat explain web-3 --join 10.0.0.5            why web-3 is in its state
-  sprat run --join 10.0.0.5 --tag role=web       be a member
+  sprat members --join 10.0.0.5                  list the members
+  sprat monitor --join 10.0.0.5                  print events as they happen
+  sprat explain web-3 --join 10.0.0.5            explain why web-3 is in its state
+  sprat run --join 10.0.0.5 --tag role=web       run a member
   sprat keygen                                   make a key for encryption
 
-Options that every command shares may stand in the environment instead: SPRAT_JOIN, SPRAT_KEY_FILE
-and so on, as `sprat members --help` says.
+The shared options can also be given by environment variables, such as SPRAT_JOIN or SPRAT_KEY_FILE:
+see `sprat members --help`.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 when a signal ended it before it was done.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 or 143 if a signal ended the command early.
 """
 
 
@@ -57,18 +61,23 @@ for _command in (members, monitor, explain, run, keygen):
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command with these arguments; its exit code."""
+    """Run the command with these arguments and return its exit code."""
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed: nothing else may get its number
+        if getattr(sys, name) is None:  # closed: no other file may get its number
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
-        # A name from the cluster must not end a command because the terminal lacks a letter.
+        # A name from the cluster that the terminal cannot encode must not end a command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _group.main(arguments, prog_name="sprat", standalone_mode=False)
         sys.stdout.flush()
-    except (ReaderGone, BrokenPipeError, SystemExit):  # click and rich exit, for this reason only
+    except (
+        ReaderGone,
+        BrokenPipeError,
+        SystemExit,
+    ):
+        # click and rich call `sys.exit` for this reason only.
         return _reader_gone()
     except Ended as ended:
         return 128 + ended.number
@@ -93,7 +102,7 @@ def _failed(message: str, code: int) -> int:
 
 
 def _with_hint(error: click.ClickException) -> str:
-    """Give the message of an error, and where to read on if it is one of usage."""
+    """Return the message of an error; a usage error also names the command to get help from."""
     message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     if context is None:
@@ -102,6 +111,6 @@ def _with_hint(error: click.ClickException) -> str:
 
 
 def _reader_gone() -> int:
-    """Nobody reads on: done. The interpreter would complain when it flushes at its end."""
+    """End successfully. Without /dev/null, the final flush of the interpreter would fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0

@@ -9,7 +9,7 @@ import click
 
 import sprat
 
-from .connect import Connection, connection_options, visit
+from .options import Connection, connection_options
 from .output import (
     STATE_STYLES,
     as_json,
@@ -21,6 +21,7 @@ from .output import (
     waiting,
     write,
 )
+from .visit import visit
 
 __all__ = ["explain"]
 
@@ -30,12 +31,13 @@ __all__ = ["explain"]
 @format_option
 @connection_options(looks=True)
 def explain(member_name: str, style: str, connection: Connection) -> None:
-    """Say why member NAME is in its state, and how this node sees the network.
+    """Explain why member NAME is in its state, and how well this host sees the cluster.
 
-    Joins the cluster, probes NAME at once, directly and through others, and leaves. So it says
-    whether NAME answers *this host*, which may differ from what others see. If it does not, that
-    counts as any probe: the cluster suspects NAME until it refutes. Exit code 1 if there is no such
-    member; one that is suspected, failed or left before is not told to a newcomer, and is none.
+    The command joins the cluster, probes NAME directly and through other members, and leaves. The
+    result is whether NAME answers *this host*, which may differ from what other members see. If
+    NAME does not answer, the cluster suspects it as after any failed probe, until it refutes. The
+    exit code is 1 if there is no such member; a newcomer does not learn about members that were
+    suspected, failed or left before it joined.
 
     \b
       sprat explain web-3 --join 10.0.0.5
@@ -50,26 +52,27 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
         member = node.member(member_name)
         if member is None:
             raise click.ClickException(
-                f"there is no member {member_name!r}, or it was suspected, failed or left before"
-                " this command came, which is not told to newcomers: ask a member that stays, with"
+                f"there is no member {member_name!r}; a newcomer does not learn about members that"
+                " were suspected, failed or left before it joined: ask a member that stays, with"
                 " `serf members` or sprat.Node.explain()"
             )
         with waiting(f"probing {member_name}"):
-            _ask(node, member_name, connection.timeout)
+            _probe_now(node, member_name, connection.timeout)
         member = node.member(member_name) or member
         explanation = node.explain(member_name)
         (_show_json if style == "json" else _show)(member, explanation, node.health())
 
 
 _PROBES = 20
+"""The most probes until one is answered by datagram, and not first by stream."""
 
 
-def _ask(node: sprat.Node, name: str, timeout: float) -> None:
-    """Probe a member until it answered a datagram: a stream that was faster says less."""
+def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
+    """Probe a member until it answers a datagram: a faster answer by stream says less."""
     for _ in range(_PROBES):
         answers = False
         with contextlib.suppress(sprat.StateError, sprat.TimeoutError):
-            # Not alive, the own one, or being asked already: then that is what there is to say.
+            # Not alive, this node itself, or being probed: then its present state is the result.
             answers = node.hint(name, timeout=timeout)
         probe = node.explain(name).probe
         if not answers or probe is None or probe.direct is sprat.ProbeAnswer.ANSWERED:
@@ -77,7 +80,7 @@ def _ask(node: sprat.Node, name: str, timeout: float) -> None:
 
 
 def _probe(probe: sprat.Probe | None) -> dict[str, Any] | None:
-    """Give the probe as plain values."""
+    """Return the probe as plain values."""
     if probe is None:
         return None
     return {
@@ -99,12 +102,12 @@ def _show_json(member: sprat.Member, explanation: sprat.Explanation, health: spr
         "incarnation": explanation.incarnation,
         "probe": _probe(explanation.probe),
     }
-    told = {
+    result = {
         "member": member_fields(member),
         "explanation": fields,
         "health": health._asdict(),
     }
-    write(as_json(told))
+    write(as_json(result))
 
 
 def _show(member: sprat.Member, explanation: sprat.Explanation, health: sprat.Health) -> None:
@@ -113,11 +116,11 @@ def _show(member: sprat.Member, explanation: sprat.Explanation, health: sprat.He
     state = str(member.state)
     lines = [
         ("member", f"{member.name}  {member.address}", ""),
-        ("state", f"{state}, as far as this node knows for {_span(explanation.since)}", state),
+        ("state", f"{state}; this node has known that for {_span(explanation.since)}", state),
     ]
     if explanation.accuser is not None:
         lines.append(
-            ("accused by", ", ".join((explanation.accuser, *explanation.confirmations)), "")
+            ("suspected by", ", ".join((explanation.accuser, *explanation.confirmations)), "")
         )
     if explanation.time_left is not None:
         lines.append(("fails in", _span(explanation.time_left), ""))
@@ -128,7 +131,7 @@ def _show(member: sprat.Member, explanation: sprat.Explanation, health: sprat.He
     lines.append(("this node", f"{health.summary}, {score}, {health.live} members live", ""))
     out = console()
     for label, value, style in lines:
-        text = Text(f"{label:<12}", style="bold" if out.is_terminal else "")
+        text = Text(f"{label:<14}", style="bold" if out.is_terminal else "")
         text.append(clean(value), style=f"not bold {STATE_STYLES.get(style, '')}")
         if out.is_terminal:
             out.print(text, soft_wrap=True)
@@ -137,19 +140,18 @@ def _show(member: sprat.Member, explanation: sprat.Explanation, health: sprat.He
 
 
 def _probe_text(probe: sprat.Probe | None) -> str:
-    told = _probe(probe)
-    if probe is None or told is None:
-        return "none"
-    ways = {"datagram": told["direct"], "stream": told["stream"]}
-    ways.update({f"through {name}": answer for name, answer in told["helpers"].items()})
-    words = {"answered": "answered", "silent": "no answer", "nack": "it does not answer there"}
+    if probe is None:
+        return "none yet"
+    ways = {"datagram": probe.direct, "stream": probe.stream}
+    ways.update({f"through {name}": answer for name, answer in probe.helpers.items()})
+    words = {"answered": "answered", "silent": "no answer", "nack": "no answer there"}
     results = [f"{way}: {words[answer]}" for way, answer in ways.items() if answer in words]
     rtt = "" if probe.rtt is None else f", round trip {_span(probe.rtt)}"
-    return f"{_span(probe.ago)} ago: {', '.join(results) or 'under way'}{rtt}"
+    return f"{_span(probe.ago)} ago: {', '.join(results) or 'in progress'}{rtt}"
 
 
 def _span(seconds: float) -> str:
-    """Say a time as people do."""
+    """Format a duration for people."""
     if seconds < 1:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 120:

@@ -1,4 +1,4 @@
-"""The log of a command: lines on stderr, each one line whatever it is about."""
+"""The log of a command: one printable line per entry, on stderr."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _LEVELS = {
 
 
 class _Formatter(logging.Formatter):
-    """Names in a message come from the network: they may not forge a line, nor move a cursor."""
+    """Escapes names from the network, which could otherwise forge a line or move the cursor."""
 
     def format(self, record: logging.LogRecord) -> str:
         return clean(super().format(record))
 
 
 def log_to_stderr(level: str) -> None:
-    """Show what sprat logs, from this level on."""
-    logging.raiseExceptions = False  # a log that nobody reads is no reason to stop
+    """Write what sprat logs, from this level on, to stderr."""
+    logging.raiseExceptions = False  # a closed stderr is no reason to stop
     logging.addLevelName(5, "TRACE")
     logging.addLevelName(logging.WARNING, "WARN")
     handler = logging.StreamHandler(sys.stderr)
@@ -40,5 +40,5 @@ def log_to_stderr(level: str) -> None:
     logger = logging.getLogger("sprat")
     logger.handlers[:] = [handler]
     logger.propagate = False
-    # A level that is none is refused by the node, in better words.
+    # The node refuses an unknown level with a better message.
     logger.setLevel(_LEVELS.get(level, logging.INFO))

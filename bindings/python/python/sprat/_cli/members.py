@@ -1,4 +1,4 @@
-"""`sprat members`: who is there."""
+"""`sprat members`: the list of members."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 import sprat
 
-from .connect import Connection, connection_options, parse_tags, visit
+from .options import Connection, connection_options, parse_tags
 from .output import (
     as_json,
     clean,
@@ -20,6 +20,7 @@ from .output import (
     tags_text,
     write,
 )
+from .visit import visit
 
 __all__ = ["members"]
 
@@ -35,7 +36,7 @@ _STATES = [state.value for state in sprat.MemberState]
     "states",
     multiple=True,
     type=click.Choice([*_STATES, "all"]),
-    help="Only members in this state; by default all but left.",
+    help="Only members in this state; by default every state but left.",
 )
 @format_option
 @connection_options(looks=True)
@@ -44,9 +45,9 @@ def members(
 ) -> None:
     """List the members: name, address, state, tags.
 
-    Joins the cluster, lists it, and leaves it. The list is what the member it asked holds to be
-    alive: those that are suspected, failed or left are not told to a newcomer. The command itself
-    is not listed.
+    The command joins the cluster, lists its members and leaves. A newcomer only learns about
+    members that are alive: the joined member does not report those that were suspected, had failed
+    or had left. The command itself is not listed.
 
     \b
       sprat members --join 10.0.0.5
@@ -70,8 +71,8 @@ def members(
     unknown = chosen & {"suspect", "failed", "left"}
     if not found and unknown and chosen == unknown:
         click.echo(
-            "a newcomer is not told of members that were suspected, failed or left before it came:"
-            " ask one that stays, with `serf members` or sprat.Node.members()",
+            "a newcomer does not learn about members that were suspected, failed or left before it"
+            " joined: ask a member that stays, with `serf members` or sprat.Node.members()",
             err=True,
         )
 

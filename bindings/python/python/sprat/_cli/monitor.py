@@ -1,4 +1,4 @@
-"""`sprat monitor`: what happens, as it happens."""
+"""`sprat monitor`: events as they happen."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 import sprat
+from sprat._events import KINDS
 
-from .connect import Connection, connection_options, visit
+from .options import Connection, connection_options
 from .output import (
     ReaderGone,
     as_json,
@@ -26,18 +27,12 @@ from .output import (
     write,
 )
 from .signals import Ended
+from .visit import visit
 
 __all__ = ["monitor"]
 
-_KINDS: dict[str, type[sprat.Event]] = {
-    "member-join": sprat.MemberJoined,
-    "member-update": sprat.MemberUpdated,
-    "member-leave": sprat.MemberLeft,
-    "member-failed": sprat.MemberFailed,
-    "member-reap": sprat.MemberReaped,
-    "member-suspect": sprat.MemberSuspected,
-    "member-alive": sprat.MemberAlive,
-}
+_KINDS = {name: cls for cls, name in KINDS.items() if issubclass(cls, sprat.MemberEvent)}
+"""The class of each kind that can be selected."""
 
 _STYLES = {
     "member-join": "green",
@@ -57,16 +52,17 @@ _STYLES = {
     "kinds",
     multiple=True,
     metavar="KIND",
-    help=f"Only these: {', '.join(_KINDS)}; repeat it, or separate them with commas.",
+    help=f"Only these: {', '.join(_KINDS)}; may be repeated or a list with commas.",
 )
-@click.option("--initial", is_flag=True, help="First tell of those who are there, as member-join.")
+@click.option("--initial", is_flag=True, help="First print the present members, as member-join.")
 @format_option
 @connection_options(looks=True)
 def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Connection) -> None:
     """Print events as they happen, until Ctrl-C.
 
-    Joins the cluster as a member that only looks, and leaves it at the end. It ends with exit code
-    0 on Ctrl-C and SIGTERM, and when the reader of its output goes away. Of itself it says nothing.
+    The command joins the cluster and leaves it at the end. It ends with exit code 0 on Ctrl-C,
+    SIGTERM or SIGHUP, and when the reader of its output goes away. It prints no events about
+    itself.
 
     \b
       sprat monitor --join 10.0.0.5
@@ -74,11 +70,11 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
       sprat monitor --join 10.0.0.5 --initial --format json | jq -r .member.name
 
     JSON: one object per line with "time" (UTC), "event" and "member", which has the keys that
-    `sprat members` prints. An "overflow" has "lost" instead: so many events were not read in time.
+    `sprat members` prints. An "overflow" has "lost" instead, the number of lost events.
     """  # noqa: D301
     classes = (*_classes(kinds), sprat.Overflow, sprat.NodeFailed)
     show = _show_json if style == "json" else _Lines().show
-    # A signal is the usual end of it, unless it comes before there was anything to watch.
+    # A signal is the normal end, unless it comes before the join has finished.
     with visit(connection) as node, contextlib.suppress(Ended):
         events: sprat.Events[Any] = node.events(*classes)
         if not initial:
@@ -94,21 +90,21 @@ def _classes(kinds: tuple[str, ...]) -> list[type[sprat.Event]]:
     names = [it.strip() for text in kinds for it in text.split(",")]
     for name in names:
         if name not in _KINDS:
-            raise click.UsageError(f"--event is {name!r}, expected one of {', '.join(_KINDS)}")
+            raise click.UsageError(f"--event must be one of {', '.join(_KINDS)}, got {name!r}")
     return [_KINDS[name] for name in names or _KINDS]
 
 
 def _skip(events: sprat.Events[sprat.Event]) -> None:
-    """Take what the join itself brought."""
+    """Discard the events that the join itself caused."""
     while events.next(0) is not None:
         pass
 
 
 def _watched(events: sprat.Events[sprat.Event]) -> Iterator[sprat.Event]:
-    """Give the events, until nobody reads stdout any more.
+    """Yield events until the reader of stdout is gone.
 
-    A pipe tells that only to who writes, or to who asks: in a quiet cluster `sprat monitor | head`
-    would else stay for ever.
+    A pipe reports that only on a write or a poll. Without the poll, `sprat monitor | head` would
+    never end in a quiet cluster.
     """
     poll = select.poll()
     poll.register(events.fileno(), select.POLLIN)
@@ -132,13 +128,13 @@ def _show_json(event: sprat.Event) -> None:
 
 
 def _when(event: sprat.Event) -> datetime.datetime:
-    """When it was noticed. Events have the clock that never jumps, people the other."""
+    """Return the wall-clock time of an event, whose own time is of the monotonic clock."""
     ago = time.monotonic() - event.time
     return datetime.datetime.fromtimestamp(time.time() - ago, datetime.UTC)
 
 
 class _Lines:
-    """Lines for people, coloured on a terminal."""
+    """Prints a line per event for people, coloured on a terminal."""
 
     def __init__(self) -> None:
         from rich.text import Text

@@ -1,7 +1,7 @@
-"""Telling a supervisor that the member is ready, and that it stops.
+"""Notifies a supervisor that the member is ready, reloads or stops.
 
-systemd gives a datagram socket in NOTIFY_SOCKET, which may be an abstract one; s6 and others give a
-descriptor, and read a newline from it.
+systemd listens on a datagram socket that NOTIFY_SOCKET names, which may be an abstract one. s6 and
+others pass a descriptor and wait for a newline on it.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ __all__ = ["Supervisor"]
 _log = logging.getLogger("sprat.run")
 
 
-_PATIENCE = 5.0
-"""Seconds: while a machine starts the queue of systemd may be full for a moment."""
+_SEND_TIMEOUT = 5.0
+"""Seconds to wait for systemd, whose queue may be full while a machine boots."""
 
 
 class Supervisor:
-    """Whoever started this command and wants to know how it does; perhaps nobody."""
+    """The supervisor that started this command, if there is one."""
 
     def __init__(self, ready_fd: int | None) -> None:
         self._socket = os.environ.get("NOTIFY_SOCKET", "")
         self._fd = ready_fd
         if ready_fd is None:
             return
-        # Checked before anything else opens a descriptor, which could get this very number.
+        # Checked before this process opens a descriptor, which could get the same number.
         try:
             os.fstat(ready_fd)
         except OSError:
-            raise click.UsageError(f"--ready-fd {ready_fd} is no open descriptor") from None
+            raise click.UsageError(
+                f"--ready-fd must be an open descriptor, got {ready_fd}"
+            ) from None
         os.set_inheritable(ready_fd, False)
 
     def ready(self, status: str) -> None:
-        """Say that the member is there, also after a reload."""
+        """Report that the member is ready, at the start or after a reload."""
         self._send(f"READY=1\nSTATUS={status}\nMAINPID={os.getpid()}")
         if self._fd is None:
             return
@@ -52,11 +54,11 @@ class Supervisor:
         self._fd = None
 
     def reloading(self) -> None:
-        """Say that it reads its settings again; `ready` follows."""
+        """Report that the member reloads its settings; `ready` must follow."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Say that it leaves the cluster."""
+        """Report that the member leaves the cluster."""
         self._send("STOPPING=1\nSTATUS=leaving the cluster")
 
     def _send(self, message: str) -> None:
@@ -65,8 +67,8 @@ class Supervisor:
         address = "\0" + self._socket[1:] if self._socket.startswith("@") else self._socket
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
-                end.settimeout(_PATIENCE)
+                end.settimeout(_SEND_TIMEOUT)
                 end.sendto(message.encode(), address)
         except OSError as error:
-            # The member is of use without its supervisor's knowing.
+            # The member works without its supervisor, too.
             _log.warning("NOTIFY_SOCKET %s: %s", self._socket, error)

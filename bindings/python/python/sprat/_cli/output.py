@@ -1,9 +1,9 @@
-r"""What commands print: for people on a terminal, and for programs.
+r"""Output of the commands: tables and lines for people, JSON for programs.
 
-Names and tags come from the network. Nothing of them reaches a terminal but what can be printed:
-a member whose name is an escape sequence shows as `\x1b[2J`. JSON is plain ASCII for the same
-reason. Tables are cut to the terminal, and to nothing when they go to a file or a pipe; colours
-are for terminals, unless NO_COLOR is set.
+Names and tags come from the network, so only printable characters of them reach a terminal: an
+escape sequence in a name shows as `\x1b[2J`. JSON is plain ASCII for the same reason. Tables fold
+long cells to the width of the terminal, and are not folded in a file or a pipe. Only a terminal
+gets colours, unless NO_COLOR is set.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ format_option = click.option(
     envvar="SPRAT_FORMAT",
     show_default=True,
     show_envvar=True,
-    help="For people, or for programs.",
+    help="A table for people, or JSON for programs.",
 )
 
 STATE_STYLES = {
@@ -61,27 +61,27 @@ _UNLIMITED = 1 << 20
 
 
 def one_line(text: str) -> str:
-    """Make a message one clean line."""
+    """Return a message as one printable line."""
     return clean(" ".join(text.split()))
 
 
 def tags_text(tags: Mapping[str, str]) -> str:
-    """Tags as Serf writes them, `k=v,k=v`; what would be unclear is in quotes."""
+    """Return tags as Serf writes them, `k=v,k=v`; an ambiguous key or value is quoted."""
     return ",".join(f"{_quoted(key)}={_quoted(value)}" for key, value in sorted(tags.items()))
 
 
 def _quoted(text: str) -> str:
-    unclear = any(it in text for it in ',="') or text != text.strip()
-    return clean(json.dumps(text, ensure_ascii=False) if unclear else text)
+    ambiguous = any(it in text for it in ',="') or text != text.strip()
+    return clean(json.dumps(text, ensure_ascii=False) if ambiguous else text)
 
 
 def as_json(value: object) -> str:
-    """Make one line of JSON, in ASCII: also C1 control characters are escaped."""
+    """Return one line of JSON in ASCII, so that C1 control characters are escaped, too."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
 
 def member_fields(member: sprat.Member) -> dict[str, Any]:
-    """Give a member as programs get it. The keys are documented and stay."""
+    """Return a member as the JSON output shows it. The keys are documented and stay."""
     return {
         "name": member.name,
         "address": member.address,
@@ -92,12 +92,12 @@ def member_fields(member: sprat.Member) -> dict[str, Any]:
     }
 
 
-class ReaderGone(Exception):  # noqa: N818 - it is no error
-    """Nobody reads the output on."""
+class ReaderGone(Exception):  # noqa: N818 - not an error
+    """The reader of the output has gone away."""
 
 
 def write(line: str) -> None:
-    """Write a line on stdout, at once: whoever reads along sees it when it happens."""
+    """Write a line to stdout and flush it, so that its reader sees it at once."""
     try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -108,7 +108,7 @@ def write(line: str) -> None:
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """Make a console that colours for terminals only."""
+    """Make a console that uses colours only on a terminal."""
     from rich.console import Console
 
     stream = stream or sys.stdout
@@ -128,10 +128,10 @@ def console(stream: TextIO | None = None) -> Console:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], styled: str, whole: str
 ) -> None:
-    """Aligned columns: `styled` has states, with their colours, and `whole` what people copy.
+    """Print aligned columns; `styled` is the column of states, `whole` one that people copy from.
 
-    A cell that is too wide goes on in the next line: nothing is ever cut off. Those of `whole` do
-    so only if one of them takes most of the width, as addresses of IPv6 may.
+    A cell that is too wide continues in the next line: nothing is cut off. The cells of `whole`
+    are folded only if one of them takes most of the width, as an IPv6 address may.
     """
     from rich.table import Table
     from rich.text import Text
@@ -158,7 +158,7 @@ def print_table(
 
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show on stderr what is waited for, if somebody looks."""
+    """Show on stderr that the command is waiting, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,4 +1,4 @@
-"""`sprat run`: a member that stays, with event handlers."""
+"""`sprat run`: a member that stays, and runs handlers on events."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 import click
 
-from .connect import Connection, connection_options, parse_tags, seconds, start, tags_of
 from .handlers import parse_handlers
 from .log import log_to_stderr
+from .node import start
 from .notify import Supervisor
-from .service import Service, Waits
-from .signals import noted
+from .options import Connection, connection_options, parse_tags, seconds, tags_of
+from .service import Service, Timeouts
+from .signals import signals_queue
 
 __all__ = ["run"]
 
@@ -25,7 +26,7 @@ __all__ = ["run"]
     "handlers",
     multiple=True,
     metavar="[FILTER=]SCRIPT",
-    help="Run SCRIPT on events, as serf agent -event-handler does.",
+    help="Run SCRIPT on events, as serf agent -event-handler does; may be repeated.",
 )
 @click.option(
     "--coalesce",
@@ -33,14 +34,14 @@ __all__ = ["run"]
     callback=seconds,
     default=3.0,
     show_default=True,
-    help="Gather events for handlers so long, or for a third of it without a new one; 0: never.",
+    help="Seconds to gather events for a call, or a third of it without a new event; 0 disables.",
 )
 @click.option(
     "--handler-timeout",
     type=float,
     callback=seconds,
     default=0.0,
-    help="End a handler after so many seconds.  [default: never]",
+    help="Seconds after which a handler is ended.  [default: no limit]",
 )
 @click.option(
     "--stop-timeout",
@@ -48,16 +49,16 @@ __all__ = ["run"]
     callback=seconds,
     default=10.0,
     show_default=True,
-    help="Seconds for a handler that still runs after the leave.",
+    help="Seconds that a running handler gets after the leave.",
 )
-@click.option("--ready-when-joined", is_flag=True, help="Be ready when another member is there.")
+@click.option("--ready-when-joined", is_flag=True, help="Be ready once another member is known.")
 @click.option(
     "--ready-fd",
     "--notify-fd",
     "ready_fd",
     type=click.IntRange(min=3),
     metavar="N",
-    help="Write a newline to descriptor N when ready, and close it (s6).",
+    help="Write a newline to descriptor N when ready, then close it (s6).",
 )
 @connection_options(looks=False)
 def run(
@@ -70,26 +71,28 @@ def run(
     ready_fd: int | None,
     connection: Connection,
 ) -> None:
-    """Be a member until SIGTERM or Ctrl-C, then leave the cluster.
+    """Run a member until SIGTERM or Ctrl-C, then leave the cluster.
 
-    It listens to UDP and TCP, joins, and asks the addresses of --join again for as long as it
-    lives, so it may be started before they are. It logs to stderr.
+    The member retries the addresses of --join for as long as it runs, so it may be started before
+    they are up. It logs to stderr.
 
     \b
       sprat run --join 10.0.0.5 --tag role=web --tag dc=ams
       sprat run --config /etc/sprat.conf --handler member-failed=/usr/local/bin/alert
       sprat run --join 10.0.0.5 --handler 'member-join,member-leave=update-haproxy'
 
-    Handlers: FILTER is a list of member-join, member-leave, member-failed, member-update,
-    member-reap, or *; without it, all. SCRIPT runs with /bin/sh -c, and gets SERF_EVENT,
-    SERF_SELF_NAME, SERF_SELF_ROLE, SERF_TAG_KEY for each own tag, and on stdin a line for each
-    member: name, address, role, tags, separated by tabs. Scripts run one at a time, in order; the
-    member goes on meanwhile, and a script that is slow gets several events in one call. Output
-    and exit codes that are not 0 go to the log. User events and queries come in a later version.
+    Handlers: FILTER is a list of member-join, member-leave, member-failed, member-update and
+    member-reap, or *; without FILTER, SCRIPT handles all of them. /bin/sh -c runs SCRIPT. Its
+    environment has SERF_EVENT, SERF_SELF_NAME, SERF_SELF_ROLE and a SERF_TAG_KEY for each tag of
+    this member; its stdin has a line for each member of the event: name, address, role and tags,
+    separated by tabs. Scripts run one at a time, in order. The member works on meanwhile, and a
+    slow script gets several events in one call. The log gets the output of scripts and exit codes
+    other than 0. User events and queries are not supported yet.
 
-    Ready: systemd (NOTIFY_SOCKET, Type=notify) and s6 (--ready-fd) are told when it listens, or,
-    with --ready-when-joined, when it has met another member. SIGHUP reads the tags in the file of
-    --config again; those of --tag win. SIGTERM or Ctrl-C a second later ends it without waiting.
+    Readiness: systemd (NOTIFY_SOCKET, Type=notify) and s6 (--ready-fd) are notified once the member
+    listens, or with --ready-when-joined once it knows another member. SIGHUP reloads the tags from
+    the file of --config; tags of --tag override them. A second SIGTERM or Ctrl-C, at least a second
+    after the first, ends the command without waiting.
     """  # noqa: D301
     supervisor = Supervisor(ready_fd)
     chosen = parse_handlers(handlers)
@@ -101,14 +104,14 @@ def run(
     arguments = {"log_level": "info", **connection.arguments(connection.file())}
     arguments["tags"] = {**arguments["tags"], **own_tags}
     log_to_stderr(arguments["log_level"])
-    waits = Waits(coalesce, handler_timeout, stop_timeout)
-    # Signals are noted before the node can be known to anybody.
-    with noted() as inbox, contextlib.closing(start(arguments)) as node:
+    timeouts = Timeouts(coalesce, handler_timeout, stop_timeout)
+    # Signals are queued before any other process can know the node.
+    with signals_queue() as inbox, contextlib.closing(start(arguments)) as node:
         service = Service(
             node,
             inbox,
             chosen,
-            waits,
+            timeouts,
             supervisor,
             configured_tags,
             ready_when_joined=ready_when_joined,

@@ -1,8 +1,8 @@
-"""One call of a handler: `/bin/sh -c SCRIPT` with its input, and what became of it.
+"""One call of a handler: runs `/bin/sh -c SCRIPT` with its input, and returns its outcome.
 
-The script has a process group of its own, so that Ctrl-C ends the member and not its handler, and
-a handler that must end ends with all that it started. Of its output the last 8 KiB are kept, as in
-Serf. A process that it leaves behind does not hold up the next handler.
+The script gets its own process group. So Ctrl-C ends the member and not its handler, and ending a
+handler also ends every process that it started. The last 8 KiB of the output are kept, as in Serf.
+A process that the script leaves behind does not delay the next handler.
 """
 
 from __future__ import annotations
@@ -19,28 +19,34 @@ from collections.abc import Callable, Mapping
 __all__ = ["OUTPUT_LIMIT", "Outcome", "call"]
 
 OUTPUT_LIMIT = 8192
-"""Bytes of the output that are kept."""
+"""The number of bytes that are kept of the output."""
 
-_LOOK = 0.1
-"""Seconds between two looks at a script that neither reads nor writes."""
+_CHECK_INTERVAL = 0.1
+"""Seconds between two checks of a script that neither reads nor writes."""
+
 _GRACE = 1.0
-"""Seconds for a script to end after SIGTERM, and for the rest of its output."""
+"""Seconds that a script gets to end after SIGTERM, and to flush its output."""
 
 
 @dataclasses.dataclass
 class Outcome:
-    """How a call ended."""
+    """The outcome of a call."""
 
     code: int = 0
+    """The exit code; the negative number of a signal that ended the script."""
     output: bytes = b""
+    """The last bytes of the output."""
     printed: int = 0
+    """The number of bytes of the whole output."""
     seconds: float = 0.0
     abandoned: bool = False
+    """Whether the script was ended because it took too long."""
     left_behind: bool = False
+    """Whether a process that the script started still holds its output."""
 
 
-class _Exchange:
-    """The two pipes to a script."""
+class _Pipes:
+    """The pipes to the input and from the output of a script."""
 
     def __init__(self, process: subprocess.Popen[bytes], data: bytes) -> None:
         assert process.stdin is not None
@@ -53,8 +59,8 @@ class _Exchange:
         self._selector.register(self._in, selectors.EVENT_WRITE)
         self._selector.register(self._out, selectors.EVENT_READ)
 
-    def go_on(self, timeout: float) -> None:
-        """Move what can be moved; wait for that if there is nothing."""
+    def transfer(self, timeout: float) -> None:
+        """Write and read what the script takes and gives, waiting at most `timeout` for it."""
         if self.is_over:
             time.sleep(timeout)
             return
@@ -70,7 +76,7 @@ class _Exchange:
         except BlockingIOError:
             return
         except OSError:
-            self._data = self._data[:0]  # a script need not read
+            self._data = self._data[:0]  # the script does not read its input
         if not self._data:
             self._selector.unregister(self._in)
             self._in.close()
@@ -97,8 +103,8 @@ def call(
     data: bytes,
     must_end: Callable[[float], bool] = lambda _seconds: False,
 ) -> Outcome:
-    """Run a script to its end, or until `must_end(seconds)` says that it took too long."""
-    process = subprocess.Popen(  # noqa: S603 - running scripts is what handlers are for
+    """Run a script to its end, or until `must_end(seconds)` is true for its run time so far."""
+    process = subprocess.Popen(  # noqa: S603 - the operator chose the script
         ["/bin/sh", "-c", script],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -108,36 +114,36 @@ def call(
         process_group=0,
     )
     begun = time.monotonic()
-    exchange = _Exchange(process, data)
+    pipes = _Pipes(process, data)
     outcome = Outcome()
     try:
         while process.poll() is None:
-            exchange.go_on(_LOOK if not exchange.is_over else 0.01)
+            pipes.transfer(_CHECK_INTERVAL if not pipes.is_over else 0.01)
             if must_end(time.monotonic() - begun):
                 outcome.abandoned = True
-                _end(process, exchange)
-        outcome.left_behind = not _read_rest(exchange)
+                _end(process, pipes)
+        outcome.left_behind = not _read_rest(pipes)
     finally:
-        exchange.close()
-    outcome.code, outcome.output = process.returncode, exchange.tail
-    outcome.printed, outcome.seconds = exchange.printed, time.monotonic() - begun
+        pipes.close()
+    outcome.code, outcome.output = process.returncode, pipes.tail
+    outcome.printed, outcome.seconds = pipes.printed, time.monotonic() - begun
     return outcome
 
 
-def _read_rest(exchange: _Exchange) -> bool:
-    """Read what a script that has ended printed last. Whether that is all there will be."""
+def _read_rest(pipes: _Pipes) -> bool:
+    """Read the rest of the output of a script that ended. Returns whether the output is closed."""
     until = time.monotonic() + _GRACE
-    while not exchange.is_over and time.monotonic() < until:
-        exchange.go_on(_LOOK)
-    return exchange.is_over
+    while not pipes.is_over and time.monotonic() < until:
+        pipes.transfer(_CHECK_INTERVAL)
+    return pipes.is_over
 
 
-def _end(process: subprocess.Popen[bytes], exchange: _Exchange) -> None:
-    """End a script and what it started, first politely."""
+def _end(process: subprocess.Popen[bytes], pipes: _Pipes) -> None:
+    """End a script and every process of its group, by SIGTERM and then by SIGKILL."""
     _signal(process, signal.SIGTERM)
     until = time.monotonic() + _GRACE
     while process.poll() is None and time.monotonic() < until:
-        exchange.go_on(0.02)
+        pipes.transfer(0.02)
     _signal(process, signal.SIGKILL)
     process.wait()
 

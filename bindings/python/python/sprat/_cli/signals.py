@@ -1,11 +1,11 @@
-"""Signals that end a command: each of them leaves the cluster first.
+"""Signals that end a command, which leaves the cluster first.
 
-A command that looks is ended by an exception, wherever it waits, and leaves on its way out; one
-that comes while it leaves anyway changes nothing. A command that stays notes signals, and its loop
-obeys them. In both, who asks again ends the leave too; but `timeout`, shells and service managers
-send two signals at a time, to the process and to its group, or SIGTERM and SIGHUP, and mean one.
-Signals that were ignored when the command began stay ignored: `nohup`, and shells that start
-something in the background, mean it.
+In a command that looks, a signal raises an exception wherever the command waits, and the command
+leaves on its way out; a signal during that leave is ignored. A command that stays queues signals
+for its loop. In both, a second signal ends the leave, too, if it comes at least a second later:
+`timeout`, shells and service managers send two signals at once for one request, to the process and
+to its group, or SIGTERM and SIGHUP. A signal that is ignored when the command starts stays ignored,
+as `nohup` and shells with background jobs want it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["Ended", "Inbox", "Raiser", "noted", "raised"]
+__all__ = ["Ended", "Inbox", "Raiser", "signals_queue", "signals_raise"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-_AGAIN = 1.0
-"""Seconds after which a signal is no shadow of the first one any more, but impatience."""
+_REPEAT = 1.0
+"""Seconds after the first signal from which on another one is a new request."""
 
 
 class Ended(BaseException):
-    """A signal came. Not an `Exception`: nothing but the end of a command handles it."""
+    """A signal ended the command. No `except Exception` on the way out must catch it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -49,8 +49,8 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
             signal.signal(number, old)
 
 
-class _Impatience:
-    """Tells the first signal, its shadows, and who asks again."""
+class _Requests:
+    """Tells the first request to end from its duplicates and from a repeated request."""
 
     def __init__(self) -> None:
         self._first: float | None = None
@@ -61,69 +61,69 @@ class _Impatience:
         self._first = time.monotonic()
         return True
 
-    def asks_again(self, number: int) -> bool:
+    def is_repeated(self, number: int) -> bool:
         first = self._first
-        is_late = first is not None and time.monotonic() - first >= _AGAIN
+        is_late = first is not None and time.monotonic() - first >= _REPEAT
         return is_late and number != signal.SIGHUP
 
 
 class Raiser:
-    """Raises `Ended`; but the first signal does not cut short a leave that is under way."""
+    """Raises `Ended`, except that the first signal does not interrupt a running leave."""
 
     is_leaving = False
 
     def __init__(self) -> None:
-        self._impatience = _Impatience()
+        self._requests = _Requests()
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if self._impatience.is_first():
+        if self._requests.is_first():
             if not self.is_leaving:
                 raise Ended(number)
-        elif self._impatience.asks_again(number):
+        elif self._requests.is_repeated(number):
             raise Ended(number)
 
 
 @contextlib.contextmanager
-def raised() -> Iterator[Raiser]:
-    """Raise `Ended` for signals in the block."""
+def signals_raise() -> Iterator[Raiser]:
+    """Make signals raise `Ended` within the block."""
     raiser = Raiser()
     with _handled(raiser):
         yield raiser
 
 
 class Inbox:
-    """Signals that came and were not obeyed yet, and a descriptor that tells of them.
+    """Queued signals, and a descriptor that is readable when there are some.
 
-    Other threads may `wake` whoever polls the descriptor.
+    Another thread may call `wake` to end a poll of the descriptor.
     """
 
     def __init__(self) -> None:
         self.pending: collections.deque[int] = collections.deque()
         self.is_stopping = False
-        """From now on a signal raises `Ended`: who asks again does not want to wait."""
-        self._impatience = _Impatience()
+        """Whether the command is ending: then a repeated request raises `Ended`."""
+        self._requests = _Requests()
         self._read, self._write = socket.socketpair()
         for end in (self._read, self._write):
             end.setblocking(False)
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        is_first = number != signal.SIGHUP and self._impatience.is_first()
-        if self.is_stopping and not is_first and self._impatience.asks_again(number):
+        is_first = number != signal.SIGHUP and self._requests.is_first()
+        if self.is_stopping and not is_first and self._requests.is_repeated(number):
             raise Ended(number)
         self.pending.append(number)
         self.wake()
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable after a signal or a `wake`, until `quiet`."""
+        """Return a descriptor that is readable after a signal or a `wake`, until `clear_wakes`."""
         return self._read.fileno()
 
     def wake(self) -> None:
-        """Make the descriptor readable. A full or a closed one need not be woken."""
+        """Make the descriptor readable. A full or closed socket is left as it is."""
         with contextlib.suppress(OSError):
             self._write.send(b"\0")
 
-    def quiet(self) -> None:
-        """Forget the wakes so far."""
+    def clear_wakes(self) -> None:
+        """Make the descriptor unreadable until the next signal or wake."""
         with contextlib.suppress(BlockingIOError):
             self._read.recv(65536)
 
@@ -134,7 +134,7 @@ class Inbox:
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[Inbox]:
-    """Note the signals of the block."""
+def signals_queue() -> Iterator[Inbox]:
+    """Queue the signals that arrive within the block."""
     with contextlib.closing(Inbox()) as inbox, _handled(inbox):
         yield inbox

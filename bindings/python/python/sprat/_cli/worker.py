@@ -1,7 +1,7 @@
-"""The thread that runs handlers: one at a time, in order.
+"""The thread that runs handlers, one at a time, in order.
 
-It gets one batch of calls at a time, and wakes its owner when it is done with it. The member goes
-on meanwhile. What scripts print and how they fail goes to the log.
+It takes one batch of calls at a time and wakes its owner when the batch is done. The member works
+on meanwhile. The log gets the output of the scripts and their failures.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["Worker"]
 _log = logging.getLogger("sprat.handler")
 
 _SLOW = 1.0
-"""Seconds after which a script is called slow, as in Serf."""
+"""Seconds after which a running script is logged as slow, as in Serf."""
 
 Identity = Callable[[], tuple[str, Mapping[str, str]]]
 
 
 class Worker:
-    """See the head of this file."""
+    """Runs handlers in a thread of its own. `identity` returns the name and tags of this member."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class Worker:
         self._batches: queue.SimpleQueue[Batch] = queue.SimpleQueue()
         self._idle, self._abandoned = threading.Event(), threading.Event()
         self._idle.set()
-        self._told_slow = False
-        # A daemon: its end is waited for, but never longer than allowed.
+        self._slow_logged = False
+        # A daemon: the command waits for its scripts, but only for a limited time.
         threading.Thread(target=self._run, name="sprat-handlers", daemon=True).start()
 
     @property
     def is_idle(self) -> bool:
-        """Whether it may be given a batch."""
+        """Whether no batch is running."""
         return self._idle.is_set()
 
     def give(self, batch: Batch) -> None:
@@ -57,11 +57,11 @@ class Worker:
         self._batches.put(batch)
 
     def wait(self, timeout: float) -> bool:
-        """Wait until it is idle. Whether it is."""
+        """Wait until it is idle, and return whether it is."""
         return self._idle.wait(max(timeout, 0.0))
 
     def abandon(self) -> None:
-        """End the script that runs, and start no other."""
+        """End the running script, and start no other."""
         self._abandoned.set()
         self._idle.wait(5.0)
 
@@ -73,19 +73,19 @@ class Worker:
                     for handler in self._handlers:
                         if handler.wants(kind) and not self._abandoned.is_set():
                             self._call(handler, kind, members)
-            except Exception:  # noqa: BLE001 - the next events have their handlers all the same
+            except Exception:  # noqa: BLE001 - handlers must still run for later events
                 _log.exception("the handlers failed")
-            finally:  # or they would never run again
+            finally:
                 self._idle.set()
                 self._wake()
 
     def _call(self, handler: Handler, kind: str, members: list[sprat.Member]) -> None:
-        self._told_slow = False
+        self._slow_logged = False
 
         def must_end(seconds: float) -> bool:
-            if seconds > _SLOW and not self._told_slow:
-                self._told_slow = True
-                _log.warning("%s: %r takes longer than %g s", kind, handler.script, _SLOW)
+            if seconds > _SLOW and not self._slow_logged:
+                self._slow_logged = True
+                _log.warning("%s: %r is running longer than %g s", kind, handler.script, _SLOW)
             return self._abandoned.is_set() or 0 < self._limit < seconds
 
         try:
@@ -93,7 +93,7 @@ class Worker:
             given = environment(kind, name, tags)
             outcome = call(handler.script, given, stdin_lines(members), must_end)
         except (OSError, ValueError, sprat.Error) as error:
-            _log.error("%s: %r cannot be run: %s", kind, handler.script, error)
+            _log.error("%s: cannot run %r: %s", kind, handler.script, error)
         else:
             _report(kind, handler.script, outcome)
 
@@ -104,15 +104,15 @@ def _report(kind: str, script: str, outcome: Outcome) -> None:
     for line in lines[1:] if is_cut else lines:
         _log.info("%s: %s", kind, line)
     if is_cut:
-        text = "%s: %r printed %d bytes, only the last %d are shown"
+        text = "%s: %r printed %d bytes, of which the last %d are shown"
         _log.warning(text, kind, script, outcome.printed, OUTPUT_LIMIT)
     if outcome.left_behind:
-        _log.warning("%s: %r left a process behind that still holds its output", kind, script)
+        _log.warning("%s: %r left a process behind that holds its output open", kind, script)
     if outcome.abandoned:
         _log.error("%s: %r was ended after %.1f s", kind, script, outcome.seconds)
     elif outcome.code < 0:
-        _log.error("%s: %r was ended by signal %d", kind, script, -outcome.code)
+        _log.error("%s: %r was killed by signal %d", kind, script, -outcome.code)
     elif outcome.code:
-        _log.error("%s: %r ended with exit code %d", kind, script, outcome.code)
+        _log.error("%s: %r failed with exit code %d", kind, script, outcome.code)
     else:
-        _log.debug("%s: %r ended after %.3f s", kind, script, outcome.seconds)
+        _log.debug("%s: %r took %.3f s", kind, script, outcome.seconds)

@@ -1,0 +1,120 @@
+//! The answers to agent checks: one thread for each connection, up to a limit.
+
+use super::desired::DesiredServers;
+use super::log;
+use sprat_haproxy::balance::AdminState;
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
+use std::time::Duration;
+
+/// The most connections at once. HAProxy has one for each server that it checks at the moment.
+const CONNECTIONS: usize = 256;
+/// The longest wait for the first bytes of a question.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest wait for more bytes of a question that has no line end.
+const MORE: Duration = Duration::from_millis(50);
+/// The longest question, in bytes.
+const QUESTION_LEN: usize = 256;
+/// The most unknown names that are logged.
+const UNKNOWN: usize = 100;
+
+/// Starts to answer agent checks at an address.
+///
+/// # Errors
+/// The address cannot be used.
+pub fn serve(addr: SocketAddr, desired: Arc<DesiredServers>) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{addr}: {error}");
+    let listener = TcpListener::bind(addr).map_err(failed)?;
+    let responder = Arc::new(Responder {
+        desired,
+        logged: Mutex::default(),
+        open: AtomicUsize::new(0),
+    });
+    let accept = move || {
+        for stream in listener.incoming().flatten() {
+            responder.clone().accept(stream);
+        }
+    };
+    let thread = Builder::new().name("hap-check".to_owned()).spawn(accept);
+    thread.map(drop).map_err(failed)
+}
+
+/// Answers the questions of all connections.
+struct Responder {
+    desired: Arc<DesiredServers>,
+    /// The unknown names that are logged already.
+    logged: Mutex<BTreeSet<String>>,
+    /// The number of open connections.
+    open: AtomicUsize,
+}
+
+impl Responder {
+    /// Answers a connection on a thread of its own, or closes it if there are too many. HAProxy
+    /// then goes on without an answer.
+    fn accept(self: Arc<Self>, stream: TcpStream) {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let responder = self.clone();
+        let work = move || {
+            // HAProxy opens a connection that breaks again by itself.
+            let _ = responder.answer(stream);
+            responder.open.fetch_sub(1, Ordering::Relaxed);
+        };
+        let thread = Builder::new().name("hap-check".to_owned()).spawn(work);
+        if thread.is_err() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Answers one agent check. The question is the name of a member. The answer for an unknown
+    /// name is empty, and HAProxy then changes nothing.
+    fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.set_write_timeout(Some(FIRST))?;
+        let question = read_question(&mut stream)?;
+        let name = question.trim();
+        let servers = self.desired.current();
+        let answer = servers.get(name).map(|it| match it.state {
+            // The default weight is 100, so that HAProxy takes the weight as a percentage.
+            AdminState::Ready => format!("up ready {}%\n", it.weight),
+            AdminState::Drain => "drain\n".to_owned(),
+            AdminState::Maint => "down #failed, gone or in maintenance\n".to_owned(),
+        });
+        if answer.is_none() {
+            self.log_unknown(name);
+        }
+        stream.write_all(answer.unwrap_or_default().as_bytes())
+    }
+
+    /// Logs a name that no member has, once for each name.
+    fn log_unknown(&self, name: &str) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() < UNKNOWN && logged.insert(name.to_owned()) {
+            log(&format!(
+                "an agent check asks for the unknown member {name:?}, and gets no answer"
+            ));
+        }
+    }
+}
+
+/// Reads the text of `agent-send`: a line, or all that arrives if there is no line end.
+fn read_question(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut question = Vec::new();
+    let mut part = [0; QUESTION_LEN];
+    stream.set_read_timeout(Some(FIRST))?;
+    while question.len() < QUESTION_LEN && !question.contains(&b'\n') {
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(len) => question.extend_from_slice(&part[..len]),
+            Err(error) if question.is_empty() => return Err(error),
+            Err(_) => break,
+        }
+        stream.set_read_timeout(Some(MORE))?;
+    }
+    Ok(String::from_utf8_lossy(&question).into_owned())
+}

@@ -1,0 +1,124 @@
+//! The desired servers, shared by the threads that carry them out, and the reports of these threads
+//! about HAProxy.
+
+use sprat_haproxy::balance::Assignment;
+use sprat_haproxy::controller::Controller;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Assignments by the names of their members.
+pub type Assignments = BTreeMap<Arc<str>, Assignment>;
+
+/// `sprat-hap` serves one backend.
+const BACKEND: usize = 0;
+
+/// The desired servers. See the head of this file.
+pub struct DesiredServers {
+    controller: Controller,
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    by_slot: BTreeMap<usize, Assignment>,
+    version: u64,
+    /// The servers of each HAProxy that are not for members.
+    reserved: BTreeMap<String, BTreeSet<String>>,
+    /// The servers that each HAProxy does not reach.
+    unreachable: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl DesiredServers {
+    pub fn new(controller: Controller) -> DesiredServers {
+        DesiredServers {
+            controller,
+            inner: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the changes that the controller has published.
+    pub fn take_changes(&self) {
+        // The lock is held throughout: two takers would apply changes in the wrong order.
+        let mut inner = self.lock();
+        let before = inner.version;
+        while let Some((_, assignment)) = self.controller.next_change() {
+            match assignment.name {
+                Some(_) => inner.by_slot.insert(assignment.slot, assignment),
+                None => inner.by_slot.remove(&assignment.slot),
+            };
+            inner.version = before + 1;
+        }
+        if inner.version != before {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Restores servers that an earlier `sprat-hap` has made, and waits until they are desired, as
+    /// far as they are.
+    ///
+    /// # Errors
+    /// The controller has ended.
+    pub fn restore(&self, assignments: Vec<Assignment>) -> Result<(), String> {
+        let restored = self.controller.restore(BACKEND, assignments);
+        restored
+            .recv()
+            .map_err(|_| "the node has ended".to_owned())?;
+        self.take_changes();
+        Ok(())
+    }
+
+    /// Sets which servers of a HAProxy are not for members.
+    pub fn set_reserved(&self, haproxy: &str, names: BTreeSet<String>) {
+        let mut inner = self.lock();
+        if inner.reserved.get(haproxy) != Some(&names) {
+            inner.reserved.insert(haproxy.to_owned(), names);
+            let all = inner.reserved.values().flatten().cloned().collect();
+            self.controller.reserve_names(BACKEND, all);
+        }
+    }
+
+    /// Sets which servers a HAProxy does not reach. A server that any HAProxy reaches is
+    /// reachable.
+    pub fn set_unreachable(&self, haproxy: &str, names: BTreeSet<String>) {
+        let mut inner = self.lock();
+        inner.unreachable.insert(haproxy.to_owned(), names);
+        let by_all = |name: &str| inner.unreachable.values().all(|it| it.contains(name));
+        for assignment in inner.by_slot.values() {
+            let unreachable = assignment.name.as_deref().is_some_and(by_all);
+            // The controller ignores a report that changes nothing.
+            self.controller
+                .set_unreachable(BACKEND, assignment.slot, unreachable);
+        }
+    }
+
+    /// Returns the servers as they should be now.
+    pub fn current(&self) -> Assignments {
+        let inner = self.lock();
+        let assignments = inner.by_slot.values();
+        let named = assignments.filter_map(|it| Some((it.name.clone()?, it.clone())));
+        named.collect()
+    }
+
+    /// Returns a number that changes with the desired servers.
+    pub fn version(&self) -> u64 {
+        self.lock().version
+    }
+
+    /// Waits until the version is another one than `seen`, but not longer than `time`.
+    pub fn wait(&self, seen: u64, time: Duration) {
+        let inner = self.lock();
+        let same = |inner: &mut Inner| inner.version == seen;
+        drop(self.changed.wait_timeout_while(inner, time, same));
+    }
+}

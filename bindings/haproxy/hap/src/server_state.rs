@@ -1,0 +1,108 @@
+//! The servers that HAProxy has, as it answers `show servers state`.
+
+use sprat_haproxy::balance::AdminState;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// A server as HAProxy has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub id: u32,
+    pub addr: Option<SocketAddr>,
+    pub state: AdminState,
+    pub weight: u16,
+    /// HAProxy's health checks have found the server down.
+    pub is_down: bool,
+    /// The server has health checks that are not enabled yet.
+    pub check_disabled: bool,
+    /// The server has agent checks that are not enabled yet.
+    pub agent_disabled: bool,
+}
+
+/// Bits of `srv_admin_state`: in maintenance by a command, by another server, or for want of an
+/// address. The bit that records what the configuration said is not among them.
+const MAINT: u32 = 0x01 | 0x02 | 0x20;
+/// Bits of `srv_admin_state`: drained by a command, or by another server.
+const DRAIN: u32 = 0x08 | 0x10;
+/// Bits of `srv_check_state` and `srv_agent_state`.
+const CONFIGURED: u32 = 0x02;
+const ENABLED: u32 = 0x04;
+
+/// Reads the answer to `show servers state`. Returns the servers by name.
+///
+/// # Errors
+/// A message if the answer is no table: usually the text of HAProxy.
+pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
+    let mut lines = answer.lines().skip_while(|line| !line.starts_with('#'));
+    let head = lines.next().ok_or_else(|| answer.trim().to_owned())?;
+    let columns: Vec<&str> = head.trim_start_matches(['#', ' ']).split(' ').collect();
+    let column = |name: &str| {
+        let found = columns.iter().position(|column| *column == name);
+        found.ok_or_else(|| format!("the answer of HAProxy has no column {name}"))
+    };
+    let (name, id, addr) = (column("srv_name")?, column("srv_id")?, column("srv_addr")?);
+    let (admin, weight) = (column("srv_admin_state")?, column("srv_uweight")?);
+    let operation = column("srv_op_state")?;
+    let (check, agent) = (column("srv_check_state")?, column("srv_agent_state")?);
+    let port = column("srv_port")?;
+    let mut servers = BTreeMap::new();
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let word = |at: usize| words.get(at).copied().unwrap_or_default();
+        let number = |at: usize| word(at).parse::<u32>().unwrap_or(0);
+        let is_disabled = |at: usize| number(at) & (CONFIGURED | ENABLED) == CONFIGURED;
+        let ip = word(addr).parse::<IpAddr>().ok();
+        let addr = ip.zip(word(port).parse().ok()).map(SocketAddr::from);
+        let server = Server {
+            id: number(id),
+            addr,
+            state: match number(admin) {
+                admin if admin & MAINT != 0 => AdminState::Maint,
+                admin if admin & DRAIN != 0 => AdminState::Drain,
+                _ => AdminState::Ready,
+            },
+            weight: word(weight).parse().unwrap_or(0),
+            is_down: word(operation) == "0",
+            check_disabled: is_disabled(check),
+            agent_disabled: is_disabled(agent),
+        };
+        if !word(name).is_empty() {
+            servers.insert(word(name).to_owned(), server);
+        }
+    }
+    Ok(servers)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub const HEAD: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state \
+        srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status \
+        srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id \
+        srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr \
+        srv_agent_addr srv_agent_port\n";
+
+    #[test]
+    fn the_servers_of_haproxy_are_read_from_its_table() {
+        let rows = "3 nodes 7 web-1 10.0.0.1 2 4 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
+            3 nodes 8 web-2 10.0.0.2 0 1 50 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\
+            3 nodes 9 fixed 10.0.0.9 2 8 1 1 9 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n\n";
+        let found = parse(&format!("{HEAD}{rows}")).unwrap();
+        assert_eq!(found.len(), 3);
+        let states = ["web-1", "web-2", "fixed"].map(|name| found[name].state);
+        let wanted = [AdminState::Ready, AdminState::Maint, AdminState::Drain];
+        assert_eq!(states, wanted);
+        assert_eq!(found["web-2"].addr, Some(([10, 0, 0, 2], 3000).into()));
+        assert_eq!((found["web-2"].id, found["web-2"].weight), (8, 50));
+        assert!(found["web-2"].is_down && !found["web-2"].check_disabled);
+    }
+
+    #[test]
+    fn an_answer_that_is_no_table_is_an_error_that_says_why() {
+        let why = parse("Can't find backend.\n").unwrap_err();
+        assert_eq!(why, "Can't find backend.");
+        let why = parse("# srv_name srv_id srv_addr\n").unwrap_err();
+        assert_eq!(why, "the answer of HAProxy has no column srv_admin_state");
+    }
+}

@@ -1,0 +1,63 @@
+//! The assignment of a slot: which member it serves, where, and in which administrative state.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The administrative state of a server, as HAProxy knows it.
+///
+/// The order is from the most requests to the fewest: a removal goes to a greater state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdminState {
+    /// The server gets requests.
+    Ready,
+    /// The server gets no new requests; open connections and health checks go on.
+    Drain,
+    /// The server is in maintenance: no requests and no health checks.
+    Maint,
+}
+
+impl AdminState {
+    const ALL: [AdminState; 3] = [AdminState::Ready, AdminState::Drain, AdminState::Maint];
+
+    /// Returns the word that HAProxy uses for the state in `set server NAME state WORD`.
+    pub fn name(self) -> &'static str {
+        match self {
+            AdminState::Ready => "ready",
+            AdminState::Drain => "drain",
+            AdminState::Maint => "maint",
+        }
+    }
+
+    /// Returns the state for HAProxy's word, or `None` if there is no such state.
+    pub fn from_name(name: &str) -> Option<AdminState> {
+        AdminState::ALL.into_iter().find(|it| it.name() == name)
+    }
+}
+
+/// The desired server of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The number of the slot, from 0.
+    pub slot: usize,
+    /// The member that the slot serves; `None` if the slot is free.
+    pub name: Option<Arc<str>>,
+    /// The address of its server; `None` if the slot is free.
+    pub addr: Option<SocketAddr>,
+    /// The weight of its server.
+    pub weight: u16,
+    /// The administrative state of its server.
+    pub state: AdminState,
+}
+
+impl Assignment {
+    /// Returns the assignment of a free slot.
+    pub fn free(slot: usize) -> Assignment {
+        Assignment {
+            slot,
+            name: None,
+            addr: None,
+            weight: 0,
+            state: AdminState::Maint,
+        }
+    }
+}

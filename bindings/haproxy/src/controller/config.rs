@@ -1,0 +1,28 @@
+//! The settings that a controller is started with.
+
+use crate::backend::Backend;
+use crate::snapshot::{Snapshot, SnapshotFile};
+use sprat::Config;
+
+/// The settings of a controller.
+pub struct ControllerConfig {
+    /// The settings of the node.
+    pub node: Config,
+    /// The backends.
+    pub backends: Vec<Backend>,
+    /// Whether this process is the load balancer. No server may then be at an address where this
+    /// process listens.
+    pub inside_haproxy: bool,
+    /// The snapshot of the process before this one.
+    pub snapshot: Snapshot,
+    /// The file that keeps the next snapshot.
+    pub snapshot_file: Option<SnapshotFile>,
+}
+
+impl ControllerConfig {
+    /// Returns the number of threads that a running controller takes: those of the node, and its
+    /// own.
+    pub fn threads(node: &Config) -> usize {
+        node.threads(false) + 1
+    }
+}

@@ -1,0 +1,193 @@
+//! The calls that HAProxy's threads make. None of them waits for the node.
+
+use super::config::ControllerConfig;
+use super::handover;
+use super::shared::{Command, NodePhase, Shared};
+use super::thread;
+use crate::balance::Assignment;
+use sprat::driver::PreparedThreads;
+use sprat::service::spoe::questions::Known;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+/// After this long without a heartbeat the report says that the node does not answer.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// A running controller.
+pub struct Controller {
+    shared: Arc<Shared>,
+}
+
+impl Controller {
+    /// Starts the controller's thread, which starts the node.
+    ///
+    /// # Errors
+    /// The process has no descriptor left, or cannot create a thread.
+    pub fn start(config: ControllerConfig) -> io::Result<Controller> {
+        let bind = config.node.get("bind").unwrap_or_default();
+        let bind = bind.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let shared = Arc::new(Shared::new(bind)?);
+        let for_thread = shared.clone();
+        PreparedThreads::run("sprat-control", move || thread::run(&for_thread, config))?;
+        Ok(Controller { shared })
+    }
+
+    /// Returns a number that changes when there is something new to read.
+    pub fn generation(&self) -> u64 {
+        self.shared.generation()
+    }
+
+    /// Takes the next changed assignment and the number of its backend.
+    pub fn next_change(&self) -> Option<(usize, Assignment)> {
+        self.shared.next_change()
+    }
+
+    /// Takes the next line for the log. Each is given once while its condition lasts.
+    pub fn next_notice(&self) -> Option<String> {
+        self.shared.next_notice()
+    }
+
+    /// Returns how long ago the controller's thread was last active.
+    pub fn silent_for(&self) -> Duration {
+        self.shared.silent_for()
+    }
+
+    /// Returns the phase of the node; `None` if it is changing at this moment.
+    pub fn phase(&self) -> Option<NodePhase> {
+        self.shared.phase()
+    }
+
+    /// Returns the text of `show sprat`: members, slots, and why servers are held.
+    pub fn report(&self) -> String {
+        let silent = self.silent_for();
+        let report = self.shared.report();
+        let mut report = report.unwrap_or_else(|| "busy, ask again\n".to_owned());
+        if silent > SILENCE {
+            let text = format!("the node has not answered for {} s\n", silent.as_secs());
+            report.insert_str(0, &text);
+        }
+        report
+    }
+
+    /// Returns the members as each backend sees them; an empty list before the node runs. While
+    /// this node may be isolated, they are those from before.
+    pub fn known(&self) -> Arc<Vec<Known>> {
+        self.shared.known()
+    }
+
+    /// Returns the addresses at which members listen for the cluster. Before other members have
+    /// been heard from, they include those of the snapshot; while this node may be isolated, none
+    /// is removed.
+    pub fn addrs(&self) -> Arc<BTreeSet<IpAddr>> {
+        self.shared.addrs()
+    }
+
+    /// Sets whether HAProxy's health checks reach the server in a slot.
+    pub fn set_unreachable(&self, backend: usize, slot: usize, unreachable: bool) {
+        self.shared.send(Command::SetUnreachable {
+            backend,
+            slot,
+            unreachable,
+        });
+    }
+
+    /// Returns the name of the handover socket, for HAProxy's `abns@`. The socket lives as long as
+    /// the node, and a connection to it keeps a stopping HAProxy alive.
+    pub fn handover_socket(&self) -> String {
+        handover::socket_name(self.shared.bind)
+    }
+
+    /// Freezes removals, or thaws them.
+    pub fn freeze(&self, frozen: bool) {
+        self.shared.send(Command::Freeze(frozen));
+    }
+
+    /// Restores assignments of a backend; members that have been heard from keep theirs. The
+    /// receiver gets a message once the changes that follow are there, which is not before the
+    /// node runs.
+    pub fn restore(&self, backend: usize, assignments: Vec<Assignment>) -> Receiver<()> {
+        let (done, receiver) = mpsc::channel();
+        self.shared.send(Command::Restore {
+            backend,
+            assignments,
+            done,
+        });
+        receiver
+    }
+
+    /// Sets the names of servers of a backend that are not for members. A member of such a name
+    /// is not served.
+    pub fn reserve_names(&self, backend: usize, names: BTreeSet<String>) {
+        self.shared.send(Command::ReserveNames { backend, names });
+    }
+
+    /// Ends the node. If a successor process on this host waits for the port, the node ends
+    /// silently. Otherwise it waits for one for `patience`, and then leaves the cluster.
+    /// [`NodePhase::Released`] marks the end.
+    pub fn release(&self, patience: Duration) {
+        self.shared.send(Command::Release { patience });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Backend;
+    use crate::balance::Limits;
+    use crate::snapshot::Snapshot;
+    use sprat::Config;
+    use sprat::service::spoe::candidate::Rules;
+    use std::time::Instant;
+
+    #[test]
+    fn questions_from_many_threads_at_once_are_all_answered() {
+        let mut node = Config::default();
+        for (key, value) in [
+            ("bind", "127.0.0.1:0"),
+            ("name", "asked"),
+            ("profile", "local"),
+        ] {
+            node.set(key, value).unwrap();
+        }
+        let rules = Rules {
+            tag: ("role".to_owned(), "backend".to_owned()),
+            loopback: true,
+            ..Rules::default()
+        };
+        let backend = Backend {
+            name: "nodes".to_owned(),
+            rules,
+            slots: 4,
+            limits: Limits::default(),
+        };
+        let controller = Controller::start(ControllerConfig {
+            node,
+            backends: vec![backend],
+            inside_haproxy: true,
+            snapshot: Snapshot::default(),
+            snapshot_file: None,
+        })
+        .unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let size = || controller.known().first().map(Known::size);
+        while size() != Some(1) {
+            assert!(Instant::now() < until, "the node does not run");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200_000 {
+                        assert_eq!(size(), Some(1));
+                    }
+                });
+            }
+        });
+        assert!(controller.known().get(1).is_none());
+        controller.release(Duration::ZERO);
+    }
+}

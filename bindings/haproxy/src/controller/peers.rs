@@ -1,0 +1,63 @@
+//! The addresses at which members listen for the cluster: the seeds of the next start, and the
+//! answer to "is this source a member?".
+//!
+//! Both outlive a fault of this node. Until other members have been heard from, the addresses of
+//! the snapshot are kept, and while this node may be isolated, none is removed.
+
+use sprat::service::spoe::candidate::is_present;
+use sprat::{Config, Member};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// The most peers that a snapshot keeps.
+const PEERS: usize = 256;
+
+/// See the head of this file.
+pub(super) struct Peers {
+    peers: Vec<SocketAddr>,
+    addrs: BTreeSet<IpAddr>,
+    /// Another member has been heard from since the start.
+    has_heard: bool,
+}
+
+impl Peers {
+    /// Starts with the peers of a snapshot.
+    pub fn new(peers: Vec<SocketAddr>) -> Peers {
+        Peers {
+            addrs: peers.iter().map(SocketAddr::ip).collect(),
+            peers,
+            has_heard: false,
+        }
+    }
+
+    /// Adds the peers to the seeds of a node: the seeds of its settings may all be gone.
+    pub fn add_to_seeds(&self, config: &mut Config) {
+        let seeds = config.get("seeds").unwrap_or_default();
+        let seeds = (!seeds.is_empty()).then_some(seeds);
+        let peers = self.peers.iter().map(ToString::to_string);
+        let all: Vec<String> = seeds.into_iter().chain(peers).collect();
+        // A peer that is refused as a seed is no reason not to start.
+        let _ = config.set("seeds", &all.join(","));
+    }
+
+    /// Applies the current list of members, among them the local node.
+    pub fn observe(&mut self, members: &[Arc<Member>], local: &str, isolated: bool) {
+        self.has_heard |= members.len() > 1;
+        let present = || members.iter().filter(|it| is_present(it));
+        if !isolated && self.has_heard {
+            let others = present().filter(|it| *it.name != *local);
+            self.peers = others.map(|it| it.addr).take(PEERS).collect();
+            self.addrs.clear();
+        }
+        self.addrs.extend(present().map(|it| it.addr.ip()));
+    }
+
+    pub fn peers(&self) -> Vec<SocketAddr> {
+        self.peers.clone()
+    }
+
+    pub fn addrs(&self) -> &BTreeSet<IpAddr> {
+        &self.addrs
+    }
+}

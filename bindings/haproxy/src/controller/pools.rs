@@ -1,0 +1,140 @@
+//! The pools: each backend with its slots and the members in them.
+
+use crate::backend::Backend;
+use crate::balance::{Assignment, Balance};
+use crate::snapshot::Snapshot;
+use sprat::Member;
+use sprat::service::spoe::questions::Known;
+use sprat::time::Time;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A backend with its slots.
+pub(super) struct Pool {
+    pub backend: Backend,
+    pub balance: Balance,
+}
+
+/// All pools, in the order of their backends.
+pub(super) struct Pools(Vec<Pool>);
+
+impl Pools {
+    pub fn new(backends: Vec<Backend>) -> Pools {
+        let pools = backends.into_iter().map(|backend| {
+            let balance = Balance::new(backend.limits.clone(), backend.slots);
+            Pool { backend, balance }
+        });
+        Pools(pools.collect())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Pool> {
+        self.0.iter()
+    }
+
+    /// Restores the assignments and the freeze of a snapshot.
+    pub fn restore_snapshot(&mut self, now: Time, snapshot: &Snapshot) {
+        for (key, assignment) in &snapshot.servers {
+            let matches =
+                |it: &&mut Pool| it.backend.key() == **key && it.backend.accepts(assignment);
+            if let Some(pool) = self.0.iter_mut().find(matches) {
+                pool.balance.remember(now, assignment);
+            }
+        }
+        self.freeze(now, snapshot.frozen);
+    }
+
+    /// Restores assignments of one backend.
+    pub fn restore(&mut self, now: Time, backend: usize, assignments: &[Assignment]) {
+        if let Some(pool) = self.0.get_mut(backend) {
+            for assignment in assignments.iter().filter(|it| pool.backend.accepts(it)) {
+                pool.balance.remember(now, assignment);
+            }
+        }
+    }
+
+    /// Applies the current list of the other members.
+    pub fn observe(&mut self, now: Time, others: &[&Member], isolated: bool) {
+        for Pool { backend, balance } in &mut self.0 {
+            let rules = &backend.rules;
+            let candidates: Vec<_> = others.iter().filter_map(|it| rules.candidate(it)).collect();
+            balance.set_isolated(now, isolated);
+            balance.observe(now, &candidates);
+        }
+    }
+
+    /// Freezes or thaws the removals of all backends: they are frozen together.
+    pub fn freeze(&mut self, now: Time, frozen: bool) {
+        for pool in &mut self.0 {
+            pool.balance.freeze(now, frozen);
+        }
+    }
+
+    /// Sets whether HAProxy reaches a server. Returns the member if it has just become
+    /// unreachable.
+    pub fn set_unreachable(
+        &mut self,
+        now: Time,
+        backend: usize,
+        slot: usize,
+        unreachable: bool,
+    ) -> Option<Arc<str>> {
+        let pool = self.0.get_mut(backend)?;
+        pool.balance.set_unreachable(now, slot, unreachable)
+    }
+
+    /// Sets the names of servers of a backend that are not for members.
+    pub fn reserve_names(&mut self, backend: usize, names: BTreeSet<String>) {
+        if let Some(pool) = self.0.get_mut(backend) {
+            pool.backend.rules.taken = names;
+        }
+    }
+
+    /// Sets the addresses at which this process listens.
+    pub fn set_own_listeners(&mut self, addrs: &[SocketAddr]) {
+        for pool in &mut self.0 {
+            pool.backend.rules.own = addrs.to_vec();
+        }
+    }
+
+    /// Takes the assignments that have changed, with the numbers of their backends.
+    pub fn take_changes(&mut self) -> Vec<(usize, Assignment)> {
+        let pools = self.0.iter_mut().enumerate();
+        pools
+            .flat_map(|(n, pool)| {
+                pool.balance
+                    .take_changes()
+                    .into_iter()
+                    .map(move |it| (n, it))
+            })
+            .collect()
+    }
+
+    /// When the next change is due by time alone.
+    pub fn next_timeout(&self, now: Time) -> Option<Time> {
+        let timeouts = self.0.iter().map(|it| it.balance.next_timeout(now));
+        timeouts.flatten().min()
+    }
+
+    /// Returns the members as each backend sees them.
+    pub fn known(&self, members: &Arc<Vec<Arc<Member>>>) -> Vec<Known> {
+        let rules = self.0.iter().map(|pool| &pool.backend.rules);
+        rules
+            .map(|rules| Known::new(members.clone(), rules))
+            .collect()
+    }
+
+    /// Returns what a snapshot keeps.
+    pub fn snapshot(&self, peers: Vec<SocketAddr>) -> Snapshot {
+        let servers = self.0.iter().flat_map(|pool| {
+            let key: Arc<str> = pool.backend.key().into();
+            let slots = pool.balance.assignments().into_iter();
+            slots.map(move |(assignment, _)| (key.clone(), assignment))
+        });
+        Snapshot {
+            frozen: self.0.iter().any(|it| it.balance.is_frozen_by_operator()),
+            servers: servers.filter(|(_, it)| it.name.is_some()).collect(),
+            peers,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The state that HAProxy's threads and the controller's thread share.
+//!
+//! HAProxy's threads serve requests and must not wait. Each lock is therefore held only for as
+//! long as it takes to exchange a pointer or to move one entry of a queue.
+
+use crate::balance::Assignment;
+use sprat::service::spoe::questions::Known;
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// The most notices that wait for a reader.
+const NOTICES: usize = 128;
+
+/// A request to the controller. Backends and slots are numbered from 0.
+pub(super) enum Command {
+    /// Set whether HAProxy reaches the server in a slot.
+    SetUnreachable {
+        backend: usize,
+        slot: usize,
+        unreachable: bool,
+    },
+    /// Freeze removals, or thaw them.
+    Freeze(bool),
+    /// Restore assignments of a backend, and signal when the changes that follow are published.
+    Restore {
+        backend: usize,
+        assignments: Vec<Assignment>,
+        done: Sender<()>,
+    },
+    /// Set the names of servers of a backend that are not for members.
+    ReserveNames {
+        backend: usize,
+        names: BTreeSet<String>,
+    },
+    /// End the node, after waiting this long for a successor.
+    Release { patience: Duration },
+}
+
+/// The phase in the life of the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NodePhase {
+    /// The node does not run yet; the reason, once an attempt has failed.
+    Starting(Option<String>),
+    /// The node is a member of the cluster.
+    #[default]
+    Running,
+    /// The node has ended, and its port is free.
+    Released,
+    /// The node is broken, for this reason.
+    Broken(String),
+}
+
+/// The part of the state that is shown to a person.
+struct Overview {
+    phase: NodePhase,
+    report: String,
+}
+
+/// The shared state. See the head of this file.
+pub(super) struct Shared {
+    /// The address at which the node listens, from its settings.
+    pub bind: SocketAddr,
+    /// A number that every change increases.
+    generation: AtomicU64,
+    /// When the controller's thread was last active, in milliseconds since `began`.
+    heartbeat: AtomicU64,
+    began: Instant,
+    overview: Mutex<Overview>,
+    /// Changes that HAProxy has not taken yet: the number of the backend and the assignment, at
+    /// most one for each slot.
+    changes: Mutex<VecDeque<(usize, Assignment)>>,
+    /// The members, as each backend sees them.
+    known: Mutex<Arc<Vec<Known>>>,
+    /// The addresses at which members listen.
+    addrs: Mutex<Arc<BTreeSet<IpAddr>>>,
+    notices: Mutex<VecDeque<String>>,
+    commands: Mutex<Vec<Command>>,
+    /// Wakes the controller's thread: commands are written to one end, and it waits at the other.
+    wake: UnixStream,
+    woken: UnixStream,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn new(bind: SocketAddr) -> io::Result<Shared> {
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        Ok(Shared {
+            bind,
+            generation: AtomicU64::new(0),
+            heartbeat: AtomicU64::new(0),
+            began: Instant::now(),
+            overview: Mutex::new(Overview {
+                phase: NodePhase::Starting(None),
+                report: String::new(),
+            }),
+            changes: Mutex::default(),
+            known: Mutex::default(),
+            addrs: Mutex::default(),
+            notices: Mutex::default(),
+            commands: Mutex::default(),
+            wake,
+            woken,
+        })
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn next_generation(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Notes that the controller's thread is active.
+    pub fn beat(&self) {
+        let now = self.began.elapsed().as_millis() as u64;
+        self.heartbeat.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns how long ago the controller's thread was last active.
+    pub fn silent_for(&self) -> Duration {
+        let now = self.began.elapsed().as_millis() as u64;
+        let beat = self.heartbeat.load(Ordering::Relaxed);
+        Duration::from_millis(now.saturating_sub(beat))
+    }
+
+    /// Reads the overview; `None` if the controller's thread is changing it at this moment.
+    fn read_overview<R>(&self, read: impl FnOnce(&Overview) -> R) -> Option<R> {
+        match self.overview.try_lock() {
+            Ok(overview) => Some(read(&overview)),
+            Err(TryLockError::Poisoned(broken)) => Some(read(&broken.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    pub fn phase(&self) -> Option<NodePhase> {
+        self.read_overview(|it| it.phase.clone())
+    }
+
+    pub fn set_phase(&self, phase: NodePhase) {
+        lock(&self.overview).phase = phase;
+        self.beat();
+    }
+
+    pub fn report(&self) -> Option<String> {
+        self.read_overview(|it| it.report.clone())
+    }
+
+    pub fn set_report(&self, report: String) {
+        lock(&self.overview).report = report;
+    }
+
+    pub fn next_change(&self) -> Option<(usize, Assignment)> {
+        lock(&self.changes).pop_front()
+    }
+
+    /// Queues changes. A newer change of a slot replaces one that was not taken yet.
+    pub fn push_changes(&self, new: Vec<(usize, Assignment)>) {
+        if new.is_empty() {
+            return;
+        }
+        for (backend, assignment) in new {
+            let mut changes = lock(&self.changes);
+            changes.retain(|(of, it)| (*of, it.slot) != (backend, assignment.slot));
+            changes.push_back((backend, assignment));
+        }
+        self.next_generation();
+    }
+
+    pub fn known(&self) -> Arc<Vec<Known>> {
+        lock(&self.known).clone()
+    }
+
+    pub fn set_known(&self, known: Vec<Known>) {
+        let before = std::mem::replace(&mut *lock(&self.known), Arc::new(known));
+        drop(before); // after the lock is released: it may be the last reference
+        self.next_generation();
+    }
+
+    pub fn addrs(&self) -> Arc<BTreeSet<IpAddr>> {
+        lock(&self.addrs).clone()
+    }
+
+    pub fn set_addrs(&self, addrs: &BTreeSet<IpAddr>) {
+        if **lock(&self.addrs) == *addrs {
+            return;
+        }
+        let before = std::mem::replace(&mut *lock(&self.addrs), Arc::new(addrs.clone()));
+        drop(before); // after the lock is released: it may be the last reference
+        self.next_generation();
+    }
+
+    pub fn next_notice(&self) -> Option<String> {
+        lock(&self.notices).pop_front()
+    }
+
+    /// Queues notices. Notices for which there is no room are dropped.
+    pub fn push_notices(&self, new: Vec<String>) {
+        let mut notices = lock(&self.notices);
+        let room = NOTICES.saturating_sub(notices.len());
+        notices.extend(new.into_iter().take(room));
+    }
+
+    /// Queues a command and wakes the controller's thread.
+    pub fn send(&self, command: Command) {
+        lock(&self.commands).push(command);
+        // A write that fails because the pipe is full needs no retry: the thread is awake then.
+        let _ = (&self.wake).write(&[1]);
+    }
+
+    /// Takes all queued commands.
+    pub fn take_commands(&self) -> Vec<Command> {
+        let mut ignored = [0; 64];
+        while matches!((&self.woken).read(&mut ignored), Ok(read) if read > 0) {}
+        std::mem::take(&mut *lock(&self.commands))
+    }
+
+    /// Sleeps until a command is sent, the other descriptor is readable (-1 for none), or the time
+    /// is over.
+    pub fn wait(&self, time: Duration, other: RawFd) {
+        let readable = |fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let mut fds = [readable(self.woken.as_raw_fd()), readable(other)];
+        let millis = time.as_millis().max(1) as i32;
+        // SAFETY: `fds` is a live array of two entries, and the length passed is 2.
+        unsafe { libc::poll(fds.as_mut_ptr(), 2, millis) };
+    }
+}

@@ -1,0 +1,44 @@
+//! When the snapshot is written: at most twice a second, and at once after a freeze.
+
+use crate::snapshot::{Snapshot, SnapshotFile};
+use std::time::{Duration, Instant};
+
+/// The time between two writes.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// See the head of this file.
+pub(super) struct SnapshotWriter {
+    file: Option<SnapshotFile>,
+    /// When the snapshot was last written; `None` to write at the next opportunity.
+    written: Option<Instant>,
+}
+
+impl SnapshotWriter {
+    /// Writes to this file; `None` writes nothing.
+    pub fn new(file: Option<SnapshotFile>) -> SnapshotWriter {
+        SnapshotWriter {
+            file,
+            written: Some(Instant::now()),
+        }
+    }
+
+    /// Asks for a write at the next opportunity.
+    pub fn request(&mut self) {
+        self.written = None;
+    }
+
+    pub fn is_requested(&self) -> bool {
+        self.written.is_none()
+    }
+
+    /// Writes the snapshot if it is due.
+    pub fn write(&mut self, snapshot: impl FnOnce() -> Snapshot) {
+        if let Some(file) = &mut self.file
+            && self.written.is_none_or(|at| at.elapsed() >= PAUSE)
+        {
+            self.written = Some(Instant::now());
+            // A full disk costs the memory of this process, not its work.
+            let _ = file.write(&snapshot());
+        }
+    }
+}

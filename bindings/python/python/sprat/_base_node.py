@@ -1,0 +1,282 @@
+"""The part of a node that does not wait, which `sprat.Node` and `sprat.aio.Node` share."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+from . import _native
+from ._checks import check_callback, check_string_mapping, check_text, wrong_type
+from ._delivery import Delivery
+from ._errors import ClosedError
+from ._events import Selection
+from ._native import Event, Member, Members
+from ._settings import native_settings
+from ._tags import Tags
+from ._values import ALIVE_OR_SUSPECT, Explanation, Health, NodeState, Stat, state_bits
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .types import Settings, State
+
+__all__ = ["BaseNode"]
+
+_DEFAULT_STATES = state_bits(ALIVE_OR_SUSPECT)
+
+_CALLBACK_WAIT = 5.0
+"""Seconds that the end of a node waits for a running callback."""
+
+# Open nodes: the end of the process closes them.
+_open_nodes: weakref.WeakSet[BaseNode] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    nodes: list[BaseNode] = []
+    while not nodes and _open_nodes:
+        with contextlib.suppress(RuntimeError):  # another thread has just made a node
+            nodes = list(_open_nodes)
+    for node in nodes:
+        node._stop()
+    until = time.monotonic() + _CALLBACK_WAIT
+    for node in nodes:
+        node._await_callback(until - time.monotonic())
+
+
+class BaseNode:
+    """The methods that `sprat.Node` and `sprat.aio.Node` share: none of them waits."""
+
+    # Slots turn a misspelt attribute, as in `node.tag = {...}`, into an error.
+    __slots__ = (
+        "__weakref__",
+        "_created",
+        "_delivery",
+        "_native",
+        "_on_event",
+        "_queue_size",
+        "_reader",
+        "_reader_made",
+    )
+
+    _native: _native.Node
+    _on_event: Callable[[Any], object] | None
+    _delivery: Delivery | None
+    _reader: Any
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        **overrides: Unpack[Settings],
+    ) -> Self:
+        """Start a node with the settings of a file: lines ``key = value`` and ``tag.KEY = value``.
+
+        The other arguments are those of the class; they override the file. Raises `NetworkError`
+        with `errno` if the file cannot be read, `ConfigError` if a line is wrong. The `__init__`
+        of a subclass is not called.
+        """
+        node = cls.__new__(cls)
+        callback = {} if on_event is None else {"on_event": on_event}
+        node._open(os.fspath(path), {**overrides, **callback})
+        return node
+
+    def _open(self, path: str | bytes | None, given: dict[str, Any]) -> None:
+        on_event = given.pop("on_event", None)
+        if on_event is not None:
+            check_callback(on_event)
+        self._reader = self._delivery = None
+        self._reader_made = threading.RLock()  # a signal handler may interrupt its owner
+        self._created = _creation_place()
+        self._native = _native.Node.start(native_settings(given, path))
+        try:
+            self._queue_size = self._native.event_queue
+            self._on_event = on_event
+            wanted = Selection(()).names if on_event is not None else []
+            if self._native.log_level != "off":
+                wanted = [*wanted, "log"]
+            if wanted:
+                subscription = self._native.subscribe(self._queue_size, wanted)
+                self._delivery = Delivery(self, subscription)
+            _open_nodes.add(self)
+        except BaseException:
+            self._native.close()  # the caller will never get this node
+            raise
+
+    def __del__(self) -> None:
+        native = getattr(self, "_native", None)
+        if native is None or native.state == "shutdown":
+            return
+        if native.state == "broken":
+            native.close()
+            return
+        message = f"{self!r} was not closed; it was created at {self._created}"
+        try:
+            warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
+        finally:  # a warning filter may turn it into an error
+            native.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a node cannot be pickled: start one in each process")
+
+    def __repr__(self) -> str:
+        cls = type(self)
+        module = cls.__module__.removesuffix("._node")
+        if not hasattr(self, "_native"):
+            return f"<{module}.{cls.__qualname__} that did not start>"
+        return f"<{module}.{cls.__qualname__} {self.name!r} {self.address} {self.state}>"
+
+    # Name, address and state
+
+    @property
+    def name(self) -> str:
+        """The name of this node, unique in the cluster."""
+        return self._native.name
+
+    @property
+    def address(self) -> str:
+        """The address where other members reach this node, for example "10.0.0.1:7946"."""
+        return self._native.address
+
+    @property
+    def state(self) -> NodeState:
+        """The state of this node; `SHUTDOWN` in a forked child."""
+        return NodeState(self._native.state)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this node can be used: it is not closed, not broken, not inherited by a fork."""
+        return self._native.state not in ("shutdown", "broken")
+
+    def _check_open(self) -> None:
+        """Raise an error unless the node is open."""
+        self._native.health()
+
+    # Members
+
+    @property
+    def self_member(self) -> Member:
+        """This node as a member. Raises `ClosedError` once the node is no longer listed."""
+        member = self._native.member(self._native.name)
+        if member is None:
+            raise ClosedError("the node was shut down")
+        return member
+
+    def members(
+        self,
+        *,
+        state: State | Iterable[State] | None = ALIVE_OR_SUSPECT,
+        role: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Members:
+        """Return the present members, sorted by name, including this node.
+
+        state: one `MemberState` or several; `None` selects all.
+        role: selects members whose tag ``role`` has this value.
+        tags: selects members that have all of these tags, with these values.
+
+        The result is an immutable snapshot, cheap enough to take whenever it is needed. After
+        `close` it is the last known one. Raises `InvalidError` for an unknown state.
+        """
+        # The default needs no conversion: this is called often.
+        states = _DEFAULT_STATES if state is ALIVE_OR_SUSPECT else state_bits(state)
+        if role is not None:
+            check_text("role", role)
+        wanted = None if tags is None else check_string_mapping("tags", tags)
+        return self._native.members(states, role, wanted)
+
+    def member(self, name: str) -> Member | None:
+        """Return the member with this name in any state, or `None`. Works after `close`, too."""
+        return self._native.member(check_text("name", name))
+
+    def remove_failed(self, name: str, prune: bool = False) -> None:
+        """Mark a failed member as left; with `prune`, erase it at once.
+
+        Raises `UnknownMemberError` if there is no such member, `StateError` if it has not failed.
+        """
+        self._native.remove_failed(check_text("name", name), prune)
+
+    def explain(self, name: str) -> Explanation:
+        """Explain why a member is in its state. Raises `UnknownMemberError` for an unknown name."""
+        return Explanation._from_native(self._native.explain(check_text("name", name)))
+
+    def health(self) -> Health:
+        """Return how well this node itself works. Raises `ClosedError` after `close`."""
+        return Health(**self._native.health())
+
+    @overload
+    def stats(self, help: Literal[False] = False) -> dict[str, int]: ...
+    @overload
+    def stats(self, help: Literal[True]) -> dict[str, Stat]: ...
+    def stats(self, help: bool = False) -> dict[str, int] | dict[str, Stat]:  # noqa: A002
+        """Return the counters by name; with `help`, each value comes with its description."""
+        stats = self._native.stats()
+        if help:
+            return {name: Stat(value, text) for name, value, text in stats}
+        return {name: value for name, value, _ in stats}
+
+    # Tags and metadata
+
+    @property
+    def tags(self) -> Tags:
+        """The tags of this node, a live mapping: a change is sent to the cluster.
+
+        Assigning a mapping replaces all tags in one step. Raises `TooLargeError` if they take more
+        than 512 bytes, `StateError` in ``mode="memberlist"``; then nothing changes.
+        """
+        return Tags(self._native)
+
+    @tags.setter
+    def tags(self, tags: Mapping[str, str]) -> None:
+        self._native.set_tags(check_string_mapping("tags", tags))
+
+    def set_meta(self, meta: bytes) -> None:
+        """Replace the metadata of this node in ``mode="memberlist"``, at most 512 bytes.
+
+        Raises `TooLargeError` if it is longer, `StateError` in ``mode="serf"``, which has tags.
+        """
+        if not isinstance(meta, bytes | bytearray | memoryview):
+            raise wrong_type("meta", "bytes", meta)
+        self._native.set_meta(bytes(meta))
+
+    # Closing
+
+    def close(self) -> None:
+        """Stop at once, without leaving the cluster: other members see a failure.
+
+        After `leave` they see none. A second call does nothing, and a callback may call it. Waits
+        at most 5 s for a running callback.
+        """
+        self._stop()
+        self._await_callback(_CALLBACK_WAIT)
+
+    def _stop(self) -> None:
+        native = getattr(self, "_native", None)
+        if native is None:
+            return
+        if self._delivery is not None:
+            self._delivery.stop()
+        native.close()
+
+    def _await_callback(self, timeout: float) -> None:
+        if self._delivery is not None:
+            self._delivery.join(max(timeout, 0.0))
+
+
+def _creation_place() -> str:
+    """Return the file and line of the program that makes a node, for the warning about it."""
+    folder = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - no file is touched
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(folder):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,132 @@
+"""Checks of arguments, with messages that name the argument, its value and what is allowed."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ._errors import ConfigError, InvalidError
+
+__all__ = [
+    "check_addresses",
+    "check_callback",
+    "check_key",
+    "check_list",
+    "check_maxsize",
+    "check_string_mapping",
+    "check_text",
+    "check_timeout",
+    "wrong_type",
+]
+
+_CENTURY = 100 * 365 * 86400.0
+
+_QUEUE_SIZES = range(4, 1_048_577)
+
+_KEY_SIZES = (16, 24, 32)
+
+_CO_COROUTINE = 0x80
+"""The flag of code objects that marks an `async def`."""
+
+
+def wrong_type(name: str, wanted: str, value: object) -> TypeError:
+    """Make the error for an argument of the wrong type."""
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+
+
+def check_text(name: str, text: object) -> str:
+    """Return `text` if it is a str that UTF-8 can encode: a lone surrogate cannot be sent."""
+    if not isinstance(text, str):
+        raise wrong_type(name, "str", text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = "a secret" if name == "encrypt" else repr(text)
+        raise InvalidError(f"{name} must be text that UTF-8 can encode, got {shown}") from None
+    return text
+
+
+def check_list(name: str, value: object) -> Iterable[Any]:
+    """Return `value` if it is iterable, but refuse a single str or bytes in place of a list."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise wrong_type(name, "a list", value)
+    return value
+
+
+def check_string_mapping(name: str, value: object) -> dict[str, str]:
+    """Return a copy of a mapping from str to str."""
+    if not isinstance(value, Mapping):
+        raise wrong_type(name, "a mapping", value)
+    for key, text in value.items():
+        if not isinstance(key, str):
+            raise wrong_type(f"a key of {name}", "str", key)
+        if not isinstance(text, str):
+            raise wrong_type(f"{name}[{key!r}]", "str", text)
+        check_text(f"a key of {name}", key)
+        check_text(f"{name}[{key!r}]", text)
+    return dict(value)
+
+
+def check_addresses(addresses: tuple[object, ...]) -> list[str]:
+    """Return the positional arguments of `join`; the message helps a caller who passed a list."""
+    for address in addresses:
+        if not isinstance(address, str):
+            kind = type(address).__name__
+            raise TypeError(f"an address must be str, not {kind}: write join(*addresses)")
+    return [check_text("an address", address) for address in addresses]
+
+
+def check_key(name: str, key: object) -> bytes:
+    """Return the bytes of a key, which may be given in base64 as Serf writes it."""
+    # The key is a secret and stays out of every message.
+    if isinstance(key, bytes | bytearray | memoryview):
+        found = bytes(key)
+    elif isinstance(key, str):
+        try:
+            found = binascii.a2b_base64(key, strict_mode=True)
+        except binascii.Error as error:
+            raise ConfigError(f"{name} is not base64: {error}") from None
+        except ValueError:
+            raise ConfigError(f"{name} is not base64: it has characters beyond ASCII") from None
+    else:
+        raise wrong_type(name, "bytes, or str in base64", key)
+    if len(found) not in _KEY_SIZES:
+        raise ConfigError(f"{name} must have 16, 24 or 32 bytes, got {len(found)}")
+    return found
+
+
+def check_callback(on_event: Any) -> None:
+    """Refuse an `on_event` that cannot be called, and a coroutine function."""
+    if not callable(on_event):
+        raise wrong_type("on_event", "callable", on_event)
+    # `inspect` answers the same question, but takes as long to import as the whole package.
+    for called in (on_event, getattr(on_event, "func", None), type(on_event).__call__):
+        code = getattr(called, "__code__", None)
+        if code is not None and code.co_flags & _CO_COROUTINE:
+            raise TypeError(
+                "on_event must be a plain function, not a coroutine function: nothing would"
+                " await it; sprat.aio has nodes for asyncio"
+            )
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """Return a timeout in seconds; `None` waits without limit."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise wrong_type("timeout", "a number of seconds or None", timeout)
+    if not timeout >= 0:
+        raise InvalidError(f"timeout must be 0 or more, got {timeout}")
+    # The clocks of some event loops overflow beyond a century.
+    return float(timeout) if timeout < _CENTURY else None
+
+
+def check_maxsize(maxsize: int) -> int:
+    """Return the largest number of events that may wait for a reader."""
+    if isinstance(maxsize, bool) or not isinstance(maxsize, int):
+        raise wrong_type("maxsize", "int or None", maxsize)
+    if maxsize not in _QUEUE_SIZES:
+        lowest, highest = _QUEUE_SIZES[0], _QUEUE_SIZES[-1]
+        raise InvalidError(f"maxsize must be {lowest} to {highest}, got {maxsize}")
+    return maxsize

@@ -1,0 +1,270 @@
+"""The options that the commands share, and what they say together: a `Connection`.
+
+Settings come from three places: the command line wins over the environment, and both win over the
+file of --config.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+import sprat
+from sprat._checks import check_key
+from sprat._native import settings_of
+
+__all__ = [
+    "Connection",
+    "connection_options",
+    "parse_tags",
+    "seconds",
+    "split_list",
+    "tags_of",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DAY = 86400
+
+_TAG = "tag."
+"""The prefix of tags among the settings of a file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """The values of the shared options; `None` where an option was not given."""
+
+    join: tuple[str, ...] = ()
+    name: str | None = None
+    bind: str | None = None
+    advertise: str | None = None
+    config: str | None = None
+    keys: tuple[str, ...] = ()
+    keyring_file: str | None = None
+    profile: str | None = None
+    log_level: str | None = None
+    timeout: float = 10.0
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def file(self) -> dict[str, str]:
+        """Read the settings of the file, without its keys if an option gives keys."""
+        read = {} if self.config is None else read_config(self.config)
+        if self.keys or self.keyring_file:
+            read = {key: it for key, it in read.items() if key not in ("encrypt", "keyring_file")}
+        return read
+
+    def arguments(self, file: Mapping[str, str]) -> dict[str, Any]:
+        """Return arguments for `sprat.Node`: those of the options override those of the file."""
+        options = {
+            "name": self.name,
+            "bind": self.bind,
+            "advertise": self.advertise,
+            "keyring_file": self.keyring_file,
+            "profile": self.profile,
+            "log_level": self.log_level,
+        }
+        given = {key: value for key, value in options.items() if value is not None}
+        plain = {key: it for key, it in file.items() if not key.startswith(_TAG)}
+        found: dict[str, Any] = {**plain, **dict(self.settings), **given}
+        if self.join or "seeds" in found:
+            found["seeds"] = list(self.join) or split_list(found["seeds"])
+        return {**found, "keys": self.keys, "tags": tags_of(file)}
+
+
+# Parsing
+
+
+def split_list(text: str) -> list[str]:
+    """Split a list at its commas."""
+    return [it.strip() for it in text.split(",") if it.strip()]
+
+
+def tags_of(file: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags among the settings of a file."""
+    return {key[len(_TAG) :]: it for key, it in file.items() if key.startswith(_TAG)}
+
+
+def read_config(path: str) -> dict[str, str]:
+    """Read the settings of a file as `sprat.Node.from_file` does."""
+    try:
+        return dict(settings_of(path))
+    except sprat.Error as error:
+        raise click.UsageError(str(error)) from None
+
+
+def parse_tags(texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Split texts of the form `KEY=VALUE` into pairs."""
+    return [_pair("--tag", text) for text in texts]
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.UsageError(f"{option} must be KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, value = _pair("--set", text)
+    if key == "seeds":
+        raise click.UsageError(f"--set cannot change seeds, got {text!r}: use --join")
+    return key, value
+
+
+def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Check a time in seconds, at most a day."""
+    if not 0 <= value <= _DAY:
+        message = f"must be 0 to {_DAY} seconds, got {value:g}"
+        raise click.BadParameter(message, context, parameter)
+    return value
+
+
+def _positive_seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if value == 0:
+        raise click.BadParameter("must be greater than 0, got 0", context, parameter)
+    return seconds(context, parameter, value)
+
+
+# The options
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
+    """Make an option that an environment variable can give, too."""
+    long = max(names, key=len)
+    env = "SPRAT_" + long.strip("-").replace("-", "_").upper()
+    return click.option(*names, envvar=env, show_envvar=True, **attributes)
+
+
+_FILE = click.Path(exists=True, dir_okay=False, readable=True)
+_LEVELS = ["off", "error", "warn", "info", "debug", "trace"]
+
+
+def _options(looks: bool) -> list[Callable[[Any], Any]]:
+    """Return the shared options. A command that only looks has other defaults than `run`."""
+    name = "sprat-cli-HOST" if looks else "the host name"
+    bind = "0.0.0.0:0, any free port" if looks else "0.0.0.0:7946"
+    # Name and address in the environment are those of the member that stays. A command that looks
+    # would otherwise take its name and its port, and announce its address as its own.
+    naming = click.option if looks else _option
+    one = "A setting of the library, for example label=blue; may be repeated."
+    join = "Address of a member to join; may be repeated or a list with commas."
+    if not looks:
+        join += " Retried until it answers."
+    shared = [
+        _option("--join", multiple=True, metavar="ADDR", help=join),
+        naming("--name", "--node", "name", help=f"Name of this member.  [default: {name}]"),
+        naming(
+            "--bind",
+            metavar="IP:PORT",
+            help=f"Address to listen on, UDP and TCP; members must reach it.  [default: {bind}]",
+        ),
+        naming("--advertise", metavar="IP:PORT", help="Address where members reach it."),
+        _option("--config", type=_FILE, help='File of settings, in lines "key = value".'),
+        click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=one),
+        _option("--key", help="Key in base64. Other users can see it: prefer --key-file."),
+        _option("--key-file", type=_FILE, help="File with one key in base64 per line."),
+        _option("--keyring-file", type=_FILE, help="Keyring file as Serf writes it."),
+        _option(
+            "--profile", type=click.Choice(["lan", "wan", "local"]), help="Defaults of all timings."
+        ),
+        _option("--log-level", type=click.Choice(_LEVELS), help="Level of the log on stderr."),
+    ]
+    if not looks:
+        return shared
+    return [
+        *shared,
+        _option(
+            "--timeout",
+            type=float,
+            callback=_positive_seconds,
+            default=10.0,
+            show_default=True,
+            help="Seconds to wait for the join.",
+        ),
+    ]
+
+
+def connection_options(*, looks: bool) -> Callable[[F], F]:
+    """Add the shared options; the command receives them as the argument `connection`."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(**given: Any) -> object:
+            names = (
+                "join",
+                "name",
+                "bind",
+                "advertise",
+                "config",
+                "profile",
+                "log_level",
+                "timeout",
+            )
+            shared = {name: given.pop(name) for name in names if name in given}
+            shared["join"] = tuple(it for text in shared["join"] for it in split_list(text))
+            shared["settings"] = tuple(_setting(it) for it in given.pop("settings"))
+            keys = {name: given.pop(name) for name in ("key", "key_file", "keyring_file")}
+            return function(connection=Connection(**shared, **_keys(keys)), **given)
+
+        decorated: Any = command
+        for option in reversed(_options(looks)):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
+
+
+# Keys
+
+
+def _keys(given: dict[str, str | None]) -> dict[str, Any]:
+    """Return the keys of the one option that has them, as arguments of `Connection`."""
+    context = click.get_current_context()
+    for source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        chosen = [it for it in given if context.get_parameter_source(it) == source]
+        if source == ParameterSource.ENVIRONMENT:
+            chosen = [it for it in chosen if given[it]]  # an empty variable counts as unset
+        for it in chosen:
+            if not given[it]:
+                raise click.UsageError(f"--{it.replace('_', '-')} is empty")
+        if len(chosen) > 1:
+            names = " and ".join("--" + name.replace("_", "-") for name in chosen)
+            raise click.UsageError(f"{names} exclude each other")
+        if chosen:
+            name, value = chosen[0], given[chosen[0]] or ""
+            match name:
+                case "key":
+                    return {"keys": (_checked_key("--key", value),)}
+                case "key_file":
+                    return {"keys": _key_lines(value)}
+            return {"keyring_file": value}
+    return {}
+
+
+def _key_lines(path: str) -> tuple[str, ...]:
+    try:
+        lines = Path(path).read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise click.UsageError(f"--key-file {path} cannot be read as text") from None
+    keys = tuple(
+        _checked_key(f"--key-file {path}:{number}: the key", line.strip())
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    )
+    if not keys:
+        raise click.UsageError(f"--key-file {path} contains no key")
+    return keys
+
+
+def _checked_key(place: str, text: str) -> str:
+    try:
+        check_key(place, text)
+    except sprat.ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    return text

@@ -1,0 +1,138 @@
+"""A visit: a command that only looks is a member of the cluster for a few seconds.
+
+Agents remember a member that left for a day, and a monitoring job may run thousands of times a day.
+So all visits from one host share a few names: each takes the first one that no other visit from
+this host has at the moment, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on. An agent thus remembers
+a few entries per host, not one per run. The tag `role=sprat-cli` lets handlers and dashboards
+ignore visitors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+import sprat
+
+from .log import log_to_stderr
+from .node import leave, start
+from .options import Connection, split_list
+from .output import waiting
+from .signals import Raiser, signals_raise
+
+__all__ = ["visit"]
+
+_NAMES = 32
+"""The number of names that visits from one host share."""
+
+_IDENTITY = ("name", "bind", "advertise", "seeds", "event_kinds")
+"""Settings in the file of a daemon that describe the daemon, and not the cluster."""
+
+
+@contextlib.contextmanager
+def visit(connection: Connection) -> Iterator[sprat.Node]:
+    """Join the cluster for the block, and leave it afterwards even if the block fails."""
+    file = connection.file()
+    join = connection.join or tuple(split_list(file.get("seeds", "")))
+    if not join:
+        raise click.UsageError(
+            "no address to join: give --join ADDR or set SPRAT_JOIN;"
+            " for an agent on this host, use --join 127.0.0.1"
+        )
+    log_to_stderr(connection.log_level or "warn")
+    with signals_raise() as raiser, _shared_name() as name, contextlib.ExitStack() as stack:
+        node = stack.enter_context(_member(_visitor(connection, file, name, join), raiser))
+        if _is_taken(node, connection, join):
+            stack.close()
+            unshared = _visitor(connection, file, f"{name}-{os.getpid()}", join)
+            node = stack.enter_context(_member(unshared, raiser))
+            _join(node, join, connection.timeout)
+        yield node
+
+
+@contextlib.contextmanager
+def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node]:
+    """Run a node for the block, and leave the cluster at its end."""
+    node = start(arguments)
+    raiser.is_leaving = False
+    try:
+        yield node
+    finally:
+        raiser.is_leaving = True
+        try:
+            with waiting("leaving"):
+                leave(node)
+        finally:
+            node.close()
+
+
+def _visitor(
+    connection: Connection, file: dict[str, str], name: str, join: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the arguments for a visitor's node; from the file, only those about the cluster."""
+    foreign = ("tag.", "filter.")
+    shared = {k: v for k, v in file.items() if k not in _IDENTITY and not k.startswith(foreign)}
+    arguments = connection.arguments(shared)
+    arguments.pop("seeds", None)  # joined once: seeds are retried, even after the leave
+    arguments.setdefault("name", name)
+    # Any port: an agent may use 7946 on this host. An IPv4 socket cannot reach IPv6 members.
+    ipv6 = any(it.count(":") > 1 for it in join)
+    arguments.setdefault("bind", "[::]:0" if ipv6 else "0.0.0.0:0")
+    if arguments.get("mode") != "memberlist":
+        arguments["tags"] = {"role": "sprat-cli"}
+    return arguments
+
+
+def _is_taken(node: sprat.Node, connection: Connection, join: tuple[str, ...]) -> bool:
+    """Join, and return whether another node has the shared name of this visit.
+
+    Either the last visit with this name was killed and the cluster still waits for it, or another
+    host with the same host name has a visitor. A name given by --name is an error instead.
+    """
+    try:
+        _join(node, join, connection.timeout)
+    except sprat.NameConflictError:
+        if connection.name is not None:
+            raise
+        return True
+    return connection.name is None and node.stats()["conflicts_self"] > 0
+
+
+def _join(node: sprat.Node, addresses: tuple[str, ...], timeout: float) -> None:
+    with waiting(f"joining {', '.join(addresses)}"):
+        try:
+            node.join(*addresses, timeout=timeout)
+        except (sprat.AddressError, sprat.TooLargeError) as error:
+            raise click.UsageError(str(error)) from None
+        except sprat.TimeoutError:
+            raise click.ClickException(
+                f"no answer within {timeout:g} s from {', '.join(addresses)}"
+            ) from None
+
+
+@contextlib.contextmanager
+def _shared_name() -> Iterator[str]:
+    """Take the first shared name of this host that no other visit has at the moment.
+
+    An abstract socket marks the name as taken: it vanishes with the process, however that ends.
+    """
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:200]
+    base = f"sprat-cli-{host}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mark:
+        for number in range(1, _NAMES + 1):
+            if sys.platform != "linux":
+                break
+            try:
+                mark.bind(f"\0sprat-cli-{number}")
+            except OSError:
+                continue
+            yield base if number == 1 else f"{base}-{number}"
+            return
+        yield f"{base}-{os.getpid()}"

@@ -1,0 +1,165 @@
+/* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():
+ * name, type, default in brackets, allowed values, and description.
+ *
+ * name: text [not set], 1 to 255 bytes, no control characters, no space at the ends
+ *     The name of this node, unique in the cluster; the host name if it is not set.
+ *
+ * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
+ *         IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
+ *     The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.
+ *
+ * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an
+ *         optional port
+ *     The address at which the other members reach this node; by default the bound address, or
+ *     that of an interface if the node listens on all of them.
+ *
+ * mode: word [serf], serf or memberlist
+ *     The kind of cluster: serf for members with tags, memberlist for bare memberlist with raw
+ *     metadata.
+ *
+ * profile: word [lan], lan, wan or local
+ *     Chooses the defaults of the times and numbers below; settings that are set keep their
+ *     value.
+ *
+ * encrypt: base64 [not set], base64 of 16, 24 or 32 bytes
+ *     The key that encrypts all traffic; it cannot be read back.
+ *
+ * keyring_file: file [not set], the path of a readable file
+ *     A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. It
+ *     cannot be combined with other keys.
+ *
+ * label: text [not set], at most 255 bytes
+ *     A label in front of all traffic; clusters with different labels do not see each other.
+ *
+ * seeds: list of addresses [not set], HOST or HOST:PORT, separated by commas
+ *     Addresses that are joined at the start and tried again for as long as the node lives.
+ *
+ * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
+ *     The time between two probes.
+ *
+ * probe_timeout_ms: milliseconds [500, wan 3000, local 200], 1 to 600000
+ *     How long a direct probe waits for its answer before helpers are asked; less than
+ *     probe_interval_ms.
+ *
+ * indirect_checks: number [3, local 1], 0 to 32
+ *     The number of helpers that are asked for an indirect probe.
+ *
+ * stream_pings: boolean [true], true or false
+ *     Whether a probe that fails by UDP is tried by TCP.
+ *
+ * suspicion_mult: number [4, wan 6, local 3], 1 to 100
+ *     Multiplies the time that a suspect has to refute the suspicion.
+ *
+ * suspicion_max_mult: number [6], 1 to 100
+ *     The longest suspicion timeout as a multiple of the shortest.
+ *
+ * awareness_max: number [8], 1 to 64
+ *     The health score ranges from 0 to this value minus 1; 1 disables it.
+ *
+ * gossip_interval_ms: milliseconds [200, wan 500, local 100], 10 to 60000
+ *     The time between two rounds of gossip.
+ *
+ * gossip_nodes: number [3, wan 4], 1 to 64
+ *     The number of members that a round of gossip is sent to.
+ *
+ * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
+ *     How long gossip is still sent to a dead member.
+ *
+ * retransmit_mult: number [4, local 2], 1 to 100
+ *     Multiplies the number of times that a broadcast is sent.
+ *
+ * push_pull_interval_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
+ *     The time between two push/pull exchanges with another member; 0 disables them.
+ *
+ * stream_timeout_ms: milliseconds [10000, wan 30000, local 1000], 100 to 600000
+ *     The longest time that one TCP exchange may take.
+ *
+ * packet_bytes: number [1400], 1024 to 65000
+ *     The size of the largest gossip datagram.
+ *
+ * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
+ *     A dead member's name may return at another address after this time; 0 forbids it.
+ *
+ * cidrs_allowed: list of networks [not set], CIDR networks, separated by commas
+ *     The networks that members must have their addresses in; empty allows all.
+ *
+ * compression: boolean [true], true or false
+ *     Whether messages are compressed where that saves bytes.
+ *
+ * verify_incoming: boolean [true], true or false
+ *     Whether unencrypted traffic is refused when there is a key.
+ *
+ * verify_outgoing: boolean [true], true or false
+ *     Whether outgoing traffic is encrypted when there is a key.
+ *
+ * skip_label_check: boolean [false], true or false
+ *     Whether incoming traffic carries no label because a proxy has removed it.
+ *
+ * join_sync: boolean [true], true or false
+ *     Whether a burst of joins is followed by a push/pull exchange, so that no member is
+ *     missed.
+ *
+ * final_probe: boolean [true], true or false
+ *     Whether a suspect is probed once more before it is declared dead.
+ *
+ * reconnect: boolean [true], true or false
+ *     Whether seeds and lost members are tried again, so that a split cluster heals.
+ *
+ * reconnect_min_ms: milliseconds [250], 50 to 86400000
+ *     The first pause before a seed or a lost member is tried again.
+ *
+ * reconnect_max_ms: milliseconds [30000], 100 to 86400000
+ *     The longest pause between two attempts; at least reconnect_min_ms.
+ *
+ * leave_propagate_ms: milliseconds [1000], 0 to 600000
+ *     How long a leaving node still answers after its leave has spread.
+ *
+ * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
+ *     The longest wait for one step of a leave to spread.
+ *
+ * reconnect_timeout_ms: milliseconds [86400000], 1000 to 2592000000
+ *     A failed member is erased after this time.
+ *
+ * tombstone_timeout_ms: milliseconds [86400000], 1000 to 2592000000
+ *     A member that left is erased after this time.
+ *
+ * event_queue: number [4096], 16 to 1048576
+ *     The number of events that can wait for the application. A full queue keeps only the last
+ *     event of each member, then drops the oldest ones, and reports the loss with one overflow
+ *     event.
+ *
+ * event_kinds: list of words [not set], member-join, member-update, member-leave,
+ *         member-failed, member-reap, member-suspect, member-alive, done, log, separated by
+ *         commas
+ *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
+ *     always queued. Without done, the end of an operation that does not wait is not reported.
+ *
+ * log_level: word [off], off, error, warn, info, debug or trace
+ *     The level up to which log lines become events.
+ *
+ * thread_stack_kib: number [8192], 64 to 1048576
+ *     The size of the stack of the thread that runs callbacks.
+ *
+ * spoe_bind: address [not set], IPv4:PORT or [IPv6]:PORT
+ *     The address at which HAProxy may ask about requests (SPOE); empty disables it. A client
+ *     that can reach it can read all tags, so a loopback address is advisable.
+ *
+ * spoe_servers: text [role=backend], KEY=VALUE
+ *     The tag of the members that are servers, for questions that arrive at spoe_bind.
+ *
+ * spoe_port: number [0], 0 to 65535
+ *     The port used for members without a `port` tag; 0 ignores such members.
+ *
+ * spoe_networks: list of networks [not set], CIDR networks, separated by commas
+ *     The networks that servers must have their addresses in; empty allows all.
+ *
+ * filter.names: list of patterns [not set], patterns with * and ?, separated by commas
+ *     Lists and reports only this node and the members whose name matches one of these
+ *     patterns; empty matches all. The other members stay in the protocol and see this node.
+ *
+ * tag.KEY: text [not set], all tags together at most 512 bytes
+ *     The tag KEY of this node, which all members see; only in mode serf.
+ *
+ * filter.tag.KEY: text [not set], at most 255 bytes
+ *     Lists and reports only members whose tag KEY has exactly this value; only in mode serf.
+ */

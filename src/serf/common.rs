@@ -1,0 +1,117 @@
+//! Everything that the parts of the Serf state work on: settings, members, and the way out.
+//!
+//! Each part owns its own state and is handed this, together with the time. A change of a member
+//! that the application can see goes through [`Common::change`], which also emits the events of
+//! suspicions.
+
+use super::lost::Lost;
+use super::members::{MemberRow, Members};
+use super::outbox::Outbox;
+use super::{Config, Member, MemberState, Mode};
+use crate::event::EventBody;
+use crate::time::Time;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The common ground of the parts.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub config: Config,
+    /// The name of this node.
+    pub name: Arc<str>,
+    pub members: Members,
+    pub lost: Lost,
+    pub out: Outbox,
+}
+
+impl Common {
+    pub fn new(config: Config, name: Arc<str>) -> Common {
+        Common {
+            config,
+            name,
+            members: Members::default(),
+            lost: Lost::default(),
+            out: Outbox::default(),
+        }
+    }
+
+    pub fn is_serf(&self) -> bool {
+        match self.config.mode {
+            Mode::Serf => true,
+            Mode::Memberlist => false,
+        }
+    }
+
+    /// Whether `name` is the name of this node.
+    pub fn is_self(&self, name: &str) -> bool {
+        *self.name == *name
+    }
+
+    /// Whether any other member is present, so that gossip has a reader.
+    pub fn has_company(&self) -> bool {
+        let mut present = self.members.iter().filter(|row| row.status.is_present());
+        present.any(|row| !self.is_self(&row.member.name))
+    }
+
+    /// Changes a member, and emits an event if that begins or ends a visible suspicion.
+    pub fn change(&mut self, name: &str, change: impl FnOnce(&mut MemberRow)) {
+        let Some(row) = self.members.change(name, change) else {
+            return;
+        };
+        if row.hidden {
+            return;
+        }
+        match (row.member.state, row.suspicion_told) {
+            (MemberState::Suspect, false) => {
+                row.suspicion_told = true;
+                self.out.tell(EventBody::MemberSuspect(row.member.clone()));
+            }
+            (MemberState::Alive, true) => {
+                row.suspicion_told = false;
+                self.out.tell(EventBody::MemberAlive(row.member.clone()));
+            }
+            (MemberState::Failed | MemberState::Left, _) => row.suspicion_told = false,
+            (MemberState::Suspect, true)
+            | (MemberState::Alive, false)
+            | (MemberState::Leaving, _) => {}
+        }
+    }
+
+    /// Emits an event about a member, unless the member is hidden.
+    pub fn tell(&mut self, name: &str, event: impl FnOnce(Arc<Member>) -> EventBody) {
+        if let Some(row) = self.members.get(name).filter(|row| !row.hidden) {
+            self.out.tell(event(row.member.clone()));
+        }
+    }
+
+    /// Takes a member off the list. The search for it goes on.
+    pub fn drop_member(&mut self, name: &str) {
+        if let Some(row) = self.members.remove(name).filter(|row| !row.hidden) {
+            self.out.counts.reaped += 1;
+            self.out.tell(EventBody::MemberReap(row.member));
+        }
+    }
+
+    /// Takes a member off the list and ends the search for it.
+    pub fn erase(&mut self, name: &str) {
+        self.drop_member(name);
+        self.found(name);
+    }
+
+    /// Lets the SWIM machine search for a member.
+    pub fn lose(&mut self, now: Time, name: &Arc<str>, addr: SocketAddr) {
+        self.lost.add(now, &mut self.out, name, addr);
+    }
+
+    /// Ends the search for a member.
+    pub fn found(&mut self, name: &str) {
+        self.lost.remove(&mut self.out, name);
+    }
+
+    /// Moves every time that is held about members, after a stall of this process.
+    pub fn postpone(&mut self, by: Duration) {
+        self.members.postpone(by);
+        self.lost.postpone(by);
+    }
+}

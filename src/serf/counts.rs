@@ -1,0 +1,39 @@
+//! The counters of the Serf state, one row each: the name that programs see, and its meaning.
+
+/// A counter: its name, its value, and its meaning.
+pub type Counter = (&'static str, u64, &'static str);
+
+macro_rules! counts {
+    ($($name:ident: $help:literal,)*) => {
+        /// Counters of the Serf state.
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct Counts {
+            $(#[doc = $help] pub $name: u64,)*
+        }
+
+        impl Counts {
+            /// All of them, in the order of the table.
+            pub fn list(&self) -> Vec<Counter> {
+                vec![$((stringify!($name), self.$name, $help),)*]
+            }
+        }
+    };
+}
+
+counts! {
+    intents_sent: "Intents of this node that it gossiped.",
+    intents_relayed: "Intents of others passed on.",
+    intents_refuted: "Times that others said this node was leaving.",
+    queries_relayed: "Queries of others passed on.",
+    user_events_relayed: "User events of others passed on.",
+    duplicates: "User events and queries that had been seen before.",
+    dropped_old_or_many:
+        "User events and queries too far behind the clock, or too many at one time.",
+    ltimes_refused: "Lamport times too far ahead to be believed.",
+    relays: "Responses of others forwarded to the member that had sent the query.",
+    relays_refused: "Responses of others for an address at which no member is known.",
+    stray_answers: "Responses to queries that this node never sent.",
+    reaped: "Members erased.",
+    conflicts: "Claims that a known name lives at another address.",
+    conflicts_self: "Claims that this node's name lives elsewhere.",
+}

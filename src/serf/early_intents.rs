@@ -1,0 +1,93 @@
+//! Intents about names that are not known yet: they wait for the member to join.
+//!
+//! Gossip may bring an intent before it brings the member. The latest intent about the name then
+//! decides whether the member is alive or leaving when it shows up.
+
+use super::members::SerfStatus;
+use crate::limits;
+use crate::time::Time;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an intent waits for its member (Serf's RecentIntentTimeout).
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
+
+/// The two kinds of intents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IntentKind {
+    Join,
+    Leave,
+}
+
+/// The latest intent about an unknown name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EarlyIntent {
+    pub kind: IntentKind,
+    pub ltime: u64,
+    since: Time,
+}
+
+impl EarlyIntent {
+    /// The status that the member gets when it joins.
+    pub fn status(self) -> SerfStatus {
+        match self.kind {
+            IntentKind::Join => SerfStatus::Alive,
+            IntentKind::Leave => SerfStatus::Leaving,
+        }
+    }
+}
+
+/// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. When it is
+/// full, further names are not taken up: a leave that is missed that way shows as a failure.
+#[derive(Debug, Default)]
+pub(super) struct EarlyIntents {
+    waiting: BTreeMap<Arc<str>, EarlyIntent>,
+}
+
+impl EarlyIntents {
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Keeps an intent. Returns true if it is later than the one held, so that others should hear
+    /// it.
+    pub fn keep(&mut self, now: Time, kind: IntentKind, name: &str, ltime: u64) -> bool {
+        let intent = EarlyIntent {
+            kind,
+            ltime,
+            since: now,
+        };
+        if let Some(held) = self.waiting.get_mut(name) {
+            if ltime <= held.ltime {
+                return false;
+            }
+            *held = intent;
+            return true;
+        }
+        let fits = !name.is_empty() && name.len() <= limits::NAME_LEN;
+        if !fits || self.waiting.len() >= limits::BUFFERED_INTENTS {
+            return false;
+        }
+        self.waiting.insert(name.into(), intent);
+        true
+    }
+
+    /// Takes out the intent about a member that has joined.
+    pub fn take(&mut self, name: &str) -> Option<EarlyIntent> {
+        self.waiting.remove(name)
+    }
+
+    /// Drops intents that have waited too long.
+    pub fn expire(&mut self, now: Time) {
+        self.waiting
+            .retain(|_, intent| now.since(intent.since) <= PATIENCE);
+    }
+
+    /// Moves the times at which intents came, after a stall of this process.
+    pub fn postpone(&mut self, by: Duration) {
+        self.waiting
+            .values_mut()
+            .for_each(|intent| intent.since = intent.since + by);
+    }
+}

@@ -1,0 +1,54 @@
+//! Members that failed and that the SWIM machine tries to reach again from time to time.
+//!
+//! A failed member may be on the far side of a broken network, so the search goes on until it is
+//! back, has left, is erased, or has been lost for longer than `reconnect_timeout`. In memberlist
+//! mode the table of members forgets the dead within a minute, and the search still goes on for as
+//! long as Serf would keep them; otherwise no partition would ever heal.
+
+use super::outbox::{Order, Outbox};
+use crate::limits;
+use crate::time::Time;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The names of lost members, and when each was lost.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    since: BTreeMap<Arc<str>, Time>,
+}
+
+impl Lost {
+    /// Starts the search for a member, unless too many are lost.
+    pub fn add(&mut self, now: Time, out: &mut Outbox, name: &Arc<str>, addr: SocketAddr) {
+        if self.since.len() >= limits::MEMBERS {
+            return;
+        }
+        self.since.insert(name.clone(), now);
+        let name = name.clone();
+        out.order(Order::RememberLost { name, addr });
+    }
+
+    /// Ends the search for a member, if there is one.
+    pub fn remove(&mut self, out: &mut Outbox, name: &str) {
+        if let Some((name, _)) = self.since.remove_entry(name) {
+            out.order(Order::ForgetLost { name });
+        }
+    }
+
+    /// Ends the search for members that have been lost for longer than `timeout`.
+    pub fn expire(&mut self, now: Time, out: &mut Outbox, timeout: Duration) {
+        let given_up = self.since.iter();
+        let given_up = given_up.filter(|&(_, &since)| now.since(since) > timeout);
+        let given_up: Vec<Arc<str>> = given_up.map(|(name, _)| name.clone()).collect();
+        given_up.iter().for_each(|name| self.remove(out, name));
+    }
+
+    /// Moves the times at which members were lost, after a stall of this process.
+    pub fn postpone(&mut self, by: Duration) {
+        self.since
+            .values_mut()
+            .for_each(|since| *since = *since + by);
+    }
+}

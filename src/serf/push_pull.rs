@@ -1,0 +1,94 @@
+//! The Serf state in a push/pull, both ways: clocks, intents and left members, user events.
+//!
+//! A received state is handled like the messages that it stands for, but none of them is passed on:
+//! a node that needs them gets them by a push/pull of its own.
+
+use super::members::{Members, SerfStatus};
+use super::ring::Ring;
+use super::user_event::SeenEvent;
+use crate::wire::serf_message::{
+    JoinIntent, LeaveIntent, PastEvent, PastEvents, SerfMessage, SerfPushPull, UserEvent,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The times of the three Lamport clocks.
+pub(super) struct ClockTimes {
+    pub member: u64,
+    pub event: u64,
+    pub query: u64,
+}
+
+/// Encodes the own state for the other side of a push/pull.
+pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEvent>) -> Vec<u8> {
+    // A member that returns is not listed as left: its time is already that of its join, and a peer
+    // that read it as the time of a leave would reject later joins.
+    let left = members.iter().filter(|row| match row.status {
+        SerfStatus::Left => !row.returning,
+        SerfStatus::Leaving => true,
+        SerfStatus::Alive | SerfStatus::Failed => false,
+    });
+    let slots = events.slots().map(|slot| PastEvents {
+        ltime: slot.ltime,
+        events: slot
+            .items
+            .iter()
+            .map(|item| PastEvent {
+                name: &item.name,
+                payload: item.payload.as_deref(),
+            })
+            .collect(),
+    });
+    let state = SerfPushPull {
+        ltime: times.member,
+        event_ltime: times.event,
+        query_ltime: times.query,
+        status_ltimes: members
+            .iter()
+            .map(|row| match row.status {
+                // The reader adds one. Serf lists only members that have left, at their own time:
+                // with another time, a member that returns through this node would refute too low
+                // for members that joined through a stock agent.
+                SerfStatus::Leaving => (&*row.member.name, row.ltime.saturating_sub(1)),
+                SerfStatus::Alive | SerfStatus::Failed | SerfStatus::Left => {
+                    (&*row.member.name, row.ltime)
+                }
+            })
+            .collect(),
+        left_members: left.map(|row| &*row.member.name).collect(),
+        events: slots.collect(),
+    };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    bytes
+}
+
+/// Returns the messages that a received state stands for, in the order in which they count.
+pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<SerfMessage<'a>> {
+    let ltimes: BTreeMap<&'a str, u64> = state.status_ltimes.iter().copied().collect();
+    let left: BTreeSet<&'a str> = state.left_members.iter().copied().collect();
+    let leaves = left.iter().map(|&node| {
+        // One later than listed, so that it outweighs the intent by which the member had joined.
+        // A member that is known to have left does not leave later with every push/pull.
+        let known = members
+            .get(node)
+            .is_some_and(|row| row.status == SerfStatus::Left);
+        let listed = ltimes.get(node).copied().unwrap_or(0);
+        SerfMessage::Leave(LeaveIntent {
+            ltime: listed.saturating_add(u64::from(!known)),
+            node,
+            prune: false,
+        })
+    });
+    let joins = ltimes.iter().filter(|(node, _)| !left.contains(*node));
+    let joins = joins.map(|(&node, &ltime)| SerfMessage::Join(JoinIntent { ltime, node }));
+    let events = state.events.iter().flat_map(|slot| {
+        let event = |event: &PastEvent<'a>| UserEvent {
+            ltime: slot.ltime,
+            name: event.name,
+            payload: event.payload,
+            coalesce: false,
+        };
+        slot.events.iter().map(event).map(SerfMessage::UserEvent)
+    });
+    leaves.chain(joins).chain(events).collect()
+}

@@ -1,0 +1,40 @@
+//! A kind of message that each node passes on once: its Lamport clock and what was seen lately.
+
+use super::clock::Clock;
+use super::outbox::Outbox;
+use super::ring::{Freshness, Item, Ring};
+
+/// Messages of one kind that were seen.
+#[derive(Debug)]
+pub(super) struct Seen<T> {
+    pub clock: Clock,
+    pub ring: Ring<T>,
+}
+
+impl<T: Item> Seen<T> {
+    pub fn new() -> Seen<T> {
+        Seen {
+            clock: Clock::new(),
+            ring: Ring::new(),
+        }
+    }
+
+    /// Remembers a message. Returns true if it is new, and counts it if it is dropped.
+    pub fn see(&mut self, out: &mut Outbox, ltime: u64, item: T) -> bool {
+        if !self.clock.witness(ltime) {
+            out.counts.ltimes_refused += 1;
+            return false;
+        }
+        match self.ring.see(self.clock.time(), ltime, item) {
+            Freshness::New => true,
+            Freshness::Duplicate => {
+                out.counts.duplicates += 1;
+                false
+            }
+            Freshness::Old | Freshness::Full => {
+                out.counts.dropped_old_or_many += 1;
+                false
+            }
+        }
+    }
+}

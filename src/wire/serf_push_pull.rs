@@ -1,0 +1,228 @@
+//! The push/pull user state of the Serf layer: clocks, intents and recent events of one member.
+//!
+//! A sender may list its whole ring of events, 512 slots that are nearly all nil; the nil ones
+//! are skipped. Names that no node can have here (empty, too long, not text) are left out,
+//! because one member that was let in elsewhere must not hide the state of all others.
+
+use super::fields::{self, LateText, Number, Payload, codecs};
+use super::record::{Body, Record, record};
+use super::{Reader, Refusal, msgpack};
+use crate::limits;
+
+/// The Serf type byte of the user state.
+pub(super) const KIND: u8 = 2;
+
+record! {
+    /// The push/pull user state of the Serf layer.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct SerfPushPull<'a> {
+        /// The sender's member clock.
+        ltime: u64 => "LTime" Number,
+        /// Every member the sender knows, and the time of its last intent.
+        status_ltimes: Vec<(&'a str, u64)> => "StatusLTimes" StatusTimes,
+        /// Members that the sender holds as left.
+        left_members: Vec<&'a str> => "LeftMembers" LeftMembers,
+        /// The sender's event clock.
+        event_ltime: u64 => "EventLTime" Number,
+        /// Recent user events, at most [`crate::limits::EVENTS`] together.
+        events: Vec<PastEvents<'a>> => "Events" EventRing,
+        /// The sender's query clock.
+        query_ltime: u64 => "QueryLTime" Number,
+    }
+
+    /// The user events of one Lamport time: a slot of the sender's ring of events.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    pub struct PastEvents<'a> {
+        /// Time of the event clock.
+        ltime: u64 => "LTime" Number,
+        /// The events of that time.
+        events: Vec<PastEvent<'a>> => "Events" EventList,
+    }
+
+    /// A user event that the sender has seen.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct PastEvent<'a> {
+        /// Name of the event.
+        name: &'a str => "Name" LateText,
+        /// Its content.
+        payload: Option<&'a [u8]> => "Payload" Payload,
+    }
+}
+
+impl<'a> SerfPushPull<'a> {
+    /// Decodes it, Serf type byte (2) first.
+    ///
+    /// # Errors
+    /// [`Refusal::EmptyPart`], [`Refusal::UnknownType`], [`Refusal::Truncated`],
+    /// [`Refusal::Msgpack`], and [`Refusal::TooLarge`] when a list is longer than its bound in
+    /// [`crate::limits`].
+    pub fn decode(bytes: &'a [u8]) -> Result<SerfPushPull<'a>, Refusal> {
+        let mut reader = Reader::new(bytes);
+        match reader.u8().map_err(|_| Refusal::EmptyPart)? {
+            KIND => Body::decode(&mut reader),
+            _ => Err(Refusal::UnknownType),
+        }
+    }
+
+    /// Appends it, Serf type byte first.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(KIND);
+        self.put(out);
+    }
+}
+
+codecs! {
+    /// A map of names to Lamport times.
+    StatusTimes(Vec<(&'a str, u64)>) -> Vec<(&'a str, u64)>: status_times, Ok, put_status_times;
+    /// A list of names.
+    LeftMembers(Vec<&'a str>) -> Vec<&'a str>: left_members, Ok, put_left_members;
+    /// A list of slots, each nil or the events of one Lamport time.
+    EventRing(Vec<PastEvents<'a>>) -> Vec<PastEvents<'a>>: event_ring, Ok, put_records;
+    /// The events of one slot.
+    EventList(Vec<PastEvent<'a>>) -> Vec<PastEvent<'a>>: event_list, Ok, put_records;
+}
+
+fn status_times<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, u64)>, Refusal> {
+    // A pair takes at least three bytes: a name of one, its head, a time.
+    let count = msgpack::map(reader)?;
+    fields::items(reader, count, limits::PUSH_PULL_NODES, 3, |reader| {
+        let name = fields::bytes(reader)?;
+        let ltime = msgpack::number(reader)?;
+        Ok(fields::check_name(name).ok().map(|name| (name, ltime)))
+    })
+}
+
+fn put_status_times(out: &mut Vec<u8>, times: &[(&str, u64)]) {
+    msgpack::put_map(out, msgpack::count(times.len()));
+    for (name, ltime) in times {
+        msgpack::put_text(out, name);
+        msgpack::put_number(out, *ltime);
+    }
+}
+
+fn left_members<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, Refusal> {
+    let count = msgpack::list(reader)?;
+    fields::items(reader, count, limits::PUSH_PULL_NODES, 2, |reader| {
+        Ok(fields::check_name(fields::bytes(reader)?).ok())
+    })
+}
+
+fn put_left_members(out: &mut Vec<u8>, names: &[&str]) {
+    fields::put_items(out, names, |out, name| msgpack::put_text(out, name));
+}
+
+/// Reads the slots that hold something; all together hold at most [`limits::EVENTS`].
+fn event_ring<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvents<'a>>, Refusal> {
+    let mut room = limits::EVENTS;
+    let count = msgpack::list(reader)?;
+    // Nearly all slots may be nil, so the count makes no room.
+    fields::items(reader, count, limits::EVENT_SLOTS, usize::MAX, |reader| {
+        if msgpack::nil(reader) {
+            return Ok(None);
+        }
+        let slot: PastEvents = Body::decode(reader)?;
+        let left = room.checked_sub(slot.events.len());
+        room = left.ok_or(Refusal::TooLarge)?;
+        Ok(Some(slot))
+    })
+}
+
+fn event_list<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvent<'a>>, Refusal> {
+    let count = msgpack::list(reader)?;
+    // An event can be a single byte, so the count makes no room.
+    fields::items(reader, count, limits::EVENTS, usize::MAX, |reader| {
+        Ok(PastEvent::check(PastEvent::read(reader)?).ok())
+    })
+}
+
+fn put_records<'a, R: Record<'a>>(out: &mut Vec<u8>, records: &[R]) {
+    fields::put_items(out, records, |out, record| record.put(out));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(state: &SerfPushPull<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        state.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn a_state_comes_back_as_it_was() {
+        let event = |name, payload| PastEvent { name, payload };
+        let events = vec![event("deploy", Some(&b"1"[..])), event("", None)];
+        let state = SerfPushPull {
+            ltime: 1,
+            event_ltime: u64::MAX,
+            query_ltime: 3,
+            status_ltimes: vec![("b", 7), ("a", 0)],
+            left_members: vec!["b"],
+            events: vec![PastEvents { ltime: 9, events }, PastEvents::default()],
+        };
+        assert_eq!(SerfPushPull::decode(&encoded(&state)), Ok(state));
+    }
+
+    #[test]
+    fn names_that_no_node_can_have_are_left_out() {
+        let state = SerfPushPull {
+            status_ltimes: vec![("", 1), ("a", 2), ("b\0", 3)],
+            left_members: vec!["", "a"],
+            ..SerfPushPull::default()
+        };
+        let wire = encoded(&state);
+        let taken = SerfPushPull::decode(&wire).unwrap();
+        assert_eq!(taken.status_ltimes, [("a", 2)]);
+        assert_eq!(taken.left_members, ["a"]);
+    }
+
+    #[test]
+    fn nil_slots_are_skipped_and_lists_are_bounded() {
+        let with_slots = |count: u32, nil: usize| {
+            let mut wire = vec![KIND, 0x81];
+            msgpack::put_text(&mut wire, "Events");
+            msgpack::put_list(&mut wire, count);
+            wire.resize(wire.len() + nil, 0xc0);
+            SerfPushPull::decode(&wire).map(|state| state.events.len())
+        };
+        assert_eq!(with_slots(512, 512), Ok(0));
+        assert_eq!(with_slots(512, 511), Err(Refusal::Truncated));
+        assert_eq!(with_slots(u32::MAX, 1), Err(Refusal::TooLarge));
+        assert_eq!(SerfPushPull::decode(&[1, 0x80]), Err(Refusal::UnknownType));
+        assert_eq!(
+            SerfPushPull::decode(&[2, 0xc0]),
+            Ok(SerfPushPull::default())
+        );
+    }
+
+    #[test]
+    fn the_number_of_events_in_all_slots_together_is_bounded() {
+        // Two slots in the array form; an event of nil takes a single byte.
+        let with_events = |counts: [usize; 2]| {
+            let mut wire = vec![KIND, 0x81];
+            msgpack::put_text(&mut wire, "Events");
+            msgpack::put_list(&mut wire, 2);
+            for count in counts {
+                wire.extend_from_slice(&[0x92, 0x07]);
+                msgpack::put_list(&mut wire, msgpack::count(count));
+                wire.resize(wire.len() + count, 0xc0);
+            }
+            SerfPushPull::decode(&wire).map(|state| state.events.len())
+        };
+        assert_eq!(with_events([limits::EVENTS - 1, 1]), Ok(2));
+        assert_eq!(with_events([limits::EVENTS, 1]), Err(Refusal::TooLarge));
+        assert_eq!(with_events([limits::EVENTS + 1, 0]), Err(Refusal::TooLarge));
+    }
+
+    #[test]
+    fn an_event_whose_name_is_not_text_is_left_out() {
+        let mut wire = vec![KIND, 0x81];
+        msgpack::put_text(&mut wire, "Events");
+        wire.extend_from_slice(b"\x91\x92\x07\x92\x91\xa1\xff\x92\xa1a\xa1b");
+        let state = SerfPushPull::decode(&wire).unwrap();
+        let payload = Some(&b"b"[..]);
+        let events = vec![PastEvent { name: "a", payload }];
+        assert_eq!(state.events, [PastEvents { ltime: 7, events }]);
+    }
+}
