@@ -23,13 +23,13 @@ pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod os;
 
-pub use events::pending::{Outcome, Pending};
+pub use events::pending::{FailedJoin, Outcome, Pending};
 pub use events::subscriptions::Subscription;
 #[cfg(feature = "internals")]
 pub use net::resolve::resolve_seeds;
 #[cfg(feature = "internals")]
 pub use node::guarded;
-pub use node::{EventCallback, Node};
+pub use node::{Counter, EventCallback, Node};
 #[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
 pub use os::worker::PreparedThreads;

@@ -43,9 +43,9 @@ fn two_nodes_join_and_see_tags_and_changes_of_each_other() {
     let joins = b
         .stats()
         .into_iter()
-        .find(|(name, _, _)| *name == "push_pulls")
+        .find(|it| it.name == "push_pulls")
         .unwrap();
-    assert!(joins.1 >= 1);
+    assert!(joins.value >= 1);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_node_that_is_shut_down_without_a_word_fails() {
     }
     assert_eq!(verdict, Some((id, Err(Status::Unreachable))));
     assert!(failed);
-    assert_eq!(a.remove_failed("b", true), Ok(()));
+    assert_eq!(a.prune("b"), Ok(()));
     eventually("b is erased", || state_of(&a, "b").is_none());
 }
 

@@ -142,10 +142,8 @@ fn a_flood_of_rubbish_is_counted_piece_by_piece_and_nobody_notices() {
     let (attacked, friend) = pair();
     let refused = |node: &Node| -> i64 {
         let stats = node.stats();
-        let refusals = stats
-            .iter()
-            .filter(|(name, _, _)| name.starts_with("refused_"));
-        refusals.map(|(_, value, _)| value).sum()
+        let refusals = stats.iter().filter(|it| it.name.starts_with("refused_"));
+        refusals.map(|it| it.value).sum()
     };
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let before = (counter(&attacked, "datagrams_in"), refused(&attacked));
