@@ -1,8 +1,8 @@
-//! What the LZW coder writes beyond one full table is read by a stock agent.
+//! An agent reads LZW output that is longer than one full code table.
 //!
-//! The coder and Go's writer start their table over at different codes, so long output differs in
-//! its bytes. Here an agent gets two megabytes of state in one push/pull, and a datagram of almost
-//! the largest size; its own next push/pull shows what it made of them.
+//! The coder of sprat and that of Go reset their tables at different codes, so their output differs
+//! once it is long. Here an agent receives two megabytes of state in one push/pull, and a datagram of
+//! almost the largest size. The next push/pull of the agent shows how it has read them.
 
 use super::agent::{Agent, Block, PORT, Setup, agent_sees};
 use super::wait::until;
@@ -16,18 +16,18 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// Slots of an agent's ring of events.
+/// The number of slots in the ring of events of an agent.
 const SLOTS: u64 = 512;
-/// Content of one event in the push/pull; all together have two megabytes.
+/// The length of one event in the push/pull; all events together have two megabytes.
 const PAYLOAD_LEN: usize = 4096;
-/// Codes of a whole table, each of 9 to 12 bits.
+/// The length of the output that fills a code table, in bytes.
 const TABLE_LEN: usize = 4096 * 12 / 8;
 
 /// Events by Lamport time, each with name and content.
 type Events = BTreeMap<u64, (String, Vec<u8>)>;
 
-/// Content of `length` bytes that fills tables in another way for each `seed`: bytes without
-/// order, letters, or a single byte repeated.
+/// Bytes that compress well or badly, depending on the seed: random bytes, letters, or one byte
+/// repeated.
 fn content(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed as u32;
     let mut next = || {

@@ -1,4 +1,4 @@
-//! What the checks find, and the exceptions that are allowed, each with its reason.
+//! Findings of the checks, and the exceptions from the rules, each with its reason.
 
 use super::not_yet::NOT_YET;
 use std::fmt;
@@ -12,7 +12,7 @@ pub struct Finding {
     pub path: String,
     /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The description of the problem.
     pub what: String,
 }
 
