@@ -10,23 +10,26 @@ mod vocabulary;
 
 use std::path::PathBuf;
 use std::{env, fs};
-use vocabulary::{EventKind, Level, MemberState, NodeState, Row, Status, Table, c_constant};
+use vocabulary::{
+    EventKind, Level, MemberState, NodeState, Row, SettingType, Status, Table, c_constant,
+};
 
 /// The ABI number: part of the soname, raised only when programs linked before would break.
 const ABI: u32 = 0;
 
 /// The files that say what the header says, in the order of the header.
-const SOURCES: [&str; 11] = [
-    "numbers", "types", "library", "config", "node", "members", "tags", "events", "explain",
-    "stats", "threads",
+const SOURCES: [&str; 12] = [
+    "numbers", "types", "library", "settings", "config", "node", "members", "tags", "events",
+    "explain", "stats", "threads",
 ];
 
 /// A heading before the first function of each part of the header.
-const HEADINGS: [(&str, &str); 9] = [
+const HEADINGS: [(&str, &str); 10] = [
     (
         "sprat_version",
         "The library: versions, names of numbers, the last error",
     ),
+    ("sprat_setting_count", "The list of settings"),
     ("sprat_config_new", "Settings"),
     ("sprat_node_start", "Life of a node"),
     ("sprat_node_members", "Members"),
@@ -70,7 +73,7 @@ fn variable(name: &str) -> String {
 fn header() -> String {
     let mut config = cbindgen::Config::from_file("cbindgen.toml").expect("cbindgen.toml is valid");
     config.header = Some(read("src/ffi/head.h").trim_end().to_owned());
-    config.after_includes = Some(versions() + "\n" + &read("src/ffi/keys.h"));
+    config.after_includes = Some(versions() + "\n" + &read("src/ffi/settings.h"));
     let numbers = PathBuf::from(variable("OUT_DIR")).join("numbers.rs");
     fs::write(&numbers, vocabularies()).expect("OUT_DIR is writable");
     let mut builder = cbindgen::Builder::new().with_config(config);
@@ -112,6 +115,12 @@ fn vocabularies() -> String {
             "SPRAT_LOG_",
             &Level::TABLE,
             Some(("SPRAT_LOG_OFF", "No lines.")),
+        ),
+        enumeration(
+            "sprat_setting_type",
+            "SPRAT_SETTING_",
+            &SettingType::TABLE,
+            None,
         ),
     ]
     .concat()

@@ -1,9 +1,9 @@
 //! Compares a cluster of C programs that use the library with a cluster of `serf` agents.
 //!
 //! Both clusters run one after the other, with the same number of processes and the same settings
-//! (profile lan), on loopback addresses. The bench reads the resources of each process from `/proc`,
-//! and takes the time at which each process prints that it sees an event. `make bench` builds the C
-//! program and runs this bench.
+//! (profile lan), on loopback addresses. The bench reads the resources of each process from
+//! `/proc`, and takes the time at which each process prints that it sees an event. `make bench`
+//! builds the C program and runs this bench.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{BufRead, BufReader};
@@ -148,8 +148,8 @@ impl Cluster {
         }
     }
 
-    /// Waits until every observer has reported that each of `names` has joined, or failed. Returns the
-    /// times of the first and of the last of these reports.
+    /// Waits until every observer has reported that each of `names` has joined, or failed. Returns
+    /// the times of the first and of the last of these reports.
     fn wait(
         &self,
         joined: bool,

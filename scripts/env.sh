@@ -11,6 +11,9 @@ RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 PROFILE=${SPRAT_PROFILE:-guest}
 BUILT=$TARGET/${PROFILE/#dev/debug}
 
+# With these, `cargo build` and `cargo test` have the same profile, and share what they build.
+export CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+
 # Incremental compilation makes a first build slower, and most builds of these scripts are first ones.
 export CARGO_INCREMENTAL=0
 

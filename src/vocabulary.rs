@@ -300,7 +300,8 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// The type of a setting, which says how the text of its value is written.
+    /// The type of a setting, which says how the text of its value is written. Ignore the types
+    /// that you do not know: later versions may add some.
     pub enum SettingType {
         /// Any text.
         Text = 1, "text";
@@ -314,7 +315,7 @@ vocabulary! {
         Word = 5, "word";
         /// An IP address with a port.
         Address = 6, "address";
-        /// A secret in base64.
+        /// A secret in base64, which cannot be read back.
         Base64 = 7, "base64";
         /// The path of a file.
         File = 8, "file";

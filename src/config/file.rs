@@ -1,6 +1,6 @@
 //! Files: settings as `key = value` lines, and the keyring file of Serf.
 
-use super::Config;
+use super::node_config::Config;
 use super::value::Value;
 use crate::error::{Error, Result, Status};
 use crate::wire::Key;

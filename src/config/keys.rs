@@ -1,8 +1,12 @@
 //! The keys of a node, and how it writes and reads bytes.
 
-use super::{Config, KEYS, file};
+use super::file;
+use super::node_config::Config;
 use crate::error::{Error, Result, Status};
 use crate::wire::{Codec, Key, Keyring};
+
+/// The largest number of keys beside each other.
+const KEYS: usize = 64;
 
 impl Config {
     /// Adds a key that decrypts. The first one also encrypts, unless `encrypt` is set.

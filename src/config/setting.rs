@@ -2,16 +2,16 @@
 //!
 //! Documentation, the C header, the Python types and the checks are made from these rows, so they
 //! cannot differ. A row also knows its place in [`Settings`]: it reads text into that place, writes
-//! it as text, and puts the default of a profile there. The macro [`table`] makes a row, and the
-//! typed setter of [`Config`](super::Config), from one entry of the table.
+//! it as text, and puts the default of a profile there. The macro [`rows`] makes the rows from the
+//! entries of the table.
 
-use super::settings::{SETTINGS, Settings};
 use super::types::Profile;
 use super::value::{Amount, Reason, Value};
+use super::values::Settings;
 use crate::vocabulary::SettingType;
 use std::ops::RangeInclusive;
 
-/// Everything that is known about one setting; [`settings`](super::settings()) lists all of them.
+/// Everything that is known about one setting; [`settings()`](super::settings()) lists all of them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Setting {
@@ -44,23 +44,6 @@ pub(super) struct Place {
 }
 
 impl Setting {
-    /// The setting of this name; for a tag the one whose name ends with `KEY`.
-    pub fn find(name: &str) -> Option<&'static Setting> {
-        let has_name = |setting: &&Setting| match setting.name.strip_suffix("KEY") {
-            Some(prefix) => name.starts_with(prefix),
-            None => setting.name == name,
-        };
-        SETTINGS.iter().find(has_name)
-    }
-
-    /// The known name that looks most like an unknown one.
-    pub(super) fn nearest(name: &str) -> Option<&'static str> {
-        let likeness = |known: &str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
-        let names = SETTINGS.iter().map(|setting| setting.name);
-        let nearest = names.max_by_key(|known| likeness(known))?;
-        (likeness(nearest) >= ALIKE).then_some(nearest)
-    }
-
     /// The allowed values in words, such as "10 to 600000".
     pub fn allowed(&self) -> String {
         (self.describe)(self)
@@ -68,8 +51,12 @@ impl Setting {
 
     /// The default in this profile, as text; empty if the setting is not set by default.
     pub fn default(&self, profile: Profile) -> String {
-        let place = self.place;
-        place.map_or_else(String::new, |place| (place.write)(&Settings::of(profile)))
+        let Some(place) = self.place else {
+            return String::new();
+        };
+        let mut settings = Settings::default();
+        (place.reset)(&mut settings, profile);
+        (place.write)(&settings)
     }
 
     /// The defaults of all profiles, such as "1000, wan 5000": first that of profile lan, then
@@ -78,9 +65,7 @@ impl Setting {
         let lan = self.default(Profile::Lan);
         let others = [Profile::Wan, Profile::Local];
         let others = others.map(|profile| (profile.name(), self.default(profile)));
-        // The name of the profile would differ from itself.
-        let differs = |default: &String| *default != lan && self.name != "profile";
-        let others = others.iter().filter(|(_, default)| differs(default));
+        let others = others.iter().filter(|(_, default)| *default != lan);
         others.fold(lan.clone(), |text, (name, default)| {
             format!("{text}, {name} {default}")
         })
@@ -93,9 +78,6 @@ impl Setting {
         fits.then_some(()).ok_or_else(Reason::new)
     }
 }
-
-/// Two names less alike than this, in millionths, are not one of them misspelt.
-const ALIKE: u64 = 750_000;
 
 /// Reads a value and checks it.
 pub(super) fn read_value<T: Value>(text: &str) -> Result<T, Reason> {
@@ -134,38 +116,13 @@ pub(super) fn allowed_amounts(setting: &Setting) -> String {
     })
 }
 
-/// Makes the table of settings and the typed setters from entries of two kinds:
+/// Makes a row of each entry of the table. An entry is one of these:
 ///
 /// ```text
 /// "name" => place = default, [setter(Type)] "help";
 /// "name" => place: lan, wan, local in min..=max "unit", [setter(Type)] "help";
 /// ```
-macro_rules! table {
-    (@place $($at:ident).+ = $default:expr) => {
-        Place {
-            read: |settings, _, text| {
-                settings.$($at).+ = read_value(text)?;
-                Ok(())
-            },
-            check: |settings, _| settings.$($at).+.check(),
-            write: |settings| settings.$($at).+.write(),
-            reset: |settings, _| settings.$($at).+ = $default,
-        }
-    };
-    (@place $($at:ident).+: $lan:literal $wan:literal $local:literal) => {
-        Place {
-            read: |settings, setting, text| {
-                settings.$($at).+ = read_amount(setting, text)?;
-                Ok(())
-            },
-            check: |settings, setting| setting.check_number(settings.$($at).+.number()),
-            write: |settings| settings.$($at).+.number().to_string(),
-            reset: |settings, profile| {
-                let default = [$lan, $wan, $local][profile as usize];
-                settings.$($at).+ = Amount::from_number(default);
-            },
-        }
-    };
+macro_rules! rows {
     (@row $name:literal $help:literal $($at:ident).+ = $default:expr) => {
         Setting {
             name: $name,
@@ -175,7 +132,15 @@ macro_rules! table {
             help: $help,
             changeable: false,
             describe: allowed_in(|settings| &settings.$($at).+),
-            place: Some(table!(@place $($at).+ = $default)),
+            place: Some(Place {
+                read: |settings, _, text| {
+                    settings.$($at).+ = read_value(text)?;
+                    Ok(())
+                },
+                check: |settings, _| settings.$($at).+.check(),
+                write: |settings| settings.$($at).+.write(),
+                reset: |settings, _| settings.$($at).+ = $default,
+            }),
         }
     };
     (@row $name:literal $help:literal $($at:ident).+: $lan:literal $wan:literal $local:literal
@@ -188,37 +153,33 @@ macro_rules! table {
             help: $help,
             changeable: false,
             describe: allowed_amounts,
-            place: Some(table!(@place $($at).+: $lan $wan $local)),
-        }
-    };
-    (@setter $name:literal $help:literal $($at:ident).+) => {};
-    (@setter $name:literal $help:literal $($at:ident).+, $setter:ident $type:ty) => {
-        #[doc = $help]
-        #[must_use]
-        pub fn $setter(self, value: impl Into<$type>) -> Config {
-            let value: $type = value.into();
-            self.with($name, |settings| settings.$($at).+ = value.into())
+            place: Some(Place {
+                read: |settings, setting, text| {
+                    settings.$($at).+ = read_amount(setting, text)?;
+                    Ok(())
+                },
+                check: |settings, setting| setting.check_number(settings.$($at).+.number()),
+                write: |settings| settings.$($at).+.number().to_string(),
+                reset: |settings, profile| {
+                    let default = [$lan, $wan, $local][profile as usize];
+                    settings.$($at).+ = Amount::from_number(default);
+                },
+            }),
         }
     };
     ($(
         $name:literal => $($at:ident).+
-        $(: $lan:literal, $wan:literal, $local:literal in $min:literal..=$max:literal $unit:literal)?
+        $(: $lan:literal, $wan:literal, $local:literal
+          in $min:literal..=$max:literal $unit:literal)?
         $(= $default:expr)?,
         $([$setter:ident($type:ty)])?
         $help:literal;
     )* + $($others:expr),*) => {
-        /// Every setting, in the order of the documentation.
-        pub(super) static SETTINGS: &[Setting] = &[
-            $(table!(@row $name $help $($at).+
+        &[
+            $(rows!(@row $name $help $($at).+
                 $(: $lan $wan $local $min $max $unit)? $(= $default)?),)*
             $($others,)*
-        ];
-
-        /// Typed setters. A value outside its bounds is reported by [`Config::check`] and by
-        /// [`Node::start`](crate::Node::start).
-        impl Config {
-            $(table!(@setter $name $help $($at).+ $(, $setter $type)?);)*
-        }
+        ]
     };
 }
-pub(super) use table;
+pub(super) use rows;

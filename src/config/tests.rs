@@ -1,9 +1,15 @@
 //! Tests of the settings as a whole.
 
-use super::*;
+use super::node_config::Config;
+use super::table::{defaults_of, find, settings};
+use super::types::Profile;
+use super::values::Settings;
+use crate::error::Status;
 use crate::event::{EventKind, Level};
-use crate::serf;
+use crate::serf::{self, Mode};
 use crate::swim::Seed;
+use crate::wire::Key;
+use std::time::Duration;
 
 fn with(pairs: &[(&str, &str)]) -> Config {
     let mut config = Config::new();
@@ -20,7 +26,7 @@ fn the_defaults_are_a_config_that_starts() {
 
 #[test]
 fn the_defaults_of_the_core_are_those_of_profile_lan() {
-    let defaults = Settings::of(Profile::Lan).core;
+    let defaults = defaults_of(Profile::Lan).core;
     assert_eq!(
         format!("{defaults:?}"),
         format!("{:?}", serf::Config::default())
@@ -43,7 +49,7 @@ fn each_profile_has_its_column_of_the_table() {
 
 #[test]
 fn the_defaults_are_told_in_words() {
-    let defaults = |name| Setting::find(name).unwrap().defaults();
+    let defaults = |name| find(name).unwrap().defaults();
     assert_eq!(defaults("probe_timeout_ms"), "500, wan 3000, local 200");
     assert_eq!(defaults("gossip_nodes"), "3, wan 4");
     assert_eq!(defaults("stream_pings"), "true");

@@ -11,6 +11,31 @@ pub struct sprat_node {
     _opaque: [u8; 0],
 }
 
+/// Everything that is known about one setting. Read it through the pointer you got: never copy it
+/// by value, because later versions may add fields at its end. It and its strings are never freed.
+#[repr(C)]
+pub struct sprat_setting {
+    /// The name, as sprat_config_set() takes it. KEY in "tag.KEY" and "filter.tag.KEY" stands for
+    /// the key of a tag.
+    pub name: *const c_char,
+    /// An enum sprat_setting_type.
+    pub r#type: i32,
+    /// Whether a running node can change it.
+    pub changeable: bool,
+    /// The type in words, such as "milliseconds". Never NULL.
+    pub type_name: *const c_char,
+    /// The unit of a number, such as "ms" or "bytes"; empty if it has none. Never NULL.
+    pub unit: *const c_char,
+    /// NUMBER, MILLISECONDS: the smallest value that is allowed; else 0.
+    pub min: u64,
+    /// NUMBER, MILLISECONDS: the largest value that is allowed; else 0.
+    pub max: u64,
+    /// The allowed values in words, such as "10 to 600000". Never NULL.
+    pub allowed: *const c_char,
+    /// The sentences that say what the setting does. Never NULL.
+    pub help: *const c_char,
+}
+
 /// A member of the cluster. Read it through its pointer and never copy it by value: later versions
 /// may add fields at its end. Its strings live as long as the list or event that it came from.
 #[repr(C)]

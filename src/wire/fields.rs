@@ -1,36 +1,35 @@
-//! The codecs of fields: how a value is read, checked and written.
+//! The codecs of fields: each reads, checks and writes one kind of value.
 //!
-//! A value that passed here is safe to store and to show: text is UTF-8 without NUL; names,
+//! A value that passes its codec is safe to store and to show. Text is UTF-8 without NUL; names,
 //! addresses, version vectors and meta have lengths that make sense; lists are not longer than
-//! their bound in [`crate::limits`]. Messages name one codec for each field (see
-//! [`super::record`]), and no decoder reads a value in another way.
+//! their bounds in [`crate::limits`]. Each row of a message names its codec (see
+//! [`super::record`]).
 
-use super::record::{Body, Record};
 use super::{Reader, Refusal, msgpack};
 use crate::limits;
 use std::marker::PhantomData;
 
 /// The codec of a field that holds a `Value`.
 pub(super) trait Field<'a, Value> {
-    /// The value as it was read. Its default stands for a field that is missing.
+    /// The value as it was read. Its default stands for a missing field.
     type Raw: Default;
 
     /// Reads one msgpack value.
     ///
     /// # Errors
-    /// Why the whole message is refused.
+    /// The reason for which the whole message is refused.
     fn read(reader: &mut Reader<'a>) -> Result<Self::Raw, Refusal>;
 
-    /// Checks what was read, or the default of a missing field.
+    /// Checks the value that was read, or the default of a missing field.
     ///
     /// # Errors
-    /// Why the record that holds the field is refused.
+    /// The reason for which the record that holds the field is refused.
     fn check(raw: Self::Raw) -> Result<Value, Refusal>;
 
     /// Appends the value.
     fn put(out: &mut Vec<u8>, value: &Value);
 
-    /// Whether the field is written at all.
+    /// Returns whether the field is written at all.
     fn is_written(_value: &Value) -> bool {
         true
     }
@@ -100,7 +99,7 @@ codecs! {
     Unused(()) -> (): msgpack::skip, Ok, put_unused;
 }
 
-/// An integer of any width on the wire that must fit its type here.
+/// An integer, which has any width on the wire and must fit the type of its field.
 pub(super) enum Number {}
 
 impl<'a, T> Field<'a, T> for Number
@@ -125,7 +124,7 @@ where
     }
 }
 
-/// A field that is not written while it has its default, by the codec `C`.
+/// A field by the codec `C` that is not written while it has its default value.
 pub(super) struct Omitted<C>(PhantomData<C>);
 
 impl<'a, Value: Default + PartialEq, C: Field<'a, Value>> Field<'a, Value> for Omitted<C> {
@@ -152,31 +151,12 @@ impl<'a, Value: Default + PartialEq, C: Field<'a, Value>> Field<'a, Value> for O
     }
 }
 
-/// A record inside another one.
-pub(super) enum Nested {}
-
-impl<'a, R: Record<'a>> Field<'a, R> for Nested {
-    type Raw = R::Raw;
-
-    fn read(reader: &mut Reader<'a>) -> Result<R::Raw, Refusal> {
-        R::read(reader)
-    }
-
-    fn check(raw: R::Raw) -> Result<R, Refusal> {
-        R::check(raw)
-    }
-
-    fn put(out: &mut Vec<u8>, value: &R) {
-        value.put_body(out);
-    }
-}
-
-/// Reads `count` items one after the other; `item` returns `None` for one that is left out.
-/// `count` is the sender's claim: it is compared with `bound`, and an item takes at least `least`
-/// bytes, so that no list is made room for that cannot be there.
+/// Reads `count` items; `item` returns `None` for one that is left out. `count` is the sender's
+/// claim: it is compared with `bound`, and memory is allocated for no more items than the input
+/// can hold if each takes at least `least` bytes.
 ///
 /// # Errors
-/// [`Refusal::TooLarge`] above the bound, and what `item` refuses.
+/// [`Refusal::TooLarge`] above the bound, and the refusals of `item`.
 pub(super) fn items<'a, T>(
     reader: &mut Reader<'a>,
     count: u32,

@@ -45,7 +45,7 @@ pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
 ///
 /// # Errors
 /// [`Refusal::UnknownCompression`]; [`Refusal::TooLarge`] beyond the limit; [`Refusal::Inflate`]
-/// when the bytes are no LZW stream or expand to nothing; what is wrong with the body.
+/// when the bytes are not an LZW stream or expand to nothing; the refusals of the map.
 pub fn expand(message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut reader = Reader::new(message);
     if reader.u8()? != kind::COMPRESS {
@@ -73,7 +73,7 @@ pub fn deflate(plain: &[u8]) -> Vec<u8> {
     result.unwrap_or_default()
 }
 
-/// Expands an LZW stream to at most `limit` bytes.
+/// Expands an LZW stream to at most `limit` bytes, with the decoder of this thread.
 fn inflate(content: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut decoder = DECODER
         .take()
@@ -105,7 +105,7 @@ fn inflate_with(
         match result.status {
             Ok(LzwStatus::Done) => return Ok(out),
             Ok(LzwStatus::Ok) => {}
-            // Without more input there is no progress: the stream has no end code.
+            // All input is used, and there was no end code.
             Ok(LzwStatus::NoProgress) | Err(_) => return Err(Refusal::Inflate),
         }
     }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_expands_to_itself() {
+    fn compressed_bytes_expand_to_the_original() {
         for length in [0, 1, 2, 255, 3837, 3838, 3839, 3840, 50_000] {
             let mut state = 1_u32;
             let plain: Vec<u8> = (0..length)

@@ -22,7 +22,7 @@ pub mod kind {
     pub const SUSPECT: u8 = 3;
     pub const ALIVE: u8 = 4;
     pub const DEAD: u8 = 5;
-    pub const PUSH_PULL: u8 = 6;
+    pub const PUSH_PULL: u8 = crate::wire::push_pull::KIND;
     pub const COMPOUND: u8 = 7;
     pub const USER: u8 = 8;
     pub const COMPRESS: u8 = 9;
@@ -100,7 +100,7 @@ record! {
     pub struct Ack<'a> {
         /// Sequence number of the ping.
         seq: u32 => "SeqNo" Number,
-        /// What the layer above adds (Serf: a coordinate).
+        /// An addition by the layer above (Serf: a coordinate).
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
 

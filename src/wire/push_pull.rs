@@ -7,12 +7,14 @@
 //! others are taken.
 
 use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
-use super::message::kind;
 use super::record::{Body, Record, record};
 use super::{Reader, Refusal, msgpack};
 use crate::limits;
 
-/// State of a node in a push/pull. Its place is its number on the wire.
+/// The type byte of a push/pull.
+pub(super) const KIND: u8 = 6;
+
+/// State of a node in a push/pull. The states stand in the order of their numbers on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeState {
     /// The node answers.
@@ -65,7 +67,7 @@ fn put_node_count(out: &mut Vec<u8>, count: &u32) {
 }
 
 record! {
-    /// What the header claims, within bounds.
+    /// The header of a push/pull, whose claims are within bounds.
     pub(super) struct Header {
         /// How many nodes follow.
         nodes: u32 => "Nodes" NodeCount,
@@ -102,7 +104,7 @@ pub struct PushPull<'a> {
     pub join: bool,
     /// Every node the sender knows, the sender itself included.
     pub nodes: Vec<PushPullNode<'a>>,
-    /// What the layer above says; empty: nothing.
+    /// State of the layer above, or empty.
     pub user_state: &'a [u8],
 }
 
@@ -129,7 +131,7 @@ impl<'a> PushPull<'a> {
         // The array form with a name of one byte and an address of four.
         const LEAST_NODE_LEN: usize = 8;
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != kind::PUSH_PULL {
+        if reader.u8()? != KIND {
             return Err(Refusal::UnknownType);
         }
         let header = Header::decode(&mut reader)?;
@@ -148,7 +150,7 @@ impl<'a> PushPull<'a> {
 
     /// Appends it, type byte first.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(kind::PUSH_PULL);
+        out.push(KIND);
         Header {
             nodes: msgpack::count(self.nodes.len()),
             user_state: self.user_state.len(),
@@ -185,7 +187,7 @@ mod tests {
     }
 
     fn header(nodes: i64, user_state: i64) -> Vec<u8> {
-        let mut out = vec![kind::PUSH_PULL];
+        let mut out = vec![KIND];
         msgpack::put_map(&mut out, 2);
         msgpack::put_text(&mut out, "Nodes");
         msgpack::put_number(&mut out, nodes);

@@ -1,56 +1,58 @@
-//! The two macros by which every message is described once.
+//! The two macros that describe each message once.
 //!
-//! [`record!`] declares a struct and what its fields are on the wire: one row holds a field's
-//! name in Rust, its type, its name in Go, and its codec from [`super::fields`]. Struct, decoder,
-//! encoder and the size of the map follow from the rows. Rows stand in the order in which the Go
-//! struct declares its fields, which is the order of the array form; the map is written in
-//! ascending order of the names, as the reference writes it.
+//! [`record!`] declares a struct by rows, one for each field: name in Rust, type, name in Go, and
+//! codec from [`super::fields`]. The struct, its decoder, its encoder and the size of its map
+//! follow from the rows. The rows stand in the order in which the Go struct declares its fields,
+//! which is the order of the array form. The map is written in ascending order of the names, as
+//! the reference does.
 //!
-//! A record is read in two steps. [`Record::read`] takes the map apart: fields in any order,
-//! unknown ones skipped, missing ones at their default, the last one taken of several with one
-//! name. [`Record::check`] then judges the values that may also be wrong by being absent. Lists of
-//! records leave out what only the second step refuses.
+//! Decoding has two steps. [`Record::read`] takes the map apart: fields come in any order, unknown
+//! ones are skipped, missing ones keep their default, and the last of several fields with one name
+//! counts. [`Record::check`] then refuses values that are malformed or missing. A list of records
+//! leaves out a record that fails only the second step.
 //!
-//! [`messages!`] declares an enum of messages by their type bytes, with `decode` and `encode`.
+//! [`messages!`] declares an enum of messages with their type bytes, its decoder and its encoder.
 
+use super::fields::Field;
 use super::{Reader, Refusal};
 
 /// A struct that travels as a map of named fields.
 pub(super) trait Record<'a>: Sized {
-    /// Its values as they were read, in the order of the rows, before they are checked.
+    /// The values in the order of the rows, before they are checked.
     type Raw: Default;
 
     /// Names of the fields in the order of the rows.
     const NAMES: &'static [&'static str];
 
-    /// Places of the fields in the order in which they are written.
+    /// Indices of the rows in the order in which the fields are written.
     const WRITTEN: &'static [usize];
 
     /// Reads the map.
     ///
     /// # Errors
-    /// [`Refusal::Truncated`], [`Refusal::Msgpack`], and what the codecs refuse at once.
+    /// [`Refusal::Truncated`], [`Refusal::Msgpack`], and the refusals of the codecs that check a
+    /// value when they read it.
     fn read(reader: &mut Reader<'a>) -> Result<Self::Raw, Refusal>;
 
-    /// Checks the values and makes the record of them.
+    /// Checks the values in the order of the rows, and makes a record of them.
     ///
     /// # Errors
-    /// What the first codec refuses, in the order of the rows.
+    /// The refusal of the first codec that refuses its value.
     fn check(raw: Self::Raw) -> Result<Self, Refusal>;
 
     /// Appends the map.
     fn put(&self, out: &mut Vec<u8>);
 
-    /// Appends name and value of the field at this place, unless its codec leaves it out.
-    fn put_field(&self, out: &mut Vec<u8>, place: usize);
+    /// Appends name and value of the field in this row, unless its codec omits it.
+    fn put_field(&self, out: &mut Vec<u8>, row: usize);
 }
 
-/// What follows the type byte of a message.
+/// The part of a message behind its type byte.
 pub(super) trait Body<'a>: Sized {
-    /// Reads it.
+    /// Decodes it.
     ///
     /// # Errors
-    /// Why it is refused.
+    /// The reason for which the message is refused.
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Refusal>;
 
     /// Appends it.
@@ -69,7 +71,7 @@ impl<'a, R: Record<'a>> Body<'a> for R {
     }
 }
 
-/// Bytes without a shape of their own: all that is left.
+/// A body of plain bytes, which goes on to the end of the message.
 impl<'a> Body<'a> for &'a [u8] {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Refusal> {
         Ok(reader.rest())
@@ -80,7 +82,27 @@ impl<'a> Body<'a> for &'a [u8] {
     }
 }
 
-/// The places of `names` in ascending order of the names, bytewise. Runs while compiling.
+/// The codec of a field that holds a record.
+pub(super) enum Nested {}
+
+impl<'a, R: Record<'a>> Field<'a, R> for Nested {
+    type Raw = R::Raw;
+
+    fn read(reader: &mut Reader<'a>) -> Result<R::Raw, Refusal> {
+        R::read(reader)
+    }
+
+    fn check(raw: R::Raw) -> Result<R, Refusal> {
+        R::check(raw)
+    }
+
+    fn put(out: &mut Vec<u8>, value: &R) {
+        value.put(out);
+    }
+}
+
+/// Returns the indices of `names` in the bytewise ascending order of the names. The compiler runs
+/// it once for each record.
 pub(super) const fn ascending<const N: usize>(names: [&str; N]) -> [usize; N] {
     const fn is_before(left: &[u8], right: &[u8]) -> bool {
         let mut at = 0;
@@ -92,7 +114,7 @@ pub(super) const fn ascending<const N: usize>(names: [&str; N]) -> [usize; N] {
         }
         left.len() < right.len()
     }
-    let mut places = [0; N];
+    let mut indices = [0; N];
     let mut name = 0;
     while name < N {
         let mut rank = 0;
@@ -103,10 +125,10 @@ pub(super) const fn ascending<const N: usize>(names: [&str; N]) -> [usize; N] {
             }
             other += 1;
         }
-        places[rank] = name;
+        indices[rank] = name;
         name += 1;
     }
-    places
+    indices
 }
 
 /// Declares records; see the head of this file.
@@ -159,7 +181,7 @@ macro_rules! record {
                     <$codec as $crate::wire::fields::Field<'a, $value>>::is_written(&self.$field),
                 );)+
                 $crate::wire::msgpack::put_map(out, count);
-                // One call for each row instead of a loop: the compiler then knows every place.
+                // One call for each row instead of a loop, so that the compiler knows each row.
                 let mut rank = 0;
                 $(
                     let _: &str = $name;
@@ -170,10 +192,10 @@ macro_rules! record {
             }
 
             #[inline(always)]
-            fn put_field(&self, out: &mut Vec<u8>, place: usize) {
-                let mut row = 0;
+            fn put_field(&self, out: &mut Vec<u8>, row: usize) {
+                let mut this = 0;
                 $(
-                    if place == row
+                    if row == this
                         && <$codec as $crate::wire::fields::Field<'a, $value>>::is_written(
                             &self.$field,
                         )
@@ -181,9 +203,9 @@ macro_rules! record {
                         $crate::wire::msgpack::put_text(out, $name);
                         <$codec as $crate::wire::fields::Field<'a, $value>>::put(out, &self.$field);
                     }
-                    row += 1;
+                    this += 1;
                 )+
-                debug_assert!(place < row);
+                debug_assert!(row < this);
             }
         }
     )+};
@@ -207,7 +229,7 @@ macro_rules! messages {
             ///
             /// # Errors
             /// [`Refusal::EmptyPart`] without a type byte, [`Refusal::UnknownType`] for a type
-            /// that is not listed here, otherwise what is wrong with the body.
+            /// that is not listed here, otherwise the refusal of the body.
             ///
             /// [`Refusal::EmptyPart`]: $crate::wire::Refusal::EmptyPart
             /// [`Refusal::UnknownType`]: $crate::wire::Refusal::UnknownType
@@ -236,3 +258,82 @@ macro_rules! messages {
 }
 
 pub(super) use {messages, record};
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields::{Name, Number, Omitted, Text};
+    use super::*;
+
+    record! {
+        #[derive(Debug, PartialEq, Eq)]
+        pub struct Sample<'a> {
+            second: u16 => "Second" Number,
+            first: &'a str => "First" Name,
+            rare: &'a str => "Rare" Omitted<Text>,
+        }
+    }
+
+    const KIND: u8 = 7;
+
+    messages! {
+        #[derive(Debug, PartialEq, Eq)]
+        pub enum Samples<'a> {
+            Sample(Sample<'a>) = KIND,
+        }
+    }
+
+    fn sample<'a>(second: u16, first: &'a str, rare: &'a str) -> Sample<'a> {
+        Sample {
+            second,
+            first,
+            rare,
+        }
+    }
+
+    fn decoded(wire: &[u8]) -> Result<Sample<'_>, Refusal> {
+        Sample::decode(&mut Reader::new(wire))
+    }
+
+    #[test]
+    fn fields_are_written_in_ascending_order_of_their_names() {
+        let mut out = Vec::new();
+        sample(5, "a", "b").put(&mut out);
+        assert_eq!(out, b"\x83\xa5First\xa1a\xa4Rare\xa1b\xa6Second\x05");
+        out.clear();
+        sample(5, "a", "").put(&mut out);
+        assert_eq!(out, b"\x82\xa5First\xa1a\xa6Second\x05");
+        assert_eq!(ascending(["LeftMembers", "LTime", "L", "CC"]), [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn fields_are_read_in_any_order_and_unknown_ones_are_skipped() {
+        let wire = b"\x84\xa6Second\x05\xa3New\x92\x01\xa1x\xa4Rare\xa1b\xa5First\xa1a";
+        assert_eq!(decoded(wire), Ok(sample(5, "a", "b")));
+        let twice = b"\x83\xa5First\xa0\xa6Second\x05\xa5First\xa1a";
+        assert_eq!(decoded(twice), Ok(sample(5, "a", "")));
+    }
+
+    #[test]
+    fn the_array_form_has_the_fields_in_the_order_of_the_rows() {
+        assert_eq!(decoded(b"\x92\x05\xa1a"), Ok(sample(5, "a", "")));
+        assert_eq!(decoded(b"\x94\x05\xa1a\xa1b\xc3"), Ok(sample(5, "a", "b")));
+    }
+
+    #[test]
+    fn a_missing_field_has_its_default_which_its_codec_may_refuse() {
+        assert_eq!(decoded(b"\x81\xa5First\xa1a"), Ok(sample(0, "a", "")));
+        assert_eq!(decoded(b"\x81\xa6Second\x05"), Err(Refusal::NameLength));
+        assert_eq!(decoded(b"\xc0"), Err(Refusal::NameLength));
+    }
+
+    #[test]
+    fn a_message_has_its_type_byte_in_front() {
+        let message = Samples::Sample(sample(5, "a", ""));
+        let mut out = Vec::new();
+        message.encode(&mut out);
+        assert_eq!(out[0], KIND);
+        assert_eq!(Samples::decode(&out), Ok(message));
+        assert_eq!(Samples::decode(&[8, 0x80]), Err(Refusal::UnknownType));
+        assert_eq!(Samples::decode(&[]), Err(Refusal::EmptyPart));
+    }
+}

@@ -4,9 +4,9 @@
 //! memberlist, decoding borrows, and encoding writes what Serf 0.9.4 writes.
 
 use super::fields::{
-    self, Address, Boolean, Name, NameOrNone, Nested, Number, Payload, Text, Unused, codecs,
+    self, Address, Boolean, Name, NameOrNone, Number, Payload, Text, Unused, codecs,
 };
-use super::record::{Body, Record, messages, record};
+use super::record::{Body, Nested, Record, messages, record};
 use super::{Reader, Refusal, msgpack};
 
 pub use super::serf_push_pull::{PastEvent, PastEvents, SerfPushPull};
@@ -17,12 +17,15 @@ pub use super::tags::{Tags, decode_tags, encode_tags};
 pub mod kind {
     pub const LEAVE: u8 = 0;
     pub const JOIN: u8 = 1;
-    pub const PUSH_PULL: u8 = 2;
+    pub const PUSH_PULL: u8 = crate::wire::serf_push_pull::KIND;
     pub const USER_EVENT: u8 = 3;
     pub const QUERY: u8 = 4;
     pub const QUERY_RESPONSE: u8 = 5;
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const CONFLICT_RESPONSE: u8 = 6;
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const KEY_REQUEST: u8 = 7;
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const KEY_RESPONSE: u8 = 8;
     pub const RELAY: u8 = 9;
 }

@@ -6,9 +6,11 @@
 
 use super::fields::{self, LateText, Number, Payload, codecs};
 use super::record::{Body, Record, record};
-use super::serf_message::kind;
 use super::{Reader, Refusal, msgpack};
 use crate::limits;
+
+/// The Serf type byte of the user state.
+pub(super) const KIND: u8 = 2;
 
 record! {
     /// The push/pull user state of the Serf layer.
@@ -57,14 +59,14 @@ impl<'a> SerfPushPull<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<SerfPushPull<'a>, Refusal> {
         let mut reader = Reader::new(bytes);
         match reader.u8().map_err(|_| Refusal::EmptyPart)? {
-            kind::PUSH_PULL => Body::decode(&mut reader),
+            KIND => Body::decode(&mut reader),
             _ => Err(Refusal::UnknownType),
         }
     }
 
     /// Appends it, Serf type byte first.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(kind::PUSH_PULL);
+        out.push(KIND);
         self.put(out);
     }
 }
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn nil_slots_are_skipped_and_lists_are_bounded() {
         let with_slots = |count: u32, nil: usize| {
-            let mut wire = vec![kind::PUSH_PULL, 0x81];
+            let mut wire = vec![KIND, 0x81];
             msgpack::put_text(&mut wire, "Events");
             msgpack::put_list(&mut wire, count);
             wire.resize(wire.len() + nil, 0xc0);
@@ -192,5 +194,35 @@ mod tests {
             SerfPushPull::decode(&[2, 0xc0]),
             Ok(SerfPushPull::default())
         );
+    }
+
+    #[test]
+    fn the_number_of_events_in_all_slots_together_is_bounded() {
+        // Two slots in the array form; an event of nil takes a single byte.
+        let with_events = |counts: [usize; 2]| {
+            let mut wire = vec![KIND, 0x81];
+            msgpack::put_text(&mut wire, "Events");
+            msgpack::put_list(&mut wire, 2);
+            for count in counts {
+                wire.extend_from_slice(&[0x92, 0x07]);
+                msgpack::put_list(&mut wire, msgpack::count(count));
+                wire.resize(wire.len() + count, 0xc0);
+            }
+            SerfPushPull::decode(&wire).map(|state| state.events.len())
+        };
+        assert_eq!(with_events([limits::EVENTS - 1, 1]), Ok(2));
+        assert_eq!(with_events([limits::EVENTS, 1]), Err(Refusal::TooLarge));
+        assert_eq!(with_events([limits::EVENTS + 1, 0]), Err(Refusal::TooLarge));
+    }
+
+    #[test]
+    fn an_event_whose_name_is_not_text_is_left_out() {
+        let mut wire = vec![KIND, 0x81];
+        msgpack::put_text(&mut wire, "Events");
+        wire.extend_from_slice(b"\x91\x92\x07\x92\x91\xa1\xff\x92\xa1a\xa1b");
+        let state = SerfPushPull::decode(&wire).unwrap();
+        let payload = Some(&b"b"[..]);
+        let events = vec![PastEvent { name: "a", payload }];
+        assert_eq!(state.events, [PastEvents { ltime: 7, events }]);
     }
 }

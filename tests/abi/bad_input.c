@@ -117,6 +117,26 @@ static void setters(sprat_config *config)
     SAME(freed, 0);
 }
 
+static void list_of_settings(void)
+{
+    const sprat_setting *name = sprat_setting_find("name");
+    size_t count = sprat_setting_count();
+    CHECK(count > 40);
+    CHECK(sprat_setting_at(0) == name);
+    CHECK(sprat_setting_at(count - 1) == sprat_setting_find("filter.tag.role"));
+    CHECK(!sprat_setting_at(count) && !sprat_setting_at(SIZE_MAX));
+    CHECK(!sprat_setting_find(NULL) && !sprat_setting_find("nam") && !sprat_setting_find(NOT_UTF8));
+    for (size_t i = 0; i < count; i++) {
+        const sprat_setting *setting = sprat_setting_at(i);
+        CHECK(*setting->name && *setting->help && *setting->type_name && *setting->allowed);
+        CHECK(setting->unit && setting->min <= setting->max);
+        CHECK(sprat_setting_default(setting, "local"));
+    }
+    CHECK(*sprat_setting_default(name, NULL) == '\0');
+    CHECK(!sprat_setting_default(NULL, "lan"));
+    CHECK(!sprat_setting_default(name, "man") && !sprat_setting_default(name, NOT_UTF8));
+}
+
 static void configs(void)
 {
     sprat_node *node = (sprat_node *)&node;
@@ -422,6 +442,7 @@ int main(void)
 {
     alarm(300);
     library();
+    list_of_settings();
     configs();
     char made_up;
     no_node(NULL, SPRAT_ERR_HANDLE);

@@ -307,8 +307,8 @@ impl Agent {
     }
 
     /// Runs a command that changes tags. The agent sets the tags and then waits until they are
-    /// broadcast. If the broadcast ends before the wait begins, as it may on a busy machine, the agent
-    /// reports a timeout after 5 s although the tags are set; this error is ignored.
+    /// broadcast. If the broadcast ends before the wait begins, as it may on a busy machine, the
+    /// agent reports a timeout after 5 s although the tags are set; this error is ignored.
     fn change_tags(&self, args: &[&str]) {
         let output = self.ask(args);
         let missed = said(&output).contains("timeout waiting for update broadcast");
@@ -409,9 +409,9 @@ fn seen(member: &serde_json::Value) -> (String, Seen) {
     (text(&member["name"]), seen)
 }
 
-/// The loopback addresses 127.x.y.* for one test. A socket with a name made of x and y claims them, as
-/// in tests/support/cluster.py, so that tests that run at the same time, even in different processes,
-/// have different addresses.
+/// The loopback addresses 127.x.y.* for one test. A socket with a name made of x and y claims them,
+/// as in tests/support/cluster.py, so that tests that run at the same time, even in different
+/// processes, have different addresses.
 pub struct Block {
     prefix: [u8; 2],
     _claim: UnixDatagram,

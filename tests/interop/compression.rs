@@ -1,8 +1,8 @@
-//! An agent reads LZW output that is longer than one full code table.
+//! A stock agent reads the output of the LZW coder beyond one full table.
 //!
-//! The coder of sprat and that of Go reset their tables at different codes, so their output differs
-//! once it is long. Here an agent receives two megabytes of state in one push/pull, and a datagram of
-//! almost the largest size. The next push/pull of the agent shows how it has read them.
+//! The coder and Go's writer start their table over at different codes, so long output differs in
+//! its bytes. Here an agent gets two megabytes of state in one push/pull, and a datagram of almost
+//! the largest size; its own next push/pull then holds every event of both.
 
 use super::agent::{Agent, Block, PORT, Setup, agent_sees};
 use super::wait::until;
@@ -16,18 +16,18 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// The number of slots in the ring of events of an agent.
+/// Slots of an agent's ring of events.
 const SLOTS: u64 = 512;
-/// The length of one event in the push/pull; all events together have two megabytes.
+/// Length of the content of one event; the push/pull has two megabytes of them.
 const PAYLOAD_LEN: usize = 4096;
-/// The length of the output that fills a code table, in bytes.
+/// Bytes that the codes of a whole table take at most: each has 9 to 12 bits.
 const TABLE_LEN: usize = 4096 * 12 / 8;
 
 /// Events by Lamport time, each with name and content.
 type Events = BTreeMap<u64, (String, Vec<u8>)>;
 
-/// Bytes that compress well or badly, depending on the seed: random bytes, letters, or one byte
-/// repeated.
+/// Makes content that fills tables in one of three ways, by `seed`: random bytes, random letters,
+/// or one byte repeated.
 fn content(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed as u32;
     let mut next = || {
@@ -55,7 +55,7 @@ fn compressing() -> Codec {
     }
 }
 
-/// A push/pull of a node `writer` at `ip` with these events.
+/// Encodes a push/pull of a node `writer` at `ip` with these events.
 fn push_pull(ip: IpAddr, events: &Events) -> Vec<u8> {
     let past = events.iter().map(|(ltime, (name, payload))| PastEvents {
         ltime: *ltime,
@@ -119,7 +119,7 @@ fn exchange(agent: &Agent, plain: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The events that an agent holds.
+/// Returns the events that an agent holds.
 fn held(agent: &Agent, ip: IpAddr) -> Result<Events, String> {
     let answer = exchange(agent, &push_pull(ip, &Events::new()))?;
     let push_pull = PushPull::decode(&answer).map_err(|why| format!("{why:?}"))?;

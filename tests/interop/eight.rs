@@ -1,7 +1,8 @@
 //! Eight nodes, four agents and four of sprat.
 //!
 //! They start in any order, with and without encryption and compression; two are killed and two
-//! leave, and all return. Another test changes tags for half a minute, during which no node may fail.
+//! leave, and all return. Another test changes tags for half a minute, during which no node may
+//! fail.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
@@ -125,9 +126,9 @@ impl Eight {
         }
     }
 
-    /// Starts a node again, through any that runs, and waits until all see it alive. Nodes return one
-    /// after the other: while the return of one spreads, an agent may tell a second one that the first
-    /// is leaving, with a Lamport time that its join does not exceed.
+    /// Starts a node again, through any that runs, and waits until all see it alive. Nodes return
+    /// one after the other: while the return of one spreads, an agent may tell a second one that
+    /// the first is leaving, with a Lamport time that its join does not exceed.
     fn comes_back(&mut self, place: usize) {
         let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
         let through = there[self.draw(there.len())];
@@ -311,8 +312,8 @@ fn all_alone() {
     eight.come_and_go();
 }
 
-/// All nodes change their tags again and again. No node may be reported as failed, no message may be
-/// refused, and in the end all nodes agree.
+/// All nodes change their tags again and again. No node may be reported as failed, no message may
+/// be refused, and in the end all nodes agree.
 #[test]
 fn half_a_minute_of_changes_harms_nobody_and_all_agree_in_the_end() {
     let mut eight = Eight::new(Plan {

@@ -160,8 +160,8 @@ impl Ours {
         found.unwrap_or_else(|| panic!("no counter {name}")).1
     }
 
-    /// The counters of refused messages that are not zero. Late acks, which are refused as well, are
-    /// left out: they only show how busy the machine is.
+    /// The counters of refused messages that are not zero. Late acks, which are refused as well,
+    /// are left out: they only show how busy the machine is.
     pub fn refusals(&self) -> Vec<(&'static str, i64)> {
         let refused = |name: &str| name.starts_with("refused_") || name.starts_with("conflicts");
         let late = |name: &str| name == "refused_unknown_sequence";

@@ -71,9 +71,9 @@ impl Drop for Process {
 /// Runs a node in the child until it is killed.
 fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
     let fd = to.as_raw_fd() as u32;
-    // SAFETY: no code in the child uses the descriptors that are closed: they are copies of those of
-    // other tests, which would wait for their pipes to close. `prctl` makes the child end with the
-    // thread of its test.
+    // SAFETY: no code in the child uses the descriptors that are closed: they are copies of those
+    // of other tests, which would wait for their pipes to close. `prctl` makes the child end with
+    // the thread of its test.
     unsafe {
         libc::close_range(3, fd - 1, 0);
         libc::close_range(fd + 1, u32::MAX, 0);

@@ -46,8 +46,8 @@ fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
         ))
 }
 
-/// Sends the query until the answer of `name` arrives. The helpers of an answer are chosen at random,
-/// and may be the agent that asks.
+/// Sends the query until the answer of `name` arrives. The helpers of an answer are chosen at
+/// random, and may be the agent that asks.
 fn hears_answer(asker: &Agent, name: &str, answer: &str) {
     let what = format!("{} hears {name}", asker.name());
     until(&what, || {
@@ -83,8 +83,8 @@ fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach(
     assert!(ours.counter("user_events_relayed") >= 1);
     third.event("deploy", "and back");
     notes[0].says(&[&payload, "and back"]);
-    // A push/pull holds no queries, so a query that arrives was passed on. The answer is sent to the
-    // agent that asks, over the link that is cut, and through helpers, such as the sprat node.
+    // A push/pull holds no queries, so a query that arrives was passed on. The answer is sent to
+    // the agent that asks, over the link that is cut, and through helpers, such as the sprat node.
     hears_answer(&first, "web3", "43");
     hears_answer(&third, "web1", "41");
     assert!(ours.counter("queries_relayed") >= 2);

@@ -55,14 +55,20 @@ pub const EXCEPTIONS: &[Exception] = &[
     (
         "vocabulary",
         "bindings/haproxy/hap/src/arguments.rs",
-        "src/config/settings.rs",
+        "src/config/table.rs",
         "each of these options of sprat-hap sets the setting that it names",
     ),
     (
         "vocabulary",
-        "src/config/mod.rs",
-        "src/config/settings.rs",
+        "src/config/node_config.rs",
+        "src/config/table.rs",
         "compares settings of which one bounds the other",
+    ),
+    (
+        "part",
+        "src/swim/explain_text.rs",
+        "src/swim/explain.rs",
+        "the sentences of that part",
     ),
 ];
 

@@ -96,7 +96,8 @@ const DRIVER_ONLY: [&str; 9] = [
 ];
 /// The crate of system calls, which only the driver and the C interface may use.
 const SYSTEM: &str = "libc::";
-/// Names that no file may use, because they print, end the process, are unfinished, or raise SIGPIPE.
+/// Names that no file may use, because they print, end the process, are unfinished, or raise
+/// SIGPIPE.
 const NOWHERE: [&str; 10] = [
     "write_vectored",
     "println!",

@@ -124,12 +124,12 @@ def test_a_wrong_argument_type_is_a_type_error_that_names_the_argument(node, cal
         (
             lambda it: it.hint("nobody"),
             sprat.UnknownMemberError,
-            "hint about nobody: no such member",
+            "hint about nobody: there is no such member",
         ),
-        (lambda it: it.hint("ours"), sprat.StateError, "hint about ours: that is this node itself"),
+        (lambda it: it.hint("ours"), sprat.StateError, "hint about ours: the member is this node itself"),
         (lambda it: it.hint("\ud800"), sprat.InvalidError, r"can encode, got '\ud800'"),
         (lambda it: it.explain("x"), sprat.UnknownMemberError, 'there is no member "x"'),
-        (lambda it: it.remove_failed("x"), sprat.UnknownMemberError, "removing x: no such member"),
+        (lambda it: it.remove_failed("x"), sprat.UnknownMemberError, "removing x: there is no such member"),
         (lambda it: it.remove_failed("ours"), sprat.StateError, "the member has not failed"),
         (
             lambda it: it.members(state="alve"),

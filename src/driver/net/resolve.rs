@@ -36,6 +36,7 @@ pub(in crate::driver) fn run(shared: &Arc<Shared>, lookups: &Receiver<Lookup>) {
 /// Adds to the seeds that are names the addresses which these have now, for a process that cannot
 /// look them up when it starts the node: it changes its root in between. Gives the names that have
 /// none. Blocks as long as the resolver of the system does.
+#[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();
     let mut unknown = Vec::new();

@@ -394,6 +394,7 @@ impl Node {
 ///
 /// # Errors
 /// `Internal` after a panic.
+#[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R> {
     crate::driver::os::panic::caught(work).map_err(|told| Error::new(Status::Internal, told))
 }

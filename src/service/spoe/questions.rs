@@ -47,6 +47,7 @@ impl Known {
     }
 
     /// How many members are there.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn size(&self) -> usize {
         self.size
     }
@@ -65,6 +66,7 @@ impl Known {
 
     /// Where each member that is there listens, and what this tag of it says, or its name; the
     /// first by name if several share an address.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn by_address<'a>(
         &'a self,
         tag: Option<&'a str>,

@@ -1,0 +1,345 @@
+//! [`Config`]: the settings of a node, each set from text or by a typed setter.
+//!
+//! Text is read and checked when it is set, and nothing is parsed again later. What was not set
+//! follows the profile, so the profile may be set before or after the others.
+
+use super::setting::{Place, Setting};
+use super::table::{defaults_of, find, nearest, settings};
+use super::types::{NAMES, Profile, is_name};
+use super::value::Word;
+use super::values::Settings;
+use crate::error::{Error, Result, Status};
+use crate::limits;
+use crate::serf::{Mode, Tags};
+use crate::service::spoe::candidate::Rules;
+use crate::vocabulary::SettingType;
+use crate::wire::Key;
+use crate::wire::serf_message::encode_tags;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+/// The largest size of the key of a tag in bytes.
+const TAG_KEY_LEN: usize = 255;
+
+/// The settings of a node: [`settings()`] lists them.
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) settings: Settings,
+    /// The names of the settings that were set; the others follow the profile.
+    given: BTreeSet<&'static str>,
+    /// Keys beside the setting `encrypt`; the first one encrypts if that is not set.
+    pub(super) keys: Vec<Key>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            settings: defaults_of(Profile::default()),
+            given: BTreeSet::new(),
+            keys: Vec::new(),
+        }
+    }
+}
+
+/// Shows what was set, without the keys.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for setting in settings().iter().filter(|it| self.given.contains(it.name)) {
+            if let Some(place) = setting.place {
+                map.entry(&setting.name, &(place.write)(&self.settings));
+            }
+        }
+        map.entry(&"tags", &self.settings.core.tags);
+        map.entry(&"filter.tags", &self.settings.core.filter.require_tags);
+        map.finish()
+    }
+}
+
+impl Config {
+    /// Settings that are all at their defaults.
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// Sets one setting from text. Space around the value is ignored, except in texts and file
+    /// names, which are taken as they are; a name must not begin or end with it.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, with the nearest known one; `Invalid` or `TooLarge` for a
+    /// value that is not allowed, with the name, the value and what is allowed. Nothing changes
+    /// then.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if let Some(key) = name.strip_prefix("tag.") {
+            return self.set_tag(key, Some(value));
+        }
+        if let Some(key) = name.strip_prefix("filter.tag.") {
+            return self.set_filter_tag(key, Some(value));
+        }
+        let (setting, place) = known(name)?;
+        (place.read)(&mut self.settings, setting, value)
+            .map_err(|why| refused(setting, value, &why))?;
+        self.mark_given(setting);
+        Ok(())
+    }
+
+    /// Notes that a setting was set. The others follow the profile if it is that one.
+    fn mark_given(&mut self, setting: &'static Setting) {
+        self.given.insert(setting.name);
+        if setting.name == "profile" {
+            let profile = self.settings.profile;
+            let others = settings().iter().filter(|it| !self.given.contains(it.name));
+            for place in others.filter_map(|setting| setting.place) {
+                (place.reset)(&mut self.settings, profile);
+            }
+        }
+    }
+
+    /// Puts a typed value in its place.
+    pub(super) fn with(mut self, name: &str, put: impl FnOnce(&mut Settings)) -> Config {
+        put(&mut self.settings);
+        if let Some(setting) = find(name) {
+            self.mark_given(setting);
+        }
+        self
+    }
+
+    /// The text of the value that a node would use: the one that was set, else the default. It is
+    /// empty for a setting that is not set and has no default. For `encrypt` it is only "set".
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown name, and for a tag that is not set.
+    pub fn get(&self, name: &str) -> Result<String> {
+        let absent = || Error::new(Status::NotFound, format!("{name} is not set"));
+        if let Some(key) = name.strip_prefix("tag.") {
+            return self.settings.core.tags.get(key).cloned().ok_or_else(absent);
+        }
+        if let Some(key) = name.strip_prefix("filter.tag.") {
+            let tags = &self.settings.core.filter.require_tags;
+            return tags.get(key).cloned().ok_or_else(absent);
+        }
+        let (_, place) = known(name)?;
+        Ok((place.write)(&self.settings))
+    }
+
+    /// Sets a tag of this node; `None` removes it.
+    ///
+    /// # Errors
+    /// `Invalid` for an empty key, `TooLarge` if the key has more than 255 bytes or all tags
+    /// together take more than 512 bytes. Nothing changes then.
+    pub fn set_tag(&mut self, key: &str, value: Option<&str>) -> Result<()> {
+        let mut tags = self.settings.core.tags.clone();
+        put_tag(&mut tags, key, value)?;
+        check_tags(&tags)?;
+        self.settings.core.tags = tags;
+        Ok(())
+    }
+
+    /// Lists and reports only members whose tag `key` has this value; `None` removes the condition.
+    ///
+    /// # Errors
+    /// `Invalid` for an empty key, `TooLarge` for a key or value of more than 255 bytes.
+    pub fn set_filter_tag(&mut self, key: &str, value: Option<&str>) -> Result<()> {
+        let len = value.map_or(0, str::len);
+        if len > limits::LABEL_LEN {
+            let message = format!("the value of filter.tag.{key} has {len} bytes, allowed are 255");
+            return Err(Error::new(Status::TooLarge, message));
+        }
+        put_tag(&mut self.settings.core.filter.require_tags, key, value)
+    }
+
+    /// Sets the metadata of this node; only in mode memberlist.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than 512 bytes.
+    pub fn set_meta(&mut self, meta: &[u8]) -> Result<()> {
+        let len = meta.len();
+        if len > limits::META_LEN {
+            let message = format!("meta has {len} bytes, allowed are {}", limits::META_LEN);
+            return Err(Error::new(Status::TooLarge, message));
+        }
+        self.settings.core.meta = meta.to_vec();
+        Ok(())
+    }
+
+    /// Checks everything in the settings that [`Node::start`](crate::Node::start) would refuse:
+    /// values outside their bounds, settings that contradict each other, and the keyring file.
+    ///
+    /// # Errors
+    /// `Config`; `Io` for a keyring file that cannot be read.
+    pub fn check(&self) -> Result<()> {
+        self.check_values()?;
+        let Settings { core, .. } = &self.settings;
+        let (timeout, interval) = (core.swim.probe_timeout, core.swim.probe_interval);
+        let (min, max) = (core.swim.reconnect_min, core.swim.reconnect_max);
+        if timeout >= interval {
+            return Err(misordered(
+                ("probe_timeout_ms", timeout),
+                "less than",
+                ("probe_interval_ms", interval),
+            ));
+        }
+        if min > max {
+            return Err(misordered(
+                ("reconnect_min_ms", min),
+                "at most",
+                ("reconnect_max_ms", max),
+            ));
+        }
+        let misplaced = match core.mode {
+            Mode::Serf if !core.meta.is_empty() => Some("metadata needs mode = memberlist"),
+            Mode::Memberlist if !core.tags.is_empty() => Some("tags need mode = serf"),
+            Mode::Memberlist if !core.filter.require_tags.is_empty() => {
+                Some("filter.tag needs mode = serf")
+            }
+            Mode::Serf | Mode::Memberlist => None,
+        };
+        if let Some(what) = misplaced {
+            let message = format!("mode is {}, but {what}", core.mode.word());
+            return Err(Error::new(Status::Config, message));
+        }
+        self.keyring().map(drop)
+    }
+
+    /// Checks the bounds of the values that were set: typed setters do not.
+    fn check_values(&self) -> Result<()> {
+        for name in &self.given {
+            let (setting, place) = known(name)?;
+            (place.check)(&self.settings, setting).map_err(|why| Error {
+                status: Status::Config,
+                ..refused(setting, &(place.write)(&self.settings), &why)
+            })?;
+        }
+        check_tags(&self.settings.core.tags)
+    }
+
+    /// The name of a node on this host: the setting `name`, else the name of the host.
+    ///
+    /// # Errors
+    /// `Config` if the name of the host is taken and cannot be the name of a node.
+    pub(crate) fn node_name(&self, host: impl FnOnce() -> String) -> Result<String> {
+        let name = &self.settings.name.0;
+        if !name.is_empty() {
+            return Ok(name.clone());
+        }
+        let name = host();
+        if !is_name(&name) {
+            let (name, allowed) = (shown(&name), NAMES);
+            let message = format!("name is not set, and the host name is {name}: {allowed}");
+            return Err(Error::new(Status::Config, message));
+        }
+        Ok(name)
+    }
+
+    /// The number of threads that a node with these settings needs, for
+    /// [`PreparedThreads::prepare`](crate::driver::PreparedThreads::prepare).
+    pub fn threads(&self, with_callback: bool) -> usize {
+        let services = usize::from(self.settings.spoe_bind.0.is_some());
+        2 + usize::from(with_callback) + services
+    }
+
+    /// The rules by which members are servers for HAProxy. `loopback`: whether members at loopback
+    /// addresses of this host are servers, too.
+    pub fn spoe_rules(&self, loopback: bool) -> Rules {
+        let settings = &self.settings;
+        let (tag, port) = (&settings.spoe_servers, settings.spoe_port);
+        Rules {
+            tag: (tag.key.clone(), tag.value.clone()),
+            port: (port != 0).then_some(port),
+            loopback,
+            networks: settings.spoe_networks.clone(),
+            ..Rules::default()
+        }
+    }
+}
+
+/// The row of this name, and its place.
+fn known(name: &str) -> Result<(&'static Setting, Place)> {
+    let setting = find(name);
+    let row = setting.and_then(|setting| Some((setting, setting.place?)));
+    row.ok_or_else(|| unknown(name))
+}
+
+/// The error for two times in the wrong order.
+fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) -> Error {
+    let message = format!(
+        "{} is {}, allowed is {relation} {}, which is {}",
+        one.0,
+        one.1.as_millis(),
+        other.0,
+        other.1.as_millis()
+    );
+    Error::new(Status::Config, message)
+}
+
+fn put_tag(tags: &mut Tags, key: &str, value: Option<&str>) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::new(Status::Invalid, "the key of a tag is empty"));
+    }
+    if key.len() > TAG_KEY_LEN {
+        let message = format!("the key of a tag has {} bytes, allowed are 255", key.len());
+        return Err(Error::new(Status::TooLarge, message));
+    }
+    match value {
+        Some(value) => tags.insert(key.to_owned(), value.to_owned()),
+        None => tags.remove(key),
+    };
+    Ok(())
+}
+
+/// Refuses tags that do not fit on the wire.
+fn check_tags(tags: &Tags) -> Result<()> {
+    let len = encode_tags(tags).len();
+    if len > limits::META_LEN {
+        let message = format!(
+            "all tags together take {len} bytes, allowed are {}",
+            limits::META_LEN
+        );
+        return Err(Error::new(Status::TooLarge, message));
+    }
+    Ok(())
+}
+
+/// The largest size in bytes of a value that is shown whole.
+const SHOWN: usize = 80;
+
+/// The error for a name that no setting has.
+fn unknown(name: &str) -> Error {
+    let nearest = nearest(name).map(|nearest| format!("; the nearest is \"{nearest}\""));
+    let (name, nearest) = (shown(name), nearest.unwrap_or_default());
+    Error::new(
+        Status::NotFound,
+        format!("there is no setting {name}{nearest}"),
+    )
+}
+
+/// A value for a message, in quotes; of a long one the beginning and the size.
+fn shown(value: &str) -> String {
+    if value.len() <= SHOWN {
+        return format!("\"{}\"", readable(value.chars()));
+    }
+    let beginning = readable(value.chars().take(SHOWN / 2));
+    format!("\"{beginning}...\" ({} bytes)", value.len())
+}
+
+/// The text with control characters escaped, which could act on a terminal or garble a log.
+fn readable(text: impl Iterator<Item = char>) -> String {
+    let in_words = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    text.map(in_words).collect()
+}
+
+/// The error for a value that a setting does not allow.
+fn refused(setting: &Setting, value: &str, why: &str) -> Error {
+    let shown = match setting.kind {
+        SettingType::Base64 => format!("a secret of {} bytes", value.len()),
+        _ => shown(value),
+    };
+    let (name, allowed) = (setting.name, setting.allowed());
+    let colon = if why.is_empty() { "" } else { ": " };
+    let message = format!("{name} is {shown}, allowed: {allowed}{colon}{why}");
+    Error::new(Status::Invalid, message)
+}

@@ -1,0 +1,215 @@
+//! The table of all settings.
+//!
+//! An entry names the setting, its place in [`Settings`], its default (for a number the defaults of
+//! the profiles lan, wan and local, then its bounds and its unit), the typed setter of
+//! [`Config`](super::Config) if it has one, and says what it does. A new setting is one entry here,
+//! and a field in [`Settings`] if no layer has one for it yet.
+
+use super::setting::{
+    Place, Setting, allowed_amounts, allowed_in, read_amount, read_value, rows, type_of,
+    type_of_amount,
+};
+use super::types::{Bind, Label, Listen, LogLevel, NodeName, Profile, TagPair};
+use super::value::{Amount, Value};
+use super::values::Settings;
+use crate::limits::{LABEL_LEN, META_LEN};
+use crate::serf::Mode;
+use crate::vocabulary::SettingType;
+
+/// Gives the table to a macro that makes something of it: the rows, or the typed setters.
+macro_rules! settings_table {
+    ($make:ident) => { $make! {
+        "name" => name = NodeName::default(), [name(String)]
+            "The name of this node, unique in the cluster; the host name if it is not set.";
+        "bind" => bind = Bind::default(), [bind(SocketAddr)]
+            "The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.";
+        "advertise" => advertise = None, [advertise(Advertise)]
+            "The address at which the other members reach this node; by default the bound address, \
+             or that of an interface if the node listens on all of them.";
+        "mode" => core.mode = Mode::Serf, [mode(Mode)]
+            "The kind of cluster: serf for members with tags, memberlist for bare memberlist with \
+             raw metadata.";
+        "profile" => profile = Profile::Lan, [profile(Profile)]
+            "Chooses the defaults of the times and numbers below; settings that are set keep their \
+             value.";
+        "encrypt" => encrypt = None, [encrypt(Key)]
+            "The key that encrypts all traffic; it cannot be read back.";
+        "keyring_file" => keyring_file = None, [keyring_file(PathBuf)]
+            "A file with a JSON array of base64 keys, as Serf writes it; the first key encrypts. \
+             It cannot be combined with other keys.";
+        "label" => label = Label::default(), [label(String)]
+            "A label in front of all traffic; clusters with different labels do not see each \
+             other.";
+        "seeds" => seeds = Vec::new(), [seeds(Vec<Seed>)]
+            "Addresses that are joined at the start and tried again for as long as the node lives.";
+
+        "probe_interval_ms" => core.swim.probe_interval: 1_000, 5_000, 1_000 in 10..=600_000 "ms",
+            [probe_interval(Duration)]
+            "The time between two probes.";
+        "probe_timeout_ms" => core.swim.probe_timeout: 500, 3_000, 200 in 1..=600_000 "ms",
+            [probe_timeout(Duration)]
+            "How long a direct probe waits for its answer before helpers are asked; less than \
+             probe_interval_ms.";
+        "indirect_checks" => core.swim.indirect_checks: 3, 3, 1 in 0..=32 "members",
+            [indirect_checks(usize)]
+            "The number of helpers that are asked for an indirect probe.";
+        "stream_pings" => core.swim.stream_pings = true,
+            "Whether a probe that fails by UDP is tried by TCP.";
+        "suspicion_mult" => core.swim.suspicion_mult: 4, 6, 3 in 1..=100 "", [suspicion_mult(u32)]
+            "Multiplies the time that a suspect has to refute the suspicion.";
+        "suspicion_max_mult" => core.swim.suspicion_max_mult: 6, 6, 6 in 1..=100 "",
+            [suspicion_max_mult(u32)]
+            "The longest suspicion timeout as a multiple of the shortest.";
+        "awareness_max" => core.swim.awareness_max: 8, 8, 8 in 1..=64 "", [awareness_max(u32)]
+            "The health score ranges from 0 to this value minus 1; 1 disables it.";
+        "gossip_interval_ms" => core.swim.gossip_interval: 200, 500, 100 in 10..=60_000 "ms",
+            [gossip_interval(Duration)]
+            "The time between two rounds of gossip.";
+        "gossip_nodes" => core.swim.gossip_nodes: 3, 4, 3 in 1..=64 "members", [gossip_nodes(usize)]
+            "The number of members that a round of gossip is sent to.";
+        "gossip_to_the_dead_ms" => core.swim.gossip_to_the_dead: 30_000, 60_000, 15_000
+            in 0..=86_400_000 "ms", [gossip_to_the_dead(Duration)]
+            "How long gossip is still sent to a dead member.";
+        "retransmit_mult" => core.swim.retransmit_mult: 4, 4, 2 in 1..=100 "",
+            [retransmit_mult(u32)]
+            "Multiplies the number of times that a broadcast is sent.";
+        "push_pull_interval_ms" => core.swim.push_pull_interval: 30_000, 60_000, 15_000
+            in 0..=86_400_000 "ms", [push_pull_interval(Duration)]
+            "The time between two push/pull exchanges with another member; 0 disables them.";
+        "stream_timeout_ms" => core.swim.stream_timeout: 10_000, 30_000, 1_000
+            in 100..=600_000 "ms", [stream_timeout(Duration)]
+            "The longest time that one TCP exchange may take.";
+        "packet_bytes" => core.swim.packet_len: 1_400, 1_400, 1_400 in 1_024..=65_000 "bytes",
+            [packet_bytes(usize)]
+            "The size of the largest gossip datagram.";
+        "dead_reclaim_ms" => core.swim.dead_reclaim: 30_000, 30_000, 30_000
+            in 0..=2_592_000_000 "ms", [dead_reclaim(Duration)]
+            "A dead member's name may return at another address after this time; 0 forbids it.";
+        "cidrs_allowed" => core.swim.cidrs_allowed = Vec::new(),
+            "The networks that members must have their addresses in; empty allows all.";
+        "compression" => compression = true,
+            "Whether messages are compressed where that saves bytes.";
+        "verify_incoming" => verify_incoming = true,
+            "Whether unencrypted traffic is refused when there is a key.";
+        "verify_outgoing" => verify_outgoing = true,
+            "Whether outgoing traffic is encrypted when there is a key.";
+        "skip_label_check" => skip_label_check = false,
+            "Whether incoming traffic carries no label because a proxy has removed it.";
+        "join_sync" => core.swim.join_sync = true,
+            "Whether a burst of joins is followed by a push/pull exchange, so that no member is \
+             missed.";
+        "final_probe" => core.swim.final_probe = true,
+            "Whether a suspect is probed once more before it is declared dead.";
+        "reconnect" => core.swim.reconnect = true,
+            "Whether seeds and lost members are tried again, so that a split cluster heals.";
+        "reconnect_min_ms" => core.swim.reconnect_min: 250, 250, 250 in 50..=86_400_000 "ms",
+            [reconnect_min(Duration)]
+            "The first pause before a seed or a lost member is tried again.";
+        "reconnect_max_ms" => core.swim.reconnect_max: 30_000, 30_000, 30_000
+            in 100..=86_400_000 "ms", [reconnect_max(Duration)]
+            "The longest pause between two attempts; at least reconnect_min_ms.";
+        "leave_propagate_ms" => core.leave_propagate: 1_000, 1_000, 1_000 in 0..=600_000 "ms",
+            [leave_propagate(Duration)]
+            "How long a leaving node still answers after its leave has spread.";
+        "broadcast_timeout_ms" => core.broadcast_timeout: 5_000, 5_000, 5_000 in 100..=600_000 "ms",
+            [broadcast_timeout(Duration)]
+            "The longest wait for one step of a leave to spread.";
+        "reconnect_timeout_ms" => core.reconnect_timeout: 86_400_000, 86_400_000, 86_400_000
+            in 1_000..=2_592_000_000 "ms", [reconnect_timeout(Duration)]
+            "A failed member is erased after this time.";
+        "tombstone_timeout_ms" => core.tombstone_timeout: 86_400_000, 86_400_000, 86_400_000
+            in 1_000..=2_592_000_000 "ms", [tombstone_timeout(Duration)]
+            "A member that left is erased after this time.";
+
+        "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
+            [event_queue(usize)]
+            "The number of events that can wait for the application. A full queue keeps only the \
+             last event of each member, then drops the oldest ones, and reports the loss with one \
+             overflow event.";
+        "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
+            "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \
+             are always queued. Without done, the end of an operation that does not wait is not \
+             reported.";
+        "log_level" => log_level = LogLevel::OFF, [log_level(Level)]
+            "The level up to which log lines become events.";
+        "thread_stack_kib" => thread_stack_kib: 8_192, 8_192, 8_192 in 64..=1_048_576 "KiB",
+            [thread_stack_kib(usize)]
+            "The size of the stack of the thread that runs callbacks.";
+        "spoe_bind" => spoe_bind = Listen::default(), [spoe_bind(SocketAddr)]
+            "The address at which HAProxy may ask about requests (SPOE); empty disables it. A \
+             client that can reach it can read all tags, so a loopback address is advisable.";
+        "spoe_servers" => spoe_servers = TagPair::new("role", "backend"),
+            "The tag of the members that are servers, for questions that arrive at spoe_bind.";
+        "spoe_port" => spoe_port: 0, 0, 0 in 0..=65_535 "", [spoe_port(u16)]
+            "The port used for members without a `port` tag; 0 ignores such members.";
+        "spoe_networks" => spoe_networks = Vec::new(),
+            "The networks that servers must have their addresses in; empty allows all.";
+        "filter.names" => core.filter.names = Vec::new(), [filter_names(Vec<String>)]
+            "Lists and reports only this node and the members whose name matches one of these \
+             patterns; empty matches all. The other members stay in the protocol and see this \
+             node.";
+
+        + TAG, FILTER_TAG
+    } };
+}
+pub(super) use settings_table;
+
+/// Every setting, in the order of the documentation. The last two, `tag.KEY` and `filter.tag.KEY`,
+/// stand for any number of settings: one for each key of a tag.
+pub fn settings() -> &'static [Setting] {
+    static SETTINGS: &[Setting] = settings_table!(rows);
+    SETTINGS
+}
+
+const TAG: Setting = Setting {
+    name: "tag.KEY",
+    kind: SettingType::Text,
+    unit: "",
+    range: None,
+    help: "The tag KEY of this node, which all members see; only in mode serf.",
+    changeable: true,
+    describe: |_| format!("all tags together at most {META_LEN} bytes"),
+    place: None,
+};
+
+const FILTER_TAG: Setting = Setting {
+    name: "filter.tag.KEY",
+    help: "Lists and reports only members whose tag KEY has exactly this value; only in mode serf.",
+    changeable: false,
+    describe: |_| format!("at most {LABEL_LEN} bytes"),
+    ..TAG
+};
+
+/// The place in the list of the setting of this name; for a tag that of the setting whose name ends
+/// with `KEY`.
+pub(crate) fn position(name: &str) -> Option<usize> {
+    settings().iter().position(|setting| {
+        let prefix = setting.name.strip_suffix("KEY");
+        prefix.map_or(setting.name == name, |prefix| name.starts_with(prefix))
+    })
+}
+
+/// The setting of this name; for a tag the one whose name ends with `KEY`.
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    position(name).map(|place| &settings()[place])
+}
+
+/// The known name that looks most like an unknown one.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    let likeness = |known: &str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
+    let names = settings().iter().map(|setting| setting.name);
+    let nearest = names.max_by_key(|known| likeness(known))?;
+    (likeness(nearest) >= ALIKE).then_some(nearest)
+}
+
+/// Two names less alike than this, in millionths, are not one of them misspelt.
+const ALIKE: u64 = 750_000;
+
+/// The defaults of this profile.
+pub(super) fn defaults_of(profile: Profile) -> Settings {
+    let mut settings = Settings::default();
+    let places = self::settings().iter().filter_map(|setting| setting.place);
+    places.for_each(|place| (place.reset)(&mut settings, profile));
+    settings.profile = profile;
+    settings
+}
