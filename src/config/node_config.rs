@@ -11,6 +11,7 @@ use super::values::Settings;
 use crate::error::{Error, Result, Status};
 use crate::limits;
 use crate::serf::{Mode, Tags};
+#[cfg(feature = "spoe")]
 use crate::service::spoe::candidate::Rules;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;
@@ -241,6 +242,7 @@ impl Config {
 
     /// The rules by which members are servers for HAProxy. `loopback`: whether members at loopback
     /// addresses of this host are servers, too.
+    #[cfg(feature = "spoe")]
     pub fn spoe_rules(&self, loopback: bool) -> Rules {
         let settings = &self.settings;
         let (tag, port) = (&settings.spoe_servers, settings.spoe_port);

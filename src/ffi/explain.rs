@@ -29,9 +29,9 @@ pub unsafe extern "C" fn sprat_node_hint(
     entry::status("sprat_node_hint", || {
         // SAFETY: the program passes NULL or a place for a number.
         unsafe { args::give(id, 0) };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes a string.
-        let number = held.node.hint(unsafe { args::string("name", name)? })?;
+        let number = slot.node.hint(unsafe { args::string("name", name)? })?;
         // SAFETY: as above.
         unsafe { args::give(id, number) };
         Ok(())
@@ -54,9 +54,9 @@ pub unsafe extern "C" fn sprat_node_explain(
     entry::status("sprat_node_explain", || {
         // SAFETY: the program passes NULL or a place for a pointer.
         unsafe { args::out("out", out, ptr::null_mut())? };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes a string.
-        let reasons = held.node.explain(unsafe { args::string("name", name)? })?;
+        let reasons = slot.node.explain(unsafe { args::string("name", name)? })?;
         // SAFETY: not NULL, and the program's promise.
         unsafe { out.write(Box::into_raw(ExplanationRecord::new(&reasons)).cast()) };
         Ok(())

@@ -3,7 +3,7 @@
 //! Every function goes through one door, [`entry`]: it catches panics, remembers the sentence for
 //! `sprat_last_error` and turns an [`Error`] into the function's way of failing. A node is a
 //! checked number ([`handle`]), so that a freed one is an error and never a dangling pointer. Code
-//! of the program runs behind a [`gate`], which is how `sprat_node_free` knows that none is left.
+//! of the program runs behind a [`callback_guard`], which is how `sprat_node_free` knows that none is left.
 //!
 //! The order of the files in the header is that of `SOURCES` in build.rs; [`numbers`] and
 //! [`types`] are its declarations, the other files with `sprat_` functions its parts.

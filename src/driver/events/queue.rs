@@ -14,7 +14,7 @@ use crate::event::{Event, EventBody, EventKind};
 use crate::time::Time;
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -76,6 +76,11 @@ impl Events {
     /// Returns the descriptor; `None` if a callback takes the events.
     pub fn fd(&self) -> Option<RawFd> {
         self.signal.as_ref().map(Wakeup::fd)
+    }
+
+    /// Returns the descriptor for a thread of this library to poll.
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.signal.as_ref().map(Wakeup::as_fd)
     }
 
     /// Returns whether events of this kind are queued.

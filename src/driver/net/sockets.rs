@@ -1,7 +1,7 @@
 //! The two sockets of a node: UDP and a TCP listener on the same port.
 
 use crate::config::Advertise;
-use crate::driver::os::descriptors::is_shortage;
+use crate::driver::net::listener::Listener;
 use crate::driver::os::fork::CloseOnFork;
 use crate::driver::os::interfaces;
 use crate::error::{Error, Result, Status, system_text};
@@ -21,7 +21,7 @@ const PORT_ATTEMPTS: usize = 32;
 /// The sockets of a node, not blocking, closed on exec and in forked children.
 pub(in crate::driver) struct Sockets {
     udp: CloseOnFork<UdpSocket>,
-    listener: CloseOnFork<TcpListener>,
+    pub listener: Listener,
     /// Where they are bound, with the real port.
     pub bound: SocketAddr,
 }
@@ -43,7 +43,7 @@ pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
             Ok(udp) => {
                 return Ok(Sockets {
                     udp: CloseOnFork::new(udp),
-                    listener: CloseOnFork::new(listener),
+                    listener: Listener::new(listener),
                     bound,
                 });
             }
@@ -78,8 +78,10 @@ fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
 ///
 /// # Errors
 /// As [`bind`].
-pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<TcpListener> {
-    listen(addr).map_err(|error| bind_error(&error, setting, addr))
+pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<Listener> {
+    listen(addr)
+        .map(Listener::new)
+        .map_err(|error| bind_error(&error, setting, addr))
 }
 
 /// A socket that is not blocking and closed on exec; `[::]` serves IPv4 as well.
@@ -116,10 +118,6 @@ impl Sockets {
         self.udp.as_fd()
     }
 
-    pub fn listener(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
-    }
-
     /// Sends a datagram now or not at all: gossip is repeated, an old one is worth nothing.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> std::result::Result<(), SendFailure> {
         match self.udp.send_to(bytes, for_family(to, self.bound)) {
@@ -140,22 +138,6 @@ impl Sockets {
             }
         }
         None
-    }
-
-    /// The next connection that waits. `Ok(None)` if none does.
-    ///
-    /// # Errors
-    /// No descriptor or memory is left: waiting helps, trying again at once does not.
-    pub fn accept(&self) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
-        for _ in 0..8 {
-            match self.listener.accept() {
-                Ok((stream, from)) => return Ok(Some((stream, canonical(from)))),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if is_shortage(&error) => return Err(error),
-                Err(_) => {} // that connection broke while it waited; the next may be whole
-            }
-        }
-        Ok(None)
     }
 }
 

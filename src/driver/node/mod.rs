@@ -1,16 +1,20 @@
 //! The public face of a running member: the [`Node`].
 
+mod running;
+#[cfg(all(test, feature = "spoe"))]
+mod services_tests;
 mod start;
 #[cfg(test)]
 mod tests;
 
 use crate::Config;
 use crate::config::address;
-use crate::driver::engine::shared::Owner;
+use crate::driver::engine::command::Command;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::pending::Pending;
 use crate::driver::events::queue::Taken;
 use crate::driver::events::subscriptions::Subscription;
+use crate::driver::node::running::RunningNode;
 use crate::driver::os::oneshot::{Waited, oneshot};
 #[cfg(doc)]
 use crate::driver::os::worker::PreparedThreads;
@@ -36,7 +40,7 @@ pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 /// gives nothing.
 #[derive(Clone)]
 pub struct Node {
-    pub(in crate::driver) shared: Arc<Owner>,
+    pub(in crate::driver) running: Arc<RunningNode>,
 }
 
 impl fmt::Debug for Node {
@@ -70,8 +74,8 @@ impl Node {
         callback: Option<EventCallback>,
         spawn: Option<Arc<dyn Spawn>>,
     ) -> Result<Node> {
-        let shared = Arc::new(start::start(config, callback, spawn)?);
-        Ok(Node { shared })
+        let running = Arc::new(start::start(config, callback, spawn)?);
+        Ok(Node { running })
     }
 
     /// Joins a cluster: exchanges lists of members with every address. Returns how many answered.
@@ -86,8 +90,9 @@ impl Node {
     /// `Protocol`, `Address` if that is why, when nobody answered; `Timeout`; `Closed`; `Forked`.
     pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
         let seeds = self.seeds(addrs)?;
-        self.wait(timeout, "the join", move |engine, waiter| {
-            engine.join(&seeds, waiter);
+        self.run(timeout, "the join", move |waiter| Command::Join {
+            seeds,
+            waiter,
         })
     }
 
@@ -97,9 +102,9 @@ impl Node {
     /// `Invalid`, `Address`, `Closed`, `Forked`.
     pub fn join_async(&self, addrs: &[&str]) -> Result<u64> {
         let seeds = self.seeds(addrs)?;
-        let id = self.shared.next_id();
-        self.shared
-            .order(move |engine| engine.join(&seeds, Waiter::Event(id)))?;
+        let id = self.running.next_id();
+        let waiter = Waiter::Event(id);
+        self.running.send(Command::Join { seeds, waiter })?;
         Ok(id)
     }
 
@@ -110,9 +115,9 @@ impl Node {
     /// `Invalid`, `Address`, `Io` without a descriptor, `Closed`, `Forked`.
     pub fn begin_join(&self, addrs: &[&str]) -> Result<Pending> {
         let seeds = self.seeds(addrs)?;
-        let (promise, pending) = Pending::new(&self.shared)?;
-        self.shared
-            .order(move |engine| engine.join(&seeds, Waiter::Pending(promise)))?;
+        let (promise, pending) = Pending::new()?;
+        let waiter = Waiter::Pending(promise);
+        self.running.send(Command::Join { seeds, waiter })?;
         Ok(pending)
     }
 
@@ -122,8 +127,8 @@ impl Node {
     /// # Errors
     /// `Timeout`, the leave goes on then; `Closed`; `Forked`.
     pub fn leave(&self, timeout: Option<Duration>) -> Result<()> {
-        self.wait(timeout, "the leave", |engine, waiter| engine.leave(waiter))
-            .map(drop)
+        let leave = |waiter| Command::Leave { waiter };
+        self.run(timeout, "the leave", leave).map(drop)
     }
 
     /// As [`Node::leave`] without waiting: `Done` with the returned number tells the end.
@@ -131,10 +136,10 @@ impl Node {
     /// # Errors
     /// `Closed`, `Forked`.
     pub fn leave_async(&self) -> Result<u64> {
-        self.shared.check_process()?;
-        let id = self.shared.next_id();
-        self.shared
-            .order(move |engine| engine.leave(Waiter::Event(id)))?;
+        self.running.origin.check()?;
+        let id = self.running.next_id();
+        let waiter = Waiter::Event(id);
+        self.running.send(Command::Leave { waiter })?;
         Ok(id)
     }
 
@@ -143,10 +148,10 @@ impl Node {
     /// # Errors
     /// `Io` without a descriptor, `Closed`, `Forked`.
     pub fn begin_leave(&self) -> Result<Pending> {
-        self.shared.check_process()?;
-        let (promise, pending) = Pending::new(&self.shared)?;
-        self.shared
-            .order(move |engine| engine.leave(Waiter::Pending(promise)))?;
+        self.running.origin.check()?;
+        let (promise, pending) = Pending::new()?;
+        let waiter = Waiter::Pending(promise);
+        self.running.send(Command::Leave { waiter })?;
         Ok(pending)
     }
 
@@ -154,14 +159,14 @@ impl Node {
     /// queued events, members, counters and state can still be read. Waits for the engine's thread,
     /// not for a callback. A second call does nothing.
     pub fn shutdown(&self) {
-        self.shared.shut_down();
+        self.running.shut_down();
     }
 
     /// As [`Node::shutdown`], and no further callback starts; waits for all threads. Called inside
     /// the callback it returns at once, and the event thread does the waiting when that callback
     /// has returned. A name that is being resolved is waited for at most a second.
     pub fn close(&self) {
-        self.shared.close();
+        self.running.close();
     }
 
     /// Whether this is the process that started the node.
@@ -169,47 +174,47 @@ impl Node {
     /// # Errors
     /// `Forked` in a forked child.
     pub fn check_process(&self) -> Result<()> {
-        self.shared.check_process()
+        self.running.origin.check()
     }
 
     /// What the node is doing; `Shutdown` in a forked child.
     pub fn state(&self) -> NodeState {
-        if self.shared.is_inherited() {
+        if self.running.origin.is_elsewhere() {
             return NodeState::Shutdown;
         }
-        self.shared.state()
+        self.running.lifecycle.state()
     }
 
     /// Where others reach this node, with the real port.
     pub fn addr(&self) -> SocketAddr {
-        self.shared.addr
+        self.running.addr
     }
 
     /// The name of this node.
     pub fn name(&self) -> &str {
-        &self.shared.name
+        &self.running.name
     }
 
     /// All members sorted by name, this node included. A consistent picture, shared and not copied;
     /// it may outlive the node. Empty in a forked child.
     pub fn members(&self) -> Arc<Vec<Arc<Member>>> {
-        if self.shared.is_inherited() {
+        if self.running.origin.is_elsewhere() {
             return Arc::default();
         }
-        self.shared.view.all()
+        self.running.members.all()
     }
 
     /// One member; `None` if there is none of this name, and in a forked child.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        if self.shared.is_inherited() {
+        if self.running.origin.is_elsewhere() {
             return None;
         }
-        self.shared.view.find(name)
+        self.running.members.find(name)
     }
 
     /// Changes whenever the members changed.
     pub fn members_version(&self) -> u64 {
-        self.shared.view.version()
+        self.running.members.version()
     }
 
     /// Sets a tag of this node; `None` removes it.
@@ -228,7 +233,7 @@ impl Node {
     /// As [`Node::set_tag`].
     pub fn update_tags(&self, changes: Vec<(String, Option<String>)>) -> Result<()> {
         changes.iter().try_for_each(|(key, _)| check_tag_key(key))?;
-        self.shared.ask(move |engine| engine.update_tags(changes))?
+        self.change(|waiter| Command::UpdateTags { changes, waiter })
     }
 
     /// Replaces all tags of this node.
@@ -237,7 +242,7 @@ impl Node {
     /// As [`Node::set_tag`].
     pub fn set_tags(&self, tags: Tags) -> Result<()> {
         tags.keys().try_for_each(|key| check_tag_key(key))?;
-        self.shared.ask(move |engine| engine.set_tags(tags))?
+        self.change(|waiter| Command::SetTags { tags, waiter })
     }
 
     /// Replaces the meta of this node.
@@ -247,7 +252,7 @@ impl Node {
     /// `Forked`. Nothing changes then.
     pub fn set_meta(&self, meta: &[u8]) -> Result<()> {
         let meta = meta.to_vec();
-        self.shared.ask(move |engine| engine.set_meta(meta))?
+        self.change(|waiter| Command::SetMeta { meta, waiter })
     }
 
     /// Makes a failed member one that has left; with `prune` it is erased, and one that has left
@@ -258,8 +263,11 @@ impl Node {
     /// `Forked`.
     pub fn remove_failed(&self, name: &str, prune: bool) -> Result<()> {
         let name = name.to_owned();
-        self.shared
-            .ask(move |engine| engine.remove_failed(&name, prune))?
+        self.change(|waiter| Command::RemoveFailed {
+            name,
+            prune,
+            waiter,
+        })
     }
 
     /// "I could not reach NAME just now": probes it at once. The verdict comes as `Done` with the
@@ -269,7 +277,7 @@ impl Node {
     /// `NotFound` unless it is another member that is there; `State` if asked too often or after a
     /// leave; `Closed`; `Forked`.
     pub fn hint(&self, name: &str) -> Result<u64> {
-        let id = self.shared.next_id();
+        let id = self.running.next_id();
         self.hint_for(name, Waiter::Event(id))?;
         Ok(id)
     }
@@ -279,14 +287,18 @@ impl Node {
     /// # Errors
     /// As [`Node::hint`]; `Io` without a descriptor.
     pub fn begin_hint(&self, name: &str) -> Result<Pending> {
-        let (promise, pending) = Pending::new(&self.shared)?;
+        let (promise, pending) = Pending::new()?;
         self.hint_for(name, Waiter::Pending(promise))?;
         Ok(pending)
     }
 
     fn hint_for(&self, name: &str, waiter: Waiter) -> Result<()> {
         let name = name.to_owned();
-        self.shared.ask(move |engine| engine.hint(&name, waiter))?
+        self.running.ask(|reply| Command::Hint {
+            name,
+            waiter,
+            reply,
+        })?
     }
 
     /// Why a member is in its state.
@@ -295,7 +307,7 @@ impl Node {
     /// `NotFound`, `Closed`, `Forked`.
     pub fn explain(&self, name: &str) -> Result<Explanation> {
         let name = name.to_owned();
-        self.shared.ask(move |engine| engine.explain(&name))?
+        self.running.ask(|reply| Command::Explain { name, reply })?
     }
 
     /// How this node itself is doing.
@@ -303,13 +315,13 @@ impl Node {
     /// # Errors
     /// `Closed`, `Forked`.
     pub fn health(&self) -> Result<Health> {
-        self.shared.ask(|engine| engine.health())
+        self.running.ask(|reply| Command::Health { reply })
     }
 
     /// Counters as (name, value, what it means); the last ones after the end of the node, none in
     /// a forked child.
     pub fn stats(&self) -> Vec<(&'static str, i64, &'static str)> {
-        self.shared.stats()
+        self.running.counters()
     }
 
     /// A descriptor that is readable while events are queued, and for ever after the end of the
@@ -318,8 +330,8 @@ impl Node {
     /// # Errors
     /// `State` if a callback takes the events; `Forked`.
     pub fn fd(&self) -> Result<RawFd> {
-        self.shared.check_process()?;
-        self.shared.events.fd().ok_or_else(with_callback)
+        self.running.origin.check()?;
+        self.running.events.fd().ok_or_else(with_callback)
     }
 
     /// The next event; `Ok(None)` when the time is up. `timeout` `None` waits without limit.
@@ -328,14 +340,14 @@ impl Node {
     /// `Closed`, or `Internal` if the node is broken, once it has ended and no event is left;
     /// `State` if a callback takes the events; `Forked`.
     pub fn next_event(&self, timeout: Option<Duration>) -> Result<Option<Event>> {
-        self.shared.check_process()?;
-        if self.shared.with_callback {
+        self.running.origin.check()?;
+        if self.running.with_callback {
             return Err(with_callback());
         }
-        match self.shared.events.take(timeout) {
+        match self.running.events.take(timeout) {
             Taken::Event(event) => Ok(Some(*event)),
             Taken::TimedOut => Ok(None),
-            Taken::Ended => Err(self.shared.over()),
+            Taken::Ended => Err(self.running.lifecycle.ended()),
         }
     }
 
@@ -348,18 +360,17 @@ impl Node {
     /// `State` if a callback takes the events; `Io` without a descriptor; `Closed`, or `Internal`
     /// if the node is broken; `Forked`.
     pub fn subscribe(&self, capacity: usize, kinds: &[EventKind]) -> Result<Subscription> {
-        self.shared.check_process()?;
-        if self.shared.with_callback {
+        self.running.origin.check()?;
+        if self.running.with_callback {
             return Err(with_callback());
         }
-        if self.shared.is_ending() {
-            return Err(self.shared.over());
-        }
-        Subscription::new(self.shared.shared(), capacity, kinds.to_vec())
+        self.running.lifecycle.check()?;
+        let lifecycle = self.running.lifecycle.clone();
+        Subscription::new(&self.running.events, lifecycle, capacity, kinds.to_vec())
     }
 
     fn seeds(&self, addrs: &[&str]) -> Result<Vec<Seed>> {
-        self.shared.check_process()?;
+        self.running.origin.check()?;
         if addrs.is_empty() {
             return Err(Error::new(Status::Invalid, "no address to join"));
         }
@@ -367,25 +378,29 @@ impl Node {
         addrs.iter().map(|addr| address::target(addr)).collect()
     }
 
-    /// Begins an operation and waits for its end.
-    fn wait(
+    /// Sends a command whose operation may take a while, and waits for the outcome.
+    fn run(
         &self,
         timeout: Option<Duration>,
         what: &str,
-        begin: impl FnOnce(&mut crate::driver::engine::Engine, Waiter) + Send + 'static,
+        command: impl FnOnce(Waiter) -> Command,
     ) -> Result<usize> {
-        self.shared.check_wait()?;
+        self.running.check_wait()?;
         let (reply, answer) = oneshot();
-        self.shared
-            .order(move |engine| begin(engine, Waiter::Caller(reply)))?;
+        self.running.send(command(Waiter::Caller(reply)))?;
         match answer.wait(timeout) {
             Waited::Answered(result) => result,
-            Waited::Dropped => Err(self.shared.over()),
+            Waited::Dropped => Err(self.running.lifecycle.ended()),
             Waited::TimedOut => {
-                let message = format!("the time is up, {what} goes on");
+                let message = format!("the timeout has passed; {what} goes on");
                 Err(Error::new(Status::Timeout, message))
             }
         }
+    }
+
+    /// Sends a command that the engine finishes at once, and waits for its result.
+    fn change(&self, command: impl FnOnce(Waiter) -> Command) -> Result<()> {
+        self.run(None, "the change", command).map(drop)
     }
 }
 
