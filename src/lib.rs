@@ -63,7 +63,7 @@ pub use event::{Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState};
 pub use serf::{Mode, Tags};
 pub use swim::NodeState as ProtocolState;
-pub use swim::{Answer, Explanation, Health, NameConflict, ProbeReport, Seed};
+pub use swim::{Explanation, Health, NameConflict, ProbeAnswer, ProbeReport, Seed};
 pub use time::Time;
 pub use vocabulary::NodeState;
 pub use wire::Key;
