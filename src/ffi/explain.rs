@@ -5,7 +5,7 @@ use super::numbers::sprat_answer;
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
 use crate::member::MemberState;
-use crate::swim::{Answer, Explanation, Health, NameConflict, NodeState, ProbeReport};
+use crate::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
@@ -31,9 +31,9 @@ pub unsafe extern "C" fn sprat_node_hint(
     entry::status("sprat_node_hint", || {
         // SAFETY: the program passes NULL or a place for a number.
         unsafe { args::give(id, 0) };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or a NUL-terminated string.
-        let number = held.node.hint(unsafe { args::string("name", name)? })?;
+        let number = slot.node.hint(unsafe { args::string("name", name)? })?;
         // SAFETY: `id` is NULL or a place for a number, as the program promises.
         unsafe { args::give(id, number) };
         Ok(())
@@ -57,9 +57,9 @@ pub unsafe extern "C" fn sprat_node_explain(
     entry::status("sprat_node_explain", || {
         // SAFETY: the program passes NULL or a place for a pointer.
         unsafe { args::out("out", out, ptr::null_mut())? };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or a NUL-terminated string.
-        let explanation = held.node.explain(unsafe { args::string("name", name)? })?;
+        let explanation = slot.node.explain(unsafe { args::string("name", name)? })?;
         // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
         unsafe { out.write(Box::into_raw(ExplanationRecord::new(&explanation)).cast()) };
         Ok(())
@@ -164,7 +164,7 @@ impl ExplanationRecord {
                 answer: answer_number(*answer),
             })
             .collect();
-        let direct = |of: fn(&ProbeReport) -> Answer| probe.map_or(Answer::NotAsked, of);
+        let direct = |of: fn(&ProbeReport) -> ProbeAnswer| probe.map_or(ProbeAnswer::NotAsked, of);
         let c_view = sprat_explanation {
             name: keep(&explanation.name),
             addr: keep(&explanation.addr.to_string()),
@@ -255,13 +255,13 @@ fn member_state(state: NodeState) -> MemberState {
     }
 }
 
-fn answer_number(answer: Answer) -> i32 {
+fn answer_number(answer: ProbeAnswer) -> i32 {
     (match answer {
-        Answer::NotAsked => sprat_answer::SPRAT_ANSWER_NOT_ASKED,
-        Answer::Waiting => sprat_answer::SPRAT_ANSWER_WAITING,
-        Answer::Answered => sprat_answer::SPRAT_ANSWER_ANSWERED,
-        Answer::Nack => sprat_answer::SPRAT_ANSWER_NACK,
-        Answer::Silent => sprat_answer::SPRAT_ANSWER_SILENT,
+        ProbeAnswer::NotAsked => sprat_answer::SPRAT_ANSWER_NOT_ASKED,
+        ProbeAnswer::Waiting => sprat_answer::SPRAT_ANSWER_WAITING,
+        ProbeAnswer::Answered => sprat_answer::SPRAT_ANSWER_ANSWERED,
+        ProbeAnswer::Nack => sprat_answer::SPRAT_ANSWER_NACK,
+        ProbeAnswer::Silent => sprat_answer::SPRAT_ANSWER_SILENT,
     }) as i32
 }
 

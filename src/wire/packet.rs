@@ -18,7 +18,6 @@ pub enum Opened<'a> {
 
 impl Opened<'_> {
     /// Returns the bytes for [`walk`].
-    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Opened::Borrowed(bytes) => bytes,
