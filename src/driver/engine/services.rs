@@ -10,7 +10,7 @@
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::queue::Events;
+use crate::driver::events::queue::EventQueue;
 use crate::driver::net::listener::Listener;
 use crate::driver::net::streams::{StreamEvent, StreamSet};
 use crate::driver::os::clock;
@@ -81,7 +81,7 @@ pub(in crate::driver) struct ServiceHost {
     handle: Arc<EngineHandle>,
     /// Events that services want, and outcomes of their requests. It ends with the node, which
     /// wakes this thread.
-    events: Arc<Events>,
+    events: Arc<EventQueue>,
     services: Vec<Hosted>,
     /// The requests under way, by their operation numbers.
     pending: HashMap<u64, Pending>,

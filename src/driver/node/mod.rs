@@ -12,7 +12,7 @@ use crate::config::address;
 use crate::driver::engine::command::Command;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::pending::Pending;
-use crate::driver::events::queue::Taken;
+use crate::driver::events::queue::Ended;
 use crate::driver::events::subscriptions::Subscription;
 pub use crate::driver::node::running::EventCallback;
 use crate::driver::node::running::RunningNode;
@@ -345,11 +345,8 @@ impl Node {
         if self.running.with_callback {
             return Err(with_callback());
         }
-        match self.running.events.take(timeout) {
-            Taken::Event(event) => Ok(Some(*event)),
-            Taken::TimedOut => Ok(None),
-            Taken::Ended => Err(self.running.lifecycle.ended()),
-        }
+        let taken = self.running.events.take(timeout);
+        taken.map_err(|Ended| self.running.lifecycle.ended())
     }
 
     /// A separate reader for events of these kinds; an empty list stands for all kinds. Up to

@@ -9,8 +9,8 @@ use crate::driver::engine::services::{Hosted, ServiceHost};
 use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
-use crate::driver::events::queue::{Events, Taken};
-use crate::driver::events::subscriptions::Feed;
+use crate::driver::events::queue::EventQueue;
+use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::net::sockets;
 use crate::driver::node::running::{EventCallback, RunningNode, Threads, ThreadsCell};
 use crate::driver::os::clock;
@@ -68,7 +68,7 @@ fn build(
     let core = core(config, &name, addr)?;
     let with_callback = callback.is_some();
     let no_descriptor = |error| Error::io("no descriptor for a node", &error);
-    let events = Events::new(
+    let events = EventQueue::new(
         settings.event_queue,
         settings.event_kinds.clone(),
         !with_callback,
@@ -77,7 +77,7 @@ fn build(
         name,
         addr,
         CommandQueue::new().map_err(no_descriptor)?,
-        Feed::new(events.map_err(no_descriptor)?),
+        Subscriptions::new(events.map_err(no_descriptor)?),
         services.counters,
     ));
     let host = match services.hosted.is_empty() {
@@ -298,7 +298,7 @@ fn deliver(handle: &EngineHandle, callback: Callback) {
         mut run, threads, ..
     } = callback;
     let delivering = panic::caught(|| {
-        while let Taken::Event(event) = handle.events.take(None) {
+        while let Ok(Some(event)) = handle.events.take(None) {
             run(&event);
         }
     });
