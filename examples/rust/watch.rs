@@ -44,7 +44,9 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
                 let (key, value) = tag.split_once('=').ok_or("--tag KEY=VALUE")?;
                 options.config.set_tag(key, Some(value))?;
             }
-            option if option.starts_with('-') => return Err(format!("unknown option {option}").into()),
+            option if option.starts_with('-') => {
+                return Err(format!("unknown option {option}").into());
+            }
             address => options.join.push(address.to_owned()),
         }
     }
