@@ -27,6 +27,8 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BUILT = TARGET / os.environ.get("SPRAT_PROFILE", "dev").replace("dev", "debug")
 HAP = str(BUILT / "sprat-hap")
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
+ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswith("SPRAT_")}
+"""The environment of HAProxy: the module takes variables that begin with SPRAT_ as settings."""
 
 CONFIG = """
 global
@@ -44,6 +46,7 @@ global
 defaults
     mode http
     timeout connect 500ms
+    timeout check 30s
     timeout client 50s
     timeout server 50s
 frontend fe
@@ -62,6 +65,7 @@ global
 defaults
     mode http
     timeout connect 500ms
+    timeout check 30s
     timeout client 50s
     timeout server 50s
 frontend fe
@@ -137,7 +141,7 @@ class HAProxy:
         self._log = folder / "haproxy.log"
         line = ["haproxy", "-f", str(self.config), "-p", str(self.pidfile), *flags]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(line, stdout=log, stderr=log)
+            self.process = subprocess.Popen(line, stdout=log, stderr=log, env=ENVIRONMENT)
         eventually("HAProxy answers", self._answers)
 
     def _answers(self) -> bool:
