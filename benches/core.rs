@@ -93,7 +93,7 @@ fn name(member: usize) -> String {
     format!("web-{member:05}")
 }
 
-/// A node of a quiet cluster: it probes nobody and begins no push/pull by itself, so that a row
+/// A node of a quiet cluster: it begins no probe and no push/pull by itself, so that a row
 /// measures the step it names.
 fn node(index: usize, codec: &Codec) -> Core {
     let mut config = Config::default();
@@ -208,7 +208,7 @@ fn rows(label: &str, codec: &Codec) {
         DATAGRAMS,
         || {
             let mut core = cluster(0, 2, codec);
-            // The rumour of member 1 has done its work: acks carry nothing else.
+            // The broadcast about member 1 has done its work: acks carry nothing else.
             for _ in 0..40 {
                 core.handle_datagram(now, sender, &ping);
                 discard(&mut core);

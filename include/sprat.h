@@ -1,8 +1,8 @@
 /* sprat.h - cluster membership as a library.
  *
- * A program that links libsprat is a full member of a memberlist or Serf cluster by itself: it
- * finds the other members, notices who fails, tells the others about itself with tags, and hears
- * what they say.
+ * A program that links libsprat is a full member of a memberlist or Serf cluster: it finds the
+ * other members, notices which of them fail, describes itself with tags, and reads the tags of the
+ * others.
  *
  *     #include <sprat.h>
  *     #include <stdio.h>
@@ -37,30 +37,33 @@
  *
  * The rules
  *
- * - What _new, _start, _copy or an `out` argument gave you ends with the _free of its type. Every
- *   _free accepts NULL.
- * - Functions that can fail return an int: 0 or a count on success, an enum sprat_status below 0
- *   otherwise. An `out` argument is emptied first and written on success only. After a failure
- *   sprat_last_error() has a sentence for people, on the thread that called.
- * - Settings errors stick: a setter that fails marks the config, and sprat_node_start() then fails
- *   with SPRAT_ERR_CONFIG and the first sentence.
- * - Any number of threads may use a sprat_node at once. Everything else belongs to one thread at a
- *   time; what is const may be shared.
- * - A sprat_node is a checked number: NULL, a freed one and garbage are all SPRAT_ERR_HANDLE.
- *   NULL for anything else that is needed is SPRAT_ERR_NULL, or NULL, 0 or false from functions
- *   that only look.
- * - Strings are NUL-terminated UTF-8. What goes in is copied before the call returns; what comes
- *   out lives as long as the object it came from.
- * - Times are milliseconds: -1 waits without limit, 0 does not wait, less is SPRAT_ERR_INVALID.
- * - The library never prints, never exits, installs no signal handler, and leaves locale,
- *   environment and current directory alone. Its threads block all signals but those of faults.
- *   Nothing is safe inside a signal handler.
- * - In the child of a fork every inherited node is SPRAT_ERR_FORKED and freeing it does nothing;
- *   the child may start nodes of its own.
- * - Structs that the library fills grow at their end: read them through the pointer you got, and
- *   ignore numbers you do not know.
+ * - An object that a function gives you through its name (_new, _start, _copy) or through an `out`
+ *   argument is yours: end it with the _free function of its type. Every _free accepts NULL.
+ * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
+ *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
+ *   sprat_last_error() returns a sentence for people, on the thread that made the call.
+ * - A setter of sprat_config that fails marks the settings as wrong: sprat_node_start() then fails
+ *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
+ * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
+ *   thread at a time; several threads may read it if nothing changes it meanwhile.
+ * - A sprat_node is a checked number: functions answer NULL, a freed node and garbage with
+ *   SPRAT_ERR_HANDLE. For any other argument that must not be NULL they return SPRAT_ERR_NULL;
+ *   functions that only look something up return NULL, 0 or false.
+ * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
+ *   Strings that you get live as long as the object that they came from.
+ * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and other negative values
+ *   are SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
+ * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
+ *   environment and the current directory alone. One exception: when memory runs out, Rust prints
+ *   a line and aborts the process. The threads of the library block all signals except those of
+ *   faults. No function may be called from a signal handler.
+ * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
+ *   nothing. The child may start nodes of its own.
+ * - Structs that the library fills grow at their end: read them through the pointer that you got,
+ *   never copy them by value, and ignore numbers that you do not know. The one struct that cannot
+ *   grow is sprat_helper, because a program reads it as an array.
  *
- * Generated from the library's source: do not edit.
+ * Generated from the source of the library: do not edit.
  */
 
 #ifndef SPRAT_H
@@ -82,15 +85,17 @@
 #define SPRAT_ABI 0
 
 /* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():
- * name, type, default in brackets, what is allowed, and what it does.
+ * name, type, default in brackets, allowed values, and description.
  *
  * name: text [not set], 1 to 255 bytes, no control characters, no space at the ends
  *     The name of this node, unique in the cluster; the host name if it is not set.
  *
- * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
+ * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
+ *         IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
  *     The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.
  *
- * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an optional port
+ * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an
+ *         optional port
  *     The address at which the other members reach this node; by default the bound address, or
  *     that of an interface if the node listens on all of them.
  *
@@ -205,10 +210,13 @@
  *     A member that left is erased after this time.
  *
  * event_queue: number [4096], 16 to 1048576
- *     The number of events that can wait for the application. A full queue merges the changes
- *     of each member, and then drops the oldest events.
+ *     The number of events that can wait for the application. A full queue keeps only the last
+ *     event of each member, then drops the oldest ones, and reports the loss with one overflow
+ *     event.
  *
- * event_kinds: list of words [not set], member-join, member-update, member-leave, member-failed, member-reap, member-suspect, member-alive, done, log, separated by commas
+ * event_kinds: list of words [not set], member-join, member-update, member-leave,
+ *         member-failed, member-reap, member-suspect, member-alive, done, log, separated by
+ *         commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. Without done, the end of an operation that does not wait is not reported.
  *
@@ -418,13 +426,10 @@ enum sprat_setting_type {
     SPRAT_SETTING_PATTERNS = 12,
 };
 
-/** Settings of a node, made by sprat_config_new(). Belongs to one thread at a time. */
+/** The settings of a node, made by sprat_config_new(). They belong to one thread at a time. */
 typedef struct sprat_config sprat_config;
 
-/**
- * Members as they were at one moment, made by sprat_node_members(). Belongs to one thread at a
- * time, but may be read by several.
- */
+/** The members at one moment, made by sprat_node_members(). Several threads may read the list. */
 typedef struct sprat_members sprat_members;
 
 /**
@@ -436,8 +441,7 @@ typedef struct sprat_members sprat_members;
 typedef struct sprat_node sprat_node;
 
 /**
- * Counters as they were at one moment, made by sprat_node_stats(). Belongs to one thread at a
- * time, but may be read by several.
+ * The counters of a node at one moment, made by sprat_node_stats(). Several threads may read them.
  */
 typedef struct sprat_stats sprat_stats;
 
@@ -664,60 +668,69 @@ extern "C" {
  * ========================================================================================== */
 
 /**
- * Version of the loaded library, as "0.1.0".
+ * Returns the version of the loaded library, such as "0.1.0".
  *
- * Never NULL; a static string. Any thread.
+ * @return a static string, never NULL. Thread-safe.
  */
 const char *sprat_version(void);
 
 /**
- * Version of the loaded library as a number, to compare with SPRAT_VERSION_NUMBER of this header.
+ * Returns the version of the loaded library as a number, to be compared with the
+ * SPRAT_VERSION_NUMBER of this header.
  *
- * Any thread.
+ * Thread-safe.
  */
 uint32_t sprat_version_number(void);
 
 /**
- * Name of a status, as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other numbers.
+ * Returns the name of a status, such as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other
+ * numbers.
  *
- * Never NULL; a static string. Any thread.
+ * @param status  an enum sprat_status
+ * @return a static string, never NULL. Thread-safe.
  */
 const char *sprat_status_name(int status);
 
 /**
- * A status in words, as "the time is up".
+ * Returns what a status means, such as "the time is up". sprat_last_error() says more.
  *
- * Never NULL; a static string. Any thread. sprat_last_error() says more.
+ * @param status  an enum sprat_status
+ * @return a static string, never NULL. Thread-safe.
  */
 const char *sprat_status_text(int status);
 
 /**
- * Name of a kind of event, as "member-join", the way Serf writes it; "unknown" for other numbers.
+ * Returns the name of a kind of event, such as "member-join"; "unknown" for other numbers. Serf
+ * and the setting `event_kinds` use the same names.
  *
- * Never NULL; a static string. Any thread. The setting event_kinds uses the same names.
+ * @param kind  an enum sprat_event_kind
+ * @return a static string, never NULL. Thread-safe.
  */
 const char *sprat_event_kind_name(int kind);
 
 /**
- * Name of the state of a member, as "alive"; "unknown" for other numbers.
+ * Returns the name of the state of a member, such as "alive"; "unknown" for other numbers.
  *
- * Never NULL; a static string. Any thread.
+ * @param state  an enum sprat_member_state
+ * @return a static string, never NULL. Thread-safe.
  */
 const char *sprat_member_state_name(int state);
 
 /**
- * The sentence of this thread's last failure: function, argument, and what was wrong.
+ * Returns the sentence of the last failure on this thread: the function, the argument, what was
+ * wrong, and what is allowed. A call that succeeds does not clear it.
  *
- * Never NULL. Valid until the next failing call of the same thread; a success does not clear it.
+ * @return the sentence, never NULL; it is valid until the next call on the same thread that fails,
+ *         so copy it before passing it to a function that may itself call this library
  */
 const char *sprat_last_error(void);
 
-/** The status of this thread's last failure, SPRAT_OK if nothing failed yet. */
+/** Returns the status of the last failure on this thread, or SPRAT_OK if no call has failed yet. */
 int sprat_last_status(void);
 
 /**
- * The errno behind this thread's last failure if that was SPRAT_ERR_IO, or SPRAT_ERR_ADDRESS for
- * an address that the system did not let a node have; else 0.
+ * Returns the errno of the last failure on this thread if that was SPRAT_ERR_IO, or
+ * SPRAT_ERR_ADDRESS for an address that the system refused to bind; otherwise 0.
  */
 int sprat_last_errno(void);
 
@@ -766,56 +779,59 @@ const char *sprat_setting_default(const struct sprat_setting *setting, const cha
  * ========================================================================================== */
 
 /**
- * Makes settings with every setting at its default.
+ * Creates settings, all of them at their defaults.
  *
- * @return settings to be freed with sprat_config_free(); NULL only after a defect of the library.
+ * @return the settings, to be freed with sprat_config_free(); NULL only after a defect of the
+ *         library. Thread-safe.
  */
 struct sprat_config *sprat_config_new(void);
 
 /**
- * Copies settings without their callbacks. The mark of a failed setter is copied too, so that a
- * mistake is not lost.
+ * Copies settings without their callbacks. The error of a failed setter is copied too, so that no
+ * mistake is lost.
  *
  * @param config  the settings to copy
- * @return settings to be freed with sprat_config_free(), or NULL if config is NULL.
+ * @return the copy, to be freed with sprat_config_free(); NULL if config is NULL.
  */
 struct sprat_config *sprat_config_copy(const struct sprat_config *config);
 
 /**
- * Ends settings. Nodes that were started with them are not touched.
+ * Frees settings. Nodes that were started with them are not affected.
  *
- * Callbacks that no node has taken over get their free_user_data called.
+ * Calls free_user_data of the callbacks that no node has taken over.
  *
  * @param config  the settings; NULL does nothing
  */
 void sprat_config_free(struct sprat_config *config);
 
 /**
- * Sets one of the settings in the list at the head of this file.
+ * Sets one of the settings that the head of this file lists; see also sprat_setting_at().
  *
- * A failure is remembered: sprat_node_start() then fails with SPRAT_ERR_CONFIG and the sentence
- * of the first one, so results may be ignored here and checked there. That holds for all setters.
+ * Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
+ * and the sentence of the first failure. A program may therefore ignore the result here.
  *
  * @param config  the settings
- * @param key     name of the setting
- * @param value   its value as text, copied
- * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key, the sentence names the nearest;
- *         SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
- *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Nothing has changed then.
+ * @param key     the name of the setting
+ * @param value   the value as text, which is copied
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and the sentence names the nearest
+ *         known one; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
+ *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
  */
 int sprat_config_set(struct sprat_config *config,
                      const char *key,
                      const char *value);
 
 /**
- * Reads one of the settings, its default if it was not set.
+ * Reads one of the settings: the value that was set, else the default. The text is empty if the
+ * setting is not set by default; for a key that was set it is "set".
  *
  * @param config  the settings
- * @param key     name of the setting
- * @param buf     where its value goes, NUL-terminated
- * @param size    size of buf in bytes
- * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key; SPRAT_ERR_BUFFER if buf is too small,
- *         it holds the beginning then; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ * @param key     the name of the setting
+ * @param buf     receives the value, NUL-terminated
+ * @param size    the size of buf in bytes
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name and for a tag that is not set;
+ *         SPRAT_ERR_BUFFER if buf is too small, which then holds the beginning of the value;
+ *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
  */
 int sprat_config_get(const struct sprat_config *config,
                      const char *key,
@@ -823,86 +839,94 @@ int sprat_config_get(const struct sprat_config *config,
                      size_t size);
 
 /**
- * Reads settings from a file of lines `key = value`, `tag.KEY = value` for tags, and comments
- * that begin with #.
+ * Reads settings from a file. Its lines are `name = value`; empty lines and lines that begin with
+ * `#` are skipped. Comments at the end of a line are not supported.
  *
  * @param config  the settings
- * @param path    name of the file
- * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); else as
- *         sprat_config_set(), the sentence names file and line.
+ * @param path    the path of the file
+ * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); otherwise as
+ *         sprat_config_set(), and the sentence names the file and the line. After a failure
+ *         nothing has changed.
  */
-int sprat_config_load(struct sprat_config *config, const char *path);
+int sprat_config_load(struct sprat_config *config,
+                      const char *path);
 
 /**
- * Sets a tag that this node tells the others, in mode "serf".
+ * Sets a tag of the node, which all members see. Tags need mode "serf".
  *
  * @param config  the settings
- * @param key     key of the tag, 1 to 255 bytes
- * @param value   its value, or NULL to remove the tag
- * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE if all tags together
- *         would need more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ * @param key     the key of the tag, 1 to 255 bytes
+ * @param value   the value, or NULL to remove the tag
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a longer key, or
+ *         if all tags together would take more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
  */
 int sprat_config_set_tag(struct sprat_config *config,
                          const char *key,
                          const char *value);
 
 /**
- * Sets the metadata that this node tells the others, in mode "memberlist".
+ * Sets the metadata of the node, which all members see. It needs mode "memberlist".
  *
  * @param config  the settings
- * @param meta    any bytes, copied; may be NULL if len is 0
- * @param len     how many, 512 at most
+ * @param meta    any bytes, which are copied; may be NULL if len is 0
+ * @param len     the number of bytes, at most 512
  * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_NULL.
  */
 int sprat_config_set_meta(struct sprat_config *config, const void *meta, size_t len);
 
 /**
- * Adds a key for encryption. The first one encrypts, all of them decrypt. The setting `encrypt`
- * does the same with a key in base64.
+ * Adds an encryption key. All keys decrypt. The key of the setting `encrypt` encrypts; if that is
+ * not set, the key that was added first does.
  *
  * @param config  the settings
- * @param key     the bytes of the key, copied
- * @param len     16, 24 or 32
- * @return SPRAT_OK; SPRAT_ERR_INVALID for another length, SPRAT_ERR_NULL; nothing is stored then.
+ * @param key     the bytes of the key, which are copied
+ * @param len     the number of bytes: 16, 24 or 32
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for another length; SPRAT_ERR_TOO_LARGE for more than 64
+ *         keys; SPRAT_ERR_NULL. After a failure nothing is stored.
  */
 int sprat_config_add_key(struct sprat_config *config,
                          const void *key,
                          size_t len);
 
 /**
- * Lets in only members whose names match a pattern; others are ignored and counted. With several
- * patterns a member must match one of them. Same as the setting `filter.names`.
+ * Lists and reports only members whose name matches a pattern, and this node. With several
+ * patterns a member must match one of them. The other members stay in the protocol. This adds a
+ * pattern to the setting `filter.names`.
  *
  * @param config   the settings
- * @param pattern  `*` stands for any characters, `?` for one; no comma. NULL forgets all patterns
- * @return SPRAT_OK; SPRAT_ERR_INVALID; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
+ *                 hold a comma. NULL removes all patterns
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, or one of more than
+ *         255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
  */
 int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
 
 /**
- * Lets in only members that have a tag with exactly this value; others are ignored and counted.
- * All filters must hold. Same as the setting `filter.tag.KEY`.
+ * Lists and reports only members that have a tag with exactly this value. With several filters a
+ * member must match all of them. The other members stay in the protocol. This is the setting
+ * `filter.tag.KEY`.
  *
  * @param config  the settings
- * @param key     key of the tag
- * @param value   the value it must have
- * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ * @param key     the key of the tag
+ * @param value   the value that the tag must have
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a key or a value
+ *         of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
  */
 int sprat_config_set_filter_tag(struct sprat_config *config,
                                 const char *key,
                                 const char *value);
 
 /**
- * Has events delivered by a thread of the library. Without this, take them with
- * sprat_node_next_event() or sprat_node_dispatch().
+ * Delivers events through a callback on a thread of the library. Without a callback the program
+ * takes events with sprat_node_next_event(), sprat_node_next_events() or sprat_node_dispatch().
  *
  * @param config          the settings
  * @param cb              the callback; NULL removes it
- * @param user_data       passed to it
- * @param free_user_data  called once when neither settings nor node need user_data any more; may
- *                        be NULL
- * @return SPRAT_OK; SPRAT_ERR_NULL.
+ * @param user_data       a pointer that is passed to cb
+ * @param free_user_data  called once, when neither the settings nor a node need user_data any
+ *                        more; may be NULL
+ * @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
  */
 int sprat_config_set_event_cb(struct sprat_config *config,
                               sprat_event_cb cb,
@@ -910,18 +934,20 @@ int sprat_config_set_event_cb(struct sprat_config *config,
                               sprat_free_cb free_user_data);
 
 /**
- * Has lines of the log delivered to a callback instead of as events of kind SPRAT_EVENT_LOG.
+ * Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG.
  *
- * It runs where events are delivered: on the library's thread if there is an event callback, else
- * inside sprat_node_next_event(), sprat_node_next_events() and sprat_node_dispatch() on the
- * thread that called.
+ * The callback runs where events are delivered: on the thread of the library if there is an event
+ * callback, otherwise inside sprat_node_next_event(), sprat_node_next_events() and
+ * sprat_node_dispatch(), on the thread that calls them.
  *
  * @param config          the settings
- * @param max_level       an enum sprat_log_level: the last one wanted. Sets `log_level`
+ * @param max_level       an enum sprat_log_level, the last level that is delivered; this sets the
+ *                        setting `log_level`
  * @param cb              the callback; NULL removes it
- * @param user_data       passed to it
- * @param free_user_data  as for sprat_config_set_event_cb()
- * @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL.
+ * @param user_data       a pointer that is passed to cb
+ * @param free_user_data  called once, when neither the settings nor a node need user_data any
+ *                        more; may be NULL
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL if config is NULL.
  */
 int sprat_config_set_log_cb(struct sprat_config *config,
                             int max_level,
@@ -930,22 +956,25 @@ int sprat_config_set_log_cb(struct sprat_config *config,
                             sprat_free_cb free_user_data);
 
 /**
- * Has the threads of nodes created by the program. Without this the library takes threads that
- * sprat_threads_prepare() has prepared, and creates its own when none are left.
+ * Makes the program create the threads of nodes. Without this callback the library takes the
+ * threads that sprat_threads_prepare() has prepared, and creates its own when none are left.
  *
  * @param config     the settings
  * @param cb         the callback; NULL removes it
- * @param user_data  passed to it; it must live until sprat_node_start() has returned
- * @return SPRAT_OK; SPRAT_ERR_NULL.
+ * @param user_data  a pointer that is passed to cb; it must be valid until sprat_node_start() has
+ *                   returned
+ * @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
  */
-int sprat_config_set_spawn_cb(struct sprat_config *config, sprat_spawn_cb cb, void *user_data);
+int sprat_config_set_spawn_cb(struct sprat_config *config,
+                              sprat_spawn_cb cb,
+                              void *user_data);
 
 /**
- * Checks everything that sprat_node_start() would refuse in the settings, without starting.
+ * Checks everything in the settings that sprat_node_start() would refuse, without starting a node.
  *
  * @param config  the settings
  * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
- *         SPRAT_ERR_NULL.
+ *         SPRAT_ERR_IO if the keyring file cannot be read; SPRAT_ERR_NULL.
  */
 int sprat_config_check(const struct sprat_config *config);
 
@@ -954,43 +983,43 @@ int sprat_config_check(const struct sprat_config *config);
  * ========================================================================================== */
 
 /**
- * Starts a node: binds its sockets and starts its threads. It is a cluster of its own until it
- * joins another, or another joins it.
+ * Starts a node: binds its sockets and starts its threads. The node is a cluster of its own until
+ * it joins other nodes or they join it.
  *
- * The settings are copied and may be freed at once; callbacks and their user_data now belong to
- * the node. Settings whose callback has a free_user_data start one node only: set the callback
- * again for the next.
+ * The settings are copied and may be freed at once. The callbacks and their user_data now belong
+ * to the node. Settings whose callback has a free_user_data start only one node: set the callback
+ * again for the next node.
  *
  * @param config  the settings
- * @param out     where the node goes, to be ended with sprat_node_free(); NULL after a failure
+ * @param out     receives the node, to be freed with sprat_node_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
- *         SPRAT_ERR_STATE if user_data already has an owner; SPRAT_ERR_ADDRESS or SPRAT_ERR_IO if
- *         the address cannot be bound or no thread can be created; SPRAT_ERR_NULL.
+ *         SPRAT_ERR_STATE if user_data belongs to another node; SPRAT_ERR_ADDRESS if the address
+ *         cannot be bound; SPRAT_ERR_IO if no thread or descriptor can be created;
+ *         SPRAT_ERR_TOO_LARGE if the process has too many nodes; SPRAT_ERR_NULL.
  *
- * Waits for the operating system only. Thread-safe as long as config is not shared.
+ * The call waits for the operating system only. It is thread-safe if no other thread uses config.
  */
 int sprat_node_start(const struct sprat_config *config,
                      struct sprat_node **out);
 
 /**
- * Joins a cluster: contacts every address in turn and exchanges lists of members with it.
- *
- * After sprat_node_leave() it takes part again first.
+ * Joins a cluster: contacts every address and exchanges lists of members with it. After
+ * sprat_node_leave() the node first becomes a member again.
  *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
  *                    "host:7946"; without a port, 7946 is used
- * @param naddrs      how many, 1 to 4096
+ * @param naddrs      the number of addresses, 1 to 4096
  * @param flags       must be 0
- * @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
- * @return how many answered, 1 or more; SPRAT_ERR_UNREACHABLE if nobody did, or
- *         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or SPRAT_ERR_NAME_CONFLICT if
- *         that is explain; SPRAT_ERR_TIMEOUT, the attempt goes on then; SPRAT_ERR_INVALID for no
- *         address, flags or time; SPRAT_ERR_CLOSED, also when the node is shut down meanwhile;
- *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8;
- *         SPRAT_ERR_TOO_LARGE.
+ * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
+ * @return the number of addresses that answered, at least 1; SPRAT_ERR_UNREACHABLE if none
+ *         answered, or SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or
+ *         SPRAT_ERR_NAME_CONFLICT if that is the reason; SPRAT_ERR_TIMEOUT, and the node goes on
+ *         trying; SPRAT_ERR_INVALID for no address, other flags or another timeout;
+ *         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8; SPRAT_ERR_TOO_LARGE.
  *
- * Thread-safe. Allowed in a callback, where it delays further events.
+ * Thread-safe. The call is allowed in a callback, where it delays further events.
  */
 int sprat_node_join(struct sprat_node *node,
                     const char *const *addrs,
@@ -999,15 +1028,16 @@ int sprat_node_join(struct sprat_node *node,
                     int timeout_ms);
 
 /**
- * Joins like sprat_node_join() but does not wait: the end arrives as an event of kind
- * SPRAT_EVENT_DONE with the same number in `id`, and SPRAT_OK or the reason in `status`.
+ * Joins like sprat_node_join(), but does not wait. An event of kind SPRAT_EVENT_DONE with the same
+ * number in `id` reports the end, with SPRAT_OK or the reason of the failure in `status`. With an
+ * event callback that event can arrive before this call has returned.
  *
  * @param node    the node
- * @param addrs   as for sprat_node_join()
- * @param naddrs  how many, 1 to 4096
+ * @param addrs   the addresses, as for sprat_node_join()
+ * @param naddrs  the number of addresses, 1 to 4096
  * @param flags   must be 0
- * @param id      where the number of the operation goes; may be NULL
- * @return SPRAT_OK once it has begun; else as sprat_node_join(). Thread-safe.
+ * @param id      receives the number of the operation, or 0 after a failure; may be NULL
+ * @return SPRAT_OK once the join has begun; otherwise as sprat_node_join(). Thread-safe.
  */
 int sprat_node_join_async(struct sprat_node *node,
                           const char *const *addrs,
@@ -1016,60 +1046,64 @@ int sprat_node_join_async(struct sprat_node *node,
                           uint64_t *id);
 
 /**
- * Leaves the cluster: announces it and waits until the news has spread, so that nobody sees a
- * failure. The node still answers and lists members afterwards, and may join again.
+ * Leaves the cluster: announces the leave and waits until the announcement has spread, so that the
+ * other members see a leave and not a failure. Afterwards the node still answers and lists
+ * members, and it may join again.
  *
  * @param node        the node
- * @param timeout_ms  how long to wait in milliseconds, -1 without limit, 0 not at all
- * @return SPRAT_OK, also if it had left already; SPRAT_ERR_TIMEOUT, the departure goes on then;
- *         SPRAT_ERR_CLOSED, also when the node is shut down meanwhile; SPRAT_ERR_INVALID for
- *         another time; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
+ * @return SPRAT_OK, also if the node had left already; SPRAT_ERR_TIMEOUT, and the leave goes on;
+ *         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_INVALID for
+ *         another timeout; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
  *
- * Thread-safe. Allowed in a callback, where it delays further events.
+ * Thread-safe. The call is allowed in a callback, where it delays further events.
  */
-int sprat_node_leave(struct sprat_node *node, int timeout_ms);
+int sprat_node_leave(struct sprat_node *node,
+                     int timeout_ms);
 
 /**
- * Leaves like sprat_node_leave() but does not wait: the end arrives as an event of kind
- * SPRAT_EVENT_DONE with the same number in `id`.
+ * Leaves like sprat_node_leave(), but does not wait. An event of kind SPRAT_EVENT_DONE with the
+ * same number in `id` reports the end. With an event callback that event can arrive before this
+ * call has returned.
  *
  * @param node  the node
- * @param id    where the number of the operation goes; may be NULL
- * @return SPRAT_OK once it has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
- *         Thread-safe.
+ * @param id    receives the number of the operation, or 0 after a failure; may be NULL
+ * @return SPRAT_OK once the leave has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED. Thread-safe.
  */
 int sprat_node_leave_async(struct sprat_node *node, uint64_t *id);
 
 /**
- * Stops a node at once and without a word: the others will see a failure, unless it left before.
+ * Stops a node at once and without announcing it: the other members will see a failure, unless the
+ * node has left before.
  *
- * Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, counters and
- * the state can still be read until sprat_node_free().
+ * Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
+ * and the state can still be read until sprat_node_free().
  *
  * @param node  the node
- * @return SPRAT_OK, also if it was shut down before; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
- *         Thread-safe. Allowed in a callback.
+ * @return SPRAT_OK, also if the node was shut down before; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ *         Thread-safe. The call is allowed in a callback.
  */
 int sprat_node_shutdown(struct sprat_node *node);
 
 /**
- * Ends a node: shuts it down and releases everything. Afterwards every function answers it with
- * SPRAT_ERR_HANDLE, for ever.
+ * Frees a node: shuts it down and releases everything. Afterwards every function that gets the
+ * node returns SPRAT_ERR_HANDLE.
  *
- * When it returns, no callback runs or will run, free_user_data has been called, and the node's
- * threads and descriptors are gone. Calls of other threads that wait for the node return
- * SPRAT_ERR_CLOSED, others finish safely. Inside one
- * of the node's own callbacks it returns at once; that callback is then the last one, and
- * free_user_data is called when it ends.
+ * When this call returns, no callback runs or will run, free_user_data has been called, and the
+ * threads and descriptors of the node are gone. Calls of other threads that wait for the node
+ * return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
+ * returns at once: that callback is then the last one, and free_user_data is called when it ends.
  *
- * Do not hold a lock that a callback waits for: this call waits for the callback.
+ * This call waits for a running callback: do not hold a lock that the callback waits for. A
+ * callback that never returned, because of an exception or pthread_exit(), makes it wait for ever.
  *
- * @param node  the node; NULL, a freed one and one of the parent process do nothing
+ * @param node  the node; NULL, a freed node and a node of the parent process do nothing
  */
 void sprat_node_free(struct sprat_node *node);
 
 /**
- * What a node is doing.
+ * Returns the state of a node.
  *
  * @param node  the node
  * @return an enum sprat_node_state; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED. Thread-safe.
@@ -1077,25 +1111,27 @@ void sprat_node_free(struct sprat_node *node);
 int sprat_node_state(const struct sprat_node *node);
 
 /**
- * The address that the others reach this node at, with its real port, as "10.0.0.1:7946".
+ * Writes the address at which the other members reach this node, with its actual port, such as
+ * "10.0.0.1:7946".
  *
  * @param node  the node
- * @param buf   where it goes, NUL-terminated; 64 bytes are always enough
- * @param size  size of buf in bytes
- * @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, it holds the beginning then;
- *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
+ * @param buf   receives the text, NUL-terminated; 64 bytes are always enough
+ * @param size  the size of buf in bytes
+ * @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, which then holds the beginning of the
+ *         text; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_addr(const struct sprat_node *node, char *buf, size_t size);
 
 /**
- * Tells the cluster that a failed member will not come back: it counts as one that left.
+ * Tells the cluster that a failed member will not return: it counts as a member that left.
  *
  * @param node   the node
- * @param name   name of the member
- * @param flags  0, or SPRAT_REMOVE_PRUNE to erase it from the lists at once
+ * @param name   the name of the member
+ * @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once
  * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if it has not
- *         failed; SPRAT_ERR_INVALID for other flags; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
- *         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ *         failed, in mode "memberlist", and after sprat_node_leave(); SPRAT_ERR_INVALID for other
+ *         flags; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
+ *         SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_remove_failed(struct sprat_node *node,
                              const char *name,
@@ -1108,26 +1144,27 @@ int sprat_node_remove_failed(struct sprat_node *node,
 /**
  * Takes a list of all members in any state, this node included, sorted by name.
  *
- * It is a consistent picture of one moment, never changes, and may outlive the node. Cheap: what
- * has not changed since the last list is shared with it.
+ * The list is a consistent picture of one moment. It never changes and may outlive the node. The
+ * call is cheap: the list shares unchanged members with the one before it.
  *
- * @param node  the node, shut down or not
- * @param out   where the list goes, to be freed with sprat_members_free(); NULL after a failure
+ * @param node  the node, which may be shut down
+ * @param out   receives the list, to be freed with sprat_members_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_members(const struct sprat_node *node,
                        struct sprat_members **out);
 
 /**
- * A number that changes whenever the list of members does: no need to take a list before.
+ * Returns a number that changes whenever the list of members changes. While it stays the same
+ * there is no need to take a new list.
  *
  * @param node  the node
- * @return the number; 0 after a failure, see sprat_last_error(). Thread-safe.
+ * @return the number, at least 1; 0 after a failure, see sprat_last_error(). Thread-safe.
  */
 uint64_t sprat_node_members_version(const struct sprat_node *node);
 
 /**
- * How many members are in the list.
+ * Returns the number of members in the list.
  *
  * @param members  the list
  * @return the number; 0 if members is NULL.
@@ -1135,16 +1172,16 @@ uint64_t sprat_node_members_version(const struct sprat_node *node);
 size_t sprat_members_count(const struct sprat_members *members);
 
 /**
- * A member by its place in the list.
+ * Returns a member by its index in the list.
  *
  * @param members  the list
- * @param i        its place, from 0
+ * @param i        the index, from 0 to below sprat_members_count()
  * @return the member, which lives as long as the list; NULL past the end or if members is NULL.
  */
 const struct sprat_member *sprat_members_get(const struct sprat_members *members, size_t i);
 
 /**
- * A member by its name.
+ * Returns a member by its name.
  *
  * @param members  the list
  * @param name     the name
@@ -1155,7 +1192,7 @@ const struct sprat_member *sprat_members_find(const struct sprat_members *member
                                               const char *name);
 
 /**
- * The node itself in its list.
+ * Returns the member that is the node itself.
  *
  * @param members  the list
  * @return the member, which lives as long as the list; NULL if members is NULL.
@@ -1163,40 +1200,41 @@ const struct sprat_member *sprat_members_find(const struct sprat_members *member
 const struct sprat_member *sprat_members_self(const struct sprat_members *members);
 
 /**
- * Ends a list. Its members and their strings end with it.
+ * Frees a list with its members and their strings.
  *
  * @param members  the list; NULL does nothing
  */
 void sprat_members_free(struct sprat_members *members);
 
 /**
- * Value of a tag of a member.
+ * Returns the value of a tag of a member.
  *
  * @param member  the member
- * @param key     key of the tag
+ * @param key     the key of the tag
  * @return the value, which lives as long as the member; NULL if there is no such tag, or if an
  *         argument is NULL.
  */
 const char *sprat_member_tag(const struct sprat_member *member, const char *key);
 
 /**
- * A tag of a member by its place; tags are sorted by key.
+ * Returns a tag of a member by its index. The tags are sorted by key.
  *
  * @param member  the member
- * @param i       its place, from 0 to below ntags
- * @param key     where its key goes; may be NULL
- * @return its value; NULL past the end, *key too. Both live as long as the member.
+ * @param i       the index, from 0 to below ntags
+ * @param key     receives the key, or NULL past the end; may be NULL
+ * @return the value; NULL past the end or if member is NULL. The strings live as long as the
+ *         member.
  */
 const char *sprat_member_tag_at(const struct sprat_member *member, size_t i, const char **key);
 
 /**
- * Address and port of a member, as "10.0.0.1:7946" or "[::1]:7946".
+ * Writes the address and port of a member, such as "10.0.0.1:7946" or "[::1]:7946".
  *
  * @param member  the member
- * @param buf     where it goes, NUL-terminated; 64 bytes are always enough
- * @param size    size of buf in bytes
- * @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, it holds the beginning then;
- *         SPRAT_ERR_NULL.
+ * @param buf     receives the text, NUL-terminated; 64 bytes are always enough
+ * @param size    the size of buf in bytes
+ * @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, which then holds the beginning of the
+ *         text; SPRAT_ERR_NULL.
  */
 int sprat_member_addr(const struct sprat_member *member, char *buf, size_t size);
 
@@ -1205,38 +1243,38 @@ int sprat_member_addr(const struct sprat_member *member, char *buf, size_t size)
  * ========================================================================================== */
 
 /**
- * Sets or removes one tag of this node, in mode "serf", and tells the cluster.
+ * Sets or removes one tag of this node and announces the change. Tags need mode "serf".
  *
  * @param node   the node
- * @param key    key of the tag, 1 byte or more
- * @param value  its value, or NULL to remove the tag
- * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE if all tags together would need more than 512 bytes;
- *         SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in mode "memberlist" or after
+ * @param key    the key of the tag, 1 to 255 bytes
+ * @param value  the value, or NULL to remove the tag
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE if all tags together would take more than 512 bytes;
+ *         SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in mode "memberlist" and after
  *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
- *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Nothing has changed then. Thread-safe.
+ *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
  */
 int sprat_node_set_tag(struct sprat_node *node, const char *key, const char *value);
 
 /**
- * Replaces all tags of this node at once, in mode "serf", and tells the cluster.
+ * Replaces all tags of this node in one step and announces the change. Tags need mode "serf".
  *
  * @param node   the node
- * @param tags   the new tags, copied; may be NULL if ntags is 0
- * @param ntags  how many, 4096 at most
- * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key or one that occurs twice; else as
- *         sprat_node_set_tag(). Nothing has changed then. Thread-safe.
+ * @param tags   the new tags, which are copied; may be NULL if ntags is 0
+ * @param ntags  the number of tags, at most 4096
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for a key that is empty or occurs twice; otherwise as
+ *         sprat_node_set_tag(). After a failure nothing has changed. Thread-safe.
  */
 int sprat_node_set_tags(struct sprat_node *node, const struct sprat_tag *tags, size_t ntags);
 
 /**
- * Replaces the metadata of this node, in mode "memberlist", and tells the cluster.
+ * Replaces the metadata of this node and announces the change. It needs mode "memberlist".
  *
  * @param node  the node
- * @param meta  any bytes, copied; may be NULL if len is 0
- * @param len   how many, 512 at most
- * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE in mode "serf" or after
+ * @param meta  any bytes, which are copied; may be NULL if len is 0
+ * @param len   the number of bytes, at most 512
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE in mode "serf" and after
  *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
- *         SPRAT_ERR_NULL. Nothing has changed then. Thread-safe.
+ *         SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
  */
 int sprat_node_set_meta(struct sprat_node *node, const void *meta, size_t len);
 
@@ -1324,13 +1362,14 @@ void sprat_event_free(const struct sprat_event *event);
  * ========================================================================================== */
 
 /**
- * "I could not reach NAME just now": has the node probe a member at once, without waiting for its
- * turn. The verdict comes as an event of kind SPRAT_EVENT_DONE: its status is SPRAT_OK if the
- * member answered and SPRAT_ERR_UNREACHABLE if it did not, in which case it is suspected.
+ * Tells the node that the program could not reach a member: the node probes that member at once
+ * instead of at its turn. An event of kind SPRAT_EVENT_DONE reports the result: its status is
+ * SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now suspected.
+ * With an event callback that event can arrive before this call has returned.
  *
  * @param node  the node
- * @param name  name of the member
- * @param id    where the number of the operation goes; may be NULL
+ * @param name  the name of the member
+ * @param id    receives the number of the operation, or 0 after a failure; may be NULL
  * @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member, or a
  *         filter hides it; SPRAT_ERR_STATE if it has failed or left, if it is this node itself, if
  *         too many hints came at once, or after sprat_node_leave(); SPRAT_ERR_CLOSED;
@@ -1341,11 +1380,12 @@ int sprat_node_hint(struct sprat_node *node,
                     uint64_t *id);
 
 /**
- * Why a member is in its state, as far as this node knows.
+ * Explains why a member is in its state, as far as this node knows.
  *
  * @param node  the node
- * @param name  name of the member
- * @param out   where the reasons go, to be freed with sprat_explanation_free(); NULL after a failure
+ * @param name  the name of the member
+ * @param out   receives the explanation, to be freed with sprat_explanation_free(); NULL after a
+ *              failure
  * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_CLOSED;
  *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
  */
@@ -1354,35 +1394,35 @@ int sprat_node_explain(const struct sprat_node *node,
                        struct sprat_explanation **out);
 
 /**
- * The reasons as one paragraph for a person.
+ * Returns the explanation as one paragraph for a person.
  *
- * @param reasons  the reasons
- * @return the paragraph, which lives as long as they do; "" if reasons is NULL. Never NULL.
+ * @param explanation  the explanation
+ * @return the paragraph, which lives as long as the explanation; "" if explanation is NULL. Never
+ *         NULL.
  */
-const char *sprat_explanation_text(const struct sprat_explanation *reasons);
+const char *sprat_explanation_text(const struct sprat_explanation *explanation);
 
 /**
- * Ends reasons.
+ * Frees an explanation.
  *
- * @param reasons  the reasons; NULL does nothing
+ * @param explanation  the explanation; NULL does nothing
  */
-void sprat_explanation_free(struct sprat_explanation *reasons);
+void sprat_explanation_free(struct sprat_explanation *explanation);
 
 /**
- * How this node itself is doing.
+ * Reads the health of this node.
  *
  * @param node  the node
- * @param out   where the answer goes, to be freed with sprat_health_free(); NULL after a failure
+ * @param out   receives the health, to be freed with sprat_health_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL.
  *         Thread-safe.
  */
-int sprat_node_health(const struct sprat_node *node,
-                      struct sprat_health **out);
+int sprat_node_health(const struct sprat_node *node, struct sprat_health **out);
 
 /**
- * Ends an answer of sprat_node_health().
+ * Frees the result of sprat_node_health().
  *
- * @param health  the answer; NULL does nothing
+ * @param health  the health; NULL does nothing
  */
 void sprat_health_free(struct sprat_health *health);
 
@@ -1391,16 +1431,16 @@ void sprat_health_free(struct sprat_health *health);
  * ========================================================================================== */
 
 /**
- * Takes all counters of a node.
+ * Reads all counters of a node.
  *
- * @param node  the node, shut down or not
- * @param out   where they go, to be freed with sprat_stats_free(); NULL after a failure
+ * @param node  the node, which may be shut down
+ * @param out   receives the counters, to be freed with sprat_stats_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_stats(const struct sprat_node *node, struct sprat_stats **out);
 
 /**
- * How many counters there are.
+ * Returns the number of counters.
  *
  * @param stats  the counters
  * @return the number; 0 if stats is NULL.
@@ -1408,14 +1448,15 @@ int sprat_node_stats(const struct sprat_node *node, struct sprat_stats **out);
 size_t sprat_stats_count(const struct sprat_stats *stats);
 
 /**
- * A counter by its place.
+ * Returns a counter by its index.
  *
  * @param stats  the counters
- * @param i      its place, from 0
- * @param value  where its value goes; may be NULL
- * @param help   where a sentence that explains it goes; may be NULL
- * @return its name; NULL past the end or if stats is NULL, with 0 and NULL for the other two.
- *         Strings live as long as the counters.
+ * @param i      the index, from 0 to below sprat_stats_count()
+ * @param value  receives the value, or 0 if there is no counter; may be NULL
+ * @param help   receives a sentence that explains the counter, or NULL if there is none; may be
+ *               NULL
+ * @return the name of the counter; NULL past the end or if stats is NULL. The strings live as long
+ *         as the counters.
  */
 const char *sprat_stats_get(const struct sprat_stats *stats,
                             size_t i,
@@ -1423,17 +1464,17 @@ const char *sprat_stats_get(const struct sprat_stats *stats,
                             const char **help);
 
 /**
- * A counter by its name.
+ * Returns the value of a counter by its name.
  *
  * @param stats    the counters
- * @param name     its name
- * @param missing  what to return if there is none, or if an argument is NULL
- * @return its value.
+ * @param name     the name of the counter
+ * @param missing  the value to return if there is no such counter or an argument is NULL
+ * @return the value of the counter, or missing.
  */
 int64_t sprat_stats_value(const struct sprat_stats *stats, const char *name, int64_t missing);
 
 /**
- * Ends counters.
+ * Frees counters.
  *
  * @param stats  the counters; NULL does nothing
  */

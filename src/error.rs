@@ -1,26 +1,26 @@
-//! The error of everything an application calls: a status that programs test, and a sentence for
-//! people.
+//! The error of the functions that an application calls: a status that programs test, and a
+//! sentence for people.
 
 use std::fmt;
 
 pub use crate::vocabulary::Status;
 
-/// An error: what kind, and a sentence that names the argument, the value and what is allowed.
+/// An error: its status, and a sentence that names the argument, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Its kind.
+    /// The kind of the failure.
     pub status: Status,
-    /// The sentence.
+    /// The sentence for people.
     pub message: String,
-    /// errno behind it where the system refused something, else 0.
+    /// The errno of the system call that failed; 0 if none did.
     pub errno: i32,
 }
 
-/// Result of everything an application calls.
+/// The result of the functions that an application calls.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error with this status and sentence.
+    /// Makes an error with this status and sentence.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
         Error {
             status,
@@ -29,7 +29,8 @@ impl Error {
         }
     }
 
-    /// What the system refused, with `what` could not be done in front.
+    /// Makes the error of a failed system call. The sentence begins with `what`, the action that
+    /// failed.
     pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Error {
         Error {
             status: Status::Io,
@@ -39,7 +40,7 @@ impl Error {
     }
 }
 
-/// What the system says, without the number: that is in `errno`.
+/// Returns the text of a system error without its number, which is in `errno`.
 pub(crate) fn system_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {

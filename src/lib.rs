@@ -15,25 +15,55 @@
 //! All but `driver` and `ffi` open no socket, read no clock, start no thread and draw no
 //! randomness but from their seed. The code that ships is the code that the simulator runs.
 
-pub mod config;
+// The feature `internals` opens the layers to the tests, benches, fuzz targets and bindings of this
+// repository. Everything else uses what is named below.
+#[cfg(feature = "internals")]
 pub mod driver;
-pub mod error;
-pub mod event;
-#[cfg(feature = "capi")]
-mod ffi;
+#[cfg(feature = "internals")]
 pub mod limits;
-pub mod member;
+#[cfg(feature = "internals")]
 pub mod serf;
+#[cfg(feature = "internals")]
 pub mod service;
+#[cfg(feature = "internals")]
 pub mod swim;
+#[cfg(feature = "internals")]
 pub mod time;
-mod vocabulary;
+#[cfg(feature = "internals")]
 pub mod wire;
 
+mod config;
+#[cfg(not(feature = "internals"))]
+mod driver;
+mod error;
+mod event;
+#[cfg(feature = "capi")]
+mod ffi;
+#[cfg(not(feature = "internals"))]
+mod limits;
+mod member;
+#[cfg(not(feature = "internals"))]
+mod serf;
+#[cfg(not(feature = "internals"))]
+mod service;
+#[cfg(not(feature = "internals"))]
+mod swim;
+#[cfg(not(feature = "internals"))]
+mod time;
+mod vocabulary;
+#[cfg(not(feature = "internals"))]
+mod wire;
+
 pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
-pub use driver::{Node, guarded};
+#[cfg(feature = "internals")]
+pub use driver::guarded;
+pub use driver::{EventCallback, Node, Outcome, Pending, PreparedThreads, Spawn, Subscription};
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState};
+pub use serf::{Mode, Tags};
+pub use swim::NodeState as ProtocolState;
+pub use swim::{Explanation, Health, NameConflict, ProbeAnswer, ProbeReport, Seed};
+pub use time::Time;
 pub use vocabulary::NodeState;
 pub use wire::Key;

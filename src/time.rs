@@ -1,7 +1,8 @@
-//! The one notion of time inside the core: nanoseconds since some moment the driver chose.
+//! Time inside the core: nanoseconds since a moment that the driver chose.
 //!
-//! The core never asks what time it is; every call that depends on time takes a [`Time`]. It only
-//! ever grows. The driver fills it from the monotonic clock, the simulator from its own.
+//! The core never reads a clock; every call that depends on time takes a [`Time`], which is never
+//! earlier than that of the call before. The driver fills it from the monotonic clock, the simulator
+//! from its own.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -24,7 +25,7 @@ impl Time {
         self.0
     }
 
-    /// How long `earlier` is ago; zero if it lies in the future.
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

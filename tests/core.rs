@@ -1,9 +1,8 @@
-//! The whole deterministic core, a handful of nodes on an in-memory network: what goes in at one
-//! node must come out at the others. Time is virtual, a datagram or a stream takes 1 ms, nothing
-//! is lost unless a test cuts a link. Faults at random and large clusters are the simulator's
-//! business (`tests/sim.rs`).
+//! The whole deterministic core: a handful of nodes on an in-memory network. Time is virtual, a
+//! datagram or a stream takes 1 ms, and nothing is lost unless a test cuts a link. The simulator
+//! (`tests/sim.rs`) tests random faults and large clusters.
 
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
 use sprat::swim::{Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
 use sprat::time::Time;
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 const DELAY: Duration = Duration::from_millis(1);
 
-/// Something on its way to a node.
+/// An input on its way to a node.
 enum Parcel {
     Datagram { from: SocketAddr, bytes: Vec<u8> },
     Accepted { id: StreamId, from: SocketAddr },
@@ -38,7 +37,7 @@ struct Host {
 struct Net {
     now: Time,
     hosts: Vec<Host>,
-    /// What is on its way, by time of arrival and order of sending.
+    /// The inputs under way, by time of arrival and order of sending.
     parcels: BTreeMap<(Time, u64), (usize, Parcel)>,
     sent: u64,
     /// Pairs that cannot reach one another.
@@ -108,7 +107,7 @@ impl Net {
         }
     }
 
-    /// As many nodes, all of which know one another.
+    /// This many nodes, all of which know one another.
     fn joined(hosts: usize) -> Net {
         let mut net = Net::new(hosts);
         net.join_all();
@@ -134,7 +133,7 @@ impl Net {
         op
     }
 
-    /// Applies a command to a core, and takes what comes out of it.
+    /// Applies a command to a core, and takes its outputs and events.
     fn command<T>(&mut self, host: usize, command: impl FnOnce(&mut Core, Time) -> T) -> T {
         let answer = command(&mut self.hosts[host].core, self.now);
         self.collect(host);
@@ -272,7 +271,7 @@ impl Net {
         self.now = end;
     }
 
-    /// Runs until something holds; fails when it does not within so many seconds.
+    /// Runs until a condition holds; fails if it does not within this many seconds.
     #[track_caller]
     fn run_until(&mut self, seconds: u64, holds: impl Fn(&Net) -> bool) {
         let end = self.now + secs(seconds);
@@ -315,7 +314,7 @@ impl Net {
             .map(|member| member.state)
     }
 
-    /// Does `viewer` list the name of `of` as alive at the address of `at`?
+    /// Whether `viewer` lists the name of `of` as alive at the address of `at`.
     fn sees_at(&self, viewer: usize, of: usize, at: usize) -> bool {
         let member = self.hosts[viewer].core.member(&name(of));
         member.is_some_and(|it| it.state == MemberState::Alive && it.addr == addr(at))
@@ -337,7 +336,7 @@ impl Net {
         stats.iter().find(|(name, ..)| *name == wanted).unwrap().1
     }
 
-    /// What a node was told about another since the last call, in words.
+    /// The events of one node about another since the last call, one word each.
     fn told(&mut self, viewer: usize, about: usize) -> Vec<&'static str> {
         let about = name(about);
         let word = |event: &CoreEvent| match event {
@@ -373,7 +372,7 @@ impl Net {
 }
 
 #[test]
-fn a_node_alone_knows_itself() {
+fn a_node_that_knows_no_other_knows_itself() {
     let config = Config {
         tags: tags(&[("role", "web")]),
         ..Config::default()
@@ -392,7 +391,7 @@ fn a_node_alone_knows_itself() {
 }
 
 #[test]
-fn who_joins_is_seen_by_all_with_tags_both_ways() {
+fn a_joining_node_and_the_cluster_see_each_other_with_their_tags() {
     let config = |host: usize| Config {
         tags: tags(&[("host", &host.to_string())]),
         ..Config::default()
@@ -417,7 +416,7 @@ fn who_joins_is_seen_by_all_with_tags_both_ways() {
 }
 
 #[test]
-fn new_tags_reach_everybody_and_the_same_tags_nobody() {
+fn new_tags_reach_every_member_and_the_same_tags_cause_no_event() {
     let mut net = Net::joined(3);
     let web = tags(&[("role", "web")]);
     net.command(1, |core, now| core.set_tags(now, web.clone()))
@@ -445,7 +444,7 @@ fn new_tags_reach_everybody_and_the_same_tags_nobody() {
 }
 
 #[test]
-fn who_dies_is_suspected_then_failed_and_joins_again_when_it_returns() {
+fn a_dead_node_is_suspected_then_failed_and_joins_again_when_it_returns() {
     let mut net = Net::joined(3);
     net.hosts[2].up = false;
     net.run_until(20, |net| {
@@ -463,7 +462,7 @@ fn who_dies_is_suspected_then_failed_and_joins_again_when_it_returns() {
 }
 
 #[test]
-fn who_is_cut_off_and_returns_is_found_again_without_help() {
+fn a_node_that_was_cut_off_is_found_again_without_help() {
     let mut net = Net::joined(3);
     net.cuts.extend([(0, 2), (1, 2)]);
     net.run(secs(300));
@@ -474,7 +473,7 @@ fn who_is_cut_off_and_returns_is_found_again_without_help() {
 }
 
 #[test]
-fn who_leaves_is_left_everywhere_and_never_failed() {
+fn a_node_that_leaves_is_left_everywhere_and_never_failed() {
     let mut net = Net::joined(4);
     let op = net.command(2, Core::leave);
     net.run_until(15, |net| net.is_done(2, op));
@@ -490,7 +489,7 @@ fn who_leaves_is_left_everywhere_and_never_failed() {
 }
 
 #[test]
-fn a_leave_with_nobody_there_ends_at_once() {
+fn a_leave_without_other_nodes_ends_at_once() {
     let mut net = Net::new(1);
     let op = net.command(0, Core::leave);
     net.run_until(1, |net| net.is_done(0, op));
@@ -499,7 +498,7 @@ fn a_leave_with_nobody_there_ends_at_once() {
 }
 
 #[test]
-fn a_leave_towards_nobody_who_answers_still_ends() {
+fn a_leave_ends_even_if_no_other_node_answers() {
     let mut net = Net::joined(2);
     net.hosts[0].up = false;
     let started = net.now;
@@ -550,7 +549,7 @@ fn a_join_in_the_middle_of_a_leave_takes_it_back() {
 }
 
 #[test]
-fn a_failed_member_can_be_removed_and_a_live_one_not() {
+fn a_failed_member_can_be_removed_and_a_live_one_cannot() {
     let mut net = Net::joined(3);
     let remove = |net: &mut Net, name: &'static str, prune| {
         net.command(0, |core, now| core.remove_failed(now, name, prune))
@@ -587,7 +586,7 @@ fn a_failed_member_can_be_removed_by_the_only_one_left() {
 }
 
 #[test]
-fn a_false_leave_intent_is_refuted_by_who_it_is_about() {
+fn a_false_leave_intent_is_refuted_by_its_subject() {
     let mut net = Net::joined(3);
     let intent = LeaveIntent {
         ltime: 50,
@@ -655,7 +654,7 @@ fn a_user_event_goes_through_every_node_once() {
 }
 
 #[test]
-fn a_query_goes_through_every_node_once_and_nobody_answers() {
+fn a_query_goes_through_every_node_once_and_no_node_answers() {
     let mut net = Net::joined(4);
     let query = Query {
         ltime: 9,
@@ -680,7 +679,7 @@ fn a_query_goes_through_every_node_once_and_nobody_answers() {
 }
 
 #[test]
-fn a_relay_is_forwarded_to_a_member_and_to_nobody_else() {
+fn a_relay_is_forwarded_to_a_member_and_to_no_other_address() {
     let mut net = Net::joined(2);
     let answer = QueryResponse {
         ltime: 3,
@@ -709,7 +708,7 @@ fn a_relay_is_forwarded_to_a_member_and_to_nobody_else() {
 }
 
 #[test]
-fn who_missed_a_leave_learns_of_it_by_the_exchange_of_state() {
+fn a_node_that_missed_a_leave_learns_of_it_by_push_pull() {
     let mut net = Net::joined(4);
     // n3 hears nothing while n2 leaves.
     net.cuts.extend([(0, 3), (1, 3), (2, 3)]);
@@ -724,7 +723,7 @@ fn who_missed_a_leave_learns_of_it_by_the_exchange_of_state() {
 }
 
 #[test]
-fn a_newcomer_gets_the_user_events_of_before_but_spreads_no_old_news() {
+fn a_new_node_gets_earlier_user_events_and_does_not_spread_them() {
     let mut net = Net::joined(2);
     let event = UserEvent {
         ltime: 4,
@@ -782,7 +781,7 @@ fn bare_memberlist_nodes_find_and_miss_one_another_without_intents() {
 }
 
 #[test]
-fn every_counter_has_a_name_of_its_own_and_a_sentence() {
+fn every_counter_has_a_name_of_its_own_and_an_explanation() {
     let net = Net::new(1);
     let stats = net.hosts[0].core.stats();
     let names: BTreeSet<_> = stats.iter().map(|(name, ..)| *name).collect();
@@ -797,7 +796,7 @@ fn every_counter_has_a_name_of_its_own_and_a_sentence() {
 }
 
 #[test]
-fn nothing_that_healthy_nodes_say_to_one_another_is_refused() {
+fn no_message_between_healthy_nodes_is_refused() {
     let mut net = Net::joined(3);
     let event = UserEvent {
         ltime: 4,
@@ -826,7 +825,7 @@ fn nothing_that_healthy_nodes_say_to_one_another_is_refused() {
 }
 
 #[test]
-fn who_took_the_name_of_another_is_told_by_its_join_and_its_leave_does_the_other_no_harm() {
+fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_harm() {
     let mut net = Net::joined(3);
     let late = net.boot_as(3, "n2", Config::default());
     net.hosts.push(late);
@@ -868,7 +867,7 @@ fn who_took_the_name_of_another_is_told_by_its_join_and_its_leave_does_the_other
 }
 
 #[test]
-fn who_took_a_name_gets_it_when_its_owner_is_gone() {
+fn a_node_that_took_a_name_gets_it_when_its_owner_is_gone() {
     let mut net = Net::joined(3);
     let late = net.boot_as(3, "n2", Config::default());
     net.hosts.push(late);
@@ -893,7 +892,7 @@ fn who_took_a_name_gets_it_when_its_owner_is_gone() {
 }
 
 #[test]
-fn who_returns_at_another_address_is_in_soon_after_its_former_life_is_forgiven() {
+fn a_node_that_returns_at_another_address_is_a_member_soon_after_its_former_life_is_forgotten() {
     let mut net = Net::joined(5);
     net.hosts[4].up = false;
     let moved = net.boot_as(5, "n4", Config::default());
@@ -901,7 +900,7 @@ fn who_returns_at_another_address_is_in_soon_after_its_former_life_is_forgiven()
     let joined = net.join(5, 0);
     net.run_until(1, |net| net.is_done(5, joined));
     net.run_until(60, |net| net.state(0, 4) == Some(MemberState::Failed));
-    // Peers give the name away 30 s after that, and the node looks every five.
+    // Members give the name away 30 s after that, and the node asks every 5 s.
     net.run_until(40, |net| (0..4).all(|viewer| net.sees_at(viewer, 4, 5)));
     net.run(secs(20));
     assert_eq!(net.health(5).summary, "healthy");
@@ -910,7 +909,7 @@ fn who_returns_at_another_address_is_in_soon_after_its_former_life_is_forgiven()
 }
 
 #[test]
-fn who_returns_at_another_address_still_leaves_for_all_to_see() {
+fn a_node_that_returned_at_another_address_is_seen_to_leave() {
     let mut net = Net::joined(3);
     net.hosts[2].up = false;
     let moved = net.boot_as(3, "n2", Config::default());

@@ -1,10 +1,10 @@
-"""Requests lost, and the time that news takes: HAProxy as a member beside the classical chain.
+"""HAProxy as a member compared with the usual chain: lost requests, and the time of changes.
 
-Both balance three hosts with Node.js and a stock serf agent, in namespaces, under S6. In front of
-them is, one after the other, HAProxy with the module, and the chain that it replaces: a serf agent
-whose handler rewrites haproxy.cfg from a template and reloads HAProxy. Two clients send 150
-requests per second each, one with a new connection for each, one with kept connections, which
-counts a kept connection that is closed under its request as lost.
+Both variants balance three hosts with Node.js and a stock serf agent, in namespaces, under S6. In
+front of the hosts is first HAProxy with the module, and then the chain that it replaces: a serf
+agent whose handler rewrites haproxy.cfg from a template and reloads HAProxy. Two clients send 150
+requests per second each, one on a new connection for each request, one on kept connections. A kept
+connection that is closed under its request counts as a lost request.
 
     scripts/bench-haproxy.sh
 
@@ -38,7 +38,7 @@ SENDER = ROOT / "bindings" / "haproxy" / "tests" / "load.py"
 
 @dataclass
 class Row:
-    """What one act cost."""
+    """The results of one act."""
 
     sent: dict[str, int] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Row:
 
 
 class Senders:
-    """Both clients, until `stop`."""
+    """Both clients. They send requests until `stop`."""
 
     def __init__(self, rack: Namespaces, client: Host, ip: str) -> None:
         self._running = {
@@ -65,7 +65,7 @@ class Senders:
 
 
 class System:
-    """One of the two systems."""
+    """One of the two variants."""
 
     def __init__(
         self, rack: Namespaces, kind: str, edit: Callable[[str], str] = lambda text: text
@@ -89,13 +89,14 @@ class System:
         variables = {
             "SEEDS": ",".join(it.ip for it in self.members if it is not host),
             "LOOPBACK": "no",
+            "PROFILE": "lan",
             "HAPROXY_CONFINED": "",
             "SPRAT_HAPROXY": os.environ["SPRAT_HAPROXY"],
         }
         self.rack.power_on(host, variables)
 
     def is_answered_by(self, *webs: Host) -> None:
-        """Wait until all of these are up in HAProxy."""
+        """Wait until HAProxy sends requests to all of these."""
         wanted = {it.ip for it in webs}
 
         def up() -> set[str]:
@@ -116,7 +117,10 @@ class System:
         subprocess.run(line, check=False, capture_output=True, timeout=30)
 
     def act(self, name: str, happens: Callable[[], float | None], since: str = "") -> None:
-        """What an act costs; with `since`, when that host answered first, else the last loss."""
+        """Run an act and keep its results.
+
+        The time is that of the first answer of the host `since`, or else of the last lost request.
+        """
         senders = Senders(self.rack, self.client, self.ha.ip)
         began = happens()
         time.sleep(1)
@@ -179,7 +183,7 @@ class System:
             time.sleep(0.5)
 
     def changes(self) -> None:
-        """200 changes of weights, told by three agents."""
+        """Three agents change their weights 200 times in all."""
         for n in range(67):
             running = [
                 subprocess.Popen(
@@ -230,7 +234,7 @@ KILL = "kill of a host to the last failed request"
 
 
 def plot(systems: list[System]) -> str:
-    """Both times as bars, as SVG."""
+    """Return both times as bars, in SVG."""
     bars, y = [], 30
     rows = [(START, "join"), (KILL, "crash")]
     most = max(system.rows[name].seconds or 0 for _, name in rows for system in systems) or 1

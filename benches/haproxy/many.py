@@ -1,9 +1,8 @@
 """Ten of fifty servers die at once, under a thousand requests per second.
 
-Fifty C programs (examples/c/web_server.c) are members on loopback addresses; HAProxy with the
-module balances them. What HAProxy logs about its servers tells when each of the ten was out of
-rotation, by its own evidence or by membership; a member in Python tells when the cluster's verdict
-was there.
+Fifty C programs (examples/c/web_server.c) are members on loopback addresses, and HAProxy with the
+module balances them. HAProxy's log shows when each of the ten was out of rotation, by its own
+checks or by membership. A member in Python records when the cluster declared each of them failed.
 
     scripts/bench-haproxy.sh many
 """
@@ -62,7 +61,7 @@ backend nodes
 
 
 class Log:
-    """What HAProxy says of its servers, and when."""
+    """HAProxy's log lines about its servers, with their times."""
 
     def __init__(self, haproxy: subprocess.Popen[str]) -> None:
         self.up: set[str] = set()
@@ -95,7 +94,7 @@ def start(line: list[str], **options: object) -> subprocess.Popen[str]:
 
 
 def batches(times: list[float], apart: float = 0.05) -> int:
-    """How many groups of changes there are."""
+    """Return the number of groups of changes that lie close together."""
     ordered = sorted(times)
     return 1 + sum(b - a > apart for a, b in itertools.pairwise(ordered))
 
@@ -136,7 +135,7 @@ def measure(running: list[subprocess.Popen[str]], folder: Path) -> None:
         while len(verdicts) < DEAD:
             failure = failures.next(timeout=40)
             if failure is None:
-                sys.exit(f"the cluster has called only {len(verdicts)} of {DEAD} failed")
+                sys.exit(f"the cluster has declared only {len(verdicts)} of {DEAD} failed")
             verdicts[failure.member.name] = time.monotonic()
         wait_until("all are stopped", lambda: len(log.stopped) >= DEAD, 20)
         time.sleep(1)
@@ -145,7 +144,7 @@ def measure(running: list[subprocess.Popen[str]], folder: Path) -> None:
         report.add(load.communicate(timeout=30)[0])
 
     print(f"requests: {report.sent}, lost {report.lost}, slowest {report.slowest:.3f} s")
-    spread("kill to out of rotation, by HAProxy's evidence or membership",
+    spread("kill to out of rotation, by HAProxy's checks or membership",
            [it - began for it in log.out.values()])  # fmt: skip
     spread("kill to the verdict of the cluster", [it - began for it in verdicts.values()])
     last = max(verdicts.values())

@@ -1,9 +1,10 @@
-"""What health checks, redispatch, hints and gossip each contribute when a server dies.
+"""The contribution of health checks, redispatch, hints and gossip when a server dies.
 
-Three hosts with Node.js and a stock serf agent, and HAProxy with the module in front of them, whose
-configuration leaves out one thing or another. One host dies twice: its processes are killed, so
-that connections are refused, and its cable is pulled, so that nothing comes back. 150 requests per
-second, each with a connection of its own. Slow are those that took more than 0.4 s.
+HAProxy with the module balances three hosts with Node.js and a stock serf agent. Each variant of
+its configuration leaves out some of the parts. One host dies twice: its processes are killed, so
+that connections are refused, and its cable is pulled, so that no packet comes back. The client
+sends 150 requests per second, each on a new connection. A request is slow if it takes more than
+0.4 s.
 
     scripts/bench-haproxy.sh parts
 """
@@ -21,12 +22,12 @@ from pathlib import Path
 from compare import Senders, System
 from rack import Host, Namespaces, UnmetError
 
-PATIENCE = 14  # seconds in which requests are counted
+DURATION = 14  # seconds in which requests are counted
 CHECKS = "check inter 1s fall 2 observe layer4 error-limit 2 on-error mark-down"
 
 
 def without(*words: str) -> Callable[[str], str]:
-    """Edits a configuration: these words are not in it."""
+    """Return an edit of a configuration that removes these words."""
 
     def edit(text: str) -> str:
         for word in words:
@@ -52,21 +53,21 @@ def frozen(system: System, yes: bool) -> None:
 
 
 def knows_after(system: System, host: Host, until: float) -> float | None:
-    """When membership has stopped the server of a host, in seconds; `None` if it has not."""
+    """Return after how many seconds membership stops the server of a host, or `None`."""
     began = time.monotonic()
     while time.monotonic() < until:
         server = system.balancer.servers().get(host.name)
-        if server and server.order.startswith("maint"):
+        if server and server.assignment.startswith("maint"):
             return time.monotonic() - began
         time.sleep(0.02)
     return None
 
 
 def dies(system: System, how: Callable[[Host], None]) -> str:
-    """One death, as cells of a table."""
+    """Let a host die, and return the cells of the table."""
     host = system.webs[2]
     senders = Senders(system.rack, system.client, system.ha.ip)
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + DURATION
     how(host)
     known = knows_after(system, host, until)
     time.sleep(max(0.0, until - time.monotonic()))

@@ -1,8 +1,8 @@
-"""What a question to the SPOE agent costs a request, beside the same HAProxy without it.
+"""The cost of a question to the SPOE agent, compared with the same HAProxy without it.
 
-On loopback addresses HAProxy answers by itself, with and without asking two things first (the
-size of the cluster, and whether the client is a member). `wrk` measures one after the other,
-three rounds, and the middle one of each counts.
+On loopback addresses, HAProxy answers by itself, with and without two questions to the agent first
+(the size of the cluster, and whether the client is a member). `wrk` measures both in turn, for
+three rounds, and the median of each counts.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ spoe-group grp
 
 
 def measure(port: int, connections: int) -> tuple[float, float, float]:
-    """Milliseconds at p50 and p99, and requests per second."""
+    """Return the milliseconds at p50 and p99, and the requests per second."""
     url = f"http://{BASE}.1:{port}/?k=somebody"
     line = ["wrk", "--latency", "-t", "1", "-c", str(connections), "-d", f"{SECONDS}s", url]
     text = subprocess.run(line, capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""What the load balancer itself says: its servers, their requests, and the members behind them."""
+"""The load balancer as its CLI reports it: servers, their requests, and the members behind them."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import socket
 import time
 from dataclasses import dataclass
 
-from rack import Host, wait_until
+from rack import PATIENCE, Host, wait_until
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server of HAProxy, under the name of the member that it stands for."""
+    """A server of HAProxy, under the name of its member."""
 
     member: str
     address: str
-    order: str  # what membership wants of it: ready, drain or maint, and why it is held
-    status: str  # what HAProxy makes of it: UP, DOWN, DRAIN, MAINT
+    assignment: str  # from show sprat: ready, drain or maint, the weight, and why it is held
+    status: str  # from show stat: UP, DOWN, DRAIN or MAINT
     weight: int
     requests: int
 
     @property
     def serves(self) -> bool:
-        """True if it gets new requests."""
+        """Whether it gets new requests."""
         return self.status.startswith("UP")
 
 
@@ -33,7 +33,7 @@ class Balancer:
         self.host, self._backend = host, backend
 
     def cli(self, command: str) -> str:
-        """What the runtime CLI answers, or nothing if HAProxy does not run."""
+        """The answer of the runtime CLI; empty if HAProxy does not run."""
         try:
             with socket.socket(socket.AF_UNIX) as stream:
                 stream.settimeout(5)
@@ -44,17 +44,17 @@ class Balancer:
             return ""
 
     def policy(self) -> str:
-        """What `show sprat` says."""
+        """The answer to `show sprat`."""
         return self.cli("show sprat")
 
     def worker(self) -> int:
-        """The process that serves, in the numbers of its own host."""
+        """The process id of the worker, as its own host counts."""
         lines = self.cli("show info").splitlines()
         found = [line.split()[1] for line in lines if line.startswith("Pid:")]
         return int(found[0]) if found else 0
 
-    def _orders(self) -> dict[str, tuple[str, str]]:
-        """By the number of the slot: the member, and what is wanted of it."""
+    def _assignments(self) -> dict[str, tuple[str, str]]:
+        """By the number of the slot: the member and its assignment."""
         found = {}
         for line in self.policy().splitlines():
             words = line.split(maxsplit=3)
@@ -63,8 +63,8 @@ class Balancer:
         return found
 
     def servers(self) -> dict[str, Server]:
-        """All servers that stand for a member, by its name."""
-        orders, found = self._orders(), {}
+        """All servers that have a member, by its name."""
+        assignments, found = self._assignments(), {}
         rows = self.cli("show stat").splitlines() or [""]
         names = rows[0].lstrip("# ").split(",")
         for row in rows[1:]:
@@ -72,10 +72,11 @@ class Balancer:
             if it.get("pxname") != self._backend or it["svname"] == "BACKEND":
                 continue
             slot = it["svname"].lstrip("abcdefghijklmnopqrstuvwxyz")
-            if slot in orders:
-                member, order = orders[slot]
+            if slot in assignments:
+                member, assignment = assignments[slot]
+                weight, requests = int(it["weight"]), int(it["stot"])
                 found[member] = Server(
-                    member, it["addr"], order, it["status"], int(it["weight"]), int(it["stot"])
+                    member, it["addr"], assignment, it["status"], weight, requests
                 )
         return dict(sorted(found.items()))
 
@@ -83,30 +84,30 @@ class Balancer:
         """The members that get new requests."""
         return {name for name, server in self.servers().items() if server.serves}
 
-    def serves(self, *members: str, within: float = 30) -> float:
-        """Wait until exactly these get new requests. How many seconds it took."""
+    def serves(self, *members: str, within: float = PATIENCE) -> float:
+        """Wait until exactly these get new requests. Returns the seconds it took."""
         wanted = set(members)
-        what = f"{self.host.name} serves {', '.join(sorted(wanted))} and nobody else"
+        what = f"{self.host.name} sends requests to {', '.join(sorted(wanted))} only"
         return wait_until(what, lambda: self.serving() == wanted, within)
 
     def requests(self, member: str) -> int:
-        """How many a member has got."""
+        """The number of requests that a member has got."""
         server = self.servers().get(member)
         return server.requests if server else 0
 
-    def uses(self, member: str, within: float = 30) -> None:
-        """Wait until a member gets requests, from now on."""
+    def uses(self, member: str, within: float = PATIENCE) -> None:
+        """Wait until a member gets a new request."""
         before = self.requests(member)
         wait_until(f"{member} gets requests", lambda: self.requests(member) > before, within)
 
     def reload(self) -> None:
-        """Have the master start a new worker, and wait until that serves."""
+        """Have the master start a new worker, and wait until the worker serves."""
         before = self.worker()
         self.host.control("-2", "haproxy")
-        wait_until("a new worker serves", lambda: self.worker() not in (0, before), 15)
+        wait_until("a new worker serves", lambda: self.worker() not in (0, before))
 
     def idle_for(self, member: str, seconds: float) -> bool:
-        """True if a member gets no request for so long, from now on."""
+        """Whether a member gets no request during the next seconds."""
         before = self.requests(member)
         time.sleep(seconds)
         return self.requests(member) == before

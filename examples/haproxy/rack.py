@@ -1,11 +1,11 @@
-"""Hosts in miniature, each under a real S6 supervisor, on a network of their own.
+"""Miniature hosts, each under a real S6 supervisor, on a network of their own.
 
-A host is a network, a process tree and a name of its own (`unshare`), linked by a cable to a
-switch that is a network namespace as well; addresses are 10.77.0.x and exist nowhere else. Its
-first process is `s6-svscan`, which keeps up the services in the host's folder. All of it vanishes
-with the program that made it: nothing is left to clean up.
+A host has its own network, process tree and name (`unshare`). A cable links it to a switch, which
+is a network namespace as well; the addresses are 10.77.0.x and exist nowhere else. The first
+process of a host is `s6-svscan`, which keeps the services in the host's folder running. Everything
+vanishes with the program that made it, so nothing is left to clean up.
 
-Where namespaces are not allowed the hosts are loopback addresses (`Loopback`): they have no cable
+Where namespaces are not allowed, the hosts are loopback addresses (`Loopback`). They have no cable
 that could be pulled.
 """
 
@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+PATIENCE = 60.0
+"""Seconds within which everything must happen, even on a busy machine."""
 KINDS = Path(__file__).parent / "hosts"
 PR_SET_PDEATHSIG = 1
 SVSCAN = ["s6-svscan", "-t", "0"]
@@ -29,11 +31,11 @@ WAITS = ["sh", "-c", 'read -r _; exec "$@" </dev/null', "init"]
 
 
 class UnmetError(Exception):
-    """A promise was broken: something did not happen in time, or should not have happened."""
+    """A broken promise: something did not happen in time, or should not have happened."""
 
 
-def wait_until(what: str, holds: Callable[[], object], within: float = 30) -> float:
-    """Wait until something is so. How many seconds it took."""
+def wait_until(what: str, holds: Callable[[], object], within: float = PATIENCE) -> float:
+    """Wait until a condition holds. Returns the seconds it took."""
     began = time.monotonic()
     while not holds():
         if time.monotonic() - began > within:
@@ -43,12 +45,12 @@ def wait_until(what: str, holds: Callable[[], object], within: float = 30) -> fl
 
 
 def die_with_parent() -> None:
-    """For the child between fork and exec: end when this program does, however that happens."""
+    """Called in the child between fork and exec: makes it end with this program in any case."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """The child processes of a process."""
     try:
         tasks = Path(f"/proc/{pid}/task").iterdir()
         return [int(it) for task in tasks for it in (task / "children").read_text().split()]
@@ -57,7 +59,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all its descendants."""
     return [pid] + [it for child in children(pid) for it in descendants(child)]
 
 
@@ -78,7 +80,7 @@ class Host:
         self._starter: subprocess.Popen[bytes] | None = None
 
     def environment(self, variables: dict[str, str]) -> dict[str, str]:
-        """What the services of this host find in their environment."""
+        """The environment of the services of this host."""
         own = {"HOST_NAME": self.name, "HOST_IP": self.ip, "HOST_FOLDER": str(self.folder)}
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **variables, **own}
 
@@ -109,25 +111,25 @@ class Host:
         return self._starter.pid
 
     def is_on(self) -> bool:
-        """True while it runs."""
+        """Whether it runs."""
         return self._starter is not None and self._starter.poll() is None
 
     def service(self, name: str) -> str:
-        """The folder by which S6 knows a service."""
+        """The folder that identifies a service for S6."""
         return str(self.services / name)
 
     def control(self, flags: str, service: str) -> None:
-        """What an operator of this host types: `s6-svc -d web`."""
+        """Run a command that an operator of this host would type: `s6-svc -d web`."""
         subprocess.run(["s6-svc", *flags.split(), self.service(service)], check=True, timeout=60)
 
-    def is_down(self, service: str, within: float = 30) -> None:
-        """Wait until the process of a service has ended, and its last word is said."""
+    def is_down(self, service: str, within: float = PATIENCE) -> None:
+        """Wait until the process of a service has ended."""
         line = ["s6-svwait", "-D", "-t", str(int(within * 1000)), self.service(service)]
         if subprocess.run(line, check=False, capture_output=True).returncode:
             raise UnmetError(f"{service} of {self.name} still runs after {within:g} s")
 
-    def ready(self, service: str, within: float = 60) -> None:
-        """Wait until a service has said that it is ready."""
+    def ready(self, service: str, within: float = PATIENCE) -> None:
+        """Wait until a service has reported that it is ready."""
         path = Path(self.service(service))
         wait_until(f"{self.name} is on", (path / "supervise" / "control").exists, within)
         line = ["s6-svwait", "-U", "-t", str(int(within * 1000)), str(path)]
@@ -137,7 +139,7 @@ class Host:
             )
 
     def pid(self, service: str) -> int:
-        """The process of a service, as this program sees it."""
+        """The process id of a service, as this program counts."""
         for supervisor in descendants(self.starter):
             try:
                 words = Path(f"/proc/{supervisor}/cmdline").read_bytes().split(b"\0")
@@ -158,12 +160,12 @@ class Host:
         )
 
     def shut_down(self) -> None:
-        """Ask the supervisor to end everything in good order, and itself."""
+        """Ask the supervisor to end all services in good order, and itself."""
         line = ["s6-svscanctl", "-t", str(self.services)]
         subprocess.run(line, check=False, capture_output=True)
 
     def power_off(self) -> None:
-        """The power fails: no process has time for a word."""
+        """Kill all processes at once, as if the power had failed."""
         if self._starter:
             for pid in reversed(descendants(self._starter.pid)):
                 with contextlib.suppress(ProcessLookupError):
@@ -172,7 +174,7 @@ class Host:
 
 
 class Namespaces:
-    """Hosts as namespaces, linked by a switch."""
+    """Hosts that are namespaces, linked by a switch."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._ports = folder, dict[str, str]()
@@ -183,14 +185,14 @@ class Namespaces:
             preexec_fn=die_with_parent,
             start_new_session=True,
         )
-        wait_until("the switch is on", self._is_apart, 5)
+        wait_until("the switch is on", self._is_apart)
         self._in(self._switch.pid, "ip link add br0 type bridge")
         self._in(self._switch.pid, "ip link set br0 up")
         self.hosts: list[Host] = []
 
     @staticmethod
     def allowed() -> bool:
-        """True if this user can make them here."""
+        """Whether this user can make namespaces here."""
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         line = [
             "unshare",
@@ -232,7 +234,7 @@ class Namespaces:
         apart = ["unshare", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         named = ["sh", "-c", 'hostname "$HOST_NAME" && exec "$@"', "init"]
         host.power_on([*self._enter(self._switch.pid), *apart, *named], variables)
-        wait_until(f"{host.name} is on", lambda: children(host.starter), 5)
+        wait_until(f"{host.name} is on", lambda: children(host.starter))
         inside, port = children(host.starter)[0], self._ports[host.name]
         self._in(
             self._switch.pid,
@@ -248,19 +250,19 @@ class Namespaces:
         host.go()
 
     def inside(self, host: Host, *command: str) -> list[str]:
-        """The command line that runs a command on a host."""
+        """Return the command line that runs a command on a host."""
         return [*self._enter(children(host.starter)[0]), *command]
 
     def pull_cable(self, host: Host) -> None:
-        """Nothing comes or goes any more."""
+        """Cut the host off: no packet arrives and none leaves."""
         self._in(self._switch.pid, f"ip link set {self._ports[host.name]} down")
 
     def plug_cable(self, host: Host) -> None:
-        """Plug it in again."""
+        """Connect the host again."""
         self._in(self._switch.pid, f"ip link set {self._ports[host.name]} up")
 
     def silence(self, host: Host, port: int) -> None:
-        """Packets of one port neither reach this host nor leave it."""
+        """Drop the packets of one port, in and out."""
         filters = (
             f"add table inet cut; "
             f"add chain inet cut in {{ type filter hook input priority 0; }}; "
@@ -271,11 +273,11 @@ class Namespaces:
         subprocess.run(self.inside(host, "nft", filters), check=True)
 
     def let_speak(self, host: Host) -> None:
-        """The packets go again."""
+        """Let the packets pass again."""
         self._in(children(host.starter)[0], "nft delete table inet cut")
 
     def end(self) -> None:
-        """Everything is gone."""
+        """End all hosts and the switch."""
         for host in self.hosts:
             host.power_off()
         self._switch.kill()
@@ -283,7 +285,7 @@ class Namespaces:
 
 
 class Loopback:
-    """Hosts as loopback addresses, where namespaces are not allowed."""
+    """Hosts that are loopback addresses, where namespaces are not allowed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -303,17 +305,17 @@ class Loopback:
         host.go()
 
     def inside(self, _: Host, *command: str) -> list[str]:
-        """The command line that runs a command on a host."""
+        """Return the command line that runs a command on a host."""
         return list(command)
 
     def end(self) -> None:
-        """Everything is gone."""
+        """End all hosts."""
         for host in self.hosts:
             host.power_off()
 
 
 def open_rack(folder: Path) -> Namespaces | Loopback:
-    """The better of the two that is to be had here, or loopback addresses if RACK=loopback."""
+    """Return namespaces if they are allowed here, or else loopback addresses (RACK=loopback)."""
     if os.environ.get("RACK") != "loopback":
         if Namespaces.allowed():
             return Namespaces(folder)

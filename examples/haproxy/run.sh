@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what the hosts run, as their owners would, and starts the system. `make demo` calls this
+# Builds the programs of the hosts as a user would, and starts the demo. `make demo` calls this script
 # after its set-up.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/env.sh"

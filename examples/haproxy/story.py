@@ -1,4 +1,4 @@
-"""Tells what happens: plain lines, above a live table of the servers where there is a terminal."""
+"""Prints what happens, in plain lines. On a terminal, a live table of the servers is below them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from traffic import Report, Traffic
+from traffic import IN_FLIGHT, Report, Traffic
 
 COLOURS = {"UP": "green", "DRAIN": "yellow", "MAINT": "dim", "DOWN": "red"}
 
 
 @dataclass
 class Act:
-    """One act: what was seen, and what became of the requests meanwhile."""
+    """One act: the facts that were checked, and the results of the requests meanwhile."""
 
     title: str
     tell: Callable[[str], None]
@@ -31,17 +31,17 @@ class Act:
     seconds: float = 0.0
 
     def seen(self, text: str) -> None:
-        """Something that was to happen has happened."""
+        """Print and keep a fact that was checked."""
         self.facts.append(text)
         self.tell(f"         ok: {text}")
 
     def takes(self, what: str, seconds: float) -> None:
-        """The same, and how long it took."""
+        """Print and keep a fact, and the time until it was true."""
         self.seen(f"{what} after {seconds:.2f} s")
 
 
 class Story:
-    """All of it."""
+    """All acts, and the promises that were broken."""
 
     def __init__(self, traffic: Callable[[], Traffic]) -> None:
         self._console = Console(highlight=False, soft_wrap=not os.isatty(1))
@@ -51,17 +51,17 @@ class Story:
         self.broken: list[str] = []
 
     def tell(self, text: str) -> None:
-        """One line."""
+        """Print a line."""
         self._console.print(text, markup=False)
 
     def heading(self, text: str) -> None:
-        """One that stands out."""
+        """Print a line that stands out, with the time."""
         stamp = f"[{time.monotonic() - self._began:5.1f} s]"
         self._console.print(f"\n{stamp} {text}", style="bold", markup=False)
 
     @contextlib.contextmanager
     def watching(self, balancer: Balancer) -> Iterator[None]:
-        """Show the servers as they are, for as long as this lasts."""
+        """Show the live table for as long as the context lasts."""
         if not self._console.is_terminal:
             yield
             return
@@ -81,8 +81,12 @@ class Story:
                 thread.join()
 
     @contextlib.contextmanager
-    def act(self, title: str, promise: str = "No request is lost.") -> Iterator[Act]:
-        """Requests flow while it lasts; those that are lost break the promise."""
+    def act(self, title: str, *, dies: bool = False) -> Iterator[Act]:
+        """Send requests during an act. A lost request breaks the promise.
+
+        If a host dies in the act, it takes the requests with it that it is answering at this
+        moment: no retry can save an answer that has begun. The act allows `IN_FLIGHT` of them.
+        """
         self.heading(title)
         act = Act(title, self.tell)
         self.acts.append(act)
@@ -90,7 +94,7 @@ class Story:
         try:
             time.sleep(0.5)
             yield act
-            time.sleep(0.5)
+            time.sleep(0.2)
         except UnmetError as what:
             self.broken.append(f"{title}: {what}")
             self.tell(f"     BROKEN: {what}")
@@ -98,32 +102,34 @@ class Story:
         finally:
             act.seconds = time.monotonic() - began
             act.report = traffic.stop()
-            self._judge(act, promise)
+            self._judge(act, IN_FLIGHT if dies else 0)
 
-    def _judge(self, act: Act, promise: str) -> None:
+    def _judge(self, act: Act, allowed: int) -> None:
         report = act.report
         assert report
         if report.sent == 0:
             self.broken.append(f"{act.title}: no request was sent")
-        if report.lost:
+        if report.lost > allowed:
             self.broken.append(f"{act.title}: {report.lost} of {report.sent} requests were lost")
             for error in report.errors:
-                self.tell(f"     BROKEN: {promise} {error}")
+                self.tell(f"     BROKEN: No request is lost. {error}")
+        elif report.lost:
+            self.tell(f"         {report.lost} in flight died with the host")
         self.tell(
             f"         {report.sent} requests, {report.lost} lost, "
             f"the slowest took {report.slowest:.2f} s"
         )
 
     def servers_table(self, servers: dict[str, Server]) -> Table:
-        """The servers as they are now."""
-        table = Table(title="servers of ha, and the members that they are", title_justify="left")
-        for column in ("member", "address", "membership wants", "HAProxy says", "weight"):
+        """Return the table of the servers as they are now."""
+        table = Table(title="servers of ha, and their members", title_justify="left")
+        for column in ("member", "address", "membership", "HAProxy", "weight"):
             table.add_column(column)
         table.add_column("requests/s", justify="right")
         for name, it in servers.items():
             status = Text(it.status, style=COLOURS.get(it.status.split()[0], ""))
             rate = f"{self._rate(name, it.requests):.0f}"
-            table.add_row(name, it.address, it.order, status, str(it.weight), rate)
+            table.add_row(name, it.address, it.assignment, status, str(it.weight), rate)
         return table
 
     def _rate(self, name: str, requests: int) -> float:
@@ -135,8 +141,8 @@ class Story:
         return rate
 
     def close(self) -> None:
-        """The closing table."""
-        table = Table(title="What happened, and what it cost", title_justify="left")
+        """Print the table of all acts."""
+        table = Table(title="The acts, and the requests meanwhile", title_justify="left")
         for column, justify in (
             ("act", "left"), ("seconds", "right"), ("requests", "right"), ("lost", "right"),
             ("slowest", "right"),

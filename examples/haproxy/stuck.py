@@ -1,4 +1,4 @@
-"""A thread that stands still, as one does under a debugger: the other threads go on."""
+"""Stops a single thread, as a debugger does, while the other threads of its process run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ATTACH, DETACH, ALL_KINDS = 16, 17, 0x40000000  # of ptrace and of waitpid
 
 
 def thread_named(name: str, processes: Iterable[int]) -> int:
-    """The thread of this name, in one of these processes."""
+    """Return the thread of this name in one of these processes."""
     for pid in processes:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{pid}/task").iterdir():
@@ -23,7 +23,7 @@ def thread_named(name: str, processes: Iterable[int]) -> int:
 
 @contextlib.contextmanager
 def held(thread: int) -> Iterator[None]:
-    """Hold one thread."""
+    """Stop a thread for as long as the context lasts."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ptrace(ATTACH, thread, None, None) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -1,4 +1,4 @@
-"""Requests from a client host: `hey` sends them, and its reports say what became of them."""
+"""Requests from a client host. `hey` sends them, and its reports count the lost ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 
-from rack import die_with_parent
+from rack import PATIENCE, die_with_parent
 
-WORKERS, RATE = 5, 20  # of each of the two: a new connection for each request, and kept ones
+WORKERS, RATE = 5, 20  # for each of two senders: new connections, and kept ones
+IN_FLIGHT = 2 * WORKERS
+"""The most requests that can be in flight at one moment."""
 
 
 @dataclass
 class Report:
-    """What became of requests."""
+    """The results of requests."""
 
     sent: int = 0
     lost: int = 0
@@ -22,7 +24,7 @@ class Report:
     errors: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
-        """Add what one report of hey says: only an answer with status 200 is one."""
+        """Add a report of hey. Only an answer with the status 200 counts as an answer."""
         answers = sum(int(n) for n in re.findall(r"^\s+\[200\]\s+(\d+) responses", text, re.M))
         others = re.findall(r"^\s+\[(?!200\])(\d+)\]\s+(\d+) responses", text, re.M)
         _, _, errors = text.partition("Error distribution:")
@@ -37,7 +39,7 @@ class Report:
 
 
 class Traffic:
-    """Requests that flow until `stop`."""
+    """Sends requests until `stop`."""
 
     def __init__(self, enter: list[str], url: str) -> None:
         self._running = []
@@ -55,10 +57,10 @@ class Traffic:
             )
 
     def stop(self) -> Report:
-        """Send no more, wait for the answers that are due, and read the reports."""
+        """Send no more requests, wait for the answers, and return the results."""
         report = Report()
         for it in self._running:
             it.send_signal(signal.SIGINT)
         for it in self._running:
-            report.add(it.communicate(timeout=30)[0])
+            report.add(it.communicate(timeout=PATIENCE)[0])
         return report

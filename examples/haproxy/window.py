@@ -1,7 +1,7 @@
 """A window into the rack: ports of this machine that lead to sockets of the load balancer.
 
-The load balancer lives on a network that nothing else can reach. It also listens at sockets in
-its folder, and folders are not apart.
+Nothing else can reach the network of the load balancer. But it also listens at sockets in its
+folder, and the hosts share the file system of this machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Window:
         self._path = path
         try:
             self._listener = socket.create_server(("127.0.0.1", port))
-        except OSError:  # somebody has it: any other one
+        except OSError:  # another program has the port: take any free one
             self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()

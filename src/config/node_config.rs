@@ -11,6 +11,7 @@ use super::values::Settings;
 use crate::error::{Error, Result, Status};
 use crate::limits;
 use crate::serf::{Mode, Tags};
+#[cfg(feature = "spoe")]
 use crate::service::spoe::candidate::Rules;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;
@@ -46,10 +47,8 @@ impl Default for Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
-        for setting in settings() {
-            if let Some(place) = setting.place
-                && self.given.contains(setting.name)
-            {
+        for setting in settings().iter().filter(|it| self.given.contains(it.name)) {
+            if let Some(place) = setting.place {
                 map.entry(&setting.name, &(place.write)(&self.settings));
             }
         }
@@ -243,6 +242,7 @@ impl Config {
 
     /// The rules by which members are servers for HAProxy. `loopback`: whether members at loopback
     /// addresses of this host are servers, too.
+    #[cfg(feature = "spoe")]
     pub fn spoe_rules(&self, loopback: bool) -> Rules {
         let settings = &self.settings;
         let (tag, port) = (&settings.spoe_servers, settings.spoe_port);

@@ -24,7 +24,8 @@ macro_rules! setters {
     };
     ($(
         $name:literal => $($at:ident).+
-        $(: $lan:literal, $wan:literal, $local:literal in $min:literal..=$max:literal $unit:literal)?
+        $(: $lan:literal, $wan:literal, $local:literal
+          in $min:literal..=$max:literal $unit:literal)?
         $(= $default:expr)?,
         $([$setter:ident($type:ty)])?
         $help:literal;

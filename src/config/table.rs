@@ -123,8 +123,9 @@ macro_rules! settings_table {
 
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
             [event_queue(usize)]
-            "The number of events that can wait for the application. A full queue merges the \
-             changes of each member, and then drops the oldest events.";
+            "The number of events that can wait for the application. A full queue keeps only the \
+             last event of each member, then drops the oldest ones, and reports the loss with one \
+             overflow event.";
         "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
             "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \
              are always queued. Without done, the end of an operation that does not wait is not \

@@ -25,8 +25,12 @@ pub(crate) mod os;
 
 pub use events::pending::{Outcome, Pending};
 pub use events::subscriptions::Subscription;
+#[cfg(feature = "internals")]
 pub use net::resolve::resolve_seeds;
-pub use node::{EventCallback, Node, guarded};
+#[cfg(feature = "internals")]
+pub use node::guarded;
+pub use node::{EventCallback, Node};
+#[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
 pub use os::worker::PreparedThreads;
 pub use os::worker::Spawn;

@@ -1,27 +1,27 @@
-//! Checks and converts what comes in, and writes what goes out.
+//! Checks and converts arguments, and writes results to `out` arguments and buffers.
 
 use crate::error::{Error, Result, Status};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::time::Duration;
 
-/// Items of one list argument: a bound against a count that is not one.
+/// The largest number of items in a list argument. It catches a count that is garbage.
 pub(super) const LIST_LEN: usize = 4096;
 
-/// The error for an argument that must not be NULL.
+/// Returns the error for an argument that must not be NULL.
 pub(super) fn null(argument: &str) -> Error {
     Error::new(Status::Null, format!("{argument} is NULL"))
 }
 
-/// A string argument.
+/// Reads a string argument.
 ///
 /// # Safety
 /// `at` is NULL or a NUL-terminated string that outlives `'a`.
 pub(super) unsafe fn string<'a>(argument: &str, at: *const c_char) -> Result<&'a str> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `at` is NULL or a string that outlives `'a`, as the caller promises.
     unsafe { optional(argument, at) }?.ok_or_else(|| null(argument))
 }
 
-/// A string argument that may be NULL.
+/// Reads a string argument that may be NULL.
 ///
 /// # Safety
 /// `at` is NULL or a NUL-terminated string that outlives `'a`.
@@ -29,7 +29,7 @@ pub(super) unsafe fn optional<'a>(argument: &str, at: *const c_char) -> Result<O
     if at.is_null() {
         return Ok(None);
     }
-    // SAFETY: not NULL, and the caller's promise.
+    // SAFETY: `at` is not NULL here, and a string that outlives `'a`, as the caller promises.
     let text = unsafe { CStr::from_ptr(at) };
     text.to_str().map(Some).map_err(|error| {
         let offset = error.valid_up_to();
@@ -40,7 +40,7 @@ pub(super) unsafe fn optional<'a>(argument: &str, at: *const c_char) -> Result<O
     })
 }
 
-/// Bytes with a length; NULL is fine for none.
+/// Reads bytes with a length. They may be NULL if the length is 0.
 ///
 /// # Safety
 /// `at` is NULL or points to `len` bytes that outlive `'a`.
@@ -51,7 +51,7 @@ pub(super) unsafe fn bytes<'a>(
     max: usize,
 ) -> Result<&'a [u8]> {
     if len > max {
-        let message = format!("{argument} has {len} bytes, allowed are {max}");
+        let message = format!("{argument} has {len} bytes, allowed are at most {max}");
         return Err(Error::new(Status::TooLarge, message));
     }
     if len == 0 {
@@ -60,17 +60,18 @@ pub(super) unsafe fn bytes<'a>(
     if at.is_null() {
         return Err(null(argument));
     }
-    // SAFETY: not NULL, and the caller's promise.
+    // SAFETY: `at` is not NULL here, and points to `len` bytes that outlive `'a`, as the caller
+    // promises.
     Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
 }
 
-/// A list with its count; NULL is fine for none.
+/// Reads a list with its count. It may be NULL if the count is 0.
 ///
 /// # Safety
 /// `at` is NULL or points to `len` items that outlive `'a`.
 pub(super) unsafe fn list<'a, T>(argument: &str, at: *const T, len: usize) -> Result<&'a [T]> {
     if len > LIST_LEN {
-        let message = format!("{argument} has {len} items, allowed are {LIST_LEN}");
+        let message = format!("{argument} has {len} items, allowed are at most {LIST_LEN}");
         return Err(Error::new(Status::TooLarge, message));
     }
     if len == 0 {
@@ -79,23 +80,26 @@ pub(super) unsafe fn list<'a, T>(argument: &str, at: *const T, len: usize) -> Re
     if at.is_null() {
         return Err(null(argument));
     }
-    // SAFETY: not NULL, and the caller's promise.
+    // SAFETY: `at` is not NULL here, and points to `len` items that outlive `'a`, as the caller
+    // promises.
     Ok(unsafe { std::slice::from_raw_parts(at, len) })
 }
 
-/// Milliseconds to wait; `None` is without limit.
+/// Reads a timeout in milliseconds; `None` waits without limit.
 pub(super) fn timeout(timeout_ms: c_int) -> Result<Option<Duration>> {
     match u64::try_from(timeout_ms) {
         Ok(ms) => Ok(Some(Duration::from_millis(ms))),
         Err(_) if timeout_ms == -1 => Ok(None),
         Err(_) => Err(Error::new(
             Status::Invalid,
-            format!("timeout_ms is {timeout_ms}, allowed are -1 and more"),
+            format!(
+                "timeout_ms is {timeout_ms}, allowed are -1 (without limit), 0 (no wait) and more"
+            ),
         )),
     }
 }
 
-/// Flags, all of them among `known`.
+/// Refuses flags that are not among `known`.
 pub(super) fn flags(flags: c_uint, known: c_uint) -> Result<()> {
     match flags & !known {
         0 => Ok(()),
@@ -106,7 +110,7 @@ pub(super) fn flags(flags: c_uint, known: c_uint) -> Result<()> {
     }
 }
 
-/// An `out` argument, emptied first so that a failure leaves nothing to misread.
+/// Empties an `out` argument, so that a failure leaves nothing to misread, and refuses NULL.
 ///
 /// # Safety
 /// `out` is NULL or valid for a write.
@@ -114,18 +118,18 @@ pub(super) unsafe fn out<T>(argument: &str, out: *mut T, empty: T) -> Result<()>
     if out.is_null() {
         return Err(null(argument));
     }
-    // SAFETY: not NULL, and the caller's promise.
+    // SAFETY: `out` is not NULL here, and valid for a write, as the caller promises.
     unsafe { out.write(empty) };
     Ok(())
 }
 
-/// Writes to an `out` argument that may be NULL.
+/// Writes to an `out` argument, which may be NULL.
 ///
 /// # Safety
 /// `out` is NULL or valid for a write.
 pub(super) unsafe fn give<T>(out: *mut T, value: T) {
     if !out.is_null() {
-        // SAFETY: not NULL, and the caller's promise.
+        // SAFETY: `out` is not NULL here, and valid for a write, as the caller promises.
         unsafe { out.write(value) };
     }
 }
@@ -136,12 +140,13 @@ pub(super) unsafe fn give<T>(out: *mut T, value: T) {
 /// `buf` is NULL or valid for `size` bytes.
 pub(super) unsafe fn blank(buf: *mut c_char, size: usize) {
     if size > 0 {
-        // SAFETY: the caller's promise.
+        // SAFETY: `buf` is NULL or has at least one byte, as the caller promises.
         unsafe { give(buf, 0) };
     }
 }
 
-/// Writes `text` into a buffer of `size` bytes, cut at a character and NUL-terminated.
+/// Writes `text` into a buffer of `size` bytes, NUL-terminated. A text that is too long is cut
+/// between two characters, and the result is an error.
 ///
 /// # Safety
 /// `buf` is NULL or valid for `size` bytes.
@@ -150,7 +155,9 @@ pub(super) unsafe fn fill(buf: *mut c_char, size: usize, text: &str) -> Result<(
         return Err(null("buf"));
     }
     let needed = text.len() + 1;
-    let fits = text.floor_char_boundary(size.saturating_sub(1));
+    let longest = text.len().min(size.saturating_sub(1));
+    let boundary = (0..=longest).rev().find(|at| text.is_char_boundary(*at));
+    let fits = boundary.unwrap_or(0);
     if size > 0 {
         // SAFETY: `fits` is at most `size - 1`, and `text` cannot overlap the caller's buffer.
         unsafe {
@@ -159,16 +166,17 @@ pub(super) unsafe fn fill(buf: *mut c_char, size: usize, text: &str) -> Result<(
         }
     }
     if needed > size {
-        let message = format!("buf has {size} bytes, needed are {needed}");
+        let message = format!("buf has {size} bytes, but {needed} are needed");
         return Err(Error::new(Status::Buffer, message));
     }
     Ok(())
 }
 
-/// A text as C sees it. A NUL inside, which only a peer could have sent, is shown as U+FFFD.
+/// Makes a C string of a text. A NUL inside the text, which only a peer can have sent, becomes
+/// U+FFFD.
 pub(super) fn text(text: &str) -> CString {
     CString::new(text).unwrap_or_else(|_| {
-        // No NUL is left, so the default is never taken.
+        // The text holds no NUL any more, so the default is never taken.
         CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default()
     })
 }

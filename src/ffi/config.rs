@@ -1,7 +1,7 @@
-//! Settings: a plain object that collects what a node is started with.
+//! `sprat_config`: the settings and the callbacks that a node is started with.
 //!
-//! A setter that fails also marks the object, so that a program may ignore the results one by one
-//! and check once, when it starts the node.
+//! A setter that fails also marks the object, so that a program may ignore the single results and
+//! check once, when it starts the node.
 
 use super::callback_guard::{EventSink, LogSink, UserData};
 use super::threads::HostSpawn;
@@ -17,23 +17,23 @@ use std::ffi::{c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
 
-/// Settings of a node, made by sprat_config_new(). Belongs to one thread at a time.
+/// The settings of a node, made by sprat_config_new(). They belong to one thread at a time.
 pub struct sprat_config {
     pub(super) config: Config,
-    /// The first thing that went wrong.
+    /// The error of the first setter that failed.
     failed: Option<Error>,
     pub(super) event: Callback<EventSink>,
     pub(super) log: Callback<LogSink>,
     pub(super) spawn: Option<HostSpawn>,
 }
 
-/// A callback of the program, and whether a node owns its data by now.
+/// A callback of the program, and whether a node has taken over its data.
 pub(super) struct Callback<S> {
     pub(super) sink: Option<S>,
     taken: Cell<bool>,
 }
 
-/// What kinds of callback have in common.
+/// A callback with the program's data.
 pub(super) trait Sink: Copy {
     fn user(&self) -> UserData;
 }
@@ -58,7 +58,7 @@ impl<S: Sink> Callback<S> {
         }
     }
 
-    /// Puts another in its place; the data of the old one goes back if it is still here.
+    /// Replaces the callback, and releases the data of the old one unless a node owns it.
     fn replace(&mut self, sink: Option<S>) {
         self.release();
         *self = Callback {
@@ -73,7 +73,7 @@ impl<S: Sink> Callback<S> {
         }
     }
 
-    /// Would a further node share the data with the first, so that neither could free it?
+    /// Refuses a second node that would share the data with the first: neither could free it.
     fn check_free(&self, what: &str) -> Result<()> {
         let owned = self.sink.is_some_and(|sink| sink.user().free.is_some());
         if owned && self.taken.get() {
@@ -95,7 +95,7 @@ impl Drop for sprat_config {
 }
 
 impl sprat_config {
-    /// Fails if a setter did.
+    /// Returns the error of the first setter that failed.
     pub(super) fn check_set(&self) -> Result<()> {
         match &self.failed {
             None => Ok(()),
@@ -106,20 +106,20 @@ impl sprat_config {
         }
     }
 
-    /// Fails if the data of a callback has an owner already.
+    /// Refuses to start a node if another one owns the data of a callback.
     pub(super) fn check_callbacks(&self) -> Result<()> {
         self.event.check_free("event")?;
         self.log.check_free("log")
     }
 
-    /// A node has started: the data is its own now.
+    /// Notes that a node has started and owns the data of the callbacks.
     pub(super) fn hand_over(&self) {
         self.event.taken.set(true);
         self.log.taken.set(true);
     }
 }
 
-/// Runs a setter, whose failure sticks.
+/// Runs a setter. The first failure stays in the settings.
 fn change(
     function: &str,
     config: *mut sprat_config,
@@ -140,9 +140,10 @@ fn change(
     })
 }
 
-/// Makes settings with every setting at its default.
+/// Creates settings, all of them at their defaults.
 ///
-/// @return settings to be freed with sprat_config_free(); NULL only after a defect of the library.
+/// @return the settings, to be freed with sprat_config_free(); NULL only after a defect of the
+///         library. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_config_new() -> *mut sprat_config {
     entry::value("sprat_config_new", ptr::null_mut(), || {
@@ -156,11 +157,11 @@ pub extern "C" fn sprat_config_new() -> *mut sprat_config {
     })
 }
 
-/// Copies settings without their callbacks. The mark of a failed setter is copied too, so that a
-/// mistake is not lost.
+/// Copies settings without their callbacks. The error of a failed setter is copied too, so that no
+/// mistake is lost.
 ///
 /// @param config  the settings to copy
-/// @return settings to be freed with sprat_config_free(), or NULL if config is NULL.
+/// @return the copy, to be freed with sprat_config_free(); NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_copy(config: *const sprat_config) -> *mut sprat_config {
     entry::value("sprat_config_copy", ptr::null_mut(), || {
@@ -176,9 +177,9 @@ pub unsafe extern "C" fn sprat_config_copy(config: *const sprat_config) -> *mut 
     })
 }
 
-/// Ends settings. Nodes that were started with them are not touched.
+/// Frees settings. Nodes that were started with them are not affected.
 ///
-/// Callbacks that no node has taken over get their free_user_data called.
+/// Calls free_user_data of the callbacks that no node has taken over.
 ///
 /// @param config  the settings; NULL does nothing
 #[unsafe(no_mangle)]
@@ -191,17 +192,17 @@ pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
     });
 }
 
-/// Sets one of the settings in the list at the head of this file.
+/// Sets one of the settings that the head of this file lists; see also sprat_setting_at().
 ///
-/// A failure is remembered: sprat_node_start() then fails with SPRAT_ERR_CONFIG and the sentence
-/// of the first one, so results may be ignored here and checked there. That holds for all setters.
+/// Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
+/// and the sentence of the first failure. A program may therefore ignore the result here.
 ///
 /// @param config  the settings
-/// @param key     name of the setting
-/// @param value   its value as text, copied
-/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key, the sentence names the nearest;
-///         SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
-///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Nothing has changed then.
+/// @param key     the name of the setting
+/// @param value   the value as text, which is copied
+/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and the sentence names the nearest
+///         known one; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
+///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set(
     config: *mut sprat_config,
@@ -209,20 +210,22 @@ pub unsafe extern "C" fn sprat_config_set(
     value: *const c_char,
 ) -> c_int {
     change("sprat_config_set", config, |config| {
-        // SAFETY: the program passes strings.
+        // SAFETY: the program passes NULL or NUL-terminated strings.
         let (key, value) = unsafe { (args::string("key", key)?, args::string("value", value)?) };
         config.config.set(key, value)
     })
 }
 
-/// Reads one of the settings, its default if it was not set.
+/// Reads one of the settings: the value that was set, else the default. The text is empty if the
+/// setting is not set by default; for a key that was set it is "set".
 ///
 /// @param config  the settings
-/// @param key     name of the setting
-/// @param buf     where its value goes, NUL-terminated
-/// @param size    size of buf in bytes
-/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown key; SPRAT_ERR_BUFFER if buf is too small,
-///         it holds the beginning then; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+/// @param key     the name of the setting
+/// @param buf     receives the value, NUL-terminated
+/// @param size    the size of buf in bytes
+/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name and for a tag that is not set;
+///         SPRAT_ERR_BUFFER if buf is too small, which then holds the beginning of the value;
+///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_get(
     config: *const sprat_config,
@@ -231,44 +234,45 @@ pub unsafe extern "C" fn sprat_config_get(
     size: usize,
 ) -> c_int {
     entry::status("sprat_config_get", || {
-        // SAFETY: the program passes NULL or a buffer of this size.
+        // SAFETY: the program passes NULL or a buffer of `size` bytes.
         unsafe { args::blank(buf, size) };
         // SAFETY: the program passes NULL or settings that it has not freed.
         let config = unsafe { config.as_ref() }.ok_or_else(|| args::null("config"))?;
-        // SAFETY: the program passes a string.
+        // SAFETY: the program passes NULL or a NUL-terminated string.
         let value = config.config.get(unsafe { args::string("key", key)? })?;
-        // SAFETY: the program passes a buffer of this size.
+        // SAFETY: the program passes NULL or a buffer of `size` bytes.
         unsafe { args::fill(buf, size, &value) }
     })
 }
 
-/// Reads settings from a file of lines `key = value`, `tag.KEY = value` for tags, and comments
-/// that begin with #.
+/// Reads settings from a file. Its lines are `name = value`; empty lines and lines that begin with
+/// `#` are skipped. Comments at the end of a line are not supported.
 ///
 /// @param config  the settings
-/// @param path    name of the file
-/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); else as
-///         sprat_config_set(), the sentence names file and line.
+/// @param path    the path of the file
+/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); otherwise as
+///         sprat_config_set(), and the sentence names the file and the line. After a failure
+///         nothing has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_load(
     config: *mut sprat_config,
     path: *const c_char,
 ) -> c_int {
     change("sprat_config_load", config, |config| {
-        // SAFETY: the program passes a string.
+        // SAFETY: the program passes NULL or a NUL-terminated string.
         config
             .config
             .load(Path::new(unsafe { args::string("path", path)? }))
     })
 }
 
-/// Sets a tag that this node tells the others, in mode "serf".
+/// Sets a tag of the node, which all members see. Tags need mode "serf".
 ///
 /// @param config  the settings
-/// @param key     key of the tag, 1 to 255 bytes
-/// @param value   its value, or NULL to remove the tag
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE if all tags together
-///         would need more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+/// @param key     the key of the tag, 1 to 255 bytes
+/// @param value   the value, or NULL to remove the tag
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a longer key, or
+///         if all tags together would take more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_tag(
     config: *mut sprat_config,
@@ -276,17 +280,17 @@ pub unsafe extern "C" fn sprat_config_set_tag(
     value: *const c_char,
 ) -> c_int {
     change("sprat_config_set_tag", config, |config| {
-        // SAFETY: the program passes strings.
+        // SAFETY: the program passes NULL or NUL-terminated strings.
         let (key, value) = unsafe { (args::string("key", key)?, args::optional("value", value)?) };
         config.config.set_tag(key, value)
     })
 }
 
-/// Sets the metadata that this node tells the others, in mode "memberlist".
+/// Sets the metadata of the node, which all members see. It needs mode "memberlist".
 ///
 /// @param config  the settings
-/// @param meta    any bytes, copied; may be NULL if len is 0
-/// @param len     how many, 512 at most
+/// @param meta    any bytes, which are copied; may be NULL if len is 0
+/// @param len     the number of bytes, at most 512
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_meta(
@@ -295,19 +299,20 @@ pub unsafe extern "C" fn sprat_config_set_meta(
     len: usize,
 ) -> c_int {
     change("sprat_config_set_meta", config, |config| {
-        // SAFETY: the program passes so many bytes.
+        // SAFETY: the program passes NULL or `len` bytes.
         let meta = unsafe { args::bytes("meta", meta, len, limits::META_LEN)? };
         config.config.set_meta(meta)
     })
 }
 
-/// Adds a key for encryption. The first one encrypts, all of them decrypt. The setting `encrypt`
-/// does the same with a key in base64.
+/// Adds an encryption key. All keys decrypt. The key of the setting `encrypt` encrypts; if that is
+/// not set, the key that was added first does.
 ///
 /// @param config  the settings
-/// @param key     the bytes of the key, copied
-/// @param len     16, 24 or 32
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for another length, SPRAT_ERR_NULL; nothing is stored then.
+/// @param key     the bytes of the key, which are copied
+/// @param len     the number of bytes: 16, 24 or 32
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for another length; SPRAT_ERR_TOO_LARGE for more than 64
+///         keys; SPRAT_ERR_NULL. After a failure nothing is stored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_add_key(
     config: *mut sprat_config,
@@ -325,25 +330,28 @@ pub unsafe extern "C" fn sprat_config_add_key(
         if ![16, 24, 32].contains(&len) {
             return Err(wrong());
         }
-        // SAFETY: the program passes so many bytes.
+        // SAFETY: the program passes NULL or `len` bytes.
         let key = unsafe { args::bytes("key", key, len, 32)? };
         config.config.add_key(Key::new(key).ok_or_else(wrong)?)
     })
 }
 
-/// Lets in only members whose names match a pattern; others are ignored and counted. With several
-/// patterns a member must match one of them. Same as the setting `filter.names`.
+/// Lists and reports only members whose name matches a pattern, and this node. With several
+/// patterns a member must match one of them. The other members stay in the protocol. This adds a
+/// pattern to the setting `filter.names`.
 ///
 /// @param config   the settings
-/// @param pattern  `*` stands for any characters, `?` for one; no comma. NULL forgets all patterns
-/// @return SPRAT_OK; SPRAT_ERR_INVALID; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+/// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
+///                 hold a comma. NULL removes all patterns
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, or one of more than
+///         255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_filter_name(
     config: *mut sprat_config,
     pattern: *const c_char,
 ) -> c_int {
     change("sprat_config_set_filter_name", config, |config| {
-        // SAFETY: the program passes NULL or a string.
+        // SAFETY: the program passes NULL or a NUL-terminated string.
         let Some(pattern) = (unsafe { args::optional("pattern", pattern)? }) else {
             return config.config.set("filter.names", "");
         };
@@ -359,13 +367,15 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
     })
 }
 
-/// Lets in only members that have a tag with exactly this value; others are ignored and counted.
-/// All filters must hold. Same as the setting `filter.tag.KEY`.
+/// Lists and reports only members that have a tag with exactly this value. With several filters a
+/// member must match all of them. The other members stay in the protocol. This is the setting
+/// `filter.tag.KEY`.
 ///
 /// @param config  the settings
-/// @param key     key of the tag
-/// @param value   the value it must have
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+/// @param key     the key of the tag
+/// @param value   the value that the tag must have
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a key or a value
+///         of more than 255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_filter_tag(
     config: *mut sprat_config,
@@ -373,7 +383,7 @@ pub unsafe extern "C" fn sprat_config_set_filter_tag(
     value: *const c_char,
 ) -> c_int {
     change("sprat_config_set_filter_tag", config, |config| {
-        // SAFETY: the program passes strings.
+        // SAFETY: the program passes NULL or NUL-terminated strings.
         let (key, value) = unsafe { (args::string("key", key)?, args::string("value", value)?) };
         if key.is_empty() {
             return Err(Error::new(Status::Invalid, "key is empty"));
@@ -382,15 +392,15 @@ pub unsafe extern "C" fn sprat_config_set_filter_tag(
     })
 }
 
-/// Has events delivered by a thread of the library. Without this, take them with
-/// sprat_node_next_event() or sprat_node_dispatch().
+/// Delivers events through a callback on a thread of the library. Without a callback the program
+/// takes events with sprat_node_next_event(), sprat_node_next_events() or sprat_node_dispatch().
 ///
 /// @param config          the settings
 /// @param cb              the callback; NULL removes it
-/// @param user_data       passed to it
-/// @param free_user_data  called once when neither settings nor node need user_data any more; may
-///                        be NULL
-/// @return SPRAT_OK; SPRAT_ERR_NULL.
+/// @param user_data       a pointer that is passed to cb
+/// @param free_user_data  called once, when neither the settings nor a node need user_data any
+///                        more; may be NULL
+/// @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_event_cb(
     config: *mut sprat_config,
@@ -408,18 +418,20 @@ pub unsafe extern "C" fn sprat_config_set_event_cb(
     })
 }
 
-/// Has lines of the log delivered to a callback instead of as events of kind SPRAT_EVENT_LOG.
+/// Delivers log lines to a callback instead of as events of kind SPRAT_EVENT_LOG.
 ///
-/// It runs where events are delivered: on the library's thread if there is an event callback, else
-/// inside sprat_node_next_event(), sprat_node_next_events() and sprat_node_dispatch() on the
-/// thread that called.
+/// The callback runs where events are delivered: on the thread of the library if there is an event
+/// callback, otherwise inside sprat_node_next_event(), sprat_node_next_events() and
+/// sprat_node_dispatch(), on the thread that calls them.
 ///
 /// @param config          the settings
-/// @param max_level       an enum sprat_log_level: the last one wanted. Sets `log_level`
+/// @param max_level       an enum sprat_log_level, the last level that is delivered; this sets the
+///                        setting `log_level`
 /// @param cb              the callback; NULL removes it
-/// @param user_data       passed to it
-/// @param free_user_data  as for sprat_config_set_event_cb()
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL.
+/// @param user_data       a pointer that is passed to cb
+/// @param free_user_data  called once, when neither the settings nor a node need user_data any
+///                        more; may be NULL
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_log_cb(
     config: *mut sprat_config,
@@ -447,13 +459,14 @@ pub unsafe extern "C" fn sprat_config_set_log_cb(
     })
 }
 
-/// Has the threads of nodes created by the program. Without this the library takes threads that
-/// sprat_threads_prepare() has prepared, and creates its own when none are left.
+/// Makes the program create the threads of nodes. Without this callback the library takes the
+/// threads that sprat_threads_prepare() has prepared, and creates its own when none are left.
 ///
 /// @param config     the settings
 /// @param cb         the callback; NULL removes it
-/// @param user_data  passed to it; it must live until sprat_node_start() has returned
-/// @return SPRAT_OK; SPRAT_ERR_NULL.
+/// @param user_data  a pointer that is passed to cb; it must be valid until sprat_node_start() has
+///                   returned
+/// @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_spawn_cb(
     config: *mut sprat_config,
@@ -466,11 +479,11 @@ pub unsafe extern "C" fn sprat_config_set_spawn_cb(
     })
 }
 
-/// Checks everything that sprat_node_start() would refuse in the settings, without starting.
+/// Checks everything in the settings that sprat_node_start() would refuse, without starting a node.
 ///
 /// @param config  the settings
 /// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
-///         SPRAT_ERR_NULL.
+///         SPRAT_ERR_IO if the keyring file cannot be read; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_check(config: *const sprat_config) -> c_int {
     entry::status("sprat_config_check", || {

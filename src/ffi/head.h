@@ -1,8 +1,8 @@
 /* sprat.h - cluster membership as a library.
  *
- * A program that links libsprat is a full member of a memberlist or Serf cluster by itself: it
- * finds the other members, notices who fails, tells the others about itself with tags, and hears
- * what they say.
+ * A program that links libsprat is a full member of a memberlist or Serf cluster: it finds the
+ * other members, notices which of them fail, describes itself with tags, and reads the tags of the
+ * others.
  *
  *     #include <sprat.h>
  *     #include <stdio.h>
@@ -37,28 +37,31 @@
  *
  * The rules
  *
- * - What _new, _start, _copy or an `out` argument gave you ends with the _free of its type. Every
- *   _free accepts NULL.
- * - Functions that can fail return an int: 0 or a count on success, an enum sprat_status below 0
- *   otherwise. An `out` argument is emptied first and written on success only. After a failure
- *   sprat_last_error() has a sentence for people, on the thread that called.
- * - Settings errors stick: a setter that fails marks the config, and sprat_node_start() then fails
- *   with SPRAT_ERR_CONFIG and the first sentence.
- * - Any number of threads may use a sprat_node at once. Everything else belongs to one thread at a
- *   time; what is const may be shared.
- * - A sprat_node is a checked number: NULL, a freed one and garbage are all SPRAT_ERR_HANDLE.
- *   NULL for anything else that is needed is SPRAT_ERR_NULL, or NULL, 0 or false from functions
- *   that only look.
- * - Strings are NUL-terminated UTF-8. What goes in is copied before the call returns; what comes
- *   out lives as long as the object it came from.
- * - Times are milliseconds: -1 waits without limit, 0 does not wait, less is SPRAT_ERR_INVALID.
- * - The library never prints, never exits, installs no signal handler, and leaves locale,
- *   environment and current directory alone. Its threads block all signals but those of faults.
- *   Nothing is safe inside a signal handler.
- * - In the child of a fork every inherited node is SPRAT_ERR_FORKED and freeing it does nothing;
- *   the child may start nodes of its own.
- * - Structs that the library fills grow at their end: read them through the pointer you got, and
- *   ignore numbers you do not know.
+ * - An object that a function gives you through its name (_new, _start, _copy) or through an `out`
+ *   argument is yours: end it with the _free function of its type. Every _free accepts NULL.
+ * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
+ *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
+ *   sprat_last_error() returns a sentence for people, on the thread that made the call.
+ * - A setter of sprat_config that fails marks the settings as wrong: sprat_node_start() then fails
+ *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
+ * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
+ *   thread at a time; several threads may read it if nothing changes it meanwhile.
+ * - A sprat_node is a checked number: functions answer NULL, a freed node and garbage with
+ *   SPRAT_ERR_HANDLE. For any other argument that must not be NULL they return SPRAT_ERR_NULL;
+ *   functions that only look something up return NULL, 0 or false.
+ * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
+ *   Strings that you get live as long as the object that they came from.
+ * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and other negative values
+ *   are SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
+ * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
+ *   environment and the current directory alone. One exception: when memory runs out, Rust prints
+ *   a line and aborts the process. The threads of the library block all signals except those of
+ *   faults. No function may be called from a signal handler.
+ * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
+ *   nothing. The child may start nodes of its own.
+ * - Structs that the library fills grow at their end: read them through the pointer that you got,
+ *   never copy them by value, and ignore numbers that you do not know. The one struct that cannot
+ *   grow is sprat_helper, because a program reads it as an array.
  *
- * Generated from the library's source: do not edit.
+ * Generated from the source of the library: do not edit.
  */

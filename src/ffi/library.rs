@@ -1,4 +1,4 @@
-//! What needs no node: versions, names of numbers, the last error.
+//! Functions that need no node: versions, names of numbers, the last error.
 
 use super::{entry, last_error};
 use crate::error::Status;
@@ -8,24 +8,25 @@ use crate::vocabulary::c_constant;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::sync::LazyLock;
 
-/// The version as C sees it.
+/// The version for C.
 const VERSION: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(version) => version,
         Err(_) => panic!("a version number holds no NUL"),
     };
 
-/// Version of the loaded library, as "0.1.0".
+/// Returns the version of the loaded library, such as "0.1.0".
 ///
-/// Never NULL; a static string. Any thread.
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Version of the loaded library as a number, to compare with SPRAT_VERSION_NUMBER of this header.
+/// Returns the version of the loaded library as a number, to be compared with the
+/// SPRAT_VERSION_NUMBER of this header.
 ///
-/// Any thread.
+/// Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_version_number() -> u32 {
     let [major, minor, patch] = [
@@ -47,9 +48,11 @@ static STATUS_NAMES: LazyLock<Vec<(c_int, CString)>> = LazyLock::new(|| {
     rows.map(|row| (row.number, name(row.variant))).collect()
 });
 
-/// Name of a status, as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other numbers.
+/// Returns the name of a status, such as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other
+/// numbers.
 ///
-/// Never NULL; a static string. Any thread.
+/// @param status  an enum sprat_status
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_status_name(status: c_int) -> *const c_char {
     if status == 0 {
@@ -61,35 +64,41 @@ pub extern "C" fn sprat_status_name(status: c_int) -> *const c_char {
         .as_ptr()
 }
 
-/// A status in words, as "the time is up".
+/// Returns what a status means, such as "the time is up". sprat_last_error() says more.
 ///
-/// Never NULL; a static string. Any thread. sprat_last_error() says more.
+/// @param status  an enum sprat_status
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_status_text(status: c_int) -> *const c_char {
     last_error::plain(status).as_ptr()
 }
 
-/// Name of a kind of event, as "member-join", the way Serf writes it; "unknown" for other numbers.
+/// Returns the name of a kind of event, such as "member-join"; "unknown" for other numbers. Serf
+/// and the setting `event_kinds` use the same names.
 ///
-/// Never NULL; a static string. Any thread. The setting event_kinds uses the same names.
+/// @param kind  an enum sprat_event_kind
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_event_kind_name(kind: c_int) -> *const c_char {
     let known = EventKind::from_number(kind);
     known.map_or(c"unknown", EventKind::c_name).as_ptr()
 }
 
-/// Name of the state of a member, as "alive"; "unknown" for other numbers.
+/// Returns the name of the state of a member, such as "alive"; "unknown" for other numbers.
 ///
-/// Never NULL; a static string. Any thread.
+/// @param state  an enum sprat_member_state
+/// @return a static string, never NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_member_state_name(state: c_int) -> *const c_char {
     let known = MemberState::from_number(state);
     known.map_or(c"unknown", MemberState::c_name).as_ptr()
 }
 
-/// The sentence of this thread's last failure: function, argument, and what was wrong.
+/// Returns the sentence of the last failure on this thread: the function, the argument, what was
+/// wrong, and what is allowed. A call that succeeds does not clear it.
 ///
-/// Never NULL. Valid until the next failing call of the same thread; a success does not clear it.
+/// @return the sentence, never NULL; it is valid until the next call on the same thread that fails,
+///         so copy it before passing it to a function that may itself call this library
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_error() -> *const c_char {
     entry::quiet(
@@ -99,14 +108,14 @@ pub extern "C" fn sprat_last_error() -> *const c_char {
     )
 }
 
-/// The status of this thread's last failure, SPRAT_OK if nothing failed yet.
+/// Returns the status of the last failure on this thread, or SPRAT_OK if no call has failed yet.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_status() -> c_int {
     last_error::status()
 }
 
-/// The errno behind this thread's last failure if that was SPRAT_ERR_IO, or SPRAT_ERR_ADDRESS for
-/// an address that the system did not let a node have; else 0.
+/// Returns the errno of the last failure on this thread if that was SPRAT_ERR_IO, or
+/// SPRAT_ERR_ADDRESS for an address that the system refused to bind; otherwise 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_errno() -> c_int {
     last_error::errno()

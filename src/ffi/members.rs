@@ -1,7 +1,7 @@
 //! Lists of members.
 //!
-//! A list holds counted references to records that are made once per change of a member: a node
-//! keeps its newest list, and the next one takes over what has not changed.
+//! A list holds counted references to records. A record is made once per change of a member: a node
+//! keeps its newest list, and the next list takes over the records of unchanged members.
 
 use super::record::{MemberRecord, pointer};
 use super::types::{sprat_member, sprat_node};
@@ -14,8 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 use std::sync::Arc;
 
-/// Members as they were at one moment, made by sprat_node_members(). Belongs to one thread at a
-/// time, but may be read by several.
+/// The members at one moment, made by sprat_node_members(). Several threads may read the list.
 pub struct sprat_members {
     list: List,
     own: Option<usize>,
@@ -31,7 +30,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The list at `version`; `members` is asked only if the one kept is older.
+    /// Returns the list at `version`. `members` is called only if the list that is kept is older.
     fn list(&mut self, version: u64, members: impl FnOnce() -> Arc<Vec<Arc<Member>>>) -> List {
         match &self.list {
             Some(list) if self.version == version => list.clone(),
@@ -45,7 +44,8 @@ impl Cache {
     }
 }
 
-/// Records of `members`, taken from `old` where nothing changed. Both are sorted by name.
+/// Returns the records of `members`, taken from `old` for unchanged members. Both lists are sorted
+/// by name.
 fn renew(old: &[Arc<MemberRecord>], members: &[Arc<Member>]) -> List {
     let mut old = old.iter().peekable();
     let mut record = |member: &Arc<Member>| {
@@ -63,11 +63,11 @@ fn renew(old: &[Arc<MemberRecord>], members: &[Arc<Member>]) -> List {
 
 /// Takes a list of all members in any state, this node included, sorted by name.
 ///
-/// It is a consistent picture of one moment, never changes, and may outlive the node. Cheap: what
-/// has not changed since the last list is shared with it.
+/// The list is a consistent picture of one moment. It never changes and may outlive the node. The
+/// call is cheap: the list shares unchanged members with the one before it.
 ///
-/// @param node  the node, shut down or not
-/// @param out   where the list goes, to be freed with sprat_members_free(); NULL after a failure
+/// @param node  the node, which may be shut down
+/// @param out   receives the list, to be freed with sprat_members_free(); NULL after a failure
 /// @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_members(
@@ -77,24 +77,25 @@ pub unsafe extern "C" fn sprat_node_members(
     entry::status("sprat_node_members", || {
         // SAFETY: the program passes NULL or a place for a list.
         unsafe { args::out("out", out, ptr::null_mut())? };
-        let held = handle::get(node)?;
-        // Asked first: a change in between makes the next call renew once more, not once less.
-        let version = held.node.members_version();
-        let list = lock(&held.cache).list(version, || held.node.members());
-        let name = held.node.name();
+        let slot = handle::get(node)?;
+        // The version is read first: after a change in between, the next call renews the list.
+        let version = slot.node.members_version();
+        let list = lock(&slot.cache).list(version, || slot.node.members());
+        let name = slot.node.name();
         let own = list
             .binary_search_by(|record| (*record.source.name).cmp(name))
             .ok();
-        // SAFETY: not NULL, and the program's promise.
+        // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
         unsafe { out.write(Box::into_raw(Box::new(sprat_members { list, own }))) };
         Ok(())
     })
 }
 
-/// A number that changes whenever the list of members does: no need to take a list before.
+/// Returns a number that changes whenever the list of members changes. While it stays the same
+/// there is no need to take a new list.
 ///
 /// @param node  the node
-/// @return the number; 0 after a failure, see sprat_last_error(). Thread-safe.
+/// @return the number, at least 1; 0 after a failure, see sprat_last_error(). Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_members_version(node: *const sprat_node) -> u64 {
     entry::value("sprat_node_members_version", 0, || {
@@ -102,7 +103,7 @@ pub unsafe extern "C" fn sprat_node_members_version(node: *const sprat_node) -> 
     })
 }
 
-/// How many members are in the list.
+/// Returns the number of members in the list.
 ///
 /// @param members  the list
 /// @return the number; 0 if members is NULL.
@@ -117,10 +118,10 @@ pub unsafe extern "C" fn sprat_members_count(members: *const sprat_members) -> u
     })
 }
 
-/// A member by its place in the list.
+/// Returns a member by its index in the list.
 ///
 /// @param members  the list
-/// @param i        its place, from 0
+/// @param i        the index, from 0 to below sprat_members_count()
 /// @return the member, which lives as long as the list; NULL past the end or if members is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_members_get(
@@ -134,7 +135,7 @@ pub unsafe extern "C" fn sprat_members_get(
     })
 }
 
-/// A member by its name.
+/// Returns a member by its name.
 ///
 /// @param members  the list
 /// @param name     the name
@@ -153,7 +154,7 @@ pub unsafe extern "C" fn sprat_members_find(
         if name.is_null() {
             return ptr::null();
         }
-        // SAFETY: not NULL, and the program passes a string.
+        // SAFETY: `name` or `key` is not NULL here, and the program passes a NUL-terminated string.
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
         let list = &members.list;
         let found = list.binary_search_by(|record| record.source.name.as_bytes().cmp(name));
@@ -161,7 +162,7 @@ pub unsafe extern "C" fn sprat_members_find(
     })
 }
 
-/// The node itself in its list.
+/// Returns the member that is the node itself.
 ///
 /// @param members  the list
 /// @return the member, which lives as long as the list; NULL if members is NULL.
@@ -178,7 +179,7 @@ pub unsafe extern "C" fn sprat_members_self(members: *const sprat_members) -> *c
     })
 }
 
-/// Ends a list. Its members and their strings end with it.
+/// Frees a list with its members and their strings.
 ///
 /// @param members  the list; NULL does nothing
 #[unsafe(no_mangle)]
@@ -191,10 +192,10 @@ pub unsafe extern "C" fn sprat_members_free(members: *mut sprat_members) {
     });
 }
 
-/// Value of a tag of a member.
+/// Returns the value of a tag of a member.
 ///
 /// @param member  the member
-/// @param key     key of the tag
+/// @param key     the key of the tag
 /// @return the value, which lives as long as the member; NULL if there is no such tag, or if an
 ///         argument is NULL.
 #[unsafe(no_mangle)]
@@ -210,17 +211,18 @@ pub unsafe extern "C" fn sprat_member_tag(
         if key.is_null() {
             return ptr::null();
         }
-        // SAFETY: not NULL, and the program passes a string.
+        // SAFETY: `name` or `key` is not NULL here, and the program passes a NUL-terminated string.
         pointer(record.tag(unsafe { CStr::from_ptr(key) }.to_bytes()))
     })
 }
 
-/// A tag of a member by its place; tags are sorted by key.
+/// Returns a tag of a member by its index. The tags are sorted by key.
 ///
 /// @param member  the member
-/// @param i       its place, from 0 to below ntags
-/// @param key     where its key goes; may be NULL
-/// @return its value; NULL past the end, *key too. Both live as long as the member.
+/// @param i       the index, from 0 to below ntags
+/// @param key     receives the key, or NULL past the end; may be NULL
+/// @return the value; NULL past the end or if member is NULL. The strings live as long as the
+///         member.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_member_tag_at(
     member: *const sprat_member,
@@ -236,13 +238,13 @@ pub unsafe extern "C" fn sprat_member_tag_at(
     })
 }
 
-/// Address and port of a member, as "10.0.0.1:7946" or "[::1]:7946".
+/// Writes the address and port of a member, such as "10.0.0.1:7946" or "[::1]:7946".
 ///
 /// @param member  the member
-/// @param buf     where it goes, NUL-terminated; 64 bytes are always enough
-/// @param size    size of buf in bytes
-/// @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, it holds the beginning then;
-///         SPRAT_ERR_NULL.
+/// @param buf     receives the text, NUL-terminated; 64 bytes are always enough
+/// @param size    the size of buf in bytes
+/// @return SPRAT_OK; SPRAT_ERR_BUFFER if buf is too small, which then holds the beginning of the
+///         text; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_member_addr(
     member: *const sprat_member,
@@ -250,9 +252,9 @@ pub unsafe extern "C" fn sprat_member_addr(
     size: usize,
 ) -> c_int {
     entry::status("sprat_member_addr", || {
-        // SAFETY: the program passes NULL or a buffer of this size.
+        // SAFETY: the program passes NULL or a buffer of `size` bytes.
         unsafe { args::blank(buf, size) };
-        // SAFETY: the program passes NULL or a member. Only the fields of the header are read.
+        // SAFETY: the program passes NULL or a member; only the fields of the header are read.
         let member = unsafe { member.as_ref() }.ok_or_else(|| args::null("member"))?;
         let ip: IpAddr = match member.addr_len {
             4 => {
@@ -265,7 +267,7 @@ pub unsafe extern "C" fn sprat_member_addr(
                 return Err(Error::new(Status::Invalid, message));
             }
         };
-        // SAFETY: as above.
+        // SAFETY: the program passes NULL or a buffer of `size` bytes.
         unsafe { args::fill(buf, size, &SocketAddr::new(ip, member.port).to_string()) }
     })
 }

@@ -1,12 +1,13 @@
-//! The C ABI of `include/sprat.h`: converts, checks, calls.
+//! The C ABI of `include/sprat.h`. It converts and checks arguments, and calls the driver.
 //!
-//! Every function goes through one door, [`entry`]: it catches panics, remembers the sentence for
+//! Every function runs inside [`entry`], which catches panics, keeps the sentence for
 //! `sprat_last_error` and turns an [`Error`] into the function's way of failing. A node is a
-//! checked number ([`handle`]), so that a freed one is an error and never a dangling pointer. Code
-//! of the program runs behind a [`gate`], which is how `sprat_node_free` knows that none is left.
+//! checked number ([`handle`]), so that a freed node is an error and never a dangling pointer.
+//! Callbacks of the program run behind a [`callback_guard`], which tells `sprat_node_free` when the
+//! last one has returned.
 //!
-//! The order of the files in the header is that of `SOURCES` in build.rs; [`numbers`] and
-//! [`types`] are its declarations, the other files with `sprat_` functions its parts.
+//! `SOURCES` in build.rs gives the order of the files in the header: [`numbers`] and [`types`] hold
+//! its declarations, the other files with `sprat_` functions are its parts.
 //!
 //! [`Error`]: crate::Error
 #![allow(non_camel_case_types)]

@@ -1,13 +1,15 @@
 /* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():
- * name, type, default in brackets, what is allowed, and what it does.
+ * name, type, default in brackets, allowed values, and description.
  *
  * name: text [not set], 1 to 255 bytes, no control characters, no space at the ends
  *     The name of this node, unique in the cluster; the host name if it is not set.
  *
- * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
+ * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
+ *         IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
  *     The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.
  *
- * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an optional port
+ * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an
+ *         optional port
  *     The address at which the other members reach this node; by default the bound address, or
  *     that of an interface if the node listens on all of them.
  *
@@ -122,10 +124,13 @@
  *     A member that left is erased after this time.
  *
  * event_queue: number [4096], 16 to 1048576
- *     The number of events that can wait for the application. A full queue merges the changes
- *     of each member, and then drops the oldest events.
+ *     The number of events that can wait for the application. A full queue keeps only the last
+ *     event of each member, then drops the oldest ones, and reports the loss with one overflow
+ *     event.
  *
- * event_kinds: list of words [not set], member-join, member-update, member-leave, member-failed, member-reap, member-suspect, member-alive, done, log, separated by commas
+ * event_kinds: list of words [not set], member-join, member-update, member-leave,
+ *         member-failed, member-reap, member-suspect, member-alive, done, log, separated by
+ *         commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. Without done, the end of an operation that does not wait is not reported.
  *

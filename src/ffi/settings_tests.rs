@@ -1,20 +1,19 @@
-//! The list of settings in the header, kept equal to the list that the library knows.
+//! The list of settings in the header, kept equal to the table of settings.
 //!
-//! The header is made before the library can be asked, so the list lies in `settings.h`. A test
-//! compares the two; `SPRAT_WRITE_HEADER=1 cargo test --lib settings` writes it anew.
+//! The header is made before the library is compiled, so the list is the file `settings.h`. A test
+//! compares it with the table; `SPRAT_WRITE_HEADER=1 cargo test --lib settings` writes it anew.
 
 use crate::settings;
-use std::fmt::Write;
 use std::{env, fs};
 
-/// Longest line of the header.
+/// The longest line of the header in characters.
 const WIDTH: usize = 96;
 
-/// The comment that lists every setting.
+/// Makes the comment that lists every setting.
 fn list() -> String {
     let mut text = String::from(
         "/* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():\n \
-         * name, type, default in brackets, what is allowed, and what it does.\n",
+         * name, type, default in brackets, allowed values, and description.\n",
     );
     for setting in settings() {
         let (name, kind, allowed) = (setting.name, setting.kind.name(), setting.allowed());
@@ -22,21 +21,22 @@ fn list() -> String {
             text if text.is_empty() => "not set".to_owned(),
             text => text,
         };
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, " *\n * {name}: {kind} [{defaults}], {allowed}");
-        wrap(&mut text, setting.help);
+        text += " *\n";
+        let head = format!("{name}: {kind} [{defaults}], {allowed}");
+        wrap(&mut text, [" *", " *        "], &head);
+        wrap(&mut text, [" *    ", " *    "], setting.help);
     }
     text + " */\n"
 }
 
-/// A paragraph, indented.
-fn wrap(text: &mut String, paragraph: &str) {
-    let mut line = String::from(" *    ");
+/// Appends a paragraph. Its first line begins with `start`, the others with `hang`.
+fn wrap(text: &mut String, [start, hang]: [&str; 2], paragraph: &str) {
+    let mut line = String::from(start);
     for word in paragraph.split_whitespace() {
         if line.len() + 1 + word.len() > WIDTH {
             *text += &line;
             text.push('\n');
-            line = String::from(" *    ");
+            line = String::from(hang);
         }
         line.push(' ');
         line += word;

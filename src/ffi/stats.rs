@@ -1,12 +1,11 @@
-//! Counters as a list of names, so that a new one never changes the ABI.
+//! Counters as a list of names and values, so that a new counter never changes the ABI.
 
 use super::types::sprat_node;
 use super::{args, entry, handle};
 use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 
-/// Counters as they were at one moment, made by sprat_node_stats(). Belongs to one thread at a
-/// time, but may be read by several.
+/// The counters of a node at one moment, made by sprat_node_stats(). Several threads may read them.
 pub struct sprat_stats {
     counters: Vec<Counter>,
 }
@@ -17,10 +16,10 @@ struct Counter {
     help: CString,
 }
 
-/// Takes all counters of a node.
+/// Reads all counters of a node.
 ///
-/// @param node  the node, shut down or not
-/// @param out   where they go, to be freed with sprat_stats_free(); NULL after a failure
+/// @param node  the node, which may be shut down
+/// @param out   receives the counters, to be freed with sprat_stats_free(); NULL after a failure
 /// @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_stats(
@@ -38,13 +37,13 @@ pub unsafe extern "C" fn sprat_node_stats(
                 help: args::text(help),
             })
             .collect();
-        // SAFETY: not NULL, and the program's promise.
+        // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
         unsafe { out.write(Box::into_raw(Box::new(sprat_stats { counters }))) };
         Ok(())
     })
 }
 
-/// How many counters there are.
+/// Returns the number of counters.
 ///
 /// @param stats  the counters
 /// @return the number; 0 if stats is NULL.
@@ -56,14 +55,15 @@ pub unsafe extern "C" fn sprat_stats_count(stats: *const sprat_stats) -> usize {
     })
 }
 
-/// A counter by its place.
+/// Returns a counter by its index.
 ///
 /// @param stats  the counters
-/// @param i      its place, from 0
-/// @param value  where its value goes; may be NULL
-/// @param help   where a sentence that explains it goes; may be NULL
-/// @return its name; NULL past the end or if stats is NULL, with 0 and NULL for the other two.
-///         Strings live as long as the counters.
+/// @param i      the index, from 0 to below sprat_stats_count()
+/// @param value  receives the value, or 0 if there is no counter; may be NULL
+/// @param help   receives a sentence that explains the counter, or NULL if there is none; may be
+///               NULL
+/// @return the name of the counter; NULL past the end or if stats is NULL. The strings live as long
+///         as the counters.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_stats_get(
     stats: *const sprat_stats,
@@ -84,12 +84,12 @@ pub unsafe extern "C" fn sprat_stats_get(
     })
 }
 
-/// A counter by its name.
+/// Returns the value of a counter by its name.
 ///
 /// @param stats    the counters
-/// @param name     its name
-/// @param missing  what to return if there is none, or if an argument is NULL
-/// @return its value.
+/// @param name     the name of the counter
+/// @param missing  the value to return if there is no such counter or an argument is NULL
+/// @return the value of the counter, or missing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_stats_value(
     stats: *const sprat_stats,
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn sprat_stats_value(
         let Some(stats) = (unsafe { stats.as_ref() }) else {
             return missing;
         };
-        // SAFETY: the program passes NULL or a string.
+        // SAFETY: the program passes NULL or a NUL-terminated string.
         let Ok(Some(name)) = (unsafe { args::optional("name", name) }) else {
             return missing;
         };
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn sprat_stats_value(
     })
 }
 
-/// Ends counters.
+/// Frees counters.
 ///
 /// @param stats  the counters; NULL does nothing
 #[unsafe(no_mangle)]

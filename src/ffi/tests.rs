@@ -1,9 +1,9 @@
-//! What tests of several files share: a member to look at.
+//! A member for the tests of several files.
 
 use crate::serf::{Member, MemberState, Tags};
 use std::sync::Arc;
 
-/// A suspected member at 10.0.0.1:7946 with these tags.
+/// Makes a suspected member at 10.0.0.1:7946 with these tags.
 pub(super) fn member(name: &str, tags: &[(&str, &str)]) -> Arc<Member> {
     let tags: Tags = tags
         .iter()

@@ -1,27 +1,43 @@
-//! The local health score (Lifeguard, "Local Health Aware Probe").
+//! How this node itself is doing: the local health score, and which transports get answers.
 //!
-//! A node that gets no answers may itself be the one that is slow. The score rises when probes
-//! fail or when the node has to refute, falls when answers come, and stretches the node's own
-//! probe deadlines by `score + 1`, so that a struggling node accuses later.
+//! A node that gets no answers may itself be the one that is slow (Lifeguard, "Local Health Aware
+//! Probe"). The score rises when probes fail or when the node has to refute, falls when answers
+//! come, and stretches the node's own probe deadlines by `score + 1`, so that a struggling node
+//! accuses later.
 
+use crate::time::Time;
 use std::time::Duration;
 
-/// The score: 0 is healthy.
+/// Unanswered attempts in a row after which a transport counts as broken.
+const BROKEN_AFTER: u32 = 3;
+
+/// The health of this node in its own eyes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Awareness {
+    /// 0 is healthy.
     score: u32,
     max: u32,
+    /// Regular probes in a row whose direct ping was not answered.
+    unanswered_pings: u32,
+    /// Streams in a row that failed although the member at the other end is alive.
+    failed_streams: u32,
+    /// When a message of any other node last arrived.
+    last_heard: Time,
 }
 
 impl Awareness {
-    /// A healthy score; `limit` is its upper end, exclusive (AwarenessMaxMultiplier).
-    pub fn new(limit: u32) -> Awareness {
+    /// A healthy node. The score stays below `limit` (AwarenessMaxMultiplier).
+    pub fn new(limit: u32, now: Time) -> Awareness {
         Awareness {
             score: 0,
             max: limit.max(1) - 1,
+            unanswered_pings: 0,
+            failed_streams: 0,
+            last_heard: now,
         }
     }
 
+    /// The score; 0 is healthy.
     pub fn score(self) -> u32 {
         self.score
     }
@@ -43,6 +59,42 @@ impl Awareness {
     pub fn stretch(self, duration: Duration) -> Duration {
         duration * (self.score + 1)
     }
+
+    pub fn ping_answered(&mut self) {
+        self.unanswered_pings = 0;
+    }
+
+    pub fn ping_unanswered(&mut self) {
+        self.unanswered_pings = self.unanswered_pings.saturating_add(1);
+    }
+
+    pub fn stream_worked(&mut self) {
+        self.failed_streams = 0;
+    }
+
+    pub fn stream_failed(&mut self) {
+        self.failed_streams = self.failed_streams.saturating_add(1);
+    }
+
+    /// A message of another node arrived.
+    pub fn heard(&mut self, now: Time) {
+        self.last_heard = now;
+    }
+
+    /// Whether datagrams get answers.
+    pub fn datagrams_work(self) -> bool {
+        self.unanswered_pings < BROKEN_AFTER
+    }
+
+    /// Whether streams get answers.
+    pub fn streams_work(self) -> bool {
+        self.failed_streams < BROKEN_AFTER
+    }
+
+    /// How long nothing has been heard of any other node.
+    pub fn silence(self, now: Time) -> Duration {
+        now.since(self.last_heard)
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_score_stays_between_zero_and_its_limit() {
-        let mut awareness = Awareness::new(8);
+        let mut awareness = Awareness::new(8, Time::ZERO);
         awareness.improve();
         assert_eq!(awareness.score(), 0);
         awareness.worsen(3);
@@ -61,5 +113,21 @@ mod tests {
         );
         awareness.worsen(100);
         assert_eq!((awareness.score(), awareness.max()), (7, 7));
+    }
+
+    #[test]
+    fn three_failures_in_a_row_break_a_transport_and_one_answer_mends_it() {
+        let mut awareness = Awareness::new(8, Time::ZERO);
+        for _ in 0..2 {
+            awareness.ping_unanswered();
+            awareness.stream_failed();
+        }
+        assert!(awareness.datagrams_work() && awareness.streams_work());
+        awareness.ping_unanswered();
+        awareness.stream_failed();
+        assert!(!awareness.datagrams_work() && !awareness.streams_work());
+        awareness.ping_answered();
+        awareness.stream_worked();
+        assert!(awareness.datagrams_work() && awareness.streams_work());
     }
 }

@@ -1,35 +1,43 @@
-//! The broadcast queue: rumours, how often each was sent, and which go into the next packet.
+//! The broadcast queue: messages to gossip, how often each was sent, and which go into the next
+//! packet.
 //!
-//! Order: the least sent first, then the largest that fits, then the newest. News about a subject
-//! replaces older news about it. After `mult x ceil(log10(n + 1))` transmissions a rumour has done
-//! its work and is dropped.
+//! Order: the least sent first, then the largest that fits, then the newest. A broadcast about a
+//! subject replaces the older one about it. After `mult x ceil(log10(n + 1))` transmissions a
+//! broadcast has done its work and is dropped.
+//!
+//! [`Broadcasts`] holds one such queue for the states of members, and after it one for each lane
+//! of the layer above.
 
+use super::output::USER_LANES;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What each message costs in a compound beside its own bytes.
+/// The bytes that each message costs in a compound beside its own.
 pub(super) const PART_COST: usize = 2;
+/// The longest queue of a lane; the most sent broadcasts beyond it are dropped, as in Serf. The
+/// messages of a lane fit a packet each, so its bytes are bounded, too.
+const LANE_MAX: usize = 4096;
 
-/// Where a rumour stands in the order: transmissions, length, age.
+/// The place of a broadcast in the order: transmissions, length, age.
 type Rank = (u32, Reverse<usize>, Reverse<u64>);
 
 #[derive(Clone, Debug)]
-struct Rumour {
+struct Broadcast {
     bytes: Arc<[u8]>,
     subject: Option<Arc<str>>,
     token: Option<u64>,
 }
 
-/// A queue of rumours.
+/// A queue of broadcasts.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    ranked: BTreeMap<Rank, Rumour>,
+pub(super) struct BroadcastQueue {
+    ranked: BTreeMap<Rank, Broadcast>,
     by_subject: HashMap<Arc<str>, Rank>,
     arrivals: u64,
 }
 
-impl Queue {
+impl BroadcastQueue {
     pub fn len(&self) -> usize {
         self.ranked.len()
     }
@@ -38,12 +46,12 @@ impl Queue {
         self.ranked.is_empty()
     }
 
-    /// Is there a rumour about this subject?
+    /// Whether a broadcast about this subject is queued.
     pub fn is_about(&self, subject: &str) -> bool {
         self.by_subject.contains_key(subject)
     }
 
-    /// Queues a rumour. Returns the token of the one about the same subject that it replaced.
+    /// Queues a broadcast. Returns the token of the one about the same subject that it replaced.
     pub fn push(
         &mut self,
         bytes: Arc<[u8]>,
@@ -56,25 +64,23 @@ impl Queue {
         if let Some(subject) = &subject {
             self.by_subject.insert(subject.clone(), rank);
         }
-        self.ranked.insert(
-            rank,
-            Rumour {
-                bytes,
-                subject,
-                token,
-            },
-        );
+        let broadcast = Broadcast {
+            bytes,
+            subject,
+            token,
+        };
+        self.ranked.insert(rank, broadcast);
         replaced
     }
 
-    /// Drops the rumour about this subject; returns its token.
+    /// Drops the broadcast about this subject; returns its token.
     pub fn drop_about(&mut self, subject: &str) -> Option<u64> {
         let rank = self.by_subject.remove(subject)?;
         self.ranked.remove(&rank)?.token
     }
 
     /// Takes messages for one packet with `free` bytes and at most `parts` parts, each counted as
-    /// one transmission. Tokens of those that reached `limit` are added to `done`.
+    /// one transmission. The tokens of those that reached `limit` are added to `done`.
     pub fn take(
         &mut self,
         mut free: usize,
@@ -82,7 +88,7 @@ impl Queue {
         limit: u32,
         done: &mut Vec<u64>,
     ) -> Vec<Arc<[u8]>> {
-        let mut picked: Vec<(Rank, Rumour)> = Vec::new();
+        let mut picked: Vec<(Rank, Broadcast)> = Vec::new();
         let mut tier = 0;
         while picked.len() < parts && free > PART_COST {
             let from = (tier, Reverse(free - PART_COST), Reverse(u64::MAX));
@@ -93,43 +99,43 @@ impl Queue {
                 tier = rank.0; // nothing left here that fits: look at the next tier from its top
                 continue;
             }
-            let Some(rumour) = self.ranked.remove(&rank) else {
+            let Some(broadcast) = self.ranked.remove(&rank) else {
                 break;
             };
-            free -= rumour.bytes.len() + PART_COST;
-            picked.push((rank, rumour));
+            free -= broadcast.bytes.len() + PART_COST;
+            picked.push((rank, broadcast));
         }
         let mut messages = Vec::with_capacity(picked.len());
-        for ((sent, length, age), rumour) in picked {
-            messages.push(rumour.bytes.clone());
-            self.put_back((sent + 1, length, age), rumour, limit, done);
+        for ((sent, length, age), broadcast) in picked {
+            messages.push(broadcast.bytes.clone());
+            self.put_back((sent + 1, length, age), broadcast, limit, done);
         }
         messages
     }
 
-    fn put_back(&mut self, rank: Rank, rumour: Rumour, limit: u32, done: &mut Vec<u64>) {
+    fn put_back(&mut self, rank: Rank, broadcast: Broadcast, limit: u32, done: &mut Vec<u64>) {
         if rank.0 >= limit {
-            done.extend(rumour.token);
-            if let Some(subject) = &rumour.subject {
+            done.extend(broadcast.token);
+            if let Some(subject) = &broadcast.subject {
                 self.by_subject.remove(subject);
             }
             return;
         }
-        if let Some(subject) = &rumour.subject {
+        if let Some(subject) = &broadcast.subject {
             self.by_subject.insert(subject.clone(), rank);
         }
-        self.ranked.insert(rank, rumour);
+        self.ranked.insert(rank, broadcast);
     }
 
-    /// Drops the most sent, smallest rumours until at most `max` remain; returns their tokens.
+    /// Drops the most sent, smallest broadcasts until at most `max` remain; returns their tokens.
     pub fn prune(&mut self, max: usize) -> Vec<u64> {
         let mut done = Vec::new();
         while self.ranked.len() > max {
-            let Some((_, rumour)) = self.ranked.pop_last() else {
+            let Some((_, broadcast)) = self.ranked.pop_last() else {
                 break;
             };
-            done.extend(rumour.token);
-            if let Some(subject) = rumour.subject {
+            done.extend(broadcast.token);
+            if let Some(subject) = broadcast.subject {
                 self.by_subject.remove(&subject);
             }
         }
@@ -137,7 +143,70 @@ impl Queue {
     }
 }
 
-/// How often a rumour is sent in a cluster of `nodes`.
+/// Every queue of a node, in the order in which packets are filled from them.
+#[derive(Debug, Default)]
+pub(super) struct Broadcasts {
+    /// States of members. Each is about one member, its subject.
+    pub members: BroadcastQueue,
+    lanes: [BroadcastQueue; USER_LANES],
+}
+
+impl Broadcasts {
+    pub fn len(&self) -> usize {
+        self.queues().map(BroadcastQueue::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queues().all(BroadcastQueue::is_empty)
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &BroadcastQueue> {
+        std::iter::once(&self.members).chain(&self.lanes)
+    }
+
+    /// Queues a broadcast of the layer above. Returns the tokens of those that make room for it.
+    pub fn push_to_lane(&mut self, lane: usize, bytes: Arc<[u8]>, token: Option<u64>) -> Vec<u64> {
+        let Some(queue) = self.lanes.get_mut(lane) else {
+            return Vec::new();
+        };
+        queue.push(bytes, None, token);
+        queue.prune(LANE_MAX)
+    }
+
+    /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. `limits`:
+    /// the transmit limit of states of members, and that of the lanes.
+    pub fn take(
+        &mut self,
+        room: usize,
+        parts: usize,
+        limits: [u32; 2],
+        done: &mut Vec<u64>,
+    ) -> Vec<Arc<[u8]>> {
+        let used = |messages: &[Arc<[u8]>]| -> usize {
+            messages
+                .iter()
+                .map(|message| message.len() + PART_COST)
+                .sum()
+        };
+        let mut messages = self.members.take(room, parts, limits[0], done);
+        let mut free = room.saturating_sub(used(&messages));
+        for lane in &mut self.lanes {
+            let more = lane.take(free, parts - messages.len(), limits[1], done);
+            free = free.saturating_sub(used(&more));
+            messages.extend(more);
+        }
+        messages
+    }
+
+    /// Drops everything; returns the tokens.
+    pub fn clear(&mut self) -> Vec<u64> {
+        let mut done = self.members.prune(0);
+        done.extend(self.lanes.iter_mut().flat_map(|lane| lane.prune(0)));
+        done
+    }
+}
+
+/// How often a broadcast is sent in a cluster of `nodes`.
 pub(super) fn transmit_limit(mult: u32, nodes: usize) -> u32 {
     let digits = nodes.max(1).ilog10() + 1; // the same as ceil(log10(n + 1))
     mult.saturating_mul(digits)
@@ -165,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_least_sent_go_first_then_the_largest_that_fits_then_the_newest() {
-        let mut queue = Queue::default();
+        let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(10, 1), None, None);
         assert_eq!(marks(&queue.take(100, 9, 5, &mut done)), [1]);
@@ -186,8 +255,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rumour_is_dropped_at_its_limit_and_its_token_reported() {
-        let mut queue = Queue::default();
+    fn a_broadcast_is_dropped_at_its_limit_and_its_token_reported() {
+        let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(10, 1), Some("a".into()), Some(77));
         for _ in 0..3 {
@@ -200,8 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn newer_news_about_a_subject_replaces_older() {
-        let mut queue = Queue::default();
+    fn a_newer_broadcast_about_a_subject_replaces_the_older() {
+        let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(10, 1), Some("a".into()), Some(1));
         queue.take(100, 9, 9, &mut done);
@@ -212,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_message_larger_than_the_packet_stays_and_does_not_block_others() {
-        let mut queue = Queue::default();
+        let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(2000, 1), None, None);
         queue.push(bytes(10, 2), None, None);
@@ -224,7 +293,7 @@ mod tests {
 
     #[test]
     fn pruning_drops_the_most_sent_first() {
-        let mut queue = Queue::default();
+        let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(10, 1), None, Some(1));
         queue.take(100, 9, 9, &mut done);

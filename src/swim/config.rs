@@ -2,50 +2,52 @@
 
 use std::time::Duration;
 
-/// Settings of the SWIM layer. Defaults are those of memberlist's LAN profile.
+/// The settings of the SWIM layer. The defaults are those of memberlist's LAN profile.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Between two probes.
+    /// The time between two probes.
     pub probe_interval: Duration,
-    /// Waiting for a direct answer before helpers are asked.
+    /// The time that a direct ping has for an answer before helpers are asked.
     pub probe_timeout: Duration,
-    /// Helpers asked in an indirect probe.
+    /// The number of helpers asked in an indirect probe.
     pub indirect_checks: usize,
-    /// Fall back to a stream ping when datagrams fail.
+    /// Whether a probe whose direct ping fails tries a stream, too.
     pub stream_pings: bool,
-    /// Multiplies the suspicion timeout.
+    /// The factor of the suspicion timeout.
     pub suspicion_mult: u32,
-    /// Longest suspicion timeout as a multiple of the shortest.
+    /// The longest suspicion timeout as a multiple of the shortest.
     pub suspicion_max_mult: u32,
-    /// Upper end of the health score, exclusive.
+    /// The health score ranges from 0 to this value minus 1; 1 disables it.
     pub awareness_max: u32,
-    /// Between two gossip rounds.
+    /// The time between two gossip rounds.
     pub gossip_interval: Duration,
-    /// Nodes per gossip round.
+    /// The number of members that get a packet in each gossip round.
     pub gossip_nodes: usize,
-    /// Dead nodes still get gossip this long, then they are removed from the table.
+    /// How long dead members still get gossip. After that they are removed from the table.
     pub gossip_to_the_dead: Duration,
-    /// Multiplies the number of transmissions of a rumour.
+    /// The factor of the number of transmissions of a broadcast.
     pub retransmit_mult: u32,
-    /// Between two periodic push/pulls; zero switches them off.
+    /// The time between two periodic push/pulls; zero disables them.
     pub push_pull_interval: Duration,
-    /// Deadline of a stream.
+    /// The time that a stream has from its beginning to its end.
     pub stream_timeout: Duration,
-    /// Target size of a gossip datagram.
+    /// The size up to which a datagram is filled with broadcasts.
     pub packet_len: usize,
-    /// A dead name may come back from another address after this long; zero: never.
+    /// How long a member must have been dead before its name may return from another address;
+    /// zero means that it never may.
     pub dead_reclaim: Duration,
-    /// Networks that members may have addresses in; empty: all.
+    /// The networks in which members may have addresses; empty allows all.
     pub cidrs_allowed: Vec<ipnet::IpNet>,
-    /// Complete dissemination: catch up by a push/pull after a burst of joins. Beyond memberlist.
+    /// Whether to pull once more after a burst of joins. Beyond memberlist.
     pub join_sync: bool,
-    /// Ask a suspect once more before it is declared dead. Beyond memberlist.
+    /// Whether to probe a suspect again before it is declared dead. Beyond memberlist.
     pub final_probe: bool,
-    /// Healing: ask seeds and lost members again for as long as the node lives. Beyond memberlist.
+    /// Whether to ask seeds and lost members again for as long as the node lives. Beyond
+    /// memberlist.
     pub reconnect: bool,
-    /// First pause before a seed or a lost member is asked again.
+    /// The first pause before a seed or a lost member is asked again.
     pub reconnect_min: Duration,
-    /// Longest pause between two attempts at the same seed or lost member.
+    /// The longest pause between two attempts at the same seed or lost member.
     pub reconnect_max: Duration,
 }
 
@@ -78,6 +80,7 @@ impl Config {
     }
 
     /// The same settings without anything that plain memberlist does not do.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn plain(self) -> Config {
         Config {
             join_sync: false,

@@ -1,23 +1,24 @@
-//! Explanation in words: one paragraph for people.
+//! An explanation as text: one paragraph of plain English.
 
 use super::NodeState;
-use super::explain::{Answer, Explanation, ProbeReport};
+use super::explain::Explanation;
+use super::probe_report::{ProbeAnswer, ProbeReport};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-fn answer_words(answer: Answer) -> &'static str {
+fn describe_answer(answer: ProbeAnswer) -> &'static str {
     match answer {
-        Answer::NotAsked => "not tried",
-        Answer::Waiting => "no answer yet",
-        Answer::Answered => "answered",
-        Answer::Nack => "could not reach it either",
-        Answer::Silent => "no answer",
+        ProbeAnswer::NotAsked => "not tried",
+        ProbeAnswer::Waiting => "no answer yet",
+        ProbeAnswer::Answered => "answered",
+        ProbeAnswer::Nack => "could not reach it either",
+        ProbeAnswer::Silent => "no answer",
     }
 }
 
-/// Since when a member has been in its state, as the end of a sentence about it.
-fn state_words(state: NodeState, since: Duration) -> String {
-    let since = words(since);
+/// How long a member has been in its state, as the end of a sentence about it.
+fn describe_state(state: NodeState, since: Duration) -> String {
+    let since = duration(since);
     match state {
         NodeState::Alive => format!("has been alive for {since}"),
         NodeState::Suspect => format!("has been suspected for {since}"),
@@ -26,8 +27,8 @@ fn state_words(state: NodeState, since: Duration) -> String {
     }
 }
 
-/// A time for people.
-fn words(time: Duration) -> String {
+/// A duration in the unit that suits it.
+fn duration(time: Duration) -> String {
     let ms = time.as_millis();
     match ms {
         0..1_000 => format!("{ms} ms"),
@@ -38,28 +39,28 @@ fn words(time: Duration) -> String {
 }
 
 impl fmt::Display for Explanation {
-    /// The reasons as a person would tell them.
+    /// The explanation as a paragraph of plain English.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&paragraph(self))
     }
 }
 
-fn paragraph(reasons: &Explanation) -> String {
+fn paragraph(it: &Explanation) -> String {
     let mut text = format!(
         "{} ({}) {}.",
-        reasons.name,
-        reasons.addr,
-        state_words(reasons.state, reasons.since)
+        it.name,
+        it.addr,
+        describe_state(it.state, it.since)
     );
-    // Writing to a String cannot fail, here and below.
-    if let Some(accuser) = &reasons.accuser {
+    // Writing to a String cannot fail, here and in the other functions.
+    if let Some(accuser) = &it.accuser {
         let _ = write!(text, " {accuser} accused it");
-        let _ = match (
-            reasons.confirmations.as_slice(),
-            reasons.confirmations_wanted,
-        ) {
+        let _ = match (it.confirmations.as_slice(), it.confirmations_wanted) {
             ([], 0) => write!(text, "."),
-            ([], wanted) => write!(text, "; nobody has confirmed it yet, {wanted} would do."),
+            ([], wanted) => write!(
+                text,
+                "; no other member has confirmed it yet, {wanted} would do."
+            ),
             (by, wanted) => {
                 write!(
                     text,
@@ -70,26 +71,30 @@ fn paragraph(reasons: &Explanation) -> String {
             }
         };
     }
-    if let Some(left) = reasons.time_left {
-        let _ = write!(text, " It has at most {} left to refute this.", words(left));
+    if let Some(left) = it.time_left {
+        let _ = write!(
+            text,
+            " It has at most {} left to refute this.",
+            duration(left)
+        );
     }
-    match &reasons.probe {
+    match &it.probe {
         None => text.push_str(" This node has not probed it."),
-        Some(probe) => probe_words(&mut text, probe),
+        Some(probe) => describe_probe(&mut text, probe),
     }
     text
 }
 
-fn probe_words(text: &mut String, probe: &ProbeReport) {
+fn describe_probe(text: &mut String, probe: &ProbeReport) {
     let _ = write!(
         text,
         " Last probe {} ago: datagram {}, stream {}",
-        words(probe.ago),
-        answer_words(probe.direct),
-        answer_words(probe.stream)
+        duration(probe.ago),
+        describe_answer(probe.direct),
+        describe_answer(probe.stream)
     );
     for (name, answer) in &probe.helpers {
-        let _ = write!(text, ", through {name} {}", answer_words(*answer));
+        let _ = write!(text, ", through {name} {}", describe_answer(*answer));
     }
     text.push('.');
     if let Some(rtt) = probe.rtt {
@@ -107,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_told_in_one_paragraph() {
+    fn an_explanation_is_one_paragraph() {
         assert_eq!(
             Explanation::of_a_suspect().to_string(),
             "db1 (10.0.0.3:7946) has been suspected for 2.3 s. web1 accused it; confirmed by web2 \
@@ -118,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_nobody_doubts_has_a_short_paragraph() {
+    fn a_member_that_is_not_suspected_has_a_short_paragraph() {
         let calm = Explanation {
             state: NodeState::Alive,
             since: Duration::from_secs(10_000),

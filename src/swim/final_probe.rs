@@ -1,97 +1,102 @@
-//! The last look: a suspect is asked once more, by name, before it is declared dead.
+//! The final probes of a suspect, before it is declared dead. Beyond memberlist.
 //!
 //! ```text
-//!  suspected . . . . . . . . . . . . look - look - look - verdict
-//!                                       any answer? pull its state, and look again
+//!  suspected . . . . . . . . . . . . probe - probe - probe - verdict
+//!                                       any answer? pull its state, and probe again
 //! ```
 //!
 //! A refutation travels by gossip alone, and gossip misses members: under loss a single observer
-//! sometimes never hears it, and memberlist then declares a node dead that answers every ping. So
-//! a look carries the accusation in front of a ping: who lives refutes, and its answer brings the
-//! refutation along. Who answers and still has not refuted is not buried unheard, but asked for
-//! its state over a stream, at most three times. For a node that is dead the verdict comes
-//! when it always came; only where late confirmations end the wait at once, there is time for
-//! two looks. On the wire these are ordinary pings, accusations and push/pulls.
+//! sometimes never hears it, and memberlist then declares a node dead that answers every ping. A
+//! final probe carries the accusation in front of a ping: a live suspect refutes, and its answer
+//! brings the refutation along. A suspect that answers and still has not refuted gets a reprieve:
+//! its state is pulled over a stream before it is probed again, at most three times. For a node
+//! that is dead the verdict comes when it would come without final probes; only where late
+//! confirmations end the wait at once, it waits for two of them. On the wire these are ordinary
+//! pings, accusations and push/pulls.
 
-use super::members::Slot;
-use super::news::Spread;
-use super::push_pull::{self, Exchange};
-use super::rounds::Cause;
-use super::suspicion::Step;
-use super::{NodeState, Swim};
+use super::Config;
 use crate::time::Time;
+use std::time::Duration;
 
-/// Suspects that are looked at or asked at the same time; who loses sight of more is alone itself.
-const AT_ONCE: usize = 64;
+/// The number of probes before a verdict. At 30 % loss, every second one of them is answered.
+pub(super) const FINAL_PROBES: u32 = 6;
+/// The number of probes for which there is time even if late confirmations end the wait at once.
+const LATE: u32 = 2;
+/// The number of verdicts that are put off because the suspect answered.
+const REPRIEVES: u32 = 3;
 
-impl Swim {
-    /// Something is due about a suspect: a look, or the verdict.
-    pub(super) fn suspicion_due(&mut self, now: Time, slot: Slot) {
-        let left = self.left;
-        let Some(suspicion) = self.table.suspicion_mut(slot) else {
-            return;
-        };
-        if left {
-            // Who has left accuses nobody any more, and comes to its verdicts for itself alone.
-            suspicion.look_no_more();
-            let deadline = suspicion.next();
-            if now < deadline {
-                return self.suspicions.insert(deadline, slot);
-            }
-        }
-        let step = suspicion.step(now);
-        let next = suspicion.next();
-        match step {
-            Step::Verdict if left => self.suspicion_expired(now, slot, Spread::Quiet),
-            Step::Verdict => self.suspicion_expired(now, slot, Spread::Encoded),
-            Step::Look { first } => {
-                self.suspicions.insert(next, slot);
-                self.look(now, slot, first);
-            }
-            Step::Hear => {
-                self.suspicions.insert(next, slot);
-                self.hear_out(now, slot);
-            }
-        }
-    }
+/// The step that is due about a suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SuspectStep {
+    /// Probe it; the first time over a stream, too.
+    Probe { first: bool },
+    /// It answers, so pull its state.
+    Pull,
+    /// Its time is over.
+    Verdict,
+}
 
-    fn look(&mut self, now: Time, slot: Slot, first: bool) {
-        if self.probes.running(Cause::is_final_probe) < AT_ONCE {
-            self.begin_probe(now, slot, Cause::FinalProbe { first });
-        }
-    }
+/// The final probes of one suspect: those still to come, and what came of the others.
+#[derive(Clone, Debug)]
+pub(super) struct FinalProbes {
+    /// The time that one probe has for an answer.
+    interval: Duration,
+    /// The number of probes still to come.
+    left: u32,
+    begun: bool,
+    answered: bool,
+    reprieves: u32,
+}
 
-    /// The suspect answers, and its refutation was lost: asks it what it says of itself.
-    fn hear_out(&mut self, now: Time, slot: Slot) {
-        let Some(peer) = self.table.get(slot).map(|entry| entry.node.addr) else {
-            return;
-        };
-        if self.may_dial() {
-            let cause = push_pull::Cause::Suspect;
-            self.begin_exchange(
-                now,
-                Exchange {
-                    join: false,
-                    cause,
-                    pull_only: true,
-                    peer,
-                },
-            );
+impl FinalProbes {
+    pub fn new(config: &Config) -> FinalProbes {
+        FinalProbes {
+            interval: config.probe_timeout,
+            left: if config.final_probe { FINAL_PROBES } else { 0 },
+            begun: false,
+            answered: false,
+            reprieves: REPRIEVES,
         }
     }
 
-    /// A probe of this member was answered: if it is a suspect, that speaks for it.
-    pub(super) fn speaks_for(&mut self, slot: Slot, name: &str) {
-        let same = self.table.get(slot).is_some_and(|entry| {
-            entry.node.state == NodeState::Suspect && *entry.node.name == *name
-        });
-        if let Some(suspicion) = self.table.suspicion_mut(slot).filter(|_| same) {
-            let before = suspicion.next();
-            if suspicion.answered() {
-                let after = suspicion.next();
-                self.suspicions.remove(before, slot);
-                self.suspicions.insert(after, slot);
+    /// The time of the next step before a verdict at `deadline`.
+    pub fn next(&self, deadline: Time) -> Time {
+        deadline - self.interval * self.left
+    }
+
+    /// Takes the step that is due, and may move the deadline. Probes whose time has passed are
+    /// taken together as one.
+    pub fn step(&mut self, now: Time, deadline: &mut Time) -> SuspectStep {
+        if self.left > 0 {
+            let first = !std::mem::replace(&mut self.begun, true);
+            if first {
+                self.answered = false;
+                *deadline = (*deadline).max(now + self.interval * LATE);
             }
+            while self.left > 0 && self.next(*deadline) <= now {
+                self.left -= 1;
+            }
+            return SuspectStep::Probe { first };
         }
+        if self.answered && self.reprieves > 0 {
+            self.reprieves -= 1;
+            self.answered = false;
+            self.left = FINAL_PROBES;
+            *deadline = (*deadline).max(now + self.interval * (FINAL_PROBES + 1));
+            return SuspectStep::Pull;
+        }
+        SuspectStep::Verdict
+    }
+
+    /// The suspect answered a probe. True if that ends the final probes.
+    pub fn answered(&mut self) -> bool {
+        self.answered = true;
+        self.begun && std::mem::take(&mut self.left) > 0
+    }
+
+    /// Ends the final probes: only the verdict is to come.
+    pub fn stop(&mut self) {
+        self.left = 0;
+        self.reprieves = 0;
     }
 }

@@ -1,260 +1,345 @@
-//! The table of nodes: look-up by name, the order of probing, random choice.
+//! The member table: look-up by name, member states, the probe order, random choice.
 //!
-//! Nodes live in numbered slots, so that the probe order, timers and probes can refer to them
-//! without owning them. A slot is only freed when the probe order wraps (`sweep`), as in
-//! memberlist: until then a dead node is still known.
+//! Every known node has a record with an index, so that timers and probes can refer to a member
+//! without owning it. This node is a record of the table, too. A record is only removed when the
+//! probe order starts again, as in memberlist: until then a dead member is still known.
+//!
+//! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
+//! to this file. `apply` calls it for other members, `local_node` for this node.
 
-use super::explain::ProbeReport;
+use super::announcement::Announced;
+use super::output::Node;
+use super::probe_report::LastProbe;
 use super::rng::Random;
-use super::suspicion::Suspicion;
-use super::{Node, NodeState};
+use super::{NodeState, address};
 use crate::limits;
 use crate::time::Time;
+use crate::wire::message::{Alive, Message};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A slot of the table.
-pub(super) type Slot = u32;
+/// The index of a record in the table. It is used again after the record was removed.
+pub(super) type MemberIndex = u32;
 
-/// What is held about one node.
+/// Everything the table holds about one member.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub node: Node,
-    /// The node's IPv4 address was learnt in its 16-byte form and is passed on in it.
+pub(super) struct MemberRecord {
+    node: Node,
+    /// The member's IPv4 address was learnt in its 16-byte form and is passed on in it.
     pub mapped: bool,
-    pub suspicion: Option<Box<Suspicion>>,
-    /// Who suspected or buried it.
+    /// The member that suspected it or declared it dead.
     pub accuser: Option<Arc<str>>,
-    /// The last probe of it, and when it began.
-    pub probe: Option<Box<(Time, ProbeReport)>>,
-    /// What it has last heard of this node from this node itself.
-    pub met: Option<Introduction>,
+    pub last_probe: Option<Box<LastProbe>>,
+    /// The announcement of this node that the member last acknowledged.
+    pub acked: Option<Announced>,
 }
 
-/// An own incarnation, told to another node in an incarnation of its.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Introduction {
-    pub own: u32,
-    pub its: u32,
-}
+impl MemberRecord {
+    fn new(node: Node, mapped: bool) -> MemberRecord {
+        MemberRecord {
+            node,
+            mapped,
+            accuser: None,
+            last_probe: None,
+            acked: None,
+        }
+    }
 
-impl Entry {
+    /// The member as others may read it.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Whether the member is alive or suspect.
     pub fn is_live(&self) -> bool {
         matches!(self.node.state, NodeState::Alive | NodeState::Suspect)
     }
 
-    /// Highest memberlist protocol the node understands.
+    /// The highest memberlist protocol version that the member understands.
     pub fn protocol_max(&self) -> u8 {
         self.node.vsn[1]
     }
+
+    pub fn set_incarnation(&mut self, incarnation: u32) {
+        self.node.incarnation = incarnation;
+    }
+
+    pub fn set_meta(&mut self, meta: &[u8]) {
+        if *self.node.meta != *meta {
+            self.node.meta = meta.into();
+        }
+    }
+
+    /// Takes what an alive message says, but for the state.
+    pub fn refresh(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool) {
+        self.set_meta(alive.meta.unwrap_or_default());
+        if alive.vsn.len() == 6 {
+            self.node.vsn = versions(alive.vsn);
+        }
+        self.node.incarnation = alive.incarnation;
+        self.node.addr = addr;
+        self.mapped = mapped;
+        self.accuser = None;
+    }
+
+    /// Takes what a suspect or dead message says, but for the state.
+    pub fn accuse(&mut self, incarnation: u32, accuser: &Arc<str>) {
+        self.node.incarnation = incarnation;
+        self.accuser = Some(accuser.clone());
+    }
+
+    /// Encodes the alive message that says what is held about the member.
+    pub fn encode_alive(&self) -> Vec<u8> {
+        let addr = address::encode(self.node.addr.ip(), self.mapped);
+        let mut bytes = Vec::with_capacity(128 + self.node.meta.len());
+        let alive = Alive {
+            incarnation: self.node.incarnation,
+            node: &self.node.name,
+            addr: &addr,
+            port: self.node.addr.port(),
+            meta: Some(&self.node.meta),
+            vsn: &self.node.vsn,
+        };
+        Message::Alive(alive).encode(&mut bytes);
+        bytes
+    }
+}
+
+/// The versions of a node; zeros if it announced none.
+pub(super) fn versions(bytes: &[u8]) -> [u8; 6] {
+    bytes.try_into().unwrap_or([0; 6])
 }
 
 /// All known nodes, this one included.
-#[derive(Default)]
-pub(super) struct Table {
-    slots: Vec<Option<Entry>>,
-    free: Vec<Slot>,
-    by_name: HashMap<Arc<str>, Slot>,
-    order: Vec<Slot>,
+pub(super) struct MemberTable {
+    records: Vec<Option<MemberRecord>>,
+    free: Vec<MemberIndex>,
+    by_name: HashMap<Arc<str>, MemberIndex>,
+    probe_order: Vec<MemberIndex>,
+    /// The place in the probe order of the next member to probe.
     cursor: usize,
     live: usize,
+    local: MemberIndex,
 }
 
-impl Table {
-    /// Number of known nodes in any state.
-    pub fn len(&self) -> usize {
-        self.order.len()
+impl MemberTable {
+    /// A table that holds this node only.
+    pub fn new(local: Node, random: &mut Random) -> MemberTable {
+        let mut table = MemberTable {
+            records: Vec::new(),
+            free: Vec::new(),
+            by_name: HashMap::new(),
+            probe_order: Vec::new(),
+            cursor: 0,
+            live: 0,
+            local: 0,
+        };
+        table.local = table.insert(local, false, random);
+        table
     }
 
-    /// Number of alive or suspect nodes.
+    /// The number of known nodes in any state.
+    pub fn len(&self) -> usize {
+        self.probe_order.len()
+    }
+
+    /// The number of alive or suspect nodes.
     pub fn live(&self) -> usize {
         self.live
     }
 
     pub fn is_full(&self) -> bool {
-        self.order.len() >= limits::MEMBERS
+        self.len() >= limits::MEMBERS
     }
 
-    pub fn find(&self, name: &str) -> Option<Slot> {
+    pub fn find(&self, name: &str) -> Option<MemberIndex> {
         self.by_name.get(name).copied()
     }
 
-    pub fn get(&self, slot: Slot) -> Option<&Entry> {
-        self.slots.get(slot as usize)?.as_ref()
+    pub fn get(&self, member: MemberIndex) -> Option<&MemberRecord> {
+        self.records.get(member as usize)?.as_ref()
     }
 
-    /// For everything but state changes, which go through [`Table::set_state`].
-    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
-        self.slots.get_mut(slot as usize)?.as_mut()
+    /// A record, to change anything but the state: [`MemberTable::set_state`] does that.
+    pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
+        self.records.get_mut(member as usize)?.as_mut()
     }
 
-    /// The suspicion of a suspect.
-    pub fn suspicion_mut(&mut self, slot: Slot) -> Option<&mut Suspicion> {
-        self.get_mut(slot)?.suspicion.as_deref_mut()
+    /// The record of a member that may have been removed, and its index given away, since `name`
+    /// was read from it.
+    pub fn get_named(&mut self, member: MemberIndex, name: &str) -> Option<&mut MemberRecord> {
+        self.get_mut(member).filter(|it| *it.node.name == *name)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
-        self.order
+    /// The index of this node.
+    pub fn local_index(&self) -> MemberIndex {
+        self.local
+    }
+
+    /// The record of this node.
+    pub fn local(&self) -> &MemberRecord {
+        match self.get(self.local) {
+            Some(record) => record,
+            None => unreachable!("this node is never removed"),
+        }
+    }
+
+    /// The record of this node, to change anything but the state.
+    pub fn local_mut(&mut self) -> &mut MemberRecord {
+        match self.get_mut(self.local) {
+            Some(record) => record,
+            None => unreachable!("this node is never removed"),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (MemberIndex, &MemberRecord)> {
+        self.probe_order
             .iter()
-            .filter_map(|&slot| Some((slot, self.get(slot)?)))
+            .filter_map(|&member| Some((member, self.get(member)?)))
+    }
+
+    /// Every member but this node.
+    pub fn others(&self) -> impl Iterator<Item = &MemberRecord> {
+        self.iter()
+            .filter(|(member, _)| *member != self.local)
+            .map(|(_, record)| record)
+    }
+
+    /// Whether another node that is alive has this address.
+    pub fn is_alive_at(&self, addr: SocketAddr) -> bool {
+        self.others()
+            .any(|it| it.node.state == NodeState::Alive && it.node.addr == addr)
     }
 
     /// Adds a node at a random place of the probe order.
-    pub fn insert(&mut self, node: Node, mapped: bool, random: &mut Random) -> Slot {
+    pub fn insert(&mut self, node: Node, mapped: bool, random: &mut Random) -> MemberIndex {
         let name = node.name.clone();
-        let entry = Entry {
-            node,
-            mapped,
-            suspicion: None,
-            accuser: None,
-            probe: None,
-            met: None,
-        };
-        self.live += usize::from(entry.is_live());
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = Some(entry);
-                slot
+        let record = MemberRecord::new(node, mapped);
+        self.live += usize::from(record.is_live());
+        let member = match self.free.pop() {
+            Some(member) => {
+                self.records[member as usize] = Some(record);
+                member
             }
             None => {
-                self.slots.push(Some(entry));
-                (self.slots.len() - 1) as Slot
+                self.records.push(Some(record));
+                (self.records.len() - 1) as MemberIndex
             }
         };
-        self.by_name.insert(name, slot);
-        self.order.push(slot);
-        let last = self.order.len() - 1;
-        self.order.swap(last, random.below(last + 1));
-        slot
+        self.by_name.insert(name, member);
+        self.probe_order.push(member);
+        let last = self.probe_order.len() - 1;
+        self.probe_order.swap(last, random.below(last + 1));
+        member
     }
 
-    /// The one door for state changes. Returns the state before.
-    pub fn set_state(&mut self, slot: Slot, state: NodeState, now: Time) -> NodeState {
-        let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+    /// Changes the state of a member, and returns the state before. No other function does.
+    pub fn set_state(&mut self, member: MemberIndex, state: NodeState, now: Time) -> NodeState {
+        let Some(record) = self.get_mut(member) else {
             return state;
         };
-        let (was_live, before) = (entry.is_live(), entry.node.state);
+        let (was_live, before) = (record.is_live(), record.node.state);
         if before != state {
-            entry.node.state = state;
-            entry.node.since = now;
+            record.node.state = state;
+            record.node.since = now;
         }
-        let is_live = entry.is_live();
+        let is_live = record.is_live();
         self.live = self.live + usize::from(is_live) - usize::from(was_live);
         before
     }
 
-    /// This process did not run: suspects get that much more time, and the dead have been dead
-    /// for that much less.
+    /// This process did not run for `by`: the dead have been dead for that much less.
     pub fn postpone(&mut self, now: Time, by: Duration) {
-        for entry in self.slots.iter_mut().flatten() {
-            if let Some(suspicion) = &mut entry.suspicion {
-                suspicion.postpone(by);
-            }
-            if !entry.is_live() {
-                entry.node.since = now.min(entry.node.since + by);
+        for record in self.records.iter_mut().flatten() {
+            if !record.is_live() {
+                record.node.since = now.min(record.node.since + by);
             }
         }
     }
 
-    /// The next node to probe that `wanted` accepts. `None` after a whole round without one. At
-    /// the end of the order the caller's `sweep` decides who is removed; the rest is shuffled.
-    pub fn next_probe(&mut self, wanted: impl Fn(&Entry) -> bool) -> Next {
-        while self.cursor < self.order.len() {
-            let slot = self.order[self.cursor];
+    /// The next live member in the probe order; `None` at its end, where [`MemberTable::sweep`]
+    /// starts it again.
+    pub fn next_to_probe(&mut self) -> Option<MemberIndex> {
+        while let Some(&member) = self.probe_order.get(self.cursor) {
             self.cursor += 1;
-            if self.get(slot).is_some_and(&wanted) {
-                return Next::Probe(slot);
+            let is_live = self.get(member).is_some_and(MemberRecord::is_live);
+            if is_live && member != self.local {
+                return Some(member);
             }
         }
-        Next::Wrapped
+        None
     }
 
-    /// Starts a new round of probing: removes who `gone` says, shuffles, and returns the removed.
-    pub fn sweep(&mut self, gone: impl Fn(&Entry) -> bool, random: &mut Random) -> Vec<Entry> {
+    /// Starts a new round of probing: removes the members for which `gone` holds, but never this
+    /// node, shuffles the rest, and returns the names of the removed.
+    pub fn sweep(
+        &mut self,
+        gone: impl Fn(&MemberRecord) -> bool,
+        random: &mut Random,
+    ) -> Vec<Arc<str>> {
         self.cursor = 0;
         let mut removed = Vec::new();
-        let (slots, by_name, free) = (&mut self.slots, &mut self.by_name, &mut self.free);
-        self.order.retain(|&slot| {
-            let place = &mut slots[slot as usize];
-            if !place.as_ref().is_none_or(&gone) {
+        let (records, by_name, free) = (&mut self.records, &mut self.by_name, &mut self.free);
+        let local = self.local;
+        self.probe_order.retain(|&member| {
+            let record = &mut records[member as usize];
+            if member == local || record.as_ref().is_some_and(|it| !gone(it)) {
                 return true;
             }
-            if let Some(entry) = place.take() {
-                by_name.remove(&entry.node.name);
-                removed.push(entry);
+            if let Some(record) = record.take() {
+                by_name.remove(&record.node.name);
+                removed.push(record.node.name);
             }
-            free.push(slot);
+            free.push(member);
             false
         });
-        random.shuffle(&mut self.order);
+        random.shuffle(&mut self.probe_order);
         removed
     }
 
-    /// Up to `count` different random nodes that `wanted` accepts. Small tables are searched
-    /// completely; large ones by drawing, at most three times their size.
+    /// Up to `count` different random nodes for which `wanted` holds, this node not among them.
+    /// Small tables are searched completely; large ones by drawing, at most three times their
+    /// size.
     pub fn choose(
         &self,
         count: usize,
         random: &mut Random,
-        wanted: impl Fn(Slot, &Entry) -> bool,
-    ) -> Vec<Slot> {
-        let mut chosen = Vec::with_capacity(count.min(self.order.len()));
-        let try_one = |slot: Slot, chosen: &mut Vec<Slot>| {
-            let fits = self.get(slot).is_some_and(|entry| wanted(slot, entry));
-            if fits && !chosen.contains(&slot) {
-                chosen.push(slot);
+        wanted: impl Fn(MemberIndex, &Node) -> bool,
+    ) -> Vec<MemberIndex> {
+        let mut chosen = Vec::with_capacity(count.min(self.len()));
+        let try_one = |member: MemberIndex, chosen: &mut Vec<MemberIndex>| {
+            let fits = |it: &MemberRecord| member != self.local && wanted(member, &it.node);
+            if self.get(member).is_some_and(fits) && !chosen.contains(&member) {
+                chosen.push(member);
             }
         };
-        if self.order.len() < 3 * count {
-            let mut all = self.order.clone();
+        if self.len() < 3 * count {
+            let mut all = self.probe_order.clone();
             random.shuffle(&mut all);
-            for slot in all.into_iter() {
+            for member in all {
                 if chosen.len() == count {
                     break;
                 }
-                try_one(slot, &mut chosen);
+                try_one(member, &mut chosen);
             }
         } else {
-            for _ in 0..3 * self.order.len() {
+            for _ in 0..3 * self.len() {
                 if chosen.len() == count {
                     break;
                 }
-                try_one(self.order[random.below(self.order.len())], &mut chosen);
+                let drawn = self.probe_order[random.below(self.len())];
+                try_one(drawn, &mut chosen);
             }
         }
         chosen
     }
-}
 
-/// Answer of [`Table::next_probe`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Probe(Slot),
-    /// The end of the order is reached: sweep, then ask again.
-    Wrapped,
-}
-
-/// The address of a wire message, in the form that is compared: IPv4 as IPv4. The flag tells that
-/// it came in the 16-byte form.
-pub(super) fn address(bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
-    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
-        return Some((SocketAddr::new(IpAddr::from(four), port), false));
-    }
-    let v6 = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
-    match v6.to_ipv4_mapped() {
-        Some(v4) => Some((SocketAddr::new(v4.into(), port), true)),
-        None => Some((SocketAddr::new(v6.into(), port), false)),
-    }
-}
-
-/// The wire form of an address: 4 or 16 bytes.
-pub(super) fn address_bytes(ip: IpAddr, mapped: bool) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(v4) if mapped => v4.to_ipv6_mapped().octets().to_vec(),
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
+    /// The address of a random member that is alive.
+    pub fn choose_alive(&self, random: &mut Random) -> Option<SocketAddr> {
+        let chosen = self.choose(1, random, |_, node| node.state == NodeState::Alive);
+        self.get(*chosen.first()?).map(|record| record.node.addr)
     }
 }
 
@@ -274,79 +359,73 @@ mod tests {
         }
     }
 
-    fn table(n: usize) -> (Table, Random) {
+    /// A table of `n` nodes, of which `n0` is this node.
+    fn table(n: usize) -> (MemberTable, Random) {
         let mut random = Random::new([9; 32]);
-        let mut table = Table::default();
-        for i in 0..n {
+        let mut table = MemberTable::new(node("n0"), &mut random);
+        for i in 1..n {
             table.insert(node(&format!("n{i}")), false, &mut random);
         }
         (table, random)
     }
 
     #[test]
-    fn every_node_is_probed_once_a_round() {
+    fn every_other_node_is_probed_once_a_round() {
         let (mut table, mut random) = table(20);
         for _ in 0..3 {
-            let mut seen = Vec::new();
-            while let Next::Probe(slot) = table.next_probe(|_| true) {
-                seen.push(slot);
-            }
+            let mut seen: Vec<_> = std::iter::from_fn(|| table.next_to_probe()).collect();
             seen.sort_unstable();
-            assert_eq!(seen, (0..20).collect::<Vec<_>>());
+            assert_eq!(seen, (1..20).collect::<Vec<_>>());
             table.sweep(|_| false, &mut random);
         }
     }
 
     #[test]
-    fn swept_nodes_are_forgotten_and_their_slots_used_again() {
+    fn swept_nodes_are_forgotten_and_their_indices_used_again() {
         let (mut table, mut random) = table(5);
-        let slot = table.find("n3").unwrap();
-        table.set_state(slot, NodeState::Dead, Time::ZERO);
+        let member = table.find("n3").unwrap();
+        table.set_state(member, NodeState::Dead, Time::ZERO);
         assert_eq!((table.len(), table.live()), (5, 4));
         let gone = table.sweep(|entry| entry.node.state == NodeState::Dead, &mut random);
-        assert_eq!(gone.len(), 1);
+        assert_eq!(gone, ["n3".into()]);
         assert_eq!((table.len(), table.live(), table.find("n3")), (4, 4, None));
-        assert_eq!(table.insert(node("new"), false, &mut random), slot);
+        assert_eq!(table.insert(node("new"), false, &mut random), member);
         assert_eq!(table.live(), 5);
     }
 
     #[test]
+    fn this_node_is_never_swept() {
+        let (mut table, mut random) = table(3);
+        assert_eq!(table.sweep(|_| true, &mut random).len(), 2);
+        assert_eq!(
+            (table.len(), table.find("n0")),
+            (1, Some(table.local_index()))
+        );
+    }
+
+    #[test]
     fn a_small_table_is_searched_completely() {
-        let (table, mut random) = table(4);
+        let (table, mut random) = table(5);
         for _ in 0..100 {
-            let chosen = table.choose(3, &mut random, |_, entry| &*entry.node.name != "n0");
-            assert_eq!(chosen.len(), 3);
-            assert!(!chosen.contains(&table.find("n0").unwrap()));
+            let mut chosen = table.choose(3, &mut random, |_, node| &*node.name != "n4");
+            chosen.sort_unstable();
+            assert_eq!(chosen, [1, 2, 3]);
         }
     }
 
     #[test]
-    fn random_choice_reaches_everybody_and_never_twice() {
-        let (table, mut random) = table(30);
-        let mut hits = vec![0; 30];
+    fn random_choice_reaches_every_other_node_and_none_twice() {
+        let (table, mut random) = table(31);
+        let mut hits = vec![0; 31];
         for _ in 0..3000 {
             let mut chosen = table.choose(3, &mut random, |_, _| true);
             assert_eq!(chosen.len(), 3);
-            chosen.iter().for_each(|&slot| hits[slot as usize] += 1);
+            chosen.iter().for_each(|&it| hits[it as usize] += 1);
             chosen.sort_unstable();
             chosen.dedup();
             assert_eq!(chosen.len(), 3);
         }
-        assert!(hits.iter().all(|&n| n > 200), "{hits:?}");
-    }
-
-    #[test]
-    fn both_forms_of_an_ipv4_address_are_the_same_address() {
-        let mapped = "10.0.0.1"
-            .parse::<std::net::Ipv4Addr>()
-            .unwrap()
-            .to_ipv6_mapped()
-            .octets();
-        let (short, long) = (address(&[10, 0, 0, 1], 1), address(&mapped, 1));
-        assert_eq!(short.unwrap().0, long.unwrap().0);
-        assert_eq!((short.unwrap().1, long.unwrap().1), (false, true));
-        assert_eq!(address_bytes(long.unwrap().0.ip(), true), mapped);
-        assert_eq!(address_bytes(short.unwrap().0.ip(), false), [10, 0, 0, 1]);
-        assert_eq!(address(&[1, 2, 3, 4, 5], 1), None);
+        assert_eq!(hits[0], 0, "this node");
+        assert!(hits[1..].iter().all(|&n| n > 200), "{hits:?}");
     }
 }

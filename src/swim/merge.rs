@@ -1,16 +1,16 @@
-//! The merge rule: what an offered piece of news does to what is held. The heart of SWIM.
+//! The merge rule: what a message about a member does to what is held about it. The heart of SWIM.
 //!
 //! One pure function with a full match over (held, offered). Higher incarnations win; at equal
 //! incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
 //! suspect or dead node comes back by a higher one. Rules as memberlist 0.2.2 behaves, but for
 //! two: an alive message of incarnation 0 about an unknown name is ignored, not stored as dead;
 //! and an outdated accusation of this node makes it repeat its refutation, which evidently did
-//! not reach everybody (memberlist stays silent, and a node whose few refutations were all lost
-//! dies in spite of its acks).
+//! not reach every member (memberlist stays silent, and a node whose few refutations were all lost
+//! is declared dead in spite of its acks).
 
 use super::NodeState;
 
-/// What kind of news is offered.
+/// The kind of a message about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offer {
     Alive,
@@ -24,36 +24,37 @@ pub(super) enum Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Same,
-    /// Another one; `reclaimable` if the name has been dead long enough to be given away.
+    /// They differ; `reclaimable` if the member has been dead long enough for its name to be given
+    /// away.
     Other {
         reclaimable: bool,
     },
 }
 
-/// What is held about a name.
+/// The facts held about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub state: NodeState,
     pub incarnation: u32,
 }
 
-/// What to do about an offer.
+/// The change that a message makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Old or meaningless.
+    /// None: the message is old or meaningless.
     Ignore,
-    /// A new member.
+    /// The member is new.
     Create,
-    /// Take incarnation, meta and versions; alive from now on.
+    /// The member is alive, with the incarnation, meta and versions of the message.
     Refresh,
-    /// The same name lives elsewhere: nothing changes, the application is told.
+    /// The name lives at another address, too: nothing changes, and the application is told.
     Conflict,
-    /// From alive to suspect.
+    /// An alive member becomes suspect.
     Suspect,
-    /// One more voice against a suspect.
+    /// A suspect has one more accuser.
     Confirm,
-    /// From alive or suspect to dead or left.
-    Bury,
+    /// An alive or suspect member becomes dead or left.
+    MarkDead,
 }
 
 /// The rule for every node but this one.
@@ -89,7 +90,7 @@ pub(super) fn merge(
         (NodeState::Suspect, Offer::Suspect) => if_so(current, Verdict::Confirm),
         (NodeState::Dead | NodeState::Left, Offer::Suspect) => Verdict::Ignore,
         (NodeState::Alive | NodeState::Suspect, Offer::Dead | Offer::Left) => {
-            if_so(current, Verdict::Bury)
+            if_so(current, Verdict::MarkDead)
         }
         (NodeState::Dead | NodeState::Left, Offer::Dead | Offer::Left) => Verdict::Ignore,
     }
@@ -99,15 +100,16 @@ fn if_so(condition: bool, verdict: Verdict) -> Verdict {
     if condition { verdict } else { Verdict::Ignore }
 }
 
-/// What to do about news of this node itself.
+/// The answer to a message about this node itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OwnVerdict {
+    /// None.
     Ignore,
-    /// Say with a higher incarnation that it is not so.
+    /// This node refutes it with a higher incarnation.
     Refute,
-    /// It was refuted already, but somebody has not heard it: say it again.
+    /// It was refuted already, but a member has not heard of it: the refutation is repeated.
     Repeat,
-    /// Somebody uses the name at another address.
+    /// The name lives at another address, too.
     Conflict,
 }
 
@@ -148,7 +150,7 @@ pub(super) fn merge_own(
 mod tests {
     use super::*;
     use NodeState::{Alive, Dead, Left, Suspect};
-    use Verdict::{Bury, Confirm, Conflict, Create, Ignore, Refresh};
+    use Verdict::{Confirm, Conflict, Create, Ignore, MarkDead, Refresh};
 
     const STATES: [NodeState; 4] = [Alive, Suspect, Dead, Left];
     const OFFERS: [Offer; 4] = [Offer::Alive, Offer::Suspect, Offer::Dead, Offer::Left];
@@ -158,12 +160,12 @@ mod tests {
         match (state, offer) {
             (Alive, Offer::Alive) => [Ignore, Ignore, Refresh],
             (Alive, Offer::Suspect) => [Ignore, Verdict::Suspect, Verdict::Suspect],
-            (Alive, Offer::Dead) => [Ignore, Bury, Bury],
-            (Alive, Offer::Left) => [Ignore, Bury, Bury],
+            (Alive, Offer::Dead) => [Ignore, MarkDead, MarkDead],
+            (Alive, Offer::Left) => [Ignore, MarkDead, MarkDead],
             (Suspect, Offer::Alive) => [Ignore, Ignore, Refresh],
             (Suspect, Offer::Suspect) => [Ignore, Confirm, Confirm],
-            (Suspect, Offer::Dead) => [Ignore, Bury, Bury],
-            (Suspect, Offer::Left) => [Ignore, Bury, Bury],
+            (Suspect, Offer::Dead) => [Ignore, MarkDead, MarkDead],
+            (Suspect, Offer::Left) => [Ignore, MarkDead, MarkDead],
             (Dead, Offer::Alive) => [Ignore, Ignore, Refresh],
             (Dead, Offer::Suspect) => [Ignore, Ignore, Ignore],
             (Dead, Offer::Dead) => [Ignore, Ignore, Ignore],
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn news_of_the_node_itself_is_refuted_when_it_is_current_and_wrong() {
+    fn a_message_about_this_node_is_refuted_when_it_is_current_and_wrong() {
         let own = |offer, incarnation, identical| {
             merge_own(false, 5, offer, incarnation, Address::Same, identical)
         };
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_has_left_lets_everything_be_said_about_it() {
+    fn a_node_that_has_left_refutes_nothing() {
         for offer in OFFERS {
             let verdict = merge_own(
                 true,
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_name_at_another_address_is_a_conflict() {
+    fn this_nodes_name_at_another_address_is_a_conflict() {
         let verdict = merge_own(
             false,
             5,

@@ -1,185 +1,135 @@
 //! The SWIM state machine: bytes and time in, outputs out. No socket, clock, thread or lock.
 //!
-//! Whoever drives a [`Swim`] calls a `handle_*` function for whatever happened, and then takes
-//! everything from [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (news
+//! A driver calls a `handle_*` function of [`Swim`] for everything that happens. It then takes
+//! everything from [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (notices
 //! for the layer above) until both are empty, and sleeps until [`Swim::poll_timeout`]. The same
 //! calls with the same seed give the same outputs.
 //!
-//! | file | its idea |
+//! # How it is built
+//!
+//! The protocol consists of parts. Each part is a type that owns its state, or functions where
+//! there is none. A call hands it the `Context`: the time, the settings, the member
+//! table, the outbox, the timers, the streams and the random source. No part calls another: what
+//! one learns and another must do is returned to `Swim`, which wires them in three files: this one
+//! for datagrams, timers and commands, `stream_events` for streams, `apply` for changes of members.
+//!
+//! | part | what it does |
 //! | --- | --- |
-//! | `merge` | what news does to what is held: the rule, nothing else |
-//! | `news`, `own` | carrying the rule out for others, and for this node |
-//! | `members` | the table, the probe order, random choice |
-//! | `probe`, `rounds` | who is there |
-//! | `awareness`, `suspicion` | how sure are we, and how long may they answer |
-//! | `final_probe` | beyond memberlist: nobody who answers is declared dead |
-//! | `relay` | probing for others |
-//! | `gossip`, `spread` | the queue of rumours, and packets |
-//! | `streams`, `push_pull` | connections, and exchanging everything |
-//! | `name_conflict` | beyond memberlist: who else has the own name |
-//! | `join_sync`, `reconnect` | beyond memberlist: nobody is missed, nobody stays lost |
-//! | `why` | reasons and health |
+//! | `probe` | asks members in turn, directly, through helpers, and over a stream |
+//! | `relay` | pings on behalf of others |
+//! | `suspects` | counts down for suspects, with final probes before the verdict |
+//! | `gossip` | sends broadcasts to random members |
+//! | `requests` | answers what arrives on streams |
+//! | `push_pull` | exchanges everything that two nodes know |
+//! | `join_sync` | pulls once more after a burst of joins |
+//! | `joining` | carries out join commands |
+//! | `reconnect` | asks seeds and lost members again |
+//! | `name_conflict` | finds out which node has this node's name at another address |
+//! | `local_node` | announces this node, refutes accusations, leaves and returns |
+//! | `explain` | says why a member is in its state, and how this node is doing |
+//!
+//! | shared ground | what it holds |
+//! | --- | --- |
+//! | `context` | everything that the parts share, and sending |
+//! | `members` | the member table; the state of a member changes in one function there |
+//! | `merge` | the rule: what a message about a member does to what is held about it |
+//! | `broadcast_queue` | messages to gossip, and which go into the next packet |
+//! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
+//! | `streams`, `lookups`, `timer`, `rng` | open streams, name look-ups, deadlines, random numbers |
+//! | `awareness` | the local health score |
+//! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
+//! | `rounds`, `probe_report`, `announcement` | one probe, its report, what its ping carries along |
+//! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
+//! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
 
+mod address;
+mod announcement;
+mod apply;
 mod awareness;
 mod broadcast_queue;
-pub mod config;
-pub mod explain;
+mod config;
+mod context;
+mod explain;
 mod explain_text;
-mod gossip;
-mod join_sync;
-
 mod final_probe;
+mod gossip;
+mod identity;
+mod join_sync;
+mod joining;
+mod local_node;
+mod lookups;
+mod lost_members;
 mod members;
 mod merge;
 mod name_conflict;
-mod news;
-pub mod output;
-mod own;
+mod outbox;
+mod output;
 mod probe;
+mod probe_report;
 mod push_pull;
 mod reconnect;
 mod relay;
+mod requests;
+mod retry;
 mod rng;
 mod rounds;
-
+mod seeds;
+mod stats;
+mod stream_events;
 mod streams;
+mod suspects;
 mod suspicion;
 #[cfg(test)]
 mod tests;
 mod timer;
 
 use crate::time::Time;
-use crate::wire::message::Message;
-pub use crate::wire::message::NodeState;
-use crate::wire::packet::{self, Opened};
-use crate::wire::{Codec, Keyring, Refusal};
-use awareness::Awareness;
-use broadcast_queue::Queue;
-pub use config::Config;
-pub use explain::{Answer, Explanation, Health, ProbeReport};
+use crate::wire::message::{Ack, Message, Ping};
+use crate::wire::{Codec, Refusal, packet};
+use apply::PassOn;
+use context::Context;
+use explain::HealthFacts;
+use final_probe::SuspectStep;
+use gossip::Gossip;
 use join_sync::JoinSync;
-use members::{Slot, Table};
-pub use name_conflict::NameConflict;
+use joining::Joining;
+use members::MemberIndex;
 use name_conflict::NameConflicts;
-use news::Spread;
-pub use output::*;
+use probe::Probing;
 use reconnect::Reconnect;
-use rng::Random;
-use rounds::Probes;
-use std::collections::VecDeque;
-use std::fmt;
+use relay::Relaying;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use streams::Streams;
-use timer::{Deadlines, Timer, Timers};
+use streams::ExchangeCause;
+use suspects::Suspects;
+use timer::Timer;
 
-/// memberlist protocol versions that this node announces: minimum, maximum, spoken.
-pub const PROTOCOL: [u8; 3] = [1, 5, 2];
-
-/// Who this node is.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Its name: unique in the cluster.
-    pub name: Arc<str>,
-    /// Where others reach it.
-    pub addr: SocketAddr,
-    /// Its meta (encoded tags).
-    pub meta: Arc<[u8]>,
-    /// Versions of the layer above: minimum, maximum, spoken.
-    pub delegate: [u8; 3],
-    /// Its first incarnation, at least 1.
-    pub incarnation: u32,
-}
-
-/// A place to ask for the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Seed {
-    /// A literal address.
-    Addr(SocketAddr),
-    /// A host name and a port; resolved anew each time.
-    Host(String, u16),
-}
-
-impl fmt::Display for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Seed::Addr(addr) => addr.fmt(f),
-            Seed::Host(host, port) => write!(f, "{host}:{port}"),
-        }
-    }
-}
-
-/// Counters of this layer.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // the layer above explains each in a sentence
-pub struct Stats {
-    pub datagrams_in: u64,
-    pub datagrams_out: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub stream_bytes_in: u64,
-    pub stream_bytes_out: u64,
-    pub probes: u64,
-    pub probes_failed: u64,
-    pub indirect_probes: u64,
-    pub stream_fallbacks: u64,
-    pub late_answers: u64,
-    pub suspicions: u64,
-    pub refutations: u64,
-    pub push_pulls: u64,
-    pub join_syncs: u64,
-    pub reconnects: u64,
-    pub hints: u64,
-    pub hints_limited: u64,
-    pub queue_len: u64,
-    pub health_score: u64,
-    pub refused: RefusalCounts,
-}
-
-/// One counter per kind of refusal.
-#[derive(Clone, Debug)]
-pub struct RefusalCounts(pub [u64; Refusal::COUNT]);
-
-impl Default for RefusalCounts {
-    fn default() -> Self {
-        RefusalCounts([0; Refusal::COUNT])
-    }
-}
+pub use crate::wire::message::NodeState;
+pub use config::Config;
+pub use explain::{Explanation, Health};
+pub use identity::Identity;
+pub use name_conflict::NameConflict;
+pub use output::*;
+pub use probe_report::{ProbeAnswer, ProbeReport};
+pub use seeds::Seed;
+pub use stats::Stats;
 
 /// The state machine of one node.
 pub struct Swim {
-    config: Config,
-    codec: Arc<Codec>,
-    random: Random,
-    awareness: Awareness,
-    table: Table,
-    own: Slot,
-    own_name: Arc<str>,
-    own_addr: SocketAddr,
-    /// This node has announced its departure.
-    left: bool,
-    ack_payload: Option<Vec<u8>>,
-    queue: Queue,
-    lanes: [Queue; USER_LANES],
-    population: usize,
-    gossip_phase: Duration,
-    timers: Timers,
-    suspicions: Deadlines<Slot>,
-    probes: Probes,
-    streams: Streams,
+    ctx: Context,
+    probing: Probing,
+    relaying: Relaying,
+    suspects: Suspects,
+    gossip: Gossip,
     join_sync: JoinSync,
+    joining: Joining,
     reconnect: Reconnect,
     name_conflicts: NameConflicts,
-    last_op: u64,
-    last_heard: Time,
-    stats: Stats,
-    transmits: VecDeque<Output>,
-    notices: VecDeque<Notice>,
 }
 
 impl Swim {
-    /// A node that knows nobody. Its own alive message is queued, its timers run.
+    /// A node that knows no other. Its own alive message is queued, its timers run.
     pub fn new(
         config: Config,
         codec: Codec,
@@ -187,231 +137,358 @@ impl Swim {
         seed: [u8; 32],
         now: Time,
     ) -> Swim {
-        let mut random = Random::new(seed);
-        let mut table = Table::default();
-        let [pmin, pmax, pcur] = PROTOCOL;
-        let [dmin, dmax, dcur] = identity.delegate;
-        let node = Node {
-            name: identity.name.clone(),
-            addr: identity.addr,
-            meta: identity.meta,
-            vsn: [pmin, pmax, pcur, dmin, dmax, dcur],
-            incarnation: identity.incarnation.max(1),
-            state: NodeState::Alive,
-            since: now,
-        };
-        let own = table.insert(node, false, &mut random);
-        let mut swim = Swim {
-            awareness: Awareness::new(config.awareness_max),
-            gossip_phase: random.within(config.gossip_interval),
-            codec: Arc::new(codec),
-            own_name: identity.name.clone(),
-            own_addr: identity.addr,
-            left: false,
-            ack_payload: None,
-            queue: Queue::default(),
-            lanes: Default::default(),
-            population: 1,
-            timers: Timers::default(),
-            suspicions: Deadlines::new(),
-            probes: Probes::default(),
-            streams: Streams::new(),
+        let mut ctx = Context::new(config, codec, identity, seed, now);
+        let gossip = Gossip::new(&mut ctx);
+        let probing = Probing::new(&mut ctx);
+        push_pull::start(&mut ctx);
+        local_node::start(&mut ctx);
+        Swim {
+            ctx,
+            probing,
+            relaying: Relaying::default(),
+            suspects: Suspects::default(),
+            gossip,
             join_sync: JoinSync::default(),
+            joining: Joining::default(),
             reconnect: Reconnect::default(),
             name_conflicts: NameConflicts::default(),
-            last_op: 0,
-            last_heard: now,
-            stats: Stats::default(),
-            transmits: VecDeque::new(),
-            notices: VecDeque::new(),
-            random,
-            table,
-            own,
-            config,
-        };
-        let first_probe = swim.random.within(swim.config.probe_interval);
-        swim.timers.set(Timer::Probe, now + first_probe);
-        let interval = swim.config.push_pull_interval;
-        let delay = swim.random.within(interval);
-        swim.arm_push_pull(now, delay);
-        swim.spread_self(now);
-        swim.notice_member(Change::Joined, identity.name);
-        swim
+        }
     }
+
+    /// Every input and command that depends on the time goes through here.
+    fn at<R>(&mut self, now: Time, run: impl FnOnce(&mut Swim) -> R) -> R {
+        self.ctx.now = now;
+        let result = run(self);
+        self.gossip.arm(&mut self.ctx);
+        result
+    }
+
+    // Datagrams.
 
     /// A datagram arrived.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
-        self.stats.datagrams_in += 1;
-        self.stats.bytes_in += bytes.len() as u64;
-        let codec = self.codec.clone();
-        let opened = match packet::open(&codec, bytes) {
-            Ok(opened) => opened,
-            Err(refusal) => return self.refuse(refusal),
-        };
-        let plain: &[u8] = match &opened {
-            Opened::Borrowed(plain) => plain,
-            Opened::Owned(plain) => plain,
-        };
-        packet::walk(plain, &mut |part| match part {
-            Ok(message) => self.handle_message(now, from, message),
-            Err(refusal) => self.refuse(refusal),
+        self.at(now, |swim| {
+            swim.ctx.outbox.stats.datagrams_in += 1;
+            swim.ctx.outbox.stats.bytes_in += bytes.len() as u64;
+            let opened = match packet::open(&swim.ctx.codec, bytes) {
+                Ok(opened) => opened,
+                Err(refusal) => return swim.refuse(refusal),
+            };
+            packet::walk(opened.as_bytes(), &mut |part| {
+                if let Err(refusal) = part.and_then(|bytes| swim.on_message(from, bytes)) {
+                    swim.refuse(refusal);
+                }
+            });
         });
     }
 
-    fn handle_message(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
-        let message = match Message::decode(bytes) {
-            Ok(message) => message,
-            Err(refusal) => return self.refuse(refusal),
-        };
-        self.note_heard(now);
-        let spread = Spread::AsReceived(bytes);
+    fn on_message(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<(), Refusal> {
+        let message = Message::decode(bytes)?;
+        self.ctx.awareness.heard(self.ctx.now);
+        let received = PassOn::Received(bytes);
+        let ctx = &mut self.ctx;
         match message {
-            Message::Ping(ping) => self.hear_ping(now, from, &ping),
-            Message::IndirectPing(ask) => self.hear_indirect(now, from, &ask),
-            Message::Ack(ack) => self.hear_ack(now, from, &ack),
-            Message::Nack(nack) => self.hear_nack(from, nack.seq),
-            Message::Suspect(news) => self.hear_suspect(now, &news, spread),
+            Message::Ping(ping) => return self.on_ping(from, &ping),
+            Message::IndirectPing(ask) => self.relaying.on_indirect_ping(ctx, from, &ask),
+            Message::Ack(ack) => self.on_ack(from, &ack),
+            Message::Nack(nack) => self.probing.on_nack(ctx, from, nack.seq),
+            Message::Suspect(accusation) => self.on_suspect(&accusation, received),
+            Message::Dead(accusation) => self.on_dead(&accusation, received),
             Message::Alive(alive) => {
-                self.hear_alive(now, &alive, spread);
+                self.on_alive(&alive, received);
             }
-            Message::Dead(news) => self.hear_dead(now, &news, spread),
             Message::User(content) => {
-                self.notices.push_back(Notice::UserMessage {
-                    bytes: content.to_vec(),
-                });
+                let bytes = content.to_vec();
+                ctx.outbox.tell(Notice::UserMessage { bytes });
             }
-            Message::Error(_) => self.refuse(Refusal::UnknownType),
+            Message::Error(_) => return Err(Refusal::UnknownType),
+        }
+        Ok(())
+    }
+
+    /// A node asks whether this one is there.
+    fn on_ping(&mut self, from: SocketAddr, ping: &Ping) -> Result<(), Refusal> {
+        let ctx = &mut self.ctx;
+        if !ping.node.is_empty() && ping.node != &*ctx.local.name {
+            return Err(Refusal::OtherNode);
+        }
+        if self.name_conflicts.on_ping(ctx, from, ping) {
+            self.on_name_decided();
+            return Ok(());
+        }
+        self.probing.on_ping(ctx, from, ping);
+        let peer = address::of_answer(ping.source_addr, ping.source_port, from);
+        self.join_sync.on_pinged_by(ctx, ping.source_node, peer);
+        Ok(())
+    }
+
+    /// An ack answers a probe, the question about a name conflict, or a relayed ping.
+    fn on_ack(&mut self, from: SocketAddr, ack: &Ack) {
+        let ctx = &mut self.ctx;
+        if let Some(end) = self.probing.on_ack(ctx, from, ack.seq) {
+            self.on_probe_end(end);
+        } else if self.name_conflicts.on_ack(ctx, ack.seq) {
+            self.on_name_decided();
+        } else if !self.relaying.on_ack(ctx, ack.seq) {
+            ctx.count_late_answer(ack.seq);
         }
     }
+
+    /// It is known whether another node has this node's name: joins that waited for that go on.
+    fn on_name_decided(&mut self) {
+        let undecided = self.name_conflicts.is_asking();
+        self.joining.drive_all(&mut self.ctx, undecided);
+    }
+
+    /// A datagram of a probe could not be sent.
+    pub fn handle_send_failure(&mut self, now: Time, probe: u32, why: SendFailure) {
+        self.at(now, |swim| {
+            swim.probing.on_send_failure(&mut swim.ctx, probe, why);
+        });
+    }
+
+    // Time.
 
     /// Does everything that is due.
     pub fn handle_timeout(&mut self, now: Time) {
-        self.probe_timeouts(now);
-        self.stream_timeouts(now);
-        self.name_conflict_timeout(now);
-        while let Some(slot) = self.suspicions.take_due(now) {
-            self.suspicion_due(now, slot);
-        }
-        while let Some(timer) = self.timers.take_due(now) {
-            match timer {
-                Timer::Probe => self.probe_tick(now),
-                Timer::Gossip => self.gossip_round(now),
-                Timer::PushPull => self.push_pull_tick(now),
-                Timer::JoinSync => self.join_sync_tick(now),
-                Timer::Reconnect => self.reconnect_tick(now),
-                Timer::NameConflict => self.name_conflict_tick(now),
+        self.at(now, |swim| {
+            while let Some(end) = swim.probing.next_end(&mut swim.ctx) {
+                swim.on_probe_end(end);
             }
+            swim.relaying.on_timeout(&mut swim.ctx);
+            while let Some(event) = requests::next_timeout(&mut swim.ctx) {
+                swim.on_stream_event(event);
+            }
+            if swim.name_conflicts.on_timeout(&mut swim.ctx) {
+                swim.on_name_decided();
+            }
+            while let Some((member, step)) = swim.suspects.next_due(&swim.ctx) {
+                swim.on_suspect_step(member, step);
+            }
+            while let Some(timer) = swim.ctx.timers.take_due(now) {
+                swim.on_timer(timer);
+            }
+        });
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        let ctx = &mut self.ctx;
+        match timer {
+            Timer::Probe => self.probing.tick(ctx),
+            Timer::Gossip => self.gossip.tick(ctx),
+            Timer::PushPull => push_pull::tick(ctx),
+            Timer::JoinSync => self.join_sync.tick(ctx),
+            Timer::Reconnect => self.reconnect.tick(ctx),
+            Timer::NameConflict => self.name_conflicts.tick(ctx),
         }
     }
 
-    /// When [`Swim::handle_timeout`] wants to be called next.
+    fn on_suspect_step(&mut self, member: MemberIndex, step: SuspectStep) {
+        let ctx = &mut self.ctx;
+        match step {
+            SuspectStep::Probe { first } => self.probing.begin_final_probe(ctx, member, first),
+            SuspectStep::Pull => push_pull::pull_from(ctx, member, ExchangeCause::Suspect),
+            SuspectStep::Verdict => self.on_suspicion_end(member),
+        }
+    }
+
+    /// The time when [`Swim::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
         let next = [
-            self.timers.next(),
-            self.suspicions.next(),
-            self.probes.next_timeout(),
-            self.streams.next_timeout(),
+            self.ctx.timers.next(),
+            self.ctx.streams.next_timeout(),
+            self.suspects.next_timeout(),
+            self.probing.next_timeout(),
+            self.relaying.next_timeout(),
             self.name_conflicts.next_timeout(),
         ];
         next.into_iter().flatten().min()
     }
 
-    /// The next order to the driver.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.transmits.pop_front()
-    }
-
-    /// The next notice for the layer above.
-    pub fn poll_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
-    }
-
-    /// This process did not run: `missed` is what its clock went on by meanwhile, `suspended` what
-    /// passed while the clock stood still with the whole machine. Deadlines that measure others
-    /// move by what was missed: they are not to blame for our absence.
+    /// This process did not run: its clock went on by `missed` meanwhile, and stood still with the
+    /// whole machine for `suspended`. Deadlines that measure others move by the missed time: other
+    /// nodes are not to blame for this one's absence.
     ///
-    /// True if the absence was longer than the dead are remembered. Old news about a name can meet
-    /// a newcomer of that name with a lower incarnation, and would bury it: so the dead are
-    /// forgotten then, streams end, and what waited in the sockets is not to be handed in, but
-    /// counted as [`Refusal::Stale`].
+    /// Returns true if the absence was longer than the dead are remembered. An old message about a
+    /// name could then meet a new member of that name with a lower incarnation, and declare it
+    /// dead. So the dead are forgotten and streams end. The caller drops the datagrams that waited
+    /// in the sockets, and counts each as [`Refusal::Stale`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
-        self.probes.postpone(missed);
-        self.streams.postpone(missed);
-        self.suspicions.postpone(missed);
-        self.name_conflicts.postpone(missed);
-        self.table.postpone(now, missed);
-        self.last_heard = now;
-        let stale = missed + suspended > self.config.gossip_to_the_dead;
-        if stale {
-            self.end_streams(now);
-            self.forget_the_dead(|_| true);
-            let unsaid = self.queue.prune(0);
-            self.broadcasts_done(unsaid);
-            if !self.left {
-                self.spread_self(now);
+        self.at(now, |swim| {
+            swim.probing.postpone(missed);
+            swim.relaying.postpone(missed);
+            swim.suspects.postpone(missed);
+            swim.name_conflicts.postpone(missed);
+            swim.ctx.streams.postpone(missed);
+            swim.ctx.table.postpone(now, missed);
+            swim.ctx.awareness.heard(now);
+            let stale = missed + suspended > swim.ctx.config.gossip_to_the_dead;
+            if stale {
+                swim.forget_what_is_old();
+            }
+            stale
+        })
+    }
+
+    fn forget_what_is_old(&mut self) {
+        for id in self.ctx.streams.ids() {
+            if let Some(event) = requests::fail(&mut self.ctx, id, JoinFailure::TimedOut) {
+                self.on_stream_event(event);
             }
         }
-        stale
-    }
-
-    /// Payload of the acks to direct pings; `None` for none.
-    pub fn set_ack_payload(&mut self, payload: Option<Vec<u8>>) {
-        self.ack_payload = payload;
-    }
-
-    /// How many members the layer above knows, in any status: scales retransmits of its lanes.
-    pub fn set_population(&mut self, members: usize) {
-        self.population = members;
-    }
-
-    /// Replaces the keys.
-    pub fn set_keyring(&mut self, keyring: Keyring) {
-        Arc::make_mut(&mut self.codec).keyring = keyring;
-    }
-
-    /// What is held about a name.
-    pub fn node(&self, name: &str) -> Option<&Node> {
-        Some(&self.table.get(self.table.find(name)?)?.node)
-    }
-
-    /// Every known node in any state, this one included, in no particular order.
-    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.table.iter().map(|(_, entry)| &entry.node)
-    }
-
-    /// This node.
-    pub fn self_node(&self) -> &Node {
-        match self.table.get(self.own) {
-            Some(entry) => &entry.node,
-            None => unreachable!("the own slot is never swept"),
+        let ctx = &mut self.ctx;
+        ctx.forget_the_dead(|_| true);
+        let unsaid = ctx.broadcasts.members.prune(0);
+        ctx.outbox.tell_done(unsaid);
+        if !ctx.local.left {
+            local_node::announce(ctx);
         }
     }
 
-    /// Where the own name is claimed beside the own address, and who is there.
-    pub fn name_conflict(&self) -> Option<(SocketAddr, NameConflict)> {
-        self.name_conflicts.claimed()
+    // Commands.
+
+    /// Asks every seed for the cluster, and remembers the seeds in order to ask them again. The
+    /// end comes as [`Notice::JoinDone`]. A seed that is this node itself counts as contacted.
+    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
+        self.at(now, |swim| {
+            swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
+            let undecided = swim.name_conflicts.is_asking();
+            swim.joining.begin(&mut swim.ctx, seeds, undecided)
+        })
     }
 
-    /// Counters.
-    pub fn stats(&self) -> Stats {
-        let mut stats = self.stats.clone();
-        let lanes: usize = self.lanes.iter().map(Queue::len).sum();
-        stats.queue_len = (self.queue.len() + lanes) as u64;
-        stats.health_score = u64::from(self.awareness.score());
-        stats
+    /// Announces the leave of this node. [`Notice::LeaveSpread`] tells when it was transmitted as
+    /// often as its limit asks, or at once if no other node is there. Until [`Swim::revive`] this
+    /// node answers, but accuses no member and does not defend itself.
+    pub fn leave(&mut self, now: Time) {
+        self.at(now, |swim| local_node::leave(&mut swim.ctx));
+    }
+
+    /// Leaves without an announcement: members would take it for one of the other node that has
+    /// this name. To those that knew this node it will have failed.
+    pub fn leave_silently(&mut self) {
+        local_node::leave_silently(&mut self.ctx);
+    }
+
+    /// Takes part again after a leave, with a higher incarnation.
+    pub fn revive(&mut self, now: Time) {
+        self.at(now, |swim| {
+            if local_node::revive(&mut swim.ctx) {
+                swim.reconnect.arm(&mut swim.ctx);
+            }
+        });
+    }
+
+    /// Replaces this node's meta and announces it.
+    pub fn set_meta(&mut self, now: Time, meta: Arc<[u8]>) {
+        self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));
+    }
+
+    /// Probes a member that the application could not reach just now, in every way at once. The
+    /// verdict comes as [`Notice::HintDone`]. `None` if the name is unknown, this node's own, or
+    /// neither alive nor suspect, or if it is being probed for a hint already or too many others
+    /// are (counted in `hints_limited`).
+    pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
+        self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
+    }
+
+    /// Queues a user message (its complete content) in one of the lanes of the layer above.
+    /// `token`, if given, comes back in [`Notice::BroadcastDone`]; it is below `u64::MAX`. A
+    /// message larger than a packet could never be sent: it is refused.
+    pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
+        self.at(now, |swim| {
+            let gossip = &swim.gossip;
+            gossip.broadcast(&mut swim.ctx, lane, &bytes, token);
+        });
+    }
+
+    /// Sends a user message to one address at once.
+    pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
+        self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
+    }
+
+    /// Remembers a member that the layer above lost: it is asked again until it is forgotten.
+    pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
+        self.at(now, |swim| {
+            swim.reconnect.remember_lost(&mut swim.ctx, name, addr);
+        });
+    }
+
+    /// Forgets a lost member: it is back, or nothing waits for it any more.
+    pub fn forget_lost(&mut self, name: &str) {
+        self.reconnect.forget_lost(name);
+    }
+
+    /// Sets the number of members that the layer above knows, in any state: the transmit limit of
+    /// its broadcasts grows with it.
+    pub fn set_population(&mut self, members: usize) {
+        self.ctx.population = members;
     }
 
     /// Counts a refusal; the layer above calls it for those that it finds.
     pub fn refuse(&mut self, why: Refusal) {
-        self.stats.refused.0[why as usize] += 1;
+        self.ctx.outbox.refuse(why);
     }
 
-    fn next_op(&mut self) -> OpId {
-        self.last_op += 1;
-        OpId(self.last_op)
+    // Outputs and views.
+
+    /// The next order to the driver.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.ctx.outbox.poll_output()
     }
 
-    fn note_heard(&mut self, now: Time) {
-        self.last_heard = now;
+    /// The next notice for the layer above.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.ctx.outbox.poll_notice()
+    }
+
+    /// The node of this name, if it is known in any state.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        Some(self.ctx.table.get(self.ctx.table.find(name)?)?.node())
+    }
+
+    /// This node.
+    pub fn self_node(&self) -> &Node {
+        self.ctx.table.local().node()
+    }
+
+    /// Another address at which members list this node's name, and what is known of the node
+    /// there.
+    pub fn name_conflict(&self) -> Option<(SocketAddr, NameConflict)> {
+        self.name_conflicts.claimed()
+    }
+
+    /// Why a member is in its state. `None` if the name is unknown in this layer.
+    pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
+        let member = self.ctx.table.find(name)?;
+        let record = self.ctx.table.get(member)?;
+        let suspicion = self.suspects.get(member);
+        Some(explain::explanation(record, suspicion, now))
+    }
+
+    /// How this node itself is doing.
+    pub fn health(&self, now: Time) -> Health {
+        explain::health(&self.ctx, &self.health_facts(), now)
+    }
+
+    /// Whether no other node is known although there are seeds that could tell of others.
+    pub fn is_waiting_for_seeds(&self) -> bool {
+        explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
+    }
+
+    fn health_facts(&self) -> HealthFacts<'_> {
+        HealthFacts {
+            name_conflict: self.name_conflicts.claimed(),
+            has_other_seeds: self.reconnect.has_other_seeds(self.ctx.local.addr),
+            lost: self.reconnect.lost().collect(),
+        }
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.ctx.outbox.stats.clone();
+        stats.queue_len = self.ctx.broadcasts.len() as u64;
+        stats.health_score = u64::from(self.ctx.awareness.score());
+        stats
     }
 }

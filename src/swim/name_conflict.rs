@@ -1,57 +1,59 @@
-//! The own name at another address: does somebody else live there, or did this node, before?
+//! Name conflicts: this node's name at another address. Does another node live there, or did this
+//! one, before? Beyond memberlist.
 //!
-//! memberlist tells only that it is so, and peers believe whom they knew first. But whoever lives
-//! there can be asked: a ping carries the name of whom it is meant for.
+//! memberlist tells only that it is so, and members believe the node they knew first. But the
+//! other address can be asked: a ping carries the name of the node it is meant for.
 //!
 //! ```text
 //! claim -> asked --- ack -----------> alive: two nodes have one name; asked again now and then
-//!            |  --- own ping comes --> this node itself, by another address: no claim
+//!            |  --- own ping comes --> an alias, another address of this node: no claim
 //!            |  nothing in time
-//!            +--> silent: a former life of this node. Peers take the new address when the old
-//!                 one has been dead for a while: members are told of it again until they do.
+//!            +--> silent: a former life of this node. Members take the new address when the old
+//!                 one has been dead for a while: they are told of it again until they do.
 //! ```
 
-use super::push_pull::{Cause, Exchange};
-use super::relay::answer_address;
+use super::address;
+use super::context::Context;
+use super::output::Notice;
+use super::streams::{Exchange, ExchangeCause};
 use super::timer::Timer;
-use super::{NodeState, Notice, Swim};
 use crate::time::Time;
 use crate::wire::message::Ping;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Pings of one question: datagrams get lost.
+/// The number of pings by which an address is asked: datagrams get lost.
 const PINGS: u32 = 2;
-/// Between two rounds about the same claim, in probe intervals.
+/// The time between two rounds about the same claim, in probe intervals.
 const ROUND: u32 = 5;
-/// A claim that nobody has repeated for so many rounds is over.
+/// A claim that no member has repeated for so many rounds is over.
 const ROUNDS_UNHEARD: u32 = 3;
-/// Addresses at which this node has met itself.
-const MIRRORS: usize = 8;
+/// The number of own aliases that are remembered.
+const ALIASES: usize = 8;
 
-/// What lives at the other address.
+/// The knowledge about a node at the other address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameConflict {
-    /// Nobody has answered yet.
+    /// Nothing yet: it is being asked.
     Asked,
-    /// A node that answers to the name.
+    /// A node there answers to the name.
     Alive,
-    /// Nobody: in time this node will be taken for the owner.
+    /// No node there answers: in time members will take this node for the owner of the name.
     Silent,
 }
 
-/// Who claims the name.
+/// A claim that the name lives at another address.
 #[derive(Clone, Copy)]
 struct Claim {
     addr: SocketAddr,
-    /// When somebody last said so.
+    /// When a member last said so.
     heard: Time,
-    /// When it was last looked into.
+    /// When the address was first asked.
     asked: Time,
     verdict: NameConflict,
 }
 
-/// The question under way.
+/// The question to the other address.
 struct Question {
     to: SocketAddr,
     seq: u32,
@@ -59,7 +61,7 @@ struct Question {
     next: Time,
 }
 
-/// What is known about another node of the own name.
+/// The claim that is looked into, and the aliases of this node.
 #[derive(Default)]
 pub(super) struct NameConflicts {
     claim: Option<Claim>,
@@ -68,15 +70,131 @@ pub(super) struct NameConflicts {
 }
 
 impl NameConflicts {
-    /// Is it not yet known whether somebody lives there?
+    /// Whether it is still being found out if a node lives at the other address.
     pub fn is_asking(&self) -> bool {
         self.question.is_some()
+    }
+
+    /// The other address, and what is known of the node there.
+    pub fn claimed(&self) -> Option<(SocketAddr, NameConflict)> {
+        self.claim.map(|claim| (claim.addr, claim.verdict))
+    }
+
+    /// A member lists this node's name at another address. False if that is an alias of this node.
+    pub fn on_claim(&mut self, ctx: &mut Context, addr: SocketAddr) -> bool {
+        if self.own_aliases.contains(&addr) {
+            return false;
+        }
+        match &mut self.claim {
+            Some(claim) if claim.addr == addr => claim.heard = ctx.now,
+            // One claim at a time: one that is answered stays, a silent one soon gives way.
+            Some(claim) if claim.verdict != NameConflict::Silent => {}
+            Some(claim) if ctx.now.since(claim.asked) < ctx.config.probe_interval => {}
+            Some(_) | None => self.look_into(ctx, addr),
+        }
+        true
+    }
+
+    fn look_into(&mut self, ctx: &mut Context, addr: SocketAddr) {
+        self.claim = Some(Claim {
+            addr,
+            heard: ctx.now,
+            asked: ctx.now,
+            verdict: NameConflict::Asked,
+        });
+        self.ask(ctx, addr);
+        if ctx.timers.get(Timer::NameConflict).is_none() {
+            ctx.timers.set(Timer::NameConflict, ctx.now + round(ctx));
+        }
+    }
+
+    fn ask(&mut self, ctx: &mut Context, to: SocketAddr) {
+        let seq = ctx.next_seq();
+        let question = self.question.insert(Question {
+            to,
+            seq,
+            pings: 0,
+            next: ctx.now,
+        });
+        question.ping(ctx);
+    }
+
+    /// Pings again, or takes the silence for an answer. True if that decides the claim.
+    pub fn on_timeout(&mut self, ctx: &mut Context) -> bool {
+        match &mut self.question {
+            Some(question) if question.next <= ctx.now => {
+                if question.pings < PINGS {
+                    question.ping(ctx);
+                    return false;
+                }
+                self.decide(ctx, NameConflict::Silent);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// An ack arrived. True if it answers the question, which decides the claim.
+    pub fn on_ack(&mut self, ctx: &mut Context, seq: u32) -> bool {
+        let asked = self.question.as_ref().map(|question| question.seq);
+        let is_answer = asked == Some(seq);
+        if is_answer {
+            self.decide(ctx, NameConflict::Alive);
+        }
+        is_answer
+    }
+
+    fn decide(&mut self, ctx: &mut Context, verdict: NameConflict) {
+        self.question = None;
+        if let Some(claim) = &mut self.claim {
+            claim.verdict = verdict;
+            if verdict == NameConflict::Alive {
+                claim.heard = ctx.now;
+                ctx.outbox.tell(Notice::NameTaken { addr: claim.addr });
+            }
+        }
+    }
+
+    /// A ping arrived. True if it is the question, come back to the node that asked it: then the
+    /// other address is an alias of this node, which decides the claim.
+    pub fn on_ping(&mut self, ctx: &mut Context, from: SocketAddr, ping: &Ping) -> bool {
+        let Some(question) = &self.question else {
+            return false;
+        };
+        let echo = question.seq == ping.seq
+            && ping.source_node == &*ctx.local.name
+            && address::of_answer(ping.source_addr, ping.source_port, from) == ctx.local.addr;
+        if echo {
+            self.own_aliases.truncate(ALIASES - 1);
+            self.own_aliases.insert(0, question.to);
+            self.question = None;
+            self.claim = None;
+            ctx.outbox.tell(Notice::NameFree);
+        }
+        echo
+    }
+
+    /// Begins another round about the claim: is it still made, does a node answer now?
+    pub fn tick(&mut self, ctx: &mut Context) {
+        let round = round(ctx);
+        let over = |claim: &Claim| ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD;
+        if ctx.local.left || self.claim.as_ref().is_none_or(over) {
+            self.claim = None;
+            return ctx.outbox.tell(Notice::NameFree);
+        }
+        ctx.timers.set(Timer::NameConflict, ctx.now + round);
+        match self.claimed() {
+            Some((addr, NameConflict::Alive)) => self.ask(ctx, addr),
+            Some((_, NameConflict::Silent)) => claim_own_name(ctx),
+            Some((_, NameConflict::Asked)) | None => {}
+        }
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
         self.question.as_ref().map(|question| question.next)
     }
 
+    /// This process did not run for `by`: the claim and its question get that much more time.
     pub fn postpone(&mut self, by: Duration) {
         if let Some(question) = &mut self.question {
             question.next = question.next + by;
@@ -85,154 +203,26 @@ impl NameConflicts {
             claim.heard = claim.heard + by;
         }
     }
+}
 
-    /// Where the own name is claimed, and what is known about who lives there.
-    pub fn claimed(&self) -> Option<(SocketAddr, NameConflict)> {
-        self.claim.map(|claim| (claim.addr, claim.verdict))
+impl Question {
+    fn ping(&mut self, ctx: &mut Context) {
+        self.pings += 1;
+        self.next = ctx.now + ctx.config.probe_timeout / PINGS;
+        let ping = ctx.local.encode_ping(self.seq, &ctx.local.name);
+        ctx.send_ping(self.to, &ping, None, None);
     }
 }
 
-impl Swim {
-    /// Somebody lists the own name at another address. False if this node itself lives there.
-    pub(super) fn own_name_claimed(&mut self, now: Time, addr: SocketAddr) -> bool {
-        if self.name_conflicts.own_aliases.contains(&addr) {
-            return false;
-        }
-        match &mut self.name_conflicts.claim {
-            Some(claim) if claim.addr == addr => claim.heard = now,
-            // One at a time: whoever answers stays, one who is silent gives way before long.
-            Some(claim) if claim.verdict != NameConflict::Silent => {}
-            Some(claim) if now.since(claim.asked) < self.config.probe_interval => {}
-            Some(_) | None => self.look_into_claim(now, addr),
-        }
-        true
-    }
+/// The time between two rounds.
+fn round(ctx: &Context) -> Duration {
+    ctx.config.probe_interval * ROUND
+}
 
-    fn look_into_claim(&mut self, now: Time, addr: SocketAddr) {
-        self.name_conflicts.claim = Some(Claim {
-            addr,
-            heard: now,
-            asked: now,
-            verdict: NameConflict::Asked,
-        });
-        self.ask_name_conflict(now, addr);
-        if self.timers.get(Timer::NameConflict).is_none() {
-            self.timers
-                .set(Timer::NameConflict, now + self.name_conflict_round());
-        }
-    }
-
-    fn name_conflict_round(&self) -> Duration {
-        self.config.probe_interval * ROUND
-    }
-
-    fn ask_name_conflict(&mut self, now: Time, to: SocketAddr) {
-        let seq = self.probes.next_seq();
-        self.name_conflicts.question = Some(Question {
-            to,
-            seq,
-            pings: 0,
-            next: now,
-        });
-        self.name_conflict_timeout(now);
-    }
-
-    /// Pings again, or takes the silence for an answer.
-    pub(super) fn name_conflict_timeout(&mut self, now: Time) {
-        let pause = self.config.probe_timeout / PINGS;
-        let Some(question) = &mut self.name_conflicts.question else {
-            return;
-        };
-        if now < question.next {
-            return;
-        }
-        if question.pings == PINGS {
-            return self.name_conflict_is(now, NameConflict::Silent);
-        }
-        question.pings += 1;
-        question.next = now + pause;
-        let (to, seq) = (question.to, question.seq);
-        let ping = self.ping_bytes(seq, &self.own_name);
-        self.send_ping(to, &ping, None, None);
-    }
-
-    /// Is this ack the answer of a name_conflict?
-    pub(super) fn name_conflict_answers(&mut self, now: Time, seq: u32) -> bool {
-        let asked = self.name_conflicts.question.as_ref().map(|asked| asked.seq);
-        let is_answer = asked == Some(seq);
-        if is_answer {
-            self.name_conflict_is(now, NameConflict::Alive);
-        }
-        is_answer
-    }
-
-    fn name_conflict_is(&mut self, now: Time, verdict: NameConflict) {
-        self.name_conflicts.question = None;
-        if let Some(claim) = &mut self.name_conflicts.claim {
-            claim.verdict = verdict;
-            if verdict == NameConflict::Alive {
-                claim.heard = now;
-                let addr = claim.addr;
-                self.notices.push_back(Notice::NameTaken { addr });
-            }
-        }
-        self.drive_joins(now);
-    }
-
-    /// Is this the question to the name_conflict, come back to who asked it? Then the other address is
-    /// one of this node itself, as seen from elsewhere.
-    pub(super) fn is_own_echo(&mut self, now: Time, from: SocketAddr, ping: &Ping) -> bool {
-        let Some(question) = &self.name_conflicts.question else {
-            return false;
-        };
-        let echo = question.seq == ping.seq
-            && ping.source_node == &*self.own_name
-            && answer_address(ping.source_addr, ping.source_port, from) == self.own_addr;
-        if echo {
-            self.name_conflicts.own_aliases.truncate(MIRRORS - 1);
-            self.name_conflicts.own_aliases.insert(0, question.to);
-            self.name_conflicts.question = None;
-            self.name_conflicts.claim = None;
-            self.notices.push_back(Notice::NameFree);
-            self.drive_joins(now);
-        }
-        echo
-    }
-
-    /// Time for another round about the claim: is it still made, does somebody answer now?
-    pub(super) fn name_conflict_tick(&mut self, now: Time) {
-        let round = self.name_conflict_round();
-        let over = |claim: &Claim| now.since(claim.heard) > round * ROUNDS_UNHEARD;
-        if self.left || self.name_conflicts.claim.as_ref().is_none_or(over) {
-            self.name_conflicts.claim = None;
-            self.notices.push_back(Notice::NameFree);
-            return;
-        }
-        self.timers.set(Timer::NameConflict, now + round);
-        match self.name_conflicts.claimed() {
-            Some((addr, NameConflict::Alive)) => self.ask_name_conflict(now, addr),
-            Some((_, NameConflict::Silent)) => self.claim_own_name(now),
-            Some((_, NameConflict::Asked)) | None => {}
-        }
-    }
-
-    /// Shows itself to a member, and hears from it where it lists the name.
-    fn claim_own_name(&mut self, now: Time) {
-        let own = self.own;
-        let chosen = self.table.choose(1, &mut self.random, |slot, entry| {
-            slot != own && entry.node.state == NodeState::Alive
-        });
-        let peer = chosen.first().and_then(|&slot| self.table.get(slot));
-        if let Some(peer) = peer.map(|entry| entry.node.addr)
-            && self.may_dial()
-        {
-            let exchange = Exchange {
-                join: false,
-                cause: Cause::NameConflict,
-                pull_only: true,
-                peer,
-            };
-            self.begin_exchange(now, exchange);
-        }
+/// Shows this node to a member, and hears from it where it lists the name.
+fn claim_own_name(ctx: &mut Context) {
+    let peer = ctx.table.choose_alive(&mut ctx.random);
+    if let Some(peer) = peer.filter(|_| ctx.streams.may_dial()) {
+        ctx.begin_exchange(Exchange::pull(ExchangeCause::NameConflict, peer));
     }
 }

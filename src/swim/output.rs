@@ -1,20 +1,19 @@
-//! What comes out of the core: orders to the driver, and notices to the layer above.
+//! The outputs of the core: orders to the driver, and notices to the layer above.
 
-use crate::limits;
 use crate::swim::NodeState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A stream, numbered by whoever opened it: the core numbers those it dials (odd), the driver
-/// those it accepts (even).
+/// The number of a stream. The core gives odd numbers to the streams it dials, the driver even
+/// numbers to those it accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 
-/// A name resolution under way.
+/// The number of a name resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LookupId(pub u64);
 
-/// A command whose end is reported.
+/// The number of a command whose end is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OpId(pub u64);
 
@@ -24,198 +23,197 @@ pub enum Output {
     /// Send this datagram. If it cannot be sent and belongs to a probe, answer with
     /// `handle_send_failure`.
     Datagram {
-        /** where to */
+        /// The address to send it to.
         to: SocketAddr,
-        /** the bytes */
+        /// The sealed datagram.
         bytes: Vec<u8>,
-        /** the probe that it belongs to */
+        /// The sequence number of the probe that it belongs to.
         probe: Option<u32>,
     },
     /// Open a stream. Answer with `handle_stream_connected` or `handle_stream_end`.
     Connect {
-        /** its number */
+        /// Its number.
         id: StreamId,
-        /** where to */
+        /// The address to connect to.
         to: SocketAddr,
     },
     /// Write to a stream, after what was written before.
     Write {
-        /** which */
+        /// Its number.
         id: StreamId,
-        /** the bytes */
+        /// The sealed bytes.
         bytes: Vec<u8>,
     },
     /// Close a stream once everything written has gone out. The core has forgotten it already; a
     /// `handle_*` call about it is ignored. The driver bounds how long flushing may take.
     Close {
-        /** which */
+        /// Its number.
         id: StreamId,
     },
     /// Resolve a host name. Answer with `handle_resolved`.
     Resolve {
-        /** its number */
+        /// Its number.
         id: LookupId,
-        /** the name */
+        /// The name to resolve.
         host: String,
     },
 }
 
-/// Why a stream ended.
+/// The way a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
     /// The other side closed it.
     Eof,
     /// It could not be opened, or broke.
     Failed,
-    /// The other host said that nobody listens there.
+    /// The other host refused the connection: no process listens there.
     Refused,
 }
 
-/// Why a datagram could not be sent.
+/// The reason why a datagram could not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendFailure {
-    /// Something about this host: no buffer, no permission, no route of our own.
+    /// The fault is this host's: no buffer, no permission, or no route.
     Local,
-    /// The other host said it cannot be reached.
+    /// The network or the other host reported that it cannot be reached.
     Remote,
 }
 
-/// What happened to a member, as the SWIM layer sees it.
+/// A change of a member, as the SWIM layer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Known for the first time, or alive again after dead or left.
+    /// It became known, or is alive again after it was dead or had left.
     Joined,
-    /// It speaks with a newer incarnation; its meta and versions may have changed.
+    /// It announced a newer incarnation; its meta and versions may have changed.
     Updated,
-    /// Suspected from now on.
+    /// It is suspected from now on.
     Suspected,
-    /// Was suspected, and is alive after all; its meta and versions may have changed.
+    /// It refuted a suspicion; its meta and versions may have changed.
     Cleared,
-    /// Declared dead by somebody else.
+    /// It was declared dead, by this node or another.
     Died,
-    /// Said itself that it leaves.
+    /// It announced its own leave.
     Left,
-    /// Removed from the table.
+    /// It was removed from the table.
     Forgotten,
 }
 
-/// How a join ended: how many targets answered, and what went wrong with the others.
+/// The result of a join: how many targets answered, and why the others failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JoinReport {
-    /// Addresses whose push/pull succeeded.
+    /// The number of addresses whose push/pull succeeded.
     pub contacted: usize,
-    /// Target and reason of every failure.
+    /// The target and the reason of each failure.
     pub failures: Vec<(String, JoinFailure)>,
 }
 
-/// Why one target of a join failed.
+/// The reason why a target of a join failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinFailure {
     /// The host name gave no address.
     Unresolved,
     /// No connection, or it broke before the answer.
     Unreachable,
-    /// Nobody listens there.
+    /// The host refused the connection: no process listens there.
     ConnectionRefused,
     /// The answer did not come in time.
     TimedOut,
-    /// The answer could not be decrypted, or is encrypted on one side only.
+    /// The answer could not be decrypted, or only one side encrypts.
     Crypto(crate::wire::Refusal),
-    /// The answer made no sense, or protocol versions do not fit.
+    /// The answer could not be decoded, or the protocol versions are incompatible.
     Protocol(crate::wire::Refusal),
     /// The other side answered with an error.
     Refused(String),
 }
 
-/// Something the layer above has to know or to give.
+/// Something that the layer above has to know or to give.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A member changed. Not sent for this node itself except `Joined` at start and `Updated`.
     Member {
-        /** what */
+        /// The change.
         change: Change,
-        /** who */
+        /// The member.
         name: Arc<str>,
     },
     /// A user message arrived, Serf type byte first.
     UserMessage {
-        /** the content */
+        /// Its content.
         bytes: Vec<u8>,
     },
     /// Give the user state for this push/pull at once: `Swim::provide_user_state`.
     WantUserState {
-        /** which push/pull */
+        /// The stream of the push/pull.
         id: StreamId,
-        /** is it a join */
+        /// Whether the dialling node joins.
         join: bool,
     },
     /// The other side's user state of a finished push/pull.
     UserState {
-        /** is it a join */
+        /// Whether the dialling node joins.
         join: bool,
-        /** the bytes */
+        /// The user state.
         bytes: Vec<u8>,
     },
     /// A join command ended.
     JoinDone {
-        /** which */
+        /// The command.
         op: OpId,
-        /** how */
+        /// Its result.
         report: JoinReport,
     },
     /// A broadcast with this token was transmitted as often as its limit asks, or replaced.
     BroadcastDone {
-        /** which */
+        /// The token that came with the broadcast.
         token: u64,
     },
-    /// The own departure has spread (or nobody is there to be told).
+    /// The leave of this node has spread, or no other node is there to be told.
     LeaveSpread,
-    /// A hint's probe ended: did the member answer?
+    /// The probe of a hint ended.
     HintDone {
-        /** which */
+        /// The command.
         op: OpId,
-        /** who */
+        /// The member.
         name: Arc<str>,
-        /** verdict */
+        /// Whether the member answered.
         answered: bool,
     },
-    /// Somebody claims a known name at another address.
+    /// A message claims that a known member lives at another address.
     Conflict {
-        /** the name */
+        /// The name.
         name: Arc<str>,
-        /** known at */
+        /// The address at which the member is known.
         known: SocketAddr,
-        /** claimed at */
+        /// The address that the message claims.
         claimed: SocketAddr,
     },
     /// Another node answers to this node's name.
     NameTaken {
-        /** where */
+        /// The address of the other node.
         addr: SocketAddr,
     },
-    /// Nobody claims this node's name any more.
+    /// No other node claims this node's name any more.
     NameFree,
 }
 
-/// Number of queues for broadcasts of the layer above.
+/// The number of queues for broadcasts of the layer above.
 pub const USER_LANES: usize = 3;
-const _: () = assert!(limits::COMPOUND_PARTS < 128);
 
-/// A node of the table, as others may read it.
+/// A known node, as others may read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its name.
     pub name: Arc<str>,
-    /// Where it is reached; IPv4 in IPv4 form.
+    /// Its address; an IPv4 address in IPv4 form.
     pub addr: SocketAddr,
-    /// Its meta as on the wire.
+    /// Its meta, as on the wire.
     pub meta: Arc<[u8]>,
-    /// Version vector: memberlist min, max, spoken; delegate min, max, spoken.
+    /// Its versions: of memberlist minimum, maximum, spoken; of the layer above the same.
     pub vsn: [u8; 6],
     /// Its incarnation.
     pub incarnation: u32,
     /// Its state.
     pub state: NodeState,
-    /// When it entered that state.
+    /// The time when it entered that state.
     pub since: crate::time::Time,
 }

@@ -1,27 +1,27 @@
-//! Probing: is that member still there?
+//! Probing: is the member still there?
 //!
 //! ```text
 //!  ping --- ack ------------------------------------------------> answered
 //!    |  no ack within probe_timeout
-//!    +--> helpers ping it for us, a stream ping runs beside ---- ack ---> answered
+//!    +--> helpers ping it for this node, a stream ping runs beside --- ack ---> answered
 //!            |  nothing until probe_interval x (health score + 1)
 //!            +--> the stream answered: alive, datagrams are the trouble
 //!            +--> else: suspect
 //! ```
 //!
-//! A hint of the application starts a round of its own that asks everybody at once and decides
+//! A hint of the application starts a round of its own that tries every way at once and decides
 //! within probe_timeout, too early for nacks: so it says nothing about this node's own health.
 //! Rules as in SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
 
-use super::explain::{Answer, ProbeReport};
-use super::members::{self, Next, Slot};
-use super::news::Spread;
-use super::relay::answer_address;
-use super::rounds::{Cause, Round};
+use super::context::Context;
+use super::final_probe::FINAL_PROBES;
+use super::members::MemberIndex;
+use super::output::{Notice, OpId, SendFailure};
+use super::probe_report::{LastProbe, ProbeAnswer, ProbeReport};
+use super::rounds::{ProbeCause, Round};
 use super::streams::Purpose;
-use super::suspicion::LOOKS;
 use super::timer::Timer;
-use super::{Change, NodeState, Notice, OpId, SendFailure, Swim};
+use super::{NodeState, address, announcement};
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Ack, IndirectPing, Message, Ping};
@@ -29,400 +29,387 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rounds that hints may have under way at once.
+/// The number of hints that may be under way at once.
 const HINT_ROUNDS: usize = 16;
+/// The number of final probes that may be under way at once. A node that loses sight of more
+/// members than that is cut off itself.
+const FINAL_ROUNDS: usize = 64;
 
-impl Swim {
-    /// Probes the next member in turn, unless the last round still runs.
-    pub(super) fn probe_tick(&mut self, now: Time) {
-        self.timers
-            .set(Timer::Probe, now + self.config.probe_interval);
-        if self.left {
-            return self.sweep(now);
+/// The probes under way.
+pub(super) struct Probing {
+    rounds: Vec<Round>,
+}
+
+/// The end of a probe, as far as others have to act on it.
+pub(super) enum ProbeEnd {
+    /// The member answered, which speaks for it if it is a suspect.
+    Answered { member: MemberIndex, name: Arc<str> },
+    /// Nothing came back: this node accuses the member.
+    Failed { name: Arc<str>, incarnation: u32 },
+}
+
+impl Probing {
+    /// Sets the timer of the first probe, at a random time within the interval.
+    pub fn new(ctx: &mut Context) -> Probing {
+        let delay = ctx.random.within(ctx.config.probe_interval);
+        ctx.timers.set(Timer::Probe, ctx.now + delay);
+        Probing { rounds: Vec::new() }
+    }
+
+    /// Probes the next member in turn, unless the last turn's round still runs. At the end of the
+    /// probe order, members that have been dead long enough are forgotten.
+    pub fn tick(&mut self, ctx: &mut Context) {
+        ctx.timers
+            .set(Timer::Probe, ctx.now + ctx.config.probe_interval);
+        let remembered = ctx.config.gossip_to_the_dead;
+        if ctx.local.left {
+            return ctx.forget_the_dead(|dead_for| dead_for > remembered);
         }
-        if self.probes.running(|cause| cause == Cause::Turn) > 0 {
+        if self.running(|cause| cause == ProbeCause::Turn) > 0 {
             return;
         }
-        let own = self.own_name.clone();
         for _ in 0..2 {
-            match self
-                .table
-                .next_probe(|entry| entry.is_live() && entry.node.name != own)
-            {
-                Next::Probe(slot) => return self.begin_probe(now, slot, Cause::Turn),
-                Next::Wrapped => self.sweep(now),
+            match ctx.table.next_to_probe() {
+                Some(member) => return self.begin(ctx, member, ProbeCause::Turn),
+                None => ctx.forget_the_dead(|dead_for| dead_for > remembered),
             }
         }
     }
 
-    /// The end of the probe order: who has been dead long enough is forgotten.
-    fn sweep(&mut self, now: Time) {
-        let grace = self.config.gossip_to_the_dead;
-        self.forget_the_dead(|since| now.since(since) > grace);
-    }
-
-    /// Forgets those who have been dead since a time for which this holds.
-    pub(super) fn forget_the_dead(&mut self, long_enough: impl Fn(Time) -> bool) {
-        let own = self.own_name.clone();
-        let gone = |entry: &members::Entry| {
-            !entry.is_live() && entry.node.name != own && long_enough(entry.node.since)
-        };
-        let gone = self.table.sweep(gone, &mut self.random);
-        for entry in gone {
-            self.notice_member(Change::Forgotten, entry.node.name);
-        }
-    }
-
-    /// "I could not reach NAME just now": probes it at once, directly and indirectly. The verdict
-    /// comes as [`Notice::HintDone`]. `None` if the name is unknown, this node's own, not alive or
-    /// suspect, or if it is being asked already or too many are (counted in `hints_limited`).
-    pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
-        let slot = self.table.find(name)?;
-        let entry = self.table.get(slot)?;
-        if !entry.is_live() || slot == self.own || self.left {
+    /// Probes a member that the application could not reach. `None` if it is unknown, this node,
+    /// not alive or suspect, or if it is being asked already or too many are (counted in
+    /// `hints_limited`).
+    pub fn hint(&mut self, ctx: &mut Context, name: &str) -> Option<OpId> {
+        let member = ctx.table.find(name)?;
+        let is_live = ctx.table.get(member)?.is_live();
+        if !is_live || member == ctx.table.local_index() || ctx.local.left {
             return None;
         }
-        let asked = |round: &Round| round.cause.is_hint() && round.slot == slot;
-        let busy = self.probes.rounds.iter().any(asked);
-        if busy || self.probes.running(Cause::is_hint) >= HINT_ROUNDS {
-            self.stats.hints_limited += 1;
+        let asked = |round: &Round| round.cause.is_hint() && round.member == member;
+        let busy = self.rounds.iter().any(asked);
+        if busy || self.running(ProbeCause::is_hint) >= HINT_ROUNDS {
+            ctx.outbox.stats.hints_limited += 1;
             return None;
         }
-        self.stats.hints += 1;
-        let op = self.next_op();
-        self.begin_probe(now, slot, Cause::Hint(op));
+        ctx.outbox.stats.hints += 1;
+        let op = ctx.next_op();
+        self.begin(ctx, member, ProbeCause::Hint(op));
         Some(op)
     }
 
-    pub(super) fn begin_probe(&mut self, now: Time, slot: Slot, cause: Cause) {
-        let seq = self.probes.next_seq();
-        let Some(entry) = self.table.get(slot) else {
+    /// Probes a suspect before its verdict.
+    pub fn begin_final_probe(&mut self, ctx: &mut Context, member: MemberIndex, first: bool) {
+        if self.running(ProbeCause::is_final_probe) < FINAL_ROUNDS {
+            self.begin(ctx, member, ProbeCause::FinalProbe { first });
+        }
+    }
+
+    fn begin(&mut self, ctx: &mut Context, member: MemberIndex, cause: ProbeCause) {
+        let seq = ctx.next_seq();
+        let Some(record) = ctx.table.get(member) else {
             return;
         };
-        let node = entry.node.clone();
-        let checksum = entry.protocol_max() >= 5;
-        let (timeout, interval) = (self.config.probe_timeout, self.config.probe_interval);
-        let (widen_at, whole) = match cause {
-            Cause::Turn => {
-                let whole = self.awareness.stretch(interval.max(timeout));
-                (Some(now + timeout), whole)
-            }
-            Cause::Hint(_) => (Some(now), timeout),
-            Cause::FinalProbe { .. } => (None, timeout * LOOKS),
-        };
-        let report = ProbeReport {
-            ago: Duration::ZERO,
-            direct: Answer::Waiting,
-            stream: Answer::NotAsked,
-            helpers: Vec::new(),
-            rtt: None,
-        };
-        self.stats.probes += 1;
-        let ping = self.ping_bytes(seq, &node.name);
-        let (tells, introduction) = self.introduction(slot, ping.len()).unzip();
-        self.probes.rounds.push(Round {
+        let (node, checksum) = (record.node(), record.protocol_max() >= 5);
+        let ping = ctx.local.encode_ping(seq, &node.name);
+        let (announced, announcement) = announcement::due(ctx, member, ping.len()).unzip();
+        let (widen_at, duration) = schedule(ctx, cause);
+        let (addr, incarnation) = (node.addr, node.incarnation);
+        let is_suspect = node.state == NodeState::Suspect;
+        self.rounds.push(Round {
             seq,
-            slot,
+            member,
             name: node.name.clone(),
-            addr: node.addr,
-            incarnation: node.incarnation,
-            sent: now,
+            addr,
+            incarnation,
+            sent: ctx.now,
             widen_at,
-            deadline: now + whole,
+            deadline: ctx.now + duration,
             nacks_expected: 0,
             nacks: 0,
             unsent: 0,
             helper_addrs: Vec::new(),
-            report,
-            tells,
+            report: ProbeReport::begun(),
+            announced,
             cause,
         });
-        if node.state == NodeState::Suspect {
+        ctx.outbox.stats.probes += 1;
+        let this = self.rounds.len() - 1;
+        if is_suspect {
             // The accusation goes in front, so that the answer can bring the refutation along.
-            let own = self.own_name.clone();
-            let news = Accusation {
-                incarnation: node.incarnation,
-                node: &node.name,
-                from: &own,
-            };
             let mut suspect = Vec::new();
-            Message::Suspect(news).encode(&mut suspect);
-            self.send_parts(node.addr, &[&suspect, &ping], checksum, Some(seq));
+            let accusation = Accusation {
+                incarnation,
+                node: &self.rounds[this].name,
+                from: &ctx.local.name,
+            };
+            Message::Suspect(accusation).encode(&mut suspect);
+            ctx.send_parts(addr, &[&suspect, &ping], checksum, Some(seq));
         } else {
-            self.send_ping(node.addr, &ping, introduction.as_deref(), Some(seq));
+            ctx.send_ping(addr, &ping, announcement.as_deref(), Some(seq));
         }
-        let this = self.probes.rounds.len() - 1;
         match cause {
-            Cause::Hint(_) => self.widen(this),
-            Cause::FinalProbe { first: true } => self.ping_by_stream(this),
-            Cause::Turn | Cause::FinalProbe { first: false } => {}
+            ProbeCause::Hint(_) => self.widen(ctx, this),
+            ProbeCause::FinalProbe { first: true } => self.ping_by_stream(ctx, this),
+            ProbeCause::Turn | ProbeCause::FinalProbe { first: false } => {}
         }
     }
 
-    pub(super) fn ping_bytes(&self, seq: u32, node: &str) -> Vec<u8> {
-        let addr = members::address_bytes(self.own_addr.ip(), false);
-        let ping = Ping {
-            seq,
-            node,
-            source_addr: &addr,
-            source_port: self.own_addr.port(),
-            source_node: &self.own_name,
-        };
-        let mut bytes = Vec::with_capacity(80);
-        Message::Ping(ping).encode(&mut bytes);
-        bytes
-    }
-
-    /// Carries out what is due: asks helpers, ends rounds, tells askers that nothing came.
-    pub(super) fn probe_timeouts(&mut self, now: Time) {
+    /// Goes on with the probes that are due: asks helpers, and ends rounds up to the first whose
+    /// end others have to act on.
+    pub fn next_end(&mut self, ctx: &mut Context) -> Option<ProbeEnd> {
         let mut i = 0;
-        while i < self.probes.rounds.len() {
-            if self.probes.rounds[i].widen_at.is_some_and(|at| at <= now) {
-                self.widen(i);
+        while i < self.rounds.len() {
+            if self.rounds[i].widen_at.is_some_and(|at| at <= ctx.now) {
+                self.widen(ctx, i);
             }
-            if self.probes.rounds[i].deadline <= now {
-                let round = self.probes.rounds.swap_remove(i);
-                self.end_round(now, round);
-            } else {
+            if self.rounds[i].deadline > ctx.now {
                 i += 1;
+                continue;
+            }
+            let round = self.rounds.swap_remove(i);
+            let end = time_over(ctx, round);
+            if end.is_some() {
+                return end;
             }
         }
-        self.relay_timeouts(now);
+        None
     }
 
-    /// The direct ping stayed unanswered: asks helpers, and tries a stream beside them.
-    fn widen(&mut self, index: usize) {
-        let round = &mut self.probes.rounds[index];
+    /// Asks helpers, and tries a stream beside them.
+    fn widen(&mut self, ctx: &mut Context, index: usize) {
+        let round = &mut self.rounds[index];
         round.widen_at = None;
-        let (slot, seq, name, addr) = (round.slot, round.seq, round.name.clone(), round.addr);
-        let own = self.own;
-        let helpers = self.table.choose(
-            self.config.indirect_checks,
-            &mut self.random,
-            |other, entry| other != own && other != slot && entry.node.state == NodeState::Alive,
+        let target = round.member;
+        let helpers = ctx.table.choose(
+            ctx.config.indirect_checks,
+            &mut ctx.random,
+            |member, node| member != target && node.state == NodeState::Alive,
         );
         for helper in helpers {
-            self.ask_helper(index, helper, seq, &name, addr);
+            ask_helper(ctx, round, helper);
         }
-        self.ping_by_stream(index);
+        self.ping_by_stream(ctx, index);
     }
 
-    fn ping_by_stream(&mut self, index: usize) {
-        let may_dial = self.config.stream_pings && self.may_dial();
-        let round = &mut self.probes.rounds[index];
-        let entry = self.table.get(round.slot);
-        if may_dial && entry.is_some_and(|entry| entry.protocol_max() >= 3) {
-            round.report.stream = Answer::Waiting;
-            let (to, seq, deadline) = (round.addr, round.seq, round.deadline);
-            self.dial(to, Purpose::Ping { seq, to }, deadline);
-        }
-    }
-
-    fn ask_helper(
-        &mut self,
-        index: usize,
-        helper: Slot,
-        seq: u32,
-        name: &Arc<str>,
-        addr: SocketAddr,
-    ) {
-        let Some(entry) = self.table.get(helper) else {
-            return;
-        };
-        let (to, nack) = (entry.node.addr, entry.protocol_max() >= 4);
-        let round = &mut self.probes.rounds[index];
-        round
-            .report
-            .helpers
-            .push((entry.node.name.clone(), Answer::Waiting));
-        round.helper_addrs.push(to);
-        round.nacks_expected += u32::from(nack);
-        let own = members::address_bytes(self.own_addr.ip(), false);
-        let target = members::address_bytes(addr.ip(), false);
-        let request = Message::IndirectPing(IndirectPing {
-            seq,
-            target: &target,
-            port: addr.port(),
-            node: name,
-            nack,
-            source_addr: &own,
-            source_port: self.own_addr.port(),
-            source_node: &self.own_name,
-        });
-        let mut bytes = Vec::with_capacity(128);
-        request.encode(&mut bytes);
-        self.stats.indirect_probes += 1;
-        self.send_ping(to, &bytes, None, Some(seq));
-    }
-
-    /// Somebody asks whether we are there.
-    pub(super) fn hear_ping(&mut self, now: Time, from: SocketAddr, ping: &Ping) {
-        if !ping.node.is_empty() && ping.node != &*self.own_name {
-            return self.refuse(Refusal::OtherNode);
-        }
-        if self.is_own_echo(now, from, ping) {
-            return;
-        }
-        let mut ack = Vec::with_capacity(160);
-        let payload = self.ack_payload.as_deref();
-        Message::Ack(Ack {
-            seq: ping.seq,
-            payload,
-        })
-        .encode(&mut ack);
-        let sender = answer_address(ping.source_addr, ping.source_port, from);
-        self.send_with_rumours(sender, &ack);
-        if self.is_stranger(ping.source_node) {
-            self.meet_stranger(now, sender);
+    fn ping_by_stream(&mut self, ctx: &mut Context, index: usize) {
+        let may_dial = ctx.config.stream_pings && ctx.streams.may_dial();
+        let round = &mut self.rounds[index];
+        let record = ctx.table.get(round.member);
+        if may_dial && record.is_some_and(|record| record.protocol_max() >= 3) {
+            round.report.stream = ProbeAnswer::Waiting;
+            let (to, seq) = (round.addr, round.seq);
+            ctx.dial(to, Purpose::Ping { seq, to }, round.deadline);
         }
     }
 
-    pub(super) fn hear_ack(&mut self, now: Time, from: SocketAddr, ack: &Ack) {
-        if let Some(i) = self
-            .probes
-            .rounds
-            .iter()
-            .position(|round| round.seq == ack.seq)
-        {
-            let mut round = self.probes.rounds.swap_remove(i);
-            match round.helper_addrs.iter().position(|addr| *addr == from) {
-                Some(helper) => round.report.helpers[helper].1 = Answer::Answered,
-                None => {
-                    round.report.direct = Answer::Answered;
-                    round.report.rtt = Some(now.since(round.sent));
-                    self.probes.datagram_failures = 0;
-                    self.note_met(&round);
-                }
-            }
-            self.answered(round);
-        } else if !self.name_conflict_answers(now, ack.seq) {
-            self.relay_ack(ack);
-        }
-    }
-
-    pub(super) fn hear_nack(&mut self, from: SocketAddr, seq: u32) {
-        let Some(round) = self.probes.rounds.iter_mut().find(|round| round.seq == seq) else {
-            return self.late_answer(seq);
-        };
-        let helper = round.helper_addrs.iter().position(|addr| *addr == from);
-        // Each helper counts once: a repeated nack must not make this node look healthier.
-        match helper.map(|i| &mut round.report.helpers[i].1) {
-            Some(answer @ Answer::Waiting) => {
-                *answer = Answer::Nack;
-                round.nacks += 1;
-            }
-            Some(Answer::NotAsked | Answer::Answered | Answer::Nack | Answer::Silent) => {}
-            None => self.refuse(Refusal::UnknownSequence),
-        }
-    }
-
-    /// An ack or nack that nobody waits for: the probe has ended, or there never was one.
-    pub(super) fn late_answer(&mut self, seq: u32) {
-        if (1..=self.probes.last_seq).contains(&seq) {
-            self.stats.late_answers += 1;
-        } else {
-            self.refuse(Refusal::UnknownSequence);
-        }
+    /// The message that a stream of this purpose sends once it is open; `None` if the probe has
+    /// ended meanwhile.
+    pub fn stream_ping(&self, ctx: &Context, seq: u32, to: SocketAddr) -> Option<Vec<u8>> {
+        let mut rounds = self.rounds.iter();
+        let round = rounds.find(|round| round.seq == seq && round.addr == to)?;
+        Some(ctx.local.encode_ping(seq, &round.name))
     }
 
     /// The stream ping of a round was answered, or failed.
-    pub(super) fn stream_ping_ended(&mut self, seq: u32, ok: bool) {
-        let Some(i) = self.probes.rounds.iter().position(|round| round.seq == seq) else {
-            return;
+    pub fn on_stream_ping(&mut self, ctx: &mut Context, seq: u32, ok: bool) -> Option<ProbeEnd> {
+        let i = self.position(seq)?;
+        self.rounds[i].report.stream = if ok {
+            ProbeAnswer::Answered
+        } else {
+            ProbeAnswer::Silent
         };
-        self.probes.rounds[i].report.stream = if ok { Answer::Answered } else { Answer::Silent };
-        // A regular round still waits: an ack by datagram would be the better news.
-        if ok && self.probes.rounds[i].cause != Cause::Turn {
-            let round = self.probes.rounds.swap_remove(i);
-            self.answered(round);
+        // A regular round still waits: an ack by datagram would say more.
+        if !ok || self.rounds[i].cause == ProbeCause::Turn {
+            return None;
         }
+        let round = self.rounds.swap_remove(i);
+        Some(answered(ctx, round))
     }
 
-    fn answered(&mut self, round: Round) {
-        self.awareness.improve();
-        if round.report.stream == Answer::Silent {
-            self.stream_did_not_work(); // for somebody who is there
-        }
-        self.speaks_for(round.slot, &round.name);
-        self.close_round(round, true);
+    /// Answers a ping by datagram.
+    pub fn on_ping(&self, ctx: &mut Context, from: SocketAddr, ping: &Ping) {
+        let mut ack = Vec::with_capacity(160);
+        let message = Message::Ack(Ack {
+            seq: ping.seq,
+            payload: None,
+        });
+        message.encode(&mut ack);
+        ctx.send_with_broadcasts(
+            address::of_answer(ping.source_addr, ping.source_port, from),
+            &ack,
+        );
     }
 
-    fn end_round(&mut self, now: Time, round: Round) {
-        if round.cause.is_final_probe() {
-            return; // the probe that made it a suspect says more
+    /// An ack arrived. `None` if no probe waits for it.
+    pub fn on_ack(&mut self, ctx: &mut Context, from: SocketAddr, seq: u32) -> Option<ProbeEnd> {
+        let i = self.position(seq)?;
+        let mut round = self.rounds.swap_remove(i);
+        match round.helper_mut(from) {
+            Some(helper) => *helper = ProbeAnswer::Answered,
+            None => {
+                round.report.direct = ProbeAnswer::Answered;
+                round.report.rtt = Some(ctx.now.since(round.sent));
+                ctx.awareness.ping_answered();
+                note_announced(ctx, &round);
+            }
         }
-        if round.cause == Cause::Turn {
-            self.probes.datagram_failures = self.probes.datagram_failures.saturating_add(1);
-        }
-        if round.report.stream == Answer::Answered {
-            self.stats.stream_fallbacks += 1;
-            return self.answered(round);
-        }
-        self.stats.probes_failed += 1;
-        let is_unsent = round.is_unsent();
-        if round.cause == Cause::Turn {
-            let missing = round.nacks_expected.saturating_sub(round.nacks);
-            let told = round.nacks_expected > 0 && !is_unsent;
-            self.awareness.worsen(if told { missing } else { 1 });
-        }
-        let (name, incarnation) = (round.name.clone(), round.incarnation);
-        self.close_round(round, false);
-        if is_unsent {
-            return;
-        }
-        let own = self.own_name.clone();
-        let news = Accusation {
-            incarnation,
-            node: &name,
-            from: &own,
+        Some(answered(ctx, round))
+    }
+
+    /// A helper reports that the target is silent.
+    pub fn on_nack(&mut self, ctx: &mut Context, from: SocketAddr, seq: u32) {
+        let Some(i) = self.position(seq) else {
+            return ctx.count_late_answer(seq);
         };
-        self.hear_suspect(now, &news, Spread::Encoded);
-    }
-
-    fn close_round(&mut self, mut round: Round, answered: bool) {
-        if let Some(entry) = self
-            .table
-            .get_mut(round.slot)
-            .filter(|e| e.node.name == round.name)
-        {
-            let before = entry.probe.as_ref().and_then(|probe| probe.1.rtt);
-            round.report.rtt = round.report.rtt.or(before);
-            // A hint asks in all ways at once: whichever is first, the others had no time.
-            let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
-            round.report.end(had_time, answered);
-            entry.probe = Some(Box::new((round.sent, round.report)));
-        }
-        if let Cause::Hint(op) = round.cause {
-            self.notices.push_back(Notice::HintDone {
-                op,
-                name: round.name,
-                answered,
-            });
+        let round = &mut self.rounds[i];
+        // Each helper counts once: a repeated nack must not make this node look healthier.
+        match round.helper_mut(from) {
+            Some(answer @ ProbeAnswer::Waiting) => {
+                *answer = ProbeAnswer::Nack;
+                round.nacks += 1;
+            }
+            Some(
+                ProbeAnswer::NotAsked
+                | ProbeAnswer::Answered
+                | ProbeAnswer::Nack
+                | ProbeAnswer::Silent,
+            ) => {}
+            None => ctx.outbox.refuse(Refusal::UnknownSequence),
         }
     }
 
-    /// A datagram of a probe could not be sent. The helpers are asked at once: they may reach whom
-    /// this host cannot. A local failure says nothing about anybody; where nothing could be sent
-    /// at all, nobody is accused.
-    pub fn handle_send_failure(&mut self, _now: Time, probe: u32, why: SendFailure) {
-        let mut rounds = self.probes.rounds.iter();
-        let Some(i) = rounds.position(|round| round.seq == probe) else {
-            return;
-        };
-        let round = &mut self.probes.rounds[i];
+    /// A datagram of a probe could not be sent. The helpers are asked at once: they may reach the
+    /// member when this host cannot. A local failure says nothing about any member; where nothing
+    /// could be sent at all, none is accused.
+    pub fn on_send_failure(&mut self, ctx: &mut Context, seq: u32, why: SendFailure) {
+        let Some(i) = self.position(seq) else { return };
+        let round = &mut self.rounds[i];
         round.unsent += usize::from(why == SendFailure::Local);
         if round.widen_at.is_some() {
-            self.widen(i);
+            self.widen(ctx, i);
         }
     }
 
-    /// The request of a stream ping.
-    pub(super) fn stream_ping_bytes(&self, seq: u32, to: SocketAddr) -> Option<Vec<u8>> {
-        let round = self
-            .probes
-            .rounds
-            .iter()
-            .find(|r| r.seq == seq && r.addr == to)?;
-        Some(self.ping_bytes(seq, &round.name))
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.rounds.iter().map(Round::next_timeout).min()
+    }
+
+    /// This process did not run for `by`: probes under way say nothing about others.
+    pub fn postpone(&mut self, by: Duration) {
+        self.rounds.iter_mut().for_each(|round| round.postpone(by));
+    }
+
+    fn position(&self, seq: u32) -> Option<usize> {
+        self.rounds.iter().position(|round| round.seq == seq)
+    }
+
+    /// The number of rounds under way for such a cause.
+    fn running(&self, wanted: impl Fn(ProbeCause) -> bool) -> usize {
+        let causes = self.rounds.iter().map(|round| round.cause);
+        causes.filter(|cause| wanted(*cause)).count()
+    }
+}
+
+/// When helpers are asked, if at all, and how long a round lasts.
+fn schedule(ctx: &Context, cause: ProbeCause) -> (Option<Time>, Duration) {
+    let (timeout, interval) = (ctx.config.probe_timeout, ctx.config.probe_interval);
+    match cause {
+        ProbeCause::Turn => {
+            let whole = ctx.awareness.stretch(interval.max(timeout));
+            (Some(ctx.now + timeout), whole)
+        }
+        ProbeCause::Hint(_) => (Some(ctx.now), timeout),
+        ProbeCause::FinalProbe { .. } => (None, timeout * FINAL_PROBES),
+    }
+}
+
+fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
+    let Some(record) = ctx.table.get(helper) else {
+        return;
+    };
+    let (to, nack) = (record.node().addr, record.protocol_max() >= 4);
+    let name = record.node().name.clone();
+    round.report.helpers.push((name, ProbeAnswer::Waiting));
+    round.helper_addrs.push(to);
+    round.nacks_expected += u32::from(nack);
+    let own = address::encode(ctx.local.addr.ip(), false);
+    let target = address::encode(round.addr.ip(), false);
+    let request = Message::IndirectPing(IndirectPing {
+        seq: round.seq,
+        target: &target,
+        port: round.addr.port(),
+        node: &round.name,
+        nack,
+        source_addr: &own,
+        source_port: ctx.local.addr.port(),
+        source_node: &ctx.local.name,
+    });
+    let mut bytes = Vec::with_capacity(128);
+    request.encode(&mut bytes);
+    ctx.outbox.stats.indirect_probes += 1;
+    ctx.send_ping(to, &bytes, None, Some(round.seq));
+}
+
+/// The time of a round is over.
+fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
+    if round.cause.is_final_probe() {
+        return None; // the probe that made it a suspect says more
+    }
+    let is_turn = round.cause == ProbeCause::Turn;
+    if is_turn {
+        ctx.awareness.ping_unanswered();
+    }
+    if round.report.stream == ProbeAnswer::Answered {
+        ctx.outbox.stats.stream_fallbacks += 1;
+        return Some(answered(ctx, round));
+    }
+    ctx.outbox.stats.probes_failed += 1;
+    let is_unsent = round.is_unsent();
+    if is_turn {
+        let missing = round.nacks_expected.saturating_sub(round.nacks);
+        let nacks_tell = round.nacks_expected > 0 && !is_unsent;
+        ctx.awareness.worsen(if nacks_tell { missing } else { 1 });
+    }
+    let incarnation = round.incarnation;
+    let name = close(ctx, round, false);
+    (!is_unsent).then_some(ProbeEnd::Failed { name, incarnation })
+}
+
+fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
+    ctx.awareness.improve();
+    if round.report.stream == ProbeAnswer::Silent {
+        ctx.awareness.stream_failed(); // although the member is there
+    }
+    let member = round.member;
+    let name = close(ctx, round, true);
+    ProbeEnd::Answered { member, name }
+}
+
+/// Keeps the report of a round, and tells the application if it had asked. Returns the name of the
+/// member.
+fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
+    if let Some(record) = ctx.table.get_named(round.member, &round.name) {
+        let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
+        round.report.rtt = round.report.rtt.or(before);
+        // A hint tries every way at once: when one answers, the others had no time.
+        let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
+        round.report.end(had_time, answered);
+        record.last_probe = Some(Box::new(LastProbe {
+            began: round.sent,
+            report: round.report,
+        }));
+    }
+    if let ProbeCause::Hint(op) = round.cause {
+        let name = round.name.clone();
+        ctx.outbox.tell(Notice::HintDone { op, name, answered });
+    }
+    round.name
+}
+
+/// The member has received the announcement that the acknowledged ping carried.
+fn note_announced(ctx: &mut Context, round: &Round) {
+    let record = ctx.table.get_named(round.member, &round.name);
+    if let (Some(announced), Some(record)) = (round.announced, record) {
+        record.acked = Some(announced);
     }
 }

@@ -1,11 +1,11 @@
-//! Helping others: a ping on somebody else's behalf, and the answer carried back.
+//! Relaying: pings on behalf of other nodes, and the answers carried back.
 //!
 //! A helper never changes its own view because of what it sees here (SWIM section 4.1). If the
-//! target stays silent the asker gets a nack when it wanted one, so that it can tell a dead target
-//! from a dead path to its helpers (Lifeguard).
+//! target stays silent the asking node gets a nack when it wanted one, so that it can tell a dead
+//! target from a dead path to its helpers (Lifeguard).
 
-use super::Swim;
-use super::members;
+use super::address;
+use super::context::Context;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Ack, IndirectPing, Message, Nack};
@@ -13,28 +13,87 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Pings relayed for others within a probe timeout.
+/// The number of pings relayed within a probe timeout.
 const RELAYS: usize = 1024;
 
+/// The node that asked, and what it wants to hear.
 struct Relay {
     asker: SocketAddr,
     asker_seq: u32,
     nack: bool,
 }
 
-/// Pings on others' behalf that wait for an ack, by our own sequence number.
+/// Pings on behalf of others that wait for an ack, by this node's own sequence number.
 #[derive(Default)]
-pub(super) struct Relays {
+pub(super) struct Relaying {
     waiting: HashMap<u32, Relay>,
     /// In order of their end: every relay waits equally long.
     deadlines: VecDeque<(Time, u32)>,
 }
 
-impl Relays {
+impl Relaying {
+    /// Another node asks this one to ping a third.
+    pub fn on_indirect_ping(&mut self, ctx: &mut Context, from: SocketAddr, ask: &IndirectPing) {
+        let port = if ask.port == 0 {
+            ctx.local.addr.port()
+        } else {
+            ask.port
+        };
+        let Some((target, _)) = address::decode(ask.target, port) else {
+            return ctx.outbox.refuse(Refusal::AddressLength);
+        };
+        if !ctx.is_allowed(target.ip()) {
+            return ctx.outbox.refuse(Refusal::AddressNotAllowed);
+        }
+        if self.deadlines.len() >= RELAYS {
+            return ctx.outbox.refuse(Refusal::TooManyRelays);
+        }
+        let seq = ctx.next_seq();
+        let relay = Relay {
+            asker: address::of_answer(ask.source_addr, ask.source_port, from),
+            asker_seq: ask.seq,
+            nack: ask.nack,
+        };
+        self.waiting.insert(seq, relay);
+        let deadline = ctx.now + ctx.config.probe_timeout;
+        self.deadlines.push_back((deadline, seq));
+        let ping = ctx.local.encode_ping(seq, ask.node);
+        ctx.send_with_broadcasts(target, &ping);
+    }
+
+    /// Carries an ack back. False if no relay waits for it.
+    pub fn on_ack(&mut self, ctx: &mut Context, seq: u32) -> bool {
+        let Some(relay) = self.waiting.remove(&seq) else {
+            return false;
+        };
+        let ack = Message::Ack(Ack {
+            seq: relay.asker_seq,
+            payload: None,
+        });
+        answer(ctx, relay.asker, &ack);
+        true
+    }
+
+    /// Sends nacks for the relays whose time is over.
+    pub fn on_timeout(&mut self, ctx: &mut Context) {
+        while let Some(&(at, seq)) = self.deadlines.front() {
+            if at > ctx.now {
+                break;
+            }
+            self.deadlines.pop_front();
+            let relay = self.waiting.remove(&seq);
+            if let Some(relay) = relay.filter(|relay| relay.nack) {
+                let seq = relay.asker_seq;
+                answer(ctx, relay.asker, &Message::Nack(Nack { seq }));
+            }
+        }
+    }
+
     pub fn next_timeout(&self) -> Option<Time> {
         self.deadlines.front().map(|(at, _)| *at)
     }
 
+    /// This process did not run for `by`: targets get that much more time.
     pub fn postpone(&mut self, by: Duration) {
         for (at, _) in &mut self.deadlines {
             *at = *at + by;
@@ -42,77 +101,8 @@ impl Relays {
     }
 }
 
-impl Swim {
-    /// Somebody asks us to probe a third node.
-    pub(super) fn hear_indirect(&mut self, now: Time, from: SocketAddr, ask: &IndirectPing) {
-        let port = if ask.port == 0 {
-            self.own_addr.port()
-        } else {
-            ask.port
-        };
-        let Some((target, _)) = members::address(ask.target, port) else {
-            return self.refuse(Refusal::AddressLength);
-        };
-        if !self.address_allowed(target.ip()) {
-            return self.refuse(Refusal::AddressNotAllowed);
-        }
-        if self.probes.relays.deadlines.len() >= RELAYS {
-            return self.refuse(Refusal::TooManyRelays);
-        }
-        let seq = self.probes.next_seq();
-        let asker = answer_address(ask.source_addr, ask.source_port, from);
-        let relay = Relay {
-            asker,
-            asker_seq: ask.seq,
-            nack: ask.nack,
-        };
-        self.probes.relays.waiting.insert(seq, relay);
-        self.probes
-            .relays
-            .deadlines
-            .push_back((now + self.config.probe_timeout, seq));
-        let ping = self.ping_bytes(seq, ask.node);
-        self.send_with_rumours(target, &ping);
-    }
-
-    /// An ack that answers none of our own probes: is it for somebody else?
-    pub(super) fn relay_ack(&mut self, ack: &Ack) {
-        let Some(relay) = self.probes.relays.waiting.remove(&ack.seq) else {
-            return self.late_answer(ack.seq);
-        };
-        let mut bytes = Vec::new();
-        Message::Ack(Ack {
-            seq: relay.asker_seq,
-            payload: None,
-        })
-        .encode(&mut bytes);
-        self.send_with_rumours(relay.asker, &bytes);
-    }
-
-    /// Tells askers that nothing came.
-    pub(super) fn relay_timeouts(&mut self, now: Time) {
-        while let Some(&(at, seq)) = self.probes.relays.deadlines.front() {
-            if at > now {
-                break;
-            }
-            self.probes.relays.deadlines.pop_front();
-            let relay = self.probes.relays.waiting.remove(&seq);
-            if let Some(relay) = relay.filter(|relay| relay.nack) {
-                let mut nack = Vec::new();
-                Message::Nack(Nack {
-                    seq: relay.asker_seq,
-                })
-                .encode(&mut nack);
-                self.send_with_rumours(relay.asker, &nack);
-            }
-        }
-    }
-}
-
-/// Where an answer goes: to the source a message names, else to where it came from.
-pub(super) fn answer_address(addr: &[u8], port: u16, from: SocketAddr) -> SocketAddr {
-    if port == 0 {
-        return from;
-    }
-    members::address(addr, port).map_or(from, |(addr, _)| addr)
+fn answer(ctx: &mut Context, to: SocketAddr, message: &Message) {
+    let mut bytes = Vec::with_capacity(16);
+    message.encode(&mut bytes);
+    ctx.send_with_broadcasts(to, &bytes);
 }

@@ -28,14 +28,14 @@ impl Random {
         Duration::from_nanos((wide >> 64) as u64)
     }
 
-    /// A nonce that never repeats in practice: 96 random bits.
+    /// A nonce of 96 random bits, which does not repeat in practice.
     pub fn nonce(&mut self) -> [u8; 12] {
         let mut nonce = [0; 12];
         self.0.fill_bytes(&mut nonce);
         nonce
     }
 
-    /// Fisher-Yates.
+    /// Shuffles, by the algorithm of Fisher and Yates.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));

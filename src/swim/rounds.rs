@@ -1,9 +1,9 @@
-//! The probes under way: whom they ask, why, and what has come back so far.
+//! One probe round: the member it asks, the reason, and what has come back so far.
 
-use super::OpId;
-use super::explain::ProbeReport;
-use super::members::{Introduction, Slot};
-use super::relay::Relays;
+use super::announcement::Announced;
+use super::members::MemberIndex;
+use super::output::OpId;
+use super::probe_report::{ProbeAnswer, ProbeReport};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,92 +12,68 @@ use std::time::Duration;
 /// One probe of one member.
 pub(super) struct Round {
     pub seq: u32,
-    pub slot: Slot,
+    pub member: MemberIndex,
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub incarnation: u32,
     pub sent: Time,
-    /// When the helpers are asked; `None` once they are.
+    /// The time when the helpers are asked; `None` once they are.
     pub widen_at: Option<Time>,
     pub deadline: Time,
     pub nacks_expected: u32,
     pub nacks: u32,
     /// Datagrams of this round that could not be sent for a reason of this host's own.
     pub unsent: usize,
+    /// Addresses of the helpers, in the order of the report.
     pub helper_addrs: Vec<SocketAddr>,
     pub report: ProbeReport,
-    /// What the ping told of this node beside asking.
-    pub tells: Option<Introduction>,
-    pub cause: Cause,
+    /// The announcement of this node that the ping carried.
+    pub announced: Option<Announced>,
+    pub cause: ProbeCause,
 }
 
-/// Why a member is probed.
+/// The reason for a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// It is its turn.
+pub(super) enum ProbeCause {
+    /// It is the member's turn.
     Turn,
-    /// The application could not reach it.
+    /// The application could not reach the member.
     Hint(OpId),
-    /// It is a suspect, soon to be declared dead. The first look tries a stream, too.
+    /// The member is a suspect, soon to be declared dead. The first final probe tries a stream,
+    /// too.
     FinalProbe { first: bool },
 }
 
-impl Round {
-    /// Nothing of it could be sent: whatever the reason is, it lies here.
-    pub fn is_unsent(&self) -> bool {
-        self.unsent > self.helper_addrs.len()
-    }
-}
-
-impl Cause {
+impl ProbeCause {
     pub fn is_hint(self) -> bool {
-        matches!(self, Cause::Hint(_))
+        matches!(self, ProbeCause::Hint(_))
     }
 
     pub fn is_final_probe(self) -> bool {
-        matches!(self, Cause::FinalProbe { .. })
+        matches!(self, ProbeCause::FinalProbe { .. })
     }
 }
 
-/// Everything under way.
-#[derive(Default)]
-pub(super) struct Probes {
-    pub rounds: Vec<Round>,
-    /// Pings sent on somebody else's behalf.
-    pub relays: Relays,
-    pub last_seq: u32,
-    /// Regular rounds in a row whose direct ping stayed unanswered, and streams to members that
-    /// are there.
-    pub datagram_failures: u32,
-    pub stream_failures: u32,
-}
-
-impl Probes {
-    pub fn next_timeout(&self) -> Option<Time> {
-        let rounds = self
-            .rounds
-            .iter()
-            .map(|round| round.widen_at.unwrap_or(round.deadline));
-        rounds.chain(self.relays.next_timeout()).min()
+impl Round {
+    /// Whether nothing of the round could be sent: the fault lies with this host.
+    pub fn is_unsent(&self) -> bool {
+        self.unsent > self.helper_addrs.len()
     }
 
-    pub fn next_seq(&mut self) -> u32 {
-        self.last_seq = self.last_seq.wrapping_add(1);
-        self.last_seq
+    /// The answer of the helper at this address, if it is one.
+    pub fn helper_mut(&mut self, addr: SocketAddr) -> Option<&mut ProbeAnswer> {
+        let helper = self.helper_addrs.iter().position(|it| *it == addr)?;
+        Some(&mut self.report.helpers[helper].1)
     }
 
-    /// Rounds under way for such a cause.
-    pub fn running(&self, wanted: impl Fn(Cause) -> bool) -> usize {
-        let causes = self.rounds.iter().map(|round| round.cause);
-        causes.filter(|cause| wanted(*cause)).count()
+    /// The time of the next thing to do.
+    pub fn next_timeout(&self) -> Time {
+        self.widen_at.unwrap_or(self.deadline)
     }
 
-    /// This process did not run: what is under way says nothing about others.
+    /// This process did not run for `by`: the member gets that much more time.
     pub fn postpone(&mut self, by: Duration) {
-        for round in &mut self.rounds {
-            round.widen_at = round.widen_at.map(|at| at + by);
-            round.deadline = round.deadline + by;
-        }
-        self.relays.postpone(by);
+        self.widen_at = self.widen_at.map(|at| at + by);
+        self.deadline = self.deadline + by;
     }
 }

@@ -1,4 +1,4 @@
-//! The state machine as a whole, driven by hand: a few nodes, an ideal network, virtual time.
+//! Tests of the whole state machine: a few nodes on an ideal network in virtual time.
 
 use super::*;
 use crate::limits;
@@ -38,18 +38,19 @@ fn node(i: usize, config: Config) -> Swim {
 struct Net {
     now: Time,
     nodes: Vec<Swim>,
-    /// (from, to) that datagrams, or streams, do not pass.
+    /// Pairs (from, to) between which datagrams, or streams, are lost.
     cut: Vec<(usize, usize)>,
     cut_streams: Vec<(usize, usize)>,
     notices: Vec<(usize, Notice)>,
     sent: Vec<(usize, SocketAddr, Vec<u8>)>,
-    /// Dialler's stream, who dialled, who accepted, number there.
+    /// Each stream: its number at the dialling node, that node, the accepting node, and its number
+    /// there.
     streams: Vec<(StreamId, usize, usize, StreamId)>,
     next_stream: u64,
-    /// Whom every host name stands for, and how often that was asked.
+    /// The nodes that every host name stands for, and the number of look-ups.
     dns: Vec<usize>,
     lookups: usize,
-    /// Datagrams from this node to those cannot even be sent.
+    /// A node, and the nodes to which its datagrams cannot even be sent.
     unsent: Option<(usize, Vec<usize>)>,
 }
 
@@ -81,7 +82,7 @@ impl Net {
         }
         net.run(Duration::from_secs(10));
         for (i, swim) in net.nodes.iter().enumerate() {
-            assert_eq!(swim.table.live(), n, "node {i} sees everybody");
+            assert_eq!(swim.ctx.table.live(), n, "node {i} sees every node");
         }
         net.notices.clear();
         net.sent.clear();
@@ -210,7 +211,7 @@ impl Net {
     }
 }
 
-/// Types of the messages in a datagram.
+/// The types of the messages in a datagram.
 fn kinds(datagram: &[u8]) -> Vec<u8> {
     let opened = packet::open(&Codec::default(), datagram).unwrap();
     let plain = match &opened {
@@ -245,7 +246,7 @@ fn a_silent_node_is_suspected_then_dead_and_everybody_agrees() {
     net.run(Duration::from_secs(30));
     for i in 0..4 {
         assert!(net.heard(i, Change::Died, 4), "node {i}");
-        assert_eq!(net.nodes[i].table.live(), 4);
+        assert_eq!(net.nodes[i].ctx.table.live(), 4);
     }
 }
 
@@ -300,10 +301,14 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
     assert_eq!(
         net.nodes[0].hint(net.now, "n1"),
         None,
-        "it is being asked already"
+        "it is being probed already"
     );
     assert_eq!(net.nodes[0].stats().hints_limited, 1);
-    assert_eq!(net.nodes[0].hint(net.now, "n0"), None, "not about oneself");
+    assert_eq!(
+        net.nodes[0].hint(net.now, "n0"),
+        None,
+        "not about this node"
+    );
     assert_eq!(net.nodes[0].hint(net.now, "nobody"), None);
     net.run(Duration::from_millis(520));
     assert_eq!(verdict(&net, op), Some(false));
@@ -314,7 +319,7 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
     let probe = reasons.probe.unwrap();
     assert_eq!(
         (probe.direct, probe.stream),
-        (Answer::Silent, Answer::Silent)
+        (ProbeAnswer::Silent, ProbeAnswer::Silent)
     );
     assert_eq!(probe.helpers.len(), 1);
 }
@@ -371,8 +376,8 @@ fn the_long_form_of_an_ipv4_address_is_no_conflict_and_is_kept() {
     net.tell(0, Message::Alive(alive(&[10, 0, 0, 8])));
     let conflicts = net.nodes[0].stats().refused.0[Refusal::Conflict as usize];
     assert_eq!(conflicts, 1, "only the really different address");
-    let slot = net.nodes[0].table.find("far").unwrap();
-    assert!(net.nodes[0].table.get(slot).unwrap().mapped);
+    let slot = net.nodes[0].ctx.table.find("far").unwrap();
+    assert!(net.nodes[0].ctx.table.get(slot).unwrap().mapped);
     assert_eq!(
         net.nodes[0].node("far").unwrap().addr,
         "10.0.0.9:1".parse().unwrap()
@@ -380,7 +385,7 @@ fn the_long_form_of_an_ipv4_address_is_no_conflict_and_is_kept() {
 }
 
 #[test]
-fn addresses_that_nobody_has_are_refused() {
+fn addresses_that_no_single_host_can_have_are_refused() {
     let mut net = Net::new(1);
     for addr in [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1]] {
         let vsn = &[1, 5, 2, 2, 5, 5];
@@ -394,7 +399,7 @@ fn addresses_that_nobody_has_are_refused() {
         };
         net.tell(0, Message::Alive(alive));
     }
-    assert_eq!(net.nodes[0].table.len(), 1);
+    assert_eq!(net.nodes[0].ctx.table.len(), 1);
     assert_eq!(
         net.nodes[0].stats().refused.0[Refusal::AddressNotAllowed as usize],
         3
@@ -402,7 +407,7 @@ fn addresses_that_nobody_has_are_refused() {
 }
 
 #[test]
-fn a_process_that_was_stopped_accuses_nobody() {
+fn a_process_that_was_stopped_accuses_no_member() {
     let mut net = Net::joined(4);
     net.run(Duration::from_millis(300));
     let stalled = Duration::from_secs(3600);
@@ -418,7 +423,7 @@ fn a_process_that_was_stopped_accuses_nobody() {
         }
     )));
     net.run(Duration::from_secs(10));
-    assert_eq!(net.nodes[0].table.live(), 4);
+    assert_eq!(net.nodes[0].ctx.table.live(), 4);
 }
 
 #[test]
@@ -478,7 +483,7 @@ fn a_node_that_speaks_another_version_is_not_merged() {
 }
 
 #[test]
-fn a_suspect_is_told_of_the_accusation_with_the_ping() {
+fn a_ping_of_a_suspect_carries_the_accusation() {
     let mut net = Net::joined(2);
     net.cut.push((1, 0));
     net.cut_streams.push((0, 1));
@@ -500,7 +505,7 @@ fn a_suspect_is_told_of_the_accusation_with_the_ping() {
 use crate::wire::message::kind as message_kind;
 
 #[test]
-fn a_helper_relays_the_ack_and_says_when_nothing_came() {
+fn a_helper_relays_the_ack_and_sends_a_nack_when_none_comes() {
     let mut net = Net::joined(2);
     let ask = |target: &'static [u8; 4], seq| {
         Message::IndirectPing(IndirectPing {
@@ -560,7 +565,7 @@ fn gossip_fills_packets_up_to_their_size_and_not_beyond() {
 }
 
 #[test]
-fn a_farewell_is_spread_and_then_reported() {
+fn a_leave_is_spread_and_then_reported() {
     let mut net = Net::joined(3);
     net.nodes[2].leave(net.now);
     net.run(Duration::from_secs(5));
@@ -586,12 +591,12 @@ fn leaving_alone_does_not_wait() {
 }
 
 #[test]
-fn who_pings_us_unknown_is_asked_for_what_we_missed() {
+fn an_unknown_node_that_pings_this_one_is_asked_for_its_state() {
     let mut net = Net::joined(3);
     let lost = {
-        let gone = |entry: &members::Entry| &*entry.node.name == "n2";
-        let swim = &mut net.nodes[0];
-        swim.table.sweep(gone, &mut swim.random)
+        let gone = |record: &members::MemberRecord| &*record.node().name == "n2";
+        let ctx = &mut net.nodes[0].ctx;
+        ctx.table.sweep(gone, &mut ctx.random)
     };
     assert_eq!(lost.len(), 1);
     net.tell(
@@ -620,13 +625,13 @@ fn a_seed_that_comes_late_is_found_and_a_healed_partition_becomes_one_cluster() 
         net.cut_streams.extend([(a, b), (b, a)]);
     }
     net.run(Duration::from_secs(120));
-    assert_eq!(net.nodes[0].table.live(), 2);
+    assert_eq!(net.nodes[0].ctx.table.live(), 2);
     net.cut.clear();
     net.cut_streams.clear();
     // The longest pause, half as much jitter, and the time for gossip.
     net.run(Duration::from_secs(30 + 15 + 10));
     for swim in &net.nodes {
-        assert_eq!(swim.table.live(), 4);
+        assert_eq!(swim.ctx.table.live(), 4);
     }
 }
 
@@ -639,16 +644,16 @@ fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
     let datagrams = net.sent.iter().filter(|(from, _, _)| *from == 0).count();
     assert!((38..=42).contains(&datagrams), "{datagrams}");
     assert_eq!(
-        net.nodes[0].timers.get(Timer::Gossip),
+        net.nodes[0].ctx.timers.get(Timer::Gossip),
         None,
-        "no rumour, no tick"
+        "nothing to send, no tick"
     );
 }
 
 #[test]
-fn pings_tell_each_member_of_this_node_until_it_has_answered_and_again_after_a_change() {
+fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_change() {
     let told = |net: &Net, to: usize| {
-        let introduces = |(from, at, bytes): &&(usize, SocketAddr, Vec<u8>)| {
+        let announces = |(from, at, bytes): &&(usize, SocketAddr, Vec<u8>)| {
             let kinds = kinds(bytes);
             let holds = |kind| kinds.contains(&kind);
             *from == 0
@@ -656,22 +661,18 @@ fn pings_tell_each_member_of_this_node_until_it_has_answered_and_again_after_a_c
                 && holds(crate::wire::message::kind::PING)
                 && holds(crate::wire::message::kind::ALIVE)
         };
-        net.sent.iter().filter(introduces).count()
+        net.sent.iter().filter(announces).count()
     };
     let change_unheard = |net: &mut Net, meta: [u8; 2]| {
         net.sent.clear();
         net.nodes[0].set_meta(net.now, Arc::from(meta));
-        net.nodes[0].queue.prune(0); // gossip misses everybody
+        net.nodes[0].ctx.broadcasts.members.prune(0); // gossip reaches no member
     };
     let mut net = Net::joined(3);
     net.run(Duration::from_secs(10));
     net.sent.clear();
     net.run(Duration::from_secs(10));
-    assert_eq!(
-        [told(&net, 1), told(&net, 2)],
-        [0, 0],
-        "everybody has answered"
-    );
+    assert_eq!([told(&net, 1), told(&net, 2)], [0, 0], "both have answered");
 
     change_unheard(&mut net, *b"\xff\x81");
     net.run(Duration::from_secs(6));
@@ -683,7 +684,7 @@ fn pings_tell_each_member_of_this_node_until_it_has_answered_and_again_after_a_c
     change_unheard(&mut net, *b"\xff\x82");
     net.cut = vec![(0, 1)];
     while told(&net, 1) == 0 {
-        net.run(STEP); // lost, and the helper's answer says nothing of it
+        net.run(STEP); // lost, and the helper's answer does not acknowledge it
     }
     net.run(Duration::from_millis(800));
     net.cut.clear();
@@ -693,7 +694,7 @@ fn pings_tell_each_member_of_this_node_until_it_has_answered_and_again_after_a_c
 }
 
 #[test]
-fn who_was_away_for_longer_than_the_dead_are_remembered_hears_no_old_news() {
+fn a_node_that_was_away_for_longer_than_the_dead_are_remembered_forgets_them() {
     let mut net = Net::joined(3);
     net.cut = vec![(2, 0), (0, 2), (2, 1), (1, 2)];
     net.cut_streams = net.cut.clone();
@@ -703,11 +704,11 @@ fn who_was_away_for_longer_than_the_dead_are_remembered_hears_no_old_news() {
     swim.handle_stream_accepted(net.now, StreamId(500), addr(1));
     let away = |seconds| Duration::from_secs(seconds);
     assert!(!swim.handle_stall(net.now, away(10), away(20)));
-    assert!(swim.node("n2").is_some() && swim.streams.get_mut(StreamId(500)).is_some());
+    assert!(swim.node("n2").is_some() && swim.ctx.streams.get_mut(StreamId(500)).is_some());
     for (missed, suspended) in [(31, 0), (0, 31)] {
         assert!(swim.handle_stall(net.now, away(missed), away(suspended)));
         assert!(swim.node("n2").is_none() && swim.node("n1").is_some());
-        assert!(swim.streams.get_mut(StreamId(500)).is_none());
+        assert!(swim.ctx.streams.get_mut(StreamId(500)).is_none());
     }
 }
 
@@ -725,7 +726,7 @@ fn suspecting() -> Net {
 }
 
 #[test]
-fn who_has_left_comes_to_its_verdicts_in_time_and_keeps_them_for_itself() {
+fn a_node_that_has_left_reaches_its_verdicts_in_time_and_does_not_gossip_them() {
     let mut net = suspecting();
     let began = net.now;
     net.nodes[0].leave(net.now);
@@ -744,7 +745,7 @@ fn who_has_left_comes_to_its_verdicts_in_time_and_keeps_them_for_itself() {
 }
 
 #[test]
-fn a_hint_about_a_dead_member_says_nothing_of_the_own_health_and_ends_in_time() {
+fn a_hint_about_a_dead_member_leaves_the_health_score_alone_and_ends_in_time() {
     let mut net = Net::joined(6);
     for i in [0, 2, 3, 4, 5] {
         net.cut.extend([(1, i), (i, 1)]);
@@ -773,7 +774,7 @@ fn a_hint_about_a_dead_member_says_nothing_of_the_own_health_and_ends_in_time() 
 }
 
 #[test]
-fn a_probe_that_has_ended_waits_for_nobody() {
+fn no_answer_of_an_ended_probe_is_still_waited_for() {
     let mut net = Net::joined(3);
     net.cut.push((0, 1));
     net.cut_streams.push((0, 1));
@@ -782,17 +783,17 @@ fn a_probe_that_has_ended_waits_for_nobody() {
     let report = reasons.probe.unwrap();
     assert_eq!(
         (report.direct, report.stream),
-        (Answer::Silent, Answer::NotAsked),
+        (ProbeAnswer::Silent, ProbeAnswer::NotAsked),
         "the helper answered before the stream had its time"
     );
-    assert_eq!(report.helpers, [("n2".into(), Answer::Answered)]);
+    assert_eq!(report.helpers, [("n2".into(), ProbeAnswer::Answered)]);
 }
 
 #[test]
-fn what_fits_no_packet_is_refused_and_waits_nowhere() {
+fn a_message_that_fits_no_packet_is_refused_and_queued_nowhere() {
     let mut net = Net::joined(2);
     net.run(Duration::from_secs(5));
-    let room = net.nodes[0].packet_room();
+    let room = net.nodes[0].ctx.packet_room();
     net.nodes[0].broadcast(net.now, 1, vec![4; room], Some(7));
     assert_eq!(net.nodes[0].stats().queue_len, 0);
     assert_eq!(
@@ -821,10 +822,10 @@ fn what_fits_no_packet_is_refused_and_waits_nowhere() {
         2
     );
     net.run(Duration::from_secs(5));
-    assert_eq!(net.nodes[0].timers.get(Timer::Gossip), None);
+    assert_eq!(net.nodes[0].ctx.timers.get(Timer::Gossip), None);
 }
 
-/// When a node alone looks its one seed up, in seconds, within ten minutes.
+/// The seconds, within ten minutes, at which a node that knows no other looks its one seed up.
 fn lookups(answer: Option<&[usize]>) -> Vec<u64> {
     let mut swim = node(0, Config::lan());
     swim.join(Time::ZERO, &[Seed::Host("svc".into(), 7946)]);
@@ -851,7 +852,7 @@ fn lookups(answer: Option<&[usize]>) -> Vec<u64> {
 }
 
 #[test]
-fn a_host_name_is_looked_up_again_while_it_stands_for_nobody_else_or_somebody_lost() {
+fn a_host_name_is_looked_up_again_while_it_stands_for_no_other_node_or_for_a_lost_one() {
     for answer in [&[][..], &[0], &[0, 1], &[1]] {
         let asked = lookups(Some(answer));
         assert!(asked.len() > 12, "{answer:?}: {asked:?}");
@@ -860,15 +861,15 @@ fn a_host_name_is_looked_up_again_while_it_stands_for_nobody_else_or_somebody_lo
 }
 
 #[test]
-fn a_lookup_that_takes_long_is_waited_for() {
+fn a_lookup_that_takes_long_is_not_repeated() {
     assert!(
         lookups(None).len() <= 2,
-        "one of the join, one of the search"
+        "one for the join, one for the reconnect"
     );
 }
 
 #[test]
-fn a_host_name_is_left_in_peace_while_all_it_stands_for_are_members() {
+fn a_host_name_is_not_looked_up_while_every_node_it_stands_for_is_a_member() {
     let mut net = Net::joined(3);
     net.dns = vec![0, 1, 2];
     net.nodes[2].join(net.now, &[Seed::Host("svc".into(), 7946)]);
@@ -877,7 +878,7 @@ fn a_host_name_is_left_in_peace_while_all_it_stands_for_are_members() {
 }
 
 #[test]
-fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
+fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_good() {
     let mut swim = node(0, Config::lan());
     for port in 1..2000 {
         swim.join(
@@ -886,7 +887,7 @@ fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
         );
         while swim.poll_output().is_some() {}
     }
-    let seeds = swim.reconnect.seeds();
+    let seeds = swim.reconnect.seed_addrs();
     assert_eq!(seeds.len(), 256);
     assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1))));
     assert!(seeds.contains(&SocketAddr::from(([10, 9, 9, 9], 1999))));
@@ -896,7 +897,7 @@ fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
 fn all_streams_together_hold_no_more_than_their_bound() {
     let mut net = Net::joined(2);
     let swim = &mut net.nodes[0];
-    // A push/pull that announces more user state than ever comes.
+    // A push/pull that announces more user state than ever arrives.
     let state = PushPull {
         join: false,
         nodes: Vec::new(),
@@ -917,17 +918,17 @@ fn all_streams_together_hold_no_more_than_their_bound() {
         }
     }
     assert!(sent > 7 * limits::ALL_STREAMS_LEN);
-    assert!(swim.streams.held() <= limits::ALL_STREAMS_LEN);
-    assert!(swim.streams.held() > limits::ALL_STREAMS_LEN / 2);
+    assert!(swim.ctx.streams.held() <= limits::ALL_STREAMS_LEN);
+    assert!(swim.ctx.streams.held() > limits::ALL_STREAMS_LEN / 2);
     assert!(swim.stats().refused.0[Refusal::TooLarge as usize] > 40);
 }
 
 #[test]
-fn what_this_host_cannot_send_accuses_nobody_unless_helpers_do() {
+fn a_probe_this_host_cannot_send_accuses_the_member_only_if_helpers_find_it_silent() {
     for helpers_reached in [false, true] {
         let mut net = Net::joined(3);
         net.cut_streams.extend([(0, 1), (0, 2)]);
-        // The other two are gone, or only node 1 is; datagrams of node 0 do not leave its host.
+        // Datagrams of node 0 do not leave its host: to both others, or only to node 1.
         net.unsent = Some((0, if helpers_reached { vec![1] } else { vec![1, 2] }));
         net.run(Duration::from_secs(60));
         for other in [1, 2] {
@@ -950,11 +951,11 @@ fn what_this_host_cannot_send_accuses_nobody_unless_helpers_do() {
     assert_ne!(
         net.state(0, 1),
         Some(NodeState::Alive),
-        "the helper reached nobody"
+        "the helper did not reach it either"
     );
 }
 
-/// Somebody tells node 0 that its name lives at another address, which is returned.
+/// Tells node 0 that its name lives at another address, and returns that address.
 fn claim_the_name_of_node_0(net: &mut Net) -> SocketAddr {
     let claim = Alive {
         incarnation: 1,
@@ -975,7 +976,7 @@ fn sent_to(net: &Net, to: SocketAddr) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn who_reaches_itself_at_another_address_has_no_name_conflict() {
+fn a_node_that_reaches_itself_at_another_address_has_no_name_conflict() {
     let mut net = Net::joined(2);
     let own_alias = claim_the_name_of_node_0(&mut net);
     let asked = sent_to(&net, own_alias);
@@ -998,7 +999,7 @@ fn who_reaches_itself_at_another_address_has_no_name_conflict() {
 }
 
 #[test]
-fn where_nobody_answers_to_the_own_name_a_claim_that_is_not_repeated_is_forgotten() {
+fn a_silent_claim_to_the_name_is_forgotten_unless_it_is_repeated() {
     let mut net = Net::joined(2);
     let ghost = claim_the_name_of_node_0(&mut net);
     net.run(Duration::from_secs(1));
@@ -1014,7 +1015,7 @@ fn where_nobody_answers_to_the_own_name_a_claim_that_is_not_repeated_is_forgotte
 }
 
 #[test]
-fn what_is_said_of_a_former_life_tells_nothing_about_the_health_of_this_one() {
+fn an_accusation_of_a_former_life_leaves_the_health_score_alone() {
     let mut net = Net::joined(2);
     let said = |incarnation, from| Accusation {
         incarnation,
@@ -1030,12 +1031,12 @@ fn what_is_said_of_a_former_life_tells_nothing_about_the_health_of_this_one() {
     assert_eq!(
         net.nodes[0].health(net.now).score,
         1,
-        "of this one, it does"
+        "an accusation of this one counts"
     );
 }
 
 #[test]
-fn who_answers_a_hint_by_stream_first_is_not_called_silent() {
+fn a_member_that_answers_a_hint_by_stream_first_is_not_called_silent() {
     let mut net = Net::joined(2);
     net.cut.push((1, 0)); // its acks are late
     net.nodes[0].hint(net.now, "n1").unwrap();
@@ -1043,6 +1044,6 @@ fn who_answers_a_hint_by_stream_first_is_not_called_silent() {
     let probe = net.nodes[0].explain(net.now, "n1").unwrap().probe.unwrap();
     assert_eq!(
         (probe.direct, probe.stream),
-        (Answer::NotAsked, Answer::Answered)
+        (ProbeAnswer::NotAsked, ProbeAnswer::Answered)
     );
 }

@@ -1,24 +1,24 @@
-//! When something has to happen: a few named timers, and sets of deadlines with a key.
+//! Deadlines: a few named timers, and sets of deadlines with a key each.
 
 use crate::time::Time;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// The timers that exist once per node.
+/// A timer that exists once in each node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(super) enum Timer {
     /// Probe the next member.
     Probe,
-    /// Send rumours; set only while there are any.
+    /// Send broadcasts; set only while there are any.
     Gossip,
     /// Exchange everything with one member.
     PushPull,
-    /// Ask once more after a burst of joins.
+    /// Pull once more after a burst of joins.
     JoinSync,
     /// Ask a seed or a lost member again.
     Reconnect,
-    /// Look again after whoever else has the own name.
+    /// Begin another round about the claim to this node's name.
     NameConflict,
 }
 
@@ -67,11 +67,13 @@ impl Timers {
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
 
-impl<K: Ord + Copy> Deadlines<K> {
-    pub fn new() -> Self {
+impl<K: Ord> Default for Deadlines<K> {
+    fn default() -> Self {
         Deadlines(BTreeSet::new())
     }
+}
 
+impl<K: Ord + Copy> Deadlines<K> {
     pub fn insert(&mut self, at: Time, key: K) {
         self.0.insert((at, key));
     }
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn deadlines_come_in_order_and_can_be_postponed() {
-        let mut deadlines = Deadlines::new();
+        let mut deadlines = Deadlines::default();
         deadlines.insert(at(3), 'c');
         deadlines.insert(at(1), 'a');
         deadlines.insert(at(2), 'b');

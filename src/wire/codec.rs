@@ -142,6 +142,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringFault::Absent`] if the keyring does not hold the key.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn use_primary(&mut self, key: &Key) -> Result<(), KeyringFault> {
         let place = self.place(key).ok_or(KeyringFault::Absent)?;
         self.keys[..=place].rotate_right(1);
@@ -152,6 +153,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringFault::Absent`] if the keyring does not hold the key, [`KeyringFault::Primary`].
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn remove(&mut self, key: &Key) -> Result<(), KeyringFault> {
         match self.place(key) {
             None => Err(KeyringFault::Absent),

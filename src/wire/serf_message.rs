@@ -21,8 +21,11 @@ pub mod kind {
     pub const USER_EVENT: u8 = 3;
     pub const QUERY: u8 = 4;
     pub const QUERY_RESPONSE: u8 = 5;
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const CONFLICT_RESPONSE: u8 = 6;
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const KEY_REQUEST: u8 = 7;
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const KEY_RESPONSE: u8 = 8;
     pub const RELAY: u8 = 9;
 }

@@ -305,6 +305,7 @@ pub fn user_content(plain: &[u8]) -> Result<&[u8], Refusal> {
 }
 
 /// Appends a user message in its form for streams: `08`, a header map, `content`.
+#[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
     out.push(kind::USER);
     let length = content.len();

@@ -1,23 +1,23 @@
 //! Starts at scale: many nodes through one seed.
 //!
 //! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
-//! per rumour the missed fraction f solves f = exp(-L (1 - f)). The missed ones wait for a
-//! push/pull, a minute or more. sprat must be complete within 3 s, in every run.
+//! per broadcast the missed fraction f solves f = exp(-L (1 - f)). Members that were missed wait
+//! for a push/pull, a minute or more. sprat must be complete within 3 s, in every run.
 //!
-//! All starts fall at random into 200 ms; times count from the last. Bytes are counted over the
-//! first 10 s: the earliest regular push/pull comes after a whole period of at least 30 s, so that
-//! the window holds the start and nothing else, in both modes.
+//! All nodes start at random within 200 ms; times count from the last start. Bytes are counted
+//! over the first 10 s: the earliest regular push/pull comes after a whole period of at least 30 s,
+//! so that the window holds the start and nothing else, in both modes.
 
 use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
 use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
 
-/// The bytes of plain memberlist vary little: fewer are enough for a mean.
+/// The bytes of plain memberlist vary little: fewer runs are enough for a mean.
 const SEEDS_FOR_BYTES: u64 = 20;
 const STARTS: Duration = Duration::from_millis(200);
 const WINDOW: Duration = Duration::from_secs(10);
-/// Stragglers of plain memberlist are waited for this long.
+/// The time for which stragglers of plain memberlist are waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 const SIZES: [usize; 5] = [9, 50, 99, 100, 200];
 
@@ -38,7 +38,7 @@ impl Mode {
     }
 }
 
-/// One start: how long until everybody sees everybody, and the bytes of the window.
+/// One start: the time until every node sees every other, and the bytes of the window.
 #[derive(Clone, Copy, Debug)]
 struct Start {
     took: Option<Duration>,
@@ -75,9 +75,9 @@ fn start(nodes: usize, mode: Mode, seed: u64, patience: Duration) -> Start {
     Start { took, bytes }
 }
 
-/// What many starts amount to.
+/// A summary of many starts.
 struct Summary {
-    /// Sorted; those that never ended last.
+    /// Sorted; starts that were never complete come last.
     times: Vec<Duration>,
     bytes: f64,
 }

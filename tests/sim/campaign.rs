@@ -1,8 +1,8 @@
 //! The random campaign: an hour of random faults, then none, and views must agree without help.
 //!
-//! Every choice follows from the seed. The checkers look at every step; at the end everybody who
-//! takes part must be seen alive by everybody, with its present tags, within
-//! [`World::convergence`], and everybody else must be seen as left or failed.
+//! Every choice follows from the seed. The checkers look at every step. At the end every node that
+//! takes part must be seen alive by every other, with its present tags, within
+//! [`World::convergence`], and all other nodes must be seen as left or failed.
 
 use super::net::{Counters, Link};
 use super::rng::Rng;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const FAULTY: Duration = Duration::from_secs(60 * 60);
 
-/// What the campaign does to a cluster.
+/// A campaign against one cluster.
 struct Campaign {
     world: World,
     dice: Rng,
@@ -39,7 +39,7 @@ impl Campaign {
         }
     }
 
-    /// One of those for which this holds.
+    /// A random host for which this holds.
     fn pick(&mut self, holds: impl Fn(&World, usize) -> bool) -> Option<usize> {
         let fit: Vec<usize> = (0..self.world.hosts.len())
             .filter(|&host| holds(&self.world, host))
@@ -54,7 +54,7 @@ impl Campaign {
         ));
     }
 
-    /// Seeds for somebody who comes back: three others at random, up or not, and the first.
+    /// Seeds for a host that comes back: three others at random, up or not, and the first.
     fn seeds(&mut self, host: usize) -> Vec<usize> {
         let nodes = self.world.hosts.len();
         let mut seeds = vec![0];
@@ -63,7 +63,7 @@ impl Campaign {
         seeds
     }
 
-    /// One random fault or its end.
+    /// Begins or ends one random fault.
     fn act(&mut self) {
         match self.dice.below(14) {
             0 | 1 => self.weather(),
@@ -157,7 +157,7 @@ impl Campaign {
         }
     }
 
-    /// Somebody's clock goes wrong: it drifts by up to a hundredth, or leaps by up to an hour.
+    /// Lets the clock of a host drift by up to a hundredth, or jump by up to an hour.
     fn change_clock(&mut self) {
         let Some(host) = self.pick(|w, h| w.hosts[h].is_running()) else {
             return;
@@ -214,7 +214,7 @@ impl Campaign {
         }
     }
 
-    /// Everybody sees what is.
+    /// Whether every node sees the truth.
     fn is_right(world: &World) -> bool {
         let gone = |state| matches!(state, None | Some(MemberState::Left | MemberState::Failed));
         (0..world.hosts.len()).all(|of| {
@@ -228,7 +228,7 @@ impl Campaign {
         })
     }
 
-    /// Runs it all; returns how long the views took to agree, and what happened.
+    /// Runs the campaign; returns how long the views took to agree, and the faults that struck.
     fn run(mut self) -> (Duration, Counters) {
         self.world.run(secs(10));
         let end = self.world.now + FAULTY;
@@ -249,7 +249,7 @@ impl Campaign {
                 self.world.picture()
             );
         };
-        // Old news may flare up once more; then the peace must last.
+        // Old suspicions may spread once more; then the views must stay the same.
         self.world.run(self.world.grace());
         self.world.run_until(longest, Campaign::is_right);
         self.world.expect_throughout(secs(60), Campaign::is_right);
@@ -257,7 +257,7 @@ impl Campaign {
     }
 }
 
-/// How a cluster speaks: every third one in plain text, every third one with all there is.
+/// The codec of a cluster: every third one is plain, every third one has every feature.
 fn codec(seed: u64) -> Codec {
     let encrypted = seed % 3 == 1;
     let key = Key::new(&[seed as u8; 32]).filter(|_| encrypted);

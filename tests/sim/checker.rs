@@ -1,16 +1,16 @@
-//! What must hold at every step, whatever the network does.
+//! The checker: conditions that must hold at every step, whatever the network does.
 //!
 //! * [`View`] replays the events of one node. They must form a legal history for each member, and
-//!   what `members()` lists must be what the replay gives.
+//!   `members()` must list the result of the replay.
 //! * In one view the incarnation of a member never falls while it is there.
 //! * A node never sees itself suspect, failed or reaped.
 //! * [`datagram`]: nothing is sent that UDP cannot carry or that memberlist 0.2.2 would choke on.
 //! * [`health`]: the score stays in its range.
-//! * [`failure`]: nobody is declared failed who was well, in a network that was.
+//! * [`failure`]: no member is declared failed that was well, in a network that was.
 //!
-//! Each is tried on a history made by hand that it must refuse.
+//! Each condition is tested with a history made by hand that it must refuse.
 
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{Member, MemberState};
 use sprat::swim::Health;
 use sprat::time::Time;
@@ -20,10 +20,10 @@ use std::time::Duration;
 
 /// The largest payload of a UDP datagram over IPv4.
 const DATAGRAM: usize = 65_507;
-/// Parts of a compound that old receivers take.
+/// The number of parts of a compound that old receivers take.
 const PARTS: u8 = 127;
 
-/// What the events so far say about a member.
+/// The state of a member according to the events so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Standing {
     #[default]
@@ -37,7 +37,7 @@ enum Standing {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     standing: Standing,
-    /// As the last event showed it.
+    /// The member as the last event showed it.
     member: Option<Arc<Member>>,
     /// The highest incarnation listed since it was last gone.
     incarnation: u32,
@@ -48,7 +48,7 @@ struct Seen {
 pub struct View {
     own: usize,
     seen: Vec<Seen>,
-    /// How many members are present and not suspect.
+    /// The number of members that are present and not suspect.
     pub alive: usize,
 }
 
@@ -115,7 +115,7 @@ impl View {
         Ok(())
     }
 
-    /// Compares with what the node lists.
+    /// Compares the view with the node's own list.
     pub fn compare<'a>(
         &mut self,
         members: impl Iterator<Item = &'a Arc<Member>>,
@@ -182,7 +182,7 @@ impl View {
     }
 }
 
-/// Looks into a datagram that is about to be sent.
+/// Checks a datagram that is about to be sent.
 pub fn datagram(codec: &Codec, bytes: &[u8]) -> Result<(), String> {
     if bytes.len() > DATAGRAM {
         return Err(format!("a datagram of {} bytes", bytes.len()));
@@ -211,7 +211,7 @@ pub fn datagram(codec: &Codec, bytes: &[u8]) -> Result<(), String> {
     fault.map_or(Ok(()), Err)
 }
 
-/// Looks at what a node says of its health.
+/// Checks the health that a node reports.
 pub fn health(health: &Health) -> Result<(), String> {
     if health.score > health.score_max {
         return Err(format!(
@@ -225,21 +225,21 @@ pub fn health(health: &Health) -> Result<(), String> {
     Ok(())
 }
 
-/// What is true of a member that somebody declares failed.
+/// The truth about a member that is declared failed.
 pub struct Truth {
     pub now: Time,
-    /// It takes part.
+    /// Whether it takes part in the cluster.
     pub member: bool,
-    /// It runs, unpaused, since then; `None` if it does not.
+    /// The time since which it has run without a pause; `None` if it does not run.
     pub well_since: Option<Time>,
-    /// Nothing is wrong with the network since then; `None` if something is.
+    /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
-    /// How long after the last fault its consequences may still show.
+    /// The time after a fault in which its consequences may still show.
     pub grace: Duration,
 }
 
-/// Was it right to declare this member failed? In the first moments there was no fault that could
-/// excuse anything, so a time of zero asks for no grace.
+/// Whether it was right to declare this member failed. In the first moments there was no fault that
+/// could excuse anything, so a time of zero gets no grace.
 pub fn failure(truth: &Truth) -> Result<(), String> {
     let (Some(well), Some(calm)) = (truth.well_since, truth.calm_since) else {
         return Ok(());
@@ -274,7 +274,7 @@ mod tests {
         member(index, MemberState::Alive, 1)
     }
 
-    /// Replays a history at node 0 whose last event must be the one that is refused.
+    /// Replays a history at node 0. Its last event must be the one that is refused.
     fn refused(history: &[EventBody]) -> String {
         let mut view = View::new(0);
         let (last, legal) = history.split_last().unwrap();

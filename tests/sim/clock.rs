@@ -21,7 +21,7 @@ impl Clock {
         Clock { world, local, rate }
     }
 
-    /// What it shows at this time of the world.
+    /// The time it shows at this time of the world.
     pub fn local(&self, world: Time) -> Time {
         let passed = world.since(self.world).as_nanos() * u128::from(self.rate) / BILLION;
         self.local + Duration::from_nanos(passed as u64)
@@ -33,14 +33,14 @@ impl Clock {
         self.world + Duration::from_nanos(wanted.div_ceil(u128::from(self.rate)) as u64)
     }
 
-    /// From now on it runs `ppm` millionths too fast, or too slow if negative.
+    /// Lets it run `ppm` millionths too fast from now on, or too slow if negative.
     pub fn set_skew(&mut self, world: Time, ppm: i64) {
         self.local = self.local(world);
         self.world = world;
         self.rate = (BILLION as i64 + ppm * 1000) as u64;
     }
 
-    /// It stood still from `from` to `to`.
+    /// Makes up for the time from `from` to `to`, in which it stood still.
     pub fn hold(&mut self, from: Time, to: Time) {
         self.local = self.local(from);
         self.world = to;

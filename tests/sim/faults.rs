@@ -1,9 +1,10 @@
-//! Faults that nobody has to die of: lost packets, cut links, stopped processes, wrong clocks.
+//! Faults that must not make a member fail: lost packets, cut links, stopped processes, wrong
+//! clocks.
 
 use super::net::Link;
 use super::scenario::{millis, secs, seeds};
 use super::world::World;
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{CoreEvent, MemberState};
 
 #[test]
@@ -20,7 +21,7 @@ fn a_false_suspicion_under_loss_is_refuted() {
 }
 
 #[test]
-fn a_cut_between_two_is_bridged_by_helpers_and_nobody_is_even_suspected() {
+fn a_cut_between_two_nodes_is_bridged_by_helpers_and_no_node_is_suspected() {
     let mut world = World::cluster(21, 6);
     world.cut(1, 4);
     world.expect_throughout(secs(300), World::is_complete);
@@ -42,7 +43,7 @@ fn two_nodes_whose_datagrams_are_cut_keep_each_other_by_streams() {
 }
 
 #[test]
-fn a_link_that_works_one_way_only_kills_nobody() {
+fn a_link_that_works_one_way_only_makes_no_node_fail() {
     let mut world = World::cluster(23, 6);
     world.cut_one_way(2, 3);
     world.run(secs(300));
@@ -86,7 +87,7 @@ fn a_process_stopped_for_minutes_fails_and_comes_back_without_help() {
 }
 
 #[test]
-fn a_clock_that_jumps_an_hour_ahead_declares_nobody_dead() {
+fn a_clock_that_jumps_an_hour_ahead_makes_no_node_fail() {
     let mut world = World::cluster(26, 8);
     world.step_clock(3, secs(3600));
     world.expect_throughout(secs(60), |w| w.failures() == 0);
@@ -105,7 +106,7 @@ fn a_clock_that_jumps_while_a_node_is_suspected_leaves_it_its_time() {
 }
 
 #[test]
-fn a_machine_that_slept_for_hours_blames_nobody_whether_its_clock_went_on_or_not() {
+fn a_machine_that_slept_for_hours_suspects_no_node_whether_its_clock_went_on_or_not() {
     for counted in [true, false] {
         let mut world = World::cluster(28, 8);
         world.suspend(2);
@@ -146,7 +147,7 @@ fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
             world.run(millis(100));
             world.join(host, &[0]);
         }
-        // Everybody in: known to everybody, whether suspect at the moment or not.
+        // Every node knows every other, whether it is suspect at the moment or not.
         let known = |state| matches!(state, Some(MemberState::Alive | MemberState::Suspect));
         world.run_until(secs(60), |w| {
             (0..17).all(|observer| (0..17).all(|of| known(w.state(observer, of))))
@@ -157,8 +158,8 @@ fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
         world.heal();
         world.run_until(world.convergence(), World::is_complete);
     }
-    // A refutation reaches 1 - e^(-8 x 0.7) of the members by gossip: without the last look
-    // single observers bury somebody every third time.
+    // A refutation reaches 1 - e^(-8 x 0.7) of the members by gossip: without final
+    // probes a single observer declares a node dead in every third run.
     assert!(false_alarms <= 1, "{false_alarms}");
 }
 
@@ -209,7 +210,7 @@ fn a_hint_gives_its_verdict_within_a_second_where_probing_alone_needs_longer() {
 }
 
 #[test]
-fn a_hint_about_a_node_that_is_well_harms_it_not() {
+fn a_hint_about_a_healthy_node_does_it_no_harm() {
     let mut world = World::cluster(33, 10);
     let began = world.now;
     let op = world.command(0, |core, now| core.hint(now, "n7")).unwrap();

@@ -6,8 +6,8 @@ use sprat::serf::MemberState;
 use sprat::swim::Health;
 use std::time::Duration;
 
-/// Parts a cluster of ten in two for so long; both halves must see the other as failed when it
-/// takes long enough, and all must be one cluster again soon after.
+/// Parts a cluster of ten in two for this time. Both halves must see the other as failed if it is
+/// long enough, and all must be one cluster again soon after.
 fn part_and_heal(seed: u64, time: Duration) -> Duration {
     let mut world = World::cluster(seed, 10);
     let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
@@ -26,13 +26,13 @@ fn part_and_heal(seed: u64, time: Duration) -> Duration {
     assert!(world.net.count.cut > 0);
     world.heal();
     let healed = world.run_until(world.convergence(), World::is_complete);
-    // Old news may flare up once; after the grace there is peace.
+    // Old suspicions may spread once more; after the grace period there are none.
     world.run(world.grace());
     world.expect_throughout(secs(120), World::is_complete);
     healed
 }
 
-/// What host 0 says of itself.
+/// The health that host 0 reports.
 fn health(world: &World) -> Health {
     let host = &world.hosts[0];
     host.core.as_ref().unwrap().health(host.local(world.now))
@@ -72,8 +72,8 @@ fn one_node_cut_off_from_all_others_finds_back() {
     let mut world = World::cluster(44, 8);
     let others: Vec<usize> = (1..8).collect();
     world.partition(&[&[0], &others]);
-    // From outside it has failed; from inside everybody has, one after another: each waits to be
-    // probed, and nobody confirms the suspicion, which therefore runs its longest time.
+    // To the others it has failed. To it, all others fail one after another: each waits to be
+    // probed, and no member confirms the suspicion, which therefore runs its longest time.
     let failed = |state| state == Some(MemberState::Failed);
     world.run_until(secs(60), |w| others.iter().all(|&o| failed(w.state(o, 0))));
     world.run_until(secs(60), |w| {
@@ -82,7 +82,7 @@ fn one_node_cut_off_from_all_others_finds_back() {
     assert!(health(&world).isolated, "{:?}", health(&world));
     world.run(secs(300));
     assert!(others.iter().all(|&o| failed(world.state(0, o))));
-    // It says so for as long as it lasts, though it gossips to nobody any more.
+    // It reports that for as long as it lasts, although it no longer gossips.
     let alone = health(&world);
     assert!(alone.isolated, "{alone:?}");
     assert_eq!((alone.live, alone.known), (1, 8));
@@ -92,7 +92,7 @@ fn one_node_cut_off_from_all_others_finds_back() {
 }
 
 #[test]
-fn who_is_cut_off_knows_that_before_it_gives_anybody_up() {
+fn a_node_that_is_cut_off_knows_that_before_it_declares_any_member_dead() {
     for (seed, size) in [(50, 3), (51, 4), (52, 5), (53, 8), (54, 25), (55, 60)] {
         let mut world = World::cluster(seed, size);
         world.run(secs(30));
@@ -109,7 +109,7 @@ fn who_is_cut_off_knows_that_before_it_gives_anybody_up() {
 }
 
 #[test]
-fn who_loses_its_only_peer_is_not_isolated() {
+fn a_node_that_loses_its_only_peer_is_not_isolated() {
     let mut world = World::cluster(56, 2);
     world.kill(1);
     world.expect_throughout(secs(60), |w| !health(w).isolated);
@@ -117,7 +117,7 @@ fn who_loses_its_only_peer_is_not_isolated() {
 }
 
 #[test]
-fn who_sees_a_few_of_many_die_is_not_isolated() {
+fn a_node_that_sees_a_few_of_many_members_die_is_not_isolated() {
     let mut world = World::cluster(57, 20);
     (11..20).for_each(|host| world.kill(host));
     world.expect_throughout(secs(120), |w| !health(w).isolated);
@@ -134,7 +134,7 @@ fn three_parts_become_one_again() {
 }
 
 #[test]
-fn who_died_and_who_came_during_a_partition_is_known_to_all_after_it() {
+fn deaths_and_joins_during_a_partition_are_known_to_all_after_it() {
     let mut world = World::cluster(46, 8);
     world.partition(&[&[0, 1, 2, 3], &[4, 5, 6, 7, 8]]);
     world.run(secs(100));

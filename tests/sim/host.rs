@@ -1,4 +1,4 @@
-//! A host: one process with a core in it, its clock, and what waits while it does not run.
+//! A host: one process with a core in it, its clock, and the inputs that wait while it is stopped.
 
 use super::checker::View;
 use super::clock::Clock;
@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Receive buffer of a socket: what the reference asks the kernel for.
+/// The receive buffer of a socket: the size that memberlist asks the kernel for.
 const BUFFER: usize = 2 * 1024 * 1024;
-/// What the kernel accounts for a datagram beside its payload.
+/// The bytes that the kernel accounts for a datagram beside its payload.
 const ACCOUNTED: usize = 768;
 
-/// Something that comes to a process from outside.
+/// An input of a process.
 #[derive(Debug)]
 pub enum Input {
     Datagram { from: SocketAddr, bytes: Vec<u8> },
@@ -31,18 +31,18 @@ pub struct Host {
     pub config: Config,
     /// The process; `None` while it does not run.
     pub core: Option<Core>,
-    /// How many processes there were. What belongs to an earlier one is dropped.
+    /// The number of processes so far. Inputs for an earlier one are dropped.
     pub life: u32,
-    /// Since when the current process has run without a pause.
+    /// The time since which the current process has run without a pause.
     pub well_since: Time,
     pub clock: Clock,
-    /// Stopped since then.
+    /// The time since which it has been stopped.
     pub paused: Option<Time>,
-    /// Stopped with its whole machine: nothing is kept for it.
+    /// It is stopped with its whole machine: no input is kept for it.
     pub asleep: bool,
     /// It has been told to leave, and not to join since.
     pub leaving: bool,
-    /// What the process missed while it was stopped.
+    /// Inputs that arrived while the process was stopped.
     pub inbox: VecDeque<Input>,
     buffered: usize,
     pub streams: BTreeMap<StreamId, (u64, usize)>,
@@ -52,9 +52,9 @@ pub struct Host {
     pub armed: Option<Time>,
     pub view: View,
     pub events: Vec<(Time, CoreEvent)>,
-    /// Steps since the last close look of the checker.
+    /// Steps since the last close check.
     pub unchecked: u32,
-    /// Version of the list at that look.
+    /// The version of the list at that check.
     pub looked_at: u64,
 }
 
@@ -88,22 +88,22 @@ impl Host {
         self.clock.local(world)
     }
 
-    /// The process exists and is not stopped.
+    /// Whether the process exists and is not stopped.
     pub fn is_running(&self) -> bool {
         self.core.is_some() && self.paused.is_none()
     }
 
-    /// It takes part: it runs or is stopped, and does not leave.
+    /// Whether it takes part: it runs or is stopped, and is not leaving.
     pub fn is_member(&self) -> bool {
         self.core.is_some() && !self.leaving
     }
 
-    /// Does this stream wait to be accepted?
+    /// Whether this stream waits to be accepted.
     pub fn waits(&self, conn: u64) -> bool {
         self.backlog.contains(&conn)
     }
 
-    /// Keeps input for when the process runs again. False if the buffer is full.
+    /// Keeps an input until the process runs again. False if the buffer is full.
     pub fn keep(&mut self, input: Input) -> bool {
         if let Input::Datagram { bytes, .. } = &input {
             let size = bytes.len() + ACCOUNTED;

@@ -3,7 +3,7 @@
 use super::net::Link;
 use super::scenario::{addr_of_generation, millis, secs};
 use super::world::World;
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{CoreEvent, MemberState};
 use sprat::swim::Seed;
 
@@ -49,7 +49,7 @@ fn a_killed_node_is_seen_as_failed_by_all_and_not_too_early() {
 }
 
 #[test]
-fn a_node_that_leaves_is_seen_as_left_by_all_and_nobody_calls_it_failed() {
+fn a_node_that_leaves_is_seen_as_left_by_all_and_as_failed_by_none() {
     let mut world = World::cluster(3, 10);
     let began = world.now;
     world.leave(4);
@@ -79,7 +79,7 @@ fn a_node_that_left_or_failed_comes_back_by_joining_again() {
 }
 
 #[test]
-fn new_tags_reach_everybody_and_are_told_once() {
+fn new_tags_reach_every_member_and_cause_one_event_each() {
     let mut world = World::cluster(5, 10);
     let began = world.now;
     world.set_tag(6, "2");
@@ -106,7 +106,7 @@ fn ten_of_twenty_nodes_killed_at_once_are_all_seen_as_failed() {
 }
 
 #[test]
-fn a_node_whose_leave_nobody_hears_ends_as_failed() {
+fn a_node_whose_leave_reaches_no_member_ends_as_failed() {
     let mut world = World::cluster(7, 6);
     let others: Vec<usize> = (1..6).collect();
     world.partition(&[&[0], &others]);
@@ -122,7 +122,7 @@ fn a_node_whose_leave_nobody_hears_ends_as_failed() {
 }
 
 #[test]
-fn a_leave_under_heavy_loss_ends_as_left_or_failed_at_everybody() {
+fn a_leave_under_heavy_loss_ends_as_left_or_failed_at_every_member() {
     for seed in 0..10 {
         let mut world = World::cluster(800 + seed, 6);
         world.every_link(Link::lossy(0.6));
@@ -161,7 +161,7 @@ fn a_name_returns_from_another_address_once_it_has_been_dead_for_30_seconds() {
     world.kill(2);
     world.readdress(2, 1);
     world.restart(2, &[0]);
-    // The old address has to be found dead (4 s at least), and to stay so for dead_reclaim.
+    // The old address has to be declared dead (after 4 s at least), and stay so for dead_reclaim.
     let took = world.expect_between(secs(34), secs(200), |w| {
         w.is_complete() && w.all_know_the_truth_about(2)
     });
@@ -184,7 +184,7 @@ fn a_name_that_left_returns_from_another_address_at_once() {
 }
 
 #[test]
-fn a_force_leave_makes_a_failed_node_left_at_everybody() {
+fn a_force_leave_makes_a_failed_node_left_at_every_member() {
     let mut world = World::cluster(12, 6);
     world.kill(5);
     world.run_until(secs(60), |w| w.all_see(5, MemberState::Failed));
@@ -204,7 +204,7 @@ fn a_seed_that_appears_after_the_others_brings_them_together() {
     assert!(world.net.count.refused > 0, "they asked in vain");
     assert!((1..5).all(|host| world.hosts[host].view.alive == 1));
     world.boot(0);
-    // Nobody tells them: each asks again within its longest pause, 45 s.
+    // Each node asks the seed again by itself, within its longest pause of 45 s.
     world.expect_between(millis(1), secs(60), World::is_complete);
 }
 

@@ -2,11 +2,11 @@
 //!
 //! | file | its idea |
 //! | --- | --- |
-//! | `rng`, `queue`, `clock` | chance, order, and what time it is at each host |
-//! | `net`, `tcp` | what the network does to datagrams, and to streams |
+//! | `rng`, `queue`, `clock` | random numbers, the order of events, the time at each host |
+//! | `net`, `tcp` | the faults of the network, for datagrams and for streams |
 //! | `host`, `world` | a process with a core in it, and all of them together |
 //! | `scenario` | the language of the tests |
-//! | `checker` | what must hold at every step, whatever happens |
+//! | `checker` | conditions that must hold at every step |
 //! | `life`, `faults`, `healing`, `campaign`, `bootstrap` | the tests |
 
 mod bootstrap;

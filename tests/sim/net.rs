@@ -1,4 +1,4 @@
-//! What the network does: loss, duplication, reordering, delay, cut links, partitions.
+//! The network: loss, duplication, reordering, delay, cut links, partitions.
 //!
 //! Conditions hold per directed link, with one default for all. Every fault that strikes is
 //! counted, so that a test can prove that it happened.
@@ -7,7 +7,7 @@ use super::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-/// What happens to packets on a link.
+/// The faults of a link.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Link {
     /// Probability that a packet is lost.
@@ -44,7 +44,7 @@ impl Link {
     }
 }
 
-/// What happened so far.
+/// Counters of the faults so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub datagrams: u64,
@@ -74,7 +74,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Adds what happened in another run.
+    /// Adds the counters of another run.
     pub fn add(&mut self, other: &Counters) {
         let Counters {
             datagrams,
@@ -148,7 +148,7 @@ impl Net {
         self.links.insert((from, to), link);
     }
 
-    /// Nothing passes from one to the other; acknowledgements of streams neither.
+    /// Cuts one direction; acknowledgements of streams are lost, too.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.cut_datagrams.insert((from, to));
         self.cut_streams.insert((from, to));
@@ -165,7 +165,7 @@ impl Net {
         }
     }
 
-    /// All links as at the start.
+    /// Makes all links as they were at the start.
     pub fn heal(&mut self) {
         self.link = Link::lan();
         self.links.clear();
@@ -194,7 +194,7 @@ impl Net {
         !self.groups.is_empty() && group(a) != group(b)
     }
 
-    /// When copies of this datagram arrive, if any do.
+    /// The times at which copies of this datagram arrive, if any do.
     pub fn datagram(&mut self, from: usize, to: usize, len: usize) -> [Option<Duration>; 2] {
         self.count.datagrams += 1;
         self.count.bytes += len as u64 + 28;
@@ -219,7 +219,7 @@ impl Net {
         [Some(delay), second]
     }
 
-    /// Whether those who number their datagrams should have them looked at on arrival.
+    /// Whether the order of arrival has to be reported with [`Net::arrived`].
     pub fn watches_order(&self) -> bool {
         self.link.reorder > 0.0 || self.links.values().any(|link| link.reorder > 0.0)
     }
@@ -233,7 +233,7 @@ impl Net {
         *latest = number.max(*latest);
     }
 
-    /// When a flight of stream segments sent now arrives; `None`: it has to be sent again. Both
+    /// The time at which a flight of stream segments sent now arrives; `None` if it is lost. Both
     /// directions must pass, because acknowledgements come back.
     pub fn flight(&mut self, from: usize, to: usize) -> Option<Duration> {
         let cut = &self.cut_streams;

@@ -1,4 +1,4 @@
-//! What happens next: a heap ordered by time, and by age among things at the same time.
+//! The event queue: a heap ordered by time, and by age among events at the same time.
 
 use sprat::time::Time;
 use std::cmp::{Ordering, Reverse};
@@ -29,7 +29,7 @@ impl<T> Ord for Entry<T> {
     }
 }
 
-/// Things to happen. Two at the same time happen in the order in which they were put in.
+/// Events to come. Two at the same time happen in the order in which they were put in.
 pub struct Queue<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,
     pushed: u64,
@@ -47,7 +47,7 @@ impl<T> Queue<T> {
         self.heap.push(Reverse(Entry { key, what }));
     }
 
-    /// The next thing, if it happens by `end`.
+    /// The next event, if it happens by `end`.
     pub fn pop_by(&mut self, end: Time) -> Option<(Time, T)> {
         if self.heap.peek()?.0.key.0 > end {
             return None;

@@ -1,4 +1,4 @@
-//! Chance for the simulator: SplitMix64, a generator of ten lines that is the same everywhere.
+//! Random numbers of the simulator: SplitMix64, ten lines that are the same on every platform.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! The language of the tests: clusters are built, hurt and watched in sentences.
+//! The language of the tests: functions that build, break and watch clusters.
 
 use super::host::Host;
 use super::net::Link;
 use super::world::{World, address};
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{Config, CoreEvent, MemberState};
 use sprat::swim::Seed;
 use sprat::time::Time;
@@ -21,7 +21,7 @@ pub fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// How closely conditions are watched for.
+/// The interval at which conditions are checked.
 const GLANCE: Duration = Duration::from_millis(10);
 
 /// The settings of the tests: the defaults, and a tag.
@@ -79,13 +79,13 @@ impl World {
         }
     }
 
-    /// The process is gone without a word.
+    /// Ends the process without a leave.
     pub fn kill(&mut self, host: usize) {
         self.net.count.crashed += 1;
         self.crash(host);
     }
 
-    /// A new process of the same name.
+    /// Starts a new process of the same name.
     pub fn restart(&mut self, host: usize, seeds: &[usize]) {
         self.net.count.restarted += 1;
         self.boot(host);
@@ -105,13 +105,13 @@ impl World {
         set.expect("the tag is short and the node has not left");
     }
 
-    /// From now on the network does this to every packet.
+    /// Gives every link these faults from now on.
     pub fn every_link(&mut self, link: Link) {
         self.net.link = link;
         self.note_weather();
     }
 
-    /// Nothing passes from `a` to `b` any more.
+    /// Cuts the link from `a` to `b`.
     pub fn cut_one_way(&mut self, a: usize, b: usize) {
         self.net.cut(a, b);
         self.note_weather();
@@ -150,7 +150,7 @@ impl World {
         self.run_to(self.now + time);
     }
 
-    /// Runs until this holds, and says how long that took. Fails after `longest`.
+    /// Runs until this holds, and returns how long that took. Fails after `longest`.
     pub fn run_until(&mut self, longest: Duration, holds: impl Fn(&World) -> bool) -> Duration {
         let began = self.now;
         let took = self.try_until(longest, holds);
@@ -179,7 +179,7 @@ impl World {
         Some(self.now.since(began))
     }
 
-    /// It must happen, neither earlier nor later than this.
+    /// Runs until this holds; fails if that is earlier or later than these times.
     pub fn expect_between(
         &mut self,
         earliest: Duration,
@@ -195,7 +195,7 @@ impl World {
         took
     }
 
-    /// It must hold all the time for so long.
+    /// Runs for this time, in which the condition must hold throughout.
     pub fn expect_throughout(&mut self, time: Duration, holds: impl Fn(&World) -> bool) {
         let end = self.now + time;
         while self.now < end {
@@ -224,20 +224,20 @@ impl World {
         (0..self.hosts.len()).filter(move |&host| takes_part(&self.hosts[host]))
     }
 
-    /// Every running node sees `of` so.
+    /// Whether every running node sees `of` in this state.
     pub fn all_see(&self, of: usize, state: MemberState) -> bool {
         self.running()
             .all(|observer| self.state(observer, of) == Some(state))
     }
 
-    /// These nodes see `of` so.
+    /// Whether these nodes see `of` in this state.
     pub fn all_see_of(&self, observers: &[usize], of: usize, state: MemberState) -> bool {
         observers
             .iter()
             .all(|&observer| self.state(observer, of) == Some(state))
     }
 
-    /// Everybody sees everybody alive, and nobody else.
+    /// Whether every node sees every other alive, and no further member.
     pub fn is_complete(&self) -> bool {
         let running = self.running().count();
         self.running()
@@ -248,7 +248,7 @@ impl World {
             })
     }
 
-    /// All running nodes list `of` with its present address and tags.
+    /// Whether all running nodes list `of` with its present address and tags.
     pub fn all_know_the_truth_about(&self, of: usize) -> bool {
         let Some(truth) = &self.hosts[of].core else {
             return false;
@@ -260,7 +260,7 @@ impl World {
         })
     }
 
-    /// Events of a host since then that `wanted` counts.
+    /// The number of events of a host since then for which `wanted` holds.
     pub fn count_events(
         &self,
         host: usize,
@@ -273,7 +273,7 @@ impl World {
             .count()
     }
 
-    /// How often anybody was declared failed, by anybody.
+    /// The number of times any node was declared failed, by any other.
     pub fn failures(&self) -> usize {
         let failed = |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberFail(_)));
         (0..self.hosts.len())
@@ -281,7 +281,7 @@ impl World {
             .sum()
     }
 
-    /// How often anybody was suspected, by anybody.
+    /// The number of times any node was suspected, by any other.
     pub fn suspicions(&self) -> usize {
         let suspected =
             |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberSuspect(_)));
@@ -298,7 +298,7 @@ impl World {
             .1
     }
 
-    /// Who sees whom how, for failure messages: a row per observer, a column per member.
+    /// All views, for failure messages: a row per observer, a column per member.
     pub fn picture(&self) -> String {
         let letter = |observer, of| match self.state(observer, of) {
             None => '.',
@@ -323,30 +323,30 @@ impl World {
 /// Bounds that follow from the settings (all tests here use the LAN profile's timers).
 impl World {
     /// The longest suspicion among `n` nodes: 4 x max(1, log10 n) probe intervals, times 6 while
-    /// nobody confirms.
+    /// no member confirms.
     pub fn longest_suspicion(&self) -> Duration {
         let scale = (self.hosts.len().max(1) as f64).log10().max(1.0);
         secs(24).mul_f64(scale)
     }
 
-    /// How long a lost member may wait to be asked again: the longest pause and its jitter (half
+    /// The longest time until a lost member is asked again: the longest pause and its jitter (half
     /// as much), a second for each other lost one, and a stream that hangs in the old cut until
     /// its deadline of 10 s.
     fn longest_reconnect(&self) -> Duration {
         secs(45) + secs(self.hosts.len() as u64) + secs(10)
     }
 
-    /// How long consequences of a fault may show after it: those parted meet again, and tell one
-    /// another old news; what they believe of third ones is suspected, and runs its time.
+    /// The time after a fault in which its consequences may show: the parts meet again and tell one
+    /// another of old deaths, which become suspicions and run their time.
     pub fn grace(&self) -> Duration {
         self.longest_reconnect() + secs(8) + self.longest_suspicion()
     }
 
-    /// After the last fault, all views agree and are right within this: those parted meet again;
-    /// the dead come up in the probe order (at most 2 n - 1 probes of 1 s, the first few up to
-    /// 8 s long because the health score has to recover: 28 s), and their suspicion runs its time;
-    /// what gossip missed comes with a push/pull, and in the second period at the latest with one
-    /// from a node that is right.
+    /// The time after the last fault within which all views agree and are right. The parts meet
+    /// again. The dead come up in the probe order (at most 2 n - 1 probes of 1 s, the first few up
+    /// to 8 s long because the health score has to recover: 28 s), and their suspicion runs its
+    /// time. A push/pull brings changes that gossip missed, in the second period at the latest one
+    /// with a node whose view is right.
     pub fn convergence(&self) -> Duration {
         let n = self.hosts.len() as u64;
         self.longest_reconnect() + secs(2 * n + 28) + self.longest_suspicion() + secs(2 * 30)

@@ -1,7 +1,7 @@
-//! Streams: bytes in order, sent again when a flight is lost, broken when nothing gets through.
+//! Streams: bytes in order, sent again when a flight is lost, broken when none gets through.
 //!
-//! A connection is made by the kernel of the other host, whether or not its process looks: it
-//! waits in the backlog until the core takes it, and so does what arrives meanwhile. Connecting
+//! The kernel of the other host accepts a connection even if its process does not run: it waits in
+//! the backlog until the core takes it, and so do the bytes that arrive meanwhile. Connecting
 //! to a host without a process is refused after a round trip, to an address without a host it
 //! fails after [`GIVE_UP`].
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// First pause before a connection attempt is repeated, and before a flight of data is.
 const SYN_AGAIN: Duration = Duration::from_secs(1);
 const DATA_AGAIN: Duration = Duration::from_millis(200);
-/// After this long without getting through a stream is broken.
+/// The time without a flight that gets through after which a stream is broken.
 const GIVE_UP: Duration = Duration::from_secs(15);
 /// Payload of a segment, and what headers add to it.
 const SEGMENT: usize = 1460;
@@ -24,7 +24,7 @@ const HEADERS: u64 = 40;
 /// Segments without payload: three to set up, four to tear down.
 const BARE_SEGMENTS: u64 = 7;
 
-/// Something on its way along a stream.
+/// An item on its way along a stream.
 #[derive(Debug)]
 pub enum Item {
     Data(Vec<u8>),
@@ -38,7 +38,7 @@ struct Side {
     /// Its number there, while the core there knows the stream.
     id: Option<StreamId>,
     outbox: VecDeque<Item>,
-    /// The first of the outbox is being sent since then.
+    /// The time since which the first item of the outbox has been under way.
     trying_since: Option<Time>,
     attempts: u32,
     last_arrival: Time,
@@ -50,7 +50,7 @@ pub struct Conn {
     began: Time,
     established: bool,
     sides: [Side; 2],
-    /// What arrived before the core took the stream.
+    /// Items that arrived before the core took the stream.
     unread: Vec<Item>,
 }
 
@@ -136,7 +136,7 @@ impl World {
         }
     }
 
-    /// The request was heard: the dialler may write.
+    /// The connection request was answered: the dialler may write.
     pub(super) fn syn_acked(&mut self, id: u64) {
         let Some(conn) = self.conns.get(&id) else {
             return;
@@ -152,7 +152,7 @@ impl World {
         self.conns.get(&id)?.sides[0].id
     }
 
-    /// The core of a host takes what waits in its backlog.
+    /// Lets the core of a host take the streams in its backlog.
     pub(super) fn accept(&mut self, host: usize) -> bool {
         let state = &mut self.hosts[host];
         if !state
@@ -200,7 +200,7 @@ impl World {
         self.send(id, side, Item::Data(bytes));
     }
 
-    /// The core has forgotten the stream; the other side learns it after everything written.
+    /// The core has forgotten the stream; the other side learns that after all written bytes.
     pub(super) fn close(&mut self, host: usize, stream: StreamId) {
         let Some((id, side)) = self.hosts[host].streams.remove(&stream) else {
             return;
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    /// Sends what waits on one side, until something is lost.
+    /// Sends the items that wait on one side, until one is lost.
     pub(super) fn fly(&mut self, id: u64, side: usize) {
         let now = self.now;
         let Some(conn) = self.conns.get_mut(&id) else {
@@ -261,7 +261,7 @@ impl World {
         this.trying_since = None;
     }
 
-    /// Something came to this side.
+    /// An item arrived at this side.
     pub(super) fn arrived(&mut self, id: u64, side: usize, item: Item) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
@@ -283,14 +283,14 @@ impl World {
         );
     }
 
-    /// Hands what came to the core.
+    /// Hands an item to the core.
     pub(super) fn deliver(&mut self, id: u64, side: usize, item: Item) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
         let host = conn.sides[side].host;
         let Some(stream) = conn.sides[side].id else {
-            // The core has closed this side; at the end of the other one nothing is left.
+            // The core has closed this side; when the other one ends, too, the stream is over.
             if matches!(item, Item::End(_)) {
                 self.conns.remove(&id);
             }
@@ -310,7 +310,7 @@ impl World {
         }
     }
 
-    /// Nothing gets through any more, or nobody is there: both sides learn it.
+    /// Breaks a stream: no flight gets through, or no process is there. Both sides learn it.
     pub(super) fn broken(&mut self, id: u64) {
         let Some(conn) = self.conns.remove(&id) else {
             return;
@@ -324,7 +324,7 @@ impl World {
         }
     }
 
-    /// The process of a host is gone: the others see their streams reset.
+    /// The process of a host has ended: the others see their streams reset.
     pub(super) fn reset_streams(&mut self, host: usize) {
         let streams = std::mem::take(&mut self.hosts[host].streams);
         let mut gone: Vec<(u64, usize)> = streams.into_values().collect();

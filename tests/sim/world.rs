@@ -1,6 +1,6 @@
-//! The world: hosts, a network between them, and one queue of what happens next.
+//! The world: hosts, a network between them, and one queue of events.
 //!
-//! Virtual time jumps from one thing to the next. A host's wake-up is put into the queue only
+//! Virtual time jumps from one event to the next. A host's wake-up is put into the queue only
 //! when it comes earlier than the one that is there; a wake-up that comes too early finds nothing
 //! due and is put off. Every output of a core goes through a checker on its way.
 
@@ -11,7 +11,7 @@ use super::net::Net;
 use super::queue::Queue;
 use super::rng::Rng;
 use super::tcp::{Conn, Item};
-use sprat::event::EventBody;
+use sprat::EventBody;
 use sprat::serf::{Config, Core, CoreEvent};
 use sprat::swim::{LookupId, Output};
 use sprat::time::Time;
@@ -20,14 +20,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// A close look of the checker at the latest after so many steps of a host.
+/// The number of steps of a host after which the checker looks closely at the latest.
 const LOOK_EVERY: u32 = 64;
-/// Answer time of the name server.
+/// The answer time of the name server.
 const LOOKUP: Duration = Duration::from_millis(5);
-/// A driver notices a stop of its process that is longer than this.
+/// The length of a stop of its process beyond which a driver notices it.
 const STALL: Duration = Duration::from_secs(2);
 
-/// Something in the queue.
+/// An event in the queue.
 pub enum What {
     Wake {
         host: usize,
@@ -82,19 +82,19 @@ pub struct World {
     pub(super) queue: Queue<What>,
     pub(super) conns: BTreeMap<u64, Conn>,
     pub(super) next_conn: u64,
-    /// Close looks at lists, health and datagrams. Too dear for a thousand nodes.
+    /// Whether lists, health and datagrams are checked. Too slow for a thousand nodes.
     pub close_looks: bool,
-    /// Keep every event of every host.
+    /// Whether every event of every host is kept.
     pub keep_events: bool,
-    /// Drivers tell their cores of stalls, as the shipped one does.
+    /// Whether drivers tell their cores of stalls, as the shipped one does.
     pub tell_stalls: bool,
-    /// Since when nothing is wrong with the network; `None` while something is.
+    /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
-    /// Told on failure: how to repeat this run.
+    /// The command that repeats this run, for failure messages.
     pub repeat: String,
     /// Keys, label and compression of all hosts that are started from now on.
     pub codec: Codec,
-    /// A digest of everything that was sent and told.
+    /// A digest of all datagrams, stream bytes and events.
     pub digest: u64,
 }
 
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    /// Ends the test: something that must hold does not.
+    /// Fails the test: a condition that must hold does not.
     pub fn fail(&self, host: usize, what: &str) -> ! {
         let at = self.now.since(Time::ZERO);
         panic!(
@@ -131,7 +131,7 @@ impl World {
         );
     }
 
-    /// Another host, with its process not yet started. Its clock shows a time of its own.
+    /// Adds a host whose process is not yet started. Its clock shows a time of its own.
     pub fn add_host(&mut self, config: Config) -> usize {
         let index = self.hosts.len();
         let addr = address(index, 0);
@@ -161,7 +161,7 @@ impl World {
         self.touch(host);
     }
 
-    /// The process ends without a word.
+    /// Ends the process of a host without a leave.
     pub fn crash(&mut self, host: usize) {
         assert!(
             self.hosts[host].core.take().is_some(),
@@ -173,7 +173,7 @@ impl World {
         self.reset_streams(host);
     }
 
-    /// Gives a host another address. Its old one belongs to nobody then.
+    /// Gives a host another address. Its old one belongs to no host then.
     pub fn readdress(&mut self, host: usize, generation: u8) {
         let addr = address(host, generation);
         self.by_addr.remove(&self.hosts[host].addr);
@@ -181,14 +181,14 @@ impl World {
         self.hosts[host].addr = addr;
     }
 
-    /// Stops a process where it stands.
+    /// Stops a process.
     pub fn pause(&mut self, host: usize) {
         assert!(self.hosts[host].is_running(), "n{host} does not run");
         self.net.count.paused += 1;
         self.hosts[host].paused = Some(self.now);
     }
 
-    /// Lets a stopped process go on: it finds everything that came meanwhile.
+    /// Lets a stopped process go on: it gets the inputs that arrived meanwhile.
     pub fn resume(&mut self, host: usize) {
         let Some(since) = self.hosts[host].paused.take() else {
             return;
@@ -209,13 +209,13 @@ impl World {
         self.wake(host);
     }
 
-    /// A whole machine sleeps: what is sent to it is lost.
+    /// Suspends a whole machine: packets to it are lost.
     pub fn suspend(&mut self, host: usize) {
         self.pause(host);
         self.hosts[host].asleep = true;
     }
 
-    /// It wakes up. `counted`: its clock went on meanwhile, else it stood still.
+    /// Wakes a machine up. `counted`: its clock went on meanwhile, else it stood still.
     pub fn awaken(&mut self, host: usize, counted: bool) {
         let h = &mut self.hosts[host];
         h.asleep = false;
@@ -227,7 +227,7 @@ impl World {
         self.resume(host);
     }
 
-    /// The clock of a host jumps forward.
+    /// Lets the clock of a host jump forward.
     pub fn step_clock(&mut self, host: usize, by: Duration) {
         self.net.count.clocks_changed += 1;
         self.hosts[host].clock.step(self.now, by);
@@ -235,7 +235,7 @@ impl World {
         self.wake(host);
     }
 
-    /// True if the core wants nothing of what came meanwhile.
+    /// Tells the core of a stall. True if the datagrams that arrived meanwhile are too old for it.
     fn note_stall(&mut self, host: usize, missed: Duration, suspended: Duration) -> bool {
         if !self.tell_stalls || missed + suspended <= STALL {
             return false;
@@ -247,7 +247,7 @@ impl World {
         core.is_some_and(|core| core.handle_stall(local, missed, suspended))
     }
 
-    /// Runs a command on the core of a host, and lets what follows happen.
+    /// Runs a command on the core of a host, and carries out its outputs.
     pub fn command<R>(&mut self, host: usize, run: impl FnOnce(&mut Core, Time) -> R) -> R {
         let local = self.hosts[host].local(self.now);
         let Some(core) = &mut self.hosts[host].core else {
@@ -258,12 +258,12 @@ impl World {
         result
     }
 
-    /// Does something later.
+    /// Runs a function later.
     pub fn later(&mut self, after: Duration, what: impl FnOnce(&mut World) + 'static) {
         self.queue.push(self.now + after, What::Do(Box::new(what)));
     }
 
-    /// Lets everything happen up to this time.
+    /// Runs all events up to this time.
     pub fn run_to(&mut self, end: Time) {
         while let Some((at, what)) = self.queue.pop_by(end) {
             self.now = at;
@@ -320,7 +320,7 @@ impl World {
         }
     }
 
-    /// Something comes to the process of a host; a stopped one finds it later.
+    /// An input arrives at the process of a host; a stopped one gets it later.
     pub(super) fn input(&mut self, host: usize, input: Input) {
         let h = &mut self.hosts[host];
         if h.paused.is_some() {
@@ -364,7 +364,7 @@ impl World {
         self.touch(host);
     }
 
-    /// Carries out what a core wants, until it wants nothing more, and sets its wake-up.
+    /// Carries out the outputs of a core until there are none, and sets its wake-up.
     pub(super) fn touch(&mut self, host: usize) {
         loop {
             self.flush(host);
@@ -452,7 +452,7 @@ impl World {
         }
     }
 
-    /// A core told its application something.
+    /// Takes an event of a core.
     fn told(&mut self, host: usize, event: CoreEvent) {
         if let CoreEvent::App(body) = &event
             && let Err(why) = self.hosts[host].view.event(body)
@@ -472,7 +472,7 @@ impl World {
         let Some(subject) = checker::number(name).ok().and_then(|i| self.hosts.get(i)) else {
             self.fail(observer, &format!("{name} failed, whom nobody made"));
         };
-        // An observer that was stopped itself is out of date, and no worse.
+        // An observer that was stopped itself is only out of date.
         let well = |host: &Host| host.is_running().then_some(host.well_since);
         let both = well(subject).zip(well(&self.hosts[observer]));
         let truth = Truth {
@@ -487,7 +487,7 @@ impl World {
         }
     }
 
-    /// The close look: lists and health. At every change of the list, and now and then.
+    /// Checks list and health: at every change of the list, and every so many steps.
     fn look(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         let Some(core) = &h.core else { return };
@@ -515,7 +515,7 @@ impl World {
     }
 }
 
-/// Where host `index` lives; `generation` tells its addresses apart.
+/// The address of host `index`; `generation` tells its addresses apart.
 pub fn address(index: usize, generation: u8) -> SocketAddr {
     let [_, _, high, low] = (index as u32 + 1).to_be_bytes();
     SocketAddr::from(([10, generation, high, low], 7946))

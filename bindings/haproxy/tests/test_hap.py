@@ -155,7 +155,7 @@ def test_its_servers_are_known_again_when_it_is_started_again(haproxy, hap, web,
     driver.process.wait(PATIENCE)
     webs[0].leave()
     again = hap([proxy], *FORGETFUL, "--drain-ms", "100", "--grace-ms", "3000")
-    eventually("it remembers all", lambda: again.report().count("held: not heard from") == 3)
+    eventually("it remembers all", lambda: again.report().count("held: not heard from") >= 3)
     proxy.serves(*webs)
     again.join(webs[1].agent)
     eventually("the one that left is deleted", lambda: "web-0" not in proxy.servers())

@@ -108,13 +108,13 @@ def test_a_node_waits_for_a_port_that_is_taken_and_logs_it(haproxy, agent) -> No
 def test_the_reason_why_no_seed_answers_is_shown_and_logged(haproxy, agent) -> None:
     keyed = agent("keyed", "-encrypt=YWFhYWFhYWFhYWFhYWFhYQ==")
     proxy = haproxy(SEEDS=f"{keyed.address},nowhere.invalid")
-    why = f"{keyed.address}: it encrypts, and this node has no key"
+    why = f"{keyed.address}: the peer encrypts, and this node has no key"
     told = eventually("it is shown", lambda: (it := proxy.show()) and why in it and it)
-    assert "alone: no seed answers: nobody answered: " in told
+    assert "alone: no seed answers: no node answered: " in told
     assert "nowhere.invalid:7946: the name has no address" in told
     eventually(
         "it is logged",
-        lambda: f"sprat: alone in the cluster: nobody answered: {why}" in (proxy.log()),
+        lambda: f"sprat: alone in the cluster: no node answered: {why}" in (proxy.log()),
     )
 
 

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use sprat::swim::{Answer, Explanation, Health, NameConflict, NodeState, ProbeReport};
+use sprat::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
 
 fn state_name(state: NodeState) -> &'static str {
     match state {
@@ -13,13 +13,13 @@ fn state_name(state: NodeState) -> &'static str {
     }
 }
 
-fn answer_name(answer: Answer) -> &'static str {
+fn answer_name(answer: ProbeAnswer) -> &'static str {
     match answer {
-        Answer::NotAsked => "not-asked",
-        Answer::Waiting => "waiting",
-        Answer::Answered => "answered",
-        Answer::Nack => "nack",
-        Answer::Silent => "silent",
+        ProbeAnswer::NotAsked => "not-asked",
+        ProbeAnswer::Waiting => "waiting",
+        ProbeAnswer::Answered => "answered",
+        ProbeAnswer::Nack => "nack",
+        ProbeAnswer::Silent => "silent",
     }
 }
 

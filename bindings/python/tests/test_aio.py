@@ -419,7 +419,7 @@ def test_many_joins_at_once_end_each_with_its_own_result(run, aio_node, addresse
     run(main)
 
 
-def test_closing_does_not_wait_for_a_logging_handler(run, aio_node):
+def test_closing_does_not_wait_for_a_logging_handler(run, aio_node, caplog):
     running, go_on = threading.Event(), threading.Event()
 
     class Slow(logging.Handler):
@@ -440,4 +440,5 @@ def test_closing_does_not_wait_for_a_logging_handler(run, aio_node):
             go_on.set()
             logging.getLogger("sprat").removeHandler(handler)
 
-    run(main)
+    with caplog.at_level(logging.DEBUG, "sprat"):
+        run(main)

@@ -135,7 +135,7 @@ def test_a_refusal_by_the_host_or_the_network_ends_with_1(cli, addresses):
     bind = ("--bind", addresses.address(0))
     nobody = addresses.address()
     error = failed(cli("members", "--join", nobody, *bind), 1)
-    assert error == f"nobody answered: {nobody}: connection refused"
+    assert error == f"no node answered: {nobody}: connection refused"
     error = failed(cli("members", "--join", "no-such-host.invalid", *bind), 1)
     assert "no-such-host.invalid:7946: the name has no address" in error
     error = failed(cli("run", "--bind", "192.0.2.1:7946", "--log-level", "off"), 1)

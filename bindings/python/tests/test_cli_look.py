@@ -193,11 +193,11 @@ def test_the_key_comes_from_a_file_or_the_environment(look, cli, agent, tmp_path
     bind = ("--bind", addresses.address(0))
     for options, message in [
         ({"SPRAT_KEY": OTHER_KEY}, "key"),
-        ({}, "it encrypts, and this node has no key"),
+        ({}, "the peer encrypts, and this node has no key"),
     ]:
         failed = cli(*join, *bind, **options)
         assert failed.returncode == 1
-        assert failed.stderr.startswith(f"sprat: error: nobody answered: {stock.address}: ")
+        assert failed.stderr.startswith(f"sprat: error: no node answered: {stock.address}: ")
         assert message in failed.stderr
 
 

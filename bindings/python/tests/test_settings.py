@@ -121,7 +121,7 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
             sprat.InvalidError,
             "encrypt must be text that UTF-8 can encode, got a secret",
         ),
-        ({"meta": b"x"}, sprat.ConfigError, "mode is serf, but raw meta needs mode = memberlist"),
+        ({"meta": b"x"}, sprat.ConfigError, "mode is serf, but metadata needs mode = memberlist"),
         ({"mode": "memberlist", "meta": b"x" * 513}, sprat.TooLargeError, "meta has 513 bytes"),
         (
             {"mode": "memberlist", "tags": {"a": "b"}},

@@ -79,8 +79,8 @@ def test_a_member_is_immutable(name):
 
 
 def test_to_dict_returns_a_new_dict_of_plain_values():
-    told = member("a", tags={"role": "web"}).to_dict()
-    assert told == {
+    fields = member("a", tags={"role": "web"}).to_dict()
+    assert fields == {
         "name": "a",
         "address": "10.0.0.1:7946",
         "host": "10.0.0.1",
@@ -91,8 +91,8 @@ def test_to_dict_returns_a_new_dict_of_plain_values():
         "protocol": (1, 5, 2),
         "serf_protocol": (2, 5, 5),
     }
-    assert type(told["state"]) is str
-    assert type(told["tags"]) is dict
+    assert type(fields["state"]) is str
+    assert type(fields["tags"]) is dict
 
 
 def test_a_member_matches_by_position_and_by_name():
@@ -408,9 +408,9 @@ def test_each_statement_that_changes_tags_is_one_update(node):
     node.tags = {"d": "4"}
     node.tags.update()
     del node.tags["d"]
-    told = [reader.next(60).member.tags for _ in range(3)]
-    assert told == [{"a": "1", "b": "2", "c": "3"}, {"d": "4"}, {}]
-    assert reader.next(0.05) is None
+    updates = [reader.next(60).member.tags for _ in range(3)]
+    assert updates == [{"a": "1", "b": "2", "c": "3"}, {"d": "4"}, {}]
+    assert reader.next(0) is None
 
 
 def test_a_generated_key_has_the_given_size(addresses):

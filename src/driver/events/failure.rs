@@ -1,4 +1,4 @@
-//! How joins and commands fail, in the words of the application's errors.
+//! The errors of joins and commands: a status for programs and a sentence for people.
 
 use crate::driver::events::pending::Outcome;
 use crate::error::{Error, Status};
@@ -6,7 +6,7 @@ use crate::serf;
 use crate::swim::{JoinFailure, JoinReport};
 use crate::wire::Refusal;
 
-/// How a join ended.
+/// Returns the outcome of a join, with the error of every target that was not reached.
 pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     let error = |why: &JoinFailure| Error::new(failure_status(why), failure_text(why));
     let failures = report.failures.iter();
@@ -18,26 +18,27 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     }
 }
 
-/// How many a join reached, or the error that says best why nobody answered.
+/// Returns how many nodes a join reached, or the error that best explains why no node answered.
 fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
     if report.contacted > 0 {
         return Ok(report.contacted);
     }
-    let told: Vec<String> = report
+    let explained: Vec<String> = report
         .failures
         .iter()
         .map(|(target, why)| format!("{target}: {}", failure_text(why)))
         .collect();
-    let all = |status: Status| {
+    let has = |status: Status| {
         let same = |(_, why): &(String, JoinFailure)| failure_status(why) == status;
         report.failures.iter().any(same)
     };
-    // What a person has to mend comes first: a key before an address before a silent host.
+    // An error that a person has to correct comes first: a key, then an address, then a silent
+    // host.
     let status = [Status::Crypto, Status::Protocol, Status::Address]
         .into_iter()
-        .find(|status| all(*status))
+        .find(|status| has(*status))
         .unwrap_or(Status::Unreachable);
-    let message = format!("nobody answered: {}", told.join("; "));
+    let message = format!("no node answered: {}", explained.join("; "));
     Err(Error::new(status, message))
 }
 
@@ -53,60 +54,62 @@ fn failure_status(why: &JoinFailure) -> Status {
     }
 }
 
-/// Does the error that a member answered with complain of our encryption? Those of the stock agent
-/// and of this library both say so.
+/// Returns whether the error that a member answered with is about encryption. The errors of the
+/// stock agent and of this library both use these words.
 fn is_about_keys(text: &str) -> bool {
     text.contains("decrypt") || text.contains("encrypt")
 }
 
-/// Why one target of a join failed, for people.
+/// Explains in words why one target of a join failed.
 pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
     match why {
         JoinFailure::Unresolved => "the name has no address".to_owned(),
-        JoinFailure::Unreachable => "no connection, or it broke".to_owned(),
+        JoinFailure::Unreachable => "the connection failed or broke".to_owned(),
         JoinFailure::ConnectionRefused => "connection refused".to_owned(),
         JoinFailure::TimedOut => "no answer in time".to_owned(),
         JoinFailure::Crypto(Refusal::UnexpectedEncryption) => {
-            "it encrypts, and this node has no key".to_owned()
+            "the peer encrypts, and this node has no key".to_owned()
         }
         JoinFailure::Crypto(Refusal::PlaintextRefused) => {
-            "this node has a key, and it does not encrypt".to_owned()
+            "this node has a key, and the peer does not encrypt".to_owned()
         }
-        JoinFailure::Crypto(_) => "the keys, or the labels, do not fit".to_owned(),
+        JoinFailure::Crypto(_) => "the keys or the labels of the two nodes differ".to_owned(),
         JoinFailure::Protocol(Refusal::Incompatible) => {
-            "it speaks other versions of the protocol, or one of us is in mode serf and the other \
-             in mode memberlist"
+            "the peer speaks other versions of the protocol, or one node is in mode serf and the \
+             other in mode memberlist"
                 .to_owned()
         }
         JoinFailure::Protocol(Refusal::UnknownType) => {
-            "what listens there does not speak this protocol".to_owned()
+            "the program that listens there does not speak this protocol".to_owned()
         }
-        JoinFailure::Protocol(refusal) => format!("its answer was refused: {}", refusal.help()),
-        JoinFailure::Refused(text) => format!("it answered with an error: {text}"),
+        JoinFailure::Protocol(refusal) => {
+            format!("the answer of the peer was refused: {}", refusal.help())
+        }
+        JoinFailure::Refused(text) => format!("the peer answered with an error: {text}"),
     }
 }
 
-/// The error of a refused command, with what was asked in front.
+/// Returns the error of a refused command. `what` names the command.
 pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> Error {
     use serf::CommandError;
     let (status, text) = match why {
         CommandError::TooLarge { len, max } => {
-            let text = format!("all together take {len} bytes, allowed are {max}");
+            let text = format!("all together take {len} bytes, at most {max} are allowed");
             return Error::new(Status::TooLarge, format!("{what}: {text}"));
         }
         CommandError::WrongMode => {
-            let text = "tags belong to mode = serf, raw meta to mode = memberlist";
+            let text = "tags need mode = serf, raw meta needs mode = memberlist";
             (Status::State, text)
         }
         CommandError::Left => {
             let text = "this node leaves or has left; a join brings it back";
             (Status::State, text)
         }
-        CommandError::UnknownMember => (Status::NotFound, "no such member"),
+        CommandError::UnknownMember => (Status::NotFound, "there is no such member"),
         CommandError::NotAlive => (Status::State, "the member has failed or left"),
-        CommandError::Myself => (Status::State, "that is this node itself"),
+        CommandError::Myself => (Status::State, "the member is this node itself"),
         CommandError::NotFailed => (Status::State, "the member has not failed"),
-        CommandError::Limited => (Status::State, "asked too often"),
+        CommandError::Limited => (Status::State, "hints about this member come too often"),
     };
     Error::new(status, format!("{what}: {text}"))
 }
@@ -116,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_join_that_reached_anybody_succeeded() {
+    fn a_join_that_reached_any_node_succeeded() {
         let failures = vec![("a:1".to_owned(), JoinFailure::TimedOut)];
         let report = JoinReport {
             contacted: 2,
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_a_join_is_what_can_be_mended_and_names_every_target() {
+    fn the_error_of_a_join_is_the_one_to_correct_and_names_every_target() {
         let report = JoinReport {
             contacted: 0,
             failures: vec![

@@ -3,7 +3,7 @@
 //! Nothing is ever printed. Refusals are read from the counters in passing, told when they first
 //! occur and then at most once a minute each.
 
-use crate::driver::engine::shared::Shared;
+use crate::driver::events::subscriptions::Feed;
 use crate::event::{EventBody, Level};
 use crate::serf::Core;
 use crate::time::Time;
@@ -24,7 +24,7 @@ struct Told {
 }
 
 /// Writes lines while a log is wanted.
-pub(in crate::driver) struct Journal {
+pub(in crate::driver) struct Log {
     /// Lines up to this level are wanted.
     level: Option<Level>,
     looked: Time,
@@ -35,9 +35,9 @@ pub(in crate::driver) struct Journal {
     lines: u32,
 }
 
-impl Journal {
-    pub fn new(level: Option<Level>, now: Time) -> Journal {
-        Journal {
+impl Log {
+    pub fn new(level: Option<Level>, now: Time) -> Log {
+        Log {
             level,
             looked: now,
             told: HashMap::new(),
@@ -49,7 +49,7 @@ impl Journal {
     /// A line, if this level is wanted.
     pub fn line(
         &mut self,
-        shared: &Shared,
+        feed: &Feed,
         level: Level,
         target: &'static str,
         text: impl FnOnce() -> String,
@@ -64,7 +64,7 @@ impl Journal {
             return;
         }
         self.lines += 1;
-        shared.events.push(EventBody::Log {
+        feed.push(EventBody::Log {
             level,
             target,
             text: text(),
@@ -72,12 +72,12 @@ impl Journal {
     }
 
     /// A warning.
-    pub fn warn(&mut self, shared: &Shared, target: &'static str, text: String) {
-        self.line(shared, Level::Warn, target, || text);
+    pub fn warn(&mut self, feed: &Feed, target: &'static str, text: String) {
+        self.line(feed, Level::Warn, target, || text);
     }
 
     /// Looks at the counters, now and then.
-    pub fn look(&mut self, shared: &Shared, core: &Core, now: Time) {
+    pub fn look(&mut self, feed: &Feed, core: &Core, now: Time) {
         if now.since(self.looked) < LOOK {
             return;
         }
@@ -91,13 +91,13 @@ impl Journal {
         } else if now.since(self.waiting) >= REPEAT {
             self.waiting = now;
             let text = "no seed has answered for a minute; they are asked again and again";
-            self.warn(shared, "join", text.to_owned());
+            self.warn(feed, "join", text.to_owned());
         }
         for (name, value, help) in core.stats() {
             if is_notable(name)
                 && let Some(more) = self.grown(name, value, now)
             {
-                self.warn(shared, "wire", format!("{name} +{more}: {help}"));
+                self.warn(feed, "wire", format!("{name} +{more}: {help}"));
             }
         }
     }
@@ -128,31 +128,27 @@ fn is_notable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::engine::commands::Commands;
     use crate::driver::events::queue::Events;
     use crate::driver::events::subscriptions::Feed;
 
     #[test]
     fn a_line_of_a_level_that_is_off_is_not_even_made_and_debug_leaves_room_for_trouble() {
         let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
-        let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
-        let shared = Shared::new("x".to_owned(), addr, commands, events, false, None);
-        let mut journal = Journal::new(Some(Level::Info), Time::ZERO);
+        let mut log = Log::new(Some(Level::Info), Time::ZERO);
         let made = || -> String { panic!("made although debug is off") };
-        journal.line(&shared, Level::Debug, "x", made);
-        let mut journal = Journal::new(Some(Level::Debug), Time::ZERO);
+        log.line(&events, Level::Debug, "x", made);
+        let mut log = Log::new(Some(Level::Debug), Time::ZERO);
         for _ in 0..1000 {
-            journal.line(&shared, Level::Debug, "x", || "often".to_owned());
+            log.line(&events, Level::Debug, "x", || "often".to_owned());
         }
-        journal.line(&shared, Level::Error, "x", || "trouble".to_owned());
-        assert_eq!(shared.events.waiting(), RATE as usize / 2 + 1);
+        log.line(&events, Level::Error, "x", || "trouble".to_owned());
+        assert_eq!(events.waiting(), RATE as usize / 2 + 1);
     }
 
     #[test]
     fn seeds_that_stay_silent_are_told_once_a_minute() {
         let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
-        let (addr, commands) = ("127.0.0.1:1".parse().unwrap(), Commands::new().unwrap());
-        let shared = Shared::new("x".to_owned(), addr, commands, events, false, None);
+        let addr = "127.0.0.1:1".parse().unwrap();
         let start = Time::from_nanos(1);
         let (config, codec) = (
             crate::serf::Config::default(),
@@ -160,11 +156,11 @@ mod tests {
         );
         let core = Core::new(config, codec, "x".into(), addr, [0; 32], start);
         let mut core = core.unwrap();
-        let mut journal = Journal::new(Some(Level::Warn), start);
+        let mut log = Log::new(Some(Level::Warn), start);
         let mut told_after = |core: &Core, seconds| {
-            let before = shared.events.waiting();
-            journal.look(&shared, core, start + Duration::from_secs(seconds));
-            shared.events.waiting() - before
+            let before = events.waiting();
+            log.look(&events, core, start + Duration::from_secs(seconds));
+            events.waiting() - before
         };
         assert_eq!(told_after(&core, 61), 0, "nobody is missed");
         let seed = crate::swim::Seed::Host("seed".to_owned(), 7946);
@@ -180,13 +176,13 @@ mod tests {
     #[test]
     fn a_counter_is_told_at_first_and_then_once_a_minute() {
         let start = Time::from_nanos(1);
-        let mut journal = Journal::new(Some(Level::Warn), start);
+        let mut log = Log::new(Some(Level::Warn), start);
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        assert_eq!(journal.grown("x", 0, at(0)), None);
-        assert_eq!(journal.grown("x", 3, at(1)), Some(3));
-        assert_eq!(journal.grown("x", 4, at(2)), None);
-        assert_eq!(journal.grown("x", 9, at(61)), Some(6));
-        assert_eq!(journal.grown("x", 9, at(200)), None);
-        assert_eq!(journal.grown("y", 1, at(200)), Some(1));
+        assert_eq!(log.grown("x", 0, at(0)), None);
+        assert_eq!(log.grown("x", 3, at(1)), Some(3));
+        assert_eq!(log.grown("x", 4, at(2)), None);
+        assert_eq!(log.grown("x", 9, at(61)), Some(6));
+        assert_eq!(log.grown("x", 9, at(200)), None);
+        assert_eq!(log.grown("y", 1, at(200)), Some(1));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod completion;
 pub(crate) mod failure;
+pub(crate) mod lifecycle;
 pub(crate) mod log;
 pub(crate) mod pending;
 pub(crate) mod queue;

@@ -1,7 +1,6 @@
 //! Operations that were begun without waiting, for those who wait in ways of their own: each has
 //! a descriptor that becomes readable when the operation has ended.
 
-use crate::driver::engine::shared::Shared;
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
@@ -42,14 +41,14 @@ pub struct Pending {
 pub(in crate::driver) struct Promise(Arc<Slot>);
 
 impl Pending {
-    pub(in crate::driver) fn new(shared: &Shared) -> Result<(Promise, Pending)> {
+    pub(in crate::driver) fn new() -> Result<(Promise, Pending)> {
         let signal =
             Wakeup::new().map_err(|error| Error::io("no descriptor for an operation", &error))?;
         let slot = Arc::new(Slot {
             signal,
             outcome: Mutex::default(),
         });
-        let origin = shared.origin;
+        let origin = Origin::here();
         Ok((Promise(slot.clone()), Pending { slot, origin }))
     }
 

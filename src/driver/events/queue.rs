@@ -1,12 +1,12 @@
 //! The queue of events between the engine and the application.
 //!
-//! One reader, one bounded queue (`feed` fills as many of them as there are readers), and a
-//! descriptor that is readable exactly while something is queued, and for ever once the node has
-//! ended. It is raised and lowered under the queue's lock, so that no wake-up is lost.
+//! A queue is bounded, has one reader, and has a descriptor that is readable exactly while events
+//! are queued, and permanently once the node has ended. The descriptor is raised and lowered under
+//! the lock of the queue, so that no wake-up is lost.
 //!
-//! A full queue loses nothing that matters: of each member only the last event stays, then the
-//! oldest member events go; one `Overflow` tells the application to look at the members anew.
-//! Lines for a log wait in a ring of their own and never push out anything else.
+//! A full queue keeps only the last event of each member, then drops the oldest member events. One
+//! `Overflow` event tells the application to take a fresh list of members, so nothing that matters
+//! is lost. Log lines wait in a ring of their own and never displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
@@ -14,21 +14,21 @@ use crate::event::{Event, EventBody, EventKind};
 use crate::time::Time;
 use std::collections::{HashSet, VecDeque};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// Lines for a log that wait; then the oldest go.
+/// The most log lines that wait; beyond that the oldest are dropped.
 const LOGS: usize = 256;
 
-/// What taking an event gave.
+/// The result of taking an event.
 #[derive(Debug)]
 pub(in crate::driver) enum Taken {
     /// The next event.
     Event(Box<Event>),
-    /// The time is up.
+    /// The time was up before an event came.
     TimedOut,
-    /// No event is left and none will come.
+    /// No event is left, and none will come.
     Ended,
 }
 
@@ -39,25 +39,25 @@ struct State {
     last_seq: u64,
     /// No further event comes.
     ended: bool,
-    /// Nobody wants what is left either.
+    /// The reader does not want the events that are left either.
     abandoned: bool,
-    /// The descriptor is raised.
+    /// The descriptor is readable.
     raised: bool,
-    /// An overflow event waits.
+    /// An overflow event is queued.
     overflow_waits: bool,
     lost: u64,
-    /// How many of them an overflow event has told of.
+    /// How many of the lost events an overflow event has counted.
     told: u64,
 }
 
-/// The queue.
+/// The queue of one reader.
 pub(in crate::driver) struct Events {
     state: Mutex<State>,
     changed: Condvar,
-    /// `None` where a callback takes the events.
+    /// `None` if a callback takes the events.
     signal: Option<Wakeup>,
     capacity: usize,
-    /// Kinds that are queued; empty: all.
+    /// The kinds that are queued; an empty list stands for all.
     kinds: Vec<EventKind>,
 }
 
@@ -73,12 +73,17 @@ impl Events {
         })
     }
 
-    /// The descriptor; `None` where a callback takes the events.
+    /// Returns the descriptor; `None` if a callback takes the events.
     pub fn fd(&self) -> Option<RawFd> {
         self.signal.as_ref().map(Wakeup::fd)
     }
 
-    /// Whether events of this kind are queued.
+    /// The descriptor, for a thread of this library to poll.
+    pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.signal.as_ref().map(Wakeup::as_fd)
+    }
+
+    /// Returns whether events of this kind are queued.
     pub fn wants(&self, kind: EventKind) -> bool {
         let always = matches!(kind, EventKind::Overflow | EventKind::Fatal);
         always || self.kinds.is_empty() || self.kinds.contains(&kind)
@@ -112,7 +117,7 @@ impl Events {
         self.changed.notify_one();
     }
 
-    /// No further event comes. The descriptor stays readable.
+    /// Ends the queue: no further event is taken up, and the descriptor stays readable.
     pub fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
@@ -121,7 +126,7 @@ impl Events {
         self.changed.notify_all();
     }
 
-    /// Nobody wants what is left.
+    /// Ends the queue and drops the events that are left.
     pub fn abandon(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
@@ -131,7 +136,7 @@ impl Events {
         self.changed.notify_all();
     }
 
-    /// Takes the next event. `timeout` `None` waits without limit.
+    /// Takes the next event, and waits for it if need be. `None` waits without limit.
     pub fn take(&self, timeout: Option<Duration>) -> Taken {
         let ready = |it: &mut State| it.abandoned || it.ended || it.next_is_log().is_some();
         let until = deadline(timeout);
@@ -150,7 +155,7 @@ impl Events {
         Taken::Event(Box::new(event))
     }
 
-    /// Takes what waits, `max` events at most. `None` if nothing is left and nothing will come.
+    /// Takes the queued events, at most `max`. Returns `None` if none is left and none will come.
     pub fn drain(&self, max: usize) -> Option<Vec<Event>> {
         let mut state = lock(&self.state);
         let waiting = state.events.len() + state.logs.len();
@@ -167,7 +172,7 @@ impl Events {
         Some(events)
     }
 
-    /// Takes everything that waits and that `wanted` holds for.
+    /// Takes out all queued events of the kinds for which `wanted` is true.
     pub fn take_out(&self, wanted: impl Fn(EventKind) -> bool) -> Vec<Event> {
         let mut state = lock(&self.state);
         let mut taken = Vec::new();
@@ -184,18 +189,18 @@ impl Events {
         taken
     }
 
-    /// Events lost or merged since the start, lines for a log included.
+    /// Returns how many events were dropped or merged since the start, log lines included.
     pub fn lost(&self) -> u64 {
         lock(&self.state).lost
     }
 
-    /// Events that wait.
+    /// Returns how many events are queued.
     pub fn waiting(&self) -> usize {
         let state = lock(&self.state);
         state.events.len() + state.logs.len()
     }
 
-    /// Makes the descriptor show what the queue holds.
+    /// Makes the descriptor readable or not, as the queue requires.
     fn show(&self, state: &mut State) {
         let Some(signal) = &self.signal else { return };
         let readable = state.ended || state.next_is_log().is_some();
@@ -221,7 +226,7 @@ impl State {
         }
     }
 
-    /// The oldest event.
+    /// Takes out the oldest event.
     fn pop(&mut self) -> Option<Event> {
         let mut event = match self.next_is_log()? {
             true => self.logs.pop_front()?,
@@ -235,7 +240,7 @@ impl State {
         Some(event)
     }
 
-    /// Which queue has the oldest event: that of log lines or the other; `None` if both are empty.
+    /// Returns whether the oldest event is a log line; `None` if nothing is queued.
     fn next_is_log(&self) -> Option<bool> {
         match (self.events.front(), self.logs.front()) {
             (None, None) => None,
@@ -245,19 +250,21 @@ impl State {
         }
     }
 
-    /// Brings a full queue down to three quarters, so that the next overflow is a while away.
+    /// Brings a full queue down to three quarters, so that it does not overflow again at once.
     fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
         self.keep_last_of_each_member();
         let target = capacity - capacity / 4;
-        // What tells of a state goes before what tells of an end.
+        // Member events, whose content the list of members has as well, go before ends of
+        // operations.
         let mut surplus = self.events.len().saturating_sub(target);
         self.events.retain(|event| {
             let goes = surplus > 0 && event.member().is_some();
             surplus -= usize::from(goes);
             !goes
         });
-        // Only ends of operations are left. Who begins thousands and reads nothing loses some.
+        // Only ends of operations are left: a program that begins thousands of them and takes no
+        // event loses some.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
                 self.overflow_waits &= event.kind() != EventKind::Overflow;
@@ -271,6 +278,7 @@ impl State {
         }
     }
 
+    /// Drops every member event that a later one about the same member replaces.
     fn keep_last_of_each_member(&mut self) {
         let mut seen: HashSet<Arc<str>> = HashSet::new();
         let mut kept = VecDeque::with_capacity(self.events.len());
@@ -379,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_keeps_the_last_event_of_each_member_and_tells_once() {
+    fn an_overflow_keeps_the_last_event_of_each_member_and_makes_one_event() {
         let events = queue(16);
         for round in 0..50 {
             let happened = match round % 2 {
@@ -428,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn log_lines_have_a_bound_of_their_own_and_keep_their_place() {
+    fn log_lines_have_a_bound_of_their_own_and_keep_their_order() {
         let events = queue(16);
         events.push(NOW, join("a"));
         for number in 0..1000 {
@@ -443,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn unwanted_kinds_are_not_queued_but_trouble_always_is() {
+    fn unwanted_kinds_are_not_queued_but_overflow_and_fatal_always_are() {
         let events = Events::new(16, vec![EventKind::MemberFail], true).unwrap();
         events.push(NOW, join("a"));
         events.push(NOW, EventBody::MemberFail(member("a")));

@@ -6,12 +6,12 @@
 //! of that kind. So nothing is lost between the start of a node and its first reader, and nothing
 //! piles up where nobody reads.
 
-use crate::driver::engine::shared::Shared;
+use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::queue::{Events, Taken};
 use crate::driver::os::clock;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::event::{Event, EventBody, EventKind};
 use crate::time::Time;
 use std::collections::HashSet;
@@ -91,6 +91,18 @@ impl Feed {
         Ok(queue)
     }
 
+    /// A queue that also gets the events of these kinds from now on. Unlike a subscription it takes
+    /// none away from the node's own queue.
+    pub fn observe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<Events>> {
+        let queue = Arc::new(Events::new(capacity, kinds, true)?);
+        let mut state = lock(&self.state);
+        state.subscribers.push(Arc::downgrade(&queue));
+        if state.ended {
+            queue.end();
+        }
+        Ok(queue)
+    }
+
     /// No further event comes.
     pub fn end(&self) {
         let mut state = lock(&self.state);
@@ -137,22 +149,23 @@ impl Feed {
 /// alive, and ends with it: what waits can be read afterwards. Dropped, it takes no more.
 pub struct Subscription {
     queue: Arc<Events>,
-    shared: Weak<Shared>,
+    lifecycle: Arc<Lifecycle>,
     origin: Origin,
 }
 
 impl Subscription {
     pub(in crate::driver) fn new(
-        shared: &Arc<Shared>,
+        feed: &Feed,
+        lifecycle: Arc<Lifecycle>,
         capacity: usize,
         kinds: Vec<EventKind>,
     ) -> Result<Subscription> {
-        let queue = shared.events.subscribe(capacity, kinds);
+        let queue = feed.subscribe(capacity, kinds);
         let queue = queue.map_err(|error| Error::io("no descriptor for a subscription", &error))?;
         Ok(Subscription {
             queue,
-            shared: Arc::downgrade(shared),
-            origin: shared.origin,
+            lifecycle,
+            origin: Origin::here(),
         })
     }
 
@@ -188,16 +201,14 @@ impl Subscription {
     }
 
     fn over(&self) -> Error {
-        let closed = || Error::new(Status::Closed, "the node was shut down");
-        self.shared
-            .upgrade()
-            .map_or_else(closed, |shared| shared.over())
+        self.lifecycle.ended()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Status;
     use crate::event::Level;
 
     fn feed() -> Feed {

@@ -1,14 +1,15 @@
-//! The members as the application reads them, without asking the engine.
+//! The list of members that the application reads without asking the engine.
 //!
-//! Who reads shares the picture; the engine copies it when it changes one that somebody has. The
-//! lock is held for a copy of pointers at most. The picture stays after the node has ended.
+//! Readers share the list. The engine copies it before a change while any reader holds it, so a
+//! list that was handed out never changes. The lock is held for a copy of pointers at most. The
+//! list stays readable after the node has ended.
 
 use crate::driver::os::lock::lock;
 use crate::serf::Member;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Members sorted by name.
+/// The members, sorted by name.
 #[derive(Default)]
 pub(in crate::driver) struct View {
     members: Mutex<Arc<Vec<Arc<Member>>>>,
@@ -16,33 +17,33 @@ pub(in crate::driver) struct View {
 }
 
 impl View {
-    /// All members.
+    /// Returns all members.
     pub fn all(&self) -> Arc<Vec<Arc<Member>>> {
         lock(&self.members).clone()
     }
 
-    /// The member of this name.
+    /// Returns the member of this name.
     pub fn find(&self, name: &str) -> Option<Arc<Member>> {
         let members = lock(&self.members);
         let place = members.binary_search_by(|held| (*held.name).cmp(name));
         place.ok().map(|at| members[at].clone())
     }
 
-    /// Changes whenever the members changed.
+    /// A number that changes whenever the members change.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Replaces everything by what the core holds at this version.
+    /// Replaces the list by the members that the core holds at this version.
     pub fn replace<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>, version: u64) {
         let mut all: Vec<Arc<Member>> = members.cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         let former = std::mem::replace(&mut *lock(&self.members), Arc::new(all));
         self.version.store(version, Ordering::Release);
-        drop(former); // after the lock: freeing thousands takes a while
+        drop(former); // without the lock, since freeing thousands of members takes a while
     }
 
-    /// Puts one member in its place, or takes it out.
+    /// Puts one member into its place; if it is not `listed` any more, takes it out.
     pub fn change(&self, member: &Arc<Member>, listed: bool) {
         let mut shared = lock(&self.members);
         let members = Arc::make_mut(&mut *shared);
@@ -55,7 +56,7 @@ impl View {
         }
     }
 
-    /// The changes up to this version are in.
+    /// Sets the version that the list has reached.
     pub fn is_at(&self, version: u64) {
         self.version.store(version, Ordering::Release);
     }
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn members_stay_sorted_whatever_changes() {
+    fn members_stay_sorted_after_every_change() {
         let view = View::default();
         for name in ["c", "a", "b"] {
             view.change(&member(name, 1), true);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_was_taken_never_changes() {
+    fn a_list_that_was_handed_out_never_changes() {
         let view = View::default();
         view.change(&member("a", 1), true);
         let taken = view.all();

@@ -13,7 +13,7 @@
 use super::candidate::{Candidate, Desired, Presence, Rules, is_present};
 use super::frame::{Message, Variable};
 use super::rendezvous;
-use super::talk::Answers;
+use super::session::Answers;
 use super::wire::Value;
 use crate::serf::Member;
 use std::collections::HashSet;
@@ -47,6 +47,7 @@ impl Known {
     }
 
     /// How many members are there.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn size(&self) -> usize {
         self.size
     }
@@ -65,6 +66,7 @@ impl Known {
 
     /// Where each member that is there listens, and what this tag of it says, or its name; the
     /// first by name if several share an address.
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn by_address<'a>(
         &'a self,
         tag: Option<&'a str>,

@@ -78,7 +78,7 @@ const VALUED: [&str; 20] = [
     "config",
 ];
 
-/// What the command line asks for.
+/// The request of a command line.
 pub enum Invocation {
     Run(Box<Arguments>),
     Print(String),

@@ -1,5 +1,5 @@
-//! What every server should be, shared by the threads that carry it out, and what these threads
-//! report about HAProxy.
+//! The desired servers, shared by the threads that carry them out, and the reports of these threads
+//! about HAProxy.
 
 use sprat_haproxy::balance::Assignment;
 use sprat_haproxy::controller::Controller;

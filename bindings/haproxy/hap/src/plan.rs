@@ -20,8 +20,8 @@ const FIRST_ID: u32 = 1_000_000_000;
 /// The number of ranges of ids.
 const RANGES: u32 = 200_000;
 
-/// What to send about one server: lines of commands. Each is sent only if HAProxy did not object to
-/// the one before.
+/// The lines of commands about one server. Each is sent only if HAProxy did not object to the one
+/// before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub server: Arc<str>,
@@ -31,7 +31,7 @@ pub struct Step {
 /// Plans the commands for one backend.
 pub struct Planner {
     pub backend: String,
-    /// What follows the address in `add server`.
+    /// The words that follow the address in `add server`.
     options: String,
     /// The id of the first slot.
     first_id: u32,

@@ -34,7 +34,7 @@ impl AdminState {
     }
 }
 
-/// What the server in a slot should be.
+/// The desired server of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The number of the slot, from 0.

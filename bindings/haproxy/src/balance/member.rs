@@ -36,7 +36,7 @@ impl Hold {
     }
 }
 
-/// What the cluster says about a member.
+/// The opinion of the cluster about a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listing {
     /// The member comes from the snapshot; the cluster has not mentioned it yet.

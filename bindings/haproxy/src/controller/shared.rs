@@ -57,7 +57,7 @@ pub enum NodePhase {
     Broken(String),
 }
 
-/// What a person asks about.
+/// The part of the state that is shown to a person.
 struct Overview {
     phase: NodePhase,
     report: String,

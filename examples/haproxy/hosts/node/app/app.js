@@ -1,4 +1,4 @@
-// A web application as anybody writes it. It prints one line when it serves.
+// An ordinary web application. It prints one line when it serves.
 const http = require('http')
 const os = require('os')
 

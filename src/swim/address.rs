@@ -1,0 +1,65 @@
+//! Addresses of members: their form on the wire, and which of them a member may have.
+
+use super::Config;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The address in a wire message, in the form that is compared: IPv4 as IPv4. The flag says that
+/// it came in the 16-byte form. `None` if the length is neither 4 nor 16.
+pub(super) fn decode(bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some((SocketAddr::new(IpAddr::from(four), port), false));
+    }
+    let v6 = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
+    match v6.to_ipv4_mapped() {
+        Some(v4) => Some((SocketAddr::new(v4.into(), port), true)),
+        None => Some((SocketAddr::new(v6.into(), port), false)),
+    }
+}
+
+/// The wire form of an address: 16 bytes for IPv6 and, if `mapped`, for IPv4; else 4 bytes.
+pub(super) fn encode(ip: IpAddr, mapped: bool) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(v4) if mapped => v4.to_ipv6_mapped().octets().to_vec(),
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// The address an answer goes to: the source that the message names, or else the sender's.
+pub(super) fn of_answer(source: &[u8], port: u16, from: SocketAddr) -> SocketAddr {
+    if port == 0 {
+        return from;
+    }
+    decode(source, port).map_or(from, |(addr, _)| addr)
+}
+
+/// Whether a member may have this address: it can belong to one host, and lies in the networks
+/// that the setting `cidrs_allowed` names, if it names any.
+pub(super) fn is_allowed(config: &Config, ip: IpAddr) -> bool {
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    if ip.is_unspecified() || ip.is_multicast() || broadcast {
+        return false;
+    }
+    let allowed = &config.cidrs_allowed;
+    allowed.is_empty() || allowed.iter().any(|net| net.contains(&ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_an_ipv4_address_are_the_same_address() {
+        let mapped = "10.0.0.1"
+            .parse::<std::net::Ipv4Addr>()
+            .unwrap()
+            .to_ipv6_mapped()
+            .octets();
+        let (short, long) = (decode(&[10, 0, 0, 1], 1), decode(&mapped, 1));
+        assert_eq!(short.unwrap().0, long.unwrap().0);
+        assert_eq!((short.unwrap().1, long.unwrap().1), (false, true));
+        assert_eq!(encode(long.unwrap().0.ip(), true), mapped);
+        assert_eq!(encode(short.unwrap().0.ip(), false), [10, 0, 0, 1]);
+        assert_eq!(decode(&[1, 2, 3, 4, 5], 1), None);
+    }
+}

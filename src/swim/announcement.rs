@@ -1,0 +1,40 @@
+//! Announcing this node with its pings: beyond memberlist, on the wire an ordinary alive message.
+//!
+//! Gossip misses members. So that members that run a stock agent miss nothing of this node, the
+//! first ping of each member after a change of this node carries its own alive message along,
+//! until the member acknowledges such a ping. A member that has started anew has forgotten
+//! everything: its incarnation is another one, and it is told again.
+
+use super::NodeState;
+use super::broadcast_queue::PART_COST;
+use super::context::Context;
+use super::members::MemberIndex;
+
+/// An incarnation of this node, announced to a member in an incarnation of the member's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    own: u32,
+    its: u32,
+}
+
+/// The announcement that the next ping of this member carries, with its encoded message. `None`
+/// if the member has acknowledged it, or if it does not fit beside `ping_len` bytes.
+pub(super) fn due(
+    ctx: &Context,
+    member: MemberIndex,
+    ping_len: usize,
+) -> Option<(Announced, Vec<u8>)> {
+    let record = ctx.table.get(member)?;
+    let announced = Announced {
+        own: ctx.table.local().node().incarnation,
+        its: record.node().incarnation,
+    };
+    let is_alive = record.node().state == NodeState::Alive;
+    let wanted = ctx.config.join_sync && is_alive && !ctx.local.left;
+    if !wanted || record.acked == Some(announced) {
+        return None;
+    }
+    let message = ctx.table.local().encode_alive();
+    let fits = ping_len + message.len() + 2 * PART_COST <= ctx.packet_room();
+    fits.then_some((announced, message))
+}

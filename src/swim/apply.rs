@@ -1,0 +1,397 @@
+//! Applying: what arrives about members is merged, carried out, passed on, and told above.
+//!
+//! `merge` decides and this file carries its verdicts out, so it wires the parts that have to know
+//! of a change. The state of another member changes in one function, [`Swim::enter`], whatever the
+//! reason: gossip, push/pull, a failed probe, or the end of a suspicion.
+
+use super::members::{MemberIndex, MemberRecord, versions};
+use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
+use super::output::{Change, Node, Notice};
+use super::probe::ProbeEnd;
+use super::{NodeState, Swim, address, local_node, push_pull};
+use crate::wire::Refusal;
+use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How a change is passed on to other members.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PassOn<'a> {
+    /// The message came as gossip: its bytes are passed on as they are.
+    Received(&'a [u8]),
+    /// The change came by push/pull, or from this node itself: a message is encoded.
+    Encoded,
+    /// Every node that could be told knows it already.
+    No,
+}
+
+impl Swim {
+    /// Changes the state of a member other than this node, with everything that entails. Returns
+    /// the state before.
+    fn enter(&mut self, member: MemberIndex, state: NodeState) -> NodeState {
+        let ctx = &mut self.ctx;
+        let before = ctx.table.set_state(member, state, ctx.now);
+        if before == NodeState::Suspect {
+            self.suspects.clear(member);
+        }
+        let change = match (before, state) {
+            (NodeState::Dead | NodeState::Left, NodeState::Alive) => Change::Joined,
+            (NodeState::Suspect, NodeState::Alive) => Change::Cleared,
+            (NodeState::Alive, NodeState::Alive) => Change::Updated,
+            (_, NodeState::Suspect) => Change::Suspected,
+            (_, NodeState::Dead) => Change::Died,
+            (_, NodeState::Left) => Change::Left,
+        };
+        if let Some(record) = ctx.table.get(member) {
+            let name = record.node().name.clone();
+            ctx.outbox.tell_member(change, name);
+        }
+        before
+    }
+
+    /// An alive message. Returns true if it made a member known or alive again.
+    pub(super) fn on_alive(&mut self, alive: &Alive, pass_on: PassOn) -> bool {
+        let vsn = versions(alive.vsn);
+        let range_is_wrong = vsn[0] == 0 || vsn[1] == 0 || vsn[0] > vsn[1];
+        if !alive.vsn.is_empty() && range_is_wrong {
+            self.refuse(Refusal::VersionRange);
+            return false;
+        }
+        let port = if alive.port == 0 {
+            self.ctx.local.addr.port()
+        } else {
+            alive.port
+        };
+        let Some((addr, mapped)) = address::decode(alive.addr, port) else {
+            self.refuse(Refusal::AddressLength);
+            return false;
+        };
+        if alive.node == &*self.ctx.local.name {
+            self.on_alive_of_self(alive, addr);
+            return false;
+        }
+        let member = self.ctx.table.find(alive.node);
+        let record = member.and_then(|member| self.ctx.table.get(member));
+        let (held, relation) = match record {
+            Some(record) => (Some(held(record)), self.relation(record.node(), addr)),
+            None => (None, Address::Same),
+        };
+        let is_new_address = record.is_none() || relation != Address::Same;
+        if is_new_address && !self.ctx.is_allowed(addr.ip()) {
+            self.refuse(Refusal::AddressNotAllowed);
+            return false;
+        }
+        match merge::merge(held, Offer::Alive, alive.incarnation, relation) {
+            Verdict::Create => self.create(alive, addr, mapped, pass_on),
+            Verdict::Refresh => {
+                member.is_some_and(|member| self.refresh(member, alive, addr, mapped, pass_on))
+            }
+            Verdict::Conflict => {
+                self.refuse(Refusal::Conflict);
+                let record = member.and_then(|member| self.ctx.table.get(member));
+                if let Some(node) = record.map(MemberRecord::node) {
+                    let (name, known) = (node.name.clone(), node.addr);
+                    self.tell_conflict(name, known, addr);
+                }
+                false
+            }
+            Verdict::Ignore | Verdict::Suspect | Verdict::Confirm | Verdict::MarkDead => false,
+        }
+    }
+
+    /// A suspect message.
+    pub(super) fn on_suspect(&mut self, accusation: &Accusation, pass_on: PassOn) {
+        self.on_accusation(Offer::Suspect, accusation, pass_on);
+    }
+
+    /// A dead message; it means left when its sender is its subject.
+    pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
+        let offer = if accusation.from == accusation.node {
+            Offer::Left
+        } else {
+            Offer::Dead
+        };
+        self.on_accusation(offer, accusation, pass_on);
+    }
+
+    fn on_accusation(&mut self, offer: Offer, accusation: &Accusation, pass_on: PassOn) {
+        if accusation.node == &*self.ctx.local.name {
+            return self.on_accusation_of_self(offer, accusation.incarnation);
+        }
+        let Some(member) = self.ctx.table.find(accusation.node) else {
+            return;
+        };
+        let held = self.ctx.table.get(member).map(held);
+        match merge::merge(held, offer, accusation.incarnation, Address::Same) {
+            Verdict::Suspect => self.suspect(member, accusation, pass_on),
+            Verdict::Confirm => {
+                if self.suspects.confirm(member, accusation.from) {
+                    self.pass_on(member, &Message::Suspect(*accusation), pass_on);
+                }
+            }
+            Verdict::MarkDead => self.mark_dead(member, offer, accusation, pass_on),
+            Verdict::Ignore | Verdict::Create | Verdict::Refresh | Verdict::Conflict => {}
+        }
+    }
+
+    /// A probe ended.
+    pub(super) fn on_probe_end(&mut self, end: ProbeEnd) {
+        match end {
+            ProbeEnd::Answered { member, name } => {
+                if self.ctx.table.find(&name) == Some(member) {
+                    self.suspects.on_answer(member);
+                }
+            }
+            ProbeEnd::Failed { name, incarnation } => {
+                self.accuse(Offer::Suspect, &name, incarnation, PassOn::Encoded);
+            }
+        }
+    }
+
+    /// A suspect did not refute in time. After its own leave this node no longer tells others.
+    pub(super) fn on_suspicion_end(&mut self, member: MemberIndex) {
+        let pass_on = if self.ctx.local.left {
+            PassOn::No
+        } else {
+            PassOn::Encoded
+        };
+        if let Some(node) = self.ctx.table.get(member).map(MemberRecord::node) {
+            let (name, incarnation) = (node.name.clone(), node.incarnation);
+            self.accuse(Offer::Dead, &name, incarnation, pass_on);
+        }
+    }
+
+    /// This node itself accuses a member.
+    fn accuse(&mut self, offer: Offer, name: &str, incarnation: u32, pass_on: PassOn) {
+        let from = self.ctx.local.name.clone();
+        let accusation = Accusation {
+            incarnation,
+            node: name,
+            from: &from,
+        };
+        self.on_accusation(offer, &accusation, pass_on);
+    }
+
+    /// Merges the state of another node, entry by entry. Returns how many members became known by
+    /// it.
+    pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<u32, Refusal> {
+        let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
+        push_pull::check_versions(&self.ctx.table, &state.nodes)?;
+        // A node that knows no other tells no one: the other nodes are where this state comes from.
+        let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
+        let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
+        let own_name = self.ctx.local.name.clone();
+        let mut gained = 0;
+        for node in &state.nodes {
+            gained += u32::from(self.merge_node(node, &own_name, pass_on));
+        }
+        if !state.user_state.is_empty() {
+            self.ctx.outbox.tell(Notice::UserState {
+                join: state.join,
+                bytes: state.user_state.to_vec(),
+            });
+        }
+        Ok(gained)
+    }
+
+    /// Merges one entry. A remote *dead* counts as a suspicion by this node.
+    fn merge_node(&mut self, node: &PushPullNode, own_name: &str, pass_on: PassOn) -> bool {
+        let accusation = |from| Accusation {
+            incarnation: node.incarnation,
+            node: node.name,
+            from,
+        };
+        match node.state {
+            NodeState::Alive => {
+                let alive = Alive {
+                    incarnation: node.incarnation,
+                    node: node.name,
+                    addr: node.addr,
+                    port: node.port,
+                    meta: node.meta,
+                    vsn: node.vsn,
+                };
+                return self.on_alive(&alive, pass_on);
+            }
+            NodeState::Left => self.on_dead(&accusation(node.name), PassOn::Encoded),
+            NodeState::Dead | NodeState::Suspect => {
+                self.on_suspect(&accusation(own_name), PassOn::Encoded);
+            }
+        }
+        false
+    }
+
+    /// An alive message about this node.
+    fn on_alive_of_self(&mut self, alive: &Alive, addr: SocketAddr) {
+        let own = self.ctx.table.local().node();
+        let relation = if addr == own.addr {
+            Address::Same
+        } else {
+            Address::Other { reclaimable: false }
+        };
+        let identical =
+            alive.meta.unwrap_or_default() == &*own.meta && versions(alive.vsn) == own.vsn;
+        let (left, known) = (self.ctx.local.left, own.addr);
+        let (held, offered) = (own.incarnation, alive.incarnation);
+        match merge::merge_own(left, held, Offer::Alive, offered, relation, identical) {
+            OwnVerdict::Ignore | OwnVerdict::Repeat => {}
+            OwnVerdict::Refute => local_node::refute(&mut self.ctx, offered),
+            OwnVerdict::Conflict => {
+                self.refuse(Refusal::Conflict);
+                if self.name_conflicts.on_claim(&mut self.ctx, addr) {
+                    let name = self.ctx.local.name.clone();
+                    self.tell_conflict(name, known, addr);
+                }
+            }
+        }
+    }
+
+    /// A suspect or dead message about this node.
+    fn on_accusation_of_self(&mut self, offer: Offer, incarnation: u32) {
+        let own = self.ctx.table.local().node().incarnation;
+        let left = self.ctx.local.left;
+        match merge::merge_own(left, own, offer, incarnation, Address::Same, false) {
+            OwnVerdict::Refute => {
+                // An accusation of a former life says nothing about how this one is doing.
+                let former = incarnation > own || offer == Offer::Left;
+                if !former && self.name_conflicts.claimed().is_none() {
+                    self.ctx.awareness.worsen(1);
+                }
+                local_node::refute(&mut self.ctx, incarnation);
+            }
+            OwnVerdict::Repeat => {
+                let queue = &self.ctx.broadcasts.members;
+                if !queue.is_about(&self.ctx.local.name) {
+                    local_node::announce(&mut self.ctx);
+                }
+            }
+            OwnVerdict::Ignore | OwnVerdict::Conflict => {}
+        }
+    }
+
+    /// How the address in an alive message relates to the member's.
+    fn relation(&self, node: &Node, addr: SocketAddr) -> Address {
+        if node.addr == addr {
+            return Address::Same;
+        }
+        let after = self.ctx.config.dead_reclaim;
+        let reclaimable = !after.is_zero() && self.ctx.now.since(node.since) > after;
+        Address::Other { reclaimable }
+    }
+
+    /// Takes up a new member. False if the table is full.
+    fn create(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool, pass_on: PassOn) -> bool {
+        let ctx = &mut self.ctx;
+        if ctx.table.is_full() {
+            ctx.outbox.refuse(Refusal::TooManyMembers);
+            return false;
+        }
+        let name: Arc<str> = alive.node.into();
+        let node = Node {
+            name: name.clone(),
+            addr,
+            meta: alive.meta.unwrap_or_default().into(),
+            vsn: versions(alive.vsn),
+            incarnation: alive.incarnation,
+            state: NodeState::Alive,
+            since: ctx.now,
+        };
+        let member = ctx.table.insert(node, mapped, &mut ctx.random);
+        ctx.outbox.tell_member(Change::Joined, name);
+        self.pass_on(member, &Message::Alive(*alive), pass_on);
+        self.note_gained(pass_on);
+        true
+    }
+
+    /// Takes what an alive message says. True if the member was dead or had left.
+    fn refresh(
+        &mut self,
+        member: MemberIndex,
+        alive: &Alive,
+        addr: SocketAddr,
+        mapped: bool,
+        pass_on: PassOn,
+    ) -> bool {
+        if let Some(record) = self.ctx.table.get_mut(member) {
+            record.refresh(alive, addr, mapped);
+        }
+        let before = self.enter(member, NodeState::Alive);
+        self.pass_on(member, &Message::Alive(*alive), pass_on);
+        let gained = matches!(before, NodeState::Dead | NodeState::Left);
+        if gained {
+            self.note_gained(pass_on);
+        }
+        gained
+    }
+
+    fn suspect(&mut self, member: MemberIndex, accusation: &Accusation, pass_on: PassOn) {
+        let accuser: Arc<str> = accusation.from.into();
+        if let Some(record) = self.ctx.table.get_mut(member) {
+            record.accuse(accusation.incarnation, &accuser);
+        }
+        self.enter(member, NodeState::Suspect);
+        self.suspects.begin(&self.ctx, member, accuser);
+        self.ctx.outbox.stats.suspicions += 1;
+        self.pass_on(member, &Message::Suspect(*accusation), pass_on);
+    }
+
+    fn mark_dead(
+        &mut self,
+        member: MemberIndex,
+        offer: Offer,
+        accusation: &Accusation,
+        pass_on: PassOn,
+    ) {
+        if let Some(record) = self.ctx.table.get_mut(member) {
+            record.accuse(accusation.incarnation, &accusation.from.into());
+        }
+        let state = if offer == Offer::Left {
+            NodeState::Left
+        } else {
+            NodeState::Dead
+        };
+        self.enter(member, state);
+        self.pass_on(member, &Message::Dead(*accusation), pass_on);
+        self.reconnect.arm(&mut self.ctx);
+    }
+
+    /// Queues a message about a member for gossip.
+    fn pass_on(&mut self, member: MemberIndex, message: &Message, pass_on: PassOn) {
+        let bytes: Arc<[u8]> = match pass_on {
+            PassOn::Received(bytes) => bytes.into(),
+            PassOn::Encoded => {
+                let mut bytes = Vec::with_capacity(128);
+                message.encode(&mut bytes);
+                bytes.into()
+            }
+            PassOn::No => return,
+        };
+        if let Some(record) = self.ctx.table.get(member) {
+            let name = record.node().name.clone();
+            self.ctx.queue_broadcast(&name, bytes);
+        }
+    }
+
+    /// A member became known or alive again: counts for the join sync if gossip brought it.
+    fn note_gained(&mut self, pass_on: PassOn) {
+        if matches!(pass_on, PassOn::Received(_)) {
+            self.join_sync.on_learned(&mut self.ctx);
+        }
+    }
+
+    fn tell_conflict(&mut self, name: Arc<str>, known: SocketAddr, claimed: SocketAddr) {
+        self.ctx.outbox.tell(Notice::Conflict {
+            name,
+            known,
+            claimed,
+        });
+    }
+}
+
+/// The facts about a member that the merge rule compares.
+fn held(record: &MemberRecord) -> Held {
+    Held {
+        state: record.node().state,
+        incarnation: record.node().incarnation,
+    }
+}

@@ -1,0 +1,244 @@
+//! The context: the shared ground on which every part of the protocol works.
+//!
+//! [`super::Swim`] owns one and hands it to a part together with each call. A part changes its own
+//! state and the context, and returns to `Swim` what other parts have to do about it.
+//!
+//! The context also sends, for a datagram takes along broadcasts that wait in the queue, and both
+//! datagrams and streams are sealed with the keys and the random nonces of the node.
+
+use super::awareness::Awareness;
+use super::broadcast_queue::{Broadcasts, PART_COST, transmit_limit};
+use super::identity::{Identity, LocalNode};
+use super::lookups::Lookups;
+use super::members::MemberTable;
+use super::outbox::Outbox;
+use super::output::{Change, OpId, Output, StreamId};
+use super::rng::Random;
+use super::streams::{Exchange, Purpose, Streams};
+use super::timer::Timers;
+use super::{Config, address};
+use crate::limits;
+use crate::time::Time;
+use crate::wire::stream::{self, Side};
+use crate::wire::{Codec, Refusal, packet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+const _: () = assert!(
+    limits::COMPOUND_PARTS < 128,
+    "old receivers lose compounds of more parts"
+);
+
+/// Everything that the parts share.
+pub(super) struct Context {
+    /// The time of the input that is being handled.
+    pub now: Time,
+    pub config: Config,
+    pub codec: Codec,
+    pub random: Random,
+    pub table: MemberTable,
+    pub local: LocalNode,
+    pub awareness: Awareness,
+    pub broadcasts: Broadcasts,
+    /// The number of members that the layer above knows, in any state.
+    pub population: usize,
+    pub timers: Timers,
+    pub streams: Streams,
+    pub lookups: Lookups,
+    pub outbox: Outbox,
+    last_seq: u32,
+    last_op: u64,
+}
+
+impl Context {
+    /// The context of a node that knows no other, and has no timer set.
+    pub fn new(
+        config: Config,
+        codec: Codec,
+        identity: Identity,
+        seed: [u8; 32],
+        now: Time,
+    ) -> Context {
+        let mut random = Random::new(seed);
+        let node = identity.into_node(now);
+        let local = LocalNode {
+            name: node.name.clone(),
+            addr: node.addr,
+            left: false,
+        };
+        Context {
+            now,
+            awareness: Awareness::new(config.awareness_max, now),
+            table: MemberTable::new(node, &mut random),
+            config,
+            codec,
+            random,
+            local,
+            broadcasts: Broadcasts::default(),
+            population: 1,
+            timers: Timers::default(),
+            streams: Streams::default(),
+            lookups: Lookups::default(),
+            outbox: Outbox::default(),
+            last_seq: 0,
+            last_op: 0,
+        }
+    }
+
+    /// A new sequence number for a ping.
+    pub fn next_seq(&mut self) -> u32 {
+        self.last_seq = self.last_seq.wrapping_add(1);
+        self.last_seq
+    }
+
+    /// Counts an ack or nack that no ping waits for: the ping's time is over, or it was never sent.
+    pub fn count_late_answer(&mut self, seq: u32) {
+        if (1..=self.last_seq).contains(&seq) {
+            self.outbox.stats.late_answers += 1;
+        } else {
+            self.outbox.refuse(Refusal::UnknownSequence);
+        }
+    }
+
+    /// A new number for a command whose end is reported.
+    pub fn next_op(&mut self) -> OpId {
+        self.last_op += 1;
+        OpId(self.last_op)
+    }
+
+    /// Whether a member may have this address.
+    pub fn is_allowed(&self, ip: IpAddr) -> bool {
+        address::is_allowed(&self.config, ip)
+    }
+
+    /// Removes dead members from the table: those for which `long_enough` holds of the time since
+    /// their death.
+    pub fn forget_the_dead(&mut self, long_enough: impl Fn(Duration) -> bool) {
+        let now = self.now;
+        let gone = self.table.sweep(
+            |it| !it.is_live() && long_enough(now.since(it.node().since)),
+            &mut self.random,
+        );
+        for name in gone {
+            self.outbox.tell_member(Change::Forgotten, name);
+        }
+    }
+
+    /// Bytes for the parts of a compound: what label, encryption and the compound's head leave.
+    pub fn packet_room(&self) -> usize {
+        self.config
+            .packet_len
+            .saturating_sub(2 + self.codec.overhead())
+    }
+
+    /// Whether this message can travel by gossip at all.
+    pub fn fits_a_packet(&self, message: &[u8]) -> bool {
+        message.len() + PART_COST <= self.packet_room()
+    }
+
+    /// Queues the state of a member for gossip, in place of an older one.
+    pub fn queue_broadcast(&mut self, subject: &Arc<str>, message: Arc<[u8]>) {
+        let replaced = if self.fits_a_packet(&message) {
+            let queue = &mut self.broadcasts.members;
+            queue.push(message, Some(subject.clone()), None)
+        } else {
+            // Push/pulls bring it to others; the older state is wrong by now.
+            self.outbox.refuse(Refusal::TooLarge);
+            self.broadcasts.members.drop_about(subject)
+        };
+        self.outbox.tell_done(replaced);
+    }
+
+    /// Takes broadcasts for one packet.
+    pub fn take_broadcasts(&mut self, room: usize, parts: usize) -> Vec<Arc<[u8]>> {
+        if self.broadcasts.is_empty() {
+            return Vec::new();
+        }
+        let mut done = Vec::new();
+        let limits = [self.table.len(), self.population]
+            .map(|nodes| transmit_limit(self.config.retransmit_mult, nodes));
+        let messages = self.broadcasts.take(room, parts, limits, &mut done);
+        self.outbox.tell_done(done);
+        messages
+    }
+
+    /// Sends one message, and as many broadcasts as fit beside it.
+    pub fn send_with_broadcasts(&mut self, to: SocketAddr, message: &[u8]) {
+        self.send_ping(to, message, None, None);
+    }
+
+    /// Sends a ping, an announcement of this node if there is one, and as many broadcasts as fit
+    /// beside them. `probe` is the sequence number of the probe that fails if the datagram cannot
+    /// be sent.
+    pub fn send_ping(
+        &mut self,
+        to: SocketAddr,
+        ping: &[u8],
+        announcement: Option<&[u8]>,
+        probe: Option<u32>,
+    ) {
+        let mut parts = vec![ping];
+        parts.extend(announcement);
+        let taken: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
+        let room = self.packet_room().saturating_sub(taken);
+        let broadcasts = self.take_broadcasts(room, limits::COMPOUND_PARTS - parts.len());
+        parts.extend(broadcasts.iter().map(|message| &**message));
+        self.send_parts(to, &parts, false, probe);
+    }
+
+    /// Sends these messages and nothing else.
+    pub fn send_parts(
+        &mut self,
+        to: SocketAddr,
+        parts: &[&[u8]],
+        checksum: bool,
+        probe: Option<u32>,
+    ) {
+        let mut plain = Vec::with_capacity(self.config.packet_len);
+        packet::compound(parts, &mut plain);
+        self.send(to, &plain, checksum, probe);
+    }
+
+    /// Seals and sends a datagram.
+    pub fn send(&mut self, to: SocketAddr, plain: &[u8], checksum: bool, probe: Option<u32>) {
+        let nonce = self.nonce();
+        let bytes = packet::seal(&self.codec, plain, checksum, nonce);
+        self.outbox.datagram(to, bytes, probe);
+    }
+
+    /// A fresh nonce when something will be encrypted.
+    fn nonce(&mut self) -> [u8; 12] {
+        if self.codec.keyring.is_empty() {
+            [0; 12]
+        } else {
+            self.random.nonce()
+        }
+    }
+
+    /// Dials a stream.
+    pub fn dial(&mut self, to: SocketAddr, purpose: Purpose, deadline: Time) {
+        let id = self.streams.dial(purpose, deadline);
+        self.outbox.order(Output::Connect { id, to });
+    }
+
+    /// Begins a push/pull.
+    pub fn begin_exchange(&mut self, exchange: Exchange) {
+        self.outbox.stats.push_pulls += 1;
+        let deadline = self.now + self.config.stream_timeout;
+        self.dial(exchange.peer, Purpose::PushPull(exchange), deadline);
+    }
+
+    /// Seals a message and writes it to a stream.
+    pub fn write(&mut self, id: StreamId, side: Side, plain: &[u8]) {
+        let nonce = self.nonce();
+        let bytes = stream::seal(&self.codec, side, plain, nonce);
+        self.outbox.write(id, bytes);
+    }
+
+    /// Forgets a stream; the driver closes it when everything written has gone out.
+    pub fn close(&mut self, id: StreamId) {
+        self.streams.remove(id);
+        self.outbox.order(Output::Close { id });
+    }
+}

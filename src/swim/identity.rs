@@ -1,0 +1,69 @@
+//! The identity of this node: the facts it starts with, and those that the parts need of it.
+
+use super::output::Node;
+use super::{NodeState, address};
+use crate::time::Time;
+use crate::wire::message::{Message, Ping};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The identity with which a node starts.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The name, unique in the cluster.
+    pub name: Arc<str>,
+    /// The address at which others reach the node.
+    pub addr: SocketAddr,
+    /// The meta (encoded tags).
+    pub meta: Arc<[u8]>,
+    /// Versions of the layer above: minimum, maximum, spoken.
+    pub delegate: [u8; 3],
+    /// The first incarnation, at least 1.
+    pub incarnation: u32,
+}
+
+/// memberlist protocol versions that this node announces: minimum, maximum, spoken.
+const PROTOCOL: [u8; 3] = [1, 5, 2];
+
+impl Identity {
+    /// The node of this identity, alive from now on.
+    pub(super) fn into_node(self, now: Time) -> Node {
+        let [pmin, pmax, pcur] = PROTOCOL;
+        let [dmin, dmax, dcur] = self.delegate;
+        Node {
+            name: self.name,
+            addr: self.addr,
+            meta: self.meta,
+            vsn: [pmin, pmax, pcur, dmin, dmax, dcur],
+            incarnation: self.incarnation.max(1),
+            state: NodeState::Alive,
+            since: now,
+        }
+    }
+}
+
+/// The facts about this node that the parts need; its record in the member table has the rest.
+pub(super) struct LocalNode {
+    pub name: Arc<str>,
+    pub addr: SocketAddr,
+    /// This node has announced its leave. It still answers, but accuses no member, and does not
+    /// defend itself.
+    pub left: bool,
+}
+
+impl LocalNode {
+    /// Encodes a ping of `node` by this one.
+    pub fn encode_ping(&self, seq: u32, node: &str) -> Vec<u8> {
+        let addr = address::encode(self.addr.ip(), false);
+        let ping = Ping {
+            seq,
+            node,
+            source_addr: &addr,
+            source_port: self.addr.port(),
+            source_node: &self.name,
+        };
+        let mut bytes = Vec::with_capacity(80);
+        Message::Ping(ping).encode(&mut bytes);
+        bytes
+    }
+}

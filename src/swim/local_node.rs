@@ -1,0 +1,99 @@
+//! This node itself: its announcements, its defence, its leave and its return.
+
+use super::NodeState;
+use super::context::Context;
+use super::outbox::LEAVE_TOKEN;
+use super::output::{Change, Notice};
+use crate::wire::Refusal;
+use crate::wire::message::{Accusation, Message};
+
+/// Starts this node: it announces itself, and is its own first member.
+pub(super) fn start(ctx: &mut Context) {
+    announce(ctx);
+    ctx.outbox
+        .tell_member(Change::Joined, ctx.local.name.clone());
+}
+
+/// Queues this node's own alive message.
+pub(super) fn announce(ctx: &mut Context) {
+    let name = ctx.local.name.clone();
+    let alive = ctx.table.local().encode_alive();
+    ctx.queue_broadcast(&name, alive.into());
+}
+
+/// Refutes an accusation: announces this node with an incarnation above the one that was accused.
+pub(super) fn refute(ctx: &mut Context, accused: u32) {
+    let highest = ctx.table.local().node().incarnation.max(accused);
+    if raise_incarnation(ctx, highest) {
+        ctx.outbox.stats.refutations += 1;
+    }
+}
+
+/// Announces this node with the incarnation after `highest`. False if there is none: memberlist
+/// would wrap to 0, and be ignored.
+fn raise_incarnation(ctx: &mut Context, highest: u32) -> bool {
+    let Some(incarnation) = highest.checked_add(1) else {
+        ctx.outbox.refuse(Refusal::IncarnationLimit);
+        return false;
+    };
+    ctx.table.local_mut().set_incarnation(incarnation);
+    announce(ctx);
+    true
+}
+
+/// Replaces this node's meta and announces it.
+pub(super) fn set_meta(ctx: &mut Context, meta: &[u8]) {
+    ctx.table.local_mut().set_meta(meta);
+    if !ctx.local.left {
+        let incarnation = ctx.table.local().node().incarnation;
+        raise_incarnation(ctx, incarnation);
+    }
+    ctx.outbox
+        .tell_member(Change::Updated, ctx.local.name.clone());
+}
+
+/// Announces the leave of this node. [`Notice::LeaveSpread`] tells when that has spread.
+pub(super) fn leave(ctx: &mut Context) {
+    if ctx.local.left {
+        return ctx.outbox.tell(Notice::LeaveSpread);
+    }
+    ctx.local.left = true;
+    let local = ctx.table.local_index();
+    ctx.table.set_state(local, NodeState::Left, ctx.now);
+    let name = ctx.local.name.clone();
+    let leave_message = Accusation {
+        incarnation: ctx.table.local().node().incarnation,
+        node: &name,
+        from: &name,
+    };
+    let mut bytes = Vec::new();
+    Message::Dead(leave_message).encode(&mut bytes);
+    let queue = &mut ctx.broadcasts.members;
+    let replaced = queue.push(bytes.into(), Some(name.clone()), Some(LEAVE_TOKEN));
+    ctx.outbox.tell_done(replaced);
+    if ctx.table.live() == 0 {
+        ctx.outbox.tell(Notice::LeaveSpread);
+    }
+}
+
+/// Leaves without an announcement.
+pub(super) fn leave_silently(ctx: &mut Context) {
+    ctx.local.left = true;
+    let unsaid = ctx.broadcasts.members.drop_about(&ctx.local.name);
+    ctx.outbox.tell_done(unsaid);
+}
+
+/// Takes part again after a leave, with a higher incarnation. False if there was no leave.
+pub(super) fn revive(ctx: &mut Context) -> bool {
+    if !ctx.local.left {
+        return false;
+    }
+    ctx.local.left = false;
+    let local = ctx.table.local_index();
+    ctx.table.set_state(local, NodeState::Alive, ctx.now);
+    let incarnation = ctx.table.local().node().incarnation;
+    raise_incarnation(ctx, incarnation);
+    ctx.outbox
+        .tell_member(Change::Joined, ctx.local.name.clone());
+    true
+}

@@ -1,0 +1,46 @@
+//! Look-ups: host names that the driver is resolving, and the reason for each.
+
+use super::outbox::Outbox;
+use super::output::{LookupId, OpId, Output};
+use std::collections::HashMap;
+
+/// The reason for a look-up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LookupCause {
+    /// A target of this join.
+    Join(OpId),
+    /// A seed that is asked again.
+    Seed,
+}
+
+/// A look-up under way.
+pub(super) struct Lookup {
+    pub cause: LookupCause,
+    pub host: String,
+    pub port: u16,
+}
+
+/// All look-ups under way.
+#[derive(Default)]
+pub(super) struct Lookups {
+    pending: HashMap<LookupId, Lookup>,
+    last_id: u64,
+}
+
+impl Lookups {
+    /// Orders a resolution of `host`.
+    pub fn begin(&mut self, outbox: &mut Outbox, cause: LookupCause, host: String, port: u16) {
+        self.last_id += 1;
+        let id = LookupId(self.last_id);
+        outbox.order(Output::Resolve {
+            id,
+            host: host.clone(),
+        });
+        self.pending.insert(id, Lookup { cause, host, port });
+    }
+
+    /// Ends a look-up; `None` if the number is unknown.
+    pub fn end(&mut self, id: LookupId) -> Option<Lookup> {
+        self.pending.remove(&id)
+    }
+}

@@ -1,0 +1,44 @@
+//! The lost members: those that the layer above calls failed and waits for, with their next
+//! attempt.
+
+use super::retry::Retry;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The number of lost members that are remembered. The latest stay; older ones make room.
+const LOST: usize = 1024;
+
+/// A member that is lost.
+pub(super) struct LostMember {
+    pub name: Arc<str>,
+    pub addr: SocketAddr,
+    pub retry: Retry,
+}
+
+/// All lost members.
+#[derive(Default)]
+pub(super) struct LostMembers(Vec<LostMember>);
+
+impl LostMembers {
+    pub fn iter(&self) -> impl Iterator<Item = &LostMember> {
+        self.0.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut LostMember> {
+        self.0.iter_mut()
+    }
+
+    /// Adds a member, or its new address.
+    pub fn push(&mut self, member: LostMember) {
+        self.remove(&member.name);
+        if self.0.len() >= LOST {
+            self.0.remove(0);
+        }
+        self.0.push(member);
+    }
+
+    /// Removes a member that is back, or that nothing waits for any more.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|it| *it.name != *name);
+    }
+}

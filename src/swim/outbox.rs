@@ -1,0 +1,73 @@
+//! The outbox: outputs for the driver, notices for the layer above, and the counters.
+
+use super::output::{Change, Notice, Output, StreamId};
+use super::stats::Stats;
+use crate::wire::Refusal;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Token of the broadcast that announces this node's own leave. Tokens of the layer above are
+/// smaller.
+pub(super) const LEAVE_TOKEN: u64 = u64::MAX;
+
+/// Everything that leaves the core, in order.
+#[derive(Default)]
+pub(super) struct Outbox {
+    outputs: VecDeque<Output>,
+    notices: VecDeque<Notice>,
+    pub stats: Stats,
+}
+
+impl Outbox {
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Queues an output that needs no counting.
+    pub fn order(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    /// Queues a datagram; `probe` is the sequence number of the probe it belongs to.
+    pub fn datagram(&mut self, to: SocketAddr, bytes: Vec<u8>, probe: Option<u32>) {
+        self.stats.datagrams_out += 1;
+        self.stats.bytes_out += bytes.len() as u64;
+        self.order(Output::Datagram { to, bytes, probe });
+    }
+
+    /// Queues bytes for a stream.
+    pub fn write(&mut self, id: StreamId, bytes: Vec<u8>) {
+        self.stats.stream_bytes_out += bytes.len() as u64;
+        self.order(Output::Write { id, bytes });
+    }
+
+    /// Tells the layer above.
+    pub fn tell(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+    }
+
+    /// Tells the layer above that a member changed.
+    pub fn tell_member(&mut self, change: Change, name: Arc<str>) {
+        self.tell(Notice::Member { change, name });
+    }
+
+    /// Tells the layer above that the broadcasts with these tokens are done.
+    pub fn tell_done(&mut self, tokens: impl IntoIterator<Item = u64>) {
+        for token in tokens {
+            self.tell(match token {
+                LEAVE_TOKEN => Notice::LeaveSpread,
+                token => Notice::BroadcastDone { token },
+            });
+        }
+    }
+
+    /// Counts a refusal.
+    pub fn refuse(&mut self, why: Refusal) {
+        self.stats.refused.0[why as usize] += 1;
+    }
+}

@@ -1,0 +1,87 @@
+//! The report of a probe: which ways were tried, and what each brought.
+
+use crate::time::Time;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How one way of reaching a member went: the direct ping, a helper, or the stream ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeAnswer {
+    /// Not tried, or another way brought the answer first.
+    NotAsked,
+    /// Tried; nothing has come back yet.
+    Waiting,
+    /// The member answered.
+    Answered,
+    /// The helper reported that the member does not answer.
+    Nack,
+    /// Nothing came back in time.
+    Silent,
+}
+
+/// The last probe of a member by this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// How long ago the probe began.
+    pub ago: Duration,
+    /// The direct ping.
+    pub direct: ProbeAnswer,
+    /// The stream ping.
+    pub stream: ProbeAnswer,
+    /// Each helper that was asked, and its answer.
+    pub helpers: Vec<(Arc<str>, ProbeAnswer)>,
+    /// Round-trip time of the last answer to a direct ping.
+    pub rtt: Option<Duration>,
+}
+
+impl ProbeReport {
+    /// A probe whose direct ping has just been sent.
+    pub(super) fn begun() -> ProbeReport {
+        ProbeReport {
+            ago: Duration::ZERO,
+            direct: ProbeAnswer::Waiting,
+            stream: ProbeAnswer::NotAsked,
+            helpers: Vec::new(),
+            rtt: None,
+        }
+    }
+
+    /// Ends the report: nothing is waited for any more. `direct_had_time`: the direct ping is
+    /// silent if it brought nothing. `answered`: the member answered in some way, so the other
+    /// ways are not counted as silent: they had no time to reply.
+    pub(super) fn end(&mut self, direct_had_time: bool, answered: bool) {
+        let over = |silent| {
+            if silent {
+                ProbeAnswer::Silent
+            } else {
+                ProbeAnswer::NotAsked
+            }
+        };
+        if self.direct == ProbeAnswer::Waiting {
+            self.direct = over(direct_had_time);
+        }
+        let helpers = self.helpers.iter_mut().map(|(_, answer)| answer);
+        for answer in helpers.chain([&mut self.stream]) {
+            if *answer == ProbeAnswer::Waiting {
+                *answer = over(!answered);
+            }
+        }
+    }
+}
+
+/// A report as the member table keeps it: with the time of the probe instead of its age.
+#[derive(Clone, Debug)]
+pub(super) struct LastProbe {
+    pub began: Time,
+    pub report: ProbeReport,
+}
+
+impl LastProbe {
+    /// The report with its age.
+    pub fn at(&self, now: Time) -> ProbeReport {
+        ProbeReport {
+            ago: now.since(self.began),
+            ..self.report.clone()
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Requests and answers on streams: what arrives is checked, answered, and handed on.
+//!
+//! ```text
+//!  dialled    connected -> ping -----> ack       -> StreamEvent::PingEnd
+//!                       -> push/pull -> push/pull -> StreamEvent::ExchangeEnd
+//!                          no or another answer  -> the same events, with a failure
+//!  accepted   ping -> ack     user message -> a notice
+//!             push/pull -> a notice asks for the user state, `push_pull::send_state` answers
+//! ```
+//!
+//! Nothing here changes a member: [`super::Swim`] acts on the events.
+
+use super::context::Context;
+use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
+use super::streams::{Exchange, ExchangeCause, Purpose};
+use crate::wire::Refusal;
+use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
+use crate::wire::stream::{self, Side};
+
+/// The end of something this node began on a stream.
+pub(super) enum StreamEvent {
+    /// The stream ping of the probe with this sequence number ended.
+    PingEnd { seq: u32, acked: bool },
+    /// A push/pull ended. `state` is the state of the other side, still encoded.
+    ExchangeEnd {
+        exchange: Exchange,
+        state: Result<Vec<u8>, JoinFailure>,
+    },
+}
+
+/// Another node connected.
+pub(super) fn on_accepted(ctx: &mut Context, id: StreamId) {
+    if ctx.streams.may_accept() {
+        let deadline = ctx.now + ctx.config.stream_timeout;
+        ctx.streams.accept(id, deadline);
+    } else {
+        ctx.outbox.refuse(Refusal::TooManyStreams);
+        ctx.outbox.order(Output::Close { id });
+    }
+}
+
+/// A stream for a ping is open: sends the ping, unless the probe has ended meanwhile.
+pub(super) fn send_ping(ctx: &mut Context, id: StreamId, ping: Option<Vec<u8>>) {
+    match ping {
+        Some(ping) => ctx.write(id, Side::Dialled, &ping),
+        None => ctx.close(id),
+    }
+}
+
+/// Bytes arrived on a stream.
+pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<StreamEvent> {
+    ctx.outbox.stats.stream_bytes_in += bytes.len() as u64;
+    let side = ctx.streams.get(id)?.side;
+    match ctx.streams.read(&ctx.codec, id, bytes) {
+        Ok(None) => None,
+        Ok(Some(plain)) => {
+            ctx.awareness.heard(ctx.now);
+            match side {
+                Side::Dialled => on_answer(ctx, id, plain),
+                Side::Accepted => {
+                    on_request(ctx, id, plain);
+                    None
+                }
+            }
+        }
+        Err(refusal) => refuse(ctx, id, refusal),
+    }
+}
+
+/// A stream ended without this node's doing.
+pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<StreamEvent> {
+    let why = match end {
+        StreamEnd::Refused => JoinFailure::ConnectionRefused,
+        StreamEnd::Eof | StreamEnd::Failed => JoinFailure::Unreachable,
+    };
+    fail(ctx, id, why)
+}
+
+/// Ends a stream, and tells what this node began on it that it failed.
+pub(super) fn fail(ctx: &mut Context, id: StreamId, why: JoinFailure) -> Option<StreamEvent> {
+    let stream = ctx.streams.remove(id)?;
+    ctx.outbox.order(Output::Close { id });
+    failed(ctx, stream.purpose, why)
+}
+
+/// Ends streams whose time is over, up to the first on which this node began something.
+pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
+    loop {
+        let (id, stream) = ctx.streams.take_overdue(ctx.now)?;
+        ctx.outbox.order(Output::Close { id });
+        if stream.side == Side::Accepted {
+            ctx.outbox.refuse(Refusal::StreamTimeout);
+        }
+        let event = failed(ctx, stream.purpose, JoinFailure::TimedOut);
+        if event.is_some() {
+            return event;
+        }
+    }
+}
+
+fn failed(ctx: &mut Context, purpose: Purpose, why: JoinFailure) -> Option<StreamEvent> {
+    match purpose {
+        Purpose::Ping { seq, .. } => Some(StreamEvent::PingEnd { seq, acked: false }),
+        Purpose::PushPull(exchange) => {
+            use ExchangeCause::{JoinSync, Periodic};
+            let with_member = matches!(exchange.cause, Periodic | JoinSync);
+            if with_member && ctx.table.is_alive_at(exchange.peer) {
+                ctx.awareness.stream_failed();
+            }
+            let state = Err(why);
+            Some(StreamEvent::ExchangeEnd { exchange, state })
+        }
+        Purpose::Serve | Purpose::Answer { .. } => None,
+    }
+}
+
+/// Bytes that make no sense: counted, told to the other side if it asked, and closed.
+fn refuse(ctx: &mut Context, id: StreamId, refusal: Refusal) -> Option<StreamEvent> {
+    ctx.outbox.refuse(refusal);
+    if ctx.streams.get(id)?.side == Side::Accepted {
+        answer_error(ctx, id, refusal);
+        return None;
+    }
+    let why = match refusal {
+        Refusal::Undecryptable | Refusal::PlaintextRefused | Refusal::UnexpectedEncryption => {
+            JoinFailure::Crypto(refusal)
+        }
+        other => JoinFailure::Protocol(other),
+    };
+    fail(ctx, id, why)
+}
+
+/// A complete answer on a stream that this node dialled.
+fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEvent> {
+    let stream = ctx.streams.remove(id)?;
+    ctx.outbox.order(Output::Close { id });
+    let unexpected = JoinFailure::Protocol(Refusal::UnknownType);
+    if plain.first() == Some(&kind::PUSH_PULL) {
+        return match stream.purpose {
+            Purpose::PushPull(exchange) => {
+                ctx.awareness.stream_worked();
+                let state = Ok(plain);
+                Some(StreamEvent::ExchangeEnd { exchange, state })
+            }
+            purpose => failed(ctx, purpose, unexpected),
+        };
+    }
+    match (stream.purpose, Message::decode(&plain)) {
+        (Purpose::Ping { seq, .. }, Ok(Message::Ack(ack))) if ack.seq == seq => {
+            ctx.awareness.stream_worked();
+            Some(StreamEvent::PingEnd { seq, acked: true })
+        }
+        (purpose, Ok(Message::Error(answer))) => {
+            failed(ctx, purpose, JoinFailure::Refused(answer.text.to_owned()))
+        }
+        (purpose, Ok(_)) => {
+            ctx.outbox.refuse(Refusal::UnknownType);
+            failed(ctx, purpose, unexpected)
+        }
+        (purpose, Err(refusal)) => {
+            ctx.outbox.refuse(refusal);
+            failed(ctx, purpose, JoinFailure::Protocol(refusal))
+        }
+    }
+}
+
+/// A complete request on a stream that another node dialled.
+fn on_request(ctx: &mut Context, id: StreamId, plain: Vec<u8>) {
+    let answered = match plain.first() {
+        Some(&kind::PUSH_PULL) => on_push_pull(ctx, id, plain),
+        Some(&kind::USER) => on_user_message(ctx, id, &plain),
+        _ => on_ping(ctx, id, &plain),
+    };
+    if let Err(refusal) = answered {
+        ctx.outbox.refuse(refusal);
+        answer_error(ctx, id, refusal);
+    }
+}
+
+/// Asks the layer above for its part of the answer to a push/pull.
+fn on_push_pull(ctx: &mut Context, id: StreamId, request: Vec<u8>) -> Result<(), Refusal> {
+    let join = PushPull::decode(&request)?.join;
+    if let Some(stream) = ctx.streams.get_mut(id) {
+        stream.purpose = Purpose::Answer { join, request };
+        ctx.outbox.tell(Notice::WantUserState { id, join });
+    }
+    Ok(())
+}
+
+fn on_user_message(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal> {
+    let bytes = stream::user_content(plain)?.to_vec();
+    ctx.outbox.tell(Notice::UserMessage { bytes });
+    ctx.close(id);
+    Ok(())
+}
+
+fn on_ping(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal> {
+    let Message::Ping(ping) = Message::decode(plain)? else {
+        return Err(Refusal::UnknownType);
+    };
+    if ping.node.is_empty() || ping.node == &*ctx.local.name {
+        let mut ack = Vec::new();
+        Message::Ack(Ack {
+            seq: ping.seq,
+            payload: None,
+        })
+        .encode(&mut ack);
+        ctx.write(id, Side::Accepted, &ack);
+    } else {
+        ctx.outbox.refuse(Refusal::OtherNode);
+    }
+    ctx.close(id);
+    Ok(())
+}
+
+fn answer_error(ctx: &mut Context, id: StreamId, refusal: Refusal) {
+    let text = refusal.help();
+    let mut bytes = Vec::new();
+    Message::Error(ErrorAnswer { text }).encode(&mut bytes);
+    ctx.write(id, Side::Accepted, &bytes);
+    ctx.close(id);
+}

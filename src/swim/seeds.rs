@@ -1,0 +1,107 @@
+//! The seeds of a node: every one it was ever given, up to a bound, with its next attempt.
+
+use super::members::MemberTable;
+use super::retry::Retry;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// The number of seeds that are remembered. The first half stays; of the others, older ones make
+/// room.
+const SEEDS: usize = 256;
+const FIRST_SEEDS: usize = SEEDS / 2;
+
+/// A node that can be asked for the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Seed {
+    /// A literal address.
+    Addr(SocketAddr),
+    /// A host name and a port. The name is resolved again for each attempt.
+    Host(String, u16),
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Seed::Addr(addr) => addr.fmt(f),
+            Seed::Host(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// A seed that is remembered.
+pub(super) struct KnownSeed {
+    pub seed: Seed,
+    /// The addresses it stands for: its own, or those its host name had at the last look-up.
+    pub addrs: Vec<SocketAddr>,
+    pub retry: Retry,
+    /// Its name is being looked up: a second look-up would only wait behind the first.
+    pub looked_up: bool,
+}
+
+impl KnownSeed {
+    /// Whether the seed is to be asked again. A literal address is until a live member has it. A
+    /// host name is while any other node it stands for is not a live member, or while it stands
+    /// for no other node.
+    pub fn wants(&self, table: &MemberTable) -> bool {
+        let own = table.local().node().addr;
+        let missing = |addr: &SocketAddr| !table.is_alive_at(*addr);
+        match &self.seed {
+            Seed::Addr(addr) => *addr != own && missing(addr),
+            Seed::Host(..) => {
+                let mut others = self.addrs.iter().filter(|addr| **addr != own).peekable();
+                !self.looked_up && (others.peek().is_none() || others.any(missing))
+            }
+        }
+    }
+}
+
+/// All seeds that are remembered.
+#[derive(Default)]
+pub(super) struct Seeds(Vec<KnownSeed>);
+
+impl Seeds {
+    pub fn iter(&self) -> impl Iterator<Item = &KnownSeed> {
+        self.0.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut KnownSeed> {
+        self.0.iter_mut()
+    }
+
+    pub fn contains(&self, seed: &Seed) -> bool {
+        self.iter().any(|it| it.seed == *seed)
+    }
+
+    /// Remembers a seed that is not known yet.
+    pub fn push(&mut self, seed: Seed, retry: Retry) {
+        if self.0.len() >= SEEDS {
+            self.0.remove(FIRST_SEEDS);
+        }
+        let addrs = match &seed {
+            Seed::Addr(addr) => vec![*addr],
+            Seed::Host(..) => Vec::new(),
+        };
+        self.0.push(KnownSeed {
+            seed,
+            addrs,
+            retry,
+            looked_up: false,
+        });
+    }
+
+    /// Notes the addresses that a host name stands for now.
+    pub fn resolved(&mut self, host: &str, port: u16, found: &[IpAddr]) {
+        for it in self.iter_mut() {
+            if matches!(&it.seed, Seed::Host(h, p) if h == host && *p == port) {
+                it.addrs = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+                it.looked_up = false;
+            }
+        }
+    }
+
+    /// Whether there are seeds beside this node itself.
+    pub fn has_others(&self, own: SocketAddr) -> bool {
+        self.iter()
+            .any(|it| it.addrs.is_empty() || it.addrs.iter().any(|addr| *addr != own))
+    }
+}

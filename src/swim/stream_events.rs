@@ -1,0 +1,135 @@
+//! Wiring of streams and look-ups: their inputs, and the parts that have to know how they ended.
+
+use super::lookups::LookupCause;
+use super::output::{JoinFailure, LookupId, Notice, StreamEnd, StreamId};
+use super::requests::StreamEvent;
+use super::streams::{Exchange, ExchangeCause, Purpose};
+use super::{Swim, push_pull, requests};
+use crate::time::Time;
+use std::net::{IpAddr, SocketAddr};
+
+impl Swim {
+    /// True while a further accepted stream would be served. The driver leaves others in the
+    /// backlog meanwhile.
+    pub fn accepts_streams(&self) -> bool {
+        self.ctx.streams.may_accept()
+    }
+
+    /// Another node connected.
+    pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, _from: SocketAddr) {
+        self.at(now, |swim| requests::on_accepted(&mut swim.ctx, id));
+    }
+
+    /// A stream that this node dialled is open.
+    pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) {
+        self.at(now, |swim| {
+            let Some(stream) = swim.ctx.streams.get(id) else {
+                return;
+            };
+            match &stream.purpose {
+                Purpose::Ping { seq, to } => {
+                    let request = swim.probing.stream_ping(&swim.ctx, *seq, *to);
+                    requests::send_ping(&mut swim.ctx, id, request);
+                }
+                Purpose::PushPull(exchange) => {
+                    let join = exchange.join;
+                    swim.ctx.outbox.tell(Notice::WantUserState { id, join });
+                }
+                Purpose::Serve | Purpose::Answer { .. } => {}
+            }
+        });
+    }
+
+    /// Bytes arrived on a stream.
+    pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
+        self.at(now, |swim| {
+            if let Some(event) = requests::on_data(&mut swim.ctx, id, bytes) {
+                swim.on_stream_event(event);
+            }
+        });
+    }
+
+    /// A stream ended without this node's doing.
+    pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
+        self.at(now, |swim| {
+            if let Some(event) = requests::on_end(&mut swim.ctx, id, end) {
+                swim.on_stream_event(event);
+            }
+        });
+    }
+
+    /// The layer above gives its user state for a push/pull that asked for it.
+    pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: Vec<u8>) {
+        self.at(now, |swim| {
+            let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes) else {
+                return;
+            };
+            if let Err(refusal) = swim.merge_state(&remote) {
+                swim.refuse(refusal);
+            }
+        });
+    }
+
+    /// Something that this node began on a stream has ended.
+    pub(super) fn on_stream_event(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::PingEnd { seq, acked } => {
+                if let Some(end) = self.probing.on_stream_ping(&mut self.ctx, seq, acked) {
+                    self.on_probe_end(end);
+                }
+            }
+            StreamEvent::ExchangeEnd { exchange, state } => {
+                let merged = state.and_then(|state| {
+                    self.merge_state(&state).map_err(|refusal| {
+                        self.refuse(refusal);
+                        JoinFailure::Protocol(refusal)
+                    })
+                });
+                self.on_exchange_end(exchange, merged);
+            }
+        }
+    }
+
+    /// A push/pull that this node began has ended. If it was merged, `gained` is the number of
+    /// members that became known by it.
+    fn on_exchange_end(&mut self, exchange: Exchange, gained: Result<u32, JoinFailure>) {
+        let (ctx, peer) = (&mut self.ctx, exchange.peer);
+        match exchange.cause {
+            ExchangeCause::Join { op, target } => {
+                if gained.is_ok() {
+                    self.join_sync.on_joined(ctx, peer);
+                }
+                let failure = gained.err().map(|why| (target, why));
+                let undecided = self.name_conflicts.is_asking();
+                self.joining.on_target_end(ctx, op, failure, undecided);
+            }
+            ExchangeCause::JoinSync => self.join_sync.on_pull_end(ctx, gained.ok()),
+            ExchangeCause::Reconnect => {
+                if matches!(gained, Ok(1..)) {
+                    self.join_sync.on_joined(ctx, peer);
+                }
+                self.reconnect.on_end(ctx, peer, gained.is_ok());
+            }
+            ExchangeCause::Periodic
+            | ExchangeCause::Suspect
+            | ExchangeCause::Stranger
+            | ExchangeCause::NameConflict => {}
+        }
+    }
+
+    /// A host name was resolved; no address means that it could not be.
+    pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
+        self.at(now, |swim| {
+            let ctx = &mut swim.ctx;
+            if let Some(lookup) = ctx.lookups.end(id) {
+                swim.reconnect.on_resolved(ctx, &lookup, addrs);
+                if let LookupCause::Join(op) = lookup.cause {
+                    let undecided = swim.name_conflicts.is_asking();
+                    let joining = &mut swim.joining;
+                    joining.on_resolved(ctx, op, lookup, addrs, undecided);
+                }
+            }
+            swim.reconnect.arm(ctx);
+        });
+    }
+}
