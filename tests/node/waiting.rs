@@ -13,7 +13,7 @@ fn readable(fd: RawFd, timeout_ms: i32) -> bool {
         events: libc::POLLIN,
         revents: 0,
     }];
-    // SAFETY: one initialised entry.
+    // SAFETY: the call gets a pointer to one entry that lives until it returns.
     unsafe { libc::poll(fds.as_mut_ptr(), 1, timeout_ms) == 1 }
 }
 
@@ -29,7 +29,7 @@ fn ended(pending: &Pending) -> sprat::driver::Outcome {
 }
 
 #[test]
-fn each_subscription_sees_everything_of_its_kinds_and_the_first_what_was_before_it() {
+fn each_subscription_sees_all_events_of_its_kinds_and_the_first_also_earlier_ones() {
     let (a, b) = (node("subscribed-a"), node("subscribed-b"));
     join(&a, &b);
     let joins = [EventKind::MemberJoin, EventKind::MemberUpdate];

@@ -216,10 +216,20 @@ class HAProxy:
         assert self.up() == wanted, f"{self.servers()}\n{self.show()}\n{self.log()}"
 
     def reload(self) -> None:
-        """Have the master start a new worker, and wait until that serves."""
-        before = self.worker()
-        os.kill(int(self.pidfile.read_text().split()[0]), signal.SIGUSR2)
-        eventually("a new worker serves", lambda: self._is_new(before))
+        """Have the master start a new worker, and wait until the worker serves.
+
+        A master that is still busy with the reload before may miss the signal, so it is sent again.
+        """
+        before, master = self.worker(), int(self.pidfile.read_text().split()[0])
+
+        def is_reloaded() -> bool:
+            os.kill(master, signal.SIGUSR2)
+            with contextlib.suppress(AssertionError):
+                eventually("a new worker serves", lambda: self._is_new(before), 10)
+                return True
+            return False
+
+        eventually("a new worker serves", is_reloaded)
 
     def _is_new(self, before: int) -> bool:
         with contextlib.suppress(OSError, KeyError):
