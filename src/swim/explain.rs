@@ -1,13 +1,13 @@
 //! Explanations: why a member is in its state, and how this node itself is doing.
 
+use super::NodeState;
 use super::context::Context;
 use super::members::MemberRecord;
-use super::output::Node;
+use super::output::{NameConflict, Node};
 #[cfg(test)]
 use super::probe_report::ProbeAnswer;
 use super::probe_report::ProbeReport;
 use super::suspicion::{self, Suspicion};
-use super::{NameConflict, NodeState};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! The parts of `swim`: none imports another, and none calls a method of another.
 //!
 //! The tables at the head of `src/swim/mod.rs` name them: first the parts, then the ground on which
-//! they stand. Only `mod.rs` and `apply.rs` wire parts together. Ground knows no part.
+//! they stand. Only `mod.rs`, `apply.rs` and `stream_events.rs` wire parts together. Ground knows no
+//! part.
 
 use super::findings::{Finding, settle};
 use super::modules::Modules;
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 /// The file whose head names the parts.
 const HEAD: &str = "src/swim/mod.rs";
 /// The files that wire parts together.
-const WIRING: [&str; 2] = [HEAD, "src/swim/apply.rs"];
+const WIRING: [&str; 3] = [HEAD, "src/swim/apply.rs", "src/swim/stream_events.rs"];
 /// Methods of the standard library, which a call by name cannot be told from.
 const STANDARD: [&str; 15] = [
     "clear", "contains", "extend", "get", "insert", "is_empty", "iter", "len", "next", "position",
