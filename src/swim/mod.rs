@@ -39,6 +39,7 @@
 //! | `awareness` | the local health score |
 //! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
 //! | `rounds`, `probe_report`, `announcement` | one probe, its report, what its ping carries along |
+//! | `explanation` | the explanation of a member's state, and its text |
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
 //! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
 
@@ -50,7 +51,7 @@ mod broadcast_queue;
 mod config;
 mod context;
 mod explain;
-mod explain_text;
+mod explanation;
 mod final_probe;
 mod gossip;
 mod identity;
@@ -107,7 +108,8 @@ use timer::Timer;
 
 pub use crate::wire::message::NodeState;
 pub use config::Config;
-pub use explain::{Explanation, Health};
+pub use explain::Health;
+pub use explanation::Explanation;
 pub use identity::Identity;
 pub use output::*;
 pub use probe_report::{ProbeAnswer, ProbeReport};
