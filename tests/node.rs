@@ -1,7 +1,5 @@
 //! Nodes with real sockets and threads on the loopback interface.
 
-#[path = "node/agent.rs"]
-mod agent;
 #[path = "node/help.rs"]
 mod help;
 #[path = "node/life.rs"]
@@ -12,5 +10,7 @@ mod limits;
 mod pressure;
 #[path = "node/process.rs"]
 mod process;
+#[path = "node/spoe.rs"]
+mod spoe;
 #[path = "node/waiting.rs"]
 mod waiting;

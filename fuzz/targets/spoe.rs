@@ -3,8 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sprat::service::Actions;
 use sprat::service::spoe::questions::Known;
-use sprat::service::spoe::talk::Talk;
+use sprat::service::spoe::session::Session;
 
 /// Largest number of bytes of the answers for each byte of input.
 const ANSWERS: usize = 64;
@@ -21,14 +22,15 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// Returns the answers of the server, and whether it closes the connection.
 fn converse(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
-    let (mut talk, known) = (Talk::default(), Known::default());
-    let mut said = Vec::new();
+    let (mut session, known) = (Session::default(), Known::default());
+    let (mut actions, mut input) = (Actions::default(), Vec::new());
     for piece in pieces {
-        let reply = talk.hear(piece, &known);
-        said.extend_from_slice(&reply.bytes);
-        if reply.close {
-            return (said, true);
+        input.extend_from_slice(piece);
+        let consumed = session.read(&input, &known, &mut actions);
+        input.drain(..consumed);
+        if actions.end.is_some() {
+            break;
         }
     }
-    (said, false)
+    (actions.bytes, actions.end.is_some())
 }

@@ -1,13 +1,13 @@
-//! The gate in front of the program's code.
+//! The guard in front of the callbacks of a program.
 //!
 //! ```text
-//!   waiting --open()--> open --close()--> closed, and once nobody is inside: released
+//!   waiting --open()--> open --close()--> closed, and once no callback runs: released
 //! ```
 //!
-//! Callbacks pass it one by one. It stays shut until the program has its node, so that no callback
-//! sees one that its program does not know yet. Once closed nobody passes any more, and the last
-//! one out hands back the `user_data`: exactly once, whoever that is. No lock is held while code of
-//! the program runs.
+//! Every callback passes the guard. It holds callbacks back until the program has its node, so that
+//! no callback sees a node that its program does not know yet. Once it is closed no callback starts,
+//! and the last one that ends hands back the `user_data`: exactly once, on whichever thread. No lock
+//! is held while code of the program runs.
 
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
 use crate::driver::os::lock::{lock, wait};
@@ -17,23 +17,24 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::{Condvar, Mutex};
 
-/// A `user_data` and who wants it back.
+/// A `user_data` and the function that takes it back.
 #[derive(Clone, Copy)]
 pub(super) struct UserData {
     pub(super) data: *mut c_void,
     pub(super) free: sprat_free_cb,
 }
 
-// SAFETY: the program was told that its functions and data are used from other threads.
+// SAFETY: the header tells the program that its functions and data are used from other threads.
 unsafe impl Send for UserData {}
-// SAFETY: as above.
+// SAFETY: the header says so for simultaneous use too; the library itself only copies the pointer.
 unsafe impl Sync for UserData {}
 
 impl UserData {
     /// Hands the data back to the program.
     pub(super) fn release(self) {
         if let Some(free) = self.free {
-            // SAFETY: the program gave function and data together; every path here runs once.
+            // SAFETY: the program gave function and data together, and `release_if_last` runs this
+            // once.
             panic::outside(|| unsafe { free(self.data) });
         }
     }
@@ -47,7 +48,7 @@ pub(super) struct EventSink {
 }
 
 impl EventSink {
-    /// The sink of a callback that is not NULL.
+    /// A sink for the callback, or `None` if it is NULL.
     pub(super) fn new(cb: sprat_event_cb, user: UserData) -> Option<EventSink> {
         cb.map(|call| EventSink { call, user })
     }
@@ -62,7 +63,7 @@ pub(super) struct LogSink {
 }
 
 impl LogSink {
-    /// The sink of a callback that is not NULL.
+    /// A sink for the callback, or `None` if it is NULL.
     pub(super) fn new(cb: sprat_log_cb, user: UserData) -> Option<LogSink> {
         cb.map(|call| LogSink { call, user })
     }
@@ -80,23 +81,23 @@ struct State {
     phase: Phase,
     /// Callbacks that run now, on any thread.
     running: usize,
-    /// What the callbacks are told as their node.
+    /// The number that callbacks get as their node.
     handle: usize,
-    /// The node and its threads are gone.
+    /// The node and its threads have ended.
     ended: bool,
 }
 
 /// See the head of this file.
-pub(super) struct Gate {
+pub(super) struct CallbackGuard {
     state: Mutex<State>,
     changed: Condvar,
     pub(super) event: Option<EventSink>,
     pub(super) log: Option<LogSink>,
 }
 
-/// One callback that runs on this thread; they nest when a callback of one node serves another.
+/// A callback that runs on this thread. They nest when a callback of one node serves another.
 struct Frame {
-    gate: *const Gate,
+    guard: *const CallbackGuard,
     outer: *const Frame,
 }
 
@@ -104,16 +105,16 @@ thread_local! {
     static FRAMES: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 }
 
-impl Gate {
-    /// A shut gate in front of these callbacks.
-    pub(super) fn new(event: Option<EventSink>, log: Option<LogSink>) -> Gate {
+impl CallbackGuard {
+    /// A guard that holds these callbacks back.
+    pub(super) fn new(event: Option<EventSink>, log: Option<LogSink>) -> CallbackGuard {
         let state = State {
             phase: Phase::Waiting,
             running: 0,
             handle: 0,
             ended: false,
         };
-        Gate {
+        CallbackGuard {
             state: Mutex::new(state),
             changed: Condvar::new(),
             event,
@@ -121,7 +122,7 @@ impl Gate {
         }
     }
 
-    /// Lets callbacks pass: the program knows its node.
+    /// Lets callbacks pass, since the program knows its node now.
     pub(super) fn open(&self, handle: usize) {
         let mut state = lock(&self.state);
         state.phase = Phase::Open;
@@ -129,13 +130,13 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// The node never started: nobody passes, and the data stays with the settings.
+    /// The node never started: no callback passes, and the settings keep the data.
     pub(super) fn abandon(&self) {
         lock(&self.state).phase = Phase::Released;
         self.changed.notify_all();
     }
 
-    /// From now on nobody passes.
+    /// No further callback passes.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         if state.phase != Phase::Released {
@@ -144,13 +145,13 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// True until the node is freed.
+    /// Whether callbacks pass: true until the node is freed.
     pub(super) fn is_open(&self) -> bool {
         lock(&self.state).phase == Phase::Open
     }
 
-    /// After `close`: waits until no callback runs and the data is handed back. Inside one of
-    /// this node's callbacks it does not wait; that callback hands it back when it ends.
+    /// Waits, after `close`, until no callback runs and the data is handed back. Inside one of this
+    /// node's callbacks it does not wait; that callback hands the data back when it ends.
     pub(super) fn drain(&self) {
         if self.is_inside() {
             return;
@@ -160,13 +161,14 @@ impl Gate {
         drop(wait(&self.changed, lock(&self.state), is_released));
     }
 
-    /// The node and its threads are gone: no call is inside any more.
+    /// The node and its threads have ended, and no call uses them any more.
     pub(super) fn end(&self) {
         lock(&self.state).ended = true;
         self.changed.notify_all();
     }
 
-    /// Waits for the end, except inside one of this node's callbacks: that is inside a call.
+    /// Waits for the end of the node. Inside one of this node's callbacks it does not wait, since the
+    /// node cannot end before that callback does.
     pub(super) fn wait_for_end(&self) {
         if self.is_inside() {
             return;
@@ -174,7 +176,7 @@ impl Gate {
         drop(wait(&self.changed, lock(&self.state), |state| state.ended));
     }
 
-    /// Runs `call` with the number of the node, unless the gate is closed; says whether it ran.
+    /// Runs `call` with the number of the node unless the guard is closed, and returns whether it ran.
     pub(super) fn pass(&self, call: impl FnOnce(*mut sprat_node)) -> bool {
         let is_decided = |state: &mut State| state.phase != Phase::Waiting;
         let mut state = wait(&self.changed, lock(&self.state), is_decided);
@@ -186,7 +188,7 @@ impl Gate {
         drop(state);
 
         let frame = Frame {
-            gate: self,
+            guard: self,
             outer: FRAMES.get(),
         };
         FRAMES.set(&frame);
@@ -203,7 +205,8 @@ impl Gate {
         let Some(EventSink { call, user }) = self.event else {
             return false;
         };
-        // SAFETY: the program's function, with the data it was given for.
+        // SAFETY: the program gave this function together with this data, and `event` is valid for
+        // the length of the call.
         self.pass(|node| unsafe { call(node, event, user.data) })
     }
 
@@ -212,17 +215,19 @@ impl Gate {
         let Some(LogSink { call, user }) = self.log else {
             return false;
         };
-        // SAFETY: the program's function, with the data it was given for.
+        // SAFETY: the program gave this function together with this data, and both strings are valid
+        // for the length of the call.
         self.pass(|_| unsafe { call(level, target.as_ptr(), message.as_ptr(), user.data) })
     }
 
-    /// Hands the data back if the gate is closed and nobody is inside; one thread wins.
+    /// Hands the data back if the guard is closed and no callback runs. Of several threads that try,
+    /// one does it.
     fn release_if_last(&self) {
         let mut state = lock(&self.state);
         if state.phase != Phase::Closed || state.running != 0 {
             return;
         }
-        // Counts as running, so that nobody else comes here meanwhile.
+        // Counts as a running callback, so that no other thread gets here meanwhile.
         state.running = 1;
         drop(state);
         if let Some(sink) = self.event {
@@ -237,13 +242,13 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    /// Does this thread run one of this node's callbacks?
+    /// Whether this thread runs one of this node's callbacks.
     fn is_inside(&self) -> bool {
         let mut frame = FRAMES.get();
-        // SAFETY: frames live on this thread's stack, below the one that asks, until they are
-        // taken off the list.
+        // SAFETY: each frame of the list lives on the stack of this thread, in a call of `pass` that
+        // has not returned and that removes the frame before it returns.
         while let Some(at) = unsafe { frame.as_ref() } {
-            if ptr::eq(at.gate, self) {
+            if ptr::eq(at.guard, self) {
                 return true;
             }
             frame = at.outer;
@@ -260,33 +265,33 @@ mod tests {
     use std::time::Duration;
 
     unsafe extern "C" fn count(data: *mut c_void) {
-        // SAFETY: the tests pass a counter that outlives the gate.
+        // SAFETY: the tests pass a counter that outlives the guard.
         unsafe { &*data.cast::<AtomicU32>() }.fetch_add(1, Ordering::SeqCst);
     }
 
     unsafe extern "C" fn ignore(_: *mut sprat_node, _: *const sprat_event, _: *mut c_void) {}
 
-    fn gate(freed: &'static AtomicU32) -> Arc<Gate> {
+    fn guard(freed: &'static AtomicU32) -> Arc<CallbackGuard> {
         let data = ptr::from_ref(freed).cast_mut().cast();
         let user = UserData {
             data,
             free: Some(count),
         };
-        Arc::new(Gate::new(EventSink::new(Some(ignore), user), None))
+        Arc::new(CallbackGuard::new(EventSink::new(Some(ignore), user), None))
     }
 
     #[test]
-    fn nobody_passes_before_the_program_knows_its_node() {
+    fn no_callback_passes_before_the_program_knows_its_node() {
         static FREED: AtomicU32 = AtomicU32::new(0);
         static PASSED: AtomicU32 = AtomicU32::new(0);
-        let gate = gate(&FREED);
-        let other = gate.clone();
+        let guard = guard(&FREED);
+        let other = guard.clone();
         let thread = std::thread::spawn(move || {
             other.pass(|node| PASSED.store(node.addr() as u32, Ordering::SeqCst))
         });
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(PASSED.load(Ordering::SeqCst), 0);
-        gate.open(7);
+        guard.open(7);
         assert!(thread.join().unwrap());
         assert_eq!(PASSED.load(Ordering::SeqCst), 7);
     }
@@ -294,18 +299,18 @@ mod tests {
     #[test]
     fn data_is_handed_back_once_when_the_last_callback_has_ended() {
         static FREED: AtomicU32 = AtomicU32::new(0);
-        let gate = gate(&FREED);
-        gate.open(1);
-        gate.pass(|_| {
-            gate.close();
-            gate.drain(); // Inside: returns at once.
+        let guard = guard(&FREED);
+        guard.open(1);
+        guard.pass(|_| {
+            guard.close();
+            guard.drain(); // returns at once inside a callback
             assert_eq!(FREED.load(Ordering::SeqCst), 0);
-            assert!(!gate.pass(|_| panic!("closed")));
+            assert!(!guard.pass(|_| panic!("closed")));
         });
         assert_eq!(FREED.load(Ordering::SeqCst), 1);
-        gate.drain();
-        gate.close();
-        gate.drain();
+        guard.drain();
+        guard.close();
+        guard.drain();
         assert_eq!(FREED.load(Ordering::SeqCst), 1);
     }
 
@@ -313,9 +318,9 @@ mod tests {
     fn closing_waits_for_a_callback_on_another_thread() {
         static FREED: AtomicU32 = AtomicU32::new(0);
         static INSIDE: AtomicU32 = AtomicU32::new(0);
-        let gate = gate(&FREED);
-        gate.open(1);
-        let other = gate.clone();
+        let guard = guard(&FREED);
+        guard.open(1);
+        let other = guard.clone();
         let thread = std::thread::spawn(move || {
             other.pass(|_| {
                 INSIDE.store(1, Ordering::SeqCst);
@@ -326,8 +331,8 @@ mod tests {
         while INSIDE.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();
         }
-        gate.close();
-        gate.drain();
+        guard.close();
+        guard.drain();
         assert_eq!(INSIDE.load(Ordering::SeqCst), 2);
         assert_eq!(FREED.load(Ordering::SeqCst), 1);
         assert!(thread.join().unwrap());
@@ -336,11 +341,11 @@ mod tests {
     #[test]
     fn a_node_that_never_started_keeps_its_data() {
         static FREED: AtomicU32 = AtomicU32::new(0);
-        let gate = gate(&FREED);
-        gate.abandon();
-        gate.close();
-        gate.drain();
-        assert!(!gate.pass(|_| panic!("abandoned")));
+        let guard = guard(&FREED);
+        guard.abandon();
+        guard.close();
+        guard.drain();
+        assert!(!guard.pass(|_| panic!("abandoned")));
         assert_eq!(FREED.load(Ordering::SeqCst), 0);
     }
 }

@@ -1,26 +1,27 @@
-//! The one door of every function: no panic gets out, every failure leaves its sentence.
+//! Every function of the C interface runs in here: no panic leaves it, and every failure is kept as
+//! the last error of its thread.
 
 use super::last_error;
 use crate::driver::os::panic;
 use crate::error::{Error, Result, Status};
 use std::ffi::c_int;
 
-/// Runs a function that answers with a number: its result, or the negative status.
+/// Runs a function that returns a number, or a negative status.
 pub(super) fn number(function: &str, body: impl FnOnce() -> Result<c_int>) -> c_int {
     run(function, body).unwrap_or_else(|status| status as c_int)
 }
 
-/// Runs a function that answers with 0 or a status.
+/// Runs a function that returns 0, or a negative status.
 pub(super) fn status(function: &str, body: impl FnOnce() -> Result<()>) -> c_int {
     number(function, || body().map(|()| 0))
 }
 
-/// Runs a function that answers with something else; `fallback` is its way of failing.
+/// Runs a function that returns another type; `fallback` is its result after a failure.
 pub(super) fn value<T>(function: &str, fallback: T, body: impl FnOnce() -> Result<T>) -> T {
     run(function, body).unwrap_or(fallback)
 }
 
-/// Runs a function that cannot fail, and only must not panic.
+/// Runs a function that cannot fail; `fallback` is its result after a panic.
 pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) -> T {
     run(function, || Ok(body())).unwrap_or(fallback)
 }

@@ -3,8 +3,8 @@
 //!
 //! If lines of the log have a callback of their own, they are given to it and not counted.
 
-use super::callback_guard::Gate;
-use super::handle::{self, Held};
+use super::callback_guard::CallbackGuard;
+use super::handle::{self, NodeSlot};
 use super::record::EventRecord;
 use super::types::{sprat_event, sprat_event_cb, sprat_node};
 use super::{args, entry};
@@ -22,12 +22,12 @@ const BATCH: usize = 4096;
 const LOG_LINES: usize = 4096;
 
 /// Takes one event; returns `None` when the time is up.
-fn take(held: &Held, timeout: Option<Duration>) -> Result<Option<Event>> {
+fn take(slot: &NodeSlot, timeout: Option<Duration>) -> Result<Option<Event>> {
     let deadline = timeout.map(|timeout| now().saturating_add(timeout));
     let mut left = timeout;
     for _ in 0..LOG_LINES {
-        match held.node.next_event(left)? {
-            Some(event) if give_line(&held.gate, &event) => {}
+        match slot.node.next_event(left)? {
+            Some(event) if give_line(&slot.guard, &event) => {}
             other => return Ok(other),
         }
         left = deadline.map(|deadline| deadline.saturating_sub(now()));
@@ -37,14 +37,14 @@ fn take(held: &Held, timeout: Option<Duration>) -> Result<Option<Event>> {
 
 /// Gives a line of the log to the callback for such lines. False if the event is something else, or
 /// there is no such callback.
-pub(super) fn give_line(gate: &Gate, event: &Event) -> bool {
+pub(super) fn give_line(guard: &CallbackGuard, event: &Event) -> bool {
     match &event.body {
         EventBody::Log {
             level,
             target,
             text,
-        } if gate.log.is_some() => {
-            gate.give_log(level.number(), &args::text(target), &args::text(text));
+        } if guard.log.is_some() => {
+            guard.give_log(level.number(), &args::text(target), &args::text(text));
             true
         }
         _ => false,
@@ -63,8 +63,8 @@ fn now() -> Duration {
 }
 
 /// Refuses the call if the settings have a callback, which then gets the events.
-fn check_reader(held: &Held) -> Result<()> {
-    if held.gate.event.is_some() {
+fn check_reader(slot: &NodeSlot) -> Result<()> {
+    if slot.guard.event.is_some() {
         let message = "node delivers its events to the callback of its settings";
         return Err(Error::new(Status::State, message));
     }
@@ -81,9 +81,9 @@ fn check_reader(held: &Held) -> Result<()> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_fd(node: *const sprat_node) -> c_int {
     entry::number("sprat_node_fd", || {
-        let held = handle::get(node)?;
-        check_reader(&held)?;
-        held.node.fd()
+        let slot = handle::get(node)?;
+        check_reader(&slot)?;
+        slot.node.fd()
     })
 }
 
@@ -106,9 +106,9 @@ pub unsafe extern "C" fn sprat_node_next_event(
     entry::number("sprat_node_next_event", || {
         // SAFETY: `out` is NULL or a place for a pointer, as the program promises.
         unsafe { args::out("out", out, ptr::null())? };
-        let held = handle::get(node)?;
-        check_reader(&held)?;
-        let Some(event) = take(&held, args::timeout(timeout_ms)?)? else {
+        let slot = handle::get(node)?;
+        check_reader(&slot)?;
+        let Some(event) = take(&slot, args::timeout(timeout_ms)?)? else {
             return Ok(0);
         };
         // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
@@ -148,12 +148,12 @@ pub unsafe extern "C" fn sprat_node_next_events(
             // SAFETY: `out` is NULL or has `max` places, as the program promises, and `i` < `max`.
             unsafe { args::out("out", out.wrapping_add(i), ptr::null())? };
         }
-        let held = handle::get(node)?;
-        check_reader(&held)?;
+        let slot = handle::get(node)?;
+        check_reader(&slot)?;
         let mut wait = args::timeout(timeout_ms)?;
         let mut count = 0;
         while count < max {
-            let event = match take(&held, wait) {
+            let event = match take(&slot, wait) {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
                 // The events taken so far are delivered; the next call returns the error.
@@ -190,13 +190,13 @@ pub unsafe extern "C" fn sprat_node_dispatch(
     user_data: *mut c_void,
 ) -> c_int {
     entry::number("sprat_node_dispatch", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         let call = cb.ok_or_else(|| args::null("cb"))?;
-        check_reader(&held)?;
+        check_reader(&slot)?;
         let mut wait = args::timeout(timeout_ms)?;
         let mut count = 0;
-        while count < BATCH && held.gate.is_open() {
-            let event = match take(&held, wait) {
+        while count < BATCH && slot.guard.is_open() {
+            let event = match take(&slot, wait) {
                 Ok(Some(event)) => event,
                 Ok(None) => break,
                 Err(_) if count > 0 => break,
@@ -205,8 +205,8 @@ pub unsafe extern "C" fn sprat_node_dispatch(
             let record = EventRecord::new(&event, false);
             // SAFETY: the program promises that `call` may be called with `user_data`, and `record`
             // lives until the call returns.
-            if !held
-                .gate
+            if !slot
+                .guard
                 .pass(|node| unsafe { call(node, record.as_ptr(), user_data) })
             {
                 break;

@@ -31,9 +31,9 @@ pub unsafe extern "C" fn sprat_node_hint(
     entry::status("sprat_node_hint", || {
         // SAFETY: the program passes NULL or a place for a number.
         unsafe { args::give(id, 0) };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or a NUL-terminated string.
-        let number = held.node.hint(unsafe { args::string("name", name)? })?;
+        let number = slot.node.hint(unsafe { args::string("name", name)? })?;
         // SAFETY: `id` is NULL or a place for a number, as the program promises.
         unsafe { args::give(id, number) };
         Ok(())
@@ -57,9 +57,9 @@ pub unsafe extern "C" fn sprat_node_explain(
     entry::status("sprat_node_explain", || {
         // SAFETY: the program passes NULL or a place for a pointer.
         unsafe { args::out("out", out, ptr::null_mut())? };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or a NUL-terminated string.
-        let explanation = held.node.explain(unsafe { args::string("name", name)? })?;
+        let explanation = slot.node.explain(unsafe { args::string("name", name)? })?;
         // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
         unsafe { out.write(Box::into_raw(ExplanationRecord::new(&explanation)).cast()) };
         Ok(())

@@ -11,7 +11,7 @@
 //! The fork generation tells a child that the node is its parent's, before the child touches any
 //! lock that another thread of the parent may have held; each process has a table of its own.
 
-use super::callback_guard::Gate;
+use super::callback_guard::CallbackGuard;
 use super::members::Cache;
 use super::types::sprat_node;
 use crate::driver::Node;
@@ -22,24 +22,25 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Bits of slot and generation; narrower where pointers are.
+/// The number of bits of each field. All are narrower where pointers are.
 const SLOT_BITS: u32 = usize::BITS * 3 / 8;
 const GENERATION_BITS: u32 = usize::BITS - 8 - FORK_BITS - SLOT_BITS;
 const FORK_BITS: u32 = usize::BITS / 8;
 const FORK_SHIFT: u32 = SLOT_BITS + GENERATION_BITS;
 const TAG: usize = 0x5a;
 
-/// What a number stands for. Calls share it, so it ends with the last call that was inside.
-pub(super) struct Held {
+/// The node behind a number, and what belongs to it. Calls share it, so it ends with the last call
+/// that uses it.
+pub(super) struct NodeSlot {
     pub(super) node: Node,
-    pub(super) gate: Arc<Gate>,
+    pub(super) guard: Arc<CallbackGuard>,
     pub(super) cache: Mutex<Cache>,
-    /// The last field: dropped when the node and its threads are gone.
+    /// The last field, so that it is dropped after the node and its threads have ended.
     _ended: Ended,
 }
 
-/// Tells the gate that the node has ended.
-struct Ended(Arc<Gate>);
+/// Tells the guard, when dropped, that the node has ended.
+struct Ended(Arc<CallbackGuard>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -47,13 +48,13 @@ impl Drop for Ended {
     }
 }
 
-impl Held {
-    /// A node and what stands in front of its callbacks.
-    pub(super) fn new(node: Node, gate: Arc<Gate>) -> Held {
-        let _ended = Ended(gate.clone());
-        Held {
+impl NodeSlot {
+    /// A node and the guard of its callbacks.
+    pub(super) fn new(node: Node, guard: Arc<CallbackGuard>) -> NodeSlot {
+        let _ended = Ended(guard.clone());
+        NodeSlot {
             node,
-            gate,
+            guard,
             cache: Mutex::default(),
             _ended,
         }
@@ -61,14 +62,15 @@ impl Held {
 }
 
 #[derive(Default)]
-struct Slot {
+struct Entry {
+    /// The generation of the next number, or of the number in use.
     generation: usize,
-    held: Option<Arc<Held>>,
+    slot: Option<Arc<NodeSlot>>,
 }
 
 #[derive(Default)]
 struct Slots {
-    all: Vec<Slot>,
+    all: Vec<Entry>,
     free: Vec<usize>,
 }
 
@@ -104,33 +106,33 @@ fn slots() -> &'static Mutex<Slots> {
     }
 }
 
-/// The part of the fork generation that fits into a number.
+/// The number of forks between the first process and this one, as far as it fits into a number.
 fn forks() -> usize {
-    fork::generation() as usize & ((1 << FORK_BITS) - 1)
+    (fork::generation() - 1) as usize & ((1 << FORK_BITS) - 1)
 }
 
 /// Keeps a node under a new number.
-pub(super) fn insert(held: Arc<Held>) -> Result<usize> {
+pub(super) fn insert(node: Arc<NodeSlot>) -> Result<usize> {
     let mut slots = lock(slots());
     let slot = match slots.free.pop() {
         Some(slot) => slot,
         None if slots.all.len() >> SLOT_BITS == 0 => {
-            slots.all.push(Slot::default());
+            slots.all.push(Entry::default());
             slots.all.len() - 1
         }
         None => {
             return Err(Error::new(
                 Status::TooLarge,
-                "too many nodes in one process",
+                "this process has too many nodes",
             ));
         }
     };
     let entry = &mut slots.all[slot];
-    entry.held = Some(held);
+    entry.slot = Some(node);
     Ok(TAG << (usize::BITS - 8) | forks() << FORK_SHIFT | entry.generation << SLOT_BITS | slot)
 }
 
-/// The slot and generation of a number that may be one of ours.
+/// The slot and generation of a number that a program passed.
 fn split(node: *const sprat_node) -> Result<(usize, usize)> {
     let number = node.addr();
     if number >> (usize::BITS - 8) != TAG {
@@ -151,22 +153,22 @@ fn split(node: *const sprat_node) -> Result<(usize, usize)> {
 }
 
 fn gone() -> Error {
-    Error::new(Status::Handle, "node was freed, or never was one")
+    Error::new(Status::Handle, "node was freed, or was never a node")
 }
 
-/// The node behind a number, kept alive for the length of the call.
-pub(super) fn get(node: *const sprat_node) -> Result<Arc<Held>> {
+/// The node behind a number. The call keeps it alive.
+pub(super) fn get(node: *const sprat_node) -> Result<Arc<NodeSlot>> {
     let (slot, generation) = split(node)?;
     let slots = lock(slots());
     let entry = slots
         .all
         .get(slot)
         .filter(|entry| entry.generation == generation);
-    entry.and_then(|entry| entry.held.clone()).ok_or_else(gone)
+    entry.and_then(|entry| entry.slot.clone()).ok_or_else(gone)
 }
 
-/// Ends a number and hands its node to the caller, to one caller only.
-pub(super) fn remove(node: *const sprat_node) -> Result<Arc<Held>> {
+/// Ends a number and returns its node. Of several callers with the same number, one gets it.
+pub(super) fn remove(node: *const sprat_node) -> Result<Arc<NodeSlot>> {
     let (slot, generation) = split(node)?;
     let mut slots = lock(slots());
     let entry = slots
@@ -174,12 +176,12 @@ pub(super) fn remove(node: *const sprat_node) -> Result<Arc<Held>> {
         .get_mut(slot)
         .filter(|entry| entry.generation == generation);
     let entry = entry.ok_or_else(gone)?;
-    let held = entry.held.take().ok_or_else(gone)?;
+    let node = entry.slot.take().ok_or_else(gone)?;
     entry.generation += 1;
     if entry.generation >> GENERATION_BITS == 0 {
         slots.free.push(slot);
     }
-    Ok(held)
+    Ok(node)
 }
 
 #[cfg(test)]
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_no_nodes_are_refused() {
+    fn numbers_that_belong_to_no_node_are_refused() {
         assert_eq!(refusal(0), Status::Handle);
         assert_eq!(refusal(1), Status::Handle);
         assert_eq!(refusal(usize::MAX), Status::Handle);
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_process_are_told_apart() {
+    fn a_number_of_the_parent_process_is_recognized() {
         let other = (forks() + 1) << FORK_SHIFT;
         assert_eq!(refusal(TAG << (usize::BITS - 8) | other), Status::Forked);
     }

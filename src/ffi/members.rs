@@ -77,11 +77,11 @@ pub unsafe extern "C" fn sprat_node_members(
     entry::status("sprat_node_members", || {
         // SAFETY: the program passes NULL or a place for a list.
         unsafe { args::out("out", out, ptr::null_mut())? };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // The version is read first: after a change in between, the next call renews the list.
-        let version = held.node.members_version();
-        let list = lock(&held.cache).list(version, || held.node.members());
-        let name = held.node.name();
+        let version = slot.node.members_version();
+        let list = lock(&slot.cache).list(version, || slot.node.members());
+        let name = slot.node.name();
         let own = list
             .binary_search_by(|record| (*record.source.name).cmp(name))
             .ok();

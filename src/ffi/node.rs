@@ -1,8 +1,8 @@
 //! The life of a node: start, join, leave, shutdown, free.
 
-use super::callback_guard::Gate;
+use super::callback_guard::CallbackGuard;
 use super::config::sprat_config;
-use super::handle::{self, Held};
+use super::handle::{self, NodeSlot};
 use super::numbers::sprat_remove_flags;
 use super::record::EventRecord;
 use super::types::sprat_node;
@@ -42,32 +42,32 @@ pub unsafe extern "C" fn sprat_node_start(
         let config = unsafe { config.as_ref() }.ok_or_else(|| args::null("config"))?;
         config.check_set()?;
         config.check_callbacks()?;
-        let gate = Arc::new(Gate::new(config.event.sink, config.log.sink));
-        let number = start(config, &gate).inspect_err(|_| gate.abandon())?;
+        let guard = Arc::new(CallbackGuard::new(config.event.sink, config.log.sink));
+        let number = start(config, &guard).inspect_err(|_| guard.abandon())?;
         config.hand_over();
         // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
         unsafe { out.write(ptr::without_provenance_mut(number)) };
-        gate.open(number);
+        guard.open(number);
         Ok(())
     })
 }
 
-/// Starts the node and returns its number. The gate in front of its callbacks is still closed.
-fn start(config: &sprat_config, gate: &Arc<Gate>) -> Result<usize> {
-    let callback = gate.event.map(|_| {
-        let gate = gate.clone();
-        Box::new(move |event: &Event| deliver(&gate, event)) as EventCallback
+/// Starts the node and returns its number. The guard in front of its callbacks is still closed.
+fn start(config: &sprat_config, guard: &Arc<CallbackGuard>) -> Result<usize> {
+    let callback = guard.event.map(|_| {
+        let guard = guard.clone();
+        Box::new(move |event: &Event| deliver(&guard, event)) as EventCallback
     });
     let node = Node::start_with(&config.config, callback, threads::spawner(config.spawn))?;
-    let held = Held::new(node.clone(), gate.clone());
-    handle::insert(Arc::new(held)).inspect_err(|_| gate.abandon())
+    let slot = NodeSlot::new(node.clone(), guard.clone());
+    handle::insert(Arc::new(slot)).inspect_err(|_| guard.abandon())
 }
 
 /// Delivers one event to the callback that it is meant for. Runs on the event thread.
-fn deliver(gate: &Gate, event: &Event) {
-    if !events::give_line(gate, event) {
+fn deliver(guard: &CallbackGuard, event: &Event) {
+    if !events::give_line(guard, event) {
         let record = EventRecord::new(event, false);
-        gate.give_event(record.as_ptr());
+        guard.give_event(record.as_ptr());
     }
 }
 
@@ -97,10 +97,10 @@ pub unsafe extern "C" fn sprat_node_join(
     timeout_ms: c_int,
 ) -> c_int {
     entry::number("sprat_node_join", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or `naddrs` NUL-terminated strings.
         let addrs = unsafe { addresses(addrs, naddrs, flags)? };
-        let count = held.node.join(&addrs, args::timeout(timeout_ms)?)?;
+        let count = slot.node.join(&addrs, args::timeout(timeout_ms)?)?;
         Ok(c_int::try_from(count).unwrap_or(c_int::MAX))
     })
 }
@@ -126,10 +126,10 @@ pub unsafe extern "C" fn sprat_node_join_async(
     entry::status("sprat_node_join_async", || {
         // SAFETY: the program passes NULL or a place for a number.
         unsafe { args::give(id, 0) };
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or `naddrs` NUL-terminated strings.
         let addrs = unsafe { addresses(addrs, naddrs, flags)? };
-        let number = held.node.join_async(&addrs)?;
+        let number = slot.node.join_async(&addrs)?;
         // SAFETY: `id` is NULL or a place for a number, as the program promises.
         unsafe { args::give(id, number) };
         Ok(())
@@ -174,13 +174,13 @@ unsafe fn addresses<'a>(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_int) -> c_int {
     entry::status("sprat_node_leave", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         let timeout = args::timeout(timeout_ms)?;
         // A node that has left has nothing to wait for: this succeeds even with a timeout of 0.
-        if held.node.state() == NodeState::Left {
+        if slot.node.state() == NodeState::Left {
             return Ok(());
         }
-        held.node.leave(timeout)
+        slot.node.leave(timeout)
     })
 }
 
@@ -236,18 +236,18 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_free(node: *mut sprat_node) {
     entry::quiet("sprat_node_free", (), || {
-        let Ok(held) = handle::remove(node) else {
+        let Ok(slot) = handle::remove(node) else {
             return;
         };
-        // The gate closes first: callbacks that are still queued are then skipped, and the shutdown
+        // The guard closes first: callbacks that are still queued are then skipped, and the shutdown
         // ends the wait of one that runs.
-        held.gate.close();
-        held.node.shutdown();
-        held.gate.drain();
+        slot.guard.close();
+        slot.node.shutdown();
+        slot.guard.drain();
         // Calls of other threads end soon now; the last one of them drops the node.
-        let gate = held.gate.clone();
-        drop(held);
-        gate.wait_for_end();
+        let guard = slot.guard.clone();
+        drop(slot);
+        guard.wait_for_end();
     });
 }
 
@@ -302,10 +302,10 @@ pub unsafe extern "C" fn sprat_node_remove_failed(
 ) -> c_int {
     const PRUNE: c_uint = sprat_remove_flags::SPRAT_REMOVE_PRUNE as c_uint;
     entry::status("sprat_node_remove_failed", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         args::flags(flags, PRUNE)?;
         // SAFETY: the program passes NULL or a NUL-terminated string.
         let name = unsafe { args::string("name", name)? };
-        held.node.remove_failed(name, flags & PRUNE != 0)
+        slot.node.remove_failed(name, flags & PRUNE != 0)
     })
 }

@@ -23,10 +23,10 @@ pub unsafe extern "C" fn sprat_node_set_tag(
     value: *const c_char,
 ) -> c_int {
     entry::status("sprat_node_set_tag", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or NUL-terminated strings.
         let (key, value) = unsafe { (args::string("key", key)?, args::optional("value", value)?) };
-        held.node.set_tag(key, value)
+        slot.node.set_tag(key, value)
     })
 }
 
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn sprat_node_set_tags(
     ntags: usize,
 ) -> c_int {
     entry::status("sprat_node_set_tags", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         let mut all = Tags::new();
         // SAFETY: the program passes NULL or `ntags` tags.
         for (i, tag) in unsafe { args::list("tags", tags, ntags)? }
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn sprat_node_set_tags(
                 return Err(Error::new(Status::Invalid, message));
             }
         }
-        held.node.set_tags(all)
+        slot.node.set_tags(all)
     })
 }
 
@@ -80,9 +80,9 @@ pub unsafe extern "C" fn sprat_node_set_meta(
     len: usize,
 ) -> c_int {
     entry::status("sprat_node_set_meta", || {
-        let held = handle::get(node)?;
+        let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or `len` bytes.
-        held.node
+        slot.node
             .set_meta(unsafe { args::bytes("meta", meta, len, limits::META_LEN)? })
     })
 }

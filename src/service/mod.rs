@@ -1,3 +1,170 @@
-//! Services that the engine can host beside the protocol.
+//! Services: protocols that a node speaks beside gossip, each on a listener of its own.
+//!
+//! A service is a deterministic state machine. It opens no socket, reads no clock and starts no
+//! thread: its host (`driver::engine::services`) does that for all services of a node, on one
+//! thread. The host accepts connections, reads and writes, and enforces every bound:
+//!
+//! - [`CONNECTIONS`] at once; one more takes the place of the connection that has been silent
+//!   longest;
+//! - [`INPUT_MAX`] bytes that a session has received and not consumed;
+//! - [`OUTPUT_MAX`] bytes that a peer has not taken. A connection with such bytes is not read, so
+//!   requests of a slow reader pile up at the reader;
+//! - [`REQUESTS_MAX`] requests of a session that the node has not finished.
+//!
+//! The thread of the services is not that of the engine: HAProxy gets its answers, from the last
+//! known members, also while the engine stands still. Hence no method of a service may block or
+//! compute for long.
+//!
+//! # Adding a service
+//!
+//! 1. Write the protocol as a folder here, with one type that implements [`Service`] and one for its
+//!    sessions. An RPC server sends [`Request`]s and answers in [`Service::on_done`]; a metrics page
+//!    answers from what [`Service::on_members`] told it.
+//! 2. Add a row for its listener address to the table of settings.
+//! 3. Add it to `services` in `driver::node::start`, which pairs listener and service.
+//!
+//! The engine and the host stay as they are. `MemberList` in the tests of the host is a complete
+//! example: it lists members, changes tags, and streams events.
 
+mod sessions;
+#[cfg(feature = "spoe")]
 pub mod spoe;
+
+pub(crate) use sessions::{AnyService, Sessions};
+
+use crate::error::Result;
+use crate::event::{Event, EventKind};
+use crate::serf::Member;
+use crate::swim::Seed;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The connections that one service may have at once.
+pub const CONNECTIONS: usize = 256;
+/// The bytes that a session may have received and not consumed: the largest frame of SPOE, and some.
+pub const INPUT_MAX: usize = 264 * 1024;
+/// The bytes that a peer may leave unread before its connection is closed.
+pub const OUTPUT_MAX: usize = 1024 * 1024;
+/// The requests of one session that the node may have to finish at once.
+pub const REQUESTS_MAX: usize = 8;
+
+/// All members, sorted by name, as they were at one time.
+pub type Members = Arc<Vec<Arc<Member>>>;
+
+/// A protocol that a node speaks. See the head of this module.
+pub trait Service: Send {
+    /// The state of one connection.
+    type Session: Send;
+
+    /// The kinds of events that [`Service::on_event`] is to hear of.
+    fn event_kinds(&self) -> &'static [EventKind] {
+        &[]
+    }
+
+    /// Whether the service keeps the last members while this node may be cut off from the cluster.
+    /// Without that, its peers would be told that everybody else has failed.
+    fn keeps_members_while_isolated(&self) -> bool {
+        false
+    }
+
+    /// Takes in the members. The host calls this before the first bytes of a connection, and again
+    /// before later bytes if the members have changed.
+    fn on_members(&mut self, members: Members);
+
+    /// Begins a session with a peer that has connected.
+    fn open(&mut self, peer: SocketAddr) -> Self::Session;
+
+    /// Reads `input`, all bytes that the session has not consumed yet, and returns how many it
+    /// consumed now.
+    fn on_bytes(
+        &mut self,
+        session: &mut Self::Session,
+        input: &[u8],
+        actions: &mut Actions,
+    ) -> usize;
+
+    /// Hears an event of the node, once for each session.
+    fn on_event(&mut self, _: &mut Self::Session, _: &Event, _: &mut Actions) {}
+
+    /// Hears the outcome of the request that the session sent with this number: how many members a
+    /// join reached, 0 for other requests, or the reason of the failure.
+    fn on_done(&mut self, _: &mut Self::Session, _: u64, _: &Result<usize>, _: &mut Actions) {}
+}
+
+/// What a session wants to happen.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// Bytes to send, in one write as far as the kernel takes them.
+    pub bytes: Vec<u8>,
+    /// How the connection ends after that, if it ends.
+    pub end: Option<End>,
+    /// Requests to the node, each with a number of the session's choice.
+    pub requests: Vec<(u64, Request)>,
+    /// The number of questions of the peer that were answered.
+    pub served: u64,
+}
+
+/// How a session ends its connection.
+#[cfg_attr(not(feature = "spoe"), allow(dead_code))] // without a service nothing ends one
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything has been said.
+    Close,
+    /// The peer broke the rules of the protocol; this is counted.
+    Refuse,
+}
+
+/// Something that a session asks the node to do.
+#[allow(dead_code)] // SPOE asks for nothing; the example in the tests does
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Join the clusters of these seeds.
+    Join(Vec<Seed>),
+    /// Leave the cluster.
+    Leave,
+    /// Set tags of this node, or remove those whose value is `None`.
+    UpdateTags(Vec<(String, Option<String>)>),
+    /// Make a failed member one that has left, or erase it.
+    RemoveFailed {
+        /// The name of the member.
+        name: String,
+        /// Whether to erase it.
+        prune: bool,
+    },
+}
+
+/// Names and meanings of the three counters of a service: open connections, answered questions,
+/// refused connections.
+pub type CounterNames = [(&'static str, &'static str); 3];
+
+/// The counters of a service.
+#[derive(Debug)]
+pub(crate) struct ServiceCounters {
+    names: CounterNames,
+    pub open: AtomicU64,
+    pub served: AtomicU64,
+    pub refused: AtomicU64,
+}
+
+impl ServiceCounters {
+    /// Counters that are all zero.
+    pub fn new(names: CounterNames) -> ServiceCounters {
+        ServiceCounters {
+            names,
+            open: AtomicU64::new(0),
+            served: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Name, value and meaning of each counter.
+    pub fn read(&self) -> [(&'static str, i64, &'static str); 3] {
+        let values = [&self.open, &self.served, &self.refused];
+        std::array::from_fn(|at| {
+            let (name, help) = self.names[at];
+            let value = i64::try_from(values[at].load(Ordering::Relaxed));
+            (name, value.unwrap_or(i64::MAX), help)
+        })
+    }
+}

@@ -175,12 +175,12 @@ def test_a_name_in_use_is_reported_by_join_and_by_every_reader(agent, ours, addr
 
 
 def test_a_restart_at_another_address_is_shown_by_health_and_is_no_conflict(agent, ours):
-    stock = agent("stock")
-    first = ours("moves")
+    stock = agent("stock", "-profile=local")
+    first = ours("moves", profile="local")
     first.join(stock.address)
     former = first.address
     first.close()
-    second = ours("moves")
+    second = ours("moves", profile="local")
     assert second.join(stock.address) == 1
     health = eventually("it is seen", lambda: (it := second.health()).name_conflict and it)
     assert (health.name_conflict, health.name_conflict_alive) == (former, False)

@@ -1,23 +1,35 @@
-//! The engine: one thread, one `poll(2)`, everything that the core is told and orders.
+//! The engine: one thread, one `poll(2)`, and all input and output of the core.
 //!
-//! Nothing else touches the core, so it needs no lock. Each turn: tell the core the time, carry
-//! out what it orders, hand its events on, sleep until its next deadline or until a socket or an
-//! order from the application is there.
+//! No other thread touches the core, so it needs no lock. Each turn tells the core the time, carries
+//! out its orders, passes on its reports, and sleeps until the next deadline, or until a socket or a
+//! command of the application is ready.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`command`] | the commands of the application, and their queue |
+//! | [`handle`] | what other threads hold of the engine |
+//! | [`helper`] | the thread that resolves names |
+//! | `operations` | running commands, and the operations under way |
+//! | `reports` | what the core reports, on its way to the application |
+//! | `services` | the thread that hosts services such as SPOE |
+//! | `stall` | noticing that the engine did not run for a while |
 
-pub(in crate::driver) mod agent;
-pub(in crate::driver) mod commands;
+pub(in crate::driver) mod command;
+pub(in crate::driver) mod handle;
+pub(in crate::driver) mod helper;
 mod operations;
-pub(in crate::driver) mod shared;
+mod reports;
+pub(in crate::driver) mod services;
 mod stall;
 
-use crate::driver::engine::commands::Orders;
-use crate::driver::engine::shared::{Counter, Shared};
+use crate::driver::engine::command::{Command, Counter};
+use crate::driver::engine::handle::EngineHandle;
+use crate::driver::engine::helper::Lookup;
+use crate::driver::engine::operations::Operations;
 use crate::driver::engine::stall::{Stall, StallDetector};
-use crate::driver::events::completion::Waiter;
-use crate::driver::events::log::Journal;
-use crate::driver::net::resolve::Lookup;
+use crate::driver::events::log::Log;
 use crate::driver::net::sockets::Sockets;
-use crate::driver::net::streams::{StreamNews, StreamSet, stream_end};
+use crate::driver::net::streams::{StreamEvent, StreamSet, stream_end};
 use crate::driver::os::clock;
 use crate::driver::os::descriptors::{self, PollFd, PollFlags, is_shortage};
 use crate::driver::os::lock::lock;
@@ -25,51 +37,47 @@ use crate::driver::os::panic;
 use crate::event::Level;
 use crate::limits;
 use crate::serf::Core;
-use crate::swim::{LookupId, OpId, Output, StreamEnd, StreamId};
+use crate::swim::{Output, StreamEnd, StreamId};
 use crate::time::Time;
 use crate::vocabulary::NodeState;
 use crate::wire::Refusal;
 use crossbeam_channel::Sender;
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Datagrams taken in one turn before others have their turn.
+/// Datagrams received in one turn before other work has its turn.
 const BURST: usize = 256;
 /// Connections accepted in one turn.
 const ACCEPTS: usize = 32;
-/// Streams that hold a descriptor, those that are being closed included.
+/// Streams that may hold a descriptor, including those that are being closed.
 const DESCRIPTORS: usize = limits::STREAMS + 64;
-/// How long no connection is accepted when the process has no descriptors left.
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(200);
-/// Longest sleep: a bound for what is only looked at in passing.
+/// The longest sleep. It bounds how late the counters are looked at for the log.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// What the engine's thread owns.
+/// The state of the engine's thread.
 pub(in crate::driver) struct Engine {
-    pub core: Core,
-    pub shared: Arc<Shared>,
+    core: Core,
+    handle: Arc<EngineHandle>,
     sockets: Sockets,
     streams: StreamSet,
     lookups: Sender<Lookup>,
     stream_timeout: Duration,
-    /// The time of this turn: everything in it happens then. What passes meanwhile is noticed at
-    /// the end of it, and not before the core has been told of an absence.
-    pub now: Time,
+    /// The time of this turn: everything in the turn happens at it. Time that passes during a turn
+    /// is noticed at its end, and the core hears of a stall before it sees the new time.
+    now: Time,
     stall_detector: StallDetector,
-    /// No connection is accepted before.
-    accept_after: Time,
     buffer: Vec<u8>,
-    pub waiters: HashMap<OpId, Waiter>,
-    /// Those of them that wait for a join.
-    pub joins: HashSet<OpId>,
-    pub journal: Journal,
+    /// Commands that were taken from the queue and have not run. After a panic they are dropped
+    /// with the engine, when the reason of its end is known to their callers.
+    commands: VecDeque<Command>,
+    operations: Operations,
+    log: Log,
     counts: Counts,
 }
 
-/// Counters of the driver.
+/// The counters of the engine.
 #[derive(Default)]
 struct Counts {
     stalls: u64,
@@ -78,10 +86,10 @@ struct Counts {
     turns: u64,
 }
 
-/// What an engine is made of.
+/// The parts that an engine is made of.
 pub(in crate::driver) struct Parts {
     pub core: Core,
-    pub shared: Arc<Shared>,
+    pub handle: Arc<EngineHandle>,
     pub sockets: Sockets,
     pub lookups: Sender<Lookup>,
     pub stream_timeout: Duration,
@@ -90,73 +98,76 @@ pub(in crate::driver) struct Parts {
 }
 
 impl Engine {
+    /// An engine that has not run yet. The list of members is complete already.
     pub fn new(parts: Parts) -> Engine {
         let now = clock::now();
+        let stall_detector = StallDetector::new(now, clock::suspended(), parts.probe_interval);
         let mut engine = Engine {
             core: parts.core,
-            journal: Journal::new(parts.log_level, now),
-            shared: parts.shared,
+            log: Log::new(parts.log_level, now),
+            handle: parts.handle,
             sockets: parts.sockets,
-            streams: StreamSet::default(),
+            streams: StreamSet::for_gossip(),
             lookups: parts.lookups,
             stream_timeout: parts.stream_timeout,
             now,
-            stall_detector: StallDetector::new(now, clock::suspended(), parts.probe_interval),
-            accept_after: Time::ZERO,
+            stall_detector,
             buffer: vec![0; limits::DATAGRAM_LEN],
-            waiters: HashMap::new(),
-            joins: HashSet::new(),
+            commands: VecDeque::new(),
+            operations: Operations::default(),
             counts: Counts::default(),
         };
-        engine.update_view(0, true);
+        engine.replace_members();
         engine
+    }
+
+    /// What other threads hold of this engine.
+    pub fn handle(&self) -> Arc<EngineHandle> {
+        self.handle.clone()
     }
 
     /// Runs until the node is shut down.
     pub fn run(&mut self) {
         loop {
-            let now = clock::now();
-            self.now = now;
-            if let Some(stall) = self.stall_detector.on_work(now) {
-                self.on_stall(now, stall);
+            self.now = clock::now();
+            if let Some(stall) = self.stall_detector.on_work(self.now) {
+                self.on_stall(stall);
             }
-            self.core.handle_timeout(now);
-            self.settle(now);
+            self.core.handle_timeout(self.now);
+            self.settle();
             let woken = self.sleep();
-            let now = clock::now();
-            self.now = now;
-            if let Some(stall) = self
-                .stall_detector
-                .on_wake(now, woken.wanted, clock::suspended())
-            {
-                self.on_stall(now, stall);
+            self.now = clock::now();
+            let suspended = clock::suspended();
+            if let Some(stall) = (self.stall_detector).on_wake(self.now, woken.wanted, suspended) {
+                self.on_stall(stall);
             }
             self.counts.turns += 1;
             if woken.fd_closed {
-                // It would never sleep again, and the numbers may soon mean something else.
+                // The engine would never sleep again, and the numbers of the descriptors may soon
+                // belong to something else.
                 let text = "this process closed descriptors that belong to a node";
-                return self.shared.break_down(text.to_owned());
+                return self.handle.break_down(text.to_owned());
             }
             if woken.commands && self.run_commands() {
                 return;
             }
             if woken.datagrams {
-                self.receive(now);
+                self.receive();
             }
             for (id, ready) in woken.streams {
-                self.serve_stream(now, id, ready);
+                self.serve_stream(id, ready);
             }
             if woken.connections {
-                self.accept(now);
+                self.accept();
             }
-            self.streams.expire(now);
+            self.streams.expire(self.now);
         }
     }
 
-    fn on_stall(&mut self, now: Time, stall: Stall) {
+    fn on_stall(&mut self, stall: Stall) {
         self.counts.stalls += 1;
         let Stall { missed, suspended } = stall;
-        if self.core.handle_stall(now, missed, suspended) {
+        if self.core.handle_stall(self.now, missed, suspended) {
             self.discard();
         }
         let (missed, suspended) = (missed.as_millis(), suspended.as_millis());
@@ -165,10 +176,11 @@ impl Engine {
         } else {
             format!("this process did not run for {missed} ms")
         };
-        self.journal.warn(&self.shared, "engine", text);
+        self.warn("engine", text);
     }
 
-    /// Old news can bury the living: what waited for too long is not heard any more.
+    /// Discards the datagrams and connections that waited during a stall: old messages could declare
+    /// living members dead.
     fn discard(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..limits::RECEIVE_QUEUE {
@@ -179,61 +191,71 @@ impl Engine {
         }
         self.buffer = buffer;
         for _ in 0..limits::ACCEPT_QUEUE {
-            match self.sockets.accept() {
+            match self.sockets.listener.accept(self.now) {
                 Ok(Some(_)) => self.core.refuse(Refusal::Stale),
                 Ok(None) | Err(_) => break,
             }
         }
     }
 
-    /// Carries out what the core orders and hands its events on, until there is neither.
-    pub fn settle(&mut self, now: Time) {
+    /// Carries out the orders of the core and passes on its reports, until there are neither.
+    fn settle(&mut self) {
         loop {
             while let Some(order) = self.core.poll_output() {
-                self.carry_out(now, order);
+                self.carry_out(order);
             }
-            if !self.hand_on_events() {
+            if !self.pass_on_reports() {
                 break;
             }
         }
-        self.journal.look(&self.shared, &self.core, now);
+        self.log.look(&self.handle.events, &self.core, self.now);
     }
 
-    /// A line for who looks for a mistake; made only if it is wanted.
-    pub fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
-        self.journal.line(&self.shared, Level::Debug, target, text);
+    /// Logs a line for troubleshooting. Its text is only made if it is wanted.
+    fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
+        self.log
+            .line(&self.handle.events, Level::Debug, target, text);
     }
 
-    fn carry_out(&mut self, now: Time, order: Output) {
+    /// Logs a warning.
+    fn warn(&mut self, target: &'static str, text: String) {
+        self.log.warn(&self.handle.events, target, text);
+    }
+
+    fn carry_out(&mut self, order: Output) {
         match order {
             Output::Datagram { to, bytes, probe } => {
                 if let (Err(why), Some(probe)) = (self.sockets.send(to, &bytes), probe) {
-                    self.core.handle_send_failure(now, probe, why);
+                    self.core.handle_send_failure(self.now, probe, why);
                 }
             }
             Output::Connect { id, to } => {
                 self.debug("net", || format!("connects to {to}"));
                 if let Err(error) = self.streams.dial(id, to) {
                     if is_shortage(&error) {
-                        // For the core it is as if nobody answered; a person has to know better.
-                        let text = format!("cannot open a connection to {to}: {error}");
-                        self.journal.warn(&self.shared, "engine", text);
+                        // To the core this looks like a member that does not answer; a person has
+                        // to know the difference.
+                        self.warn(
+                            "engine",
+                            format!("cannot open a connection to {to}: {error}"),
+                        );
                     }
-                    self.core.handle_stream_end(now, id, stream_end(&error));
+                    self.core
+                        .handle_stream_end(self.now, id, stream_end(&error));
                 }
             }
             Output::Write { id, bytes } => self.streams.write(id, bytes),
-            Output::Close { id } => self.streams.close(now, id, self.stream_timeout),
+            Output::Close { id } => self.streams.close(self.now, id, self.stream_timeout),
             Output::Resolve { id, host } => {
                 self.debug("net", || format!("looks for the addresses of {host}"));
                 if self.lookups.send(Lookup { id, host }).is_err() {
-                    self.core.handle_resolved(now, id, &[]);
+                    self.core.handle_resolved(self.now, id, &[]);
                 }
             }
         }
     }
 
-    /// Waits until something is to be done.
+    /// Sleeps until there is something to do.
     fn sleep(&mut self) -> Woken {
         let now = clock::now();
         let mut wanted = now + LONGEST_SLEEP;
@@ -247,12 +269,12 @@ impl Engine {
         }
         let mut sources = vec![Source::Commands, Source::Datagrams];
         let mut fds = vec![
-            PollFd::new(self.shared.commands.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.handle.commands.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.sockets.udp(), PollFlags::POLLIN),
         ];
         if listening {
             sources.push(Source::Connections);
-            fds.push(PollFd::new(self.sockets.listener(), PollFlags::POLLIN));
+            fds.push(self.sockets.listener.poll_entry());
         }
         for (id, fd) in self.streams.poll_entries() {
             sources.push(Source::Stream(id));
@@ -262,27 +284,14 @@ impl Engine {
         Woken::new(wanted, sources.into_iter().zip(ready))
     }
 
-    /// Does what the application wants; true if it wants the end.
-    fn run_commands(&mut self) -> bool {
-        let Orders { commands, stop } = self.shared.commands.take();
-        for command in commands {
-            command(self);
-            // At the end nothing is sent any more: what begins now is given up, and its end told.
-            if !stop {
-                self.settle(self.now);
-            }
-        }
-        stop
-    }
-
-    fn receive(&mut self, now: Time) {
+    fn receive(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..BURST {
             let Some((len, from)) = self.sockets.receive(&mut buffer) else {
                 break;
             };
-            self.core.handle_datagram(now, from, &buffer[..len]);
-            self.settle(now);
+            self.core.handle_datagram(self.now, from, &buffer[..len]);
+            self.settle();
         }
         self.buffer = buffer;
     }
@@ -291,70 +300,64 @@ impl Engine {
         self.core.accepts_streams() && self.streams.len() < DESCRIPTORS
     }
 
-    /// When the next connection can be accepted: there are descriptors, and a place is free or
-    /// can be made free. `None` while all that is open is this node's own.
+    /// When the next connection can be accepted: the listener does not pause, and a place is free
+    /// or can be freed. `None` while this node itself opened all streams.
     fn accept_from(&self, now: Time) -> Option<Time> {
         let place = match self.has_place() {
             true => now,
             false => self.streams.oldest()?.1,
         };
-        Some(place.max(self.accept_after))
+        Some(place.max(self.sockets.listener.resumes()))
     }
 
-    /// Makes a place free for somebody who is there already.
-    fn make_place(&mut self, now: Time) {
+    /// Frees a place for a connection that has been accepted, if none is free.
+    fn make_place(&mut self) {
         if !self.has_place()
             && let Some((id, _)) = self.streams.oldest()
         {
             self.counts.streams_given_up += 1;
             self.streams.give_up(id);
-            self.core.handle_stream_end(now, id, StreamEnd::Failed);
+            self.core.handle_stream_end(self.now, id, StreamEnd::Failed);
         }
     }
 
-    fn accept(&mut self, now: Time) {
-        let tenure = now + self.stream_timeout / 10;
+    fn accept(&mut self) {
+        let tenure = self.now + self.stream_timeout / 10;
         for _ in 0..ACCEPTS {
-            if self.accept_from(now).is_none_or(|from| from > now) {
+            if self
+                .accept_from(self.now)
+                .is_none_or(|from| from > self.now)
+            {
                 return;
             }
-            match self.sockets.accept() {
+            match self.sockets.listener.accept(self.now) {
                 Ok(None) => return,
                 Ok(Some((socket, from))) => {
                     self.debug("net", || format!("takes a connection from {from}"));
-                    self.make_place(now);
+                    self.make_place();
                     if let Ok(id) = self.streams.accept(tenure, socket) {
-                        self.core.handle_stream_accepted(now, id, from);
-                        self.settle(now);
+                        self.core.handle_stream_accepted(self.now, id, from);
+                        self.settle();
                     }
                 }
                 Err(error) => {
                     self.counts.accept_failures += 1;
-                    self.accept_after = now + OUT_OF_DESCRIPTORS;
-                    let text = format!("cannot accept connections: {error}");
-                    return self.journal.warn(&self.shared, "engine", text);
+                    return self.warn("engine", format!("cannot accept connections: {error}"));
                 }
             }
         }
     }
 
-    fn serve_stream(&mut self, now: Time, id: StreamId, ready: PollFlags) {
-        let core = &mut self.core;
-        let mut tell = |news: StreamNews, bytes: &[u8]| match news {
-            StreamNews::Connected(id) => core.handle_stream_connected(now, id),
-            StreamNews::Data(id, _) => core.handle_stream_data(now, id, bytes),
-            StreamNews::Eof(id) => core.handle_stream_end(now, id, StreamEnd::Eof),
-            StreamNews::Failed(id) => core.handle_stream_end(now, id, StreamEnd::Failed),
-            StreamNews::Refused(id) => core.handle_stream_end(now, id, StreamEnd::Refused),
+    fn serve_stream(&mut self, id: StreamId, ready: PollFlags) {
+        let (core, now) = (&mut self.core, self.now);
+        let mut tell = |event: StreamEvent, bytes: &[u8]| match event {
+            StreamEvent::Connected => core.handle_stream_connected(now, id),
+            StreamEvent::Data => core.handle_stream_data(now, id, bytes),
+            StreamEvent::End(end) => core.handle_stream_end(now, id, end),
         };
         self.streams
             .ready(now, id, ready, &mut self.buffer, &mut tell);
-        self.settle(now);
-    }
-
-    /// The helper has resolved a name.
-    pub fn resolved(&mut self, id: LookupId, addrs: &[IpAddr]) {
-        self.core.handle_resolved(self.now, id, addrs);
+        self.settle();
     }
 
     /// All counters.
@@ -367,12 +370,12 @@ impl Engine {
         let own = [
             (
                 "events_waiting",
-                self.shared.events.waiting() as u64,
+                self.handle.events.waiting() as u64,
                 "Events that wait to be taken.",
             ),
             (
                 "events_lost",
-                self.shared.events.lost(),
+                self.handle.events.lost(),
                 "Events merged or dropped because the queue was full.",
             ),
             (
@@ -402,7 +405,9 @@ impl Engine {
             ),
         ];
         all.extend(own.map(|(name, value, help)| (name, small(value), help)));
-        all.extend(agent::counters(self.shared.door.as_deref()));
+        for service in &self.handle.services {
+            all.extend(service.read());
+        }
         all
     }
 }
@@ -448,16 +453,17 @@ impl Woken {
 }
 
 impl Drop for Engine {
-    /// However the engine ends, those who wait for it are told, and the events have an end.
+    /// However the engine ends, the parties that wait for it are told, and the events have an end.
     fn drop(&mut self) {
         if let Ok(counters) = panic::caught(|| self.counters()) {
-            *lock(&self.shared.final_stats) = counters;
+            *lock(&self.handle.final_counters) = counters;
         }
-        self.shared.set_state(NodeState::Shutdown);
-        for (_, waiter) in self.waiters.drain() {
-            waiter.give_up(&self.shared);
+        self.handle.lifecycle.enter(NodeState::Shutdown);
+        for waiter in self.operations.drain() {
+            let ended = Err(self.handle.lifecycle.ended());
+            waiter.complete(&self.handle.events, ended.into());
         }
-        self.shared.commands.end();
-        self.shared.events.end();
+        self.handle.commands.end();
+        self.handle.events.end();
     }
 }

@@ -1,7 +1,9 @@
-//! What the application reads: queue, subscriptions, completions, log.
+//! Everything that the application reads: events, the list of members, the outcomes of operations,
+//! the log, and the state of the node.
 
 pub(crate) mod completion;
 pub(crate) mod failure;
+pub(crate) mod lifecycle;
 pub(crate) mod log;
 pub(crate) mod pending;
 pub(crate) mod queue;

@@ -1,41 +1,16 @@
-//! The helper thread: resolving names, the only thing a node does that may block.
+//! Resolving names with the resolver of the system, which may block.
 
 use crate::Config;
 use crate::config::address;
-use crate::driver::engine::shared::Shared;
-use crate::swim::{LookupId, Seed};
-use crossbeam_channel::Receiver;
+use crate::swim::Seed;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 
-/// Addresses of one name that are tried.
+/// The largest number of addresses of one name that are used.
 const ADDRESSES: usize = 64;
 
-/// A name to be resolved.
-pub(in crate::driver) struct Lookup {
-    pub id: LookupId,
-    pub host: String,
-}
-
-/// Resolves names until the engine hangs up.
-pub(in crate::driver) fn run(shared: &Arc<Shared>, lookups: &Receiver<Lookup>) {
-    while let Ok(lookup) = lookups.recv() {
-        if shared.is_ending() {
-            break;
-        }
-        let addrs = resolve(&lookup.host);
-        let command = Box::new(move |engine: &mut crate::driver::engine::Engine| {
-            engine.resolved(lookup.id, &addrs);
-        });
-        if !shared.commands.send(command) {
-            break;
-        }
-    }
-}
-
-/// Adds to the seeds that are names the addresses which these have now, for a process that cannot
-/// look them up when it starts the node: it changes its root in between. Gives the names that have
-/// none. Blocks as long as the resolver of the system does.
+/// Adds the current addresses of all seeds that are names to the seeds, and returns the names that
+/// have none. A process that changes its root directory before it starts the node calls this first,
+/// since it cannot resolve names afterwards. Blocks as long as the resolver of the system does.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();
@@ -62,8 +37,8 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     unknown
 }
 
-/// All addresses of a name, IPv4 in its own form, each once; empty if there is none.
-fn resolve(host: &str) -> Vec<IpAddr> {
+/// All addresses of a name, each once, IPv4 never in IPv6 form; empty if there is none.
+pub(in crate::driver) fn resolve(host: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
     let Ok(addrs) = (host, 0).to_socket_addrs() else {
         return found;
@@ -83,7 +58,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     #[test]
-    fn seeds_that_are_names_get_their_addresses_and_stay() {
+    fn the_addresses_of_seeds_that_are_names_are_added_to_the_seeds() {
         let mut config = Config::new();
         let seeds = "10.0.0.1:1,localhost:5,nowhere.invalid";
         config.set("seeds", seeds).unwrap();

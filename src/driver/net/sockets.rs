@@ -1,7 +1,7 @@
 //! The two sockets of a node: UDP and a TCP listener on the same port.
 
 use crate::config::Advertise;
-use crate::driver::os::descriptors::is_shortage;
+use crate::driver::net::listener::Listener;
 use crate::driver::os::fork::CloseOnFork;
 use crate::driver::os::interfaces;
 use crate::error::{Error, Result, Status, system_text};
@@ -11,25 +11,25 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// A burst of gossip must fit while the engine is busy; what the kernel does not give is halved.
+/// The receive buffer: a burst of gossip must fit while the engine is busy. The kernel may grant less.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
-/// Connections that wait to be accepted.
+/// The connections that may wait to be accepted.
 const BACKLOG: i32 = 512;
-/// Attempts to find a port that is free for both, when any will do.
+/// The attempts to find a port that is free for both sockets, if any port will do.
 const PORT_ATTEMPTS: usize = 32;
 
-/// The sockets of a node, not blocking, closed on exec and in forked children.
+/// The sockets of a node. They do not block, and are closed on exec and in forked children.
 pub(in crate::driver) struct Sockets {
     udp: CloseOnFork<UdpSocket>,
-    listener: CloseOnFork<TcpListener>,
-    /// Where they are bound, with the real port.
+    pub listener: Listener,
+    /// The address that both are bound to, with the real port.
     pub bound: SocketAddr,
 }
 
-/// Binds TCP and then UDP to this address. Port 0 takes any that is free for both.
+/// Binds TCP and then UDP to this address. Port 0 takes any port that is free for both.
 ///
 /// # Errors
-/// `Address` if it is taken or not of this host, `Io` for anything else.
+/// `Address` if the address is in use or does not belong to this host; `Io` for any other failure.
 pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
     let failed = |error: io::Error, what: &str| bind_error(&error, what, addr);
     let mut attempts = PORT_ATTEMPTS;
@@ -43,7 +43,7 @@ pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
             Ok(udp) => {
                 return Ok(Sockets {
                     udp: CloseOnFork::new(udp),
-                    listener: CloseOnFork::new(listener),
+                    listener: Listener::new(listener),
                     bound,
                 });
             }
@@ -61,10 +61,8 @@ fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
         _ => Status::Io,
     };
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; somebody else listens there, and port 0 takes any that is free"
-        }
-        io::ErrorKind::AddrNotAvailable => "; it is none of this host",
+        io::ErrorKind::AddrInUse => "; another program listens there; port 0 takes any free port",
+        io::ErrorKind::AddrNotAvailable => "; it does not belong to this host",
         _ => "",
     };
     Error {
@@ -77,12 +75,15 @@ fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
 /// Listens with TCP alone, for a setting of this name.
 ///
 /// # Errors
-/// As [`bind`].
-pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<TcpListener> {
-    listen(addr).map_err(|error| bind_error(&error, setting, addr))
+/// The same as for [`bind`].
+pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<Listener> {
+    listen(addr)
+        .map(Listener::new)
+        .map_err(|error| bind_error(&error, setting, addr))
 }
 
-/// A socket that is not blocking and closed on exec; `[::]` serves IPv4 as well.
+/// A socket that does not block and is closed on exec. One that is bound to `[::]` serves IPv4 as
+/// well.
 fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
@@ -94,7 +95,7 @@ fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(addr, Type::STREAM, Protocol::TCP)?;
-    // A restarted node takes its port back although old connections linger.
+    // Lets a restarted node take its port back although old connections linger.
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(addr))?;
     socket.listen(BACKLOG)?;
@@ -116,11 +117,7 @@ impl Sockets {
         self.udp.as_fd()
     }
 
-    pub fn listener(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
-    }
-
-    /// Sends a datagram now or not at all: gossip is repeated, an old one is worth nothing.
+    /// Sends a datagram now or never: gossip is repeated, and an old datagram is worth nothing.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> std::result::Result<(), SendFailure> {
         match self.udp.send_to(bytes, for_family(to, self.bound)) {
             Ok(_) => Ok(()),
@@ -128,10 +125,10 @@ impl Sockets {
         }
     }
 
-    /// The next datagram that waits, IPv4 senders in IPv4 form. `None` if none does.
+    /// Receives the next datagram that waits, IPv4 senders in IPv4 form. `None` if none waits.
     pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        // An error may be that of an earlier datagram to somebody else; the next one is tried, but
-        // not for ever.
+        // An error may belong to an earlier datagram that was sent to another host. Then the next
+        // datagram is tried, a bounded number of times.
         for _ in 0..8 {
             match self.udp.recv_from(buffer) {
                 Ok((len, from)) => return Some((len, canonical(from))),
@@ -141,30 +138,15 @@ impl Sockets {
         }
         None
     }
-
-    /// The next connection that waits. `Ok(None)` if none does.
-    ///
-    /// # Errors
-    /// No descriptor or memory is left: waiting helps, trying again at once does not.
-    pub fn accept(&self) -> io::Result<Option<(std::net::TcpStream, SocketAddr)>> {
-        for _ in 0..8 {
-            match self.listener.accept() {
-                Ok((stream, from)) => return Ok(Some((stream, canonical(from)))),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if is_shortage(&error) => return Err(error),
-                Err(_) => {} // that connection broke while it waited; the next may be whole
-            }
-        }
-        Ok(None)
-    }
 }
 
-/// An address in the form that the core knows: IPv4 never as IPv6.
+/// An address in the form that the core uses: IPv4 never in IPv6 form.
 pub(in crate::driver) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// An address in the form that a socket bound to `bound` takes: an IPv6 socket wants IPv4 mapped.
+/// An address in the form that a socket bound to `bound` takes: an IPv6 socket takes IPv4 addresses
+/// in IPv6 form.
 fn for_family(to: SocketAddr, bound: SocketAddr) -> SocketAddr {
     match (to.ip(), bound) {
         (IpAddr::V4(ip), SocketAddr::V6(_)) => {
@@ -181,10 +163,10 @@ fn send_failure(error: &io::Error) -> SendFailure {
     }
 }
 
-/// What others are told: the address that was set, else the bound one, else that of an interface.
+/// The address to advertise: the one that was set, else the bound one, else that of an interface.
 ///
 /// # Errors
-/// `Address` if this host has none.
+/// `Address` if this host has no suitable address.
 pub(in crate::driver) fn advertised(
     set: Option<Advertise>,
     bound: SocketAddr,
@@ -211,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sockets_have_the_same_port_and_a_taken_one_is_an_error_of_the_address() {
+    fn both_sockets_have_the_same_port_and_a_port_in_use_is_an_address_error() {
         let first = bind(addr("127.0.0.1:0")).unwrap();
         assert_ne!(first.bound.port(), 0);
         let udp = first.udp.local_addr().unwrap();
@@ -241,9 +223,9 @@ mod tests {
         assert_eq!(four.receive(&mut buffer), None);
     }
 
-    /// Linux never refuses a size, it grants what it allows, and counts it double for itself.
+    /// Linux never refuses a size. It grants as much as it allows, and reports twice that.
     #[test]
-    fn the_receive_buffer_is_as_large_as_asked_or_as_the_system_allows() {
+    fn the_receive_buffer_is_as_large_as_requested_or_as_the_system_allows() {
         let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
         let most: usize = most.trim().parse().unwrap();
         let udp = bind(addr("127.0.0.1:0")).unwrap().udp;
@@ -252,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_our_fault_unless_the_other_host_says_so() {
+    fn a_send_failure_is_local_unless_the_other_host_reports_it() {
         let four = bind(addr("127.0.0.1:0")).unwrap();
         assert_eq!(four.send(addr("[::1]:9"), b"x"), Err(SendFailure::Local));
         let big = vec![0; 70_000];

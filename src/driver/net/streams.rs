@@ -1,17 +1,18 @@
-//! TCP streams, none of which blocks.
+//! TCP streams that never block: those of gossip, and those of services.
 //!
 //! ```text
 //!   dialled: connecting -> open -> flushing -> gone
 //!   accepted:              open -> flushing -> lingering -> gone
 //! ```
 //!
-//! The core forgets a stream when it orders `Close`; what was written still goes out here, for a
-//! bounded time. An accepted stream then waits a moment for the other side to close first: closing
-//! with unread bytes would make the kernel reset the connection and destroy the answer on its way.
+//! The owner of a set forgets a stream when it closes it; bytes written before still go out, for a
+//! bounded time. An accepted stream then waits a moment for the peer to close first: closing with
+//! unread bytes would make the kernel reset the connection and destroy the answer on its way.
 //!
-//! Places are few, and anybody can connect and say nothing, or a byte now and then. While all
-//! places are taken the accepted stream that has had one longest gives it up for the next. An
-//! honest request takes milliseconds, and everybody has a tenth of the ordinary patience.
+//! Places for gossip streams are few, and anybody can connect and send nothing, or a byte now and
+//! then. While all places are taken, the accepted stream that has had its place longest gives it up
+//! for the next one. An honest request takes milliseconds, and every stream keeps its place for at
+//! least a tenth of the stream timeout.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
 use crate::driver::os::fork::CloseOnFork;
@@ -24,20 +25,19 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Reads of one stream in a row before others have their turn.
-const READS: usize = 4;
-/// How long an accepted stream waits for the other side to close.
+/// The time that an accepted stream waits for its peer to close.
 const LINGER: Duration = Duration::from_secs(1);
-/// Streams that may be flushing or lingering; then the one that ends first goes at once.
+/// Streams of a set that may be flushing or lingering. With one more, the stream that would end
+/// first is closed at once.
 const CLOSING: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
     Open,
-    /// Closed for the core: goes when everything is written, at this time at the latest.
+    /// Closed by its owner: ends when everything is written, at this time at the latest.
     Flushing(Time),
-    /// Everything is written; goes when the other side closes, at this time at the latest.
+    /// Everything is written: ends when the peer closes, at this time at the latest.
     Lingering(Time),
 }
 
@@ -54,15 +54,15 @@ struct Stream {
     socket: CloseOnFork<TcpStream>,
     phase: Phase,
     out: VecDeque<Vec<u8>>,
-    /// Bytes of the first element that are gone.
+    /// Bytes of the first element of `out` that have been written.
     sent: usize,
-    /// Until when it keeps its place although others wait for it, if it was accepted.
+    /// For an accepted stream: until when it keeps its place although others wait for it.
     accepted: Option<Time>,
-    /// The other side writes no more; it may still read.
+    /// The peer writes no more; it may still read.
     eof: bool,
 }
 
-/// Why a stream could not be opened.
+/// How a stream ends that could not be opened.
 pub(in crate::driver) fn stream_end(error: &io::Error) -> StreamEnd {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         StreamEnd::Refused
@@ -71,50 +71,76 @@ pub(in crate::driver) fn stream_end(error: &io::Error) -> StreamEnd {
     }
 }
 
-/// What the core has to hear.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::driver) enum StreamNews {
+/// An event of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::driver) enum StreamEvent {
     /// A dialled stream is open.
-    Connected(StreamId),
-    /// Bytes arrived; they are in the buffer that was given.
-    Data(StreamId, usize),
-    /// The other side closed it.
-    Eof(StreamId),
-    /// It could not be opened, or broke.
-    Failed(StreamId),
-    /// Nobody listens there.
-    Refused(StreamId),
+    Connected,
+    /// Bytes have arrived.
+    Data,
+    /// The peer writes no more, the stream broke, or it could not be opened.
+    End(StreamEnd),
 }
 
-/// All streams of a node.
-#[derive(Default)]
+/// The streams of one owner.
 pub(in crate::driver) struct StreamSet {
     open: BTreeMap<StreamId, Stream>,
-    accepted: u64,
+    last_accepted: u64,
+    /// Reads of one stream in a row before others have their turn.
+    reads: usize,
+    /// Whether a stream is read whose peer has not taken everything that was written.
+    reads_while_writing: bool,
 }
 
 impl StreamSet {
-    /// Streams that still have a descriptor.
+    /// Streams whose both sides may send much at the same time, as in a push/pull.
+    pub fn for_gossip() -> StreamSet {
+        StreamSet {
+            open: BTreeMap::new(),
+            last_accepted: 0,
+            reads: 4,
+            reads_while_writing: true,
+        }
+    }
+
+    /// Streams of questions and answers: a peer that does not take its answers is not read.
+    pub fn for_services() -> StreamSet {
+        StreamSet {
+            reads: 1,
+            reads_while_writing: false,
+            ..StreamSet::for_gossip()
+        }
+    }
+
+    /// The number of streams that still have a descriptor.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Takes over an accepted connection and numbers it. It keeps its place until `tenure` ends.
+    /// The number of bytes that the peer of a stream has not taken yet.
+    pub fn unsent(&self, id: StreamId) -> usize {
+        self.open.get(&id).map_or(0, |stream| {
+            stream.out.iter().map(Vec::len).sum::<usize>() - stream.sent
+        })
+    }
+
+    /// Takes over an accepted connection, and returns its number. The connection keeps its place at
+    /// least until `tenure`.
     ///
     /// # Errors
     /// The connection is already broken.
     pub fn accept(&mut self, tenure: Time, socket: TcpStream) -> io::Result<StreamId> {
         socket.set_nonblocking(true)?;
         let _ = socket.set_nodelay(true); // only latency depends on it
-        self.accepted += 2;
-        let id = StreamId(self.accepted);
+        self.last_accepted += 2;
+        let id = StreamId(self.last_accepted);
         let stream = Stream::new(socket, Phase::Open, Some(tenure));
         self.open.insert(id, stream);
         Ok(id)
     }
 
-    /// The accepted stream whose request has been awaited longest, and until when it keeps its
-    /// place. Those that are closing have been served, and are bounded by themselves.
+    /// The accepted stream that has had its place longest, and until when it keeps the place.
+    /// Streams that are being closed do not count: they are served, and have a bound of their own.
     pub fn oldest(&self) -> Option<(StreamId, Time)> {
         let mut streams = self.open.iter(); // in the order of their numbers, which only grow
         streams.find_map(|(id, stream)| match stream.phase {
@@ -123,15 +149,15 @@ impl StreamSet {
         })
     }
 
-    /// Lets go of a stream at once.
+    /// Drops a stream at once.
     pub fn give_up(&mut self, id: StreamId) {
         self.open.remove(&id);
     }
 
-    /// Opens a connection; `Connected` or `Failed` tells how it went.
+    /// Opens a connection. A later event tells whether it succeeded.
     ///
     /// # Errors
-    /// It cannot even be begun.
+    /// The connection cannot even be started.
     pub fn dial(&mut self, id: StreamId, to: SocketAddr) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -146,18 +172,18 @@ impl StreamSet {
         Ok(())
     }
 
-    /// Writes after what was written before. A stream that is gone swallows it: its end was told.
+    /// Writes bytes after those written before. Does nothing for a stream that has ended.
     pub fn write(&mut self, id: StreamId, bytes: Vec<u8>) {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.out.push_back(bytes);
             if stream.phase == Phase::Open {
-                // An error shows up again when the stream is polled, and is told then.
+                // An error shows up again when the stream is polled, and is reported then.
                 let _ = stream.flush();
             }
         }
     }
 
-    /// Closes a stream once everything written has gone out, or after `patience`.
+    /// Closes a stream once everything is written, or after `patience`.
     pub fn close(&mut self, now: Time, id: StreamId, patience: Duration) {
         let Some(stream) = self.open.get_mut(&id) else {
             return;
@@ -171,7 +197,7 @@ impl StreamSet {
         self.bound_closing();
     }
 
-    /// Writes what is left of a closing stream, and lets it go when it is done.
+    /// Writes the rest of a stream that is being closed, and drops it when it is done.
     fn go_on_closing(&mut self, now: Time, id: StreamId) {
         let Some(stream) = self.open.get_mut(&id) else {
             return;
@@ -202,7 +228,7 @@ impl StreamSet {
         }
     }
 
-    /// Lets go of closing streams whose time is up.
+    /// Drops streams that are being closed and whose time is up.
     pub fn expire(&mut self, now: Time) {
         let over = |stream: &Stream| stream.phase.closing_until().is_some_and(|at| at <= now);
         self.open.retain(|_, stream| !over(stream));
@@ -216,90 +242,100 @@ impl StreamSet {
             .min()
     }
 
-    /// Each stream with the entry that polls it.
+    /// Each stream, with the entry that polls it.
     pub fn poll_entries(&self) -> impl Iterator<Item = (StreamId, PollFd<'_>)> {
-        self.open
-            .iter()
-            .map(|(id, stream)| (*id, PollFd::new(stream.socket.as_fd(), stream.interest())))
+        self.open.iter().map(|(id, stream)| {
+            (
+                *id,
+                PollFd::new(stream.socket.as_fd(), self.interest(stream)),
+            )
+        })
     }
 
-    /// Does what poll found to be possible, and tells one thing at a time to `tell`, which is
-    /// given the bytes that were read.
+    /// The conditions that a stream waits for.
+    fn interest(&self, stream: &Stream) -> PollFlags {
+        if stream.phase == Phase::Connecting {
+            return PollFlags::POLLOUT;
+        }
+        let writes = !stream.out.is_empty();
+        let mut interest = PollFlags::empty();
+        let reads = !stream.eof && (self.reads_while_writing || !writes);
+        interest.set(PollFlags::POLLIN, reads);
+        interest.set(PollFlags::POLLOUT, writes);
+        interest
+    }
+
+    /// Does what poll found to be possible, and tells `tell` one event at a time, with the bytes that
+    /// were read. A stream that is being closed has no more events.
     pub fn ready(
         &mut self,
         now: Time,
         id: StreamId,
         ready: PollFlags,
         buffer: &mut [u8],
-        tell: &mut dyn FnMut(StreamNews, &[u8]),
+        tell: &mut dyn FnMut(StreamEvent, &[u8]),
     ) {
         let Some(stream) = self.open.get_mut(&id) else {
             return;
         };
         if stream.phase == Phase::Connecting {
-            let news = match stream.socket.take_error() {
+            let event = match stream.socket.take_error() {
                 Ok(None) => {
                     stream.phase = Phase::Open;
-                    StreamNews::Connected(id)
+                    StreamEvent::Connected
                 }
                 Ok(Some(error)) | Err(error) => {
                     self.open.remove(&id);
-                    match stream_end(&error) {
-                        StreamEnd::Refused => StreamNews::Refused(id),
-                        StreamEnd::Failed | StreamEnd::Eof => StreamNews::Failed(id),
-                    }
+                    StreamEvent::End(stream_end(&error))
                 }
             };
-            return tell(news, &[]);
+            return tell(event, &[]);
         }
         if ready.contains(PollFlags::POLLOUT) {
             if stream.phase != Phase::Open {
                 self.go_on_closing(now, id);
             } else if stream.flush().is_err() {
                 self.open.remove(&id);
-                return tell(StreamNews::Failed(id), &[]);
+                return tell(StreamEvent::End(StreamEnd::Failed), &[]);
             }
         }
         if !ready.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
             return;
         }
         match self.open.get(&id) {
-            // It wrote its last, and now it reads no more either.
+            // Both directions have ended.
             Some(stream) if stream.eof => drop(self.open.remove(&id)),
             Some(_) => self.read(id, buffer, tell),
             None => {}
         }
     }
 
-    fn read(&mut self, id: StreamId, buffer: &mut [u8], tell: &mut dyn FnMut(StreamNews, &[u8])) {
-        for _ in 0..READS {
+    fn read(&mut self, id: StreamId, buffer: &mut [u8], tell: &mut dyn FnMut(StreamEvent, &[u8])) {
+        for _ in 0..self.reads {
             let Some(stream) = self.open.get_mut(&id) else {
                 return;
             };
             let closing = stream.phase.closing_until().is_some();
-            let news = match (&*stream.socket).read(buffer) {
-                Ok(0) => StreamNews::Eof(id),
-                Ok(len) => StreamNews::Data(id, len),
+            let (event, len) = match (&*stream.socket).read(buffer) {
+                Ok(0) => (StreamEvent::End(StreamEnd::Eof), 0),
+                Ok(len) => (StreamEvent::Data, len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => StreamNews::Failed(id),
+                Err(_) => (StreamEvent::End(StreamEnd::Failed), 0),
             };
-            let len = match news {
-                StreamNews::Data(_, len) => len,
-                StreamNews::Eof(_) => {
+            let stays = match event {
+                StreamEvent::End(StreamEnd::Eof) => {
                     stream.eof = true;
-                    if matches!(stream.phase, Phase::Lingering(_)) {
-                        self.open.remove(&id);
-                    }
-                    0
+                    !matches!(stream.phase, Phase::Lingering(_))
                 }
-                StreamNews::Connected(_) | StreamNews::Failed(_) | StreamNews::Refused(_) => {
-                    self.open.remove(&id);
-                    0
-                }
+                StreamEvent::End(StreamEnd::Refused | StreamEnd::Failed) => false,
+                StreamEvent::Connected | StreamEvent::Data => true,
             };
+            if !stays {
+                self.open.remove(&id);
+            }
             if !closing {
-                tell(news, &buffer[..len]);
+                tell(event, &buffer[..len]);
             }
             if len == 0 {
                 return;
@@ -320,19 +356,8 @@ impl Stream {
         }
     }
 
-    /// The events that the stream waits for.
-    fn interest(&self) -> PollFlags {
-        if self.phase == Phase::Connecting {
-            return PollFlags::POLLOUT;
-        }
-        let mut interest = PollFlags::empty();
-        interest.set(PollFlags::POLLIN, !self.eof);
-        interest.set(PollFlags::POLLOUT, !self.out.is_empty());
-        interest
-    }
-
-    /// Writes as much as the kernel takes; true if nothing is left. `write` on a socket of std's
-    /// never raises SIGPIPE.
+    /// Writes as much as the kernel takes, and returns whether nothing is left. Writing to a socket
+    /// of std never raises SIGPIPE.
     fn flush(&mut self) -> io::Result<bool> {
         while let Some(first) = self.out.front() {
             match (&*self.socket).write(&first[self.sent..]) {
@@ -361,15 +386,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// One turn of an engine that only has streams.
-    fn turn(set: &mut StreamSet, told: &mut Vec<StreamNews>, bytes: &mut Vec<u8>) {
+    fn turn(set: &mut StreamSet, told: &mut Vec<(StreamId, StreamEvent)>) {
         let mut buffer = vec![0; 4096];
         let (ids, mut fds): (Vec<_>, Vec<_>) = set.poll_entries().unzip();
         let ready = descriptors::wait(&mut fds, Some(Duration::from_millis(20)));
         for (id, ready) in ids.into_iter().zip(ready) {
-            let mut tell = |news: StreamNews, data: &[u8]| {
-                told.push(news);
-                bytes.extend_from_slice(data);
-            };
+            let mut tell = |event: StreamEvent, _: &[u8]| told.push((id, event));
             if !ready.is_empty() {
                 set.ready(clock::now(), id, ready, &mut buffer, &mut tell);
             }
@@ -377,11 +399,14 @@ mod tests {
         set.expire(clock::now());
     }
 
-    fn until(set: &mut StreamSet, mut done: impl FnMut(&StreamSet, &[StreamNews]) -> bool) {
+    fn until(
+        set: &mut StreamSet,
+        mut done: impl FnMut(&StreamSet, &[(StreamId, StreamEvent)]) -> bool,
+    ) {
         let (begun, mut told) = (std::time::Instant::now(), Vec::new());
         while !done(set, &told) {
             assert!(begun.elapsed() < PATIENCE, "only {told:?}");
-            turn(set, &mut told, &mut Vec::new());
+            turn(set, &mut told);
         }
     }
 
@@ -392,28 +417,28 @@ mod tests {
     }
 
     #[test]
-    fn dialling_tells_whether_somebody_is_there() {
+    fn dialling_tells_whether_a_program_listens_there() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
-        let mut set = StreamSet::default();
+        let mut set = StreamSet::for_gossip();
         set.dial(StreamId(1), there).unwrap();
         until(&mut set, |_, told| {
-            told == [StreamNews::Connected(StreamId(1))]
+            told == [(StreamId(1), StreamEvent::Connected)]
         });
         drop(listener);
         set.dial(StreamId(3), there).unwrap();
         until(&mut set, |_, told| {
-            told.contains(&StreamNews::Refused(StreamId(3)))
+            told.contains(&(StreamId(3), StreamEvent::End(StreamEnd::Refused)))
         });
     }
 
     #[test]
-    fn a_large_answer_arrives_whole_although_it_is_closed_at_once_with_bytes_unread() {
+    fn a_large_answer_arrives_whole_although_the_stream_is_closed_at_once_with_bytes_unread() {
         let (accepted, mut other) = pair();
-        let mut set = StreamSet::default();
+        let mut set = StreamSet::for_gossip();
         let id = set.accept(clock::now(), accepted).unwrap();
         other
-            .write_all(b"a question and something that nobody reads")
+            .write_all(b"a question, and bytes that are never read")
             .unwrap();
         let answer: Vec<u8> = (0..8_000_000u32).map(|n| (n % 251) as u8).collect();
         set.write(id, answer.clone());
@@ -423,21 +448,27 @@ mod tests {
             other.read_to_end(&mut read).map(|_| read)
         });
         until(&mut set, |set, told| {
-            assert!(told.is_empty(), "the core has forgotten the stream");
+            assert!(
+                told.is_empty(),
+                "a stream that is being closed has no events"
+            );
             set.len() == 0
         });
         assert!(reader.join().unwrap().unwrap() == answer);
     }
 
     #[test]
-    fn half_closing_after_the_question_does_not_cost_the_answer() {
+    fn a_peer_that_half_closes_after_its_question_still_gets_the_answer() {
         let (accepted, mut other) = pair();
-        let mut set = StreamSet::default();
+        let mut set = StreamSet::for_gossip();
         let id = set.accept(clock::now(), accepted).unwrap();
         other.write_all(b"question").unwrap();
         other.shutdown(Shutdown::Write).unwrap();
         until(&mut set, |_, told| {
-            told == [StreamNews::Data(id, 8), StreamNews::Eof(id)]
+            told == [
+                (id, StreamEvent::Data),
+                (id, StreamEvent::End(StreamEnd::Eof)),
+            ]
         });
         let answer = vec![7; 4_000_000];
         set.write(id, answer.clone());
@@ -451,9 +482,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_nobody_reads_is_given_up_in_time() {
+    fn a_closed_stream_whose_peer_does_not_read_is_dropped_in_time() {
         let (accepted, _other) = pair();
-        let mut set = StreamSet::default();
+        let mut set = StreamSet::for_gossip();
         let id = set.accept(clock::now(), accepted).unwrap();
         set.write(id, vec![0; 16_000_000]);
         let now = clock::now();
@@ -466,16 +497,16 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_stream_that_was_accepted_and_not_served_is_the_first_to_go() {
+    fn the_oldest_accepted_stream_that_is_not_being_closed_gives_its_place_up_first() {
         let now = clock::now();
-        let mut set = StreamSet::default();
+        let mut set = StreamSet::for_gossip();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         set.dial(StreamId(1), listener.local_addr().unwrap())
             .unwrap();
         assert_eq!(
             set.oldest(),
             None,
-            "those that this node dialled are its own business"
+            "a stream that this node opened never gives its place up"
         );
         let mut others = Vec::new();
         let mut ids = Vec::new();
@@ -490,7 +521,7 @@ mod tests {
         assert_eq!(
             set.oldest(),
             Some((ids[1], now + SECOND)),
-            "the first is being served"
+            "the first is being closed"
         );
         set.give_up(ids[1]);
         assert_eq!(set.oldest(), Some((ids[2], now + 2 * SECOND)));

@@ -1,17 +1,19 @@
-//! Starting a node: settings, sockets, core, threads, in this order; an error undoes what was done.
+//! Starting a node: sockets, services, core and threads, in this order. After an error nothing of it
+//! is left.
 
 use crate::Config;
 use crate::driver::EventCallback;
-use crate::driver::engine::agent::{Agent, Place};
-use crate::driver::engine::commands::Commands;
-use crate::driver::engine::shared::{Owner, Shared, Workers};
+use crate::driver::engine::command::CommandQueue;
+use crate::driver::engine::handle::EngineHandle;
+use crate::driver::engine::helper::{self, Lookup};
+use crate::driver::engine::services::{Hosted, ServiceHost};
 use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
-use crate::driver::events::queue::{Events, Taken};
-use crate::driver::events::subscriptions::Feed;
-use crate::driver::net::resolve;
+use crate::driver::events::queue::EventQueue;
+use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::net::sockets;
+use crate::driver::node::running::{RunningNode, Threads, ThreadsCell};
 use crate::driver::os::clock;
 use crate::driver::os::descriptors;
 use crate::driver::os::fork;
@@ -20,25 +22,27 @@ use crate::driver::os::panic;
 use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::serf::Core;
+use crate::service::{CounterNames, Service, ServiceCounters, Sessions};
 use crossbeam_channel::Receiver;
 use ipnet::IpNet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Stack of the engine and of the helper. A resolver of the C library needs more than 100 KiB.
+/// The stack of a thread that runs no code of the application. A resolver of the C library needs more
+/// than 100 KiB.
 const STACK: usize = 256 * 1024;
 
 /// Starts a node.
-pub(in crate::driver) fn start(
+pub(super) fn start(
     config: &Config,
     callback: Option<EventCallback>,
     spawn: Option<Arc<dyn Spawn>>,
-) -> Result<Owner> {
+) -> Result<RunningNode> {
     build(config, callback, spawn).map_err(name_the_limit)
 }
 
-/// "Too many open files" says neither whose limit that is nor how high.
+/// Adds the limit to an error that only says "Too many open files".
 fn name_the_limit(mut error: Error) -> Error {
     if error.errno == libc::EMFILE {
         let limit = descriptors::limit();
@@ -53,33 +57,38 @@ fn build(
     config: &Config,
     callback: Option<EventCallback>,
     spawn: Option<Arc<dyn Spawn>>,
-) -> Result<Owner> {
+) -> Result<RunningNode> {
     config.check()?;
     let settings = &config.settings;
     let name = config.node_name(host_name)?;
     fork::install();
     let sockets = sockets::bind(settings.bind.0)?;
-    let (place, door) = Place::bind(settings.spoe_bind.0)?;
     let addr = sockets::advertised(settings.advertise, sockets.bound)?;
-    allow(addr.ip(), &settings.core.swim.cidrs_allowed)?;
+    check_own_address(addr.ip(), &settings.core.swim.cidrs_allowed)?;
+    let services = services(config, addr.ip())?;
     let core = core(config, &name, addr)?;
-    let pollable = callback.is_none();
-    let events = Events::new(settings.event_queue, settings.event_kinds.clone(), pollable);
-    let events = events.map_err(|error| Error::io("no descriptor for events", &error))?;
-    let commands = Commands::new().map_err(|error| Error::io("no descriptor", &error))?;
-    let feed = Feed::new(events);
     let with_callback = callback.is_some();
-    let shared = Shared::new(name, addr, commands, feed, with_callback, door.clone());
-    let shared = Arc::new(shared);
-    let agent = place.zip(door).map(|(place, door)| {
-        // Who is a member by a loopback address may be served there, too.
-        let rules = config.spoe_rules(addr.ip().is_loopback());
-        Agent::new(shared.clone(), door, place, rules)
-    });
+    let no_descriptor = |error| Error::io("no descriptor for a node", &error);
+    let events = EventQueue::new(
+        settings.event_queue,
+        settings.event_kinds.clone(),
+        !with_callback,
+    );
+    let handle = Arc::new(EngineHandle::new(
+        name,
+        addr,
+        CommandQueue::new().map_err(no_descriptor)?,
+        Subscriptions::new(events.map_err(no_descriptor)?),
+        services.counters,
+    ));
+    let host = match services.hosted.is_empty() {
+        true => None,
+        false => Some(ServiceHost::new(handle.clone(), services.hosted).map_err(no_descriptor)?),
+    };
     let (lookups, requests) = crossbeam_channel::unbounded();
     let mut engine = Engine::new(Parts {
         core,
-        shared: shared.clone(),
+        handle: handle.clone(),
         sockets,
         lookups,
         stream_timeout: settings.core.swim.stream_timeout,
@@ -89,21 +98,29 @@ fn build(
     if !settings.seeds.is_empty() {
         engine.join(&settings.seeds, Waiter::Nobody);
     }
-    let threads = Threads {
-        shared: &shared,
+    let threads = ThreadsCell::default();
+    let mut starting = Starting {
+        handle: &handle,
         spawn: spawn.as_deref(),
-        callback_stack: settings.thread_stack_kib * 1024,
+        helper: None,
+        events: None,
+        services: None,
     };
-    let workers = threads
-        .start(engine, requests, callback, agent)
+    let callback = callback.map(|callback| Callback {
+        run: callback,
+        stack: settings.thread_stack_kib * 1024,
+        threads: threads.clone(),
+    });
+    let started = starting
+        .start(engine, requests, callback, host)
         .map_err(|error| Error::io("cannot create the threads of a node", &error))?;
-    // Set once, here.
-    let _ = shared.workers.set(workers);
-    Ok(Owner::new(shared))
+    let _ = threads.set(started); // this is the only place that sets it
+    Ok(RunningNode::new(handle, threads, with_callback))
 }
 
-/// Who is not allowed in by its own rule would be let in by nobody who has the same.
-fn allow(own: IpAddr, networks: &[IpNet]) -> Result<()> {
+/// Checks that this node passes its own member filter: peers with the same filter would reject a
+/// node that does not.
+fn check_own_address(own: IpAddr, networks: &[IpNet]) -> Result<()> {
     if networks.is_empty() || networks.iter().any(|network| network.contains(&own)) {
         return Ok(());
     }
@@ -118,131 +135,179 @@ fn allow(own: IpAddr, networks: &[IpNet]) -> Result<()> {
 fn core(config: &Config, name: &str, addr: SocketAddr) -> Result<Core> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| {
-        Error::new(
-            Status::Io,
-            format!("the system gives no random numbers: {error}"),
-        )
+        let message = format!("the system provides no random numbers: {error}");
+        Error::new(Status::Io, message)
     })?;
-    let core = Core::new(
-        config.settings.core.clone(),
-        config.codec()?,
-        Arc::from(name),
-        addr,
-        seed,
-        clock::now(),
-    );
+    let (settings, codec) = (config.settings.core.clone(), config.codec()?);
+    let core = Core::new(settings, codec, Arc::from(name), addr, seed, clock::now());
     core.map_err(|error| command_error("this node cannot be a member", &error))
 }
 
-/// Where the threads of a node come from.
-struct Threads<'a> {
-    shared: &'a Arc<Shared>,
-    spawn: Option<&'a dyn Spawn>,
-    callback_stack: usize,
+/// The services of a node.
+#[derive(Default)]
+struct Services {
+    /// The services that the settings ask for.
+    hosted: Vec<Hosted>,
+    /// The counters of all services of this build.
+    counters: Vec<Arc<ServiceCounters>>,
 }
 
-impl Threads<'_> {
-    /// Starts all threads. If one is refused, those before it find nothing to do and end.
-    fn start(
-        &self,
-        engine: Engine,
-        requests: Receiver<resolve::Lookup>,
-        callback: Option<EventCallback>,
-        agent: Option<Agent>,
-    ) -> io::Result<Workers> {
-        let agent = agent.map(|agent| self.start_agent(agent)).transpose()?;
-        match self.start_others(engine, requests, callback) {
-            Ok(others) => Ok(Workers { agent, ..others }),
-            Err(error) => {
-                self.shared.begin_end();
-                if let Some(agent) = agent {
-                    agent.finish(None);
-                }
-                Err(error)
-            }
+impl Services {
+    /// Adds a service that listens at `addr`, the value of the setting `setting`. Without an address
+    /// only its counters exist.
+    #[cfg_attr(not(feature = "spoe"), allow(dead_code))] // a build without services adds none
+    fn add<S: Service + 'static>(
+        &mut self,
+        counters: CounterNames,
+        setting: &str,
+        addr: Option<SocketAddr>,
+        service: impl FnOnce() -> S,
+    ) -> Result<()> {
+        let counters = Arc::new(ServiceCounters::new(counters));
+        self.counters.push(counters.clone());
+        if let Some(addr) = addr {
+            let listener = sockets::listen_for(setting, addr)?;
+            let service = Sessions::boxed(service());
+            self.hosted.push(Hosted::new(service, listener, counters));
         }
+        Ok(())
     }
+}
 
-    fn start_agent(&self, mut agent: Agent) -> io::Result<Worker> {
-        let shared = self.shared.clone();
-        let answer = move || {
-            if let Err(text) = panic::caught(|| agent.run()) {
-                shared.break_down(text);
-            }
-        };
-        Worker::start("sprat-spoe", STACK, self.spawn, answer)
+/// The services of a node whose own address is `own`. A new service is added here.
+#[cfg(feature = "spoe")]
+fn services(config: &Config, own: IpAddr) -> Result<Services> {
+    use crate::service::spoe::{COUNTERS, Spoe};
+    let mut services = Services::default();
+    // If this node is a member by a loopback address, servers may have such addresses too.
+    let spoe = || Spoe::new(config.spoe_rules(own.is_loopback()));
+    services.add(COUNTERS, "spoe_bind", config.settings.spoe_bind.0, spoe)?;
+    Ok(services)
+}
+
+#[cfg(not(feature = "spoe"))]
+fn services(config: &Config, _: IpAddr) -> Result<Services> {
+    if config.settings.spoe_bind.0.is_some() {
+        let message = "spoe_bind is set, but this library was built without SPOE; leave the setting \
+                       out, or build the library with the feature spoe";
+        return Err(Error::new(Status::Config, message));
     }
+    Ok(Services::default())
+}
 
-    /// The engine is the last: it is dropped if one of the others is refused.
-    fn start_others(
-        &self,
+/// The callback of the application, with what its thread needs.
+struct Callback {
+    run: EventCallback,
+    stack: usize,
+    threads: ThreadsCell,
+}
+
+/// The threads of a node while they are being started.
+struct Starting<'a> {
+    handle: &'a Arc<EngineHandle>,
+    spawn: Option<&'a dyn Spawn>,
+    helper: Option<Worker>,
+    events: Option<Worker>,
+    services: Option<Worker>,
+}
+
+impl Starting<'_> {
+    /// Starts all threads. If one is refused, those before it are told to end and waited for.
+    fn start(
+        &mut self,
         engine: Engine,
-        requests: Receiver<resolve::Lookup>,
-        callback: Option<EventCallback>,
-    ) -> io::Result<Workers> {
-        let shared = self.shared.clone();
-        let resolve = move || {
-            if let Err(text) = panic::caught(|| resolve::run(&shared, &requests)) {
-                shared.break_down(text);
-            }
-        };
-        let helper = Worker::start("sprat-helper", STACK, self.spawn, resolve)?;
-        let events = match callback {
-            None => None,
-            Some(callback) => match self.start_events(callback) {
-                Ok(worker) => Some(worker),
-                Err(error) => {
-                    drop(engine);
-                    helper.finish(None);
-                    return Err(error);
-                }
-            },
-        };
-        let engine = Worker::start("sprat-engine", STACK, self.spawn, move || run(engine));
+        requests: Receiver<Lookup>,
+        callback: Option<Callback>,
+        host: Option<ServiceHost>,
+    ) -> io::Result<Threads> {
+        let engine = self.start_all(engine, requests, callback, host);
+        let (helper, events) = (self.helper.take(), self.events.take());
+        let services = self.services.take();
         match engine {
-            Ok(engine) => Ok(Workers {
+            Ok(engine) => Ok(Threads {
                 engine,
                 helper,
                 events,
-                agent: None,
+                services,
             }),
             Err(error) => {
-                helper.finish(None);
-                if let Some(events) = events {
-                    events.finish(None);
+                self.handle.begin_end();
+                for worker in [helper, events, services].iter().flatten() {
+                    worker.finish(None);
                 }
                 Err(error)
             }
         }
     }
 
-    fn start_events(&self, callback: EventCallback) -> io::Result<Worker> {
-        let shared = self.shared.clone();
-        let deliver = move || deliver(&shared, callback);
-        Worker::start("sprat-events", self.callback_stack, self.spawn, deliver)
+    /// Starts the engine last: if another thread is refused, the engine is dropped here, which ends
+    /// the others.
+    fn start_all(
+        &mut self,
+        engine: Engine,
+        requests: Receiver<Lookup>,
+        callback: Option<Callback>,
+        host: Option<ServiceHost>,
+    ) -> io::Result<Worker> {
+        if let Some(mut host) = host {
+            let worker = self.worker("sprat-services", STACK, move |_| host.run())?;
+            self.services = Some(worker);
+        }
+        let resolve = move |handle: &EngineHandle| helper::run(handle, &requests);
+        self.helper = Some(self.worker("sprat-helper", STACK, resolve)?);
+        if let Some(callback) = callback {
+            let stack = callback.stack;
+            let deliver = |handle: &EngineHandle| deliver(handle, callback);
+            self.events = Some(self.worker("sprat-events", stack, deliver)?);
+        }
+        let run = move || run(engine);
+        Worker::start("sprat-engine", STACK, self.spawn, run)
+    }
+
+    /// Starts a thread whose panic breaks the node.
+    fn worker(
+        &self,
+        name: &'static str,
+        stack: usize,
+        work: impl FnOnce(&EngineHandle) + Send + 'static,
+    ) -> io::Result<Worker> {
+        let handle = self.handle.clone();
+        let work = move || {
+            if let Err(text) = panic::caught(|| work(&handle)) {
+                handle.break_down(text);
+            }
+        };
+        Worker::start(name, stack, self.spawn, work)
     }
 }
 
-/// The engine's thread.
+/// The thread of the engine. The engine is dropped after its panic has been reported, since its drop
+/// ends the events.
 fn run(mut engine: Engine) {
-    let shared = engine.shared.clone();
+    let handle = engine.handle();
+    handle.thread.enter();
     if let Err(text) = panic::caught(|| engine.run()) {
-        shared.break_down(text);
+        handle.break_down(text);
     }
+    drop(engine);
+    handle.thread.leave();
 }
 
-/// The event thread: runs code of the application, with no lock held.
-fn deliver(shared: &Arc<Shared>, mut callback: EventCallback) {
+/// The event thread: runs the callback of the application, with no lock held.
+fn deliver(handle: &EngineHandle, callback: Callback) {
+    let Callback {
+        mut run, threads, ..
+    } = callback;
     let delivering = panic::caught(|| {
-        while let Taken::Event(event) = shared.events.take(None) {
-            callback(&event);
+        while let Ok(Some(event)) = handle.events.take(None) {
+            run(&event);
         }
     });
     if let Err(text) = delivering {
-        shared.break_down(format!("a callback panicked: {text}"));
+        handle.break_down(format!("a callback panicked: {text}"));
     }
-    if let Some(workers) = shared.workers.get() {
-        shared.finish_inner_threads(workers);
+    if let Some(threads) = threads.get() {
+        threads.finish_inner();
     }
-    drop(callback);
+    drop(run);
 }

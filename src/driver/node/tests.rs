@@ -1,8 +1,11 @@
 //! Tests of whole nodes that need to look inside one.
 
+use crate::driver::engine::command::Command;
 use crate::driver::os::clock;
+use crate::error::Status;
 use crate::event::EventKind;
-use crate::{Config, Node};
+use crate::{Config, Node, NodeState};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,8 +53,8 @@ fn a_clock_that_jumps_by_an_hour_takes_no_time_from_a_suspected_member() {
     silent.shutdown();
     await_event(&watching, EventKind::MemberSuspect);
     for jumps in 1..=3 {
-        let jump = |_: &mut _| clock::jump_ahead(3600 * SECOND);
-        watching.shared.order(jump).unwrap();
+        let jump = Box::new(|| clock::jump_ahead(3600 * SECOND));
+        watching.running.send(Command::Test(jump)).unwrap();
         // The jump is noticed in one turn, in which the core also looks at its deadlines; the
         // counters are read in a later one.
         let begun = Instant::now();
@@ -64,4 +67,29 @@ fn a_clock_that_jumps_by_an_hour_takes_no_time_from_a_suspected_member() {
     let to = watching.addr().to_string();
     assert_eq!(back.join(&[&to], Some(PATIENCE)), Ok(1));
     await_event(&watching, EventKind::MemberAlive);
+}
+
+#[test]
+fn the_parties_that_wait_for_a_node_that_breaks_are_told_the_reason() {
+    let mut config = Config::new();
+    config.set("name", "fragile").unwrap();
+    config.set("bind", "127.0.0.1:0").unwrap();
+    let node = Node::start(&config).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = silent.local_addr().unwrap().to_string();
+    let joining = node.begin_join(&[&addr]).unwrap();
+    let panic = Box::new(|| panic!("on purpose"));
+    node.running.send(Command::Test(panic)).unwrap();
+    let error = node.join(&[&addr], None).unwrap_err();
+    assert_eq!(error.status, Status::Internal);
+    assert!(error.message.contains("on purpose"), "{error:?}");
+    let fatal = std::iter::from_fn(|| node.next_event(None).ok().flatten());
+    assert_eq!(
+        fatal.last().map(|event| event.kind()),
+        Some(EventKind::Fatal)
+    );
+    assert_eq!(node.state(), NodeState::Broken);
+    assert_eq!(node.leave(None).unwrap_err().status, Status::Internal);
+    let outcome = joining.outcome().unwrap().unwrap();
+    assert_eq!(outcome.result.unwrap_err().status, Status::Internal);
 }

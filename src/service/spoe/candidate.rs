@@ -1,8 +1,9 @@
-//! What a member offers as a server: address, weight, what it wishes, and whether it can be one.
+//! A member as a server for HAProxy: its address, weight and desired state, and whether it can be
+//! one.
 //!
-//! Everything here comes from the network. HAProxy cuts a port of 70000 down to 4464, takes an
-//! empty address for 0.0.0.0, and sends requests to whatever it is told: so all of it is checked
-//! before HAProxy sees it, and what is wrong is named.
+//! All of it comes from the network. HAProxy truncates a port of 70000 to 4464, reads an empty address
+//! as 0.0.0.0, and sends requests to any address it is given. So everything is checked before HAProxy
+//! sees it, and every problem has a description.
 
 use crate::serf::{Member, MemberState};
 use ipnet::IpNet;
@@ -10,28 +11,28 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// HAProxy's greatest weight.
+/// The greatest weight of a server in HAProxy.
 pub const WEIGHT_MAX: u16 = 256;
-/// The weight of a member that names none: room for smaller and greater ones.
+/// The weight of a member without a tag `weight`. It leaves room for smaller and greater ones.
 pub const WEIGHT_DEFAULT: u16 = 100;
 
-/// The longest name that may stand in a command line of HAProxy.
+/// The longest name that a command to HAProxy may contain.
 const NAME_LEN: usize = 63;
 
-/// How a member is, as far as the cluster knows.
+/// The presence of a member, as far as the cluster knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It is there.
+    /// It takes part in the cluster.
     Alive,
-    /// It does not answer, and may yet.
+    /// It does not answer, but may still do so.
     Suspect,
-    /// It is gone without a word.
+    /// It was declared dead.
     Failed,
-    /// It is gone, and had said so.
+    /// It has left the cluster.
     Left,
 }
 
-/// What a member wants of a load balancer (tag `state`).
+/// What a member wants from a load balancer (tag `state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desired {
     /// Requests.
@@ -42,41 +43,41 @@ pub enum Desired {
     Maint,
 }
 
-/// Why a member cannot be a server. Texts of its tags are as the network gave them.
+/// The reason why a member cannot be a server. Texts of its tags are as they came from the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unfit {
-    /// Its name has characters that HAProxy's command line gives a meaning, or is too long.
+    /// Its name is too long, or has characters that mean something in a command to HAProxy.
     Name,
-    /// It has no tag `port`, and there is no other for such members.
+    /// It has no tag `port`, and there is no default port.
     NoPort,
-    /// Its tag `port` is none.
+    /// Its tag `port` is not a port.
     Port(Box<str>),
-    /// Its tag `ip` is none.
+    /// Its tag `ip` is not an address.
     Ip(Box<str>),
-    /// An address that nobody is served at.
+    /// Its address cannot be that of a server.
     Unroutable(IpAddr),
-    /// A loopback address, where that is not allowed.
+    /// Its address is a loopback address, and those are not allowed.
     Loopback(IpAddr),
-    /// An address outside the allowed networks.
+    /// Its address is outside the allowed networks.
     Network(IpAddr),
-    /// The load balancer itself listens there: its requests would come back to it.
+    /// The load balancer itself listens at its address: requests would come back to it.
     Own(SocketAddr),
-    /// The load balancer has a server of this name that is not for members.
+    /// The load balancer has a server with its name that is not meant for members.
     Taken,
 }
 
 impl Unfit {
-    /// In words.
+    /// A description for people.
     pub fn text(&self) -> String {
         match self {
             Unfit::Name => format!(
-                "its name may not stand in a command of HAProxy, allowed: 1 to {NAME_LEN} letters, \
-                 digits and _ . : -"
+                "its name cannot be used in a command to HAProxy; allowed: 1 to {NAME_LEN} \
+                 letters, digits and _ . : -"
             ),
             Unfit::NoPort => "it has no tag port".to_owned(),
             Unfit::Port(text) => format!("its tag port is {text:?}, allowed: 1 to 65535"),
             Unfit::Ip(text) => format!("its tag ip is {text:?}, expected an IP address"),
-            Unfit::Unroutable(ip) => format!("nobody can be served at {ip}"),
+            Unfit::Unroutable(ip) => format!("{ip} cannot be the address of a server"),
             Unfit::Loopback(ip) => format!("{ip} is a loopback address, which is not allowed here"),
             Unfit::Network(ip) => format!("{ip} is in none of the allowed networks"),
             Unfit::Own(addr) => format!("{addr} is this load balancer itself"),
@@ -85,17 +86,17 @@ impl Unfit {
     }
 }
 
-/// A tag that is not what it should be, and not needed.
+/// A tag with an invalid value that is not needed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ignored {
-    /// The tag `weight`, and the weight that is taken for it.
+    /// The tag `weight`, and the weight that is used instead.
     Weight(Box<str>, u16),
     /// The tag `state`.
     State(Box<str>),
 }
 
 impl Ignored {
-    /// In words.
+    /// A description for people.
     pub fn text(&self) -> String {
         match self {
             Ignored::Weight(text, taken) => {
@@ -113,47 +114,47 @@ impl Ignored {
 pub struct Candidate {
     /// Its name.
     pub name: Arc<str>,
-    /// How it is.
+    /// Whether it takes part in the cluster.
     pub presence: Presence,
-    /// Where it serves, or why it cannot.
+    /// The address at which it serves, or the reason why it cannot.
     pub addr: Result<SocketAddr, Unfit>,
     /// Its weight, 1 to [`WEIGHT_MAX`].
     pub weight: u16,
-    /// What it wants.
+    /// The state that it wants to have.
     pub desired: Desired,
-    /// What it says that makes no sense.
+    /// Its tags with invalid values.
     pub ignored: Vec<Ignored>,
 }
 
 impl Candidate {
-    /// Is it there, as far as anybody knows?
+    /// Whether it takes part in the cluster, as far as this node knows.
     pub fn is_there(&self) -> bool {
         matches!(self.presence, Presence::Alive | Presence::Suspect)
     }
 }
 
-/// Which members are servers, and what is assumed of those that do not say.
+/// The rules by which members are servers, and the defaults for missing tags.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Tag and value that a server has.
+    /// The tag that a server has, and its value.
     pub tag: (String, String),
-    /// The port of one that names none.
+    /// The port of members without a tag `port`; without it such members are no servers.
     pub port: Option<u16>,
-    /// Addresses of this host itself serve, too: for tests on one machine.
+    /// Whether servers may have loopback addresses, for tests on one machine.
     pub loopback: bool,
-    /// Servers are in one of these; empty: anywhere.
+    /// The networks that servers must be in; none allows any address.
     pub networks: Vec<IpNet>,
-    /// Where the load balancer itself listens.
+    /// The addresses at which the load balancer itself listens.
     pub own: Vec<SocketAddr>,
-    /// Names of its servers that are not for members.
+    /// The names of its servers that are not meant for members.
     pub taken: BTreeSet<String>,
 }
 
 impl Rules {
     /// A member as a server; `None` if it has another role.
     ///
-    /// Its tags: `port`; `ip` if it serves elsewhere than it listens for the cluster; `weight`, 0
-    /// to 256; `state`: `ready`, `drain` or `maint`. Who has the weight 0 drains.
+    /// Its tags are `port`; `ip`, if it serves at another address than that of the cluster; `weight`,
+    /// 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A member with the weight 0 drains.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
         let tag = |key: &str| member.tags.get(key).map(String::as_str);
         let (key, wanted) = &self.tag;
@@ -170,7 +171,7 @@ impl Rules {
             name: member.name.clone(),
             presence: presence(member.state),
             addr: self.addr(&member.name, member.addr.ip(), tag("ip"), tag("port")),
-            weight: weight.max(1), // for one that may not go: without a weight nobody would serve
+            weight: weight.max(1), // if it has to serve after all, it needs a weight
             desired,
             ignored,
         })
@@ -194,19 +195,19 @@ impl Rules {
             None => own,
         };
         let port = match port {
-            // Digits alone: a sign is a port map for HAProxy 3.
+            // Only digits are allowed: HAProxy 3 reads a sign as a port mapping.
             Some(text) => (text.bytes().all(|c| c.is_ascii_digit()))
                 .then(|| text.parse().ok().filter(|port| *port != 0))
                 .flatten()
                 .ok_or_else(|| Unfit::Port(text.into()))?,
             None => self.port.ok_or(Unfit::NoPort)?,
         };
-        // ::ffff:127.0.0.1 is a loopback address, too.
+        // The IPv6 form ::ffff:127.0.0.1 is a loopback address as well.
         let addr = SocketAddr::new(ip.to_canonical(), port);
         self.objection(addr).map_or(Ok(addr), Err)
     }
 
-    /// Why no server may be at this address; `None` if one may.
+    /// The reason why no server may have this address; `None` if one may.
     pub fn objection(&self, addr: SocketAddr) -> Option<Unfit> {
         let ip = addr.ip();
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
@@ -223,7 +224,7 @@ impl Rules {
     }
 }
 
-/// Is this member there, as far as anybody knows?
+/// Whether this member takes part in the cluster, as far as this node knows.
 pub fn is_present(member: &Member) -> bool {
     matches!(presence(member.state), Presence::Alive | Presence::Suspect)
 }
@@ -265,8 +266,8 @@ fn desired(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> Desired {
     }
 }
 
-/// May this name stand in a command line of HAProxy? It splits them at semicolons, spaces and line
-/// ends, and names come from the network.
+/// Whether a command to HAProxy may contain this name. HAProxy splits commands at semicolons, spaces
+/// and line ends, and names come from the network.
 pub fn is_safe_name(name: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_.:-".contains(&c);
     (1..=NAME_LEN).contains(&name.len()) && name.bytes().all(allowed)
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_where_its_tags_say() {
+    fn the_address_of_a_server_follows_from_its_tags() {
         assert_eq!(addr(&[("port", "3000")]).unwrap(), "10.0.0.5:3000");
         let elsewhere = [("port", "1"), ("ip", "fd00::7")];
         assert_eq!(addr(&elsewhere).unwrap(), "[fd00::7]:1");
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_haproxy_would_obey_are_refused() {
+    fn names_that_haproxy_would_read_as_commands_are_refused() {
         for name in [
             "a;show version;x",
             "a b",
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_bounded_and_wishes_understood() {
+    fn weights_are_bounded_and_desired_states_are_read() {
         let found = |key, value| rules().candidate(&member("a", &[(key, value)])).unwrap();
         let weights = [
             "0",
@@ -432,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_another_role_are_no_servers() {
+    fn members_with_another_role_are_not_servers() {
         let mut other = member("a", &[("port", "80")]);
         other.tags = Arc::new(Tags::new());
         assert_eq!(rules().candidate(&other), None);

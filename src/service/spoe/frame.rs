@@ -65,7 +65,7 @@ impl Message {
 
 /// What HAProxy says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Request {
     /// The greeting.
     Hello {
         /// The largest frame that it takes.
@@ -100,7 +100,7 @@ mod kind {
 }
 
 /// Reads a frame, without its length.
-pub fn read(frame: &[u8]) -> Result<Heard, Status> {
+pub fn read(frame: &[u8]) -> Result<Request, Status> {
     let mut reader = Reader(frame);
     let head = (|| {
         let kind = reader.byte()?;
@@ -118,20 +118,20 @@ pub fn read(frame: &[u8]) -> Result<Heard, Status> {
     }
     match kind {
         kind::HELLO => hello(reader),
-        kind::DISCONNECT => Ok(Heard::Disconnect),
+        kind::DISCONNECT => Ok(Request::Disconnect),
         kind::NOTIFY => {
             let messages = messages(reader).map_err(|Malformed| Status::Invalid)?;
-            Ok(Heard::Notify {
+            Ok(Request::Notify {
                 stream,
                 frame,
                 messages,
             })
         }
-        _ => Ok(Heard::Unknown),
+        _ => Ok(Request::Unknown),
     }
 }
 
-fn hello(reader: Reader<'_>) -> Result<Heard, Status> {
+fn hello(reader: Reader<'_>) -> Result<Request, Status> {
     let pairs = pairs(reader).map_err(|Malformed| Status::Invalid)?;
     let find = |wanted: &[u8]| {
         pairs
@@ -155,7 +155,7 @@ fn hello(reader: Reader<'_>) -> Result<Heard, Status> {
     if !(SIZE_MIN..=SIZE_MAX).contains(size) {
         return Err(Status::BadFrameSize);
     }
-    Ok(Heard::Hello {
+    Ok(Request::Hello {
         size: *size,
         is_check: find(b"healthcheck") == Some(&Value::Bool(true)),
     })

@@ -1,22 +1,79 @@
-//! Answers to what HAProxy asks about requests (SPOE, protocol SPOP 2.0), and the rules by which
+//! HAProxy's SPOE (protocol SPOP 2.0): answers to questions about requests, and the rules by which
 //! members are servers.
 //!
 //! | file | its idea |
 //! | --- | --- |
-//! | `wire` | numbers, texts and typed values as bytes |
-//! | `frame` | frames: what HAProxy says, what the agent says |
-//! | `talk` | one connection as a state machine: bytes in, bytes out |
-//! | `questions` | the questions, answered from the members as they are |
-//! | `candidate` | what a member offers as a server, and whether it can be one |
-//! | `rendezvous` | which member for this key |
+//! | [`wire`] | numbers, texts and typed values as bytes |
+//! | [`frame`] | the frames of HAProxy and of this side |
+//! | [`session`] | one connection as a state machine |
+//! | [`questions`] | the questions, answered from the members |
+//! | [`candidate`] | a member as a server: its address, weight and desired state |
+//! | [`rendezvous`] | the member for a key |
 //!
-//! Everything is bounded before it is used; what cannot be read ends the connection with the
-//! status that the specification has for it, and never the agent. The thread that listens is the
-//! driver's.
+//! A frame that cannot be read ends its connection with the status that the specification has for
+//! it; other connections are not affected.
 
 pub mod candidate;
 pub mod frame;
 pub mod questions;
 pub mod rendezvous;
-pub mod talk;
+pub mod session;
 pub mod wire;
+
+use self::candidate::Rules;
+use self::questions::Known;
+use self::session::Session;
+use super::{Actions, CounterNames, Members, Service};
+use std::net::SocketAddr;
+
+/// The counters of SPOE.
+pub const COUNTERS: CounterNames = [
+    (
+        "spoe_connections",
+        "Connections of HAProxy's SPOE that are open now.",
+    ),
+    (
+        "spoe_questions",
+        "Questions of HAProxy that were answered, with or without a value.",
+    ),
+    (
+        "spoe_refused",
+        "Connections of SPOE that broke the protocol or gave up their place.",
+    ),
+];
+
+/// The service that answers HAProxy.
+pub struct Spoe {
+    rules: Rules,
+    known: Known,
+}
+
+impl Spoe {
+    /// A service that knows no members yet. The members that `rules` accepts are servers.
+    pub fn new(rules: Rules) -> Spoe {
+        Spoe {
+            rules,
+            known: Known::default(),
+        }
+    }
+}
+
+impl Service for Spoe {
+    type Session = Session;
+
+    fn keeps_members_while_isolated(&self) -> bool {
+        true
+    }
+
+    fn on_members(&mut self, members: Members) {
+        self.known = Known::new(members, &self.rules);
+    }
+
+    fn open(&mut self, _: SocketAddr) -> Session {
+        Session::default()
+    }
+
+    fn on_bytes(&mut self, session: &mut Session, input: &[u8], actions: &mut Actions) -> usize {
+        session.read(input, &self.known, actions)
+    }
+}

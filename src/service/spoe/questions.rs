@@ -13,7 +13,7 @@
 use super::candidate::{Candidate, Desired, Presence, Rules, is_present};
 use super::frame::{Message, Variable};
 use super::rendezvous;
-use super::talk::Answers;
+use super::session::Answers;
 use super::wire::Value;
 use crate::serf::Member;
 use std::collections::HashSet;

@@ -6,7 +6,6 @@ Names and types are checked here; the library checks the values.
 from __future__ import annotations
 
 import binascii
-import functools
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -146,7 +145,6 @@ def _text(name: str, value: object) -> str:
     return text
 
 
-@functools.cache
 def _library_types() -> dict[str, str]:
     """Return the type of each setting of the library, by name."""
     return {record["name"]: record["type"] for record in _native.settings()}

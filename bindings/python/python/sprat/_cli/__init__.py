@@ -29,7 +29,7 @@ from .signals import Ended
 
 __all__ = ["main"]
 
-_HELP = """Look at a cluster of Serf or sprat members, or be a member of it.
+_HELP = """Look at a cluster of Serf or sprat members, or run a member of it.
 
 Every command that talks to a cluster joins it as a real member and leaves it before it ends, so no
 member ever sees a failure. Commands that only look are named sprat-cli-HOST and have the tag

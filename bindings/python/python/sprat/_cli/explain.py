@@ -31,7 +31,7 @@ __all__ = ["explain"]
 @format_option
 @connection_options(looks=True)
 def explain(member_name: str, style: str, connection: Connection) -> None:
-    """Explain why member NAME is in its state, and how well this host sees the cluster.
+    """Explain why member NAME is in its state.
 
     The command joins the cluster, probes NAME directly and through other members, and leaves. The
     result is whether NAME answers *this host*, which may differ from what other members see. If
@@ -45,8 +45,9 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
 
     JSON: an object with "member" (the keys of `sprat members`), "explanation" (since, accuser,
     confirmations, confirmations_wanted, time_left, incarnation, and probe with ago, direct, stream,
-    helpers, rtt) and "health" (score, score_max, live, known, isolated, datagrams_work,
-    streams_work, summary). Times are in seconds.
+    helpers, rtt) and "health", which tells how well this host sees the cluster
+    (score, score_max, live, known, isolated, datagrams_work, streams_work, name_conflict,
+    name_conflict_alive, summary). Times are in seconds.
     """  # noqa: D301
     with visit(connection) as node:
         member = node.member(member_name)

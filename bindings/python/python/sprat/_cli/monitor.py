@@ -52,7 +52,7 @@ _STYLES = {
     "kinds",
     multiple=True,
     metavar="KIND",
-    help=f"Only these: {', '.join(_KINDS)}; may be repeated or a list with commas.",
+    help=f"Only these: {', '.join(_KINDS)}; may be repeated, or a list with commas.",
 )
 @click.option("--initial", is_flag=True, help="First print the present members, as member-join.")
 @format_option

@@ -153,7 +153,7 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
     # would otherwise take its name and its port, and announce its address as its own.
     naming = click.option if looks else _option
     one = "A setting of the library, for example label=blue; may be repeated."
-    join = "Address of a member to join; may be repeated or a list with commas."
+    join = "Address of a member to join; may be repeated, or a list with commas."
     if not looks:
         join += " Retried until it answers."
     shared = [

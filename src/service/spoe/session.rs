@@ -1,127 +1,109 @@
 //! One connection of HAProxy as a state machine: bytes in, bytes out.
 
-use super::frame::{self, Heard, Message, SIZE_MAX, Status, Variable};
+use super::frame::{self, Message, Request, SIZE_MAX, Status, Variable};
+use crate::service::{Actions, End};
 
-/// Whoever knows the answers.
+/// A source of answers.
 pub trait Answers {
-    /// The variables that answer one question; none for one that is not known.
+    /// The variables that answer one question; none if the question is unknown.
     fn answer(&self, question: &Message) -> Vec<Variable>;
 }
 
-/// What the agent does next.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// To be sent, in one write: HAProxy 3.2 wants the greeting in one segment.
-    pub bytes: Vec<u8>,
-    /// The connection ends after that.
-    pub close: bool,
-    /// It ends because of something that makes no sense.
-    pub refused: bool,
-    /// Questions that were heard.
-    pub questions: u64,
-}
-
-/// A connection.
+/// The state of a connection.
 #[derive(Default)]
-pub struct Talk {
-    /// What has come and is no whole frame yet.
-    pending: Vec<u8>,
-    /// The largest frame, once that is agreed.
+pub struct Session {
+    /// The largest frame, once both sides have agreed on it.
     size: Option<u64>,
-    over: bool,
 }
 
-impl Talk {
-    /// Bytes have arrived.
-    pub fn hear(&mut self, bytes: &[u8], answers: &impl Answers) -> Reply {
-        let mut reply = Reply::default();
-        if self.over {
-            reply.close = true;
-            return reply;
-        }
-        self.pending.extend_from_slice(bytes);
+impl Session {
+    /// Reads the whole frames at the start of `input`, adds the answers to `actions`, and returns
+    /// how many bytes it read. HAProxy 3.2 wants the greeting in one segment, so all answers go out
+    /// in one write.
+    pub fn read(&mut self, input: &[u8], answers: &impl Answers, actions: &mut Actions) -> usize {
         let mut at = 0;
-        while !reply.close {
-            match self.next_frame(at) {
-                Ok(Some(end)) => {
-                    let frame = &self.pending[at + 4..end];
-                    at = end;
-                    let heard = frame::read(frame);
-                    if let Err(status) = heard.and_then(|it| self.obey(it, answers, &mut reply)) {
-                        Self::refuse(status, &mut reply);
+        while actions.end.is_none() {
+            match self.next_frame(&input[at..]) {
+                Ok(Some(len)) => {
+                    let frame = &input[at + 4..at + len];
+                    at += len;
+                    let request = frame::read(frame);
+                    if let Err(status) = request.and_then(|it| self.handle(it, answers, actions)) {
+                        refuse(status, actions);
                     }
                 }
                 Ok(None) => break,
-                Err(status) => Self::refuse(status, &mut reply),
+                Err(status) => refuse(status, actions),
             }
         }
-        self.pending.drain(..at);
-        self.over = reply.close;
-        reply
+        at
     }
 
-    /// Where the frame that begins here ends, if it is whole.
-    fn next_frame(&self, at: usize) -> Result<Option<usize>, Status> {
-        let Some((len, _)) = self.pending[at..].split_first_chunk::<4>() else {
+    /// The length of the first frame with its length field; `None` while it is incomplete.
+    fn next_frame(&self, input: &[u8]) -> Result<Option<usize>, Status> {
+        let Some((len, _)) = input.split_first_chunk::<4>() else {
             return Ok(None);
         };
         let len = u64::from(u32::from_be_bytes(*len));
         if len > self.size.unwrap_or(SIZE_MAX) {
             return Err(Status::TooBig);
         }
-        let end = at + 4 + len as usize;
-        Ok((end <= self.pending.len()).then_some(end))
+        let end = 4 + len as usize;
+        Ok((end <= input.len()).then_some(end))
     }
 
-    fn obey(
+    fn handle(
         &mut self,
-        heard: Heard,
+        request: Request,
         answers: &impl Answers,
-        reply: &mut Reply,
+        actions: &mut Actions,
     ) -> Result<(), Status> {
-        match (heard, self.size) {
-            (Heard::Hello { size, is_check }, None) => {
+        match (request, self.size) {
+            (Request::Hello { size, is_check }, None) => {
                 self.size = Some(size);
-                reply.bytes.extend(frame::agent_hello(size, is_check));
-                reply.close = is_check;
+                actions.bytes.extend(frame::agent_hello(size, is_check));
+                actions.end = is_check.then_some(End::Close);
             }
             (
-                Heard::Notify {
+                Request::Notify {
                     stream,
                     frame,
                     messages,
                 },
                 Some(size),
             ) => {
-                reply.questions += messages.len() as u64;
+                actions.served += messages.len() as u64;
                 let found = messages.iter().flat_map(|it| answers.answer(it));
                 let variables: Vec<Variable> = found.collect();
                 let answer = frame::ack(stream, frame, &variables);
                 let fits = answer.len() as u64 - 4 <= size;
-                // An answer that does not fit is none: HAProxy sees no variable.
+                // Instead of an answer that does not fit, HAProxy gets one without variables.
                 let answer = if fits {
                     answer
                 } else {
                     frame::ack(stream, frame, &[])
                 };
-                reply.bytes.extend(answer);
+                actions.bytes.extend(answer);
             }
-            (Heard::Disconnect, _) => {
-                reply.bytes.extend(frame::agent_disconnect(Status::Normal));
-                reply.close = true;
+            (Request::Disconnect, _) => {
+                actions
+                    .bytes
+                    .extend(frame::agent_disconnect(Status::Normal));
+                actions.end = Some(End::Close);
             }
-            (Heard::Unknown, Some(_)) => {}
-            (Heard::Hello { .. }, Some(_)) | (Heard::Notify { .. } | Heard::Unknown, None) => {
+            (Request::Unknown, Some(_)) => {}
+            (Request::Hello { .. }, Some(_))
+            | (Request::Notify { .. } | Request::Unknown, None) => {
                 return Err(Status::Invalid);
             }
         }
         Ok(())
     }
+}
 
-    fn refuse(status: Status, reply: &mut Reply) {
-        reply.bytes.extend(frame::agent_disconnect(status));
-        (reply.close, reply.refused) = (true, true);
-    }
+fn refuse(status: Status, actions: &mut Actions) {
+    actions.bytes.extend(frame::agent_disconnect(status));
+    actions.end = Some(End::Refuse);
 }
 
 #[cfg(test)]
@@ -129,7 +111,7 @@ mod tests {
     use super::super::wire::{Value, put_number, put_text, put_value};
     use super::*;
 
-    /// Knows how long a name is.
+    /// Answers with the length of a name.
     struct Lengths;
 
     impl Answers for Lengths {
@@ -174,10 +156,24 @@ mod tests {
         frame(3, stream, 1, &payload)
     }
 
-    fn status(reply: &Reply) -> Option<u8> {
+    fn status(actions: &Actions) -> Option<u8> {
         let text = b"status-code\x03";
-        let at = reply.bytes.windows(text.len()).position(|it| it == text)?;
-        reply.bytes.get(at + text.len()).copied()
+        let mut windows = actions.bytes.windows(text.len());
+        let at = windows.position(|it| it == text)?;
+        actions.bytes.get(at + text.len()).copied()
+    }
+
+    /// The actions of a session that gets these bytes at once.
+    fn read(session: &mut Session, input: &[u8], answers: &impl Answers) -> Actions {
+        let mut actions = Actions::default();
+        let consumed = session.read(input, answers, &mut actions);
+        assert!(consumed <= input.len());
+        actions
+    }
+
+    /// The actions of a fresh session that gets these bytes at once.
+    fn answer(input: &[u8]) -> Actions {
+        read(&mut Session::default(), input, &Lengths)
     }
 
     #[test]
@@ -186,18 +182,19 @@ mod tests {
         all.extend(question(1, "abc"));
         all.extend(question(300, "abcdef"));
         all.extend(frame(2, 0, 0, b""));
-        let mut whole = Talk::default();
-        let wanted = whole.hear(&all, &Lengths);
-        assert!(wanted.close);
+        let wanted = answer(&all);
+        assert_eq!(wanted.end, Some(End::Close));
         assert_eq!(status(&wanted), Some(0));
-        assert_eq!((wanted.questions, wanted.refused), (2, false));
+        assert_eq!(wanted.served, 2);
         for portion in [1, 2, 3, 7, 50] {
-            let mut talk = Talk::default();
-            let mut said = Vec::new();
+            let mut session = Session::default();
+            let (mut actions, mut input) = (Actions::default(), Vec::new());
             for bytes in all.chunks(portion) {
-                said.extend(talk.hear(bytes, &Lengths).bytes);
+                input.extend_from_slice(bytes);
+                let consumed = session.read(&input, &Lengths, &mut actions);
+                input.drain(..consumed);
             }
-            assert_eq!(said, wanted.bytes);
+            assert_eq!(actions.bytes, wanted.bytes);
         }
         assert!(wanted.bytes.windows(6).any(|it| it == b"\x03len\x03\x06"));
     }
@@ -206,13 +203,13 @@ mod tests {
     fn a_health_check_is_answered_and_closed() {
         let mut pairs = greeting().to_vec();
         pairs.push(("healthcheck", Value::Bool(true)));
-        let reply = Talk::default().hear(&hello(&pairs), &Lengths);
-        assert!(reply.close);
-        assert_eq!(reply.bytes[4], 101);
+        let actions = answer(&hello(&pairs));
+        assert_eq!(actions.end, Some(End::Close));
+        assert_eq!(actions.bytes[4], 101);
     }
 
     #[test]
-    fn what_makes_no_sense_ends_the_connection_with_its_status() {
+    fn an_invalid_frame_ends_the_connection_with_its_status() {
         let without = |name: &str| {
             let pairs = greeting().into_iter().filter(|(key, _)| *key != name);
             hello(&pairs.collect::<Vec<_>>())
@@ -240,32 +237,29 @@ mod tests {
             (greeted(vec![0, 0, 0x40, 0]), 3),
         ];
         for (bytes, wanted) in cases {
-            let reply = Talk::default().hear(&bytes, &Lengths);
-            assert_eq!(
-                (reply.close, reply.refused, status(&reply)),
-                (true, true, Some(wanted)),
-                "{bytes:?}"
-            );
+            let actions = answer(&bytes);
+            let found = (actions.end, status(&actions));
+            assert_eq!(found, (Some(End::Refuse), Some(wanted)), "{bytes:?}");
         }
         let mut fragment = question(1, "x");
         fragment[8] = 0; // no FIN
-        let reply = Talk::default().hear(&greeted(fragment), &Lengths);
-        assert_eq!(status(&reply), Some(4));
+        assert_eq!(status(&answer(&greeted(fragment))), Some(4));
     }
 
     #[test]
-    fn an_unknown_frame_is_passed_over_and_an_answer_that_does_not_fit_is_empty() {
+    fn an_unknown_frame_is_ignored_and_an_answer_that_does_not_fit_is_empty() {
         struct Long;
         impl Answers for Long {
             fn answer(&self, _: &Message) -> Vec<Variable> {
                 vec![("x", Value::Text(vec![b'x'; 20_000]))]
             }
         }
-        let mut talk = Talk::default();
-        talk.hear(&hello(&greeting()), &Long);
-        assert_eq!(talk.hear(&frame(77, 1, 1, b"?"), &Long), Reply::default());
-        let reply = talk.hear(&question(1, "x"), &Long);
-        assert_eq!((reply.bytes.len(), reply.close), (11, false));
+        let mut session = Session::default();
+        read(&mut session, &hello(&greeting()), &Long);
+        let unknown = read(&mut session, &frame(77, 1, 1, b"?"), &Long);
+        assert_eq!((unknown.bytes.len(), unknown.end), (0, None));
+        let actions = read(&mut session, &question(1, "x"), &Long);
+        assert_eq!((actions.bytes.len(), actions.end), (11, None));
     }
 
     #[test]
@@ -285,12 +279,8 @@ mod tests {
                 bytes[at] = random() as u8;
             }
             bytes.truncate(random() as usize % (bytes.len() + 1));
-            let mut talk = Talk::default();
-            let reply = talk.hear(&bytes, &Lengths);
-            assert!(reply.bytes.len() < 1000);
-            if reply.close {
-                assert!(talk.hear(&seed, &Lengths).close);
-            }
+            let actions = answer(&bytes);
+            assert!(actions.bytes.len() < 1000);
         }
     }
 }

@@ -1,0 +1,152 @@
+//! Commands to the engine, and the queue in which they wait for it.
+//!
+//! A command names what is to be done and carries the place for its answer. The queue is a list
+//! under a small lock with a descriptor that wakes the engine. It is not a channel of a crate: the
+//! sending side of those leaves thread-local memory behind on every thread of the application.
+
+use crate::driver::events::completion::Waiter;
+use crate::driver::os::descriptors::Wakeup;
+use crate::driver::os::lock::lock;
+use crate::driver::os::oneshot::Reply;
+use crate::error::Result;
+use crate::serf::Tags;
+use crate::swim::{Explanation, Health, LookupId, Seed};
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+
+/// A counter as the application sees it: name, value, meaning.
+pub(in crate::driver) type Counter = (&'static str, i64, &'static str);
+
+/// Changes of tags: a key and its new value, or `None` to remove it.
+pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;
+
+/// Something for the engine to do. A `waiter` hears the outcome when the operation has ended; a
+/// `reply` carries an answer that is there at once. Both see the effects in the list of members.
+pub(in crate::driver) enum Command {
+    /// Joins the clusters of these seeds.
+    Join { seeds: Vec<Seed>, waiter: Waiter },
+    /// Leaves the cluster.
+    Leave { waiter: Waiter },
+    /// Probes a member at once. The reply tells whether the probe began, the waiter its verdict.
+    Hint {
+        name: String,
+        waiter: Waiter,
+        reply: Reply<Result<()>>,
+    },
+    /// Sets or removes some tags of this node.
+    UpdateTags { changes: TagChanges, waiter: Waiter },
+    /// Replaces all tags of this node.
+    SetTags { tags: Tags, waiter: Waiter },
+    /// Replaces the meta of this node.
+    SetMeta { meta: Vec<u8>, waiter: Waiter },
+    /// Makes a failed member one that has left, or erases it.
+    RemoveFailed {
+        name: String,
+        prune: bool,
+        waiter: Waiter,
+    },
+    /// Explains the state of a member.
+    Explain {
+        name: String,
+        reply: Reply<Result<Explanation>>,
+    },
+    /// Describes how this node is doing.
+    Health { reply: Reply<Health> },
+    /// Reads all counters.
+    Counters { reply: Reply<Vec<Counter>> },
+    /// Delivers the addresses of a name that the core asked for.
+    Resolved { id: LookupId, addrs: Vec<IpAddr> },
+    /// Runs code of a test on the engine's thread.
+    #[cfg(test)]
+    Test(Box<dyn FnOnce() + Send>),
+}
+
+struct Queue {
+    waiting: VecDeque<Command>,
+    /// The engine is to end.
+    stopping: bool,
+    /// The engine takes no further command.
+    ended: bool,
+}
+
+/// The commands that wait for the engine.
+pub(in crate::driver) struct CommandQueue {
+    queue: Mutex<Queue>,
+    wakeup: Wakeup,
+}
+
+/// The content of the queue.
+pub(in crate::driver) struct Taken {
+    pub commands: VecDeque<Command>,
+    /// The engine is to end.
+    pub stop: bool,
+}
+
+impl AsFd for CommandQueue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wakeup.as_fd()
+    }
+}
+
+impl CommandQueue {
+    /// An empty queue.
+    ///
+    /// # Errors
+    /// The system refuses the descriptor.
+    pub fn new() -> io::Result<CommandQueue> {
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            stopping: false,
+            ended: false,
+        };
+        Ok(CommandQueue {
+            queue: Mutex::new(queue),
+            wakeup: Wakeup::new()?,
+        })
+    }
+
+    /// Queues a command, and returns whether the engine will still take it.
+    pub fn send(&self, command: Command) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.ended || queue.stopping {
+            return false;
+        }
+        if queue.waiting.is_empty() {
+            self.wakeup.raise();
+        }
+        queue.waiting.push_back(command);
+        true
+    }
+
+    /// Tells the engine to end.
+    pub fn stop(&self) {
+        let mut queue = lock(&self.queue);
+        queue.stopping = true;
+        if !queue.ended {
+            self.wakeup.raise();
+        }
+    }
+
+    /// Takes everything that waits. Only the engine calls this.
+    pub fn take(&self) -> Taken {
+        let mut queue = lock(&self.queue);
+        self.wakeup.lower();
+        Taken {
+            commands: std::mem::take(&mut queue.waiting),
+            stop: queue.stopping,
+        }
+    }
+
+    /// The engine takes no further command. The commands that wait are dropped, which wakes the
+    /// callers that wait for their answers.
+    pub fn end(&self) {
+        let mut queue = lock(&self.queue);
+        queue.ended = true;
+        let unanswered = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        drop(unanswered);
+    }
+}

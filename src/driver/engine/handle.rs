@@ -1,0 +1,133 @@
+//! The handle through which every other thread reaches the engine: commands go in, members, events
+//! and the state of the node come out.
+
+use crate::driver::engine::command::{Command, CommandQueue, Counter};
+use crate::driver::events::lifecycle::Lifecycle;
+use crate::driver::events::subscriptions::Subscriptions;
+use crate::driver::events::view::View;
+use crate::driver::os::fork::Origin;
+use crate::driver::os::lock::lock;
+use crate::driver::os::oneshot::{Reply, Waited, oneshot};
+use crate::driver::os::threads::Identity;
+use crate::error::{Error, Result, Status};
+use crate::event::EventBody;
+use crate::service::ServiceCounters;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// See the head of this file.
+pub(in crate::driver) struct EngineHandle {
+    /// The name of this node.
+    pub name: String,
+    /// The address at which other members reach this node.
+    pub addr: SocketAddr,
+    /// The process that started the node.
+    pub origin: Origin,
+    pub commands: CommandQueue,
+    pub events: Subscriptions,
+    pub members: View,
+    pub lifecycle: Arc<Lifecycle>,
+    /// The thread that runs the engine.
+    pub thread: Identity,
+    /// The counters of each service that this node may host.
+    pub services: Vec<Arc<ServiceCounters>>,
+    /// The counters as they were when the engine ended.
+    pub final_counters: Mutex<Vec<Counter>>,
+    last_id: AtomicU64,
+}
+
+impl EngineHandle {
+    /// A handle to an engine that has not started yet.
+    pub fn new(
+        name: String,
+        addr: SocketAddr,
+        commands: CommandQueue,
+        events: Subscriptions,
+        services: Vec<Arc<ServiceCounters>>,
+    ) -> EngineHandle {
+        EngineHandle {
+            name,
+            addr,
+            origin: Origin::here(),
+            commands,
+            events,
+            members: View::default(),
+            lifecycle: Arc::new(Lifecycle::new()),
+            thread: Identity::default(),
+            services,
+            final_counters: Mutex::default(),
+            last_id: AtomicU64::new(0),
+        }
+    }
+
+    /// A new number for an operation.
+    pub fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A thread of the node panicked, or cannot go on: the application is told once, and the node
+    /// ends.
+    pub fn break_down(&self, text: String) {
+        if let Some(error) = self.lifecycle.on_panic(text) {
+            self.events.push(EventBody::Fatal { error });
+        }
+        self.begin_end();
+    }
+
+    /// Tells the threads of the node to end.
+    pub fn begin_end(&self) {
+        self.lifecycle.begin_end();
+        self.commands.stop();
+    }
+
+    /// Queues a command without waiting for it.
+    ///
+    /// # Errors
+    /// `Forked`; `Closed`, or `Internal` if the node is broken, after its end.
+    pub fn send(&self, command: Command) -> Result<()> {
+        self.origin.check()?;
+        if self.commands.send(command) {
+            Ok(())
+        } else {
+            Err(self.lifecycle.ended())
+        }
+    }
+
+    /// Checks that the caller may wait for the engine.
+    ///
+    /// # Errors
+    /// `Forked`; `Deadlock` on the engine's own thread.
+    pub fn check_wait(&self) -> Result<()> {
+        self.origin.check()?;
+        if self.thread.is_current() {
+            let message = "this call would wait for the thread that it runs on";
+            return Err(Error::new(Status::Deadlock, message));
+        }
+        Ok(())
+    }
+
+    /// Queues the command that `command` makes around a place for its answer, and waits for the
+    /// answer.
+    ///
+    /// # Errors
+    /// As [`EngineHandle::send`]; `Deadlock` on the engine's own thread.
+    pub fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
+        self.check_wait()?;
+        let (reply, answer) = oneshot();
+        self.send(command(reply))?;
+        match answer.wait(None) {
+            Waited::Answered(value) => Ok(value),
+            Waited::TimedOut | Waited::Dropped => Err(self.lifecycle.ended()),
+        }
+    }
+
+    /// The counters of the engine, or those that it left behind; none in a forked child.
+    pub fn counters(&self) -> Vec<Counter> {
+        if self.origin.is_elsewhere() {
+            return Vec::new();
+        }
+        self.ask(|reply| Command::Counters { reply })
+            .unwrap_or_else(|_| lock(&self.final_counters).clone())
+    }
+}

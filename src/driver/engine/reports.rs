@@ -1,0 +1,130 @@
+//! Reports of the core on their way out: to the list of members, to the readers of events, to the
+//! log, and to the parties that wait for operations.
+
+use crate::driver::engine::Engine;
+use crate::driver::events::failure::{failure_text, join_outcome};
+use crate::driver::events::pending::Outcome;
+use crate::error::{Error, Status};
+use crate::event::{EventBody, EventKind, Level};
+use crate::serf::CoreEvent;
+use crate::swim::OpId;
+use crate::vocabulary::NodeState;
+use std::net::SocketAddr;
+
+impl Engine {
+    /// Passes on everything that the core reports, and returns whether there was anything.
+    pub(super) fn pass_on_reports(&mut self) -> bool {
+        let mut changes = 0;
+        // The list of members changes first, so that a reader of an event finds the change there.
+        let mut reports = Vec::new();
+        while let Some(report) = self.core.poll_event() {
+            if let CoreEvent::App(body) = &report
+                && let Some(member) = body.member()
+            {
+                let listed = body.kind() != EventKind::MemberReap;
+                self.handle.members.change(member, listed);
+                changes += 1;
+            }
+            reports.push(report);
+        }
+        self.update_members(changes);
+        let any = !reports.is_empty();
+        for report in reports {
+            self.pass_on(report);
+        }
+        any
+    }
+
+    /// Brings the list of members to the version of the core, after `changes` were applied to it
+    /// one by one. If the core made other changes too, for which there is no event (a member that is
+    /// about to leave), the whole list is read anew.
+    fn update_members(&mut self, changes: u64) {
+        let (held, now) = (self.handle.members.version(), self.core.version());
+        if now.wrapping_sub(held) != changes {
+            self.replace_members();
+        } else if changes > 0 {
+            self.handle.members.is_at(now);
+        }
+    }
+
+    /// Reads the whole list of members from the core.
+    pub(super) fn replace_members(&mut self) {
+        let (members, version) = (self.core.members(), self.core.version());
+        self.handle.members.replace(members, version);
+    }
+
+    fn pass_on(&mut self, report: CoreEvent) {
+        match report {
+            CoreEvent::App(body) => {
+                if let Some(member) = body.member() {
+                    self.log
+                        .line(&self.handle.events, Level::Info, "members", || {
+                            format!("{} {} {}", body.kind().name(), member.name, member.addr)
+                        });
+                }
+                self.handle.events.push(body);
+            }
+            CoreEvent::JoinDone { op, report, owner } => {
+                for (target, why) in &report.failures {
+                    self.warn("join", format!("join {target}: {}", failure_text(why)));
+                }
+                self.debug("join", || format!("{} answered", report.contacted));
+                let taken = owner.map(|owner| Err(self.name_is_taken(owner)).into());
+                self.complete(op, taken.unwrap_or_else(|| join_outcome(&report)));
+            }
+            CoreEvent::LeaveDone { op } => {
+                if self.handle.lifecycle.state() == NodeState::Leaving {
+                    self.handle.lifecycle.enter(NodeState::Left);
+                }
+                self.debug("leave", || "the leave has spread".to_owned());
+                self.complete(op, Ok(0).into());
+            }
+            CoreEvent::HintDone { op, name, answered } => {
+                let verdict = if answered {
+                    "answers"
+                } else {
+                    "does not answer"
+                };
+                self.debug("probe", || format!("{name} {verdict}; a hint asked for it"));
+                let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
+                let result = if answered { Ok(0) } else { Err(silent()) };
+                self.complete(op, result.into());
+            }
+            CoreEvent::NameClaimed { other } => {
+                let (name, own) = (&self.handle.name, self.handle.addr);
+                let text = format!(
+                    "the name \"{name}\" of this node at {own} is listed at {other} as well"
+                );
+                self.warn("members", text);
+            }
+            CoreEvent::NameConflict { other } => {
+                let error = self.name_is_taken(other);
+                let text = || error.message.clone();
+                let feed = &self.handle.events;
+                self.log.line(feed, Level::Error, "members", text);
+                self.fail_joins(&error);
+                self.handle.events.push(EventBody::Fatal { error });
+            }
+        }
+    }
+
+    fn name_is_taken(&self, owner: SocketAddr) -> Error {
+        let name = &self.handle.name;
+        let text = format!("the name \"{name}\" is in use by another node at {owner}");
+        Error::new(Status::NameConflict, text)
+    }
+
+    /// Ends all joins with this error: their callers need not wait for the seeds that have not
+    /// answered yet.
+    fn fail_joins(&mut self, error: &Error) {
+        for op in self.operations.joins() {
+            self.complete(op, Err(error.clone()).into());
+        }
+    }
+
+    fn complete(&mut self, op: OpId, outcome: Outcome) {
+        if let Some(waiter) = self.operations.finish(op) {
+            waiter.complete(&self.handle.events, outcome);
+        }
+    }
+}

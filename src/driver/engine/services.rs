@@ -1,0 +1,407 @@
+//! The host of services: one thread that serves the connections of all services of a node.
+//!
+//! The thread is not that of the engine, so services answer also while the engine stands still. No
+//! connection blocks it. The bounds are those that [`crate::service`] lists.
+//!
+//! The members are looked at when a peer asks, and at most once in [`REFRESH`]. A service that keeps
+//! its members while this node is isolated asks the engine first; an engine that does not answer
+//! counts as isolated.
+
+use crate::driver::engine::command::Command;
+use crate::driver::engine::handle::EngineHandle;
+use crate::driver::events::completion::Waiter;
+use crate::driver::events::queue::EventQueue;
+use crate::driver::net::listener::Listener;
+use crate::driver::net::streams::{StreamEvent, StreamSet};
+use crate::driver::os::clock;
+use crate::driver::os::descriptors::{self, PollFd, PollFlags};
+use crate::driver::os::oneshot::{Waited, oneshot};
+use crate::error::Result;
+use crate::event::{Event, EventBody, EventKind};
+use crate::service::{
+    Actions, AnyService, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request,
+    ServiceCounters,
+};
+use crate::swim::StreamId;
+use crate::time::Time;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The least time between two looks at members that change all the time.
+const REFRESH: Duration = Duration::from_millis(20);
+/// The time that the engine has to tell whether this node is isolated. Meanwhile the peer waits.
+const ENGINE_PATIENCE: Duration = Duration::from_millis(10);
+/// The time until the next look, after the engine did not answer.
+const REFRESH_STUCK: Duration = Duration::from_secs(1);
+/// The time that a peer has to take the last bytes of a connection.
+const FLUSH: Duration = Duration::from_secs(5);
+/// Bytes read from one connection before others have their turn.
+const PORTION: usize = 64 * 1024;
+/// Events and outcomes of requests that may wait for this thread.
+const EVENTS: usize = 4096;
+
+/// A service with its listener and its connections.
+pub(in crate::driver) struct Hosted {
+    service: Box<dyn AnyService>,
+    listener: Listener,
+    streams: StreamSet,
+    connections: BTreeMap<StreamId, Connection>,
+    counters: Arc<ServiceCounters>,
+    /// The connections that there may be at once.
+    places: usize,
+    /// The version of the members that the service knows.
+    members: Option<u64>,
+    /// The members are not looked at before.
+    refresh_from: Time,
+}
+
+struct Connection {
+    /// Bytes that the session has not consumed.
+    input: Vec<u8>,
+    /// When the peer last sent something.
+    heard: Time,
+    /// Requests that the node has not finished.
+    requests: usize,
+}
+
+/// A request that the node has not finished.
+struct Pending {
+    /// The place of the service in the list of the host.
+    service: usize,
+    connection: StreamId,
+    /// The number that the session gave it.
+    request: u64,
+}
+
+/// The state of the host's thread.
+pub(in crate::driver) struct ServiceHost {
+    handle: Arc<EngineHandle>,
+    /// Events that services want, and outcomes of their requests. It ends with the node, which wakes
+    /// this thread.
+    events: Arc<EventQueue>,
+    services: Vec<Hosted>,
+    /// The requests under way, by their operation numbers.
+    pending: HashMap<u64, Pending>,
+    buffer: Vec<u8>,
+}
+
+impl Hosted {
+    /// A service that will serve the connections of this listener.
+    pub fn new(
+        service: Box<dyn AnyService>,
+        listener: Listener,
+        counters: Arc<ServiceCounters>,
+    ) -> Hosted {
+        Hosted {
+            service,
+            listener,
+            streams: StreamSet::for_services(),
+            connections: BTreeMap::new(),
+            counters,
+            places: CONNECTIONS,
+            members: None,
+            refresh_from: Time::ZERO,
+        }
+    }
+
+    /// The same with fewer places for connections.
+    #[cfg(test)]
+    pub fn with_places(self, places: usize) -> Hosted {
+        Hosted { places, ..self }
+    }
+
+    fn accept(&mut self, now: Time) {
+        // After a shortage the listener pauses by itself.
+        while let Ok(Some((socket, peer))) = self.listener.accept(now) {
+            let Ok(id) = self.streams.accept(now, socket) else {
+                continue; // this connection is broken already
+            };
+            self.make_place();
+            self.service.open(id.0, peer);
+            let connection = Connection {
+                input: Vec::new(),
+                heard: now,
+                requests: 0,
+            };
+            self.connections.insert(id, connection);
+        }
+    }
+
+    /// Frees the place of the connection that has been silent longest, if no place is free.
+    fn make_place(&mut self) {
+        if self.connections.len() < self.places {
+            return;
+        }
+        let silent = self.connections.iter().min_by_key(|(_, it)| it.heard);
+        if let Some(id) = silent.map(|(id, _)| *id) {
+            self.refuse(id);
+        }
+    }
+
+    /// Drops a connection that exceeds a bound, and counts that.
+    fn refuse(&mut self, id: StreamId) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.drop_connection(id);
+    }
+
+    fn drop_connection(&mut self, id: StreamId) {
+        self.forget(id);
+        self.streams.give_up(id);
+    }
+
+    fn forget(&mut self, id: StreamId) {
+        self.service.close(id.0);
+        self.connections.remove(&id);
+    }
+
+    /// Reads and writes as much as goes without waiting, and returns whether bytes have arrived.
+    fn transfer(&mut self, now: Time, id: StreamId, ready: PollFlags, buffer: &mut [u8]) -> bool {
+        let (mut arrived, mut ended) = (false, false);
+        let connection = self.connections.get_mut(&id);
+        let mut connection = connection; // `None` for one that is only being flushed
+        let mut on_event = |event: StreamEvent, bytes: &[u8]| match event {
+            StreamEvent::Data => {
+                if let Some(connection) = &mut connection {
+                    connection.input.extend_from_slice(bytes);
+                    connection.heard = now;
+                    arrived = true;
+                }
+            }
+            StreamEvent::End(_) => ended = true,
+            StreamEvent::Connected => {}
+        };
+        self.streams.ready(now, id, ready, buffer, &mut on_event);
+        if ended {
+            self.drop_connection(id);
+        }
+        arrived && !ended
+    }
+
+    /// Lets the session read what has arrived.
+    fn read(&mut self, id: StreamId) -> Actions {
+        let mut actions = Actions::default();
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let input = &mut connection.input;
+            let consumed = self.service.on_bytes(id.0, input, &mut actions);
+            input.drain(..consumed.min(input.len()));
+        }
+        actions
+    }
+
+    /// Carries out what a session wants, and returns its requests.
+    fn apply(&mut self, now: Time, id: StreamId, actions: Actions) -> Vec<(u64, Request)> {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return Vec::new();
+        };
+        let counters = &self.counters;
+        counters.served.fetch_add(actions.served, Ordering::Relaxed);
+        connection.requests += actions.requests.len();
+        let exceeds = connection.input.len() > INPUT_MAX || connection.requests > REQUESTS_MAX;
+        if !actions.bytes.is_empty() {
+            self.streams.write(id, actions.bytes);
+        }
+        if let Some(end) = actions.end {
+            let refused = u64::from(end == End::Refuse);
+            counters.refused.fetch_add(refused, Ordering::Relaxed);
+            self.forget(id);
+            self.streams.close(now, id, FLUSH);
+        } else if exceeds || self.streams.unsent(id) > OUTPUT_MAX {
+            self.refuse(id);
+            return Vec::new();
+        }
+        actions.requests
+    }
+}
+
+impl ServiceHost {
+    /// A host of these services.
+    ///
+    /// # Errors
+    /// The system refuses a descriptor.
+    pub fn new(handle: Arc<EngineHandle>, services: Vec<Hosted>) -> io::Result<ServiceHost> {
+        let kinds = services.iter().flat_map(|it| it.service.event_kinds());
+        let kinds = kinds.copied().chain([EventKind::Done]).collect();
+        Ok(ServiceHost {
+            events: handle.events.observe(EVENTS, kinds)?,
+            handle,
+            services,
+            pending: HashMap::new(),
+            buffer: vec![0; PORTION],
+        })
+    }
+
+    /// Serves until the node ends.
+    pub fn run(&mut self) {
+        while !self.handle.lifecycle.is_ending() {
+            let ready = self.wait();
+            if ready.iter().any(|(_, it)| it.contains(PollFlags::POLLNVAL)) {
+                let text = "this process closed descriptors that belong to a node";
+                return self.handle.break_down(text.to_owned());
+            }
+            let now = clock::now();
+            for (source, flags) in ready {
+                match source {
+                    Source::Events => self.take_events(now),
+                    Source::Listener(at) => self.services[at].accept(now),
+                    Source::Stream(at, id) => self.serve(now, at, id, flags),
+                }
+            }
+            for hosted in &mut self.services {
+                hosted.streams.expire(now);
+                let open = hosted.connections.len() as u64;
+                hosted.counters.open.store(open, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits, and returns what is ready: connections before listeners, so that a connection that
+    /// has just sent something is not the silent one that gives its place up.
+    fn wait(&self) -> Vec<(Source, PollFlags)> {
+        let now = clock::now();
+        let mut wanted: Option<Time> = None;
+        let mut sooner = |time: Time| wanted = Some(wanted.map_or(time, |it| it.min(time)));
+        let (mut sources, mut fds) = (Vec::new(), Vec::new());
+        if let Some(fd) = self.events.poll_fd() {
+            sources.push(Source::Events);
+            fds.push(PollFd::new(fd, PollFlags::POLLIN));
+        }
+        for (at, hosted) in self.services.iter().enumerate() {
+            hosted.streams.deadline().into_iter().for_each(&mut sooner);
+            for (id, fd) in hosted.streams.poll_entries() {
+                sources.push(Source::Stream(at, id));
+                fds.push(fd);
+            }
+        }
+        for (at, hosted) in self.services.iter().enumerate() {
+            if hosted.listener.resumes() > now {
+                sooner(hosted.listener.resumes());
+            } else {
+                sources.push(Source::Listener(at));
+                fds.push(hosted.listener.poll_entry());
+            }
+        }
+        let ready = descriptors::wait(&mut fds, wanted.map(|it| it.since(now)));
+        let found = sources.into_iter().zip(ready);
+        found.filter(|(_, flags)| !flags.is_empty()).collect()
+    }
+
+    fn serve(&mut self, now: Time, at: usize, id: StreamId, ready: PollFlags) {
+        let hosted = &mut self.services[at];
+        if hosted.transfer(now, id, ready, &mut self.buffer) {
+            refresh(hosted, &self.handle, now);
+            let actions = hosted.read(id);
+            self.apply(now, at, id, actions);
+        }
+    }
+
+    /// Carries out what a session wants, and sends its requests to the engine.
+    fn apply(&mut self, now: Time, at: usize, connection: StreamId, actions: Actions) {
+        for (request, wanted) in self.services[at].apply(now, connection, actions) {
+            let id = self.handle.next_id();
+            let pending = Pending {
+                service: at,
+                connection,
+                request,
+            };
+            self.pending.insert(id, pending);
+            let waiter = Waiter::Queue(self.events.clone(), id);
+            if self.handle.send(command(wanted, waiter)).is_err() {
+                return; // the node ends, and this thread with it
+            }
+        }
+    }
+
+    /// Tells the sessions of outcomes and events.
+    fn take_events(&mut self, now: Time) {
+        for event in self.events.drain(EVENTS).unwrap_or_default() {
+            if let EventBody::Done { id, result } = &event.body
+                && let Some(pending) = self.pending.remove(id)
+            {
+                self.on_done(now, &pending, result);
+                continue;
+            }
+            self.on_event(now, &event);
+        }
+    }
+
+    fn on_done(&mut self, now: Time, pending: &Pending, result: &Result<usize>) {
+        let hosted = &mut self.services[pending.service];
+        if let Some(connection) = hosted.connections.get_mut(&pending.connection) {
+            connection.requests -= 1;
+        }
+        let (id, mut actions) = (pending.connection, Actions::default());
+        let service = &mut hosted.service;
+        service.on_done(id.0, pending.request, result, &mut actions);
+        self.apply(now, pending.service, id, actions);
+    }
+
+    fn on_event(&mut self, now: Time, event: &Event) {
+        for at in 0..self.services.len() {
+            let hosted = &mut self.services[at];
+            if !hosted.service.event_kinds().contains(&event.kind()) {
+                continue;
+            }
+            let ids: Vec<StreamId> = hosted.connections.keys().copied().collect();
+            for id in ids {
+                let mut actions = Actions::default();
+                let service = &mut self.services[at].service;
+                service.on_event(id.0, event, &mut actions);
+                self.apply(now, at, id, actions);
+            }
+        }
+    }
+}
+
+/// A descriptor that the host waits for. Services are named by their place in its list.
+enum Source {
+    Events,
+    Listener(usize),
+    Stream(usize, StreamId),
+}
+
+/// Tells the service of the members, if they have changed and it is time to look.
+fn refresh(hosted: &mut Hosted, handle: &EngineHandle, now: Time) {
+    let version = handle.members.version();
+    if hosted.members == Some(version) || now < hosted.refresh_from {
+        return;
+    }
+    hosted.refresh_from = now + REFRESH;
+    if hosted.members.is_some() && hosted.service.keeps_members_while_isolated() {
+        match is_isolated(handle) {
+            Some(false) => {}
+            Some(true) => return,
+            None => {
+                hosted.refresh_from = now + REFRESH_STUCK;
+                return;
+            }
+        }
+    }
+    hosted.service.on_members(handle.members.all());
+    hosted.members = Some(version);
+}
+
+/// Whether this node may be cut off from the cluster. `None` if the engine does not answer in time.
+fn is_isolated(handle: &EngineHandle) -> Option<bool> {
+    let (reply, answer) = oneshot();
+    handle.send(Command::Health { reply }).ok()?;
+    match answer.wait(Some(ENGINE_PATIENCE)) {
+        Waited::Answered(health) => Some(health.isolated),
+        Waited::TimedOut | Waited::Dropped => None,
+    }
+}
+
+fn command(request: Request, waiter: Waiter) -> Command {
+    match request {
+        Request::Join(seeds) => Command::Join { seeds, waiter },
+        Request::Leave => Command::Leave { waiter },
+        Request::UpdateTags(changes) => Command::UpdateTags { changes, waiter },
+        Request::RemoveFailed { name, prune } => Command::RemoveFailed {
+            name,
+            prune,
+            waiter,
+        },
+    }
+}

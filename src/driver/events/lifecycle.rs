@@ -1,0 +1,84 @@
+//! The life of a node, as every thread that belongs to it sees it: from running to its end.
+
+use crate::error::{Error, Result, Status};
+use crate::vocabulary::NodeState;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// The state of a node, and the reason of its end.
+pub(in crate::driver) struct Lifecycle {
+    state: AtomicI32,
+    ending: AtomicBool,
+    /// The text of the panic that broke the node.
+    panic: OnceLock<String>,
+}
+
+impl Lifecycle {
+    /// A node that runs.
+    pub fn new() -> Lifecycle {
+        Lifecycle {
+            state: AtomicI32::new(NodeState::Running as i32),
+            ending: AtomicBool::new(false),
+            panic: OnceLock::new(),
+        }
+    }
+
+    /// The state of the node.
+    pub fn state(&self) -> NodeState {
+        NodeState::from_number(self.state.load(Ordering::Acquire)).unwrap_or(NodeState::Broken)
+    }
+
+    /// Enters a state. `Shutdown` and `Broken` are final: entering another state then does nothing.
+    pub fn enter(&self, state: NodeState) {
+        let change = |held: i32| {
+            let is_final = matches!(
+                NodeState::from_number(held),
+                Some(NodeState::Shutdown | NodeState::Broken)
+            );
+            (!is_final).then_some(state as i32)
+        };
+        // An error means that the held state is final.
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+    }
+
+    /// A thread of the node panicked. Returns the error to report, for the first panic of a node
+    /// that was not shut down before.
+    pub fn on_panic(&self, text: String) -> Option<Error> {
+        if self.state() == NodeState::Shutdown || self.panic.set(text.clone()).is_err() {
+            return None;
+        }
+        self.enter(NodeState::Broken);
+        Some(Error::new(Status::Internal, text))
+    }
+
+    /// Tells the threads of the node to end.
+    pub fn begin_end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// Whether the threads of the node are to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// The error of a call that the node cannot serve any more.
+    pub fn ended(&self) -> Error {
+        match self.panic.get() {
+            Some(text) => Error::new(Status::Internal, format!("the node is broken: {text}")),
+            None => Error::new(Status::Closed, "the node was shut down"),
+        }
+    }
+
+    /// Checks that the node is not about to end.
+    ///
+    /// # Errors
+    /// `Closed`, or `Internal` if the node is broken.
+    pub fn check(&self) -> Result<()> {
+        if self.is_ending() {
+            return Err(self.ended());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! A node that runs: the handle to its engine, and its threads.
+
+use crate::driver::engine::handle::EngineHandle;
+use crate::driver::os::worker::Worker;
+use crate::vocabulary::NodeState;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How long the end of a node waits for a name that is being resolved. Nothing can interrupt the
+/// resolver of the system. If it takes longer, its thread ends by itself later, and touches nothing
+/// but its own data.
+const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The threads of a node.
+pub(super) struct Threads {
+    pub engine: Worker,
+    pub helper: Option<Worker>,
+    /// Runs the callback of the application, if there is one.
+    pub events: Option<Worker>,
+    /// Hosts the services, if there are any.
+    pub services: Option<Worker>,
+}
+
+impl Threads {
+    /// Waits for the engine and the services.
+    fn finish_engine(&self) {
+        self.engine.finish(None);
+        if let Some(services) = &self.services {
+            services.finish(None);
+        }
+    }
+
+    /// Waits for all threads but the event thread. On one of these threads it returns at once.
+    pub fn finish_inner(&self) {
+        let is_helper = self.helper.as_ref().is_some_and(Worker::is_current);
+        if self.engine.is_current() || is_helper {
+            return;
+        }
+        self.finish_engine();
+        if let Some(helper) = &self.helper {
+            helper.finish(Some(RESOLVER_PATIENCE));
+        }
+    }
+}
+
+/// The threads of a node, once they have started. The event thread shares this: it may have to wait
+/// for the others.
+pub(super) type ThreadsCell = Arc<OnceLock<Threads>>;
+
+/// A node that runs. The last clone of its `Node` drops this, which ends the node.
+pub(in crate::driver) struct RunningNode {
+    /// Leaked in a forked child: locks in there may be held by threads that do not exist in it.
+    parts: ManuallyDrop<(Arc<EngineHandle>, ThreadsCell)>,
+    /// Whether a callback takes the events.
+    pub(super) with_callback: bool,
+}
+
+impl RunningNode {
+    pub(super) fn new(
+        handle: Arc<EngineHandle>,
+        threads: ThreadsCell,
+        with_callback: bool,
+    ) -> RunningNode {
+        RunningNode {
+            parts: ManuallyDrop::new((handle, threads)),
+            with_callback,
+        }
+    }
+
+    /// The handle, for a test that adds a thread.
+    #[cfg(test)]
+    pub fn handle(&self) -> Arc<EngineHandle> {
+        self.parts.0.clone()
+    }
+
+    fn threads(&self) -> Option<&Threads> {
+        self.parts.1.get()
+    }
+
+    /// Tells the node to end. Returns false in a forked child, where there is nothing to end.
+    fn begin_end(&self) -> bool {
+        if self.origin.is_elsewhere() {
+            return false;
+        }
+        self.lifecycle.enter(NodeState::Shutdown);
+        EngineHandle::begin_end(self);
+        true
+    }
+
+    /// Ends the engine and the services, and waits for them. Queued events stay.
+    pub(super) fn shut_down(&self) {
+        if self.begin_end()
+            && let Some(threads) = self.threads()
+            && !threads.engine.is_current()
+        {
+            threads.finish_engine();
+        }
+    }
+
+    /// Ends the node: no further callback starts, and all threads are waited for. On the event
+    /// thread it returns at once; that thread waits for the others when its callback has returned.
+    pub(super) fn close(&self) {
+        if !self.begin_end() {
+            return;
+        }
+        if self.with_callback {
+            self.events.abandon();
+        }
+        let Some(threads) = self.threads() else {
+            return;
+        };
+        if threads.events.as_ref().is_some_and(Worker::is_current) {
+            return;
+        }
+        threads.finish_inner();
+        if let Some(events) = &threads.events {
+            events.finish(None);
+        }
+    }
+}
+
+impl Deref for RunningNode {
+    type Target = EngineHandle;
+
+    fn deref(&self) -> &EngineHandle {
+        &self.parts.0
+    }
+}
+
+impl Drop for RunningNode {
+    fn drop(&mut self) {
+        if self.origin.is_elsewhere() {
+            return;
+        }
+        self.close();
+        // SAFETY: this is the only place that drops `parts`, and nothing uses them afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.parts) };
+    }
+}
