@@ -91,8 +91,8 @@ pub fn threads() -> usize {
 /// A counter of a node by name.
 pub fn counter(node: &Node, name: &str) -> i64 {
     let stats = node.stats();
-    let found = stats.iter().find(|(it, _, _)| *it == name);
-    found.unwrap_or_else(|| panic!("no counter {name}")).1
+    let found = stats.iter().find(|it| it.name == name);
+    found.unwrap_or_else(|| panic!("no counter {name}")).value
 }
 
 /// Runs `child` in a forked child, and returns whether it returned true in time.
