@@ -317,11 +317,11 @@ impl ServiceHost {
     /// Tells the sessions of outcomes and events.
     fn take_events(&mut self, now: Time) {
         for event in self.events.drain(EVENTS).unwrap_or_default() {
-            if let EventBody::Done { id, result } = &event.body
-                && let Some(pending) = self.pending.remove(id)
-            {
-                self.on_done(now, &pending, result);
-                continue;
+            if let EventBody::Done { id, result } = &event.body {
+                if let Some(pending) = self.pending.remove(id) {
+                    self.on_done(now, &pending, result);
+                    continue;
+                }
             }
             self.on_event(now, &event);
         }
