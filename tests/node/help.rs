@@ -59,9 +59,8 @@ pub fn state_of(node: &Node, name: &str) -> Option<MemberState> {
 pub fn wait_for(node: &Node, kind: EventKind) -> Event {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        if let Some(event) = node.next_event(Some(Duration::from_millis(100))).unwrap()
-            && event.kind() == kind
-        {
+        let next = node.next_event(Some(Duration::from_millis(100))).unwrap();
+        if let Some(event) = next.filter(|event| event.kind() == kind) {
             return event;
         }
     }
