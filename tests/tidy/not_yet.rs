@@ -4,12 +4,6 @@
 pub const NOT_YET: &[(&str, &str)] = &[
     ("cycle", "src/ffi/handle.rs"),
     ("cycle", "src/ffi/members.rs"),
-    ("cycle", "src/swim/announcement.rs"),
-    ("cycle", "src/swim/apply.rs"),
-    ("cycle", "src/swim/context.rs"),
-    ("cycle", "src/swim/members.rs"),
-    ("cycle", "src/swim/mod.rs"),
-    ("function length", "benches/core.rs"),
     ("headless", "CHANGELOG.md"),
     ("headless", "Cargo.toml"),
     ("headless", "README.md"),
@@ -30,8 +24,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("line length", "benches/nodes.rs"),
     ("line length", "bindings/python/src/event.rs"),
     ("line length", "bindings/python/src/event_classes.rs"),
-    ("line length", "src/swim/mod.rs"),
-    ("line length", "src/time.rs"),
     ("line length", "src/vocabulary.rs"),
     ("line length", "tests/interop.rs"),
     ("line length", "tests/interop/agent.rs"),
@@ -42,5 +34,4 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("line length", "tests/interop/wait.rs"),
     ("line length", "tests/tidy/layers.rs"),
     ("line length", "tests/tidy/parts.rs"),
-    ("part", "src/swim/explain.rs"),
 ];

@@ -18,9 +18,9 @@ use crate::driver::os::descriptors::{self, PollFd, PollFlags};
 use crate::driver::os::oneshot::{Waited, oneshot};
 use crate::error::Result;
 use crate::event::{Event, EventBody, EventKind};
+use crate::service::sessions::AnyService;
 use crate::service::{
-    Actions, AnyService, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request,
-    ServiceCounters,
+    Actions, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request, ServiceCounters,
 };
 use crate::swim::StreamId;
 use crate::time::Time;
