@@ -1,9 +1,9 @@
-//! A cluster of C programs linked with the library beside a cluster of stock `serf` agents.
+//! Compares a cluster of C programs that use the library with a cluster of `serf` agents.
 //!
-//! Both clusters are made in the same run, one after the other, of as many real processes, with
-//! the same settings (profile lan), on loopback addresses. Measured is what the system says of
-//! each process (`/proc`), and when the lines appear by which each process tells of an event.
-//! `make bench` builds the C program and runs this; README.md says how to repeat it.
+//! Both clusters run one after the other, with the same number of processes and the same settings
+//! (profile lan), on loopback addresses. The bench reads the resources of each process from
+//! `/proc`, and takes the time at which each process prints that it sees an event. `make bench`
+//! builds the C program and runs this bench.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{BufRead, BufReader};
@@ -11,14 +11,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// What kind of process a cluster is made of.
+/// The kind of process that a cluster consists of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ours,
     Serf,
 }
 
-/// A line by which node `at` told that it sees `name` join or fail.
+/// A line in which node `at` reports that `name` has joined or failed.
 struct Told {
     when: Instant,
     at: usize,
@@ -26,7 +26,7 @@ struct Told {
     name: String,
 }
 
-/// A figure for each cluster, in this order.
+/// The figures of a cluster, in the order in which they are printed.
 #[derive(Default)]
 struct Figures {
     rows: Vec<(&'static str, &'static str, f64)>,
@@ -78,14 +78,14 @@ impl Kind {
                     "-rpc-addr",
                     &format!("{ip}:7373"),
                 ]);
-                // Once: an agent ends if it cannot join, and so it is started after its seed.
+                // The agent ends if it cannot join, so it is started after its seed.
                 command.args(seed.map(|seed| format!("-join={seed}")));
                 command
             }
         }
     }
 
-    /// Reads a line of output: who joined or failed.
+    /// Reads a line of output: whether a node has joined, or failed, and its name.
     fn read(self, line: &str) -> Option<(bool, &str)> {
         let after = |mark: &str| line.split_once(mark)?.1.split_whitespace().next();
         let joined = match self {
@@ -127,7 +127,7 @@ impl Cluster {
                 let when = Instant::now();
                 if let Some((joined, name)) = kind.read(&line) {
                     let name = name.to_owned();
-                    // It fails only when the cluster is gone.
+                    // This fails only after the cluster has been dropped.
                     let _ = tell.send(Told {
                         when,
                         at,
@@ -142,14 +142,14 @@ impl Cluster {
 
     fn kill(&mut self, at: usize) {
         if let Some(mut child) = self.nodes[at].take() {
-            // Both fail only if it has ended already.
+            // Both fail only if the process has ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Waits until every node of `observers` has told the same of every one of `names`; when the
-    /// first and the last of them did.
+    /// Waits until every observer has reported that each of `names` has joined, or failed. Returns
+    /// the times of the first and of the last of these reports.
     fn wait(
         &self,
         joined: bool,
@@ -201,7 +201,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// A number out of a file of `/proc` of the form `Key: value`.
+/// The number of a line `Key: value` in a file of `/proc`.
 fn field(path: &str, key: &str) -> f64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let line = text
@@ -211,7 +211,7 @@ fn field(path: &str, key: &str) -> f64 {
     number.unwrap_or(f64::NAN)
 }
 
-/// Sum over the threads of a process.
+/// The sum of a number over the threads of a process.
 fn over_threads(pid: u32, read: impl Fn(&str) -> f64) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
@@ -220,7 +220,7 @@ fn over_threads(pid: u32, read: impl Fn(&str) -> f64) -> f64 {
         .sum()
 }
 
-/// Nanoseconds on a processor.
+/// The processor time of a process, in nanoseconds.
 fn cpu_ns(pid: u32) -> f64 {
     over_threads(pid, |thread| {
         let text = std::fs::read_to_string(format!("{thread}/schedstat")).unwrap_or_default();
@@ -242,7 +242,7 @@ fn seconds(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64()
 }
 
-/// Resources of every node while nothing happens.
+/// Measures the resources of the nodes while nothing happens.
 fn at_rest(cluster: &Cluster, rest: Duration, figures: &mut Figures) {
     let pids = cluster.pids();
     let before: Vec<(f64, f64)> = pids
@@ -286,7 +286,7 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
     cluster.wait(true, &[0], &names[..1], limit)?;
     let began = Instant::now();
     (1..size).for_each(|at| cluster.start(at));
-    // The seed has told of itself already, and nobody else needs to.
+    // The seed has reported itself before, and the others report it now.
     let others: Vec<usize> = (1..size).collect();
     let seed = cluster.wait(true, &others, &names, limit)?.1;
     figures.rows.push((

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Measures HAProxy as a member: beside the chain of agent, template and reload that it replaces;
-# what checks, redispatch and gossip contribute; ten of fifty servers dying at once; SPOE. About
-# seven minutes; `bench-haproxy.sh parts` (or chain, many, spoe) runs one of them.
+# Measures HAProxy as a member of the cluster, in four benches that take about seven minutes:
+#   chain  compares it with the chain of agent, template and reload that it replaces
+#   parts  shows what health checks, redispatch and gossip each contribute
+#   many   lets ten of fifty servers die at once
+#   spoe   measures the answers to HAProxy's requests
+# `bench-haproxy.sh` runs all of them, `bench-haproxy.sh NAME...` these.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"

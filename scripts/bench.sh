@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Measures the codec, a cluster of C programs beside one of serf agents, and the Python package.
-# SPRAT_BENCH_NODES (25), SPRAT_BENCH_REST (30 s) and SPRAT_BENCH_KILLS (5) change the size; about
-# five minutes.
+# Measures the codec, a cluster of C programs and one of serf agents, and the Python package. Takes
+# about five minutes. The environment changes the size: SPRAT_BENCH_NODES is the number of nodes of
+# each cluster (25), SPRAT_BENCH_REST the seconds at rest (30), and SPRAT_BENCH_KILLS the number of
+# nodes that are killed (5).
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"

@@ -1,49 +1,52 @@
-# Sourced by the other scripts: finds the tools, and the Rust toolchain that is new enough.
+# Sourced by the other scripts. Finds the tools and a Rust toolchain that is new enough, and holds
+# the functions that several scripts use.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 
-# The cargo profile of the Python package, of the module for HAProxy and of sprat-hap. `guest` is the
-# one that they are shipped with. Tests take `dev`: it shares its dependencies with `cargo test`, and
-# takes a fifth of the time to build.
+# The cargo profile of the Python package, of the module for HAProxy and of sprat-hap. They are
+# shipped as `guest` builds them. Tests use `dev`, which shares its dependencies with `cargo test`
+# and builds in a fraction of the time.
 PROFILE=${SPRAT_PROFILE:-guest}
 BUILT=$TARGET/${PROFILE/#dev/debug}
 
-# The scripts build everything once and seldom again, which incremental compilation makes slower.
+# With these, `cargo build` and `cargo test` have the same profile, and share what they build.
+export CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+
+# Incremental compilation makes a first build slower, and most builds of these scripts are first ones.
 export CARGO_INCREMENTAL=0
 
-# Administration tools (ip, nft) are not on every user's path.
+# The administration tools ip and nft are not on every user's path.
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin:/usr/sbin:/sbin
 export PATH
 
-# True if version $1 is at least version $2.
+# Succeeds if version $1 is at least version $2.
 at_least() {
     [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
 }
 
-# Prints the version of the cargo that would run, or nothing.
+# Prints the version of cargo, or of the given command; prints nothing if it does not run.
 cargo_version() {
-    cargo --version 2>/dev/null | cut -d ' ' -f 2
+    { "${@:-cargo}" --version 2>/dev/null || true; } | cut -d ' ' -f 2
 }
 
-# Chooses a Rust that is new enough: the cargo on the path; a toolchain that rustup holds, even if
-# its default is older; the packages of the system, even if another cargo stands before them on the
-# path. Changes nothing if there is none: scripts/setup.sh installs one.
+# Chooses a Rust that is new enough, in this order: the cargo on the path; a toolchain of rustup,
+# even if its default toolchain is older; the system's cargo, even if an older one comes first on the
+# path. Changes nothing if no Rust is new enough; scripts/setup.sh installs one.
 choose_rust() {
     local toolchain have
     ! at_least "$(cargo_version)" "$RUST_WANTED" || return 0
     if command -v rustup >/dev/null; then
         for toolchain in "$RUST_WANTED" "$RUST_WANTED.0" stable; do
-            have=$(RUSTUP_AUTO_INSTALL=0 rustup run "$toolchain" cargo --version 2>/dev/null |
-                cut -d ' ' -f 2)
+            have=$(RUSTUP_AUTO_INSTALL=0 cargo_version rustup run "$toolchain" cargo)
             if at_least "$have" "$RUST_WANTED"; then
                 export RUSTUP_TOOLCHAIN=$toolchain
                 return
             fi
         done
     fi
-    have=$(/usr/bin/cargo --version 2>/dev/null | cut -d ' ' -f 2)
+    have=$(cargo_version /usr/bin/cargo)
     ! at_least "$have" "$RUST_WANTED" || PATH=/usr/bin:$PATH
 }
 choose_rust
@@ -54,21 +57,21 @@ die() {
     exit 1
 }
 
-# The cdylib and the staticlib of the release profile, built if anything changed. Not by
-# `cargo build`: that makes an rlib as well, and leaves out the optimisation across crates then.
+# Builds the shared and the static library with the release profile. `cargo build` would build an
+# rlib as well, and cargo does not optimise across crates if one of the crate types is rlib.
 build_release() {
     (cd "$ROOT" && cargo rustc --locked --release --lib --crate-type cdylib,staticlib --quiet) ||
         die "the library does not build"
 }
 
-# The module for HAProxy and sprat-hap, in the folder $BUILT.
+# Builds the module for HAProxy and sprat-hap; they are in the folder $BUILT then.
 build_haproxy() {
     (cd "$ROOT" && cargo build --locked --quiet --profile "$PROFILE" -p sprat-lua -p sprat-hap) ||
         die "the module for HAProxy does not build"
 }
 
-# Compiles a program of examples/c to $1, against the library as `make install` lays it out beside,
-# and other libraries that are named.
+# Compiles examples/c/NAME.c to the path $1, which ends with NAME. Installs the library in the folder
+# of that path and links with it, and with the pkg-config packages given after the path.
 build_example() {
     local out=$1 prefix flags
     shift

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Feeds what libFuzzer thinks of to the decoders and to a node, beginning with the captured bytes
-# in tests/golden. `make fuzz` runs for a minute each; FUZZ_SECONDS says otherwise. FUZZ_RUNS
-# bounds the number of inputs instead, so that it is the same work everywhere.
+# Runs libFuzzer on the decoders and on a node, starting from the captured bytes in tests/golden.
+# Each target runs for FUZZ_SECONDS (60), or for FUZZ_RUNS inputs if that is set, which is the same
+# amount of work on every machine.
 #
-# The stable compiler is enough: the flags below are what lets libFuzzer see which code was
-# reached. What it finds out stays in target/fuzz/corpus, and helps the next run.
+# The stable compiler is enough: the flags below add the counters from which libFuzzer sees which
+# code an input reached. Inputs that reach new code are kept in target/fuzz/corpus for later runs.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -16,7 +16,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 flags=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
     -Cllvm-args=-sanitizer-coverage-pc-table)
-# With --target the flags are for what runs, not for build scripts.
+# With --target, cargo does not apply RUSTFLAGS to build scripts.
 RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --profile fuzz -p sprat-fuzz --target "$host" \
     --target-dir "$folder"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The module for HAProxy, stripped, the script that loads it, and sprat-hap: target/haproxy.
+# Builds the module for HAProxy and sprat-hap, and puts them, stripped, and the Lua script that loads
+# the module into target/haproxy.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 

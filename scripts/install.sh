@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `install.sh install` and `install.sh uninstall`: the C library with header, pkg-config and CMake
-# files under PREFIX, staged in DESTDIR.
+# Installs the C library, its header, and its pkg-config and CMake files under PREFIX, staged in
+# DESTDIR: `install.sh install`. Removes these files: `install.sh uninstall`.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
@@ -14,8 +14,8 @@ cmake=$lib/cmake/sprat
 files=("$lib/$real" "$lib/$soname" "$lib/libsprat.so" "$lib/libsprat.a" "$include/sprat.h"
     "$lib/pkgconfig/sprat.pc" "$cmake/spratConfig.cmake" "$cmake/spratConfigVersion.cmake")
 
-# Fills the @NAME@ places of a template. The CMake files find their prefix relative to
-# themselves, so that the tree can be moved.
+# Replaces the @NAME@ placeholders of a template. The paths in the CMake files are relative to the
+# files, so that the installed tree can be moved.
 fill() {
     sed -e "s|@VERSION@|$version|g" -e "s|@REAL@|$real|g" -e "s|@SONAME@|$soname|g" \
         -e "s|@PREFIX@|$PREFIX|g" -e "s|@LIBDIR@|$LIBDIR|g" -e "s|@INCLUDEDIR@|$INCLUDEDIR|g" \
@@ -24,8 +24,8 @@ fill() {
             "$INCLUDEDIR")|g" "$1"
 }
 
-# Everything is put in place by renaming: a program that runs keeps the library that it has mapped,
-# and a compiler that reads a file beside sees the old one or the new one, whole.
+# Files are replaced by renaming: a running program keeps the library that it has mapped, and a
+# compiler that runs at the same time reads either the old file or the new one.
 put() { # mode, source, destination
     install -m "$1" "$2" "$3.$$.new"
     mv -f "$3.$$.new" "$3"

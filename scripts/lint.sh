@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Format, clippy, types, and the C and shell sources: everything that can be said without running
-# it.
+# Checks everything that can be checked without running it: formatting, clippy, Python style and
+# types, warnings of the C compilers, and the syntax of shell scripts.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
@@ -9,7 +9,7 @@ cd "$ROOT"
 cargo fmt --all -- --check
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
-# The examples and the test programs in C, as a strict program would compile them.
+# The C examples and test programs must compile without a warning.
 strict=(-Wall -Wextra -Wpedantic -Werror -fsyntax-only -I include)
 while IFS= read -r file; do
     cc -std=gnu11 "${strict[@]}" "$file"

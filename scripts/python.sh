@@ -1,10 +1,10 @@
-# Sourced by the other scripts after env.sh: a virtual environment in target/python with the tools
-# for the Python package, in the versions of bindings/python/requirements-dev.txt.
+# Sourced by the other scripts after env.sh. Makes a virtual environment in target/python with the
+# tools for the Python package, in the versions that bindings/python/requirements-dev.txt pins.
 
 VENV=$TARGET/python
 PACKAGE=$ROOT/bindings/python
 
-# Makes or renews it. Quick if the requirements are as they were.
+# Makes the environment, or makes it anew if the requirements have changed.
 python_env() {
     local wanted=$PACKAGE/requirements-dev.txt
     ! cmp -s "$wanted" "$VENV/requirements.txt" || return 0
@@ -19,8 +19,8 @@ python_env() {
     cp "$wanted" "$VENV/requirements.txt"
 }
 
-# Builds the wheel for this machine in target/wheels/PROFILE, and installs it into the environment,
-# unless the same is installed there: other tests may be using it.
+# Builds the wheel for this machine in target/wheels/PROFILE, and installs it into the environment.
+# Does not touch the environment if the same wheel is installed: other tests may be using it.
 install_wheel() {
     local out=$TARGET/wheels/$PROFILE content
     rm -rf "$out"
@@ -35,7 +35,7 @@ install_wheel() {
     printf '%s\n' "$content" >"$VENV/wheel.content"
 }
 
-# The names and checksums of the files in a wheel.
+# Prints the names and checksums of the files in a wheel.
 wheel_content() {
     python3 -c 'import sys, zipfile
 for info in zipfile.ZipFile(sys.argv[1]).infolist():

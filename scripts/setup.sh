@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Installs what `make demo` and `make test` need, on Debian 12 or later. Quick when nothing is
-# missing: then it asks the package database and cargo, changes nothing, and needs no root.
+# Installs the packages and the Rust that the targets of the Makefile need, on Debian 12 or later.
+# If nothing is missing, it only asks the package database and cargo, and needs no root.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-# Compilers; serf to talk to; network namespaces and packet filters for the tests of faults;
-# valgrind, libuv and cmake for the tests of the C library; python3 for the demo and the package;
-# haproxy, and lua for the module that it loads; a supervisor, Node.js, an HTTP library and load
-# generators for the system around HAProxy.
+# Compilers; serf, to talk to; iproute2 and nftables for network namespaces and packet filters;
+# valgrind, libuv and cmake for the tests of the C library; python3 for the package and the demos;
+# haproxy and lua for the module; s6, Node.js, libmicrohttpd, hey and wrk for the demo and the
+# benches around HAProxy.
 packages=(gcc g++ libc6-dev make pkg-config binutils serf iproute2 nftables valgrind
     libuv1-dev cmake python3 python3-venv haproxy lua5.3 lua5.4 s6 nodejs libmicrohttpd-dev hey
     wrk)
 
-# Whether a package of Debian is installed.
+# Succeeds if this Debian package is installed.
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
@@ -24,7 +24,7 @@ missing_packages() {
     done
 }
 
-# apt-get as root: directly, or through sudo.
+# Runs apt-get as root, through sudo if necessary.
 apt() {
     local sudo=()
     if [ "$(id -u)" != 0 ]; then
@@ -35,15 +35,15 @@ apt() {
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"
 }
 
-# Reads the lists of packages anew, once.
+# Downloads the package lists, at most once.
 updated=
 update_packages() {
     [ -z "$updated" ] || return 0
     apt update && updated=yes
 }
 
-# The package serf starts an agent where there is a service manager. sprat does not need it, but
-# somebody may: it is left running.
+# Installs packages. The package serf starts an agent if the machine has a service manager; sprat
+# does not need it, but something else may, so it is left running.
 install_packages() {
     say "installing: $*"
     apt install --no-install-recommends "$@" ||
@@ -51,8 +51,8 @@ install_packages() {
         die "apt-get could not install: $*"
 }
 
-# The packages of a Rust of Debian that is new enough: `rustc-web` on Debian 12, whose `rustc` is too
-# old, and `rustc` on later ones.
+# Prints the Debian packages of a Rust that is new enough: `rustc-web` on Debian 12, where `rustc`
+# is too old, and `rustc` on later versions.
 debian_rust() {
     local set version
     for set in "rustc-web cargo-web rustfmt-web rust-web-clippy" "rustc cargo rustfmt rust-clippy"; do
@@ -66,8 +66,8 @@ debian_rust() {
     return 1
 }
 
-# Installs Rust from Debian; fails if Debian has none that is new enough, or if the package rustup,
-# which those packages would remove, is installed.
+# Installs Rust from Debian's packages. Fails if none is new enough, and if the package rustup is
+# installed, which they would remove.
 install_debian_rust() {
     local set
     command -v apt-cache >/dev/null && ! installed rustup || return 1
@@ -76,8 +76,8 @@ install_debian_rust() {
     install_packages "${set[@]}"
 }
 
-# Installs rustup from Debian, which has it from 13 on, or with its own installer, for this user
-# alone: nothing outside of the home directory changes.
+# Installs rustup: from Debian, which has it since version 13, or else with rustup's own installer,
+# which changes nothing outside of the home directory.
 install_rustup() {
     if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
         install_packages rustup
@@ -94,8 +94,8 @@ install_rustup() {
         die "rustup could not be installed. Install it as https://rustup.rs says, then run this again."
 }
 
-# Makes sure that there is a Rust that is new enough, with rustfmt and clippy. Nothing is fetched
-# from elsewhere as long as Debian has one.
+# Makes sure that there is a Rust that is new enough, with rustfmt and clippy. Downloads one from
+# elsewhere only if Debian has none.
 check_rust() {
     if ! at_least "$(cargo_version)" "$RUST_WANTED" && install_debian_rust; then
         hash -r
@@ -120,7 +120,7 @@ else
     for tool in cc c++ make pkg-config nm serf ip nft valgrind cmake python3 haproxy lua5.3 \
         lua5.4 s6-svscan node hey wrk; do
         command -v "$tool" >/dev/null || die "$tool is missing. On Debian 12 this script" \
-            "installs it; here please install what gives: ${packages[*]}"
+            "installs it. On other systems, install the counterparts of: ${packages[*]}"
     done
 fi
 check_rust

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Proves that time and luck decide no test: runs each group of tests five times while two other
+# Shows that no test depends on time or luck: runs each group of tests five times while two other
 # processes keep both processors busy. `soak.sh` runs all groups, `soak.sh GROUP...` these.
 #
-# The results are kept in target/soak, so that a call that was ended early is gone on with by the
-# next one; results of another commit are dropped. The log of each run that fails is kept there.
-# Ends with a table, and with status 1 if any run has failed. SPRAT_SOAK_RUNS and SPRAT_SOAK_LOAD
-# say how many runs (5) and how many busy processes (2).
+# The results are kept in target/soak, so that the next call continues where this one was stopped.
+# Results of another commit are deleted. The log of each run that fails is kept there as well. The
+# script ends with a table, and with status 1 if any run has failed. SPRAT_SOAK_RUNS sets the number
+# of runs (5), SPRAT_SOAK_LOAD the number of busy processes (2).
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 
-# The longest that a run may take, in seconds, and with it every busy process.
+# The longest that a run, and each busy process, may take, in seconds.
 LIMIT=3600
 GROUPS_OF_TESTS=(tests interop examples python haproxy demo)
 runs=${SPRAT_SOAK_RUNS:-5}
@@ -23,7 +23,7 @@ done
 
 folder=$TARGET/soak
 mkdir -p "$folder"
-results=$folder/results # lines of GROUP RUN STATUS SECONDS
+results=$folder/results # each line: GROUP RUN STATUS SECONDS
 version=$(git describe --always --dirty 2>/dev/null || echo unknown)
 if [ "$version" != "$(cat "$folder/version" 2>/dev/null)" ]; then
     rm -f "$folder"/*
@@ -32,7 +32,7 @@ fi
 touch "$results"
 
 busy=()
-current= # the run that is going on
+current= # the process of the present run
 begin_load() {
     local number
     for ((number = 0; number < load; number++)); do
@@ -40,7 +40,7 @@ begin_load() {
         busy+=($!)
     done
 }
-# `timeout` ends its child when it is ended.
+# A `timeout` that is killed kills its child.
 end_load() {
     [ ${#busy[@]} = 0 ] || kill "${busy[@]}" 2>/dev/null || true
     busy=()
@@ -52,7 +52,7 @@ trap 'exit 143' TERM
 run() { # group number
     local log=$folder/$1-$2.log began=$SECONDS status=0
     say "$1, run $2 of $runs: $(date +%T)"
-    # In the background, so that a signal ends this script, and with it the run, at once.
+    # In the background, so that a signal stops this script, and the run, at once.
     timeout "$LIMIT" scripts/step.sh "$1" >"$log" 2>&1 </dev/null &
     current=$!
     wait "$current" || status=$?

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# One step of the tests: `step.sh NAME`, with the names below. scripts/test.sh runs all of them, and
-# scripts/soak.sh some of them again and again.
+# Runs one step of the tests: `step.sh NAME`, with one of the names below. scripts/test.sh runs all
+# steps, scripts/soak.sh repeats some of them.
 #
-# SPRAT_TEST_LEVEL=all runs every seed and every case, and tries what is shipped as it is shipped.
-# Otherwise the seeds are few, and the bindings are built with the profile of `cargo test`.
+# With SPRAT_TEST_LEVEL=all, a step runs every seed and every case, and the bindings are built as they
+# are shipped. Otherwise the seeds are few, and the bindings are built with the profile of
+# `cargo test`.
 set -euo pipefail
 export SPRAT_TEST_LEVEL=${SPRAT_TEST_LEVEL:-quick}
 if [ "$SPRAT_TEST_LEVEL" = all ]; then
@@ -15,14 +16,14 @@ fi
 . "$ROOT/scripts/python.sh"
 cd "$ROOT"
 
-# Tests of faults make network namespaces. Without root they are run through sudo; the compiler
-# is not.
+# The tests of network faults make network namespaces, which needs root. sudo runs the tests, not the
+# compiler.
 if [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
     triple=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${triple}_RUNNER=sudo -E env PATH=$PATH"
 fi
 
-# The tests of the library, but for those with agents, which are a step of their own.
+# The tests of the library without the interop tests, which are a step of their own.
 library_tests=(--lib)
 for file in tests/*.rs; do
     [ "$file" = tests/interop.rs ] || library_tests+=(--test "$(basename "$file" .rs)")
@@ -31,7 +32,7 @@ done
 case ${1:-} in
 lint) scripts/lint.sh ;;
 build) build_release ;;
-build-tests) # all that the steps below would build one after the other
+build-tests) # everything that the later steps need
     cargo test --locked --quiet --no-run "${library_tests[@]}" --test interop
     cargo build --locked --quiet --lib --example watch
     cargo test --locked --quiet --no-run -p sprat-haproxy -p sprat-hap
@@ -44,7 +45,7 @@ documentation)
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
     cargo test --locked --doc
     ;;
-interop) # these tests wait for most of their time
+interop) # these tests wait for most of the time, so that more of them run at once
     RUST_TEST_THREADS=6 cargo test --locked --no-fail-fast --test interop
     ;;
 fuzz)

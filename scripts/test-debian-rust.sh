@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the library with the Rust of Debian's packages, if they are installed and new enough; says
-# so if they are not.
+# Builds the library with the Rust of Debian's packages. If they are not installed, or too old, it
+# says so and succeeds.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"

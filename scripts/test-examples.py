@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs each example beside a stock serf agent: it must see the agent, be seen, and leave."""
+"""Runs each example together with a serf agent: both must see each other, and the example leaves."""
 
 import json
 import signal
@@ -15,12 +15,12 @@ from cluster import PATIENCE, claim_addresses  # noqa: E402 - needs the path abo
 folder = sys.argv[1]
 BASE = claim_addresses()
 AGENT = f"{BASE}.1"
-# An example takes seconds. After this long it hangs, and is ended.
+# An example takes seconds. One that takes this long hangs, and is killed.
 LIMIT = 4 * PATIENCE
 
 
 def command(program, address):
-    """How an example is called: its node is named like its address, or with --name."""
+    """Return the command line of an example. The name of its node is its address."""
     join = f"{AGENT}:7946"
     return {
         "watch": ["watch", "--name", address, "--bind", address, join],
@@ -82,7 +82,7 @@ def try_example(number, program):
         wait_for("alive", address)
         end(child)
         wait_for("left", address)
-        # Not communicate(): the standard input of some is closed already.
+        # communicate() would fail: the standard input of some examples is closed by now.
         rest = child.stdout.read()
         if child.wait() != 0:
             sys.exit(f"{program} ended with status {child.returncode}: {printed} {rest}")

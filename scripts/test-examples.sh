@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every example and every snippet runs as it stands: the Rust code of README.md, the Rust and the
-# C examples beside a serf agent, and the demo.
+# Runs the examples as they are: the Rust code of README.md, the Rust and C examples together with a
+# serf agent, and the demo of examples/cluster.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"

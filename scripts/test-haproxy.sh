@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# HAProxy with the module: builds it, and tests it inside the HAProxy of this machine.
+# Builds the module for HAProxy and sprat-hap, and tests them with the HAProxy of this machine.
 set -euo pipefail
 export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
 . "$(dirname "$0")/env.sh"
@@ -11,7 +11,7 @@ cargo test --locked --quiet -p sprat-haproxy -p sprat-hap
 build_haproxy
 install_wheel
 build_example "$TARGET/test-haproxy/spoe_agent"
-# The module is loaded by HAProxy as root and serves as another user in another root.
+# HAProxy loads the module as root, and then changes its user and its root directory.
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo -E env "PATH=$PATH" "CARGO_TARGET_DIR=$TARGET")
 cd bindings/haproxy/tests

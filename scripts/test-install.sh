@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs into a directory of its own and uses what was installed the way programs do: with
-# pkg-config, shared and static, with CMake, and from the C quick start in README.md.
+# Installs the C library into a temporary directory and uses it as programs do: shared and static,
+# with pkg-config and with CMake, and in the quick start of the documentation.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
@@ -22,7 +22,7 @@ check_files() { # root libdir includedir
     ! grep -r '@[A-Z_]*@' "$1$2/pkgconfig" "$1$2/cmake" || die "a template was not filled"
 }
 
-# Staged, with the directories that Debian uses; nothing may land outside of the stage.
+# A staged installation into Debian's directories. Nothing may be written outside of the stage.
 debian=/usr/lib/x86_64-linux-gnu
 make -s install DESTDIR="$work/stage" PREFIX=/usr LIBDIR=$debian INCLUDEDIR=/usr/include
 check_files "$work/stage" $debian /usr/include
@@ -51,7 +51,7 @@ cc "${strict[@]}" -o "$work/static" tests/install/version.c "${flags[@]}" \
 ! readelf -d "$work/static" | grep -q libsprat || die "the static program needs libsprat.so"
 say "static, by pkg-config: ok"
 
-# CMake finds its paths relative to itself: move the tree first.
+# The paths in the CMake files are relative, so the tree works in another place, too.
 mv "$prefix" "$work/moved"
 cmake -S tests/install -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" >"$work/cmake.log" ||
     { cat "$work/cmake.log"; die "cmake does not find sprat"; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Python package: builds the wheel, installs it into an environment of its own, compares the
-# stub with it, and runs the tests on it, warnings as errors.
+# Builds the wheel of the Python package, installs it into a virtual environment, compares the type
+# stub with it, and runs the tests with warnings as errors.
 set -euo pipefail
 export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
 . "$(dirname "$0")/env.sh"
@@ -9,7 +9,7 @@ export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
 python_env
 install_wheel
 cd "$PACKAGE"
-# Beside the sources Python would find those instead of what was installed.
+# In the folder of the sources, Python would import them and not the installed package.
 (cd tests && "$VENV/bin/python" -m mypy.stubtest sprat --mypy-config-file ../pyproject.toml)
-# Tests wait more than they compute.
+# The tests wait for most of the time, so that more of them run than there are processors.
 "$VENV/bin/python" -m pytest -q -n "${SPRAT_PYTEST_WORKERS:-4}" "$@"

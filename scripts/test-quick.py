@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the C quick start of README.md beside a serf agent and checks what it prints."""
+"""Runs the C quick start together with a serf agent, and checks the lines that it prints."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ agent = subprocess.Popen(
     text=True,
 )
 quick = None
-# If anything hangs, both are ended, and with them the loops that read from them.
+# If anything hangs, both programs are killed, which ends the loops that read from them.
 limit = threading.Timer(2 * PATIENCE, lambda: [child.kill() for child in (agent, quick) if child])
 limit.start()
 try:
@@ -35,7 +35,7 @@ try:
         if "EventMemberJoin" in line:
             break
     threading.Thread(target=agent.stdout.read, daemon=True).start()
-    # stdbuf: the program prints into a pipe here, and must not keep its lines to itself.
+    # Without stdbuf, the program would buffer its lines, because it prints into a pipe.
     quick = subprocess.Popen(
         ["stdbuf", "-oL", program, f"{ip}:7946"],
         stdout=subprocess.PIPE,

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The tests. `test.sh` is `make test`: fixed seeds, and the essential cases of each matrix.
-# `test.sh all` is `make test-all`: every seed and case, longer fuzzing, and whatever is shipped
-# built and tried as it is shipped.
+# Runs all tests. `make test` calls `test.sh`, which runs few seeds and the essential cases;
+# `make test-all` calls `test.sh all`, which runs every seed and case, fuzzes longer, and also builds
+# and tries everything as it is shipped.
 #
-# Steps that mostly wait (for agents, timeouts, HAProxy) run beside steps that compute; the latter
-# run with lower priority, so that they delay nobody's timers. Each step writes a log, and the logs
-# are printed whole in a fixed order. All steps run even if an early one fails, so that one run
-# shows everything that is wrong; the end says which failed.
+# Steps that mostly wait (for agents, timeouts, HAProxy) run at the same time as steps that compute.
+# The latter have a lower priority, so that they do not delay the timers of the former. The log of
+# each step is printed when the step and all before it have ended, so that the order is always the
+# same. A step that fails does not stop the others; the last line names the steps that failed.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1
@@ -22,8 +22,8 @@ LOGS=$TARGET/test
 rm -rf "$LOGS"
 mkdir -p "$LOGS"
 
-# Runs a step. Its log is NAME.log; NAME.end holds its exit status, how long it took, and how much
-# processor time it took, in seconds.
+# Runs a step and writes NAME.log and NAME.end: its output; its exit status, the time it took, and
+# its processor time, both in seconds.
 step() {
     local name=$1 TIMEFORMAT='%0R %0U %0S' status took user system
     { time scripts/step.sh "$name" >"$LOGS/$name.log" 2>&1 </dev/null; } 2>"$LOGS/$name.time"
@@ -33,7 +33,7 @@ step() {
     mv "$LOGS/$name.new" "$LOGS/$name.end"
 }
 
-# Waits until a step has ended, well or not; fails if it never will, because its lane is gone.
+# Waits until a step has ended. Fails if it cannot end any more, because all lanes have.
 after() {
     while [ ! -e "$LOGS/$1.end" ]; do
         [ ! -e "$LOGS/lanes.end" ] || return 1
@@ -41,7 +41,7 @@ after() {
     done
 }
 
-# Prints the log of a step once it has ended.
+# Waits until a step has ended, and prints its log and its result.
 report() {
     local status took processor verdict=ok
     after "$1" || echo "1 0 0" >"$LOGS/$1.end"
@@ -53,7 +53,7 @@ report() {
     total=$((total + processor))
 }
 
-# The lanes: each runs its steps one after the other, and all lanes run at the same time.
+# The lanes. A lane runs its steps one after the other; all lanes run at the same time.
 computing() {
     renice -n 5 "$BASHPID" >/dev/null
     step lint
@@ -63,7 +63,7 @@ computing() {
     step fuzz
 }
 
-# The release library takes a processor for a minute, beside lint.
+# Building the release library takes one processor for a minute, while lint uses the other.
 releasing() {
     renice -n 5 "$BASHPID" >/dev/null
     step build
@@ -90,7 +90,7 @@ bindings() {
     step reference
 }
 
-set -m # makes each job a process group, which can be ended whole
+set -m # gives each job a process group, so that the trap below ends all its processes
 {
     set +m
     computing & releasing & waiting & bindings &

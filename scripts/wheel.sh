@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is uploaded: a manylinux2014 wheel for this kind of processor and the source distribution,
-# in target/wheels. Each is installed into a fresh environment and tried.
+# Builds the files for upload in target/wheels: a manylinux2014 wheel for this kind of processor, and
+# the source distribution. Installs each into a fresh virtual environment and tries it.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
@@ -9,7 +9,7 @@ python_env
 out=$TARGET/wheels
 rm -f "$out"/*.whl "$out"/*.tar.gz
 cd "$PACKAGE"
-# zig links against the C library of 2012, so that the wheel runs on everything since then.
+# zig links against the C library of 2012, so that the wheel runs on every system since then.
 PATH=$VENV/bin:$PATH maturin build --release --locked --quiet --zig --compatibility manylinux2014 \
     --out "$out"
 "$VENV/bin/maturin" sdist --out "$out"

@@ -1,22 +1,61 @@
 //! sprat: cluster membership as a library.
 //!
-//! A process that links this crate is a full member of a memberlist or Serf cluster by itself.
-//! The crate is six layers, each knowing only the ones below it:
+//! A process that links this crate is a full member of a memberlist or Serf cluster. Make the
+//! settings, a [`Config`]; start a [`Node`] with them; join other nodes; then read the members and
+//! take events.
 //!
-//! | layer | what it is | knows |
-//! | --- | --- | --- |
-//! | [`wire`] | bytes to values and back, pure functions | nobody |
-//! | [`swim`] | the SWIM state machine: bytes and time in, outputs out | `wire` |
-//! | [`serf`] | tags, intents and member states of Serf on top of it | `swim`, `wire` |
-//! | [`spoe`] | answers to what HAProxy asks about requests | `serf` |
-//! | [`driver`] | threads, sockets, clock, name resolution: the [`Node`] | the four above |
-//! | `ffi` | the C ABI of `include/sprat.h` (feature `capi`) | `driver` |
+//! ```
+//! use sprat::{Config, EventKind, Node, Profile};
+//! use std::time::Duration;
 //!
-//! All but `driver` and `ffi` open no socket, read no clock, start no thread and draw no
-//! randomness but from their seed. The code that ships is the code that the simulator runs.
+//! # fn main() -> sprat::Result<()> {
+//! let settings = |name: &str| {
+//!     let config = Config::new().name(name).profile(Profile::Local);
+//!     config.bind(([127, 0, 0, 1], 0)).tag("role", "db")
+//! };
+//! let first = Node::start(&settings("first"))?;
+//! let second = Node::start(&settings("second"))?;
+//!
+//! let addr = first.addr().to_string();
+//! assert_eq!(second.join(&[&addr], Some(Duration::from_secs(10)))?, 1);
+//! let names: Vec<String> = second.members().iter().map(|it| it.name.to_string()).collect();
+//! assert_eq!(names, ["first", "second"]);
+//!
+//! second.leave(Some(Duration::from_secs(10)))?; // the others see a leave, not a failure
+//! while let Some(event) = first.next_event(Some(Duration::from_secs(10)))? {
+//!     if event.kind() == EventKind::MemberLeave {
+//!         assert_eq!(&*event.member().unwrap().name, "second");
+//!         break;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How the crate is built
+//!
+//! The crate consists of layers. Each layer names only layers below it.
+//!
+//! | layer | what it is |
+//! | --- | --- |
+//! | `wire` | bytes to values and back: pure functions |
+//! | `swim` | the SWIM protocol as a state machine: bytes and time go in, outputs come out |
+//! | `serf` | Serf on top of it: tags, intents, member states, user events, queries |
+//! | `service` | services that a node can host beside the protocol, such as answers to HAProxy |
+//! | `config` | the settings |
+//! | `driver` | threads, sockets, the clock, name resolution: the [`Node`] |
+//! | `ffi` | the C interface of `include/sprat.h` (feature `capi`) |
+//!
+//! Only `driver` and `ffi` have side effects. The layers below them open no socket, read no clock,
+//! start no thread, and draw randomness only from a seed that they are given: the code that ships
+//! is the code that the simulator runs.
+//!
+//! # Features
+//!
+//! - `capi`, on by default: the exported C functions. Bindings to other languages turn it off.
+//! - `internals`, **unstable**: opens the layers, for the tests, benches, fuzz targets and bindings
+//!   of this repository. Anything behind it may change in any release.
 
-// The feature `internals` opens the layers to the tests, benches, fuzz targets and bindings of this
-// repository. Everything else uses what is named below.
 #[cfg(feature = "internals")]
 pub mod driver;
 #[cfg(feature = "internals")]
@@ -57,7 +96,10 @@ mod wire;
 pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
-pub use driver::{EventCallback, Node, Outcome, Pending, PreparedThreads, Spawn, Subscription};
+pub use driver::{
+    Counter, EventCallback, FailedJoin, Node, Outcome, Pending, PreparedThreads, Spawn,
+    Subscription,
+};
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState};

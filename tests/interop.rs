@@ -1,8 +1,8 @@
-//! Against the original: mixed clusters of our nodes and stock `serf` agents.
+//! Mixed clusters of sprat nodes and `serf` agents.
 //!
-//! Every test starts its own agents on loopback addresses of its own, or in network namespaces
-//! of its own where links must fail. A missing `serf`, or missing rights, is a failure and not a
-//! reason to skip: `make test` installs and runs what is needed.
+//! Every test starts its own agents, on loopback addresses that no other test uses or, where links
+//! must fail, in its own network namespaces. A test fails if `serf` or the rights are missing; it
+//! is never skipped. `make test` installs everything and runs the tests as root.
 
 #[path = "interop/agent.rs"]
 mod agent;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Stock serf agents and a C program linked with libsprat form one cluster.
+"""Serf agents and a C program linked with libsprat form one cluster.
 
-Tells in plain words what it does, shows what the programs print, and checks it: if something
-expected is not seen in time, it says what, and ends with status 1. Everything runs on loopback
-addresses of its own; only processes started here are ended here.
+The demo says in plain words what happens, shows the lines that the programs print, and checks them.
+If something expected is not seen in time, it says what is missing and ends with status 1. All
+processes use loopback addresses that nothing else uses, and all end with the demo.
 """
 
 import atexit
@@ -65,7 +65,7 @@ def start(command):
 
 
 class CProgram:
-    """examples/c/watch.c: what it prints is shown, and can be waited for."""
+    """The program examples/c/watch.c. The lines that it prints are shown, and can be waited for."""
 
     def __init__(self, program, name, host, tags, *join):
         self.name, self.address = name, f"{BASE}.{host}:7946"
@@ -82,7 +82,7 @@ class CProgram:
             self.fresh.put(line.split())
 
     def prints(self, *words, within=PATIENCE):
-        """Waits for a line that holds all of these words, and forgets the lines before it."""
+        """Wait for a line with all of these words. The lines before it are not looked at again."""
         deadline = time.monotonic() + within
         while True:
             try:
@@ -101,7 +101,7 @@ class CProgram:
 
 
 class Agent:
-    """A stock serf agent."""
+    """A serf agent."""
 
     def __init__(self, name, host, tag, join):
         self.name, self.host = name, f"{BASE}.{host}"
@@ -120,7 +120,7 @@ class Agent:
 
     def start(self):
         self.child = start(self.command)
-        # Its log is not the story here, but a full pipe would stop it.
+        # The log is not shown, but must be read: a full pipe would stop the agent.
         threading.Thread(
             target=lambda child: child.stdout.read(), args=(self.child,), daemon=True
         ).start()
@@ -135,7 +135,7 @@ class Agent:
         )
 
     def lists(self, name, status, *tags, within=PATIENCE):
-        """Waits until the agent lists this member with this status and these tags."""
+        """Wait until the agent lists this member with this status and these tags."""
         deadline, found = time.monotonic() + within, "nothing"
         while time.monotonic() < deadline:
             answer = self.serf("members", "-format=json")
@@ -155,12 +155,12 @@ class Agent:
 
 
 def demo(program):
-    say("A C program starts, first and alone. It is a cluster of one.")
+    say("A C program starts. It is alone: a cluster of one.")
     first = CProgram(program, "c-first", 1, ["role=client", "lang=c"])
     first.prints("alive", "c-first", "role=client")
     seen("it lists itself, with its tags")
 
-    say("Three stock serf agents start and join through the C program.")
+    say("Three serf agents start and join through the C program.")
     web = [Agent(f"web{i}", 10 + i, "role=backend", first.address) for i in (1, 2, 3)]
     for agent in sorted(web, key=lambda agent: agent.name):
         agent.lists("c-first", "alive", "role=client", "lang=c")
@@ -175,14 +175,14 @@ def demo(program):
     say("The tags of web1 change.")
     web[0].serf("tags", "-set", "version=2")
     first.prints("member-update", "web1", "role=backend", "version=2")
-    seen("the C program heard it")
+    seen("the C program saw the change")
 
-    say("web2 is killed: no farewell, it is simply gone (kill -9).")
+    say("web2 is killed without a chance to leave (kill -9).")
     web[1].child.kill()
     first.prints("member-suspect", "web2")
-    seen("a probe was not answered: suspected first")
+    seen("it did not answer a probe: it is suspected first")
     first.prints("member-failed", "web2")
-    seen("nobody could reach it: failed")
+    seen("no member could reach it: it has failed")
     web[0].lists("web2", "failed")
 
     say("web2 returns.")
@@ -190,20 +190,20 @@ def demo(program):
     first.prints("member-join", "web2")
     seen("the C program sees it again")
 
-    say("web2 stands still for a moment (kill -STOP), and goes on once it is suspected.")
+    say("web2 is stopped (kill -STOP), and continued as soon as it is suspected.")
     web[1].child.send_signal(signal.SIGSTOP)
     first.prints("member-suspect", "web2")
     web[1].child.send_signal(signal.SIGCONT)
     first.prints("member-alive", "web2")
     seen("it refuted the suspicion: no failure")
 
-    say("web3 leaves, as announced.")
+    say("web3 leaves the cluster.")
     web[2].serf("leave")
     first.prints("member-leave", "web3")
     first.never_printed("member-failed", "web3")
     seen("the C program reports that it left, and never called it failed")
 
-    say("A second C program starts, last, and joins through an agent.")
+    say("A second C program starts and joins through an agent.")
     last = CProgram(program, "c-last", 2, ["role=client"], f"{web[0].host}:7946")
     last.prints("listening")
     first.prints("member-join", "c-last")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the library, compiles examples/c/watch.c against it as any program would, and runs the
-# demo. `make demo-c` calls this after its set-up.
+# Builds the library, compiles examples/c/watch.c with it as any program would, and runs the demo.
+# `make demo-c` calls this after scripts/setup.sh.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/env.sh"
 

@@ -23,7 +23,31 @@ use std::time::Duration;
 /// The largest size of the key of a tag in bytes.
 const TAG_KEY_LEN: usize = 255;
 
-/// The settings of a node: [`settings()`] lists them.
+/// The settings of a node; [`settings()`] lists them.
+///
+/// Each setting can be set from text, which is checked at once, or with a typed setter, which is
+/// checked when the node starts.
+///
+/// ```
+/// use sprat::{Config, Profile};
+/// use std::time::Duration;
+///
+/// # fn main() -> sprat::Result<()> {
+/// let mut config = Config::new()
+///     .name("web-1")
+///     .bind(([127, 0, 0, 1], 7946))
+///     .profile(Profile::Wan)
+///     .probe_interval(Duration::from_secs(2))
+///     .tag("role", "web");
+/// config.set("gossip_nodes", "5")?;
+///
+/// assert_eq!(config.get("probe_interval_ms")?, "2000");
+/// assert_eq!(config.get("probe_timeout_ms")?, "3000"); // from the profile
+/// let error = config.set("gossip_nodes", "100").unwrap_err();
+/// assert_eq!(error.message, "gossip_nodes is \"100\", allowed: 1 to 64");
+/// config.check()
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Config {
     pub(crate) settings: Settings,
@@ -124,6 +148,14 @@ impl Config {
         Ok((place.write)(&self.settings))
     }
 
+    /// Adds a tag of this node. Tags that do not fit are reported by [`Config::check`] and by
+    /// [`Node::start`](crate::Node::start).
+    #[must_use]
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Config {
+        self.settings.core.tags.insert(key.into(), value.into());
+        self
+    }
+
     /// Sets a tag of this node; `None` removes it.
     ///
     /// # Errors
@@ -212,7 +244,9 @@ impl Config {
                 ..refused(setting, &(place.write)(&self.settings), &why)
             })?;
         }
-        check_tags(&self.settings.core.tags)
+        let tags = &self.settings.core.tags;
+        tags.keys().try_for_each(|key| check_tag_key(key))?;
+        check_tags(tags)
     }
 
     /// The name of a node on this host: the setting `name`, else the name of the host.
@@ -275,7 +309,8 @@ fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) ->
     Error::new(Status::Config, message)
 }
 
-fn put_tag(tags: &mut Tags, key: &str, value: Option<&str>) -> Result<()> {
+/// Refuses the key of a tag that is empty or too long.
+fn check_tag_key(key: &str) -> Result<()> {
     if key.is_empty() {
         return Err(Error::new(Status::Invalid, "the key of a tag is empty"));
     }
@@ -283,6 +318,12 @@ fn put_tag(tags: &mut Tags, key: &str, value: Option<&str>) -> Result<()> {
         let message = format!("the key of a tag has {} bytes, allowed are 255", key.len());
         return Err(Error::new(Status::TooLarge, message));
     }
+    Ok(())
+}
+
+/// Sets a tag; `None` removes it.
+fn put_tag(tags: &mut Tags, key: &str, value: Option<&str>) -> Result<()> {
+    check_tag_key(key)?;
     match value {
         Some(value) => tags.insert(key.to_owned(), value.to_owned()),
         None => tags.remove(key),

@@ -156,6 +156,15 @@ pub(super) use settings_table;
 
 /// Every setting, in the order of the documentation. The last two, `tag.KEY` and `filter.tag.KEY`,
 /// stand for any number of settings: one for each key of a tag.
+///
+/// ```
+/// use sprat::Profile;
+///
+/// for setting in sprat::settings() {
+///     let default = setting.default(Profile::Lan);
+///     println!("{} [{default}], {}: {}", setting.name, setting.allowed(), setting.help);
+/// }
+/// ```
 pub fn settings() -> &'static [Setting] {
     static SETTINGS: &[Setting] = settings_table!(rows);
     SETTINGS

@@ -106,9 +106,9 @@ fn slots() -> &'static Mutex<Slots> {
     }
 }
 
-/// The part of the fork generation that fits into a number.
+/// The number of forks between the first process and this one, as far as it fits into a number.
 fn forks() -> usize {
-    fork::generation() as usize & ((1 << FORK_BITS) - 1)
+    (fork::generation() - 1) as usize & ((1 << FORK_BITS) - 1)
 }
 
 /// Keeps a node under a new number.

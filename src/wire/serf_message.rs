@@ -17,6 +17,7 @@ pub use super::tags::{Tags, decode_tags, encode_tags};
 pub mod kind {
     pub const LEAVE: u8 = 0;
     pub const JOIN: u8 = 1;
+    #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub const PUSH_PULL: u8 = crate::wire::serf_push_pull::KIND;
     pub const USER_EVENT: u8 = 3;
     pub const QUERY: u8 = 4;

@@ -1,8 +1,8 @@
-//! A stock `serf agent` as a child process: started, asked, changed, stopped, killed.
+//! A `serf agent` as a child process: started, asked, changed, stopped, killed.
 //!
-//! Every wait is bounded, and dropping an [`Agent`] ends its process. What it logs is kept: a
-//! test that fails shows the other side of the story, and no test passes if an agent complained of
-//! anything but the network.
+//! Every wait is bounded, and dropping an [`Agent`] ends its process. Its log is kept: a test that
+//! fails prints it, and a test whose agent has logged a complaint about anything but the network
+//! fails.
 
 use super::wait::until;
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// The port of every node here that is not given another; nodes differ by address.
+/// The port of a node that sets no other one. The nodes of a test have different addresses.
 pub const PORT: u16 = 7946;
 
-/// What an agent may complain of: a network that tests cut, and nodes that they kill or stop. A
-/// message of ours that it does not understand is not among it.
+/// Complaints that an agent may log, because tests cut the network and kill and stop nodes. A
+/// message that the agent does not understand is not among them.
 const ORDINARY: [&str; 14] = [
     "Was able to connect to",
     "Refuting a suspect message",
@@ -30,22 +30,22 @@ const ORDINARY: [&str; 14] = [
     "Join failed",
     "Shutdown without a Leave",
     "Serf shutdown detected",
-    // Requests that ended halfway because the other side was stopped or killed.
+    // Requests that ended early because the other side was stopped or killed.
     "failed to receive: EOF",
     "i/o timeout",
     "connection reset by peer",
 ];
 
-/// How one agent is to be started.
+/// The settings with which an agent is started.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Name in the cluster.
     pub name: String,
     /// Where it listens, for gossip and for RPC.
     pub ip: IpAddr,
-    /// Network namespace it runs in, if not ours.
+    /// The network namespace it runs in, unless it is that of the test.
     pub namespace: Option<String>,
-    /// Its port for gossip; the one for RPC is [`RPC`] further.
+    /// Its port for gossip; its RPC port is higher by [`RPC`].
     pub port: u16,
     /// More arguments of `serf agent`.
     pub args: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Setup {
     pub provoked: Option<&'static str>,
 }
 
-/// How far the port for RPC is from the one for gossip.
+/// The difference between the RPC port and the gossip port.
 const RPC: u16 = 1000;
 
 impl Setup {
@@ -69,46 +69,46 @@ impl Setup {
         }
     }
 
-    /// With a tag.
+    /// Adds a tag.
     pub fn tag(self, key: &str, value: &str) -> Setup {
         self.arg("-tag").arg(&format!("{key}={value}"))
     }
 
-    /// With an encryption key in base64.
+    /// Sets the encryption key, in base64.
     pub fn key(self, key: &str) -> Setup {
         self.arg(&format!("-encrypt={key}"))
     }
 
-    /// Joins at start; the agent ends if that fails.
+    /// Joins this address when the agent starts. The agent ends if that fails.
     pub fn join(self, to: SocketAddr) -> Setup {
         self.arg(&format!("-join={to}"))
     }
 
-    /// With one more argument.
+    /// Adds an argument.
     pub fn arg(mut self, arg: &str) -> Setup {
         self.args.push(arg.to_owned());
         self
     }
 
-    /// At another port.
+    /// Sets the port for gossip.
     pub fn port(mut self, port: u16) -> Setup {
         self.port = port;
         self
     }
 
-    /// It will complain with these words, and rightly.
+    /// Allows complaints with these words, which the test provokes.
     pub fn provoked(mut self, words: &'static str) -> Setup {
         self.provoked = Some(words);
         self
     }
 
-    /// In this network namespace.
+    /// Sets the network namespace.
     pub fn within(mut self, namespace: &str) -> Setup {
         self.namespace = Some(namespace.to_owned());
         self
     }
 
-    /// Starts it and waits until it answers.
+    /// Starts the agent and waits until it answers.
     pub fn start(self) -> Agent {
         Agent::start(self)
     }
@@ -154,7 +154,7 @@ impl Agent {
         until(&format!("{} answers", agent.setup.name), || {
             agent.try_members().map(|_| ())
         });
-        // It answers before it has joined.
+        // The agent answers before it has joined.
         let joins = |arg: &String| arg.starts_with("-join=");
         if agent.setup.args.iter().any(joins) {
             let what = format!("{} has joined", agent.setup.name);
@@ -171,12 +171,12 @@ impl Agent {
         &self.setup.name
     }
 
-    /// Where others join it.
+    /// The address at which others join it.
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::new(self.setup.ip, self.setup.port)
     }
 
-    /// How it was started.
+    /// The settings with which it was started.
     pub fn setup(&self) -> Setup {
         self.setup.clone()
     }
@@ -187,12 +187,12 @@ impl Agent {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// The lines that it has logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    /// How many lines of its log contain `text`.
+    /// The number of lines of its log that contain `text`.
     pub fn logged(&self, text: &str) -> usize {
         self.log
             .lock()
@@ -202,7 +202,7 @@ impl Agent {
             .count()
     }
 
-    /// Lines of its log that complain of anything but the network.
+    /// The lines of its log that complain about anything but the network.
     pub fn complaints(&self) -> Vec<String> {
         let complains = |line: &String| {
             let ordinary = ORDINARY.iter().chain(&self.setup.provoked);
@@ -246,12 +246,13 @@ impl Agent {
         self.change_tags(&["tags", "-delete", key]);
     }
 
-    /// Sends a user event to all.
+    /// Sends a user event to the cluster.
     pub fn event(&self, name: &str, payload: &str) {
         self.must(&["event", name, payload]);
     }
 
-    /// Asks all, with as many helpers for each answer; what came back, as JSON.
+    /// Sends a query to the cluster. Each answer is also relayed by this number of helpers. Returns
+    /// the answers as JSON.
     pub fn query(&self, name: &str, helpers: u8) -> serde_json::Value {
         let relay = format!("-relay-factor={helpers}");
         let output = self.ask(&["query", "-format=json", "-timeout=3s", &relay, name]);
@@ -262,7 +263,7 @@ impl Agent {
         })
     }
 
-    /// Leaves the cluster and ends, as an operator would make it.
+    /// Makes it leave the cluster, and waits until its process has ended.
     pub fn leave(mut self) -> Setup {
         self.must(&["leave"]);
         until("the agent that left ends", || {
@@ -274,18 +275,18 @@ impl Agent {
         self.setup()
     }
 
-    /// Ends it without a word.
+    /// Kills it, so that it cannot leave.
     pub fn kill(mut self) -> Setup {
         self.end();
         self.setup()
     }
 
-    /// Stops it where it stands: it neither hears nor says anything.
+    /// Stops its process: it neither receives nor sends anything.
     pub fn pause(&self) {
         self.signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Continues its process.
     pub fn resume(&self) {
         self.signal("CONT");
     }
@@ -300,14 +301,14 @@ impl Agent {
     }
 
     fn end(&mut self) {
-        // Both fail only if it has ended already.
+        // Both fail only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// The agent has the new tags before it waits for them to spread. It can miss the end of that
-    /// wait if they spread before it begins to wait (memberlist tells it only once, on a busy
-    /// host too early), and then says after 5 s that the time is up: the tags are set all the same.
+    /// Runs a command that changes tags. The agent sets the tags and then waits until they are
+    /// broadcast. If the broadcast ends before the wait begins, as it may on a busy machine, the
+    /// agent reports a timeout after 5 s although the tags are set; this error is ignored.
     fn change_tags(&self, args: &[&str]) {
         let output = self.ask(args);
         let missed = said(&output).contains("timeout waiting for update broadcast");
@@ -364,7 +365,7 @@ impl Drop for Agent {
     }
 }
 
-/// A command that runs in a network namespace, or here; the program is its first argument.
+/// A command that runs its first argument in a network namespace, or in that of the test.
 fn in_namespace(namespace: Option<&str>) -> Command {
     match namespace {
         Some(name) => {
@@ -389,7 +390,7 @@ fn keep(from: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>
     });
 }
 
-/// What a command printed, on either side.
+/// The output of a command: standard output and standard error.
 fn said(output: &Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
@@ -408,16 +409,16 @@ fn seen(member: &serde_json::Value) -> (String, Seen) {
     (text(&member["name"]), seen)
 }
 
-/// The loopback addresses 127.x.y.*, for one test. They are claimed by a socket of this name, as
-/// tests/support/cluster.py does it: no two tests that run at the same time, in whichever process,
-/// have the same ones.
+/// The loopback addresses 127.x.y.* for one test. A socket with a name made of x and y claims them,
+/// as in tests/support/cluster.py, so that tests that run at the same time, even in different
+/// processes, have different addresses.
 pub struct Block {
     prefix: [u8; 2],
     _claim: UnixDatagram,
 }
 
 impl Block {
-    /// Claims addresses that no other test has now.
+    /// Claims addresses that no other running test has.
     pub fn new() -> Block {
         let first = std::process::id() % 0x8000;
         for number in first.. {
@@ -444,7 +445,7 @@ impl Block {
     }
 }
 
-/// Asks `agents` until all of them see every one of `names` as alive, and nobody else.
+/// Waits until each agent lists exactly these members, all of them alive.
 pub fn all_see_alive(agents: &[&Agent], names: &[&str]) {
     until("agents see everybody alive", || {
         for agent in agents {
@@ -464,7 +465,7 @@ pub fn all_see_alive(agents: &[&Agent], names: &[&str]) {
     });
 }
 
-/// Asks one agent until it sees `name` with `status`.
+/// Waits until the agent lists `name` with this status.
 pub fn agent_sees(agent: &Agent, name: &str, status: &str) {
     until(
         &format!("{} sees {name} {status}", agent.name()),

@@ -7,7 +7,7 @@ use sprat::EventKind;
 use sprat::serf::MemberState;
 use std::time::Duration;
 
-/// Three agents and a node of ours that has joined them.
+/// Three agents, and a sprat node that has joined them.
 fn cluster(block: &Block) -> ([Agent; 3], Ours) {
     let first = Setup::new("web1", block.ip(1)).tag("role", "web").start();
     let seed = first.addr();
@@ -88,7 +88,7 @@ fn an_agent_that_leaves_has_left_and_is_never_called_failed() {
     let setup = third.leave();
     ours.hears(EventKind::MemberLeave, "web3", 1);
     assert_eq!(ours.state("web3"), Some(MemberState::Left));
-    // Longer than a detection would take.
+    // A failure would be detected in less time than this.
     std::thread::sleep(Duration::from_secs(12));
     assert_eq!(ours.count(EventKind::MemberFail, "web3"), 0);
     agent_sees(&first, "web3", "left");

@@ -1,6 +1,8 @@
-//! Eight nodes, four of each kind: started in any order, killed and leaving in pairs, returning;
-//! encrypted or not, compressing or not; and half a minute of changes in which nothing may go
-//! wrong.
+//! Eight nodes, four agents and four of sprat.
+//!
+//! They start in any order, with and without encryption and compression; two are killed and two
+//! leave, and all return. Another test changes tags for half a minute, during which no node may
+//! fail.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// Who compresses.
+/// The nodes that compress.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Compression {
     All,
@@ -21,9 +23,9 @@ enum Compression {
     Half,
 }
 
-/// How the eight are set up.
+/// The settings of the eight nodes.
 struct Plan {
-    /// Decides orders and who joins through whom.
+    /// Determines the order of starts, and the node through which each one joins.
     seed: u64,
     encrypted: bool,
     compression: Compression,
@@ -34,7 +36,7 @@ enum Kind {
     Ours(Ours),
 }
 
-/// The eight; agents in the first four places.
+/// The eight nodes. The first four places are those of the agents.
 struct Eight {
     plan: Plan,
     block: Block,
@@ -60,7 +62,7 @@ impl Eight {
         }
     }
 
-    /// A number below `below`, the same in every run.
+    /// Draws a number below `below`. The numbers are the same in every run.
     fn draw(&mut self, below: usize) -> usize {
         self.lot ^= self.lot << 13;
         self.lot ^= self.lot >> 7;
@@ -80,7 +82,7 @@ impl Eight {
         SocketAddr::new(self.block.ip(place as u8 + 1), super::agent::PORT)
     }
 
-    /// Starts one, and joins it through one that is there, if any is.
+    /// Starts a node, which joins through another one if one is given.
     fn start(&mut self, place: usize, through: Option<usize>) {
         let compress = match self.plan.compression {
             Compression::All => true,
@@ -115,7 +117,7 @@ impl Eight {
         });
     }
 
-    /// Starts these in some order, each through one that runs already; the very first is alone.
+    /// Starts nodes in a drawn order. Each joins through one that runs already, except the first.
     fn start_all(&mut self, places: Vec<usize>) {
         for place in self.shuffled(places) {
             let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
@@ -124,9 +126,9 @@ impl Eight {
         }
     }
 
-    /// Starts one again, through any that runs, and waits until all see it. Not several at once:
-    /// whoever joins while the return of another spreads is told by the original, at times, that
-    /// it leaves, and at a time that no later word of it outweighs.
+    /// Starts a node again, through any that runs, and waits until all see it alive. Nodes return
+    /// one after the other: while the return of one spreads, an agent may tell a second one that
+    /// the first is leaving, with a Lamport time that its join does not exceed.
     fn comes_back(&mut self, place: usize) {
         let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
         let through = there[self.draw(there.len())];
@@ -159,8 +161,8 @@ impl Eight {
         .collect()
     }
 
-    /// Gossip reaches everybody in nearly all cases; whom it misses learns from a push/pull, of
-    /// which every node begins one in 30 s, with somebody who may have missed it too.
+    /// Waits until every node sees all eight alive. A node that gossip has missed learns from a
+    /// push/pull; each node begins one every 30 s, with a partner that may have missed it as well.
     fn all_see_all(&self) {
         let names: Vec<String> = (0..8).map(name).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -170,7 +172,7 @@ impl Eight {
         all_see_alive(&self.agents(), &names);
     }
 
-    /// Everybody who runs sees these in this state.
+    /// Waits until every running node sees these two in this state.
     fn all_see(&self, places: [usize; 2], state: MemberState, word: &str) {
         for gone in places.map(name) {
             for ours in self.ours() {
@@ -182,9 +184,9 @@ impl Eight {
         }
     }
 
-    /// Two go at the same moment.
+    /// Ends two nodes at the same time.
     fn both(&mut self, places: [usize; 2], go: impl Fn(Kind) + Sync) {
-        // Both run: a test names them right after all have started.
+        // Both run: tests call this right after all nodes have started.
         let kinds = places.map(|place| self.running[place].take().unwrap());
         std::thread::scope(|scope| {
             for kind in kinds {
@@ -193,7 +195,7 @@ impl Eight {
         });
     }
 
-    /// Whom anybody who runs has ever called failed.
+    /// The names that any running node has ever reported as failed.
     fn called_failed(&self) -> BTreeSet<String> {
         let mut failed = BTreeSet::new();
         for ours in self.ours() {
@@ -221,7 +223,7 @@ impl Eight {
         }
     }
 
-    /// Two are killed at once, two leave at once, and all return.
+    /// Kills two nodes at once, makes two leave at once, and brings all four back.
     fn come_and_go(mut self) {
         self.all_see_all();
         let dead = [self.draw(4), 4 + self.draw(4)];
@@ -256,7 +258,7 @@ fn any_order(seed: u64, encrypted: bool, compression: Compression) {
     eight.come_and_go();
 }
 
-/// Several clusters live at the same time: they mostly wait.
+/// Runs several clusters at the same time, because they mostly wait.
 fn at_once(clusters: &[fn()]) {
     std::thread::scope(|scope| {
         for cluster in clusters {
@@ -282,7 +284,7 @@ fn eight_in_any_order_come_and_go_encrypted() {
     ]);
 }
 
-/// All eight start alone and are joined afterwards.
+/// Starts all eight alone, and joins them afterwards.
 fn all_alone() {
     let mut eight = Eight::new(Plan {
         seed: 4,
@@ -310,8 +312,8 @@ fn all_alone() {
     eight.come_and_go();
 }
 
-/// Tags change all the time on all sides. Nobody may be called failed, no message may be refused
-/// by anybody, and in the end all agree.
+/// All nodes change their tags again and again. No node may be reported as failed, no message may
+/// be refused, and in the end all nodes agree.
 #[test]
 fn half_a_minute_of_changes_harms_nobody_and_all_agree_in_the_end() {
     let mut eight = Eight::new(Plan {
@@ -332,7 +334,7 @@ fn half_a_minute_of_changes_harms_nobody_and_all_agree_in_the_end() {
                 Kind::Ours(ours) => ours.node().set_tag("round", Some(&value)).unwrap(),
             }
         }
-        // Rounds differ from place to place: every member is told of at different times.
+        // The pauses differ, so that rounds overlap in different ways.
         std::thread::sleep(Duration::from_millis(200 * (rounds % 3)));
     }
     let last = Some(rounds.to_string());

@@ -1,4 +1,6 @@
-//! A network that fails: lost datagrams, cut links, partitions. Each test has a network of its own.
+//! Networks that fail: datagrams are lost, links are cut, the network is partitioned.
+//!
+//! Each test has a network of its own.
 
 use super::agent::{Agent, Setup, agent_sees, all_see_alive};
 use super::net::{Cut, Lab};
@@ -22,7 +24,7 @@ fn node(lab: &Lab, host: u8, seed: u8) -> Ours {
     node
 }
 
-/// Nobody is failed in anybody's eyes for this long.
+/// Checks for this long that no node reports another one as failed.
 fn nobody_fails(agents: &[&Agent], nodes: &[&Ours], time: Duration) {
     throughout(time, "nobody fails", || {
         for agent in agents {
@@ -48,7 +50,7 @@ fn two_nodes_without_datagrams_keep_each_other_alive_by_streams() {
     all_see_alive(&[&web], &["ours2", "web1"]);
     lab.cut(1, 2, Cut::Udp);
     nobody_fails(&[&web], &[&ours], Duration::from_secs(25));
-    // The test would prove nothing if datagrams still passed.
+    // If datagrams still passed, the test would show nothing.
     until("our side knows that datagrams do not work", || {
         let health = ours.node().health().map_err(|why| why.to_string())?;
         match (health.streams_work, health.datagrams_work) {
@@ -68,7 +70,7 @@ fn indirect_probes_through_an_agent_spare_a_member_whose_direct_link_is_cut() {
     let names = ["ours3", "ours4", "web1", "web2"];
     all_see_alive(&[&first, &second], &names);
     ours.iter().for_each(|ours| ours.sees_alive(&names));
-    // Ours and an agent, and ours and ours: every kind of pair needs a helper now.
+    // A sprat node and an agent, and two sprat nodes, now need a helper to reach each other.
     lab.cut(3, 2, Cut::All);
     lab.cut(3, 4, Cut::All);
     nobody_fails(
@@ -172,7 +174,7 @@ fn an_agent_dies_behind_a_cut_and_is_failed_for_all_who_remain() {
     });
 }
 
-/// The control: without it, a filter that does nothing would make the tests above pass.
+/// Shows that the packet filters work: with filters that do nothing, the tests above would pass.
 #[test]
 fn the_network_of_a_test_cuts_and_heals_what_it_says() {
     let lab = Lab::new(2);

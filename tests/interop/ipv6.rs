@@ -1,6 +1,6 @@
-//! The other family: everything on `[::1]`, and IPv4 in the clothes of IPv6.
+//! Clusters on IPv6, and IPv4 addresses mapped into IPv6.
 //!
-//! There is one `::1` only, so these nodes differ by port, and each test has a network of its own.
+//! There is only one `::1`, so these nodes have different ports, and each test has its own network.
 
 use super::agent::{Agent, PORT, Setup, agent_sees, all_see_alive};
 use super::net::Lab;
@@ -23,7 +23,7 @@ fn node(lab: &Lab, name: &str, port: u16) -> Ours {
     lab.inside(1, || Ours::with(&config))
 }
 
-/// Waits until `agent` sees this tag of `name`.
+/// Waits until the agent sees this tag of `name`.
 fn agent_sees_tag(agent: &Agent, name: &str, key: &str, value: &str) {
     let what = format!("{} sees {key} of {name}", agent.name());
     until(&what, || match agent.members()[name].tags.get(key) {
@@ -75,8 +75,8 @@ fn agents_and_nodes_on_ipv6_join_in_both_directions_and_fail_and_leave_and_retur
     assert_eq!(ours1.refusals(), []);
 }
 
-/// An agent that finds its own address says it in sixteen bytes; another says the same kind of
-/// address in four. For a node on `[::]` all of them come from mapped addresses.
+/// An agent that finds its own IPv4 address sends it in sixteen bytes; an agent with a configured
+/// address sends four. A node on `[::]` receives from both at mapped addresses.
 #[test]
 fn one_address_in_three_forms_is_one_address() {
     let lab = Lab::new(3);
@@ -97,7 +97,7 @@ fn one_address_in_three_forms_is_one_address() {
         assert_eq!(ours.member(name).unwrap().addr, addr);
         assert_eq!(given.members()[name].addr, addr.to_string());
     }
-    // Both agents tell of themselves and of one another, by gossip and by push/pull.
+    // Both agents send their own address and that of the other, by gossip and by push/pull.
     found.set_tag("form", "sixteen");
     ours.hears(EventKind::MemberUpdate, "web1", 1);
     given.join(found.addr());

@@ -1,4 +1,4 @@
-//! Coming together: in both directions, in any order, in all sizes, encrypted and not.
+//! Joining: in both directions, in any order, in clusters of all sizes, encrypted and not.
 
 use super::agent::{Agent, Block, Setup, all_see_alive};
 use super::ours::{self, Ours};
@@ -62,7 +62,7 @@ fn mixed_clusters_of_three_to_eight_nodes_see_one_another_at_every_size() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for size in 2..=8u8 {
         let (name, ip) = (names[usize::from(size) - 1], block.ip(size));
-        // Sprats and agents in turn, and each joins through the newest node of the other kind.
+        // Nodes of the two kinds alternate; each joins through the newest node of the other kind.
         if size % 2 == 0 {
             let node = Ours::start(name, ip);
             node.join(agents.last().unwrap().addr());
@@ -135,7 +135,7 @@ fn encrypted_clusters_form_with_keys_of_every_length() {
         let names = ["agent", "joins", "late"];
         joins.sees_alive(&names);
         all_see_alive(&[&agent, &late], &names);
-        // Probes are datagrams: a few rounds of them prove that those are understood as well.
+        // Probes are datagrams: a few rounds show that encrypted datagrams are understood as well.
         throughout(
             Duration::from_secs(5),
             "nobody is suspected",

@@ -1,7 +1,7 @@
-//! A network of its own for one test: a switch, hosts in network namespaces, links that can be cut.
+//! A network for one test: a switch, hosts in network namespaces, and links that can be cut.
 //!
-//! Hosts have addresses 10.77.0.x that exist nowhere else. Links are cut by packet filters inside
-//! the namespaces, so nothing outside of them changes. Dropping the [`Lab`] removes everything.
+//! The hosts have addresses 10.77.0.x, which exist in the namespaces only. Packet filters in the
+//! namespaces cut links, so nothing outside changes. Dropping the [`Lab`] removes everything.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What of a link is cut.
+/// The packets of a link that are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Datagrams only.
@@ -25,7 +25,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// A network with this many hosts. Panics with a hint if namespaces cannot be made here.
+    /// Makes a network with this many hosts. Panics with a hint if it cannot make namespaces.
     pub fn new(hosts: u8) -> Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -64,12 +64,12 @@ impl Lab {
         format!("{}-sw", self.prefix)
     }
 
-    /// Name of the namespace of a host.
+    /// The name of the namespace of a host.
     pub fn host(&self, host: u8) -> String {
         format!("{}-{host}", self.prefix)
     }
 
-    /// Address of a host.
+    /// The address of a host.
     pub fn ip(&self, host: u8) -> IpAddr {
         assert!(
             host >= 1 && host <= self.hosts,
@@ -79,19 +79,19 @@ impl Lab {
         IpAddr::V4(Ipv4Addr::new(10, 77, 0, host))
     }
 
-    /// Gives a host a way out that leads nowhere: agents look for one to find their own address.
+    /// Gives a host a default route, which leads nowhere. Agents use it to find their own address.
     pub fn default_route(&self, host: u8) {
         let name = self.host(host);
         run(&["ip", "-n", &name, "route", "add", "default", "dev", "eth0"]);
     }
 
-    /// Cuts the link between two hosts, both ways.
+    /// Cuts the link between two hosts in both directions.
     pub fn cut(&self, a: u8, b: u8, what: Cut) {
         self.drop_from(a, b, what);
         self.drop_from(b, a, what);
     }
 
-    /// Host `at` no longer hears host `from`.
+    /// Makes host `at` drop packets from host `from`.
     pub fn drop_from(&self, at: u8, from: u8, what: Cut) {
         let only = if what == Cut::Udp {
             " meta l4proto udp"
@@ -122,7 +122,7 @@ impl Lab {
         }
     }
 
-    /// Runs `work` on a thread inside a host. The sockets and threads it makes belong there.
+    /// Runs `work` on a thread inside a host. The sockets and threads that it makes stay there.
     pub fn inside<T: Send>(&self, host: u8, work: impl FnOnce() -> T + Send) -> T {
         let path = format!("/run/netns/{}", self.host(host));
         let namespace = File::open(&path).expect("the namespace is there");

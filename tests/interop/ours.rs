@@ -1,4 +1,4 @@
-//! Our side of a mixed cluster: a [`Node`] with the events it has reported.
+//! A sprat node of a mixed cluster: a [`Node`] and the events that it has reported.
 
 use super::agent::PORT;
 use super::wait::{PATIENCE, until};
@@ -9,27 +9,27 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// An event, as far as these tests look at it.
+/// The parts of an event that these tests look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
-    /// What happened.
+    /// The kind of event.
     pub kind: EventKind,
-    /// To whom.
+    /// The name of the member.
     pub name: String,
 }
 
-/// A node of ours. Dropping it shuts it down without a word.
+/// A sprat node. Dropping it shuts it down without leaving.
 pub struct Ours {
     node: Node,
     heard: Mutex<Vec<Heard>>,
 }
 
-/// Settings of a node that listens at `ip`.
+/// The settings of a node that listens at `ip`.
 pub fn config(name: &str, ip: IpAddr) -> Config {
     config_at(name, SocketAddr::new(ip, PORT))
 }
 
-/// Settings of a node that listens at `addr`.
+/// The settings of a node that listens at `addr`.
 pub fn config_at(name: &str, addr: SocketAddr) -> Config {
     let mut config = Config::new();
     config.set("name", name).unwrap();
@@ -59,12 +59,12 @@ impl Ours {
         &self.node
     }
 
-    /// Where others join it.
+    /// The address at which others join it.
     pub fn addr(&self) -> SocketAddr {
         self.node.addr()
     }
 
-    /// Joins through one address; panics if nobody answers.
+    /// Joins through one address; panics if that fails.
     pub fn join(&self, to: SocketAddr) {
         let joined = self.node.join(&[&to.to_string()], Some(PATIENCE));
         assert_eq!(joined.unwrap_or_else(|why| panic!("join {to}: {why}")), 1);
@@ -75,7 +75,7 @@ impl Ours {
         self.node.member(name)
     }
 
-    /// State of a member.
+    /// The state of a member.
     pub fn state(&self, name: &str) -> Option<MemberState> {
         self.member(name).map(|member| member.state)
     }
@@ -85,7 +85,7 @@ impl Ours {
         Some(self.member(name)?.tags.get(key)?.to_string())
     }
 
-    /// Every event so far, oldest first.
+    /// All events so far, oldest first.
     pub fn heard(&self) -> Vec<Heard> {
         let mut heard = self.heard.lock().unwrap();
         while let Some(event) = self.node.next_event(Some(Duration::ZERO)).ok().flatten() {
@@ -98,7 +98,7 @@ impl Ours {
         heard.clone()
     }
 
-    /// How often this happened to this member.
+    /// The number of events of this kind about this member.
     pub fn count(&self, kind: EventKind, name: &str) -> usize {
         let wanted = Heard {
             kind,
@@ -110,7 +110,7 @@ impl Ours {
             .count()
     }
 
-    /// Waits until this has happened to this member `times` times.
+    /// Waits for this number of events of this kind about this member.
     pub fn hears(&self, kind: EventKind, name: &str, times: usize) {
         let me = self.node.name();
         until(&format!("{me} hears {kind:?} of {name}"), || {
@@ -132,7 +132,7 @@ impl Ours {
         });
     }
 
-    /// Waits until all of `names` are alive, and nobody else is known.
+    /// Waits until the node lists exactly these members, all of them alive.
     pub fn sees_alive(&self, names: &[&str]) {
         let me = self.node.name();
         until(&format!("{me} sees everybody alive"), || {
@@ -156,28 +156,28 @@ impl Ours {
     /// A counter by name.
     pub fn counter(&self, name: &str) -> i64 {
         let stats = self.node.stats();
-        let found = stats.iter().find(|(it, _, _)| *it == name);
-        found.unwrap_or_else(|| panic!("no counter {name}")).1
+        let found = stats.iter().find(|it| it.name == name);
+        found.unwrap_or_else(|| panic!("no counter {name}")).value
     }
 
-    /// What this node has refused so far. An ack that comes after its probe has ended is refused
-    /// too, and only says how busy this machine was.
+    /// The counters of refused messages that are not zero. Late acks, which are refused as well,
+    /// are left out: they only show how busy the machine is.
     pub fn refusals(&self) -> Vec<(&'static str, i64)> {
         let refused = |name: &str| name.starts_with("refused_") || name.starts_with("conflicts");
         let late = |name: &str| name == "refused_unknown_sequence";
         let stats = self.node.stats().into_iter();
         stats
-            .filter(|(name, value, _)| refused(name) && !late(name) && *value > 0)
-            .map(|(name, value, _)| (name, value))
+            .filter(|it| refused(it.name) && !late(it.name) && it.value > 0)
+            .map(|it| (it.name, it.value))
             .collect()
     }
 
-    /// Ends without a word, as a crash does.
+    /// Shuts the node down without leaving, as a crash does.
     pub fn kill(self) {
         self.node.shutdown();
     }
 
-    /// Leaves as announced, and ends.
+    /// Leaves the cluster and shuts the node down.
     pub fn leave(self) {
         self.node
             .leave(Some(PATIENCE))

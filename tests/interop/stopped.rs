@@ -1,6 +1,6 @@
-//! A process with a node of ours that is stopped for longer than a suspicion lasts.
+//! A process with a sprat node that is stopped for longer than a suspicion lasts.
 //!
-//! The node lives in a forked child, which tells through a pipe what its node experiences.
+//! The node runs in a forked child, which reports its events and counters through a pipe.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::Ours;
@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A child with a node of ours.
+/// A child process with a sprat node.
 struct Process {
     pid: libc::pid_t,
     lines: Arc<Mutex<Vec<String>>>,
@@ -28,7 +28,7 @@ impl Process {
         );
         // SAFETY: both were just opened, and nobody else owns them.
         let [from, to] = ends.map(|fd| unsafe { File::from_raw_fd(fd) });
-        // SAFETY: a node may be started in a forked child; that is promised and tested.
+        // SAFETY: the child only starts a node, which the library allows after a fork.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
@@ -45,7 +45,7 @@ impl Process {
         Process { pid, lines }
     }
 
-    /// What its node has experienced.
+    /// The lines that it has reported.
     fn told(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
@@ -59,7 +59,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.signal(libc::SIGKILL);
-        // SAFETY: as above.
+        // SAFETY: the process id is that of a child that no other code waits for; the null pointer
+        // means that its status is not wanted.
         unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
         if std::thread::panicking() {
             eprintln!("--- the node in the child told {:?}", self.told());
@@ -67,11 +68,12 @@ impl Drop for Process {
     }
 }
 
-/// What the child does until it is killed.
+/// Runs a node in the child until it is killed.
 fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
     let fd = to.as_raw_fd() as u32;
-    // SAFETY: the child owns its copies alone. Other tests run beside: a child that kept their
-    // pipes open would make them wait for it. It goes when the thread of its test does.
+    // SAFETY: no code in the child uses the descriptors that are closed: they are copies of those
+    // of other tests, which would wait for their pipes to close. `prctl` makes the child end with
+    // the thread of its test.
     unsafe {
         libc::close_range(3, fd - 1, 0);
         libc::close_range(fd + 1, u32::MAX, 0);
@@ -95,7 +97,7 @@ fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
         }
     };
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut life));
-    // SAFETY: ends the child without running anything of the parent's.
+    // SAFETY: `_exit` ends the child without running exit handlers of the parent.
     unsafe { libc::_exit(1) };
 }
 
@@ -120,7 +122,6 @@ fn a_process_stopped_for_longer_than_a_suspicion_blames_nobody_and_is_alive_agai
         true => Ok(()),
         false => Err(format!("{:?}", process.told())),
     });
-    // The reference itself looks for a failed member twice a minute; ours need not wait for that.
     all_see_alive(&agents, &names);
     let blamed = || {
         process

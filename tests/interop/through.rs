@@ -1,6 +1,6 @@
-//! What passes through a node of ours that it has no use for itself: user events, queries, answers.
+//! User events, queries and answers that a sprat node passes on.
 //!
-//! Two agents that cannot hear each other have one node of ours between them.
+//! Two agents that cannot reach each other have one sprat node between them.
 
 use super::agent::{Agent, PORT, Setup, all_see_alive};
 use super::net::{Cut, Lab};
@@ -8,7 +8,7 @@ use super::ours::Ours;
 use super::wait::until;
 use std::path::PathBuf;
 
-/// A file that an agent's handler writes, gone with the test.
+/// A file that the event handler of an agent writes. It is removed when the test ends.
 struct Note(PathBuf);
 
 impl Note {
@@ -16,7 +16,7 @@ impl Note {
         Note(std::env::temp_dir().join(format!("sprat-note-{}-{of}", std::process::id())))
     }
 
-    /// Waits until these lines were written, and no others.
+    /// Waits until the file holds exactly these lines.
     fn says(&self, lines: &[&str]) {
         until("the event arrives", || {
             let text = std::fs::read_to_string(&self.0).map_err(|why| why.to_string())?;
@@ -31,11 +31,11 @@ impl Note {
 
 impl Drop for Note {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0); // it is not there if the event never came
+        let _ = std::fs::remove_file(&self.0); // there is none if the event never arrived
     }
 }
 
-/// An agent that writes down what comes with the event `deploy`, and answers the query `load`.
+/// An agent that writes the payloads of the event `deploy` to a file, and answers the query `load`.
 fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
     let handler = format!("-event-handler=user:deploy=cat >> {}", note.0.display());
     Setup::new(&format!("web{host}"), lab.ip(host))
@@ -46,7 +46,8 @@ fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
         ))
 }
 
-/// Asks until the answer of `name` has come: a helper is drawn by lot, and may be the asker.
+/// Sends the query until the answer of `name` arrives. The helpers of an answer are chosen at
+/// random, and may be the agent that asks.
 fn hears_answer(asker: &Agent, name: &str, answer: &str) {
     let what = format!("{} hears {name}", asker.name());
     until(&what, || {
@@ -82,8 +83,8 @@ fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach(
     assert!(ours.counter("user_events_relayed") >= 1);
     third.event("deploy", "and back");
     notes[0].says(&[&payload, "and back"]);
-    // A query is never in a push/pull: what arrives was passed on. The answer is a datagram to
-    // the asker, which is cut, and again through helpers, of which ours is one.
+    // A push/pull holds no queries, so a query that arrives was passed on. The answer is sent to
+    // the agent that asks, over the link that is cut, and through helpers, such as the sprat node.
     hears_answer(&first, "web3", "43");
     hears_answer(&third, "web1", "41");
     assert!(ours.counter("queries_relayed") >= 2);
@@ -91,5 +92,5 @@ fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach(
     assert_eq!(ours.counter("relays_refused"), 0);
     assert_eq!(ours.refusals(), []);
     all_see_alive(&[&first, &third], &names);
-    notes[1].says(&[&payload, "and back"]); // each once, however often it came
+    notes[1].says(&[&payload, "and back"]); // each line once, however often the event arrived
 }

@@ -1,13 +1,13 @@
-//! Waiting with a bound: a condition is asked until it holds or the patience is over.
+//! Waiting for a condition, with a bound.
 
 use std::time::{Duration, Instant};
 
-/// How long a test waits for something that must happen. The bound only ends tests that hang: on a
-/// busy machine everything takes longer, and how soon it must happen is for the simulations to
-/// say. What gossip misses, a stock agent learns from a push/pull, which it begins every 30 s.
+/// The longest that a test waits for something that must happen. The bound only ends tests that
+/// hang: on a busy machine everything takes longer, and the simulations check how soon things
+/// happen. An agent that gossip has missed learns from a push/pull, which it begins every 30 s.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Asks `condition` until it is `Ok`; panics with its last answer when the patience is over.
+/// Calls `condition` until it returns `Ok`. Panics with its last error after [`PATIENCE`].
 pub fn until(what: &str, mut condition: impl FnMut() -> Result<(), String>) {
     let began = Instant::now();
     while let Err(error) = condition() {
@@ -18,7 +18,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> Result<(), String>) {
     }
 }
 
-/// Asks `condition` for this long; panics as soon as it is not `Ok`.
+/// Calls `condition` for this long. Panics as soon as it returns an error.
 pub fn throughout(time: Duration, what: &str, mut condition: impl FnMut() -> Result<(), String>) {
     let began = Instant::now();
     while began.elapsed() < time {

@@ -1,4 +1,4 @@
-"""What tests in Python share, whatever they test: loopback addresses, and stock agents."""
+"""The helpers of all tests in Python: waiting, loopback addresses, and serf agents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _claims: list[socket.socket] = []
 
 
 def eventually(what: str, holds: Callable[[], Any], within: float = PATIENCE) -> Any:
-    """Ask until it is true; its value then."""
+    """Call `holds` until its value is true, and return that value."""
     until = time.monotonic() + within
     while True:
         value = holds()
@@ -68,7 +68,7 @@ class Addresses:
 
 
 class Agent:
-    """A `serf agent`, the stock one."""
+    """A running `serf agent`."""
 
     def __init__(self, folder: Path, ip: str, name: str, *options: str) -> None:
         self.name, self.address, self._rpc = name, f"{ip}:7946", f"{ip}:7373"

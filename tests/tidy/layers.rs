@@ -1,4 +1,4 @@
-//! The layers of the library, the floors of the driver, and what only some of them may touch.
+//! The layers of the library, the floors of the driver, and names that only some of them may use.
 
 use super::findings::{Finding, settle};
 use super::modules::{Modules, module_path};
@@ -29,7 +29,16 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ),
     (
         "service",
-        &["event", "limits", "member", "serf", "time", "vocabulary"],
+        &[
+            "error",
+            "event",
+            "limits",
+            "member",
+            "serf",
+            "swim",
+            "time",
+            "vocabulary",
+        ],
     ),
     (
         "config",
@@ -82,7 +91,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
 ];
 /// The floors of the driver, lowest first. A floor names floors below it.
 const FLOORS: [&str; 5] = ["os", "net", "events", "engine", "node"];
-/// What only the driver may name: clock, network, threads, files.
+/// Names that only the driver may use: clock, network, threads, files.
 const DRIVER_ONLY: [&str; 9] = [
     "Instant::now",
     "SystemTime",
@@ -92,11 +101,12 @@ const DRIVER_ONLY: [&str; 9] = [
     "std::thread",
     "std::fs",
     "socket2",
-    "rustix",
+    "nix::",
 ];
-/// System calls, which only the driver and the C interface may name.
+/// The crate of system calls, which only the driver and the C interface may use.
 const SYSTEM: &str = "libc::";
-/// What no file may name, because it prints, ends the process, is unfinished, or raises SIGPIPE.
+/// Names that no file may use, because they print, end the process, are unfinished, or raise
+/// SIGPIPE.
 const NOWHERE: [&str; 10] = [
     "write_vectored",
     "println!",
@@ -169,7 +179,7 @@ fn upstairs(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Words that the layer of a file may not name.
+/// Names that the layer of a file may not use.
 fn forbidden(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources
@@ -187,7 +197,7 @@ fn forbidden(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Words that no file may name.
+/// Names that no file may use.
 fn nowhere(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {

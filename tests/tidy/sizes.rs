@@ -211,10 +211,9 @@ fn unsafe_code_stands_at_the_borders_and_says_why_it_is_sound() {
 fn broken_sizes_and_forms_are_found() {
     let long = format!("fn f() {{\n{}}}\n", "    g();\n".repeat(FUNCTION_LINES - 1));
     let wide = format!("// {}\n", "x".repeat(LINE_CHARS));
-    let text = format!(
-        "{long}{wide}#[test]\nfn short() {{}}\nfn h() {{\n    a.unwrap();\n    unsafe {{ b() }}\n}}\n{}",
-        "\n".repeat(FILE_LINES)
-    );
+    let short = "#[test]\nfn short() {}\n";
+    let unproved = "fn h() {\n    a.unwrap();\n    unsafe { b() }\n}\n";
+    let text = long + &wide + short + unproved + &"\n".repeat(FILE_LINES);
     let sources = [Source::new("src/wire/x.rs", &text)];
     let rules = |found: Vec<Finding>| found.into_iter().map(|it| it.rule).collect::<Vec<_>>();
     assert_eq!(

@@ -52,7 +52,8 @@ fn a_vocabulary_is_listed_in_one_file() {
 
 #[test]
 fn a_list_in_two_files_is_found_and_a_mention_is_not() {
-    let list = "const ALL: [&str; 4] = [\"member-join\", \"member-leave\", \"member-failed\", \"in_use\"];\n";
+    let list = "const ALL: [&str; 4] = [\"member-join\", \"member-leave\", \"in_use\",\n\
+        \"member-failed\"];\n";
     let mention = "fn f() { g(\"member-join\"); g(\"member-leave\"); g(\"x\"); g(\"No-name\"); }\n";
     let tests = format!("#[cfg(test)]\nmod tests {{\n    {list}}}\n");
     let sources = [

@@ -3,7 +3,7 @@
 
 use crate::driver::engine::command::{Command, CommandQueue, Counter};
 use crate::driver::events::lifecycle::Lifecycle;
-use crate::driver::events::subscriptions::Feed;
+use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::events::view::View;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
@@ -25,7 +25,7 @@ pub(in crate::driver) struct EngineHandle {
     /// The process that started the node.
     pub origin: Origin,
     pub commands: CommandQueue,
-    pub events: Feed,
+    pub events: Subscriptions,
     pub members: View,
     pub lifecycle: Arc<Lifecycle>,
     /// The thread that runs the engine.
@@ -43,7 +43,7 @@ impl EngineHandle {
         name: String,
         addr: SocketAddr,
         commands: CommandQueue,
-        events: Feed,
+        events: Subscriptions,
         services: Vec<Arc<ServiceCounters>>,
     ) -> EngineHandle {
         EngineHandle {

@@ -18,12 +18,12 @@ impl Engine {
         // The list of members changes first, so that a reader of an event finds the change there.
         let mut reports = Vec::new();
         while let Some(report) = self.core.poll_event() {
-            if let CoreEvent::App(body) = &report
-                && let Some(member) = body.member()
-            {
-                let listed = body.kind() != EventKind::MemberReap;
-                self.handle.members.change(member, listed);
-                changes += 1;
+            if let CoreEvent::App(body) = &report {
+                if let Some(member) = body.member() {
+                    let listed = body.kind() != EventKind::MemberReap;
+                    self.handle.members.change(member, listed);
+                    changes += 1;
+                }
             }
             reports.push(report);
         }
@@ -36,8 +36,8 @@ impl Engine {
     }
 
     /// Brings the list of members to the version of the core, after `changes` were applied to it
-    /// one by one. If the core made other changes too, for which there is no event (a member that is
-    /// about to leave), the whole list is read anew.
+    /// one by one. If the core made other changes too, for which there is no event (a member that
+    /// is about to leave), the whole list is read anew.
     fn update_members(&mut self, changes: u64) {
         let (held, now) = (self.handle.members.version(), self.core.version());
         if now.wrapping_sub(held) != changes {

@@ -3,14 +3,14 @@
 //! The thread is not that of the engine, so services answer also while the engine stands still. No
 //! connection blocks it. The bounds are those that [`crate::service`] lists.
 //!
-//! The members are looked at when a peer asks, and at most once in [`REFRESH`]. A service that keeps
-//! its members while this node is isolated asks the engine first; an engine that does not answer
-//! counts as isolated.
+//! The members are looked at when a peer asks, and at most once in [`REFRESH`]. A service that
+//! keeps its members while this node is isolated asks the engine first; an engine that does not
+//! answer counts as isolated.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::events::completion::Waiter;
-use crate::driver::events::queue::Events;
+use crate::driver::events::queue::EventQueue;
 use crate::driver::net::listener::Listener;
 use crate::driver::net::streams::{StreamEvent, StreamSet};
 use crate::driver::os::clock;
@@ -18,9 +18,9 @@ use crate::driver::os::descriptors::{self, PollFd, PollFlags};
 use crate::driver::os::oneshot::{Waited, oneshot};
 use crate::error::Result;
 use crate::event::{Event, EventBody, EventKind};
+use crate::service::sessions::AnyService;
 use crate::service::{
-    Actions, AnyService, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request,
-    ServiceCounters,
+    Actions, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request, ServiceCounters,
 };
 use crate::swim::StreamId;
 use crate::time::Time;
@@ -79,9 +79,9 @@ struct Pending {
 /// The state of the host's thread.
 pub(in crate::driver) struct ServiceHost {
     handle: Arc<EngineHandle>,
-    /// Events that services want, and outcomes of their requests. It ends with the node, which wakes
-    /// this thread.
-    events: Arc<Events>,
+    /// Events that services want, and outcomes of their requests. It ends with the node, which
+    /// wakes this thread.
+    events: Arc<EventQueue>,
     services: Vec<Hosted>,
     /// The requests under way, by their operation numbers.
     pending: HashMap<u64, Pending>,
@@ -317,11 +317,11 @@ impl ServiceHost {
     /// Tells the sessions of outcomes and events.
     fn take_events(&mut self, now: Time) {
         for event in self.events.drain(EVENTS).unwrap_or_default() {
-            if let EventBody::Done { id, result } = &event.body
-                && let Some(pending) = self.pending.remove(id)
-            {
-                self.on_done(now, &pending, result);
-                continue;
+            if let EventBody::Done { id, result } = &event.body {
+                if let Some(pending) = self.pending.remove(id) {
+                    self.on_done(now, &pending, result);
+                    continue;
+                }
             }
             self.on_event(now, &event);
         }

@@ -1,8 +1,8 @@
 //! The party that waits for an operation to finish.
 
 use crate::driver::events::pending::{Outcome, Promise};
-use crate::driver::events::queue::Events;
-use crate::driver::events::subscriptions::Feed;
+use crate::driver::events::queue::EventQueue;
+use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::os::clock;
 use crate::driver::os::oneshot::Reply;
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub(in crate::driver) enum Waiter {
     /// A `Done` event with this id goes to the readers of the node's events.
     Event(u64),
     /// A `Done` event with this id goes to one queue only.
-    Queue(Arc<Events>, u64),
+    Queue(Arc<EventQueue>, u64),
     /// A program polls the descriptor of a `Pending`.
     Pending(Promise),
     /// No one is waiting; the outcome is only logged.
@@ -24,12 +24,12 @@ pub(in crate::driver) enum Waiter {
 }
 
 impl Waiter {
-    /// Delivers the outcome; events go to `feed`.
-    pub fn complete(self, feed: &Feed, outcome: Outcome) {
+    /// Delivers the outcome; a `Done` event for all readers goes to `events`.
+    pub fn complete(self, events: &Subscriptions, outcome: Outcome) {
         let result = outcome.result.clone();
         match self {
             Waiter::Caller(reply) => reply.send(result),
-            Waiter::Event(id) => feed.push(EventBody::Done { id, result }),
+            Waiter::Event(id) => events.push(EventBody::Done { id, result }),
             Waiter::Queue(queue, id) => queue.push(clock::now(), EventBody::Done { id, result }),
             Waiter::Pending(promise) => promise.keep(outcome),
             Waiter::Nobody => {}

@@ -1,37 +1,38 @@
-//! Lines for a log: what a person would want to know, as events, bounded in number.
+//! The log: lines for people, as events, bounded in number.
 //!
-//! Nothing is ever printed. Refusals are read from the counters in passing, told when they first
-//! occur and then at most once a minute each.
+//! The library never prints. Refusals are found by looking at the counters once a second: each is
+//! logged when it first occurs, and then at most once a minute.
 
-use crate::driver::events::subscriptions::Feed;
+use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
 use crate::serf::Core;
 use crate::time::Time;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Between two looks at the counters.
+/// The time between two looks at the counters.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two lines about the same counter.
+/// The time between two lines about the same counter.
 const REPEAT: Duration = Duration::from_secs(60);
-/// Lines of one second beyond which the rest is dropped.
+/// The most lines in one second; further lines are dropped.
 const RATE: u32 = 50;
 
-/// What was told about one counter.
+/// The last line about one counter: the value then, and the time.
 struct Told {
     value: u64,
     at: Time,
 }
 
-/// Writes lines while a log is wanted.
+/// Makes log lines of the wanted levels.
 pub(in crate::driver) struct Log {
     /// Lines up to this level are wanted.
     level: Option<Level>,
+    /// When the counters were last looked at.
     looked: Time,
     told: HashMap<&'static str, Told>,
-    /// Since when nobody has been told that seeds are silent.
+    /// When seeds were last heard, or a line last said that they are silent.
     waiting: Time,
-    /// Lines since the last look.
+    /// The number of lines since the last look.
     lines: u32,
 }
 
@@ -46,15 +47,15 @@ impl Log {
         }
     }
 
-    /// A line, if this level is wanted.
+    /// Logs a line if its level is wanted. Its text is made only then.
     pub fn line(
         &mut self,
-        feed: &Feed,
+        events: &Subscriptions,
         level: Level,
         target: &'static str,
         text: impl FnOnce() -> String,
     ) {
-        // What is less important leaves room for the rest.
+        // Debug lines leave half of the room to more important ones.
         let rate = if level == Level::Debug {
             RATE / 2
         } else {
@@ -64,20 +65,20 @@ impl Log {
             return;
         }
         self.lines += 1;
-        feed.push(EventBody::Log {
+        events.push(EventBody::Log {
             level,
             target,
             text: text(),
         });
     }
 
-    /// A warning.
-    pub fn warn(&mut self, feed: &Feed, target: &'static str, text: String) {
-        self.line(feed, Level::Warn, target, || text);
+    /// Logs a warning.
+    pub fn warn(&mut self, events: &Subscriptions, target: &'static str, text: String) {
+        self.line(events, Level::Warn, target, || text);
     }
 
-    /// Looks at the counters, now and then.
-    pub fn look(&mut self, feed: &Feed, core: &Core, now: Time) {
+    /// Logs what the counters show, once a second.
+    pub fn look(&mut self, events: &Subscriptions, core: &Core, now: Time) {
         if now.since(self.looked) < LOOK {
             return;
         }
@@ -90,19 +91,20 @@ impl Log {
             self.waiting = now;
         } else if now.since(self.waiting) >= REPEAT {
             self.waiting = now;
-            let text = "no seed has answered for a minute; they are asked again and again";
-            self.warn(feed, "join", text.to_owned());
+            let text = "no seed has answered for a minute; the node keeps asking them";
+            self.warn(events, "join", text.to_owned());
         }
         for (name, value, help) in core.stats() {
-            if is_notable(name)
-                && let Some(more) = self.grown(name, value, now)
-            {
-                self.warn(feed, "wire", format!("{name} +{more}: {help}"));
+            if !is_notable(name) {
+                continue;
+            }
+            if let Some(more) = self.grown(name, value, now) {
+                self.warn(events, "wire", format!("{name} +{more}: {help}"));
             }
         }
     }
 
-    /// By how much a counter has grown since it was last told, if that is to be told now.
+    /// Returns by how much a counter has grown since its last line, if a new line is due.
     fn grown(&mut self, name: &'static str, value: u64, now: Time) -> Option<u64> {
         if value == 0 {
             return None;
@@ -120,7 +122,7 @@ impl Log {
     }
 }
 
-/// Counters whose growth a person should hear of.
+/// Returns whether a person should know that this counter grows.
 fn is_notable(name: &str) -> bool {
     name.starts_with("refused_") || name.starts_with("conflicts") || name == "ltimes_refused"
 }
@@ -128,14 +130,14 @@ fn is_notable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::events::queue::Events;
-    use crate::driver::events::subscriptions::Feed;
+    use crate::driver::events::queue::EventQueue;
+    use crate::driver::events::subscriptions::Subscriptions;
 
     #[test]
-    fn a_line_of_a_level_that_is_off_is_not_even_made_and_debug_leaves_room_for_trouble() {
-        let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
+    fn a_line_of_a_level_that_is_off_is_not_made_and_debug_leaves_room_for_errors() {
+        let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let mut log = Log::new(Some(Level::Info), Time::ZERO);
-        let made = || -> String { panic!("made although debug is off") };
+        let made = || -> String { panic!("the text was made although debug is off") };
         log.line(&events, Level::Debug, "x", made);
         let mut log = Log::new(Some(Level::Debug), Time::ZERO);
         for _ in 0..1000 {
@@ -146,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn seeds_that_stay_silent_are_told_once_a_minute() {
-        let events = Feed::new(Events::new(16, Vec::new(), true).unwrap());
+    fn seeds_that_stay_silent_are_logged_once_a_minute() {
+        let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let addr = "127.0.0.1:1".parse().unwrap();
         let start = Time::from_nanos(1);
         let (config, codec) = (
@@ -162,7 +164,7 @@ mod tests {
             log.look(&events, core, start + Duration::from_secs(seconds));
             events.waiting() - before
         };
-        assert_eq!(told_after(&core, 61), 0, "nobody is missed");
+        assert_eq!(told_after(&core, 61), 0, "there is no seed to wait for");
         let seed = crate::swim::Seed::Host("seed".to_owned(), 7946);
         core.join(start, &[crate::swim::Seed::Addr(addr)]);
         assert_eq!(told_after(&core, 130), 0, "it is its own seed");
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_is_told_at_first_and_then_once_a_minute() {
+    fn a_counter_is_logged_at_first_and_then_once_a_minute() {
         let start = Time::from_nanos(1);
         let mut log = Log::new(Some(Level::Warn), start);
         let at = |seconds: u64| start + Duration::from_secs(seconds);

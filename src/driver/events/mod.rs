@@ -1,4 +1,5 @@
-//! What the application reads: queue, subscriptions, completions, log.
+//! Everything that the application reads: events, the list of members, the outcomes of operations,
+//! the log, and the state of the node.
 
 pub(crate) mod completion;
 pub(crate) mod failure;

@@ -1,5 +1,5 @@
-//! Operations that were begun without waiting, for those who wait in ways of their own: each has
-//! a descriptor that becomes readable when the operation has ended.
+//! Operations that a program begins without waiting, for event loops: each has a descriptor that
+//! becomes readable when the operation has ended.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::fork::Origin;
@@ -8,13 +8,22 @@ use crate::error::{Error, Result, Status};
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 
-/// How an operation ended.
+/// The outcome of an operation.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// How many members a join reached, 0 for other operations; or why it failed.
+    /// The number of members that a join reached, 0 for other operations; or why it failed.
     pub result: Result<usize>,
-    /// A join: the addresses that were not reached, and why.
-    pub failures: Vec<(String, Error)>,
+    /// For a join: each address that was not reached, and why.
+    pub failures: Vec<FailedJoin>,
+}
+
+/// An address that a join did not reach.
+#[derive(Clone, Debug)]
+pub struct FailedJoin {
+    /// The address, as it was given.
+    pub addr: String,
+    /// The reason.
+    pub error: Error,
 }
 
 impl From<Result<usize>> for Outcome {
@@ -26,69 +35,70 @@ impl From<Result<usize>> for Outcome {
     }
 }
 
-struct Slot {
+/// The state that the engine and the waiting program share.
+struct Completion {
     signal: Wakeup,
     outcome: Mutex<Option<Outcome>>,
 }
 
-/// An operation under way. Dropping it does not stop the operation.
+/// An operation that is under way. Dropping this value does not stop the operation.
 pub struct Pending {
-    slot: Arc<Slot>,
+    completion: Arc<Completion>,
     origin: Origin,
 }
 
-/// The side of the engine.
-pub(in crate::driver) struct Promise(Arc<Slot>);
+/// The side of the engine: the promise that an outcome will come.
+pub(in crate::driver) struct Promise(Arc<Completion>);
 
 impl Pending {
     pub(in crate::driver) fn new() -> Result<(Promise, Pending)> {
         let signal =
             Wakeup::new().map_err(|error| Error::io("no descriptor for an operation", &error))?;
-        let slot = Arc::new(Slot {
+        let completion = Arc::new(Completion {
             signal,
             outcome: Mutex::default(),
         });
         let origin = Origin::here();
-        Ok((Promise(slot.clone()), Pending { slot, origin }))
+        Ok((Promise(completion.clone()), Pending { completion, origin }))
     }
 
-    /// A descriptor that is readable once the operation has ended. For polling only; it is closed
-    /// with this value.
+    /// Returns a descriptor that is readable once the operation has ended. It is for polling only,
+    /// and is closed with this value.
     ///
     /// # Errors
     /// `Forked` in a forked child.
     pub fn fd(&self) -> Result<RawFd> {
         self.origin.check()?;
-        Ok(self.slot.signal.fd())
+        Ok(self.completion.signal.fd())
     }
 
-    /// How it ended; `None` while it is under way.
+    /// Returns the outcome; `None` while the operation is under way.
     ///
     /// # Errors
     /// `Forked` in a forked child.
     pub fn outcome(&self) -> Result<Option<Outcome>> {
         self.origin.check()?;
-        Ok(lock(&self.slot.outcome).clone())
+        Ok(lock(&self.completion.outcome).clone())
     }
 }
 
 impl Promise {
-    /// The operation has ended.
+    /// Sets the outcome: the operation has ended.
     pub fn keep(self, outcome: Outcome) {
         self.end(outcome);
     }
 
     fn end(&self, outcome: Outcome) {
-        let mut slot = lock(&self.0.outcome);
-        if slot.is_none() {
-            *slot = Some(outcome);
+        let mut held = lock(&self.0.outcome);
+        if held.is_none() {
+            *held = Some(outcome);
             self.0.signal.raise();
         }
     }
 }
 
 impl Drop for Promise {
-    /// Nobody waits for ever.
+    /// Ends the operation with an error if it has no outcome yet, so that no program waits forever.
     fn drop(&mut self) {
         let closed = Error::new(Status::Closed, "the node was shut down");
         self.end(Err(closed).into());

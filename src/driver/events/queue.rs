@@ -21,19 +21,13 @@ use std::time::Duration;
 /// The most log lines that wait; beyond that the oldest are dropped.
 const LOGS: usize = 256;
 
-/// The result of taking an event.
-#[derive(Debug)]
-pub(in crate::driver) enum Taken {
-    /// The next event.
-    Event(Box<Event>),
-    /// The time was up before an event came.
-    TimedOut,
-    /// No event is left, and none will come.
-    Ended,
-}
+/// No event is left in a queue, and none will come.
+#[derive(Debug, PartialEq)]
+pub(in crate::driver) struct Ended;
 
+/// The events of a queue, and the state of its reader.
 #[derive(Default)]
-struct State {
+struct Queued {
     events: VecDeque<Event>,
     logs: VecDeque<Event>,
     last_seq: u64,
@@ -51,8 +45,8 @@ struct State {
 }
 
 /// The queue of one reader.
-pub(in crate::driver) struct Events {
-    state: Mutex<State>,
+pub(in crate::driver) struct EventQueue {
+    state: Mutex<Queued>,
     changed: Condvar,
     /// `None` if a callback takes the events.
     signal: Option<Wakeup>,
@@ -61,10 +55,10 @@ pub(in crate::driver) struct Events {
     kinds: Vec<EventKind>,
 }
 
-impl Events {
-    pub fn new(capacity: usize, kinds: Vec<EventKind>, pollable: bool) -> io::Result<Events> {
+impl EventQueue {
+    pub fn new(capacity: usize, kinds: Vec<EventKind>, pollable: bool) -> io::Result<EventQueue> {
         let signal = pollable.then(Wakeup::new).transpose()?;
-        Ok(Events {
+        Ok(EventQueue {
             state: Mutex::default(),
             changed: Condvar::new(),
             signal,
@@ -78,7 +72,7 @@ impl Events {
         self.signal.as_ref().map(Wakeup::fd)
     }
 
-    /// The descriptor, for a thread of this library to poll.
+    /// Returns the descriptor for a thread of this library to poll.
     pub fn poll_fd(&self) -> Option<BorrowedFd<'_>> {
         self.signal.as_ref().map(Wakeup::as_fd)
     }
@@ -136,47 +130,43 @@ impl Events {
         self.changed.notify_all();
     }
 
-    /// Takes the next event, and waits for it if need be. `None` waits without limit.
-    pub fn take(&self, timeout: Option<Duration>) -> Taken {
-        let ready = |it: &mut State| it.abandoned || it.ended || it.next_is_log().is_some();
+    /// Takes the next event, and waits for it if need be; `None` as `timeout` waits without limit.
+    /// Returns `None` when the time is up.
+    pub fn take(&self, timeout: Option<Duration>) -> Result<Option<Event>, Ended> {
+        let ready = |it: &mut Queued| it.abandoned || it.ended || it.next_is_log().is_some();
         let until = deadline(timeout);
         let (mut state, _) = wait_until(&self.changed, lock(&self.state), until, ready);
         if state.abandoned {
-            return Taken::Ended;
+            return Err(Ended);
         }
-        let Some(event) = state.pop() else {
-            return if state.ended {
-                Taken::Ended
-            } else {
-                Taken::TimedOut
-            };
-        };
-        self.show(&mut state);
-        Taken::Event(Box::new(event))
+        match state.pop() {
+            None if state.ended => Err(Ended),
+            None => Ok(None),
+            Some(event) => {
+                self.show(&mut state);
+                Ok(Some(event))
+            }
+        }
     }
 
-    /// Takes the queued events, at most `max`. Returns `None` if none is left and none will come.
-    pub fn drain(&self, max: usize) -> Option<Vec<Event>> {
+    /// Takes the queued events, at most `max`, without waiting.
+    pub fn drain(&self, max: usize) -> Result<Vec<Event>, Ended> {
         let mut state = lock(&self.state);
         let waiting = state.events.len() + state.logs.len();
         if state.abandoned || (state.ended && waiting == 0) {
-            return None;
+            return Err(Ended);
         }
         let mut events = Vec::with_capacity(waiting.min(max));
-        while events.len() < max
-            && let Some(event) = state.pop()
-        {
-            events.push(event);
-        }
+        events.extend(std::iter::from_fn(|| state.pop()).take(max));
         self.show(&mut state);
-        Some(events)
+        Ok(events)
     }
 
     /// Takes out all queued events of the kinds for which `wanted` is true.
     pub fn take_out(&self, wanted: impl Fn(EventKind) -> bool) -> Vec<Event> {
         let mut state = lock(&self.state);
         let mut taken = Vec::new();
-        let mut left = State::default();
+        let mut left = Queued::default();
         while let Some(event) = state.pop() {
             match event.kind() {
                 kind if wanted(kind) => taken.push(event),
@@ -201,7 +191,7 @@ impl Events {
     }
 
     /// Makes the descriptor readable or not, as the queue requires.
-    fn show(&self, state: &mut State) {
+    fn show(&self, state: &mut Queued) {
         let Some(signal) = &self.signal else { return };
         let readable = state.ended || state.next_is_log().is_some();
         if readable != state.raised {
@@ -215,7 +205,7 @@ impl Events {
     }
 }
 
-impl State {
+impl Queued {
     /// Gives an event its number in this queue.
     fn number(&mut self, time: Time, body: EventBody) -> Event {
         self.last_seq += 1;
@@ -305,8 +295,8 @@ mod tests {
 
     const NOW: Time = Time::from_nanos(1);
 
-    fn queue(capacity: usize) -> Events {
-        Events::new(capacity, Vec::new(), true).unwrap()
+    fn queue(capacity: usize) -> EventQueue {
+        EventQueue::new(capacity, Vec::new(), true).unwrap()
     }
 
     fn member(name: &str) -> Arc<Member> {
@@ -345,10 +335,10 @@ mod tests {
         }
     }
 
-    fn drain(events: &Events) -> Vec<Event> {
+    fn drain(events: &EventQueue) -> Vec<Event> {
         let mut all = Vec::new();
-        while let Taken::Event(event) = events.take(Some(Duration::ZERO)) {
-            all.push(*event);
+        while let Ok(Some(event)) = events.take(Some(Duration::ZERO)) {
+            all.push(event);
         }
         all
     }
@@ -361,9 +351,9 @@ mod tests {
         events.push(NOW, join("a"));
         events.push(NOW, line("text".into()));
         assert!(is_readable(fd));
-        assert!(matches!(events.take(None), Taken::Event(_)));
+        assert!(events.take(None).unwrap().is_some());
         assert!(is_readable(fd));
-        assert!(matches!(events.take(None), Taken::Event(_)));
+        assert!(events.take(None).unwrap().is_some());
         assert!(!is_readable(fd));
     }
 
@@ -375,7 +365,7 @@ mod tests {
         events.push(NOW, join("b"));
         assert_eq!(drain(&events).len(), 1);
         assert!(is_readable(events.fd().unwrap()));
-        assert!(matches!(events.take(None), Taken::Ended));
+        assert_eq!(events.take(None), Err(Ended));
     }
 
     #[test]
@@ -383,7 +373,7 @@ mod tests {
         let events = queue(100);
         events.push(NOW, join("a"));
         events.abandon();
-        assert!(matches!(events.take(None), Taken::Ended));
+        assert_eq!(events.take(None), Err(Ended));
     }
 
     #[test]
@@ -452,7 +442,7 @@ mod tests {
 
     #[test]
     fn unwanted_kinds_are_not_queued_but_overflow_and_fatal_always_are() {
-        let events = Events::new(16, vec![EventKind::MemberFail], true).unwrap();
+        let events = EventQueue::new(16, vec![EventKind::MemberFail], true).unwrap();
         events.push(NOW, join("a"));
         events.push(NOW, EventBody::MemberFail(member("a")));
         events.push(
@@ -479,7 +469,7 @@ mod tests {
         while next < 100_000 {
             let readable = becomes_readable(fd, Duration::from_secs(5));
             assert!(readable, "silent after {next}");
-            while let Taken::Event(event) = events.take(Some(Duration::ZERO)) {
+            while let Ok(Some(event)) = events.take(Some(Duration::ZERO)) {
                 assert_eq!(id(&event), next);
                 next += 1;
             }
@@ -489,7 +479,10 @@ mod tests {
         for number in 0..500 {
             events.push(NOW, done(number));
             assert!(is_readable(fd));
-            assert!(matches!(events.take(None), Taken::Event(event) if id(&event) == number));
+            assert_eq!(
+                events.take(None).unwrap().map(|event| id(&event)),
+                Some(number)
+            );
             assert!(!is_readable(fd));
         }
     }

@@ -1,13 +1,13 @@
-//! Where the events of a node go: into its own queue, and into one for each subscription.
+//! The queues that the events of a node go into: its own queue, and one for each subscription.
 //!
-//! Every subscription sees everything of the kinds that it wants, at its own pace and with a bound
-//! of its own. What happened before the first one was there waits in the node's own queue: who is
-//! the first to subscribe to a kind gets that, too, and from then on the own queue takes no event
-//! of that kind. So nothing is lost between the start of a node and its first reader, and nothing
-//! piles up where nobody reads.
+//! Every subscription gets all events of the kinds that it wants, at its own pace and with a bound
+//! of its own. Events before the first subscription wait in the own queue of the node. The first
+//! subscription to a kind gets them too, and from then on the own queue takes up no event of that
+//! kind. So no event is lost between the start of a node and its first reader, and no events pile
+//! up in a queue without a reader.
 
 use crate::driver::events::lifecycle::Lifecycle;
-use crate::driver::events::queue::{Events, Taken};
+use crate::driver::events::queue::{Ended, EventQueue};
 use crate::driver::os::clock;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
@@ -21,39 +21,39 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// All queues of a node.
-pub(in crate::driver) struct Feed {
-    own: Events,
-    state: Mutex<State>,
+pub(in crate::driver) struct Subscriptions {
+    own: EventQueue,
+    state: Mutex<Readers>,
 }
 
 #[derive(Default)]
-struct State {
-    subscribers: Vec<Weak<Events>>,
-    /// Kinds that the own queue takes no more.
+struct Readers {
+    subscribers: Vec<Weak<EventQueue>>,
+    /// The kinds that the own queue does not take up any more.
     taken: HashSet<EventKind>,
     ended: bool,
-    /// The last event that stopped the node, for those who come later.
+    /// The last event that stopped the node, for later subscriptions.
     fatal: Option<(Time, EventBody)>,
 }
 
-impl Feed {
-    pub fn new(own: Events) -> Feed {
-        Feed {
+impl Subscriptions {
+    pub fn new(own: EventQueue) -> Subscriptions {
+        Subscriptions {
             own,
             state: Mutex::default(),
         }
     }
 
-    /// Queues an event for everybody who wants it.
+    /// Queues an event for every reader that wants it.
     pub fn push(&self, body: EventBody) {
-        let now = clock::now(); // the same for all who read it
+        let now = clock::now(); // the same for all readers
         let kind = body.kind();
         let mut state = lock(&self.state);
         if kind == EventKind::Fatal {
             state.fatal = Some((now, body.clone()));
         }
-        // Under the lock to the end: an event that was on its way into the own queue while somebody
-        // subscribes would be lost to the one who was to get it.
+        // The lock is held to the end: if an event were on its way into the own queue while a
+        // subscription begins, the subscription would miss it.
         state.subscribers.retain(|it| it.strong_count() > 0);
         for subscriber in state.subscribers.iter().filter_map(Weak::upgrade) {
             subscriber.push(now, body.clone());
@@ -63,24 +63,24 @@ impl Feed {
         }
     }
 
-    /// A queue of its own for events of these kinds (none: all), `capacity` of which may wait.
-    fn subscribe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<Events>> {
+    /// Makes a queue for events of these kinds, of which `capacity` may wait. An empty list stands
+    /// for all kinds.
+    fn subscribe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<EventQueue>> {
         let taken = if kinds.is_empty() {
             EventKind::ALL.to_vec()
         } else {
             kinds.clone()
         };
-        let queue = Arc::new(Events::new(capacity, kinds, true)?);
+        let queue = Arc::new(EventQueue::new(capacity, kinds, true)?);
         let mut state = lock(&self.state);
-        // What was lost concerns who reads of members; what stops the node concerns everybody.
+        // An overflow concerns readers of member events; a fatal event concerns every reader.
         let of_members = taken.iter().any(|kind| kind.is_of_member());
         let waits = |kind| taken.contains(&kind) || (of_members && kind == EventKind::Overflow);
         for event in self.own.take_out(waits) {
             queue.push(event.time, event.body);
         }
-        if let Some((time, fatal)) = &state.fatal
-            && !taken.contains(&EventKind::Fatal)
-        {
+        let fatal = state.fatal.as_ref();
+        if let Some((time, fatal)) = fatal.filter(|_| !taken.contains(&EventKind::Fatal)) {
             queue.push(*time, fatal.clone());
         }
         state.taken.extend(taken);
@@ -91,10 +91,10 @@ impl Feed {
         Ok(queue)
     }
 
-    /// A queue that also gets the events of these kinds from now on. Unlike a subscription it takes
-    /// none away from the node's own queue.
-    pub fn observe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<Events>> {
-        let queue = Arc::new(Events::new(capacity, kinds, true)?);
+    /// Makes a queue that also gets the events of these kinds from now on. Unlike a subscription,
+    /// it takes none away from the own queue of the node.
+    pub fn observe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<EventQueue>> {
+        let queue = Arc::new(EventQueue::new(capacity, kinds, true)?);
         let mut state = lock(&self.state);
         state.subscribers.push(Arc::downgrade(&queue));
         if state.ended {
@@ -103,7 +103,7 @@ impl Feed {
         Ok(queue)
     }
 
-    /// No further event comes.
+    /// Ends all queues: no further event comes.
     pub fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
@@ -113,54 +113,56 @@ impl Feed {
         self.own.end();
     }
 
-    /// Nobody wants what is left in the own queue.
+    /// Drops the events that are left in the own queue, and ends it.
     pub fn abandon(&self) {
         self.own.abandon();
     }
 
-    /// The descriptor of the own queue; `None` where a callback takes the events.
+    /// Returns the descriptor of the own queue; `None` if a callback takes the events.
     pub fn fd(&self) -> Option<RawFd> {
         self.own.fd()
     }
 
     /// Takes the next event of the own queue.
-    pub fn take(&self, timeout: Option<Duration>) -> Taken {
+    pub fn take(&self, timeout: Option<Duration>) -> std::result::Result<Option<Event>, Ended> {
         self.own.take(timeout)
     }
 
-    /// Events lost or merged since the start, by the queues that are there now.
+    /// Returns how many events the present queues have dropped or merged since the start.
     pub fn lost(&self) -> u64 {
-        self.sum(Events::lost)
+        self.sum(EventQueue::lost)
     }
 
-    /// Events that wait.
+    /// Returns how many events are queued.
     pub fn waiting(&self) -> usize {
         self.sum(|queue| queue.waiting() as u64) as usize
     }
 
-    fn sum(&self, count: impl Fn(&Events) -> u64) -> u64 {
+    fn sum(&self, count: impl Fn(&EventQueue) -> u64) -> u64 {
         let state = lock(&self.state);
         let subscribers = state.subscribers.iter().filter_map(Weak::upgrade);
         count(&self.own) + subscribers.map(|queue| count(&queue)).sum::<u64>()
     }
 }
 
-/// A reader of the events of a node, made by [`super::Node::subscribe`]. It does not keep the node
-/// alive, and ends with it: what waits can be read afterwards. Dropped, it takes no more.
+/// A reader of the events of a node, made by [`Node::subscribe`](crate::Node::subscribe).
+///
+/// It does not keep the node alive, and it ends with the node; events that are queued then can
+/// still be taken. Dropping it ends the subscription.
 pub struct Subscription {
-    queue: Arc<Events>,
+    queue: Arc<EventQueue>,
     lifecycle: Arc<Lifecycle>,
     origin: Origin,
 }
 
 impl Subscription {
     pub(in crate::driver) fn new(
-        feed: &Feed,
+        subscriptions: &Subscriptions,
         lifecycle: Arc<Lifecycle>,
         capacity: usize,
         kinds: Vec<EventKind>,
     ) -> Result<Subscription> {
-        let queue = feed.subscribe(capacity, kinds);
+        let queue = subscriptions.subscribe(capacity, kinds);
         let queue = queue.map_err(|error| Error::io("no descriptor for a subscription", &error))?;
         Ok(Subscription {
             queue,
@@ -169,8 +171,8 @@ impl Subscription {
         })
     }
 
-    /// A descriptor that is readable while events are queued, and for ever once the node has
-    /// ended. For polling only; it is closed with the subscription.
+    /// Returns a descriptor that is readable while events are queued, and permanently once the node
+    /// has ended. It is for polling only, and is closed with the subscription.
     ///
     /// # Errors
     /// `Forked` in a forked child.
@@ -179,17 +181,17 @@ impl Subscription {
         self.queue.fd().ok_or_else(|| self.over())
     }
 
-    /// Takes what waits, without waiting, `max` events at most.
+    /// Takes the queued events, at most `max`, without waiting.
     ///
     /// # Errors
     /// `Closed`, or `Internal` if the node is broken, once it has ended and no event is left;
     /// `Forked`.
     pub fn drain(&self, max: usize) -> Result<Vec<Event>> {
         self.check_process()?;
-        self.queue.drain(max).ok_or_else(|| self.over())
+        self.queue.drain(max).map_err(|Ended| self.over())
     }
 
-    /// Wants no more: what waits is dropped, and who polls is woken.
+    /// Ends the subscription: queued events are dropped, and a thread that polls is woken.
     pub fn abandon(&self) {
         if self.check_process().is_ok() {
             self.queue.abandon();
@@ -211,11 +213,11 @@ mod tests {
     use crate::error::Status;
     use crate::event::Level;
 
-    fn feed() -> Feed {
-        Feed::new(Events::new(16, Vec::new(), true).unwrap())
+    fn subscriptions() -> Subscriptions {
+        Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap())
     }
 
-    fn ids(queue: &Events) -> Vec<u64> {
+    fn ids(queue: &EventQueue) -> Vec<u64> {
         let events = queue.drain(100).unwrap();
         let id = |event: &Event| match event.body {
             EventBody::Done { id, .. } => id,
@@ -230,61 +232,69 @@ mod tests {
 
     #[test]
     fn the_first_subscription_gets_what_waited_and_all_get_what_follows() {
-        let feed = feed();
-        feed.push(done(1));
-        feed.push(EventBody::Log {
+        let subscriptions = subscriptions();
+        subscriptions.push(done(1));
+        subscriptions.push(EventBody::Log {
             level: Level::Error,
             target: "x",
             text: "a line".to_owned(),
         });
-        let first = feed.subscribe(16, vec![EventKind::Done]).unwrap();
-        let second = feed.subscribe(16, vec![EventKind::Done]).unwrap();
-        feed.push(done(2));
+        let first = subscriptions.subscribe(16, vec![EventKind::Done]).unwrap();
+        let second = subscriptions.subscribe(16, vec![EventKind::Done]).unwrap();
+        subscriptions.push(done(2));
         assert_eq!(ids(&first), [1, 2]);
         assert_eq!(ids(&second), [2]);
-        assert_eq!(feed.waiting(), 1, "the line still waits for its reader");
-        let third = feed.subscribe(16, vec![EventKind::Log]).unwrap();
-        assert_eq!((third.waiting(), feed.waiting()), (1, 1));
+        assert_eq!(
+            subscriptions.waiting(),
+            1,
+            "the line still waits for its reader"
+        );
+        let third = subscriptions.subscribe(16, vec![EventKind::Log]).unwrap();
+        assert_eq!((third.waiting(), subscriptions.waiting()), (1, 1));
     }
 
     #[test]
-    fn a_subscription_that_is_gone_takes_nothing_and_the_others_go_on() {
-        let feed = feed();
-        let gone = feed.subscribe(16, Vec::new()).unwrap();
-        let stays = feed.subscribe(16, Vec::new()).unwrap();
+    fn a_dropped_subscription_takes_nothing_and_the_others_go_on() {
+        let subscriptions = subscriptions();
+        let gone = subscriptions.subscribe(16, Vec::new()).unwrap();
+        let stays = subscriptions.subscribe(16, Vec::new()).unwrap();
         drop(gone);
-        feed.push(done(1));
-        assert_eq!(lock(&feed.state).subscribers.len(), 1);
+        subscriptions.push(done(1));
+        assert_eq!(lock(&subscriptions.state).subscribers.len(), 1);
         assert_eq!(ids(&stays), [1]);
-        assert_eq!(feed.waiting(), 0);
+        assert_eq!(subscriptions.waiting(), 0);
     }
 
     #[test]
-    fn who_subscribes_after_the_end_is_told_so() {
-        let feed = feed();
-        let early = feed.subscribe(16, Vec::new()).unwrap();
-        feed.push(done(1));
-        feed.end();
-        let late = feed.subscribe(16, Vec::new()).unwrap();
+    fn a_subscription_after_the_end_ends_at_once() {
+        let subscriptions = subscriptions();
+        let early = subscriptions.subscribe(16, Vec::new()).unwrap();
+        subscriptions.push(done(1));
+        subscriptions.end();
+        let late = subscriptions.subscribe(16, Vec::new()).unwrap();
         assert_eq!(ids(&early), [1]);
-        assert!(early.drain(9).is_none() && late.drain(9).is_none());
+        assert!(early.drain(9).is_err() && late.drain(9).is_err());
     }
 
     #[test]
-    fn what_stopped_the_node_is_told_to_every_reader_and_what_was_lost_to_readers_of_members() {
-        let feed = feed();
-        feed.push(EventBody::Overflow { lost: 0 });
-        feed.push(EventBody::Fatal {
+    fn a_fatal_event_reaches_every_reader_and_an_overflow_the_readers_of_members() {
+        let subscriptions = subscriptions();
+        subscriptions.push(EventBody::Overflow { lost: 0 });
+        subscriptions.push(EventBody::Fatal {
             error: Error::new(Status::NameConflict, "taken"),
         });
-        let kinds = |queue: &Events| -> Vec<EventKind> {
+        let kinds = |queue: &EventQueue| -> Vec<EventKind> {
             let events = queue.drain(100).unwrap();
             events.iter().map(|event| event.kind()).collect()
         };
-        let logs = feed.subscribe(16, vec![EventKind::Log]).unwrap();
-        let some = feed.subscribe(16, vec![EventKind::MemberJoin]).unwrap();
-        let all = feed.subscribe(16, Vec::new()).unwrap();
-        let late = feed.subscribe(16, vec![EventKind::MemberFail]).unwrap();
+        let logs = subscriptions.subscribe(16, vec![EventKind::Log]).unwrap();
+        let some = subscriptions
+            .subscribe(16, vec![EventKind::MemberJoin])
+            .unwrap();
+        let all = subscriptions.subscribe(16, Vec::new()).unwrap();
+        let late = subscriptions
+            .subscribe(16, vec![EventKind::MemberFail])
+            .unwrap();
         assert_eq!(kinds(&logs), [EventKind::Fatal]);
         assert_eq!(kinds(&some), [EventKind::Overflow, EventKind::Fatal]);
         assert_eq!(kinds(&all), [EventKind::Fatal]);
@@ -292,12 +302,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_to_who_subscribes_while_events_come() {
+    fn a_subscription_that_begins_while_events_come_misses_none() {
         for _ in 0..200 {
-            let feed = Arc::new(feed());
-            let writer = feed.clone();
+            let subscriptions = Arc::new(subscriptions());
+            let writer = subscriptions.clone();
             let thread = std::thread::spawn(move || (1..=8).for_each(|id| writer.push(done(id))));
-            let queue = feed.subscribe(16, Vec::new()).unwrap();
+            let queue = subscriptions.subscribe(16, Vec::new()).unwrap();
             thread.join().unwrap();
             assert_eq!(ids(&queue), [1, 2, 3, 4, 5, 6, 7, 8]);
         }

@@ -221,9 +221,10 @@ impl StreamSet {
                 |(id, stream): (&StreamId, &Stream)| Some((stream.phase.closing_until()?, *id));
             self.open.iter().filter_map(of)
         };
-        if closing().count() > CLOSING
-            && let Some((_, first)) = closing().min()
-        {
+        if closing().count() <= CLOSING {
+            return;
+        }
+        if let Some((_, first)) = closing().min() {
             self.open.remove(&first);
         }
     }
@@ -265,8 +266,8 @@ impl StreamSet {
         interest
     }
 
-    /// Does what poll found to be possible, and tells `tell` one event at a time, with the bytes that
-    /// were read. A stream that is being closed has no more events.
+    /// Does what poll found to be possible, and tells `tell` one event at a time, with the bytes
+    /// that were read. A stream that is being closed has no more events.
     pub fn ready(
         &mut self,
         now: Time,

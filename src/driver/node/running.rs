@@ -2,11 +2,15 @@
 
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::os::worker::Worker;
+use crate::event::Event;
 use crate::vocabulary::NodeState;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// A callback for events. It runs on the event thread, for one event at a time.
+pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
 /// How long the end of a node waits for a name that is being resolved. Nothing can interrupt the
 /// resolver of the system. If it takes longer, its thread ends by itself later, and touches nothing
@@ -91,10 +95,10 @@ impl RunningNode {
 
     /// Ends the engine and the services, and waits for them. Queued events stay.
     pub(super) fn shut_down(&self) {
-        if self.begin_end()
-            && let Some(threads) = self.threads()
-            && !threads.engine.is_current()
-        {
+        if !self.begin_end() {
+            return;
+        }
+        if let Some(threads) = self.threads().filter(|it| !it.engine.is_current()) {
             threads.finish_engine();
         }
     }
