@@ -184,7 +184,7 @@ def test_a_restart_at_another_address_is_shown_by_health_and_is_no_conflict(agen
     assert second.join(stock.address) == 1
     health = eventually("it is seen", lambda: (it := second.health()).name_conflict and it)
     assert (health.name_conflict, health.name_conflict_alive) == (former, False)
-    assert "nobody answers" in str(health)
+    assert "no node answers" in str(health)
 
     # An agent accepts a new address for a name once the old one has been failed for 30 s.
     def moved():
