@@ -6,7 +6,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from rack import PATIENCE, Host, wait_until
+from rack import PATIENCE, Host, UnmetError, wait_until
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,21 @@ class Balancer:
         wait_until(f"{member} gets requests", lambda: self.requests(member) > before, within)
 
     def reload(self) -> None:
-        """Have the master start a new worker, and wait until the worker serves."""
+        """Have the master start a new worker, and wait until the worker serves.
+
+        A master that is still busy with the reload before may miss the signal, so it is sent again.
+        """
         before = self.worker()
-        self.host.control("-2", "haproxy")
-        wait_until("a new worker serves", lambda: self.worker() not in (0, before))
+
+        def is_reloaded() -> bool:
+            self.host.control("-2", "haproxy")
+            try:
+                wait_until("a new worker serves", lambda: self.worker() not in (0, before), 10)
+            except UnmetError:
+                return False
+            return True
+
+        wait_until("a new worker serves", is_reloaded)
 
     def idle_for(self, member: str, seconds: float) -> bool:
         """Whether a member gets no request during the next seconds."""

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What the command line said.
+/// The options of the command line.
 struct Options {
     config: Config,
     join: Vec<String>,
@@ -44,7 +44,9 @@ fn options() -> Result<Options, Box<dyn std::error::Error>> {
                 let (key, value) = tag.split_once('=').ok_or("--tag KEY=VALUE")?;
                 options.config.set_tag(key, Some(value))?;
             }
-            option if option.starts_with('-') => return Err(format!("unknown: {option}").into()),
+            option if option.starts_with('-') => {
+                return Err(format!("unknown option {option}").into());
+            }
             address => options.join.push(address.to_owned()),
         }
     }
@@ -77,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let addresses: Vec<&str> = options.join.iter().map(String::as_str).collect();
         match node.join(&addresses, Some(Duration::from_secs(10))) {
             Ok(count) => println!("joined through {count}"),
-            // Others may still join us.
+            // Other members may still join this node.
             Err(why) => println!("not joined: {why}"),
         }
     }

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sprat::service::Actions;
-use sprat::service::spoe::questions::Known;
+use sprat::service::spoe::questions::MemberIndex;
 use sprat::service::spoe::session::Session;
 
 /// Largest number of bytes of the answers for each byte of input.
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// Returns the answers of the server, and whether it closes the connection.
 fn converse(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
-    let (mut session, known) = (Session::default(), Known::default());
+    let (mut session, known) = (Session::default(), MemberIndex::default());
     let (mut actions, mut input) = (Actions::default(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);

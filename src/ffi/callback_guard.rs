@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Every callback passes the guard. It holds callbacks back until the program has its node, so that
-//! no callback sees a node that its program does not know yet. Once it is closed no callback starts,
-//! and the last one that ends hands back the `user_data`: exactly once, on whichever thread. No lock
-//! is held while code of the program runs.
+//! no callback sees a node that its program does not know yet. Once it is closed no callback
+//! starts, and the last one that ends hands back the `user_data`: exactly once, on whichever
+//! thread. No lock is held while code of the program runs.
 
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
 use crate::driver::os::lock::{lock, wait};
@@ -167,8 +167,8 @@ impl CallbackGuard {
         self.changed.notify_all();
     }
 
-    /// Waits for the end of the node. Inside one of this node's callbacks it does not wait, since the
-    /// node cannot end before that callback does.
+    /// Waits for the end of the node. Inside one of this node's callbacks it does not wait, since
+    /// the node cannot end before that callback does.
     pub(super) fn wait_for_end(&self) {
         if self.is_inside() {
             return;
@@ -176,7 +176,8 @@ impl CallbackGuard {
         drop(wait(&self.changed, lock(&self.state), |state| state.ended));
     }
 
-    /// Runs `call` with the number of the node unless the guard is closed, and returns whether it ran.
+    /// Runs `call` with the number of the node unless the guard is closed, and returns whether it
+    /// ran.
     pub(super) fn pass(&self, call: impl FnOnce(*mut sprat_node)) -> bool {
         let is_decided = |state: &mut State| state.phase != Phase::Waiting;
         let mut state = wait(&self.changed, lock(&self.state), is_decided);
@@ -215,13 +216,13 @@ impl CallbackGuard {
         let Some(LogSink { call, user }) = self.log else {
             return false;
         };
-        // SAFETY: the program gave this function together with this data, and both strings are valid
-        // for the length of the call.
+        // SAFETY: the program gave this function together with this data, and both strings are
+        // valid for the length of the call.
         self.pass(|_| unsafe { call(level, target.as_ptr(), message.as_ptr(), user.data) })
     }
 
-    /// Hands the data back if the guard is closed and no callback runs. Of several threads that try,
-    /// one does it.
+    /// Hands the data back if the guard is closed and no callback runs. Of several threads that
+    /// try, one does it.
     fn release_if_last(&self) {
         let mut state = lock(&self.state);
         if state.phase != Phase::Closed || state.running != 0 {
@@ -245,8 +246,8 @@ impl CallbackGuard {
     /// Whether this thread runs one of this node's callbacks.
     fn is_inside(&self) -> bool {
         let mut frame = FRAMES.get();
-        // SAFETY: each frame of the list lives on the stack of this thread, in a call of `pass` that
-        // has not returned and that removes the frame before it returns.
+        // SAFETY: each frame of the list lives on the stack of this thread, in a call of `pass`
+        // that has not returned and that removes the frame before it returns.
         while let Some(at) = unsafe { frame.as_ref() } {
             if ptr::eq(at.guard, self) {
                 return true;

@@ -1,8 +1,8 @@
 //! The last error of each thread.
 //!
 //! The text lives in a thread local with a destructor. It is gone by the time that destructors of
-//! `pthread_key_create` run at the end of a thread. The status needs no destructor, so the plain text
-//! of the status is available even then.
+//! `pthread_key_create` run at the end of a thread. The status needs no destructor, so the plain
+//! text of the status is available even then.
 
 use crate::error::{Error, Status};
 use std::cell::{Cell, RefCell};

@@ -17,9 +17,9 @@
 //!
 //! # Adding a service
 //!
-//! 1. Write the protocol as a folder here, with one type that implements [`Service`] and one for its
-//!    sessions. An RPC server sends [`Request`]s and answers in [`Service::on_done`]; a metrics page
-//!    answers from what [`Service::on_members`] told it.
+//! 1. Write the protocol as a folder here, with one type that implements [`Service`] and one for
+//!    its sessions. An RPC server sends [`Request`]s and answers in [`Service::on_done`]; a metrics
+//!    page answers from what [`Service::on_members`] told it.
 //! 2. Add a row for its listener address to the table of settings.
 //! 3. Add it to `services` in `driver::node::start`, which pairs listener and service.
 //!
@@ -42,7 +42,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The connections that one service may have at once.
 pub const CONNECTIONS: usize = 256;
-/// The bytes that a session may have received and not consumed: the largest frame of SPOE, and some.
+/// The bytes that a session may have received and not consumed: the largest frame of SPOE, and
+/// some.
 pub const INPUT_MAX: usize = 264 * 1024;
 /// The bytes that a peer may leave unread before its connection is closed.
 pub const OUTPUT_MAX: usize = 1024 * 1024;
@@ -92,7 +93,7 @@ pub trait Service: Send {
     fn on_done(&mut self, _: &mut Self::Session, _: u64, _: &Result<usize>, _: &mut Actions) {}
 }
 
-/// What a session wants to happen.
+/// The actions that a session asks its host for.
 #[derive(Debug, Default)]
 pub struct Actions {
     /// Bytes to send, in one write as far as the kernel takes them.
@@ -101,7 +102,7 @@ pub struct Actions {
     pub end: Option<End>,
     /// Requests to the node, each with a number of the session's choice.
     pub requests: Vec<(u64, Request)>,
-    /// The number of questions of the peer that were answered.
+    /// The number of the peer's questions that were answered.
     pub served: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What the tests of nodes share: settings, waiting, counters, children.
+//! Helpers that the tests of nodes share: settings, waiting, counters, child processes.
 
 use parking_lot::{Mutex, MutexGuard};
 use sprat::serf::MemberState;
@@ -82,7 +82,7 @@ pub fn count(directory: &str) -> usize {
     std::fs::read_dir(directory).unwrap().count()
 }
 
-/// How many threads of the library there are. Those of the test harness come and go.
+/// The number of threads of the library. Threads of the test harness come and go, and do not count.
 pub fn threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| std::fs::read(task.ok()?.path().join("comm")).ok());
@@ -96,25 +96,25 @@ pub fn counter(node: &Node, name: &str) -> i64 {
     found.unwrap_or_else(|| panic!("no counter {name}")).1
 }
 
-/// Runs `child` in a forked child; true if it says so within the patience.
+/// Runs `child` in a forked child, and returns whether it returned true in time.
 pub fn in_child(child: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child calls what the library promises to work there, and `_exit`.
+    // SAFETY: the child only calls functions that the library promises to work there, and `_exit`.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {
         let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(false);
-        // SAFETY: ends the child without running anything of the parent's.
+        // SAFETY: `_exit` takes a number, and runs no exit handlers of the parent.
         unsafe { libc::_exit(if good { 0 } else { 1 }) };
     }
     let begun = Instant::now();
     let mut status = 0;
     loop {
-        // SAFETY: a child of this process that was not waited for yet.
+        // SAFETY: `pid` is a child of this process that was not waited for yet.
         if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
             return libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
         }
         if begun.elapsed() > PATIENCE {
-            // SAFETY: as above.
+            // SAFETY: `pid` is still a child of this process, since nothing has waited for it.
             unsafe { libc::kill(pid, libc::SIGKILL) };
             unsafe { libc::waitpid(pid, &mut status, 0) };
             return false;

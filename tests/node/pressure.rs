@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// What a node of ours keeps at most for streams that others opened and say nothing on.
+/// The largest number of silent streams that a node keeps open for others.
 const PLACES: i64 = 96;
 
 /// A node to be attacked and its peaceful companion.
@@ -164,7 +164,7 @@ fn a_flood_of_rubbish_is_counted_piece_by_piece_and_nobody_notices() {
     unharmed(&attacked, &friend);
     let arrived = counter(&attacked, "datagrams_in") - before.0;
     let refused = refused(&attacked) - before.1;
-    // What the socket's buffer had no room for is lost before it is counted.
+    // Datagrams for which the buffer of the socket has no room are lost before they are counted.
     assert!(arrived > 1000, "{arrived} of {sent} in {flood:?}");
     // Of those that arrived nearly each is refused for a reason that has a name: a compound of
     // rubbish may have many parts, and few pieces of rubbish say something by chance.

@@ -1,4 +1,4 @@
-//! The SPOE agent of a node: what it answers over a real connection, and how it ends.
+//! SPOE in a real node: its answers over a real connection, and its end.
 
 use super::help::{
     PATIENCE, alone, config, count, counter, eventually, join, node, state_of, threads, with,
@@ -44,11 +44,11 @@ impl Caller {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut caller = Caller(stream);
-        assert_eq!(caller.say(&hello())[0], 101);
+        assert_eq!(caller.send(&hello())[0], 101);
         caller
     }
 
-    fn say(&mut self, bytes: &[u8]) -> Vec<u8> {
+    fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.0.write_all(bytes).unwrap();
         let mut len = [0; 4];
         self.0.read_exact(&mut len).unwrap();
@@ -62,14 +62,14 @@ impl Caller {
         let mut payload = Vec::new();
         put_text(&mut payload, b"size");
         payload.push(0);
-        let answer = self.say(&frame(3, &payload));
+        let answer = self.send(&frame(3, &payload));
         let at = answer.windows(5).position(|it| it == b"\x04size");
         answer[at.expect("the variable") + 6]
     }
 }
 
 #[test]
-fn an_agent_answers_counts_and_ends_with_its_node() {
+fn spoe_answers_and_counts_questions_and_ends_with_its_node() {
     let _turn = alone();
     let addr = free_addr();
     let settings = with("a", &[("spoe_bind", &addr.to_string())]);
@@ -83,11 +83,11 @@ fn an_agent_answers_counts_and_ends_with_its_node() {
         assert_eq!(counter(&node, "spoe_connections"), 1);
         assert_eq!(counter(&node, "spoe_questions"), 1);
         assert_eq!(counter(&node, "spoe_refused"), 0);
-        assert_eq!(caller.say(&[0; 4])[0], 102);
+        assert_eq!(caller.send(&[0; 4])[0], 102);
         eventually("it is gone", || counter(&node, "spoe_connections") == 0);
         assert_eq!(counter(&node, "spoe_refused"), 1);
         node.shutdown();
-        assert!(TcpStream::connect(addr).is_err(), "it listens for ever");
+        assert!(TcpStream::connect(addr).is_err(), "it still listens");
     }
     eventually("nothing is left", || {
         threads() == 0 && count("/proc/self/fd") == descriptors
@@ -95,7 +95,7 @@ fn an_agent_answers_counts_and_ends_with_its_node() {
 }
 
 #[test]
-fn a_taken_address_of_the_agent_is_an_error_and_leaves_nothing() {
+fn an_address_of_spoe_that_is_in_use_is_an_error_and_leaves_nothing_open() {
     let _turn = alone();
     let taken = TcpListener::bind("127.0.0.3:0").unwrap();
     let text = taken.local_addr().unwrap().to_string();
@@ -139,7 +139,7 @@ fn answers_follow_the_members_but_not_while_the_node_may_be_cut_off() {
 }
 
 #[test]
-fn who_reads_no_answers_is_not_read_and_keeps_nobody_waiting() {
+fn a_peer_that_takes_no_answers_is_not_read_and_delays_no_other() {
     let _turn = alone();
     let addr = free_addr();
     let node = Node::start(&with("a", &[("spoe_bind", &addr.to_string())])).unwrap();

@@ -29,7 +29,16 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ),
     (
         "service",
-        &["event", "limits", "member", "serf", "time", "vocabulary"],
+        &[
+            "error",
+            "event",
+            "limits",
+            "member",
+            "serf",
+            "swim",
+            "time",
+            "vocabulary",
+        ],
     ),
     (
         "config",
@@ -92,7 +101,7 @@ const DRIVER_ONLY: [&str; 9] = [
     "std::thread",
     "std::fs",
     "socket2",
-    "rustix",
+    "nix::",
 ];
 /// The crate of system calls, which only the driver and the C interface may use.
 const SYSTEM: &str = "libc::";

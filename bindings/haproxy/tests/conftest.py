@@ -27,6 +27,8 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BUILT = TARGET / os.environ.get("SPRAT_PROFILE", "dev").replace("dev", "debug")
 HAP = str(BUILT / "sprat-hap")
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
+ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswith("SPRAT_")}
+"""The environment of HAProxy: the module takes variables that begin with SPRAT_ as settings."""
 
 CONFIG = """
 global
@@ -44,6 +46,7 @@ global
 defaults
     mode http
     timeout connect 500ms
+    timeout check 30s
     timeout client 50s
     timeout server 50s
 frontend fe
@@ -62,6 +65,7 @@ global
 defaults
     mode http
     timeout connect 500ms
+    timeout check 30s
     timeout client 50s
     timeout server 50s
 frontend fe
@@ -137,7 +141,7 @@ class HAProxy:
         self._log = folder / "haproxy.log"
         line = ["haproxy", "-f", str(self.config), "-p", str(self.pidfile), *flags]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(line, stdout=log, stderr=log)
+            self.process = subprocess.Popen(line, stdout=log, stderr=log, env=ENVIRONMENT)
         eventually("HAProxy answers", self._answers)
 
     def _answers(self) -> bool:
@@ -212,10 +216,20 @@ class HAProxy:
         assert self.up() == wanted, f"{self.servers()}\n{self.show()}\n{self.log()}"
 
     def reload(self) -> None:
-        """Have the master start a new worker, and wait until that serves."""
-        before = self.worker()
-        os.kill(int(self.pidfile.read_text().split()[0]), signal.SIGUSR2)
-        eventually("a new worker serves", lambda: self._is_new(before))
+        """Have the master start a new worker, and wait until the worker serves.
+
+        A master that is still busy with the reload before may miss the signal, so it is sent again.
+        """
+        before, master = self.worker(), int(self.pidfile.read_text().split()[0])
+
+        def is_reloaded() -> bool:
+            os.kill(master, signal.SIGUSR2)
+            with contextlib.suppress(AssertionError):
+                eventually("a new worker serves", lambda: self._is_new(before), 10)
+                return True
+            return False
+
+        eventually("a new worker serves", is_reloaded)
 
     def _is_new(self, before: int) -> bool:
         with contextlib.suppress(OSError, KeyError):

@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from cluster import eventually
-from conftest import HERE, SCRIPT
+from conftest import ENVIRONMENT, HERE, SCRIPT
 
 README = (HERE.parent / "README.md").read_text()
 
@@ -33,11 +33,12 @@ def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path,
     proxy.config.write_text(text)
     with (proxy.folder / "haproxy.log").open("wb") as log:
         proxy.process = subprocess.Popen(
-            ["haproxy", "-f", str(proxy.config)], stdout=log, stderr=log
+            ["haproxy", "-f", str(proxy.config)], stdout=log, stderr=log, env=ENVIRONMENT
         )
     eventually("HAProxy answers", proxy._answers)
     proxy.serves(seed)
-    assert re.search(r"^  \d+ web-1 \S+ ready weight 100$", proxy.show(), re.MULTILINE)
+    line = re.compile(r"^  \d+ web-1 \S+ ready weight 100$", re.MULTILINE)
+    eventually("show sprat has the line of the README", lambda: line.search(proxy.show()))
 
 
 def test_the_readme_lists_every_variable() -> None:

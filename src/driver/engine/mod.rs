@@ -1,20 +1,22 @@
 //! The engine: one thread, one `poll(2)`, and all input and output of the core.
 //!
-//! No other thread touches the core, so it needs no lock. Each turn tells the core the time, carries
-//! out its orders, passes on its reports, and sleeps until the next deadline, or until a socket or a
-//! command of the application is ready.
+//! No other thread touches the core, so it needs no lock. Each turn tells the core the time,
+//! carries out its orders, passes on its reports, and sleeps until the next deadline, or until a
+//! socket or a command of the application is ready.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`command`] | the commands of the application, and their queue |
-//! | [`handle`] | what other threads hold of the engine |
+//! | [`handle`] | the handle that other threads hold |
 //! | [`helper`] | the thread that resolves names |
-//! | `operations` | running commands, and the operations under way |
-//! | `reports` | what the core reports, on its way to the application |
+//! | `dispatch` | running commands |
+//! | `operations` | the operations under way, and the parties that wait for them |
+//! | `reports` | reports of the core on their way to the application |
 //! | `services` | the thread that hosts services such as SPOE |
 //! | `stall` | noticing that the engine did not run for a while |
 
 pub(in crate::driver) mod command;
+mod dispatch;
 pub(in crate::driver) mod handle;
 pub(in crate::driver) mod helper;
 mod operations;
@@ -121,7 +123,7 @@ impl Engine {
         engine
     }
 
-    /// What other threads hold of this engine.
+    /// The handle that other threads hold.
     pub fn handle(&self) -> Arc<EngineHandle> {
         self.handle.clone()
     }
@@ -179,8 +181,8 @@ impl Engine {
         self.warn("engine", text);
     }
 
-    /// Discards the datagrams and connections that waited during a stall: old messages could declare
-    /// living members dead.
+    /// Discards the datagrams and connections that waited during a stall: old messages could
+    /// declare living members dead.
     fn discard(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..limits::RECEIVE_QUEUE {
@@ -360,7 +362,7 @@ impl Engine {
         self.settle();
     }
 
-    /// All counters.
+    /// The counters of the core, the engine and the services.
     pub fn counters(&self) -> Vec<Counter> {
         let small = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let counters = self.core.stats().into_iter();
@@ -371,7 +373,7 @@ impl Engine {
             (
                 "events_waiting",
                 self.handle.events.waiting() as u64,
-                "Events that wait to be taken.",
+                "Events that wait for a reader.",
             ),
             (
                 "events_lost",
@@ -386,17 +388,17 @@ impl Engine {
             (
                 "accept_failures",
                 self.counts.accept_failures,
-                "Times that no connection could be accepted for want of descriptors.",
+                "Times that no connection could be accepted because descriptors ran out.",
             ),
             (
                 "streams_given_up",
                 self.counts.streams_given_up,
-                "Accepted streams that lost their place to others, for they said too little.",
+                "Accepted streams that gave up their place to newer ones.",
             ),
             (
                 "stalls",
                 self.counts.stalls,
-                "Times that this process or machine did not run for long.",
+                "Times that this process or machine did not run for a while.",
             ),
             (
                 "engine_turns",

@@ -36,8 +36,8 @@ impl Engine {
     }
 
     /// Brings the list of members to the version of the core, after `changes` were applied to it
-    /// one by one. If the core made other changes too, for which there is no event (a member that is
-    /// about to leave), the whole list is read anew.
+    /// one by one. If the core made other changes too, for which there is no event (a member that
+    /// is about to leave), the whole list is read anew.
     fn update_members(&mut self, changes: u64) {
         let (held, now) = (self.handle.members.version(), self.core.version());
         if now.wrapping_sub(held) != changes {

@@ -3,9 +3,9 @@
 //! The thread is not that of the engine, so services answer also while the engine stands still. No
 //! connection blocks it. The bounds are those that [`crate::service`] lists.
 //!
-//! The members are looked at when a peer asks, and at most once in [`REFRESH`]. A service that keeps
-//! its members while this node is isolated asks the engine first; an engine that does not answer
-//! counts as isolated.
+//! The members are looked at when a peer asks, and at most once in [`REFRESH`]. A service that
+//! keeps its members while this node is isolated asks the engine first; an engine that does not
+//! answer counts as isolated.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
@@ -79,8 +79,8 @@ struct Pending {
 /// The state of the host's thread.
 pub(in crate::driver) struct ServiceHost {
     handle: Arc<EngineHandle>,
-    /// Events that services want, and outcomes of their requests. It ends with the node, which wakes
-    /// this thread.
+    /// Events that services want, and outcomes of their requests. It ends with the node, which
+    /// wakes this thread.
     events: Arc<EventQueue>,
     services: Vec<Hosted>,
     /// The requests under way, by their operation numbers.

@@ -2,9 +2,9 @@
 //!
 //! Two kinds of stall look different to the core:
 //!
-//! - The process was stopped or starved of processor time: the clock went on. All deadlines are long
-//!   past, and the core would blame others for its own absence. It is told how much time it missed,
-//!   and moves every deadline that measures others by that much.
+//! - The process was stopped or starved of processor time: the clock went on. All deadlines are
+//!   long past, and the core would blame others for its own absence. It is told how much time it
+//!   missed, and moves every deadline that measures others by that much.
 //! - The machine was suspended: the clock stood still, and so did every deadline. The core missed
 //!   none of its time, so nothing moves: a member that had two seconds left to refute still has
 //!   two seconds. Moving deadlines further than the clock went would put their starts into the

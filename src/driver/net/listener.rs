@@ -4,7 +4,6 @@
 //! connections wait in the backlog of the kernel, and a thread that could not accept them would
 //! otherwise spin.
 
-use crate::driver::net::sockets;
 use crate::driver::os::descriptors::{PollFd, PollFlags, is_shortage};
 use crate::driver::os::fork::CloseOnFork;
 use crate::time::Time;
@@ -50,7 +49,7 @@ impl Listener {
     pub fn accept(&mut self, now: Time) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         for _ in 0..BROKEN {
             match self.socket.accept() {
-                Ok((stream, peer)) => return Ok(Some((stream, sockets::canonical(peer)))),
+                Ok((stream, peer)) => return Ok(Some((stream, canonical(peer)))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if is_shortage(&error) => {
                     self.resumes = now + PAUSE;
@@ -61,4 +60,9 @@ impl Listener {
         }
         Ok(None)
     }
+}
+
+/// An address in the form that the core uses: IPv4 never in IPv6 form.
+pub(in crate::driver) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

@@ -1,7 +1,7 @@
 //! The two sockets of a node: UDP and a TCP listener on the same port.
 
 use crate::config::Advertise;
-use crate::driver::net::listener::Listener;
+use crate::driver::net::listener::{Listener, canonical};
 use crate::driver::os::fork::CloseOnFork;
 use crate::driver::os::interfaces;
 use crate::error::{Error, Result, Status, system_text};
@@ -11,7 +11,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The receive buffer: a burst of gossip must fit while the engine is busy. The kernel may grant less.
+/// The receive buffer: a burst of gossip must fit while the engine is busy. The kernel may grant
+/// less.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 /// The connections that may wait to be accepted.
 const BACKLOG: i32 = 512;
@@ -138,11 +139,6 @@ impl Sockets {
         }
         None
     }
-}
-
-/// An address in the form that the core uses: IPv4 never in IPv6 form.
-pub(in crate::driver) fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
 /// An address in the form that a socket bound to `bound` takes: an IPv6 socket takes IPv4 addresses

@@ -265,8 +265,8 @@ impl StreamSet {
         interest
     }
 
-    /// Does what poll found to be possible, and tells `tell` one event at a time, with the bytes that
-    /// were read. A stream that is being closed has no more events.
+    /// Does what poll found to be possible, and tells `tell` one event at a time, with the bytes
+    /// that were read. A stream that is being closed has no more events.
     pub fn ready(
         &mut self,
         now: Time,

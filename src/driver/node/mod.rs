@@ -14,6 +14,7 @@ use crate::driver::events::completion::Waiter;
 use crate::driver::events::pending::Pending;
 use crate::driver::events::queue::Ended;
 use crate::driver::events::subscriptions::Subscription;
+pub use crate::driver::node::running::EventCallback;
 use crate::driver::node::running::RunningNode;
 use crate::driver::os::oneshot::{Waited, oneshot};
 #[cfg(doc)]
@@ -30,14 +31,11 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Called on the event thread, one event at a time.
-pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
-
 /// A running member of a cluster. Clones refer to the same node, and any number of threads may use
 /// it at once. It ends with [`Node::shutdown`], [`Node::close`] or with its last clone.
 ///
-/// In a forked child an inherited node is dead: calls return [`Status::Forked`], and calls that cannot
-/// fail return nothing.
+/// In a forked child an inherited node is dead: calls return [`Status::Forked`], and calls that
+/// cannot fail return nothing.
 #[derive(Clone)]
 pub struct Node {
     pub(in crate::driver) running: Arc<RunningNode>,
@@ -78,17 +76,17 @@ impl Node {
         Ok(Node { running })
     }
 
-    /// Joins a cluster: exchanges lists of members with every address, and returns how many answered.
-    /// A node that has left takes part again. A `timeout` of `None` waits without limit; after the
-    /// timeout the attempt goes on.
+    /// Joins a cluster: exchanges lists of members with every address, and returns how many
+    /// answered. A node that has left takes part again. A `timeout` of `None` waits without limit;
+    /// after the timeout the attempt goes on.
     ///
-    /// Addresses look like `host`, `host:port`, `1.2.3.4` or `[::1]:7946`, with an optional node name
-    /// in front as in `name/host:port`. The port is 7946 if none is given.
+    /// Addresses look like `host`, `host:port`, `1.2.3.4` or `[::1]:7946`, with an optional node
+    /// name in front as in `name/host:port`. The port is 7946 if none is given.
     ///
     /// # Errors
-    /// `Invalid` if no address is given; `Address` if an address cannot be parsed; if nobody answers,
-    /// the most useful reason: `Crypto`, `Protocol`, `Address` or `Unreachable`; `Timeout`; `Closed`;
-    /// `Forked`.
+    /// `Invalid` if no address is given; `Address` if an address cannot be parsed; if nobody
+    /// answers, the most useful reason: `Crypto`, `Protocol`, `Address` or `Unreachable`;
+    /// `Timeout`; `Closed`; `Forked`.
     pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
         let seeds = self.seeds(addrs)?;
         self.run(timeout, "the join", move |waiter| Command::Join {
@@ -97,7 +95,8 @@ impl Node {
         })
     }
 
-    /// Like [`Node::join`] without waiting: a `Done` event with the returned number tells the outcome.
+    /// Like [`Node::join`] without waiting: a `Done` event with the returned number tells the
+    /// outcome.
     ///
     /// # Errors
     /// `Invalid`, `Address`, `Closed`, `Forked`.
@@ -109,8 +108,8 @@ impl Node {
         Ok(id)
     }
 
-    /// Like [`Node::join`] without waiting: the result has a descriptor of its own to wait on, and the
-    /// reason for each address that was not reached.
+    /// Like [`Node::join`] without waiting: the result has a descriptor of its own to wait on, and
+    /// the reason for each address that was not reached.
     ///
     /// # Errors
     /// `Invalid`, `Address`, `Io` if the system refuses a descriptor, `Closed`, `Forked`.
@@ -122,9 +121,9 @@ impl Node {
         Ok(pending)
     }
 
-    /// Leaves the cluster: announces the leave and waits until the announcement has spread. Afterwards
-    /// the node still lists members, and leaving again does nothing. A `timeout` of `None` waits
-    /// without limit.
+    /// Leaves the cluster: announces the leave and waits until the announcement has spread.
+    /// Afterwards the node still lists members, and leaving again does nothing. A `timeout` of
+    /// `None` waits without limit.
     ///
     /// # Errors
     /// `Timeout`, after which the leave goes on; `Closed`; `Forked`.
@@ -157,9 +156,9 @@ impl Node {
         Ok(pending)
     }
 
-    /// Stops the node at once and tells nobody: the other members will see a failure. Calls that wait
-    /// for the node return `Closed`; queued events, members, counters and the state can still be
-    /// read. Waits for the engine's thread, not for a callback. A second call does nothing.
+    /// Stops the node at once and tells nobody: the other members will see a failure. Calls that
+    /// wait for the node return `Closed`; queued events, members, counters and the state can still
+    /// be read. Waits for the engine's thread, not for a callback. A second call does nothing.
     pub fn shutdown(&self) {
         self.running.shut_down();
     }
@@ -261,8 +260,8 @@ impl Node {
     /// erased from the list, also if it has left already.
     ///
     /// # Errors
-    /// `NotFound`; `State` if the member has not failed, in memberlist mode, and after a leave of this
-    /// node; `Closed`; `Forked`.
+    /// `NotFound`; `State` if the member has not failed, in memberlist mode, and after a leave of
+    /// this node; `Closed`; `Forked`.
     pub fn remove_failed(&self, name: &str, prune: bool) -> Result<()> {
         let name = name.to_owned();
         self.change(|waiter| Command::RemoveFailed {
@@ -276,8 +275,8 @@ impl Node {
     /// returned number tells the verdict: success if the member answered, `Unreachable` if not.
     ///
     /// # Errors
-    /// `NotFound` if there is no such member; `State` if the member is this node, has failed or left,
-    /// if hints come too often, or after a leave of this node; `Closed`; `Forked`.
+    /// `NotFound` if there is no such member; `State` if the member is this node, has failed or
+    /// left, if hints come too often, or after a leave of this node; `Closed`; `Forked`.
     pub fn hint(&self, name: &str) -> Result<u64> {
         let id = self.running.next_id();
         self.hint_for(name, Waiter::Event(id))?;
@@ -326,8 +325,8 @@ impl Node {
         self.running.counters()
     }
 
-    /// A descriptor that is readable while events are queued, and always after the end of the node. It
-    /// is for polling only.
+    /// A descriptor that is readable while events are queued, and always after the end of the node.
+    /// It is for polling only.
     ///
     /// # Errors
     /// `State` if a callback takes the events; `Forked`.
@@ -357,8 +356,8 @@ impl Node {
     /// [`Node::next_event`] gets no further event of that kind.
     ///
     /// # Errors
-    /// `State` if a callback takes the events; `Io` if the system refuses a descriptor; after the end
-    /// of the node `Closed`, or `Internal` if it is broken; `Forked`.
+    /// `State` if a callback takes the events; `Io` if the system refuses a descriptor; after the
+    /// end of the node `Closed`, or `Internal` if it is broken; `Forked`.
     pub fn subscribe(&self, capacity: usize, kinds: &[EventKind]) -> Result<Subscription> {
         self.running.origin.check()?;
         if self.running.with_callback {

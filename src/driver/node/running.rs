@@ -2,11 +2,15 @@
 
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::os::worker::Worker;
+use crate::event::Event;
 use crate::vocabulary::NodeState;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// A callback for events. It runs on the event thread, for one event at a time.
+pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
 /// How long the end of a node waits for a name that is being resolved. Nothing can interrupt the
 /// resolver of the system. If it takes longer, its thread ends by itself later, and touches nothing

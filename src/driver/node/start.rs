@@ -1,8 +1,7 @@
-//! Starting a node: sockets, services, core and threads, in this order. After an error nothing of it
-//! is left.
+//! Starting a node: sockets, services, core and threads, in this order. After an error nothing of
+//! it is left.
 
 use crate::Config;
-use crate::driver::EventCallback;
 use crate::driver::engine::command::CommandQueue;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::helper::{self, Lookup};
@@ -13,7 +12,7 @@ use crate::driver::events::failure::command_error;
 use crate::driver::events::queue::EventQueue;
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::net::sockets;
-use crate::driver::node::running::{RunningNode, Threads, ThreadsCell};
+use crate::driver::node::running::{EventCallback, RunningNode, Threads, ThreadsCell};
 use crate::driver::os::clock;
 use crate::driver::os::descriptors;
 use crate::driver::os::fork;
@@ -29,8 +28,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The stack of a thread that runs no code of the application. A resolver of the C library needs more
-/// than 100 KiB.
+/// The stack of a thread that runs no code of the application. A resolver of the C library needs
+/// more than 100 KiB.
 const STACK: usize = 256 * 1024;
 
 /// Starts a node.
@@ -153,8 +152,8 @@ struct Services {
 }
 
 impl Services {
-    /// Adds a service that listens at `addr`, the value of the setting `setting`. Without an address
-    /// only its counters exist.
+    /// Adds a service that listens at `addr`, the value of the setting `setting`. Without an
+    /// address only its counters exist.
     #[cfg_attr(not(feature = "spoe"), allow(dead_code))] // a build without services adds none
     fn add<S: Service + 'static>(
         &mut self,
@@ -188,8 +187,8 @@ fn services(config: &Config, own: IpAddr) -> Result<Services> {
 #[cfg(not(feature = "spoe"))]
 fn services(config: &Config, _: IpAddr) -> Result<Services> {
     if config.settings.spoe_bind.0.is_some() {
-        let message = "spoe_bind is set, but this library was built without SPOE; leave the setting \
-                       out, or build the library with the feature spoe";
+        let message = "spoe_bind is set, but this library was built without SPOE; remove the setting, \
+                       or build the library with the feature spoe";
         return Err(Error::new(Status::Config, message));
     }
     Ok(Services::default())
@@ -281,8 +280,8 @@ impl Starting<'_> {
     }
 }
 
-/// The thread of the engine. The engine is dropped after its panic has been reported, since its drop
-/// ends the events.
+/// The thread of the engine. The engine is dropped after its panic has been reported, since its
+/// drop ends the events.
 fn run(mut engine: Engine) {
     let handle = engine.handle();
     handle.thread.enter();

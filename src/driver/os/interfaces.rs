@@ -89,7 +89,7 @@ pub(in crate::driver) fn advertised(any: IpAddr) -> Result<IpAddr> {
             .or(found);
     }
     found.ok_or_else(|| {
-        let message = "no interface has an address that others could reach; name one with the setting advertise";
+        let message = "no interface has an address that others could reach; set advertise to one";
         Error::new(Status::Address, message)
     })
 }

@@ -1,9 +1,9 @@
 //! The threads of a node: where they come from, and how the library waits for their end.
 //!
 //! A host can create the threads itself ([`Spawn`]) or prepare them early ([`PreparedThreads`]);
-//! otherwise they are new threads of std. Wherever a thread came from, a latch that is opened as the
-//! last act of its job tells its end. Threads of std are joined after that, so that the number of
-//! threads of the process is exact.
+//! otherwise they are new threads of std. Wherever a thread came from, a latch that is opened as
+//! the last act of its job tells its end. Threads of std are joined after that, so that the number
+//! of threads of the process is exact.
 
 use crate::driver::os::lock::lock;
 use crate::driver::os::threads::{Identity, Job, Latch, Opener, create};
@@ -41,8 +41,8 @@ impl PreparedThreads {
         prepared::idle()
     }
 
-    /// Runs `work` on a prepared thread, or on a new one if none is idle. Signals are blocked there,
-    /// and a panic ends only this work.
+    /// Runs `work` on a prepared thread, or on a new one if none is idle. Signals are blocked
+    /// there, and a panic ends only this work.
     ///
     /// # Errors
     /// The system refuses the thread; the work is dropped.

@@ -1,9 +1,9 @@
 //! A member as a server for HAProxy: its address, weight and desired state, and whether it can be
 //! one.
 //!
-//! All of it comes from the network. HAProxy truncates a port of 70000 to 4464, reads an empty address
-//! as 0.0.0.0, and sends requests to any address it is given. So everything is checked before HAProxy
-//! sees it, and every problem has a description.
+//! All of it comes from the network. HAProxy truncates a port of 70000 to 4464, reads an empty
+//! address as 0.0.0.0, and sends requests to any address it is given. So everything is checked
+//! before HAProxy sees it, and every problem has a description.
 
 use crate::serf::{Member, MemberState};
 use ipnet::IpNet;
@@ -32,7 +32,7 @@ pub enum Presence {
     Left,
 }
 
-/// What a member wants from a load balancer (tag `state`).
+/// The state that a member wants to have in a load balancer (tag `state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desired {
     /// Requests.
@@ -153,8 +153,9 @@ pub struct Rules {
 impl Rules {
     /// A member as a server; `None` if it has another role.
     ///
-    /// Its tags are `port`; `ip`, if it serves at another address than that of the cluster; `weight`,
-    /// 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A member with the weight 0 drains.
+    /// Its tags are `port`; `ip`, if it serves at another address than that of the cluster;
+    /// `weight`, 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A member with the
+    /// weight 0 drains.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
         let tag = |key: &str| member.tags.get(key).map(String::as_str);
         let (key, wanted) = &self.tag;
@@ -266,8 +267,8 @@ fn desired(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> Desired {
     }
 }
 
-/// Whether a command to HAProxy may contain this name. HAProxy splits commands at semicolons, spaces
-/// and line ends, and names come from the network.
+/// Whether a command to HAProxy may contain this name. HAProxy splits commands at semicolons,
+/// spaces and line ends, and names come from the network.
 pub fn is_safe_name(name: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_.:-".contains(&c);
     (1..=NAME_LEN).contains(&name.len()) && name.bytes().all(allowed)

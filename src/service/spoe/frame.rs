@@ -1,23 +1,23 @@
-//! Frames: what HAProxy says, and what the agent says.
+//! The frames of HAProxy, and the frames of this side (the agent).
 
 use super::wire::{Malformed, Reader, Value, put_number, put_text, put_value};
 
-/// The version that is spoken.
+/// The version of the protocol.
 pub const VERSION: &str = "2.0";
 /// The smallest frame size that the specification allows.
 pub const SIZE_MIN: u64 = 256;
-/// The largest that this agent takes, whatever HAProxy is configured for.
+/// The largest frame size that this side accepts, whatever HAProxy is configured for.
 pub const SIZE_MAX: u64 = 256 * 1024;
 
-/// Why a connection ends.
+/// The reason why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Status {
-    /// As it should.
+    /// One side is done.
     Normal = 0,
-    /// A frame is larger than was agreed.
+    /// A frame is larger than both sides have agreed.
     TooBig = 3,
-    /// A frame that makes no sense.
+    /// A frame cannot be read, or comes at the wrong time.
     Invalid = 4,
     /// HELLO names no version.
     NoVersion = 5,
@@ -25,7 +25,7 @@ pub enum Status {
     NoFrameSize = 6,
     /// HELLO names no capabilities.
     NoCapabilities = 7,
-    /// None of the versions is known.
+    /// HELLO names only unknown versions.
     BadVersion = 8,
     /// The frame size is out of range.
     BadFrameSize = 9,
@@ -49,9 +49,9 @@ impl Status {
 /// A question: its name and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What `spoe-message` calls it.
+    /// The name that `spoe-message` gives it.
     pub name: String,
-    /// The arguments in their order; unnamed ones have an empty name.
+    /// The arguments in their order. An unnamed argument has an empty name.
     pub arguments: Vec<(String, Value)>,
 }
 
@@ -63,28 +63,28 @@ impl Message {
     }
 }
 
-/// What HAProxy says.
+/// A frame of HAProxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum Incoming {
     /// The greeting.
     Hello {
-        /// The largest frame that it takes.
+        /// The largest frame that HAProxy accepts.
         size: u64,
-        /// It only looks whether somebody is there.
+        /// HAProxy only checks whether a program answers.
         is_check: bool,
     },
     /// Questions about one stream.
     Notify {
-        /// Which stream, and which frame of it: the answer names them again.
+        /// The number of the stream. The answer repeats it.
         stream: u64,
-        /// See `stream`.
+        /// The number of the frame in the stream. The answer repeats it.
         frame: u64,
         /// The questions.
         messages: Vec<Message>,
     },
-    /// The end.
+    /// The end of the connection.
     Disconnect,
-    /// Something of a later version.
+    /// A frame of a kind that this version does not know.
     Unknown,
 }
 
@@ -99,8 +99,8 @@ mod kind {
     pub const ACK: u8 = 103;
 }
 
-/// Reads a frame, without its length.
-pub fn read(frame: &[u8]) -> Result<Request, Status> {
+/// Reads a frame without its length field.
+pub fn read(frame: &[u8]) -> Result<Incoming, Status> {
     let mut reader = Reader(frame);
     let head = (|| {
         let kind = reader.byte()?;
@@ -114,24 +114,24 @@ pub fn read(frame: &[u8]) -> Result<Request, Status> {
     })();
     let (kind, flags, stream, frame) = head.map_err(|_: Malformed| Status::Invalid)?;
     if flags & FIN == 0 {
-        return Err(Status::Invalid); // fragmentation was not announced
+        return Err(Status::Invalid); // this side did not announce that it understands fragments
     }
     match kind {
         kind::HELLO => hello(reader),
-        kind::DISCONNECT => Ok(Request::Disconnect),
+        kind::DISCONNECT => Ok(Incoming::Disconnect),
         kind::NOTIFY => {
             let messages = messages(reader).map_err(|Malformed| Status::Invalid)?;
-            Ok(Request::Notify {
+            Ok(Incoming::Notify {
                 stream,
                 frame,
                 messages,
             })
         }
-        _ => Ok(Request::Unknown),
+        _ => Ok(Incoming::Unknown),
     }
 }
 
-fn hello(reader: Reader<'_>) -> Result<Request, Status> {
+fn hello(reader: Reader<'_>) -> Result<Incoming, Status> {
     let pairs = pairs(reader).map_err(|Malformed| Status::Invalid)?;
     let find = |wanted: &[u8]| {
         pairs
@@ -155,7 +155,7 @@ fn hello(reader: Reader<'_>) -> Result<Request, Status> {
     if !(SIZE_MIN..=SIZE_MAX).contains(size) {
         return Err(Status::BadFrameSize);
     }
-    Ok(Request::Hello {
+    Ok(Incoming::Hello {
         size: *size,
         is_check: find(b"healthcheck") == Some(&Value::Bool(true)),
     })
@@ -186,11 +186,11 @@ fn name(bytes: &[u8]) -> Result<String, Malformed> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)
 }
 
-/// A variable that an answer sets, in the scope of the transaction.
+/// A variable that an answer sets in the scope of the transaction.
 pub type Variable = (&'static str, Value);
 
-/// The greeting of the agent, length included. It offers the frame size that HAProxy named: with a
-/// smaller one HAProxy 2.6 writes larger frames all the same.
+/// The greeting of this side, with its length field. It repeats the frame size that HAProxy named:
+/// HAProxy 2.6 would write larger frames even if this side named a smaller size.
 pub fn agent_hello(size: u64, is_check: bool) -> Vec<u8> {
     let capabilities = if is_check { "" } else { "pipelining" };
     let mut payload = Vec::new();
@@ -206,7 +206,7 @@ pub fn agent_hello(size: u64, is_check: bool) -> Vec<u8> {
     whole(kind::AGENT_HELLO, 0, 0, &payload)
 }
 
-/// The end, length included.
+/// The frame that ends a connection, with its length field.
 pub fn agent_disconnect(status: Status) -> Vec<u8> {
     let mut payload = Vec::new();
     let pairs = [
@@ -220,7 +220,7 @@ pub fn agent_disconnect(status: Status) -> Vec<u8> {
     whole(kind::AGENT_DISCONNECT, 0, 0, &payload)
 }
 
-/// The answer to the questions of a frame, length included.
+/// The answer to the questions of a frame, with its length field.
 pub fn ack(stream: u64, frame: u64, variables: &[Variable]) -> Vec<u8> {
     const SET: u8 = 1;
     const ARGUMENTS: u8 = 3;

@@ -21,7 +21,7 @@ pub mod session;
 pub mod wire;
 
 use self::candidate::Rules;
-use self::questions::Known;
+use self::questions::MemberIndex;
 use self::session::Session;
 use super::{Actions, CounterNames, Members, Service};
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ pub const COUNTERS: CounterNames = [
 /// The service that answers HAProxy.
 pub struct Spoe {
     rules: Rules,
-    known: Known,
+    known: MemberIndex,
 }
 
 impl Spoe {
@@ -53,7 +53,7 @@ impl Spoe {
     pub fn new(rules: Rules) -> Spoe {
         Spoe {
             rules,
-            known: Known::default(),
+            known: MemberIndex::default(),
         }
     }
 }
@@ -66,7 +66,7 @@ impl Service for Spoe {
     }
 
     fn on_members(&mut self, members: Members) {
-        self.known = Known::new(members, &self.rules);
+        self.known = MemberIndex::new(members, &self.rules);
     }
 
     fn open(&mut self, _: SocketAddr) -> Session {

@@ -1,4 +1,4 @@
-//! What HAProxy can ask about requests, and the answers from the members as they are now.
+//! The questions that HAProxy can ask about requests, and their answers from the members.
 //!
 //! | question | arguments | variables of the transaction |
 //! | --- | --- | --- |
@@ -8,7 +8,7 @@
 //! | `leader` | | `leader`: the first server by name |
 //! | `tag` | `name`, `key` | `tag`: this tag of this member |
 //!
-//! What cannot be answered sets nothing.
+//! A question that cannot be answered sets no variable.
 
 use super::candidate::{Candidate, Desired, Presence, Rules, is_present};
 use super::frame::{Message, Variable};
@@ -20,25 +20,25 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The members at one time, ready to be asked about.
+/// The members at one time, indexed for the questions.
 #[derive(Default)]
-pub struct Known {
+pub struct MemberIndex {
     /// Sorted by name.
     members: Arc<Vec<Arc<Member>>>,
-    /// Those that get requests, sorted by name.
+    /// The servers that get requests, sorted by name.
     servers: Vec<Candidate>,
-    /// Where the members that are there listen.
+    /// The addresses of the members that are present.
     addrs: HashSet<IpAddr>,
-    /// How many they are.
+    /// The number of members that are present.
     size: usize,
 }
 
-impl Known {
-    /// Takes in the members, sorted by name.
-    pub fn new(members: Arc<Vec<Arc<Member>>>, rules: &Rules) -> Known {
+impl MemberIndex {
+    /// Indexes the members, which are sorted by name.
+    pub fn new(members: Arc<Vec<Arc<Member>>>, rules: &Rules) -> MemberIndex {
         let there = || members.iter().filter(|it| is_present(it));
         let (addrs, size) = (there().map(|it| it.addr.ip()).collect(), there().count());
-        Known {
+        MemberIndex {
             servers: servers(&members, rules),
             addrs,
             size,
@@ -46,7 +46,7 @@ impl Known {
         }
     }
 
-    /// How many members are there.
+    /// The number of members that are present.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn size(&self) -> usize {
         self.size
@@ -59,13 +59,13 @@ impl Known {
         self.servers.get(chosen)
     }
 
-    /// Whether a member that is there listens at this address.
+    /// Whether this is the address of a member that is present.
     pub fn is_member(&self, ip: IpAddr) -> bool {
         self.addrs.contains(&ip.to_canonical())
     }
 
-    /// Where each member that is there listens, and what this tag of it says, or its name; the
-    /// first by name if several share an address.
+    /// The address of each member that is present, with its value of this tag, or with its name if
+    /// `tag` is `None`. If several members share an address, the first by name counts.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn by_address<'a>(
         &'a self,
@@ -110,7 +110,8 @@ impl Known {
     }
 }
 
-/// Who gets requests: suspects only if there is nobody else, for then the fault may be here.
+/// The servers that get requests. Suspected members are among them only if there is no other: then
+/// the fault may be on this side.
 fn servers(members: &[Arc<Member>], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();
@@ -125,7 +126,7 @@ fn text(text: &str) -> Value {
     Value::Text(text.as_bytes().to_vec())
 }
 
-impl Answers for Known {
+impl Answers for MemberIndex {
     fn answer(&self, question: &Message) -> Vec<Variable> {
         let argument = |name: &str| question.argument(name);
         let words = |name: &str| argument(name).and_then(Value::text);
@@ -186,7 +187,7 @@ mod tests {
             tag: ("role".to_owned(), "backend".to_owned()),
             ..Rules::default()
         };
-        let known = Known::new(Arc::new(members.to_vec()), &rules);
+        let known = MemberIndex::new(Arc::new(members.to_vec()), &rules);
         let arguments = arguments.iter().map(|(k, v)| ((*k).to_owned(), v.clone()));
         known.answer(&Message {
             name: question.to_owned(),
@@ -195,17 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn suspects_serve_if_nobody_else_does() {
+    fn suspected_members_serve_if_there_is_no_other() {
         let rules = Rules {
             tag: ("role".to_owned(), "backend".to_owned()),
             ..Rules::default()
         };
         let suspects = [1, 2].map(|n| member(n, MemberState::Suspect, &[]));
-        let known = Known::new(Arc::new(suspects.to_vec()), &rules);
+        let known = MemberIndex::new(Arc::new(suspects.to_vec()), &rules);
         assert!(known.pick(b"x").is_some());
         assert_eq!(known.size(), 2);
         let failed = [1, 2].map(|n| member(n, MemberState::Failed, &[]));
-        let known = Known::new(Arc::new(failed.to_vec()), &rules);
+        let known = MemberIndex::new(Arc::new(failed.to_vec()), &rules);
         assert_eq!((known.pick(b"x"), known.size()), (None, 0));
     }
 

@@ -1,11 +1,11 @@
-//! Which member for this key: the one with the highest score (rendezvous hashing, Thaler and
-//! Ravishankar 1998), by weight.
+//! The member for a key: the one with the highest weighted score (rendezvous hashing, Thaler and
+//! Ravishankar 1998).
 //!
-//! Everybody who knows the same members comes to the same answer, without a table. When a member
-//! goes only its keys move, and they spread over all others.
+//! All nodes that know the same members choose the same one, without a table. When a member goes,
+//! only its keys move, and they spread over all other members.
 
-/// A hash of 64 bits, the same on every host and in every version: FNV-1a, and the last step of
-/// SplitMix64, without which names that differ little would get hashes that differ little.
+/// A hash of 64 bits that is the same on every host and in every version: FNV-1a, followed by the
+/// last step of SplitMix64. Without that step, similar names would get similar hashes.
 fn hash(parts: [&[u8]; 2]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in parts[0].iter().chain(&[0]).chain(parts[1]) {
@@ -16,17 +16,17 @@ fn hash(parts: [&[u8]; 2]) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// The score of a member for a key; none with weight 0.
+/// The score of a member for a key; `None` with the weight 0.
 fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
     if weight == 0 {
         return None;
     }
-    // In (0, 1): 53 bits, and never one of the ends.
+    // Lies between 0 and 1 and reaches neither: 53 bits of the hash.
     let part = ((hash([name.as_bytes(), key]) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     Some(f64::from(weight) / -part.ln())
 }
 
-/// The place of the member for this key among names and weights.
+/// The index of the member for this key in a list of names and weights.
 pub fn pick<'a>(members: impl IntoIterator<Item = (&'a str, u16)>, key: &[u8]) -> Option<usize> {
     let members = members.into_iter().enumerate();
     let scored = members.filter_map(|(at, (name, weight))| Some((at, score(name, key, weight)?)));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_keys_of_a_member_that_goes_move() {
+    fn when_a_member_goes_only_its_keys_move() {
         let all = [("web-1", 100), ("web-2", 100), ("web-3", 100)];
         let less = [("web-1", 100), ("web-3", 100)];
         for key in 0..1000_u32 {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_chosen_from_nobody_and_the_answer_is_fixed() {
+    fn an_empty_list_has_no_member_and_the_choice_never_changes() {
         assert_eq!(pick([], b"x"), None);
         assert_eq!(pick([("a", 0)], b"x"), None);
         let all = [("web-1", 100), ("web-2", 100), ("web-3", 100)];
@@ -78,7 +78,7 @@ mod tests {
             .iter()
             .map(|key| pick(all, key.as_bytes()))
             .collect();
-        // As when it was written: hosts with different versions must agree.
+        // These are the choices of the first version: hosts with different versions must agree.
         assert_eq!(chosen, [Some(1), Some(0), Some(0), Some(2)]);
     }
 }

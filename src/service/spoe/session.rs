@@ -1,6 +1,6 @@
 //! One connection of HAProxy as a state machine: bytes in, bytes out.
 
-use super::frame::{self, Message, Request, SIZE_MAX, Status, Variable};
+use super::frame::{self, Incoming, Message, SIZE_MAX, Status, Variable};
 use crate::service::{Actions, End};
 
 /// A source of answers.
@@ -54,18 +54,18 @@ impl Session {
 
     fn handle(
         &mut self,
-        request: Request,
+        request: Incoming,
         answers: &impl Answers,
         actions: &mut Actions,
     ) -> Result<(), Status> {
         match (request, self.size) {
-            (Request::Hello { size, is_check }, None) => {
+            (Incoming::Hello { size, is_check }, None) => {
                 self.size = Some(size);
                 actions.bytes.extend(frame::agent_hello(size, is_check));
                 actions.end = is_check.then_some(End::Close);
             }
             (
-                Request::Notify {
+                Incoming::Notify {
                     stream,
                     frame,
                     messages,
@@ -85,15 +85,15 @@ impl Session {
                 };
                 actions.bytes.extend(answer);
             }
-            (Request::Disconnect, _) => {
+            (Incoming::Disconnect, _) => {
                 actions
                     .bytes
                     .extend(frame::agent_disconnect(Status::Normal));
                 actions.end = Some(End::Close);
             }
-            (Request::Unknown, Some(_)) => {}
-            (Request::Hello { .. }, Some(_))
-            | (Request::Notify { .. } | Request::Unknown, None) => {
+            (Incoming::Unknown, Some(_)) => {}
+            (Incoming::Hello { .. }, Some(_))
+            | (Incoming::Notify { .. } | Incoming::Unknown, None) => {
                 return Err(Status::Invalid);
             }
         }

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Bytes that could not be read.
+/// The error of bytes that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 /// A typed value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing.
+    /// No value.
     Null,
     /// True or false.
     Bool(bool),
@@ -19,14 +19,14 @@ pub enum Value {
     Uint(u64),
     /// An address.
     Ip(IpAddr),
-    /// Text, which is any bytes for HAProxy.
+    /// Text. For HAProxy this may be any bytes.
     Text(Vec<u8>),
     /// Bytes.
     Binary(Vec<u8>),
 }
 
 impl Value {
-    /// The text, if it is one in UTF-8.
+    /// The text, if this is text in UTF-8.
     pub fn text(&self) -> Option<&str> {
         match self {
             Value::Text(bytes) => std::str::from_utf8(bytes).ok(),
@@ -46,35 +46,36 @@ mod kind {
     pub const IPV6: u8 = 7;
     pub const TEXT: u8 = 8;
     pub const BINARY: u8 = 9;
-    /// With BOOL: it is true.
+    /// A flag beside BOOL: the value is true.
     pub const TRUE: u8 = 0x10;
 }
 
-/// Bytes that are read from the front.
+/// Reads bytes from the front.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// Nothing is left.
+    /// Whether no byte is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// One byte.
+    /// Reads one byte.
     pub fn byte(&mut self) -> Result<u8, Malformed> {
         let (first, rest) = self.0.split_first().ok_or(Malformed)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    /// So many bytes.
+    /// Reads this number of bytes.
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    /// A number: one byte below 240, else 4 bits and then 7 in each byte.
+    /// Reads a number: one byte if it is below 240, else 4 bits in the first byte and 7 in each
+    /// further one.
     pub fn number(&mut self) -> Result<u64, Malformed> {
         let first = self.byte()?;
         let mut number = u64::from(first);
@@ -96,13 +97,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A length and as many bytes.
+    /// Reads a length and as many bytes.
     pub fn text(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.number()?;
         self.bytes(usize::try_from(len).map_err(|_| Malformed)?)
     }
 
-    /// A typed value.
+    /// Reads a typed value.
     pub fn value(&mut self) -> Result<Value, Malformed> {
         let byte = self.byte()?;
         Ok(match byte & 0x0f {
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_the_lengths_of_the_specification_and_come_back() {
+    fn numbers_have_the_lengths_of_the_specification_and_are_read_back() {
         let sizes = [
             (0, 1),
             (239, 1),
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_kind_come_back() {
+    fn values_of_every_kind_are_read_back() {
         let values = [
             Value::Null,
             Value::Bool(true),
@@ -243,11 +244,7 @@ mod tests {
                 assert_eq!(Reader(&bytes[..cut]).value(), Err(Malformed));
             }
         }
-        assert_eq!(
-            Reader(&[15]).value(),
-            Err(Malformed),
-            "a kind that there is not"
-        );
+        assert_eq!(Reader(&[15]).value(), Err(Malformed), "an unknown kind");
         let minus_one = [2, 0xff, 0xf0, 0xfe, 0xff, 0x7e];
         assert!(Reader(&minus_one).value().is_ok(), "of 32 bits");
     }

@@ -6,7 +6,7 @@ use super::shared::{Command, NodePhase, Shared};
 use super::thread;
 use crate::balance::Assignment;
 use sprat::driver::PreparedThreads;
-use sprat::service::spoe::questions::Known;
+use sprat::service::spoe::questions::MemberIndex;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -75,7 +75,7 @@ impl Controller {
 
     /// Returns the members as each backend sees them; an empty list before the node runs. While
     /// this node may be isolated, they are those from before.
-    pub fn known(&self) -> Arc<Vec<Known>> {
+    pub fn known(&self) -> Arc<Vec<MemberIndex>> {
         self.shared.known()
     }
 
@@ -173,7 +173,7 @@ mod tests {
         })
         .unwrap();
         let until = Instant::now() + Duration::from_secs(60);
-        let size = || controller.known().first().map(Known::size);
+        let size = || controller.known().first().map(MemberIndex::size);
         while size() != Some(1) {
             assert!(Instant::now() < until, "the node does not run");
             std::thread::sleep(Duration::from_millis(10));

@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::balance::{Assignment, Balance};
 use crate::snapshot::Snapshot;
 use sprat::Member;
-use sprat::service::spoe::questions::Known;
+use sprat::service::spoe::questions::MemberIndex;
 use sprat::time::Time;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -117,10 +117,10 @@ impl Pools {
     }
 
     /// Returns the members as each backend sees them.
-    pub fn known(&self, members: &Arc<Vec<Arc<Member>>>) -> Vec<Known> {
+    pub fn known(&self, members: &Arc<Vec<Arc<Member>>>) -> Vec<MemberIndex> {
         let rules = self.0.iter().map(|pool| &pool.backend.rules);
         rules
-            .map(|rules| Known::new(members.clone(), rules))
+            .map(|rules| MemberIndex::new(members.clone(), rules))
             .collect()
     }
 

@@ -4,7 +4,7 @@
 //! long as it takes to exchange a pointer or to move one entry of a queue.
 
 use crate::balance::Assignment;
-use sprat::service::spoe::questions::Known;
+use sprat::service::spoe::questions::MemberIndex;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
@@ -77,7 +77,7 @@ pub(super) struct Shared {
     /// most one for each slot.
     changes: Mutex<VecDeque<(usize, Assignment)>>,
     /// The members, as each backend sees them.
-    known: Mutex<Arc<Vec<Known>>>,
+    known: Mutex<Arc<Vec<MemberIndex>>>,
     /// The addresses at which members listen.
     addrs: Mutex<Arc<BTreeSet<IpAddr>>>,
     notices: Mutex<VecDeque<String>>,
@@ -181,11 +181,11 @@ impl Shared {
         self.next_generation();
     }
 
-    pub fn known(&self) -> Arc<Vec<Known>> {
+    pub fn known(&self) -> Arc<Vec<MemberIndex>> {
         lock(&self.known).clone()
     }
 
-    pub fn set_known(&self, known: Vec<Known>) {
+    pub fn set_known(&self, known: Vec<MemberIndex>) {
         let before = std::mem::replace(&mut *lock(&self.known), Arc::new(known));
         drop(before); // after the lock is released: it may be the last reference
         self.next_generation();

@@ -1,0 +1,141 @@
+//! Running commands on the engine's thread.
+//!
+//! Everything happens at the time of the turn: a clock that went on unnoticed is not shown to the
+//! core before the core has been told of the stall.
+
+use crate::driver::engine::Engine;
+use crate::driver::engine::command::{Command, Taken};
+use crate::driver::events::completion::Waiter;
+use crate::driver::events::failure::command_error;
+use crate::driver::os::oneshot::Reply;
+use crate::error::{Error, Result, Status};
+use crate::serf::{CommandError, Tags};
+use crate::swim::{Explanation, Seed};
+use crate::vocabulary::NodeState;
+
+impl Engine {
+    /// Runs the commands that wait, and returns whether the engine is to end.
+    pub fn run_commands(&mut self) -> bool {
+        let Taken { commands, stop } = self.handle.commands.take();
+        self.commands = commands;
+        while let Some(command) = self.commands.pop_front() {
+            self.run_command(command);
+            // At the end nothing is sent any more: operations that begin now are given up, and
+            // their waiters told.
+            if !stop {
+                self.settle();
+            }
+        }
+        stop
+    }
+
+    fn run_command(&mut self, command: Command) {
+        match command {
+            Command::Join { seeds, waiter } => self.join(&seeds, waiter),
+            Command::Leave { waiter } => self.leave(waiter),
+            Command::Hint {
+                name,
+                waiter,
+                reply,
+            } => {
+                let result = self.hint(&name, waiter);
+                self.reply(reply, result);
+            }
+            Command::UpdateTags { changes, waiter } => {
+                let mut tags = self.core.tags().clone();
+                for (key, value) in changes {
+                    match value {
+                        Some(value) => tags.insert(key, value),
+                        None => tags.remove(&key),
+                    };
+                }
+                self.set_tags(tags, waiter);
+            }
+            Command::SetTags { tags, waiter } => self.set_tags(tags, waiter),
+            Command::SetMeta { meta, waiter } => {
+                let result = self.core.set_meta(self.now, meta);
+                self.finish(waiter, "setting meta", result);
+            }
+            Command::RemoveFailed {
+                name,
+                prune,
+                waiter,
+            } => {
+                let result = self.core.remove_failed(self.now, &name, prune);
+                self.finish(waiter, &format!("removing {name}"), result);
+            }
+            Command::Explain { name, reply } => {
+                let result = self.explain(&name);
+                self.reply(reply, result);
+            }
+            Command::Health { reply } => {
+                let health = self.core.health(self.now);
+                self.reply(reply, health);
+            }
+            Command::Counters { reply } => {
+                let counters = self.counters();
+                self.reply(reply, counters);
+            }
+            Command::Resolved { id, addrs } => self.core.handle_resolved(self.now, id, &addrs),
+            #[cfg(test)]
+            Command::Test(run) => run(),
+        }
+    }
+
+    /// Sends an answer once the effects of the command are visible, in the list of members too.
+    fn reply<T>(&mut self, reply: Reply<T>, answer: T) {
+        self.settle();
+        reply.send(answer);
+    }
+
+    /// Joins the clusters of these seeds, and tells `waiter` the outcome.
+    pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
+        self.handle.lifecycle.enter(NodeState::Running);
+        self.debug("join", || {
+            let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+            format!("asks {}", seeds.join(", "))
+        });
+        let op = self.core.join(self.now, seeds);
+        self.operations.begin_join(op, waiter);
+    }
+
+    fn leave(&mut self, waiter: Waiter) {
+        if self.handle.lifecycle.state() == NodeState::Running {
+            self.handle.lifecycle.enter(NodeState::Leaving);
+        }
+        self.debug("leave", || "announces that it leaves".to_owned());
+        let op = self.core.leave(self.now);
+        self.operations.begin(op, waiter);
+    }
+
+    fn hint(&mut self, name: &str, waiter: Waiter) -> Result<()> {
+        let op = self.core.hint(self.now, name);
+        let op = op.map_err(|why| command_error(&format!("hint about {name}"), &why))?;
+        self.operations.begin(op, waiter);
+        Ok(())
+    }
+
+    fn set_tags(&mut self, tags: Tags, waiter: Waiter) {
+        let result = self.core.set_tags(self.now, tags);
+        self.finish(waiter, "setting tags", result);
+    }
+
+    /// Tells `waiter` the result of an operation that has ended already, once its effects are
+    /// visible.
+    fn finish(
+        &mut self,
+        waiter: Waiter,
+        what: &str,
+        result: std::result::Result<(), CommandError>,
+    ) {
+        let result = result.map_err(|why| command_error(what, &why));
+        self.settle();
+        waiter.complete(&self.handle.events, result.map(|()| 0).into());
+    }
+
+    fn explain(&self, name: &str) -> Result<Explanation> {
+        let found = self.core.explain(self.now, name);
+        let message = || format!("there is no member \"{name}\"");
+        found.ok_or_else(|| Error::new(Status::NotFound, message()))
+    }
+}
