@@ -1,8 +1,8 @@
 //! Time inside the core: nanoseconds since a moment that the driver chose.
 //!
 //! The core never reads a clock; every call that depends on time takes a [`Time`], which is never
-//! earlier than that of the call before. The driver fills it from the monotonic clock, the simulator
-//! from its own.
+//! earlier than that of the call before. The driver fills it from the monotonic clock, the
+//! simulator from its own.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;

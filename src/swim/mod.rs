@@ -35,10 +35,10 @@
 //! | `merge` | the rule: what a message about a member does to what is held about it |
 //! | `broadcast_queue` | messages to gossip, and which go into the next packet |
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
-//! | `streams`, `lookups`, `timer`, `rng` | open streams, name look-ups, deadlines, random numbers |
+//! | `streams`, `lookups`, `timer`, `rng` | streams, name look-ups, deadlines, random numbers |
 //! | `awareness` | the local health score |
 //! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
-//! | `rounds`, `probe_report`, `announcement` | one probe, its report, what its ping carries along |
+//! | `rounds`, `probe_report`, `announcement` | one probe, its report, what its ping carries |
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
 //! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
 

@@ -26,7 +26,7 @@ impl From<Result<usize>> for Outcome {
     }
 }
 
-/// What the engine and the waiting program share.
+/// The state that the engine and the waiting program share.
 struct Completion {
     signal: Wakeup,
     outcome: Mutex<Option<Outcome>>,

@@ -52,6 +52,7 @@ impl Drop for Blocked {
 
 #[cfg(test)]
 pub(in crate::driver) fn is_blocked(signal: Signal) -> bool {
+    // Reading the own mask cannot fail.
     SigSet::thread_get_mask().unwrap().contains(signal)
 }
 
