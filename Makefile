@@ -1,4 +1,4 @@
-# sprat: build, try, test, measure, install. `make` alone says what there is.
+# Builds, tries, tests, measures and installs sprat. `make` alone lists the targets.
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
@@ -8,23 +8,23 @@ DESTDIR    ?=
 .PHONY: help setup build wheel haproxy docs demo demo-c test test-all soak lint bench bench-haproxy fuzz install uninstall clean
 
 help:
-	@echo 'make demo       HAProxy and web servers in Node.js, Python and C, and what may happen to them;'
-	@echo '                a minute once built. KEEP=1 keeps it up at the end'
-	@echo 'make demo-c     several serf agents and a C program form one cluster; half a minute once built'
-	@echo 'make test       everything that is checked: lint, tests, documentation, installation'
-	@echo 'make test-all   the same with every seed and every case, and with what is shipped'
-	@echo 'make soak       each group of tests five times while the processors are busy; hours'
-	@echo 'make bench      resources and reaction times beside those of serf agents'
-	@echo 'make bench-haproxy  HAProxy as a member beside agent, template and reload; seven minutes'
-	@echo 'make fuzz       a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
-	@echo 'make lint       format, clippy, C warnings'
-	@echo 'make build      the library: libsprat.so and libsprat.a, release profile'
-	@echo 'make wheel      the Python package: a manylinux2014 wheel and the source distribution'
-	@echo 'make haproxy    the module for HAProxy, and sprat-hap, in target/haproxy'
-	@echo 'make docs       the reference of the Python package, in target/docs/python'
-	@echo 'make install    PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
-	@echo 'make uninstall  removes what install put there'
-	@echo 'make clean      removes what was built'
+	@echo 'make demo           a load balancer and web servers: they join, drain, crash, are cut off;'
+	@echo '                    a minute once built. KEEP=1 keeps it running at the end'
+	@echo 'make demo-c         stock Serf agents and a C program form one cluster; half a minute once built'
+	@echo 'make test           lint, tests, examples, documentation, installation; 12 minutes'
+	@echo 'make test-all       the same with every seed and every case, and with what is shipped'
+	@echo 'make soak           each group of tests five times while the processors are busy; hours'
+	@echo 'make bench          resources and reaction times beside those of Serf agents; 5 minutes'
+	@echo 'make bench-haproxy  HAProxy as a member beside agent, template and reload; 7 minutes'
+	@echo 'make fuzz           a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
+	@echo 'make lint           formatting, clippy, C warnings, Python types and style'
+	@echo 'make build          the library: libsprat.so and libsprat.a, release profile'
+	@echo 'make wheel          the Python package: a manylinux2014 wheel and the source distribution'
+	@echo 'make haproxy        the module for HAProxy, and sprat-hap, in target/haproxy'
+	@echo 'make docs           the references: Rust in target/doc, Python in target/docs/python'
+	@echo 'make install        PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
+	@echo 'make uninstall      removes what install put there'
+	@echo 'make clean          removes what was built'
 
 setup:
 	@scripts/setup.sh
@@ -39,7 +39,7 @@ haproxy: setup
 	@scripts/haproxy.sh
 
 docs: setup
-	@scripts/python-docs.sh
+	@scripts/docs.sh
 
 demo: setup
 	@examples/haproxy/run.sh

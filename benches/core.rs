@@ -188,19 +188,24 @@ fn push_pull_request(codec: &Codec) -> Vec<u8> {
 
 /// All rows for one codec.
 fn rows(label: &str, codec: &Codec) {
-    let now = Time::ZERO;
-    let sender = addr(1);
+    datagrams(label, codec);
+    members(label, codec);
+    push_pull(label, codec);
+}
+
+/// Datagrams that change nothing.
+fn datagrams(label: &str, codec: &Codec) {
+    let (now, sender) = (Time::ZERO, addr(1));
+    let handle = |core: &mut Core, datagram: &[u8]| {
+        core.handle_datagram(now, sender, black_box(datagram));
+        discard(core);
+    };
     let stale = alive(1, 1, codec);
     measure(
         &format!("a stale alive message, {label}"),
         DATAGRAMS,
         || cluster(0, MEMBERS, codec),
-        |core| {
-            for _ in 0..DATAGRAMS {
-                core.handle_datagram(now, sender, black_box(&stale));
-                discard(core);
-            }
-        },
+        |core| (0..DATAGRAMS).for_each(|_| handle(core, &stale)),
     );
     let ping = ping(codec);
     measure(
@@ -209,19 +214,15 @@ fn rows(label: &str, codec: &Codec) {
         || {
             let mut core = cluster(0, 2, codec);
             // The broadcast about member 1 has done its work: acks carry nothing else.
-            for _ in 0..40 {
-                core.handle_datagram(now, sender, &ping);
-                discard(&mut core);
-            }
+            (0..40).for_each(|_| handle(&mut core, &ping));
             core
         },
-        |core| {
-            for _ in 0..DATAGRAMS {
-                core.handle_datagram(now, sender, black_box(&ping));
-                discard(core);
-            }
-        },
+        |core| (0..DATAGRAMS).for_each(|_| handle(core, &ping)),
     );
+}
+
+/// New members, and the gossip that tells others of them.
+fn members(label: &str, codec: &Codec) {
     let newcomers: Vec<Vec<u8>> = (1..=NEWCOMERS).map(|it| alive(it, 1, codec)).collect();
     measure(
         &format!("a new member, {label}"),
@@ -229,7 +230,7 @@ fn rows(label: &str, codec: &Codec) {
         || node(0, codec),
         |core| {
             for datagram in &newcomers {
-                core.handle_datagram(now, sender, black_box(datagram));
+                core.handle_datagram(Time::ZERO, addr(1), black_box(datagram));
                 discard(core);
             }
         },
@@ -246,13 +247,18 @@ fn rows(label: &str, codec: &Codec) {
             }
         },
     );
+}
+
+/// A push/pull between two nodes that know all members already.
+fn push_pull(label: &str, codec: &Codec) {
+    let now = Time::ZERO;
     let request = push_pull_request(codec);
     measure(
         &format!("a push/pull of {MEMBERS} members, {label}"),
         1,
         || cluster(0, MEMBERS, codec),
         |core| {
-            core.handle_stream_accepted(now, StreamId(2), sender);
+            core.handle_stream_accepted(now, StreamId(2), addr(1));
             core.handle_stream_data(now, StreamId(2), black_box(&request));
             discard(core);
         },

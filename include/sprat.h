@@ -376,17 +376,17 @@ enum sprat_log_level {
 };
 
 /** The result of one way of probing a member. 0 never occurs. */
-enum sprat_answer {
+enum sprat_probe_answer {
     /** The member was not probed this way, or another way brought the answer first. */
-    SPRAT_ANSWER_NOT_ASKED = 1,
+    SPRAT_PROBE_NOT_ASKED = 1,
     /** The member was probed, and there is still time to answer. */
-    SPRAT_ANSWER_WAITING = 2,
+    SPRAT_PROBE_WAITING = 2,
     /** The member answered. */
-    SPRAT_ANSWER_ANSWERED = 3,
+    SPRAT_PROBE_ANSWERED = 3,
     /** The helper reported that the member does not answer. */
-    SPRAT_ANSWER_NACK = 4,
+    SPRAT_PROBE_NACK = 4,
     /** No answer came in time. */
-    SPRAT_ANSWER_SILENT = 5,
+    SPRAT_PROBE_SILENT = 5,
 };
 
 /** Flags of sprat_node_remove_failed(). */
@@ -581,7 +581,7 @@ typedef struct sprat_tag {
 typedef struct sprat_helper {
     /** The name of the helper. */
     const char *name;
-    /** An enum sprat_answer: the result that the helper reported. */
+    /** An enum sprat_probe_answer: the result that the helper reported. */
     int32_t answer;
 } sprat_helper;
 
@@ -612,9 +612,9 @@ typedef struct sprat_explanation {
     int64_t time_left_ms;
     /** Milliseconds since this node's last probe of it began; -1 if it never probed it. */
     int64_t probe_ago_ms;
-    /** An enum sprat_answer: the direct probe by datagram. */
+    /** An enum sprat_probe_answer: the direct probe by datagram. */
     int32_t probe_direct;
-    /** An enum sprat_answer: the probe by stream, for networks that lose only datagrams. */
+    /** An enum sprat_probe_answer: the probe by stream, for networks that lose only datagrams. */
     int32_t probe_stream;
     /** The round-trip time of its last direct answer in microseconds; -1 if unknown. */
     int64_t rtt_us;
@@ -654,7 +654,7 @@ typedef struct sprat_health {
      * a former life of this node, and members take the new address when the old one has been
      * failed for a while (half a minute in Serf).
      */
-    bool name_conflict_answers;
+    bool name_conflict_alive;
     /** One sentence, as "streams work, datagrams do not". Never NULL. */
     const char *summary;
 } sprat_health;

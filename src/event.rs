@@ -66,7 +66,7 @@ macro_rules! event_bodies {
 }
 
 crate::event_table!(event_bodies);
-#[allow(unused_imports)]
+#[allow(unused_imports, clippy::single_component_path_imports)] // a macro has a path only so
 pub(crate) use any_member_event;
 
 /// An event as a reader takes it.

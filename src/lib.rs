@@ -96,7 +96,10 @@ mod wire;
 pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
-pub use driver::{EventCallback, Node, Outcome, Pending, PreparedThreads, Spawn, Subscription};
+pub use driver::{
+    Counter, EventCallback, FailedJoin, Node, Outcome, Pending, PreparedThreads, Spawn,
+    Subscription,
+};
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState};

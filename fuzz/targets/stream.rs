@@ -20,10 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
     let pieces: Vec<&[u8]> = bytes.chunks(1 + usize::from(cut / 2)).collect();
     let outcome = read(side, &pieces);
     assert_eq!(outcome, whole);
-    if let Ok(Some(plain)) = whole
-        && let Ok(state) = PushPull::decode(&plain)
-    {
-        check(&state);
+    if let Ok(Some(plain)) = whole {
+        if let Ok(state) = PushPull::decode(&plain) {
+            check(&state);
+        }
     }
 });
 

@@ -1,20 +1,22 @@
-//! The driver: the only place with side effects. Threads, sockets, clock and name resolution around
-//! the deterministic core.
+//! The driver: the only layer with side effects. Threads, sockets, clocks and name resolution
+//! around the deterministic core.
 //!
 //! ```text
-//!   application --commands--> engine --events--> application, or the event thread's callback
-//!                             |    ^
-//!                      lookups|    |addresses
-//!                             v    |
-//!                             helper
+//!   application --commands--> engine --events--> application, or the thread of its callback
+//!        ^                    |    ^
+//!        | members     lookups|    |addresses
+//!        |                    v    |
+//!     services                helper
 //! ```
+//!
+//! The folders are floors. Each one names only floors above it in this table:
 //!
 //! | folder | what it holds |
 //! | --- | --- |
-//! | [`os`] | system calls: threads, fork, signals, clocks, descriptors |
-//! | [`net`] | sockets, streams, name resolution |
-//! | [`events`] | what the application reads: queue, subscriptions, completions, log |
-//! | [`engine`] | the thread that owns the core: loop, commands, services |
+//! | [`os`] | system calls: threads, forks, signals, clocks, descriptors |
+//! | [`net`] | sockets, listeners, streams, name resolution |
+//! | [`events`] | event queues, subscriptions, completions, the log, the list of members |
+//! | [`engine`] | the thread that owns the core, its commands, and the host of services |
 //! | [`node`] | the public face: [`Node`] |
 
 pub(crate) mod engine;
@@ -23,13 +25,13 @@ pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod os;
 
-pub use events::pending::{Outcome, Pending};
+pub use events::pending::{FailedJoin, Outcome, Pending};
 pub use events::subscriptions::Subscription;
 #[cfg(feature = "internals")]
 pub use net::resolve::resolve_seeds;
 #[cfg(feature = "internals")]
 pub use node::guarded;
-pub use node::{EventCallback, Node};
+pub use node::{Counter, EventCallback, Node};
 #[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
 pub use os::worker::PreparedThreads;

@@ -1,7 +1,7 @@
 //! Hints to the failure detector, and its explanations: the state of a member, and the health of
 //! this node.
 
-use super::numbers::sprat_answer;
+use super::numbers::sprat_probe_answer;
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
 use crate::member::MemberState;
@@ -218,7 +218,7 @@ impl HealthRecord {
             datagrams_work: health.datagrams_work,
             streams_work: health.streams_work,
             name_conflict: addr.as_deref().map_or(ptr::null(), CStr::as_ptr),
-            name_conflict_answers: name_conflict.is_some_and(|(_, who)| who == NameConflict::Alive),
+            name_conflict_alive: name_conflict.is_some_and(|(_, who)| who == NameConflict::Alive),
             summary: summary.as_ptr(),
         };
         Box::new(HealthRecord {
@@ -257,11 +257,11 @@ fn member_state(state: NodeState) -> MemberState {
 
 fn answer_number(answer: ProbeAnswer) -> i32 {
     (match answer {
-        ProbeAnswer::NotAsked => sprat_answer::SPRAT_ANSWER_NOT_ASKED,
-        ProbeAnswer::Waiting => sprat_answer::SPRAT_ANSWER_WAITING,
-        ProbeAnswer::Answered => sprat_answer::SPRAT_ANSWER_ANSWERED,
-        ProbeAnswer::Nack => sprat_answer::SPRAT_ANSWER_NACK,
-        ProbeAnswer::Silent => sprat_answer::SPRAT_ANSWER_SILENT,
+        ProbeAnswer::NotAsked => sprat_probe_answer::SPRAT_PROBE_NOT_ASKED,
+        ProbeAnswer::Waiting => sprat_probe_answer::SPRAT_PROBE_WAITING,
+        ProbeAnswer::Answered => sprat_probe_answer::SPRAT_PROBE_ANSWERED,
+        ProbeAnswer::Nack => sprat_probe_answer::SPRAT_PROBE_NACK,
+        ProbeAnswer::Silent => sprat_probe_answer::SPRAT_PROBE_SILENT,
     }) as i32
 }
 

@@ -306,6 +306,9 @@ pub unsafe extern "C" fn sprat_node_remove_failed(
         args::flags(flags, PRUNE)?;
         // SAFETY: the program passes NULL or a NUL-terminated string.
         let name = unsafe { args::string("name", name)? };
-        slot.node.remove_failed(name, flags & PRUNE != 0)
+        match flags & PRUNE {
+            0 => slot.node.remove_failed(name),
+            _ => slot.node.prune(name),
+        }
     })
 }

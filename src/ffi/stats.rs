@@ -31,10 +31,10 @@ pub unsafe extern "C" fn sprat_node_stats(
         unsafe { args::out("out", out, ptr::null_mut())? };
         let counters = handle::get(node)?.node.stats().into_iter();
         let counters = counters
-            .map(|(name, value, help)| Counter {
-                name: args::text(name),
-                value,
-                help: args::text(help),
+            .map(|it| Counter {
+                name: args::text(it.name),
+                value: it.value,
+                help: args::text(it.help),
             })
             .collect();
         // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.

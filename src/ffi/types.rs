@@ -105,7 +105,7 @@ pub struct sprat_tag {
 pub struct sprat_helper {
     /// The name of the helper.
     pub name: *const c_char,
-    /// An enum sprat_answer: the result that the helper reported.
+    /// An enum sprat_probe_answer: the result that the helper reported.
     pub answer: i32,
 }
 
@@ -135,9 +135,9 @@ pub struct sprat_explanation {
     pub time_left_ms: i64,
     /// Milliseconds since this node's last probe of it began; -1 if it never probed it.
     pub probe_ago_ms: i64,
-    /// An enum sprat_answer: the direct probe by datagram.
+    /// An enum sprat_probe_answer: the direct probe by datagram.
     pub probe_direct: i32,
-    /// An enum sprat_answer: the probe by stream, for networks that lose only datagrams.
+    /// An enum sprat_probe_answer: the probe by stream, for networks that lose only datagrams.
     pub probe_stream: i32,
     /// The round-trip time of its last direct answer in microseconds; -1 if unknown.
     pub rtt_us: i64,
@@ -172,7 +172,7 @@ pub struct sprat_health {
     /// Another node answers at that address: two nodes have one name. If false, the address is from
     /// a former life of this node, and members take the new address when the old one has been
     /// failed for a while (half a minute in Serf).
-    pub name_conflict_answers: bool,
+    pub name_conflict_alive: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,
 }

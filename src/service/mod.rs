@@ -26,11 +26,9 @@
 //! The engine and the host stay as they are. `MemberList` in the tests of the host is a complete
 //! example: it lists members, changes tags, and streams events.
 
-mod sessions;
+pub(crate) mod sessions;
 #[cfg(feature = "spoe")]
 pub mod spoe;
-
-pub(crate) use sessions::{AnyService, Sessions};
 
 use crate::error::Result;
 use crate::event::{Event, EventKind};

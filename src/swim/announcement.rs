@@ -8,14 +8,7 @@
 use super::NodeState;
 use super::broadcast_queue::PART_COST;
 use super::context::Context;
-use super::members::MemberIndex;
-
-/// An incarnation of this node, announced to a member in an incarnation of the member's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Announced {
-    own: u32,
-    its: u32,
-}
+use super::members::{Announced, MemberIndex};
 
 /// The announcement that the next ping of this member carries, with its encoded message. `None`
 /// if the member has acknowledged it, or if it does not fit beside `ping_len` bytes.

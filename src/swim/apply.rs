@@ -4,6 +4,7 @@
 //! of a change. The state of another member changes in one function, [`Swim::enter`], whatever the
 //! reason: gossip, push/pull, a failed probe, or the end of a suspicion.
 
+use super::broadcast_queue::PassOn;
 use super::members::{MemberIndex, MemberRecord, versions};
 use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
 use super::output::{Change, Node, Notice};
@@ -13,17 +14,6 @@ use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// How a change is passed on to other members.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum PassOn<'a> {
-    /// The message came as gossip: its bytes are passed on as they are.
-    Received(&'a [u8]),
-    /// The change came by push/pull, or from this node itself: a message is encoded.
-    Encoded,
-    /// Every node that could be told knows it already.
-    No,
-}
 
 impl Swim {
     /// Changes the state of a member other than this node, with everything that entails. Returns

@@ -206,6 +206,17 @@ impl Broadcasts {
     }
 }
 
+/// How a change is passed on to other members.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PassOn<'a> {
+    /// The message came as gossip: its bytes are passed on as they are.
+    Received(&'a [u8]),
+    /// The change came by push/pull, or from this node itself: a message is encoded.
+    Encoded,
+    /// Every node that could be told knows it already.
+    No,
+}
+
 /// How often a broadcast is sent in a cluster of `nodes`.
 pub(super) fn transmit_limit(mult: u32, nodes: usize) -> u32 {
     let digits = nodes.max(1).ilog10() + 1; // the same as ceil(log10(n + 1))

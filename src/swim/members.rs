@@ -7,7 +7,6 @@
 //! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
 //! to this file. `apply` calls it for other members, `local_node` for this node.
 
-use super::announcement::Announced;
 use super::output::Node;
 use super::probe_report::LastProbe;
 use super::rng::Random;
@@ -22,6 +21,13 @@ use std::time::Duration;
 
 /// The index of a record in the table. It is used again after the record was removed.
 pub(super) type MemberIndex = u32;
+
+/// An incarnation of this node, announced to a member in an incarnation of the member's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    pub own: u32,
+    pub its: u32,
+}
 
 /// Everything the table holds about one member.
 #[derive(Clone, Debug)]

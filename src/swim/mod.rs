@@ -35,10 +35,18 @@
 //! | `merge` | the rule: what a message about a member does to what is held about it |
 //! | `broadcast_queue` | messages to gossip, and which go into the next packet |
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
+<<<<<<< HEAD
 //! | `streams`, `lookups`, `timer`, `rng` | streams, name look-ups, deadlines, random numbers |
 //! | `awareness` | the local health score |
 //! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
 //! | `rounds`, `probe_report`, `announcement` | one probe, its report, what its ping carries |
+=======
+//! | `streams`, `lookups`, `timer`, `rng` | open streams, look-ups, deadlines, random numbers |
+//! | `awareness` | the local health score |
+//! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
+//! | `rounds`, `probe_report`, `announcement` | one probe, its report, its announcement |
+//! | `explanation` | the explanation of a member's state, and its text |
+>>>>>>> main
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
 //! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
 
@@ -50,7 +58,7 @@ mod broadcast_queue;
 mod config;
 mod context;
 mod explain;
-mod explain_text;
+mod explanation;
 mod final_probe;
 mod gossip;
 mod identity;
@@ -86,7 +94,7 @@ mod timer;
 use crate::time::Time;
 use crate::wire::message::{Ack, Message, Ping};
 use crate::wire::{Codec, Refusal, packet};
-use apply::PassOn;
+use broadcast_queue::PassOn;
 use context::Context;
 use explain::HealthFacts;
 use final_probe::SuspectStep;
@@ -107,9 +115,9 @@ use timer::Timer;
 
 pub use crate::wire::message::NodeState;
 pub use config::Config;
-pub use explain::{Explanation, Health};
+pub use explain::Health;
+pub use explanation::Explanation;
 pub use identity::Identity;
-pub use name_conflict::NameConflict;
 pub use output::*;
 pub use probe_report::{ProbeAnswer, ProbeReport};
 pub use seeds::Seed;

@@ -14,7 +14,7 @@
 
 use super::address;
 use super::context::Context;
-use super::output::Notice;
+use super::output::{NameConflict, Notice};
 use super::streams::{Exchange, ExchangeCause};
 use super::timer::Timer;
 use crate::time::Time;
@@ -30,17 +30,6 @@ const ROUND: u32 = 5;
 const ROUNDS_UNHEARD: u32 = 3;
 /// The number of own aliases that are remembered.
 const ALIASES: usize = 8;
-
-/// The knowledge about a node at the other address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameConflict {
-    /// Nothing yet: it is being asked.
-    Asked,
-    /// A node there answers to the name.
-    Alive,
-    /// No node there answers: in time members will take this node for the owner of the name.
-    Silent,
-}
 
 /// A claim that the name lives at another address.
 #[derive(Clone, Copy)]

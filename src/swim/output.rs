@@ -1,6 +1,6 @@
 //! The outputs of the core: orders to the driver, and notices to the layer above.
 
-use crate::swim::NodeState;
+use super::NodeState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -194,6 +194,17 @@ pub enum Notice {
     },
     /// No other node claims this node's name any more.
     NameFree,
+}
+
+/// The knowledge about another node that may have this node's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameConflict {
+    /// Its address is being asked.
+    Asked,
+    /// A node answers to the name there.
+    Alive,
+    /// No node answers there: in time, members will take this node for the owner of the name.
+    Silent,
 }
 
 /// The number of queues for broadcasts of the layer above.

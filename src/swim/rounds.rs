@@ -1,7 +1,6 @@
 //! One probe round: the member it asks, the reason, and what has come back so far.
 
-use super::announcement::Announced;
-use super::members::MemberIndex;
+use super::members::{Announced, MemberIndex};
 use super::output::OpId;
 use super::probe_report::{ProbeAnswer, ProbeReport};
 use crate::time::Time;

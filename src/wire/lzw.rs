@@ -62,15 +62,27 @@ pub fn expand(message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Compresses `plain`.
-pub fn deflate(plain: &[u8]) -> Vec<u8> {
+pub fn deflate(mut plain: &[u8]) -> Vec<u8> {
     let mut encoder = ENCODER
         .take()
         .unwrap_or_else(|| Encoder::new(BitOrder::Lsb, 8));
     encoder.reset();
-    let result = encoder.encode(plain);
-    debug_assert!(result.is_ok(), "eight-bit literals have no invalid ones");
+    encoder.finish();
+    let mut out = Vec::new();
+    // The crate's own writer into a `Vec` fills 4 KiB with zeros first, more than a datagram needs.
+    let mut buffer = [0; 1024];
+    loop {
+        let result = encoder.encode_bytes(plain, &mut buffer);
+        out.extend_from_slice(&buffer[..result.consumed_out]);
+        plain = &plain[result.consumed_in..];
+        match result.status {
+            Ok(LzwStatus::Ok | LzwStatus::NoProgress) => {}
+            // Every byte is a valid literal of eight bits, so there is no error.
+            Ok(LzwStatus::Done) | Err(_) => break,
+        }
+    }
     ENCODER.set(Some(encoder));
-    result.unwrap_or_default()
+    out
 }
 
 /// Expands an LZW stream to at most `limit` bytes, with the decoder of this thread.

@@ -79,7 +79,7 @@ static void doubts(sprat_node *a)
     SAME(reasons->state, SPRAT_MEMBER_ALIVE);
     SAME(reasons->time_left_ms, -1);
     CHECK(reasons->probe_ago_ms >= 0 && reasons->since_ms >= 0);
-    CHECK(reasons->probe_direct >= SPRAT_ANSWER_NOT_ASKED);
+    CHECK(reasons->probe_direct >= SPRAT_PROBE_NOT_ASKED);
     CHECK(strcmp(reasons->name, "b") == 0);
     CHECK(strstr(sprat_explanation_text(reasons), "b (127.0.0.1:"));
     sprat_explanation_free(reasons);

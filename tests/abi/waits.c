@@ -168,7 +168,7 @@ static void name_conflict(void)
     sprat_event_free(event);
     sprat_health *health;
     SAME(sprat_node_health(late, &health), SPRAT_OK);
-    CHECK(health->name_conflict_answers && strstr(health->summary, "name"));
+    CHECK(health->name_conflict_alive && strstr(health->summary, "name"));
     SAME(sprat_node_addr(twin, addr, sizeof addr), SPRAT_OK);
     CHECK(health->name_conflict && strcmp(health->name_conflict, addr) == 0);
     sprat_health_free(health);

@@ -156,8 +156,8 @@ impl Ours {
     /// A counter by name.
     pub fn counter(&self, name: &str) -> i64 {
         let stats = self.node.stats();
-        let found = stats.iter().find(|(it, _, _)| *it == name);
-        found.unwrap_or_else(|| panic!("no counter {name}")).1
+        let found = stats.iter().find(|it| it.name == name);
+        found.unwrap_or_else(|| panic!("no counter {name}")).value
     }
 
     /// The counters of refused messages that are not zero. Late acks, which are refused as well,
@@ -167,8 +167,8 @@ impl Ours {
         let late = |name: &str| name == "refused_unknown_sequence";
         let stats = self.node.stats().into_iter();
         stats
-            .filter(|(name, value, _)| refused(name) && !late(name) && *value > 0)
-            .map(|(name, value, _)| (name, value))
+            .filter(|it| refused(it.name) && !late(it.name) && it.value > 0)
+            .map(|it| (it.name, it.value))
             .collect()
     }
 

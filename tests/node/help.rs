@@ -59,9 +59,8 @@ pub fn state_of(node: &Node, name: &str) -> Option<MemberState> {
 pub fn wait_for(node: &Node, kind: EventKind) -> Event {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        if let Some(event) = node.next_event(Some(Duration::from_millis(100))).unwrap()
-            && event.kind() == kind
-        {
+        let next = node.next_event(Some(Duration::from_millis(100))).unwrap();
+        if let Some(event) = next.filter(|event| event.kind() == kind) {
             return event;
         }
     }
@@ -92,8 +91,8 @@ pub fn threads() -> usize {
 /// A counter of a node by name.
 pub fn counter(node: &Node, name: &str) -> i64 {
     let stats = node.stats();
-    let found = stats.iter().find(|(it, _, _)| *it == name);
-    found.unwrap_or_else(|| panic!("no counter {name}")).1
+    let found = stats.iter().find(|it| it.name == name);
+    found.unwrap_or_else(|| panic!("no counter {name}")).value
 }
 
 /// Runs `child` in a forked child, and returns whether it returned true in time.

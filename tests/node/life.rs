@@ -43,9 +43,9 @@ fn two_nodes_join_and_see_tags_and_changes_of_each_other() {
     let joins = b
         .stats()
         .into_iter()
-        .find(|(name, _, _)| *name == "push_pulls")
+        .find(|it| it.name == "push_pulls")
         .unwrap();
-    assert!(joins.1 >= 1);
+    assert!(joins.value >= 1);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_leave_is_seen_as_one_and_a_join_brings_the_node_back() {
 }
 
 #[test]
-fn a_node_that_is_shut_down_without_a_word_fails() {
+fn a_node_that_is_shut_down_without_a_leave_fails() {
     let _turn = alone();
     let (a, b) = (node("a"), node("b"));
     join(&b, &a);
@@ -95,12 +95,12 @@ fn a_node_that_is_shut_down_without_a_word_fails() {
     }
     assert_eq!(verdict, Some((id, Err(Status::Unreachable))));
     assert!(failed);
-    assert_eq!(a.remove_failed("b", true), Ok(()));
+    assert_eq!(a.prune("b"), Ok(()));
     eventually("b is erased", || state_of(&a, "b").is_none());
 }
 
 #[test]
-fn a_join_that_reaches_nobody_says_why() {
+fn a_join_that_reaches_nobody_reports_the_reason() {
     let _turn = alone();
     let a = Node::start(&with("a", &[("encrypt", "MDEyMzQ1Njc4OWFiY2RlZg==")])).unwrap();
     let b = node("b");
@@ -213,7 +213,7 @@ fn calls_that_wait_end_when_the_node_is_shut_down() {
     {}
     let waits: [fn(&Node) -> Status; 2] = [
         |node| node.next_event(None).unwrap_err().status,
-        // An address of a network for documentation: nobody answers.
+        // This address is reserved for documentation, so nobody answers.
         |node| node.join(&["192.0.2.1:1"], None).unwrap_err().status,
     ];
     let threads = waits.map(|wait| {
@@ -237,7 +237,7 @@ fn calls_that_wait_end_when_the_node_is_shut_down() {
 }
 
 #[test]
-fn a_node_whose_own_address_its_rule_does_not_allow_does_not_start() {
+fn a_node_whose_own_address_its_filter_rejects_does_not_start() {
     let start = |networks| Node::start(&with("a", &[("cidrs_allowed", networks)]));
     let refused = start("10.0.0.0/8,192.168.0.0/16").unwrap_err();
     assert_eq!(refused.status, Status::Config);

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// Runs `child`, which panics if it does not like what it sees.
+/// Runs `child` in a forked process. The test fails if `child` panics.
 fn in_a_process(child: impl FnOnce()) {
     let _turn = alone();
     assert!(in_child(|| {
@@ -22,13 +22,13 @@ fn in_a_process(child: impl FnOnce()) {
     }));
 }
 
-/// Sets how many descriptors this process may open, and returns what it was.
+/// Sets the limit of descriptors of this process, and returns the former one.
 fn allow(descriptors: u64) -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: a writable rlimit, and then a readable one.
+    // SAFETY: both calls get a pointer to an rlimit that lives until they return.
     unsafe {
         assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
         let before = std::mem::replace(&mut limit.rlim_cur, descriptors);
@@ -51,13 +51,13 @@ fn exhaust() -> Vec<File> {
     }
 }
 
-/// Processor time of this process so far.
+/// The processor time that this process has used.
 fn used() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: a writable timespec.
+    // SAFETY: the call gets a pointer to a timespec that lives until it returns.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
@@ -69,7 +69,7 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
         let settings = config("a", "127.0.0.1:0");
         let mut files = exhaust();
         let mut refused = 0;
-        // One more descriptor each time: whichever of them is missing, the error is the same.
+        // Each round allows one descriptor more: the error does not depend on which one is missing.
         let started = loop {
             match Node::start(&settings) {
                 Ok(node) => break node,
@@ -99,7 +99,7 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_node_without_descriptors_neither_dials_nor_accepts_nor_burns_and_goes_on_afterwards() {
+fn a_node_without_descriptors_neither_dials_nor_accepts_nor_spins_and_goes_on_afterwards() {
     in_a_process(|| {
         let talking = with("a", &[("log_level", "warn")]);
         let (a, b) = (Node::start(&talking).unwrap(), node("b"));
@@ -107,7 +107,7 @@ fn a_node_without_descriptors_neither_dials_nor_accepts_nor_burns_and_goes_on_af
         eventually("both listed", || {
             state_of(&a, "b") == Some(MemberState::Alive)
         });
-        // This side of a connection is made while there are descriptors; a has to accept it.
+        // This end of the connection is opened while there are descriptors; `a` has to accept it.
         allow(128);
         let mut files = exhaust();
         drop(files.pop());
@@ -119,12 +119,12 @@ fn a_node_without_descriptors_neither_dials_nor_accepts_nor_burns_and_goes_on_af
             .join(&[&b.addr().to_string()], Some(PATIENCE))
             .unwrap_err();
         assert_eq!(error.status, Status::Unreachable, "{error}");
-        // Probes are datagrams: they go on.
+        // Probes are datagrams, so they go on.
         let (turns, cpu, begun) = (counter(&a, "engine_turns"), used(), Instant::now());
         let probes = counter(&a, "probes");
         eventually("probes go on", || counter(&a, "probes") >= probes + 2);
         let (time, turns) = (begun.elapsed(), counter(&a, "engine_turns") - turns);
-        // Asking for the counter, every 5 ms, wakes the engine as well.
+        // Reading the counter every 5 ms wakes the engine as well.
         let most = 1000.0 + time.as_secs_f64() * 400.0;
         assert!((turns as f64) < most, "{turns} turns in {time:?}");
         let cpu = used() - cpu;
@@ -178,23 +178,24 @@ fn a_process_that_gives_up_the_right_to_open_descriptors_keeps_a_node_that_works
     });
 }
 
-/// As a daemon does that closes everything it does not know, too late.
+/// Some daemons close all descriptors that they do not know, and some do it too late.
 #[test]
 fn nodes_whose_descriptors_were_closed_by_their_host_are_broken_and_end_by_themselves() {
     in_a_process(|| {
         let is_open = |fd: &i32| {
-            // SAFETY: asks about a number.
+            // SAFETY: the call only reads flags, whatever the number stands for.
             unsafe { libc::fcntl(*fd, libc::F_GETFD) != -1 }
         };
         let before: Vec<i32> = (0..256).filter(is_open).collect();
         let nodes = [node("a"), node("b")];
         join(&nodes[1], &nodes[0]);
         let ours = (0..256).filter(|fd| is_open(fd) && !before.contains(fd));
-        // SAFETY: what a host should not do; nothing else in this child opens any meanwhile.
+        // SAFETY: no other thread of this child opens a descriptor that could get one of the
+        // numbers.
         ours.for_each(|fd| unsafe {
             libc::close(fd);
         });
-        // The next probe is due in a second at most.
+        // The next probe is due within a second.
         for node in &nodes {
             eventually("broken", || node.state() == NodeState::Broken);
             let error = node.health().unwrap_err();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// The largest number of silent streams that a node keeps open for others.
 const PLACES: i64 = 96;
 
-/// A node to be attacked and its peaceful companion.
+/// A node to attack, and another member of its cluster.
 fn pair() -> (Node, Node) {
     let start = |name: &str| Node::start(&with(name, &[("stream_timeout_ms", "5000")])).unwrap();
     let (attacked, friend) = (start("attacked"), start("friend"));
@@ -25,7 +25,8 @@ fn pair() -> (Node, Node) {
     (attacked, friend)
 }
 
-/// Nobody was called failed, and nodes still answer by datagram and by stream.
+/// Checks that no member was reported as failed, and that nodes still answer by datagram and by
+/// stream.
 fn unharmed(attacked: &Node, friend: &Node) {
     assert_eq!(
         friend.join(&[&attacked.addr().to_string()], Some(PATIENCE)),
@@ -49,7 +50,7 @@ fn dial(to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Reads until the other side closes; panics if it does not within the patience.
+/// Reads until the peer closes. Panics if it does not close in time.
 fn is_closed(mut stream: TcpStream) {
     let mut buffer = [0; 1024];
     loop {
@@ -63,14 +64,14 @@ fn is_closed(mut stream: TcpStream) {
 }
 
 #[test]
-fn connections_that_say_nothing_are_bounded_closed_and_keep_nobody_out() {
+fn silent_connections_are_bounded_and_closed_and_keep_nobody_out() {
     let _turn = alone();
     let (attacked, friend) = pair();
     let idle: Vec<TcpStream> = (0..300).map(|_| dial(attacked.addr())).collect();
     eventually("the places are taken", || {
         counter(&attacked, "streams_open") >= PLACES
     });
-    // All places are taken and two hundred wait; somebody with a request is served all the same.
+    // All places are taken and two hundred connections wait. A request is still served.
     let joined = friend.join(&[&attacked.addr().to_string()], Some(PATIENCE));
     assert_eq!(joined, Ok(1));
     assert!(counter(&attacked, "streams_open") <= PLACES + 32);
@@ -88,7 +89,7 @@ fn connections_that_say_nothing_are_bounded_closed_and_keep_nobody_out() {
 fn a_request_that_comes_byte_by_byte_or_in_half_is_closed_in_time() {
     let _turn = alone();
     let (attacked, friend) = pair();
-    // The beginning of a push/pull with three nodes: type, and a map of three.
+    // The start of a push/pull with three nodes: the type, and a map of three fields.
     let half = b"\x06\x83\xa4Join\xc2\xa5Nodes\x03\xacUserStateLen\x00\x87\xa4Addr";
     let begun = Instant::now();
     let mut silent: Vec<TcpStream> = (0..8).map(|_| dial(attacked.addr())).collect();
@@ -97,7 +98,7 @@ fn a_request_that_comes_byte_by_byte_or_in_half_is_closed_in_time() {
     }
     let mut slow: Vec<TcpStream> = (0..8).map(|_| dial(attacked.addr())).collect();
     for byte in half.iter().cycle().take(400) {
-        // A write fails when the other side has closed: that is what is waited for.
+        // The test waits until a write fails, which shows that the peer has closed.
         let mut open = 0;
         for stream in &mut slow {
             open += usize::from(stream.write_all(&[*byte]).is_ok());
@@ -118,7 +119,7 @@ fn a_request_that_comes_byte_by_byte_or_in_half_is_closed_in_time() {
     unharmed(&attacked, &friend);
 }
 
-/// Rubbish of many kinds, the same in every run.
+/// Malformed datagrams of many kinds, the same in every run.
 fn rubbish() -> impl Iterator<Item = Vec<u8>> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move || {
@@ -130,22 +131,20 @@ fn rubbish() -> impl Iterator<Item = Vec<u8>> {
     (0..).map(move |number: u64| {
         let len = 1 + random() % 1400;
         let mut bytes: Vec<u8> = (0..len).map(|_| random() as u8).collect();
-        // Known and unknown types in turn; those from 14 to 243 mean nothing at all.
+        // Known and unknown types in turn; types from 14 to 243 do not exist.
         bytes[0] = (number % 20) as u8;
         bytes
     })
 }
 
 #[test]
-fn a_flood_of_rubbish_is_counted_piece_by_piece_and_nobody_notices() {
+fn a_flood_of_malformed_datagrams_is_counted_and_harms_no_member() {
     let _turn = alone();
     let (attacked, friend) = pair();
     let refused = |node: &Node| -> i64 {
         let stats = node.stats();
-        let refusals = stats
-            .iter()
-            .filter(|(name, _, _)| name.starts_with("refused_"));
-        refusals.map(|(_, value, _)| value).sum()
+        let refusals = stats.iter().filter(|it| it.name.starts_with("refused_"));
+        refusals.map(|it| it.value).sum()
     };
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let before = (counter(&attacked, "datagrams_in"), refused(&attacked));
@@ -154,7 +153,7 @@ fn a_flood_of_rubbish_is_counted_piece_by_piece_and_nobody_notices() {
         socket.send_to(&bytes, attacked.addr()).unwrap();
         sent += 1;
         if sent % 1000 == 0 {
-            // In the middle of it, calls are answered.
+            // Calls are answered during the flood.
             let asked = Instant::now();
             attacked.health().unwrap();
             assert!(asked.elapsed() < PATIENCE);
@@ -166,8 +165,8 @@ fn a_flood_of_rubbish_is_counted_piece_by_piece_and_nobody_notices() {
     let refused = refused(&attacked) - before.1;
     // Datagrams for which the buffer of the socket has no room are lost before they are counted.
     assert!(arrived > 1000, "{arrived} of {sent} in {flood:?}");
-    // Of those that arrived nearly each is refused for a reason that has a name: a compound of
-    // rubbish may have many parts, and few pieces of rubbish say something by chance.
+    // Nearly every datagram that arrived is refused and counted by its reason. A malformed compound
+    // may have many parts, and a few datagrams are valid by chance.
     assert!(refused > arrived / 2, "{refused} of {arrived}");
     let health = attacked.health().unwrap();
     assert!(health.live == 2, "{health:?}");
@@ -175,7 +174,7 @@ fn a_flood_of_rubbish_is_counted_piece_by_piece_and_nobody_notices() {
 }
 
 #[test]
-fn the_largest_datagram_there_is_does_no_harm() {
+fn a_datagram_of_the_largest_size_does_no_harm() {
     let _turn = alone();
     let (attacked, friend) = pair();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -30,7 +30,7 @@ fn a_node_can_be_closed_inside_its_callback() {
     let a = Node::start_with(&config("a", "127.0.0.1:0"), Some(Box::new(callback)), None).unwrap();
     slot.set(a.clone()).ok().unwrap();
     assert_eq!(calls.recv_timeout(PATIENCE), Ok(EventKind::MemberJoin));
-    // The sender lives in the callback: its end tells that the callback was dropped, uncalled.
+    // The callback owns the sender, so the end of the channel shows that the callback was dropped.
     assert_eq!(
         calls.recv_timeout(PATIENCE),
         Err(mpsc::RecvTimeoutError::Disconnected)
@@ -135,7 +135,7 @@ fn in_a_forked_child_a_node_is_dead_and_its_descriptors_closed_and_new_ones_star
             assert!(inherited.members().is_empty() && inherited.stats().is_empty());
             inherited.shutdown();
             drop(inherited);
-            // SAFETY: asks about a number that is no descriptor any more.
+            // SAFETY: the call only reads flags, whatever the number stands for.
             assert_eq!(unsafe { libc::fcntl(fd, libc::F_GETFD) }, -1);
             let fresh = node("child");
             join(
@@ -151,8 +151,8 @@ fn in_a_forked_child_a_node_is_dead_and_its_descriptors_closed_and_new_ones_star
 }
 
 #[test]
-fn parked_threads_are_taken_first_and_exist_in_a_forked_child_too() {
-    // In a child, so that other tests of this process find no parked threads.
+fn prepared_threads_are_taken_first_and_exist_in_a_forked_child_too() {
+    // In a child, so that other tests of this process find no prepared threads.
     let _turn = alone();
     let good = in_child(|| {
         PreparedThreads::prepare(3).unwrap();
@@ -184,7 +184,8 @@ fn parked_threads_are_taken_first_and_exist_in_a_forked_child_too() {
     assert!(good);
 }
 
-/// Threads of this process that run for a node, and those of them that may gain no privileges.
+/// The number of threads of this process that run for a node, and the number of those that may gain
+/// no privileges.
 fn bound_threads() -> (usize, usize) {
     let mut count = (0, 0);
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
@@ -198,14 +199,14 @@ fn bound_threads() -> (usize, usize) {
 }
 
 #[test]
-fn parked_threads_give_up_the_privileges_that_who_starts_a_node_has_given_up() {
+fn prepared_threads_give_up_the_privileges_that_the_starter_of_a_node_has_given_up() {
     let _turn = alone();
     let good = in_child(|| {
         PreparedThreads::prepare(2).unwrap();
         let a = node("a");
         eventually("two at work", || bound_threads() == (2, 0));
         a.close();
-        // SAFETY: takes no pointer.
+        // SAFETY: this operation takes numbers only.
         let given_up = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
         assert_eq!(given_up, 0);
         let b = node("b");

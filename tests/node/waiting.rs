@@ -4,6 +4,7 @@ use super::help::{PATIENCE, alone, config, eventually, join, node};
 use sprat::EventKind;
 use sprat::driver::{Pending, Subscription};
 use sprat::{Node, Status};
+use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 
 fn readable(fd: RawFd, timeout_ms: i32) -> bool {
@@ -12,7 +13,7 @@ fn readable(fd: RawFd, timeout_ms: i32) -> bool {
         events: libc::POLLIN,
         revents: 0,
     }];
-    // SAFETY: one initialised entry.
+    // SAFETY: the call gets a pointer to one entry that lives until it returns.
     unsafe { libc::poll(fds.as_mut_ptr(), 1, timeout_ms) == 1 }
 }
 
@@ -28,7 +29,7 @@ fn ended(pending: &Pending) -> sprat::driver::Outcome {
 }
 
 #[test]
-fn each_subscription_sees_everything_of_its_kinds_and_the_first_what_was_before_it() {
+fn each_subscription_sees_all_events_of_its_kinds_and_the_first_also_earlier_ones() {
     let (a, b) = (node("subscribed-a"), node("subscribed-b"));
     join(&a, &b);
     let joins = [EventKind::MemberJoin, EventKind::MemberUpdate];
@@ -72,8 +73,8 @@ fn an_operation_tells_how_it_ended_on_a_descriptor_of_its_own() {
     let joined = ended(&a.begin_join(&[&there, "127.0.0.1:1"]).unwrap());
     assert_eq!(joined.result, Ok(1));
     assert_eq!(joined.failures.len(), 1);
-    assert_eq!(joined.failures[0].0, "127.0.0.1:1");
-    assert_eq!(joined.failures[0].1.status, Status::Unreachable);
+    assert_eq!(joined.failures[0].addr, "127.0.0.1:1");
+    assert_eq!(joined.failures[0].error.status, Status::Unreachable);
     let nobody = ended(&a.begin_join(&["127.0.0.1:1", "127.0.0.1:2"]).unwrap());
     assert_eq!(nobody.result.unwrap_err().status, Status::Unreachable);
     assert_eq!(nobody.failures.len(), 2);
@@ -105,11 +106,11 @@ fn several_tags_change_in_one_step() {
     join(&a, &b);
     let updates = b.subscribe(64, &[EventKind::MemberUpdate]).unwrap();
     let text = |value: &str| Some(value.to_owned());
-    let changes = vec![
+    let changes = BTreeMap::from([
         ("role".to_owned(), text("db")),
         ("port".to_owned(), text("5432")),
         ("gone".to_owned(), None),
-    ];
+    ]);
     a.update_tags(changes).unwrap();
     eventually("the other sees it", || {
         b.member("tagged-a")
@@ -119,6 +120,6 @@ fn several_tags_change_in_one_step() {
     assert_eq!(seen.tags.len(), 2);
     assert_eq!(names(&updates), ["tagged-a"], "told once");
     assert!(b.member("nobody").is_none());
-    let empty = vec![(String::new(), text("x"))];
+    let empty = BTreeMap::from([(String::new(), text("x"))]);
     assert_eq!(a.update_tags(empty).unwrap_err().status, Status::Invalid);
 }

@@ -344,9 +344,10 @@ impl World {
                 core.handle_stream_end(local, stream, sprat::swim::StreamEnd::Failed);
             }
             Input::Connected { conn } => {
-                if let Some(stream) = self.dialled(conn)
-                    && let Some(core) = &mut self.hosts[host].core
-                {
+                let Some(stream) = self.dialled(conn) else {
+                    return;
+                };
+                if let Some(core) = &mut self.hosts[host].core {
                     core.handle_stream_connected(local, stream);
                 }
             }
@@ -356,9 +357,8 @@ impl World {
     fn wake(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         let local = h.local(self.now);
-        if let Some(core) = &mut h.core
-            && core.poll_timeout().is_some_and(|at| at <= local)
-        {
+        let is_due = |core: &&mut Core| core.poll_timeout().is_some_and(|at| at <= local);
+        if let Some(core) = h.core.as_mut().filter(is_due) {
             core.handle_timeout(local);
         }
         self.touch(host);
@@ -405,10 +405,10 @@ impl World {
         match transmit {
             Output::Datagram { to, bytes, .. } => {
                 self.mix(&bytes);
-                if self.close_looks
-                    && let Err(why) = checker::datagram(&self.codec, &bytes)
-                {
-                    self.fail(host, &why);
+                if self.close_looks {
+                    if let Err(why) = checker::datagram(&self.codec, &bytes) {
+                        self.fail(host, &why);
+                    }
                 }
                 let target = self.by_addr.get(&to).copied();
                 let arrivals = self.net.datagram(host, target.unwrap_or(host), bytes.len());
@@ -454,10 +454,10 @@ impl World {
 
     /// Takes an event of a core.
     fn told(&mut self, host: usize, event: CoreEvent) {
-        if let CoreEvent::App(body) = &event
-            && let Err(why) = self.hosts[host].view.event(body)
-        {
-            self.fail(host, &why);
+        if let CoreEvent::App(body) = &event {
+            if let Err(why) = self.hosts[host].view.event(body) {
+                self.fail(host, &why);
+            }
         }
         if let CoreEvent::App(EventBody::MemberFail(member)) = &event {
             self.check_failure(host, &member.name);

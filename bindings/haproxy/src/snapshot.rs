@@ -134,10 +134,13 @@ impl SnapshotFile {
         }
         let mut newest: Option<(u64, String)> = None;
         for half in 0..2 {
-            if meta.len() <= FILE_LEN
-                && let Some(record) = read_record(&file, half)
-                && newest.as_ref().is_none_or(|(number, _)| record.0 > *number)
-            {
+            if meta.len() > FILE_LEN {
+                break;
+            }
+            let Some(record) = read_record(&file, half) else {
+                continue;
+            };
+            if newest.as_ref().is_none_or(|(number, _)| record.0 > *number) {
                 newest = Some(record);
             }
         }

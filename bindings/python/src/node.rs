@@ -140,7 +140,7 @@ impl Node {
 
     /// Changes tags in one step. A value of `None` removes the tag.
     fn update_tags(&self, py: Python<'_>, changes: Vec<(String, Option<String>)>) -> PyResult<()> {
-        enter_detached(py, || self.inner.update_tags(changes))
+        enter_detached(py, || self.inner.update_tags(changes.into_iter().collect()))
     }
 
     fn set_tags(&self, py: Python<'_>, tags: Tags) -> PyResult<()> {
@@ -165,7 +165,10 @@ impl Node {
     }
 
     fn remove_failed(&self, py: Python<'_>, name: &str, prune: bool) -> PyResult<()> {
-        enter_detached(py, || self.inner.remove_failed(name, prune))
+        enter_detached(py, || match prune {
+            true => self.inner.prune(name),
+            false => self.inner.remove_failed(name),
+        })
     }
 
     /// Subscribes to events of these kinds; at most `capacity` of them may wait.
@@ -192,7 +195,8 @@ impl Node {
     fn stats(&self, py: Python<'_>) -> PyResult<Vec<(&'static str, i64, &'static str)>> {
         enter_detached(py, || {
             self.inner.check_process()?;
-            Ok(self.inner.stats())
+            let counters = self.inner.stats().into_iter();
+            Ok(counters.map(|it| (it.name, it.value, it.help)).collect())
         })
     }
 

@@ -97,7 +97,7 @@ impl Pending {
         let exception = |error| raised(py, error).into_value(py);
         let failures = outcome.failures.iter();
         let failures: Vec<_> = failures
-            .map(|(target, error)| (target.clone(), exception(error)))
+            .map(|it| (it.addr.clone(), exception(&it.error)))
             .collect();
         Ok(Some(match outcome.result {
             Ok(contacted) => (Some(contacted), None, failures),

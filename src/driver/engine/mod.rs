@@ -314,9 +314,10 @@ impl Engine {
 
     /// Frees a place for a connection that has been accepted, if none is free.
     fn make_place(&mut self) {
-        if !self.has_place()
-            && let Some((id, _)) = self.streams.oldest()
-        {
+        if self.has_place() {
+            return;
+        }
+        if let Some((id, _)) = self.streams.oldest() {
             self.counts.streams_given_up += 1;
             self.streams.give_up(id);
             self.core.handle_stream_end(self.now, id, StreamEnd::Failed);

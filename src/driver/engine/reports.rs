@@ -18,12 +18,12 @@ impl Engine {
         // The list of members changes first, so that a reader of an event finds the change there.
         let mut reports = Vec::new();
         while let Some(report) = self.core.poll_event() {
-            if let CoreEvent::App(body) = &report
-                && let Some(member) = body.member()
-            {
-                let listed = body.kind() != EventKind::MemberReap;
-                self.handle.members.change(member, listed);
-                changes += 1;
+            if let CoreEvent::App(body) = &report {
+                if let Some(member) = body.member() {
+                    let listed = body.kind() != EventKind::MemberReap;
+                    self.handle.members.change(member, listed);
+                    changes += 1;
+                }
             }
             reports.push(report);
         }

@@ -18,9 +18,9 @@ use crate::driver::os::descriptors::{self, PollFd, PollFlags};
 use crate::driver::os::oneshot::{Waited, oneshot};
 use crate::error::Result;
 use crate::event::{Event, EventBody, EventKind};
+use crate::service::sessions::AnyService;
 use crate::service::{
-    Actions, AnyService, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request,
-    ServiceCounters,
+    Actions, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request, ServiceCounters,
 };
 use crate::swim::StreamId;
 use crate::time::Time;
@@ -317,11 +317,11 @@ impl ServiceHost {
     /// Tells the sessions of outcomes and events.
     fn take_events(&mut self, now: Time) {
         for event in self.events.drain(EVENTS).unwrap_or_default() {
-            if let EventBody::Done { id, result } = &event.body
-                && let Some(pending) = self.pending.remove(id)
-            {
-                self.on_done(now, &pending, result);
-                continue;
+            if let EventBody::Done { id, result } = &event.body {
+                if let Some(pending) = self.pending.remove(id) {
+                    self.on_done(now, &pending, result);
+                    continue;
+                }
             }
             self.on_event(now, &event);
         }

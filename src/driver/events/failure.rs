@@ -1,6 +1,6 @@
 //! The errors of joins and commands: a status for programs and a sentence for people.
 
-use crate::driver::events::pending::Outcome;
+use crate::driver::events::pending::{FailedJoin, Outcome};
 use crate::error::{Error, Status};
 use crate::serf;
 use crate::swim::{JoinFailure, JoinReport};
@@ -8,13 +8,13 @@ use crate::wire::Refusal;
 
 /// Returns the outcome of a join, with the error of every target that was not reached.
 pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
-    let error = |why: &JoinFailure| Error::new(failure_status(why), failure_text(why));
-    let failures = report.failures.iter();
+    let failed = |(addr, why): &(String, JoinFailure)| FailedJoin {
+        addr: addr.clone(),
+        error: Error::new(failure_status(why), failure_text(why)),
+    };
     Outcome {
         result: join_result(report),
-        failures: failures
-            .map(|(target, why)| (target.clone(), error(why)))
-            .collect(),
+        failures: report.failures.iter().map(failed).collect(),
     }
 }
 

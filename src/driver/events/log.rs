@@ -95,9 +95,10 @@ impl Log {
             self.warn(events, "join", text.to_owned());
         }
         for (name, value, help) in core.stats() {
-            if is_notable(name)
-                && let Some(more) = self.grown(name, value, now)
-            {
+            if !is_notable(name) {
+                continue;
+            }
+            if let Some(more) = self.grown(name, value, now) {
                 self.warn(events, "wire", format!("{name} +{more}: {help}"));
             }
         }

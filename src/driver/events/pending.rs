@@ -14,7 +14,16 @@ pub struct Outcome {
     /// The number of members that a join reached, 0 for other operations; or why it failed.
     pub result: Result<usize>,
     /// For a join: each address that was not reached, and why.
-    pub failures: Vec<(String, Error)>,
+    pub failures: Vec<FailedJoin>,
+}
+
+/// An address that a join did not reach.
+#[derive(Clone, Debug)]
+pub struct FailedJoin {
+    /// The address, as it was given.
+    pub addr: String,
+    /// The reason.
+    pub error: Error,
 }
 
 impl From<Result<usize>> for Outcome {

@@ -157,11 +157,7 @@ impl EventQueue {
             return Err(Ended);
         }
         let mut events = Vec::with_capacity(waiting.min(max));
-        while events.len() < max
-            && let Some(event) = state.pop()
-        {
-            events.push(event);
-        }
+        events.extend(std::iter::from_fn(|| state.pop()).take(max));
         self.show(&mut state);
         Ok(events)
     }

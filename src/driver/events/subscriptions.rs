@@ -79,9 +79,8 @@ impl Subscriptions {
         for event in self.own.take_out(waits) {
             queue.push(event.time, event.body);
         }
-        if let Some((time, fatal)) = &state.fatal
-            && !taken.contains(&EventKind::Fatal)
-        {
+        let fatal = state.fatal.as_ref();
+        if let Some((time, fatal)) = fatal.filter(|_| !taken.contains(&EventKind::Fatal)) {
             queue.push(*time, fatal.clone());
         }
         state.taken.extend(taken);

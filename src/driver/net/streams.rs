@@ -221,9 +221,10 @@ impl StreamSet {
                 |(id, stream): (&StreamId, &Stream)| Some((stream.phase.closing_until()?, *id));
             self.open.iter().filter_map(of)
         };
-        if closing().count() > CLOSING
-            && let Some((_, first)) = closing().min()
-        {
+        if closing().count() <= CLOSING {
+            return;
+        }
+        if let Some((_, first)) = closing().min() {
             self.open.remove(&first);
         }
     }

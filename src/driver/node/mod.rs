@@ -25,11 +25,23 @@ use crate::event::{Event, EventKind};
 use crate::serf::{Member, Tags};
 use crate::swim::{Explanation, Health, Seed};
 use crate::vocabulary::NodeState;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A counter of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The name, unique among the counters.
+    pub name: &'static str,
+    /// The value.
+    pub value: i64,
+    /// A sentence that explains the counter.
+    pub help: &'static str,
+}
 
 /// A running member of a cluster. Clones refer to the same node, and any number of threads may use
 /// it at once. It ends with [`Node::shutdown`], [`Node::close`] or with its last clone.
@@ -224,7 +236,8 @@ impl Node {
     /// `Invalid` if the key is empty; `TooLarge` if all tags together exceed 512 bytes; `State` in
     /// memberlist mode and after a leave; `Closed`; `Forked`. After an error nothing has changed.
     pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
-        self.update_tags(vec![(key.to_owned(), value.map(str::to_owned))])
+        let changes = [(key.to_owned(), value.map(str::to_owned))];
+        self.update_tags(BTreeMap::from(changes))
     }
 
     /// Sets some tags of this node, and removes those whose value is `None`, in one step: the other
@@ -232,8 +245,9 @@ impl Node {
     ///
     /// # Errors
     /// Same as [`Node::set_tag`].
-    pub fn update_tags(&self, changes: Vec<(String, Option<String>)>) -> Result<()> {
-        changes.iter().try_for_each(|(key, _)| check_tag_key(key))?;
+    pub fn update_tags(&self, changes: BTreeMap<String, Option<String>>) -> Result<()> {
+        changes.keys().try_for_each(|key| check_tag_key(key))?;
+        let changes = changes.into_iter().collect();
         self.change(|waiter| Command::UpdateTags { changes, waiter })
     }
 
@@ -256,13 +270,25 @@ impl Node {
         self.change(|waiter| Command::SetMeta { meta, waiter })
     }
 
-    /// Declares that a failed member has left and will not come back. With `prune` the member is
-    /// erased from the list, also if it has left already.
+    /// Declares that a failed member has left and will not come back.
     ///
     /// # Errors
     /// `NotFound`; `State` if the member has not failed, in memberlist mode, and after a leave of
     /// this node; `Closed`; `Forked`.
-    pub fn remove_failed(&self, name: &str, prune: bool) -> Result<()> {
+    pub fn remove_failed(&self, name: &str) -> Result<()> {
+        self.remove(name, false)
+    }
+
+    /// Declares that a failed member has left and will not come back, and erases it from the list;
+    /// also erases a member that has left already.
+    ///
+    /// # Errors
+    /// Same as [`Node::remove_failed`].
+    pub fn prune(&self, name: &str) -> Result<()> {
+        self.remove(name, true)
+    }
+
+    fn remove(&self, name: &str, prune: bool) -> Result<()> {
         let name = name.to_owned();
         self.change(|waiter| Command::RemoveFailed {
             name,
@@ -319,10 +345,12 @@ impl Node {
         self.running.ask(|reply| Command::Health { reply })
     }
 
-    /// The counters, each with name, value and meaning. After the end of the node they have their
-    /// last values; in a forked child there are none.
-    pub fn stats(&self) -> Vec<(&'static str, i64, &'static str)> {
-        self.running.counters()
+    /// The counters. After the end of the node they have their last values; in a forked child there
+    /// are none.
+    pub fn stats(&self) -> Vec<Counter> {
+        let counters = self.running.counters().into_iter();
+        let counter = |(name, value, help)| Counter { name, value, help };
+        counters.map(counter).collect()
     }
 
     /// A descriptor that is readable while events are queued, and always after the end of the node.

@@ -95,10 +95,10 @@ impl RunningNode {
 
     /// Ends the engine and the services, and waits for them. Queued events stay.
     pub(super) fn shut_down(&self) {
-        if self.begin_end()
-            && let Some(threads) = self.threads()
-            && !threads.engine.is_current()
-        {
+        if !self.begin_end() {
+            return;
+        }
+        if let Some(threads) = self.threads().filter(|it| !it.engine.is_current()) {
             threads.finish_engine();
         }
     }

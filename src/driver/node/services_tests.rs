@@ -5,9 +5,9 @@ use crate::driver::engine::services::{Hosted, ServiceHost};
 use crate::driver::net::sockets;
 use crate::error::Result;
 use crate::event::{Event, EventKind};
+use crate::service::sessions::Sessions;
 use crate::service::{
     Actions, End, INPUT_MAX, Members, OUTPUT_MAX, REQUESTS_MAX, Request, Service, ServiceCounters,
-    Sessions,
 };
 use crate::{Config, Node};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -21,7 +21,8 @@ use crate::driver::os::panic;
 use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::serf::Core;
-use crate::service::{CounterNames, Service, ServiceCounters, Sessions};
+use crate::service::sessions::Sessions;
+use crate::service::{CounterNames, Service, ServiceCounters};
 use crossbeam_channel::Receiver;
 use ipnet::IpNet;
 use std::io;
@@ -187,8 +188,13 @@ fn services(config: &Config, own: IpAddr) -> Result<Services> {
 #[cfg(not(feature = "spoe"))]
 fn services(config: &Config, _: IpAddr) -> Result<Services> {
     if config.settings.spoe_bind.0.is_some() {
+<<<<<<< HEAD
         let message = "spoe_bind is set, but this library was built without SPOE; remove the \
                        setting, or build the library with the feature spoe";
+=======
+        let message = "spoe_bind is set, but this library was built without SPOE; remove it, \
+                       or build the library with the feature spoe";
+>>>>>>> main
         return Err(Error::new(Status::Config, message));
     }
     Ok(Services::default())

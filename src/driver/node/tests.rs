@@ -26,8 +26,8 @@ fn node(name: &str, bind: &str) -> Node {
 }
 
 fn counter(node: &Node, name: &str) -> i64 {
-    let found = node.stats().into_iter().find(|(it, _, _)| *it == name);
-    found.unwrap().1
+    let found = node.stats().into_iter().find(|it| it.name == name);
+    found.unwrap().value
 }
 
 /// Waits for an event of this kind; no member may be reported as failed meanwhile.

@@ -91,10 +91,10 @@ impl Slots {
             return known.merge_remembered(member.state());
         }
         let taken = self.iter().any(|(_, it)| it.addr == member.addr);
-        if slot < self.slots.len()
-            && !taken
-            && let Some(slot) = self.free_from(slot)
-        {
+        if slot >= self.slots.len() || taken {
+            return;
+        }
+        if let Some(slot) = self.free_from(slot) {
             self.slots[slot] = Some(member);
         }
     }
@@ -137,9 +137,10 @@ impl Slots {
                 let serves_there =
                     |member: &SlotMember| member.owns_its_address() && it.addr == Ok(member.addr);
                 let member = self.find(&it.name).and_then(|slot| self.get(slot));
-                if let Ok(addr) = it.addr
-                    && (!must_serve_there || member.is_some_and(serves_there))
-                {
+                if must_serve_there && !member.is_some_and(serves_there) {
+                    continue;
+                }
+                if let Ok(addr) = it.addr {
                     owners.entry(addr).or_insert_with(|| it.name.clone());
                 }
             }

@@ -33,9 +33,10 @@ impl SnapshotWriter {
 
     /// Writes the snapshot if it is due.
     pub fn write(&mut self, snapshot: impl FnOnce() -> Snapshot) {
-        if let Some(file) = &mut self.file
-            && self.written.is_none_or(|at| at.elapsed() >= PAUSE)
-        {
+        if self.written.is_some_and(|at| at.elapsed() < PAUSE) {
+            return;
+        }
+        if let Some(file) = &mut self.file {
             self.written = Some(Instant::now());
             // A full disk costs the memory of this process, not its work.
             let _ = file.write(&snapshot());

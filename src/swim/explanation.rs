@@ -1,10 +1,36 @@
-//! An explanation as text: one paragraph of plain English.
+//! The explanation of a member's state, and its text: one paragraph of plain English.
 
 use super::NodeState;
-use super::explain::Explanation;
 use super::probe_report::{ProbeAnswer, ProbeReport};
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// Why a member is in its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its address.
+    pub addr: SocketAddr,
+    /// Its state in the SWIM layer.
+    pub state: NodeState,
+    /// How long it has been in it.
+    pub since: Duration,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// The member that suspected it or declared it dead; `None` while it is alive.
+    pub accuser: Option<Arc<str>>,
+    /// The other members that confirmed the suspicion.
+    pub confirmations: Vec<Arc<str>>,
+    /// The number of confirmations that shorten the wait to its minimum.
+    pub confirmations_wanted: u32,
+    /// The time until a suspect is declared dead.
+    pub time_left: Option<Duration>,
+    /// The last probe, if this node has probed it.
+    pub probe: Option<ProbeReport>,
+}
 
 fn describe_answer(answer: ProbeAnswer) -> &'static str {
     match answer {
@@ -104,6 +130,34 @@ fn describe_probe(text: &mut String, probe: &ProbeReport) {
             rtt.as_millis(),
             rtt.subsec_micros() % 1000
         );
+    }
+}
+
+#[cfg(test)]
+impl Explanation {
+    /// A suspect whose explanation has everything, for tests.
+    pub(crate) fn of_a_suspect() -> Explanation {
+        Explanation {
+            name: "db1".into(),
+            addr: ([10, 0, 0, 3], 7946).into(),
+            state: NodeState::Suspect,
+            since: Duration::from_millis(2_340),
+            incarnation: 4,
+            accuser: Some("web1".into()),
+            confirmations: vec!["web2".into()],
+            confirmations_wanted: 2,
+            time_left: Some(Duration::from_millis(1_800)),
+            probe: Some(ProbeReport {
+                ago: Duration::from_millis(600),
+                direct: ProbeAnswer::Silent,
+                stream: ProbeAnswer::Waiting,
+                helpers: vec![
+                    ("web2".into(), ProbeAnswer::Nack),
+                    ("web3".into(), ProbeAnswer::Answered),
+                ],
+                rtt: Some(Duration::from_micros(1_045)),
+            }),
+        }
     }
 }
 
