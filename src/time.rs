@@ -1,11 +1,7 @@
 //! Time inside the core: nanoseconds since a moment that the driver chose.
 //!
 //! The core never reads a clock; every call that depends on time takes a [`Time`], which is never
-<<<<<<< HEAD
-//! earlier than that of the call before. The driver fills it from the monotonic clock, the
-=======
 //! earlier than that of the call before. The driver takes it from the monotonic clock, the
->>>>>>> main
 //! simulator from its own.
 
 use std::ops::{Add, Sub};

@@ -35,18 +35,11 @@
 //! | `merge` | the rule: what a message about a member does to what is held about it |
 //! | `broadcast_queue` | messages to gossip, and which go into the next packet |
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
-<<<<<<< HEAD
-//! | `streams`, `lookups`, `timer`, `rng` | streams, name look-ups, deadlines, random numbers |
-//! | `awareness` | the local health score |
-//! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
-//! | `rounds`, `probe_report`, `announcement` | one probe, its report, what its ping carries |
-=======
 //! | `streams`, `lookups`, `timer`, `rng` | open streams, look-ups, deadlines, random numbers |
 //! | `awareness` | the local health score |
 //! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
 //! | `rounds`, `probe_report`, `announcement` | one probe, its report, its announcement |
 //! | `explanation` | the explanation of a member's state, and its text |
->>>>>>> main
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
 //! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
 

@@ -83,12 +83,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         "a line of documentation inside a macro's input",
     ),
     (
-        "function length",
-        "benches/core.rs",
-        "71 lines",
-        "one row of the bench after the other",
-    ),
-    (
         "cycle",
         "src/ffi/handle.rs",
         "src/ffi/",
@@ -99,60 +93,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         "src/ffi/members.rs",
         "src/ffi/",
         "a handle holds the cache of member lists, which finds its node by the handle",
-    ),
-    (
-        "cycle",
-        "src/service/mod.rs",
-        "src/service/",
-        "a trait, and the type that hosts its implementations",
-    ),
-    (
-        "cycle",
-        "src/service/sessions.rs",
-        "src/service/",
-        "a trait, and the type that hosts its implementations",
-    ),
-    (
-        "cycle",
-        "src/swim/announcement.rs",
-        "src/swim/announcement.rs",
-        "a row of the table remembers its announcement, and to announce takes the context",
-    ),
-    (
-        "cycle",
-        "src/swim/context.rs",
-        "src/swim/announcement.rs",
-        "a row of the table remembers its announcement, and to announce takes the context",
-    ),
-    (
-        "cycle",
-        "src/swim/members.rs",
-        "src/swim/announcement.rs",
-        "a row of the table remembers its announcement, and to announce takes the context",
-    ),
-    (
-        "cycle",
-        "src/swim/apply.rs",
-        "src/swim/",
-        "both are the wiring, in two files because of its length",
-    ),
-    (
-        "cycle",
-        "src/swim/mod.rs",
-        "src/swim/",
-        "both are the wiring, in two files because of its length",
-    ),
-    (
-        "part",
-        "src/swim/explain.rs",
-        "src/swim/name_conflict.rs",
-        "reports a name conflict as the type that this part uses",
-    ),
-    (
-        "part",
-        "src/swim/explain_text.rs",
-        "src/swim/explain.rs",
-        "the sentences of that part",
     ),
 ];
 

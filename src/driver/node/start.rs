@@ -188,13 +188,8 @@ fn services(config: &Config, own: IpAddr) -> Result<Services> {
 #[cfg(not(feature = "spoe"))]
 fn services(config: &Config, _: IpAddr) -> Result<Services> {
     if config.settings.spoe_bind.0.is_some() {
-<<<<<<< HEAD
-        let message = "spoe_bind is set, but this library was built without SPOE; remove the \
-                       setting, or build the library with the feature spoe";
-=======
         let message = "spoe_bind is set, but this library was built without SPOE; remove it, \
                        or build the library with the feature spoe";
->>>>>>> main
         return Err(Error::new(Status::Config, message));
     }
     Ok(Services::default())

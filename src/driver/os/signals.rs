@@ -52,12 +52,7 @@ impl Drop for Blocked {
 
 #[cfg(test)]
 pub(in crate::driver) fn is_blocked(signal: Signal) -> bool {
-<<<<<<< HEAD
-    // Reading the own mask cannot fail.
-    SigSet::thread_get_mask().unwrap().contains(signal)
-=======
     SigSet::thread_get_mask().is_ok_and(|mask| mask.contains(signal))
->>>>>>> main
 }
 
 #[cfg(test)]
