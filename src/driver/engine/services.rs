@@ -344,6 +344,9 @@ impl ServiceHost {
             if !hosted.service.event_kinds().contains(&event.kind()) {
                 continue;
             }
+            // A reader of an event finds the change in the list of members.
+            hosted.refresh_from = now;
+            refresh(hosted, &self.handle, now);
             let ids: Vec<StreamId> = hosted.connections.keys().copied().collect();
             for id in ids {
                 let mut actions = Actions::default();
