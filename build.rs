@@ -11,7 +11,8 @@ mod vocabulary;
 use std::path::PathBuf;
 use std::{env, fs};
 use vocabulary::{
-    EventKind, Level, MemberState, NodeState, Row, SettingType, Status, Table, c_constant,
+    EventKind, Level, MemberState, NodeState, ProbeAnswer, Row, SettingType, Status, Table,
+    c_constant,
 };
 
 /// The ABI number: part of the soname, raised only when programs linked before would break.
@@ -115,6 +116,12 @@ fn vocabularies() -> String {
             "SPRAT_LOG_",
             &Level::TABLE,
             Some(("SPRAT_LOG_OFF", "No lines.")),
+        ),
+        enumeration(
+            "sprat_probe_answer",
+            "SPRAT_PROBE_",
+            &ProbeAnswer::TABLE,
+            None,
         ),
         enumeration(
             "sprat_setting_type",

@@ -375,7 +375,7 @@ enum sprat_log_level {
     SPRAT_LOG_TRACE = 5,
 };
 
-/** The result of one way of probing a member. 0 never occurs. */
+/** The result of one way of probing a member: the direct ping, a helper, or the stream ping. */
 enum sprat_probe_answer {
     /** The member was not probed this way, or another way brought the answer first. */
     SPRAT_PROBE_NOT_ASKED = 1,

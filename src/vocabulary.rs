@@ -300,6 +300,22 @@ vocabulary! {
 }
 
 vocabulary! {
+    /// The result of one way of probing a member: the direct ping, a helper, or the stream ping.
+    pub enum ProbeAnswer {
+        /// The member was not probed this way, or another way brought the answer first.
+        NotAsked = 1, "not-asked";
+        /// The member was probed, and there is still time to answer.
+        Waiting = 2, "waiting";
+        /// The member answered.
+        Answered = 3, "answered";
+        /// The helper reported that the member does not answer.
+        Nack = 4, "nack";
+        /// No answer came in time.
+        Silent = 5, "silent";
+    }
+}
+
+vocabulary! {
     /// The type of a setting, which says how the text of its value is written. Ignore the types
     /// that you do not know: later versions may add some.
     pub enum SettingType {

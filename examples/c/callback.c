@@ -15,8 +15,8 @@ struct backends {
     int count;
 };
 
-/* The callback runs on the library's event thread, one event at a time. What it shares with the
- * rest of the program needs a lock; it may take its time, and may call any sprat function. */
+/* The callback runs on the library's event thread, one event at a time. Data that it shares with
+ * the rest of the program needs a lock; it may take its time, and may call any sprat function. */
 static void on_event(sprat_node *node, const sprat_event *event, void *user_data)
 {
     struct backends *backends = user_data;

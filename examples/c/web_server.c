@@ -3,7 +3,7 @@
  *
  *     web_server [--name N] [--bind IP] [--port P] [--ready-fd FD] [SEED]...
  *
- * Who balances load follows the members with the tag role=backend and sends requests to their
+ * A load balancer follows the members with the tag role=backend and sends requests to their
  * address at the port in the tag `port`. On SIGINT or SIGTERM this server leaves the cluster first
  * and goes on serving: the news needs a moment to spread, and until then requests still come.
  *

@@ -1,7 +1,7 @@
 //! [`Config`]: the settings of a node, each set from text or by a typed setter.
 //!
-//! Text is read and checked when it is set, and nothing is parsed again later. What was not set
-//! follows the profile, so the profile may be set before or after the others.
+//! Text is read and checked when it is set, and nothing is parsed again later. A setting that is
+//! not set follows the profile, so the profile may be set before or after the others.
 
 use super::setting::{Place, Setting};
 use super::table::{defaults_of, find, nearest, settings};

@@ -30,7 +30,7 @@ pub(super) trait Value: Sized {
     const TYPE: SettingType;
     /// Whether space around the text belongs to the value.
     const KEEPS_SPACE: bool = false;
-    /// What is allowed, as documentation and errors say it.
+    /// Describes the allowed values, for documentation and errors.
     fn allowed() -> String;
     /// The value that the text means. [`Value::check`] is a step of its own.
     fn read(text: &str) -> Result<Self, Reason>;
@@ -205,7 +205,7 @@ impl Word for Mode {
 /// A value of which a list can be made.
 pub(super) trait Element: Sized {
     const TYPE: SettingType;
-    /// What one element may be, in the plural where it is a word.
+    /// Describes an element, in the plural where it is a word.
     fn allowed() -> String;
     fn read(text: &str) -> Result<Self, Reason>;
     fn write(&self) -> String;

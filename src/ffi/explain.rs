@@ -1,7 +1,6 @@
 //! Hints to the failure detector, and its explanations: the state of a member, and the health of
 //! this node.
 
-use super::numbers::sprat_probe_answer;
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
 use crate::member::MemberState;
@@ -161,7 +160,7 @@ impl ExplanationRecord {
             .iter()
             .map(|(name, answer)| sprat_helper {
                 name: keep(name),
-                answer: answer_number(*answer),
+                answer: answer.number(),
             })
             .collect();
         let direct = |of: fn(&ProbeReport) -> ProbeAnswer| probe.map_or(ProbeAnswer::NotAsked, of);
@@ -180,8 +179,8 @@ impl ExplanationRecord {
             confirmations_wanted: explanation.confirmations_wanted,
             time_left_ms: explanation.time_left.map_or(-1, millis),
             probe_ago_ms: probe.map_or(-1, |probe| millis(probe.ago)),
-            probe_direct: answer_number(direct(|probe| probe.direct)),
-            probe_stream: answer_number(direct(|probe| probe.stream)),
+            probe_direct: direct(|probe| probe.direct).number(),
+            probe_stream: direct(|probe| probe.stream).number(),
             rtt_us: probe.and_then(|probe| probe.rtt).map_or(-1, micros),
             helpers: first(&helpers),
             nhelpers: helpers.len() as u32,
@@ -253,16 +252,6 @@ fn member_state(state: NodeState) -> MemberState {
         NodeState::Dead => MemberState::Failed,
         NodeState::Left => MemberState::Left,
     }
-}
-
-fn answer_number(answer: ProbeAnswer) -> i32 {
-    (match answer {
-        ProbeAnswer::NotAsked => sprat_probe_answer::SPRAT_PROBE_NOT_ASKED,
-        ProbeAnswer::Waiting => sprat_probe_answer::SPRAT_PROBE_WAITING,
-        ProbeAnswer::Answered => sprat_probe_answer::SPRAT_PROBE_ANSWERED,
-        ProbeAnswer::Nack => sprat_probe_answer::SPRAT_PROBE_NACK,
-        ProbeAnswer::Silent => sprat_probe_answer::SPRAT_PROBE_SILENT,
-    }) as i32
 }
 
 #[cfg(test)]

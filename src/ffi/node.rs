@@ -239,8 +239,8 @@ pub unsafe extern "C" fn sprat_node_free(node: *mut sprat_node) {
         let Ok(slot) = handle::remove(node) else {
             return;
         };
-        // The guard closes first: callbacks that are still queued are then skipped, and the shutdown
-        // ends the wait of one that runs.
+        // The guard closes first: callbacks that are still queued are then skipped, and the
+        // shutdown ends the wait of one that runs.
         slot.guard.close();
         slot.node.shutdown();
         slot.guard.drain();

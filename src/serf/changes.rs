@@ -22,7 +22,7 @@ use crate::wire::Refusal;
 use crate::wire::serf_message;
 use std::sync::Arc;
 
-/// What a report of the SWIM machine can change.
+/// The parts of the Serf layer that a report of the SWIM machine can change.
 pub(super) struct Changes<'a> {
     pub now: Time,
     pub common: &'a mut Common,

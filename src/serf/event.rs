@@ -1,4 +1,4 @@
-//! What the core reports to its driver.
+//! The reports of the core to its driver.
 
 use crate::event::EventBody;
 use crate::swim::{JoinReport, OpId};

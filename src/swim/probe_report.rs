@@ -4,20 +4,7 @@ use crate::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How one way of reaching a member went: the direct ping, a helper, or the stream ping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeAnswer {
-    /// Not tried, or another way brought the answer first.
-    NotAsked,
-    /// Tried; nothing has come back yet.
-    Waiting,
-    /// The member answered.
-    Answered,
-    /// The helper reported that the member does not answer.
-    Nack,
-    /// Nothing came back in time.
-    Silent,
-}
+pub use crate::vocabulary::ProbeAnswer;
 
 /// The last probe of a member by this node.
 #[derive(Clone, Debug, PartialEq, Eq)]

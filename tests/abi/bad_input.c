@@ -312,7 +312,7 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_members(node, NULL), SPRAT_ERR_NULL);
 }
 
-/* What is refused changes nothing, not even in part. */
+/* A refused call changes nothing, not even in part. */
 static void nothing_changed(sprat_node *node)
 {
     char big[512] = { 0 };

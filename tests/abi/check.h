@@ -1,4 +1,4 @@
-/* What the test programs share: checks that name their place, a time limit, nodes on loopback. */
+/* Shared by the test programs: checks that name their place, a time limit, nodes on loopback. */
 #ifndef CHECK_H
 #define CHECK_H
 #define _GNU_SOURCE

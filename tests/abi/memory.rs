@@ -1,4 +1,4 @@
-//! What a node costs: resident memory of a C program in a cluster of 50, with a node and without.
+//! The cost of a node: resident memory of a C program in a cluster of 50, with a node and without.
 //!
 //! Measured is the release library, as it is installed: the one for tests is another.
 
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 /// Members of the cluster, the measured one included.
 const MEMBERS: usize = 50;
-/// What a node may add to its program, in KiB.
+/// The memory that a node may add to its program, in KiB.
 const ALLOWED: i64 = 4 * 1024;
 
 /// The program, linked with the release library.
@@ -63,7 +63,7 @@ impl Drop for Crowd {
     }
 }
 
-/// What the program prints of itself in KiB: resident, private, fair share.
+/// The memory that the program reports, in KiB: resident, private, fair share.
 fn measured(program: &Path, args: &[&str]) -> [i64; 3] {
     let output = Command::new(program).args(args).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

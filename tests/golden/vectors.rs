@@ -38,7 +38,7 @@ pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 pub fn unhex(hex: &str) -> Vec<u8> {
-    assert!(hex.len().is_multiple_of(2), "half a byte in {hex}");
+    assert!(hex.len() % 2 == 0, "half a byte in {hex}");
     (0..hex.len() / 2)
         .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hexadecimal"))
         .collect()

@@ -87,7 +87,7 @@ impl Eight {
         let compress = match self.plan.compression {
             Compression::All => true,
             Compression::None => false,
-            Compression::Half => place.is_multiple_of(2),
+            Compression::Half => place % 2 == 0,
         };
         let (name, ip) = (name(place), self.addr(place).ip());
         self.running[place] = Some(if place < 4 {

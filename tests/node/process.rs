@@ -55,7 +55,7 @@ fn many_rounds_of_start_and_close_leave_no_thread_and_no_descriptor() {
     let _turn = alone();
     let round = |number: usize| {
         let settings = config("a", "127.0.0.1:0");
-        if number.is_multiple_of(2) {
+        if number % 2 == 0 {
             let a = Node::start(&settings).unwrap();
             a.join_async(&["127.0.0.1:1"]).unwrap();
         } else {

@@ -268,7 +268,7 @@ fn codec(seed: u64) -> Codec {
         } else {
             Vec::new()
         },
-        compress: !seed.is_multiple_of(3),
+        compress: seed % 3 != 0,
         verify_incoming: true,
         verify_outgoing: true,
         skip_label_check: false,

@@ -65,10 +65,34 @@ pub const EXCEPTIONS: &[Exception] = &[
         "compares settings of which one bounds the other",
     ),
     (
-        "part",
-        "src/swim/explain_text.rs",
-        "src/swim/explain.rs",
-        "the sentences of that part",
+        "line length",
+        "bindings/python/src/event.rs",
+        "101",
+        "rustfmt does not break the lines of a macro's pattern",
+    ),
+    (
+        "line length",
+        "bindings/python/src/event_classes.rs",
+        "101",
+        "rustfmt does not break the lines of a macro's pattern",
+    ),
+    (
+        "line length",
+        "src/vocabulary.rs",
+        "103",
+        "a line of documentation inside a macro's input",
+    ),
+    (
+        "cycle",
+        "src/ffi/handle.rs",
+        "src/ffi/",
+        "a handle holds the cache of member lists, which finds its node by the handle",
+    ),
+    (
+        "cycle",
+        "src/ffi/members.rs",
+        "src/ffi/",
+        "a handle holds the cache of member lists, which finds its node by the handle",
     ),
 ];
 

@@ -1,37 +1,4 @@
 //! Files that are not yet brought to a rule. The list shrinks to nothing; nothing is added to it.
 
 /// The rule and the file.
-pub const NOT_YET: &[(&str, &str)] = &[
-    ("cycle", "src/ffi/handle.rs"),
-    ("cycle", "src/ffi/members.rs"),
-    ("headless", "CHANGELOG.md"),
-    ("headless", "Cargo.toml"),
-    ("headless", "README.md"),
-    ("headless", "docs/architecture.md"),
-    ("headless", "docs/c-api.md"),
-    ("headless", "docs/glossary.md"),
-    ("headless", "docs/python/joining-and-leaving.md"),
-    ("headless", "examples/c/callback.c"),
-    ("headless", "examples/c/web_server.c"),
-    ("headless", "src/config/node_config.rs"),
-    ("headless", "src/config/types.rs"),
-    ("headless", "src/config/value.rs"),
-    ("headless", "src/serf/changes.rs"),
-    ("headless", "src/serf/event.rs"),
-    ("headless", "tests/abi/bad_input.c"),
-    ("headless", "tests/abi/check.h"),
-    ("headless", "tests/abi/memory.rs"),
-    ("line length", "benches/nodes.rs"),
-    ("line length", "bindings/python/src/event.rs"),
-    ("line length", "bindings/python/src/event_classes.rs"),
-    ("line length", "src/vocabulary.rs"),
-    ("line length", "tests/interop.rs"),
-    ("line length", "tests/interop/agent.rs"),
-    ("line length", "tests/interop/eight.rs"),
-    ("line length", "tests/interop/ours.rs"),
-    ("line length", "tests/interop/stopped.rs"),
-    ("line length", "tests/interop/through.rs"),
-    ("line length", "tests/interop/wait.rs"),
-    ("line length", "tests/tidy/layers.rs"),
-    ("line length", "tests/tidy/parts.rs"),
-];
+pub const NOT_YET: &[(&str, &str)] = &[];

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use sprat::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
+use sprat::swim::{Explanation, Health, NameConflict, NodeState, ProbeReport};
 
 fn state_name(state: NodeState) -> &'static str {
     match state {
@@ -12,17 +12,6 @@ fn state_name(state: NodeState) -> &'static str {
         NodeState::Left => "left",
     }
 }
-
-fn answer_name(answer: ProbeAnswer) -> &'static str {
-    match answer {
-        ProbeAnswer::NotAsked => "not-asked",
-        ProbeAnswer::Waiting => "waiting",
-        ProbeAnswer::Answered => "answered",
-        ProbeAnswer::Nack => "nack",
-        ProbeAnswer::Silent => "silent",
-    }
-}
-
 /// The fields of `sprat.Explanation`.
 pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
@@ -46,10 +35,10 @@ pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py
 fn probe<'py>(py: Python<'py>, report: &ProbeReport) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("ago", report.ago.as_secs_f64())?;
-    dict.set_item("direct", answer_name(report.direct))?;
-    dict.set_item("stream", answer_name(report.stream))?;
+    dict.set_item("direct", report.direct.name())?;
+    dict.set_item("stream", report.stream.name())?;
     let helpers = report.helpers.iter();
-    let helpers = helpers.map(|(name, answer)| (&**name, answer_name(*answer)));
+    let helpers = helpers.map(|(name, answer)| (&**name, answer.name()));
     dict.set_item("helpers", PyList::new(py, helpers.collect::<Vec<_>>())?)?;
     dict.set_item("rtt", report.rtt.map(|it| it.as_secs_f64()))?;
     Ok(dict)
