@@ -53,6 +53,8 @@
 //! # Features
 //!
 //! - `capi`, on by default: the exported C functions. Bindings to other languages turn it off.
+//! - `spoe`, on by default: nodes can answer HAProxy's questions (SPOE). Without it, the setting
+//!   `spoe_bind` is refused.
 //! - `internals`, **unstable**: opens the layers, for the tests, benches, fuzz targets and bindings
 //!   of this repository. Anything behind it may change in any release.
 
