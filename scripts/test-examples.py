@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs each example together with a serf agent: both must see each other, and the example leaves."""
+"""Runs each example beside a serf agent: both must see each other, and the example leaves."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-from cluster import PATIENCE, claim_addresses  # noqa: E402 - needs the path above
+from cluster import PATIENCE, claim_addresses  # needs the path above
 
 folder = sys.argv[1]
 BASE = claim_addresses()

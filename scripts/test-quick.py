@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-from cluster import PATIENCE, claim_addresses  # noqa: E402 - needs the path above
+from cluster import PATIENCE, claim_addresses  # needs the path above
 
 program, libraries = sys.argv[1:]
 ip = f"{claim_addresses()}.1"
