@@ -1,7 +1,7 @@
 //! The C ABI seen from C: the header, the shared library, and programs that use both.
 //!
 //! Each program of `tests/abi` checks itself and ends with 0; here they are compiled with the
-//! system's compilers, linked with the library that cargo has just built, and run under a time
+//! system's compilers, linked with the library of the release profile, and run under a time
 //! limit: plain, under AddressSanitizer, and under valgrind.
 
 use std::collections::BTreeSet;
@@ -40,26 +40,21 @@ fn scratch() -> &'static Path {
     })
 }
 
-/// Where cargo builds, and where it has put this test program and the library for it.
-fn target_and_deps() -> (PathBuf, PathBuf) {
-    let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
-    (deps.parent().unwrap().parent().unwrap().to_owned(), deps)
-}
-
-/// The shared library that belongs to this test program.
+/// The shared library of the release profile, as it is shipped. The folder of this test program is
+/// no place to look for it: a binding that was built there leaves a library without the C interface
+/// under the same name.
 fn built_library() -> PathBuf {
-    let (target, deps) = target_and_deps();
-    let library = deps.join("libsprat.so");
-    if !library.exists() {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--lib", "--target-dir"])
-            .arg(target)
-            .current_dir(root())
-            .status();
-        assert!(built.unwrap().success(), "cargo build --lib failed");
-    }
-    assert!(library.exists(), "{} was not built", library.display());
-    library
+    let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
+    let target = deps.parent().unwrap().parent().unwrap();
+    // The same command as in scripts/env.sh, so that nothing is built twice.
+    let built = Command::new(env!("CARGO"))
+        .args(["rustc", "--locked", "--release", "--lib", "--quiet"])
+        .args(["--crate-type", "cdylib,staticlib", "--target-dir"])
+        .arg(target)
+        .current_dir(root())
+        .status();
+    assert!(built.unwrap().success(), "the library does not build");
+    target.join("release/libsprat.so")
 }
 
 /// The longest that a program may take: it only ends programs that hang.

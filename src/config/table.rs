@@ -22,7 +22,8 @@ macro_rules! settings_table {
         "name" => name = NodeName::default(), [name(String)]
             "The name of this node, unique in the cluster; the host name if it is not set.";
         "bind" => bind = Bind::default(), [bind(SocketAddr)]
-            "The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.";
+            "The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also \
+             accepts IPv4.";
         "advertise" => advertise = None, [advertise(Advertise)]
             "The address at which the other members reach this node; by default the bound address, \
              or that of an interface if the node listens on all of them.";

@@ -1,6 +1,6 @@
 //! Helpers that the tests of nodes share: settings, waiting, counters, child processes.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use sprat::serf::MemberState;
 use sprat::{Config, Node};
 use sprat::{Event, EventKind};
@@ -10,10 +10,16 @@ use std::time::{Duration, Instant};
 /// How long a test waits for something that must happen. The bound only ends tests that hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Tests that count threads or descriptors, or fork, cannot run beside others.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock()
+static TURN: RwLock<()> = RwLock::new(());
+
+/// The turn of a test that counts threads or descriptors, or forks: no other test runs meanwhile.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    TURN.write()
+}
+
+/// The turn of every other test: it may run beside its like, and not beside one that is alone.
+pub fn beside_others() -> RwLockReadGuard<'static, ()> {
+    TURN.read()
 }
 
 pub fn config(name: &str, bind: &str) -> Config {
