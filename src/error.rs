@@ -1,11 +1,12 @@
-//! The error of the functions that an application calls: a status that programs test, and a
-//! sentence for people.
+//! The error of the functions that an application calls: a status for programs, and a sentence for
+//! people.
 
 use std::fmt;
 
 pub use crate::vocabulary::Status;
 
-/// An error: its status, and a sentence that names the argument, the value and what is allowed.
+/// An error: its status, and a sentence that says what failed. For a wrong argument, the sentence
+/// names the argument, its value, and the values that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The kind of the failure.
@@ -29,8 +30,8 @@ impl Error {
         }
     }
 
-    /// Makes the error of a failed system call. The sentence begins with `what`, the action that
-    /// failed.
+    /// Makes the error of a failed system call. `what` names the action that failed; the sentence
+    /// begins with it.
     pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Error {
         Error {
             status: Status::Io,
@@ -40,7 +41,7 @@ impl Error {
     }
 }
 
-/// Returns the text of a system error without its number, which is in `errno`.
+/// Returns the text of a system error without its number: [`Error::errno`] holds the number.
 pub(crate) fn system_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error ") {

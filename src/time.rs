@@ -1,31 +1,31 @@
-//! Time inside the core: nanoseconds since a moment that the driver chose.
+//! Time inside the core, in nanoseconds since the start of the driver's clock.
 //!
-//! The core never reads a clock; every call that depends on time takes a [`Time`], which is never
-//! earlier than that of the call before. The driver takes it from the monotonic clock, the
-//! simulator from its own.
+//! The core never reads a clock: every call that depends on time is passed a [`Time`], which is
+//! never earlier than that of the previous call. The driver reads it from the monotonic clock, the
+//! simulator from a clock of its own.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A moment, in nanoseconds since the start of the clock that the driver uses.
+/// A moment, in nanoseconds since the start of the driver's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
 impl Time {
-    /// The first moment.
+    /// The start of the clock.
     pub const ZERO: Time = Time(0);
 
-    /// The moment `nanos` nanoseconds after the first.
+    /// The moment `nanos` nanoseconds after the start of the clock.
     pub const fn from_nanos(nanos: u64) -> Time {
         Time(nanos)
     }
 
-    /// Nanoseconds since the first moment.
+    /// The nanoseconds from the start of the clock to this moment.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The time from `earlier` to `self`; zero if `earlier` is later.
+    /// The time from `earlier` to `self`; zero if `earlier` is in fact the later one.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

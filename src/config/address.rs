@@ -4,18 +4,18 @@ use crate::error::{Error, Result, Status};
 use crate::swim::Seed;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The port that is meant when none is written: that of Serf and memberlist.
+/// The default port, which is also that of Serf and memberlist.
 pub(crate) const PORT: u16 = 7946;
-/// Longest host name that DNS can carry.
+/// The length of the longest host name that DNS can carry.
 const HOST_LEN: usize = 253;
-/// Addresses in one join.
+/// The most addresses in one join.
 pub(crate) const TARGETS: usize = 4096;
 
-/// A place to join: `host`, `host:port`, `1.2.3.4`, `[::1]:7946`. A node name in front, as in
-/// `name/host:port`, is ignored.
+/// Reads an address to join, such as `host`, `host:port`, `1.2.3.4` or `[::1]:7946`. A node name in
+/// front, as in `name/host:port`, is ignored.
 ///
 /// # Errors
-/// `Address`, with what is wrong.
+/// `Address`, with a message that says what is wrong.
 pub(crate) fn target(text: &str) -> Result<Seed> {
     let whole = text.trim();
     let place = whole.split_once('/').map_or(whole, |(_, place)| place);
@@ -50,10 +50,10 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
     Ok(Seed::Host(host.to_owned(), port))
 }
 
-/// Whether so many places may be joined at once.
+/// Checks that this many addresses may be joined at once.
 ///
 /// # Errors
-/// `TooLarge`.
+/// `TooLarge` if there are too many.
 pub(crate) fn check_count(count: usize) -> Result<()> {
     if count > TARGETS {
         let message = format!("{count} addresses to join, allowed are {TARGETS}");
@@ -62,7 +62,8 @@ pub(crate) fn check_count(count: usize) -> Result<()> {
     Ok(())
 }
 
-/// A local address: an IP address, with the port after it or [`PORT`]; `:port` alone means any.
+/// Reads an address to bind: an IP address with an optional port, by default [`PORT`]. `:port`
+/// alone stands for all IPv4 addresses of this host.
 pub(crate) fn bind(text: &str) -> Option<SocketAddr> {
     if let Some(Ok(port)) = text.strip_prefix(':').map(str::parse) {
         return Some((Ipv4Addr::UNSPECIFIED, port).into());
@@ -71,7 +72,8 @@ pub(crate) fn bind(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port.unwrap_or(PORT)))
 }
 
-/// An IP address with or without a port, IPv4 in its own form.
+/// Reads an IP address with an optional port. An IPv4 address is returned in IPv4 form, even if it
+/// was written in IPv6 form.
 pub(super) fn literal(text: &str) -> Option<(IpAddr, Option<u16>)> {
     if let Ok(addr) = text.parse::<SocketAddr>() {
         return Some((addr.ip().to_canonical(), Some(addr.port())));

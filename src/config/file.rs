@@ -8,16 +8,19 @@ use std::io;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Larger files are refused before they are read.
+/// The size of the largest file in bytes. Larger files are refused before they are read.
 const FILE_LEN: u64 = 1024 * 1024;
 
-/// Reads a bounded text file.
+/// Reads a text file of at most [`FILE_LEN`] bytes.
 fn read(path: &Path) -> Result<Zeroizing<String>> {
     let failed =
         |error: io::Error| Error::io(format_args!("cannot read {}", path.display()), &error);
     let meta = std::fs::metadata(path).map_err(failed)?;
     if !meta.is_file() || meta.len() > FILE_LEN {
-        let message = format!("{} is no file of at most {FILE_LEN} bytes", path.display());
+        let message = format!(
+            "{} is not a regular file of at most {FILE_LEN} bytes",
+            path.display()
+        );
         return Err(Error::new(Status::Io, message));
     }
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
@@ -31,11 +34,13 @@ fn read(path: &Path) -> Result<Zeroizing<String>> {
 }
 
 impl Config {
-    /// Reads settings from a file: lines `key = value` with the keys of [`Config::set`], also
-    /// `tag.KEY = value`; empty lines and those that begin with `#` are skipped. All or nothing.
+    /// Reads settings from a file of lines `key = value`. The keys are the names that
+    /// [`Config::set`] takes, including `tag.KEY`. Empty lines and lines that begin with `#` are
+    /// skipped. After an error no setting has changed.
     ///
     /// # Errors
-    /// `Io` if it cannot be read; those of [`Config::set`], with file and line in front.
+    /// `Io` if the file cannot be read; the errors of [`Config::set`], with the file and the line
+    /// in front.
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let mut loaded = self.clone();
         each_line(path, |key, value| loaded.set(key, value))?;
@@ -43,11 +48,11 @@ impl Config {
         Ok(())
     }
 
-    /// The keys and values of a file that [`Config::load`] takes, in the order of its lines: for
-    /// programs that use a part of the settings of another.
+    /// Reads a file as [`Config::load`] does, and returns its keys and values in the order of the
+    /// lines. This is for programs that use some of the settings of another program.
     ///
     /// # Errors
-    /// Those of [`Config::load`].
+    /// The same as for [`Config::load`].
     pub fn entries_of(path: &Path) -> Result<Vec<(String, String)>> {
         let mut entries = Vec::new();
         let mut checked = Config::new();
@@ -59,7 +64,7 @@ impl Config {
     }
 }
 
-/// Hands the keys and values of a file on; an error gets file and line in front.
+/// Passes each key and value of a file to `take`. An error gets the file and the line in front.
 fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
     for (index, line) in read(path)?.lines().enumerate() {
         let line = line.trim();
@@ -78,10 +83,10 @@ fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Res
     Ok(())
 }
 
-/// The keys of a keyring file, the primary first.
+/// Reads the keys of a keyring file, the one that encrypts first.
 ///
 /// # Errors
-/// `Io`; `Config` if it is no JSON array of base64 keys, or has none.
+/// `Io` if the file cannot be read; `Config` if it is not a JSON array of at least one base64 key.
 pub(super) fn keyring(path: &Path) -> Result<Vec<Key>> {
     let text = read(path)?;
     let wrong = |what: &str| {

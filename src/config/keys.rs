@@ -1,15 +1,16 @@
-//! The keys of a node, and how it writes and reads bytes.
+//! The keys of a node, and the codec of its traffic.
 
 use super::file;
 use super::node_config::Config;
 use crate::error::{Error, Result, Status};
 use crate::wire::{Codec, Key, Keyring};
 
-/// The largest number of keys beside each other.
+/// The most keys that can be added to the settings.
 const KEYS: usize = 64;
 
 impl Config {
-    /// Adds a key that decrypts. The first one also encrypts, unless `encrypt` is set.
+    /// Adds a key that decrypts. The first key that is added also encrypts, unless the setting
+    /// `encrypt` is set.
     ///
     /// # Errors
     /// `TooLarge` for more than 64 keys.
@@ -22,12 +23,12 @@ impl Config {
         Ok(())
     }
 
-    /// Reads the keyring file now, for a process that cannot do so when it starts the node, because
-    /// it changes its user or its root directory before.
+    /// Reads the keyring file now. This is for a process that changes its user or its root
+    /// directory before it starts the node, and cannot read the file then.
     ///
     /// # Errors
-    /// `Config` for keys from two sources and for a file without keys; `Io` for a file that cannot
-    /// be read.
+    /// `Config` if keys come from two sources or the file has no valid keys; `Io` if the file
+    /// cannot be read.
     pub fn load_keys(&mut self) -> Result<()> {
         if self.settings.keyring_file.is_some() {
             self.keys = self.keyring()?.keys().to_vec();
@@ -39,8 +40,8 @@ impl Config {
     /// The keys, the one that encrypts first.
     ///
     /// # Errors
-    /// `Config` for keys from two sources and for a file without keys; `Io` for a file that cannot
-    /// be read.
+    /// `Config` if keys come from two sources or the file has no valid keys; `Io` if the file
+    /// cannot be read.
     pub(super) fn keyring(&self) -> Result<Keyring> {
         let own = self.settings.encrypt.iter().chain(&self.keys);
         let own: Vec<Key> = own.cloned().collect();
@@ -48,16 +49,16 @@ impl Config {
             return Ok(Keyring::new(own));
         };
         if !own.is_empty() {
-            let message = "keys come from keyring_file and from encrypt: only one is allowed";
+            let message = "keys come from keyring_file and from elsewhere: only one is allowed";
             return Err(Error::new(Status::Config, message));
         }
         file::keyring(path).map(Keyring::new)
     }
 
-    /// How bytes are written and read.
+    /// The codec that writes and reads the traffic of the node.
     ///
     /// # Errors
-    /// Those of the keyring file.
+    /// The same as for [`Config::load_keys`].
     pub(crate) fn codec(&self) -> Result<Codec> {
         let settings = &self.settings;
         Ok(Codec {

@@ -5,12 +5,12 @@
 //! | `table` | the table of all settings |
 //! | `setting` | a row of that table: everything that is known about one setting |
 //! | `value` | the types of values: how their text is read, checked and written |
-//! | `types` | the types that only settings have |
-//! | `values` | the values of all settings, typed |
-//! | `node_config` | [`Config`]: the settings of one node, from text |
+//! | `types` | the types of values that only settings have |
+//! | `values` | the typed values of all settings |
+//! | `node_config` | [`Config`]: the settings of one node, as text or typed |
 //! | `setters` | the typed setters of [`Config`] |
 //! | `file` | settings and keyrings from files |
-//! | `keys` | the keys of a node, and how it writes and reads bytes |
+//! | `keys` | the keys of a node, and the codec of its traffic |
 //! | `address` | addresses as people write them |
 
 pub(crate) mod address;

@@ -53,7 +53,8 @@ pub struct Config {
     pub(crate) settings: Settings,
     /// The names of the settings that were set; the others follow the profile.
     given: BTreeSet<&'static str>,
-    /// Keys beside the setting `encrypt`; the first one encrypts if that is not set.
+    /// The keys other than that of the setting `encrypt`. The first one encrypts if `encrypt` is
+    /// not set.
     pub(super) keys: Vec<Key>,
 }
 
@@ -67,7 +68,7 @@ impl Default for Config {
     }
 }
 
-/// Shows what was set, without the keys.
+/// Shows the settings that were set, but never a key.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
@@ -89,12 +90,12 @@ impl Config {
     }
 
     /// Sets one setting from text. Space around the value is ignored, except in texts and file
-    /// names, which are taken as they are; a name must not begin or end with it.
+    /// names, which are taken as they are. The name of a node must not begin or end with space.
     ///
     /// # Errors
-    /// `NotFound` for an unknown name, with the nearest known one; `Invalid` or `TooLarge` for a
-    /// value that is not allowed, with the name, the value and what is allowed. Nothing changes
-    /// then.
+    /// `NotFound` for an unknown name, with the most similar known name; `Invalid` or `TooLarge`
+    /// for a value that is not allowed, with the name, the value and the allowed values. After an
+    /// error nothing has changed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         if let Some(key) = name.strip_prefix("tag.") {
             return self.set_tag(key, Some(value));
@@ -109,7 +110,8 @@ impl Config {
         Ok(())
     }
 
-    /// Notes that a setting was set. The others follow the profile if it is that one.
+    /// Notes that a setting was set. If it is the profile, the settings that were not set get the
+    /// defaults of that profile.
     fn mark_given(&mut self, setting: &'static Setting) {
         self.given.insert(setting.name);
         if setting.name == "profile" {
@@ -130,8 +132,9 @@ impl Config {
         self
     }
 
-    /// The text of the value that a node would use: the one that was set, else the default. It is
-    /// empty for a setting that is not set and has no default. For `encrypt` it is only "set".
+    /// The value that a node would use, as text: the one that was set, else the default. The text
+    /// is empty for a setting that is not set and has no default. For the key in `encrypt` it is
+    /// only "set".
     ///
     /// # Errors
     /// `NotFound` for an unknown name, and for a tag that is not set.
@@ -235,7 +238,7 @@ impl Config {
         self.keyring().map(drop)
     }
 
-    /// Checks the bounds of the values that were set: typed setters do not.
+    /// Checks the bounds of the values that were set, because typed setters do not.
     fn check_values(&self) -> Result<()> {
         for name in &self.given {
             let (setting, place) = known(name)?;
@@ -274,8 +277,8 @@ impl Config {
         2 + usize::from(with_callback) + services
     }
 
-    /// The rules by which members are servers for HAProxy. `loopback`: whether members at loopback
-    /// addresses of this host are servers, too.
+    /// The rules that decide which members are servers for HAProxy. `loopback` says whether members
+    /// at loopback addresses are servers, too.
     #[cfg(feature = "spoe")]
     pub fn spoe_rules(&self, loopback: bool) -> Rules {
         let settings = &self.settings;
@@ -290,14 +293,14 @@ impl Config {
     }
 }
 
-/// The row of this name, and its place.
+/// The row of the setting of this name, and the place of its value.
 fn known(name: &str) -> Result<(&'static Setting, Place)> {
     let setting = find(name);
     let row = setting.and_then(|setting| Some((setting, setting.place?)));
     row.ok_or_else(|| unknown(name))
 }
 
-/// The error for two times in the wrong order.
+/// The error for two times of which the first is too long compared with the other.
 fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) -> Error {
     let message = format!(
         "{} is {}, allowed is {relation} {}, which is {}",
@@ -309,7 +312,7 @@ fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) ->
     Error::new(Status::Config, message)
 }
 
-/// Refuses the key of a tag that is empty or too long.
+/// Checks that the key of a tag is neither empty nor too long.
 fn check_tag_key(key: &str) -> Result<()> {
     if key.is_empty() {
         return Err(Error::new(Status::Invalid, "the key of a tag is empty"));
@@ -331,7 +334,7 @@ fn put_tag(tags: &mut Tags, key: &str, value: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Refuses tags that do not fit on the wire.
+/// Checks that the tags fit on the wire.
 fn check_tags(tags: &Tags) -> Result<()> {
     let len = encode_tags(tags).len();
     if len > limits::META_LEN {
@@ -357,7 +360,7 @@ fn unknown(name: &str) -> Error {
     )
 }
 
-/// A value for a message, in quotes; of a long one the beginning and the size.
+/// A value as error messages show it, in quotes. A long value is cut, and its size is added.
 fn shown(value: &str) -> String {
     if value.len() <= SHOWN {
         return format!("\"{}\"", readable(value.chars()));
@@ -366,7 +369,8 @@ fn shown(value: &str) -> String {
     format!("\"{beginning}...\" ({} bytes)", value.len())
 }
 
-/// The text with control characters escaped, which could act on a terminal or garble a log.
+/// The text with its control characters escaped, since they could act on a terminal or garble a
+/// log.
 fn readable(text: impl Iterator<Item = char>) -> String {
     let in_words = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),

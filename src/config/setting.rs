@@ -1,9 +1,9 @@
 //! A row of the table of settings: everything that is known about one setting.
 //!
-//! Documentation, the C header, the Python types and the checks are made from these rows, so they
-//! cannot differ. A row also knows its place in [`Settings`]: it reads text into that place, writes
-//! it as text, and puts the default of a profile there. The macro [`rows`] makes the rows from the
-//! entries of the table.
+//! The documentation, the C header, the Python types and the checks are made from these rows, so
+//! they cannot differ. A row also knows the place of its value in [`Settings`]: it reads text into
+//! that place, writes the value as text, and puts the default of a profile there. The macro
+//! [`rows`] makes the rows from the entries of the table.
 
 use super::types::Profile;
 use super::value::{Amount, Reason, Value};
@@ -24,17 +24,17 @@ pub struct Setting {
     pub unit: &'static str,
     /// The bounds of a number.
     pub range: Option<RangeInclusive<u64>>,
-    /// The sentences that say what the setting does.
+    /// A description of the setting.
     pub help: &'static str,
     /// Whether a running node can change it.
     pub changeable: bool,
     /// Describes the allowed values.
     pub(super) describe: fn(&Setting) -> String,
-    /// Its place in [`Settings`]; `None` for tags, which have keys of their own.
+    /// The place of its value in [`Settings`]; `None` for tags, which have keys of their own.
     pub(super) place: Option<Place>,
 }
 
-/// How a row reaches its place in [`Settings`].
+/// The functions by which a row reaches the place of its value in [`Settings`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) read: fn(&mut Settings, &Setting, &str) -> Result<(), Reason>,
@@ -59,8 +59,8 @@ impl Setting {
         (place.write)(&settings)
     }
 
-    /// The defaults of all profiles, such as "1000, wan 5000": first that of profile lan, then
-    /// those that differ from it. Empty if the setting is not set by default.
+    /// The defaults of all profiles, such as "1000, wan 5000": first the default of the profile
+    /// lan, then the defaults that differ from it. Empty if the setting is not set by default.
     pub fn defaults(&self) -> String {
         let lan = self.default(Profile::Lan);
         let others = [Profile::Wan, Profile::Local];
@@ -71,7 +71,7 @@ impl Setting {
         })
     }
 
-    /// Refuses a number outside the bounds.
+    /// Checks that a number lies within the bounds.
     pub(super) fn check_number(&self, number: u64) -> Result<(), Reason> {
         let range = self.range.as_ref();
         let fits = range.is_none_or(|range| range.contains(&number));

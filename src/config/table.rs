@@ -1,9 +1,10 @@
 //! The table of all settings.
 //!
-//! An entry names the setting, its place in [`Settings`], its default (for a number the defaults of
-//! the profiles lan, wan and local, then its bounds and its unit), the typed setter of
-//! [`Config`](super::Config) if it has one, and says what it does. A new setting is one entry here,
-//! and a field in [`Settings`] if no layer has one for it yet.
+//! An entry consists of the name of the setting, its place in [`Settings`], its default, the typed
+//! setter of [`Config`](super::Config) if it has one, and its description. For a number, the
+//! defaults of the profiles lan, wan and local stand in place of the default, followed by the
+//! bounds and the unit. A new setting is one entry here, and a field in [`Settings`] if no layer
+//! has one for it yet.
 
 use super::setting::{
     Place, Setting, allowed_amounts, allowed_in, read_amount, read_value, rows, type_of,
@@ -16,7 +17,7 @@ use crate::limits::{LABEL_LEN, META_LEN};
 use crate::serf::Mode;
 use crate::vocabulary::SettingType;
 
-/// Gives the table to a macro that makes something of it: the rows, or the typed setters.
+/// Passes the table to a macro that makes either the rows or the typed setters from it.
 macro_rules! settings_table {
     ($make:ident) => { $make! {
         "name" => name = NodeName::default(), [name(String)]
@@ -190,8 +191,8 @@ const FILTER_TAG: Setting = Setting {
     ..TAG
 };
 
-/// The place in the list of the setting of this name; for a tag that of the setting whose name ends
-/// with `KEY`.
+/// The index of a setting in the list of all settings. For the name of a tag, it is that of the
+/// setting whose name ends with `KEY`.
 pub(crate) fn position(name: &str) -> Option<usize> {
     settings().iter().position(|setting| {
         let prefix = setting.name.strip_suffix("KEY");
@@ -199,12 +200,12 @@ pub(crate) fn position(name: &str) -> Option<usize> {
     })
 }
 
-/// The setting of this name; for a tag the one whose name ends with `KEY`.
+/// The setting of this name. For the name of a tag, it is the setting whose name ends with `KEY`.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
     position(name).map(|place| &settings()[place])
 }
 
-/// The known name that looks most like an unknown one.
+/// The known name that is most like an unknown one; `None` if no name is like it.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let likeness = |known: &str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
     let names = settings().iter().map(|setting| setting.name);
@@ -212,7 +213,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     (likeness(nearest) >= ALIKE).then_some(nearest)
 }
 
-/// Two names less alike than this, in millionths, are not one of them misspelt.
+/// The least likeness, in millionths, at which one of two names may be a misspelling of the other.
 const ALIKE: u64 = 750_000;
 
 /// The defaults of this profile.

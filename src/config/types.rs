@@ -1,4 +1,4 @@
-//! The types that only settings have: names and labels, addresses, profiles and log levels.
+//! The types of values that only settings have: names, labels, addresses, profiles, log levels.
 
 use super::address;
 use super::value::{Reason, Value, Word, allow};
@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeName(pub(crate) String);
 
-/// The values that [`is_name`] allows.
+/// Describes the names that [`is_name`] allows.
 pub(super) const NAMES: &str = "1 to 255 bytes, no control characters, no space at the ends";
 
 impl From<String> for NodeName {
@@ -41,8 +41,8 @@ impl Value for NodeName {
     }
 }
 
-/// Whether every member can carry the name: control characters would garble what people read, and
-/// space at the ends is invisible.
+/// Whether this is a valid name of a node. Control characters would garble what people read, and
+/// space at the ends would be invisible.
 pub(super) fn is_name(name: &str) -> bool {
     (1..=limits::NAME_LEN).contains(&name.len())
         && !name.chars().any(char::is_control)
@@ -154,7 +154,7 @@ impl Value for Bind {
 pub struct Advertise {
     /// The IP address.
     pub ip: IpAddr,
-    /// The port; the bound one if it is `None`.
+    /// The port; `None` stands for the bound port.
     pub port: Option<u16>,
 }
 
@@ -196,7 +196,7 @@ impl Value for Advertise {
     }
 }
 
-/// The address at which a service listens, if it does.
+/// The address at which a service listens; `None` if the service is disabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listen(pub(crate) Option<SocketAddr>);
 
@@ -232,15 +232,15 @@ impl Value for Listen {
     }
 }
 
-/// A set of defaults for times and numbers, named as memberlist names them.
+/// A set of defaults for times and numbers. The names of the profiles are those of memberlist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Hosts of one local network.
+    /// For hosts in one local network.
     #[default]
     Lan,
-    /// Hosts that are far from each other.
+    /// For hosts that are far from each other.
     Wan,
-    /// Nodes of one host.
+    /// For nodes on one host.
     Local,
 }
 
@@ -266,7 +266,7 @@ impl Word for Profile {
     }
 }
 
-/// The level up to which log lines become events, if any do.
+/// The level up to which log lines become events; `None` if none do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogLevel(pub(crate) Option<Level>);
 

@@ -1,9 +1,9 @@
 //! The types of the settings: how the text of a value is read, checked and written.
 //!
-//! A [`Value`] knows how people write it. Reading and checking are two steps, because a value that
-//! a program gives in its own type is checked as well. A list is a [`Value`] whose [`Element`]s are
-//! separated by commas, a [`Word`] is one of a few names, and an [`Amount`] is a whole number,
-//! whose bounds stand in the table of settings.
+//! A [`Value`] knows how people write it. Reading and checking are separate steps, because a value
+//! from a typed setter is only checked. A list is a [`Value`] whose [`Element`]s are separated by
+//! commas, a [`Word`] is one of a few names, and an [`Amount`] is a whole number, whose bounds are
+//! in the table of settings.
 
 use super::address;
 use crate::event::EventKind;
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The largest number of elements in one list.
 const ELEMENTS: usize = 4096;
 
-/// Why a value is refused; empty if the sentence about what is allowed says it all.
+/// The reason why a value is refused; empty if the description of the allowed values says enough.
 pub(super) type Reason = String;
 
 /// A type that a setting can have.
@@ -32,22 +32,22 @@ pub(super) trait Value: Sized {
     const KEEPS_SPACE: bool = false;
     /// Describes the allowed values, for documentation and errors.
     fn allowed() -> String;
-    /// The value that the text means. [`Value::check`] is a step of its own.
+    /// Reads the value from text, without [`Value::check`].
     fn read(text: &str) -> Result<Self, Reason>;
-    /// Refuses a value that could be read but is not allowed.
+    /// Checks that a value is allowed, after it was read or given by a typed setter.
     fn check(&self) -> Result<(), Reason> {
         Ok(())
     }
-    /// The text of the value; [`Value::read`] understands it, except for a secret.
+    /// Writes the value as text that [`Value::read`] can read, unless the value is a secret.
     fn write(&self) -> String;
 }
 
-/// `Ok` if the value is allowed, else a refusal that needs no further reason.
+/// Returns `Ok` if the value is allowed, else a refusal without a further reason.
 pub(super) fn allow(allowed: bool) -> Result<(), Reason> {
     if allowed { Ok(()) } else { Err(Reason::new()) }
 }
 
-/// A setting that may be absent: empty text means that it is.
+/// The value of a setting that may be absent. Empty text means that it is absent.
 impl<T: Value> Value for Option<T> {
     const TYPE: SettingType = T::TYPE;
     const KEEPS_SPACE: bool = T::KEEPS_SPACE;
@@ -133,7 +133,7 @@ pub(super) trait Amount {
     fn number(&self) -> u64;
 }
 
-/// An amount of milliseconds. Parts of one do not count.
+/// An amount of whole milliseconds. A fraction of a millisecond is cut off.
 impl Amount for Duration {
     const TYPE: SettingType = SettingType::Milliseconds;
 
@@ -146,7 +146,8 @@ impl Amount for Duration {
     }
 }
 
-/// The bounds of each setting fit into its type, so nothing is lost between the two.
+/// Implements [`Amount`] for integers. The bounds of each setting fit into its type, so the
+/// conversions lose nothing.
 macro_rules! amounts {
     ($($number:ty)*) => { $(
         impl Amount for $number {
@@ -202,10 +203,10 @@ impl Word for Mode {
     }
 }
 
-/// A value of which a list can be made.
+/// A value that can be an element of a list.
 pub(super) trait Element: Sized {
     const TYPE: SettingType;
-    /// Describes an element, in the plural where it is a word.
+    /// Describes the allowed elements, as the beginning of "..., separated by commas".
     fn allowed() -> String;
     fn read(text: &str) -> Result<Self, Reason>;
     fn write(&self) -> String;

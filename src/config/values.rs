@@ -8,7 +8,8 @@ use crate::wire::Key;
 use ipnet::IpNet;
 use std::path::PathBuf;
 
-/// The values of all settings. The `Default` is blank: the table of settings has the defaults.
+/// The values of all settings. [`Default`] makes blank values: the defaults of the settings are in
+/// the table of settings.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) name: NodeName,

@@ -1,5 +1,5 @@
-//! The driver: the only layer with side effects. Threads, sockets, clocks and name resolution
-//! around the deterministic core.
+//! The driver: the only layer with side effects. It adds threads, sockets, clocks and name
+//! resolution to the deterministic core.
 //!
 //! ```text
 //!   application --commands--> engine --events--> application, or the thread of its callback
@@ -9,7 +9,7 @@
 //!     services                helper
 //! ```
 //!
-//! The folders are floors. Each one names only floors above it in this table:
+//! The folders are layers. Each one uses only the layers above it in this table:
 //!
 //! | folder | what it holds |
 //! | --- | --- |

@@ -1,7 +1,8 @@
 //! The list of settings in the header, kept equal to the table of settings.
 //!
-//! The header is made before the library is compiled, so the list is the file `settings.h`. A test
-//! compares it with the table; `SPRAT_WRITE_HEADER=1 cargo test --lib settings` writes it anew.
+//! The build script writes the header before the library is compiled, so it cannot read the table:
+//! it copies the list from the committed file `settings.h`. A test compares that file with the
+//! table; `SPRAT_WRITE_HEADER=1 cargo test --lib settings` rewrites the file.
 
 use crate::settings;
 use std::{env, fs};
@@ -29,7 +30,7 @@ fn list() -> String {
     text + " */\n"
 }
 
-/// Appends a paragraph. Its first line begins with `start`, the others with `hang`.
+/// Appends a paragraph to `text`. Its first line begins with `start`, the others with `hang`.
 fn wrap(text: &mut String, [start, hang]: [&str; 2], paragraph: &str) {
     let mut line = String::from(start);
     for word in paragraph.split_whitespace() {

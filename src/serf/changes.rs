@@ -1,14 +1,16 @@
 //! Changes that the SWIM machine reports about members, and their effect on the table.
 //!
-//! | change | status before | after | event |
+//! | change | status before | status after | event |
 //! | --- | --- | --- | --- |
-//! | joined | unknown, failed, left | alive, or leaving if such an intent waits | join |
+//! | joined | unknown | alive, or leaving if a leave intent came before | join |
+//! | joined | failed or left | alive | join |
 //! | died or left | leaving | left | leave |
 //! | died or left | alive | failed | fail |
-//! | updated | any | same | update, if something visible changed |
+//! | updated | any | unchanged | update, if a present member visibly changed |
 //!
-//! The intent decides between left and failed, not the kind of the death notice; Serf 0.9.4 does
-//! the same. In memberlist mode there are no intents, and the notice decides.
+//! A leave intent decides whether a member left or failed, not the change that the SWIM machine
+//! reports; Serf 0.9.4 does it that way. In memberlist mode there are no intents, and the reported
+//! change decides.
 
 use super::common::Common;
 use super::early_intents::EarlyIntents;
@@ -30,7 +32,8 @@ pub(super) struct Changes<'a> {
 }
 
 impl Changes<'_> {
-    /// Applies a change. `node` is what the SWIM machine holds now, if it still holds the member.
+    /// Applies a change. `node` is the member as the SWIM machine knows it now; `None` if it has
+    /// forgotten the member.
     pub fn apply(&mut self, change: Change, name: &Arc<str>, node: Option<&Node>) {
         match change {
             Change::Joined => {
@@ -53,7 +56,7 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns a member as the application will see it. The table sets its state.
+    /// Returns a member as the application will see it, except for its state: the table sets that.
     fn describe(&mut self, node: &Node) -> Member {
         let tags = if self.common.is_serf() {
             serf_message::decode_tags(&node.meta).unwrap_or_else(|why| {
@@ -76,7 +79,8 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns whether the filter hides this member, and counts it if so.
+    /// Returns whether the filter hides this member, and counts a refusal if so. This node is never
+    /// hidden.
     fn hides(&mut self, member: &Member) -> bool {
         let admitted = self.common.config.filter.admits(&member.name, &member.tags);
         if admitted || self.common.is_self(&member.name) {
@@ -106,8 +110,8 @@ impl Changes<'_> {
         self.replace(member, hidden, was_gone);
     }
 
-    /// Adds a member that was unknown, in place of the one gone longest if the table is full.
-    /// Returns false if there is no room.
+    /// Adds a member that was unknown. If the table is full, it takes the place of the member that
+    /// failed or left longest ago. Returns false if there is no such member.
     fn adopt(&mut self, member: Member, hidden: bool) -> bool {
         if self.common.members.len() >= limits::MEMBERS {
             let Some(longest_gone) = self.common.members.longest_gone() else {
@@ -126,7 +130,7 @@ impl Changes<'_> {
         true
     }
 
-    /// Takes over new tags, address or versions.
+    /// Takes over the new tags, address or versions of a known member.
     fn updated(&mut self, node: &Node) {
         if self.common.members.get(&node.name).is_none() {
             return;
@@ -136,9 +140,10 @@ impl Changes<'_> {
         self.replace(member, hidden, false);
     }
 
-    /// Replaces the description of a member, and emits the event that this makes. `back`: the
-    /// member had failed or left. Serf 0.9.4 compares tags as bytes and reports an update when only
-    /// their order changed; here a change that no application can see makes no event.
+    /// Replaces the description of a member, and emits the event that follows from it. `back` says
+    /// that the member had failed or left, and has returned. Serf 0.9.4 compares the encoded tags,
+    /// and so reports an update even if only their order changed; here a change that no application
+    /// can see causes no event.
     fn replace(&mut self, member: Member, hidden: bool, back: bool) {
         let name = member.name.clone();
         let Some(row) = self.common.members.get(&name) else {
@@ -167,7 +172,7 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns whether an application can see a difference that is worth an event.
+    /// Returns whether two descriptions of a member differ in something that is worth an event.
     fn differs(&self, before: &Member, after: &Member) -> bool {
         before.tags != after.tags
             || before.addr != after.addr
@@ -176,7 +181,7 @@ impl Changes<'_> {
             || (!self.common.is_serf() && before.meta != after.meta)
     }
 
-    /// A member died. `said_so`: it announced that itself.
+    /// A member died or left. `said_so` says that it announced its own leave.
     fn gone(&mut self, name: &Arc<str>, said_so: bool) {
         if self.common.is_self(name) {
             return;
@@ -197,7 +202,7 @@ impl Changes<'_> {
         });
         if status == SerfStatus::Failed {
             self.common.tell(name, EventBody::MemberFail);
-            // Even a hidden member is searched for: it is a way back into the cluster.
+            // Hidden members are searched for, too: any member is a way back into the cluster.
             self.common.lose(now, name, addr);
             return;
         }
@@ -207,8 +212,8 @@ impl Changes<'_> {
         }
     }
 
-    /// The SWIM machine no longer knows a member. Serf keeps members that failed or left until they
-    /// are reaped; in memberlist mode they end with the knowledge of the SWIM machine.
+    /// The SWIM machine has forgotten a member. In Serf mode, members that failed or left stay on
+    /// the list until they are reaped; in memberlist mode they are taken off it now.
     fn forgotten(&mut self, name: &Arc<str>) {
         if self.common.is_serf() || self.common.is_self(name) {
             return;
@@ -216,7 +221,7 @@ impl Changes<'_> {
         self.common.drop_member(name);
     }
 
-    /// Brings the own member up to date after a change that the SWIM machine does not report.
+    /// Brings this node's own row up to date after a change that the SWIM machine does not report.
     pub fn refresh_self(&mut self, node: &Node) {
         let stale = self.common.members.get(&node.name).is_some_and(|row| {
             row.member.incarnation != node.incarnation || row.member.addr != node.addr

@@ -1,7 +1,7 @@
-//! The way out of the Serf state: orders for the SWIM machine, events for the driver, counters.
+//! The outputs of the Serf state: orders for the SWIM machine, events for the driver, and counters.
 //!
-//! No part of the Serf state calls the SWIM machine. It leaves an [`Order`], which [`super::Core`]
-//! carries out, so that all of Serf's rules can be tried without a network.
+//! No part of the Serf state calls the SWIM machine. Each leaves an [`Order`] here instead, and
+//! [`super::Core`] carries it out. So all of Serf's rules can be tested without a network.
 
 use super::CoreEvent;
 use super::counts::Counts;
@@ -12,7 +12,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Queues for broadcasts, in the order in which packets are filled from them.
+/// The lanes: one broadcast queue of the SWIM machine for each kind of message, in the order in
+/// which packets are filled from them.
 pub(super) mod lane {
     pub const INTENTS: usize = 0;
     pub const QUERIES: usize = 1;
@@ -25,7 +26,7 @@ pub(super) enum Order {
     Broadcast {
         lane: usize,
         bytes: Vec<u8>,
-        /// Reported back when the broadcast has been sent often enough.
+        /// Reported back when the broadcast has been sent often enough, or was dropped.
         token: Option<u64>,
     },
     SendUser {
@@ -45,7 +46,7 @@ pub(super) enum Order {
     Refuse(Refusal),
 }
 
-/// Orders, events and counters that the Serf state leaves behind.
+/// The orders and events that wait to be carried out, and the counters.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub orders: VecDeque<Order>,
@@ -72,14 +73,15 @@ impl Outbox {
         self.events.push_back(event);
     }
 
-    /// Gossips a message of this node. `token` comes back when it has been sent often enough.
+    /// Gossips a message of this node. `token` is reported back when the message has been sent
+    /// often enough, or was dropped.
     pub fn broadcast(&mut self, lane: usize, message: &SerfMessage<'_>, token: Option<u64>) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         self.order(Order::Broadcast { lane, bytes, token });
     }
 
-    /// Gossips a message of another node as it came.
+    /// Gossips a message of another node, byte for byte as it came.
     pub fn pass_on(&mut self, lane: usize, bytes: &[u8]) {
         match lane {
             lane::INTENTS => self.counts.intents_relayed += 1,

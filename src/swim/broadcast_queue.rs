@@ -1,25 +1,26 @@
-//! The broadcast queue: messages to gossip, how often each was sent, and which go into the next
-//! packet.
+//! The broadcast queue: the messages to gossip, how often each was sent, and which of them go into
+//! the next packet.
 //!
-//! Order: the least sent first, then the largest that fits, then the newest. A broadcast about a
-//! subject replaces the older one about it. After `mult x ceil(log10(n + 1))` transmissions a
-//! broadcast has done its work and is dropped.
+//! Broadcasts are sent in this order: the least sent first, among those the largest that fits, and
+//! among equal lengths the newest. A broadcast about a subject replaces the older one about the
+//! same subject. After `mult x ceil(log10(n + 1))` transmissions, where n is the number of nodes, a
+//! broadcast is dropped.
 //!
-//! [`Broadcasts`] holds one such queue for the states of members, and after it one for each lane
-//! of the layer above.
+//! [`Broadcasts`] holds one queue for the states of members, followed by one for each lane of the
+//! layer above.
 
 use super::output::USER_LANES;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The bytes that each message costs in a compound beside its own.
+/// The bytes that each message costs in a compound in addition to its own.
 pub(super) const PART_COST: usize = 2;
-/// The longest queue of a lane; the most sent broadcasts beyond it are dropped, as in Serf. The
-/// messages of a lane fit a packet each, so its bytes are bounded, too.
+/// The most broadcasts in the queue of a lane. When there are more, the most sent ones are dropped,
+/// as in Serf. Each message fits into a packet, so the bytes of a lane are bounded, too.
 const LANE_MAX: usize = 4096;
 
-/// The place of a broadcast in the order: transmissions, length, age.
+/// The place of a broadcast in the order: its transmissions, its length, and its arrival number.
 type Rank = (u32, Reverse<usize>, Reverse<u64>);
 
 #[derive(Clone, Debug)]
@@ -73,14 +74,15 @@ impl BroadcastQueue {
         replaced
     }
 
-    /// Drops the broadcast about this subject; returns its token.
+    /// Drops the broadcast about this subject, and returns its token.
     pub fn drop_about(&mut self, subject: &str) -> Option<u64> {
         let rank = self.by_subject.remove(subject)?;
         self.ranked.remove(&rank)?.token
     }
 
-    /// Takes messages for one packet with `free` bytes and at most `parts` parts, each counted as
-    /// one transmission. The tokens of those that reached `limit` are added to `done`.
+    /// Takes at most `parts` messages for one packet that has `free` bytes left. Each message taken
+    /// counts as transmitted once more. Broadcasts that thereby reach `limit` are dropped, and
+    /// their tokens are added to `done`.
     pub fn take(
         &mut self,
         mut free: usize,
@@ -96,7 +98,7 @@ impl BroadcastQueue {
                 break;
             };
             if rank.0 != tier {
-                tier = rank.0; // nothing left here that fits: look at the next tier from its top
+                tier = rank.0; // nothing else in this tier fits, so go on with the next one
                 continue;
             }
             let Some(broadcast) = self.ranked.remove(&rank) else {
@@ -127,7 +129,8 @@ impl BroadcastQueue {
         self.ranked.insert(rank, broadcast);
     }
 
-    /// Drops the most sent, smallest broadcasts until at most `max` remain; returns their tokens.
+    /// Drops broadcasts from the end of the order until at most `max` remain: the most sent first,
+    /// among those the smallest. Returns their tokens.
     pub fn prune(&mut self, max: usize) -> Vec<u64> {
         let mut done = Vec::new();
         while self.ranked.len() > max {
@@ -143,10 +146,10 @@ impl BroadcastQueue {
     }
 }
 
-/// Every queue of a node, in the order in which packets are filled from them.
+/// All queues of a node, in the order in which packets are filled from them.
 #[derive(Debug, Default)]
 pub(super) struct Broadcasts {
-    /// States of members. Each is about one member, its subject.
+    /// The states of members. The subject of each broadcast is the name of the member.
     pub members: BroadcastQueue,
     lanes: [BroadcastQueue; USER_LANES],
 }
@@ -164,7 +167,8 @@ impl Broadcasts {
         std::iter::once(&self.members).chain(&self.lanes)
     }
 
-    /// Queues a broadcast of the layer above. Returns the tokens of those that make room for it.
+    /// Queues a broadcast of the layer above. Returns the tokens of the broadcasts that were
+    /// dropped because the lane was full.
     pub fn push_to_lane(&mut self, lane: usize, bytes: Arc<[u8]>, token: Option<u64>) -> Vec<u64> {
         let Some(queue) = self.lanes.get_mut(lane) else {
             return Vec::new();
@@ -173,8 +177,9 @@ impl Broadcasts {
         queue.prune(LANE_MAX)
     }
 
-    /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. `limits`:
-    /// the transmit limit of states of members, and that of the lanes.
+    /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. The first
+    /// of the `limits` is the retransmit limit for states of members, the second that for the
+    /// lanes.
     pub fn take(
         &mut self,
         room: usize,
@@ -198,7 +203,7 @@ impl Broadcasts {
         messages
     }
 
-    /// Drops everything; returns the tokens.
+    /// Drops all broadcasts, and returns their tokens.
     pub fn clear(&mut self) -> Vec<u64> {
         let mut done = self.members.prune(0);
         done.extend(self.lanes.iter_mut().flat_map(|lane| lane.prune(0)));
@@ -209,15 +214,16 @@ impl Broadcasts {
 /// How a change is passed on to other members.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PassOn<'a> {
-    /// The message came as gossip: its bytes are passed on as they are.
+    /// The change came by gossip: the bytes of that message are passed on as they are.
     Received(&'a [u8]),
-    /// The change came by push/pull, or from this node itself: a message is encoded.
+    /// The change came by push/pull or from this node itself: a new message is encoded.
     Encoded,
-    /// Every node that could be told knows it already.
+    /// The change is not passed on: every node that could be told knows it already, or this node
+    /// has left the cluster.
     No,
 }
 
-/// How often a broadcast is sent in a cluster of `nodes`.
+/// Returns the retransmit limit: how often a broadcast is sent in a cluster of `nodes` nodes.
 pub(super) fn transmit_limit(mult: u32, nodes: usize) -> u32 {
     let digits = nodes.max(1).ilog10() + 1; // the same as ceil(log10(n + 1))
     mult.saturating_mul(digits)

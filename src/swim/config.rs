@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-/// The settings of the SWIM layer. The defaults are those of memberlist's LAN profile.
+/// The settings of the SWIM layer. The defaults are those of [`Config::lan`].
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The time between two probes.
     pub probe_interval: Duration,
-    /// The time that a direct ping has for an answer before helpers are asked.
+    /// How long the answer to a direct ping may take before helpers are asked.
     pub probe_timeout: Duration,
     /// The number of helpers asked in an indirect probe.
     pub indirect_checks: usize,
-    /// Whether a probe whose direct ping fails tries a stream, too.
+    /// Whether a probe also tries a stream when its direct ping gets no answer.
     pub stream_pings: bool,
-    /// The factor of the suspicion timeout.
+    /// The factor by which the shortest suspicion timeout is longer than `probe_interval`, in a
+    /// cluster of up to 10 nodes. In larger clusters it grows with the logarithm of their size.
     pub suspicion_mult: u32,
-    /// The longest suspicion timeout as a multiple of the shortest.
+    /// The longest suspicion timeout, as a multiple of the shortest.
     pub suspicion_max_mult: u32,
     /// The health score ranges from 0 to this value minus 1; 1 disables it.
     pub awareness_max: u32,
@@ -23,22 +24,25 @@ pub struct Config {
     pub gossip_interval: Duration,
     /// The number of members that get a packet in each gossip round.
     pub gossip_nodes: usize,
-    /// How long dead members still get gossip. After that they are removed from the table.
+    /// How long dead members still get gossip. After that they are removed from the table, at the
+    /// next end of the probe order.
     pub gossip_to_the_dead: Duration,
-    /// The factor of the number of transmissions of a broadcast.
+    /// The number of transmissions of a broadcast in a cluster of fewer than 10 nodes. In larger
+    /// clusters it is multiplied by the number of digits of their size.
     pub retransmit_mult: u32,
     /// The time between two periodic push/pulls; zero disables them.
     pub push_pull_interval: Duration,
-    /// The time that a stream has from its beginning to its end.
+    /// The longest life of a stream, from dialling or accepting it to its end.
     pub stream_timeout: Duration,
     /// The size up to which a datagram is filled with broadcasts.
     pub packet_len: usize,
     /// How long a member must have been dead before its name may return from another address;
     /// zero means that it never may.
     pub dead_reclaim: Duration,
-    /// The networks in which members may have addresses; empty allows all.
+    /// The networks in which the addresses of members must lie; an empty list allows all addresses.
     pub cidrs_allowed: Vec<ipnet::IpNet>,
-    /// Whether to pull once more after a burst of joins. Beyond memberlist.
+    /// Whether to pull the state of one more node after a burst of joins, and to announce this node
+    /// with its pings. Beyond memberlist.
     pub join_sync: bool,
     /// Whether to probe a suspect again before it is declared dead. Beyond memberlist.
     pub final_probe: bool,
@@ -52,7 +56,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// memberlist's LAN profile, with what sprat adds.
+    /// memberlist's LAN profile, with the additions of sprat enabled.
     pub fn lan() -> Config {
         Config {
             probe_interval: Duration::from_secs(1),
@@ -79,7 +83,7 @@ impl Config {
         }
     }
 
-    /// The same settings without anything that plain memberlist does not do.
+    /// The same settings, with everything disabled that plain memberlist does not do by default.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn plain(self) -> Config {
         Config {

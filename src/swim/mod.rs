@@ -1,44 +1,45 @@
 //! The SWIM state machine: bytes and time in, outputs out. No socket, clock, thread or lock.
 //!
-//! A driver calls a `handle_*` function of [`Swim`] for everything that happens. It then takes
-//! everything from [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (notices
-//! for the layer above) until both are empty, and sleeps until [`Swim::poll_timeout`]. The same
-//! calls with the same seed give the same outputs.
+//! A driver calls a `handle_*` function of [`Swim`] for everything that happens. It then calls
+//! [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (notices for the layer
+//! above) until both return `None`, and sleeps until [`Swim::poll_timeout`]. The same calls with
+//! the same random seed give the same outputs.
 //!
 //! # How it is built
 //!
-//! The protocol consists of parts. Each part is a type that owns its state, or functions where
-//! there is none. A call hands it the `Context`: the time, the settings, the member
-//! table, the outbox, the timers, the streams and the random source. No part calls another: what
-//! one learns and another must do is returned to `Swim`, which wires them in three files: this one
-//! for datagrams, timers and commands, `stream_events` for streams, `apply` for changes of members.
+//! The protocol consists of parts: types that own their state, or functions if there is no state.
+//! Every call passes the `Context`: the time, the settings, the member table, the outbox, the
+//! timers, the streams and the random source. No part calls another: a part returns to `Swim` what
+//! another must act on. `Swim` connects the parts in three files: this one for datagrams, timers
+//! and commands, `stream_events` for streams, and `apply` for changes of members.
 //!
 //! | part | what it does |
 //! | --- | --- |
-//! | `probe` | asks members in turn, directly, through helpers, and over a stream |
+//! | `probe` | probes members in turn, directly, through helpers, and over a stream |
 //! | `relay` | pings on behalf of others |
-//! | `suspects` | counts down for suspects, with final probes before the verdict |
+//! | `suspects` | keeps the deadlines of suspects, and the final probes before them |
 //! | `gossip` | sends broadcasts to random members |
-//! | `requests` | answers what arrives on streams |
+//! | `requests` | answers requests that arrive on streams |
 //! | `push_pull` | exchanges everything that two nodes know |
-//! | `join_sync` | pulls once more after a burst of joins |
+//! | `join_sync` | does one more push/pull after a burst of joins |
 //! | `joining` | carries out join commands |
 //! | `reconnect` | asks seeds and lost members again |
-//! | `name_conflict` | finds out which node has this node's name at another address |
+//! | `name_conflict` | finds out whether another node has this node's name |
 //! | `local_node` | announces this node, refutes accusations, leaves and returns |
 //! | `explain` | says why a member is in its state, and how this node is doing |
 //!
-//! | shared ground | what it holds |
+//! | shared by the parts | what it holds |
 //! | --- | --- |
-//! | `context` | everything that the parts share, and sending |
+//! | `context` | everything that the parts share, and the functions that send |
 //! | `members` | the member table; the state of a member changes in one function there |
-//! | `merge` | the rule: what a message about a member does to what is held about it |
-//! | `broadcast_queue` | messages to gossip, and which go into the next packet |
+//! | `merge` | the rules by which a message about a member changes its record |
+//! | `broadcast_queue` | the messages to gossip, and which of them go into the next packet |
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
 //! | `streams`, `lookups`, `timer`, `rng` | open streams, look-ups, deadlines, random numbers |
 //! | `awareness` | the local health score |
-//! | `suspicion`, `final_probe` | the time that one suspect has, and its final probes |
-//! | `rounds`, `probe_report`, `announcement` | one probe, its report, its announcement |
+//! | `suspicion`, `final_probe` | the deadline of one suspect, and its final probes |
+//! | `rounds`, `probe_report` | one probe under way, and what each way of probing brought |
+//! | `announcement` | the alive message of this node that goes along with a ping |
 //! | `explanation` | the explanation of a member's state, and its text |
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
 //! | `identity`, `address`, `config` | this node, addresses on the wire, settings |
@@ -130,7 +131,7 @@ pub struct Swim {
 }
 
 impl Swim {
-    /// A node that knows no other. Its own alive message is queued, its timers run.
+    /// Makes a node that knows no other. Its own alive message is queued, and its timers are set.
     pub fn new(
         config: Config,
         codec: Codec,
@@ -156,7 +157,7 @@ impl Swim {
         }
     }
 
-    /// Every input and command that depends on the time goes through here.
+    /// Runs an input or command at the time `now`. All of them that depend on the time come here.
     fn at<R>(&mut self, now: Time, run: impl FnOnce(&mut Swim) -> R) -> R {
         self.ctx.now = now;
         let result = run(self);
@@ -207,7 +208,7 @@ impl Swim {
         Ok(())
     }
 
-    /// A node asks whether this one is there.
+    /// A ping arrived.
     fn on_ping(&mut self, from: SocketAddr, ping: &Ping) -> Result<(), Refusal> {
         let ctx = &mut self.ctx;
         if !ping.node.is_empty() && ping.node != &*ctx.local.name {
@@ -223,7 +224,7 @@ impl Swim {
         Ok(())
     }
 
-    /// An ack answers a probe, the question about a name conflict, or a relayed ping.
+    /// An ack arrived. It answers a probe, a question about a name conflict, or a relayed ping.
     fn on_ack(&mut self, from: SocketAddr, ack: &Ack) {
         let ctx = &mut self.ctx;
         if let Some(end) = self.probing.on_ack(ctx, from, ack.seq) {
@@ -235,13 +236,13 @@ impl Swim {
         }
     }
 
-    /// It is known whether another node has this node's name: joins that waited for that go on.
+    /// Continues the joins that waited to learn whether another node has this node's name.
     fn on_name_decided(&mut self) {
         let undecided = self.name_conflicts.is_asking();
         self.joining.drive_all(&mut self.ctx, undecided);
     }
 
-    /// A datagram of a probe could not be sent.
+    /// The driver could not send a datagram of the probe with this sequence number.
     pub fn handle_send_failure(&mut self, now: Time, probe: u32, why: SendFailure) {
         self.at(now, |swim| {
             swim.probing.on_send_failure(&mut swim.ctx, probe, why);
@@ -293,7 +294,7 @@ impl Swim {
         }
     }
 
-    /// The time when [`Swim::handle_timeout`] wants to be called next.
+    /// The time at which [`Swim::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
         let next = [
             self.ctx.timers.next(),
@@ -306,14 +307,14 @@ impl Swim {
         next.into_iter().flatten().min()
     }
 
-    /// This process did not run: its clock went on by `missed` meanwhile, and stood still with the
-    /// whole machine for `suspended`. Deadlines that measure others move by the missed time: other
-    /// nodes are not to blame for this one's absence.
+    /// Handles a stall: this process did not run. Its clock went on by `missed`, and stood still
+    /// for `suspended` because the whole machine was suspended. The deadlines of other nodes move
+    /// by the missed time, because the delay is not their fault.
     ///
-    /// Returns true if the absence was longer than the dead are remembered. An old message about a
-    /// name could then meet a new member of that name with a lower incarnation, and declare it
-    /// dead. So the dead are forgotten and streams end. The caller drops the datagrams that waited
-    /// in the sockets, and counts each as [`Refusal::Stale`].
+    /// Returns true if the stall was longer than dead members are remembered. An old message about
+    /// a dead member could then declare dead a new member of the same name, whose incarnation is
+    /// lower. So dead members are forgotten and streams are closed, and the caller must discard the
+    /// datagrams that waited in the sockets, counting each as [`Refusal::Stale`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         self.at(now, |swim| {
             swim.probing.postpone(missed);
@@ -331,6 +332,7 @@ impl Swim {
         })
     }
 
+    /// Forgets dead members, closes streams and drops queued states of members after a long stall.
     fn forget_what_is_old(&mut self) {
         for id in self.ctx.streams.ids() {
             if let Some(event) = requests::fail(&mut self.ctx, id, JoinFailure::TimedOut) {
@@ -348,8 +350,8 @@ impl Swim {
 
     // Commands.
 
-    /// Asks every seed for the cluster, and remembers the seeds in order to ask them again. The
-    /// end comes as [`Notice::JoinDone`]. A seed that is this node itself counts as contacted.
+    /// Joins the clusters of these seeds, and remembers the seeds in order to ask them again.
+    /// [`Notice::JoinDone`] reports the end. A seed that is this node itself counts as contacted.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         self.at(now, |swim| {
             swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
@@ -358,15 +360,15 @@ impl Swim {
         })
     }
 
-    /// Announces the leave of this node. [`Notice::LeaveSpread`] tells when it was transmitted as
-    /// often as its limit asks, or at once if no other node is there. Until [`Swim::revive`] this
-    /// node answers, but accuses no member and does not defend itself.
+    /// Announces the leave of this node. [`Notice::LeaveSpread`] follows when the announcement has
+    /// reached its retransmit limit, or at once if no other node is there. Until [`Swim::revive`]
+    /// this node still answers, but it tells nobody that a member failed, and refutes nothing.
     pub fn leave(&mut self, now: Time) {
         self.at(now, |swim| local_node::leave(&mut swim.ctx));
     }
 
-    /// Leaves without an announcement: members would take it for one of the other node that has
-    /// this name. To those that knew this node it will have failed.
+    /// Leaves without an announcement. This is for a node whose name another node has, too: members
+    /// would believe that the other node left. Members that know this node will see it fail.
     pub fn leave_silently(&mut self) {
         local_node::leave_silently(&mut self.ctx);
     }
@@ -385,17 +387,17 @@ impl Swim {
         self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));
     }
 
-    /// Probes a member that the application could not reach just now, in every way at once. The
-    /// verdict comes as [`Notice::HintDone`]. `None` if the name is unknown, this node's own, or
-    /// neither alive nor suspect, or if it is being probed for a hint already or too many others
-    /// are (counted in `hints_limited`).
+    /// Probes a member that the application could not reach just now, in every way at once.
+    /// [`Notice::HintDone`] reports the verdict. `None` if the member is unknown, is this node, or
+    /// is neither alive nor suspect, and after the leave of this node; also if hints already probe
+    /// this member or too many others, which `hints_limited` counts.
     pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
         self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
     }
 
-    /// Queues a user message (its complete content) in one of the lanes of the layer above.
-    /// `token`, if given, comes back in [`Notice::BroadcastDone`]; it is below `u64::MAX`. A
-    /// message larger than a packet could never be sent: it is refused.
+    /// Queues a user message in a lane of the layer above; `bytes` is its complete content. A token
+    /// comes back in [`Notice::BroadcastDone`], and must be less than `u64::MAX`. A message that
+    /// does not fit into a packet is refused.
     pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
         self.at(now, |swim| {
             let gossip = &swim.gossip;
@@ -403,42 +405,42 @@ impl Swim {
         });
     }
 
-    /// Sends a user message to one address at once.
+    /// Sends a user message to one address, at once and only once.
     pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
         self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
     }
 
-    /// Remembers a member that the layer above lost: it is asked again until it is forgotten.
+    /// Remembers a member that failed. It is asked again and again until [`Swim::forget_lost`].
     pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
         self.at(now, |swim| {
             swim.reconnect.remember_lost(&mut swim.ctx, name, addr);
         });
     }
 
-    /// Forgets a lost member: it is back, or nothing waits for it any more.
+    /// Forgets a lost member, because it is back or because nothing waits for it any more.
     pub fn forget_lost(&mut self, name: &str) {
         self.reconnect.forget_lost(name);
     }
 
-    /// Sets the number of members that the layer above knows, in any state: the transmit limit of
-    /// its broadcasts grows with it.
+    /// Sets the number of members that the layer above knows, in any state. The retransmit limit of
+    /// that layer's broadcasts grows with it.
     pub fn set_population(&mut self, members: usize) {
         self.ctx.population = members;
     }
 
-    /// Counts a refusal; the layer above calls it for those that it finds.
+    /// Counts a refusal. The layer above calls this for its own refusals.
     pub fn refuse(&mut self, why: Refusal) {
         self.ctx.outbox.refuse(why);
     }
 
     // Outputs and views.
 
-    /// The next order to the driver.
+    /// The next order to the driver; `None` if no order waits.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.ctx.outbox.poll_output()
     }
 
-    /// The next notice for the layer above.
+    /// The next notice for the layer above; `None` if no notice waits.
     pub fn poll_notice(&mut self) -> Option<Notice> {
         self.ctx.outbox.poll_notice()
     }
@@ -459,7 +461,7 @@ impl Swim {
         self.name_conflicts.claimed()
     }
 
-    /// Why a member is in its state. `None` if the name is unknown in this layer.
+    /// Explains why a member is in its state. `None` if this layer does not know the name.
     pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
         let member = self.ctx.table.find(name)?;
         let record = self.ctx.table.get(member)?;
@@ -472,7 +474,7 @@ impl Swim {
         explain::health(&self.ctx, &self.health_facts(), now)
     }
 
-    /// Whether no other node is known although there are seeds that could tell of others.
+    /// Whether this node knows no other node, although it has seeds other than itself.
     pub fn is_waiting_for_seeds(&self) -> bool {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }

@@ -1,11 +1,13 @@
-//! Requests and answers on streams: what arrives is checked, answered, and handed on.
+//! Requests and answers on streams: each message that arrives is checked, and then answered or
+//! handed on.
 //!
 //! ```text
-//!  dialled    connected -> ping -----> ack       -> StreamEvent::PingEnd
-//!                       -> push/pull -> push/pull -> StreamEvent::ExchangeEnd
-//!                          no or another answer  -> the same events, with a failure
-//!  accepted   ping -> ack     user message -> a notice
-//!             push/pull -> a notice asks for the user state, `push_pull::send_state` answers
+//!  dialled    ping      -> ack              -> StreamEvent::PingEnd
+//!             push/pull -> push/pull        -> StreamEvent::ExchangeEnd
+//!             either    -> anything else, or no answer in time: the same event, as a failure
+//!  accepted   ping         -> ack
+//!             user message -> a notice for the layer above
+//!             push/pull    -> a notice asks for the user state; `push_pull::send_state` answers
 //! ```
 //!
 //! Nothing here changes a member: [`super::Swim`] acts on the events.
@@ -17,18 +19,18 @@ use crate::wire::Refusal;
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
 
-/// The end of something this node began on a stream.
+/// The end of a ping or push/pull that this node began on a stream.
 pub(super) enum StreamEvent {
     /// The stream ping of the probe with this sequence number ended.
     PingEnd { seq: u32, acked: bool },
-    /// A push/pull ended. `state` is the state of the other side, still encoded.
+    /// A push/pull ended. `state` is the state of the other side, still encoded, or the failure.
     ExchangeEnd {
         exchange: Exchange,
         state: Result<Vec<u8>, JoinFailure>,
     },
 }
 
-/// Another node connected.
+/// Another node connected. The stream is closed again if too many are open.
 pub(super) fn on_accepted(ctx: &mut Context, id: StreamId) {
     if ctx.streams.may_accept() {
         let deadline = ctx.now + ctx.config.stream_timeout;
@@ -39,7 +41,8 @@ pub(super) fn on_accepted(ctx: &mut Context, id: StreamId) {
     }
 }
 
-/// A stream for a ping is open: sends the ping, unless the probe has ended meanwhile.
+/// The stream of a ping is connected: sends the ping. `ping` is `None` if its probe has ended
+/// meanwhile; then the stream is closed.
 pub(super) fn send_ping(ctx: &mut Context, id: StreamId, ping: Option<Vec<u8>>) {
     match ping {
         Some(ping) => ctx.write(id, Side::Dialled, &ping),
@@ -47,7 +50,7 @@ pub(super) fn send_ping(ctx: &mut Context, id: StreamId, ping: Option<Vec<u8>>) 
     }
 }
 
-/// Bytes arrived on a stream.
+/// Bytes arrived on a stream. Returns the end of the ping or push/pull that they complete, if any.
 pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<StreamEvent> {
     ctx.outbox.stats.stream_bytes_in += bytes.len() as u64;
     let side = ctx.streams.get(id)?.side;
@@ -67,7 +70,7 @@ pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<S
     }
 }
 
-/// A stream ended without this node's doing.
+/// The other side closed a stream, or the stream broke or could not be opened.
 pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<StreamEvent> {
     let why = match end {
         StreamEnd::Refused => JoinFailure::ConnectionRefused,
@@ -76,14 +79,16 @@ pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<
     fail(ctx, id, why)
 }
 
-/// Ends a stream, and tells what this node began on it that it failed.
+/// Closes a stream. Returns the failure of the ping or push/pull that this node began on it, if
+/// any.
 pub(super) fn fail(ctx: &mut Context, id: StreamId, why: JoinFailure) -> Option<StreamEvent> {
     let stream = ctx.streams.remove(id)?;
     ctx.outbox.order(Output::Close { id });
     failed(ctx, stream.purpose, why)
 }
 
-/// Ends streams whose time is over, up to the first on which this node began something.
+/// Closes overdue streams, until one of them carried a ping or push/pull of this node. Returns the
+/// failure of that, or `None` once no stream is overdue.
 pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     loop {
         let (id, stream) = ctx.streams.take_overdue(ctx.now)?;
@@ -98,6 +103,8 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     }
 }
 
+/// Returns the failure of a ping or push/pull of this node. A periodic push/pull or join sync that
+/// fails with a living member also counts as a sign that streams do not work.
 fn failed(ctx: &mut Context, purpose: Purpose, why: JoinFailure) -> Option<StreamEvent> {
     match purpose {
         Purpose::Ping { seq, .. } => Some(StreamEvent::PingEnd { seq, acked: false }),
@@ -114,7 +121,8 @@ fn failed(ctx: &mut Context, purpose: Purpose, why: JoinFailure) -> Option<Strea
     }
 }
 
-/// Bytes that make no sense: counted, told to the other side if it asked, and closed.
+/// Refuses the bytes that arrived on a stream and closes the stream. The other side is told why if
+/// it dialled.
 fn refuse(ctx: &mut Context, id: StreamId, refusal: Refusal) -> Option<StreamEvent> {
     ctx.outbox.refuse(refusal);
     if ctx.streams.get(id)?.side == Side::Accepted {
@@ -130,7 +138,7 @@ fn refuse(ctx: &mut Context, id: StreamId, refusal: Refusal) -> Option<StreamEve
     fail(ctx, id, why)
 }
 
-/// A complete answer on a stream that this node dialled.
+/// A complete answer arrived on a stream that this node dialled.
 fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEvent> {
     let stream = ctx.streams.remove(id)?;
     ctx.outbox.order(Output::Close { id });
@@ -164,7 +172,7 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
     }
 }
 
-/// A complete request on a stream that another node dialled.
+/// A complete request arrived on a stream that another node dialled.
 fn on_request(ctx: &mut Context, id: StreamId, plain: Vec<u8>) {
     let answered = match plain.first() {
         Some(&kind::PUSH_PULL) => on_push_pull(ctx, id, plain),

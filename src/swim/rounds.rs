@@ -1,4 +1,4 @@
-//! One probe round: the member it asks, the reason, and what has come back so far.
+//! One probe round: the member that is probed, the reason, and the answers so far.
 
 use super::members::{Announced, MemberIndex};
 use super::output::OpId;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One probe of one member.
+/// One probe of one member, with its helpers.
 pub(super) struct Round {
     pub seq: u32,
     pub member: MemberIndex,
@@ -16,17 +16,17 @@ pub(super) struct Round {
     pub addr: SocketAddr,
     pub incarnation: u32,
     pub sent: Time,
-    /// The time when the helpers are asked; `None` once they are.
+    /// The time when the helpers are asked; `None` once they have been, or if they are not to be.
     pub widen_at: Option<Time>,
     pub deadline: Time,
     pub nacks_expected: u32,
     pub nacks: u32,
-    /// Datagrams of this round that could not be sent for a reason of this host's own.
+    /// The number of datagrams of this round that could not be sent through a fault of this host.
     pub unsent: usize,
-    /// Addresses of the helpers, in the order of the report.
+    /// The addresses of the helpers, in the order in which `report` lists them.
     pub helper_addrs: Vec<SocketAddr>,
     pub report: ProbeReport,
-    /// The announcement of this node that the ping carried.
+    /// The announcement of this node that the ping carried, if any.
     pub announced: Option<Announced>,
     pub cause: ProbeCause,
 }
@@ -34,12 +34,12 @@ pub(super) struct Round {
 /// The reason for a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProbeCause {
-    /// It is the member's turn.
+    /// It is the member's turn in the probe order.
     Turn,
     /// The application could not reach the member.
     Hint(OpId),
-    /// The member is a suspect, soon to be declared dead. The first final probe tries a stream,
-    /// too.
+    /// The member is a suspect that will soon be declared dead. The first final probe of a suspect
+    /// also tries a stream.
     FinalProbe { first: bool },
 }
 
@@ -54,23 +54,24 @@ impl ProbeCause {
 }
 
 impl Round {
-    /// Whether nothing of the round could be sent: the fault lies with this host.
+    /// Whether none of the datagrams to the member and the helpers could be sent, so that the fault
+    /// lies with this host.
     pub fn is_unsent(&self) -> bool {
         self.unsent > self.helper_addrs.len()
     }
 
-    /// The answer of the helper at this address, if it is one.
+    /// The answer of the helper at this address; `None` if no helper has it.
     pub fn helper_mut(&mut self, addr: SocketAddr) -> Option<&mut ProbeAnswer> {
         let helper = self.helper_addrs.iter().position(|it| *it == addr)?;
         Some(&mut self.report.helpers[helper].1)
     }
 
-    /// The time of the next thing to do.
+    /// The time of the next step: asking the helpers, or the deadline.
     pub fn next_timeout(&self) -> Time {
         self.widen_at.unwrap_or(self.deadline)
     }
 
-    /// This process did not run for `by`: the member gets that much more time.
+    /// Gives the member more time to answer, because this process did not run for `by`.
     pub fn postpone(&mut self, by: Duration) {
         self.widen_at = self.widen_at.map(|at| at + by);
         self.deadline = self.deadline + by;

@@ -1,4 +1,4 @@
-//! A backend of HAProxy, and the rules by which members serve it.
+//! A backend of HAProxy, and the rules that choose the members that serve it.
 
 use crate::balance::{Assignment, Limits};
 use sprat::service::spoe::candidate::Rules;
@@ -9,17 +9,17 @@ use std::net::SocketAddr;
 pub struct Backend {
     /// The name of the backend in HAProxy's configuration.
     pub name: String,
-    /// The rules by which a member is a server of this backend.
+    /// The rules that decide which members are servers of this backend.
     pub rules: Rules,
-    /// The number of its slots.
+    /// The number of slots of the backend.
     pub slots: usize,
-    /// How cautiously its servers are removed.
+    /// The limits on removing its servers.
     pub limits: Limits,
 }
 
 impl Backend {
-    /// Returns the key of the backend in a snapshot: its name and the tag of its members. The
-    /// position of a backend is no key, because configurations change.
+    /// Returns the key of the backend in a snapshot: its name and the tag of its members. Its
+    /// position would not do, because it moves when the configuration changes.
     pub fn key(&self) -> String {
         let (key, value) = &self.rules.tag;
         format!("{}:{key}={value}", self.name)

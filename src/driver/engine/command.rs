@@ -1,8 +1,8 @@
 //! Commands to the engine, and the queue in which they wait for it.
 //!
-//! A command names what is to be done and carries the place for its answer. The queue is a list
-//! under a small lock with a descriptor that wakes the engine. It is not a channel of a crate: the
-//! sending side of those leaves thread-local memory behind on every thread of the application.
+//! A command names what is to be done, and carries the means to answer its caller. The queue is a
+//! list under a lock, with a descriptor that wakes the engine. It is not a channel from a crate:
+//! sending on such a channel leaves thread-local memory behind on the application's threads.
 
 use crate::driver::events::completion::Waiter;
 use crate::driver::os::descriptors::Wakeup;
@@ -23,14 +23,15 @@ pub(in crate::driver) type Counter = (&'static str, i64, &'static str);
 /// Changes of tags: a key and its new value, or `None` to remove it.
 pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;
 
-/// Something for the engine to do. A `waiter` hears the outcome when the operation has ended; a
-/// `reply` carries an answer that is there at once. Both see the effects in the list of members.
+/// Something for the engine to do. A `waiter` is told the outcome when the operation has ended; a
+/// `reply` is sent as soon as the command has run. By then the list of members shows the effects.
 pub(in crate::driver) enum Command {
     /// Joins the clusters of these seeds.
     Join { seeds: Vec<Seed>, waiter: Waiter },
     /// Leaves the cluster.
     Leave { waiter: Waiter },
-    /// Probes a member at once. The reply tells whether the probe began, the waiter its verdict.
+    /// Probes a member at once. The reply says whether the probe began; the waiter is told its
+    /// verdict.
     Hint {
         name: String,
         waiter: Waiter,
@@ -42,7 +43,7 @@ pub(in crate::driver) enum Command {
     SetTags { tags: Tags, waiter: Waiter },
     /// Replaces the meta of this node.
     SetMeta { meta: Vec<u8>, waiter: Waiter },
-    /// Makes a failed member one that has left, or erases it.
+    /// Marks a failed member as left; with `prune`, erases a member that failed or left.
     RemoveFailed {
         name: String,
         prune: bool,
@@ -57,18 +58,18 @@ pub(in crate::driver) enum Command {
     Health { reply: Reply<Health> },
     /// Reads all counters.
     Counters { reply: Reply<Vec<Counter>> },
-    /// Delivers the addresses of a name that the core asked for.
+    /// Delivers the addresses of a host name that the core asked to resolve.
     Resolved { id: LookupId, addrs: Vec<IpAddr> },
-    /// Runs code of a test on the engine's thread.
+    /// Runs a closure of a test on the engine's thread.
     #[cfg(test)]
     Test(Box<dyn FnOnce() + Send>),
 }
 
 struct Queue {
     waiting: VecDeque<Command>,
-    /// The engine is to end.
+    /// The engine has been told to end. It still runs the commands that wait.
     stopping: bool,
-    /// The engine takes no further command.
+    /// The engine has ended, and takes no further command.
     ended: bool,
 }
 
@@ -78,10 +79,10 @@ pub(in crate::driver) struct CommandQueue {
     wakeup: Wakeup,
 }
 
-/// The content of the queue.
+/// The content of the queue, as the engine takes it.
 pub(in crate::driver) struct Taken {
     pub commands: VecDeque<Command>,
-    /// The engine is to end.
+    /// Whether the engine must end once it has run these commands.
     pub stop: bool,
 }
 
@@ -108,7 +109,7 @@ impl CommandQueue {
         })
     }
 
-    /// Queues a command, and returns whether the engine will still take it.
+    /// Queues a command. Returns false, and drops the command, if the engine has been told to end.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = lock(&self.queue);
         if queue.ended || queue.stopping {
@@ -121,7 +122,7 @@ impl CommandQueue {
         true
     }
 
-    /// Tells the engine to end.
+    /// Tells the engine to end after the commands that wait.
     pub fn stop(&self) {
         let mut queue = lock(&self.queue);
         queue.stopping = true;
@@ -130,7 +131,7 @@ impl CommandQueue {
         }
     }
 
-    /// Takes everything that waits. Only the engine calls this.
+    /// Takes all commands that wait. Only the engine calls this.
     pub fn take(&self) -> Taken {
         let mut queue = lock(&self.queue);
         self.wakeup.lower();
@@ -140,8 +141,8 @@ impl CommandQueue {
         }
     }
 
-    /// The engine takes no further command. The commands that wait are dropped, which wakes the
-    /// callers that wait for their answers.
+    /// Closes the queue: the engine has ended. Commands that still wait are dropped, which wakes
+    /// the callers that wait for their answers.
     pub fn end(&self) {
         let mut queue = lock(&self.queue);
         queue.ended = true;

@@ -1,7 +1,7 @@
 //! Running commands on the engine's thread.
 //!
-//! Everything happens at the time of the turn: a clock that went on unnoticed is not shown to the
-//! core before the core has been told of the stall.
+//! All commands of a turn run at the time of the turn. If the clock has jumped meanwhile, the core
+//! must be told of the stall before it sees the new time.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::{Command, Taken};
@@ -20,8 +20,8 @@ impl Engine {
         self.commands = commands;
         while let Some(command) = self.commands.pop_front() {
             self.run_command(command);
-            // At the end nothing is sent any more: operations that begin now are given up, and
-            // their waiters told.
+            // Once the engine must stop, nothing is sent any more: operations that begin now are
+            // given up, and their waiters are told so.
             if !stop {
                 self.settle();
             }
@@ -82,7 +82,8 @@ impl Engine {
         }
     }
 
-    /// Sends an answer once the effects of the command are visible, in the list of members too.
+    /// Sends an answer, after making the effects of the command visible, also in the list of
+    /// members.
     fn reply<T>(&mut self, reply: Reply<T>, answer: T) {
         self.settle();
         reply.send(answer);
@@ -120,8 +121,8 @@ impl Engine {
         self.finish(waiter, "setting tags", result);
     }
 
-    /// Tells `waiter` the result of an operation that has ended already, once its effects are
-    /// visible.
+    /// Tells `waiter` the result of an operation that has ended already, after making its effects
+    /// visible. `what` names the operation.
     fn finish(
         &mut self,
         waiter: Waiter,

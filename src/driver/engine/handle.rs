@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// See the head of this file.
+/// The parts of a node that the engine shares with all other threads.
 pub(in crate::driver) struct EngineHandle {
     /// The name of this node.
     pub name: String,
@@ -66,8 +66,8 @@ impl EngineHandle {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A thread of the node panicked, or cannot go on: the application is told once, and the node
-    /// ends.
+    /// Ends the node, because one of its threads panicked or cannot go on. The application is told
+    /// once.
     pub fn break_down(&self, text: String) {
         if let Some(error) = self.lifecycle.on_panic(text) {
             self.events.push(EventBody::Fatal { error });
@@ -84,7 +84,8 @@ impl EngineHandle {
     /// Queues a command without waiting for it.
     ///
     /// # Errors
-    /// `Forked`; `Closed`, or `Internal` if the node is broken, after its end.
+    /// `Forked` in a forked child; `Closed` after the end of the node, or `Internal` if it is
+    /// broken.
     pub fn send(&self, command: Command) -> Result<()> {
         self.origin.check()?;
         if self.commands.send(command) {
@@ -107,7 +108,7 @@ impl EngineHandle {
         Ok(())
     }
 
-    /// Queues the command that `command` makes around a place for its answer, and waits for the
+    /// Queues the command that `command` makes with the reply it is passed, and waits for the
     /// answer.
     ///
     /// # Errors
@@ -122,7 +123,7 @@ impl EngineHandle {
         }
     }
 
-    /// The counters of the engine, or those that it left behind; none in a forked child.
+    /// The counters of the engine, or its last ones if it has ended; none in a forked child.
     pub fn counters(&self) -> Vec<Counter> {
         if self.origin.is_elsewhere() {
             return Vec::new();

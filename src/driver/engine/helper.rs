@@ -1,4 +1,4 @@
-//! The helper thread: it resolves names, the only work of a node that may block.
+//! The helper thread: it resolves host names, which is the only work of a node that may block.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
@@ -6,7 +6,7 @@ use crate::driver::net::resolve::resolve;
 use crate::swim::LookupId;
 use crossbeam_channel::Receiver;
 
-/// A name to resolve.
+/// A host name to resolve.
 pub(in crate::driver) struct Lookup {
     pub id: LookupId,
     pub host: String,

@@ -53,9 +53,9 @@ use std::time::Duration;
 const BURST: usize = 256;
 /// Connections accepted in one turn.
 const ACCEPTS: usize = 32;
-/// Streams that may hold a descriptor, including those that are being closed.
+/// The most streams that may hold a descriptor, including those that are being closed.
 const DESCRIPTORS: usize = limits::STREAMS + 64;
-/// The longest sleep. It bounds how late the counters are looked at for the log.
+/// The longest sleep. It bounds how late the log takes notice of the counters.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The state of the engine's thread.
@@ -66,13 +66,13 @@ pub(in crate::driver) struct Engine {
     streams: StreamSet,
     lookups: Sender<Lookup>,
     stream_timeout: Duration,
-    /// The time of this turn: everything in the turn happens at it. Time that passes during a turn
-    /// is noticed at its end, and the core hears of a stall before it sees the new time.
+    /// The time of this turn, at which everything in the turn happens. Time that passes during a
+    /// turn is noticed at its end, so that the core hears of a stall before it sees the new time.
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,
     /// Commands that were taken from the queue and have not run. After a panic they are dropped
-    /// with the engine, when the reason of its end is known to their callers.
+    /// with the engine, so that their callers are woken only when the reason of its end is known.
     commands: VecDeque<Command>,
     operations: Operations,
     log: Log,
@@ -145,8 +145,8 @@ impl Engine {
             }
             self.counts.turns += 1;
             if woken.fd_closed {
-                // The engine would never sleep again, and the numbers of the descriptors may soon
-                // belong to something else.
+                // With a closed descriptor the engine would never sleep again, and the numbers of
+                // the descriptors may soon belong to other files.
                 let text = "this process closed descriptors that belong to a node";
                 return self.handle.break_down(text.to_owned());
             }
@@ -213,7 +213,7 @@ impl Engine {
         self.log.look(&self.handle.events, &self.core, self.now);
     }
 
-    /// Logs a line for troubleshooting. Its text is only made if it is wanted.
+    /// Logs a debug line. The text is only made if debug lines are wanted.
     fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
         self.log
             .line(&self.handle.events, Level::Debug, target, text);
@@ -235,8 +235,8 @@ impl Engine {
                 self.debug("net", || format!("connects to {to}"));
                 if let Err(error) = self.streams.dial(id, to) {
                     if is_shortage(&error) {
-                        // To the core this looks like a member that does not answer; a person has
-                        // to know the difference.
+                        // To the core this looks like a member that does not answer. The warning
+                        // tells people that it is not.
                         self.warn(
                             "engine",
                             format!("cannot open a connection to {to}: {error}"),
@@ -302,8 +302,8 @@ impl Engine {
         self.core.accepts_streams() && self.streams.len() < DESCRIPTORS
     }
 
-    /// When the next connection can be accepted: the listener does not pause, and a place is free
-    /// or can be freed. `None` while this node itself opened all streams.
+    /// The time from which the next connection can be accepted: the pause of the listener is over,
+    /// and a place is free or can be freed. `None` while this node itself opened all streams.
     fn accept_from(&self, now: Time) -> Option<Time> {
         let place = match self.has_place() {
             true => now,

@@ -4,7 +4,7 @@ use crate::driver::events::completion::Waiter;
 use crate::swim::OpId;
 use std::collections::{HashMap, HashSet};
 
-/// See the head of this file.
+/// The waiters of the operations that are under way.
 #[derive(Default)]
 pub(super) struct Operations {
     waiters: HashMap<OpId, Waiter>,
@@ -23,8 +23,8 @@ impl Operations {
         self.begin(op, waiter);
     }
 
-    /// Removes an operation that has finished. `None` if no party waits: it is the end of an
-    /// earlier join that a leave has overtaken.
+    /// Removes an operation that has finished, and returns its waiter. `None` if no party waits any
+    /// more: a join that was ended early finishes a second time.
     pub fn finish(&mut self, op: OpId) -> Option<Waiter> {
         self.joins.remove(&op);
         self.waiters.remove(&op)

@@ -1,4 +1,4 @@
-//! Reports of the core on their way out: to the list of members, to the readers of events, to the
+//! Passing on the reports of the core: to the list of members, to the readers of events, to the
 //! log, and to the parties that wait for operations.
 
 use crate::driver::engine::Engine;
@@ -36,8 +36,8 @@ impl Engine {
     }
 
     /// Brings the list of members to the version of the core, after `changes` were applied to it
-    /// one by one. If the core made other changes too, for which there is no event (a member that
-    /// is about to leave), the whole list is read anew.
+    /// one by one. Some changes have no event, such as that of a member that is about to leave. If
+    /// the core has made any of these, the whole list is read from the core again.
     fn update_members(&mut self, changes: u64) {
         let (held, now) = (self.handle.members.version(), self.core.version());
         if now.wrapping_sub(held) != changes {

@@ -1,11 +1,11 @@
 //! The host of services: one thread that serves the connections of all services of a node.
 //!
-//! The thread is not that of the engine, so services answer also while the engine stands still. No
-//! connection blocks it. The bounds are those that [`crate::service`] lists.
+//! The thread is not that of the engine, so services also answer while the engine is stuck. No
+//! connection blocks the thread. [`crate::service`] lists the bounds of a connection.
 //!
-//! The members are looked at when a peer asks, and at most once in [`REFRESH`]. A service that
-//! keeps its members while this node is isolated asks the engine first; an engine that does not
-//! answer counts as isolated.
+//! A service gets the current members when a peer asks, but at most once in [`REFRESH`]. For a
+//! service that keeps its members while this node is isolated, the engine is asked first whether it
+//! is; if the engine does not answer, the node counts as isolated.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
@@ -30,17 +30,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The least time between two looks at members that change all the time.
+/// The least time between two refreshes of the members that a service knows.
 const REFRESH: Duration = Duration::from_millis(20);
-/// The time that the engine has to tell whether this node is isolated. Meanwhile the peer waits.
+/// How long the engine may take to say whether this node is isolated. The peer waits meanwhile.
 const ENGINE_PATIENCE: Duration = Duration::from_millis(10);
-/// The time until the next look, after the engine did not answer.
+/// The time until the next refresh if the engine did not answer.
 const REFRESH_STUCK: Duration = Duration::from_secs(1);
-/// The time that a peer has to take the last bytes of a connection.
+/// How long a peer may take to receive the last bytes of a connection.
 const FLUSH: Duration = Duration::from_secs(5);
 /// Bytes read from one connection before others have their turn.
 const PORTION: usize = 64 * 1024;
-/// Events and outcomes of requests that may wait for this thread.
+/// The most events and outcomes of requests that may wait for this thread.
 const EVENTS: usize = 4096;
 
 /// A service with its listener and its connections.
@@ -50,26 +50,26 @@ pub(in crate::driver) struct Hosted {
     streams: StreamSet,
     connections: BTreeMap<StreamId, Connection>,
     counters: Arc<ServiceCounters>,
-    /// The connections that there may be at once.
+    /// The most connections that may be open at once.
     places: usize,
-    /// The version of the members that the service knows.
+    /// The version of the members that the service knows; `None` if it knows none yet.
     members: Option<u64>,
-    /// The members are not looked at before.
+    /// The earliest time of the next refresh of the members.
     refresh_from: Time,
 }
 
 struct Connection {
-    /// Bytes that the session has not consumed.
+    /// The bytes that the session has not consumed.
     input: Vec<u8>,
     /// When the peer last sent something.
     heard: Time,
-    /// Requests that the node has not finished.
+    /// The number of requests that the node has not finished.
     requests: usize,
 }
 
 /// A request that the node has not finished.
 struct Pending {
-    /// The place of the service in the list of the host.
+    /// The index of the service in the list of the host.
     service: usize,
     connection: StreamId,
     /// The number that the session gave it.
@@ -79,8 +79,8 @@ struct Pending {
 /// The state of the host's thread.
 pub(in crate::driver) struct ServiceHost {
     handle: Arc<EngineHandle>,
-    /// Events that services want, and outcomes of their requests. It ends with the node, which
-    /// wakes this thread.
+    /// The events that services want, and the outcomes of their requests. The queue ends with the
+    /// node, which wakes this thread.
     events: Arc<EventQueue>,
     services: Vec<Hosted>,
     /// The requests under way, by their operation numbers.
@@ -141,7 +141,7 @@ impl Hosted {
         }
     }
 
-    /// Drops a connection that exceeds a bound, and counts that.
+    /// Drops a connection that exceeds a bound or must free its place, and counts it as refused.
     fn refuse(&mut self, id: StreamId) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         self.drop_connection(id);
@@ -157,11 +157,12 @@ impl Hosted {
         self.connections.remove(&id);
     }
 
-    /// Reads and writes as much as goes without waiting, and returns whether bytes have arrived.
+    /// Reads and writes as much as is possible without waiting, and returns whether bytes have
+    /// arrived.
     fn transfer(&mut self, now: Time, id: StreamId, ready: PollFlags, buffer: &mut [u8]) -> bool {
         let (mut arrived, mut ended) = (false, false);
         let connection = self.connections.get_mut(&id);
-        let mut connection = connection; // `None` for one that is only being flushed
+        let mut connection = connection; // `None` if the stream is only being flushed
         let mut on_event = |event: StreamEvent, bytes: &[u8]| match event {
             StreamEvent::Data => {
                 if let Some(connection) = &mut connection {
@@ -180,7 +181,7 @@ impl Hosted {
         arrived && !ended
     }
 
-    /// Lets the session read what has arrived.
+    /// Passes the bytes that have arrived to the session, and returns what the session wants done.
     fn read(&mut self, id: StreamId) -> Actions {
         let mut actions = Actions::default();
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -257,8 +258,8 @@ impl ServiceHost {
         }
     }
 
-    /// Waits, and returns what is ready: connections before listeners, so that a connection that
-    /// has just sent something is not the silent one that gives its place up.
+    /// Waits, and returns the sources that are ready. Connections come before listeners, so that a
+    /// connection that has just sent something is not taken for a silent one and dropped.
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let now = clock::now();
         let mut wanted: Option<Time> = None;
@@ -314,7 +315,7 @@ impl ServiceHost {
         }
     }
 
-    /// Tells the sessions of outcomes and events.
+    /// Passes the outcomes of requests and the events to the sessions.
     fn take_events(&mut self, now: Time) {
         for event in self.events.drain(EVENTS).unwrap_or_default() {
             if let EventBody::Done { id, result } = &event.body {
@@ -344,7 +345,7 @@ impl ServiceHost {
             if !hosted.service.event_kinds().contains(&event.kind()) {
                 continue;
             }
-            // A reader of an event finds the change in the list of members.
+            // A session that is passed an event must find the change in the list of members.
             hosted.refresh_from = now;
             refresh(hosted, &self.handle, now);
             let ids: Vec<StreamId> = hosted.connections.keys().copied().collect();
@@ -358,14 +359,14 @@ impl ServiceHost {
     }
 }
 
-/// A descriptor that the host waits for. Services are named by their place in its list.
+/// A descriptor that the host waits for. A service is given by its index in the list of the host.
 enum Source {
     Events,
     Listener(usize),
     Stream(usize, StreamId),
 }
 
-/// Tells the service of the members, if they have changed and it is time to look.
+/// Passes the members to the service, if they have changed and a refresh is due.
 fn refresh(hosted: &mut Hosted, handle: &EngineHandle, now: Time) {
     let version = handle.members.version();
     if hosted.members == Some(version) || now < hosted.refresh_from {

@@ -1,25 +1,26 @@
 //! Noticing that the engine did not run for a while.
 //!
-//! Two kinds of stall look different to the core:
+//! There are two kinds of stalls, and the core sees them differently:
 //!
-//! - The process was stopped or starved of processor time: the clock went on. All deadlines are
-//!   long past, and the core would blame others for its own absence. It is told how much time it
-//!   missed, and moves every deadline that measures others by that much.
-//! - The machine was suspended: the clock stood still, and so did every deadline. The core missed
-//!   none of its time, so nothing moves: a member that had two seconds left to refute still has
-//!   two seconds. Moving deadlines further than the clock went would put their starts into the
-//!   future. The length of the suspension only serves the report.
+//! - The process was stopped or starved of processor time, and the clock went on. All deadlines are
+//!   long past, and the core would blame other nodes for its own absence. So it is told how much
+//!   time it missed, and moves the deadlines of other nodes by that much.
+//! - The machine was suspended, and the clock stood still. The core missed none of its time, so no
+//!   deadline moves: a member that had two seconds left to refute still has two seconds. If a
+//!   deadline moved further than the clock, the time that it counts from would lie in the future.
+//!   The length of the suspension is only used for the log, and to decide whether messages that
+//!   waited meanwhile are too old.
 
 use crate::time::Time;
 use std::time::Duration;
 
-/// A shorter absence is ordinary scheduling.
+/// The shortest stall. A shorter absence is ordinary scheduling.
 const THRESHOLD_MIN: Duration = Duration::from_secs(2);
 
 /// A time in which the engine did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::driver) struct Stall {
-    /// How far the clock of the core went on unseen.
+    /// How far the clock of the core went on while the engine did not run.
     pub missed: Duration,
     /// How long the machine was suspended, while that clock stood still.
     pub suspended: Duration,
@@ -35,7 +36,8 @@ pub(in crate::driver) struct StallDetector {
 }
 
 impl StallDetector {
-    /// A detector for an engine that runs now. A slow probe interval tolerates longer absences.
+    /// A detector for an engine that runs now. With a longer probe interval, a longer absence is
+    /// tolerated.
     pub fn new(now: Time, suspended: Duration, probe_interval: Duration) -> StallDetector {
         StallDetector {
             last_seen: now,
@@ -44,7 +46,8 @@ impl StallDetector {
         }
     }
 
-    /// The engine works, and has not slept since the last call.
+    /// Returns the stall, if any, of an engine that has worked without sleeping since the last
+    /// call.
     pub fn on_work(&mut self, now: Time) -> Option<Stall> {
         let missed = self.missed(now, self.last_seen);
         (!missed.is_zero()).then_some(Stall {
@@ -53,8 +56,9 @@ impl StallDetector {
         })
     }
 
-    /// The engine woke up; its sleep was to end at `wanted` or earlier. `suspended` is how long the
-    /// machine has been suspended since it started.
+    /// Returns the stall, if any, of an engine that woke up from a sleep that was to end at
+    /// `wanted` or earlier. `suspended` is how long the machine has been suspended since it
+    /// started.
     pub fn on_wake(&mut self, now: Time, wanted: Time, suspended: Duration) -> Option<Stall> {
         let missed = self.missed(now, wanted);
         let slept = suspended.saturating_sub(self.suspended);
@@ -68,7 +72,7 @@ impl StallDetector {
         (missed + suspended > Duration::ZERO).then_some(stall)
     }
 
-    /// How much later than `wanted` it is, or zero if that is ordinary.
+    /// Returns how much later than `wanted` it is, or zero if that is within the threshold.
     fn missed(&mut self, now: Time, wanted: Time) -> Duration {
         let late = now.since(wanted.max(self.last_seen));
         self.last_seen = self.last_seen.max(now);

@@ -32,8 +32,8 @@ fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
         let same = |(_, why): &(String, JoinFailure)| failure_status(why) == status;
         report.failures.iter().any(same)
     };
-    // An error that a person has to correct comes first: a key, then an address, then a silent
-    // host.
+    // The errors that a person must correct come first: a wrong key, another program or version,
+    // and a name without an address. A silent host comes last.
     let status = [Status::Crypto, Status::Protocol, Status::Address]
         .into_iter()
         .find(|status| has(*status))
@@ -54,13 +54,13 @@ fn failure_status(why: &JoinFailure) -> Status {
     }
 }
 
-/// Returns whether the error that a member answered with is about encryption. The errors of the
-/// stock agent and of this library both use these words.
+/// Returns whether the error with which a member answered is about encryption. The errors of Serf's
+/// agent and of this library both contain one of these words.
 fn is_about_keys(text: &str) -> bool {
     text.contains("decrypt") || text.contains("encrypt")
 }
 
-/// Explains in words why one target of a join failed.
+/// Returns the text that explains why one target of a join failed.
 pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
     match why {
         JoinFailure::Unresolved => "the name has no address".to_owned(),

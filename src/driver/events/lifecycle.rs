@@ -5,16 +5,16 @@ use crate::vocabulary::NodeState;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-/// The state of a node, and the reason of its end.
+/// The state of a node, and the reason why it ended.
 pub(in crate::driver) struct Lifecycle {
     state: AtomicI32,
     ending: AtomicBool,
-    /// The text of the panic that broke the node.
+    /// The text of the panic or other failure that broke the node.
     panic: OnceLock<String>,
 }
 
 impl Lifecycle {
-    /// A node that runs.
+    /// The lifecycle of a node that runs.
     pub fn new() -> Lifecycle {
         Lifecycle {
             state: AtomicI32::new(NodeState::Running as i32),
@@ -37,14 +37,14 @@ impl Lifecycle {
             );
             (!is_final).then_some(state as i32)
         };
-        // An error means that the held state is final.
+        // An error means that the present state is final.
         let _ = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 
-    /// A thread of the node panicked. Returns the error to report, for the first panic of a node
-    /// that was not shut down before.
+    /// Marks the node as broken, because one of its threads panicked or cannot go on. Returns the
+    /// error to report; `None` if the node was already broken or shut down.
     pub fn on_panic(&self, text: String) -> Option<Error> {
         if self.state() == NodeState::Shutdown || self.panic.set(text.clone()).is_err() {
             return None;
@@ -58,12 +58,12 @@ impl Lifecycle {
         self.ending.store(true, Ordering::Release);
     }
 
-    /// Whether the threads of the node are to end.
+    /// Whether the threads of the node have been told to end.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// The error of a call that the node cannot serve any more.
+    /// The error of a call that the node cannot serve because it has ended.
     pub fn ended(&self) -> Error {
         match self.panic.get() {
             Some(text) => Error::new(Status::Internal, format!("the node is broken: {text}")),

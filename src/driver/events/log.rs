@@ -1,7 +1,7 @@
 //! The log: lines for people, as events, bounded in number.
 //!
-//! The library never prints. Refusals are found by looking at the counters once a second: each is
-//! logged when it first occurs, and then at most once a minute.
+//! The library never prints. To log refusals, the counters are read once a second: a counter that
+//! has grown is logged the first time, and then at most once a minute.
 
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
@@ -10,14 +10,14 @@ use crate::time::Time;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The time between two looks at the counters.
+/// The time between two readings of the counters.
 const LOOK: Duration = Duration::from_secs(1);
-/// The time between two lines about the same counter.
+/// The least time between two lines about the same counter, or about silent seeds.
 const REPEAT: Duration = Duration::from_secs(60);
 /// The most lines in one second; further lines are dropped.
 const RATE: u32 = 50;
 
-/// The last line about one counter: the value then, and the time.
+/// The last line about one counter: the value that it logged, and its time.
 struct Told {
     value: u64,
     at: Time,
@@ -25,14 +25,14 @@ struct Told {
 
 /// Makes log lines of the wanted levels.
 pub(in crate::driver) struct Log {
-    /// Lines up to this level are wanted.
+    /// The level up to which lines are wanted; `None` if none are.
     level: Option<Level>,
-    /// When the counters were last looked at.
+    /// When the counters were last read.
     looked: Time,
     told: HashMap<&'static str, Told>,
-    /// When seeds were last heard, or a line last said that they are silent.
+    /// When this node last did not wait for seeds, or a line last said that they are silent.
     waiting: Time,
-    /// The number of lines since the last look.
+    /// The number of lines since the counters were last read.
     lines: u32,
 }
 
@@ -47,7 +47,8 @@ impl Log {
         }
     }
 
-    /// Logs a line if its level is wanted. Its text is made only then.
+    /// Logs a line if its level is wanted and there were not too many lines in this second. The
+    /// text is made only then.
     pub fn line(
         &mut self,
         events: &Subscriptions,
@@ -77,7 +78,7 @@ impl Log {
         self.line(events, Level::Warn, target, || text);
     }
 
-    /// Logs what the counters show, once a second.
+    /// Logs silent seeds and counters that have grown. A second call within a second does nothing.
     pub fn look(&mut self, events: &Subscriptions, core: &Core, now: Time) {
         if now.since(self.looked) < LOOK {
             return;
@@ -122,7 +123,7 @@ impl Log {
     }
 }
 
-/// Returns whether a person should know that this counter grows.
+/// Returns whether people should be told that this counter grows.
 fn is_notable(name: &str) -> bool {
     name.starts_with("refused_") || name.starts_with("conflicts") || name == "ltimes_refused"
 }

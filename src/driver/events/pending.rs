@@ -1,4 +1,4 @@
-//! Operations that a program begins without waiting, for event loops: each has a descriptor that
+//! Operations that a program with an event loop begins without waiting. Each has a descriptor that
 //! becomes readable when the operation has ended.
 
 use crate::driver::os::descriptors::Wakeup;
@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex};
 /// The outcome of an operation.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The number of members that a join reached, 0 for other operations; or why it failed.
+    /// The number of members that a join reached, 0 for other operations; or the reason why the
+    /// operation failed.
     pub result: Result<usize>,
-    /// For a join: each address that was not reached, and why.
+    /// The addresses that a join did not reach, with the reasons; empty for other operations.
     pub failures: Vec<FailedJoin>,
 }
 

@@ -4,9 +4,10 @@
 //! are queued, and permanently once the node has ended. The descriptor is raised and lowered under
 //! the lock of the queue, so that no wake-up is lost.
 //!
-//! A full queue keeps only the last event of each member, then drops the oldest member events. One
-//! `Overflow` event tells the application to take a fresh list of members, so nothing that matters
-//! is lost. Log lines wait in a ring of their own and never displace other events.
+//! A queue that overflows keeps only the last event of each member, and then drops the oldest
+//! member events. One `Overflow` event tells the application to read the list of members again, so
+//! that it does not miss their present states. Log lines wait in a ring of their own and never
+//! displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
@@ -21,7 +22,7 @@ use std::time::Duration;
 /// The most log lines that wait; beyond that the oldest are dropped.
 const LOGS: usize = 256;
 
-/// No event is left in a queue, and none will come.
+/// The error of a queue in which no event is left and to which none will come.
 #[derive(Debug, PartialEq)]
 pub(in crate::driver) struct Ended;
 
@@ -33,14 +34,14 @@ struct Queued {
     last_seq: u64,
     /// No further event comes.
     ended: bool,
-    /// The reader does not want the events that are left either.
+    /// The reader has given up the queue, with the events that are left.
     abandoned: bool,
     /// The descriptor is readable.
     raised: bool,
     /// An overflow event is queued.
     overflow_waits: bool,
     lost: u64,
-    /// How many of the lost events an overflow event has counted.
+    /// The number of lost events that overflow events have already reported.
     told: u64,
 }
 
@@ -77,7 +78,7 @@ impl EventQueue {
         self.signal.as_ref().map(Wakeup::as_fd)
     }
 
-    /// Returns whether events of this kind are queued.
+    /// Returns whether the queue takes up events of this kind.
     pub fn wants(&self, kind: EventKind) -> bool {
         let always = matches!(kind, EventKind::Overflow | EventKind::Fatal);
         always || self.kinds.is_empty() || self.kinds.contains(&kind)
@@ -130,8 +131,8 @@ impl EventQueue {
         self.changed.notify_all();
     }
 
-    /// Takes the next event, and waits for it if need be; `None` as `timeout` waits without limit.
-    /// Returns `None` when the time is up.
+    /// Takes the next event, and waits for it if none is queued. Returns `Ok(None)` after the
+    /// timeout; a `timeout` of `None` waits without limit.
     pub fn take(&self, timeout: Option<Duration>) -> Result<Option<Event>, Ended> {
         let ready = |it: &mut Queued| it.abandoned || it.ended || it.next_is_log().is_some();
         let until = deadline(timeout);
@@ -245,16 +246,16 @@ impl Queued {
         let before = self.events.len();
         self.keep_last_of_each_member();
         let target = capacity - capacity / 4;
-        // Member events, whose content the list of members has as well, go before ends of
-        // operations.
+        // Member events are dropped before outcomes of operations: the list of members also shows
+        // what they report.
         let mut surplus = self.events.len().saturating_sub(target);
         self.events.retain(|event| {
             let goes = surplus > 0 && event.member().is_some();
             surplus -= usize::from(goes);
             !goes
         });
-        // Only ends of operations are left: a program that begins thousands of them and takes no
-        // event loses some.
+        // Only outcomes of operations are left. A program that begins thousands of operations and
+        // takes no event loses some of them.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
                 self.overflow_waits &= event.kind() != EventKind::Overflow;
@@ -268,7 +269,7 @@ impl Queued {
         }
     }
 
-    /// Drops every member event that a later one about the same member replaces.
+    /// Drops every member event for which a later one about the same member is queued.
     fn keep_last_of_each_member(&mut self) {
         let mut seen: HashSet<Arc<str>> = HashSet::new();
         let mut kept = VecDeque::with_capacity(self.events.len());

@@ -1,10 +1,10 @@
-//! The queues that the events of a node go into: its own queue, and one for each subscription.
+//! The event queues of a node: its own queue, and one for each subscription.
 //!
-//! Every subscription gets all events of the kinds that it wants, at its own pace and with a bound
-//! of its own. Events before the first subscription wait in the own queue of the node. The first
-//! subscription to a kind gets them too, and from then on the own queue takes up no event of that
-//! kind. So no event is lost between the start of a node and its first reader, and no events pile
-//! up in a queue without a reader.
+//! Every subscription gets all events of the kinds that it wants, at its own pace and with its own
+//! bound. Events that come before the first subscription wait in the node's own queue. The first
+//! subscription to a kind also gets these, and from then on the node's own queue takes up no event
+//! of that kind. So no event is lost between the start of a node and its first reader, and no
+//! events pile up in a queue without a reader.
 
 use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::queue::{Ended, EventQueue};
@@ -29,10 +29,10 @@ pub(in crate::driver) struct Subscriptions {
 #[derive(Default)]
 struct Readers {
     subscribers: Vec<Weak<EventQueue>>,
-    /// The kinds that the own queue does not take up any more.
+    /// The kinds that the node's own queue no longer takes up.
     taken: HashSet<EventKind>,
     ended: bool,
-    /// The last event that stopped the node, for later subscriptions.
+    /// The last fatal event, for later subscriptions.
     fatal: Option<(Time, EventBody)>,
 }
 
@@ -52,8 +52,8 @@ impl Subscriptions {
         if kind == EventKind::Fatal {
             state.fatal = Some((now, body.clone()));
         }
-        // The lock is held to the end: if an event were on its way into the own queue while a
-        // subscription begins, the subscription would miss it.
+        // The lock is held to the end. Otherwise a subscription that begins meanwhile would miss an
+        // event on its way into the node's own queue.
         state.subscribers.retain(|it| it.strong_count() > 0);
         for subscriber in state.subscribers.iter().filter_map(Weak::upgrade) {
             subscriber.push(now, body.clone());
@@ -63,8 +63,8 @@ impl Subscriptions {
         }
     }
 
-    /// Makes a queue for events of these kinds, of which `capacity` may wait. An empty list stands
-    /// for all kinds.
+    /// Makes a queue for events of these kinds, in which `capacity` events may wait. An empty list
+    /// stands for all kinds.
     fn subscribe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<EventQueue>> {
         let taken = if kinds.is_empty() {
             EventKind::ALL.to_vec()
@@ -91,8 +91,8 @@ impl Subscriptions {
         Ok(queue)
     }
 
-    /// Makes a queue that also gets the events of these kinds from now on. Unlike a subscription,
-    /// it takes none away from the own queue of the node.
+    /// Makes a queue that gets the events of these kinds from now on. Unlike a subscription, it
+    /// takes no events away from the node's own queue.
     pub fn observe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<EventQueue>> {
         let queue = Arc::new(EventQueue::new(capacity, kinds, true)?);
         let mut state = lock(&self.state);
@@ -113,22 +113,22 @@ impl Subscriptions {
         self.own.end();
     }
 
-    /// Drops the events that are left in the own queue, and ends it.
+    /// Drops the events that are left in the node's own queue, and ends it.
     pub fn abandon(&self) {
         self.own.abandon();
     }
 
-    /// Returns the descriptor of the own queue; `None` if a callback takes the events.
+    /// Returns the descriptor of the node's own queue; `None` if a callback takes the events.
     pub fn fd(&self) -> Option<RawFd> {
         self.own.fd()
     }
 
-    /// Takes the next event of the own queue.
+    /// Takes the next event of the node's own queue.
     pub fn take(&self, timeout: Option<Duration>) -> std::result::Result<Option<Event>, Ended> {
         self.own.take(timeout)
     }
 
-    /// Returns how many events the present queues have dropped or merged since the start.
+    /// Returns how many events the present queues have dropped since the start of each.
     pub fn lost(&self) -> u64 {
         self.sum(EventQueue::lost)
     }
@@ -147,8 +147,8 @@ impl Subscriptions {
 
 /// A reader of the events of a node, made by [`Node::subscribe`](crate::Node::subscribe).
 ///
-/// It does not keep the node alive, and it ends with the node; events that are queued then can
-/// still be taken. Dropping it ends the subscription.
+/// A subscription does not keep the node alive, and ends with it; events that are still queued then
+/// can be taken. Dropping this value ends the subscription.
 pub struct Subscription {
     queue: Arc<EventQueue>,
     lifecycle: Arc<Lifecycle>,

@@ -1,8 +1,8 @@
 //! The list of members that the application reads without asking the engine.
 //!
-//! Readers share the list. The engine copies it before a change while any reader holds it, so a
-//! list that was handed out never changes. The lock is held for a copy of pointers at most. The
-//! list stays readable after the node has ended.
+//! Readers share the list. If a reader still holds it when the engine changes a member, the engine
+//! changes a copy, so a list that was handed out never changes. The lock is held no longer than it
+//! takes to copy the pointers. The list stays readable after the node has ended.
 
 use crate::driver::os::lock::lock;
 use crate::serf::Member;
@@ -34,16 +34,16 @@ impl View {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Replaces the list by the members that the core holds at this version.
+    /// Replaces the list with the members that the core has at this version.
     pub fn replace<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>, version: u64) {
         let mut all: Vec<Arc<Member>> = members.cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         let former = std::mem::replace(&mut *lock(&self.members), Arc::new(all));
         self.version.store(version, Ordering::Release);
-        drop(former); // without the lock, since freeing thousands of members takes a while
+        drop(former); // after the lock is released, since freeing thousands of members takes time
     }
 
-    /// Puts one member into its place; if it is not `listed` any more, takes it out.
+    /// Adds or replaces one member; removes it if `listed` is false.
     pub fn change(&self, member: &Arc<Member>, listed: bool) {
         let mut shared = lock(&self.members);
         let members = Arc::make_mut(&mut *shared);

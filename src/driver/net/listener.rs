@@ -1,8 +1,8 @@
 //! A TCP listener that never blocks, and pauses while the process is short of descriptors.
 //!
-//! Gossip and services accept their connections here. During a pause the listener is not polled:
-//! connections wait in the backlog of the kernel, and a thread that could not accept them would
-//! otherwise spin.
+//! Gossip and services accept their connections here. During a pause the listener is not polled,
+//! and connections wait in the backlog of the kernel. Without the pause, a thread that cannot
+//! accept them would spin.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags, is_shortage};
 use crate::driver::os::fork::CloseOnFork;
@@ -14,10 +14,11 @@ use std::time::Duration;
 
 /// The length of a pause.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Connections that may break while they wait, before the others have to wait for the next turn.
+/// The number of broken connections that are skipped in a row. After that, the others wait for the
+/// next turn.
 const BROKEN: usize = 8;
 
-/// See the head of this file.
+/// A listening socket, and the end of its pause.
 pub(in crate::driver) struct Listener {
     socket: CloseOnFork<TcpListener>,
     resumes: Time,
@@ -32,7 +33,7 @@ impl Listener {
         }
     }
 
-    /// When the present pause ends; it lies in the past if there is none.
+    /// The time when the last pause ends or ended.
     pub fn resumes(&self) -> Time {
         self.resumes
     }
@@ -42,7 +43,8 @@ impl Listener {
         PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)
     }
 
-    /// Accepts the next connection that waits, IPv4 peers in IPv4 form. `Ok(None)` if none waits.
+    /// Accepts the next connection that waits; `Ok(None)` if none does. The address of an IPv4 peer
+    /// is in IPv4 form.
     ///
     /// # Errors
     /// The process or the system is short of descriptors or memory; the listener pauses.
@@ -55,14 +57,14 @@ impl Listener {
                     self.resumes = now + PAUSE;
                     return Err(error);
                 }
-                Err(_) => {} // this connection broke while it waited; the next may be whole
+                Err(_) => {} // this connection broke while it waited, so the next one is tried
             }
         }
         Ok(None)
     }
 }
 
-/// An address in the form that the core uses: IPv4 never in IPv6 form.
+/// An address in the form that the core uses: an IPv4 address is never in its IPv6 form.
 pub(in crate::driver) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

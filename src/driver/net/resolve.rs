@@ -8,9 +8,10 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 /// The largest number of addresses of one name that are used.
 const ADDRESSES: usize = 64;
 
-/// Adds the current addresses of all seeds that are names to the seeds, and returns the names that
-/// have none. A process that changes its root directory before it starts the node calls this first,
-/// since it cannot resolve names afterwards. Blocks as long as the resolver of the system does.
+/// Resolves all seeds that are host names, adds their addresses to the seeds, and returns the names
+/// that have no address. A process that changes its root directory before it starts the node calls
+/// this first, since it cannot resolve names afterwards. Blocks as long as the resolver of the
+/// system does.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();
@@ -30,14 +31,15 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
             }
         }
     }
-    // Beyond the bound of a list the seeds stay as they were given.
+    // If there are too many addresses, the seeds stay as they were given.
     if seeds.len() <= address::TARGETS {
         config.settings.seeds = seeds;
     }
     unknown
 }
 
-/// All addresses of a name, each once, IPv4 never in IPv6 form; empty if there is none.
+/// The addresses of a host name, at most [`ADDRESSES`], without duplicates; empty if it has none.
+/// An IPv4 address is never in its IPv6 form.
 pub(in crate::driver) fn resolve(host: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
     let Ok(addrs) = (host, 0).to_socket_addrs() else {

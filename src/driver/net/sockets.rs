@@ -11,19 +11,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The receive buffer: a burst of gossip must fit while the engine is busy. The kernel may grant
-/// less.
+/// The size of the receive buffer in bytes. A burst of gossip must fit into it while the engine is
+/// busy. The kernel may grant less.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
-/// The connections that may wait to be accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: i32 = 512;
-/// The attempts to find a port that is free for both sockets, if any port will do.
+/// The number of attempts to find a port that is free for both sockets, if any port will do.
 const PORT_ATTEMPTS: usize = 32;
 
 /// The sockets of a node. They do not block, and are closed on exec and in forked children.
 pub(in crate::driver) struct Sockets {
     udp: CloseOnFork<UdpSocket>,
     pub listener: Listener,
-    /// The address that both are bound to, with the real port.
+    /// The address that both sockets are bound to, with the real port.
     pub bound: SocketAddr,
 }
 
@@ -73,7 +73,7 @@ fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
     }
 }
 
-/// Listens with TCP alone, for a setting of this name.
+/// Listens with TCP alone. `setting` is the name of the setting that gives the address.
 ///
 /// # Errors
 /// The same as for [`bind`].
@@ -83,8 +83,7 @@ pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<L
         .map_err(|error| bind_error(&error, setting, addr))
 }
 
-/// A socket that does not block and is closed on exec. One that is bound to `[::]` serves IPv4 as
-/// well.
+/// A socket that does not block and is closed on exec. A socket for `[::]` serves IPv4 as well.
 fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
@@ -96,7 +95,7 @@ fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(addr, Type::STREAM, Protocol::TCP)?;
-    // Lets a restarted node take its port back although old connections linger.
+    // Lets a restarted node take its port back even while old connections linger.
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(addr))?;
     socket.listen(BACKLOG)?;
@@ -118,7 +117,8 @@ impl Sockets {
         self.udp.as_fd()
     }
 
-    /// Sends a datagram now or never: gossip is repeated, and an old datagram is worth nothing.
+    /// Sends a datagram at once, or drops it: gossip is repeated, and an old datagram is worth
+    /// nothing.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> std::result::Result<(), SendFailure> {
         match self.udp.send_to(bytes, for_family(to, self.bound)) {
             Ok(_) => Ok(()),
@@ -126,7 +126,8 @@ impl Sockets {
         }
     }
 
-    /// Receives the next datagram that waits, IPv4 senders in IPv4 form. `None` if none waits.
+    /// Receives the next datagram that waits; `None` if none does. The address of an IPv4 sender is
+    /// in IPv4 form.
     pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         // An error may belong to an earlier datagram that was sent to another host. Then the next
         // datagram is tried, a bounded number of times.
@@ -141,8 +142,8 @@ impl Sockets {
     }
 }
 
-/// An address in the form that a socket bound to `bound` takes: an IPv6 socket takes IPv4 addresses
-/// in IPv6 form.
+/// An address in the form that the socket bound to `bound` requires: an IPv6 socket requires IPv4
+/// addresses in their IPv6 form.
 fn for_family(to: SocketAddr, bound: SocketAddr) -> SocketAddr {
     match (to.ip(), bound) {
         (IpAddr::V4(ip), SocketAddr::V6(_)) => {
@@ -159,7 +160,8 @@ fn send_failure(error: &io::Error) -> SendFailure {
     }
 }
 
-/// The address to advertise: the one that was set, else the bound one, else that of an interface.
+/// The address to advertise: the one in the settings, else the bound one. If the node is bound to
+/// all addresses, it is the address of an interface.
 ///
 /// # Errors
 /// `Address` if this host has no suitable address.

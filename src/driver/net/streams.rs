@@ -5,14 +5,14 @@
 //!   accepted:              open -> flushing -> lingering -> gone
 //! ```
 //!
-//! The owner of a set forgets a stream when it closes it; bytes written before still go out, for a
-//! bounded time. An accepted stream then waits a moment for the peer to close first: closing with
-//! unread bytes would make the kernel reset the connection and destroy the answer on its way.
+//! The owner of a set closes a stream and forgets it. Bytes that it wrote before still go out, for
+//! a bounded time. An accepted stream then waits a moment for the peer to close first. If it closed
+//! with unread bytes instead, the kernel would reset the connection and the answer could be lost.
 //!
 //! Places for gossip streams are few, and anybody can connect and send nothing, or a byte now and
-//! then. While all places are taken, the accepted stream that has had its place longest gives it up
-//! for the next one. An honest request takes milliseconds, and every stream keeps its place for at
-//! least a tenth of the stream timeout.
+//! then. While all places are taken, the accepted stream that has had its place longest must give
+//! it up for the next one. An honest request takes milliseconds, and every stream keeps its place
+//! for at least a tenth of the stream timeout.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
 use crate::driver::os::fork::CloseOnFork;
@@ -27,17 +27,17 @@ use std::time::Duration;
 
 /// The time that an accepted stream waits for its peer to close.
 const LINGER: Duration = Duration::from_secs(1);
-/// Streams of a set that may be flushing or lingering. With one more, the stream that would end
-/// first is closed at once.
+/// The most streams of a set that may be flushing or lingering. If there is one more, the stream
+/// that would end first is closed at once.
 const CLOSING: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Connecting,
     Open,
-    /// Closed by its owner: ends when everything is written, at this time at the latest.
+    /// Closed by its owner. The stream ends when everything is written, or at this time.
     Flushing(Time),
-    /// Everything is written: ends when the peer closes, at this time at the latest.
+    /// Everything is written. The stream ends when the peer closes, or at this time.
     Lingering(Time),
 }
 
@@ -54,15 +54,15 @@ struct Stream {
     socket: CloseOnFork<TcpStream>,
     phase: Phase,
     out: VecDeque<Vec<u8>>,
-    /// Bytes of the first element of `out` that have been written.
+    /// The number of bytes of the first element of `out` that have been written.
     sent: usize,
-    /// For an accepted stream: until when it keeps its place although others wait for it.
+    /// For an accepted stream, the time until which it keeps its place even if others wait for it.
     accepted: Option<Time>,
-    /// The peer writes no more; it may still read.
+    /// The peer has ended its side and writes no more; it may still read.
     eof: bool,
 }
 
-/// How a stream ends that could not be opened.
+/// Returns the end of a stream that could not be opened.
 pub(in crate::driver) fn stream_end(error: &io::Error) -> StreamEnd {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         StreamEnd::Refused
@@ -86,14 +86,14 @@ pub(in crate::driver) enum StreamEvent {
 pub(in crate::driver) struct StreamSet {
     open: BTreeMap<StreamId, Stream>,
     last_accepted: u64,
-    /// Reads of one stream in a row before others have their turn.
+    /// The number of reads from one stream in a row before others have their turn.
     reads: usize,
-    /// Whether a stream is read whose peer has not taken everything that was written.
+    /// Whether a stream is read even while its peer has not taken everything that was written.
     reads_while_writing: bool,
 }
 
 impl StreamSet {
-    /// Streams whose both sides may send much at the same time, as in a push/pull.
+    /// A set of streams on which both sides may send much at the same time, as in a push/pull.
     pub fn for_gossip() -> StreamSet {
         StreamSet {
             open: BTreeMap::new(),
@@ -103,7 +103,8 @@ impl StreamSet {
         }
     }
 
-    /// Streams of questions and answers: a peer that does not take its answers is not read.
+    /// A set of streams of questions and answers. A peer that does not take its answers is not
+    /// read.
     pub fn for_services() -> StreamSet {
         StreamSet {
             reads: 1,
@@ -139,8 +140,9 @@ impl StreamSet {
         Ok(id)
     }
 
-    /// The accepted stream that has had its place longest, and until when it keeps the place.
-    /// Streams that are being closed do not count: they are served, and have a bound of their own.
+    /// The accepted stream that has had its place longest, and the time until which it keeps it.
+    /// Streams that are being closed do not count: their requests are done, and another bound
+    /// limits their number.
     pub fn oldest(&self) -> Option<(StreamId, Time)> {
         let mut streams = self.open.iter(); // in the order of their numbers, which only grow
         streams.find_map(|(id, stream)| match stream.phase {
@@ -154,10 +156,10 @@ impl StreamSet {
         self.open.remove(&id);
     }
 
-    /// Opens a connection. A later event tells whether it succeeded.
+    /// Begins to open a connection. A later event says whether that succeeded.
     ///
     /// # Errors
-    /// The connection cannot even be started.
+    /// The connection fails at once.
     pub fn dial(&mut self, id: StreamId, to: SocketAddr) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -172,7 +174,7 @@ impl StreamSet {
         Ok(())
     }
 
-    /// Writes bytes after those written before. Does nothing for a stream that has ended.
+    /// Appends bytes to those that were written before. Does nothing for a stream that has ended.
     pub fn write(&mut self, id: StreamId, bytes: Vec<u8>) {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.out.push_back(bytes);
@@ -235,7 +237,7 @@ impl StreamSet {
         self.open.retain(|_, stream| !over(stream));
     }
 
-    /// When [`StreamSet::expire`] has something to do.
+    /// The next time at which [`StreamSet::expire`] has something to do.
     pub fn deadline(&self) -> Option<Time> {
         self.open
             .values()
@@ -243,7 +245,7 @@ impl StreamSet {
             .min()
     }
 
-    /// Each stream, with the entry that polls it.
+    /// All streams, each with its entry for polling.
     pub fn poll_entries(&self) -> impl Iterator<Item = (StreamId, PollFd<'_>)> {
         self.open.iter().map(|(id, stream)| {
             (
@@ -253,7 +255,7 @@ impl StreamSet {
         })
     }
 
-    /// The conditions that a stream waits for.
+    /// The conditions for which a stream is polled.
     fn interest(&self, stream: &Stream) -> PollFlags {
         if stream.phase == Phase::Connecting {
             return PollFlags::POLLOUT;
@@ -266,8 +268,8 @@ impl StreamSet {
         interest
     }
 
-    /// Does what poll found to be possible, and tells `tell` one event at a time, with the bytes
-    /// that were read. A stream that is being closed has no more events.
+    /// Reads and writes a stream as far as polling found it `ready`, and passes each event to
+    /// `tell` with the bytes that were read. A stream that is being closed has no more events.
     pub fn ready(
         &mut self,
         now: Time,

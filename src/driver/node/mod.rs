@@ -44,10 +44,11 @@ pub struct Counter {
 }
 
 /// A running member of a cluster. Clones refer to the same node, and any number of threads may use
-/// it at once. It ends with [`Node::shutdown`], [`Node::close`] or with its last clone.
+/// it at once. It ends with [`Node::shutdown`], with [`Node::close`], or when its last clone is
+/// dropped.
 ///
-/// In a forked child an inherited node is dead: calls return [`Status::Forked`], and calls that
-/// cannot fail return nothing.
+/// An inherited node does not run in a forked child: calls return [`Status::Forked`] there, and
+/// calls that cannot fail return an empty value.
 #[derive(Clone)]
 pub struct Node {
     pub(in crate::driver) running: Arc<RunningNode>,
@@ -64,7 +65,7 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Binds the sockets and starts the threads; events wait to be taken.
+    /// Binds the sockets and starts the threads. Events wait until the application takes them.
     ///
     /// # Errors
     /// `Config` if settings contradict each other; `Address` if the address cannot be bound or this
@@ -88,9 +89,9 @@ impl Node {
         Ok(Node { running })
     }
 
-    /// Joins a cluster: exchanges lists of members with every address, and returns how many
-    /// answered. A node that has left takes part again. A `timeout` of `None` waits without limit;
-    /// after the timeout the attempt goes on.
+    /// Joins a cluster: exchanges lists of members with every address, and returns how many of them
+    /// answered. A node that has left takes part again. After the timeout the join goes on without
+    /// the caller; a `timeout` of `None` waits without limit.
     ///
     /// Addresses look like `host`, `host:port`, `1.2.3.4` or `[::1]:7946`, with an optional node
     /// name in front as in `name/host:port`. The port is 7946 if none is given.
@@ -107,7 +108,7 @@ impl Node {
         })
     }
 
-    /// Like [`Node::join`] without waiting: a `Done` event with the returned number tells the
+    /// Like [`Node::join`], but does not wait: a `Done` event with the returned number reports the
     /// outcome.
     ///
     /// # Errors
@@ -120,8 +121,8 @@ impl Node {
         Ok(id)
     }
 
-    /// Like [`Node::join`] without waiting: the result has a descriptor of its own to wait on, and
-    /// the reason for each address that was not reached.
+    /// Like [`Node::join`], but does not wait: the returned value has a descriptor of its own to
+    /// wait on, and holds the reason for each address that was not reached.
     ///
     /// # Errors
     /// `Invalid`, `Address`, `Io` if the system refuses a descriptor, `Closed`, `Forked`.
@@ -144,7 +145,8 @@ impl Node {
         self.run(timeout, "the leave", leave).map(drop)
     }
 
-    /// Like [`Node::leave`] without waiting: a `Done` event with the returned number tells the end.
+    /// Like [`Node::leave`], but does not wait: a `Done` event with the returned number reports the
+    /// end.
     ///
     /// # Errors
     /// `Closed`, `Forked`.
@@ -156,7 +158,8 @@ impl Node {
         Ok(id)
     }
 
-    /// Like [`Node::leave`] without waiting: the result has a descriptor of its own to wait on.
+    /// Like [`Node::leave`], but does not wait: the returned value has a descriptor of its own to
+    /// wait on.
     ///
     /// # Errors
     /// `Io` if the system refuses a descriptor, `Closed`, `Forked`.
@@ -168,16 +171,18 @@ impl Node {
         Ok(pending)
     }
 
-    /// Stops the node at once and tells nobody: the other members will see a failure. Calls that
-    /// wait for the node return `Closed`; queued events, members, counters and the state can still
-    /// be read. Waits for the engine's thread, not for a callback. A second call does nothing.
+    /// Stops the node at once without telling anybody: the other members will see it fail. Calls
+    /// that wait for the node return `Closed`; queued events, members, counters and the state can
+    /// still be read. Waits for the engine's thread, but not for a callback. A second call does
+    /// nothing.
     pub fn shutdown(&self) {
         self.running.shut_down();
     }
 
-    /// Like [`Node::shutdown`], and no further callback starts; waits for all threads. Inside the
-    /// callback it returns at once, and the event thread waits for the others when the callback has
-    /// returned. A name that is being resolved delays the end by at most a second.
+    /// Like [`Node::shutdown`], but also waits for all other threads, and no further callback
+    /// starts. Inside the callback it returns at once, and the event thread waits for the others
+    /// when the callback has returned. A host name that is being resolved delays the end by at most
+    /// a second.
     pub fn close(&self) {
         self.running.close();
     }
@@ -208,8 +213,8 @@ impl Node {
         &self.running.name
     }
 
-    /// All members sorted by name, this node included. The list is consistent, shared instead of
-    /// copied, and may outlive the node. It is empty in a forked child.
+    /// All members sorted by name, this node included. The list never changes once it is returned,
+    /// is shared instead of copied, and may outlive the node. It is empty in a forked child.
     pub fn members(&self) -> Arc<Vec<Arc<Member>>> {
         if self.running.origin.is_elsewhere() {
             return Arc::default();
@@ -298,7 +303,7 @@ impl Node {
     }
 
     /// Probes a member at once, because the application could not reach it. A `Done` event with the
-    /// returned number tells the verdict: success if the member answered, `Unreachable` if not.
+    /// returned number reports the verdict: success if the member answered, `Unreachable` if not.
     ///
     /// # Errors
     /// `NotFound` if there is no such member; `State` if the member is this node, has failed or
@@ -309,7 +314,7 @@ impl Node {
         Ok(id)
     }
 
-    /// Like [`Node::hint`]: the result has a descriptor of its own to wait on.
+    /// Like [`Node::hint`], but the returned value has a descriptor of its own to wait on.
     ///
     /// # Errors
     /// Same as [`Node::hint`]; `Io` if the system refuses a descriptor.

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// A callback for events. It runs on the event thread, for one event at a time.
 pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
-/// How long the end of a node waits for a name that is being resolved. Nothing can interrupt the
-/// resolver of the system. If it takes longer, its thread ends by itself later, and touches nothing
-/// but its own data.
+/// How long the end of a node waits for a host name that is being resolved. Nothing can interrupt
+/// the resolver of the system. If it takes longer, the helper thread ends by itself later, and
+/// touches nothing but its own data.
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The threads of a node.
@@ -36,7 +36,8 @@ impl Threads {
         }
     }
 
-    /// Waits for all threads but the event thread. On one of these threads it returns at once.
+    /// Waits for all threads except the event thread. Returns at once on the engine's thread and on
+    /// the helper thread.
     pub fn finish_inner(&self) {
         let is_helper = self.helper.as_ref().is_some_and(Worker::is_current);
         if self.engine.is_current() || is_helper {
@@ -49,13 +50,14 @@ impl Threads {
     }
 }
 
-/// The threads of a node, once they have started. The event thread shares this: it may have to wait
-/// for the others.
+/// The threads of a node, once they have started. The event thread shares them, because it may have
+/// to wait for the others.
 pub(super) type ThreadsCell = Arc<OnceLock<Threads>>;
 
 /// A node that runs. The last clone of its `Node` drops this, which ends the node.
 pub(in crate::driver) struct RunningNode {
-    /// Leaked in a forked child: locks in there may be held by threads that do not exist in it.
+    /// The parts are leaked in a forked child: their locks may be held by threads that do not exist
+    /// there.
     parts: ManuallyDrop<(Arc<EngineHandle>, ThreadsCell)>,
     /// Whether a callback takes the events.
     pub(super) with_callback: bool,
@@ -83,7 +85,7 @@ impl RunningNode {
         self.parts.1.get()
     }
 
-    /// Tells the node to end. Returns false in a forked child, where there is nothing to end.
+    /// Tells the node to end. Does nothing and returns false in a forked child.
     fn begin_end(&self) -> bool {
         if self.origin.is_elsewhere() {
             return false;
@@ -103,8 +105,8 @@ impl RunningNode {
         }
     }
 
-    /// Ends the node: no further callback starts, and all threads are waited for. On the event
-    /// thread it returns at once; that thread waits for the others when its callback has returned.
+    /// Ends the node and waits for all its threads; no further callback starts. On the event thread
+    /// it returns at once, and that thread waits for the others when its callback has returned.
     pub(super) fn close(&self) {
         if !self.begin_end() {
             return;

@@ -1,5 +1,5 @@
-//! Starting a node: sockets, services, core and threads, in this order. After an error nothing of
-//! it is left.
+//! Starting a node: its sockets, services, core and threads, in this order. If one of them fails,
+//! the others are taken down again.
 
 use crate::Config;
 use crate::driver::engine::command::CommandQueue;
@@ -29,8 +29,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The stack of a thread that runs no code of the application. A resolver of the C library needs
-/// more than 100 KiB.
+/// The size of the stack of a thread that runs no code of the application. The resolver of the C
+/// library needs more than 100 KiB.
 const STACK: usize = 256 * 1024;
 
 /// Starts a node.
@@ -42,7 +42,7 @@ pub(super) fn start(
     build(config, callback, spawn).map_err(name_the_limit)
 }
 
-/// Adds the limit to an error that only says "Too many open files".
+/// Adds the limit of descriptors to an error that only says "Too many open files".
 fn name_the_limit(mut error: Error) -> Error {
     if error.errno == libc::EMFILE {
         let limit = descriptors::limit();
@@ -179,7 +179,7 @@ impl Services {
 fn services(config: &Config, own: IpAddr) -> Result<Services> {
     use crate::service::spoe::{COUNTERS, Spoe};
     let mut services = Services::default();
-    // If this node is a member by a loopback address, servers may have such addresses too.
+    // If this node's own address is a loopback address, servers may have loopback addresses, too.
     let spoe = || Spoe::new(config.spoe_rules(own.is_loopback()));
     services.add(COUNTERS, "spoe_bind", config.settings.spoe_bind.0, spoe)?;
     Ok(services)
@@ -195,7 +195,7 @@ fn services(config: &Config, _: IpAddr) -> Result<Services> {
     Ok(Services::default())
 }
 
-/// The callback of the application, with what its thread needs.
+/// The callback of the application, and everything that the event thread needs.
 struct Callback {
     run: EventCallback,
     stack: usize,
@@ -212,7 +212,8 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    /// Starts all threads. If one is refused, those before it are told to end and waited for.
+    /// Starts all threads. If one is refused, the threads before it are told to end, and are waited
+    /// for.
     fn start(
         &mut self,
         engine: Engine,
@@ -240,8 +241,8 @@ impl Starting<'_> {
         }
     }
 
-    /// Starts the engine last: if another thread is refused, the engine is dropped here, which ends
-    /// the others.
+    /// Starts all threads, the engine's last. If an earlier one is refused, the engine is dropped
+    /// here, which ends the threads before it.
     fn start_all(
         &mut self,
         engine: Engine,
@@ -281,8 +282,8 @@ impl Starting<'_> {
     }
 }
 
-/// The thread of the engine. The engine is dropped after its panic has been reported, since its
-/// drop ends the events.
+/// The engine's thread. If the engine panics, it is dropped only after the panic has been reported,
+/// because its drop ends the event queues.
 fn run(mut engine: Engine) {
     let handle = engine.handle();
     handle.thread.enter();

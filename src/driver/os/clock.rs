@@ -1,7 +1,8 @@
 //! The clocks of the system.
 //!
 //! The time of the core is CLOCK_MONOTONIC: nobody can set it, and it never goes back. It stands
-//! still while the machine is suspended; CLOCK_BOOTTIME, which goes on, tells for how long.
+//! still while the machine is suspended. CLOCK_BOOTTIME does not, so the difference between the two
+//! says how long the machine has been suspended.
 
 use crate::time::Time;
 use nix::time::{ClockId, clock_gettime};
@@ -20,7 +21,7 @@ thread_local! {
     static AHEAD: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
 }
 
-/// Lets the clocks jump ahead, for this thread alone.
+/// Moves both clocks ahead, as this thread alone sees them.
 #[cfg(test)]
 pub(in crate::driver) fn jump_ahead(by: Duration) {
     AHEAD.set(AHEAD.get() + by);

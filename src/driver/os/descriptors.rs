@@ -30,8 +30,8 @@ impl Wakeup {
 
     /// Makes the descriptor readable.
     pub fn raise(&self) {
-        // The write never blocks. It fails only after 2^64 - 2 others, when the descriptor is
-        // readable anyway.
+        // The write never blocks. It fails only if 2^64 - 2 writes came before it, and then the
+        // descriptor is readable anyway.
         let _ = self.0.write(1);
     }
 
@@ -47,17 +47,17 @@ impl AsFd for Wakeup {
     }
 }
 
-/// The pause that replaces a wait which the kernel refuses.
+/// The pause in place of a wait that the kernel refuses.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Waits until a descriptor is ready or `timeout` has passed, and returns what each is ready for.
-/// `None` waits without limit; a fraction of a millisecond is rounded up. A wait that a signal
-/// interrupts ends early with nothing ready.
+/// `None` waits without limit; a fraction of a millisecond is rounded up. If a signal interrupts
+/// the wait, it ends early and nothing is ready.
 ///
-/// The kernel refuses to wait for more descriptors than the process may open now, even if they
-/// were opened long ago: this happens to a host that gives up the right to open any, as sandboxes
-/// do (`RLIMIT_NOFILE` 0). No operation of this library on a descriptor blocks, so all descriptors
-/// then count as ready, after a pause that prevents a busy loop.
+/// The kernel refuses to wait for more descriptors than the process may open now, even if they were
+/// opened long ago. This happens to a host that gives up the right to open any more, as sandboxes
+/// do (`RLIMIT_NOFILE` 0). All descriptors then count as ready, after a pause that prevents a busy
+/// loop. That is harmless, because no operation of this library on a descriptor blocks.
 pub(in crate::driver) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Vec<PollFlags> {
     let millis = timeout.map(|it| it.as_nanos().div_ceil(1_000_000));
     let limit = millis.map_or(PollTimeout::NONE, |millis| {
@@ -78,7 +78,7 @@ pub(in crate::driver) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>)
     }
 }
 
-/// The number of descriptors that this process may have open, or 0 if the system does not tell.
+/// The number of descriptors that this process may have open, or 0 if it cannot be determined.
 pub(in crate::driver) fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _hard)| soft)
 }

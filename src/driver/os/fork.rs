@@ -1,12 +1,13 @@
-//! Noticing a fork: the threads of a node do not exist in the child, so its nodes are dead there.
+//! Noticing a fork. The threads of a node do not exist in the child, so a node does not run there.
 //!
-//! A handler of `pthread_atfork`, the only one of this library, raises a generation number in the
-//! child. Anything that remembers the number it was made under (its [`Origin`]) knows with one
-//! comparison whether it was inherited. The handler also closes the child's copies of sockets and
-//! wake-up descriptors, so that a port is not kept open by a process that does not read it.
+//! This library registers one set of handlers with `pthread_atfork`. The handler in the child
+//! raises a generation number. A value that remembers the number it was made under (its [`Origin`])
+//! can tell with one comparison whether the child inherited it. The handler also closes the child's
+//! copies of sockets and wake-up descriptors, so that a port is not kept open by a process that
+//! does not read from it.
 //!
-//! The child never touches a lock that a vanished thread may have held. The list of descriptors has
-//! a lock that the fork itself takes first.
+//! The child never touches a lock that a thread of the parent may have held. The list of
+//! descriptors is safe, because the forking thread itself takes its lock before the fork.
 
 use crate::error::{Error, Result, Status};
 use nix::fcntl::{FcntlArg, fcntl};
@@ -19,7 +20,7 @@ use std::sync::{Once, OnceLock};
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
-/// Runs in the child at the end of the handler.
+/// The hook that runs in the child at the end of the handler.
 static IN_CHILD: OnceLock<fn()> = OnceLock::new();
 
 /// The number of forks between the first process and this one, plus one.
@@ -37,7 +38,7 @@ impl Origin {
         Origin(generation())
     }
 
-    /// Whether this process was forked since.
+    /// Whether this process is a forked child of the one in which the value was made.
     pub fn is_elsewhere(self) -> bool {
         self.0 != generation()
     }
@@ -96,7 +97,7 @@ extern "C" fn in_child() {
 }
 
 /// The descriptors that a child closes. Their lock has no owner: a mutex of std may only be
-/// unlocked by the process that locked it, and here the child unlocks too.
+/// unlocked by the process that locked it, but this one is also unlocked in the child.
 struct OpenList {
     held: AtomicBool,
     list: UnsafeCell<Vec<RawFd>>,
@@ -160,7 +161,7 @@ impl<T: AsFd> Deref for CloseOnFork<T> {
 impl<T: AsFd> Drop for CloseOnFork<T> {
     fn drop(&mut self) {
         if self.origin.is_elsewhere() {
-            return; // the handler has closed it; the number may belong to something else by now
+            return; // the handler has closed it; the number may now belong to another descriptor
         }
         let fd = self.inner.as_fd().as_raw_fd();
         OPEN.with(|list| {
@@ -169,7 +170,7 @@ impl<T: AsFd> Drop for CloseOnFork<T> {
             }
         });
         if fcntl(self.inner.as_fd(), FcntlArg::F_GETFD).is_err() {
-            return; // the host has closed it; std would abort the process for closing it again
+            return; // the host has closed it; std may abort the process if it is closed again
         }
         // SAFETY: this is the only place that drops `inner`, and nothing uses it afterwards.
         unsafe { ManuallyDrop::drop(&mut self.inner) };

@@ -26,8 +26,8 @@ pub fn addresses() -> Vec<IpAddr> {
     .collect()
 }
 
-/// The source address of packets that leave by the default route. Nothing is sent: the kernel
-/// chooses the route when a datagram socket is connected.
+/// The source address of packets that leave by the default route. No packet is sent to find it out:
+/// the kernel already chooses the route when a datagram socket is connected.
 fn of_default_route(v6: bool) -> Option<IpAddr> {
     // These addresses are reserved for documentation, so only a default route leads there.
     let (domain, target): (Domain, SocketAddr) = if v6 {
@@ -50,8 +50,8 @@ fn is_private(ip: &IpAddr) -> bool {
     }
 }
 
-/// Whether others can use an address: unspecified and link-local ones mean something else on every
-/// host or link.
+/// Whether other hosts can use an address. Unspecified and link-local addresses are of no use to
+/// them: they mean something else on every host or link.
 fn is_usable(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_link_local(),
@@ -59,7 +59,9 @@ fn is_usable(ip: &IpAddr) -> bool {
     }
 }
 
-/// Chooses the address of this host that others most likely reach.
+/// Chooses the address of this host that the other members can most likely reach: a private one if
+/// possible, that of the default route if possible, and a loopback address only if there is no
+/// other.
 fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
     let default = default.filter(|ip| is_usable(ip) && !ip.is_loopback());
     let usable = || all.iter().copied().filter(is_usable);
@@ -72,11 +74,12 @@ fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
         .or_else(|| usable().next())
 }
 
-/// The address to advertise when the node is bound to "any": IPv4 if there is one, since every
-/// member of an IPv4 cluster can use it.
+/// The address to advertise when the node is bound to `any`, which is 0.0.0.0 or `::`. It is an
+/// IPv4 address if possible, since every member of an IPv4 cluster can use it. With `::` it is an
+/// IPv6 address if this host has no usable IPv4 address, or only a loopback one.
 ///
 /// # Errors
-/// `Address` if no interface has an address of the family.
+/// `Address` if no interface has a usable address.
 pub(in crate::driver) fn advertised(any: IpAddr) -> Result<IpAddr> {
     let all = addresses();
     let v4: Vec<IpAddr> = all.iter().copied().filter(IpAddr::is_ipv4).collect();

@@ -1,15 +1,15 @@
 //! Locks and condition variables.
 //!
-//! These are std's, not parking_lot's: parking_lot keeps the waiting threads of all locks of a
-//! process in one shared table, and a fork at the wrong moment leaves that table locked for ever in
-//! the child. A lock of std has no state besides itself, and allocates nothing on the threads of
-//! the application.
+//! These are the locks of std, not of parking_lot: parking_lot keeps the waiting threads of all
+//! locks of a process in one shared table, and a fork at the wrong moment leaves that table locked
+//! for ever in the child. A lock of std has no state outside of itself, and allocates nothing on
+//! the threads of the application.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Locks a mutex, also after a panic under its lock: the panic is reported elsewhere, and the data
-/// behind each mutex of this library is consistent after every single step.
+/// Locks a mutex, even if a thread panicked while it held the lock. The panic is reported
+/// elsewhere, and every single step leaves the data behind a mutex of this library consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -51,8 +51,8 @@ pub(crate) fn wait<'a, T>(
     wait_until(condition, guard, None, done).0
 }
 
-/// The moment at which `timeout` has passed. `None` stands for no limit: without a timeout, and
-/// with one that is too long for the clock.
+/// The moment at which `timeout` will have passed. `None`, which stands for no limit, if there is
+/// no timeout or it is too long for the clock.
 pub(in crate::driver) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

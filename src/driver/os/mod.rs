@@ -1,9 +1,9 @@
-//! The lowest floor of the driver: one place for each system call.
+//! The lowest layer of the driver: every system call is wrapped in one place.
 //!
 //! | file | what it wraps |
 //! | --- | --- |
 //! | [`clock`] | the two clocks that a node reads |
-//! | [`descriptors`] | waiting for descriptors, waking a waiting thread, the limit of the process |
+//! | [`descriptors`] | polling descriptors, waking a waiting thread, the limit on their number |
 //! | [`fork`] | noticing a fork, and closing inherited descriptors in the child |
 //! | [`interfaces`] | the name and the addresses of this host |
 //! | [`lock`] | locks and condition variables that a fork cannot freeze |
@@ -14,8 +14,8 @@
 //! | [`threads`] | creating a thread, its name, its privileges, its end |
 //! | [`worker`] | a thread of a node, wherever it came from |
 //!
-//! The crate `nix` makes the calls safe. `libc` remains for `pthread_atfork`, which `nix` does not
-//! have, and for error numbers.
+//! The crate `nix` makes the calls safe. `libc` is used directly only for `pthread_atfork`, which
+//! `nix` does not have, and for error numbers.
 
 pub(crate) mod clock;
 pub(crate) mod descriptors;

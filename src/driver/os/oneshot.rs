@@ -12,7 +12,7 @@ enum Slot<T> {
 
 type Shared<T> = Arc<(Mutex<Slot<T>>, Condvar)>;
 
-/// The side that answers once. Dropping it without an answer wakes the other side as well.
+/// The side that answers. Dropping it without an answer wakes the other side, too.
 pub(in crate::driver) struct Reply<T>(Shared<T>);
 
 /// The side that waits.
@@ -54,7 +54,7 @@ impl<T> Drop for Reply<T> {
 }
 
 impl<T> Answer<T> {
-    /// Waits for the answer. `None` waits without limit.
+    /// Waits for the answer until the timeout has passed. `None` waits without limit.
     pub fn wait(self, timeout: Option<Duration>) -> Waited<T> {
         let (mutex, condition) = &*self.0;
         let arrived = |slot: &mut Slot<T>| !matches!(slot, Slot::Empty);

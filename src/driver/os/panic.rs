@@ -1,14 +1,14 @@
 //! Panics inside this library are caught, described and never printed. Panics of the program are
 //! left alone.
 //!
-//! All code of the library runs inside [`caught`]: the threads of a node and every function of the
-//! C interface. Code of the program that the library calls runs [`outside`] again.
+//! The threads of a node and every function of the C interface run inside [`caught`]. Code of the
+//! program that the library calls, such as a callback, runs [`outside`] of it again.
 //!
-//! One panic hook, set on first use, keeps text and place of a panic inside, and passes every other
-//! panic on to the previous hook. A hook applies to one copy of Rust's standard library: in
-//! `libsprat.so` that copy belongs to sprat alone, but a Rust program that links the crate shares
-//! it. If such a program sets another hook later, that hook also sees the panics of this library;
-//! they are still caught and described, only without their place.
+//! One panic hook, set on first use, records the text and the place of every panic inside, and
+//! passes all other panics on to the previous hook. A hook applies to one copy of Rust's standard
+//! library: in `libsprat.so` that copy belongs to sprat alone, but a Rust program that links the
+//! crate shares it. If such a program later sets another hook, that hook also sees the panics of
+//! this library; they are still caught and described, but without their place.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -16,15 +16,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether this thread runs code of this library. It has no destructor, so that it is usable
-    /// until the very end of a thread.
+    /// Whether this thread runs code of this library. The variable has no destructor, so it can be
+    /// used until the very end of a thread.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     /// The panic that is being caught.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Sets the hook, once. Setting a hook while panicking would be a panic itself, so a later call
-/// does it then.
+/// Sets the hook, once. Setting a hook on a thread that panics would be a panic itself, so in that
+/// case it is left to a later call.
 fn install() {
     static HOOK: Once = Once::new();
     if HOOK.is_completed() || std::thread::panicking() {
@@ -38,7 +38,7 @@ fn install() {
             }
             let place = info.location().map(|at| format!(" ({at})"));
             let told = text(info.payload()).to_owned() + &place.unwrap_or_default();
-            // At the end of a thread the thread local may be gone; then only the place is lost.
+            // At the end of a thread the variable may be gone; then only the place is lost.
             let _ = LAST.try_with(|last| last.replace(Some(told)));
         }));
     });
@@ -51,9 +51,9 @@ fn text(payload: &(dyn Any + Send)) -> &str {
     text.unwrap_or("a panic without text")
 }
 
-/// Runs `work` inside, and returns its result or the description of its panic. Unwind safety: a
-/// panic leaves at most one object half changed; locks of this library do not poison, and the
-/// object can still be freed.
+/// Runs `work` inside, and returns its result or the description of its panic. This is unwind safe
+/// enough: a panic leaves at most one object half changed, which can still be freed, and the locks
+/// of this library ignore poisoning.
 pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     install();
     let inside = Side::change_to(true);
@@ -68,14 +68,14 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     })
 }
 
-/// Runs `call`, which is code of the program: its panics are left alone.
+/// Runs `call`, which is code of the program, so that the hook leaves its panics alone.
 #[cfg(feature = "capi")]
 pub(crate) fn outside<R>(call: impl FnOnce() -> R) -> R {
     let _outside = Side::change_to(false);
     call()
 }
 
-/// Restores, when dropped, the side that this thread was on.
+/// Remembers whether this thread was inside, and restores that when dropped.
 struct Side(bool);
 
 impl Side {

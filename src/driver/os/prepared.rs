@@ -1,9 +1,10 @@
 //! Prepared threads: created early, for processes that may create none later.
 //!
-//! Some hosts forbid new threads once they serve (a process limit of zero), and fork in between. So
-//! threads are created early and wait on a condition variable; nodes take them first. A forked
-//! child has none of its parent's threads: the fork handler creates as many anew there, in a fresh
-//! pool, because the lock of the old pool may have been held at the moment of the fork.
+//! Some hosts forbid new threads once they serve (a process limit of zero), and fork before that.
+//! So threads are created early and wait on a condition variable; nodes use them before they create
+//! any. A forked child has none of its parent's threads: the fork handler creates the same number
+//! in the child, in a new pool, because the lock of the old one may have been held at the moment of
+//! the fork.
 
 use crate::driver::os::fork;
 use crate::driver::os::lock::{lock, wait};
@@ -17,14 +18,14 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 
-/// The stack of a prepared thread, which may be taken for callbacks. Only touched pages cost
-/// memory.
+/// The size of a prepared thread's stack. It is large because callbacks of the application may run
+/// there; only the pages that are touched cost memory.
 pub(in crate::driver) const STACK: usize = 8 * 1024 * 1024;
 
 /// The name of a prepared thread while it waits.
 const IDLE_NAME: &str = "sprat-prepared";
 
-/// How many threads this process and each of its children prepare.
+/// The number of threads that this process and each of its children prepare.
 static WANTED: AtomicUsize = AtomicUsize::new(0);
 /// The pool of this process. It is never freed, since prepared threads never end.
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
@@ -35,16 +36,17 @@ struct Task {
     job: Job,
     /// Dropped when the job has ended and the thread waits again.
     opener: Opener,
-    /// The thread that submitted the job may gain no privileges, so the job may not either.
+    /// The thread that submitted the job has given up gaining privileges, so the job must not be
+    /// able to gain any, either.
     no_new_privileges: bool,
 }
 
 #[derive(Default)]
 struct Queue {
     tasks: VecDeque<Task>,
-    /// Threads that wait, including those for which a task is queued.
+    /// The number of threads that wait, including those for which a task is queued.
     idle: usize,
-    /// All threads of the pool.
+    /// The number of all threads of the pool.
     threads: usize,
 }
 
@@ -138,7 +140,7 @@ impl Pool {
             drop(queue);
             set_name(&task.name);
             if task.no_new_privileges {
-                // The flag stays: a later job finds this thread with fewer rights, never with more.
+                // The flag stays set: a later job may run with fewer rights, but never with more.
                 renounce_new_privileges();
             }
             let _ = panic::caught(task.job); // the job reports its own panics
@@ -149,11 +151,11 @@ impl Pool {
     }
 }
 
-/// Creates a new pool of as many threads in a forked child. A thread that cannot be created is
-/// missing there, and starting a node reports that.
+/// Creates a new pool with the same number of threads in a forked child. A thread that cannot be
+/// created is missing from the pool, which shows when a node is started.
 fn renew_in_child() {
     let n = WANTED.load(Ordering::Relaxed);
-    // The old pool is left as it is: its lock may be held by a thread that does not exist here.
+    // The old pool is not touched: its lock may be held by a thread that does not exist here.
     POOL.store(Box::into_raw(Box::<Pool>::default()), Ordering::Release);
     let _ = pool().fill(n);
 }

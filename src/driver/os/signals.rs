@@ -1,7 +1,7 @@
 //! Signals belong to the application: the threads of this library handle none.
 //!
-//! Only the signals that a fault raises on the thread itself stay unblocked, and SIGPROF, so that
-//! crash handlers and profilers of the application keep working.
+//! These threads block all signals, except those that a fault raises on the thread itself, and
+//! SIGPROF, so that crash handlers and profilers of the application keep working.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
@@ -31,8 +31,8 @@ pub(in crate::driver) fn block_here() {
     block();
 }
 
-/// Blocks the signals until it is dropped: threads that are created meanwhile start with them
-/// blocked.
+/// Blocks the signals on the current thread until it is dropped. Threads that this thread creates
+/// meanwhile start with the signals blocked.
 pub(in crate::driver) struct Blocked(Option<SigSet>);
 
 impl Blocked {

@@ -1,4 +1,4 @@
-//! Threads as the system sees them: creating one, its identity, name and privileges, and its end.
+//! Threads as the system sees them: their creation, identity, name, privileges and end.
 
 use crate::driver::os::lock::{deadline, lock, wait_until};
 use crate::driver::os::signals::Blocked;
@@ -27,18 +27,18 @@ pub(in crate::driver) fn create(name: &str, stack: usize, job: Job) -> io::Resul
         .spawn(job)
 }
 
-/// The thread that runs a job now, if any, as `pthread_self` tells it. Unlike
-/// `std::thread::current`, this allocates nothing on threads of the application.
+/// The thread that runs a job now, if any, as returned by `pthread_self`. Unlike
+/// `std::thread::current`, that call allocates nothing on threads of the application.
 #[derive(Clone, Default)]
 pub(in crate::driver) struct Identity(Arc<AtomicUsize>);
 
 impl Identity {
-    /// This thread begins the job.
+    /// Records that this thread begins the job.
     pub fn enter(&self) {
         self.0.store(pthread_self() as usize, Ordering::Release);
     }
 
-    /// The job has ended.
+    /// Records that the job has ended.
     pub fn leave(&self) {
         self.0.store(0, Ordering::Release);
     }
@@ -69,7 +69,7 @@ impl Latch {
     }
 }
 
-/// Opens its latch when dropped: after the job, after a panic of the job, and if the job never ran.
+/// Opens its latch when dropped: after the job, whether it panicked or not, or if it never ran.
 pub(in crate::driver) struct Opener(Arc<Latch>);
 
 impl Drop for Opener {
@@ -82,12 +82,12 @@ impl Drop for Opener {
 /// Names this thread for debuggers and `top`; the system cuts the name after 15 bytes.
 pub(in crate::driver) fn set_name(name: &str) {
     if let Ok(name) = CString::new(name) {
-        let _ = prctl::set_name(&name); // only what people see depends on it
+        let _ = prctl::set_name(&name); // the name is for people only
     }
 }
 
-/// Whether this thread has given up gaining privileges. Each thread has this flag of its own, so a
-/// thread that was created earlier may lack it.
+/// Whether this thread has given up gaining privileges. Each thread has its own flag, so a thread
+/// that was created before the process gave them up may lack it.
 pub(in crate::driver) fn has_no_new_privileges() -> bool {
     prctl::get_no_new_privs().unwrap_or(false)
 }

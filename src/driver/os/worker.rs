@@ -1,9 +1,9 @@
 //! The threads of a node: where they come from, and how the library waits for their end.
 //!
-//! A host can create the threads itself ([`Spawn`]) or prepare them early ([`PreparedThreads`]);
-//! otherwise they are new threads of std. Wherever a thread came from, a latch that is opened as
-//! the last act of its job tells its end. Threads of std are joined after that, so that the number
-//! of threads of the process is exact.
+//! A host can create the threads itself ([`Spawn`]) or have them created early
+//! ([`PreparedThreads`]); otherwise the library creates them with std. In every case the last act
+//! of the thread's job is to open a latch, on which the library waits. A thread of std is joined
+//! after that, so that it no longer counts among the threads of the process.
 
 use crate::driver::os::lock::lock;
 use crate::driver::os::threads::{Identity, Job, Latch, Opener, create};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Creates the threads of a node, for a host that must create threads in its own way. The job must
+/// Creates the threads of a node, for a host that must create threads in its own way. Each job must
 /// be run exactly once, on a thread of its own.
 pub trait Spawn: Send + Sync {
     /// Starts `job` on a thread called `name`.
@@ -28,10 +28,10 @@ pub struct PreparedThreads;
 
 impl PreparedThreads {
     /// Makes sure that this process has at least `n` prepared threads, busy ones included, and that
-    /// every child that it forks gets as many. A second call creates only the missing ones.
+    /// every child that it forks gets as many. A later call creates only the missing ones.
     ///
     /// # Errors
-    /// The system refuses a thread; those created before stay.
+    /// The system refuses a thread; the threads that were created before it stay.
     pub fn prepare(n: usize) -> io::Result<()> {
         prepared::prepare(n)
     }
@@ -41,8 +41,8 @@ impl PreparedThreads {
         prepared::idle()
     }
 
-    /// Runs `work` on a prepared thread, or on a new one if none is idle. Signals are blocked
-    /// there, and a panic ends only this work.
+    /// Runs `work` on a prepared thread, or on a new one if none is idle. Signals are blocked on
+    /// that thread, and a panic in `work` is caught.
     ///
     /// # Errors
     /// The system refuses the thread; the work is dropped.
@@ -51,7 +51,7 @@ impl PreparedThreads {
     }
 }
 
-/// A thread of a node. Dropping it does not end the thread.
+/// A thread of a node. Dropping this value does not end the thread.
 pub(in crate::driver) struct Worker {
     latch: Arc<Latch>,
     identity: Identity,
@@ -59,7 +59,8 @@ pub(in crate::driver) struct Worker {
 }
 
 impl Worker {
-    /// Starts `work` on a thread of its own: the host's, else a prepared one, else a new one.
+    /// Starts `work` on a thread of its own: one that the host creates if there is a `spawn`, else
+    /// a prepared one, else a new one of std.
     ///
     /// # Errors
     /// The host or the system refuses the thread; the work is dropped.
@@ -75,7 +76,8 @@ impl Worker {
         let job: Job = Box::new(move || {
             signals::block_here();
             inside.enter();
-            // `work` reports its own panics; this also catches those of dropping what it owns.
+            // `work` reports its own panics. Dropping what it owns may panic as well, and that is
+            // caught here.
             let _ = panic::caught(work);
             inside.leave();
         });
@@ -101,24 +103,25 @@ impl Worker {
         self.identity.is_current()
     }
 
-    /// Waits until the work has ended, and returns whether it has. `None` waits without limit. Must
-    /// not be called on the thread itself.
+    /// Waits until the work has ended or the timeout has passed, and returns whether the work has
+    /// ended. `None` waits without limit. Must not be called on the thread itself.
     pub fn finish(&self, timeout: Option<Duration>) -> bool {
         let done = self.latch.wait(timeout);
-        // The lock is held while joining, so that a second caller returns after the thread is gone.
+        // The lock is held while joining, so that a second caller, too, returns only after the
+        // thread is gone.
         let mut handle = lock(&self.handle);
         match handle.take() {
             Some(handle) if done => drop(handle.join()),
-            Some(_) | None => {} // a thread that takes too long ends by itself
+            Some(_) | None => {} // a thread that takes too long is detached and never joined
         }
         done
     }
 }
 
-/// The job, followed by opening the latch as its last act.
+/// Returns a job that runs `job` and opens the latch as its last act.
 fn then_open(job: Job, opener: Opener) -> Job {
     Box::new(move || {
-        let opener = opener; // captures it whole, so that it is dropped last
+        let opener = opener; // moves it into the closure, so that it is dropped after the job
         job();
         drop(opener);
     })

@@ -1,23 +1,23 @@
-//! `sprat-hap`: a member of the cluster that drives the runtime API of HAProxys which cannot load
-//! the module, and answers their agent checks.
+//! `sprat-hap`: a member of the cluster for HAProxys that cannot load the module. It changes their
+//! servers over the runtime API, and answers their agent checks.
 //!
 //! ```text
-//! cluster <--> controller --changes--> DesiredServers --> one thread per HAProxy: compares what it
-//!                                            |            has with what it should have, and
-//!                                            |            sends the commands between the two
+//! cluster <--> controller --changes--> DesiredServers --> one thread per HAProxy: compares its
+//!                                            |            servers with the desired ones, and
+//!                                            |            sends the commands that make them equal
 //!                                            +----------> agent checks: a thread per connection
 //! ```
 //!
 //! | file | its idea |
 //! | --- | --- |
 //! | `arguments` | the command line |
-//! | `desired` | what every server should be, shared by all threads |
-//! | `server_state` | what HAProxy has: the answer to `show servers state` |
-//! | `plan` | the commands that lead from one to the other |
+//! | `desired` | the servers as they should be, shared by all threads |
+//! | `server_state` | the servers as HAProxy has them: the answer to `show servers state` |
+//! | `plan` | the commands that turn the actual servers into the desired ones |
 //! | `reconcile` | the thread of one HAProxy |
 //! | `runtime_api` | one command on one connection |
 //! | `agent_check` | the answers to agent checks |
-//! | `signals` | the signals that end it or ask for something |
+//! | `signals` | the signals that end the process, print a report, or lift a freeze |
 
 mod agent_check;
 mod arguments;
@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The pause between two looks for changes and signals.
+/// The longest wait for a signal before changes and notices are looked at again.
 const LOOK: Duration = Duration::from_millis(20);
 /// The longest wait for the node to leave the cluster.
 const LEAVE: Duration = Duration::from_secs(8);
@@ -108,7 +108,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// Passes changes on and writes the log, until a signal ends it.
+/// Passes changes on and writes the log, until SIGTERM or SIGINT arrives.
 fn follow(desired: &DesiredServers, signals: &Signals) {
     let controller = desired.controller();
     let mut phase = None;
@@ -136,7 +136,7 @@ fn follow(desired: &DesiredServers, signals: &Signals) {
     }
 }
 
-/// Leaves the cluster. The servers stay as they are.
+/// Leaves the cluster. The servers of HAProxy stay as they are.
 fn leave(controller: &Controller) {
     let until = Instant::now() + LEAVE;
     controller.release(Duration::ZERO);

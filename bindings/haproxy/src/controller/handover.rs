@@ -1,10 +1,10 @@
 //! The handover of the port to a successor: the next process on this host with the same address
 //! for the cluster.
 //!
-//! A load balancer that stops cannot tell a reload from an end. After a reload, its successor wants
-//! the port and says so on this socket, and the old process ends silently. If no successor comes,
-//! the old process leaves the cluster. The socket has an abstract name: that needs no file, works
-//! in a chroot, and vanishes with its owner.
+//! A load balancer that is told to stop cannot know whether it is being reloaded or shut down.
+//! After a reload, its successor asks for the port on a socket, and the old process ends without
+//! leaving the cluster. If no successor asks, the old process leaves the cluster. The socket has an
+//! abstract name: it needs no file, works in a chroot, and vanishes with its owner.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use std::os::unix::net::{SocketAddr as SocketName, UnixListener, UnixStream};
 
 /// HAProxy pads the names of abstract sockets with zeros to this length.
 const NAME_LEN: usize = 107;
-/// The message by which a successor asks for the port. Other clients send none: HAProxy connects
-/// only to stay alive.
+/// The message by which a successor asks for the port. HAProxy's own connections, which only keep
+/// the old process alive, send nothing.
 const REQUEST: &[u8] = b"handover\n";
-/// The most connections that are kept open.
+/// The most connections that are kept open. Further ones are closed at once.
 const CONNECTIONS: usize = 64;
 
 /// Returns the name of the socket, as HAProxy expects it after `abns@`.
@@ -31,10 +31,10 @@ fn abstract_name(addr: SocketAddr) -> std::io::Result<SocketName> {
     SocketName::from_abstract_name(bytes)
 }
 
-/// The side of the process that has the port.
+/// The end of the handover in the process that has the port.
 pub(super) struct Handover {
     listener: UnixListener,
-    /// Connections on which no request has arrived, and those on which one has.
+    /// The open connections, whether or not a request has arrived on them.
     connections: Vec<UnixStream>,
     requested: bool,
 }
@@ -51,7 +51,7 @@ impl Handover {
         })
     }
 
-    /// Whether a successor has asked for the port.
+    /// Reads what has arrived, and returns whether a successor has ever asked for the port.
     pub fn is_requested(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
             if is_trusted(&stream)
@@ -76,8 +76,8 @@ impl Handover {
     }
 }
 
-/// Whether the other end runs as this user or as root. An abstract socket has no owner and no
-/// mode, so any process on this host can connect.
+/// Whether the process at the other end runs as this user or as root. An abstract socket has no
+/// owner and no mode, so any process on this host can connect to it.
 fn is_trusted(stream: &UnixStream) -> bool {
     let mut peer = libc::ucred {
         pid: 0,
@@ -96,8 +96,8 @@ fn is_trusted(stream: &UnixStream) -> bool {
     failed == 0 && (peer.uid == own || peer.uid == 0)
 }
 
-/// Asks the process that has the port for it. The port becomes free if it agrees. The connection
-/// must stay open until then.
+/// Asks the process that has the port to give it up. Returns the connection, or `None` if no
+/// process listens there. A caller that keeps the connection need not ask again.
 pub(super) fn request(addr: SocketAddr) -> Option<UnixStream> {
     let mut stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
     stream.write_all(REQUEST).ok()?;

@@ -1,5 +1,5 @@
-//! The addresses at which this process itself listens. A server there would be the load balancer:
-//! each request would come back to it, until it has no connection left.
+//! The addresses at which this process itself listens. None of them may become a server: the load
+//! balancer would send each request to itself, again and again, until it has no connection left.
 //!
 //! The listeners are found among the descriptors of the process. That needs no setting and no file,
 //! and so works in a chroot.
@@ -9,15 +9,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// The number of descriptors that are examined. Listeners are opened first and have the lowest.
+/// The number of descriptors that are examined. Listeners are opened first, so they have low
+/// numbers.
 const DESCRIPTORS: RawFd = 16_384;
-/// The time between two looks at the addresses of this host: a shared address may move here any
-/// time.
+/// The time between two readings of the addresses of this host. A shared address may move to this
+/// host at any time.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// See the head of this file.
+/// The listeners of this process, and when their addresses were last determined.
 pub(super) struct OwnListeners {
-    /// The listeners of this process. They do not change.
+    /// The listeners that were open at the start. Later ones are not looked for.
     listeners: Vec<Listener>,
     looked: Option<Instant>,
 }
@@ -36,7 +37,8 @@ impl OwnListeners {
         }
     }
 
-    /// Returns all addresses that reach this process, if it is time to look at them again.
+    /// Returns all addresses that reach this process; `None` if less than `PAUSE` has passed since
+    /// the last answer.
     pub fn addresses_if_due(&mut self, now: Instant) -> Option<Vec<SocketAddr>> {
         if self.looked.is_some_and(|at| now.duration_since(at) < PAUSE) {
             return None;
@@ -51,7 +53,8 @@ impl OwnListeners {
 }
 
 impl Listener {
-    /// Returns the addresses that reach the listener: those of this host if it listens on all.
+    /// Returns the addresses that reach the listener: its own, or every address of this host if it
+    /// listens on 0.0.0.0 or `::`.
     fn addresses(&self) -> Vec<SocketAddr> {
         let (ip, port) = (self.addr.ip().to_canonical(), self.addr.port());
         if !ip.is_unspecified() {
@@ -68,7 +71,8 @@ impl Listener {
     }
 }
 
-/// Returns the address of a listening socket; `None` if the descriptor is none.
+/// Returns the listener behind a descriptor; `None` if the descriptor is closed, or is not a
+/// listening socket of IP.
 fn bound_listener(fd: RawFd) -> Option<Listener> {
     if option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 {
         return None;
@@ -84,11 +88,12 @@ fn bound_listener(fd: RawFd) -> Option<Listener> {
     })
 }
 
+/// Returns the value of a socket option; `None` if the descriptor is not a socket or lacks it.
 fn option(fd: RawFd, level: libc::c_int, name: libc::c_int) -> Option<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: `value` and `len` are live, and `len` is the size of `value`; the kernel refuses a
-    // number that is no open descriptor.
+    // SAFETY: `value` and `len` are live, and `len` is the size of `value`. If `fd` is not an open
+    // descriptor, the call fails.
     let failed = unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &mut len) };
     (failed == 0).then_some(value)
 }
