@@ -1,8 +1,8 @@
 //! Names the shared library and writes its C header.
 //!
-//! The header goes to `OUT_DIR` and nowhere else, so that building never changes the source tree;
-//! `include/sprat.h` is the committed copy, compared with this one in a test. After a wanted
-//! change, `SPRAT_WRITE_HEADER=1 cargo build` copies it over.
+//! The header goes to `OUT_DIR`, so that building does not change the source tree. A test compares
+//! it with the committed copy, `include/sprat.h`. After an intended change,
+//! `SPRAT_WRITE_HEADER=1 cargo build` overwrites that copy.
 
 #[path = "src/vocabulary.rs"]
 #[allow(dead_code)] // only the tables are read here
@@ -15,16 +15,17 @@ use vocabulary::{
     c_constant,
 };
 
-/// The ABI number: part of the soname, raised only when programs linked before would break.
+/// The ABI number, which is part of the soname. It is raised only if programs that are already
+/// linked would break.
 const ABI: u32 = 0;
 
-/// The files that say what the header says, in the order of the header.
+/// The files of `src/ffi` from which the header is made, in the order of the header.
 const SOURCES: [&str; 12] = [
     "numbers", "types", "library", "settings", "config", "node", "members", "tags", "events",
     "explain", "stats", "threads",
 ];
 
-/// A heading before the first function of each part of the header.
+/// The first function of each part of the header, and the heading that is put before it.
 const HEADINGS: [(&str, &str); 10] = [
     (
         "sprat_version",
@@ -34,9 +35,9 @@ const HEADINGS: [(&str, &str); 10] = [
     ("sprat_config_new", "Settings"),
     ("sprat_node_start", "Life of a node"),
     ("sprat_node_members", "Members"),
-    ("sprat_node_set_tag", "What this node says of itself"),
+    ("sprat_node_set_tag", "The tags and the meta of this node"),
     ("sprat_node_fd", "Events"),
-    ("sprat_node_hint", "Doubts, reasons, health"),
+    ("sprat_node_hint", "Hints, explanations, health"),
     ("sprat_node_stats", "Counters"),
     ("sprat_threads_prepare", "Threads"),
 ];
@@ -50,8 +51,9 @@ fn main() {
     if env::var_os("CARGO_FEATURE_CAPI").is_none() {
         return;
     }
-    // Another language's module built from this crate must not carry this name. The library
-    // stays mapped for ever: its threads and its fork handlers would outlive a dlclose.
+    // Only the C library may have this soname, not a module for another language that contains
+    // this crate. A dlclose must not unmap the library, because its threads and its fork handlers
+    // outlive that.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsprat.so.{ABI}");
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
 
@@ -65,7 +67,7 @@ fn main() {
     }
 }
 
-/// A variable that cargo always sets for build scripts.
+/// The value of a variable that cargo always sets for build scripts.
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }
@@ -94,7 +96,7 @@ fn header() -> String {
     })
 }
 
-/// The enums of the header that are vocabularies of the library, as Rust source.
+/// The vocabularies of the library as C enums, in the form of Rust source for cbindgen.
 fn vocabularies() -> String {
     [
         enumeration(
@@ -133,7 +135,7 @@ fn vocabularies() -> String {
     .concat()
 }
 
-/// One enum of the header; `zero` is a constant for 0 that the library itself has no word for.
+/// One enum of [`vocabularies`]; `zero` is a constant for 0, which the table does not have.
 fn enumeration(name: &str, prefix: &str, table: &Table, zero: Option<(&str, &str)>) -> String {
     let doc = |text: &str| -> String {
         let lines = text.lines().map(|line| format!("///{line}\n"));
@@ -156,7 +158,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The macros that a program compares with the loaded library.
+/// The macros with the version of the header, which a program compares with that of the library.
 fn versions() -> String {
     let part = |name: &str| variable(&format!("CARGO_PKG_VERSION_{name}"));
     let (major, minor, patch) = (part("MAJOR"), part("MINOR"), part("PATCH"));
@@ -175,7 +177,7 @@ fn versions() -> String {
     )
 }
 
-/// Enums without a typedef: `sprat_node_state` is a function, too.
+/// Turns `typedef enum` into `enum`: a typedef `sprat_node_state` would clash with the function.
 fn plain_enums(text: &str) -> String {
     let mut inside = false;
     let mut plain = String::with_capacity(text.len());
@@ -195,7 +197,7 @@ fn plain_enums(text: &str) -> String {
     plain
 }
 
-/// Comments of one line on one line, so that a struct fits on a screen.
+/// Puts each comment with one line of text on one line, so that a struct fits on a screen.
 fn one_line_comments(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let mut short = String::with_capacity(text.len());
@@ -219,7 +221,7 @@ fn one_line_comments(text: &str) -> String {
 /// Puts a heading before the comment of `function`.
 fn with_heading(text: &str, function: &str, heading: &str) -> String {
     let at = text.find(&format!("{function}(void);")).or_else(|| {
-        // The declaration, not a mention in a comment: it starts its line with a type.
+        // A declaration starts its line with a type; a mention in a comment does not.
         text.match_indices(&format!("{function}("))
             .map(|(at, _)| at)
             .find(|at| {

@@ -1,8 +1,8 @@
 //! Compares a cluster of C programs that use the library with a cluster of `serf` agents.
 //!
-//! Both clusters run one after the other, with the same number of processes and the same settings
-//! (profile lan), on loopback addresses. The bench reads the resources of each process from
-//! `/proc`, and takes the time at which each process prints that it sees an event. `make bench`
+//! The two clusters run one after the other on loopback addresses, with the same number of
+//! processes and the same settings (profile lan). The bench reads the resources of each process
+//! from `/proc`, and notes when each process prints that a member joined or failed. `make bench`
 //! builds the C program and runs this bench.
 
 use std::collections::{BTreeSet, HashSet};
@@ -18,7 +18,8 @@ enum Kind {
     Serf,
 }
 
-/// A line in which node `at` reports that `name` has joined or failed.
+/// A line in which the node with index `at` reports that `name` has joined, or, if `joined` is
+/// false, that it has failed.
 struct Told {
     when: Instant,
     at: usize,
@@ -26,7 +27,8 @@ struct Told {
     name: String,
 }
 
-/// The figures of a cluster, in the order in which they are printed.
+/// The figures of a cluster, in the order in which they are printed. Each has a name, a unit and a
+/// value.
 #[derive(Default)]
 struct Figures {
     rows: Vec<(&'static str, &'static str, f64)>,
@@ -78,14 +80,15 @@ impl Kind {
                     "-rpc-addr",
                     &format!("{ip}:7373"),
                 ]);
-                // The agent ends if it cannot join, so it is started after its seed.
+                // An agent that cannot join exits, so `measure` starts the seed first.
                 command.args(seed.map(|seed| format!("-join={seed}")));
                 command
             }
         }
     }
 
-    /// Reads a line of output: whether a node has joined, or failed, and its name.
+    /// Reads a line of output. For a node that joined or failed, returns whether it joined, and its
+    /// name.
     fn read(self, line: &str) -> Option<(bool, &str)> {
         let after = |mark: &str| line.split_once(mark)?.1.split_whitespace().next();
         let joined = match self {
@@ -127,7 +130,7 @@ impl Cluster {
                 let when = Instant::now();
                 if let Some((joined, name)) = kind.read(&line) {
                     let name = name.to_owned();
-                    // This fails only after the cluster has been dropped.
+                    // Sending fails only after the cluster has been dropped.
                     let _ = tell.send(Told {
                         when,
                         at,
@@ -148,8 +151,8 @@ impl Cluster {
         }
     }
 
-    /// Waits until every observer has reported that each of `names` has joined, or failed. Returns
-    /// the times of the first and of the last of these reports.
+    /// Waits until every observer has reported that each of `names` has joined, or, if `joined` is
+    /// false, that it has failed. Returns the times of the first and the last of these reports.
     fn wait(
         &self,
         joined: bool,
@@ -201,7 +204,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The number of a line `Key: value` in a file of `/proc`.
+/// The number in the line `Key: number` of a file in `/proc`.
 fn field(path: &str, key: &str) -> f64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let line = text
@@ -211,7 +214,7 @@ fn field(path: &str, key: &str) -> f64 {
     number.unwrap_or(f64::NAN)
 }
 
-/// The sum of a number over the threads of a process.
+/// The sum of `read` over the threads of a process. `read` gets a thread's directory in `/proc`.
 fn over_threads(pid: u32, read: impl Fn(&str) -> f64) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
@@ -286,7 +289,8 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
     cluster.wait(true, &[0], &names[..1], limit)?;
     let began = Instant::now();
     (1..size).for_each(|at| cluster.start(at));
-    // The seed has reported itself before, and the others report it now.
+    // The seed is not an observer here: its report about itself was consumed above, so waiting for
+    // it again would never end.
     let others: Vec<usize> = (1..size).collect();
     let seed = cluster.wait(true, &others, &names, limit)?.1;
     figures.rows.push((

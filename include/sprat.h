@@ -1239,7 +1239,7 @@ const char *sprat_member_tag_at(const struct sprat_member *member, size_t i, con
 int sprat_member_addr(const struct sprat_member *member, char *buf, size_t size);
 
 /* ==========================================================================================
- * What this node says of itself
+ * The tags and the meta of this node
  * ========================================================================================== */
 
 /**
@@ -1358,7 +1358,7 @@ const struct sprat_event *sprat_event_copy(const struct sprat_event *event);
 void sprat_event_free(const struct sprat_event *event);
 
 /* ==========================================================================================
- * Doubts, reasons, health
+ * Hints, explanations, health
  * ========================================================================================== */
 
 /**

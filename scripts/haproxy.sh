@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the module for HAProxy and sprat-hap, and puts them, stripped, and the Lua script that loads
-# the module into target/haproxy.
+# Builds the module for HAProxy and sprat-hap, and puts both, stripped, into target/haproxy. The Lua
+# script that loads the module is copied there, too.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 

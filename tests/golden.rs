@@ -1,10 +1,10 @@
-//! Bytes of real agents: every captured packet decodes to its description and is written again
-//! byte for byte; compression is that of the reference writer up to a full table; unusual input
-//! has the outcome that running agents showed.
+//! Tests against bytes of real agents. Every captured packet decodes to its description, and
+//! encoding the result gives the captured bytes again. Compression gives the bytes of the reference
+//! writer until the table is full. Unusual input has the same outcome as in running agents.
 //!
 //! The vectors are from Serf 0.9.4 (memberlist 0.2.2) and, in `newest.json`, from the newest
-//! release. The longer signed integers of the newest release are only read: this crate writes the
-//! older forms, which both releases read.
+//! release. This crate reads the longer signed integers of the newest release, but does not write
+//! them: it writes the older forms, which both releases read.
 
 #[path = "golden/json.rs"]
 mod json;
@@ -21,7 +21,8 @@ use sprat::wire::stream::StreamReader;
 use sprat::wire::{Codec, Reader, Refusal, lzw, msgpack, packet, stream};
 use vectors::{CAPTURED, Direction, directions, hex, layers, load, text, unhex};
 
-/// Vectors with integers in the signed forms of the newest release.
+/// The vectors with integers in the signed forms of the newest release, which this crate reads but
+/// does not write.
 const SIGNED: [&str; 5] = [
     "label-push-pull",
     "label-push-pull-encrypted",
@@ -79,7 +80,7 @@ fn every_captured_datagram_is_written_again_byte_for_byte() {
         let mut plain = Vec::new();
         packet::compound(&parts, &mut plain);
         assert_eq!(layers.compound, parts.len() > 1, "{id}");
-        // Version 0 of the encryption is only read.
+        // This crate reads version 0 of the encryption, but does not write it.
         if layers.encryption != Some(0) {
             let sealed = packet::seal(&layers.codec, &plain, layers.checksum, layers.nonce);
             assert_eq!(hex(&sealed), hex(&datagram), "{id}");
@@ -87,7 +88,7 @@ fn every_captured_datagram_is_written_again_byte_for_byte() {
     }
 }
 
-/// Checks a message of a datagram, and the Serf message inside it.
+/// Checks that a message of a datagram, and a Serf message inside it, encode to the same bytes.
 fn message_is_written_again(id: &str, wire: &[u8]) {
     let message = Message::decode(wire).expect(id);
     let mut again = Vec::new();
@@ -105,9 +106,12 @@ fn serf_is_written_again(id: &str, content: &[u8]) {
     if SIGNED.contains(&id) {
         assert!(
             again.len() <= content.len(),
-            "{id} is shorter than the older form"
+            "{id}: the older form is longer than the captured one"
         );
-        assert_ne!(again, content, "{id} is in the older form");
+        assert_ne!(
+            again, content,
+            "{id}: the captured integers have the older form already"
+        );
         assert_eq!(SerfMessage::decode(&again).expect(id), message, "{id}");
     } else {
         assert_eq!(hex(&again), hex(content), "{id}");
@@ -122,7 +126,10 @@ fn collected(direction: &Direction, step: usize) -> Result<Option<Vec<u8>>, Refu
     let mut reader = StreamReader::new(direction.reader);
     let mut result = None;
     for piece in direction.bytes.chunks(step) {
-        assert_eq!(result, None, "complete before its last byte");
+        assert_eq!(
+            result, None,
+            "the message was complete before its last byte"
+        );
         result = reader.push(&direction.layers.codec, piece)?;
     }
     Ok(result)
@@ -194,7 +201,8 @@ fn push_pull_is_written_again(id: &str, wire: &[u8]) {
     );
 }
 
-/// Returns user state without the nil slots in its list of events, as this crate writes it.
+/// Returns the user state of a push/pull as this crate writes it: without the nil slots that Serf
+/// has in the list of events.
 fn without_nil_slots(state: &[u8]) -> Vec<u8> {
     let key = b"\xa6Events";
     let list = state
@@ -250,7 +258,7 @@ fn tags_in_the_vectors_decode_and_are_written_again() {
                 if let Some(tags) = map.get("decoded").filter(|d| d.is_object()).and_then(tags) {
                     let meta = unhex(text(value, "hex"));
                     assert_eq!(decode_tags(&meta), Ok(tags.clone()));
-                    // The reference writes tags in any order, this crate in ascending order.
+                    // The reference writer has no fixed order of tags; this crate sorts them.
                     if meta[0] == 0xff && tags.len() < 2 {
                         assert_eq!(encode_tags(&tags), meta);
                     }
@@ -281,8 +289,8 @@ fn tags_in_the_vectors_decode_and_are_written_again() {
     assert_eq!(count, 61);
 }
 
-/// For each datagram made by hand: the sequence numbers of its pings that a node named `r` answers,
-/// and the reason for which a part is refused.
+/// Lists, for each datagram made by hand, the sequence numbers of the pings that a node named `r`
+/// answers, and why a part is refused.
 #[test]
 fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
     let all = |first: u32, count: u32| (first..first + count).collect::<Vec<u32>>();
@@ -292,7 +300,7 @@ fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
         ("ping-other-node", vec![], None),
         ("ping-lenient", vec![2], None),
         ("ping-bin8-string", vec![22], None),
-        // 0.9.4 refuses it. It was not tried on the newest release, whose text decoder takes it.
+        // Serf 0.9.4 refuses it. The newest release was not tried; its decoder of text accepts it.
         ("ping-bin8-key", vec![23], None),
         ("ping-array-form", vec![25], None),
         ("crc-good", vec![6], None),
@@ -300,7 +308,7 @@ fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
         ("compress-in-compress", vec![9], None),
         ("compound-in-compound", vec![10], None),
         ("compound-127", all(100, 127), None),
-        // 0.9.4 misreads it; the newest release and this crate handle it.
+        // Serf 0.9.4 misreads it; the newest release and this crate handle it.
         ("compound-128", all(100, 128), None),
         ("compound-truncated", vec![13], Some(Refusal::Truncated)),
         ("label-to-old", vec![], Some(Refusal::Label)),
@@ -333,7 +341,7 @@ fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
     }
 }
 
-/// Makes the input of an LZW vector by the recipes in its file.
+/// Makes the input of an LZW vector, by the recipe for this `kind` in the file of vectors.
 fn lzw_input(kind: &str, length: usize) -> Vec<u8> {
     const LETTERS: &[u8; 14] = b"etaoin shrdlu\n";
     let mut state = 1_u32;
@@ -351,9 +359,10 @@ fn lzw_input(kind: &str, length: usize) -> Vec<u8> {
     (0..length).map(byte).collect()
 }
 
-/// Bytes of a clear code and the 3,838 codes after which the reference writer starts its table
-/// over: 255 codes of 9 bits, 512 of 10, 1,024 of 11, 2,047 of 12. The coder of this crate starts
-/// over one code later, so longer output differs, and expands to the same.
+/// The most bytes of output for which the reference writer and this crate agree. They hold a clear
+/// code and 3,838 codes: 255 of 9 bits, 512 of 10, 1,024 of 11, 2,047 of 12. The reference writer
+/// then starts its table over. This crate does so one code later, so longer output differs, but it
+/// expands to the same bytes.
 const ONE_TABLE: u64 = (9 + 255 * 9 + 512 * 10 + 1024 * 11 + 2047 * 12) / 8;
 
 #[test]

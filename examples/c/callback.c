@@ -1,6 +1,7 @@
 /* callback.c: events on a thread of the library, for programs that have threads anyway.
  *
- * Counts the members by role until somebody presses Enter.
+ * Prints the number of members with role=backend that are alive whenever it changes, until Enter is
+ * pressed.
  *
  *     callback BIND [JOIN]...
  *     cc -pthread -o callback callback.c $(pkg-config --cflags --libs sprat)
@@ -15,13 +16,13 @@ struct backends {
     int count;
 };
 
-/* The callback runs on the library's event thread, one event at a time. Data that it shares with
- * the rest of the program needs a lock; it may take its time, and may call any sprat function. */
+/* Runs on the library's event thread, for one event at a time. Data that it shares with the rest of
+ * the program needs a lock. A callback may be slow, and may call any sprat function. */
 static void on_event(sprat_node *node, const sprat_event *event, void *user_data)
 {
     struct backends *backends = user_data;
     sprat_members *members;
-    (void)event;                                /* whatever it was: count afresh */
+    (void)event;                                /* whichever it was, count afresh */
     if (sprat_node_members(node, &members) < 0)
         return;
     int count = 0;
@@ -73,6 +74,6 @@ int main(int argc, char **argv)
     }
     if (status >= 0)
         sprat_node_leave(node, 5000);
-    sprat_node_free(node);          /* afterwards no callback runs: `backends` may go away */
+    sprat_node_free(node);          /* no callback runs after this, so `backends` may end */
     return status < 0;
 }

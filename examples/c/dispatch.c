@@ -1,6 +1,6 @@
-/* dispatch.c: events on the thread that asks for them, in a program without threads or a loop.
+/* dispatch.c: events on the thread that asks for them, in a program without threads or event loop.
  *
- * Joins, and prints for some seconds what happens; asks why whoever is suspected is suspected.
+ * Joins, prints the events of some seconds, and explains each suspicion.
  *
  *     dispatch SECONDS BIND [JOIN]...
  *     cc -o dispatch dispatch.c $(pkg-config --cflags --libs sprat)
@@ -17,10 +17,10 @@ static void on_event(sprat_node *node, const sprat_event *event, void *user_data
     printf("%s %s\n", sprat_event_kind_name(event->kind),
            event->member ? event->member->name : event->text);
     if (event->kind == SPRAT_EVENT_MEMBER_SUSPECT) {
-        sprat_explanation *reasons;
-        if (sprat_node_explain(node, event->member->name, &reasons) == SPRAT_OK) {
-            printf("  %s\n", sprat_explanation_text(reasons));
-            sprat_explanation_free(reasons);
+        sprat_explanation *explanation;
+        if (sprat_node_explain(node, event->member->name, &explanation) == SPRAT_OK) {
+            printf("  %s\n", sprat_explanation_text(explanation));
+            sprat_explanation_free(explanation);
         }
     }
 }
@@ -40,7 +40,7 @@ int main(int argc, char **argv)
     uint64_t join = 0;
     int status = sprat_node_start(config, &node);
     sprat_config_free(config);
-    if (status == SPRAT_OK && argc > 3)         /* its end is an event of kind DONE */
+    if (status == SPRAT_OK && argc > 3)         /* an event of kind DONE reports its end */
         status = sprat_node_join_async(node, (const char *const *)argv + 3, argc - 3, 0, &join);
 
     int seen = 0;

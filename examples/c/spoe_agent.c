@@ -1,11 +1,12 @@
-/* spoe_agent.c: a member of a cluster that HAProxy asks about requests.
+/* spoe_agent.c: a member of a cluster that answers HAProxy's questions about requests.
  *
  *     spoe_agent [--listen IP:PORT] [--name N] [--bind IP:PORT] [--profile P] [SEED]...
  *
- * HAProxy asks by its stream processing offload engine (SPOE): which server is for this key, is the
- * source of this request a member, how many members are there, who leads, what is this tag. The
- * library answers on a thread of its own; what else the program does is up to it: this one tells
- * once in ten seconds what was asked. docs/haproxy/spoe.md has the side of HAProxy.
+ * HAProxy asks by its stream processing offload engine (SPOE): Which server is for this key? Is the
+ * source of this request a member? How many members are there? Who is the leader? What is the value
+ * of this tag? The library answers on a thread of its own, so the program is free for other work:
+ * this one prints every ten seconds how many questions were answered. docs/haproxy/spoe.md shows
+ * the configuration of HAProxy.
  *
  *     cc -o spoe_agent spoe_agent.c $(pkg-config --cflags --libs sprat)
  */
@@ -25,7 +26,7 @@ static int set(sprat_config *config, const char *key, const char *value)
     return -1;
 }
 
-/* Options that are settings of the node by another name. */
+/* Returns the name of the setting that an option sets; NULL for an unknown option. */
 static const char *setting(const char *option)
 {
     static const char *names[][2] = { { "--listen", "spoe_bind" }, { "--name", "name" },
@@ -55,7 +56,7 @@ static int parse(sprat_config *config, int argc, char **argv)
     return set(config, "seeds", seeds);
 }
 
-static void tell(const sprat_node *node)
+static void print_counts(const sprat_node *node)
 {
     sprat_stats *stats = NULL;
     if (sprat_node_stats(node, &stats) < 0)
@@ -68,7 +69,7 @@ static void tell(const sprat_node *node)
 
 int main(int argc, char **argv)
 {
-    /* Blocked before any thread starts, so that a signal waits for sigtimedwait() below. */
+    /* Block the signals before any thread starts, so that they wait for sigtimedwait() below. */
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
@@ -91,7 +92,7 @@ int main(int argc, char **argv)
 
     const struct timespec pause = { .tv_sec = 10 };
     while (sigtimedwait(&signals, NULL, &pause) < 0)
-        tell(node);
+        print_counts(node);
     if (sprat_node_leave(node, 5000) < 0)
         fprintf(stderr, "spoe_agent: %s\n", sprat_last_error());
     sprat_node_free(node);

@@ -1,4 +1,5 @@
-/* uv.c: a node inside a libuv loop. Nothing blocks: joining and leaving end with an event, too.
+/* uv.c: a node inside a libuv loop. Its callbacks never block: events report the end of a
+ * join or leave.
  *
  *     uv BIND [JOIN]...           leaves on Ctrl-C
  *     cc -o uv uv.c $(pkg-config --cflags --libs sprat libuv)
@@ -10,12 +11,12 @@
 
 struct program {
     sprat_node *node;
-    uint64_t leaving;               /* number of the leave, once it has begun */
+    uint64_t leaving;               /* the number of the leave; 0 before it */
     uv_poll_t events;
     uv_signal_t interrupt;
 };
 
-/* Closing the handles lets uv_run() return. */
+/* Closes the handles, so that uv_run() returns. */
 static void stop(struct program *program)
 {
     if (!uv_is_closing((uv_handle_t *)&program->events)) {
@@ -49,7 +50,7 @@ static void on_interrupt(uv_signal_t *handle, int number)
     struct program *program = handle->data;
     (void)number;
     if (program->leaving || sprat_node_leave_async(program->node, &program->leaving) < 0)
-        stop(program);              /* the second Ctrl-C does not wait */
+        stop(program);              /* a second Ctrl-C stops at once */
 }
 
 int main(int argc, char **argv)
@@ -83,7 +84,7 @@ int main(int argc, char **argv)
     uv_signal_start(&program.interrupt, on_interrupt, SIGINT);
     uv_run(loop, UV_RUN_DEFAULT);
 
-    sprat_node_free(program.node);  /* after the loop has let go of its descriptor */
+    sprat_node_free(program.node);  /* the loop no longer polls its descriptor */
     uv_loop_close(loop);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* watch.c: join a cluster, print its members and what happens to them, leave on SIGINT or SIGTERM.
+/* watch.c: joins a cluster, prints its members and its events, and leaves on SIGINT or SIGTERM.
  *
  *     watch [--name N] [--bind ADDR[:PORT]] [--tag KEY=VALUE]... [--key BASE64]
  *           [--set SETTING=VALUE]... [JOIN]...
@@ -57,13 +57,13 @@ static void print_event(sprat_node *node, const sprat_event *event, void *user_d
     else
         printf("%s %s\n", kind, event->text);
     if (event->kind == SPRAT_EVENT_OVERFLOW)
-        print_members(node);                    /* events were lost: look at the result */
+        print_members(node);                    /* events were lost: list the members again */
     if (event->kind == SPRAT_EVENT_FATAL)
         *fatal = 1;
 }
 
-/* A bad setting is remembered and reported by sprat_node_start(). Returns where the addresses to
- * join begin, or -1. */
+/* Sets the options, and returns the index of the first address to join; -1 for bad usage. A wrong
+ * setting is not bad usage: `config` remembers it, and sprat_node_start() reports it. */
 static int options(sprat_config *config, int argc, char **argv)
 {
     int i = 1;
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
         printf("listening %s\n", addr);
     if (first < argc &&
         sprat_node_join(node, (const char *const *)argv + first, argc - first, 0, 10000) < 0)
-        fail("join");                           /* go on: others may join us */
+        fail("join");                           /* go on: others may join this node */
     print_members(node);
 
     struct pollfd fds[2] = {
@@ -131,7 +131,7 @@ int main(int argc, char **argv)
     while (!fatal && poll(fds, 2, -1) > 0 && !fds[1].revents)
         if (sprat_node_dispatch(node, 0, print_event, &fatal) < 0)
             fatal = fail("dispatch");
-    if (!fatal && sprat_node_leave(node, 10000) < 0)    /* so that nobody sees a failure */
+    if (!fatal && sprat_node_leave(node, 10000) < 0)    /* so that no member sees a failure */
         fatal = fail("leave");
     sprat_node_free(node);
     close(fds[1].fd);

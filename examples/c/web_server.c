@@ -1,11 +1,12 @@
-/* web_server.c: a web server that announces itself to a cluster, and leaves it without losing a
- * request.
+/* web_server.c: a web server that joins a cluster to receive requests, and leaves it without losing
+ * one.
  *
  *     web_server [--name N] [--bind IP] [--port P] [--ready-fd FD] [SEED]...
  *
  * A load balancer follows the members with the tag role=backend and sends requests to their
- * address at the port in the tag `port`. On SIGINT or SIGTERM this server leaves the cluster first
- * and goes on serving: the news needs a moment to spread, and until then requests still come.
+ * address, at the port in the tag `port`. On SIGINT or SIGTERM this server leaves the cluster, then
+ * serves for a few more seconds: load balancers take a moment to learn of the leave, and send
+ * requests until then.
  *
  *     cc -o web_server web_server.c $(pkg-config --cflags --libs sprat libmicrohttpd)
  */
@@ -47,7 +48,7 @@ static struct MHD_Daemon *serve(const struct options *options)
 {
     struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(atoi(options->port)) };
     if (inet_pton(AF_INET, options->bind, &addr.sin_addr) != 1) {
-        fprintf(stderr, "web_server: --bind %s is no IPv4 address\n", options->bind);
+        fprintf(stderr, "web_server: --bind must be an IPv4 address, got %s\n", options->bind);
         return NULL;
     }
     struct MHD_Daemon *daemon =
@@ -55,11 +56,11 @@ static struct MHD_Daemon *serve(const struct options *options)
                          (void *)options, MHD_OPTION_SOCK_ADDR, &addr,
                          MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_END);
     if (!daemon)
-        fprintf(stderr, "web_server: port %s cannot be served\n", options->port);
+        fprintf(stderr, "web_server: cannot listen on port %s\n", options->port);
     return daemon;
 }
 
-/* The member that speaks for this server. */
+/* Starts the node that makes this server a member. */
 static sprat_node *announce(const struct options *options)
 {
     sprat_config *config = sprat_config_new();
@@ -69,7 +70,7 @@ static sprat_node *announce(const struct options *options)
     sprat_config_set_tag(config, "role", "backend");
     sprat_config_set_tag(config, "port", options->port);
     sprat_node *node = NULL;
-    if (sprat_node_start(config, &node) < 0)    /* says also which of the settings was wrong */
+    if (sprat_node_start(config, &node) < 0)    /* a wrong setting fails here, too */
         fprintf(stderr, "web_server: %s\n", sprat_last_error());
     sprat_config_free(config);
     return node;
@@ -121,7 +122,7 @@ int main(int argc, char **argv)
         return 2;
     }
 
-    /* Blocked before any thread starts, so that a signal waits for sigwait() below. */
+    /* Block the signals before any thread starts, so that they wait for sigwait() below. */
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
@@ -129,7 +130,8 @@ int main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &signals, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
 
-    struct MHD_Daemon *daemon = serve(&options);    /* first: who is told of it may use it at once */
+    /* Serve before announcing: a load balancer may send requests as soon as it sees the member. */
+    struct MHD_Daemon *daemon = serve(&options);
     if (!daemon)
         return 1;
     sprat_node *node = announce(&options);

@@ -2,15 +2,15 @@
 
 Scripts written for ``serf agent -event-handler`` run unchanged: the environment has SERF_EVENT
 (member-join, member-leave, member-failed, member-update or member-reap), SERF_SELF_NAME,
-SERF_SELF_ROLE and a SERF_TAG_... for each tag of this node. Standard input has a line with the
+SERF_SELF_ROLE, and one SERF_TAG_... for each tag of this node. Standard input has one line: the
 name, the address, the role and the tags of the member, separated by tabs.
 
     python watcher.py --bind 10.0.0.7 --tag role=lb ./handler.sh 10.0.0.5 10.0.0.6
 
 There is one difference: an agent gathers events for up to 3 seconds and may pass several members to
-one run, in a line each. Here, each event runs the script once, at once. Runs follow one another and
-are never interrupted. After SIGTERM or Ctrl-C, this node waits for the present run and leaves the
-cluster.
+one run, each on a line of its own. Here, each event starts a run of its own, without such a delay.
+Only one run is active at a time, and none is interrupted. After SIGTERM or Ctrl-C, this program
+waits for the active run to end, then leaves the cluster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import subprocess
 
 import sprat
 
-# Handlers of Serf get no events about suspicions.
+# Serf's handlers get no events about suspicions.
 KINDS = (
     sprat.MemberJoined,
     sprat.MemberLeft,
@@ -34,7 +34,7 @@ KINDS = (
 
 
 def clean(text: str) -> str:
-    """Escape the separators of fields and lines."""
+    """Escape tabs and newlines, which separate fields and lines."""
     return text.replace("\t", "\\t").replace("\n", "\\n")
 
 
@@ -46,7 +46,7 @@ def line(member: sprat.Member) -> str:
 
 
 def environment(node: sprat.Node, event: sprat.MemberEvent) -> dict[str, str]:
-    """Return the environment of a handler."""
+    """Return the environment variables that a run of the script gets."""
     own = dict(node.tags)
     tags = {"SERF_TAG_" + re.sub("[^A-Za-z0-9_]", "_", key).upper(): own[key] for key in own}
     return {
@@ -65,14 +65,14 @@ def handle(script: str, node: sprat.Node, event: sprat.MemberEvent) -> None:
         input=line(event.member).encode(),
         env=environment(node, event),
         check=False,
-        start_new_session=True,  # Ctrl-C is for this program only
+        start_new_session=True,  # Ctrl-C must not reach the script
     )
     if done.returncode:
         print(f"{event.kind} {event.member.name}: status {done.returncode}", flush=True)
 
 
 def tag(text: str) -> tuple[str, str]:
-    """Parse a tag of the command line."""
+    """Parse the value of --tag."""
     key, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
@@ -92,7 +92,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the script for each event until a signal."""
+    """Run the script for each event, until a signal arrives."""
     options = arguments()
     with sprat.Node(
         name=options.name,
@@ -103,7 +103,7 @@ def main() -> None:
     ) as node:
         events = node.events(*KINDS)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: events.close())  # ends the loop after the present run
+            signal.signal(number, lambda *_: events.close())  # ends the loop after the active run
         for event in events:
             handle(options.script, node, event)
 

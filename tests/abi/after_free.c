@@ -1,4 +1,4 @@
-/* after_free.c: what no library can answer, reading an event that was freed; a checker must see it. */
+/* after_free.c: reads a freed event. No library can catch that, but memory checkers must see it. */
 #include "check.h"
 
 int main(void)

@@ -1,5 +1,6 @@
-/* bad_input.c: every function with every bad input. Nothing may crash, everything must answer as
- * the header says. Another test checks that no function of the header is missing here. */
+/* bad_input.c: calls every function with every bad input. No call may crash, and each must return
+ * the error that the header names. Another test checks that no function of the header is missing.
+ */
 #include "check.h"
 #include <stdint.h>
 
@@ -101,7 +102,7 @@ static void setters(sprat_config *config)
     SAME(sprat_config_add_key(config, key, 15), SPRAT_ERR_INVALID);
     SAME(sprat_config_add_key(config, key, SIZE_MAX), SPRAT_ERR_INVALID);
     SAME(sprat_config_get(config, "encrypt", buf, sizeof buf), SPRAT_OK);
-    CHECK(*buf == '\0');                        /* none was stored */
+    CHECK(*buf == '\0');                        /* no key was stored */
 
     SAME(sprat_config_set_filter_name(config, ""), SPRAT_ERR_INVALID);
     SAME(sprat_config_set_filter_name(config, "a,b"), SPRAT_ERR_INVALID);
@@ -155,14 +156,14 @@ static void configs(void)
     CHECK(!sprat_config_copy(NULL));
     sprat_config_free(NULL);
     SAME(sprat_node_start(NULL, &node), SPRAT_ERR_NULL);
-    CHECK(!node);                               /* emptied, though it failed */
+    CHECK(!node);                               /* set to NULL, although the call failed */
 
     sprat_config *config = sprat_config_new();
     SAME(sprat_node_start(config, NULL), SPRAT_ERR_NULL);
     SAME(sprat_config_check(config), SPRAT_OK);
     setters(config);
 
-    /* The first mistake sticks, in copies too. */
+    /* Settings remember their first mistake, and so do copies of them. */
     sprat_config *copy = sprat_config_copy(config);
     SAME(sprat_config_check(config), SPRAT_ERR_CONFIG);
     SAME(sprat_node_start(config, &node), SPRAT_ERR_CONFIG);
@@ -170,7 +171,8 @@ static void configs(void)
     SAME(sprat_node_start(copy, &node), SPRAT_ERR_CONFIG);
     sprat_config_free(copy);
 
-    /* Data of a callback goes back when it is replaced, and when nobody took it over. */
+    /* free_user_data is called when a callback is replaced, and when settings that no node has used
+     * are freed. */
     SAME(sprat_config_set_event_cb(config, ignore_event, NULL, count_free), SPRAT_OK);
     SAME(sprat_config_set_event_cb(config, NULL, NULL, NULL), SPRAT_OK);
     SAME(freed, 1);
@@ -178,7 +180,7 @@ static void configs(void)
     sprat_config_free(config);
     SAME(freed, 2);
 
-    /* Threads that the program refuses to start: no node, and the error of the program. */
+    /* If the program refuses to start a thread, there is no node, and errno is the program's. */
     config = settings("refused");
     SAME(sprat_config_set_spawn_cb(config, refuse_thread, NULL), SPRAT_OK);
     SAME(sprat_node_start(config, &node), SPRAT_ERR_IO);
@@ -191,7 +193,7 @@ static void configs(void)
     SAME(sprat_threads_idle(), 0);
 }
 
-/* Every function of a node answers a number that is none with SPRAT_ERR_HANDLE. */
+/* Calls every function of a node with a handle that belongs to no node. */
 static void no_node(sprat_node *node, int expected)
 {
     const char *addrs[1] = { "127.0.0.1" };
@@ -200,7 +202,7 @@ static void no_node(sprat_node *node, int expected)
     const sprat_event *event = (const sprat_event *)&id, *events[1] = { event };
     sprat_members *members = (sprat_members *)&id;
     sprat_stats *stats = (sprat_stats *)&id;
-    sprat_explanation *reasons = (sprat_explanation *)&id;
+    sprat_explanation *explanation = (sprat_explanation *)&id;
     sprat_health *health = (sprat_health *)&id;
     SAME(sprat_node_join(node, addrs, 1, 0, 0), expected);
     SAME(sprat_node_join_async(node, addrs, 1, 0, &id), expected);
@@ -224,8 +226,8 @@ static void no_node(sprat_node *node, int expected)
     CHECK(!events[0]);
     SAME(sprat_node_dispatch(node, 0, ignore_event, NULL), expected);
     SAME(sprat_node_hint(node, "x", &id), expected);
-    SAME(sprat_node_explain(node, "x", &reasons), expected);
-    CHECK(!reasons);
+    SAME(sprat_node_explain(node, "x", &explanation), expected);
+    CHECK(!explanation);
     SAME(sprat_node_health(node, &health), expected);
     CHECK(!health);
     SAME(sprat_node_stats(node, &stats), expected);
@@ -240,7 +242,7 @@ static void arguments(sprat_node *node)
     static const char *many[5000];
     char meta[513] = { 0 };
     const sprat_event *events[1];
-    sprat_explanation *reasons;
+    sprat_explanation *explanation;
     SAME(sprat_node_join(node, NULL, 1, 0, 0), SPRAT_ERR_NULL);
     SAME(sprat_node_join(node, addrs, 1, 0, 0), SPRAT_ERR_NULL);
     SAME(sprat_node_join(node, NULL, 0, 0, 0), SPRAT_ERR_INVALID);
@@ -303,10 +305,10 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_hint(node, NULL, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_hint(node, NOT_UTF8, NULL), SPRAT_ERR_UTF8);
     SAME(sprat_node_hint(node, "nobody", NULL), SPRAT_ERR_NOT_FOUND);
-    SAME(sprat_node_explain(node, NULL, &reasons), SPRAT_ERR_NULL);
+    SAME(sprat_node_explain(node, NULL, &explanation), SPRAT_ERR_NULL);
     SAME(sprat_node_explain(node, "bad", NULL), SPRAT_ERR_NULL);
-    SAME(sprat_node_explain(node, NOT_UTF8, &reasons), SPRAT_ERR_UTF8);
-    SAME(sprat_node_explain(node, "nobody", &reasons), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_explain(node, NOT_UTF8, &explanation), SPRAT_ERR_UTF8);
+    SAME(sprat_node_explain(node, "nobody", &explanation), SPRAT_ERR_NOT_FOUND);
     SAME(sprat_node_health(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_stats(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_members(node, NULL), SPRAT_ERR_NULL);
@@ -379,7 +381,7 @@ static void objects(sprat_node *node)
     sprat_health_free(NULL);
 }
 
-/* A node whose events go to a callback cannot be read otherwise. */
+/* The events of a node with an event callback cannot be read in any other way. */
 static void callback_node(void)
 {
     const sprat_event *event;
@@ -388,7 +390,7 @@ static void callback_node(void)
     freed = 0;
     SAME(sprat_config_set_event_cb(config, ignore_event, NULL, count_free), SPRAT_OK);
     SAME(sprat_node_start(config, &node), SPRAT_OK);
-    SAME(sprat_node_start(config, &second), SPRAT_ERR_STATE);       /* two owners */
+    SAME(sprat_node_start(config, &second), SPRAT_ERR_STATE);       /* the callback is taken */
     sprat_config_free(config);
     SAME(sprat_node_fd(node), SPRAT_ERR_STATE);
     SAME(sprat_node_next_event(node, 0, &event), SPRAT_ERR_STATE);
@@ -405,7 +407,7 @@ static void closed(sprat_node *node)
     const sprat_event *event;
     sprat_members *members;
     sprat_stats *stats;
-    sprat_explanation *reasons;
+    sprat_explanation *explanation;
     sprat_health *health;
     SAME(sprat_node_shutdown(node), SPRAT_OK);
     SAME(sprat_node_shutdown(node), SPRAT_OK);
@@ -417,8 +419,8 @@ static void closed(sprat_node *node)
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
-    SAME(sprat_node_explain(node, "bad", &reasons), SPRAT_ERR_CLOSED);
-    CHECK(!reasons);
+    SAME(sprat_node_explain(node, "bad", &explanation), SPRAT_ERR_CLOSED);
+    CHECK(!explanation);
     SAME(sprat_node_health(node, &health), SPRAT_ERR_CLOSED);
     CHECK(!health);
     SAME(sprat_node_hint(node, "bad", NULL), SPRAT_ERR_CLOSED);
@@ -435,7 +437,7 @@ static void closed(sprat_node *node)
         SAME(poll(&fd, 1, 0), 1);
     }
     SAME(taken, SPRAT_ERR_CLOSED);
-    SAME(poll(&fd, 1, 0), 1);                   /* readable for ever */
+    SAME(poll(&fd, 1, 0), 1);                   /* and stays readable */
 }
 
 int main(void)
@@ -459,7 +461,7 @@ int main(void)
     sprat_node_free(node);
     no_node(node, SPRAT_ERR_HANDLE);
     no_node((sprat_node *)((uintptr_t)node + 1), SPRAT_ERR_HANDLE);
-    sprat_node *next = node_called("next");     /* the slot again, the number never */
+    sprat_node *next = node_called("next");     /* may reuse the slot, but not the number */
     CHECK(next != node);
     no_node(node, SPRAT_ERR_HANDLE);
     sprat_node_free(next);

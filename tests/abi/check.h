@@ -1,4 +1,5 @@
-/* Shared by the test programs: checks that name their place, a time limit, nodes on loopback. */
+/* Shared by the test programs: checks that print where they failed, nodes on loopback, forks, and
+ * counts of threads and descriptors. */
 #ifndef CHECK_H
 #define CHECK_H
 #define _GNU_SOURCE
@@ -19,13 +20,13 @@
 #define CHECK(what)                                                                              \
     do {                                                                                         \
         if (!(what)) {                                                                           \
-            fprintf(stderr, "%s:%d: not so: %s (last error: %s)\n", __FILE__, __LINE__, #what,   \
+            fprintf(stderr, "%s:%d: failed: %s (last error: %s)\n", __FILE__, __LINE__, #what,   \
                     sprat_last_error());                                                         \
             _exit(1);                                                                            \
         }                                                                                        \
     } while (0)
 
-/* Numbers that must be equal, both shown when they are not. */
+/* Checks that two numbers are equal, and prints both if they are not. */
 #define SAME(left, right)                                                                        \
     do {                                                                                         \
         long long left_ = (long long)(left), right_ = (long long)(right);                        \
@@ -44,7 +45,7 @@ static void pause_ms(int ms)
     nanosleep(&time, NULL);
 }
 
-/* Settings of a node on loopback, on any port, that notices failures fast. */
+/* Returns settings for a node on a free loopback port that notices failures fast. */
 UNUSED static sprat_config *settings(const char *name)
 {
     sprat_config *config = sprat_config_new();
@@ -78,8 +79,8 @@ UNUSED static void join(sprat_node *node, const sprat_node *other)
     SAME(sprat_node_join(node, addrs, 1, 0, 10000), 1);
 }
 
-/* Forks. AddressSanitizer leaves its allocator locked in the child if another thread is inside it at
- * that moment: for its sake all are given the time to come to rest. */
+/* Forks. A thread that is inside AddressSanitizer's allocator at that moment leaves it locked in
+ * the child, so this first gives the threads time to become idle. */
 UNUSED static pid_t forked(void)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -88,25 +89,26 @@ UNUSED static pid_t forked(void)
     return fork();
 }
 
-/* Ends a forked child well. By exec, because what the threads of the parent owned is lost to the
- * child, and at an exit a leak checker would say so. */
+/* Ends a forked child with status 0. It does so by exec, because the child cannot free what the
+ * threads of the parent owned, and a leak checker would report that at exit. */
 UNUSED static void end_child(void)
 {
     execl("/bin/true", "true", (char *)NULL);
     _exit(1);
 }
 
-/* Waits for a child; 1 if it ended well. */
+/* Waits for a child. Returns 1 if it exited with status 0, else 0. */
 UNUSED static int succeeded(pid_t pid)
 {
     int status = 0;
     if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 1;
-    fprintf(stderr, "child %d ended with %#x\n", (int)pid, (unsigned)status);
+    fprintf(stderr, "child %d ended with wait status %#x\n", (int)pid, (unsigned)status);
     return 0;
 }
 
-/* Entries of a directory of /proc/self: threads in "task", descriptors in "fd". */
+/* Counts the entries of a directory in /proc/self: "task" has the threads, "fd" the descriptors.
+ * The descriptor that the counting itself needs is left out. */
 UNUSED static int entries(const char *what)
 {
     char path[64];
@@ -120,7 +122,8 @@ UNUSED static int entries(const char *what)
     return count - 2 - (strcmp(what, "fd") == 0);
 }
 
-/* Waits until `what` has `count` entries; a thread that has ended is listed for a moment more. */
+/* Waits up to 5 s until `what` has `count` entries, because a thread that has ended stays listed
+ * for a moment. Returns the number of entries. */
 UNUSED static int settled(const char *what, int count)
 {
     for (int i = 0; i < 500 && entries(what) != count; i++)

@@ -1,7 +1,8 @@
-/* cluster.c: two nodes, and everything the header promises about members, tags and events. */
+/* cluster.c: checks with two nodes what the header promises about members, tags and events. */
 #include "check.h"
 
-/* Takes events until one of this kind comes; the caller frees it. */
+/* Reads events until one of this kind arrives, about the member `name` unless that is NULL. The
+ * caller frees the event that is returned. */
 static const sprat_event *wait_for(sprat_node *node, int kind, const char *name)
 {
     const sprat_event *event;
@@ -14,7 +15,7 @@ static const sprat_event *wait_for(sprat_node *node, int kind, const char *name)
             return event;
         sprat_event_free(event);
     }
-    fprintf(stderr, "no event %s of %s came: %s\n", sprat_event_kind_name(kind), name ? name : "all",
+    fprintf(stderr, "no event %s about %s: %s\n", sprat_event_kind_name(kind), name ? name : "any",
             sprat_last_error());
     _exit(1);
 }
@@ -48,7 +49,7 @@ static void members(sprat_node *a, sprat_node *b)
     SAME(sprat_node_addr(b, own, sizeof own), SPRAT_OK);
     CHECK(strcmp(addr, own) == 0);
 
-    /* A tag of the other changes: an event, another version, another list; the old one stays. */
+    /* b changes a tag: a gets an event, a new version and a new list. The old list is unchanged. */
     drain(a);
     SAME(sprat_node_set_tag(b, "role", "cache"), SPRAT_OK);
     const sprat_event *event = wait_for(a, SPRAT_EVENT_MEMBER_UPDATE, "b");
@@ -59,12 +60,12 @@ static void members(sprat_node *a, sprat_node *b)
     SAME(sprat_node_members(a, &later), SPRAT_OK);
     CHECK(strcmp(sprat_member_tag(sprat_members_find(later, "b"), "role"), "cache") == 0);
     CHECK(strcmp(sprat_member_tag(other, "role"), "db") == 0);
-    CHECK(sprat_members_self(later) == self);   /* what has not changed is shared */
+    CHECK(sprat_members_self(later) == self);   /* unchanged members are shared */
     sprat_members_free(list);
     sprat_members_free(later);
 }
 
-static void doubts(sprat_node *a)
+static void hints_and_health(sprat_node *a)
 {
     uint64_t id = 0;
     drain(a);
@@ -74,15 +75,15 @@ static void doubts(sprat_node *a)
     CHECK(event->id == id && event->status == SPRAT_OK);
     sprat_event_free(event);
 
-    sprat_explanation *reasons;
-    SAME(sprat_node_explain(a, "b", &reasons), SPRAT_OK);
-    SAME(reasons->state, SPRAT_MEMBER_ALIVE);
-    SAME(reasons->time_left_ms, -1);
-    CHECK(reasons->probe_ago_ms >= 0 && reasons->since_ms >= 0);
-    CHECK(reasons->probe_direct >= SPRAT_PROBE_NOT_ASKED);
-    CHECK(strcmp(reasons->name, "b") == 0);
-    CHECK(strstr(sprat_explanation_text(reasons), "b (127.0.0.1:"));
-    sprat_explanation_free(reasons);
+    sprat_explanation *explanation;
+    SAME(sprat_node_explain(a, "b", &explanation), SPRAT_OK);
+    SAME(explanation->state, SPRAT_MEMBER_ALIVE);
+    SAME(explanation->time_left_ms, -1);
+    CHECK(explanation->probe_ago_ms >= 0 && explanation->since_ms >= 0);
+    CHECK(explanation->probe_direct >= SPRAT_PROBE_NOT_ASKED);
+    CHECK(strcmp(explanation->name, "b") == 0);
+    CHECK(strstr(sprat_explanation_text(explanation), "b (127.0.0.1:"));
+    sprat_explanation_free(explanation);
 
     sprat_health *health;
     SAME(sprat_node_health(a, &health), SPRAT_OK);
@@ -109,7 +110,7 @@ static void descriptor(sprat_node *a, sprat_node *b)
         SAME(poll(&fd, 1, 0), 0);
         SAME(sprat_node_set_tag(b, "round", i % 2 ? "1" : "2"), SPRAT_OK);
         SAME(poll(&fd, 1, 60000), 1);
-        SAME(poll(&fd, 1, 0), 1);               /* level-triggered: still */
+        SAME(poll(&fd, 1, 0), 1);               /* still readable: level-triggered */
     }
 }
 
@@ -120,7 +121,7 @@ static void keep(sprat_node *node, const sprat_event *event, void *user_data)
 {
     CHECK(user_data == &dispatched);
     SAME(sprat_node_state(node), SPRAT_NODE_RUNNING);
-    sprat_event_free(event);                    /* borrowed: does nothing */
+    sprat_event_free(event);                    /* does nothing: it is borrowed */
     dispatched++;
     if (!kept)
         kept = sprat_event_copy(event);
@@ -136,13 +137,13 @@ static void ending(sprat_node *a, sprat_node *b)
     CHECK(event->id == id && event->status == SPRAT_OK);
     sprat_event_free(event);
     SAME(sprat_node_state(b), SPRAT_NODE_LEFT);
-    SAME(sprat_node_leave(b, 0), SPRAT_OK);     /* left already */
+    SAME(sprat_node_leave(b, 0), SPRAT_OK);     /* it has left already */
     CHECK(sprat_node_dispatch(a, 60000, keep, &dispatched) >= 1);
 
-    join(b, a);                                 /* and takes part again */
+    join(b, a);                                 /* b takes part again */
     SAME(sprat_node_state(b), SPRAT_NODE_RUNNING);
     sprat_event_free(wait_for(a, SPRAT_EVENT_MEMBER_JOIN, "b"));
-    sprat_node_free(b);                         /* without a word */
+    sprat_node_free(b);                         /* no leave, so a sees a failure */
     sprat_event_free(wait_for(a, SPRAT_EVENT_MEMBER_SUSPECT, "b"));
     event = wait_for(a, SPRAT_EVENT_MEMBER_FAIL, "b");
     SAME(event->member->state, SPRAT_MEMBER_FAILED);
@@ -155,7 +156,7 @@ static void ending(sprat_node *a, sprat_node *b)
     sprat_event_free(kept);
 }
 
-/* Lines for a log, up to the level that was set and no further. */
+/* Checks that log events come up to the level that was set, and none beyond it. */
 static void logged(const char *level, int expected)
 {
     sprat_config *config = settings("logged");
@@ -176,7 +177,7 @@ static void logged(const char *level, int expected)
     sprat_node_free(other);
 }
 
-/* Keys: who has another one cannot come in. */
+/* A node with another key cannot join. */
 static void encrypted(void)
 {
     sprat_config *config = settings("safe");
@@ -208,7 +209,7 @@ int main(void)
     join(a, b);
     sprat_event_free(wait_for(a, SPRAT_EVENT_MEMBER_JOIN, "b"));
     members(a, b);
-    doubts(a);
+    hints_and_health(a);
     descriptor(a, b);
     ending(a, b);
     encrypted();

@@ -1,4 +1,4 @@
-/* free.c: freeing a node from inside its callback, and while other threads are inside calls. */
+/* free.c: frees a node inside its own callback, and while other threads are inside calls. */
 #include "check.h"
 
 static atomic_int running, ended, freed, late;
@@ -15,7 +15,7 @@ static void free_it(sprat_node *node, const sprat_event *event, void *user_data)
 {
     (void)event;
     CHECK(user_data == &freed);
-    late += ended;                              /* nobody may come after the end */
+    late += ended;                              /* no call may follow the free */
     running = 1;
     sprat_node_free(node);
     SAME(sprat_node_state(node), SPRAT_ERR_HANDLE);
@@ -24,7 +24,7 @@ static void free_it(sprat_node *node, const sprat_event *event, void *user_data)
     running = 0;
 }
 
-/* A node hears of itself joining, so every node has an event. */
+/* Every node gets at least one event, because it reports that it joined itself. */
 static void inside_the_callback(void)
 {
     for (int round = 0; round < 100; round++) {
@@ -50,7 +50,8 @@ static void inside_dispatch(void)
     SAME(sprat_node_dispatch(node, 0, free_it, &freed), SPRAT_ERR_HANDLE);
 }
 
-/* The callback sees the node that its program got, and runs while it is freed from elsewhere. */
+/* Checks that the callback gets the node that the program started. It is slow, so that another
+ * thread frees the node meanwhile. */
 static void slow(sprat_node *node, const sprat_event *event, void *user_data)
 {
     (void)event, (void)user_data;
@@ -81,7 +82,7 @@ static void elsewhere(void)
 
 static atomic_int stop, calls;
 
-static int answer(int result)
+static int allowed(int result)
 {
     calls++;
     return result >= 0 || result == SPRAT_ERR_HANDLE || result == SPRAT_ERR_CLOSED;
@@ -94,12 +95,12 @@ static void *hammer(void *arg)
         sprat_node *node = known;
         sprat_members *members;
         const sprat_event *event;
-        CHECK(answer(sprat_node_state(node)));
-        CHECK(answer(sprat_node_set_tag(node, "x", calls % 2 ? "1" : "2")));
+        CHECK(allowed(sprat_node_state(node)));
+        CHECK(allowed(sprat_node_set_tag(node, "x", calls % 2 ? "1" : "2")));
         if (sprat_node_members(node, &members) == SPRAT_OK)
             sprat_members_free(members);
         int got = sprat_node_next_event(node, 0, &event);
-        CHECK(answer(got));
+        CHECK(allowed(got));
         if (got == 1)
             sprat_event_free(event);
     }

@@ -1,4 +1,4 @@
-/* header.c: the header alone, in every dialect of C and C++ that the test knows. */
+/* header.c: includes only the header, and twice. The test compiles it as C99, C11 and C17. */
 #include <sprat.h>
 #include <sprat.h>
 

@@ -1,4 +1,4 @@
-/* last_words.c: errors at the end of a thread, when the thread's own storage is gone already. */
+/* last_words.c: calls that fail at the end of a thread, after its thread-local storage is gone. */
 #include "check.h"
 
 static pthread_key_t key;
@@ -15,7 +15,7 @@ static void at_the_end(void *arg)
     SAME(sprat_config_set(config, "no_such_key", "y"), SPRAT_ERR_NOT_FOUND);
     sprat_config_free(config);
     seen++;
-    if (--*rounds > 0)                          /* once more, after everything else is gone */
+    if (--*rounds > 0)                          /* run again, after other destructors */
         pthread_setspecific(key, arg);
 }
 
@@ -26,7 +26,7 @@ static void *thread(void *arg)
     return NULL;
 }
 
-/* Each thread has its own. */
+/* Checks that each thread has a last error of its own. */
 static void *other(void *arg)
 {
     (void)arg;

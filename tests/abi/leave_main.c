@@ -1,4 +1,4 @@
-/* leave_main.c: main ends although a node lives and its callback runs. */
+/* leave_main.c: main returns while two nodes run and the callback of one may be running. */
 #include "check.h"
 
 static void busy(sprat_node *node, const sprat_event *event, void *user_data)

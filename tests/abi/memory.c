@@ -1,15 +1,16 @@
-/* memory.c: what a node costs the program that has it, counted in pages that are resident.
+/* memory.c: measures the memory of a program with a node and without one.
  *
- *   memory crowd N         N nodes that have found each other; prints an address; ends with stdin
- *   memory alone           this program without a node; prints what it takes
- *   memory member ADDR N   this program with a node that sees N members; prints what it takes
+ *   memory crowd N         runs N nodes until the end of stdin; prints an address when all joined
+ *   memory alone           prints the memory of this program without a node
+ *   memory member ADDR N   prints the memory of this program with a node, once it sees N members
  */
 #include "check.h"
 
-/* Nothing new for so long: probes, gossip and an exchange of lists have had their turn. */
+/* The time without events before measuring: it suffices for probes, gossip and a push/pull. */
 enum { SETTLE_MS = 3000 };
 
-/* A line such as "VmRSS:  1234 kB" of a file of /proc/self; -1 if there is none. */
+/* Returns the number in a line such as "VmRSS:  1234 kB" of a file in /proc/self; -1 if no line
+ * begins with `what`. */
 static long kilobytes(const char *file, const char *what)
 {
     char path[64], line[256];
@@ -24,7 +25,7 @@ static long kilobytes(const char *file, const char *what)
     return value;
 }
 
-/* Resident in all, private of it, fair share of it. */
+/* Prints, in KiB, the resident memory, its private part, and its proportional share (PSS). */
 static void print_memory(void)
 {
     long resident = kilobytes("status", "VmRSS:"), shared = kilobytes("smaps_rollup", "Pss:");
@@ -85,8 +86,8 @@ static void crowd(size_t count)
     free(nodes);
 }
 
-/* As a program would: it joins, reads its events, looks at the members, for a while. */
-static void one(const char *addr, size_t count)
+/* Does what a program with a node does: joins, reads events, and looks at the members. */
+static void measured_member(const char *addr, size_t count)
 {
     const sprat_event *event;
     sprat_node *node = member("measured");
@@ -105,7 +106,7 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "crowd") == 0)
         crowd((size_t)atoi(argv[2]));
     else if (argc == 4 && strcmp(argv[1], "member") == 0)
-        one(argv[2], (size_t)atoi(argv[3]));
+        measured_member(argv[2], (size_t)atoi(argv[3]));
     else if (argc == 2 && strcmp(argv[1], "alone") == 0)
         print_memory();
     else

@@ -1,6 +1,7 @@
-//! The cost of a node: resident memory of a C program in a cluster of 50, with a node and without.
+//! The memory that a node in a cluster of 50 adds to a C program.
 //!
-//! Measured is the release library, as it is installed: the one for tests is another.
+//! The test measures the release library, which is the one that is installed, and not the library
+//! that is built for tests.
 
 use super::{compile_in, root, target_and_deps, test_program};
 use std::fs;
@@ -9,12 +10,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Members of the cluster, the measured one included.
+/// The number of members of the cluster, including the measured one.
 const MEMBERS: usize = 50;
 /// The memory that a node may add to its program, in KiB.
 const ALLOWED: i64 = 4 * 1024;
 
-/// The program, linked with the release library.
+/// Builds `memory.c`, linked with the release library.
 fn program() -> PathBuf {
     let (target, _) = target_and_deps();
     let built = Command::new(env!("CARGO"))
@@ -23,18 +24,18 @@ fn program() -> PathBuf {
         .arg(&target)
         .current_dir(root())
         .status();
-    assert!(built.unwrap().success(), "the release library is not built");
+    assert!(built.unwrap().success(), "cargo rustc --release failed");
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abi-release");
     fs::create_dir_all(&place).unwrap();
     for name in ["libsprat.so", "libsprat.so.0"] {
         let link = place.join(name);
-        let _ = fs::remove_file(&link); // of an earlier run
+        let _ = fs::remove_file(&link); // left by an earlier run
         symlink(target.join("release/libsprat.so"), &link).unwrap();
     }
     compile_in(&place, &test_program("memory.c"), "memory", &[])
 }
 
-/// Everybody else in the cluster. They end when their standard input does.
+/// The other members of the cluster, in one process that ends when its standard input is closed.
 struct Crowd {
     process: Child,
     addr: String,
@@ -59,11 +60,11 @@ impl Crowd {
 impl Drop for Crowd {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        let _ = self.process.wait(); // by its own alarm at the latest
+        let _ = self.process.wait(); // its own alarm ends it at the latest
     }
 }
 
-/// The memory that the program reports, in KiB: resident, private, fair share.
+/// The memory that the program reports, in KiB: resident, private, and proportional share (PSS).
 fn measured(program: &Path, args: &[&str]) -> [i64; 3] {
     let output = Command::new(program).args(args).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -84,7 +85,7 @@ fn a_node_among_fifty_adds_at_most_four_megabytes_to_its_program() {
     let without = measured(&program, &["alone"]);
     let with = measured(&program, &["member", &crowd.addr, &MEMBERS.to_string()]);
     let added = with[0] - without[0];
-    println!("KiB resident, private, share: without a node {without:?}, with one {with:?}");
+    println!("KiB resident, private, PSS: without a node {without:?}, with one {with:?}");
     assert!(with[0] > without[0], "{with:?} against {without:?}");
     assert!(
         added <= ALLOWED,

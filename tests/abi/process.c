@@ -1,8 +1,9 @@
-/* process.c: what a library must not do to its process: fork, signals, threads, descriptors. */
+/* process.c: nodes must not disturb forks and signals, nor leave threads or descriptors behind. */
 #include "check.h"
 #include <sys/mman.h>
 
-/* In a child every inherited node is refused, its descriptors are closed, new nodes work. */
+/* In a forked child, an inherited node refuses calls and has no open descriptor, and a new node
+ * works. */
 static void child(sprat_node *node, sprat_config *config)
 {
     const sprat_event *event;
@@ -72,7 +73,7 @@ static void signals(void)
     SAME(signals_in_main, 2000);
     SAME(signals_elsewhere, 0);
 
-    /* Blocked in main, it stays pending: no thread of the library takes it. */
+    /* A signal that main blocks stays pending: no thread of the library takes it. */
     sigset_t set, pending;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
@@ -86,7 +87,7 @@ static void signals(void)
     SAME(signals_in_main, 2001);
 
     sprat_node_free(other);
-    pause_ms(300);                              /* probes and streams to somebody who is gone */
+    pause_ms(300);                              /* it probes the member that is gone */
     sprat_node_free(node);
     SAME(signals_in_main + signals_elsewhere, 2001);        /* no SIGPIPE */
 }

@@ -1,4 +1,4 @@
-/* threads.c: threads that the program creates, and threads that were prepared early. */
+/* threads.c: nodes on threads that the program creates, and on threads prepared beforehand. */
 #include "check.h"
 
 static atomic_int spawned, ran;
@@ -47,9 +47,9 @@ static void by_the_program(void)
     sprat_node_free(node);
     for (int i = 0; i < 1000 && ran < spawned; i++)
         pause_ms(1);
-    SAME(ran, spawned);                         /* each ran once, and came back */
+    SAME(ran, spawned);                         /* each returned, and only once */
 
-    /* The second or third thread cannot be had: the others end, nothing is left behind. */
+    /* If the second or third thread cannot be created, those before it end, and nothing is left. */
     int fds = entries("fd");
     for (int have = 1; have <= 2; have++) {
         int limit = spawned + have;
@@ -73,12 +73,12 @@ static void prepared(void)
     SAME(settled("task", 4), 4);
     sprat_node *node = node_called("prepared");
     CHECK(sprat_threads_idle() < 3);
-    SAME(entries("task"), 4);                   /* none was made */
+    SAME(entries("task"), 4);                   /* no thread was created */
     pid_t pid = forked();
     if (pid == 0) {
         alarm(300);
         SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
-        CHECK(sprat_threads_idle() > 0);      /* the child has its own */
+        CHECK(sprat_threads_idle() > 0);      /* prepared for the child */
         int before = entries("task");
         sprat_node *own = node_called("child");
         SAME(entries("task"), before);

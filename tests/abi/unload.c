@@ -1,4 +1,5 @@
-/* unload.c: dlopen, use, dlclose, use again: the code stays, so fork handlers and threads may. */
+/* unload.c: uses the library after dlclose. Its code must stay mapped, because its threads and fork
+ * handlers go on. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,11 @@
-/* waits.c: every call that waits, and the node ends meanwhile: each returns soon, and says why. */
+/* waits.c: ends a node while a call waits, once for each call that can wait. The call must return
+ * soon, with an error that names it. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-static char silent[32];                         /* somebody who takes calls and never answers */
+static char silent[32];                         /* its listener never answers */
 
 static void listen_silently(void)
 {
@@ -28,7 +29,7 @@ static int wait_leave(sprat_node *node)
     return sprat_node_leave(node, -1);
 }
 
-/* Events that came before the end are given out first. */
+/* Reads the events from before the end, which come first, and returns the error after them. */
 static int wait_event(sprat_node *node)
 {
     const sprat_event *event;
@@ -103,7 +104,7 @@ static void while_waiting(int (*end)(sprat_node *))
     };
     sprat_node *other = node_called("other");
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        /* Each under a name of its own: who takes the name of another leaves without a word. */
+        /* Each node needs its own name: in a name conflict, a leave is silent and does not wait. */
         sprat_config *config = settings(calls[i].function);
         SAME(sprat_config_set(config, "leave_propagate_ms", "60000"), SPRAT_OK);
         sprat_node *node = calls[i].node = started(config);
@@ -113,14 +114,14 @@ static void while_waiting(int (*end)(sprat_node *))
         pause_ms(200);
         SAME(calls[i].over, 0);
         SAME(end(node), SPRAT_OK);
-        SAME(pthread_join(thread, NULL), 0);    /* alarm() bounds it */
+        SAME(pthread_join(thread, NULL), 0);    /* alarm() limits the wait */
         SAME(calls[i].over, 1);
         sprat_node_free(node);
     }
     sprat_node_free(other);
 }
 
-/* The end of an operation that nobody waits for is an event. */
+/* An event reports the end of an operation that no call waits for. */
 static void without_waiting(void)
 {
     sprat_node *node = node_called("async");
@@ -146,7 +147,8 @@ static void *wait_in_vain(void *node)
     return NULL;
 }
 
-/* Somebody had the name before: joins fail, one that still waits, too, and the node says so. */
+/* Another member has the name. A join fails, even one that is already waiting, and the node reports
+ * the conflict. */
 static void name_conflict(void)
 {
     sprat_node *other = node_called("other"), *twin = node_called("twin");

@@ -31,7 +31,7 @@ impl Note {
 
 impl Drop for Note {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0); // there is none if the event never arrived
+        let _ = std::fs::remove_file(&self.0); // it does not exist if the event never arrived
     }
 }
 
@@ -46,8 +46,8 @@ fn agent(lab: &Lab, host: u8, note: &Note) -> Setup {
         ))
 }
 
-/// Sends the query until the answer of `name` arrives. The helpers of an answer are chosen at
-/// random, and may be the agent that asks.
+/// Sends the query until the answer of `name` arrives. One query may not be enough: the members
+/// that relay an answer are chosen at random, and the choice may fall on the agent that asks.
 fn hears_answer(asker: &Agent, name: &str, answer: &str) {
     let what = format!("{} hears {name}", asker.name());
     until(&what, || {
@@ -83,14 +83,17 @@ fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach(
     assert!(ours.counter("user_events_relayed") >= 1);
     third.event("deploy", "and back");
     notes[0].says(&[&payload, "and back"]);
-    // A push/pull holds no queries, so a query that arrives was passed on. The answer is sent to
-    // the agent that asks, over the link that is cut, and through helpers, such as the sprat node.
+    // A push/pull carries no queries, so a query that arrives was passed on. The answer is sent
+    // directly, over the link that is cut, and also through other members, such as the sprat node.
     hears_answer(&first, "web3", "43");
     hears_answer(&third, "web1", "41");
     assert!(ours.counter("queries_relayed") >= 2);
-    assert!(ours.counter("relays") >= 4, "an ack and an answer each way");
+    assert!(
+        ours.counter("relays") >= 4,
+        "one ack and one answer in each direction"
+    );
     assert_eq!(ours.counter("relays_refused"), 0);
     assert_eq!(ours.refusals(), []);
     all_see_alive(&[&first, &third], &names);
-    notes[1].says(&[&payload, "and back"]); // each line once, however often the event arrived
+    notes[1].says(&[&payload, "and back"]); // repeated copies of an event add no line
 }

@@ -1,4 +1,4 @@
-//! Coming and going: join, tags, leave, failure, return, restart.
+//! The life of a member in the simulation: join, tags, leave, failure, return, restart.
 
 use super::net::Link;
 use super::scenario::{addr_of_generation, millis, secs};
@@ -19,7 +19,11 @@ fn five_nodes_that_join_through_one_see_one_another() {
     for host in 0..5 {
         let joins = |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberJoin(_)));
         let since = sprat::time::Time::ZERO;
-        assert_eq!(world.count_events(host, since, joins), 5, "each once");
+        assert_eq!(
+            world.count_events(host, since, joins),
+            5,
+            "n{host} must see each join once"
+        );
     }
 }
 
@@ -41,8 +45,8 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
 fn a_killed_node_is_seen_as_failed_by_all_and_not_too_early() {
     let mut world = World::cluster(2, 10);
     world.kill(3);
-    // At least one probe interval's share and the shortest suspicion of 4 s; at most all nine
-    // turns of the probe order, a probe, and the shortest suspicion again with some gossip.
+    // No earlier than after the shortest suspicion, 4 s. No later than after nine probe intervals
+    // (the others may all be probed first), the probe itself, that suspicion, and some gossip.
     world.expect_between(secs(4), secs(20), |w| w.all_see(3, MemberState::Failed));
     assert_eq!(world.failures(), 9);
     world.expect_throughout(secs(60), |w| w.all_see(3, MemberState::Failed));
@@ -101,7 +105,7 @@ fn ten_of_twenty_nodes_killed_at_once_are_all_seen_as_failed() {
     assert_eq!(
         world.failures(),
         100,
-        "each of ten by each of ten, nobody else"
+        "each of the ten killed nodes fails once at each of the ten others"
     );
 }
 
@@ -161,7 +165,8 @@ fn a_name_returns_from_another_address_once_it_has_been_dead_for_30_seconds() {
     world.kill(2);
     world.readdress(2, 1);
     world.restart(2, &[0]);
-    // The old address has to be declared dead (after 4 s at least), and stay so for dead_reclaim.
+    // The old address must be declared failed, which takes at least 4 s, and stay failed for
+    // `dead_reclaim`, which is 30 s.
     let took = world.expect_between(secs(34), secs(200), |w| {
         w.is_complete() && w.all_know_the_truth_about(2)
     });
@@ -201,10 +206,10 @@ fn a_seed_that_appears_after_the_others_brings_them_together() {
     world.crash(0);
     world.join_all_through(0);
     world.run(secs(300));
-    assert!(world.net.count.refused > 0, "they asked in vain");
+    assert!(world.net.count.refused > 0, "no node asked the absent seed");
     assert!((1..5).all(|host| world.hosts[host].view.alive == 1));
     world.boot(0);
-    // Each node asks the seed again by itself, within its longest pause of 45 s.
+    // Each node goes on asking the seed, with pauses of at most 45 s.
     world.expect_between(millis(1), secs(60), World::is_complete);
 }
 
@@ -234,7 +239,7 @@ fn a_seed_name_that_changes_its_address_is_followed() {
     world.run(secs(100));
     assert!(
         (1..4).all(|host| world.hosts[host].view.alive == 1),
-        "nobody is where they look"
+        "no node may find the seed at its old address"
     );
     world.dns.insert(name, vec![world.addr(0).ip()]);
     world.expect_between(millis(1), secs(60), World::is_complete);

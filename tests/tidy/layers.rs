@@ -1,11 +1,12 @@
-//! The layers of the library, the floors of the driver, and names that only some of them may use.
+//! The layers of the library, the layers inside the driver (its floors), and names that only some
+//! layers may use.
 
 use super::findings::{Finding, settle};
 use super::modules::{Modules, module_path};
 use super::source::{Source, names, product, shipped};
 
-/// The layers, lowest first, and the layers that each may name. A file beside the folders, such as
-/// `src/error.rs`, is a layer as well.
+/// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
+/// or a file there, such as `src/error.rs`.
 const LAYERS: [(&str, &[&str]); 13] = [
     ("limits", &[]),
     ("time", &[]),
@@ -89,9 +90,9 @@ const LAYERS: [(&str, &[&str]); 13] = [
         ],
     ),
 ];
-/// The floors of the driver, lowest first. A floor names floors below it.
+/// The floors of the driver, lowest first. A floor may name only floors below it.
 const FLOORS: [&str; 5] = ["os", "net", "events", "engine", "node"];
-/// Names that only the driver may use: clock, network, threads, files.
+/// Names that only the driver may use, because they reach clocks, the network, threads or files.
 const DRIVER_ONLY: [&str; 9] = [
     "Instant::now",
     "SystemTime",
@@ -105,8 +106,8 @@ const DRIVER_ONLY: [&str; 9] = [
 ];
 /// The crate of system calls, which only the driver and the C interface may use.
 const SYSTEM: &str = "libc::";
-/// Names that no file may use, because they print, end the process, are unfinished, or raise
-/// SIGPIPE.
+/// Names that no file may use, because they print, end the process, mark unfinished code, change
+/// the environment, or can raise SIGPIPE (`write_vectored`).
 const NOWHERE: [&str; 10] = [
     "write_vectored",
     "println!",
@@ -120,14 +121,14 @@ const NOWHERE: [&str; 10] = [
     "set_var",
 ];
 
-/// The layer of a file: the first part of its module path, if that is one.
+/// The layer of a file: the first part of its module path, if that is the name of a layer.
 fn layer(source: &Source) -> Option<&'static str> {
     let first = module_path(&source.path).into_iter().next()?;
     let mut all = LAYERS.iter().map(|(name, _)| *name);
     all.find(|name| *name == first)
 }
 
-/// Imports from layers that are not below the file's own.
+/// Imports from layers that the file's own layer may not name.
 fn upward(sources: &[Source]) -> Vec<Finding> {
     let modules = Modules::of(sources);
     let mut findings = Vec::new();
@@ -153,14 +154,14 @@ fn upward(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// The place of a file's floor in [`FLOORS`].
+/// The index in [`FLOORS`] of the floor that a file is on, if it is on one.
 fn floor(path: &str) -> Option<usize> {
     let path = module_path(path);
     let inner = path.strip_prefix(&["driver".to_owned()][..])?.first()?;
     FLOORS.iter().position(|it| it == inner)
 }
 
-/// Imports inside the driver from higher floors, or of what stands in its `mod.rs`.
+/// Imports by files of the driver from higher floors, or from the driver's own `mod.rs`.
 fn upstairs(sources: &[Source]) -> Vec<Finding> {
     let modules = Modules::of(sources);
     let mut findings = Vec::new();
@@ -179,7 +180,7 @@ fn upstairs(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Names that the layer of a file may not use.
+/// Uses of [`DRIVER_ONLY`] outside the driver, and of [`SYSTEM`] outside the driver and `ffi`.
 fn forbidden(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources
@@ -197,7 +198,7 @@ fn forbidden(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Names that no file may use.
+/// Uses of [`NOWHERE`].
 fn nowhere(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {

@@ -1,4 +1,4 @@
-"""`sprat run`: a member that stays, its signals and its notifications of a supervisor."""
+"""`sprat run`: a permanent member, its handling of signals, and its messages to a supervisor."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ def test_run_may_be_started_before_the_members_it_joins(run, agent, addresses):
     running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
-    # The agent joins from its side, since the address of --join is not its own.
+    # The agent must join `ours`: its address differs from that of --join, so `ours` cannot find it.
     late.join(logged_address(running))
     late.sees("ours", "alive")
     ended(running)
@@ -103,7 +103,7 @@ def test_s6_is_notified_when_another_member_is_known(command, addresses, agent):
 def test_run_ends_with_1_if_its_name_is_in_use(run, agent):
     stock = agent("stock")
     other = agent("other", f"-join={stock.address}")
-    # Short intervals: with the defaults, the conflict is found within a minute.
+    # Short intervals, because finding the conflict can take a minute with the default ones.
     hurry = ("probe_interval_ms=50", "probe_timeout_ms=25", "push_pull_interval_ms=500")
     settings = [it for setting in hurry for it in ("--set", setting)]
     running = run("--name", "stock", "--join", other.address, "--profile", "local", *settings)
@@ -118,10 +118,10 @@ def test_a_second_signal_ends_run_without_waiting(run):
     logged(running, "is running longer than 1 s")
     running.send(signal.SIGINT)
     logged(running, "leaving the cluster")
-    time.sleep(1.1)  # within a second it would count as the same request
+    time.sleep(1.1)  # two signals within a second count as one
     begun = time.monotonic()
     ended(running, signal.SIGINT, 130)
-    assert time.monotonic() - begun < 30, "the handler runs 60 s"
+    assert time.monotonic() - begun < 30, "run waited for the handler, which sleeps 60 s"
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,12 @@ _CO_COROUTINE = 0x80
 
 
 def wrong_type(name: str, wanted: str, value: object) -> TypeError:
-    """Make the error for an argument of the wrong type."""
+    """Return the `TypeError` for an argument that is not of the `wanted` type."""
     return TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
 
 
 def check_text(name: str, text: object) -> str:
-    """Return `text` if it is a str that UTF-8 can encode: a lone surrogate cannot be sent."""
+    """Return `text` if it is a str that UTF-8 can encode, so without lone surrogates."""
     if not isinstance(text, str):
         raise wrong_type(name, "str", text)
     try:
@@ -48,7 +48,7 @@ def check_text(name: str, text: object) -> str:
 
 
 def check_list(name: str, value: object) -> Iterable[Any]:
-    """Return `value` if it is iterable, but refuse a single str or bytes in place of a list."""
+    """Return `value` if it is iterable. A str or bytes is refused: it was meant as an item."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise wrong_type(name, "a list", value)
     return value
@@ -69,7 +69,7 @@ def check_string_mapping(name: str, value: object) -> dict[str, str]:
 
 
 def check_addresses(addresses: tuple[object, ...]) -> list[str]:
-    """Return the positional arguments of `join`; the message helps a caller who passed a list."""
+    """Return the positional arguments of `join`. The error for a list says how to unpack it."""
     for address in addresses:
         if not isinstance(address, str):
             kind = type(address).__name__
@@ -78,7 +78,7 @@ def check_addresses(addresses: tuple[object, ...]) -> list[str]:
 
 
 def check_key(name: str, key: object) -> bytes:
-    """Return the bytes of a key, which may be given in base64 as Serf writes it."""
+    """Return the bytes of a key, given as bytes or in base64, as Serf writes keys."""
     # The key is a secret and stays out of every message.
     if isinstance(key, bytes | bytearray | memoryview):
         found = bytes(key)
@@ -97,7 +97,7 @@ def check_key(name: str, key: object) -> bytes:
 
 
 def check_callback(on_event: Any) -> None:
-    """Refuse an `on_event` that cannot be called, and a coroutine function."""
+    """Refuse an `on_event` that cannot be called, or that is a coroutine function."""
     if not callable(on_event):
         raise wrong_type("on_event", "callable", on_event)
     # `inspect` answers the same question, but takes as long to import as the whole package.
@@ -118,12 +118,12 @@ def check_timeout(timeout: float | None) -> float | None:
         raise wrong_type("timeout", "a number of seconds or None", timeout)
     if not timeout >= 0:
         raise InvalidError(f"timeout must be 0 or more, got {timeout}")
-    # The clocks of some event loops overflow beyond a century.
+    # Beyond a century, the clocks of some event loops overflow: such a timeout waits without limit.
     return float(timeout) if timeout < _CENTURY else None
 
 
 def check_maxsize(maxsize: int) -> int:
-    """Return the largest number of events that may wait for a reader."""
+    """Return `maxsize`, the most events that may wait for a reader, if it is allowed."""
     if isinstance(maxsize, bool) or not isinstance(maxsize, int):
         raise wrong_type("maxsize", "int or None", maxsize)
     if maxsize not in _QUEUE_SIZES:

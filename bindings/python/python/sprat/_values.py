@@ -25,7 +25,7 @@ class MemberState(enum.StrEnum):
     ALIVE = "alive"
     """The member answers probes."""
     SUSPECT = "suspect"
-    """The member missed a probe and has not refuted the suspicion yet. It still counts as there."""
+    """The member missed a probe and has not refuted the suspicion yet. It counts as present."""
     FAILED = "failed"
     """The member did not refute the suspicion in time."""
     LEAVING = "leaving"
@@ -39,7 +39,7 @@ ALIVE_OR_SUSPECT = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
 
 
 _BITS = {state: 2**number for number, state in enumerate(MemberState, start=1)}
-"""The bit mask of each state: bit n stands for the state with number n."""
+"""The bit mask of each state: bit n stands for the state that has number n in C."""
 
 
 def state_bits(state: object) -> int:
@@ -88,8 +88,8 @@ class ProbeAnswer(enum.StrEnum):
 
 
 # Named tuples: defining a data class takes seven times as long, and every import would pay for it.
-# This file does without `from __future__ import annotations`, so the types of the fields are real
-# objects for programs that inspect them.
+# This file omits `from __future__ import annotations`, so that programs that inspect the fields
+# find real types and not strings.
 
 
 class Probe(NamedTuple):
@@ -102,9 +102,9 @@ class Probe(NamedTuple):
     stream: ProbeAnswer
     """The result of the ping by stream, for networks that lose only datagrams."""
     helpers: dict[str, ProbeAnswer]
-    """The results of the members that pinged it on this node's behalf, by name."""
+    """The results of the helpers, the members asked to ping it on this node's behalf, by name."""
     rtt: float | None
-    """The round-trip time of its last answer to a direct ping; `None` if it never answered one."""
+    """The round-trip time of the member's last answer to a direct ping; `None` if it sent none."""
 
 
 class Explanation(NamedTuple):
@@ -121,17 +121,17 @@ class Explanation(NamedTuple):
     since: float
     """The time the member has been in this state."""
     accuser: str | None
-    """The name of the member that suspected it or declared it failed."""
+    """The name of the member that suspected it or declared it failed; `None` if none did."""
     confirmations: tuple[str, ...]
     """The names of the other members that confirmed the suspicion."""
     confirmations_wanted: int
-    """The number of confirmations that shorten the wait to its minimum."""
+    """The number of confirmations after which the suspicion lasts only its shortest time."""
     time_left: float | None
     """The time until the suspect is declared failed; `None` for other states."""
     probe: Probe | None
-    """The last probe of it by this node; `None` if there was none."""
+    """This node's last probe of the member; `None` if it never probed it."""
     text: str
-    """The explanation as a paragraph for people."""
+    """The explanation in words, as one paragraph."""
 
     def __str__(self) -> str:
         return self.text
@@ -156,10 +156,10 @@ class Explanation(NamedTuple):
 
 
 class Health(NamedTuple):
-    """How well this node itself works."""
+    """The health of this node itself, as opposed to that of the members it watches."""
 
     score: int
-    """0 is healthy; each step makes this node slower to suspect others."""
+    """0 is healthy. The higher the score, the more time this node gives others to answer."""
     score_max: int
     """The highest possible score."""
     live: int
@@ -167,8 +167,8 @@ class Health(NamedTuple):
     known: int
     """The number of known members that have not left, including this node."""
     isolated: bool
-    """Whether most of the cluster, at least two members, fell silent at once: the fault may then be
-    here and not there. It becomes true before the first of them is reported as failed.
+    """Whether most of the cluster, at least two members, fell silent at once: then the fault may
+    lie with this node. It becomes true before the first of these members is reported as failed.
     """
     datagrams_work: bool
     """Whether datagrams (UDP) get answers."""
@@ -179,9 +179,9 @@ class Health(NamedTuple):
     that address do not see this node.
     """
     name_conflict_alive: bool
-    """Whether a node answers at that address: then two nodes have one name. If none answers, it is
-    most likely this node before a restart, and members accept the new address once the old one
-    has been failed for half a minute.
+    """Whether a node answers at that address: then two nodes have one name. If none answers, the
+    address is most likely this node's own from before a restart. Members accept the new address
+    once the old one has been failed for half a minute.
     """
     summary: str
     """All of this in one sentence, such as "streams work, datagrams do not"."""

@@ -1,4 +1,4 @@
-"""The options that the commands share, and what they say together: a `Connection`.
+"""The options that the commands share; a `Connection` holds their values.
 
 Settings come from three places: the command line wins over the environment, and both win over the
 file of --config.
@@ -33,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _DAY = 86400
 
 _TAG = "tag."
-"""The prefix of tags among the settings of a file."""
+"""The prefix that marks a setting of a file as a tag."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Connection:
         return read
 
     def arguments(self, file: Mapping[str, str]) -> dict[str, Any]:
-        """Return arguments for `sprat.Node`: those of the options override those of the file."""
+        """Return the arguments for `sprat.Node`. Values of options override those of the file."""
         options = {
             "name": self.name,
             "bind": self.bind,
@@ -81,7 +81,7 @@ class Connection:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a list at its commas."""
+    """Split a list at its commas, without empty items."""
     return [it.strip() for it in text.split(",") if it.strip()]
 
 
@@ -135,7 +135,7 @@ def _positive_seconds(context: click.Context, parameter: click.Parameter, value:
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
-    """Make an option that an environment variable can give, too."""
+    """Make an option that the environment can give, too: SPRAT_KEY for --key."""
     long = max(names, key=len)
     env = "SPRAT_" + long.strip("-").replace("-", "_").upper()
     return click.option(*names, envvar=env, show_envvar=True, **attributes)
@@ -146,11 +146,11 @@ _LEVELS = ["off", "error", "warn", "info", "debug", "trace"]
 
 
 def _options(looks: bool) -> list[Callable[[Any], Any]]:
-    """Return the shared options. A command that only looks has other defaults than `run`."""
+    """Return the shared options. A command that `looks` is a visit, and has its own defaults."""
     name = "sprat-cli-HOST" if looks else "the host name"
     bind = "0.0.0.0:0, any free port" if looks else "0.0.0.0:7946"
-    # Name and address in the environment are those of the member that stays. A command that looks
-    # would otherwise take its name and its port, and announce its address as its own.
+    # SPRAT_NAME, SPRAT_BIND and SPRAT_ADVERTISE are for the permanent member of this host. A visit
+    # that read them would take that member's name and port, and announce its address.
     naming = click.option if looks else _option
     one = "A setting of the library, for example label=blue; may be repeated."
     join = "Address of a member to join; may be repeated, or a list with commas."
@@ -164,14 +164,16 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
             metavar="IP:PORT",
             help=f"Address to listen on, UDP and TCP; members must reach it.  [default: {bind}]",
         ),
-        naming("--advertise", metavar="IP:PORT", help="Address where members reach it."),
+        naming("--advertise", metavar="IP:PORT", help="Address at which members reach this one."),
         _option("--config", type=_FILE, help='File of settings, in lines "key = value".'),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=one),
         _option("--key", help="Key in base64. Other users can see it: prefer --key-file."),
         _option("--key-file", type=_FILE, help="File with one key in base64 per line."),
         _option("--keyring-file", type=_FILE, help="Keyring file as Serf writes it."),
         _option(
-            "--profile", type=click.Choice(["lan", "wan", "local"]), help="Defaults of all timings."
+            "--profile",
+            type=click.Choice(["lan", "wan", "local"]),
+            help="Set of defaults for all times.",
         ),
         _option("--log-level", type=click.Choice(_LEVELS), help="Level of the log on stderr."),
     ]
@@ -224,7 +226,7 @@ def connection_options(*, looks: bool) -> Callable[[F], F]:
 
 
 def _keys(given: dict[str, str | None]) -> dict[str, Any]:
-    """Return the keys of the one option that has them, as arguments of `Connection`."""
+    """Return the keys as arguments of `Connection`. Only one option may give them."""
     context = click.get_current_context()
     for source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
         chosen = [it for it in given if context.get_parameter_source(it) == source]

@@ -1,10 +1,10 @@
-"""A visit: a command that only looks is a member of the cluster for a few seconds.
+"""Visits: a command that only reads the cluster is a member of it for a few seconds.
 
 Agents remember a member that left for a day, and a monitoring job may run thousands of times a day.
-So all visits from one host share a few names: each takes the first one that no other visit from
-this host has at the moment, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on. An agent thus remembers
-a few entries per host, not one per run. The tag `role=sprat-cli` lets handlers and dashboards
-ignore visitors.
+So all visits from one host share a few names, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on: each
+visit takes the first name that no other visit from this host is using. An agent thus remembers a
+few entries per host, not one per run. The tag `role=sprat-cli` lets handlers and dashboards ignore
+visitors.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMES = 32
 """The number of names that visits from one host share."""
 
 _IDENTITY = ("name", "bind", "advertise", "seeds", "event_kinds")
-"""Settings in the file of a daemon that describe the daemon, and not the cluster."""
+"""Settings that, in the file of --config, describe the daemon of this host and not the cluster."""
 
 
 @contextlib.contextmanager
@@ -76,13 +76,14 @@ def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node
 def _visitor(
     connection: Connection, file: dict[str, str], name: str, join: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the arguments for a visitor's node; from the file, only those about the cluster."""
+    """Return the arguments for a visitor's node; `file` gives only settings of the cluster."""
     foreign = ("tag.", "filter.")
     shared = {k: v for k, v in file.items() if k not in _IDENTITY and not k.startswith(foreign)}
     arguments = connection.arguments(shared)
-    arguments.pop("seeds", None)  # joined once: seeds are retried, even after the leave
+    arguments.pop("seeds", None)  # a node retries its seeds: a visit only joins once
     arguments.setdefault("name", name)
-    # Any port: an agent may use 7946 on this host. An IPv4 socket cannot reach IPv6 members.
+    # An agent may use port 7946 on this host, so any free port is taken. IPv6 members need an IPv6
+    # socket.
     ipv6 = any(it.count(":") > 1 for it in join)
     arguments.setdefault("bind", "[::]:0" if ipv6 else "0.0.0.0:0")
     if arguments.get("mode") != "memberlist":
@@ -93,8 +94,9 @@ def _visitor(
 def _is_taken(node: sprat.Node, connection: Connection, join: tuple[str, ...]) -> bool:
     """Join, and return whether another node has the shared name of this visit.
 
-    Either the last visit with this name was killed and the cluster still waits for it, or another
-    host with the same host name has a visitor. A name given by --name is an error instead.
+    Either the last visit with this name was killed and the cluster still lists it at its old
+    address, or a host with the same host name has a visitor. If --name gave the name, a conflict
+    is an error instead.
     """
     try:
         _join(node, join, connection.timeout)
@@ -121,7 +123,7 @@ def _join(node: sprat.Node, addresses: tuple[str, ...], timeout: float) -> None:
 def _shared_name() -> Iterator[str]:
     """Take the first shared name of this host that no other visit has at the moment.
 
-    An abstract socket marks the name as taken: it vanishes with the process, however that ends.
+    An abstract socket marks the name as taken. It vanishes however the process ends.
     """
     host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:200]
     base = f"sprat-cli-{host}"
