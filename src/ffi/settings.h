@@ -6,7 +6,8 @@
  *
  * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
  *         IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
- *     The address that this node listens on, with UDP and TCP; [::] accepts IPv6 and IPv4.
+ *     The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also
+ *     accepts IPv4.
  *
  * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an
  *         optional port

@@ -1,12 +1,9 @@
 //! The memory that a node in a cluster of 50 adds to a C program.
 //!
-//! The test measures the release library, which is the one that is installed, and not the library
-//! that is built for tests.
+//! The library is that of the release profile, which is the one that is installed.
 
-use super::{compile_in, root, target_and_deps, test_program};
-use std::fs;
+use super::{compile_in, scratch, test_program};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -15,24 +12,9 @@ const MEMBERS: usize = 50;
 /// The memory that a node may add to its program, in KiB.
 const ALLOWED: i64 = 4 * 1024;
 
-/// Builds `memory.c`, linked with the release library.
+/// Builds `memory.c`.
 fn program() -> PathBuf {
-    let (target, _) = target_and_deps();
-    let built = Command::new(env!("CARGO"))
-        .args(["rustc", "--locked", "--release", "--lib", "--quiet"])
-        .args(["--crate-type", "cdylib,staticlib", "--target-dir"])
-        .arg(&target)
-        .current_dir(root())
-        .status();
-    assert!(built.unwrap().success(), "cargo rustc --release failed");
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abi-release");
-    fs::create_dir_all(&place).unwrap();
-    for name in ["libsprat.so", "libsprat.so.0"] {
-        let link = place.join(name);
-        let _ = fs::remove_file(&link); // left by an earlier run
-        symlink(target.join("release/libsprat.so"), &link).unwrap();
-    }
-    compile_in(&place, &test_program("memory.c"), "memory", &[])
+    compile_in(scratch(), &test_program("memory.c"), "memory", &[])
 }
 
 /// The other members of the cluster, in one process that ends when its standard input is closed.

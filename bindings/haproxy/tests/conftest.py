@@ -236,11 +236,11 @@ class HAProxy:
             return self.worker() != before
         return False
 
-    def stops_softly(self) -> None:
-        """Send SIGUSR1 once the node can still leave the cluster afterwards.
+    def is_kept_alive(self) -> None:
+        """Wait until the script has its connection to the handover socket.
 
-        The script opens a connection that keeps a stopping HAProxy alive; before that, a soft stop
-        ends HAProxy at once.
+        That connection keeps a stopping HAProxy alive; before it, a soft stop ends HAProxy at once.
+        A test that connects to the socket itself calls this first, because connections look alike.
         """
         name = f"@sprat-{self.ip}:7946@".encode()
 
@@ -249,6 +249,10 @@ class HAProxy:
             return sum(name in line for line in lines) >= 2  # the listener and a connection
 
         eventually("the script is connected to the node", is_connected)
+
+    def stops_softly(self) -> None:
+        """Send SIGUSR1 once the node can still leave the cluster afterwards."""
+        self.is_kept_alive()
         os.kill(self.worker(), signal.SIGUSR1)
 
     def remembers(self, snapshot: Path, *webs: Web) -> None:

@@ -122,6 +122,7 @@ def test_a_process_of_another_user_cannot_take_the_port_over(haproxy, web) -> No
     proxy = haproxy(HANDOVER_MS="1000")
     first = web("web-1").join(proxy)
     proxy.serves(first)
+    proxy.is_kept_alive()
     with socket.socket(socket.AF_UNIX) as stranger:
         os.seteuid(65534)  # the kernel reports the user at the time of the connection
         try:
