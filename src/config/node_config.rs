@@ -37,11 +37,11 @@ const TAG_KEY_LEN: usize = 255;
 ///     .name("web-1")
 ///     .bind(([127, 0, 0, 1], 7946))
 ///     .profile(Profile::Wan)
-///     .probe_interval(Duration::from_secs(2))
+///     .probe_interval(Duration::from_secs(4))
 ///     .tag("role", "web");
 /// config.set("gossip_nodes", "5")?;
 ///
-/// assert_eq!(config.get("probe_interval_ms")?, "2000");
+/// assert_eq!(config.get("probe_interval_ms")?, "4000");
 /// assert_eq!(config.get("probe_timeout_ms")?, "3000"); // from the profile
 /// let error = config.set("gossip_nodes", "100").unwrap_err();
 /// assert_eq!(error.message, "gossip_nodes is \"100\", allowed: 1 to 64");
