@@ -132,10 +132,11 @@ fn alive(member: usize, incarnation: u32, codec: &Codec) -> Vec<u8> {
     let SocketAddr::V4(from) = addr(member) else {
         unreachable!("every member has an IPv4 address")
     };
+    let (name, octets) = (name(member), from.ip().octets());
     let message = Message::Alive(Alive {
         incarnation,
-        node: &name(member),
-        addr: &from.ip().octets(),
+        node: &name,
+        addr: &octets,
         port: from.port(),
         meta: Some(b"\xff\x82\xa4role\xa3web\xa2dc\xa6europe"),
         vsn: &[1, 5, 2, 2, 5, 5],
@@ -147,12 +148,13 @@ fn alive(member: usize, incarnation: u32, codec: &Codec) -> Vec<u8> {
 
 /// A datagram in which member 1 pings node 0.
 fn ping(codec: &Codec) -> Vec<u8> {
+    let (target, source) = (name(0), name(1));
     let message = Message::Ping(Ping {
         seq: 77,
-        node: &name(0),
+        node: &target,
         source_addr: &[10, 0, 0, 2],
         source_port: 7946,
-        source_node: &name(1),
+        source_node: &source,
     });
     let mut plain = Vec::new();
     message.encode(&mut plain);
