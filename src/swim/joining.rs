@@ -21,8 +21,8 @@ struct Join {
     report: JoinReport,
 }
 
-/// The joins under way. One whose targets have all ended waits while `undecided` holds: whether
-/// another node has this node's name is being found out, and belongs to how the join went.
+/// The joins under way. `undecided` means that this node is still finding out whether another node
+/// has its name. The report of a join says so, so a join whose targets have all ended waits for it.
 #[derive(Default)]
 pub(super) struct Joining {
     joins: Vec<Join>,
@@ -44,7 +44,7 @@ impl Joining {
         op
     }
 
-    /// A target of a join ended; `failure` tells why if it failed.
+    /// Counts a target of a join that has ended: as contacted, or with its `failure`.
     pub fn on_target_end(
         &mut self,
         ctx: &mut Context,

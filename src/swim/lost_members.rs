@@ -1,5 +1,5 @@
-//! The lost members: those that the layer above calls failed and waits for, with their next
-//! attempt.
+//! The lost members: failed members that the layer above still waits for, each with the time of
+//! its next attempt.
 
 use super::retry::Retry;
 use std::net::SocketAddr;
