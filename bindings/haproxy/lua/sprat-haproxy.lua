@@ -109,9 +109,10 @@ local BACKENDS = parse_backends()
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
 
--- By the number of the backend, a table for each with five tables by slot: `servers` holds the
+-- By the number of the backend, a table for each with six tables by slot: `servers` holds the
 -- servers of HAProxy; `names` the members; `states` the states that were set; `requested` the
--- addresses that HAProxy was told to take; `unreachable` whether its health checks fail.
+-- addresses that HAProxy was told to take; `unreachable` whether its health checks fail;
+-- `failures` how many health checks had failed when the server was last started.
 local pools = {}
 
 local function split_number(name)
@@ -151,9 +152,28 @@ local function make_pools()
     local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
       #servers, MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
-      servers = servers, names = {}, states = {}, requested = {}, unreachable = {},
+      servers = servers, names = {}, states = {}, requested = {}, unreachable = {}, failures = {},
     }
   end
+end
+
+local stats_failed = false -- whether it is logged that HAProxy gives Lua no statistics
+
+-- Returns what HAProxy knows about a server; an empty table if it does not tell.
+local function statistics(server)
+  local ok, stats = pcall(server.get_stats, server)
+  if ok then return stats end
+  if not stats_failed then
+    stats_failed = true
+    core.Alert("sprat: this HAProxy does not give Lua the results of its health checks, so members"
+      .. " that it cannot reach are not probed early: " .. tostring(stats))
+  end
+  return {}
+end
+
+-- Returns how many health checks of a server have failed since HAProxy started.
+local function failed_checks(server)
+  return tonumber(statistics(server).chkfail) or 0
 end
 
 ----------------------------------------------------------------------------------------------
@@ -241,6 +261,7 @@ local function apply(assignment, wait)
     return retry_later(assignment)
   end
   set_state(server, assignment)
+  if (pool.states[slot] or "maint") == "maint" then pool.failures[slot] = failed_checks(server) end
   pool.states[slot] = assignment.state
   -- HAProxy 3 would send the first health check to the address before, and believe its result.
   if not wait and assignment.state ~= "maint" and not has_address(server, assignment) then
@@ -303,17 +324,15 @@ end)
 ----------------------------------------------------------------------------------------------
 -- The results of HAProxy's health checks. A suspect that HAProxy does not reach either is drained.
 
-local stats_failed = false -- whether it is logged that HAProxy gives Lua no results
-
-local function is_unreachable(server)
-  local ok, stats = pcall(server.get_stats, server)
-  if not ok and not stats_failed then
-    stats_failed = true
-    core.Alert("sprat: this HAProxy does not give Lua the results of its health checks, so members"
-      .. " that it cannot reach are not probed early: " .. tostring(stats))
-  end
-  local status = ok and stats and stats.status or ""
-  return status:match("^DOWN") ~= nil or status:match("^UP %d") ~= nil
+-- Whether the results of the server's health checks say that HAProxy does not reach it.
+--
+-- HAProxy shows "UP 1/2" when the last check has failed and the one before has not. It shows the same
+-- for a server that was just started and not checked yet, so a check must have failed since.
+local function is_unreachable(pool, slot)
+  local status = statistics(pool.servers[slot]).status or ""
+  if status:match("^DOWN") then return true end
+  return status:match("^UP %d") ~= nil
+    and failed_checks(pool.servers[slot]) > (pool.failures[slot] or 0)
 end
 
 local round, next_in_round = {}, 1 -- the servers of this round, and the next one to read
@@ -333,7 +352,7 @@ local function read_checks()
     local backend, slot = round[n][1], round[n][2]
     local pool = pools[backend]
     local state = pool.states[slot]
-    local unreachable = state ~= nil and state ~= "maint" and is_unreachable(pool.servers[slot])
+    local unreachable = state ~= nil and state ~= "maint" and is_unreachable(pool, slot)
     if unreachable ~= (pool.unreachable[slot] or false) then
       pool.unreachable[slot] = unreachable
       sprat.set_unreachable(backend, slot, unreachable)
