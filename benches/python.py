@@ -1,11 +1,11 @@
 """The cost of the Python package, compared with other ways to use the same library.
 
 Latency is the time from the moment the library queued an event (its own time stamp) to the first
-line of the program that has the event; one event at a time, on an idle interpreter. Throughput is
-the rate at which waiting events are delivered. The peer is the usual design of a native package: a
-thread of the library enters the interpreter for each event, here through the C interface of the
-same library with a callback by `ctypes`. The floor is two Python threads and an eventfd, without
-any library.
+line of the program that has the event, measured for one event at a time on an idle interpreter.
+Throughput is the rate at which waiting events are delivered. The peer is the usual design of a
+native package: a thread of the library enters the interpreter for each event, here through the C
+interface of the same library with a callback by `ctypes`. The floor is two Python threads and an
+eventfd, without any library.
 
 The last column was measured on a prototype, on a machine with two shared cores. `scripts/bench.sh`
 runs this file with the library and the package built in the release profile.
@@ -47,9 +47,9 @@ LOCAL: dict[str, Any] = {
 }
 
 
-def show(what: str, figure: str, design: str) -> None:
+def show(what: str, figure: str, prototype: str) -> None:
     """Print a row."""
-    print(f"  {what:<44} {figure:>34}   {design}", flush=True)
+    print(f"  {what:<44} {figure:>34}   {prototype}", flush=True)
 
 
 def microseconds(times: list[float]) -> str:
@@ -66,7 +66,7 @@ def changes(tags: Any, count: int) -> None:
 
 
 # Latency: another process sends messages about a member that changes its tags a thousand times a
-# second. This interpreter has nothing else to do, and is warm.
+# second. This interpreter has nothing else to do.
 
 SOURCE = """
 import socket, sys, time, msgpack
@@ -221,7 +221,7 @@ def per_second(began: float, count: int) -> str:
     return f"{count / (time.monotonic() - began):,.0f} events/s"
 
 
-def held(make: Callable[[Callable[[Any], None]], Any]) -> str:
+def backlog_throughput(make: Callable[[Callable[[Any], None]], Any]) -> str:
     """Measure the delivery of events that waited for a callback."""
     go_on, done, seen = threading.Event(), threading.Event(), 0
 
@@ -248,7 +248,7 @@ def callback_throughput() -> str:
         node = sprat.Node(on_event=handle, **LOCAL)
         return node, node.tags
 
-    return held(make)
+    return backlog_throughput(make)
 
 
 def ctypes_throughput() -> str:
@@ -256,7 +256,7 @@ def ctypes_throughput() -> str:
         node = CNode(handle)
         return node, node
 
-    return held(make)
+    return backlog_throughput(make)
 
 
 def iterator_throughput() -> str:
@@ -397,9 +397,9 @@ def main() -> None:
     show("async for, asyncio", async_throughput(), "1.6-2.1 million/s")
     show("peer: library's thread, ctypes", ctypes_throughput(), "61-105 thousand/s")
     print(f"members, {CROWD} of them")
-    for what, seconds, design in member_rows():
+    for what, seconds, prototype in member_rows():
         figure = f"{seconds * 1e6:.1f} us" if seconds > 1e-6 else f"{seconds * 1e9:.0f} ns"
-        show(what, figure, design)
+        show(what, figure, prototype)
     print("import")
     show("import sprat", import_time(), "lost in the noise (1 ms)")
 

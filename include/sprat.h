@@ -245,10 +245,10 @@
  *     patterns; empty matches all. The other members stay in the protocol and see this node.
  *
  * tag.KEY: text [not set], all tags together at most 512 bytes
- *     The tag KEY of this node, which all members see; only in mode serf.
+ *     The tag KEY of this node, which all members see; only in serf mode.
  *
  * filter.tag.KEY: text [not set], at most 255 bytes
- *     Lists and reports only members whose tag KEY has exactly this value; only in mode serf.
+ *     Lists and reports only members whose tag KEY has exactly this value; only in serf mode.
  */
 
 
@@ -494,8 +494,8 @@ typedef struct sprat_member {
     /** An enum sprat_member_state. */
     int32_t state;
     /**
-     * Its incarnation: it grows each time the member announces itself anew, for instance to refute
-     * a suspicion.
+     * Its incarnation: it grows each time the member announces itself again, for instance to
+     * refute a suspicion.
      */
     uint32_t incarnation;
     /** The number of its tags. See sprat_member_tag() and sprat_member_tag_at(). */
@@ -1364,9 +1364,9 @@ void sprat_event_free(const struct sprat_event *event);
 
 /**
  * Tells the node that the program could not reach a member: the node probes that member at once
- * instead of at its turn. An event of kind SPRAT_EVENT_DONE reports the result: its status is
- * SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now suspected.
- * With an event callback that event can arrive before this call has returned.
+ * instead of waiting for its turn. An event of kind SPRAT_EVENT_DONE reports the result: its
+ * status is SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now
+ * suspected. With an event callback, that event can arrive before this call has returned.
  *
  * @param node  the node
  * @param name  the name of the member

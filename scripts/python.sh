@@ -4,7 +4,7 @@
 VENV=$TARGET/python
 PACKAGE=$ROOT/bindings/python
 
-# Makes the environment, or makes it anew if the requirements have changed.
+# Creates the environment, or creates it again if the requirements have changed.
 python_env() {
     local wanted=$PACKAGE/requirements-dev.txt
     ! cmp -s "$wanted" "$VENV/requirements.txt" || return 0

@@ -60,7 +60,7 @@ cmake --build "$work/cmake" >>"$work/cmake.log" || { cat "$work/cmake.log"; die 
 "$work/cmake/static" 0.1.0
 say "shared and static, by CMake: ok"
 
-# The quick start of the README, as it stands there.
+# The quick start of the README, word for word.
 mv "$work/moved" "$prefix"
 sed -n '/^```c$/,/^```$/{/^```/d;p}' README.md >"$work/quick.c"
 [ -s "$work/quick.c" ] || die "README.md has no C program"

@@ -5,7 +5,7 @@
 //! makes the others, and nothing translates them on the way: only the C ABI and the Python binding
 //! turn them into records of their own.
 //!
-//! The kinds stand in one table, [`event_table`](crate::event_table), from which [`EventKind`]
+//! The kinds are listed in one table, [`event_table`](crate::event_table), from which [`EventKind`]
 //! comes too.
 
 use crate::error::{Error, Result};

@@ -41,7 +41,7 @@
 //! | `wire` | bytes to values and back: pure functions |
 //! | `swim` | the SWIM protocol as a state machine: bytes and time go in, outputs come out |
 //! | `serf` | Serf on top of it: tags, intents, member states, user events, queries |
-//! | `service` | services that a node can host beside the protocol, such as answers to HAProxy |
+//! | `service` | further services that a node can host, such as answers to HAProxy |
 //! | `config` | the settings |
 //! | `driver` | threads, sockets, the clock, name resolution: the [`Node`] |
 //! | `ffi` | the C interface of `include/sprat.h` (feature `capi`) |

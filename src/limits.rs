@@ -1,8 +1,8 @@
-//! The bounds on gossip: on what the protocol accepts from the wire, and on what it keeps of it.
+//! The bounds on what the protocol accepts from the wire, and on how much of it is kept.
 //!
 //! Every length, count or time from the wire is compared with its bound before it is used. A
-//! bound that belongs to one mechanism stands beside that mechanism, for example the number of
-//! requests that are relayed at a time in `swim/relay.rs`. The bounds of settings stand in
+//! bound that belongs to one mechanism is next to that mechanism, for example the number of
+//! requests that are relayed at a time in `swim/relay.rs`. The bounds of settings are in
 //! `config`, those of a service in `service`.
 
 /// Length of a node name in bytes. Serf has an optional limit of 128; each message has the name.

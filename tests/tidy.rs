@@ -1,8 +1,8 @@
 //! The house rules, checked: layers, cycles, vocabularies, words, sizes and forms.
 //!
 //! The rules are about text, so the checks read text. Each check is a function of files, and is
-//! tried on broken files as well as on those of the project. Exceptions stand in `findings.rs`,
-//! with their reasons.
+//! tried on broken files as well as on those of the project. Exceptions are listed in
+//! `findings.rs`, with their reasons.
 
 #[path = "tidy/cycles.rs"]
 mod cycles;

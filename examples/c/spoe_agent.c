@@ -2,11 +2,11 @@
  *
  *     spoe_agent [--listen IP:PORT] [--name N] [--bind IP:PORT] [--profile P] [SEED]...
  *
- * HAProxy asks by its stream processing offload engine (SPOE): Which server is for this key? Is the
- * source of this request a member? How many members are there? Who is the leader? What is the value
- * of this tag? The library answers on a thread of its own, so the program is free for other work:
- * this one prints every ten seconds how many questions were answered. docs/haproxy/spoe.md shows
- * the configuration of HAProxy.
+ * HAProxy asks through its stream processing offload engine (SPOE): Which server owns this key? Is
+ * the source of this request a member? How many members are there? Who is the leader? What is the
+ * value of this tag? The library answers on a thread of its own, so the program is free for other
+ * work: this one prints the number of answered questions every ten seconds. docs/haproxy/spoe.md
+ * shows the configuration of HAProxy.
  *
  *     cc -o spoe_agent spoe_agent.c $(pkg-config --cflags --libs sprat)
  */
@@ -88,7 +88,7 @@ int main(int argc, char **argv)
     sprat_config_free(config);
     if (!node)
         return 1;
-    printf("answers\n");
+    printf("answering HAProxy\n");
 
     const struct timespec pause = { .tv_sec = 10 };
     while (sigtimedwait(&signals, NULL, &pause) < 0)

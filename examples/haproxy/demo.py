@@ -237,7 +237,7 @@ def partition(system: System, rack: Namespaces, story: Story) -> None:
 def keeps_all_until(
     system: System, everyone: set[str], what: str, holds: Callable[[], object]
 ) -> None:
-    """Wait for a condition, and check meanwhile that no server is removed."""
+    """Wait for a condition, and check until then that no server is removed."""
 
     def now() -> bool:
         servers = system.balancer.servers().items()

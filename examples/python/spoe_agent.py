@@ -1,7 +1,8 @@
 """A member of a cluster that HAProxy asks about requests.
 
 HAProxy asks through its stream processing offload engine (SPOE): which server owns a key, whether
-the source of a request is a member, how many members there are, which one leads, what a tag is.
+the source of a request is a member, how many members there are, who the leader is, and the value of
+a tag.
 The library answers on a thread of its own, without Python, so the program is free for other work:
 this one prints the number of questions every ten seconds. docs/haproxy/spoe.md describes the
 configuration of HAProxy.
@@ -26,14 +27,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A member that HAProxy asks about requests.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
     parser.add_argument("--listen", default="127.0.0.1:29000", help="address for HAProxy")
-    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0", help="address of the member")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run until a signal."""
+    """Run until SIGINT or SIGTERM."""
     options = arguments()
     # Blocked before any thread starts, so that a signal waits for sigtimedwait() below.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
@@ -44,7 +45,7 @@ def main() -> None:
         seeds=options.seeds,
         spoe_bind=options.listen,
     ) as node:
-        print("answers", flush=True)
+        print("answering HAProxy", flush=True)
         while signal.sigtimedwait(STOP, 10) is None:
             stats = node.stats()
             questions, connections = stats["spoe_questions"], stats["spoe_connections"]

@@ -185,7 +185,7 @@ impl Config {
         put_tag(&mut self.settings.core.filter.require_tags, key, value)
     }
 
-    /// Sets the metadata of this node; only in mode memberlist.
+    /// Sets the metadata of this node; only in memberlist mode.
     ///
     /// # Errors
     /// `TooLarge` for more than 512 bytes.

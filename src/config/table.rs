@@ -2,7 +2,7 @@
 //!
 //! An entry consists of the name of the setting, its place in [`Settings`], its default, the typed
 //! setter of [`Config`](super::Config) if it has one, and its description. For a number, the
-//! defaults of the profiles lan, wan and local stand in place of the default, followed by the
+//! defaults of the profiles lan, wan and local replace the single default, followed by the
 //! bounds and the unit. A new setting is one entry here, and a field in [`Settings`] if no layer
 //! has one for it yet.
 
@@ -177,7 +177,7 @@ const TAG: Setting = Setting {
     kind: SettingType::Text,
     unit: "",
     range: None,
-    help: "The tag KEY of this node, which all members see; only in mode serf.",
+    help: "The tag KEY of this node, which all members see; only in serf mode.",
     changeable: true,
     describe: |_| format!("all tags together at most {META_LEN} bytes"),
     place: None,
@@ -185,7 +185,7 @@ const TAG: Setting = Setting {
 
 const FILTER_TAG: Setting = Setting {
     name: "filter.tag.KEY",
-    help: "Lists and reports only members whose tag KEY has exactly this value; only in mode serf.",
+    help: "Lists and reports only members whose tag KEY has exactly this value; only in serf mode.",
     changeable: false,
     describe: |_| format!("at most {LABEL_LEN} bytes"),
     ..TAG

@@ -48,7 +48,7 @@ fn each_profile_has_its_column_of_the_table() {
 }
 
 #[test]
-fn the_defaults_are_told_in_words() {
+fn defaults_are_listed_for_each_profile_that_differs() {
     let defaults = |name| find(name).unwrap().defaults();
     assert_eq!(defaults("probe_timeout_ms"), "500, wan 3000, local 200");
     assert_eq!(defaults("gossip_nodes"), "3, wan 4");
@@ -60,7 +60,7 @@ fn the_defaults_are_told_in_words() {
 }
 
 #[test]
-fn every_number_tells_its_range_and_keeps_it() {
+fn every_numeric_setting_reports_and_enforces_its_range() {
     for setting in settings() {
         let Some(range) = &setting.range else {
             continue;
@@ -231,7 +231,7 @@ fn a_key_is_never_shown() {
 }
 
 #[test]
-fn encrypt_comes_before_added_keys_and_no_key_beside_a_keyring_file() {
+fn encrypt_comes_before_added_keys_and_excludes_a_keyring_file() {
     let mut config = Config::new();
     config.add_key(Key::new(&[1; 32]).unwrap()).unwrap();
     assert_eq!(config.keyring().unwrap().keys()[0].as_bytes(), [1; 32]);

@@ -10,9 +10,9 @@ use std::ptr;
 use std::time::Duration;
 
 /// Tells the node that the program could not reach a member: the node probes that member at once
-/// instead of at its turn. An event of kind SPRAT_EVENT_DONE reports the result: its status is
-/// SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now suspected.
-/// With an event callback that event can arrive before this call has returned.
+/// instead of waiting for its turn. An event of kind SPRAT_EVENT_DONE reports the result: its
+/// status is SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now
+/// suspected. With an event callback, that event can arrive before this call has returned.
 ///
 /// @param node  the node
 /// @param name  the name of the member
@@ -88,7 +88,8 @@ pub unsafe extern "C" fn sprat_explanation_text(
 pub unsafe extern "C" fn sprat_explanation_free(explanation: *mut sprat_explanation) {
     entry::quiet("sprat_explanation_free", (), || {
         if !explanation.is_null() {
-            // SAFETY: the program passes an explanation that it has not freed, and uses it no more.
+            // SAFETY: the program passes an explanation that it has not freed, and no longer uses
+            // it.
             drop(unsafe { Box::from_raw(explanation.cast::<ExplanationRecord>()) });
         }
     });
@@ -122,7 +123,7 @@ pub unsafe extern "C" fn sprat_node_health(
 pub unsafe extern "C" fn sprat_health_free(health: *mut sprat_health) {
     entry::quiet("sprat_health_free", (), || {
         if !health.is_null() {
-            // SAFETY: the program passes an answer that it has not freed, and uses it no more.
+            // SAFETY: the program passes a health that it has not freed, and no longer uses it.
             drop(unsafe { Box::from_raw(health.cast::<HealthRecord>()) });
         }
     });
@@ -163,7 +164,7 @@ impl ExplanationRecord {
                 answer: answer.number(),
             })
             .collect();
-        let direct = |of: fn(&ProbeReport) -> ProbeAnswer| probe.map_or(ProbeAnswer::NotAsked, of);
+        let answer = |of: fn(&ProbeReport) -> ProbeAnswer| probe.map_or(ProbeAnswer::NotAsked, of);
         let c_view = sprat_explanation {
             name: keep(&explanation.name),
             addr: keep(&explanation.addr.to_string()),
@@ -179,8 +180,8 @@ impl ExplanationRecord {
             confirmations_wanted: explanation.confirmations_wanted,
             time_left_ms: explanation.time_left.map_or(-1, millis),
             probe_ago_ms: probe.map_or(-1, |probe| millis(probe.ago)),
-            probe_direct: direct(|probe| probe.direct).number(),
-            probe_stream: direct(|probe| probe.stream).number(),
+            probe_direct: answer(|probe| probe.direct).number(),
+            probe_stream: answer(|probe| probe.stream).number(),
             rtt_us: probe.and_then(|probe| probe.rtt).map_or(-1, micros),
             helpers: first(&helpers),
             nhelpers: helpers.len() as u32,
@@ -217,7 +218,7 @@ impl HealthRecord {
             datagrams_work: health.datagrams_work,
             streams_work: health.streams_work,
             name_conflict: addr.as_deref().map_or(ptr::null(), CStr::as_ptr),
-            name_conflict_alive: name_conflict.is_some_and(|(_, who)| who == NameConflict::Alive),
+            name_conflict_alive: name_conflict.is_some_and(|(_, it)| it == NameConflict::Alive),
             summary: summary.as_ptr(),
         };
         Box::new(HealthRecord {
@@ -262,7 +263,7 @@ mod tests {
     fn an_explanation_shows_all_its_fields_to_c() {
         let record = ExplanationRecord::new(&Explanation::of_a_suspect());
         let text = |at: *const c_char| {
-            // SAFETY: the record lives.
+            // SAFETY: `record` owns the string until the end of this test.
             unsafe { CStr::from_ptr(at) }.to_str().unwrap()
         };
         let c_view = &record.c_view;
@@ -283,7 +284,7 @@ mod tests {
             ),
             (1, 2, 2)
         );
-        // SAFETY: one confirmation and two helpers.
+        // SAFETY: the lists have one confirmation and two helpers, as asserted above.
         let (by, helpers) = unsafe {
             (
                 *c_view.confirmations,

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_names_and_unknown_ones_a_word_for_it() {
+    fn numbers_have_names_and_unknown_numbers_are_called_unknown() {
         assert_eq!(text(sprat_status_name(0)), "SPRAT_OK");
         assert_eq!(text(sprat_status_name(-4)), "SPRAT_ERR_TOO_LARGE");
         assert_eq!(text(sprat_status_name(-21)), "SPRAT_ERR_UNKNOWN");

@@ -159,8 +159,8 @@
  *     patterns; empty matches all. The other members stay in the protocol and see this node.
  *
  * tag.KEY: text [not set], all tags together at most 512 bytes
- *     The tag KEY of this node, which all members see; only in mode serf.
+ *     The tag KEY of this node, which all members see; only in serf mode.
  *
  * filter.tag.KEY: text [not set], at most 255 bytes
- *     Lists and reports only members whose tag KEY has exactly this value; only in mode serf.
+ *     Lists and reports only members whose tag KEY has exactly this value; only in serf mode.
  */

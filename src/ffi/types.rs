@@ -54,8 +54,8 @@ pub struct sprat_member {
     pub port: u16,
     /// An enum sprat_member_state.
     pub state: i32,
-    /// Its incarnation: it grows each time the member announces itself anew, for instance to refute
-    /// a suspicion.
+    /// Its incarnation: it grows each time the member announces itself again, for instance to
+    /// refute a suspicion.
     pub incarnation: u32,
     /// The number of its tags. See sprat_member_tag() and sprat_member_tag_at().
     pub ntags: u32,

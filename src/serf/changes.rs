@@ -110,8 +110,8 @@ impl Changes<'_> {
         self.replace(member, hidden, was_gone);
     }
 
-    /// Adds a member that was unknown. If the table is full, it takes the place of the member that
-    /// failed or left longest ago. Returns false if there is no such member.
+    /// Adds a member that was unknown. If the table is full, the new member replaces the one that
+    /// failed or left longest ago. Returns false if there is none to replace.
     fn adopt(&mut self, member: Member, hidden: bool) -> bool {
         if self.common.members.len() >= limits::MEMBERS {
             let Some(longest_gone) = self.common.members.longest_gone() else {
@@ -140,10 +140,10 @@ impl Changes<'_> {
         self.replace(member, hidden, false);
     }
 
-    /// Replaces the description of a member, and emits the event that follows from it. `back` says
-    /// that the member had failed or left, and has returned. Serf 0.9.4 compares the encoded tags,
-    /// and so reports an update even if only their order changed; here a change that no application
-    /// can see causes no event.
+    /// Replaces the description of a member, and emits the event that follows from it. `back` is
+    /// true if the member had failed or left, and has returned. Serf 0.9.4 compares the encoded
+    /// tags, and so reports an update even if only their order changed; here a change that no
+    /// application can see causes no event.
     fn replace(&mut self, member: Member, hidden: bool, back: bool) {
         let name = member.name.clone();
         let Some(row) = self.common.members.get(&name) else {
@@ -181,8 +181,8 @@ impl Changes<'_> {
             || (!self.common.is_serf() && before.meta != after.meta)
     }
 
-    /// A member died or left. `said_so` says that it announced its own leave.
-    fn gone(&mut self, name: &Arc<str>, said_so: bool) {
+    /// A member died or left. `announced` is true if it announced its own leave.
+    fn gone(&mut self, name: &Arc<str>, announced: bool) {
         if self.common.is_self(name) {
             return;
         }
@@ -193,7 +193,7 @@ impl Changes<'_> {
             (SerfStatus::Left | SerfStatus::Failed, _) => return,
             (SerfStatus::Leaving, _) => SerfStatus::Left,
             (SerfStatus::Alive, true) => SerfStatus::Failed,
-            (SerfStatus::Alive, false) if said_so => SerfStatus::Left,
+            (SerfStatus::Alive, false) if announced => SerfStatus::Left,
             (SerfStatus::Alive, false) => SerfStatus::Failed,
         };
         let (prune, addr, now) = (row.prune, row.member.addr, self.now);
@@ -202,7 +202,7 @@ impl Changes<'_> {
         });
         if status == SerfStatus::Failed {
             self.common.tell(name, EventBody::MemberFail);
-            // Hidden members are searched for, too: any member is a way back into the cluster.
+            // Hidden members are looked for as well: any member is a way back into the cluster.
             self.common.lose(now, name, addr);
             return;
         }

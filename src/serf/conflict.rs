@@ -1,5 +1,5 @@
-//! Two nodes with one name: conflicts are counted, and a conflict about the own name may mean that
-//! this node should stop.
+//! Two nodes with one name: conflicts are counted, and a conflict about this node's name may mean
+//! that it should stop.
 //!
 //! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, by a
 //! query that this node does not send yet; it asks the other node itself (`swim::name_conflict`).
@@ -20,7 +20,7 @@ use crate::time::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Claims of other nodes to the own name.
+/// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
     /// A join has succeeded: a node that claims the name from now on came after us.
@@ -83,7 +83,7 @@ impl Conflicts {
         }
     }
 
-    /// A node at this address answers to the own name.
+    /// A node at this address answers to this node's name.
     pub fn on_taken(&mut self, common: &mut Common, addr: SocketAddr) {
         if self.was_before_us(addr) {
             self.report(common, addr);
@@ -106,15 +106,14 @@ impl Conflicts {
         }
     }
 
-    /// Returns the address that had the own name before this node and has it still, if that is
-    /// certain.
+    /// Returns the address that had this node's name first and still has it, if that is certain.
     pub fn owner(&self, name_conflict: Option<(SocketAddr, NameConflict)>) -> Option<SocketAddr> {
         let (addr, verdict) = name_conflict?;
         let is_owner = verdict == NameConflict::Alive && self.was_before_us(addr);
         is_owner.then_some(addr)
     }
 
-    /// Returns whether the own name seems to belong to another node that was heard of lately.
+    /// Returns whether this node's name seems to belong to another node, claimed recently.
     pub fn is_name_disputed(&self, now: Time, common: &Common) -> bool {
         let patience = time_to_notice(&common.config.swim, common.members.len());
         self.before_us.is_some() && now.since(self.claimed) <= 2 * patience

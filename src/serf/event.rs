@@ -16,7 +16,7 @@ pub enum CoreEvent {
         op: OpId,
         /// How many nodes answered, and why the others did not.
         report: JoinReport,
-        /// The node that had the own name before this node and still has it: this node is not a
+        /// The node that had this node's name first and still has it: this node is not a
         /// member of the cluster that it tried to join.
         owner: Option<SocketAddr>,
     },
@@ -35,14 +35,14 @@ pub enum CoreEvent {
         /// Whether the member answered.
         answered: bool,
     },
-    /// The own name is listed at another address: by a former life of this node, or by another node
-    /// that came before it or after it.
+    /// This node's name is listed at another address: that of an earlier run of this node, or of
+    /// another node that came before it or after it.
     NameClaimed {
         /// The other address.
         other: SocketAddr,
     },
-    /// Another node had the own name first and still uses it: this node should stop. Reported at
-    /// most once, and only when it is certain; see `conflict.rs`.
+    /// Another node had this node's name first and still uses it: this node should stop. Reported
+    /// at most once, and only when it is certain; see `conflict.rs`.
     NameConflict {
         /// The address of the other node.
         other: SocketAddr,

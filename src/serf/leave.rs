@@ -101,8 +101,8 @@ impl Leave {
         OpId(OP_BIT | self.numbered)
     }
 
-    /// Begins to leave, or waits for the end of the leave under way. `disputed`: the own name seems
-    /// to belong to another node.
+    /// Begins to leave, or waits for the end of the leave under way. `disputed`: this node's name
+    /// seems to belong to another node.
     pub fn begin(&mut self, now: Time, common: &mut Common, disputed: bool) -> Begun {
         let op = self.number();
         self.ops.push(op);

@@ -12,7 +12,7 @@
 //! | `common` | the ground on which all parts work: settings, members, the outbox |
 //! | `changes` | changes that the SWIM machine reports |
 //! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
-//! | `leave` | the own leave, step by step |
+//! | `leave` | this node's own leave, step by step |
 //! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
 //! | `push_pull` | all of this in an exchange of states |
 //! | `reap`, `conflict` | the end of members; two nodes with one name |
@@ -248,7 +248,7 @@ impl Core {
         op
     }
 
-    /// Replaces the own tags. Setting the same tags again causes no gossip.
+    /// Replaces the tags of this node. Setting the same tags again causes no gossip.
     ///
     /// # Errors
     /// `WrongMode` in memberlist mode, `TooLarge` if they take more than [`limits::META_LEN`]
@@ -273,7 +273,7 @@ impl Core {
         &self.serf.tags
     }
 
-    /// Replaces the own meta. Setting the same meta again causes no gossip.
+    /// Replaces the meta of this node. Setting the same meta again causes no gossip.
     ///
     /// # Errors
     /// `WrongMode` in Serf mode, `TooLarge` if longer than [`limits::META_LEN`], `Left`.

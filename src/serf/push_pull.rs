@@ -18,7 +18,7 @@ pub(super) struct ClockTimes {
     pub query: u64,
 }
 
-/// Encodes the own state for the other side of a push/pull.
+/// Encodes the state of this node for the other side of a push/pull.
 pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEvent>) -> Vec<u8> {
     // A member that returns is not listed as left: its time is already that of its join, and a peer
     // that read it as the time of a leave would reject later joins.
@@ -45,9 +45,9 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
         status_ltimes: members
             .iter()
             .map(|row| match row.status {
-                // The reader adds one. Serf lists only members that have left, at their own time:
-                // with another time, a member that returns through this node would refute too low
-                // for members that joined through a stock agent.
+                // The reader adds one. Serf lists only members that have left, at their own time.
+                // With any other time, a member that returns through this node would refute with
+                // a time too low for members that joined through a stock agent.
                 SerfStatus::Leaving => (&*row.member.name, row.ltime.saturating_sub(1)),
                 SerfStatus::Alive | SerfStatus::Failed | SerfStatus::Left => {
                     (&*row.member.name, row.ltime)
@@ -62,13 +62,14 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
     bytes
 }
 
-/// Returns the messages that a received state stands for, in the order in which they count.
+/// Returns the messages that a received state stands for, in the order in which to handle them.
 pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<SerfMessage<'a>> {
     let ltimes: BTreeMap<&'a str, u64> = state.status_ltimes.iter().copied().collect();
     let left: BTreeSet<&'a str> = state.left_members.iter().copied().collect();
     let leaves = left.iter().map(|&node| {
         // One later than listed, so that it outweighs the intent by which the member had joined.
-        // A member that is known to have left does not leave later with every push/pull.
+        // For a member that is known to have left, the time stays as listed: otherwise each
+        // push/pull would move its leave to a later time.
         let known = members
             .get(node)
             .is_some_and(|row| row.status == SerfStatus::Left);

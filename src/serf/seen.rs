@@ -1,4 +1,5 @@
-//! A kind of message that each node passes on once: its Lamport clock and what was seen lately.
+//! A kind of message that each node passes on once: its Lamport clock and the messages seen
+//! recently.
 
 use super::clock::Clock;
 use super::outbox::Outbox;

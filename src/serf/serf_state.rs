@@ -1,8 +1,8 @@
 //! The Serf state: the one place where its parts are wired together.
 //!
 //! Each part is a type of its own file that owns its state and works on [`Common`]. No part knows
-//! another: what one finds out and another has to do passes through the methods here. An input is a
-//! report of the SWIM machine, a message, or a command; the results stand in the outbox of
+//! another: what one part finds out reaches the others through the methods here. An input is a
+//! report of the SWIM machine, a message, or a command; the results are in the outbox of
 //! [`Common`], from which [`super::Core`] takes them.
 
 use super::changes::Changes;
@@ -87,7 +87,7 @@ impl SerfState {
         self.changes(now).apply(change, name, node);
     }
 
-    /// Brings the own member up to date.
+    /// Brings this node's own row up to date.
     pub fn refresh_self(&mut self, now: Time, node: &Node) {
         self.changes(now).refresh_self(node);
     }
@@ -122,7 +122,7 @@ impl SerfState {
             .on_claim(now, &mut self.common, claimed, asked);
     }
 
-    /// A node at this address answers to the own name.
+    /// A node at this address answers to this node's name.
     pub fn name_taken(&mut self, addr: SocketAddr) {
         if !self.leave.is_under_way_or_done() {
             self.conflicts.on_taken(&mut self.common, addr);

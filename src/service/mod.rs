@@ -1,4 +1,4 @@
-//! Services: protocols that a node speaks beside gossip, each on a listener of its own.
+//! Services: protocols that a node speaks in addition to gossip, each on a listener of its own.
 //!
 //! A service is a deterministic state machine. It opens no socket, reads no clock and starts no
 //! thread: its host (`driver::engine::services`) does that for all services of a node, on one

@@ -2,8 +2,8 @@
 //!
 //! Gossip misses members. So that members that run a stock agent miss nothing of this node, the
 //! first ping of each member after a change of this node carries its own alive message along,
-//! until the member acknowledges such a ping. A member that has started anew has forgotten
-//! everything: its incarnation is another one, and it is told again.
+//! until the member acknowledges such a ping. A member that has restarted has forgotten
+//! everything: its incarnation differs, and it gets the message again.
 
 use super::NodeState;
 use super::broadcast_queue::PART_COST;

@@ -81,7 +81,7 @@ impl BroadcastQueue {
     }
 
     /// Takes at most `parts` messages for one packet that has `free` bytes left. Each message taken
-    /// counts as transmitted once more. Broadcasts that thereby reach `limit` are dropped, and
+    /// counts as transmitted once more. Broadcasts that reach `limit` by this are dropped, and
     /// their tokens are added to `done`.
     pub fn take(
         &mut self,

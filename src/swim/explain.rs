@@ -57,10 +57,10 @@ pub(super) fn explanation(
     }
 }
 
-/// The facts that the health of a node depends on, beside its context.
+/// The facts that the health of a node depends on, in addition to its context.
 pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<(SocketAddr, NameConflict)>,
-    /// There are seeds beside this node itself.
+    /// There are seeds other than this node itself.
     pub has_other_seeds: bool,
     /// Names of the lost members.
     pub lost: Vec<&'a str>,
@@ -79,7 +79,7 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
         (false, Some((_, verdict)), _, _) => of_name_conflict(verdict),
         (false, None, true, true) if is_waiting_for_seeds(ctx, facts) => "alone: no seed answers",
         (false, None, true, true) if ctx.awareness.score() == 0 => "healthy",
-        (false, None, true, true) => "slow: answers came late or not at all lately",
+        (false, None, true, true) => "slow: recent answers came late or not at all",
         (false, None, false, true) => "streams work, datagrams do not",
         (false, None, true, false) => "datagrams work, streams do not",
         (false, None, false, false) => "neither datagrams nor streams get answers",

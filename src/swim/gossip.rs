@@ -10,7 +10,7 @@ use crate::wire::{Refusal, message};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Bytes of a datagram beside a message: headers of IP and UDP, checksum, compression.
+/// Bytes of a datagram in addition to a message: headers of IP and UDP, checksum, compression.
 const FRAMING: usize = 128;
 
 /// The gossip rounds of a node. Their ticks have a phase that is random for each node.

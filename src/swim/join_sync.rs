@@ -1,17 +1,16 @@
 //! The join sync: after a burst of joins, pull the state of one more node. Beyond memberlist.
 //!
 //! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, L being the
-//! number of transmissions. With 50 nodes starting at once that is one missed entry in every
-//! second start, and plain memberlist repairs it only at the next periodic push/pull, a minute
-//! later. Here a node that learnt many members by gossip pulls the state of one other node when
-//! the burst has calmed down: from f a single pull leaves f x f. If the pull brought new members,
-//! it was needed, and another follows. A single join makes only the newcomer pull once more, so
-//! that the cost stays a small part of what the burst cost itself. A pull is an ordinary push/pull
-//! in which only the own entry is pushed: on the wire it looks like the first exchange of a fresh
-//! node.
+//! number of transmissions. With 50 nodes starting at once that is one missed entry in every second
+//! start, and plain memberlist repairs it only at the next periodic push/pull, a minute later. Here
+//! a node that learnt many members by gossip pulls the state of one other node when the burst has
+//! calmed down: from f a single pull leaves f x f. If the pull brought new members, it was needed,
+//! and another follows. A single join makes only the newcomer pull once more, so that the cost
+//! stays a small part of what the burst cost itself. A pull is an ordinary push/pull in which this
+//! node pushes only its own entry: on the wire it looks like the first exchange of a fresh node.
 //!
-//! A ping by a node that is unknown or dead here shows a missed join, too: it is asked for its
-//! state.
+//! A ping from a node that is unknown or dead here also shows a missed join: that node is asked for
+//! its state.
 
 use super::NodeState;
 use super::context::Context;
@@ -27,21 +26,21 @@ const DELAY_ROUNDS: u32 = 2;
 const JITTER_ROUNDS: u32 = 2;
 /// From a pull that brought new members, or failed, to the next, in gossip intervals.
 const AGAIN_ROUNDS: u32 = 2;
-/// A pull is worth it when at least one in so many members was learnt by gossip.
+/// A pull is worthwhile when at least one in this many members was learnt by gossip.
 const WORTH: usize = 16;
-/// While a burst goes on, pulls follow one another ever more slowly, up to this factor.
+/// While a burst goes on, the pauses between pulls grow, up to this factor.
 const MAX_SLOWDOWN: u32 = 32;
 /// The shortest time between two pulls from strangers.
 const STRANGER_PAUSE: Duration = Duration::from_secs(1);
 
-/// The members this node learnt lately, and the node that can tell it of the rest.
+/// The members that this node learnt recently, and the node that knows the rest.
 #[derive(Default)]
 pub(super) struct JoinSync {
-    /// Members learnt by gossip since the last pull.
+    /// The number of members learnt by gossip since the last pull.
     learned: usize,
     /// A pull is due whatever was learnt: this node has just joined, or the last pull was needed.
     owed: bool,
-    /// The node that let this one in: it knows everybody who came the same way.
+    /// The node that this node joined through: it knows every member that joined the same way.
     partner: Option<SocketAddr>,
     slowdown: u32,
     last: Option<Time>,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub(super) enum LookupCause {
     /// A target of this join.
     Join(OpId),
-    /// A seed that is asked again.
+    /// A seed that `reconnect` contacts again.
     Seed,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
-    /// Orders a resolution of `host`.
+    /// Asks the driver to resolve `host`.
     pub fn begin(&mut self, outbox: &mut Outbox, cause: LookupCause, host: String, port: u16) {
         self.last_id += 1;
         let id = LookupId(self.last_id);

@@ -1,15 +1,15 @@
-//! Name conflicts: this node's name at another address. Does another node live there, or did this
-//! one, before? Beyond memberlist.
+//! Name conflicts: this node's name is claimed at another address, by another node or by an earlier
+//! run of this one. Beyond memberlist.
 //!
-//! memberlist tells only that it is so, and members believe the node they knew first. But the
-//! other address can be asked: a ping carries the name of the node it is meant for.
+//! memberlist only reports the conflict, and members believe the node that they knew first. But the
+//! other address can be asked: a ping carries the name of the node that it is meant for.
 //!
 //! ```text
 //! claim -> asked --- ack -----------> alive: two nodes have one name; asked again now and then
 //!            |  --- own ping comes --> an alias, another address of this node: no claim
 //!            |  nothing in time
-//!            +--> silent: a former life of this node. Members take the new address when the old
-//!                 one has been dead for a while: they are told of it again until they do.
+//!            +--> silent: an earlier run of this node. Members accept the new address once the
+//!                 old one has been dead for a while: it is announced to them until they do.
 //! ```
 
 use super::address;
@@ -26,7 +26,7 @@ use std::time::Duration;
 const PINGS: u32 = 2;
 /// The time between two rounds about the same claim, in probe intervals.
 const ROUND: u32 = 5;
-/// A claim that no member has repeated for so many rounds is over.
+/// A claim that no member has repeated for this many rounds is over.
 const ROUNDS_UNHEARD: u32 = 3;
 /// The number of own aliases that are remembered.
 const ALIASES: usize = 8;
@@ -35,7 +35,7 @@ const ALIASES: usize = 8;
 #[derive(Clone, Copy)]
 struct Claim {
     addr: SocketAddr,
-    /// When a member last said so.
+    /// When a member last made this claim.
     heard: Time,
     /// When the address was first asked.
     asked: Time,

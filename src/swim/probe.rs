@@ -175,7 +175,7 @@ impl Probing {
         None
     }
 
-    /// Asks helpers, and tries a stream beside them.
+    /// Asks helpers, and tries a stream at the same time.
     fn widen(&mut self, ctx: &mut Context, index: usize) {
         let round = &mut self.rounds[index];
         round.widen_at = None;

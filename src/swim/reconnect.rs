@@ -4,7 +4,7 @@
 //! Plain memberlist asks its seeds once and never contacts a dead node again, so that a partition
 //! longer than the memory of the dead lasts for ever. Here every seed ever given, and every member
 //! that the layer above calls lost, is asked again with growing pauses: one push/pull across the
-//! former cut makes one cluster of two. Host names are resolved anew each time. Seeds that are
+//! former cut makes one cluster of two. Host names are resolved again each time. Seeds that are
 //! alive members are left in peace.
 
 use super::context::Context;
@@ -62,7 +62,7 @@ impl Reconnect {
         self.lost.iter().map(|it| &*it.name)
     }
 
-    /// Whether there are seeds beside this node itself.
+    /// Whether there are seeds other than this node itself.
     pub fn has_other_seeds(&self, own: SocketAddr) -> bool {
         self.seeds.has_others(own)
     }
@@ -174,8 +174,8 @@ impl Reconnect {
     }
 }
 
-/// Whether so many exchanges with this node are open that another would not help. A second may get
-/// through where the first has lost a packet and waits.
+/// Whether enough exchanges with this node are open already. A second one helps, because it may
+/// get through while the first waits for a lost packet.
 fn is_asked_enough(ctx: &Context, peer: SocketAddr) -> bool {
     ctx.streams.exchanges_with(peer) >= 2
 }

@@ -99,7 +99,7 @@ impl Seeds {
         }
     }
 
-    /// Whether there are seeds beside this node itself.
+    /// Whether there are seeds other than this node itself.
     pub fn has_others(&self, own: SocketAddr) -> bool {
         self.iter()
             .any(|it| it.addrs.is_empty() || it.addrs.iter().any(|addr| *addr != own))

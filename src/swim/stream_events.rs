@@ -9,8 +9,8 @@ use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
 
 impl Swim {
-    /// True while a further accepted stream would be served. The driver leaves others in the
-    /// backlog meanwhile.
+    /// Returns whether one more accepted stream would be served. If not, the driver leaves new
+    /// connections in the backlog.
     pub fn accepts_streams(&self) -> bool {
         self.ctx.streams.may_accept()
     }
@@ -49,7 +49,7 @@ impl Swim {
         });
     }
 
-    /// A stream ended without this node's doing.
+    /// The other side or the network ended a stream.
     pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
         self.at(now, |swim| {
             if let Some(event) = requests::on_end(&mut swim.ctx, id, end) {
@@ -117,7 +117,7 @@ impl Swim {
         }
     }
 
-    /// A host name was resolved; no address means that it could not be.
+    /// A host name was resolved; `addrs` is empty if the resolution failed.
     pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
         self.at(now, |swim| {
             let ctx = &mut swim.ctx;

@@ -1,7 +1,7 @@
 //! The time that a suspect has to refute (Lifeguard, "Local Health Aware Suspicion").
 //!
-//! The wait starts long and shrinks with every independent confirmation: one accuser alone may be
-//! the faulty part, several are probably right. n is the number of known nodes:
+//! The wait starts long and shrinks with every independent confirmation: a single accuser may
+//! itself be faulty, but several are probably right. n is the number of known nodes:
 //!
 //! ```text
 //! min = mult x log10(n) (at least 1) x probe interval        max = max_mult x min
@@ -24,10 +24,10 @@ pub(super) struct Suspicion {
     confirmed_by: Vec<Arc<str>>,
 }
 
-/// The shortest time that a suspect has among `nodes` known nodes.
+/// The shortest time that a suspect has in a cluster of `nodes` known nodes.
 pub(super) fn shortest(config: &Config, nodes: usize) -> Duration {
     let scale = libm::log10(nodes.max(1) as f64).max(1.0);
-    // Cut off to thousandths: memberlist computes it so, and both sides should agree.
+    // Truncated to thousandths, as in memberlist, so that both sides agree.
     config.probe_interval * config.suspicion_mult * ((scale * 1000.0) as u32) / 1000
 }
 
@@ -48,7 +48,7 @@ impl Suspicion {
         }
     }
 
-    /// Registers another accuser. True if it counts: it is new, and more were wanted.
+    /// Registers another accuser. Returns true if it counts: it is new, and more were wanted.
     pub fn confirm(&mut self, from: &str) -> bool {
         let enough = self.confirmed_by.len() >= self.wanted as usize;
         let known = |name: &Arc<str>| **name == *from;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accuser_and_repeated_voices_do_not_count() {
+    fn the_accuser_and_repeated_confirmations_do_not_count() {
         let mut s = suspicion(10);
         assert!(!s.confirm("a"));
         assert!(s.confirm("b"));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_postponed_suspicion_ends_later_by_just_that() {
+    fn a_postponed_suspicion_ends_later_by_the_same_time() {
         let mut s = suspicion(3);
         s.postpone(Duration::from_secs(60));
         assert_eq!(millis(&s), 64_000);

@@ -766,7 +766,7 @@ fn a_hint_about_a_dead_member_leaves_the_health_score_alone_and_ends_in_time() {
         assert!(net.now.since(began) <= Duration::from_millis(510));
         assert!(
             net.nodes[0].stats().health_score <= score + 1,
-            "a regular probe may fail beside"
+            "a regular probe may fail as well"
         );
     }
     let health = net.nodes[0].health(net.now);

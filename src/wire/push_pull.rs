@@ -14,7 +14,7 @@ use crate::limits;
 /// The type byte of a push/pull.
 pub(super) const KIND: u8 = 6;
 
-/// State of a node in a push/pull. The states stand in the order of their numbers on the wire.
+/// State of a node in a push/pull. The states are in the order of their numbers on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeState {
     /// The node answers.

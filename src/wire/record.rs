@@ -2,7 +2,7 @@
 //!
 //! [`record!`] declares a struct by rows, one for each field: name in Rust, type, name in Go, and
 //! codec from [`super::fields`]. The struct, its decoder, its encoder and the size of its map
-//! follow from the rows. The rows stand in the order in which the Go struct declares its fields,
+//! follow from the rows. The rows are in the order in which the Go struct declares its fields,
 //! which is the order of the array form. The map is written in ascending order of the names, as
 //! the reference does.
 //!

@@ -12,13 +12,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 static TURN: RwLock<()> = RwLock::new(());
 
-/// The turn of a test that counts threads or descriptors, or forks: no other test runs meanwhile.
+/// The lock of a test that counts threads or descriptors, or forks: no other test runs at the same
+/// time.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     TURN.write()
 }
 
-/// The turn of every other test: it may run beside its like, and not beside one that is alone.
-pub fn beside_others() -> RwLockReadGuard<'static, ()> {
+/// The lock of every other test: such tests run at the same time, but not with one that is `alone`.
+pub fn with_others() -> RwLockReadGuard<'static, ()> {
     TURN.read()
 }
 

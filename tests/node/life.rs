@@ -1,8 +1,8 @@
 //! The life of a node through its calls: joining, leaving, failing, events, shutting down.
 
 use super::help::{
-    PATIENCE, alone, beside_others, config, counter, eventually, is_readable, join, node, state_of,
-    wait_for, with,
+    PATIENCE, alone, config, counter, eventually, is_readable, join, node, state_of, wait_for,
+    with, with_others,
 };
 use sprat::serf::MemberState;
 use sprat::{EventBody, EventKind, NodeState};
@@ -239,7 +239,7 @@ fn calls_that_wait_end_when_the_node_is_shut_down() {
 
 #[test]
 fn a_node_whose_own_address_its_filter_rejects_does_not_start() {
-    let _turn = beside_others();
+    let _turn = with_others();
     let start = |networks| Node::start(&with("a", &[("cidrs_allowed", networks)]));
     let refused = start("10.0.0.0/8,192.168.0.0/16").unwrap_err();
     assert_eq!(refused.status, Status::Config);

@@ -1,6 +1,6 @@
 //! Waiting in ways of one's own: subscriptions and operations, each with its descriptor.
 
-use super::help::{PATIENCE, alone, beside_others, config, eventually, join, node};
+use super::help::{PATIENCE, alone, config, eventually, join, node, with_others};
 use sprat::EventKind;
 use sprat::driver::{Pending, Subscription};
 use sprat::{Node, Status};
@@ -30,7 +30,7 @@ fn ended(pending: &Pending) -> sprat::driver::Outcome {
 
 #[test]
 fn each_subscription_sees_all_events_of_its_kinds_and_the_first_also_earlier_ones() {
-    let _turn = beside_others();
+    let _turn = with_others();
     let (a, b) = (node("subscribed-a"), node("subscribed-b"));
     join(&a, &b);
     let joins = [EventKind::MemberJoin, EventKind::MemberUpdate];
@@ -69,7 +69,7 @@ fn subscriptions_that_come_and_go_leave_no_descriptor_behind() {
 
 #[test]
 fn an_operation_tells_how_it_ended_on_a_descriptor_of_its_own() {
-    let _turn = beside_others();
+    let _turn = with_others();
     let (a, b) = (node("begun-a"), node("begun-b"));
     let there = b.addr().to_string();
     let joined = ended(&a.begin_join(&[&there, "127.0.0.1:1"]).unwrap());
@@ -90,7 +90,7 @@ fn an_operation_tells_how_it_ended_on_a_descriptor_of_its_own() {
 
 #[test]
 fn an_operation_ends_with_its_node() {
-    let _turn = beside_others();
+    let _turn = with_others();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = silent.local_addr().unwrap().to_string();
     let mut config = config("ending", "127.0.0.1:0");
@@ -104,7 +104,7 @@ fn an_operation_ends_with_its_node() {
 
 #[test]
 fn several_tags_change_in_one_step() {
-    let _turn = beside_others();
+    let _turn = with_others();
     let (a, b) = (node("tagged-a"), node("tagged-b"));
     a.set_tag("gone", Some("x")).unwrap();
     join(&a, &b);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// The receive buffer of a socket: the size that memberlist asks the kernel for.
 const BUFFER: usize = 2 * 1024 * 1024;
-/// The bytes that the kernel accounts for a datagram beside its payload.
+/// The bytes that the kernel accounts for a datagram in addition to its payload.
 const ACCOUNTED: usize = 768;
 
 /// An input of a process.

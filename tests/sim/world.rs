@@ -188,7 +188,7 @@ impl World {
         self.hosts[host].paused = Some(self.now);
     }
 
-    /// Lets a stopped process go on: it gets the inputs that arrived meanwhile.
+    /// Lets a stopped process go on: it gets the inputs that arrived in the meantime.
     pub fn resume(&mut self, host: usize) {
         let Some(since) = self.hosts[host].paused.take() else {
             return;
@@ -215,7 +215,8 @@ impl World {
         self.hosts[host].asleep = true;
     }
 
-    /// Wakes a machine up. `counted`: its clock went on meanwhile, else it stood still.
+    /// Wakes a machine up. `counted`: its clock ran during the suspension; otherwise it stood
+    /// still.
     pub fn awaken(&mut self, host: usize, counted: bool) {
         let h = &mut self.hosts[host];
         h.asleep = false;

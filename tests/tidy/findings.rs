@@ -50,7 +50,7 @@ pub const EXCEPTIONS: &[Exception] = &[
         "layer",
         "src/event.rs",
         "crate::event_table",
-        "a macro that `vocabulary` exports stands at the root of the crate",
+        "a macro that `vocabulary` exports is at the root of the crate",
     ),
     (
         "vocabulary",

@@ -1,7 +1,7 @@
 //! The parts of `swim`: none imports another, and none calls a method of another.
 //!
-//! The tables at the head of `src/swim/mod.rs` name them: first the parts, then the ground on which
-//! they stand. Only the files of [`WIRING`] know more than one part. Ground knows no part.
+//! The tables at the top of `src/swim/mod.rs` name them: first the parts, then the ground that they
+//! build on. Only the files of [`WIRING`] know more than one part. Ground knows no part.
 
 use super::findings::{Finding, settle};
 use super::modules::Modules;
@@ -38,7 +38,7 @@ fn methods(source: &Source) -> BTreeSet<String> {
     let heads = code.iter().enumerate().filter_map(|(i, line)| {
         let (_, rest) = line.split_once("fn ").filter(|_| line.starts_with(' '))?;
         let name = rest.split(['(', '<']).next()?;
-        // The receiver stands on the same line, or alone on the next one.
+        // The receiver is on the same line, or alone on the next one.
         let next = code.get(i + 1).map_or("", |line| line.trim());
         let on_line = ["(&self", "(&mut self", "(self", "(mut self"]
             .iter()

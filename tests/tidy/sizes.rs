@@ -152,7 +152,7 @@ fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Whether a SAFETY: comment stands on the line, or in the comment above the statement it is in.
+/// Whether a SAFETY: comment is on the line, or above the statement that the line belongs to.
 fn explained(source: &Source, line: usize) -> bool {
     let mut code_lines = 0;
     for text in source.lines[..line].iter().rev() {

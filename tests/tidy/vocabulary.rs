@@ -1,4 +1,5 @@
-//! One list per vocabulary: kinds of events, settings, counters, refusals stand in one file each.
+//! One list per vocabulary: kinds of events, settings, counters and refusals are listed in one file
+//! each.
 //!
 //! A name is a string literal of small words joined by `-` or `_`, such as `"member-join"`. Two
 //! files may mention a few of the same names; when they share more, one of them repeats a list

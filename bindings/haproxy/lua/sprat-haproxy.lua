@@ -345,7 +345,7 @@ local function begin_round()
   end
 end
 
--- Reads a few results at a time: HAProxy serves no requests on this thread meanwhile.
+-- Reads a few results at a time: HAProxy serves no requests on this thread while it reads.
 local function read_checks()
   local last = math.min(next_in_round + CHECKS_AT_ONCE - 1, #round)
   for n = next_in_round, last do

@@ -12,8 +12,8 @@ from cluster import PATIENCE, eventually
 from conftest import HAP, NO_SERVER, PLAIN
 
 FORGETFUL = ("--set", "tombstone_timeout_ms=1000", "--set", "reconnect_timeout_ms=1000")
-"""Members that have left are forgotten soon, and so are members that have failed: a leave that is
-not heard in time counts as a failure."""
+"""Members that have left are forgotten soon, and so are members that have failed: a leave that the
+node does not hear of in time counts as a failure."""
 
 
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
@@ -35,7 +35,9 @@ def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
     proxy.serves(*webs)
     webs[1].leave()
     proxy.serves(webs[0], webs[2])
-    eventually("its server is deleted", lambda: "web-1" not in proxy.servers())
+    eventually(
+        "the server of the member that left is deleted", lambda: "web-1" not in proxy.servers()
+    )
     death = webs[2].kill()
     proxy.serves(webs[0])
     requests.stop()
@@ -63,13 +65,13 @@ def test_names_that_are_commands_never_reach_the_cli(haproxy, hap, web, agent) -
     driver.join(evil)
     proxy.serves(fine)
     refused = 'member "a;shutdown frontend fe;x" of backend nodes: '
-    eventually("the other name is refused", lambda: refused in driver.log())
+    eventually("the evil name is refused", lambda: refused in driver.log())
     proxy.serves(fine)
     assert set(proxy.servers()) == {"fine"}
     assert "CLI" not in proxy.log().replace("CLI : ", "")
 
 
-def test_on_sigterm_it_leaves_and_the_servers_stay(haproxy, hap, web) -> None:
+def test_on_sigterm_sprat_hap_leaves_and_the_servers_stay(haproxy, hap, web) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     driver = hap([proxy])
     first = web("web-1")
@@ -93,12 +95,12 @@ def test_agent_checks_are_answered_with_the_state_of_a_member(hap, web, addresse
             stream.sendall(f"{name}{end}".encode())
             return stream.makefile().read()
 
-    eventually("it knows the member", lambda: ask("web-1") == "up ready 40%\n")
+    eventually("sprat-hap knows the member", lambda: ask("web-1") == "up ready 40%\n")
     assert ask("web-1", end="") == "up ready 40%\n", "HAProxy sends no line end by itself"
     second.set_tags("role=backend", "port=3000", "state=drain")
-    eventually("it drains", lambda: ask("web-2") == "drain\n")
+    eventually("the answer is drain", lambda: ask("web-2") == "drain\n")
     second.set_tags("role=backend", "port=3000", "state=maint")
-    eventually("it is stopped", lambda: ask("web-2").startswith("down #"))
+    eventually("the answer is down", lambda: ask("web-2").startswith("down #"))
     assert ask("stranger") == ""
     assert driver.log().count('asks for the unknown member "stranger"') == 1
     for _ in range(20):  # connections that close without a question
@@ -121,9 +123,9 @@ def test_haproxy_follows_the_answers_to_its_agent_checks(haproxy, hap, web, addr
     proxy.serves(*webs)
     eventually("the weight is set", lambda: proxy.cli("get weight nodes/s0").startswith("50 "))
     webs[0].set_tags("role=backend", "port=3000", "state=drain")
-    eventually("it drains", lambda: proxy.servers()["s0"][0].startswith("DRAIN"))
+    eventually("the server drains", lambda: proxy.servers()["s0"][0].startswith("DRAIN"))
     webs[0].kill()
-    eventually("it is down", lambda: proxy.servers()["s0"][0].startswith("DOWN"))
+    eventually("the server is down", lambda: proxy.servers()["s0"][0].startswith("DOWN"))
     proxy.serves(webs[1])
 
 
@@ -143,7 +145,7 @@ def test_a_server_of_the_configuration_is_not_taken_by_a_member_of_its_name(
     assert driver.log().count(said) == 1
 
 
-def test_its_servers_are_known_again_when_it_is_started_again(haproxy, hap, web, load) -> None:
+def test_sprat_hap_recognises_its_servers_after_a_restart(haproxy, hap, web, load) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     driver = hap([proxy])
     webs = [web(f"web-{n}", "weight=30") for n in range(3)]
@@ -155,7 +157,9 @@ def test_its_servers_are_known_again_when_it_is_started_again(haproxy, hap, web,
     driver.process.wait(PATIENCE)
     webs[0].leave()
     again = hap([proxy], *FORGETFUL, "--drain-ms", "100", "--grace-ms", "3000")
-    eventually("it remembers all", lambda: again.report().count("held: not heard from") >= 3)
+    eventually(
+        "sprat-hap has all servers again", lambda: again.report().count("held: not heard from") >= 3
+    )
     proxy.serves(*webs)
     again.join(webs[1].agent)
     eventually("the one that left is deleted", lambda: "web-0" not in proxy.servers())
@@ -164,9 +168,7 @@ def test_its_servers_are_known_again_when_it_is_started_again(haproxy, hap, web,
     assert requests.failures == []
 
 
-def test_its_servers_are_known_again_if_haproxy_answers_later_than_it_starts(
-    haproxy, hap, web
-) -> None:
+def test_sprat_hap_recognises_its_servers_if_haproxy_answers_only_later(haproxy, hap, web) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     socket_path = proxy.folder / "cli"
     driver = hap([proxy])
@@ -184,11 +186,13 @@ def test_its_servers_are_known_again_if_haproxy_answers_later_than_it_starts(
     (proxy.folder / "hidden").rename(socket_path)
     eventually("HAProxy answers", lambda: "cli: all problems are solved" in again.log())
     assert "web-0" in proxy.servers(), "the first round keeps the servers that it finds"
-    eventually("it is deleted", lambda: "web-0" not in proxy.servers())
+    eventually(
+        "the server of the member that left is deleted", lambda: "web-0" not in proxy.servers()
+    )
     proxy.serves(webs[1])
 
 
-def test_two_of_them_share_a_backend_with_members_of_different_tags(haproxy, hap, web) -> None:
+def test_two_sprat_haps_share_a_backend_with_members_of_different_tags(haproxy, hap, web) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     one = hap([proxy])
     other = hap([proxy], "--role", "role=api", "--name", "other")
@@ -198,7 +202,7 @@ def test_two_of_them_share_a_backend_with_members_of_different_tags(haproxy, hap
     one.join(second.agent)
     other.join(first.agent)
     proxy.serves(first, second)
-    for _ in range(20):  # each of them looks every second: neither deletes what the other made
+    for _ in range(20):  # each looks every second, and must not delete the servers of the other
         time.sleep(0.1)
         assert proxy.up() == {first.served_at, second.served_at}
 
@@ -235,18 +239,18 @@ def test_a_command_that_haproxy_refuses_is_logged_and_stops_no_other_server(
     fourth = web("ddd")
     other.join(fourth.agent)
     refused = "ddd: ", "(command: add server"
-    eventually("it is logged", lambda: all(it in other.log() for it in refused))
+    eventually("the refused command is logged", lambda: all(it in other.log() for it in refused))
     first.set_tags("role=backend", "port=3000", "weight=9")
     eventually("the others follow", lambda: proxy.cli("get weight nodes/aaa").startswith("9 "))
 
 
-def test_on_sigusr1_it_prints_members_and_servers(haproxy, hap, web) -> None:
+def test_on_sigusr1_sprat_hap_prints_members_and_servers(haproxy, hap, web) -> None:
     driver = hap([haproxy(template=PLAIN, server=NO_SERVER)])
     driver.join(web("web-1").agent)
     driver.join(web("web-2", "state=off").agent)
     wrong = 'member "web-2" of backend nodes: its tag state is "off"'
     eventually("the odd tag is logged", lambda: wrong in driver.log())
-    eventually("it prints the members", lambda: "sprat-hap: members 3, " in driver.report())
+    eventually("sprat-hap prints the members", lambda: "sprat-hap: members 3, " in driver.report())
     assert re.search(r"sprat-hap:   \d+ web-1 127\.\S+:3000 ready weight 100\n", driver.log())
 
 
@@ -257,9 +261,11 @@ def test_a_server_that_haproxy_finds_down_does_not_count_as_the_last_one(haproxy
     for it in (dead, alive):
         driver.join(it.agent)
     proxy.serves(dead, alive)
-    dead.process.kill()  # and not its agent: the cluster sees it alive
+    dead.process.kill()  # its agent lives on, so the cluster sees the member alive
     proxy.serves(alive)
-    eventually("sprat-hap knows", lambda: "ready weight 100 unreachable" in driver.report())
+    eventually(
+        "sprat-hap sees the server down", lambda: "ready weight 100 unreachable" in driver.report()
+    )
     alive.set_tags("role=backend", "port=3000", "state=maint")
     held = "held: no other server would be ready"
     eventually("the other server is held", lambda: held in driver.report())
@@ -278,7 +284,7 @@ def test_a_server_that_haproxy_finds_down_does_not_count_as_the_last_one(haproxy
         ("--port 70000 --spoe 127.0.0.1:0", '--port: spoe_port is "70000", allowed: 0 to 65535'),
     ],
 )
-def test_wrong_usage_is_named(options: str, says: str) -> None:
+def test_wrong_usage_is_explained(options: str, says: str) -> None:
     done = subprocess.run(
         [HAP, *options.split()], capture_output=True, text=True, timeout=PATIENCE, check=False
     )

@@ -131,5 +131,5 @@ def test_values_leak_no_references(settings):
             assert events.next(0) is None
         del members
         after = [sys.getrefcount(it) for it in objects]
-    # Other code also counts references to None, hence the tolerance.
+    # Other code also counts references to None, so there is a tolerance.
     assert [b - a for a, b in zip(before, after, strict=True) if abs(b - a) > 20] == []

@@ -75,8 +75,8 @@ pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
         }
         JoinFailure::Crypto(_) => "the keys or the labels of the two nodes differ".to_owned(),
         JoinFailure::Protocol(Refusal::Incompatible) => {
-            "the peer speaks other versions of the protocol, or one node is in mode serf and the \
-             other in mode memberlist"
+            "the peer speaks other versions of the protocol, or one node is in serf mode and the \
+             other in memberlist mode"
                 .to_owned()
         }
         JoinFailure::Protocol(Refusal::UnknownType) => {

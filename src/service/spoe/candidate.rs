@@ -32,14 +32,14 @@ pub enum Presence {
     Left,
 }
 
-/// The state that a member wants to have in a load balancer (tag `state`).
+/// The state that a member asks for in a load balancer (tag `state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desired {
-    /// Requests.
+    /// It gets requests.
     Ready,
-    /// No new requests.
+    /// It gets no new requests; those under way go on.
     Drain,
-    /// Nothing at all.
+    /// It gets no requests at all.
     Maint,
 }
 
@@ -100,10 +100,10 @@ impl Ignored {
     pub fn text(&self) -> String {
         match self {
             Ignored::Weight(text, taken) => {
-                format!("its tag weight is {text:?}, allowed: 0 to {WEIGHT_MAX}; {taken} is taken")
+                format!("its tag weight is {text:?}, allowed: 0 to {WEIGHT_MAX}; using {taken}")
             }
             Ignored::State(text) => {
-                format!("its tag state is {text:?}, allowed: ready, drain, maint; ready is taken")
+                format!("its tag state is {text:?}, allowed: ready, drain, maint; using ready")
             }
         }
     }
@@ -120,7 +120,7 @@ pub struct Candidate {
     pub addr: Result<SocketAddr, Unfit>,
     /// Its weight, 1 to [`WEIGHT_MAX`].
     pub weight: u16,
-    /// The state that it wants to have.
+    /// The state that it asks for.
     pub desired: Desired,
     /// Its tags with invalid values.
     pub ignored: Vec<Ignored>,
@@ -138,22 +138,22 @@ impl Candidate {
 pub struct Rules {
     /// The tag that a server has, and its value.
     pub tag: (String, String),
-    /// The port of members without a tag `port`; without it such members are no servers.
+    /// The port of members without a tag `port`; if it is `None`, such members are not servers.
     pub port: Option<u16>,
     /// Whether servers may have loopback addresses, for tests on one machine.
     pub loopback: bool,
-    /// The networks that servers must be in; none allows any address.
+    /// The networks that servers must be in; an empty list allows any address.
     pub networks: Vec<IpNet>,
     /// The addresses at which the load balancer itself listens.
     pub own: Vec<SocketAddr>,
-    /// The names of its servers that are not meant for members.
+    /// The names of the load balancer's servers that are not meant for members.
     pub taken: BTreeSet<String>,
 }
 
 impl Rules {
     /// A member as a server; `None` if it has another role.
     ///
-    /// Its tags are `port`; `ip`, if it serves at another address than that of the cluster;
+    /// Its tags are `port`; `ip`, if it serves at an address other than its own in the cluster;
     /// `weight`, 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A member with the
     /// weight 0 drains.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
@@ -208,7 +208,7 @@ impl Rules {
         self.objection(addr).map_or(Ok(addr), Err)
     }
 
-    /// The reason why no server may have this address; `None` if one may.
+    /// The reason why no server may have this address; `None` if the address is allowed.
     pub fn objection(&self, addr: SocketAddr) -> Option<Unfit> {
         let ip = addr.ip();
         let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
@@ -363,13 +363,17 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_in_the_allowed_networks_and_not_the_load_balancer_itself() {
+    fn addresses_outside_the_networks_and_those_of_the_load_balancer_are_refused() {
         let mut rules = rules();
         rules.networks = vec!["10.0.0.0/24".parse().unwrap(), "fd00::/8".parse().unwrap()];
         rules.own = vec!["10.0.0.1:80".parse().unwrap()];
         let objection = |addr: &str| rules.objection(addr.parse().unwrap());
         assert_eq!(objection("10.0.0.5:80"), None);
-        assert_eq!(objection("10.0.0.1:3000"), None, "beside the load balancer");
+        assert_eq!(
+            objection("10.0.0.1:3000"),
+            None,
+            "another port of the load balancer"
+        );
         assert_eq!(objection("[fd00::7]:80"), None);
         let outside = "10.0.1.5".parse().unwrap();
         assert_eq!(objection("10.0.1.5:80"), Some(Unfit::Network(outside)));
@@ -419,18 +423,14 @@ mod tests {
         assert_eq!(found_weights, [1, 50, 256, 256, 1, 100, 100, 100, 100]);
         let named = weights.map(|it| found("weight", it).ignored.len());
         assert_eq!(named, [0, 0, 0, 1, 1, 1, 1, 1, 1]);
-        let wishes = ["drain", "maint", "ready", "", "Drain"].map(|it| found("state", it).desired);
+        let desired = ["drain", "maint", "ready", "", "Drain"].map(|it| found("state", it).desired);
         let (serve, drain) = (Desired::Ready, Desired::Drain);
-        assert_eq!(wishes, [drain, Desired::Maint, serve, serve, drain]);
+        assert_eq!(desired, [drain, Desired::Maint, serve, serve, drain]);
         let typo = found("state", "drian");
         assert_eq!(typo.desired, Desired::Ready);
         assert_eq!(typo.ignored, [Ignored::State("drian".into())]);
         let light = found("weight", "0");
-        assert_eq!(
-            light.desired,
-            Desired::Drain,
-            "HAProxy gives it nothing new"
-        );
+        assert_eq!(light.desired, Desired::Drain, "it gets no new requests");
     }
 
     #[test]

@@ -229,8 +229,8 @@ impl Shared {
         std::mem::take(&mut *lock(&self.commands))
     }
 
-    /// Sleeps until a command is sent, the other descriptor is readable (-1 for none), or the time
-    /// is over.
+    /// Sleeps until a command is sent, `other` is readable (-1: there is no other descriptor), or
+    /// `time` has passed.
     pub fn wait(&self, time: Duration, other: RawFd) {
         let readable = |fd| libc::pollfd {
             fd,

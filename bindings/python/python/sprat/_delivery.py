@@ -34,7 +34,7 @@ _LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEB
 
 
 class HasCallback(Protocol):
-    """The node: the thread looks its callback up anew for every batch."""
+    """The node: the thread looks up its callback again for every batch."""
 
     _on_event: Callable[[Any], object] | None
 

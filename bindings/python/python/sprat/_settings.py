@@ -30,7 +30,7 @@ _PYTHON_ONLY = {"tags", "filter_tags", "filter_names", "keys", "meta", "on_event
 """Arguments that the library takes in another form."""
 
 _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
-"""Settings that take no number."""
+"""Settings whose value must be a str."""
 
 _SYNONYMS = {
     "host": "bind",
