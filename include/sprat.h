@@ -651,8 +651,8 @@ typedef struct sprat_health {
      */
     const char *name_conflict;
     /**
-     * Another node answers at that address: two nodes have one name. If false, the address is from
-     * a former life of this node, and members take the new address when the old one has been
+     * Another node answers at that address: two nodes have one name. If false, the address is that
+     * of an earlier run of this node, and members accept the new address once the old one has been
      * failed for a while (half a minute in Serf).
      */
     bool name_conflict_alive;
@@ -806,7 +806,7 @@ struct sprat_config *sprat_config_copy(const struct sprat_config *config);
 void sprat_config_free(struct sprat_config *config);
 
 /**
- * Sets one of the settings that the head of this file lists; see also sprat_setting_at().
+ * Sets one of the settings that are listed at the top of this file; see also sprat_setting_at().
  *
  * Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
  * and the sentence of the first failure. A program may therefore ignore the result here.

@@ -56,7 +56,7 @@
 //! - `spoe`, on by default: nodes can answer HAProxy's questions (SPOE). Without it, the setting
 //!   `spoe_bind` is refused.
 //! - `internals`, **unstable**: opens the layers, for the tests, benches, fuzz targets and bindings
-//!   of this repository. Anything behind it may change in any release.
+//!   of this repository. Anything that it exposes may change in any release.
 
 #[cfg(feature = "internals")]
 pub mod driver;

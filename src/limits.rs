@@ -35,8 +35,8 @@ pub const PUSH_PULL_NODES: usize = 1_048_576;
 pub const LABEL_LEN: usize = 255;
 /// Number of streams that one node serves or uses at a time (the reference serves 127).
 pub const STREAMS: usize = 128;
-/// Number of datagrams that a receive buffer can hold: the kernel accounts for even the smallest
-/// with half a kilobyte.
+/// Number of datagrams that a receive buffer can hold: the kernel charges half a kilobyte for even
+/// the smallest.
 pub const RECEIVE_QUEUE: usize = 8192;
 /// Number of connections that can wait to be accepted; the kernel's own bound is usually lower.
 pub const ACCEPT_QUEUE: usize = 4096;

@@ -4,7 +4,7 @@ Both variants balance three hosts with Node.js and a stock serf agent, in namesp
 front of the hosts is first HAProxy with the module, and then the chain that it replaces: a serf
 agent whose handler rewrites haproxy.cfg from a template and reloads HAProxy. Two clients send 150
 requests per second each, one on a new connection for each request, one on kept connections. A kept
-connection that is closed under its request counts as a lost request.
+connection that is closed while a request is under way counts as a lost request.
 
     scripts/bench-haproxy.sh
 

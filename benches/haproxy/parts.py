@@ -1,4 +1,4 @@
-"""The contribution of health checks, redispatch, hints and gossip when a server dies.
+"""Measures what health checks, redispatch, hints and gossip contribute when a server dies.
 
 HAProxy with the module balances three hosts with Node.js and a stock serf agent. Each variant of
 its configuration leaves out some of the parts. One host dies twice: its processes are killed, so
@@ -48,11 +48,11 @@ VARIANTS = {
 }
 
 
-def frozen(system: System, yes: bool) -> None:
+def set_frozen(system: System, yes: bool) -> None:
     system.balancer.cli(f"sprat {'freeze' if yes else 'thaw'}")
 
 
-def knows_after(system: System, host: Host, until: float) -> float | None:
+def seconds_until_known(system: System, host: Host, until: float) -> float | None:
     """Return after how many seconds membership stops the server of a host, or `None`."""
     began = time.monotonic()
     while time.monotonic() < until:
@@ -63,13 +63,13 @@ def knows_after(system: System, host: Host, until: float) -> float | None:
     return None
 
 
-def dies(system: System, how: Callable[[Host], None]) -> str:
+def measure_death(system: System, how: Callable[[Host], None]) -> str:
     """Let a host die, and return the cells of the table."""
     host = system.webs[2]
     senders = Senders(system.rack, system.client, system.ha.ip)
     until = time.monotonic() + DURATION
     how(host)
-    known = knows_after(system, host, until)
+    known = seconds_until_known(system, host, until)
     time.sleep(max(0.0, until - time.monotonic()))
     report = senders.stop()["new"]
     after = "never" if known is None else f"{known:.1f} s"
@@ -86,15 +86,15 @@ def killed(host: Host) -> None:
 
 def measure(rack: Namespaces, variant: str) -> str:
     system = System(rack, "member", VARIANTS[variant])
-    frozen(system, "no gossip" in variant)
-    kill = dies(system, killed)
-    frozen(system, False)
+    set_frozen(system, "no gossip" in variant)
+    kill = measure_death(system, killed)
+    set_frozen(system, False)
     for service in ("app", "serf"):
         system.webs[2].control("-u", service)
     system.is_answered_by(*system.webs[:3])
     time.sleep(3)
-    frozen(system, "no gossip" in variant)
-    cable = dies(system, rack.pull_cable)
+    set_frozen(system, "no gossip" in variant)
+    cable = measure_death(system, rack.pull_cable)
     return f"| {variant} | {kill} | {cable} |"
 
 

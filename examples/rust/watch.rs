@@ -1,11 +1,12 @@
-//! Joins a cluster and prints what happens there, until it is told to end.
+//! Joins a cluster and prints what happens there, until its time is over or its input ends.
 //!
 //! ```text
 //! cargo run --example watch -- --name me --bind 127.0.0.9:7946 --tag role=client 127.0.0.1:7946
 //! ```
 //!
-//! Every line of output is one event: what happened, to whom, where, and its tags. `--for SECONDS`
-//! leaves after that time; a line `leave` on standard input, or its end, leaves at once.
+//! Every line of output is one event: what happened, the member's name and address, and its tags.
+//! `--for SECONDS` leaves after that time; a line `leave` on standard input, or its end, leaves at
+//! once.
 
 use sprat::{Config, Event, EventBody, Member, Node};
 use std::io::BufRead;
@@ -84,19 +85,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    let told = Arc::new(AtomicBool::new(false));
-    let tell = told.clone();
+    let leave = Arc::new(AtomicBool::new(false));
+    let request = leave.clone();
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines();
         let _ = lines
             .map_while(Result::ok)
             .find(|line| line.trim() == "leave");
-        tell.store(true, Ordering::Relaxed);
+        request.store(true, Ordering::Relaxed);
     });
 
     let began = Instant::now();
     let over = || options.limit.is_some_and(|limit| began.elapsed() >= limit);
-    while !told.load(Ordering::Relaxed) && !over() {
+    while !leave.load(Ordering::Relaxed) && !over() {
         if let Some(event) = node.next_event(Some(Duration::from_millis(200)))? {
             show(&event);
         }

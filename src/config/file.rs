@@ -25,7 +25,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => {
-            let message = format!("{} is no text in UTF-8", path.display());
+            let message = format!("{} is not UTF-8 text", path.display());
             Error::new(Status::Config, message)
         }
         _ => failed(error),

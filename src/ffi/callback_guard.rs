@@ -87,7 +87,7 @@ struct State {
     ended: bool,
 }
 
-/// See the head of this file.
+/// See the top of this file.
 pub(super) struct CallbackGuard {
     state: Mutex<State>,
     changed: Condvar,

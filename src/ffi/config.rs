@@ -192,7 +192,7 @@ pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
     });
 }
 
-/// Sets one of the settings that the head of this file lists; see also sprat_setting_at().
+/// Sets one of the settings that are listed at the top of this file; see also sprat_setting_at().
 ///
 /// Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
 /// and the sentence of the first failure. A program may therefore ignore the result here.

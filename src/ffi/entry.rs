@@ -1,5 +1,5 @@
-//! Every function of the C interface runs in here: no panic leaves it, and every failure is kept as
-//! the last error of its thread.
+//! Every function of the C interface runs inside a function of this file, which lets no panic out
+//! and keeps every failure as the last error of its thread.
 
 use super::last_error;
 use crate::driver::os::panic;

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn sprat_node_set_tags(
             let value = unsafe { args::string(&format!("tags[{i}].value"), tag.value)? };
             if all.insert(key.to_owned(), value.to_owned()).is_some() {
                 let message =
-                    format!("tags[{i}].key is \"{key}\", which an earlier tag has already");
+                    format!("tags[{i}].key is \"{key}\", which an earlier tag already has");
                 return Err(Error::new(Status::Invalid, message));
             }
         }

@@ -169,8 +169,8 @@ pub struct sprat_health {
     /// Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if none
     /// does, as is usual. Members that list the name there do not see this node.
     pub name_conflict: *const c_char,
-    /// Another node answers at that address: two nodes have one name. If false, the address is from
-    /// a former life of this node, and members take the new address when the old one has been
+    /// Another node answers at that address: two nodes have one name. If false, the address is that
+    /// of an earlier run of this node, and members accept the new address once the old one has been
     /// failed for a while (half a minute in Serf).
     pub name_conflict_alive: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.

@@ -1,8 +1,8 @@
-//! Everything that the parts of the Serf state work on: settings, members, and the way out.
+//! Everything that the parts of the Serf state share: settings, members, and the outbox.
 //!
-//! Each part owns its own state and is handed this, together with the time. A change of a member
-//! that the application can see goes through [`Common::change`], which also emits the events of
-//! suspicions.
+//! Each part owns its own state and is handed a [`Common`], together with the time. A change of a
+//! member that the application can see goes through [`Common::change`], which also emits the events
+//! of suspicions.
 
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The common ground of the parts.
+/// The state that the parts share.
 #[derive(Debug)]
 pub(super) struct Common {
     pub config: Config,
@@ -109,7 +109,7 @@ impl Common {
         self.lost.remove(&mut self.out, name);
     }
 
-    /// Moves every time that is held about members, after a stall of this process.
+    /// Moves all stored times about members forward, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         self.members.postpone(by);
         self.lost.postpone(by);

@@ -22,9 +22,9 @@ pub struct Config {
     pub swim: swim::Config,
     /// The kind of cluster.
     pub mode: Mode,
-    /// The own tags; in Serf mode only.
+    /// The tags of this node; in Serf mode only.
     pub tags: Tags,
-    /// The own meta, at most [`limits::META_LEN`] bytes; in memberlist mode only.
+    /// The meta of this node, at most [`limits::META_LEN`] bytes; in memberlist mode only.
     pub meta: Vec<u8>,
     /// How long a leaving node still answers probes after its leave has spread.
     pub leave_propagate: Duration,

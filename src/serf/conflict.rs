@@ -4,7 +4,7 @@
 //! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, by a
 //! query that this node does not send yet; it asks the other node itself (`swim::name_conflict`).
 //! If the peers asked by our first join listed our name as alive at another address, another node
-//! had it before us, or we had it in a former life. It is certain to be another node when
+//! had it before us, or an earlier run of this node had it. It is certain to be another node when
 //!
 //! - a node at that address answers to the name, or
 //! - peers still list it there after more than the time in which a cluster notices that a node is
@@ -48,7 +48,7 @@ impl Conflicts {
         self.told = false;
     }
 
-    /// Moves the times of claims, after a stall of this process.
+    /// Moves the times of claims forward, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         if let Some((_, since)) = &mut self.before_us {
             *since = *since + by;
@@ -60,7 +60,7 @@ impl Conflicts {
         self.before_us.is_some_and(|(before, _)| before == addr)
     }
 
-    /// The own name is listed at the address `claimed`. `asked`: by a peer that this node asked,
+    /// This node's name is listed at the address `claimed`. `asked`: by a peer that this node asked
     /// while it is a member.
     pub fn on_claim(&mut self, now: Time, common: &mut Common, claimed: SocketAddr, asked: bool) {
         if self.was_before_us(claimed) {

@@ -84,7 +84,7 @@ impl EarlyIntents {
             .retain(|_, intent| now.since(intent.since) <= PATIENCE);
     }
 
-    /// Moves the times at which intents came, after a stall of this process.
+    /// Moves the times at which intents came forward, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         self.waiting
             .values_mut()

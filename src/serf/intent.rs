@@ -97,7 +97,7 @@ impl Intents {
             return false;
         }
         let name = row.member.name.clone();
-        // A join intent about this node is an echo of a former life: this node knows better.
+        // A join intent about this node is an echo of an earlier run, so it is not believed.
         let believed = !common.is_self(&name);
         common.change(&name, |row| {
             row.ltime = ltime;

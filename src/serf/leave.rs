@@ -1,4 +1,4 @@
-//! The own leave, step by step, each with a deadline:
+//! This node's own leave, step by step, each with a deadline:
 //!
 //! ```text
 //! Member -> Intent      the leave intent is gossiped, until it was sent often enough
@@ -47,7 +47,7 @@ pub(super) struct Begun {
     pub announce: Option<u64>,
 }
 
-/// The own leave.
+/// This node's own leave.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
     step: Step,

@@ -268,7 +268,7 @@ impl Core {
         Ok(())
     }
 
-    /// The own tags.
+    /// The tags of this node.
     pub fn tags(&self) -> &Tags {
         &self.serf.tags
     }

@@ -24,10 +24,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that is held on top of the SWIM machine.
+/// The state that Serf adds to that of the SWIM machine.
 pub(super) struct SerfState {
     pub common: Common,
-    /// The own tags.
+    /// The tags of this node.
     pub tags: Tags,
     pub intents: Intents,
     pub events: Seen<SeenEvent>,
@@ -66,7 +66,8 @@ impl SerfState {
             .reap(now, &mut self.common, &mut self.intents.early);
     }
 
-    /// Moves every time that is held: while this process did not run, no time passed for others.
+    /// Moves all stored times forward: a stall of this process must not count as time in which
+    /// others were silent.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
         self.common.postpone(stalled);
@@ -149,7 +150,7 @@ impl SerfState {
 
     // Messages.
 
-    /// A user message came, with the type byte of Serf first. In memberlist mode it has no reader.
+    /// A user message arrived, with the type byte of Serf first. It is ignored in memberlist mode.
     pub fn message_received(&mut self, now: Time, bytes: &[u8]) {
         if !self.common.is_serf() {
             return;
@@ -193,7 +194,7 @@ impl SerfState {
         is_new.then_some(lane)
     }
 
-    /// The own state, for the other side of a push/pull. Empty in memberlist mode.
+    /// This node's state, for the other side of a push/pull. Empty in memberlist mode.
     pub fn encode_state(&self) -> Vec<u8> {
         if !self.common.is_serf() {
             return Vec::new();
@@ -206,7 +207,7 @@ impl SerfState {
         push_pull::encode(&times, &self.common.members, &self.events.ring)
     }
 
-    /// The state of the other side of a push/pull came.
+    /// The state of the other side of a push/pull arrived.
     pub fn state_received(&mut self, now: Time, bytes: &[u8]) {
         if !self.common.is_serf() || bytes.is_empty() {
             return;
@@ -254,15 +255,15 @@ impl SerfState {
             .announce_leave(now, &mut self.common, name, prune, token, leaving);
     }
 
-    /// Takes a leave back, because the application joins. Returns whether the SWIM machine has to
+    /// Cancels a leave, because the application joins. Returns whether the SWIM machine has to
     /// be revived.
     pub fn take_leave_back(&mut self) -> bool {
         if !self.leave.is_under_way_or_done() {
             return false;
         }
         let announced = self.leave.take_back(&mut self.common);
-        // Others pass a leave on with a Lamport time one later than it had: this one is later
-        // still.
+        // Others pass the leave on with a Lamport time that is one later than its own. The join
+        // intent must be later still.
         self.intents.clock.tick();
         if self.common.is_serf() {
             self.intents.announce_join(&mut self.common);

@@ -51,7 +51,7 @@ pub const REQUESTS_MAX: usize = 8;
 /// All members, sorted by name, as they were at one time.
 pub type Members = Arc<Vec<Arc<Member>>>;
 
-/// A protocol that a node speaks. See the head of this module.
+/// A protocol that a node speaks. See the top of this file.
 pub trait Service: Send {
     /// The state of one connection.
     type Session: Send;

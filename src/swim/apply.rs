@@ -242,7 +242,7 @@ impl Swim {
         let left = self.ctx.local.left;
         match merge::merge_own(left, own, offer, incarnation, Address::Same, false) {
             OwnVerdict::Refute => {
-                // An accusation of a former life says nothing about how this one is doing.
+                // An accusation of an earlier run of this node says nothing about its health now.
                 let former = incarnation > own || offer == Offer::Left;
                 if !former && self.name_conflicts.claimed().is_none() {
                     self.ctx.awareness.worsen(1);

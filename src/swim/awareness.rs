@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Unanswered attempts in a row after which a transport counts as broken.
 const BROKEN_AFTER: u32 = 3;
 
-/// The health of this node in its own eyes.
+/// The health of this node, as the node itself measures it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Awareness {
     /// 0 is healthy.
@@ -21,7 +21,7 @@ pub(super) struct Awareness {
     unanswered_pings: u32,
     /// Streams in a row that failed although the member at the other end is alive.
     failed_streams: u32,
-    /// When a message of any other node last arrived.
+    /// When a message from any other node last arrived.
     last_heard: Time,
 }
 

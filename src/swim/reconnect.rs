@@ -4,8 +4,8 @@
 //! Plain memberlist asks its seeds once and never contacts a dead node again, so that a partition
 //! longer than the memory of the dead lasts for ever. Here every seed ever given, and every member
 //! that the layer above calls lost, is asked again with growing pauses: one push/pull across the
-//! former cut makes one cluster of two. Host names are resolved again each time. Seeds that are
-//! alive members are left in peace.
+//! former network split makes one cluster of two. Host names are resolved again each time. Seeds
+//! that are alive members are left in peace.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};

@@ -271,7 +271,7 @@ impl Codec {
         }
     }
 
-    /// Checks the label header at the front of `bytes`, and returns the bytes behind it.
+    /// Checks the label header at the front of `bytes`, and returns the bytes after it.
     ///
     /// # Errors
     /// [`Refusal::Label`], or [`Refusal::Truncated`] when the header is cut.

@@ -93,7 +93,7 @@ codecs! {
     Meta(Option<&'a [u8]>) -> Option<&'a [u8]>: msgpack::bytes, check_meta, put_payload;
     /// The version vector of a node: six bytes, or nothing if it announces none.
     Versions(&'a [u8]) -> &'a [u8]: bytes, check_versions, put_versions;
-    /// The number of bytes behind the map.
+    /// The number of bytes after the map.
     Length(i64) -> usize: msgpack::number, check_length, put_length;
     /// A value of any kind that means nothing here; it is written as empty text.
     Unused(()) -> (): msgpack::skip, Ok, put_unused;

@@ -41,7 +41,7 @@ impl NodeState {
 codecs! {
     /// The state of a node. An unknown number refuses the whole push/pull.
     StateNumber(NodeState) -> NodeState: node_state, Ok, put_node_state;
-    /// The number of nodes behind the header.
+    /// The number of nodes after the header.
     NodeCount(i64) -> u32: msgpack::number, check_node_count, put_node_count;
 }
 

@@ -47,15 +47,15 @@ pub(super) trait Record<'a>: Sized {
     fn put_field(&self, out: &mut Vec<u8>, row: usize);
 }
 
-/// The part of a message behind its type byte.
+/// The part of a message after its type byte.
 pub(super) trait Body<'a>: Sized {
-    /// Decodes it.
+    /// Decodes the body.
     ///
     /// # Errors
     /// The reason for which the message is refused.
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Refusal>;
 
-    /// Appends it.
+    /// Appends the body.
     fn put_body(&self, out: &mut Vec<u8>);
 }
 
@@ -131,7 +131,7 @@ pub(super) const fn ascending<const N: usize>(names: [&str; N]) -> [usize; N] {
     indices
 }
 
-/// Declares records; see the head of this file.
+/// Declares records; see the top of this file.
 macro_rules! record {
     ($(
         $(#[$attribute:meta])*
@@ -211,7 +211,7 @@ macro_rules! record {
     )+};
 }
 
-/// Declares an enum of messages; see the head of this file.
+/// Declares an enum of messages; see the top of this file.
 macro_rules! messages {
     (
         $(#[$attribute:meta])*
@@ -225,7 +225,7 @@ macro_rules! messages {
         }
 
         impl<'a> $messages<'a> {
-            /// Decodes one complete message, its type byte first. Bytes behind it are ignored.
+            /// Decodes one complete message, its type byte first. Bytes after it are ignored.
             ///
             /// # Errors
             /// [`Refusal::EmptyPart`] without a type byte, [`Refusal::UnknownType`] for a type

@@ -1,6 +1,6 @@
 //! The messages of the Serf layer: the content of memberlist user messages and user state.
 //!
-//! One type byte, then a map; a relay has a whole message behind its map. As with the messages of
+//! One type byte, then a map; a relay has a whole message after its map. As with the messages of
 //! memberlist, decoding borrows, and encoding writes what Serf 0.9.4 writes.
 
 use super::fields::{
@@ -32,7 +32,8 @@ pub mod kind {
 }
 
 messages! {
-    /// A Serf message that travels as a user message. Type bytes of other places are unknown here.
+    /// A Serf message that travels as a user message. Type bytes that are used only elsewhere are
+    /// unknown here.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum SerfMessage<'a> {
         /// A member is about to leave, or was told to.
@@ -41,7 +42,7 @@ messages! {
         Join(JoinIntent<'a>) = kind::JOIN,
         /// An event of a user.
         UserEvent(UserEvent<'a>) = kind::USER_EVENT,
-        /// A question to the members.
+        /// A query to the members.
         Query(Query<'a>) = kind::QUERY,
         /// An answer to a query, or its ack.
         QueryResponse(QueryResponse<'a>) = kind::QUERY_RESPONSE,
@@ -84,7 +85,7 @@ record! {
         coalesce: bool => "CC" Boolean,
     }
 
-    /// A question to the members, every field of it.
+    /// A query to the members, with all its fields.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Query<'a> {
         /// Time of the query clock.
@@ -98,7 +99,7 @@ record! {
         /// Name of the asker; empty from very old nodes.
         source_node: &'a str => "SourceNode" NameOrNone,
         /// Filters that select the members that answer, each still encoded (type byte, then
-        /// msgpack) and not empty; none: every member answers.
+        /// msgpack) and not empty; `None`: every member answers.
         filters: Option<Vec<&'a [u8]>> => "Filters" Filters,
         /// 1: ack wanted; 2: do not rebroadcast.
         flags: u32 => "Flags" Number,
@@ -142,7 +143,7 @@ record! {
 }
 
 codecs! {
-    /// The filters of a query. A filter of no bytes stops a process of Serf 0.9.4 and newer, so a
+    /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 and newer, so a
     /// query with one is refused here and never passed on.
     Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_filters;
 }
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_comes_back_as_it_was() {
+    fn every_kind_survives_encoding_and_decoding() {
         let join = JoinIntent {
             ltime: u64::MAX,
             node: "n",
@@ -278,7 +279,8 @@ mod tests {
 
     #[test]
     fn a_filter_without_content_refuses_the_query() {
-        // Such a query stops agents, so it is made here from a good one with a filter of a byte.
+        // The encoder cannot write such a query, so it is made from a valid one with a filter of
+        // one byte.
         let good = encoded(&query(Some(vec![b"\x07"]), 1));
         let place = good
             .windows(3)
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_must_carry_something_to_somewhere() {
+    fn a_relay_needs_a_message_and_a_valid_address() {
         let relay = |addr, inner| {
             SerfMessage::Relay(Relay {
                 addr,
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn types_of_other_places_are_unknown_here() {
+    fn types_that_are_not_user_messages_are_unknown() {
         for kind in [2, 6, 7, 8, 10, 255] {
             assert_eq!(
                 SerfMessage::decode(&[kind, 0x80]),

@@ -37,7 +37,7 @@ enum NextPart {
     Label,
     /// The type byte of the outermost layer.
     Kind,
-    /// The encrypted frame behind its type byte.
+    /// The encrypted frame after its type byte.
     Frame,
     /// The compress message, whose only value is being passed.
     Compressed(Scan),
@@ -52,7 +52,7 @@ enum NextPart {
 enum PlainPart {
     /// The first map: a whole message, or a header.
     Head(Scan),
-    /// The nodes of a push/pull; the number is the length of the user state behind them.
+    /// The nodes of a push/pull; the number is the length of the user state after them.
     Nodes(Scan, usize),
     /// This many raw bytes at the end.
     Raw(usize),
@@ -235,8 +235,8 @@ impl StreamReader {
         }
     }
 
-    /// Passes values, and returns whether the last one has ended. This bounds the buffer: behind
-    /// the values the reader only waits for raw bytes, whose number has a bound of its own.
+    /// Passes values, and returns whether the last one has ended. This bounds the buffer: after
+    /// the values, the reader only waits for raw bytes, whose number has a bound of its own.
     fn pass(&mut self, scan: &mut Scan) -> Result<bool, Refusal> {
         let (passed, ended) = scan.advance(&self.buffer[self.passed..])?;
         self.passed += passed;
@@ -291,7 +291,7 @@ fn complete(side: Side, plain: Vec<u8>) -> Result<Vec<u8>, Refusal> {
         .ok_or(Refusal::Truncated)
 }
 
-/// Returns the content of a stream's user message: the bytes behind its `08` and header map.
+/// Returns the content of a stream's user message: the bytes after its `08` and header map.
 ///
 /// # Errors
 /// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`], [`Refusal::TooLarge`].

@@ -65,7 +65,7 @@ fn hears_answer(asker: &Agent, name: &str, answer: &str) {
 }
 
 #[test]
-fn events_queries_and_answers_reach_an_agent_that_only_a_node_of_ours_can_reach() {
+fn events_queries_and_answers_reach_an_agent_that_only_a_sprat_node_can_reach() {
     let lab = Lab::new(3);
     let notes = [Note::new("1"), Note::new("3")];
     lab.cut(1, 3, Cut::All);

@@ -12,7 +12,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> Result<(), String>) {
     let began = Instant::now();
     while let Err(error) = condition() {
         if began.elapsed() > PATIENCE {
-            panic!("after {PATIENCE:?} still not: {what}: {error}");
+            panic!("not within {PATIENCE:?}: {what}: {error}");
         }
         std::thread::sleep(Duration::from_millis(150));
     }
@@ -23,7 +23,10 @@ pub fn throughout(time: Duration, what: &str, mut condition: impl FnMut() -> Res
     let began = Instant::now();
     while began.elapsed() < time {
         if let Err(error) = condition() {
-            panic!("after {:?} no longer: {what}: {error}", began.elapsed());
+            panic!(
+                "no longer true after {:?}: {what}: {error}",
+                began.elapsed()
+            );
         }
         std::thread::sleep(Duration::from_millis(250));
     }

@@ -22,7 +22,7 @@ fn in_a_process(child: impl FnOnce()) {
     }));
 }
 
-/// Sets the limit of descriptors of this process, and returns the former one.
+/// Sets the limit of descriptors of this process, and returns the previous one.
 fn allow(descriptors: u64) -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,

@@ -1,7 +1,7 @@
-//! Others who mean no good, or are broken: floods, idle connections, half requests.
+//! Attackers and broken peers: floods, idle connections, half requests.
 //!
-//! Each test has a node under attack and one that lives with it in peace; the latter must not
-//! notice anything.
+//! Each test has a node under attack, and another member of its cluster that must not notice
+//! anything.
 
 use super::help::{PATIENCE, alone, counter, eventually, join, state_of, with};
 use sprat::EventKind;
@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// The largest number of silent streams that a node keeps open for others.
-const PLACES: i64 = 96;
+const MAX_SILENT: i64 = 96;
 
 /// A node to attack, and another member of its cluster.
 fn pair() -> (Node, Node) {
@@ -25,9 +25,9 @@ fn pair() -> (Node, Node) {
     (attacked, friend)
 }
 
-/// Checks that no member was reported as failed, and that nodes still answer by datagram and by
+/// Checks that no member was reported as failed, and that the nodes still answer by datagram and by
 /// stream.
-fn unharmed(attacked: &Node, friend: &Node) {
+fn assert_unharmed(attacked: &Node, friend: &Node) {
     assert_eq!(
         friend.join(&[&attacked.addr().to_string()], Some(PATIENCE)),
         Ok(1)
@@ -51,7 +51,7 @@ fn dial(to: SocketAddr) -> TcpStream {
 }
 
 /// Reads until the peer closes. Panics if it does not close in time.
-fn is_closed(mut stream: TcpStream) {
+fn wait_for_close(mut stream: TcpStream) {
     let mut buffer = [0; 1024];
     loop {
         match stream.read(&mut buffer) {
@@ -64,25 +64,28 @@ fn is_closed(mut stream: TcpStream) {
 }
 
 #[test]
-fn silent_connections_are_bounded_and_closed_and_keep_nobody_out() {
+fn silent_connections_are_bounded_and_closed_and_do_not_block_other_requests() {
     let _turn = alone();
     let (attacked, friend) = pair();
     let idle: Vec<TcpStream> = (0..300).map(|_| dial(attacked.addr())).collect();
-    eventually("the places are taken", || {
-        counter(&attacked, "streams_open") >= PLACES
+    eventually("as many silent streams are open as allowed", || {
+        counter(&attacked, "streams_open") >= MAX_SILENT
     });
-    // All places are taken and two hundred connections wait. A request is still served.
+    // No more silent streams are allowed, and two hundred connections wait. A request is still
+    // served.
     let joined = friend.join(&[&attacked.addr().to_string()], Some(PATIENCE));
     assert_eq!(joined, Ok(1));
-    assert!(counter(&attacked, "streams_open") <= PLACES + 32);
-    idle.into_iter().for_each(is_closed);
-    eventually("all are gone", || counter(&attacked, "streams_open") == 0);
+    assert!(counter(&attacked, "streams_open") <= MAX_SILENT + 32);
+    idle.into_iter().for_each(wait_for_close);
+    eventually("all streams are closed", || {
+        counter(&attacked, "streams_open") == 0
+    });
     let (late, given_up) = (
         counter(&attacked, "refused_stream_timeout"),
         counter(&attacked, "streams_given_up"),
     );
     assert_eq!(late + given_up, 300, "{late} too late, {given_up} given up");
-    unharmed(&attacked, &friend);
+    assert_unharmed(&attacked, &friend);
 }
 
 #[test]
@@ -108,19 +111,21 @@ fn a_request_that_comes_byte_by_byte_or_in_half_is_closed_in_time() {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    silent.into_iter().chain(slow).for_each(is_closed);
+    silent.into_iter().chain(slow).for_each(wait_for_close);
     assert!(begun.elapsed() < PATIENCE);
-    eventually("all are gone", || counter(&attacked, "streams_open") == 0);
+    eventually("all streams are closed", || {
+        counter(&attacked, "streams_open") == 0
+    });
     let refused: i64 = ["stream_timeout", "msgpack", "unknown_type", "too_large"]
         .iter()
         .map(|why| counter(&attacked, &format!("refused_{why}")))
         .sum();
     assert_eq!(refused, 16);
-    unharmed(&attacked, &friend);
+    assert_unharmed(&attacked, &friend);
 }
 
 /// Malformed datagrams of many kinds, the same in every run.
-fn rubbish() -> impl Iterator<Item = Vec<u8>> {
+fn malformed_datagrams() -> impl Iterator<Item = Vec<u8>> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = move || {
         state ^= state << 13;
@@ -149,7 +154,7 @@ fn a_flood_of_malformed_datagrams_is_counted_and_harms_no_member() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let before = (counter(&attacked, "datagrams_in"), refused(&attacked));
     let (mut sent, begun) = (0, Instant::now());
-    for bytes in rubbish().take(50_000) {
+    for bytes in malformed_datagrams().take(50_000) {
         socket.send_to(&bytes, attacked.addr()).unwrap();
         sent += 1;
         if sent % 1000 == 0 {
@@ -160,7 +165,7 @@ fn a_flood_of_malformed_datagrams_is_counted_and_harms_no_member() {
         }
     }
     let flood = begun.elapsed();
-    unharmed(&attacked, &friend);
+    assert_unharmed(&attacked, &friend);
     let arrived = counter(&attacked, "datagrams_in") - before.0;
     let refused = refused(&attacked) - before.1;
     // Datagrams for which the buffer of the socket has no room are lost before they are counted.
@@ -170,7 +175,7 @@ fn a_flood_of_malformed_datagrams_is_counted_and_harms_no_member() {
     assert!(refused > arrived / 2, "{refused} of {arrived}");
     let health = attacked.health().unwrap();
     assert!(health.live == 2, "{health:?}");
-    assert_eq!(attacked.members().len(), 2, "nobody was made up");
+    assert_eq!(attacked.members().len(), 2, "no member was invented");
 }
 
 #[test]
@@ -182,10 +187,10 @@ fn a_datagram_of_the_largest_size_does_no_harm() {
     let unknown = counter(&attacked, "refused_unknown_type");
     let bytes = vec![0xee; 65_507];
     socket.send_to(&bytes, attacked.addr()).unwrap();
-    eventually("it arrived whole, and was refused", || {
+    eventually("the datagram arrived whole, and was refused", || {
         counter(&attacked, "bytes_in") >= before + 65_507
             && counter(&attacked, "refused_unknown_type") == unknown + 1
     });
     socket.send_to(&[], attacked.addr()).unwrap();
-    unharmed(&attacked, &friend);
+    assert_unharmed(&attacked, &friend);
 }

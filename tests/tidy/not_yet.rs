@@ -1,4 +1,4 @@
-//! Files that are not yet brought to a rule. The list shrinks to nothing; nothing is added to it.
+//! Files that do not follow a rule yet. Nothing is added to this list.
 
-/// The rule and the file.
+/// The rule, and the file that breaks it.
 pub const NOT_YET: &[(&str, &str)] = &[];

@@ -114,7 +114,7 @@ impl SnapshotFile {
     /// Opens the file, or creates it, and reads its snapshot. A damaged snapshot counts as empty.
     ///
     /// # Errors
-    /// The error of the system; `InvalidInput` if the path is no regular file, or if the file
+    /// The error of the system; `InvalidInput` if the path is not a regular file, or if the file
     /// holds something else, which would be overwritten.
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let mut options = File::options();

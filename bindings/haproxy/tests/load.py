@@ -20,7 +20,7 @@ SLOW = 0.4  # seconds
 
 @dataclass(frozen=True)
 class Interval:
-    """From one time to another."""
+    """A span of time."""
 
     began: float
     ended: float

@@ -48,12 +48,14 @@ def test_no_request_is_lost_when_hosts_join_drain_leave_and_are_killed(haproxy, 
     proxy.serves(*webs, fourth)
     webs[0].set_tags("role=backend", "port=3000", "state=drain")
     proxy.serves(*webs[1:], fourth)
-    eventually("it drains", lambda: "drain" in proxy.members()["web-0"])
+    eventually("the member drains", lambda: "drain" in proxy.members()["web-0"])
     webs[0].set_tags("role=backend", "port=3000", "state=ready")
     proxy.serves(*webs, fourth)
     webs[1].leave()
     proxy.serves(webs[0], webs[2], fourth)
-    eventually("it is stopped", lambda: "maint" in proxy.members()["web-1"])
+    eventually(
+        "the server of the member that left is stopped", lambda: "maint" in proxy.members()["web-1"]
+    )
     death = webs[2].kill()
     proxy.serves(webs[0], fourth)
     time.sleep(1)  # time in which requests could be lost
@@ -66,16 +68,16 @@ def test_no_request_is_lost_when_hosts_join_drain_leave_and_are_killed(haproxy, 
 def test_a_suspect_that_haproxy_cannot_reach_either_is_drained_before_it_fails(
     haproxy, web
 ) -> None:
-    # The suspicion lasts for half a minute: long enough for HAProxy's checks to fail meanwhile.
+    # The suspicion lasts for half a minute: long enough for HAProxy's checks to fail.
     proxy = haproxy(SETTINGS="suspicion_mult=60 probe_interval_ms=500 probe_timeout_ms=200")
     first, second, third = (web(f"web-{n}").join(proxy) for n in range(3))
     proxy.serves(first, second, third)
     third.agent.process.send_signal(signal.SIGSTOP)
     third.process.kill()
-    eventually("it is drained", lambda: "drain" in proxy.members()["web-2"])
+    eventually("the suspect is drained", lambda: "drain" in proxy.members()["web-2"])
     assert "1 failed" not in proxy.show()
     third.agent.process.send_signal(signal.SIGCONT)
-    eventually("it is ready again", lambda: "ready" in proxy.members()["web-2"])
+    eventually("the member is ready again", lambda: "ready" in proxy.members()["web-2"])
 
 
 def test_weights_and_addresses_follow_the_tags(haproxy, web) -> None:
@@ -84,14 +86,17 @@ def test_weights_and_addresses_follow_the_tags(haproxy, web) -> None:
     proxy.serves(first, second)
     assert "weight 50" in proxy.members()["web-1"]
     slot = proxy.show().split(" web-1 ")[0].split()[-1]
-    told = proxy.cli(f"get weight nodes/app{slot}")
-    assert told.startswith("50 "), told
+    answer = proxy.cli(f"get weight nodes/app{slot}")
+    assert answer.startswith("50 "), answer
     first.set_tags("role=backend", "port=3000", "weight=9999")
     weight = lambda: proxy.cli(f"get weight nodes/app{slot}")  # noqa: E731
-    eventually("it is clamped", lambda: weight().startswith("256 "))
-    eventually("it is shown", lambda: '; its tag weight is "9999", allowed: 0' in proxy.show())
+    eventually("the weight is clamped", lambda: weight().startswith("256 "))
+    eventually(
+        "the wrong weight is shown",
+        lambda: '; its tag weight is "9999", allowed: 0' in proxy.show(),
+    )
     first.set_tags("role=backend", f"ip={second.ip}", "port=3000")
-    eventually("it is refused", lambda: "another live member has the same" in proxy.show())
+    eventually("the address is refused", lambda: "another live member has the same" in proxy.show())
     proxy.serves(second)
 
 
@@ -130,7 +135,7 @@ def test_a_member_without_a_slot_gets_one_when_another_is_forgotten(haproxy, web
     eventually("the others serve", lambda: len(proxy.up()) == 8)
     unplaced = proxy.show().split('- "')[1].split('"')[0]
     next(it for it in webs if it.name != unplaced).leave()
-    eventually("it has a slot", lambda: f" {unplaced} " in proxy.show())
+    eventually("the waiting member has a slot", lambda: f" {unplaced} " in proxy.show())
 
 
 def test_a_slot_kept_for_a_return_is_given_to_a_member_that_needs_it(haproxy, web) -> None:
@@ -139,7 +144,7 @@ def test_a_slot_kept_for_a_return_is_given_to_a_member_that_needs_it(haproxy, we
     eventually("one has no slot", lambda: proxy.show().count("more members than slots") == 1)
     unplaced = proxy.show().split('- "')[1].split('"')[0]
     next(it for it in webs if it.name != unplaced).leave()
-    eventually("it has a slot", lambda: f" {unplaced} " in proxy.show())
+    eventually("the waiting member has a slot", lambda: f" {unplaced} " in proxy.show())
     eventually("all slots serve", lambda: len(proxy.up()) == 8)
 
 
@@ -219,7 +224,9 @@ def test_a_list_holds_the_addresses_of_the_members(haproxy, web, tmp_path) -> No
     proxy.end()
     wrong = haproxy(MEMBERS_ACL="/nowhere")
     first.join(wrong)
-    eventually("it is logged", lambda: "sprat: /nowhere cannot be updated" in wrong.log())
+    eventually(
+        "the wrong file is logged", lambda: "sprat: /nowhere cannot be updated" in wrong.log()
+    )
     wrong.serves(first)
 
 
@@ -239,23 +246,32 @@ def test_servers_that_are_not_slots_are_left_alone(haproxy, web) -> None:
 def test_an_address_in_another_form_is_the_same_address(haproxy, web) -> None:
     proxy = haproxy(LOOPBACK="no")
     hidden = web("web-1", "ip=::ffff:127.0.0.1").join(proxy)
-    eventually("it is refused", lambda: "127.0.0.1" in proxy.show().partition("has no slot")[2])
+    eventually(
+        "the loopback address is refused",
+        lambda: "127.0.0.1" in proxy.show().partition("has no slot")[2],
+    )
     assert proxy.up() == set()
     hidden.set_tags("role=backend", "port=3000", "ip=::ffff:10.255.255.1")
-    eventually("it has a slot", lambda: "10.255.255.1:3000" in proxy.show())
+    eventually("the member has a slot", lambda: "10.255.255.1:3000" in proxy.show())
 
 
-def test_servers_are_in_the_allowed_networks_and_never_the_load_balancer_itself(
+def test_addresses_outside_the_networks_and_those_of_the_load_balancer_are_refused(
     haproxy, web
 ) -> None:
     proxy = haproxy(NETWORKS="127.0.0.0/8")
     fine = web("fine").join(proxy)
     web("outside", "ip=10.255.255.1").join(proxy)
-    eventually("it is refused", lambda: "10.255.255.1" in proxy.show().partition("no slot")[2])
+    eventually(
+        "the outside address is refused",
+        lambda: "10.255.255.1" in proxy.show().partition("no slot")[2],
+    )
     loop = web("loop").join(proxy)
     proxy.serves(fine, loop)
     loop.set_tags("role=backend", f"ip={proxy.ip}", "port=8080")
-    eventually("it is refused", lambda: f"maint weight 100; {proxy.ip}:8080 " in proxy.show())
+    eventually(
+        "the load balancer's address is refused",
+        lambda: f"maint weight 100; {proxy.ip}:8080 " in proxy.show(),
+    )
     proxy.serves(fine)
 
 
@@ -295,9 +311,9 @@ def test_maps_hold_names_and_tags_of_the_members(haproxy, web, tmp_path) -> None
     eventually("all have their names", lambda: entries(names) == everyone)
     eventually("one has a colour", lambda: entries(colours) == {first.ip: "dark blue"})
     first.set_tags("role=backend", "port=3000", "colour=red")
-    eventually("it changes", lambda: entries(colours) == {first.ip: "red"})
+    eventually("the colour changes", lambda: entries(colours) == {first.ip: "red"})
     with socket.create_connection(proxy.address, PATIENCE, (second.ip, 0)) as stream:
         stream.sendall(b"GET /who HTTP/1.0\r\n\r\n")
         assert stream.makefile().read().endswith("web-2")
     second.leave()
-    eventually("it is gone", lambda: second.ip not in entries(names))
+    eventually("the address is gone", lambda: second.ip not in entries(names))

@@ -1,4 +1,4 @@
-"""The demo counts as lost each request that a client loses."""
+"""The demo counts every request that a client loses."""
 
 from __future__ import annotations
 

@@ -49,14 +49,15 @@ pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
     raised(py, &Error { status, ..error })
 }
 
-/// Runs `work`. Its errors become exceptions, and a panic becomes `sprat.InternalError`: PyO3's own
-/// class for panics would pass every `except Exception`.
+/// Runs `work`. Its errors become exceptions, and a panic becomes `sprat.InternalError`: no
+/// `except Exception` would catch PyO3's own class for panics.
 pub fn enter<R>(py: Python<'_>, work: impl FnOnce() -> sprat::Result<R>) -> PyResult<R> {
     let result = sprat::guarded(work).and_then(|result| result);
     result.map_err(|error| raised(py, &error))
 }
 
-/// Runs `work` as [`enter`] does, but detached: other threads of the interpreter run meanwhile.
+/// Runs `work` as [`enter`] does, but detached: other threads of the interpreter can run in the
+/// meantime.
 pub fn enter_detached<R: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> sprat::Result<R> + Send,

@@ -1,4 +1,4 @@
-//! Settings: the library's table of them, files of them, and those to start a node with.
+//! Settings: the library's table, files of settings, and the settings to start a node with.
 
 use crate::errors::{refused_line, refused_setting};
 use pyo3::prelude::*;
@@ -61,7 +61,7 @@ impl StartSettings {
         if let Some(path) = &self.path {
             let loaded = py.detach(|| config.load(path));
             loaded.map_err(|error| refused_line(py, error))?;
-            // Each reader selects its kinds, and the first one gets the events before it.
+            // Each reader selects its kinds, and the first reader also gets the earlier events.
             config.set("event_kinds", "").map_err(refused)?;
         }
         for (key, value) in &self.values {

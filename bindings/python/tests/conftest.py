@@ -1,6 +1,6 @@
 """Helpers of the tests: addresses, serf agents, programs in processes of their own.
 
-All of them use addresses of 127.0.0.0/8 and end with their test. No test waits for a fixed time: it
+They all use addresses of 127.0.0.0/8 and end with their test. No test waits for a fixed time: each
 waits for a condition, up to a deadline that also suits a busy machine.
 """
 
@@ -78,9 +78,9 @@ class Program:
         self.process.send_signal(number)
 
     def end(self, expected: int = 0) -> str:
-        """Wait for its end, and return the rest of its output, both streams together."""
+        """Wait for the program to end. Return the rest of its output, both streams together."""
         assert self.process.stdout
-        # Not `communicate`: it would miss the data that `line` has read ahead.
+        # `communicate` would miss the data that `line` has read ahead.
         limit = threading.Timer(self._deadline, self.process.kill)
         limit.start()
         output = self.process.stdout.read()
@@ -162,7 +162,7 @@ def node(addresses: Addresses) -> Iterator[sprat.Node]:
     with contextlib.closing(
         sprat.Node(name="ours", bind=addresses.address(), profile="local")
     ) as it:
-        eventually("its own join is queued", lambda: it.stats()["events_waiting"])
+        eventually("the node's own join is queued", lambda: it.stats()["events_waiting"])
         yield it
 
 

@@ -1,4 +1,4 @@
-"""The commands that look at a cluster: members, monitor and explain, with stock agents."""
+"""The commands that only visit a cluster: members, monitor and explain, with stock agents."""
 
 import contextlib
 import datetime
@@ -28,7 +28,7 @@ OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMA=="
 
 @pytest.fixture
 def look(command, addresses, tmp_path):
-    """Start a command that looks: `look(name, *arguments)`."""
+    """Start a command that visits the cluster: `look(name, *arguments)`."""
     running = []
 
     def start(*arguments, stdout=subprocess.PIPE, **environment):

@@ -273,7 +273,7 @@ def test_the_callback_gets_all_events_in_order_on_its_own_thread(called):
     node = called(lambda event: seen.append((event, threading.current_thread())))
     for number in range(300):
         change(node, number)
-    eventually("all came", lambda: len(seen) == 301)
+    eventually("all events arrived", lambda: len(seen) == 301)
     assert isinstance(seen[0][0], sprat.MemberJoined)
     assert [value_of(event) for event, _ in seen[1:]] == [str(it) for it in range(300)]
     assert {(thread.name, thread.daemon) for _, thread in seen} == {("sprat-events", True)}
@@ -290,7 +290,7 @@ def test_an_exception_in_a_callback_is_logged_and_delivery_continues(called, cap
 
     node = called(fail_first)
     change(node, 1)
-    eventually("the second came", lambda: len(seen) == 2)
+    eventually("the second event arrived", lambda: len(seen) == 2)
     (record,) = [it for it in caplog.records if it.name == "sprat"]
     assert record.levelname == "ERROR"
     assert record.getMessage().startswith("the callback for events failed on MemberJoined(Member(")
@@ -313,7 +313,7 @@ def test_a_failing_logging_handler_does_not_end_the_delivery(called, capsys):
 
         node = called(fail, log_level="trace")
         change(node, 1)
-        eventually("the second came", lambda: len(seen) == 2)
+        eventually("the second event arrived", lambda: len(seen) == 2)
         node.close()
     finally:
         logger.removeHandler(handler)
@@ -331,7 +331,7 @@ def test_a_callback_may_close_its_node_and_is_not_called_again(called):
     node = called(close)
     change(node, 1)
     begin.set()
-    eventually("it is closed", lambda: not node.is_open)
+    eventually("the node is closed", lambda: not node.is_open)
     node.close()
     assert len(seen) == 1
 
@@ -355,7 +355,7 @@ def test_a_callback_may_join_leave_and_read(called, addresses):
         begin = threading.Event()
         node = called(act)
         begin.set()
-        eventually("it has left", lambda: len(results) == 4)
+        eventually("the node has left", lambda: len(results) == 4)
         assert results == [1, ["other", "ours"], True, "left"]
 
 
@@ -382,7 +382,7 @@ def test_a_callback_has_the_context_variables_of_the_creation_of_its_node(called
     seen = []
     called(lambda event: seen.append(request.get()))
     request.set("changed later")
-    eventually("it came", lambda: seen == ["made here"])
+    eventually("the event arrived", lambda: seen == ["made here"])
 
 
 def test_a_forgotten_node_with_a_callback_to_itself_is_collected_and_its_thread_ends(addresses):
@@ -397,7 +397,7 @@ def test_a_forgotten_node_with_a_callback_to_itself_is_collected_and_its_thread_
     node, thread = weakref.ref(held[0].node), held[0].node._delivery.thread
     held.clear()
     with pytest.warns(ResourceWarning, match="was not closed"):
-        eventually("it is collected", lambda: gc.collect() >= 0 and node() is None)
+        eventually("the node is collected", lambda: gc.collect() >= 0 and node() is None)
     thread.join(60)
     assert not thread.is_alive()
 
@@ -410,7 +410,7 @@ def test_events_reach_the_callback_while_the_main_thread_computes(called):
         number += 1
         if number % 50_000 == 0:
             change(node, number)
-    eventually("all came", lambda: len(arrived) == 1 + number // 50_000)
+    eventually("all events arrived", lambda: len(arrived) == 1 + number // 50_000)
     assert sys.getswitchinterval() <= 0.005
 
 
@@ -420,7 +420,7 @@ def test_log_lines_reach_logging_with_their_level(addresses, caplog):
         with contextlib.closing(sprat.Node(name="ours", **settings)) as node:
             with pytest.raises(sprat.JoinError):
                 node.join("127.0.0.1:1")
-            eventually("a line came", lambda: caplog.records)
+            eventually("a line arrived", lambda: caplog.records)
     assert {it.name.split(".")[0] for it in caplog.records} == {"sprat"}
     assert all(it.levelno >= logging.DEBUG for it in caplog.records)
     assert {it.threadName for it in caplog.records} == {"sprat-events"}
@@ -432,4 +432,4 @@ def test_the_log_level_of_a_file_is_used(addresses, caplog, tmp_path):
     with caplog.at_level(1, "sprat"), contextlib.closing(sprat.Node.from_file(file)) as node:
         with pytest.raises(sprat.JoinError):
             node.join("127.0.0.1:1")
-        eventually("a line came", lambda: caplog.records)
+        eventually("a line arrived", lambda: caplog.records)

@@ -167,7 +167,7 @@ done
 
 
 def appear(*files):
-    """Wait for files that the handlers write. A lost leave writes another one."""
+    """Wait for files that the handlers write. A lost leave writes the file of a failure instead."""
 
     def exist():
         for it in files:

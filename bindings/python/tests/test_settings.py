@@ -256,7 +256,7 @@ def test_a_file_that_is_not_utf_8_is_a_config_error(tmp_path):
     path.write_bytes(b"name = \xff\n")
     with pytest.raises(sprat.ConfigError) as caught:
         sprat.Node.from_file(path)
-    assert str(caught.value) == f"{path} is no text in UTF-8"
+    assert str(caught.value) == f"{path} is not UTF-8 text"
 
 
 def test_the_last_line_of_a_setting_counts_and_values_are_literal(tmp_path):

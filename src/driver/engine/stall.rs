@@ -1,15 +1,15 @@
 //! Noticing that the engine did not run for a while.
 //!
-//! There are two kinds of stalls, and the core sees them differently:
+//! There are two kinds of stalls, with different effects on the core:
 //!
 //! - The process was stopped or starved of processor time, and the clock went on. All deadlines are
-//!   long past, and the core would blame other nodes for its own absence. So it is told how much
-//!   time it missed, and moves the deadlines of other nodes by that much.
+//!   long past, and the core would blame other nodes for its own absence. So the engine reports the
+//!   missed time to the core, which moves the deadlines of other nodes by that much.
 //! - The machine was suspended, and the clock stood still. The core missed none of its time, so no
 //!   deadline moves: a member that had two seconds left to refute still has two seconds. If a
 //!   deadline moved further than the clock, the time that it counts from would lie in the future.
 //!   The length of the suspension is only used for the log, and to decide whether messages that
-//!   waited meanwhile are too old.
+//!   waited during the stall are too old.
 
 use crate::time::Time;
 use std::time::Duration;

@@ -38,9 +38,9 @@ impl View {
     pub fn replace<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>, version: u64) {
         let mut all: Vec<Arc<Member>> = members.cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        let former = std::mem::replace(&mut *lock(&self.members), Arc::new(all));
+        let previous = std::mem::replace(&mut *lock(&self.members), Arc::new(all));
         self.version.store(version, Ordering::Release);
-        drop(former); // after the lock is released, since freeing thousands of members takes time
+        drop(previous); // after the lock is released, since freeing thousands of members takes time
     }
 
     /// Adds or replaces one member; removes it if `listed` is false.

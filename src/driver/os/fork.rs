@@ -1,10 +1,10 @@
 //! Noticing a fork. The threads of a node do not exist in the child, so a node does not run there.
 //!
 //! This library registers one set of handlers with `pthread_atfork`. The handler in the child
-//! raises a generation number. A value that remembers the number it was made under (its [`Origin`])
-//! can tell with one comparison whether the child inherited it. The handler also closes the child's
-//! copies of sockets and wake-up descriptors, so that a port is not kept open by a process that
-//! does not read from it.
+//! increments a generation number. Code that compares the number at which a value was made (its
+//! [`Origin`]) with the current number finds out whether the child inherited the value. The handler
+//! also closes the child's copies of sockets and wake-up descriptors, so that a port is not kept
+//! open by a process that does not read from it.
 //!
 //! The child never touches a lock that a thread of the parent may have held. The list of
 //! descriptors is safe, because the forking thread itself takes its lock before the fork.
@@ -68,7 +68,7 @@ pub(crate) fn install() {
     });
 }
 
-/// Lets every forked child run `hook` once its descriptors are closed. The first hook stays.
+/// Makes every forked child run `hook` once its descriptors are closed. Only the first hook counts.
 pub(in crate::driver) fn run_in_child(hook: fn()) {
     IN_CHILD.get_or_init(|| hook);
 }

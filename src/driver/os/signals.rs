@@ -16,8 +16,8 @@ const UNBLOCKED: [Signal; 8] = [
     Signal::SIGPROF,
 ];
 
-/// Blocks all signals but [`UNBLOCKED`] on this thread, and returns the former mask. `None` cannot
-/// happen: the arguments of the call are valid, and nothing else makes it fail.
+/// Blocks all signals but [`UNBLOCKED`] on this thread, and returns the previous mask. `None`
+/// cannot happen: the arguments of the call are valid, and nothing else makes it fail.
 fn block() -> Option<SigSet> {
     let mut mask = SigSet::all();
     for signal in UNBLOCKED {
@@ -31,8 +31,8 @@ pub(in crate::driver) fn block_here() {
     block();
 }
 
-/// Blocks the signals on the current thread until it is dropped. Threads that this thread creates
-/// meanwhile start with the signals blocked.
+/// Blocks the signals on the current thread until this value is dropped. Threads that the current
+/// thread creates until then start with the signals blocked.
 pub(in crate::driver) struct Blocked(Option<SigSet>);
 
 impl Blocked {
@@ -44,8 +44,8 @@ impl Blocked {
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        if let Some(former) = &self.0 {
-            let _ = former.thread_set_mask(); // `former` was read from the system, so it is valid
+        if let Some(previous) = &self.0 {
+            let _ = previous.thread_set_mask(); // the system returned it, so it is valid
         }
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `pick` | `key` | `name`, `ip`, `port` of the server for this key |
 //! | `member` | `ip` | `member`: does a member listen at this address? |
-//! | `size` | | `size`: members that are there, this one included |
+//! | `size` | | `size`: the number of present members, including this one |
 //! | `leader` | | `leader`: the first server by name |
 //! | `tag` | `name`, `key` | `tag`: this tag of this member |
 //!
@@ -110,8 +110,8 @@ impl MemberIndex {
     }
 }
 
-/// The servers that get requests. Suspected members are among them only if there is no other: then
-/// the fault may be on this side.
+/// The servers that get requests. Suspected members are among them only if there are no
+/// others: then the fault may be on this side.
 fn servers(members: &[Arc<Member>], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();

@@ -13,7 +13,7 @@ pub type Assignments = BTreeMap<Arc<str>, Assignment>;
 /// `sprat-hap` serves one backend.
 const BACKEND: usize = 0;
 
-/// The desired servers. See the head of this file.
+/// The desired servers. See the top of this file.
 pub struct DesiredServers {
     controller: Controller,
     inner: Mutex<Inner>,

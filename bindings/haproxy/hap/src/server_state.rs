@@ -31,7 +31,7 @@ const ENABLED: u32 = 0x04;
 /// Reads the answer to `show servers state`. Returns the servers by name.
 ///
 /// # Errors
-/// A message if the answer is no table: usually the text of HAProxy.
+/// A message if the answer is not a table: usually the text of HAProxy.
 pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
     let mut lines = answer.lines().skip_while(|line| !line.starts_with('#'));
     let head = lines.next().ok_or_else(|| answer.trim().to_owned())?;

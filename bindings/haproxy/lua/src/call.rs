@@ -119,7 +119,8 @@ fn new_pending() -> *mut PendingResults {
     Box::into_raw(Box::new(PendingResults { values: Vec::new() }))
 }
 
-/// Runs a function for Lua. No value with a destructor is live here while results are pushed.
+/// Runs a function for Lua. No value with a destructor is live here while results are pushed,
+/// because an error inside Lua jumps past destructors.
 pub fn run(state: *mut LuaState, function: fn(&Arguments) -> CallResult) -> c_int {
     let pending = prepare(state, function);
     let mut pushed = 0;

@@ -34,7 +34,7 @@ use sprat::service::spoe::candidate::Candidate;
 use sprat::time::Time;
 use std::sync::Arc;
 
-/// The slots of one backend and the members in them. See the head of this file.
+/// The slots of one backend and the members in them. See the top of this file.
 pub struct Balance {
     limits: Limits,
     slots: Slots,

@@ -36,7 +36,7 @@ impl Complaint {
     }
 }
 
-/// The slots of a backend. See the head of this file.
+/// The slots of a backend. See the top of this file.
 pub(super) struct Slots {
     slots: Vec<Option<SlotMember>>,
     complaints: Vec<(Arc<str>, Complaint)>,

@@ -31,7 +31,7 @@ fn abstract_name(addr: SocketAddr) -> std::io::Result<SocketName> {
     SocketName::from_abstract_name(bytes)
 }
 
-/// The end of the handover in the process that has the port.
+/// The side of the handover in the process that has the port.
 pub(super) struct Handover {
     listener: UnixListener,
     /// The open connections, whether or not a request has arrived on them.
@@ -119,7 +119,7 @@ mod tests {
         let successor = request(addr).unwrap();
         assert!(handover.is_requested());
         drop(successor);
-        assert!(handover.is_requested(), "a request stays");
+        assert!(handover.is_requested(), "a request is not forgotten");
         drop(handover);
         assert!(
             Handover::listen(addr).is_some(),

@@ -1,10 +1,10 @@
 //! Whether this node is cut off from the cluster: from the moment when most other members are out
 //! of sight until most of them have been heard from again.
 //!
-//! The node calls itself isolated only for a while, because an old loss is no news to it. For a
+//! The node calls itself isolated only for a while, because it ignores old losses. For a
 //! load balancer, even an old loss is a reason not to remove servers.
 
-/// See the head of this file.
+/// See the top of this file.
 #[derive(Default)]
 pub(super) struct Isolation {
     /// The number of other members that were present before the isolation.

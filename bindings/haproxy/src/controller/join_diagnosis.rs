@@ -1,6 +1,6 @@
-//! Why this node is alone. The node asks its seeds again and again, and only reports that none
-//! answers. The diagnosis joins them itself once in a while, because a join reports the reason of
-//! each seed.
+//! Finds out why this node is alone. The node asks its seeds again and again, but only reports that
+//! none answers. The diagnosis joins them itself from time to time, because a join reports why each
+//! seed failed.
 
 use sprat::Node;
 use sprat::driver::Pending;
@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The most seeds that are joined.
 const SEEDS: usize = 8;
 
-/// See the head of this file.
+/// See the top of this file.
 pub(super) struct JoinDiagnosis {
     seeds: Vec<String>,
     next_join: Instant,

@@ -1,4 +1,4 @@
-//! The log lines about conditions that an operator should know. Each is logged once while its
+//! The log lines about conditions that an operator should know. Each line is logged once while its
 //! condition lasts, and at most [`PER_MINUTE`] lines are logged in a minute: names and tags come
 //! from the network and may change all the time.
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 /// The most lines in a minute.
 const PER_MINUTE: usize = 60;
-/// The line that follows them.
+/// The line that stands for all further ones.
 const MORE: &str = "there are more notices than are logged in a minute: show sprat lists all";
 
-/// See the head of this file.
+/// See the top of this file.
 #[derive(Default)]
 pub(super) struct Notices {
     /// The conditions of the last round.

@@ -78,7 +78,7 @@ fn bound_listener(fd: RawFd) -> Option<Listener> {
         return None;
     }
     // SAFETY: the descriptor was open in the call above, and is only borrowed for `getsockname`. If
-    // another thread closes it meanwhile, that call fails or describes another socket.
+    // another thread closes it in between, that call fails or describes another socket.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let addr = socket2::SockRef::from(&socket).local_addr().ok()?;
     let only_v6 = option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The most peers that a snapshot keeps.
 const PEERS: usize = 256;
 
-/// See the head of this file.
+/// See the top of this file.
 pub(super) struct Peers {
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,
@@ -37,7 +37,7 @@ impl Peers {
         let seeds = (!seeds.is_empty()).then_some(seeds);
         let peers = self.peers.iter().map(ToString::to_string);
         let all: Vec<String> = seeds.into_iter().chain(peers).collect();
-        // A peer that is refused as a seed is no reason not to start.
+        // The node starts even if a peer is refused as a seed.
         let _ = config.set("seeds", &all.join(","));
     }
 

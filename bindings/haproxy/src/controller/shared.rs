@@ -63,7 +63,7 @@ struct Overview {
     report: String,
 }
 
-/// The shared state. See the head of this file.
+/// The shared state. See the top of this file.
 pub(super) struct Shared {
     /// The address at which the node listens, from its settings.
     pub bind: SocketAddr,

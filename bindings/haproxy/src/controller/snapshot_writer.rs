@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// The time between two writes.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// See the head of this file.
+/// See the top of this file.
 pub(super) struct SnapshotWriter {
     file: Option<SnapshotFile>,
     /// When the snapshot was last written; `None` to write at the next opportunity.

@@ -254,8 +254,8 @@ class BaseNode:
     def close(self) -> None:
         """Stop at once, without leaving the cluster: other members see a failure.
 
-        After `leave` they see none. A second call does nothing, and a callback may call it. Waits
-        at most 5 s for a running callback.
+        After `leave` they do not. A second call does nothing. A callback may call this method.
+        Waits at most 5 s for a running callback.
         """
         self._stop()
         self._await_callback(_CALLBACK_WAIT)

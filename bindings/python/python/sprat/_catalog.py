@@ -27,9 +27,9 @@ class Setting(NamedTuple):
     default: int | bool | str | tuple[str, ...] | None
     """The default in the given profile; `None` if there is none."""
     minimum: int | None
-    """The smallest allowed number; `None` if the setting is no number."""
+    """The smallest allowed number; `None` if the setting is not a number."""
     maximum: int | None
-    """The largest allowed number; `None` if the setting is no number."""
+    """The largest allowed number; `None` if the setting is not a number."""
     unit: str
     """The unit of a number, such as "ms", or an empty string."""
     allowed: str

@@ -83,7 +83,7 @@ class BaseEvents(Generic[E_co]):
         self._failure: Error | None = None
 
     def _take(self) -> E_co | None:
-        """Return the next event that is there, or `None`. Every event takes this path."""
+        """Return the next queued event, or `None`. Every event passes through here."""
         event: E_co | None
         while True:
             native = self._native

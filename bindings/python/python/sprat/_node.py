@@ -118,7 +118,7 @@ class Node(BaseNode):
         leave_result(_wait(pending, timeout, "leave"))
 
     def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """Report that a request to a member failed: it is probed at once. True if it answers.
+        """Report that a request to a member failed. Probes it at once, and returns whether it answers.
 
         Raises `UnknownMemberError` if there is no such member, `StateError` if it is not alive, is
         this node itself or is already being probed, `TimeoutError` after `timeout` seconds.
@@ -137,7 +137,7 @@ class Node(BaseNode):
         """Return a new reader: an iterator that waits for events of these kinds (default: all).
 
         Each reader gets every event from its creation on; the first reader also gets the events
-        since the start of the node. It ends when the node is closed.
+        since the start of the node. A reader ends when the node is closed.
 
         maxsize: the number of events that may wait for this reader, 4 to 1048576, `event_queue`
             by default. An `Overflow` reports events lost beyond it.
@@ -164,7 +164,7 @@ class Node(BaseNode):
     def _shared_reader(self) -> Events[Event]:
         with self._reader_made:
             if self._reader is None:
-                # Not kept alive by its own reader: a node that holds itself is never collected.
+                # This reader must not keep the node alive: the node would never be collected.
                 self._reader = Events(self._native, (), self._queue_size, None)
             reader: Events[Event] = self._reader
             return reader

@@ -20,7 +20,7 @@ Batch = list[tuple[str, list[sprat.Member]]]
 """The calls to make: for each kind of event, its members."""
 
 _QUIET_PART = 3
-"""The quiet time is this part of the period."""
+"""The quiet time is the period divided by this."""
 
 
 class Coalescer:

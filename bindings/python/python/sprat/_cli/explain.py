@@ -29,7 +29,7 @@ __all__ = ["explain"]
 @click.command()
 @click.argument("member_name", metavar="NAME")
 @format_option
-@connection_options(looks=True)
+@connection_options(visits=True)
 def explain(member_name: str, style: str, connection: Connection) -> None:
     """Explain why member NAME is in its state.
 

@@ -76,7 +76,7 @@ def environment(kind: str, name: str, tags: Mapping[str, str]) -> dict[str, str]
     found["SERF_SELF_ROLE"] = tags.get("role", "")
     for key, value in tags.items():
         found[f"SERF_TAG_{_variable(key)}"] = value
-    # A variable cannot hold a NUL; a script without the NUL is better than none.
+    # A variable cannot hold a NUL. The script runs without it rather than not at all.
     return {key: value.replace("\0", "") for key, value in found.items()}
 
 

@@ -29,7 +29,7 @@ class _Formatter(logging.Formatter):
 
 def log_to_stderr(level: str) -> None:
     """Write what sprat logs, from this level on, to stderr."""
-    logging.raiseExceptions = False  # a closed stderr is no reason to stop
+    logging.raiseExceptions = False  # a closed stderr must not end the command
     logging.addLevelName(5, "TRACE")
     logging.addLevelName(logging.WARNING, "WARN")
     handler = logging.StreamHandler(sys.stderr)

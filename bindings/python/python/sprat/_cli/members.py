@@ -39,7 +39,7 @@ _STATES = [state.value for state in sprat.MemberState]
     help="Only members in this state; by default every state but left.",
 )
 @format_option
-@connection_options(looks=True)
+@connection_options(visits=True)
 def members(
     tags: tuple[str, ...], states: tuple[str, ...], style: str, connection: Connection
 ) -> None:

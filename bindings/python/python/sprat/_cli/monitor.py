@@ -52,11 +52,11 @@ _STYLES = {
     "kinds",
     multiple=True,
     metavar="KIND",
-    help=f"Only these: {', '.join(_KINDS)}; may be repeated, or a list with commas.",
+    help=f"Only these kinds: {', '.join(_KINDS)}; may be repeated, or a list with commas.",
 )
 @click.option("--initial", is_flag=True, help="First print the present members, as member-join.")
 @format_option
-@connection_options(looks=True)
+@connection_options(visits=True)
 def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Connection) -> None:
     """Print events as they happen, until Ctrl-C.
 
@@ -128,7 +128,7 @@ def _show_json(event: sprat.Event) -> None:
 
 
 def _when(event: sprat.Event) -> datetime.datetime:
-    """Return the wall-clock time of an event, whose own time is of the monotonic clock."""
+    """Return the wall-clock time of an event, whose own time is that of the monotonic clock."""
     ago = time.monotonic() - event.time
     return datetime.datetime.fromtimestamp(time.time() - ago, datetime.UTC)
 

@@ -145,16 +145,16 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 _LEVELS = ["off", "error", "warn", "info", "debug", "trace"]
 
 
-def _options(looks: bool) -> list[Callable[[Any], Any]]:
-    """Return the shared options. A command that `looks` is a visit, and has its own defaults."""
-    name = "sprat-cli-HOST" if looks else "the host name"
-    bind = "0.0.0.0:0, any free port" if looks else "0.0.0.0:7946"
+def _options(visits: bool) -> list[Callable[[Any], Any]]:
+    """Return the shared options. A command that `visits` has its own defaults: see `visit.py`."""
+    name = "sprat-cli-HOST" if visits else "the host name"
+    bind = "0.0.0.0:0, any free port" if visits else "0.0.0.0:7946"
     # SPRAT_NAME, SPRAT_BIND and SPRAT_ADVERTISE are for the permanent member of this host. A visit
     # that read them would take that member's name and port, and announce its address.
-    naming = click.option if looks else _option
+    naming = click.option if visits else _option
     one = "A setting of the library, for example label=blue; may be repeated."
     join = "Address of a member to join; may be repeated, or a list with commas."
-    if not looks:
+    if not visits:
         join += " Retried until it answers."
     shared = [
         _option("--join", multiple=True, metavar="ADDR", help=join),
@@ -177,7 +177,7 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
         ),
         _option("--log-level", type=click.Choice(_LEVELS), help="Level of the log on stderr."),
     ]
-    if not looks:
+    if not visits:
         return shared
     return [
         *shared,
@@ -192,7 +192,7 @@ def _options(looks: bool) -> list[Callable[[Any], Any]]:
     ]
 
 
-def connection_options(*, looks: bool) -> Callable[[F], F]:
+def connection_options(*, visits: bool) -> Callable[[F], F]:
     """Add the shared options; the command receives them as the argument `connection`."""
 
     def decorate(function: F) -> F:
@@ -215,7 +215,7 @@ def connection_options(*, looks: bool) -> Callable[[F], F]:
             return function(connection=Connection(**shared, **_keys(keys)), **given)
 
         decorated: Any = command
-        for option in reversed(_options(looks)):
+        for option in reversed(_options(visits)):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 

@@ -81,7 +81,7 @@ def as_json(value: object) -> str:
 
 
 def member_fields(member: sprat.Member) -> dict[str, Any]:
-    """Return a member as the JSON output shows it. The keys are documented and stay."""
+    """Return a member as the JSON output shows it. The keys are documented and do not change."""
     return {
         "name": member.name,
         "address": member.address,
@@ -128,7 +128,7 @@ def console(stream: TextIO | None = None) -> Console:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], styled: str, whole: str
 ) -> None:
-    """Print aligned columns; `styled` is the column of states, `whole` one that people copy from.
+    """Print aligned columns; `styled` names the column of states, `whole` the one to copy from.
 
     A cell that is too wide continues in the next line: nothing is cut off. The cells of `whole`
     are folded only if one of them takes most of the width, as an IPv6 address may.

@@ -60,7 +60,7 @@ __all__ = ["run"]
     metavar="N",
     help="Write a newline to descriptor N when ready, then close it (s6).",
 )
-@connection_options(looks=False)
+@connection_options(visits=False)
 def run(
     tags: tuple[str, ...],
     handlers: tuple[str, ...],

@@ -60,7 +60,7 @@ class _Pipes:
         self._selector.register(self._out, selectors.EVENT_READ)
 
     def transfer(self, timeout: float) -> None:
-        """Write and read what the script takes and gives, waiting at most `timeout` for it."""
+        """Write input and read output without blocking, after a wait of at most `timeout`."""
         if self.is_over:
             time.sleep(timeout)
             return
@@ -131,7 +131,7 @@ def call(
 
 
 def _read_rest(pipes: _Pipes) -> bool:
-    """Read the rest of the output of a script that ended. Returns whether the output is closed."""
+    """Read the rest of the output of a script that ended. Return whether the output is closed."""
     until = time.monotonic() + _GRACE
     while not pipes.is_over and time.monotonic() < until:
         pipes.transfer(_CHECK_INTERVAL)

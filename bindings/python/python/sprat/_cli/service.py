@@ -1,8 +1,8 @@
-"""The loop of a member that stays, from its start to its leave.
+"""The loop of `sprat run`, from the start of the member to its leave.
 
 The loop waits for events of the node, for signals, for the thread of the handlers, and for the time
 at which gathered events are due. It never waits for a script. At its end the member leaves first,
-so that the cluster sends no more work here, and then a running handler gets the remaining time.
+so that the cluster sends no more work here. Then a running handler gets the remaining time.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Service:
         self._events = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
 
     def run(self) -> None:
-        """Run until a signal ends it. Raises the error that stops the node, if any."""
+        """Run until a signal arrives. Raises the error that stops the node, if any."""
         is_hurried = False
         try:
             self._loop()
@@ -174,7 +174,7 @@ class Service:
             self._node.close()
 
     def _end_handlers(self) -> None:
-        """Let handlers finish, and run them for the rest, this leave included, as Serf does."""
+        """Let handlers finish, then run them for the rest of the events, this leave included."""
         if self._worker is None:
             return
         until = time.monotonic() + self._timeouts.stop

@@ -1,11 +1,11 @@
 """Signals that end a command, which leaves the cluster first.
 
-In a command that looks, a signal raises an exception wherever the command waits, and the command
-leaves on its way out; a signal during that leave is ignored. A command that stays queues signals
-for its loop. In both, a second signal ends the leave, too, if it comes at least a second later:
+In a command that only visits the cluster, a signal raises an exception wherever the command waits,
+and the command leaves on its way out. A command that stays queues signals for its loop. In both, a
+second signal ends the leave as well, but only if it comes at least a second after the first one:
 `timeout`, shells and service managers send two signals at once for one request, to the process and
 to its group, or SIGTERM and SIGHUP. A signal that is ignored when the command starts stays ignored,
-as `nohup` and shells with background jobs want it.
+as `nohup` and shells with background jobs expect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 _REPEAT = 1.0
-"""Seconds after the first signal from which on another one is a new request."""
+"""Seconds after the first signal before another one counts as a new request."""
 
 
 class Ended(BaseException):
@@ -50,7 +50,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 class _Requests:
-    """Tells the first request to end from its duplicates and from a repeated request."""
+    """Distinguishes the first request to end, its duplicates, and a repeated request."""
 
     def __init__(self) -> None:
         self._first: float | None = None

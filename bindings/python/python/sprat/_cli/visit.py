@@ -82,8 +82,8 @@ def _visitor(
     arguments = connection.arguments(shared)
     arguments.pop("seeds", None)  # a node retries its seeds: a visit only joins once
     arguments.setdefault("name", name)
-    # An agent may use port 7946 on this host, so any free port is taken. IPv6 members need an IPv6
-    # socket.
+    # An agent may use port 7946 on this host, so the visitor uses any free port. IPv6 members need
+    # an IPv6 socket.
     ipv6 = any(it.count(":") > 1 for it in join)
     arguments.setdefault("bind", "[::]:0" if ipv6 else "0.0.0.0:0")
     if arguments.get("mode") != "memberlist":
