@@ -37,16 +37,16 @@
  *
  * The rules
  *
- * - An object that a function gives you through its name (_new, _start, _copy) or through an `out`
- *   argument is yours: end it with the _free function of its type. Every _free accepts NULL.
+ * - An object that you get from a function whose name ends in _new, _start or _copy, or through an
+ *   `out` argument, is yours: end it with the _free function of its type. Every _free accepts NULL.
  * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
  *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
  *   sprat_last_error() returns a sentence for people, on the thread that made the call.
  * - A setter of sprat_config that fails marks the settings as wrong: sprat_node_start() then fails
  *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
  * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
- *   thread at a time; several threads may read it if nothing changes it meanwhile.
- * - A sprat_node is a checked number: functions answer NULL, a freed node and garbage with
+ *   thread at a time; several threads may read it as long as none changes it.
+ * - A sprat_node is a checked number: for NULL, a freed node and garbage, functions return
  *   SPRAT_ERR_HANDLE. For any other argument that must not be NULL they return SPRAT_ERR_NULL;
  *   functions that only look something up return NULL, 0 or false.
  * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
@@ -330,7 +330,7 @@ enum sprat_node_state {
     SPRAT_NODE_LEFT = 3,
     /** It was shut down. */
     SPRAT_NODE_SHUTDOWN = 4,
-    /** A thread of it failed because of a defect of the library. */
+    /** One of its threads failed because of a defect of the library. */
     SPRAT_NODE_BROKEN = 5,
 };
 
@@ -470,7 +470,7 @@ typedef struct sprat_setting {
     uint64_t max;
     /** The allowed values in words, such as "10 to 600000". Never NULL. */
     const char *allowed;
-    /** The sentences that say what the setting does. Never NULL. */
+    /** A description of what the setting does. Never NULL. */
     const char *help;
 } sprat_setting;
 
@@ -515,7 +515,7 @@ typedef struct sprat_event {
     int32_t kind;
     /** DONE, FATAL: SPRAT_OK or the sprat_status of the failure; else 0. */
     int32_t status;
-    /** One more than that of the event before it; a larger step means that events were lost. */
+    /** One more than that of the previous event; a larger step means that events were lost. */
     uint64_t seq;
     /** When it was queued, in nanoseconds of CLOCK_MONOTONIC. */
     uint64_t time_ns;
@@ -554,7 +554,7 @@ typedef void (*sprat_free_cb)(void *user_data);
 /**
  * A function that is called with each line of the log: an enum sprat_log_level, the part of the
  * library that writes the line, and a sentence without a newline. The rules of sprat_event_cb
- * hold. sprat_config_set_log_cb() says which thread calls it.
+ * apply. sprat_config_set_log_cb() says which thread calls it.
  */
 typedef void (*sprat_log_cb)(int level, const char *target, const char *message, void *user_data);
 
@@ -823,7 +823,7 @@ int sprat_config_set(struct sprat_config *config,
                      const char *value);
 
 /**
- * Reads one of the settings: the value that was set, else the default. The text is empty if the
+ * Reads one of the settings: the value that was set, or else the default. The text is empty if the
  * setting is not set by default; for a key that was set it is "set".
  *
  * @param config  the settings
@@ -882,7 +882,7 @@ int sprat_config_set_meta(struct sprat_config *config, const void *meta, size_t 
  * @param config  the settings
  * @param key     the bytes of the key, which are copied
  * @param len     the number of bytes: 16, 24 or 32
- * @return SPRAT_OK; SPRAT_ERR_INVALID for another length; SPRAT_ERR_TOO_LARGE for more than 64
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for any other length; SPRAT_ERR_TOO_LARGE for more than 64
  *         keys; SPRAT_ERR_NULL. After a failure nothing is stored.
  */
 int sprat_config_add_key(struct sprat_config *config,
@@ -896,7 +896,7 @@ int sprat_config_add_key(struct sprat_config *config,
  *
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
- *                 hold a comma. NULL removes all patterns
+ *                 contain a comma. NULL removes all patterns
  * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, or one of more than
  *         255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
  */
@@ -1016,7 +1016,7 @@ int sprat_node_start(const struct sprat_config *config,
  * @return the number of addresses that answered, at least 1; SPRAT_ERR_UNREACHABLE if none
  *         answered, or SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or
  *         SPRAT_ERR_NAME_CONFLICT if that is the reason; SPRAT_ERR_TIMEOUT, and the node goes on
- *         trying; SPRAT_ERR_INVALID for no address, other flags or another timeout;
+ *         trying; SPRAT_ERR_INVALID for no address, flags or a timeout below -1;
  *         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_HANDLE;
  *         SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8; SPRAT_ERR_TOO_LARGE.
  *
@@ -1064,7 +1064,7 @@ int sprat_node_leave(struct sprat_node *node,
 
 /**
  * Leaves like sprat_node_leave(), but does not wait. An event of kind SPRAT_EVENT_DONE with the
- * same number in `id` reports the end. With an event callback that event can arrive before this
+ * same number in `id` reports the end. With an event callback, that event can arrive before this
  * call has returned.
  *
  * @param node  the node
@@ -1072,7 +1072,8 @@ int sprat_node_leave(struct sprat_node *node,
  * @return SPRAT_OK once the leave has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
  *         SPRAT_ERR_FORKED. Thread-safe.
  */
-int sprat_node_leave_async(struct sprat_node *node, uint64_t *id);
+int sprat_node_leave_async(struct sprat_node *node,
+                           uint64_t *id);
 
 /**
  * Stops a node at once and without announcing it: the other members will see a failure, unless the
@@ -1303,7 +1304,7 @@ int sprat_node_fd(const struct sprat_node *node);
  *                    none; the event may outlive the node
  * @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
  *         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
- *         SPRAT_ERR_INVALID for another timeout; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_INVALID for a timeout below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
  *         SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_next_event(struct sprat_node *node,
@@ -1314,12 +1315,15 @@ int sprat_node_next_event(struct sprat_node *node,
  * Takes the next events, up to max: waits for the first one, then takes the others that are
  * queued.
  *
- * @param node        the node @param timeout_ms  how long to wait for the first event in
- * milliseconds; -1 waits without limit, 0 does not wait @param out         receives the events,
- * each to be freed with sprat_event_free(); the places that are left become NULL @param max
- * the number of places in out, 1 to 4096 @return the number of events, 0 when the time is up; the
- * errors of sprat_node_next_event(), and SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for another max.
- * Thread-safe.
+ * @param node        the node
+ * @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,
+ *                    0 does not wait
+ * @param out         receives the events, each to be freed with sprat_event_free(); the remaining
+ *                    entries become NULL
+ * @param max         the number of entries in out, 1 to 4096
+ * @return the number of events, 0 when the time is up; the errors of sprat_node_next_event(), and
+ *         SPRAT_ERR_INVALID if max is 0, SPRAT_ERR_TOO_LARGE if max is greater than 4096.
+ *         Thread-safe.
  */
 int sprat_node_next_events(struct sprat_node *node,
                            int timeout_ms,

@@ -294,7 +294,7 @@ vocabulary! {
         Left = 3, "left";
         /// It was shut down.
         Shutdown = 4, "shutdown";
-        /// A thread of it failed because of a defect of the library.
+        /// One of its threads failed because of a defect of the library.
         Broken = 5, "broken";
     }
 }

@@ -359,10 +359,10 @@ fn lzw_input(kind: &str, length: usize) -> Vec<u8> {
     (0..length).map(byte).collect()
 }
 
-/// The most bytes of output for which the reference writer and this crate agree. They hold a clear
-/// code and 3,838 codes: 255 of 9 bits, 512 of 10, 1,024 of 11, 2,047 of 12. The reference writer
-/// then starts its table over. This crate does so one code later, so longer output differs, but it
-/// expands to the same bytes.
+/// The maximum number of bytes of output for which the reference writer and this crate agree. They
+/// hold a clear code and 3,838 codes: 255 of 9 bits, 512 of 10, 1,024 of 11, 2,047 of 12. The
+/// reference writer then starts its table over. This crate does so one code later, so longer output
+/// differs, but it expands to the same bytes.
 const ONE_TABLE: u64 = (9 + 255 * 9 + 512 * 10 + 1024 * 11 + 2047 * 12) / 8;
 
 #[test]

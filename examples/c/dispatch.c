@@ -1,6 +1,7 @@
-/* dispatch.c: events on the thread that asks for them, in a program without threads or event loop.
+/* dispatch.c: events on the thread that asks for them, in a program without threads or an event
+/* loop.
  *
- * Joins, prints the events of some seconds, and explains each suspicion.
+ * Joins, prints events for some seconds, and explains each suspicion.
  *
  *     dispatch SECONDS BIND [JOIN]...
  *     cc -o dispatch dispatch.c $(pkg-config --cflags --libs sprat)

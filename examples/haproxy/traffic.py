@@ -11,7 +11,7 @@ from rack import PATIENCE, die_with_parent
 
 WORKERS, RATE = 5, 20  # for each of two senders: new connections, and kept ones
 IN_FLIGHT = 2 * WORKERS
-"""The most requests that can be in flight at one moment."""
+"""The maximum number of requests that can be in flight at one moment."""
 
 
 @dataclass

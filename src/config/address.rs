@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(crate) const PORT: u16 = 7946;
 /// The length of the longest host name that DNS can carry.
 const HOST_LEN: usize = 253;
-/// The most addresses in one join.
+/// The maximum number of addresses in one join.
 pub(crate) const TARGETS: usize = 4096;
 
 /// Reads an address to join, such as `host`, `host:port`, `1.2.3.4` or `[::1]:7946`. A node name in

@@ -5,7 +5,7 @@ use super::node_config::Config;
 use crate::error::{Error, Result, Status};
 use crate::wire::{Codec, Key, Keyring};
 
-/// The most keys that can be added to the settings.
+/// The maximum number of keys that can be added to the settings.
 const KEYS: usize = 64;
 
 impl Config {

@@ -216,7 +216,7 @@ pub unsafe extern "C" fn sprat_config_set(
     })
 }
 
-/// Reads one of the settings: the value that was set, else the default. The text is empty if the
+/// Reads one of the settings: the value that was set, or else the default. The text is empty if the
 /// setting is not set by default; for a key that was set it is "set".
 ///
 /// @param config  the settings
@@ -311,7 +311,7 @@ pub unsafe extern "C" fn sprat_config_set_meta(
 /// @param config  the settings
 /// @param key     the bytes of the key, which are copied
 /// @param len     the number of bytes: 16, 24 or 32
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for another length; SPRAT_ERR_TOO_LARGE for more than 64
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for any other length; SPRAT_ERR_TOO_LARGE for more than 64
 ///         keys; SPRAT_ERR_NULL. After a failure nothing is stored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_add_key(
@@ -342,7 +342,7 @@ pub unsafe extern "C" fn sprat_config_add_key(
 ///
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
-///                 hold a comma. NULL removes all patterns
+///                 contain a comma. NULL removes all patterns
 /// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty pattern, one with a comma, or one of more than
 ///         255 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]

@@ -14,11 +14,12 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
-/// The most events that one call of sprat_node_dispatch() delivers, so that it ends under any
-/// flood.
+/// The maximum number of events that one call of sprat_node_dispatch() delivers, so that it ends
+/// under any flood.
 const BATCH: usize = 4096;
 
-/// The most lines of the log that one call gives to their callback before it checks its timeout.
+/// The maximum number of lines of the log that one call gives to their callback before it checks
+/// its timeout.
 const LOG_LINES: usize = 4096;
 
 /// Takes one event; returns `None` when the time is up.
@@ -95,7 +96,7 @@ pub unsafe extern "C" fn sprat_node_fd(node: *const sprat_node) -> c_int {
 ///                    none; the event may outlive the node
 /// @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
 ///         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
-///         SPRAT_ERR_INVALID for another timeout; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+///         SPRAT_ERR_INVALID for a timeout below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
 ///         SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_next_event(
@@ -120,12 +121,15 @@ pub unsafe extern "C" fn sprat_node_next_event(
 /// Takes the next events, up to max: waits for the first one, then takes the others that are
 /// queued.
 ///
-/// @param node        the node @param timeout_ms  how long to wait for the first event in
-/// milliseconds; -1 waits without limit, 0 does not wait @param out         receives the events,
-/// each to be freed with sprat_event_free(); the places that are left become NULL @param max
-/// the number of places in out, 1 to 4096 @return the number of events, 0 when the time is up; the
-/// errors of sprat_node_next_event(), and SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for another max.
-/// Thread-safe.
+/// @param node        the node
+/// @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,
+///                    0 does not wait
+/// @param out         receives the events, each to be freed with sprat_event_free(); the remaining
+///                    entries become NULL
+/// @param max         the number of entries in out, 1 to 4096
+/// @return the number of events, 0 when the time is up; the errors of sprat_node_next_event(), and
+///         SPRAT_ERR_INVALID if max is 0, SPRAT_ERR_TOO_LARGE if max is greater than 4096.
+///         Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_next_events(
     node: *mut sprat_node,

@@ -37,16 +37,16 @@
  *
  * The rules
  *
- * - An object that a function gives you through its name (_new, _start, _copy) or through an `out`
- *   argument is yours: end it with the _free function of its type. Every _free accepts NULL.
+ * - An object that you get from a function whose name ends in _new, _start or _copy, or through an
+ *   `out` argument, is yours: end it with the _free function of its type. Every _free accepts NULL.
  * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
  *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
  *   sprat_last_error() returns a sentence for people, on the thread that made the call.
  * - A setter of sprat_config that fails marks the settings as wrong: sprat_node_start() then fails
  *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
  * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
- *   thread at a time; several threads may read it if nothing changes it meanwhile.
- * - A sprat_node is a checked number: functions answer NULL, a freed node and garbage with
+ *   thread at a time; several threads may read it as long as none changes it.
+ * - A sprat_node is a checked number: for NULL, a freed node and garbage, functions return
  *   SPRAT_ERR_HANDLE. For any other argument that must not be NULL they return SPRAT_ERR_NULL;
  *   functions that only look something up return NULL, 0 or false.
  * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.

@@ -83,7 +83,7 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// @return the number of addresses that answered, at least 1; SPRAT_ERR_UNREACHABLE if none
 ///         answered, or SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or
 ///         SPRAT_ERR_NAME_CONFLICT if that is the reason; SPRAT_ERR_TIMEOUT, and the node goes on
-///         trying; SPRAT_ERR_INVALID for no address, other flags or another timeout;
+///         trying; SPRAT_ERR_INVALID for no address, flags or a timeout below -1;
 ///         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_HANDLE;
 ///         SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8; SPRAT_ERR_TOO_LARGE.
 ///
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_i
 }
 
 /// Leaves like sprat_node_leave(), but does not wait. An event of kind SPRAT_EVENT_DONE with the
-/// same number in `id` reports the end. With an event callback that event can arrive before this
+/// same number in `id` reports the end. With an event callback, that event can arrive before this
 /// call has returned.
 ///
 /// @param node  the node

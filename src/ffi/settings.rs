@@ -42,7 +42,7 @@ impl SettingRecord {
         }
     }
 
-    /// The record as C gets it.
+    /// Returns the pointer for C.
     fn as_ptr(&self) -> *const sprat_setting {
         ptr::from_ref(self).cast()
     }

@@ -32,7 +32,7 @@ pub struct sprat_setting {
     pub max: u64,
     /// The allowed values in words, such as "10 to 600000". Never NULL.
     pub allowed: *const c_char,
-    /// The sentences that say what the setting does. Never NULL.
+    /// A description of what the setting does. Never NULL.
     pub help: *const c_char,
 }
 
@@ -73,7 +73,7 @@ pub struct sprat_event {
     pub kind: i32,
     /// DONE, FATAL: SPRAT_OK or the sprat_status of the failure; else 0.
     pub status: i32,
-    /// One more than that of the event before it; a larger step means that events were lost.
+    /// One more than that of the previous event; a larger step means that events were lost.
     pub seq: u64,
     /// When it was queued, in nanoseconds of CLOCK_MONOTONIC.
     pub time_ns: u64,
@@ -192,7 +192,7 @@ pub type sprat_event_cb = Option<
 
 /// A function that is called with each line of the log: an enum sprat_log_level, the part of the
 /// library that writes the line, and a sentence without a newline. The rules of sprat_event_cb
-/// hold. sprat_config_set_log_cb() says which thread calls it.
+/// apply. sprat_config_set_log_cb() says which thread calls it.
 pub type sprat_log_cb = Option<
     unsafe extern "C" fn(
         level: c_int,

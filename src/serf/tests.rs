@@ -209,7 +209,7 @@ fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
 }
 
 #[test]
-fn a_member_that_comes_back_is_no_longer_searched_for() {
+fn a_member_that_comes_back_is_no_longer_looked_for() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.news(Change::Died, "a", None);

@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 /// The bytes that each message costs in a compound in addition to its own.
 pub(super) const PART_COST: usize = 2;
-/// The most broadcasts in the queue of a lane. When there are more, the most sent ones are dropped,
-/// as in Serf. Each message fits into a packet, so the bytes of a lane are bounded, too.
+/// The maximum number of broadcasts in the queue of a lane. When there are more, the most sent ones
+/// are dropped, as in Serf. Each message fits into a packet, so the bytes of a lane are bounded,
+/// too.
 const LANE_MAX: usize = 4096;
 
 /// The place of a broadcast in the order: its transmissions, its length, and its arrival number.

@@ -32,7 +32,7 @@ pub(super) enum SuspectStep {
     Probe { first: bool },
     /// It answers, so pull its state.
     Pull,
-    /// Its time is over.
+    /// It has expired.
     Verdict,
 }
 

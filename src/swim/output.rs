@@ -112,7 +112,7 @@ pub struct JoinReport {
 pub enum JoinFailure {
     /// The host name gave no address.
     Unresolved,
-    /// No connection, or it broke before the answer.
+    /// The connection could not be opened, or broke before the answer.
     Unreachable,
     /// The host refused the connection: no process listens there.
     ConnectionRefused,
@@ -126,7 +126,7 @@ pub enum JoinFailure {
     Refused(String),
 }
 
-/// Something that the layer above has to know or to give.
+/// Something that the layer above has to learn or to provide.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A member changed. Not sent for this node itself except `Joined` at start and `Updated`.

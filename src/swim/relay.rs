@@ -74,7 +74,7 @@ impl Relaying {
         true
     }
 
-    /// Sends nacks for the relays whose time is over.
+    /// Sends nacks for the relays that have expired.
     pub fn on_timeout(&mut self, ctx: &mut Context) {
         while let Some(&(at, seq)) = self.deadlines.front() {
             if at > ctx.now {

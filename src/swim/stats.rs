@@ -4,7 +4,7 @@ use crate::wire::Refusal;
 
 /// Counters of the SWIM layer. `serf::stats` explains each in a sentence.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // the layer above explains each in a sentence
+#[allow(missing_docs)] // documented in `serf::stats`
 pub struct Stats {
     pub datagrams_in: u64,
     pub datagrams_out: u64,

@@ -185,7 +185,7 @@ impl Streams {
         Some(stream)
     }
 
-    /// Removes a stream whose time is over.
+    /// Removes a stream that has expired.
     pub fn take_overdue(&mut self, now: Time) -> Option<(StreamId, Stream)> {
         loop {
             let id = self.deadlines.take_due(now)?;

@@ -356,7 +356,7 @@ fn refutation_goes_one_above_the_accusation() {
 }
 
 #[test]
-fn the_long_form_of_an_ipv4_address_is_no_conflict_and_is_kept() {
+fn the_long_form_of_an_ipv4_address_is_not_a_conflict_and_is_kept() {
     let mut net = Net::joined(2);
     let long = "10.0.0.9"
         .parse::<std::net::Ipv4Addr>()

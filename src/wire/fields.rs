@@ -264,7 +264,7 @@ fn address_or_none<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
     }
 }
 
-/// Appends six bytes or nil. A vector of any other length stops a process of memberlist 0.2.2, so
+/// Appends six bytes or nil. A vector of any other length crashes a process of memberlist 0.2.2, so
 /// it is never written.
 fn put_versions(out: &mut Vec<u8>, value: &[u8]) {
     let length = value.len();

@@ -43,7 +43,7 @@ messages! {
         IndirectPing(IndirectPing<'a>) = kind::INDIRECT_PING,
         /// The answer to a ping.
         Ack(Ack<'a>) = kind::ACK,
-        /// A helper has no ack from the target of an indirect ping.
+        /// A helper got no ack from the target of an indirect ping.
         Nack(Nack) = kind::NACK,
         /// A node is suspected to have failed.
         Suspect(Accusation<'a>) = kind::SUSPECT,
@@ -104,7 +104,7 @@ record! {
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
 
-    /// The answer of a helper that has no ack from its target.
+    /// The answer of a helper that got no ack from its target.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Nack {
         /// The asker's sequence number.
@@ -135,8 +135,8 @@ record! {
         port: u16 => "Port" Number,
         /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
         meta: Option<&'a [u8]> => "Meta" Meta,
-        /// Empty or six versions: minimum, maximum and spoken one of memberlist, then the same of
-        /// the layer above.
+        /// Empty or six versions: the minimum, maximum and spoken version of memberlist, then the
+        /// same of the layer above.
         vsn: &'a [u8] => "Vsn" Versions,
     }
 
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_comes_back_as_it_was() {
+    fn every_kind_survives_encoding_and_decoding() {
         let source_addr = &[127, 0, 0, 1];
         let accusation = Accusation {
             incarnation: u32::MAX,
@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn versions_of_one_to_five_bytes_are_refused() {
-        // Such vectors stop processes of memberlist, so they are cut here from a whole message.
+        // Such vectors crash processes of memberlist, so the encoder does not write them. The test
+        // truncates a whole message instead.
         let whole = encoded(&alive("n", &[10, 0, 0, 1], None));
         for length in [1, 2, 3, 4, 5] {
             let mut cut = whole[..whole.len() - 6 + length].to_vec();
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn types_that_are_no_messages_are_unknown_here() {
+    fn types_that_are_not_messages_are_unknown() {
         for kind in [6, 7, 9, 10, 12, 14, 100, 244, 255] {
             assert_eq!(Message::decode(&[kind, 0x80]), Err(Refusal::UnknownType));
         }

@@ -105,7 +105,7 @@ fn unpack(bytes: &[u8], depth: usize, room: &mut usize, each: &mut Each<'_>) {
     }
 }
 
-/// Unpacks the parts of a compound up to the first that is cut.
+/// Unpacks the parts of a compound up to the first that is truncated.
 fn unpack_compound(
     bytes: &[u8],
     depth: usize,
@@ -125,7 +125,7 @@ fn unpack_compound(
 /// Appends `messages` as one compound, or a single message as it is. There are at most
 /// [`crate::limits::COMPOUND_PARTS`], each complete, not empty and shorter than 64 KiB. A caller
 /// that breaks these rules has a defect; the offending messages are then left out, because
-/// memberlist 0.2.2 would lose the packet or stop.
+/// memberlist 0.2.2 would lose the packet or crash.
 pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
     debug_assert!(
         messages.len() <= limits::COMPOUND_PARTS,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_come_back_in_order_and_a_single_one_is_not_wrapped() {
+    fn parts_are_unpacked_in_order_and_a_single_one_is_not_wrapped() {
         let (one, two) = (message(3), message(300));
         assert_eq!(compounded(&[&one]), one);
         let both = compounded(&[&one, &two]);
@@ -247,8 +247,8 @@ mod tests {
 
     #[test]
     fn a_part_without_content_is_refused_and_the_others_are_handled() {
-        // Such a part stops a process of memberlist 0.2.2, so this test makes it in memory from a
-        // good compound, and only the walk sees it.
+        // Such a part crashes a process of memberlist 0.2.2, so `compound` never writes it. The
+        // test makes it from a valid compound.
         let one = message(3);
         let mut broken = compounded(&[&one, &one, &one]);
         broken[5] = 0;
@@ -286,8 +286,8 @@ mod tests {
         let mut packed = Vec::new();
         lzw::put_compressed(&mut packed, &message(limits::INFLATED_DATAGRAM_LEN / 3));
         let parts = walked(&compounded(&[&packed, &packed, &packed, &packed]));
-        let fates: Vec<_> = parts.iter().map(|part| part.as_ref().err()).collect();
-        assert_eq!(fates, [None, None, None, Some(&Refusal::TooLarge)]);
+        let refusals: Vec<_> = parts.iter().map(|part| part.as_ref().err()).collect();
+        assert_eq!(refusals, [None, None, None, Some(&Refusal::TooLarge)]);
     }
 
     #[test]

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_comes_back_as_it_was() {
+    fn every_state_survives_encoding_and_decoding() {
         let states = [
             NodeState::Alive,
             NodeState::Suspect,

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_comes_back_as_it_was() {
+    fn a_state_survives_encoding_and_decoding() {
         let event = |name, payload| PastEvent { name, payload };
         let events = vec![event("deploy", Some(&b"1"[..])), event("", None)];
         let state = SerfPushPull {

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_come_back_as_they_were() {
+    fn tags_survive_encoding_and_decoding() {
         let long = "x".repeat(300);
         let pairs = [
             ("role", "web"),

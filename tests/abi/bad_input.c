@@ -1,5 +1,5 @@
 /* bad_input.c: calls every function with every bad input. No call may crash, and each must return
- * the error that the header names. Another test checks that no function of the header is missing.
+ * the error that the header names. Another test checks that it calls every function of the header.
  */
 #include "check.h"
 #include <stdint.h>
@@ -180,7 +180,8 @@ static void configs(void)
     sprat_config_free(config);
     SAME(freed, 2);
 
-    /* If the program refuses to start a thread, there is no node, and errno is the program's. */
+    /* If the program refuses to start a thread, there is no node, and errno is what its callback
+     * returned. */
     config = settings("refused");
     SAME(sprat_config_set_spawn_cb(config, refuse_thread, NULL), SPRAT_OK);
     SAME(sprat_node_start(config, &node), SPRAT_ERR_IO);
@@ -390,7 +391,7 @@ static void callback_node(void)
     freed = 0;
     SAME(sprat_config_set_event_cb(config, ignore_event, NULL, count_free), SPRAT_OK);
     SAME(sprat_node_start(config, &node), SPRAT_OK);
-    SAME(sprat_node_start(config, &second), SPRAT_ERR_STATE);       /* the callback is taken */
+    SAME(sprat_node_start(config, &second), SPRAT_ERR_STATE);       /* `node` owns the callback */
     sprat_config_free(config);
     SAME(sprat_node_fd(node), SPRAT_ERR_STATE);
     SAME(sprat_node_next_event(node, 0, &event), SPRAT_ERR_STATE);

@@ -4,11 +4,11 @@
 //!   `members()` must list the result of the replay.
 //! * In one view the incarnation of a member never falls while it is there.
 //! * A node never sees itself suspect, failed or reaped.
-//! * [`datagram`]: nothing is sent that UDP cannot carry or that memberlist 0.2.2 would choke on.
+//! * [`datagram`]: nothing is sent that UDP cannot carry or that memberlist 0.2.2 cannot handle.
 //! * [`health`]: the score stays in its range.
-//! * [`failure`]: no member is declared failed that was well, in a network that was.
+//! * [`failure`]: while the network is well, no member that is well is declared failed.
 //!
-//! Each condition is tested with a history made by hand that it must refuse.
+//! For each condition, a test checks that a hand-made history that violates it is refused.
 
 use sprat::EventBody;
 use sprat::serf::{Member, MemberState};
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// The largest payload of a UDP datagram over IPv4.
 const DATAGRAM: usize = 65_507;
-/// The number of parts of a compound that old receivers take.
+/// The number of parts of a compound that old receivers accept.
 const PARTS: u8 = 127;
 
 /// The state of a member according to the events so far.
@@ -57,7 +57,7 @@ pub fn number(name: &str) -> Result<usize, String> {
     let digits = name
         .strip_prefix('n')
         .and_then(|digits| digits.parse().ok());
-    digits.ok_or_else(|| format!("{name:?} is a member that nobody made"))
+    digits.ok_or_else(|| format!("{name:?} is not a name of the simulator"))
 }
 
 impl View {
@@ -69,7 +69,7 @@ impl View {
         }
     }
 
-    /// Takes the next event.
+    /// Replays the next event.
     pub fn event(&mut self, event: &EventBody) -> Result<(), String> {
         use Standing::{Failed, Left, Present, Suspect, Unknown};
         let (member, from, to): (_, &[Standing], _) = match event {
@@ -83,12 +83,12 @@ impl View {
             EventBody::Done { .. }
             | EventBody::Overflow { .. }
             | EventBody::Log { .. }
-            | EventBody::Fatal { .. } => return Err(format!("{event:?} comes from the core")),
+            | EventBody::Fatal { .. } => return Err(format!("the core emitted {event:?}")),
         };
         let index = number(&member.name)?;
         let own_end = matches!(to, Suspect | Failed | Unknown);
         if index == self.own && own_end {
-            return Err(format!("a node says of itself that it is {to:?}"));
+            return Err(format!("a node reports itself as {to:?}"));
         }
         if index >= self.seen.len() {
             self.seen.resize(index + 1, Seen::default());
@@ -132,7 +132,7 @@ impl View {
             .count();
         if known != listed {
             return Err(format!(
-                "{listed} members are listed, the events tell of {known}"
+                "{listed} members are listed, but the events show {known}"
             ));
         }
         Ok(())
@@ -156,17 +156,17 @@ impl View {
         let (name, standing) = (&member.name, seen.standing);
         if !fits {
             return Err(format!(
-                "{name} is listed {:?}, by the events {standing:?}",
+                "{name} is listed as {:?}, but the events say {standing:?}",
                 member.state
             ));
         }
         let here = matches!(standing, Standing::Present | Standing::Suspect);
-        let Some(told) = &seen.member else {
-            return Err(format!("{name} is listed and unknown"));
+        let Some(shown) = &seen.member else {
+            return Err(format!("{name} is listed, but no event showed it"));
         };
-        if here && (told.tags != member.tags || told.addr != member.addr) {
+        if here && (shown.tags != member.tags || shown.addr != member.addr) {
             return Err(format!(
-                "{name} changed without an event: {told:?}, now {member:?}"
+                "{name} changed without an event: {shown:?}, now {member:?}"
             ));
         }
         if here && member.incarnation < seen.incarnation {
@@ -188,7 +188,7 @@ pub fn datagram(codec: &Codec, bytes: &[u8]) -> Result<(), String> {
         return Err(format!("a datagram of {} bytes", bytes.len()));
     }
     let opened = packet::open(codec, bytes);
-    let opened = opened.map_err(|why| format!("a datagram that nobody can open: {why:?}"))?;
+    let opened = opened.map_err(|why| format!("a datagram that cannot be opened: {why:?}"))?;
     let plain = opened.as_bytes();
     if let [7, parts, rest @ ..] = plain {
         if *parts == 0 || *parts > PARTS {
@@ -205,7 +205,7 @@ pub fn datagram(codec: &Codec, bytes: &[u8]) -> Result<(), String> {
     packet::walk(plain, &mut |part| {
         let decoded = part.and_then(|part| Message::decode(part).map(|_| ()));
         if let Err(why) = decoded {
-            fault = Some(format!("a part that nobody can read: {why:?}"));
+            fault = Some(format!("a part that cannot be decoded: {why:?}"));
         }
     });
     fault.map_or(Ok(()), Err)
@@ -238,8 +238,8 @@ pub struct Truth {
     pub grace: Duration,
 }
 
-/// Whether it was right to declare this member failed. In the first moments there was no fault that
-/// could excuse anything, so a time of zero gets no grace.
+/// Whether it was right to declare this member failed. A time of zero gets no grace, because there
+/// was no fault before the start.
 pub fn failure(truth: &Truth) -> Result<(), String> {
     let (Some(well), Some(calm)) = (truth.well_since, truth.calm_since) else {
         return Ok(());
@@ -249,7 +249,7 @@ pub fn failure(truth: &Truth) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "declared failed although well since {well:?} and the network since {calm:?}"
+        "declared failed although it has been well since {well:?}, and the network since {calm:?}"
     ))
 }
 
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legal_history_passes_and_counts_who_is_alive() {
+    fn a_legal_history_passes_and_counts_the_alive_members() {
         let mut view = View::new(0);
         let mut alive_after = Vec::new();
         for event in [

@@ -31,7 +31,7 @@ fn a_cut_between_two_nodes_is_bridged_by_helpers_and_no_node_is_suspected() {
 }
 
 #[test]
-fn two_nodes_whose_datagrams_are_cut_keep_each_other_by_streams() {
+fn two_nodes_whose_datagrams_are_lost_see_each_other_alive_by_streams() {
     let mut world = World::cluster(22, 2);
     world.cut_datagrams(0, 1);
     world.expect_throughout(secs(300), World::is_complete);
@@ -81,7 +81,7 @@ fn a_process_stopped_for_minutes_fails_and_comes_back_without_help() {
     assert_eq!(
         world.count_events(5, began, failed),
         0,
-        "it blames nobody for its absence"
+        "the stopped node blames no other for its own absence"
     );
     assert_eq!(world.net.count.stalled, 1);
 }
@@ -95,7 +95,7 @@ fn a_clock_that_jumps_an_hour_ahead_makes_no_node_fail() {
 }
 
 #[test]
-fn a_clock_that_jumps_while_a_node_is_suspected_leaves_it_its_time() {
+fn a_clock_that_jumps_while_a_node_is_suspected_does_not_shorten_the_suspicion() {
     let mut world = World::cluster(27, 8);
     world.pause(5);
     world.run_until(secs(30), |w| w.state(0, 5) == Some(MemberState::Suspect));
@@ -120,7 +120,7 @@ fn a_machine_that_slept_for_hours_suspects_no_node_whether_its_clock_went_on_or_
         assert_eq!(
             world.count_events(2, began, blamed),
             0,
-            "clock counted: {counted}"
+            "the clock ran during the sleep: {counted}"
         );
         assert!(world.is_complete());
     }
@@ -158,8 +158,8 @@ fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
         world.heal();
         world.run_until(world.convergence(), World::is_complete);
     }
-    // A refutation reaches 1 - e^(-8 x 0.7) of the members by gossip: without final
-    // probes a single observer declares a node dead in every third run.
+    // A refutation reaches 1 - e^(-8 x 0.7) of the members by gossip. Without final probes, one
+    // observer would declare a node dead in every third run.
     assert!(false_alarms <= 1, "{false_alarms}");
 }
 

@@ -471,7 +471,10 @@ impl World {
 
     fn check_failure(&self, observer: usize, name: &str) {
         let Some(subject) = checker::number(name).ok().and_then(|i| self.hosts.get(i)) else {
-            self.fail(observer, &format!("{name} failed, whom nobody made"));
+            self.fail(
+                observer,
+                &format!("{name} failed, which is not a name of the simulator"),
+            );
         };
         // An observer that was stopped itself is only out of date.
         let well = |host: &Host| host.is_running().then_some(host.well_since);

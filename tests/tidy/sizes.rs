@@ -4,11 +4,11 @@
 use super::findings::{Finding, settle};
 use super::source::{Source, everything, names, shipped};
 
-/// The most lines of a file without its tests.
+/// The maximum number of lines of a file without its tests.
 const FILE_LINES: usize = 500;
-/// The most lines of a function, its head and closing brace included.
+/// The maximum number of lines of a function, its head and closing brace included.
 const FUNCTION_LINES: usize = 70;
-/// The most characters of a line.
+/// The maximum number of characters of a line.
 const LINE_CHARS: usize = 100;
 /// The folders that may hold `unsafe` code.
 const FOLDERS_WITH_UNSAFE: [&str; 3] = ["src/driver/", "src/ffi/", "bindings/"];

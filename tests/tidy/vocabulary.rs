@@ -9,7 +9,7 @@ use super::findings::{Finding, settle};
 use super::source::{Source, shipped};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The most names that two files may share.
+/// The maximum number of names that two files may share.
 const SHARED: usize = 3;
 
 /// The names in a file, tests aside.

@@ -180,7 +180,7 @@ def test_a_signal_ends_a_join_at_once(command, addresses, mute, number, code):
 
 
 @pytest.mark.parametrize("arguments", [("keygen",), ("members", "--help")])
-def test_a_closed_stdout_is_no_error(command, arguments):
+def test_a_closed_stdout_is_not_an_error(command, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -191,7 +191,7 @@ def test_a_closed_stdout_is_no_error(command, arguments):
 
 
 @pytest.mark.parametrize("after", [0.01, 0.03, 0.06, 0.1])
-def test_an_interrupt_at_the_very_start_is_no_traceback(command, mute, after):
+def test_an_interrupt_at_the_very_start_prints_no_traceback(command, mute, after):
     # Python itself handles an interrupt before this line is printed.
     code = "import sys; from sprat.__main__ import main; print(1, flush=True);"
     arguments = ["sprat", "members", "--join", mute.address, "--bind", "127.0.0.1:0"]

@@ -174,7 +174,7 @@ def test_a_name_in_use_is_reported_by_join_and_by_every_reader(agent, ours, addr
     assert stock.sees("same", "alive")["addr"] == same.address
 
 
-def test_a_restart_at_another_address_is_shown_by_health_and_is_no_conflict(agent, ours):
+def test_a_restart_at_another_address_is_shown_by_health_and_is_not_a_conflict(agent, ours):
     stock = agent("stock", "-profile=local")
     first = ours("moves", profile="local")
     first.join(stock.address)

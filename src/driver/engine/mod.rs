@@ -53,7 +53,7 @@ use std::time::Duration;
 const BURST: usize = 256;
 /// Connections accepted in one turn.
 const ACCEPTS: usize = 32;
-/// The most streams that may hold a descriptor, including those that are being closed.
+/// The maximum number of streams that may hold a descriptor, including those that are being closed.
 const DESCRIPTORS: usize = limits::STREAMS + 64;
 /// The longest sleep. It bounds how late the log takes notice of the counters.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

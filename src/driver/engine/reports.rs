@@ -85,7 +85,9 @@ impl Engine {
                 } else {
                     "does not answer"
                 };
-                self.debug("probe", || format!("{name} {verdict}; a hint asked for it"));
+                self.debug("probe", || {
+                    format!("{name} {verdict}, probed because of a hint")
+                });
                 let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
                 let result = if answered { Ok(0) } else { Err(silent()) };
                 self.complete(op, result.into());

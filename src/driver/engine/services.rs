@@ -40,7 +40,7 @@ const REFRESH_STUCK: Duration = Duration::from_secs(1);
 const FLUSH: Duration = Duration::from_secs(5);
 /// Bytes read from one connection before others have their turn.
 const PORTION: usize = 64 * 1024;
-/// The most events and outcomes of requests that may wait for this thread.
+/// The maximum number of events and outcomes of requests that may wait for this thread.
 const EVENTS: usize = 4096;
 
 /// A service with its listener and its connections.
@@ -50,7 +50,7 @@ pub(in crate::driver) struct Hosted {
     streams: StreamSet,
     connections: BTreeMap<StreamId, Connection>,
     counters: Arc<ServiceCounters>,
-    /// The most connections that may be open at once.
+    /// The maximum number of connections that may be open at once.
     places: usize,
     /// The version of the members that the service knows; `None` if it knows none yet.
     members: Option<u64>,

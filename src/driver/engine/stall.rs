@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn waking_in_time_is_no_stall_however_long_the_sleep() {
+    fn waking_in_time_is_not_a_stall_however_long_the_sleep() {
         let mut detector = detector(SECOND);
         let mut woke = |at: u32, wanted: u32| {
             detector.on_wake(START + at * SECOND, START + wanted * SECOND, Duration::ZERO)
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_is_no_stall_and_causes_none_later() {
+    fn a_clock_that_goes_back_is_not_a_stall_and_causes_none_later() {
         let mut detector = detector(SECOND);
         assert_eq!(detector.on_work(START - 50 * SECOND), None);
         assert_eq!(

@@ -14,7 +14,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(1);
 /// The least time between two lines about the same counter, or about silent seeds.
 const REPEAT: Duration = Duration::from_secs(60);
-/// The most lines in one second; further lines are dropped.
+/// The maximum number of lines in one second; further lines are dropped.
 const RATE: u32 = 50;
 
 /// The last line about one counter: the value that it logged, and its time.

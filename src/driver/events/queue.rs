@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// The most log lines that wait; beyond that the oldest are dropped.
+/// The maximum number of log lines that wait; beyond that the oldest are dropped.
 const LOGS: usize = 256;
 
 /// The error of a queue in which no event is left and to which none will come.

@@ -9,10 +9,10 @@
 //! a bounded time. An accepted stream then waits a moment for the peer to close first. If it closed
 //! with unread bytes instead, the kernel would reset the connection and the answer could be lost.
 //!
-//! Places for gossip streams are few, and anybody can connect and send nothing, or a byte now and
-//! then. While all places are taken, the accepted stream that has had its place longest must give
-//! it up for the next one. An honest request takes milliseconds, and every stream keeps its place
-//! for at least a tenth of the stream timeout.
+//! The number of gossip streams is limited, and any host can connect and send nothing, or a byte
+//! now and then. When the limit is reached, the accepted stream that has been open longest is
+//! dropped for the next one. An honest request takes milliseconds, and every stream stays open for
+//! at least a tenth of the stream timeout.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
 use crate::driver::os::fork::CloseOnFork;
@@ -27,8 +27,8 @@ use std::time::Duration;
 
 /// The time that an accepted stream waits for its peer to close.
 const LINGER: Duration = Duration::from_secs(1);
-/// The most streams of a set that may be flushing or lingering. If there is one more, the stream
-/// that would end first is closed at once.
+/// The maximum number of streams of a set that may be flushing or lingering. If there is one more,
+/// the stream that would end first is closed at once.
 const CLOSING: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct Stream {
     out: VecDeque<Vec<u8>>,
     /// The number of bytes of the first element of `out` that have been written.
     sent: usize,
-    /// For an accepted stream, the time until which it keeps its place even if others wait for it.
+    /// For an accepted stream, the time before which it is not dropped for another one.
     accepted: Option<Time>,
     /// The peer has ended its side and writes no more; it may still read.
     eof: bool,
@@ -125,8 +125,8 @@ impl StreamSet {
         })
     }
 
-    /// Takes over an accepted connection, and returns its number. The connection keeps its place at
-    /// least until `tenure`.
+    /// Takes over an accepted connection, and returns its number. The connection is not dropped for
+    /// another one before `tenure`.
     ///
     /// # Errors
     /// The connection is already broken.
@@ -140,9 +140,9 @@ impl StreamSet {
         Ok(id)
     }
 
-    /// The accepted stream that has had its place longest, and the time until which it keeps it.
-    /// Streams that are being closed do not count: their requests are done, and another bound
-    /// limits their number.
+    /// The accepted stream that has been open longest, and the time before which it may not be
+    /// dropped. Streams that are being closed do not count: their requests are done, and another
+    /// bound limits their number.
     pub fn oldest(&self) -> Option<(StreamId, Time)> {
         let mut streams = self.open.iter(); // in the order of their numbers, which only grow
         streams.find_map(|(id, stream)| match stream.phase {
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn dialling_tells_whether_a_program_listens_there() {
+    fn dialling_reports_whether_a_program_listens_there() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
         let mut set = StreamSet::for_gossip();
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_accepted_stream_that_is_not_being_closed_gives_its_place_up_first() {
+    fn the_oldest_accepted_stream_that_is_not_being_closed_is_the_first_to_be_dropped() {
         let now = clock::now();
         let mut set = StreamSet::for_gossip();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -509,7 +509,7 @@ mod tests {
         assert_eq!(
             set.oldest(),
             None,
-            "a stream that this node opened never gives its place up"
+            "a stream that this node opened is never dropped for another"
         );
         let mut others = Vec::new();
         let mut ids = Vec::new();

@@ -2,9 +2,9 @@
 //!
 //! Some hosts forbid new threads once they serve (a process limit of zero), and fork before that.
 //! So threads are created early and wait on a condition variable; nodes use them before they create
-//! any. A forked child has none of its parent's threads: the fork handler creates the same number
-//! in the child, in a new pool, because the lock of the old one may have been held at the moment of
-//! the fork.
+//! new ones. A forked child has none of its parent's threads: the fork handler creates the same
+//! number in the child, in a new pool, because the lock of the old one may have been held at the
+//! moment of the fork.
 
 use crate::driver::os::fork;
 use crate::driver::os::lock::{lock, wait};
@@ -36,8 +36,8 @@ struct Task {
     job: Job,
     /// Dropped when the job has ended and the thread waits again.
     opener: Opener,
-    /// The thread that submitted the job has given up gaining privileges, so the job must not be
-    /// able to gain any, either.
+    /// The thread that submitted the job can no longer gain privileges (`no_new_privs`), so the job
+    /// must not be able to, either.
     no_new_privileges: bool,
 }
 
@@ -78,7 +78,7 @@ fn pool() -> &'static Pool {
 /// every child that it forks gets as many.
 ///
 /// # Errors
-/// The system refuses a thread; those created before stay.
+/// The system refuses a thread; the ones created so far remain.
 pub(in crate::driver) fn prepare(n: usize) -> io::Result<()> {
     fork::install();
     fork::run_in_child(renew_in_child);

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// The most connections at once. HAProxy has one for each server that it checks at the moment.
+/// The maximum number of connections at once. HAProxy has one for each server that it checks at the
+/// moment.
 const CONNECTIONS: usize = 256;
 /// The longest wait for the first bytes of a question.
 const FIRST: Duration = Duration::from_secs(1);
@@ -19,7 +20,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const MORE: Duration = Duration::from_millis(50);
 /// The longest question, in bytes.
 const QUESTION_LEN: usize = 256;
-/// The most unknown names that are logged.
+/// The maximum number of unknown names that are logged.
 const UNKNOWN: usize = 100;
 
 /// Starts to answer agent checks at an address.

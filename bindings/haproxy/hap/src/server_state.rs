@@ -99,7 +99,7 @@ pub mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_table_is_an_error_that_says_why() {
+    fn an_answer_that_is_not_a_table_is_an_error_with_the_reason() {
         let why = parse("Can't find backend.\n").unwrap_err();
         assert_eq!(why, "Can't find backend.");
         let why = parse("# srv_name srv_id srv_addr\n").unwrap_err();

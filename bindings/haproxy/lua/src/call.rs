@@ -4,7 +4,7 @@ use super::lua_api::{self as lua, LuaState};
 use std::ffi::{CStr, c_int};
 use std::ptr;
 
-/// The most results of one call. Lua guarantees room for twenty.
+/// The maximum number of results of one call. Lua guarantees room for twenty.
 const RESULTS: usize = 8;
 
 /// One result of a call.

@@ -17,7 +17,7 @@ const NAME_LEN: usize = 107;
 /// The message by which a successor asks for the port. HAProxy's own connections, which only keep
 /// the old process alive, send nothing.
 const REQUEST: &[u8] = b"handover\n";
-/// The most connections that are kept open. Further ones are closed at once.
+/// The maximum number of connections that are kept open. Further ones are closed at once.
 const CONNECTIONS: usize = 64;
 
 /// Returns the name of the socket, as HAProxy expects it after `abns@`.

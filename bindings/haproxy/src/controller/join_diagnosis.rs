@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The time between two joins.
 const PAUSE: Duration = Duration::from_secs(30);
-/// The most seeds that are joined.
+/// The maximum number of seeds that are joined.
 const SEEDS: usize = 8;
 
 /// See the top of this file.

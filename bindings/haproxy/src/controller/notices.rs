@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The most lines in a minute.
+/// The maximum number of lines in a minute.
 const PER_MINUTE: usize = 60;
 /// The line that stands for all further ones.
 const MORE: &str = "there are more notices than are logged in a minute: show sprat lists all";

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The most peers that a snapshot keeps.
+/// The maximum number of peers that a snapshot keeps.
 const PEERS: usize = 256;
 
 /// See the top of this file.

@@ -15,7 +15,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// The most notices that wait for a reader.
+/// The maximum number of notices that wait for a reader.
 const NOTICES: usize = 128;
 
 /// A request to the controller. Backends and slots are numbered from 0.

@@ -25,14 +25,14 @@ use std::time::{Duration, Instant};
 
 /// The longest pause between two rounds: the period of the heartbeat.
 const BEAT: Duration = Duration::from_millis(250);
-/// The pause between two attempts to bind: the process before this one may free the port any
-/// moment.
+/// The pause between two attempts to bind: the process before this one may free the port at
+/// any moment.
 const BIND_RETRY: Duration = Duration::from_millis(5);
 /// The pause between two attempts to start after any other failure.
 const START_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait for the leave to spread.
 const LEAVE: Duration = Duration::from_secs(5);
-/// The most events that wait between two rounds.
+/// The maximum number of events that wait between two rounds.
 const EVENTS: usize = 1024;
 
 /// Runs the controller until it is released.
@@ -228,8 +228,8 @@ impl ControllerThread<'_> {
         }
     }
 
-    /// Has members that HAProxy does not reach probed at once. A hint that the node refuses needs
-    /// no handling: the member is probed in its turn.
+    /// Makes the node probe at once the members that HAProxy does not reach. A hint that the node
+    /// refuses needs no handling: the member is probed in its turn.
     fn send_hints(&mut self, node: &Node) {
         for name in self.unreachable.drain(..) {
             let _ = node.begin_hint(&name);
@@ -303,7 +303,7 @@ impl ControllerThread<'_> {
         self.handover.as_mut().is_some_and(Handover::is_requested)
     }
 
-    /// Sleeps until a command or an event arrives, or the time is over.
+    /// Sleeps until a command or an event arrives, or `time` has passed.
     fn pause(&self, time: Duration, events: Option<&Subscription>) {
         self.shared.beat();
         let events = events.and_then(|events| events.fd().ok());

@@ -17,7 +17,7 @@ __all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 BATCH = 256
-"""The most events that are handled in a row before another thread or task gets its turn."""
+"""The maximum number of events handled in a row before another thread or task gets its turn."""
 
 _log = logging.getLogger("sprat")
 

@@ -118,7 +118,7 @@ class Node(BaseNode):
         leave_result(_wait(pending, timeout, "leave"))
 
     def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """Report that a request to a member failed. Probes it at once, and returns whether it answers.
+        """Report that a request to a member failed. Probes it at once; returns whether it answers.
 
         Raises `UnknownMemberError` if there is no such member, `StateError` if it is not alive, is
         this node itself or is already being probed, `TimeoutError` after `timeout` seconds.

@@ -65,7 +65,7 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
 
 
 _PROBES = 20
-"""The most probes until one is answered by datagram, and not first by stream."""
+"""The maximum number of probes until one is answered by datagram, and not first by stream."""
 
 
 def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:

@@ -85,7 +85,7 @@ def run(
     member-reap, or *; without FILTER, SCRIPT handles all of them. /bin/sh -c runs SCRIPT. Its
     environment has SERF_EVENT, SERF_SELF_NAME, SERF_SELF_ROLE and a SERF_TAG_KEY for each tag of
     this member; its stdin has a line for each member of the event: name, address, role and tags,
-    separated by tabs. Scripts run one at a time, in order. The member works on meanwhile, and a
+    separated by tabs. Scripts run one at a time, in order. The member keeps working, and a
     slow script gets several events in one call. The log gets the output of scripts and exit codes
     other than 0. User events and queries are not supported yet.
 

@@ -1,7 +1,7 @@
 """The thread that runs handlers, one at a time, in order.
 
-It takes one batch of calls at a time and wakes its owner when the batch is done. The member works
-on meanwhile. The log gets the output of the scripts and their failures.
+It takes one batch of calls at a time and wakes its owner when the batch is done. The member keeps
+working in the meantime. The log gets the output of the scripts and their failures.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Worker:
         self._batches.put(batch)
 
     def wait(self, timeout: float) -> bool:
-        """Wait until it is idle, and return whether it is."""
+        """Wait until no batch is running, and return whether that is so."""
         return self._idle.wait(max(timeout, 0.0))
 
     def abandon(self) -> None:
