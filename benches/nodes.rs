@@ -267,7 +267,7 @@ fn at_rest(cluster: &Cluster, rest: Duration, figures: &mut Figures) {
     let pss = of(&|pid| field(&format!("/proc/{pid}/smaps_rollup"), "Pss"));
     let rows = [
         ("resident memory, median", "KiB", status("VmRSS")),
-        ("of it shared fairly (PSS), median", "KiB", pss),
+        ("proportional share of it (PSS), median", "KiB", pss),
         ("threads", "", status("Threads")),
         (
             "processor time at rest",

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 pub use crate::vocabulary::MemberState;
 
-/// A member. Shared, never changed in place.
+/// A member. The value is shared and never changed in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its name, unique in the cluster.
     pub name: Arc<str>,
-    /// Where it is reached.
+    /// The address at which it is reached.
     pub addr: SocketAddr,
     /// Its tags; empty in memberlist mode, and if they could not be read.
     pub tags: Arc<Tags>,
@@ -19,10 +19,11 @@ pub struct Member {
     pub meta: Arc<[u8]>,
     /// Its state.
     pub state: MemberState,
-    /// Its incarnation, as it last said itself.
+    /// Its incarnation, as it last announced it.
     pub incarnation: u32,
-    /// memberlist protocol: minimum, maximum, spoken.
+    /// The minimum, maximum and spoken version of the memberlist protocol.
     pub protocol: [u8; 3],
-    /// Serf protocol: minimum, maximum, spoken; zeros for a bare memberlist node.
+    /// The minimum, maximum and spoken version of the Serf protocol; zeros for a bare memberlist
+    /// node.
     pub delegate: [u8; 3],
 }

@@ -22,7 +22,7 @@ static void on_event(sprat_node *node, const sprat_event *event, void *user_data
 {
     struct backends *backends = user_data;
     sprat_members *members;
-    (void)event;                                /* whichever it was, count afresh */
+    (void)event;                                /* whatever happened, count again */
     if (sprat_node_members(node, &members) < 0)
         return;
     int count = 0;

@@ -120,7 +120,7 @@ class Agent:
 
     def start(self):
         self.child = start(self.command)
-        # The log is not shown, but must be read: a full pipe would stop the agent.
+        # The log is not shown, but must be read: a full pipe would block the agent.
         threading.Thread(
             target=lambda child: child.stdout.read(), args=(self.child,), daemon=True
         ).start()

@@ -134,7 +134,9 @@ def drain(system: System, story: Story) -> None:
         act.seen("it is idle; its process and its agent still run")
         system.serf("tags", "-delete", "state", "-set", "weight=25")
         system.balancer.serves("node-1", "python-1", "c-1", "python-2", "c-2")
-        wait_until("it has its weight", lambda: system.balancer.servers()["node-1"].weight == 25)
+        wait_until(
+            "node-1 has its weight", lambda: system.balancer.servers()["node-1"].weight == 25
+        )
         before = {name: it.requests for name, it in system.balancer.servers().items()}
         wait_until("c-1 gets 60 requests",
                    lambda: system.balancer.requests("c-1") - before["c-1"] >= 60)  # fmt: skip
@@ -185,7 +187,7 @@ def is_new(host: Host, before: int) -> bool:
 def power_fails(system: System, story: Story) -> None:
     title = "The power of python-1 fails: all its processes are gone at once."
     with story.act(title, dies=True) as act:
-        is_removed(system, act, "python-1", system.python.power_off)
+        wait_for_removal(system, act, "python-1", system.python.power_off)
         began = time.monotonic()
         system.power_on(system.python)
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
@@ -195,14 +197,14 @@ def power_fails(system: System, story: Story) -> None:
 def cut_off(system: System, rack: Namespaces, story: Story) -> None:
     title = "The cable of c-2 is pulled: no packet comes back, not even a refusal."
     with story.act(title, dies=True) as act:
-        is_removed(system, act, "c-2", lambda: rack.pull_cable(system.c_2))
+        wait_for_removal(system, act, "c-2", lambda: rack.pull_cable(system.c_2))
         began = time.monotonic()
         rack.plug_cable(system.c_2)
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
         act.takes("plugged in again, it serves", time.monotonic() - began)
 
 
-def is_removed(system: System, act: Act, name: str, accident: Callable[[], None]) -> None:
+def wait_for_removal(system: System, act: Act, name: str, accident: Callable[[], None]) -> None:
     """Cause an accident, and wait until the server of the host is stopped."""
     began = time.monotonic()
     accident()
@@ -253,12 +255,15 @@ def engine_stuck(system: System, story: Story) -> None:
     with story.act("The engine inside HAProxy hangs (stopped as by a debugger).") as act:
         thread = thread_named("sprat-engine", descendants(system.balancer_host.starter))
         with held(thread):
-            wait_until("it is noticed", lambda: "not answered" in system.balancer.policy())
+            wait_until(
+                "the module reports the stuck engine",
+                lambda: "not answered" in system.balancer.policy(),
+            )
             act.seen("the module reports that the node does not answer")
             if system.balancer.serving() != {"node-1", "python-1", "c-1", "c-2"}:
                 raise UnmetError("a server was removed")
             act.seen("HAProxy goes on with all servers")
-        wait_until("it goes on", lambda: "not answered" not in system.balancer.policy())
+        wait_until("the engine goes on", lambda: "not answered" not in system.balancer.policy())
         act.seen("released, it answers again")
 
 
@@ -266,23 +271,26 @@ def reload(system: System, story: Story) -> None:
     with story.act("The operator reloads HAProxy three times (SIGUSR2).") as act:
         for _ in range(3):
             system.balancer.reload()
-            wait_until("its node runs", lambda: "node running" in system.balancer.policy())
+            wait_until(
+                "the node of the new worker runs",
+                lambda: "node running" in system.balancer.policy(),
+            )
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
         wait_until("ha is alive", lambda: system.status("ha") == "alive")
         act.seen("three new workers; each served at once with the servers of the one before")
 
 
-def good_night(system: System, story: Story) -> None:
+def shut_down(system: System, story: Story) -> None:
     story.heading("All hosts except node-1 are shut down: their supervisors end their services.")
     began, others = time.monotonic(), [system.python, system.c, system.c_2, system.balancer_host]
     for host in others:
         host.shut_down()
     for host in others:
-        has_gone(system, host)
+        wait_until_off(system, host)
     story.tell(f"         ok: all have left, and are off, after {time.monotonic() - began:.1f} s")
 
 
-def has_gone(system: System, host: Host) -> None:
+def wait_until_off(system: System, host: Host) -> None:
     left = f"the agent of node-1 lists {host.name} as left"
     wait_until(left, lambda: system.status(host.name) == "left")
     wait_until(f"{host.name} is off", lambda: not host.is_on())
@@ -310,7 +318,7 @@ def run(system: System, story: Story) -> None:
         reload(system, story)
         if os.environ.get("KEEP"):
             keep(system, story)
-    good_night(system, story)
+    shut_down(system, story)
 
 
 def keep(system: System, story: Story) -> None:
@@ -327,7 +335,7 @@ def keep(system: System, story: Story) -> None:
 
 
 @contextmanager
-def a_rack() -> Iterator[Namespaces | Loopback]:
+def new_rack() -> Iterator[Namespaces | Loopback]:
     with tempfile.TemporaryDirectory(prefix="sprat-demo-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # HAProxy serves as another user
@@ -342,7 +350,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     began = time.monotonic()
-    with a_rack() as rack:
+    with new_rack() as rack:
         system = System(rack)
         story = Story(system.traffic)
         try:

@@ -205,7 +205,7 @@ pub(super) fn find(name: &str) -> Option<&'static Setting> {
     position(name).map(|place| &settings()[place])
 }
 
-/// The known name that is most like an unknown one; `None` if no name is like it.
+/// The known name that is most similar to an unknown one; `None` if none is similar enough.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let likeness = |known: &str| (strsim::jaro_winkler(known, name) * 1e6) as u64;
     let names = settings().iter().map(|setting| setting.name);
@@ -213,7 +213,8 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     (likeness(nearest) >= ALIKE).then_some(nearest)
 }
 
-/// The least likeness, in millionths, at which one of two names may be a misspelling of the other.
+/// The least similarity, in millionths, at which one of two names may be a misspelling of the
+/// other.
 const ALIKE: u64 = 750_000;
 
 /// The defaults of this profile.

@@ -1,9 +1,9 @@
 //! Announcing this node with its pings: beyond memberlist, on the wire an ordinary alive message.
 //!
 //! Gossip misses members. So that members that run a stock agent miss nothing of this node, the
-//! first ping of each member after a change of this node carries its own alive message along,
-//! until the member acknowledges such a ping. A member that has restarted has forgotten
-//! everything: its incarnation differs, and it gets the message again.
+//! first ping to each member after a change of this node carries this node's alive message, and so
+//! do the next ones, until the member acknowledges such a ping. A member that has restarted has
+//! forgotten everything: its incarnation differs, and it gets the message again.
 
 use super::NodeState;
 use super::broadcast_queue::PART_COST;
@@ -11,7 +11,7 @@ use super::context::Context;
 use super::members::{Announced, MemberIndex};
 
 /// The announcement that the next ping of this member carries, with its encoded message. `None`
-/// if the member has acknowledged it, or if it does not fit beside `ping_len` bytes.
+/// if the member has acknowledged it, or if it does not fit in a datagram with `ping_len` bytes.
 pub(super) fn due(
     ctx: &Context,
     member: MemberIndex,

@@ -1,16 +1,16 @@
-//! The seeds of a node: every one it was ever given, up to a bound, with its next attempt.
+//! The seeds of a node: all that it was ever given, up to a bound, with the next attempt for each.
 
 use super::members::MemberTable;
 use super::retry::Retry;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// The number of seeds that are remembered. The first half stays; of the others, older ones make
-/// room.
+/// The number of seeds that are remembered. The first half is kept; in the second half, the oldest
+/// seed makes room for a new one.
 const SEEDS: usize = 256;
 const FIRST_SEEDS: usize = SEEDS / 2;
 
-/// A node that can be asked for the cluster.
+/// The address of a node through which this node can join the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Seed {
     /// A literal address.
@@ -31,17 +31,17 @@ impl fmt::Display for Seed {
 /// A seed that is remembered.
 pub(super) struct KnownSeed {
     pub seed: Seed,
-    /// The addresses it stands for: its own, or those its host name had at the last look-up.
+    /// The literal address, or the addresses of the host name at the last look-up.
     pub addrs: Vec<SocketAddr>,
     pub retry: Retry,
-    /// Its name is being looked up: a second look-up would only wait behind the first.
+    /// Whether its name is being looked up. A second look-up would only wait behind the first.
     pub looked_up: bool,
 }
 
 impl KnownSeed {
-    /// Whether the seed is to be asked again. A literal address is until a live member has it. A
-    /// host name is while any other node it stands for is not a live member, or while it stands
-    /// for no other node.
+    /// Whether the seed is to be asked again. A literal address is asked until a live member has
+    /// it. A host name is asked until it has an address other than this node's, and each of these
+    /// other addresses belongs to a live member.
     pub fn wants(&self, table: &MemberTable) -> bool {
         let own = table.local().node().addr;
         let missing = |addr: &SocketAddr| !table.is_alive_at(*addr);

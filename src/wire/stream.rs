@@ -3,8 +3,8 @@
 //!
 //! A stream carries one message each way. From outside in it has a label header, written once by
 //! the side that dialled; an encrypted frame or none; compression; the message. A message without
-//! a frame has no length in front, so the reader finds its end by passing its msgpack values as
-//! they arrive. It looks at each value once, however the bytes are cut.
+//! a frame has no length in front, so the reader finds its end by scanning its msgpack values as
+//! they arrive. It scans each value once, however the bytes are cut.
 
 use super::fields::Length;
 use super::message::kind;
@@ -21,7 +21,7 @@ record! {
     }
 }
 
-/// The end of a connection on which this node is. Only the dialler writes a label header.
+/// The side of a connection that this node is on. Only the dialler writes a label header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// This node dialled: it sends a request and reads the answer.
@@ -39,7 +39,7 @@ enum NextPart {
     Kind,
     /// The encrypted frame after its type byte.
     Frame,
-    /// The compress message, whose only value is being passed.
+    /// The compress message, whose only value is being scanned.
     Compressed(Scan),
     /// A message without frame or compression.
     Plain(PlainPart),
@@ -47,7 +47,7 @@ enum NextPart {
     Done(Option<Refusal>),
 }
 
-/// The part of a plain message that is being passed.
+/// The part of a plain message that is being scanned.
 #[derive(Clone, Copy, Debug)]
 enum PlainPart {
     /// The first map: a whole message, or a header.
@@ -64,12 +64,12 @@ pub struct StreamReader {
     next: NextPart,
     /// The bytes that have arrived, without the label header.
     buffer: Vec<u8>,
-    /// The number of them that have been passed and need not be looked at again.
+    /// The number of bytes in `buffer` that have been scanned and need not be scanned again.
     passed: usize,
 }
 
 impl StreamReader {
-    /// Makes a reader for the given end.
+    /// Makes a reader for the given side.
     pub fn new(side: Side) -> StreamReader {
         StreamReader {
             side,
@@ -204,7 +204,7 @@ impl StreamReader {
         }
     }
 
-    /// Passes the bytes of a plain message that are there, part by part.
+    /// Scans the bytes of a plain message that have arrived, part by part.
     fn plain(&mut self, mut plain: PlainPart) -> Result<Option<Vec<u8>>, Refusal> {
         loop {
             plain = match plain {
@@ -213,7 +213,7 @@ impl StreamReader {
                         self.next = NextPart::Plain(PlainPart::Head(scan));
                         return Ok(None);
                     }
-                    behind_head(&self.buffer)?
+                    after_head(&self.buffer)?
                 }
                 PlainPart::Nodes(mut scan, user_state) => {
                     if !self.pass(&mut scan)? {
@@ -235,7 +235,7 @@ impl StreamReader {
         }
     }
 
-    /// Passes values, and returns whether the last one has ended. This bounds the buffer: after
+    /// Scans values, and returns whether the last one has ended. This bounds the buffer: after
     /// the values, the reader only waits for raw bytes, whose number has a bound of its own.
     fn pass(&mut self, scan: &mut Scan) -> Result<bool, Refusal> {
         let (passed, ended) = scan.advance(&self.buffer[self.passed..])?;
@@ -247,7 +247,7 @@ impl StreamReader {
     }
 }
 
-/// Refuses a message that has no meaning at this end of a stream.
+/// Refuses a message that has no meaning on this side of a stream.
 fn expected(side: Side, kind: u8) -> Result<(), Refusal> {
     let allowed = match side {
         Side::Dialled => matches!(kind, kind::ACK | kind::PUSH_PULL | kind::ERROR),
@@ -261,7 +261,7 @@ fn expected(side: Side, kind: u8) -> Result<(), Refusal> {
 }
 
 /// Returns the part that follows the first map of a message, which begins with its type byte.
-fn behind_head(message: &[u8]) -> Result<PlainPart, Refusal> {
+fn after_head(message: &[u8]) -> Result<PlainPart, Refusal> {
     let mut reader = Reader::new(message);
     Ok(match reader.u8()? {
         kind::PUSH_PULL => {
@@ -278,7 +278,7 @@ fn inflated(side: Side, message: &[u8]) -> Result<Vec<u8>, Refusal> {
     complete(side, lzw::expand(message, limits::INFLATED_STREAM_LEN)?)
 }
 
-/// Checks that `plain` begins with one whole message for this end, and cuts off the rest.
+/// Checks that `plain` begins with one whole message for this side, and cuts off the rest.
 fn complete(side: Side, plain: Vec<u8>) -> Result<Vec<u8>, Refusal> {
     expected(side, *plain.first().ok_or(Refusal::EmptyPart)?)?;
     let mut rest = StreamReader {
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_takes_its_own_kinds_by_the_first_byte() {
+    fn each_side_accepts_only_its_own_kinds_of_messages() {
         let codec = Codec::default();
         for kind in 0..=255_u8 {
             let unknown = Err(Refusal::UnknownType);
@@ -536,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_a_long_push_pull_in_small_pieces_is_looked_at_once() {
+    fn every_byte_of_a_long_push_pull_in_small_pieces_is_scanned_once() {
         let plain = push_pull(20_000);
         let codec = Codec::default();
         let mut reader = StreamReader::new(Side::Accepted);

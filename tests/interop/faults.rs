@@ -90,7 +90,7 @@ fn indirect_probes_through_an_agent_spare_a_member_whose_direct_link_is_cut() {
 }
 
 #[test]
-fn a_node_of_ours_that_was_deaf_refutes_the_suspicion() {
+fn a_sprat_node_that_received_nothing_for_a_while_refutes_the_suspicion() {
     let lab = Lab::new(4);
     let agents = [
         agent(&lab, 1, None),

@@ -2,7 +2,8 @@
 //!
 //! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
 //! per broadcast the missed fraction f solves f = exp(-L (1 - f)). Members that were missed wait
-//! for a push/pull, a minute or more. sprat must be complete within 3 s, in every run.
+//! for a push/pull, a minute or more. With sprat, every member must know every other within 3 s, in
+//! every run.
 //!
 //! All nodes start at random within 200 ms; times count from the last start. Bytes are counted
 //! over the first 10 s: the earliest regular push/pull comes after a whole period of at least 30 s,
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 /// The bytes of plain memberlist vary little: fewer runs are enough for a mean.
 const SEEDS_FOR_BYTES: u64 = 20;
+/// All nodes start within this time.
 const STARTS: Duration = Duration::from_millis(200);
 const WINDOW: Duration = Duration::from_secs(10);
-/// The time for which stragglers of plain memberlist are waited for.
+/// How long to wait for stragglers of plain memberlist.
 const PATIENCE: Duration = Duration::from_secs(300);
 const SIZES: [usize; 5] = [9, 50, 99, 100, 200];
 
@@ -51,7 +53,7 @@ fn start(nodes: usize, mode: Mode, seed: u64, patience: Duration) -> Start {
     world.keep_events = false;
     for _ in 0..nodes {
         let host = world.add_host(mode.config());
-        // The seed is the first, for a seed that is not there yet would be another test.
+        // The seed starts first. A seed that is missing at first is the subject of another test.
         let after = if host == 0 {
             Duration::ZERO
         } else {
@@ -112,7 +114,7 @@ fn measure(nodes: usize, mode: Mode, seeds: u64, patience: Duration) -> Summary 
     Summary::new(&each_seed(seeds, |seed| start(nodes, mode, seed, patience)))
 }
 
-fn is_complete_within_three_seconds_and_frugal(nodes: usize) {
+fn assert_complete_within_three_seconds_and_frugal(nodes: usize) {
     let seeds = seeds();
     let sprat = measure(nodes, Mode::Sprat, seeds, WINDOW);
     let worst = sprat.quantile(0.999);
@@ -131,27 +133,27 @@ fn is_complete_within_three_seconds_and_frugal(nodes: usize) {
 
 #[test]
 fn nine_nodes_start_together_within_three_seconds() {
-    is_complete_within_three_seconds_and_frugal(9);
+    assert_complete_within_three_seconds_and_frugal(9);
 }
 
 #[test]
 fn fifty_nodes_start_together_within_three_seconds() {
-    is_complete_within_three_seconds_and_frugal(50);
+    assert_complete_within_three_seconds_and_frugal(50);
 }
 
 #[test]
 fn ninety_nine_nodes_start_together_within_three_seconds() {
-    is_complete_within_three_seconds_and_frugal(99);
+    assert_complete_within_three_seconds_and_frugal(99);
 }
 
 #[test]
 fn a_hundred_nodes_start_together_within_three_seconds() {
-    is_complete_within_three_seconds_and_frugal(100);
+    assert_complete_within_three_seconds_and_frugal(100);
 }
 
 #[test]
 fn two_hundred_nodes_start_together_within_three_seconds() {
-    is_complete_within_three_seconds_and_frugal(200);
+    assert_complete_within_three_seconds_and_frugal(200);
 }
 
 #[test]

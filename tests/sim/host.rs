@@ -40,7 +40,7 @@ pub struct Host {
     pub paused: Option<Time>,
     /// It is stopped with its whole machine: no input is kept for it.
     pub asleep: bool,
-    /// It has been told to leave, and not to join since.
+    /// It was asked to leave, and has not been asked to join since.
     pub leaving: bool,
     /// Inputs that arrived while the process was stopped.
     pub inbox: VecDeque<Input>,
@@ -103,7 +103,7 @@ impl Host {
         self.backlog.contains(&conn)
     }
 
-    /// Keeps an input until the process runs again. False if the buffer is full.
+    /// Keeps an input until the process runs again. Returns false if the buffer is full.
     pub fn keep(&mut self, input: Input) -> bool {
         if let Input::Datagram { bytes, .. } = &input {
             let size = bytes.len() + ACCOUNTED;

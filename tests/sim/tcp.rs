@@ -6,7 +6,7 @@
 //! fails after [`GIVE_UP`].
 
 use super::host::Input;
-use super::world::{What, World};
+use super::world::{Action, World};
 use sprat::swim::{StreamEnd, StreamId};
 use sprat::time::Time;
 use std::collections::VecDeque;
@@ -92,17 +92,17 @@ impl World {
         if let (Some(to), Some(delay)) = (to, flight) {
             conn.sides[1].host = to;
             self.queue
-                .push(self.now + delay, What::SynArrived { conn: id });
+                .push(self.now + delay, Action::SynArrived { conn: id });
             return;
         }
         let pause = SYN_AGAIN * (1 << attempt.min(3));
         if (self.now + pause).since(conn.began) > GIVE_UP {
             let at = conn.began + GIVE_UP;
-            self.queue.push(at, What::Broken { conn: id });
+            self.queue.push(at, Action::Broken { conn: id });
         } else {
             self.queue.push(
                 self.now + pause,
-                What::Syn {
+                Action::Syn {
                     conn: id,
                     attempt: attempt + 1,
                 },
@@ -119,14 +119,15 @@ impl World {
         if self.hosts[to].core.is_none() || self.hosts[to].addr != conn.to {
             self.net.count.refused += 1;
             self.net.count.bytes += 2 * HEADERS;
-            self.queue.push(self.now + delay, What::Broken { conn: id });
+            self.queue
+                .push(self.now + delay, Action::Broken { conn: id });
             return;
         }
         conn.established = true;
         self.net.count.streams += 1;
         self.net.count.bytes += BARE_SEGMENTS * HEADERS;
         self.queue
-            .push(self.now + delay, What::SynAcked { conn: id });
+            .push(self.now + delay, Action::SynAcked { conn: id });
         self.hosts[to].backlog.push_back(id);
         if self.hosts[to].is_running() {
             self.touch(to);
@@ -242,7 +243,7 @@ impl World {
                 if now.since(this.trying_since.unwrap_or(now)) > GIVE_UP {
                     return self.broken(id);
                 }
-                self.queue.push(now + pause, What::Fly { conn: id, side });
+                self.queue.push(now + pause, Action::Fly { conn: id, side });
                 return;
             };
             let Some(item) = this.outbox.pop_front() else {
@@ -251,7 +252,7 @@ impl World {
             this.attempts = 0;
             this.trying_since = Some(now);
             this.last_arrival = this.last_arrival.max(now + delay);
-            let what = What::Arrived {
+            let what = Action::Arrived {
                 conn: id,
                 side: 1 - side,
                 item,

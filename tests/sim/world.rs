@@ -2,7 +2,7 @@
 //!
 //! Virtual time jumps from one event to the next. A host's wake-up is put into the queue only
 //! when it comes earlier than the one that is there; a wake-up that comes too early finds nothing
-//! due and is put off. Every output of a core goes through a checker on its way.
+//! due and is postponed. Every output of a core goes through a checker on its way.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;
@@ -20,15 +20,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The number of steps of a host after which the checker looks closely at the latest.
+/// The checker examines a host closely at least once in this many steps.
 const LOOK_EVERY: u32 = 64;
 /// The answer time of the name server.
 const LOOKUP: Duration = Duration::from_millis(5);
-/// The length of a stop of its process beyond which a driver notices it.
+/// A driver notices a stop of its process that lasts longer than this.
 const STALL: Duration = Duration::from_secs(2);
 
 /// An event in the queue.
-pub enum What {
+pub enum Action {
     Wake {
         host: usize,
         life: u32,
@@ -79,14 +79,14 @@ pub struct World {
     pub hosts: Vec<Host>,
     pub by_addr: HashMap<SocketAddr, usize>,
     pub dns: BTreeMap<String, Vec<IpAddr>>,
-    pub(super) queue: Queue<What>,
+    pub(super) queue: Queue<Action>,
     pub(super) conns: BTreeMap<u64, Conn>,
     pub(super) next_conn: u64,
     /// Whether lists, health and datagrams are checked. Too slow for a thousand nodes.
     pub close_looks: bool,
     /// Whether every event of every host is kept.
     pub keep_events: bool,
-    /// Whether drivers tell their cores of stalls, as the shipped one does.
+    /// Whether drivers report stalls to their cores, as the real driver does.
     pub tell_stalls: bool,
     /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
@@ -173,7 +173,7 @@ impl World {
         self.reset_streams(host);
     }
 
-    /// Gives a host another address. Its old one belongs to no host then.
+    /// Gives a host another address. The old address then belongs to no host.
     pub fn readdress(&mut self, host: usize, generation: u8) {
         let addr = address(host, generation);
         self.by_addr.remove(&self.hosts[host].addr);
@@ -236,7 +236,8 @@ impl World {
         self.wake(host);
     }
 
-    /// Tells the core of a stall. True if the datagrams that arrived meanwhile are too old for it.
+    /// Reports a stall to the core. Returns true if the datagrams that arrived during the stall are
+    /// too old.
     fn note_stall(&mut self, host: usize, missed: Duration, suspended: Duration) -> bool {
         if !self.tell_stalls || missed + suspended <= STALL {
             return false;
@@ -261,7 +262,8 @@ impl World {
 
     /// Runs a function later.
     pub fn later(&mut self, after: Duration, what: impl FnOnce(&mut World) + 'static) {
-        self.queue.push(self.now + after, What::Do(Box::new(what)));
+        self.queue
+            .push(self.now + after, Action::Do(Box::new(what)));
     }
 
     /// Runs all events up to this time.
@@ -273,9 +275,9 @@ impl World {
         self.now = end;
     }
 
-    fn happen(&mut self, what: What) {
+    fn happen(&mut self, what: Action) {
         match what {
-            What::Wake { host, life } => {
+            Action::Wake { host, life } => {
                 if self.hosts[host].life == life {
                     self.hosts[host].armed = None;
                     if self.hosts[host].is_running() {
@@ -283,7 +285,7 @@ impl World {
                     }
                 }
             }
-            What::Datagram {
+            Action::Datagram {
                 to,
                 at,
                 from,
@@ -300,13 +302,13 @@ impl World {
                 let from = self.hosts[from].addr;
                 self.input(to, Input::Datagram { from, bytes });
             }
-            What::Syn { conn, attempt } => self.syn(conn, attempt),
-            What::SynArrived { conn } => self.syn_arrived(conn),
-            What::SynAcked { conn } => self.syn_acked(conn),
-            What::Fly { conn, side } => self.fly(conn, side),
-            What::Arrived { conn, side, item } => self.arrived(conn, side, item),
-            What::Broken { conn } => self.broken(conn),
-            What::Resolved {
+            Action::Syn { conn, attempt } => self.syn(conn, attempt),
+            Action::SynArrived { conn } => self.syn_arrived(conn),
+            Action::SynAcked { conn } => self.syn_acked(conn),
+            Action::Fly { conn, side } => self.fly(conn, side),
+            Action::Arrived { conn, side, item } => self.arrived(conn, side, item),
+            Action::Broken { conn } => self.broken(conn),
+            Action::Resolved {
                 host,
                 life,
                 id,
@@ -317,11 +319,11 @@ impl World {
                     self.input(host, Input::Resolved { id, addrs });
                 }
             }
-            What::Do(what) => what(self),
+            Action::Do(what) => what(self),
         }
     }
 
-    /// An input arrives at the process of a host; a stopped one gets it later.
+    /// An input arrives at the process of a host; a stopped process gets it later.
     pub(super) fn input(&mut self, host: usize, input: Input) {
         let h = &mut self.hosts[host];
         if h.paused.is_some() {
@@ -380,7 +382,7 @@ impl World {
         let at = h.clock.world(wanted).max(self.now);
         if h.armed.is_none_or(|armed| at < armed) {
             h.armed = Some(at);
-            self.queue.push(at, What::Wake { host, life: h.life });
+            self.queue.push(at, Action::Wake { host, life: h.life });
         }
     }
 
@@ -389,21 +391,21 @@ impl World {
             let Some(core) = &mut self.hosts[host].core else {
                 return;
             };
-            let Some(transmit) = core.poll_output() else {
+            let Some(output) = core.poll_output() else {
                 break;
             };
-            self.carry(host, transmit);
+            self.carry_out(host, output);
         }
         while let Some(event) = self.hosts[host].core.as_mut().and_then(Core::poll_event) {
-            self.told(host, event);
+            self.take_event(host, event);
         }
         if self.close_looks {
             self.look(host);
         }
     }
 
-    fn carry(&mut self, host: usize, transmit: Output) {
-        match transmit {
+    fn carry_out(&mut self, host: usize, output: Output) {
+        match output {
             Output::Datagram { to, bytes, .. } => {
                 self.mix(&bytes);
                 if self.close_looks {
@@ -418,7 +420,7 @@ impl World {
                 };
                 let number = self.net.count.datagrams;
                 let [first, second] = arrivals.map(|delay| delay.map(|delay| self.now + delay));
-                let packet = |bytes| What::Datagram {
+                let packet = |bytes| Action::Datagram {
                     to: target,
                     at: to,
                     from: host,
@@ -442,7 +444,7 @@ impl World {
                 let life = self.hosts[host].life;
                 self.queue.push(
                     self.now + LOOKUP,
-                    What::Resolved {
+                    Action::Resolved {
                         host,
                         life,
                         id,
@@ -453,8 +455,8 @@ impl World {
         }
     }
 
-    /// Takes an event of a core.
-    fn told(&mut self, host: usize, event: CoreEvent) {
+    /// Checks an event of a core, and keeps it.
+    fn take_event(&mut self, host: usize, event: CoreEvent) {
         if let CoreEvent::App(body) = &event {
             if let Err(why) = self.hosts[host].view.event(body) {
                 self.fail(host, &why);
@@ -491,7 +493,7 @@ impl World {
         }
     }
 
-    /// Checks list and health: at every change of the list, and every so many steps.
+    /// Checks list and health: at every change of the list, and every [`LOOK_EVERY`] steps.
     fn look(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         let Some(core) = &h.core else { return };
@@ -519,7 +521,7 @@ impl World {
     }
 }
 
-/// The address of host `index`; `generation` tells its addresses apart.
+/// The address of host `index`; `generation` distinguishes its addresses.
 pub fn address(index: usize, generation: u8) -> SocketAddr {
     let [_, _, high, low] = (index as u32 + 1).to_be_bytes();
     SocketAddr::from(([10, generation, high, low], 7946))

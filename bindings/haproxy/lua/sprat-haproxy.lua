@@ -309,7 +309,7 @@ end
 core.register_init(function()
   for name, value in pairs(read_values) do
     must((os.getenv("SPRAT_" .. name) or "") == value,
-      "setenv SPRAT_" .. name .. " stands after lua-load, which has already read the variable")
+      "setenv SPRAT_" .. name .. " comes after lua-load, which has already read the variable")
   end
   make_pools()
   local n = 1

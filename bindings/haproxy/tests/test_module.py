@@ -41,14 +41,14 @@ print("fine")
 """
 
 
-def test_it_imports_only_functions_that_every_lua_has(modules: Path) -> None:
-    told = subprocess.run(
+def test_the_module_imports_only_functions_that_every_lua_has(modules: Path) -> None:
+    symbols = subprocess.run(
         ["nm", "-D", str(modules / "sprat.so")], capture_output=True, text=True, check=True
     ).stdout
-    imported = set(re.findall(r" U (lua\w*)", told))
+    imported = set(re.findall(r" U (lua\w*)", symbols))
     assert imported
     assert imported <= IMPORTED
-    assert re.findall(r" [TDBR] (\w+)", told) == ["luaopen_sprat"]
+    assert re.findall(r" [TDBR] (\w+)", symbols) == ["luaopen_sprat"]
     dynamic = subprocess.run(
         ["readelf", "-d", str(modules / "sprat.so")], capture_output=True, text=True, check=True
     ).stdout
@@ -57,7 +57,9 @@ def test_it_imports_only_functions_that_every_lua_has(modules: Path) -> None:
 
 
 @pytest.mark.parametrize("lua", ["lua5.3", "lua5.4"])
-def test_it_loads_in_every_lua_and_no_call_raises(lua: str, modules: Path, tmp_path: Path) -> None:
+def test_the_module_loads_in_every_lua_and_no_call_raises(
+    lua: str, modules: Path, tmp_path: Path
+) -> None:
     script = tmp_path / "try.lua"
     script.write_text(LUA.format(modules=modules))
     done = subprocess.run(
@@ -73,9 +75,9 @@ def test_it_loads_in_every_lua_and_no_call_raises(lua: str, modules: Path, tmp_p
 
 @pytest.mark.parametrize("user", ["", CONFINED], ids=["same user", "confined"])
 @pytest.mark.parametrize("flags", [(), ("-D",), ("-W",), ("-W", "-D")], ids=" ".join)
-def test_it_runs_however_haproxy_is_started(haproxy, web, flags, user) -> None:
+def test_the_module_runs_however_haproxy_is_started(haproxy, web, flags, user) -> None:
     if user:
-        assert os.geteuid() == 0, "another user and another root need root"
+        assert os.geteuid() == 0, "changing the user and the root directory needs root"
     proxy = haproxy(*flags, user=user)
     proxy.serves(web("web-1").join(proxy))
     worker = proxy.worker()
@@ -149,7 +151,7 @@ def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp
         check=False,
     )
     assert done.returncode == 1
-    assert "setenv SPRAT_NAME stands after lua-load" in done.stderr
+    assert "setenv SPRAT_NAME comes after lua-load" in done.stderr
 
 
 def test_a_seed_that_is_a_host_name_is_resolved_before_the_chroot(haproxy, agent) -> None:
@@ -179,7 +181,7 @@ def test_a_panic_in_a_call_leaves_haproxy_alone(haproxy, web, tmp_path) -> None:
     proxy.serves(first)
 
 
-def test_at_rest_it_takes_little_processor_time(haproxy, web) -> None:
+def test_at_rest_the_module_takes_little_processor_time(haproxy, web) -> None:
     proxy = haproxy()
     proxy.serves(web("web-1").join(proxy))
     ticks = os.sysconf("SC_CLK_TCK")
@@ -193,10 +195,10 @@ def test_at_rest_it_takes_little_processor_time(haproxy, web) -> None:
     share = (used() - before) / (time.monotonic() - began)
     print(f"at rest: {share * 100:.2f} % of a core")
     assert share < 0.05, "several times what it takes on a quiet machine"
-    eventually("it still serves", proxy.up)
+    eventually("HAProxy still serves", proxy.up)
 
 
-def test_it_takes_a_few_megabytes_of_the_worker(haproxy, web) -> None:
+def test_the_module_adds_a_few_megabytes_to_the_worker(haproxy, web) -> None:
     def resident(proxy: HAProxy) -> int:
         lines = Path(f"/proc/{proxy.worker()}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))

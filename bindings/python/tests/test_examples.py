@@ -216,7 +216,7 @@ def test_a_script_gets_the_same_input_from_the_watcher_as_from_an_agent(
     assert b"a\\tb" in {fields[2] for _, fields in from_watcher}
 
 
-def test_the_next_member_leads_after_the_leader_is_killed_and_a_last_one_does_not_act(
+def test_the_next_member_leads_after_the_leader_is_killed_and_a_single_member_does_not_act(
     addresses, example
 ):
     places = {name: addresses.address() for name in "abc"}

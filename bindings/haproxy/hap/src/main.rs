@@ -39,8 +39,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The longest wait for a signal before changes and notices are looked at again.
-const LOOK: Duration = Duration::from_millis(20);
+/// The longest wait for a signal before changes and notices are read again.
+const POLL: Duration = Duration::from_millis(20);
 /// The longest wait for the node to leave the cluster.
 const LEAVE: Duration = Duration::from_secs(8);
 
@@ -113,7 +113,7 @@ fn follow(desired: &DesiredServers, signals: &Signals) {
     let controller = desired.controller();
     let mut phase = None;
     loop {
-        match signals.wait(LOOK) {
+        match signals.wait(POLL) {
             Some(libc::SIGUSR1) => controller.report().lines().for_each(log),
             Some(libc::SIGUSR2) => controller.freeze(false),
             Some(_) => break,
@@ -141,6 +141,6 @@ fn leave(controller: &Controller) {
     let until = Instant::now() + LEAVE;
     controller.release(Duration::ZERO);
     while controller.phase() != Some(NodePhase::Released) && Instant::now() < until {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL);
     }
 }

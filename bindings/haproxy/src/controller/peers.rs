@@ -17,7 +17,7 @@ const PEERS: usize = 256;
 pub(super) struct Peers {
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,
-    /// Another member has been heard from since the start.
+    /// Whether another member has been heard from since the start.
     has_heard: bool,
 }
 
