@@ -43,6 +43,9 @@ struct Queued {
     lost: u64,
     /// The number of lost events that overflow events have already reported.
     told: u64,
+    /// The number of events that another queue lost, whose overflow event moved to this queue.
+    /// They are not part of `lost`.
+    lost_elsewhere: u64,
 }
 
 /// The queue of one reader.
@@ -84,7 +87,8 @@ impl EventQueue {
         always || self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
-    /// Queues an event, unless its kind is not wanted or the queue has ended.
+    /// Queues an event, unless its kind is not wanted or the queue has ended. An overflow event
+    /// adds to the one that is queued, if any.
     pub fn push(&self, now: Time, body: EventBody) {
         let kind = body.kind();
         if !self.wants(kind) {
@@ -93,6 +97,12 @@ impl EventQueue {
         let mut state = lock(&self.state);
         if state.ended {
             return;
+        }
+        if let EventBody::Overflow { lost } = body {
+            state.lost_elsewhere += lost;
+            if std::mem::replace(&mut state.overflow_waits, true) {
+                return;
+            }
         }
         let event = state.number(now, body);
         if kind == EventKind::Log {
@@ -163,14 +173,18 @@ impl EventQueue {
         Ok(events)
     }
 
-    /// Takes out all queued events of the kinds for which `wanted` is true.
+    /// Takes out all queued events of the kinds for which `wanted` is true. An overflow event takes
+    /// the number of lost events along; one that stays keeps it.
     pub fn take_out(&self, wanted: impl Fn(EventKind) -> bool) -> Vec<Event> {
         let mut state = lock(&self.state);
         let mut taken = Vec::new();
         let mut left = Queued::default();
-        while let Some(event) = state.pop() {
+        while let Some(mut event) = state.pop_unreported() {
             match event.kind() {
-                kind if wanted(kind) => taken.push(event),
+                kind if wanted(kind) => {
+                    state.report_lost(&mut event);
+                    taken.push(event);
+                }
                 EventKind::Log => left.logs.push_back(event),
                 _ => left.events.push_back(event),
             }
@@ -217,18 +231,28 @@ impl Queued {
         }
     }
 
-    /// Takes out the oldest event.
+    /// Takes out the oldest event for the reader.
     fn pop(&mut self) -> Option<Event> {
-        let mut event = match self.next_is_log()? {
-            true => self.logs.pop_front()?,
-            false => self.events.pop_front()?,
-        };
+        let mut event = self.pop_unreported()?;
+        self.report_lost(&mut event);
+        Some(event)
+    }
+
+    /// Takes out the oldest event. If it is an overflow event, it does not have its number yet.
+    fn pop_unreported(&mut self) -> Option<Event> {
+        match self.next_is_log()? {
+            true => self.logs.pop_front(),
+            false => self.events.pop_front(),
+        }
+    }
+
+    /// Gives an overflow event, which leaves the queue now, the number of events lost so far.
+    fn report_lost(&mut self, event: &mut Event) {
         if let EventBody::Overflow { lost } = &mut event.body {
             self.overflow_waits = false;
-            *lost = self.lost - self.told;
+            *lost = self.lost - self.told + std::mem::take(&mut self.lost_elsewhere);
             self.told = self.lost;
         }
-        Some(event)
     }
 
     /// Returns whether the oldest event is a log line; `None` if nothing is queued.
@@ -411,6 +435,51 @@ mod tests {
         assert!(all.windows(2).all(|pair| pair[0].seq < pair[1].seq));
         events.push(NOW, join("d"));
         assert_eq!(drain(&events)[0].kind(), EventKind::MemberJoin);
+    }
+
+    /// The numbers of lost events in the overflow events among these.
+    fn overflows(events: &[Event]) -> Vec<u64> {
+        let lost = |event: &Event| match event.body {
+            EventBody::Overflow { lost } => Some(lost),
+            _ => None,
+        };
+        events.iter().filter_map(lost).collect()
+    }
+
+    #[test]
+    fn an_overflow_event_that_moves_to_another_queue_keeps_its_number() {
+        let flooded = || {
+            let events = queue(16);
+            (0..17).for_each(|number| events.push(NOW, join(&format!("n{number}"))));
+            (events.lost(), events)
+        };
+        let (lost, first) = flooded();
+        let second = queue(100);
+        for event in first.take_out(|_| true) {
+            second.push(event.time, event.body);
+        }
+        assert_eq!(overflows(&drain(&second)), [lost]);
+        // A queue that has overflowed itself still has one such event, with both numbers.
+        let (_, first) = flooded();
+        let (own, second) = flooded();
+        for event in first.take_out(|kind| kind == EventKind::Overflow) {
+            second.push(event.time, event.body);
+        }
+        assert_eq!(overflows(&drain(&second)), [lost + own]);
+        assert_eq!(second.lost(), own, "each event is counted in one queue");
+    }
+
+    #[test]
+    fn an_overflow_event_that_stays_when_others_are_taken_out_keeps_its_number() {
+        let events = queue(16);
+        for number in 0..17 {
+            events.push(NOW, join(&format!("n{number}")));
+        }
+        events.take_out(|kind| kind == EventKind::MemberJoin);
+        for number in 0..32 {
+            events.push(NOW, EventBody::MemberFail(member(&format!("n{number}"))));
+        }
+        assert_eq!(overflows(&drain(&events)), [events.lost()]);
     }
 
     #[test]
