@@ -313,15 +313,16 @@ impl Swim {
     ///
     /// Returns true if the stall was longer than dead members are remembered. An old message about
     /// a dead member could then declare dead a new member of the same name, whose incarnation is
-    /// lower. So dead members are forgotten and streams are closed, and the caller must discard the
-    /// datagrams that waited in the sockets, counting each as [`Refusal::Stale`].
+    /// lower. So dead members are forgotten, streams are closed and probes begin again, and the
+    /// caller must discard the datagrams that waited in the sockets, counting each as
+    /// [`Refusal::Stale`], before it sends anything.
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         self.at(now, |swim| {
             swim.probing.postpone(missed);
             swim.relaying.postpone(missed);
             swim.suspects.postpone(missed);
             swim.name_conflicts.postpone(missed);
-            swim.ctx.streams.postpone(missed);
+            swim.ctx.streams.on_stall(missed);
             swim.ctx.table.postpone(now, missed);
             swim.ctx.awareness.heard(now);
             let stale = missed + suspended > swim.ctx.config.gossip_to_the_dead;
@@ -332,7 +333,8 @@ impl Swim {
         })
     }
 
-    /// Forgets dead members, closes streams and drops queued states of members after a long stall.
+    /// Forgets dead members, closes streams, drops queued states of members and begins the probes
+    /// under way again, after a long stall.
     fn forget_what_is_old(&mut self) {
         for id in self.ctx.streams.ids() {
             if let Some(event) = requests::fail(&mut self.ctx, id, JoinFailure::TimedOut) {
@@ -341,6 +343,7 @@ impl Swim {
         }
         let ctx = &mut self.ctx;
         ctx.forget_the_dead(|_| true);
+        self.probing.restart(ctx);
         let unsaid = ctx.broadcasts.members.prune(0);
         ctx.outbox.tell_done(unsaid);
         if !ctx.local.left {

@@ -299,6 +299,17 @@ impl Probing {
         self.rounds.iter_mut().for_each(|round| round.postpone(by));
     }
 
+    /// Begins the probes under way again, because their answers are discarded.
+    pub fn restart(&mut self, ctx: &mut Context) {
+        for round in std::mem::take(&mut self.rounds) {
+            if ctx.table.get_named(round.member, &round.name).is_some() {
+                self.begin(ctx, round.member, round.cause);
+            } else {
+                close(ctx, round, false);
+            }
+        }
+    }
+
     fn position(&self, seq: u32) -> Option<usize> {
         self.rounds.iter().position(|round| round.seq == seq)
     }

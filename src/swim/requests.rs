@@ -14,7 +14,7 @@
 
 use super::context::Context;
 use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
-use super::streams::{Exchange, ExchangeCause, Purpose};
+use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use crate::wire::Refusal;
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
@@ -84,7 +84,7 @@ pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<
 pub(super) fn fail(ctx: &mut Context, id: StreamId, why: JoinFailure) -> Option<StreamEvent> {
     let stream = ctx.streams.remove(id)?;
     ctx.outbox.order(Output::Close { id });
-    failed(ctx, stream.purpose, why)
+    failed(ctx, stream, why)
 }
 
 /// Closes overdue streams, until one of them carried a ping or push/pull of this node. Returns the
@@ -96,7 +96,7 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
         if stream.side == Side::Accepted {
             ctx.outbox.refuse(Refusal::StreamTimeout);
         }
-        let event = failed(ctx, stream.purpose, JoinFailure::TimedOut);
+        let event = failed(ctx, stream, JoinFailure::TimedOut);
         if event.is_some() {
             return event;
         }
@@ -104,14 +104,16 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
 }
 
 /// Returns the failure of a ping or push/pull of this node. A periodic push/pull or join sync that
-/// fails with a living member also counts as a sign that streams do not work.
-fn failed(ctx: &mut Context, purpose: Purpose, why: JoinFailure) -> Option<StreamEvent> {
-    match purpose {
+/// fails with a living member also counts as a sign that streams do not work, unless this process
+/// stalled meanwhile: then it was this node that did not go on in time.
+fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamEvent> {
+    match stream.purpose {
+        Purpose::Ping { .. } if stream.stalled => None,
         Purpose::Ping { seq, .. } => Some(StreamEvent::PingEnd { seq, acked: false }),
         Purpose::PushPull(exchange) => {
             use ExchangeCause::{JoinSync, Periodic};
             let with_member = matches!(exchange.cause, Periodic | JoinSync);
-            if with_member && ctx.table.is_alive_at(exchange.peer) {
+            if with_member && !stream.stalled && ctx.table.is_alive_at(exchange.peer) {
                 ctx.awareness.stream_failed();
             }
             let state = Err(why);
@@ -150,24 +152,30 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
                 let state = Ok(plain);
                 Some(StreamEvent::ExchangeEnd { exchange, state })
             }
-            purpose => failed(ctx, purpose, unexpected),
+            Purpose::Ping { .. } | Purpose::Serve | Purpose::Answer { .. } => {
+                ctx.outbox.refuse(Refusal::UnknownType);
+                failed(ctx, stream, unexpected)
+            }
         };
     }
-    match (stream.purpose, Message::decode(&plain)) {
-        (Purpose::Ping { seq, .. }, Ok(Message::Ack(ack))) if ack.seq == seq => {
+    match (&stream.purpose, Message::decode(&plain)) {
+        (Purpose::Ping { seq, .. }, Ok(Message::Ack(ack))) if ack.seq == *seq => {
             ctx.awareness.stream_worked();
-            Some(StreamEvent::PingEnd { seq, acked: true })
+            Some(StreamEvent::PingEnd {
+                seq: *seq,
+                acked: true,
+            })
         }
-        (purpose, Ok(Message::Error(answer))) => {
-            failed(ctx, purpose, JoinFailure::Refused(answer.text.to_owned()))
+        (_, Ok(Message::Error(answer))) => {
+            failed(ctx, stream, JoinFailure::Refused(answer.text.to_owned()))
         }
-        (purpose, Ok(_)) => {
+        (_, Ok(_)) => {
             ctx.outbox.refuse(Refusal::UnknownType);
-            failed(ctx, purpose, unexpected)
+            failed(ctx, stream, unexpected)
         }
-        (purpose, Err(refusal)) => {
+        (_, Err(refusal)) => {
             ctx.outbox.refuse(refusal);
-            failed(ctx, purpose, JoinFailure::Protocol(refusal))
+            failed(ctx, stream, JoinFailure::Protocol(refusal))
         }
     }
 }

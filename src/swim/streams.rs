@@ -90,6 +90,8 @@ pub(super) enum Purpose {
 pub(super) struct Stream {
     pub purpose: Purpose,
     pub side: Side,
+    /// This process stalled while the stream was open.
+    pub stalled: bool,
     reader: StreamReader,
     deadline: Time,
 }
@@ -141,6 +143,7 @@ impl Streams {
         let stream = Stream {
             purpose,
             side,
+            stalled: false,
             reader: StreamReader::new(side),
             deadline,
         };
@@ -206,11 +209,13 @@ impl Streams {
         self.deadlines.next()
     }
 
-    /// This process did not run for `by`: every stream gets that much more time.
-    pub fn postpone(&mut self, by: Duration) {
-        self.deadlines.postpone(by);
+    /// This process stalled, and its clock went on by `missed`: every stream gets that much more
+    /// time.
+    pub fn on_stall(&mut self, missed: Duration) {
+        self.deadlines.postpone(missed);
         for stream in self.open.values_mut() {
-            stream.deadline = stream.deadline + by;
+            stream.deadline = stream.deadline + missed;
+            stream.stalled = true;
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the whole state machine: a few nodes on an ideal network in virtual time.
 
+use super::streams::{Exchange, ExchangeCause, Purpose};
 use super::*;
 use crate::limits;
 use crate::wire::message::{
@@ -424,6 +425,63 @@ fn a_process_that_was_stopped_accuses_no_member() {
     )));
     net.run(Duration::from_secs(10));
     assert_eq!(net.nodes[0].ctx.table.live(), 4);
+}
+
+#[test]
+fn a_stream_that_was_open_during_a_stall_does_not_count_against_streams() {
+    let mut net = Net::joined(2);
+    for away in [12, 3600].map(Duration::from_secs) {
+        for _ in 0..5 {
+            let exchange = Exchange::new(ExchangeCause::Periodic, addr(1));
+            let deadline = net.now + Duration::from_secs(10);
+            let swim = &mut net.nodes[0];
+            let id = (swim.ctx.streams).dial(Purpose::PushPull(exchange), deadline);
+            net.now = net.now + away;
+            swim.handle_stall(net.now, away, Duration::ZERO);
+            swim.handle_stream_end(net.now, id, StreamEnd::Failed);
+        }
+        assert!(net.nodes[0].health(net.now).streams_work, "{away:?}");
+    }
+}
+
+#[test]
+fn a_probe_whose_answers_a_long_stall_discards_begins_again() {
+    let mut net = Net::joined(3);
+    net.cut = vec![(1, 0), (2, 0)];
+    net.cut_streams = vec![(0, 1), (0, 2)];
+    let before = net.nodes[0].stats().probes;
+    while net.nodes[0].stats().probes == before {
+        net.run(STEP);
+    }
+    net.run(Duration::from_millis(900));
+    net.cut.clear();
+    net.cut_streams.clear();
+    let away = Duration::from_secs(3600);
+    net.now = net.now + away;
+    assert!(net.nodes[0].handle_stall(net.now, away, Duration::ZERO));
+    net.run(Duration::from_secs(10));
+    assert!(!net.heard(0, Change::Suspected, 1) && !net.heard(0, Change::Suspected, 2));
+    assert_eq!(net.nodes[0].stats().health_score, 0);
+}
+
+#[test]
+fn a_state_as_the_answer_to_a_ping_is_refused_and_counted() {
+    let mut net = Net::joined(2);
+    let to = addr(1);
+    let deadline = net.now + Duration::from_secs(10);
+    let swim = &mut net.nodes[0];
+    let id = (swim.ctx.streams).dial(Purpose::Ping { seq: 77, to }, deadline);
+    let state = PushPull {
+        join: false,
+        nodes: Vec::new(),
+        user_state: &[],
+    };
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    swim.handle_stream_data(net.now, id, &bytes);
+    assert!(swim.ctx.streams.get(id).is_none());
+    let refused = &swim.stats().refused.0;
+    assert_eq!(refused[Refusal::UnknownType as usize], 1);
 }
 
 #[test]
