@@ -18,6 +18,10 @@ const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 const BACKLOG: i32 = 512;
 /// The number of attempts to find a port that is free for both sockets, if any port will do.
 const PORT_ATTEMPTS: usize = 32;
+/// The advice where port 0 is allowed and the chosen port is taken.
+const ANY_PORT: &str = "; another program listens there; port 0 takes any free port";
+/// The advice where the port must be named and is taken.
+const OTHER_PORT: &str = "; another program listens there; choose another port";
 
 /// The sockets of a node. They do not block, and are closed on exec and in forked children.
 pub(in crate::driver) struct Sockets {
@@ -32,7 +36,7 @@ pub(in crate::driver) struct Sockets {
 /// # Errors
 /// `Address` if the address is in use or does not belong to this host; `Io` for any other failure.
 pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
-    let failed = |error: io::Error, what: &str| bind_error(&error, what, addr);
+    let failed = |error: io::Error, what: &str| bind_error(&error, what, addr, ANY_PORT);
     let mut attempts = PORT_ATTEMPTS;
     loop {
         attempts -= 1;
@@ -56,13 +60,14 @@ pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
     }
 }
 
-fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
+/// The error of a bind that failed. `in_use` is the advice if another program has the address.
+fn bind_error(error: &io::Error, what: &str, addr: SocketAddr, in_use: &str) -> Error {
     let status = match error.kind() {
         io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Status::Address,
         _ => Status::Io,
     };
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program listens there; port 0 takes any free port",
+        io::ErrorKind::AddrInUse => in_use,
         io::ErrorKind::AddrNotAvailable => "; it does not belong to this host",
         _ => "",
     };
@@ -73,14 +78,15 @@ fn bind_error(error: &io::Error, what: &str, addr: SocketAddr) -> Error {
     }
 }
 
-/// Listens with TCP alone. `setting` is the name of the setting that gives the address.
+/// Listens with TCP alone. `setting` is the name of the setting that gives the address, whose port
+/// is not 0.
 ///
 /// # Errors
 /// The same as for [`bind`].
 pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<Listener> {
     listen(addr)
         .map(Listener::new)
-        .map_err(|error| bind_error(&error, setting, addr))
+        .map_err(|error| bind_error(&error, setting, addr, OTHER_PORT))
 }
 
 /// A socket that does not block and is closed on exec. A socket for `[::]` serves IPv4 as well.
@@ -104,10 +110,8 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 
 fn datagrams(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(addr, Type::DGRAM, Protocol::UDP)?;
-    let mut size = RECEIVE_BUFFER;
-    while socket.set_recv_buffer_size(size).is_err() && size > 4096 {
-        size /= 2;
-    }
+    // Linux grants as much of this as it allows, and refuses no size.
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&SockAddr::from(addr))?;
     Ok(socket.into())
 }
@@ -207,6 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn port_0_is_recommended_only_where_it_is_allowed() {
+        let taken = bind(addr("127.0.0.1:0")).unwrap().bound;
+        let holder = listen_for("spoe_bind", taken).unwrap();
+        let of_node = bind(taken).err().unwrap().message;
+        assert!(of_node.ends_with("; another program listens there; port 0 takes any free port"));
+        let of_service = listen_for("spoe_bind", taken).err().unwrap().message;
+        assert!(of_service.starts_with(&format!("cannot bind spoe_bind {taken}: ")));
+        assert!(of_service.ends_with("; another program listens there; choose another port"));
+        drop(holder);
+    }
+
+    #[test]
     fn a_socket_for_both_families_shows_ipv4_as_ipv4() {
         let both = bind(addr("[::]:0")).unwrap();
         let four = bind(addr("127.0.0.1:0")).unwrap();
@@ -221,7 +237,7 @@ mod tests {
         assert_eq!(four.receive(&mut buffer), None);
     }
 
-    /// Linux never refuses a size. It grants as much as it allows, and reports twice that.
+    /// Linux reports twice the size that it grants.
     #[test]
     fn the_receive_buffer_is_as_large_as_requested_or_as_the_system_allows() {
         let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
