@@ -95,8 +95,8 @@
  *     The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also
  *     accepts IPv4.
  *
- * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an
- *         optional port
+ * advertise: address [not set], IP address that others can reach, not 0.0.0.0, :: or a
+ *         multicast address, with an optional port from 1 to 65535
  *     The address at which the other members reach this node; by default the bound address, or
  *     that of an interface if the node listens on all of them.
  *
@@ -883,7 +883,7 @@ int sprat_config_set_meta(struct sprat_config *config, const void *meta, size_t 
  * @param key     the bytes of the key, which are copied
  * @param len     the number of bytes: 16, 24 or 32
  * @return SPRAT_OK; SPRAT_ERR_INVALID for any other length; SPRAT_ERR_TOO_LARGE for more than 64
- *         keys; SPRAT_ERR_NULL. After a failure nothing is stored.
+ *         keys, including that of `encrypt`; SPRAT_ERR_NULL. After a failure nothing is stored.
  */
 int sprat_config_add_key(struct sprat_config *config,
                          const void *key,
@@ -1250,12 +1250,15 @@ int sprat_member_addr(const struct sprat_member *member, char *buf, size_t size)
  * @param node   the node
  * @param key    the key of the tag, 1 to 255 bytes
  * @param value  the value, or NULL to remove the tag
- * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE if all tags together would take more than 512 bytes;
- *         SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in mode "memberlist" and after
- *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
- *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE for a key of more than 255 bytes, or if all tags together
+ *         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in
+ *         mode "memberlist" and after sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
+ *         Thread-safe.
  */
-int sprat_node_set_tag(struct sprat_node *node, const char *key, const char *value);
+int sprat_node_set_tag(struct sprat_node *node,
+                       const char *key,
+                       const char *value);
 
 /**
  * Replaces all tags of this node in one step and announces the change. Tags need mode "serf".

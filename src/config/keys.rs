@@ -5,7 +5,7 @@ use super::node_config::Config;
 use crate::error::{Error, Result, Status};
 use crate::wire::{Codec, Key, Keyring};
 
-/// The maximum number of keys that can be added to the settings.
+/// The maximum number of keys that a node may have.
 const KEYS: usize = 64;
 
 impl Config {
@@ -13,12 +13,10 @@ impl Config {
     /// `encrypt` is set.
     ///
     /// # Errors
-    /// `TooLarge` for more than 64 keys.
+    /// `TooLarge` for more than 64 keys, the one in `encrypt` included.
     pub fn add_key(&mut self, key: Key) -> Result<()> {
-        if self.keys.len() >= KEYS {
-            let message = format!("more than {KEYS} keys");
-            return Err(Error::new(Status::TooLarge, message));
-        }
+        let keys = self.settings.encrypt.iter().len() + self.keys.len() + 1;
+        check_count(keys, Status::TooLarge)?;
         self.keys.push(key);
         Ok(())
     }
@@ -27,8 +25,8 @@ impl Config {
     /// directory before it starts the node, and cannot read the file then.
     ///
     /// # Errors
-    /// `Config` if keys come from two sources or the file has no valid keys; `Io` if the file
-    /// cannot be read.
+    /// `Config` if keys come from two sources, the file has no valid keys, or there are more than
+    /// 64 keys; `Io` if the file cannot be read.
     pub fn load_keys(&mut self) -> Result<()> {
         if self.settings.keyring_file.is_some() {
             self.keys = self.keyring()?.keys().to_vec();
@@ -40,19 +38,22 @@ impl Config {
     /// The keys, the one that encrypts first.
     ///
     /// # Errors
-    /// `Config` if keys come from two sources or the file has no valid keys; `Io` if the file
-    /// cannot be read.
+    /// `Config` if keys come from two sources, the file has no valid keys, or there are more than
+    /// 64 keys; `Io` if the file cannot be read.
     pub(super) fn keyring(&self) -> Result<Keyring> {
         let own = self.settings.encrypt.iter().chain(&self.keys);
         let own: Vec<Key> = own.cloned().collect();
-        let Some(path) = &self.settings.keyring_file else {
-            return Ok(Keyring::new(own));
+        let keys = match &self.settings.keyring_file {
+            None => own,
+            Some(path) if own.is_empty() => file::keyring(path)?,
+            Some(_) => {
+                let message = "keys come from keyring_file and from elsewhere: only one is allowed";
+                return Err(Error::new(Status::Config, message));
+            }
         };
-        if !own.is_empty() {
-            let message = "keys come from keyring_file and from elsewhere: only one is allowed";
-            return Err(Error::new(Status::Config, message));
-        }
-        file::keyring(path).map(Keyring::new)
+        // A file may hold any number, and `encrypt` may be set after the other keys were added.
+        check_count(keys.len(), Status::Config)?;
+        Ok(Keyring::new(keys))
     }
 
     /// The codec that writes and reads the traffic of the node.
@@ -70,4 +71,13 @@ impl Config {
             skip_label_check: settings.skip_label_check,
         })
     }
+}
+
+/// Checks that a node may have this many keys. `status` is that of the error.
+fn check_count(keys: usize, status: Status) -> Result<()> {
+    if keys > KEYS {
+        let message = format!("{keys} keys are given, allowed are at most {KEYS}");
+        return Err(Error::new(status, message));
+    }
+    Ok(())
 }

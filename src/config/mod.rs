@@ -29,6 +29,7 @@ mod tests;
 
 pub use crate::vocabulary::SettingType;
 pub use node_config::Config;
+pub(crate) use node_config::check_tag_key;
 pub use setting::Setting;
 #[cfg(feature = "capi")]
 pub(crate) use table::position;

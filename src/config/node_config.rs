@@ -313,12 +313,17 @@ fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) ->
 }
 
 /// Checks that the key of a tag is neither empty nor too long.
-fn check_tag_key(key: &str) -> Result<()> {
-    if key.is_empty() {
-        return Err(Error::new(Status::Invalid, "the key of a tag is empty"));
+///
+/// # Errors
+/// `Invalid` if it is empty, `TooLarge` if it is too long.
+pub(crate) fn check_tag_key(key: &str) -> Result<()> {
+    let len = key.len();
+    if len == 0 {
+        let message = format!("the key of a tag is empty, allowed are 1 to {TAG_KEY_LEN} bytes");
+        return Err(Error::new(Status::Invalid, message));
     }
-    if key.len() > TAG_KEY_LEN {
-        let message = format!("the key of a tag has {} bytes, allowed are 255", key.len());
+    if len > TAG_KEY_LEN {
+        let message = format!("the key of a tag has {len} bytes, allowed are 1 to {TAG_KEY_LEN}");
         return Err(Error::new(Status::TooLarge, message));
     }
     Ok(())

@@ -245,6 +245,36 @@ fn encrypt_comes_before_added_keys_and_excludes_a_keyring_file() {
 }
 
 #[test]
+fn a_node_has_at_most_64_keys_wherever_they_come_from() {
+    let key = "MDEyMzQ1Njc4OWFiY2RlZg==";
+    let add = |config: &mut Config, byte| config.add_key(Key::new(&[byte; 32]).unwrap());
+    let mut config = with(&[("encrypt", key)]);
+    (1..64).for_each(|byte| add(&mut config, byte).unwrap());
+    assert_eq!(config.keyring().unwrap().keys().len(), 64);
+    let error = add(&mut config, 64).unwrap_err();
+    assert_eq!(error.status, Status::TooLarge);
+    assert_eq!(error.message, "65 keys are given, allowed are at most 64");
+    config.set("encrypt", "").unwrap();
+    add(&mut config, 64).unwrap();
+    config.set("encrypt", key).unwrap();
+    assert_eq!(config.check().unwrap_err().status, Status::Config);
+
+    let name = format!("sprat-{}-many-keys", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let mut config = Config::new();
+    config.settings.keyring_file = Some(path.clone());
+    let checked = |keys: usize| {
+        let text = vec![format!("\"{key}\""); keys].join(",");
+        std::fs::write(&path, format!("[{text}]")).unwrap();
+        let checked = config.check().map_err(|error| error.status);
+        std::fs::remove_file(&path).unwrap();
+        checked
+    };
+    assert_eq!(checked(64), Ok(()));
+    assert_eq!(checked(65), Err(Status::Config));
+}
+
+#[test]
 fn tags_are_bounded_together_and_a_refused_one_changes_nothing() {
     let mut config = with(&[("tag.role", "web")]);
     let error = config.set_tag("big", Some(&"x".repeat(600))).unwrap_err();

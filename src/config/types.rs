@@ -175,7 +175,9 @@ impl Value for Advertise {
     const TYPE: SettingType = SettingType::Address;
 
     fn allowed() -> String {
-        "IP address that others can reach, not 0.0.0.0 or ::, with an optional port".to_owned()
+        "IP address that others can reach, not 0.0.0.0, :: or a multicast address, with an optional \
+         port from 1 to 65535"
+            .to_owned()
     }
 
     fn read(text: &str) -> Result<Advertise, Reason> {

@@ -312,7 +312,7 @@ pub unsafe extern "C" fn sprat_config_set_meta(
 /// @param key     the bytes of the key, which are copied
 /// @param len     the number of bytes: 16, 24 or 32
 /// @return SPRAT_OK; SPRAT_ERR_INVALID for any other length; SPRAT_ERR_TOO_LARGE for more than 64
-///         keys; SPRAT_ERR_NULL. After a failure nothing is stored.
+///         keys, including that of `encrypt`; SPRAT_ERR_NULL. After a failure nothing is stored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_add_key(
     config: *mut sprat_config,

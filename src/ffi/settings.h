@@ -9,8 +9,8 @@
  *     The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also
  *     accepts IPv4.
  *
- * advertise: address [not set], IP address that others can reach, not 0.0.0.0 or ::, with an
- *         optional port
+ * advertise: address [not set], IP address that others can reach, not 0.0.0.0, :: or a
+ *         multicast address, with an optional port from 1 to 65535
  *     The address at which the other members reach this node; by default the bound address, or
  *     that of an interface if the node listens on all of them.
  *

@@ -12,10 +12,11 @@ use std::ffi::{c_char, c_int, c_void};
 /// @param node   the node
 /// @param key    the key of the tag, 1 to 255 bytes
 /// @param value  the value, or NULL to remove the tag
-/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE if all tags together would take more than 512 bytes;
-///         SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in mode "memberlist" and after
-///         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
-///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE for a key of more than 255 bytes, or if all tags together
+///         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in
+///         mode "memberlist" and after sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+///         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
+///         Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_set_tag(
     node: *mut sprat_node,

@@ -37,6 +37,10 @@ fn two_nodes_join_and_see_tags_and_changes_of_each_other() {
         a.set_tag("big", Some(&"x".repeat(600))).unwrap_err().status,
         Status::TooLarge
     );
+    for value in [Some(""), None] {
+        let error = a.set_tag(&"k".repeat(256), value).unwrap_err();
+        assert_eq!(error.status, Status::TooLarge, "{error}");
+    }
     assert_eq!(a.set_meta(b"raw").unwrap_err().status, Status::State);
     assert!(a.health().unwrap().live == 2);
     assert_eq!(&*a.explain("b").unwrap().name, "b");

@@ -8,7 +8,7 @@ mod start;
 mod tests;
 
 use crate::Config;
-use crate::config::address;
+use crate::config::{address, check_tag_key};
 use crate::driver::engine::command::Command;
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::pending::Pending;
@@ -238,8 +238,9 @@ impl Node {
     /// Sets a tag of this node, or removes it if `value` is `None`.
     ///
     /// # Errors
-    /// `Invalid` if the key is empty; `TooLarge` if all tags together exceed 512 bytes; `State` in
-    /// memberlist mode and after a leave; `Closed`; `Forked`. After an error nothing has changed.
+    /// `Invalid` if the key is empty; `TooLarge` if the key exceeds 255 bytes or all tags together
+    /// exceed 512 bytes; `State` in memberlist mode and after a leave; `Closed`; `Forked`. After an
+    /// error nothing has changed.
     pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
         let changes = [(key.to_owned(), value.map(str::to_owned))];
         self.update_tags(BTreeMap::from(changes))
@@ -448,14 +449,4 @@ pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R> {
 
 fn with_callback() -> Error {
     Error::new(Status::State, "the callback of this node takes its events")
-}
-
-fn check_tag_key(key: &str) -> Result<()> {
-    if key.is_empty() {
-        return Err(Error::new(
-            Status::Invalid,
-            "the key of a tag is empty; allowed: at least one character",
-        ));
-    }
-    Ok(())
 }
