@@ -175,8 +175,8 @@ impl Value for Advertise {
     const TYPE: SettingType = SettingType::Address;
 
     fn allowed() -> String {
-        "IP address that others can reach, not 0.0.0.0, :: or a multicast address, with an optional \
-         port from 1 to 65535"
+        "IP address that others can reach, not 0.0.0.0, :: or a multicast address, with an \
+         optional port from 1 to 65535"
             .to_owned()
     }
 
