@@ -6,10 +6,9 @@ TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 
 # The cargo profile of the Python package, of the module for HAProxy and of sprat-hap. They are
-# shipped as `guest` builds them. Tests use `dev`, which shares its dependencies with `cargo test`
-# and builds in a fraction of the time.
+# shipped as `guest` builds them. Tests use `guest-dev`, which builds in a fraction of the time.
 PROFILE=${SPRAT_PROFILE:-guest}
-BUILT=$TARGET/${PROFILE/#dev/debug}
+BUILT=$TARGET/$PROFILE
 
 # With these, `cargo build` and `cargo test` have the same profile, and share what they build.
 export CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=line-tables-only

@@ -3,14 +3,13 @@
 # steps, scripts/soak.sh repeats some of them.
 #
 # With SPRAT_TEST_LEVEL=all, a step runs every seed and every case, and the bindings are built as they
-# are shipped. Otherwise the seeds are few, and the bindings are built with the profile of
-# `cargo test`.
+# are shipped. Otherwise the seeds are few, and the bindings are built quickly.
 set -euo pipefail
 export SPRAT_TEST_LEVEL=${SPRAT_TEST_LEVEL:-quick}
 if [ "$SPRAT_TEST_LEVEL" = all ]; then
     export SPRAT_PROFILE=${SPRAT_PROFILE:-guest}
 else
-    export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
+    export SPRAT_PROFILE=${SPRAT_PROFILE:-guest-dev}
 fi
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
@@ -35,7 +34,7 @@ build) build_release ;;
 build-tests) # everything that the later steps need
     cargo test --locked --quiet --no-run "${library_tests[@]}" --test interop
     cargo build --locked --quiet --lib --example watch
-    cargo test --locked --quiet --no-run -p sprat-haproxy -p sprat-hap
+    cargo test --locked --quiet --no-run --profile guest-dev -p sprat-haproxy -p sprat-hap
     build_haproxy
     python_env
     install_wheel

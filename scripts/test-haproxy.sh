@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds the module for HAProxy and sprat-hap, and tests them with the HAProxy of this machine.
 set -euo pipefail
-export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
+export SPRAT_PROFILE=${SPRAT_PROFILE:-guest-dev}
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
 
 python_env
 cd "$ROOT"
-cargo test --locked --quiet -p sprat-haproxy -p sprat-hap
+cargo test --locked --quiet --profile guest-dev -p sprat-haproxy -p sprat-hap
 build_haproxy
 install_wheel
 build_example "$TARGET/test-haproxy/spoe_agent"

@@ -2,7 +2,7 @@
 # Builds the wheel of the Python package, installs it into a virtual environment, compares the type
 # stub with it, and runs the tests with warnings as errors.
 set -euo pipefail
-export SPRAT_PROFILE=${SPRAT_PROFILE:-dev}
+export SPRAT_PROFILE=${SPRAT_PROFILE:-guest-dev}
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
 

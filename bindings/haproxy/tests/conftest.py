@@ -24,7 +24,7 @@ from load import Interval, Load
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-BUILT = TARGET / os.environ.get("SPRAT_PROFILE", "dev").replace("dev", "debug")
+BUILT = TARGET / os.environ.get("SPRAT_PROFILE", "guest-dev")
 HAP = str(BUILT / "sprat-hap")
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
 ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswith("SPRAT_")}
