@@ -1,10 +1,10 @@
 //! How long the core takes for one step: from the bytes that arrive to the bytes that leave.
 //!
-//! Every step goes through the public face of [`Core`], as the engine drives it, and ends when the
+//! Every step goes through the public interface of [`Core`], as in the engine, and ends when the
 //! outputs and events are drained. The bench prints nanoseconds and heap allocations for one
 //! operation: the least time and the median of many batches. The least is the cost of the code;
-//! the median shows how quiet the machine was. Allocations do not vary between batches by more
-//! than what hash maps do with their random keys.
+//! the median shows how quiet the machine was. The number of allocations varies
+//! between batches only because hash maps have random keys.
 
 use sprat::serf::{Config, Core};
 use sprat::swim::{Output, StreamId};
@@ -34,7 +34,7 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: every call goes to the system's allocator with the arguments it came with.
+// SAFETY: every call is passed on to the system's allocator with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
@@ -43,13 +43,13 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from the system's allocator, for every allocation here does.
+        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: `pointer` came from the system's allocator, for every allocation here does.
+        // SAFETY: `pointer` came from the system's allocator, as every allocation here does.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -117,7 +117,7 @@ fn drain(core: &mut Core) -> Vec<Output> {
     std::iter::from_fn(|| core.poll_output()).collect()
 }
 
-/// As [`drain`], for outputs that no one wants to see.
+/// Like [`drain`], but drops the outputs.
 fn discard(core: &mut Core) {
     while let Some(event) = core.poll_event() {
         black_box(event);
@@ -127,7 +127,7 @@ fn discard(core: &mut Core) {
     }
 }
 
-/// A datagram in which a member says that it is alive.
+/// A datagram in which a member announces that it is alive.
 fn alive(member: usize, incarnation: u32, codec: &Codec) -> Vec<u8> {
     let SocketAddr::V4(from) = addr(member) else {
         unreachable!("every member has an IPv4 address")
@@ -161,7 +161,7 @@ fn ping(codec: &Codec) -> Vec<u8> {
     packet::seal(codec, &plain, true, [9; 12])
 }
 
-/// A node that knows as many members as asked, itself included.
+/// A node that knows this number of members, itself included.
 fn cluster(index: usize, members: usize, codec: &Codec) -> Core {
     let mut core = node(index, codec);
     for member in (0..members).filter(|member| *member != index) {
@@ -171,7 +171,7 @@ fn cluster(index: usize, members: usize, codec: &Codec) -> Core {
     core
 }
 
-/// The bytes by which node 1, which knows everybody, asks node 0 for a push/pull.
+/// The bytes with which node 1, which knows every member, asks node 0 for a push/pull.
 fn push_pull_request(codec: &Codec) -> Vec<u8> {
     let mut dialler = cluster(1, MEMBERS, codec);
     dialler.join(Time::ZERO, &[sprat::swim::Seed::Addr(addr(0))]);
@@ -185,7 +185,7 @@ fn push_pull_request(codec: &Codec) -> Vec<u8> {
         Output::Write { bytes, .. } => Some(bytes),
         _ => None,
     });
-    request.expect("a push/pull begins with the state of the one who dials")
+    request.expect("a push/pull begins with the state of the dialler")
 }
 
 /// All rows for one codec.
@@ -215,7 +215,7 @@ fn datagrams(label: &str, codec: &Codec) {
         DATAGRAMS,
         || {
             let mut core = cluster(0, 2, codec);
-            // The broadcast about member 1 has done its work: acks carry nothing else.
+            // Now the broadcast about member 1 has been sent often enough: acks carry nothing else.
             (0..40).for_each(|_| handle(&mut core, &ping));
             core
         },
@@ -223,7 +223,7 @@ fn datagrams(label: &str, codec: &Codec) {
     );
 }
 
-/// New members, and the gossip that tells others of them.
+/// New members, and the gossip that announces them to others.
 fn members(label: &str, codec: &Codec) {
     let newcomers: Vec<Vec<u8>> = (1..=NEWCOMERS).map(|it| alive(it, 1, codec)).collect();
     measure(

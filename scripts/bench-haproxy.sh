@@ -3,7 +3,7 @@
 #   chain  compares it with the chain of agent, template and reload that it replaces
 #   parts  shows what health checks, redispatch and gossip each contribute
 #   many   lets ten of fifty servers die at once
-#   spoe   measures the answers to HAProxy's requests
+#   spoe   measures the answers to HAProxy's questions
 # `bench-haproxy.sh` runs all of them, `bench-haproxy.sh NAME...` these.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"

@@ -3,7 +3,7 @@
 # steps, scripts/soak.sh repeats some of them.
 #
 # With SPRAT_TEST_LEVEL=all, a step runs every seed and every case, and the bindings are built as they
-# are shipped. Otherwise the seeds are few, and the bindings are built quickly.
+# are shipped. Otherwise it runs only a few seeds, and the bindings are built quickly.
 set -euo pipefail
 export SPRAT_TEST_LEVEL=${SPRAT_TEST_LEVEL:-quick}
 if [ "$SPRAT_TEST_LEVEL" = all ]; then

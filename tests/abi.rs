@@ -17,14 +17,14 @@ mod memory;
 
 const HEADER: &str = include_str!("../include/sprat.h");
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-/// Compiling for AddressSanitizer.
+/// The options for AddressSanitizer.
 const ASAN: [&str; 2] = ["-fsanitize=address", "-fno-omit-frame-pointer"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where this run keeps its programs; the library lies there under its names.
+/// The directory in which this run keeps its programs, with links to the library.
 fn scratch() -> &'static Path {
     static SCRATCH: OnceLock<PathBuf> = OnceLock::new();
     SCRATCH.get_or_init(|| {
@@ -40,9 +40,9 @@ fn scratch() -> &'static Path {
     })
 }
 
-/// The shared library of the release profile, as it is shipped. The folder of this test program is
-/// no place to look for it: a binding that was built there leaves a library without the C interface
-/// under the same name.
+/// The shared library of the release profile, as it is shipped. It is not taken from the
+/// folder of this test program: a binding that was built there leaves a library without the C
+/// interface under the same name.
 fn built_library() -> PathBuf {
     let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
     let target = deps.parent().unwrap().parent().unwrap();
@@ -95,7 +95,7 @@ fn run(command: &mut Command) -> Output {
     }
 }
 
-/// A file of this call alone.
+/// Returns the path of a file that only this call uses.
 fn tempfile(what: &str) -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
@@ -103,13 +103,13 @@ fn tempfile(what: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stderr-{:016x}", hasher.finish()))
 }
 
-/// Runs a command that must end well and say nothing.
+/// Runs a command that must succeed and print nothing to standard error.
 fn succeed(command: &mut Command) {
     let output = run(command);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
-        output.status.success() && said.is_empty(),
-        "{command:?}: {}\n{said}",
+        output.status.success() && stderr.is_empty(),
+        "{command:?}: {}\n{stderr}",
         output.status
     );
 }
@@ -119,7 +119,7 @@ fn compile(source: &Path, program: &str, options: &[&str]) -> PathBuf {
     compile_in(scratch(), source, program, options)
 }
 
-/// Compiles `source` against the library in this directory, and puts the program beside it.
+/// Compiles `source` against the library in this directory, and puts the program next to it.
 fn compile_in(place: &Path, source: &Path, program: &str, options: &[&str]) -> PathBuf {
     let out = place.join(program);
     let cpp = source
@@ -155,7 +155,7 @@ fn passes(source: &str, args: &[&str]) {
     succeed(Command::new(program).args(args));
 }
 
-/// The same under AddressSanitizer, which sees the memory of both sides of the border.
+/// The same under AddressSanitizer, which checks the memory of the program and of the library.
 fn passes_asan(source: &str, args: &[&str]) {
     let program = compile(&test_program(source), &format!("{source}-asan"), &ASAN);
     succeed(
@@ -203,7 +203,7 @@ fn declared() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_committed_header_is_the_one_that_the_source_says() {
+fn the_committed_header_matches_the_source() {
     let generated = include_str!(concat!(env!("OUT_DIR"), "/sprat.h"));
     assert!(
         HEADER == generated,
@@ -275,7 +275,7 @@ fn bad_input_is_answered_and_never_crashes() {
 }
 
 #[test]
-fn reading_a_freed_event_is_seen_by_the_checkers() {
+fn reading_a_freed_event_is_detected_by_the_checkers() {
     let source = test_program("after_free.c");
     let asan = run(&mut Command::new(compile(
         &source,
@@ -292,21 +292,21 @@ fn reading_a_freed_event_is_seen_by_the_checkers() {
 }
 
 #[test]
-fn a_node_may_be_freed_in_its_callback_and_under_fire() {
+fn a_node_may_be_freed_in_its_callback_and_during_calls_of_other_threads() {
     passes("free.c", &["200"]);
     passes_asan("free.c", &["20"]);
     passes_valgrind("free.c", &["3"]);
 }
 
 #[test]
-fn forks_signals_threads_and_descriptors_stay_in_order() {
+fn a_node_does_not_disturb_forks_signals_threads_and_descriptors() {
     passes("process.c", &["200"]);
     passes_asan("process.c", &["20"]);
     passes_valgrind("process.c", &["20"]);
 }
 
 #[test]
-fn threads_may_come_from_the_program_or_be_parked() {
+fn threads_may_come_from_the_program_or_be_prepared() {
     passes("threads.c", &[]);
     passes_asan("threads.c", &[]);
     passes_valgrind("threads.c", &[]);
@@ -327,7 +327,7 @@ fn a_call_that_waits_returns_when_its_node_ends() {
 }
 
 #[test]
-fn errors_are_told_even_at_the_end_of_a_thread() {
+fn errors_can_be_read_even_at_the_end_of_a_thread() {
     passes("last_words.c", &[]);
     passes_asan("last_words.c", &[]);
     passes_valgrind("last_words.c", &[]);

@@ -48,13 +48,13 @@ class Balancer:
         return self.cli("show sprat")
 
     def worker(self) -> int:
-        """The process id of the worker, as its own host counts."""
+        """The process id of the worker, in the numbering of its own host."""
         lines = self.cli("show info").splitlines()
         found = [line.split()[1] for line in lines if line.startswith("Pid:")]
         return int(found[0]) if found else 0
 
     def _assignments(self) -> dict[str, tuple[str, str]]:
-        """By the number of the slot: the member and its assignment."""
+        """Return the member in each slot, by number, and its assignment."""
         found = {}
         for line in self.policy().splitlines():
             words = line.split(maxsplit=3)

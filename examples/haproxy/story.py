@@ -22,7 +22,7 @@ COLOURS = {"UP": "green", "DRAIN": "yellow", "MAINT": "dim", "DOWN": "red"}
 
 @dataclass
 class Act:
-    """One act: the facts that were checked, and the results of the requests meanwhile."""
+    """One act: the facts that were checked, and the results of the requests during the act."""
 
     title: str
     tell: Callable[[str], None]
@@ -84,8 +84,8 @@ class Story:
     def act(self, title: str, *, dies: bool = False) -> Iterator[Act]:
         """Send requests during an act. A lost request breaks the promise.
 
-        If a host dies in the act, it takes the requests with it that it is answering at this
-        moment: no retry can save an answer that has begun. The act allows `IN_FLIGHT` of them.
+        If a host dies in the act, the requests that it is answering at that moment are lost: no
+        retry can save an answer that has begun. The act allows `IN_FLIGHT` of them.
         """
         self.heading(title)
         act = Act(title, self.tell)
@@ -142,7 +142,7 @@ class Story:
 
     def close(self) -> None:
         """Print the table of all acts."""
-        table = Table(title="The acts, and the requests meanwhile", title_justify="left")
+        table = Table(title="The acts, and the requests during each", title_justify="left")
         for column, justify in (
             ("act", "left"), ("seconds", "right"), ("requests", "right"), ("lost", "right"),
             ("slowest", "right"),

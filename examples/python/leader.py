@@ -79,7 +79,7 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="Picks a leader among the live members.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
-    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
     parser.add_argument("--role", default="worker", help="only members with this role may lead")
     parser.add_argument("--at-least", type=int, default=1, help="no leader among fewer members")

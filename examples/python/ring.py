@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="Tells which member owns a key.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
-    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
     parser.add_argument("--role", default="ring", help="only members with this role own keys")
     parser.add_argument(

@@ -74,10 +74,10 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="A service that lists the members of its cluster.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
-    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0", help="address of the member and the service")
     parser.add_argument(
-        "--port", type=int, default=9000, help="port of the service; 0 takes a free one"
+        "--port", type=int, default=9000, help="port of the service; 0 for any free port"
     )
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()

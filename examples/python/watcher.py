@@ -84,7 +84,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Runs a script when members come and go.")
     parser.add_argument("script", help="command for /bin/sh")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
-    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
     parser.add_argument("--tag", type=tag, action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")

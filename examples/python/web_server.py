@@ -80,10 +80,10 @@ def arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description="A web server that is a member of a cluster.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
-    parser.add_argument("--name", help="the host name by default")
+    parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0", help="address of the member and the server")
     parser.add_argument(
-        "--port", type=int, default=8080, help="port of the server; 0 takes a free one"
+        "--port", type=int, default=8080, help="port of the server; 0 for any free port"
     )
     parser.add_argument("--grace", type=float, default=3.0, help="seconds to serve after leaving")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")

@@ -41,15 +41,15 @@ impl Value for NodeName {
     }
 }
 
-/// Whether this is a valid name of a node. Control characters would garble what people read, and
-/// space at the ends would be invisible.
+/// Whether this is a valid name of a node. Control characters would garble output, and space at
+/// the ends would be invisible.
 pub(super) fn is_name(name: &str) -> bool {
     (1..=limits::NAME_LEN).contains(&name.len())
         && !name.chars().any(char::is_control)
         && name.trim() == name
 }
 
-/// The label in front of all traffic; empty for none.
+/// The label in front of all traffic; empty for no label.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Label(pub(crate) String);
 
@@ -136,7 +136,7 @@ impl Value for Bind {
 
     fn allowed() -> String {
         "IP address (not a host name) with an optional port, as IPv4:PORT or [IPv6]:PORT; \
-         port 0 takes a free one"
+         port 0 means any free port"
             .to_owned()
     }
 

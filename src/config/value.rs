@@ -1,6 +1,6 @@
 //! The types of the settings: how the text of a value is read, checked and written.
 //!
-//! A [`Value`] knows how people write it. Reading and checking are separate steps, because a value
+//! A [`Value`] defines its form as text. Reading and checking are separate steps, because a value
 //! from a typed setter is only checked. A list is a [`Value`] whose [`Element`]s are separated by
 //! commas, a [`Word`] is one of a few names, and an [`Amount`] is a whole number, whose bounds are
 //! in the table of settings.
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The largest number of elements in one list.
 const ELEMENTS: usize = 4096;
 
-/// The reason why a value is refused; empty if the description of the allowed values says enough.
+/// The reason why a value is refused; empty if the description of the allowed values is enough.
 pub(super) type Reason = String;
 
 /// A type that a setting can have.
@@ -133,7 +133,7 @@ pub(super) trait Amount {
     fn number(&self) -> u64;
 }
 
-/// An amount of whole milliseconds. A fraction of a millisecond is cut off.
+/// An amount of whole milliseconds. A fraction of a millisecond is dropped.
 impl Amount for Duration {
     const TYPE: SettingType = SettingType::Milliseconds;
 

@@ -186,7 +186,7 @@ pub unsafe extern "C" fn sprat_config_copy(config: *const sprat_config) -> *mut 
 pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
     entry::quiet("sprat_config_free", (), || {
         if !config.is_null() {
-            // SAFETY: the program passes settings that it has not freed, and uses them no more.
+            // SAFETY: the program passes settings that it has not freed, and no longer uses.
             drop(unsafe { Box::from_raw(config) });
         }
     });

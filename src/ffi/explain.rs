@@ -88,8 +88,7 @@ pub unsafe extern "C" fn sprat_explanation_text(
 pub unsafe extern "C" fn sprat_explanation_free(explanation: *mut sprat_explanation) {
     entry::quiet("sprat_explanation_free", (), || {
         if !explanation.is_null() {
-            // SAFETY: the program passes an explanation that it has not freed, and no longer uses
-            // it.
+            // SAFETY: the program passes an explanation that it has not freed, and no longer uses.
             drop(unsafe { Box::from_raw(explanation.cast::<ExplanationRecord>()) });
         }
     });
@@ -123,7 +122,7 @@ pub unsafe extern "C" fn sprat_node_health(
 pub unsafe extern "C" fn sprat_health_free(health: *mut sprat_health) {
     entry::quiet("sprat_health_free", (), || {
         if !health.is_null() {
-            // SAFETY: the program passes a health that it has not freed, and no longer uses it.
+            // SAFETY: the program passes a health that it has not freed, and no longer uses.
             drop(unsafe { Box::from_raw(health.cast::<HealthRecord>()) });
         }
     });

@@ -186,7 +186,7 @@ pub unsafe extern "C" fn sprat_members_self(members: *const sprat_members) -> *c
 pub unsafe extern "C" fn sprat_members_free(members: *mut sprat_members) {
     entry::quiet("sprat_members_free", (), || {
         if !members.is_null() {
-            // SAFETY: the program passes a list that it has not freed, and uses it no more.
+            // SAFETY: the program passes a list that it has not freed, and no longer uses.
             drop(unsafe { Box::from_raw(members) });
         }
     });

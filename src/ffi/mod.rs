@@ -1,9 +1,9 @@
 //! The C ABI of `include/sprat.h`. It converts and checks arguments, and calls the driver.
 //!
 //! Every function runs inside [`entry`], which catches panics, keeps the sentence for
-//! `sprat_last_error` and turns an [`Error`] into the function's way of failing. A node is a
+//! `sprat_last_error` and turns an [`Error`] into the function's result for a failure. A node is a
 //! checked number ([`handle`]), so that a freed node is an error and never a dangling pointer.
-//! Callbacks of the program run behind a [`callback_guard`], which tells `sprat_node_free` when the
+//! Callbacks of the program run inside a [`callback_guard`], which tells `sprat_node_free` when the
 //! last one has returned.
 //!
 //! `SOURCES` in build.rs gives the order of the files in the header: [`numbers`] and [`types`] hold

@@ -5,7 +5,7 @@
  *     The name of this node, unique in the cluster; the host name if it is not set.
  *
  * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
- *         IPv4:PORT or [IPv6]:PORT; port 0 takes a free one
+ *         IPv4:PORT or [IPv6]:PORT; port 0 means any free port
  *     The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also
  *     accepts IPv4.
  *

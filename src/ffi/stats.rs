@@ -118,7 +118,7 @@ pub unsafe extern "C" fn sprat_stats_value(
 pub unsafe extern "C" fn sprat_stats_free(stats: *mut sprat_stats) {
     entry::quiet("sprat_stats_free", (), || {
         if !stats.is_null() {
-            // SAFETY: the program passes counters that it has not freed, and uses them no more.
+            // SAFETY: the program passes counters that it has not freed, and no longer uses.
             drop(unsafe { Box::from_raw(stats) });
         }
     });

@@ -1,9 +1,9 @@
 //! Intents: a member announces that it joins or leaves before the SWIM machine notices.
 //!
-//! Each intent carries a Lamport time, and only one later than the last about the same member
-//! counts. A leave intent turns the coming death into a leave; a join intent takes an earlier leave
-//! intent back. A node that others believe to be leaving, although it is not, refutes that with a
-//! join intent. Intents about unknown names wait in [`EarlyIntents`].
+//! Each intent carries a Lamport time, and counts only if that is later than the time of the last
+//! intent about the same member. A leave intent turns the failure that follows into a leave; a join
+//! intent cancels an earlier leave intent. A node that others believe to be leaving, although it is
+//! not, refutes that with a join intent. Intents about unknown names wait in [`EarlyIntents`].
 
 use super::clock::Clock;
 use super::common::Common;
@@ -14,7 +14,7 @@ use crate::event::EventBody;
 use crate::time::Time;
 use crate::wire::serf_message::{JoinIntent, LeaveIntent, SerfMessage};
 
-/// The clock of intents, and those that wait.
+/// The clock of intents, and the intents about members that are not known yet.
 #[derive(Debug)]
 pub(super) struct Intents {
     pub clock: Clock,
@@ -47,8 +47,8 @@ impl Intents {
         };
         let (name, status, held) = (row.member.name.clone(), row.status, row.ltime);
         let own = common.is_self(&name);
-        // A leave at the very time of our last join was believed by someone and has to be refuted.
-        // A leave at the time of our own leave is that leave, passed back to us.
+        // A leave at exactly the time of our last join was believed by some member and has to be
+        // refuted. A leave at the time of our own leave is that leave, passed back to us.
         let refutable = own && !leaving;
         if ltime < held || (ltime == held && !refutable) {
             return false;
@@ -109,7 +109,7 @@ impl Intents {
         true
     }
 
-    /// Announces that this node is here to stay.
+    /// Announces that this node is a member.
     pub fn announce_join(&mut self, common: &mut Common) {
         let (ltime, name) = (self.clock.tick(), common.name.clone());
         common.change(&name, |row| row.ltime = ltime);
@@ -118,8 +118,9 @@ impl Intents {
         common.out.broadcast(lane::INTENTS, &intent, None);
     }
 
-    /// Announces that a member leaves: this node itself, or a failed member that is removed. It is
-    /// gossiped only if there is anyone to hear it; `token` comes back when it has spread.
+    /// Announces that a member leaves: this node itself, or a failed member that is removed. The
+    /// intent is gossiped only if another member is present; `token` is reported when it has
+    /// spread.
     pub fn announce_leave(
         &mut self,
         now: Time,
@@ -129,7 +130,7 @@ impl Intents {
         token: Option<u64>,
         leaving: bool,
     ) {
-        // Asked before the intent is handled: afterwards the only other member may be leaving.
+        // Determined before the intent is handled: afterwards the only other member may be leaving.
         let company = common.has_company();
         let intent = LeaveIntent {
             ltime: self.clock.tick(),

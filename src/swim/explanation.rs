@@ -16,7 +16,7 @@ pub struct Explanation {
     pub addr: SocketAddr,
     /// Its state in the SWIM layer.
     pub state: NodeState,
-    /// How long it has been in it.
+    /// How long it has been in this state.
     pub since: Duration,
     /// Its incarnation.
     pub incarnation: u32,
@@ -85,7 +85,7 @@ fn paragraph(it: &Explanation) -> String {
             ([], 0) => write!(text, "."),
             ([], wanted) => write!(
                 text,
-                "; no other member has confirmed it yet, {wanted} would do."
+                "; not confirmed by any other member yet (0 of {wanted})."
             ),
             (by, wanted) => {
                 write!(

@@ -19,10 +19,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The index of a record in the table. It is used again after the record was removed.
+/// The index of a record in the table. It may be used again after the record was removed.
 pub(super) type MemberIndex = u32;
 
-/// An incarnation of this node, announced to a member in an incarnation of the member's.
+/// An announcement: the incarnation of this node, and that of the member that received it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Announced {
     pub own: u32,
@@ -33,7 +33,8 @@ pub(super) struct Announced {
 #[derive(Clone, Debug)]
 pub(super) struct MemberRecord {
     node: Node,
-    /// The member's IPv4 address was learnt in its 16-byte form and is passed on in it.
+    /// Whether the member's IPv4 address was learnt in its 16-byte form, and is passed on in that
+    /// form.
     pub mapped: bool,
     /// The member that suspected it or declared it dead.
     pub accuser: Option<Arc<str>>,
@@ -53,7 +54,7 @@ impl MemberRecord {
         }
     }
 
-    /// The member as others may read it.
+    /// The facts about the member, for reading.
     pub fn node(&self) -> &Node {
         &self.node
     }
@@ -78,7 +79,7 @@ impl MemberRecord {
         }
     }
 
-    /// Takes what an alive message says, but for the state.
+    /// Takes over the content of an alive message, except for the state.
     pub fn refresh(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool) {
         self.set_meta(alive.meta.unwrap_or_default());
         if alive.vsn.len() == 6 {
@@ -90,13 +91,13 @@ impl MemberRecord {
         self.accuser = None;
     }
 
-    /// Takes what a suspect or dead message says, but for the state.
+    /// Takes over the content of a suspect or dead message, except for the state.
     pub fn accuse(&mut self, incarnation: u32, accuser: &Arc<str>) {
         self.node.incarnation = incarnation;
         self.accuser = Some(accuser.clone());
     }
 
-    /// Encodes the alive message that says what is held about the member.
+    /// Encodes an alive message with the facts that are held about the member.
     pub fn encode_alive(&self) -> Vec<u8> {
         let addr = address::encode(self.node.addr.ip(), self.mapped);
         let mut bytes = Vec::with_capacity(128 + self.node.meta.len());
@@ -168,13 +169,14 @@ impl MemberTable {
         self.records.get(member as usize)?.as_ref()
     }
 
-    /// A record, to change anything but the state: [`MemberTable::set_state`] does that.
+    /// A record, for changes of anything but the state, which only [`MemberTable::set_state`]
+    /// changes.
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
         self.records.get_mut(member as usize)?.as_mut()
     }
 
-    /// The record of a member that may have been removed, and its index given away, since `name`
-    /// was read from it.
+    /// The record of a member, unless it was removed since `name` was read from it. Its index may
+    /// then belong to another member.
     pub fn get_named(&mut self, member: MemberIndex, name: &str) -> Option<&mut MemberRecord> {
         self.get_mut(member).filter(|it| *it.node.name == *name)
     }
@@ -192,7 +194,7 @@ impl MemberTable {
         }
     }
 
-    /// The record of this node, to change anything but the state.
+    /// The record of this node, for changes of anything but the state.
     pub fn local_mut(&mut self) -> &mut MemberRecord {
         match self.get_mut(self.local) {
             Some(record) => record,
@@ -219,7 +221,7 @@ impl MemberTable {
             .any(|it| it.node.state == NodeState::Alive && it.node.addr == addr)
     }
 
-    /// Adds a node at a random place of the probe order.
+    /// Adds a node at a random place in the probe order.
     pub fn insert(&mut self, node: Node, mapped: bool, random: &mut Random) -> MemberIndex {
         let name = node.name.clone();
         let record = MemberRecord::new(node, mapped);
@@ -241,7 +243,7 @@ impl MemberTable {
         member
     }
 
-    /// Changes the state of a member, and returns the state before. No other function does.
+    /// Changes the state of a member, and returns the previous state. No other function changes it.
     pub fn set_state(&mut self, member: MemberIndex, state: NodeState, now: Time) -> NodeState {
         let Some(record) = self.get_mut(member) else {
             return state;
@@ -256,7 +258,8 @@ impl MemberTable {
         before
     }
 
-    /// This process did not run for `by`: the dead have been dead for that much less.
+    /// This process did not run for `by`: that time does not count as time for which members have
+    /// been dead.
     pub fn postpone(&mut self, now: Time, by: Duration) {
         for record in self.records.iter_mut().flatten() {
             if !record.is_live() {
@@ -265,8 +268,8 @@ impl MemberTable {
         }
     }
 
-    /// The next live member in the probe order; `None` at its end, where [`MemberTable::sweep`]
-    /// starts it again.
+    /// The next live member in the probe order; `None` at its end, until [`MemberTable::sweep`]
+    /// starts a new round.
     pub fn next_to_probe(&mut self) -> Option<MemberIndex> {
         while let Some(&member) = self.probe_order.get(self.cursor) {
             self.cursor += 1;
@@ -279,7 +282,7 @@ impl MemberTable {
     }
 
     /// Starts a new round of probing: removes the members for which `gone` holds, but never this
-    /// node, shuffles the rest, and returns the names of the removed.
+    /// node, shuffles the rest, and returns the names of the removed members.
     pub fn sweep(
         &mut self,
         gone: impl Fn(&MemberRecord) -> bool,
@@ -305,9 +308,9 @@ impl MemberTable {
         removed
     }
 
-    /// Up to `count` different random nodes for which `wanted` holds, this node not among them.
-    /// Small tables are searched completely; large ones by drawing, at most three times their
-    /// size.
+    /// Up to `count` different random nodes for which `wanted` holds, never this node. Small tables
+    /// are searched completely; from large ones, nodes are drawn at random, at most three times as
+    /// often as there are nodes.
     pub fn choose(
         &self,
         count: usize,

@@ -1,12 +1,13 @@
-//! The merge rule: what a message about a member does to what is held about it. The heart of SWIM.
+//! The merge rule: how a message about a member changes the facts that are held about it. This is
+//! the heart of SWIM.
 //!
 //! One pure function with a full match over (held, offered). Higher incarnations win; at equal
 //! incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
-//! suspect or dead node comes back by a higher one. Rules as memberlist 0.2.2 behaves, but for
-//! two: an alive message of incarnation 0 about an unknown name is ignored, not stored as dead;
-//! and an outdated accusation of this node makes it repeat its refutation, which evidently did
-//! not reach every member (memberlist stays silent, and a node whose few refutations were all lost
-//! is declared dead in spite of its acks).
+//! suspect or dead node comes back with a higher one. The rules are those of memberlist 0.2.2, with
+//! two exceptions. An alive message of incarnation 0 about an unknown name is ignored, not stored
+//! as dead. And an outdated accusation of this node makes it repeat its refutation, which evidently
+//! did not reach every member: memberlist stays silent, and a node whose few refutations were all
+//! lost is declared dead although it sends acks.
 
 use super::NodeState;
 
@@ -24,8 +25,8 @@ pub(super) enum Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Same,
-    /// They differ; `reclaimable` if the member has been dead long enough for its name to be given
-    /// away.
+    /// They differ; `reclaimable` if the member has been dead long enough for another node to take
+    /// its name.
     Other {
         reclaimable: bool,
     },
@@ -47,7 +48,7 @@ pub(super) enum Verdict {
     Create,
     /// The member is alive, with the incarnation, meta and versions of the message.
     Refresh,
-    /// The name lives at another address, too: nothing changes, and the application is told.
+    /// The name is also used at another address: nothing changes, and the conflict is reported.
     Conflict,
     /// An alive member becomes suspect.
     Suspect,
@@ -107,13 +108,13 @@ pub(super) enum OwnVerdict {
     Ignore,
     /// This node refutes it with a higher incarnation.
     Refute,
-    /// It was refuted already, but a member has not heard of it: the refutation is repeated.
+    /// It was refuted already, but the refutation did not reach every member: it is repeated.
     Repeat,
-    /// The name lives at another address, too.
+    /// The name is also used at another address.
     Conflict,
 }
 
-/// The rule for this node. `identical`: an alive message says exactly what this node says.
+/// The rule for this node. `identical`: an alive message has the same content as this node's own.
 pub(super) fn merge_own(
     left: bool,
     own_incarnation: u32,
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_of_states_and_incarnations_gives_the_verdict_of_the_table() {
+    fn every_state_offer_and_incarnation_gives_the_verdict_of_the_table() {
         for state in STATES {
             for offer in OFFERS {
                 for (i, incarnation) in [4, 5, 6].into_iter().enumerate() {

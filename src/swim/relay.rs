@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The number of pings relayed within a probe timeout.
 const RELAYS: usize = 1024;
 
-/// The node that asked, and what it wants to hear.
+/// The node that asked, and how to answer it.
 struct Relay {
     asker: SocketAddr,
     asker_seq: u32,
@@ -27,12 +27,12 @@ struct Relay {
 #[derive(Default)]
 pub(super) struct Relaying {
     waiting: HashMap<u32, Relay>,
-    /// In order of their end: every relay waits equally long.
+    /// In ascending order, because every relay waits equally long.
     deadlines: VecDeque<(Time, u32)>,
 }
 
 impl Relaying {
-    /// Another node asks this one to ping a third.
+    /// Another node asks this one to ping a third node.
     pub fn on_indirect_ping(&mut self, ctx: &mut Context, from: SocketAddr, ask: &IndirectPing) {
         let port = if ask.port == 0 {
             ctx.local.addr.port()
@@ -61,7 +61,7 @@ impl Relaying {
         ctx.send_with_broadcasts(target, &ping);
     }
 
-    /// Carries an ack back. False if no relay waits for it.
+    /// Carries an ack back. Returns false if no relay waits for it.
     pub fn on_ack(&mut self, ctx: &mut Context, seq: u32) -> bool {
         let Some(relay) = self.waiting.remove(&seq) else {
             return false;

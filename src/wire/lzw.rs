@@ -1,10 +1,10 @@
 //! LZW, the compression of memberlist: the message type 9 around any other message.
 //!
-//! The coder is the `weezl` crate with 8-bit literals, least significant bit first. Up to a full
-//! table it writes the reference's bytes. After that the two differ, because Go's writer starts
-//! its table over one code earlier; each reads what the other writes (`tests/interop`). Reading
-//! takes either timing, with or without a leading clear code, and never writes more than its
-//! bound.
+//! The coder is the `weezl` crate with 8-bit literals, least significant bit first. Until the
+//! table is full, it writes the same bytes as the reference. After that the two differ, because
+//! Go's writer starts its table over one code earlier; each reads what the other writes
+//! (`tests/interop`). The reader accepts either timing, with or without a leading clear code, and
+//! never expands to more than its bound.
 
 use super::fields::{Bytes, Number};
 use super::message::kind;
@@ -21,7 +21,7 @@ record! {
     }
 }
 
-/// The only algorithm there is.
+/// The only algorithm that memberlist defines.
 const ALGORITHM: u8 = 0;
 
 thread_local! {
@@ -105,7 +105,7 @@ fn inflate_with(
     let mut out = Vec::new();
     loop {
         let filled = out.len();
-        // One byte beyond the limit is asked for, to tell "exactly" from "more".
+        // One byte beyond the limit is asked for, to find out whether there is more.
         let room = STEP.max(filled).min(limit.saturating_add(1) - filled);
         out.resize(filled + room, 0);
         let result = decoder.decode_bytes(content, &mut out[filled..]);

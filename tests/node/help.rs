@@ -71,7 +71,7 @@ pub fn wait_for(node: &Node, kind: EventKind) -> Event {
             return event;
         }
     }
-    panic!("no {kind:?} came");
+    panic!("no {kind:?} event arrived");
 }
 
 pub fn is_readable(fd: RawFd, timeout_ms: i32) -> bool {
@@ -80,7 +80,7 @@ pub fn is_readable(fd: RawFd, timeout_ms: i32) -> bool {
         events: libc::POLLIN,
         revents: 0,
     }];
-    // SAFETY: one initialised entry.
+    // SAFETY: `fds` is one initialised entry that outlives the call, and the count is 1.
     unsafe { libc::poll(fds.as_mut_ptr(), 1, timeout_ms) == 1 }
 }
 

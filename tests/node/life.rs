@@ -156,7 +156,7 @@ fn a_node_on_both_families_and_one_on_ipv4_are_one_cluster_with_one_form_of_addr
     join(&a, &c); // and dials c at one
     let nodes = [&a, &b, &c];
     for (node, name) in [(&a, "b"), (&a, "c"), (&b, "c"), (&b, "both"), (&c, "both")] {
-        eventually("all are listed", || {
+        eventually("all members are listed", || {
             state_of(node, name) == Some(MemberState::Alive)
         });
     }
@@ -167,7 +167,7 @@ fn a_node_on_both_families_and_one_on_ipv4_are_one_cluster_with_one_form_of_addr
             members.iter().any(|it| it.tags.contains_key("form"))
         });
         let probes = counter(node, "probes");
-        eventually("it probes", || counter(node, "probes") >= probes + 2);
+        eventually("the node probes", || counter(node, "probes") >= probes + 2);
     }
     for node in nodes {
         assert!(node.members().iter().all(|member| member.addr.is_ipv4()));

@@ -84,7 +84,9 @@ fn spoe_answers_and_counts_questions_and_ends_with_its_node() {
         assert_eq!(counter(&node, "spoe_questions"), 1);
         assert_eq!(counter(&node, "spoe_refused"), 0);
         assert_eq!(caller.send(&[0; 4])[0], 102);
-        eventually("it is gone", || counter(&node, "spoe_connections") == 0);
+        eventually("the connection is closed", || {
+            counter(&node, "spoe_connections") == 0
+        });
         assert_eq!(counter(&node, "spoe_refused"), 1);
         node.shutdown();
         assert!(TcpStream::connect(addr).is_err(), "it still listens");

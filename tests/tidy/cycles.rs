@@ -1,4 +1,4 @@
-//! No cycles between the files of a layer, by what they import.
+//! The imports between the files of a layer form no cycle.
 
 use super::findings::{Finding, settle};
 use super::modules::{Modules, module_path};

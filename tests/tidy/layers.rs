@@ -229,7 +229,7 @@ fn only_the_driver_touches_clock_network_threads_and_files() {
 }
 
 #[test]
-fn nothing_prints_exits_or_is_left_open() {
+fn nothing_prints_exits_or_is_left_unfinished() {
     settle(&["nowhere"], nowhere(&shipped()));
 }
 

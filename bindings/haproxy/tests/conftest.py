@@ -1,7 +1,7 @@
 """Fixtures: HAProxy with the module, web servers that are members, and load.
 
-Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test. Waits are for a
-condition, and their deadline (`PATIENCE`) allows for a busy machine.
+Everything stays on 127.0.0.0/8, is bounded in time, and ends with its test. Each wait is for a
+condition, with a deadline (`PATIENCE`) that allows for a busy machine.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class HAProxy:
         return self.cli("show sprat")
 
     def runs(self) -> None:
-        """Wait until its node is a member of the cluster."""
+        """Wait until the node of this HAProxy is a member of the cluster."""
         eventually("the node of HAProxy runs", lambda: "node running" in self.show())
 
     def worker(self) -> int:
@@ -319,7 +319,9 @@ class Web:
 
     def set_tags(self, *tags: str) -> None:
         words = [word for tag in tags for word in ("-set", tag)]
-        with contextlib.suppress(AssertionError):  # a stock agent may report a timeout it survived
+        with contextlib.suppress(
+            AssertionError
+        ):  # a stock agent may report a timeout although it succeeded
             self.agent.must("tags", *words)
 
     def kill(self) -> Interval:
@@ -336,7 +338,7 @@ class Web:
         return Interval(began, ended)
 
     def leave(self) -> None:
-        """Leave the cluster, and go on serving the requests that still come."""
+        """Leave the cluster, and go on serving the requests that still arrive."""
         self.agent.leave()
 
     def end(self) -> None:
@@ -425,7 +427,7 @@ class Hap:
         line += ["--name", "hap", "--bind", self.address, "--profile", "local", *options]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log)
-        eventually("it is a member", lambda: "the node is running" in self.log())
+        eventually("sprat-hap is a member", lambda: "the node is running" in self.log())
 
     def log(self) -> str:
         assert self.process.poll() is None, self._log.read_text()
@@ -435,16 +437,16 @@ class Hap:
         agent.join(self.address)
 
     def report(self) -> str:
-        """The text that it prints on SIGUSR1."""
+        """The text that `sprat-hap` prints on SIGUSR1."""
         before = len(self.log())
         self.process.send_signal(signal.SIGUSR1)
-        eventually("it prints its report", lambda: "backend nodes" in self.log()[before:])
+        eventually("sprat-hap prints its report", lambda: "backend nodes" in self.log()[before:])
         return self.log()[before:]
 
 
 @pytest.fixture
 def hap(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[..., Hap]]:
-    """Start it: `hap([haproxy], *options)`."""
+    """Start `sprat-hap`: `hap([haproxy], *options)`."""
     running: list[Hap] = []
 
     def start(haproxys: list[HAProxy], *options: str) -> Hap:

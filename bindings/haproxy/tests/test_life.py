@@ -57,7 +57,10 @@ def test_a_restart_finds_the_cluster_by_its_snapshot_when_every_seed_is_gone(
     proxy.end()
     again = haproxy(SNAPSHOT=str(snapshot), NAME="lb")
     assert again.up() == {it.served_at for it in webs}, "the snapshot is applied at the start"
-    eventually("it is a member", lambda: "members 4" in again.show() or "members 3" in again.show())
+    eventually(
+        "the new HAProxy is a member",
+        lambda: "members 4" in again.show() or "members 3" in again.show(),
+    )
 
 
 def test_a_soft_stop_is_a_leave_and_a_hard_stop_a_failure(haproxy, web) -> None:
@@ -89,7 +92,7 @@ def test_hard_stop_after_bounds_a_soft_stop(haproxy, web) -> None:
     proxy.process.wait(PATIENCE)
     took = time.monotonic() - began
     open_connection.close()
-    print(f"it ended after {took:.2f} s")
+    print(f"HAProxy ended after {took:.2f} s")
     assert took < 45
     gone = ("failed", "left")  # HAProxy may end before the leave has spread
     eventually("lb is gone", lambda: first.agent.members()["lb"]["status"] in gone)
@@ -98,9 +101,13 @@ def test_hard_stop_after_bounds_a_soft_stop(haproxy, web) -> None:
 def test_a_node_waits_for_a_port_that_is_taken_and_logs_it(haproxy, agent) -> None:
     stranger = agent("stranger")
     proxy = haproxy(BIND=stranger.address)
-    told = eventually("show sprat says it", lambda: (it := proxy.show()) and "in use" in it and it)
-    assert re.search(rf"^node starting, .*: cannot bind TCP {stranger.address}", told)
-    eventually("it is logged", lambda: "sprat: the node is starting: cannot bind" in proxy.log())
+    shown = eventually(
+        "show sprat gives the reason", lambda: (it := proxy.show()) and "in use" in it and it
+    )
+    assert re.search(rf"^node starting, .*: cannot bind TCP {stranger.address}", shown)
+    eventually(
+        "the reason is logged", lambda: "sprat: the node is starting: cannot bind" in proxy.log()
+    )
     stranger.kill()
     proxy.runs()
 
@@ -109,11 +116,11 @@ def test_the_reason_why_no_seed_answers_is_shown_and_logged(haproxy, agent) -> N
     keyed = agent("keyed", "-encrypt=YWFhYWFhYWFhYWFhYWFhYQ==")
     proxy = haproxy(SEEDS=f"{keyed.address},nowhere.invalid")
     why = f"{keyed.address}: the peer encrypts, and this node has no key"
-    told = eventually("it is shown", lambda: (it := proxy.show()) and why in it and it)
-    assert "alone: no seed answers: no node answered: " in told
-    assert "nowhere.invalid:7946: the name has no address" in told
+    shown = eventually("the reason is shown", lambda: (it := proxy.show()) and why in it and it)
+    assert "alone: no seed answers: no node answered: " in shown
+    assert "nowhere.invalid:7946: the name has no address" in shown
     eventually(
-        "it is logged",
+        "the reason is logged",
         lambda: f"sprat: alone in the cluster: no node answered: {why}" in (proxy.log()),
     )
 

@@ -18,10 +18,10 @@ def test_failures_below_the_floor_are_held_and_haproxys_checks_decide(haproxy, w
     proxy.serves(*webs)
     requests = load(proxy, 100)
     # The agents die, and the applications do not. Failures in quick succession would look like an
-    # isolation, so each waits until the one before is old: longer than two suspicion timeouts.
+    # isolation, so the test waits for longer than two suspicion timeouts after each.
     for failed, it in enumerate(webs[:3], 1):
         it.agent.kill()
-        eventually("it has failed", lambda n=failed: f"({n} failed)" in proxy.show())
+        eventually("the member has failed", lambda n=failed: f"({n} failed)" in proxy.show())
         time.sleep(2)
     eventually("a server is held", lambda: "held" in proxy.show())
     requests.stop()
@@ -39,32 +39,32 @@ def test_an_isolated_balancer_keeps_every_server_and_goes_on_when_it_is_back(
     # The balancer loses sight of all agents at once, and the applications go on.
     for it in webs:
         it.agent.process.send_signal(signal.SIGSTOP)
-    eventually("it freezes", lambda: ISOLATED in proxy.show())
-    eventually("all have failed", lambda: "(3 failed)" in proxy.show())
+    eventually("removals are frozen", lambda: ISOLATED in proxy.show())
+    eventually("all members have failed", lambda: "(3 failed)" in proxy.show())
     assert proxy.up() == {it.served_at for it in webs}, proxy.show()
     for it in webs:
         it.agent.process.send_signal(signal.SIGCONT)
-    eventually("it thaws", lambda: "frozen" not in proxy.show())
+    eventually("removals are allowed again", lambda: "frozen" not in proxy.show())
     proxy.serves(*webs)
     requests.stop()
     assert requests.failures == []
 
 
-def test_it_stays_frozen_while_most_members_are_missing_until_an_operator_thaws_it(
+def test_removals_stay_frozen_while_most_members_are_missing_until_an_operator_thaws_them(
     haproxy, web
 ) -> None:
     # With a long suspicion, failures that are found one after the other still count together.
     proxy = haproxy(SETTINGS=f"{FAST} suspicion_mult=10", MIN_READY="0")
     webs = [web(f"web-{n}").join(proxy) for n in range(5)]
     proxy.serves(*webs)
-    # One agent goes on, so after a while the node calls itself healthy again.
+    # One agent goes on, so after a while the node reports itself as healthy again.
     for it in webs[1:]:
         it.agent.process.kill()
-    eventually("it freezes", lambda: ISOLATED in proxy.show())
+    eventually("removals are frozen", lambda: ISOLATED in proxy.show())
     members = proxy.members()
     kept = [it for it in webs if " ready " in members[it.name]]
     assert len(kept) > 1, members
-    eventually("the node is content", lambda: ", healthy" in proxy.show())
+    eventually("the node reports itself as healthy", lambda: ", healthy" in proxy.show())
     time.sleep(1)  # time in which a server could be removed by mistake
     proxy.serves(*kept)
     assert ISOLATED in proxy.show()
@@ -77,7 +77,7 @@ def test_an_operator_freezes_and_thaws(haproxy, web) -> None:
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
     assert proxy.cli("sprat freeze") == "done"
-    eventually("it freezes", lambda: "frozen: an operator froze it" in proxy.show())
+    eventually("removals are frozen", lambda: "frozen: an operator froze it" in proxy.show())
     webs[0].agent.kill()
     eventually("a server is held", lambda: "held: removals are frozen" in proxy.show())
     proxy.serves(*webs)
@@ -92,7 +92,9 @@ def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
     requests = load(proxy, 100)
     with held(thread_named("sprat-engine", [proxy.worker()])):
         webs[0].agent.kill()
-        eventually("it is noticed", lambda: "the node has not answered for" in proxy.show())
+        eventually(
+            "the stuck engine is reported", lambda: "the node has not answered for" in proxy.show()
+        )
         assert proxy.up() == {it.served_at for it in webs}
     proxy.serves(*webs[1:])
     requests.stop()
@@ -104,12 +106,12 @@ def test_a_member_that_haproxy_cannot_reach_is_probed_at_once(haproxy, web) -> N
     proxy = haproxy(SETTINGS="probe_interval_ms=600000 probe_timeout_ms=500")
     only = web("web-1").join(proxy)
     proxy.serves(only)
-    # The agent must be gone before the probe comes.
+    # The agent must be gone before it is probed.
     only.agent.kill()
     only.process.kill()
     # A suspect that HAProxy cannot reach either would be drained, but this is the last server.
     held = "held: no other server would be ready"
-    eventually("it is suspected", lambda: held in proxy.show())
+    eventually("the member is suspected", lambda: held in proxy.show())
 
 
 def test_a_server_that_was_not_checked_yet_does_not_count_as_unreachable(haproxy, web) -> None:
@@ -125,8 +127,8 @@ def test_a_server_that_was_not_checked_yet_does_not_count_as_unreachable(haproxy
         seen.add(state)
         return state == "maint"
 
-    eventually("it has failed", is_stopped)
-    # A suspect that HAProxy did not reach either would have been drained meanwhile.
+    eventually("the server is stopped", is_stopped)
+    # A suspect that HAProxy did not reach either would have been drained first.
     assert seen == {"ready", "maint"}
 
 
@@ -136,7 +138,7 @@ def test_an_operators_freeze_outlives_a_reload(haproxy, web, tmp_path) -> None:
     proxy.serves(*webs)
     assert proxy.cli("sprat freeze") == "done"
     proxy.reload()
-    eventually("it is frozen", lambda: "frozen: an operator froze it" in proxy.show())
+    eventually("removals are frozen", lambda: "frozen: an operator froze it" in proxy.show())
     webs[0].agent.kill()
     eventually("a server is held", lambda: "held: removals are frozen" in proxy.show())
     assert proxy.cli("sprat thaw") == "done"
@@ -149,11 +151,11 @@ def test_a_server_that_haproxy_finds_down_does_not_count_as_the_last_one(
     proxy = haproxy()
     dead, alive = (web(f"web-{n}").join(proxy) for n in range(2))
     proxy.serves(dead, alive)
-    dead.process.kill()  # and not its agent: the cluster sees it alive
+    dead.process.kill()  # its agent lives on, so the cluster sees the member alive
     proxy.serves(alive)
     # A server that HAProxy has not checked yet counts as unreachable as well.
-    eventually("the module knows", lambda: "unreachable" in proxy.members()["web-0"])
-    eventually("the other is reached", lambda: "unreachable" not in proxy.members()["web-1"])
+    eventually("the module sees the server down", lambda: "unreachable" in proxy.members()["web-0"])
+    eventually("the other server is reached", lambda: "unreachable" not in proxy.members()["web-1"])
     requests = load(proxy, 100)
     alive.set_tags("role=backend", "port=3000", "state=drain")
     held = "held: no other server would be ready"

@@ -46,7 +46,7 @@ class Program:
         self.address = address
         with log.open("wb") as out:
             self.process = subprocess.Popen(line, stdout=out, stderr=out)
-        eventually("it listens", lambda: self._listens(log))
+        eventually("the agent listens", lambda: self._listens(log))
 
     def _listens(self, log: Path) -> bool:
         assert self.process.poll() is None, log.read_text()
@@ -123,7 +123,7 @@ class Asking:
         connection.close()
         return answer.status, dict(answer.headers.items()), body
 
-    def told(self, user: str = "x") -> dict[str, str]:
+    def answers(self, user: str = "x") -> dict[str, str]:
         """The variables that the agent has set, as headers."""
         headers = self.get(f"/tell?user={user}")[1]
         return {name: value for name, value in headers.items() if name.startswith("x-")}
@@ -164,15 +164,15 @@ def test_haproxy_asks_by_spoe_and_goes_on_without_an_answer(
     asking = Asking(haproxy, tmp_path / "haproxy", agent.address)
 
     def complete() -> dict[str, str]:
-        told = asking.told()
-        return told if told.get("x-size") == "3" else {}
+        answers = asking.answers()
+        return answers if answers.get("x-size") == "3" else {}
 
-    told = eventually("the agent knows all members", complete)
-    assert (told["x-leader"], told["x-tag"], told["x-member"]) == ("web-1", "b", "0")
-    assert told["x-port"] == "3000"
-    assert not told.get("x-error")
+    answers = eventually("the agent knows all members", complete)
+    assert (answers["x-leader"], answers["x-tag"], answers["x-member"]) == ("web-1", "b", "0")
+    assert answers["x-port"] == "3000"
+    assert not answers.get("x-error")
     users = [f"user-{n}" for n in range(30)]
-    names = {user: asking.told(user)["x-name"] for user in users}
+    names = {user: asking.answers(user)["x-name"] for user in users}
     assert set(names.values()) == {"web-1", "web-2"}
     for user in users[:5]:
         status, _, body = asking.get(f"/?user={user}")
@@ -183,12 +183,12 @@ def test_haproxy_asks_by_spoe_and_goes_on_without_an_answer(
             stream.sendall(bytes_)
             while stream.recv(1000):
                 pass
-    assert asking.told()["x-size"] == "3"
+    assert asking.answers()["x-size"] == "3"
     second.set_tags("role=backend", "port=3000", "state=drain")
-    eventually("its keys move", lambda: {asking.told(it)["x-name"] for it in users} == {"web-1"})
+    eventually("its keys move", lambda: {asking.answers(it)["x-name"] for it in users} == {"web-1"})
     agent.process.kill()
     agent.process.wait(PATIENCE)
-    eventually("HAProxy finds it down", lambda: not asking.told().get("x-size"))
+    eventually("HAProxy finds it down", lambda: not asking.answers().get("x-size"))
     began = time.monotonic()
     assert asking.get("/?user=x")[0] == 503  # the default backend of this test has no server
     print(f"without an agent a request takes {time.monotonic() - began:.3f} s")
@@ -200,7 +200,7 @@ def test_many_silent_connections_do_not_keep_haproxy_out(haproxy, program, web, 
     agent = program("c", first.agent.address)
     silent = [agent.connect() for _ in range(600)]
     asking = Asking(haproxy, tmp_path / "haproxy", agent.address)
-    eventually("HAProxy gets answers", lambda: asking.told().get("x-size") == "2")
+    eventually("HAProxy gets answers", lambda: asking.answers().get("x-size") == "2")
     for it in silent:
         it.close()
 

@@ -54,8 +54,8 @@ impl Subscription {
         py.detach(|| self.0.abandon());
     }
 
-    /// Waits until an event can be taken: true; or until `timeout` seconds are over: false. `None`
-    /// waits without limit.
+    /// Waits until an event can be taken, and returns true. Returns false if `timeout` seconds pass
+    /// first; `None` waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
@@ -80,16 +80,17 @@ impl Pending {
         enter(py, || self.0.fd())
     }
 
-    /// Waits until the operation has finished: true; or until `timeout` seconds are over: false.
-    /// `None` waits without limit.
+    /// Waits until the operation has finished, and returns true. Returns false if `timeout` seconds
+    /// pass first; `None` waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
         readable(py, fd, deadline(timeout))
     }
 
-    /// Returns how the operation ended, or `None` if it has not: the number of members contacted or
-    /// the error, the other being `None`, and the error of each address that a join did not reach.
+    /// Returns how the operation ended, or `None` if it has not ended: the number of members
+    /// contacted (`None` after a failure), the error (`None` after a success), and the error of
+    /// each address that a join did not reach.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.0.outcome())? else {
             return Ok(None);
@@ -109,13 +110,13 @@ impl Pending {
 type Exception = Py<pyo3::exceptions::PyBaseException>;
 type Outcome = (Option<usize>, Option<Exception>, Vec<(String, Exception)>);
 
-/// The time at which a timeout in seconds is over. A timeout too long for the clock has no limit.
+/// The time at which a timeout in seconds ends. A timeout too long for the clock has no limit.
 fn deadline(timeout: Option<f64>) -> Option<Instant> {
     let timeout = timeout.and_then(|it| Duration::try_from_secs_f64(it.max(0.0)).ok());
     timeout.and_then(|it| Instant::now().checked_add(it))
 }
 
-/// Waits until the descriptor is readable: true; or until the deadline: false.
+/// Waits until the descriptor is readable, and returns true. Returns false after the deadline.
 fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bool> {
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));

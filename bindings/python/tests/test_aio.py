@@ -50,7 +50,7 @@ def aio_node(addresses):
         def start(name="ours", **settings):
             settings = {"bind": addresses.address(), "profile": "local", **settings}
             node = stack.enter_context(contextlib.closing(sprat.aio.Node(name=name, **settings)))
-            eventually("its own join is queued", lambda: node.stats()["events_waiting"])
+            eventually("the node's own join is queued", lambda: node.stats()["events_waiting"])
             return node
 
         yield start
@@ -160,7 +160,7 @@ def test_an_operation_continues_after_its_timeout(run, aio_node, addresses):
         return before
 
     before = run(main)
-    eventually("all are closed", lambda: len(watched()) <= len(before))
+    eventually("all descriptors are closed", lambda: len(watched()) <= len(before))
 
 
 def test_a_cancelled_wait_leaves_nothing_behind(run, aio_node, addresses):
@@ -184,7 +184,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(run, aio_node, addresses):
         node.close()
         del task, wait
         # Joins without a waiting task end with the node.
-        eventually("all are closed", lambda: len(watched()) <= len(before))
+        eventually("all descriptors are closed", lambda: len(watched()) <= len(before))
 
     run(main)
 

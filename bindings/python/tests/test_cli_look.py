@@ -309,7 +309,7 @@ def test_a_first_signal_does_not_interrupt_a_running_leave(look, agent):
     stock = agent("stock")
     lister = look("members", "--join", stock.address)
     leaves = {"leaving", "left"}
-    eventually("it has begun to leave", lambda: leaves & set(visits(stock).values()))
+    eventually("the command has begun to leave", lambda: leaves & set(visits(stock).values()))
     lister.send_signal(signal.SIGINT)
     done(lister)
     all_left(stock)

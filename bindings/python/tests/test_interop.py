@@ -63,7 +63,9 @@ def test_either_side_joins_and_tags_go_both_ways(agent, ours):
     updated = wait_for(reader, sprat.MemberUpdated, "stock")
     assert updated.member.tags == {"role": "db", "ü": "ö"}
     node.tags = {"zone": "c", "rack": "7"}
-    eventually("the agent has them", lambda: stock.members()["ours"]["tags"] == dict(node.tags))
+    eventually(
+        "the agent has the new tags", lambda: stock.members()["ours"]["tags"] == dict(node.tags)
+    )
 
     node.leave()
     sees_left(stock, "ours")
@@ -79,7 +81,7 @@ def test_an_agent_that_is_killed_fails_and_comes_back(agent, ours, addresses):
         assert it.join(stock.address, witness.address) == 2
     reader = node.events(sprat.MemberEvent)
     assert filtered.members().names() == ["filtered", "witness"]
-    eventually("all are there", lambda: len(witness.members()) == 4)
+    eventually("the witness knows all members", lambda: len(witness.members()) == 4)
     address = stock.address
     stock.kill()
     begun = time.monotonic()
@@ -182,7 +184,9 @@ def test_a_restart_at_another_address_is_shown_by_health_and_is_not_a_conflict(a
     first.close()
     second = ours("moves", profile="local")
     assert second.join(stock.address) == 1
-    health = eventually("it is seen", lambda: (it := second.health()).name_conflict and it)
+    health = eventually(
+        "the old address is reported", lambda: (it := second.health()).name_conflict and it
+    )
     assert (health.name_conflict, health.name_conflict_alive) == (former, False)
     assert "no node answers" in str(health)
 

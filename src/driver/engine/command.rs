@@ -23,14 +23,14 @@ pub(in crate::driver) type Counter = (&'static str, i64, &'static str);
 /// Changes of tags: a key and its new value, or `None` to remove it.
 pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;
 
-/// Something for the engine to do. A `waiter` is told the outcome when the operation has ended; a
+/// Something for the engine to do. A `waiter` gets the outcome when the operation has ended; a
 /// `reply` is sent as soon as the command has run. By then the list of members shows the effects.
 pub(in crate::driver) enum Command {
     /// Joins the clusters of these seeds.
     Join { seeds: Vec<Seed>, waiter: Waiter },
     /// Leaves the cluster.
     Leave { waiter: Waiter },
-    /// Probes a member at once. The reply says whether the probe began; the waiter is told its
+    /// Probes a member at once. The reply says whether the probe began; the waiter gets its
     /// verdict.
     Hint {
         name: String,
@@ -54,7 +54,7 @@ pub(in crate::driver) enum Command {
         name: String,
         reply: Reply<Result<Explanation>>,
     },
-    /// Describes how this node is doing.
+    /// Describes the health of this node.
     Health { reply: Reply<Health> },
     /// Reads all counters.
     Counters { reply: Reply<Vec<Counter>> },
@@ -67,7 +67,7 @@ pub(in crate::driver) enum Command {
 
 struct Queue {
     waiting: VecDeque<Command>,
-    /// The engine has been told to end. It still runs the commands that wait.
+    /// The engine was asked to end. It still runs the commands that wait.
     stopping: bool,
     /// The engine has ended, and takes no further command.
     ended: bool,
@@ -109,7 +109,7 @@ impl CommandQueue {
         })
     }
 
-    /// Queues a command. Returns false, and drops the command, if the engine has been told to end.
+    /// Queues a command. Returns false, and drops the command, if the engine was asked to end.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = lock(&self.queue);
         if queue.ended || queue.stopping {
@@ -122,7 +122,7 @@ impl CommandQueue {
         true
     }
 
-    /// Tells the engine to end after the commands that wait.
+    /// Asks the engine to end after the commands that wait.
     pub fn stop(&self) {
         let mut queue = lock(&self.queue);
         queue.stopping = true;

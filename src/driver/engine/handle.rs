@@ -66,8 +66,8 @@ impl EngineHandle {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Ends the node, because one of its threads panicked or cannot go on. The application is told
-    /// once.
+    /// Ends the node, because one of its threads panicked or cannot go on. The application gets
+    /// one event about it.
     pub fn break_down(&self, text: String) {
         if let Some(error) = self.lifecycle.on_panic(text) {
             self.events.push(EventBody::Fatal { error });
@@ -75,7 +75,7 @@ impl EngineHandle {
         self.begin_end();
     }
 
-    /// Tells the threads of the node to end.
+    /// Asks the threads of the node to end.
     pub fn begin_end(&self) {
         self.lifecycle.begin_end();
         self.commands.stop();
@@ -123,7 +123,7 @@ impl EngineHandle {
         }
     }
 
-    /// The counters of the engine, or its last ones if it has ended; none in a forked child.
+    /// The counters of the engine, or their last values if it has ended; empty in a forked child.
     pub fn counters(&self) -> Vec<Counter> {
         if self.origin.is_elsewhere() {
             return Vec::new();

@@ -67,12 +67,12 @@ pub(in crate::driver) struct Engine {
     lookups: Sender<Lookup>,
     stream_timeout: Duration,
     /// The time of this turn, at which everything in the turn happens. Time that passes during a
-    /// turn is noticed at its end, so that the core hears of a stall before it sees the new time.
+    /// turn is noticed at its end, so that the core learns of a stall before it sees the new time.
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,
     /// Commands that were taken from the queue and have not run. After a panic they are dropped
-    /// with the engine, so that their callers are woken only when the reason of its end is known.
+    /// with the engine, so that their callers are woken only when the reason for its end is known.
     commands: VecDeque<Command>,
     operations: Operations,
     log: Log,
@@ -213,7 +213,7 @@ impl Engine {
         self.log.look(&self.handle.events, &self.core, self.now);
     }
 
-    /// Logs a debug line. The text is only made if debug lines are wanted.
+    /// Logs a debug line. The text is only created if debug lines are logged.
     fn debug(&mut self, target: &'static str, text: impl FnOnce() -> String) {
         self.log
             .line(&self.handle.events, Level::Debug, target, text);
@@ -232,11 +232,11 @@ impl Engine {
                 }
             }
             Output::Connect { id, to } => {
-                self.debug("net", || format!("connects to {to}"));
+                self.debug("net", || format!("connecting to {to}"));
                 if let Err(error) = self.streams.dial(id, to) {
                     if is_shortage(&error) {
                         // To the core this looks like a member that does not answer. The warning
-                        // tells people that it is not.
+                        // gives the real reason.
                         self.warn(
                             "engine",
                             format!("cannot open a connection to {to}: {error}"),
@@ -249,7 +249,7 @@ impl Engine {
             Output::Write { id, bytes } => self.streams.write(id, bytes),
             Output::Close { id } => self.streams.close(self.now, id, self.stream_timeout),
             Output::Resolve { id, host } => {
-                self.debug("net", || format!("looks for the addresses of {host}"));
+                self.debug("net", || format!("resolving {host}"));
                 if self.lookups.send(Lookup { id, host }).is_err() {
                     self.core.handle_resolved(self.now, id, &[]);
                 }
@@ -336,7 +336,7 @@ impl Engine {
             match self.sockets.listener.accept(self.now) {
                 Ok(None) => return,
                 Ok(Some((socket, from))) => {
-                    self.debug("net", || format!("takes a connection from {from}"));
+                    self.debug("net", || format!("accepted a connection from {from}"));
                     self.make_place();
                     if let Ok(id) = self.streams.accept(tenure, socket) {
                         self.core.handle_stream_accepted(self.now, id, from);
@@ -394,7 +394,7 @@ impl Engine {
             (
                 "streams_given_up",
                 self.counts.streams_given_up,
-                "Accepted streams that gave up their place to newer ones.",
+                "Accepted streams that were dropped for newer ones.",
             ),
             (
                 "stalls",
@@ -428,7 +428,7 @@ enum Source {
 struct Woken {
     /// The latest moment at which the sleep was to end.
     wanted: Time,
-    /// A descriptor is not open any more, and this library did not close it.
+    /// A descriptor was closed, but not by this library.
     fd_closed: bool,
     commands: bool,
     datagrams: bool,
@@ -456,7 +456,8 @@ impl Woken {
 }
 
 impl Drop for Engine {
-    /// However the engine ends, the parties that wait for it are told, and the events have an end.
+    /// Notifies the parties that wait for the engine and ends the events, whatever ended the
+    /// engine.
     fn drop(&mut self) {
         if let Ok(counters) = panic::caught(|| self.counters()) {
             *lock(&self.handle.final_counters) = counters;

@@ -151,7 +151,7 @@ mod tests {
         for target in ["a:1", "b:2", "c:3", "keys"] {
             assert!(error.message.contains(target), "{}", error.message);
         }
-        let nobody = join_result(&JoinReport::default()).unwrap_err();
-        assert_eq!(nobody.status, Status::Unreachable);
+        let no_targets = join_result(&JoinReport::default()).unwrap_err();
+        assert_eq!(no_targets.status, Status::Unreachable);
     }
 }

@@ -38,7 +38,7 @@ pub const COUNTERS: CounterNames = [
     ),
     (
         "spoe_refused",
-        "Connections of SPOE that broke the protocol or gave up their place.",
+        "Connections of SPOE that broke the protocol or were dropped for newer ones.",
     ),
 ];
 

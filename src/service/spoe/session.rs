@@ -5,7 +5,7 @@ use crate::service::{Actions, End};
 
 /// A source of answers.
 pub trait Answers {
-    /// The variables that answer one question; none if the question is unknown.
+    /// The variables that answer one question; empty if the question is unknown.
     fn answer(&self, question: &Message) -> Vec<Variable>;
 }
 
@@ -18,8 +18,8 @@ pub struct Session {
 
 impl Session {
     /// Reads the whole frames at the start of `input`, adds the answers to `actions`, and returns
-    /// how many bytes it read. HAProxy 3.2 wants the greeting in one segment, so all answers go out
-    /// in one write.
+    /// how many bytes it read. HAProxy 3.2 expects the greeting in one segment, so all answers are
+    /// written at once.
     pub fn read(&mut self, input: &[u8], answers: &impl Answers, actions: &mut Actions) -> usize {
         let mut at = 0;
         while actions.end.is_none() {
@@ -77,7 +77,7 @@ impl Session {
                 let variables: Vec<Variable> = found.collect();
                 let answer = frame::ack(stream, frame, &variables);
                 let fits = answer.len() as u64 - 4 <= size;
-                // Instead of an answer that does not fit, HAProxy gets one without variables.
+                // If the answer does not fit, HAProxy gets one without variables.
                 let answer = if fits {
                     answer
                 } else {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_answered_in_any_portion_of_bytes() {
+    fn questions_are_answered_however_their_bytes_are_split() {
         let mut all = hello(&greeting());
         all.extend(question(1, "abc"));
         all.extend(question(300, "abcdef"));

@@ -63,7 +63,7 @@ impl Responder {
         }
         let responder = self.clone();
         let work = move || {
-            // HAProxy opens a connection that breaks again by itself.
+            // If the connection breaks, HAProxy connects again by itself.
             let _ = responder.answer(stream);
             responder.open.fetch_sub(1, Ordering::Relaxed);
         };

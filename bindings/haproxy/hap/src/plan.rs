@@ -2,9 +2,9 @@
 //!
 //! HAProxy is asked for its servers before each round. A restart of either side, a reload that
 //! forgets all dynamic servers, or a person at the CLI therefore change nothing about the result.
-//! Servers that are made here have ids in a range of their own, which HAProxy shows: they are known
-//! again after a restart, and no other server is ever touched, whatever its name. The range follows
-//! from the tag of the members, so two `sprat-hap` for different tags can share a backend.
+//! Servers that `sprat-hap` adds have ids in a range of their own, which HAProxy shows. So they are
+//! recognised after a restart, and no other server is ever touched, whatever its name. The range
+//! follows from the tag of the members, so two `sprat-hap` for different tags can share a backend.
 
 use super::desired::Assignments;
 use super::server_state::Server;
@@ -20,8 +20,8 @@ const FIRST_ID: u32 = 1_000_000_000;
 /// The number of ranges of ids.
 const RANGES: u32 = 200_000;
 
-/// The lines of commands about one server. Each is sent only if HAProxy did not object to the one
-/// before.
+/// The lines of commands about one server. Each line is sent only if HAProxy did not object to the
+/// line before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub server: Arc<str>,
@@ -48,7 +48,7 @@ impl Planner {
         }
     }
 
-    /// Returns the slot of a server; `None` if the server was not made here.
+    /// Returns the slot of a server; `None` if `sprat-hap` did not add the server.
     fn slot(&self, server: &Server) -> Option<usize> {
         let slot = server.id.checked_sub(self.first_id)? as usize;
         (slot < SERVERS).then_some(slot)
@@ -68,7 +68,7 @@ impl Planner {
         present.iter().filter_map(assignment).collect()
     }
 
-    /// Returns the names of the servers that were not made here.
+    /// Returns the names of the servers that `sprat-hap` did not add.
     pub fn reserved(&self, present: &BTreeMap<String, Server>) -> BTreeSet<String> {
         let reserved = present
             .iter()
@@ -76,7 +76,7 @@ impl Planner {
         reserved.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Returns the names of the servers that were made here and that HAProxy does not reach.
+    /// Returns the names of the servers that `sprat-hap` added and that HAProxy does not reach.
     pub fn unreachable(&self, present: &BTreeMap<String, Server>) -> BTreeSet<String> {
         let is_unreachable = |server: &Server| {
             self.slot(server).is_some() && server.is_down && server.state != AdminState::Maint
@@ -117,8 +117,9 @@ impl Planner {
         steps
     }
 
-    /// Returns the steps that delete servers which were made here and are no longer desired.
-    /// HAProxy refuses to delete a server that still has connections; the next round tries again.
+    /// Returns the steps that delete servers which `sprat-hap` added and which are no longer
+    /// desired. HAProxy refuses to delete a server that still has connections; the next round tries
+    /// again.
     fn deletions(&self, present: &BTreeMap<String, Server>, desired: &Assignments) -> Vec<Step> {
         let is_unneeded = |(name, server): &(&String, &Server)| {
             self.slot(server).is_some() && !desired.contains_key(name.as_str())
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_made_here_are_known_by_their_ids_and_others_are_reserved() {
+    fn added_servers_are_recognised_by_their_ids_and_others_are_reserved() {
         let found = planner().remembered(&present());
         let places: Vec<_> = found.iter().map(|it| (it.slot, it.state)).collect();
         assert_eq!(places, [(1, AdminState::Ready), (2, AdminState::Maint)]);
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_was_not_made_here_is_neither_changed_nor_deleted() {
+    fn a_server_that_was_not_added_by_sprat_hap_is_neither_changed_nor_deleted() {
         let mut has = present();
         has.retain(|name, _| name == "fixed");
         let mut impostor = assignment(5, AdminState::Ready);
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn objections_are_told_from_other_answers() {
+    fn objections_are_distinguished_from_other_answers() {
         let add = "add server nodes/web-1 10.0.0.1:80";
         assert_eq!(objection(add, "New server registered.\n\n\n"), None);
         let found = objection(add, "New server registered.\n\nPermission denied\n");

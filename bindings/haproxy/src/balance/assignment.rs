@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The administrative state of a server, as HAProxy knows it.
 ///
-/// The order is from the most requests to the fewest: a removal goes to a greater state.
+/// The order is from the most requests to the fewest: a removal moves a server to a greater state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AdminState {
     /// The server gets requests.

@@ -110,7 +110,7 @@ impl Pools {
             .collect()
     }
 
-    /// When the next change is due by time alone.
+    /// When the next change is due if nothing new arrives.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
         let timeouts = self.0.iter().map(|it| it.balance.next_timeout(now));
         timeouts.flatten().min()
@@ -124,7 +124,7 @@ impl Pools {
             .collect()
     }
 
-    /// Returns what a snapshot keeps.
+    /// Returns the content of a snapshot.
     pub fn snapshot(&self, peers: Vec<SocketAddr>) -> Snapshot {
         let servers = self.0.iter().flat_map(|pool| {
             let key: Arc<str> = pool.backend.key().into();

@@ -45,7 +45,7 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
 
     JSON: an object with "member" (the keys of `sprat members`), "explanation" (since, accuser,
     confirmations, confirmations_wanted, time_left, incarnation, and probe with ago, direct, stream,
-    helpers, rtt) and "health", which tells how well this host sees the cluster
+    helpers, rtt) and "health", which describes how well this host sees the cluster
     (score, score_max, live, known, isolated, datagrams_work, streams_work, name_conflict,
     name_conflict_alive, summary). Times are in seconds.
     """  # noqa: D301
@@ -65,7 +65,7 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
 
 
 _PROBES = 20
-"""The maximum number of probes until one is answered by datagram, and not first by stream."""
+"""The maximum number of probes. Fewer suffice once one is answered by datagram before stream."""
 
 
 def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
@@ -73,7 +73,8 @@ def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
     for _ in range(_PROBES):
         answers = False
         with contextlib.suppress(sprat.StateError, sprat.TimeoutError):
-            # Not alive, this node itself, or being probed: then its present state is the result.
+            # If it is not alive, is this node itself, or is being probed already, its present
+            # state is the result.
             answers = node.hint(name, timeout=timeout)
         probe = node.explain(name).probe
         if not answers or probe is None or probe.direct is sprat.ProbeAnswer.ANSWERED:
