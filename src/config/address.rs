@@ -56,7 +56,7 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
 /// `TooLarge` if there are too many.
 pub(crate) fn check_count(count: usize) -> Result<()> {
     if count > TARGETS {
-        let message = format!("{count} addresses to join, allowed are {TARGETS}");
+        let message = format!("{count} addresses to join, at most {TARGETS} are allowed");
         return Err(Error::new(Status::TooLarge, message));
     }
     Ok(())

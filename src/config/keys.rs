@@ -76,7 +76,7 @@ impl Config {
 /// Checks that a node may have this many keys. `status` is that of the error.
 fn check_count(keys: usize, status: Status) -> Result<()> {
     if keys > KEYS {
-        let message = format!("{keys} keys are given, allowed are at most {KEYS}");
+        let message = format!("{keys} keys are given, at most {KEYS} are allowed");
         return Err(Error::new(status, message));
     }
     Ok(())

@@ -179,7 +179,8 @@ impl Config {
     pub fn set_filter_tag(&mut self, key: &str, value: Option<&str>) -> Result<()> {
         let len = value.map_or(0, str::len);
         if len > limits::LABEL_LEN {
-            let message = format!("the value of filter.tag.{key} has {len} bytes, allowed are 255");
+            let message =
+                format!("the value of filter.tag.{key} has {len} bytes, at most 255 are allowed");
             return Err(Error::new(Status::TooLarge, message));
         }
         put_tag(&mut self.settings.core.filter.require_tags, key, value)
@@ -192,7 +193,10 @@ impl Config {
     pub fn set_meta(&mut self, meta: &[u8]) -> Result<()> {
         let len = meta.len();
         if len > limits::META_LEN {
-            let message = format!("meta has {len} bytes, allowed are {}", limits::META_LEN);
+            let message = format!(
+                "meta has {len} bytes, at most {} are allowed",
+                limits::META_LEN
+            );
             return Err(Error::new(Status::TooLarge, message));
         }
         self.settings.core.meta = meta.to_vec();
@@ -303,7 +307,7 @@ fn known(name: &str) -> Result<(&'static Setting, Place)> {
 /// The error for two times of which the first is too long compared with the other.
 fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) -> Error {
     let message = format!(
-        "{} is {}, allowed is {relation} {}, which is {}",
+        "{} is {}, but must be {relation} {}, which is {}",
         one.0,
         one.1.as_millis(),
         other.0,
@@ -319,11 +323,11 @@ fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) ->
 pub(crate) fn check_tag_key(key: &str) -> Result<()> {
     let len = key.len();
     if len == 0 {
-        let message = format!("the key of a tag is empty, allowed are 1 to {TAG_KEY_LEN} bytes");
+        let message = format!("the key of a tag is empty, allowed: 1 to {TAG_KEY_LEN} bytes");
         return Err(Error::new(Status::Invalid, message));
     }
     if len > TAG_KEY_LEN {
-        let message = format!("the key of a tag has {len} bytes, allowed are 1 to {TAG_KEY_LEN}");
+        let message = format!("the key of a tag has {len} bytes, allowed: 1 to {TAG_KEY_LEN}");
         return Err(Error::new(Status::TooLarge, message));
     }
     Ok(())
@@ -344,7 +348,7 @@ fn check_tags(tags: &Tags) -> Result<()> {
     let len = encode_tags(tags).len();
     if len > limits::META_LEN {
         let message = format!(
-            "all tags together take {len} bytes, allowed are {}",
+            "all tags together take {len} bytes, at most {} are allowed",
             limits::META_LEN
         );
         return Err(Error::new(Status::TooLarge, message));

@@ -253,7 +253,7 @@ fn a_node_has_at_most_64_keys_wherever_they_come_from() {
     assert_eq!(config.keyring().unwrap().keys().len(), 64);
     let error = add(&mut config, 64).unwrap_err();
     assert_eq!(error.status, Status::TooLarge);
-    assert_eq!(error.message, "65 keys are given, allowed are at most 64");
+    assert_eq!(error.message, "65 keys are given, at most 64 are allowed");
     config.set("encrypt", "").unwrap();
     add(&mut config, 64).unwrap();
     config.set("encrypt", key).unwrap();

@@ -51,7 +51,7 @@ pub(super) unsafe fn bytes<'a>(
     max: usize,
 ) -> Result<&'a [u8]> {
     if len > max {
-        let message = format!("{argument} has {len} bytes, allowed are at most {max}");
+        let message = format!("{argument} has {len} bytes, at most {max} are allowed");
         return Err(Error::new(Status::TooLarge, message));
     }
     if len == 0 {
@@ -71,7 +71,7 @@ pub(super) unsafe fn bytes<'a>(
 /// `at` is NULL or points to `len` items that outlive `'a`.
 pub(super) unsafe fn list<'a, T>(argument: &str, at: *const T, len: usize) -> Result<&'a [T]> {
     if len > LIST_LEN {
-        let message = format!("{argument} has {len} items, allowed are at most {LIST_LEN}");
+        let message = format!("{argument} has {len} items, at most {LIST_LEN} are allowed");
         return Err(Error::new(Status::TooLarge, message));
     }
     if len == 0 {
@@ -92,9 +92,7 @@ pub(super) fn timeout(timeout_ms: c_int) -> Result<Option<Duration>> {
         Err(_) if timeout_ms == -1 => Ok(None),
         Err(_) => Err(Error::new(
             Status::Invalid,
-            format!(
-                "timeout_ms is {timeout_ms}, allowed are -1 (without limit), 0 (no wait) and more"
-            ),
+            format!("timeout_ms is {timeout_ms}, allowed: -1 (no limit), 0 (no wait) or more"),
         )),
     }
 }
@@ -176,7 +174,7 @@ pub(super) unsafe fn fill(buf: *mut c_char, size: usize, text: &str) -> Result<(
 /// U+FFFD.
 pub(super) fn text(text: &str) -> CString {
     CString::new(text).unwrap_or_else(|_| {
-        // The text holds no NUL any more, so the default is never taken.
+        // The text contains no NUL any more, so the default is never used.
         CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default()
     })
 }
@@ -193,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_times_below_minus_one_are_refused() {
+    fn timeouts_below_minus_one_are_refused() {
         assert_eq!(timeout(-1), Ok(None));
         assert_eq!(timeout(0), Ok(Some(Duration::ZERO)));
         assert_eq!(timeout(-2).unwrap_err().status, Status::Invalid);
@@ -210,15 +208,15 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_of_no_size_is_not_touched() {
+    fn a_buffer_of_size_zero_is_not_touched() {
         let mut byte = 0x55;
-        // SAFETY: nothing is written.
+        // SAFETY: nothing is written to a buffer of size 0.
         let got = unsafe { fill(&mut byte, 0, "") };
         assert_eq!((got.unwrap_err().status, byte), (Status::Buffer, 0x55));
     }
 
     #[test]
-    fn a_nul_inside_a_text_is_shown_and_not_a_cut() {
+    fn a_nul_inside_a_text_is_replaced_and_does_not_cut_it() {
         assert_eq!(text("a\0b").to_str(), Ok("a\u{fffd}b"));
     }
 }

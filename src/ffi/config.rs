@@ -324,7 +324,7 @@ pub unsafe extern "C" fn sprat_config_add_key(
             return Err(args::null("key"));
         }
         let wrong = || {
-            let message = format!("key has {len} bytes, allowed are 16, 24 and 32");
+            let message = format!("key has {len} bytes, allowed: 16, 24 or 32");
             Error::new(Status::Invalid, message)
         };
         if ![16, 24, 32].contains(&len) {
@@ -356,7 +356,7 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
             return config.config.set("filter.names", "");
         };
         if pattern.trim().is_empty() || pattern.contains(',') {
-            let message = format!("pattern is \"{pattern}\", allowed is one pattern, not empty");
+            let message = format!("pattern is \"{pattern}\", allowed: one pattern, not empty");
             return Err(Error::new(Status::Invalid, message));
         }
         let before = config.config.get("filter.names")?;
@@ -445,7 +445,7 @@ pub unsafe extern "C" fn sprat_config_set_log_cb(
             Some(level) => level.name(),
             None if max_level == 0 => "off",
             None => {
-                let message = format!("max_level is {max_level}, allowed are 0 to 5");
+                let message = format!("max_level is {max_level}, allowed: 0 to 5");
                 return Err(Error::new(Status::Invalid, message));
             }
         };

@@ -139,13 +139,10 @@ pub unsafe extern "C" fn sprat_node_next_events(
 ) -> c_int {
     entry::number("sprat_node_next_events", || {
         if max == 0 {
-            return Err(Error::new(
-                Status::Invalid,
-                "max is 0, allowed are 1 to 4096",
-            ));
+            return Err(Error::new(Status::Invalid, "max is 0, allowed: 1 to 4096"));
         }
         if max > args::LIST_LEN {
-            let message = format!("max is {max}, allowed are 1 to {}", args::LIST_LEN);
+            let message = format!("max is {max}, allowed: 1 to {}", args::LIST_LEN);
             return Err(Error::new(Status::TooLarge, message));
         }
         for i in 0..max {

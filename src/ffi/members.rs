@@ -263,7 +263,7 @@ pub unsafe extern "C" fn sprat_member_addr(
             }
             16 => Ipv6Addr::from(member.addr).into(),
             other => {
-                let message = format!("member has an addr_len of {other}, allowed are 4 and 16");
+                let message = format!("member has an addr_len of {other}, allowed: 4 or 16");
                 return Err(Error::new(Status::Invalid, message));
             }
         };

@@ -151,7 +151,7 @@ unsafe fn addresses<'a>(
     if list.is_empty() {
         return Err(Error::new(
             Status::Invalid,
-            "naddrs is 0, allowed are 1 to 4096",
+            "naddrs is 0, allowed: 1 to 4096",
         ));
     }
     // SAFETY: each address is NULL or a NUL-terminated string, as the caller promises.

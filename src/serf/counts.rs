@@ -12,7 +12,7 @@ macro_rules! counts {
         }
 
         impl Counts {
-            /// All of them, in the order of the table.
+            /// Returns all counters, in the order of the table.
             pub fn list(&self) -> Vec<Counter> {
                 vec![$((stringify!($name), self.$name, $help),)*]
             }
@@ -23,7 +23,7 @@ macro_rules! counts {
 counts! {
     intents_sent: "Intents of this node that it gossiped.",
     intents_relayed: "Intents of others passed on.",
-    intents_refuted: "Times that others said this node was leaving.",
+    intents_refuted: "Times that another node wrongly announced a leave of this node.",
     queries_relayed: "Queries of others passed on.",
     user_events_relayed: "User events of others passed on.",
     duplicates: "User events and queries that had been seen before.",
@@ -34,6 +34,6 @@ counts! {
     relays_refused: "Responses of others for an address at which no member is known.",
     stray_answers: "Responses to queries that this node never sent.",
     reaped: "Members erased.",
-    conflicts: "Claims that a known name lives at another address.",
-    conflicts_self: "Claims that this node's name lives elsewhere.",
+    conflicts: "Claims that a known name is at another address.",
+    conflicts_self: "Claims that this node's name is at another address.",
 }

@@ -38,8 +38,8 @@ impl EarlyIntent {
     }
 }
 
-/// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. When it is
-/// full, further names are not taken up: a leave that is missed that way shows as a failure.
+/// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. Further names
+/// are ignored: a leave that is missed for this reason shows as a failure.
 #[derive(Debug, Default)]
 pub(super) struct EarlyIntents {
     waiting: BTreeMap<Arc<str>, EarlyIntent>,
@@ -50,8 +50,7 @@ impl EarlyIntents {
         self.waiting.len()
     }
 
-    /// Keeps an intent. Returns true if it is later than the one held, so that others should hear
-    /// it.
+    /// Keeps an intent. Returns true if it is later than the one held, and should be passed on.
     pub fn keep(&mut self, now: Time, kind: IntentKind, name: &str, ltime: u64) -> bool {
         let intent = EarlyIntent {
             kind,
@@ -84,7 +83,7 @@ impl EarlyIntents {
             .retain(|_, intent| now.since(intent.since) <= PATIENCE);
     }
 
-    /// Moves the times at which intents came forward, after a stall of this process.
+    /// Moves the arrival times of intents forward, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         self.waiting
             .values_mut()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// Something that the core reports to its driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoreEvent {
-    /// An event for the application, which gets it as it is.
+    /// An event for the application, to be passed on unchanged.
     App(EventBody),
     /// A join ended.
     JoinDone {
@@ -20,8 +20,8 @@ pub enum CoreEvent {
         /// member of the cluster that it tried to join.
         owner: Option<SocketAddr>,
     },
-    /// A leave ended: everyone who can be reached has had the time to hear of it, or a join took
-    /// the leave back.
+    /// A leave ended: all members that can be reached have had the time to learn of it, or a join
+    /// cancelled the leave.
     LeaveDone {
         /// The number that `Core::leave` returned.
         op: OpId,

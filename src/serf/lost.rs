@@ -45,7 +45,7 @@ impl Lost {
         given_up.iter().for_each(|name| self.remove(out, name));
     }
 
-    /// Moves the times at which members were lost forward, after a stall of this process.
+    /// Moves forward the times at which members were lost, after a stall of this process.
     pub fn postpone(&mut self, by: Duration) {
         self.since
             .values_mut()

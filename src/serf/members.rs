@@ -147,7 +147,7 @@ impl Members {
         Some(row)
     }
 
-    /// Moves the times at which members failed or left forward, after a stall of this process.
+    /// Moves forward the times at which members failed or left, after a stall of this process.
     pub fn postpone(&mut self, by: std::time::Duration) {
         self.by_name
             .values_mut()

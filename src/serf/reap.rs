@@ -1,4 +1,4 @@
-//! The end of members: they are erased when they have been failed or left for long enough.
+//! Reaping: members are erased when they have been failed or left for long enough.
 
 use super::common::Common;
 use super::early_intents::EarlyIntents;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The clock of the reaper.
 #[derive(Debug)]
 pub(super) struct Reaper {
-    /// When it looks next.
+    /// When members are next checked.
     pub next: Time,
 }
 

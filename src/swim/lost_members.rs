@@ -5,7 +5,7 @@ use super::retry::Retry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The number of lost members that are remembered. The latest stay; older ones make room.
+/// The number of lost members that are remembered. If there are more, the oldest is forgotten.
 const LOST: usize = 1024;
 
 /// A member that is lost.

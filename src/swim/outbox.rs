@@ -46,17 +46,17 @@ impl Outbox {
         self.order(Output::Write { id, bytes });
     }
 
-    /// Tells the layer above.
+    /// Queues a notice for the layer above.
     pub fn tell(&mut self, notice: Notice) {
         self.notices.push_back(notice);
     }
 
-    /// Tells the layer above that a member changed.
+    /// Queues the notice that a member changed.
     pub fn tell_member(&mut self, change: Change, name: Arc<str>) {
         self.tell(Notice::Member { change, name });
     }
 
-    /// Tells the layer above that the broadcasts with these tokens are done.
+    /// Queues the notices that the broadcasts with these tokens are done.
     pub fn tell_done(&mut self, tokens: impl IntoIterator<Item = u64>) {
         for token in tokens {
             self.tell(match token {

@@ -315,7 +315,7 @@ fn all_alone() {
 /// All nodes change their tags again and again. No node may be reported as failed, no message may
 /// be refused, and in the end all nodes agree.
 #[test]
-fn half_a_minute_of_changes_harms_nobody_and_all_agree_in_the_end() {
+fn half_a_minute_of_changes_causes_no_failure_and_all_agree_in_the_end() {
     let mut eight = Eight::new(Plan {
         seed: 5,
         encrypted: true,

@@ -135,7 +135,7 @@ impl Ours {
     /// Waits until the node lists exactly these members, all of them alive.
     pub fn sees_alive(&self, names: &[&str]) {
         let me = self.node.name();
-        until(&format!("{me} sees everybody alive"), || {
+        until(&format!("{me} sees all members alive"), || {
             let members = self.node.members();
             let alive = |name: &&&str| {
                 let found = members.iter().find(|member| &*member.name == **name);

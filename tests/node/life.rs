@@ -54,7 +54,7 @@ fn two_nodes_join_and_see_tags_and_changes_of_each_other() {
 }
 
 #[test]
-fn a_leave_is_seen_as_one_and_a_join_brings_the_node_back() {
+fn a_leave_is_seen_as_a_leave_and_a_join_brings_the_node_back() {
     let _turn = alone();
     let (a, b) = (node("a"), node("b"));
     join(&b, &a);
@@ -105,7 +105,7 @@ fn a_node_that_is_shut_down_without_a_leave_fails() {
 }
 
 #[test]
-fn a_join_that_reaches_nobody_reports_the_reason() {
+fn a_join_that_reaches_no_node_reports_the_reason() {
     let _turn = alone();
     let a = Node::start(&with("a", &[("encrypt", "MDEyMzQ1Njc4OWFiY2RlZg==")])).unwrap();
     let b = node("b");
@@ -134,7 +134,7 @@ fn a_join_that_reaches_nobody_reports_the_reason() {
 }
 
 #[test]
-fn encrypted_nodes_with_a_label_and_a_host_name_meet() {
+fn encrypted_nodes_with_a_label_and_a_host_name_find_each_other() {
     let _turn = alone();
     let pairs = [("encrypt", "MDEyMzQ1Njc4OWFiY2RlZg=="), ("label", "blue")];
     let a = Node::start(&with("a", &pairs)).unwrap();
@@ -152,7 +152,7 @@ fn a_node_on_both_families_and_one_on_ipv4_are_one_cluster_with_one_form_of_addr
     let mut both = config("both", "[::]:0");
     both.set("advertise", "127.0.0.1").unwrap();
     let (a, b, c) = (Node::start(&both).unwrap(), node("b"), node("c"));
-    join(&b, &a); // a hears b from a mapped address
+    join(&b, &a); // a is dialled from a mapped address
     join(&a, &c); // and dials c at one
     let nodes = [&a, &b, &c];
     for (node, name) in [(&a, "b"), (&a, "c"), (&b, "c"), (&b, "both"), (&c, "both")] {
@@ -218,7 +218,7 @@ fn calls_that_wait_end_when_the_node_is_shut_down() {
     {}
     let waits: [fn(&Node) -> Status; 2] = [
         |node| node.next_event(None).unwrap_err().status,
-        // This address is reserved for documentation, so nobody answers.
+        // This address is reserved for documentation, so no host answers.
         |node| node.join(&["192.0.2.1:1"], None).unwrap_err().status,
     ];
     let threads = waits.map(|wait| {

@@ -21,26 +21,26 @@ impl Clock {
         Clock { world, local, rate }
     }
 
-    /// The time it shows at this time of the world.
+    /// The time that the clock shows at this time of the world.
     pub fn local(&self, world: Time) -> Time {
         let passed = world.since(self.world).as_nanos() * u128::from(self.rate) / BILLION;
         self.local + Duration::from_nanos(passed as u64)
     }
 
-    /// The first time of the world at which it shows `local` or more.
+    /// The first time of the world at which the clock shows `local` or more.
     pub fn world(&self, local: Time) -> Time {
         let wanted = local.since(self.local).as_nanos() * BILLION;
         self.world + Duration::from_nanos(wanted.div_ceil(u128::from(self.rate)) as u64)
     }
 
-    /// Lets it run `ppm` millionths too fast from now on, or too slow if negative.
+    /// Lets the clock run `ppm` millionths too fast from now on, or too slow if negative.
     pub fn set_skew(&mut self, world: Time, ppm: i64) {
         self.local = self.local(world);
         self.world = world;
         self.rate = (BILLION as i64 + ppm * 1000) as u64;
     }
 
-    /// Makes up for the time from `from` to `to`, in which it stood still.
+    /// Accounts for the time from `from` to `to`, in which the clock stood still.
     pub fn hold(&mut self, from: Time, to: Time) {
         self.local = self.local(from);
         self.world = to;

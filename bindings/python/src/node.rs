@@ -21,7 +21,7 @@ pub struct Node {
     snapshot: Mutex<Option<Snapshot>>,
 }
 
-/// The members as last returned: returned again, without a copy, while nothing changes.
+/// The members as last returned. They are returned again, without a copy, while nothing changes.
 struct Snapshot {
     version: u64,
     states: u32,

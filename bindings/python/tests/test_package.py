@@ -49,7 +49,7 @@ def test_the_package_is_typed_and_carries_its_licences():
     assert {Path(path).name for path in files} >= {"LICENSE-MIT", "LICENSE-APACHE"}
 
 
-def test_it_is_one_wheel_for_all_versions_from_python_3_11_on():
+def test_one_wheel_serves_all_versions_from_python_3_11_on():
     tags = importlib.metadata.distribution("sprat").read_text("WHEEL")
     assert tags is not None
     assert "Tag: cp311-abi3-" in tags

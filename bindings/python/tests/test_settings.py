@@ -93,7 +93,7 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
         (
             {"probe_timeout_ms": 1000, "probe_interval_ms": 500},
             sprat.ConfigError,
-            "probe_timeout_ms is 1000, allowed is less than probe_interval_ms, which is 500",
+            "probe_timeout_ms is 1000, but must be less than probe_interval_ms, which is 500",
         ),
         ({"tags": {"a": "x" * 600}}, sprat.TooLargeError, "all tags together take 607 bytes"),
         ({"tags": {"a" * 256: ""}}, sprat.TooLargeError, "the key of a tag has 256 bytes"),
@@ -109,7 +109,7 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
         ({"keys": ["c2VjcmV0"]}, sprat.ConfigError, "keys[0] must have 16, 24 or 32 bytes, got 6"),
         ({"keys": ["no base64"]}, sprat.ConfigError, "keys[0] is not base64"),
         ({"keys": ["schlüssel"]}, sprat.ConfigError, "keys[0] is not base64: it has characters"),
-        ({"keys": [b"x" * 16] * 65}, sprat.TooLargeError, "65 keys are given, allowed are"),
+        ({"keys": [b"x" * 16] * 65}, sprat.TooLargeError, "65 keys are given, at most 64"),
         (
             {"keys": [b"x" * 16], "encrypt": "MDEyMzQ1Njc4OWFiY2RlZg=="},
             sprat.ConfigError,

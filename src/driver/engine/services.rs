@@ -4,8 +4,8 @@
 //! connection blocks the thread. [`crate::service`] lists the bounds of a connection.
 //!
 //! A service gets the current members when a peer asks, but at most once in [`REFRESH`]. For a
-//! service that keeps its members while this node is isolated, the engine is asked first whether it
-//! is; if the engine does not answer, the node counts as isolated.
+//! service that keeps its members while this node is isolated, the engine is asked first whether
+//! the node is isolated. If the engine does not answer, the node counts as isolated.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
@@ -32,7 +32,7 @@ use std::time::Duration;
 
 /// The least time between two refreshes of the members that a service knows.
 const REFRESH: Duration = Duration::from_millis(20);
-/// How long the engine may take to say whether this node is isolated. The peer waits meanwhile.
+/// How long the engine may take to say whether this node is isolated. The peer waits for that long.
 const ENGINE_PATIENCE: Duration = Duration::from_millis(10);
 /// The time until the next refresh if the engine did not answer.
 const REFRESH_STUCK: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ impl Hosted {
         }
     }
 
-    /// The same with fewer places for connections.
+    /// The same with a lower limit on connections.
     #[cfg(test)]
     pub fn with_places(self, places: usize) -> Hosted {
         Hosted { places, ..self }
@@ -130,7 +130,7 @@ impl Hosted {
         }
     }
 
-    /// Frees the place of the connection that has been silent longest, if no place is free.
+    /// Drops the connection that has been silent longest, if no further one may be open.
     fn make_place(&mut self) {
         if self.connections.len() < self.places {
             return;
@@ -141,7 +141,7 @@ impl Hosted {
         }
     }
 
-    /// Drops a connection that exceeds a bound or must free its place, and counts it as refused.
+    /// Drops a connection that exceeds a bound or must make room, and counts it as refused.
     fn refuse(&mut self, id: StreamId) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         self.drop_connection(id);

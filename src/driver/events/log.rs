@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// The time between two readings of the counters.
-const READ_PAUSE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(1);
 /// The least time between two lines about the same counter, or about silent seeds.
 const REPEAT: Duration = Duration::from_secs(60);
 /// The maximum number of lines in one second; further lines are dropped.
 const RATE: u32 = 50;
 
 /// The last line about one counter: the value that it logged, and its time.
-struct LastLine {
+struct Told {
     value: u64,
     at: Time,
 }
@@ -29,9 +29,8 @@ pub(in crate::driver) struct Log {
     level: Option<Level>,
     /// When the counters were last read.
     looked: Time,
-    last_lines: HashMap<&'static str, LastLine>,
-    /// When this node last did not wait for seeds, or when a line about silent seeds was last
-    /// logged.
+    told: HashMap<&'static str, Told>,
+    /// When this node last did not wait for seeds, or when a line last reported silent seeds.
     waiting: Time,
     /// The number of lines since the counters were last read.
     lines: u32,
@@ -42,7 +41,7 @@ impl Log {
         Log {
             level,
             looked: now,
-            last_lines: HashMap::new(),
+            told: HashMap::new(),
             waiting: now,
             lines: 0,
         }
@@ -57,7 +56,7 @@ impl Log {
         target: &'static str,
         text: impl FnOnce() -> String,
     ) {
-        // Debug lines may use only half of the rate, so that there is room for more important ones.
+        // Debug lines may use only half of the rate, to leave room for more important ones.
         let rate = if level == Level::Debug {
             RATE / 2
         } else {
@@ -81,7 +80,7 @@ impl Log {
 
     /// Logs silent seeds and counters that have grown. A second call within a second does nothing.
     pub fn look(&mut self, events: &Subscriptions, core: &Core, now: Time) {
-        if now.since(self.looked) < READ_PAUSE {
+        if now.since(self.looked) < LOOK {
             return;
         }
         self.looked = now;
@@ -111,15 +110,15 @@ impl Log {
         if value == 0 {
             return None;
         }
-        let Some(last) = self.last_lines.get_mut(name) else {
-            self.last_lines.insert(name, LastLine { value, at: now });
+        let Some(told) = self.told.get_mut(name) else {
+            self.told.insert(name, Told { value, at: now });
             return Some(value);
         };
-        if value <= last.value || now.since(last.at) < REPEAT {
+        if value <= told.value || now.since(told.at) < REPEAT {
             return None;
         }
-        let more = value - last.value;
-        *last = LastLine { value, at: now };
+        let more = value - told.value;
+        *told = Told { value, at: now };
         Some(more)
     }
 }
@@ -136,7 +135,7 @@ mod tests {
     use crate::driver::events::subscriptions::Subscriptions;
 
     #[test]
-    fn a_line_of_a_level_that_is_off_is_not_created_and_debug_leaves_room_for_errors() {
+    fn a_line_of_a_level_that_is_off_is_not_made_and_debug_leaves_room_for_errors() {
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let mut log = Log::new(Some(Level::Info), Time::ZERO);
         let made = || -> String { panic!("the text was created although debug is off") };
@@ -161,18 +160,18 @@ mod tests {
         let core = Core::new(config, codec, "x".into(), addr, [0; 32], start);
         let mut core = core.unwrap();
         let mut log = Log::new(Some(Level::Warn), start);
-        let mut lines_after = |core: &Core, seconds| {
+        let mut told_after = |core: &Core, seconds| {
             let before = events.waiting();
             log.look(&events, core, start + Duration::from_secs(seconds));
             events.waiting() - before
         };
-        assert_eq!(lines_after(&core, 61), 0, "there is no seed to wait for");
+        assert_eq!(told_after(&core, 61), 0, "there is no seed to wait for");
         let seed = crate::swim::Seed::Host("seed".to_owned(), 7946);
         core.join(start, &[crate::swim::Seed::Addr(addr)]);
-        assert_eq!(lines_after(&core, 130), 0, "the node is its own seed");
+        assert_eq!(told_after(&core, 130), 0, "the node is its own seed");
         core.join(start, &[seed]);
-        let lines = [131, 189, 190, 191, 250].map(|at| lines_after(&core, at));
-        assert_eq!(lines, [0, 0, 1, 0, 1]);
+        let told = [131, 189, 190, 191, 250].map(|at| told_after(&core, at));
+        assert_eq!(told, [0, 0, 1, 0, 1]);
         let summary = core.health(start).summary;
         assert_eq!(summary, "alone: no seed answers");
     }

@@ -130,8 +130,8 @@ impl Sockets {
         }
     }
 
-    /// Receives the next datagram that waits; `None` if none does. The address of an IPv4 sender is
-    /// in IPv4 form.
+    /// Receives the next waiting datagram; `None` if there is none. The address of an IPv4 sender
+    /// is in IPv4 form.
     pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         // An error may belong to an earlier datagram that was sent to another host. Then the next
         // datagram is tried, a bounded number of times.
@@ -164,8 +164,8 @@ fn send_failure(error: &io::Error) -> SendFailure {
     }
 }
 
-/// The address to advertise: the one in the settings, else the bound one. If the node is bound to
-/// all addresses, it is the address of an interface.
+/// The address to advertise: the one in the settings, or else the bound one. If the node is bound
+/// to all addresses, it is the address of an interface.
 ///
 /// # Errors
 /// `Address` if this host has no suitable address.

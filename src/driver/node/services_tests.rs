@@ -1,4 +1,5 @@
-//! Services in a real node: a second one is hosted beside SPOE, and the host enforces its bounds.
+//! Services in a real node: a second service is hosted next to SPOE, and the host enforces its
+//! bounds.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::services::{Hosted, ServiceHost};
@@ -211,7 +212,7 @@ impl Peer {
 }
 
 #[test]
-fn a_service_beside_spoe_lists_members_sends_requests_and_streams_events() {
+fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
     let host = Hosts::start();
     let mut peer = host.connect();
     peer.send("li");

@@ -30,7 +30,7 @@ fn counter(node: &Node, name: &str) -> i64 {
     found.unwrap().value
 }
 
-/// Waits for an event of this kind; no member may be reported as failed meanwhile.
+/// Waits for an event of this kind; no member may be reported as failed before.
 fn await_event(node: &Node, kind: EventKind) {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -40,7 +40,7 @@ fn await_event(node: &Node, kind: EventKind) {
             None => {}
         }
     }
-    panic!("no {kind:?} came");
+    panic!("no {kind:?} event arrived");
 }
 
 /// The clock of one engine jumps by an hour in the middle of its work, three times. The end of the
@@ -70,7 +70,7 @@ fn a_clock_that_jumps_by_an_hour_takes_no_time_from_a_suspected_member() {
 }
 
 #[test]
-fn the_parties_that_wait_for_a_node_that_breaks_are_told_the_reason() {
+fn calls_that_wait_for_a_node_that_breaks_return_the_reason() {
     let mut config = Config::new();
     config.set("name", "fragile").unwrap();
     config.set("bind", "127.0.0.1:0").unwrap();

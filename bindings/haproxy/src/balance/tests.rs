@@ -194,7 +194,7 @@ fn a_member_that_cannot_be_a_server_is_reported_and_stopped() {
 }
 
 #[test]
-fn a_tag_that_makes_no_sense_is_reported_and_its_member_still_serves() {
+fn an_invalid_tag_is_reported_and_its_member_still_serves() {
     let mut balance = pool(3);
     let mut odd = member(1, Alive);
     odd.ignored = vec![Ignored::State("drian".into())];
@@ -369,7 +369,7 @@ fn an_operator_can_freeze_and_thaw_removals() {
 }
 
 #[test]
-fn ten_of_fifty_that_fail_together_go_together() {
+fn ten_of_fifty_members_that_fail_together_are_removed_together() {
     let mut balance = pool(50);
     balance.observe(at(1), &all(50, |n| if n % 5 == 0 { Failed } else { Alive }));
     let changes = balance.take_changes();

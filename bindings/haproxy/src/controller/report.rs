@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The number of members in each state.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Census {
-    /// Members without a doubt, the local node included.
+    /// Members that are neither suspect, failed nor left, the local node included.
     alive: usize,
     suspect: usize,
     failed: usize,

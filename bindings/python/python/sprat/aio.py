@@ -42,7 +42,7 @@ E_co = TypeVar("E_co", bound=Event, covariant=True)
 class Node(BaseNode):
     """A member of a cluster from the moment it is created, for programs with `asyncio`.
 
-    It takes the arguments of `sprat.Node` except `on_event`; events come by ``async for``. Use it
+    It takes the arguments of `sprat.Node` except `on_event`; read events with ``async for``. Use it
     in an ``async with`` block, which leaves the cluster at its end.
     """
 
@@ -90,7 +90,7 @@ class Node(BaseNode):
         """Return the next event; see `sprat.Node.next_event`. A cancelled wait loses no event."""
         with self._reader_made:
             if self._reader is None:
-                # Not kept alive by its own reader: a node that holds itself is never collected.
+                # This reader must not keep the node alive: the node would never be collected.
                 self._reader = Events(self._native, (), self._queue_size, None)
             reader: Events[Event] = self._reader
         event = await reader.next(timeout)
