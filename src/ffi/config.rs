@@ -106,6 +106,15 @@ impl sprat_config {
         }
     }
 
+    /// Keeps the error of a setter, unless one failed before.
+    fn keep_failure(&mut self, function: &str, error: &Error) {
+        let message = || format!("{function}: {}", error.message);
+        self.failed.get_or_insert_with(|| Error {
+            message: message(),
+            ..error.clone()
+        });
+    }
+
     /// Refuses to start a node if another one owns the data of a callback.
     pub(super) fn check_callbacks(&self) -> Result<()> {
         self.event.check_free("event")?;
@@ -128,15 +137,7 @@ fn change(
     entry::status(function, || {
         // SAFETY: the program passes NULL or settings that it has not freed.
         let config = unsafe { config.as_mut() }.ok_or_else(|| args::null("config"))?;
-        body(config).inspect_err(|error| {
-            if config.failed.is_none() {
-                let message = format!("{function}: {}", error.message);
-                config.failed = Some(Error {
-                    message,
-                    ..error.clone()
-                });
-            }
-        })
+        body(config).inspect_err(|error| config.keep_failure(function, error))
     })
 }
 

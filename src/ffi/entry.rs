@@ -27,14 +27,24 @@ pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) ->
 }
 
 fn run<T>(function: &str, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
+    let (mut body, mut value) = (Some(body), None);
+    guard(function, &mut || {
+        value = body.take().map(|body| body()).transpose()?;
+        Ok(())
+    })?;
+    value.ok_or(Status::Internal) // `guard` has run the body, so there is a value
+}
+
+/// Runs `body` once; keeps its error or its panic as the last error. Not generic, because otherwise
+/// the library would hold a copy for each function.
+fn guard(function: &str, body: &mut dyn FnMut() -> Result<()>) -> std::result::Result<(), Status> {
     let error = match panic::caught(body) {
-        Ok(Ok(value)) => return Ok(value),
+        Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error,
         Err(text) => Error::new(Status::Internal, format!("internal error: {text}")),
     };
-    let status = error.status;
     last_error::set(function, &error);
-    Err(status)
+    Err(error.status)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::driver::events::queue::Ended;
 use crate::driver::events::subscriptions::Subscription;
 pub use crate::driver::node::running::EventCallback;
 use crate::driver::node::running::RunningNode;
-use crate::driver::os::oneshot::{Waited, oneshot};
+use crate::driver::os::oneshot::{Answer, Waited, oneshot};
 #[cfg(doc)]
 use crate::driver::os::worker::PreparedThreads;
 use crate::driver::os::worker::Spawn;
@@ -242,8 +242,7 @@ impl Node {
     /// exceed 512 bytes; `State` in memberlist mode and after a leave; `Closed`; `Forked`. After an
     /// error nothing has changed.
     pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
-        let changes = [(key.to_owned(), value.map(str::to_owned))];
-        self.update_tags(BTreeMap::from(changes))
+        self.change_tags(vec![(key.to_owned(), value.map(str::to_owned))])
     }
 
     /// Sets some tags of this node, and removes those whose value is `None`, in one step: the other
@@ -252,8 +251,12 @@ impl Node {
     /// # Errors
     /// Same as [`Node::set_tag`].
     pub fn update_tags(&self, changes: BTreeMap<String, Option<String>>) -> Result<()> {
-        changes.keys().try_for_each(|key| check_tag_key(key))?;
-        let changes = changes.into_iter().collect();
+        self.change_tags(changes.into_iter().collect())
+    }
+
+    fn change_tags(&self, changes: Vec<(String, Option<String>)>) -> Result<()> {
+        let mut keys = changes.iter().map(|(key, _)| key);
+        keys.try_for_each(|key| check_tag_key(key))?;
         self.change(|waiter| Command::UpdateTags { changes, waiter })
     }
 
@@ -418,9 +421,21 @@ impl Node {
         what: &str,
         command: impl FnOnce(Waiter) -> Command,
     ) -> Result<usize> {
-        self.running.check_wait()?;
         let (reply, answer) = oneshot();
-        self.running.send(command(Waiter::Caller(reply)))?;
+        self.finish(timeout, what, command(Waiter::Caller(reply)), answer)
+    }
+
+    /// Sends a command, and waits for the answer. Not generic, because otherwise the library would
+    /// hold a copy for each command.
+    fn finish(
+        &self,
+        timeout: Option<Duration>,
+        what: &str,
+        command: Command,
+        answer: Answer<Result<usize>>,
+    ) -> Result<usize> {
+        self.running.check_wait()?;
+        self.running.send(command)?;
         match answer.wait(timeout) {
             Waited::Answered(result) => result,
             Waited::Dropped => Err(self.running.lifecycle.ended()),

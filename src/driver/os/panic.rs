@@ -59,13 +59,16 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
     let inside = Side::change_to(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     drop(inside);
-    result.map_err(|payload| {
-        let last = LAST.try_with(RefCell::take).ok().flatten();
-        let told = last.unwrap_or_else(|| text(&*payload).to_owned());
-        // Dropping a payload may panic again.
-        std::mem::forget(payload);
-        told
-    })
+    result.map_err(describe)
+}
+
+/// The text of a panic that was caught, with its place if the hook has seen it.
+fn describe(payload: Box<dyn Any + Send>) -> String {
+    let last = LAST.try_with(RefCell::take).ok().flatten();
+    let told = last.unwrap_or_else(|| text(&*payload).to_owned());
+    // Dropping a payload may panic again.
+    std::mem::forget(payload);
+    told
 }
 
 /// Runs `call`, which is code of the program, so that the hook leaves its panics alone.
