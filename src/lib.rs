@@ -87,6 +87,7 @@ mod member;
 mod serf;
 #[cfg(not(feature = "internals"))]
 mod service;
+mod sorted_map;
 #[cfg(not(feature = "internals"))]
 mod swim;
 #[cfg(not(feature = "internals"))]

@@ -3,7 +3,7 @@
 use super::{Actions, Members, Service};
 use crate::error::Result;
 use crate::event::{Event, EventKind};
-use std::collections::BTreeMap;
+use crate::sorted_map::SortedMap;
 use std::net::SocketAddr;
 
 /// The number of a connection within its service.
@@ -38,7 +38,7 @@ pub(crate) trait AnyService: Send {
 /// A service and its sessions.
 pub(crate) struct Sessions<S: Service> {
     service: S,
-    sessions: BTreeMap<ConnectionId, S::Session>,
+    sessions: SortedMap<ConnectionId, S::Session>,
 }
 
 impl<S: Service + 'static> Sessions<S> {
@@ -46,7 +46,7 @@ impl<S: Service + 'static> Sessions<S> {
     pub fn boxed(service: S) -> Box<dyn AnyService> {
         Box::new(Sessions {
             service,
-            sessions: BTreeMap::new(),
+            sessions: SortedMap::default(),
         })
     }
 }
@@ -70,16 +70,16 @@ impl<S: Service> AnyService for Sessions<S> {
     }
 
     fn close(&mut self, id: ConnectionId) {
-        self.sessions.remove(&id);
+        self.sessions.remove(id);
     }
 
     fn on_bytes(&mut self, id: ConnectionId, input: &[u8], actions: &mut Actions) -> usize {
-        let session = self.sessions.get_mut(&id);
+        let session = self.sessions.get_mut(id);
         session.map_or(0, |it| self.service.on_bytes(it, input, actions))
     }
 
     fn on_event(&mut self, id: ConnectionId, event: &Event, actions: &mut Actions) {
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             self.service.on_event(session, event, actions);
         }
     }
@@ -91,7 +91,7 @@ impl<S: Service> AnyService for Sessions<S> {
         result: &Result<usize>,
         actions: &mut Actions,
     ) {
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(id) {
             self.service.on_done(session, request, result, actions);
         }
     }

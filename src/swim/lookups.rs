@@ -2,7 +2,7 @@
 
 use super::outbox::Outbox;
 use super::output::{LookupId, OpId, Output};
-use std::collections::HashMap;
+use crate::sorted_map::SortedMap;
 
 /// The reason for a look-up.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Lookup {
 /// All look-ups under way.
 #[derive(Default)]
 pub(super) struct Lookups {
-    pending: HashMap<LookupId, Lookup>,
+    pending: SortedMap<LookupId, Lookup>,
     last_id: u64,
 }
 
@@ -41,6 +41,6 @@ impl Lookups {
 
     /// Ends a look-up; `None` if the number is unknown.
     pub fn end(&mut self, id: LookupId) -> Option<Lookup> {
-        self.pending.remove(&id)
+        self.pending.remove(id)
     }
 }

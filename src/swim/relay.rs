@@ -6,10 +6,11 @@
 
 use super::address;
 use super::context::Context;
+use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::Refusal;
 use crate::wire::message::{Ack, IndirectPing, Message, Nack};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ struct Relay {
 /// Pings on behalf of others that wait for an ack, by this node's own sequence number.
 #[derive(Default)]
 pub(super) struct Relaying {
-    waiting: HashMap<u32, Relay>,
+    waiting: SortedMap<u32, Relay>,
     /// In ascending order, because every relay waits equally long.
     deadlines: VecDeque<(Time, u32)>,
 }
@@ -63,7 +64,7 @@ impl Relaying {
 
     /// Carries an ack back. Returns false if no relay waits for it.
     pub fn on_ack(&mut self, ctx: &mut Context, seq: u32) -> bool {
-        let Some(relay) = self.waiting.remove(&seq) else {
+        let Some(relay) = self.waiting.remove(seq) else {
             return false;
         };
         let ack = Message::Ack(Ack {
@@ -81,7 +82,7 @@ impl Relaying {
                 break;
             }
             self.deadlines.pop_front();
-            let relay = self.waiting.remove(&seq);
+            let relay = self.waiting.remove(seq);
             if let Some(relay) = relay.filter(|relay| relay.nack) {
                 let seq = relay.asker_seq;
                 answer(ctx, relay.asker, &Message::Nack(Nack { seq }));

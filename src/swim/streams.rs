@@ -4,12 +4,11 @@
 //! hold are bounded; a share of the streams is kept for those that this node dials.
 
 use super::output::{OpId, StreamId};
-use super::timer::Deadlines;
 use crate::limits;
+use crate::sorted_map::SortedMap;
 use crate::time::Time;
 use crate::wire::stream::{Side, StreamReader};
 use crate::wire::{Codec, Refusal};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -99,8 +98,7 @@ pub(super) struct Stream {
 /// All open streams.
 #[derive(Default)]
 pub(super) struct Streams {
-    open: HashMap<StreamId, Stream>,
-    deadlines: Deadlines<StreamId>,
+    open: SortedMap<StreamId, Stream>,
     dialled: usize,
     last_id: u64,
     /// Bytes that all readers hold.
@@ -120,8 +118,8 @@ impl Streams {
 
     /// The number of push/pulls under way with this node that were begun here.
     pub fn exchanges_with(&self, addr: SocketAddr) -> usize {
-        let with = |it: &&Stream| matches!(&it.purpose, Purpose::PushPull(it) if it.peer == addr);
-        self.open.values().filter(with).count()
+        let with = |it: &Stream| matches!(&it.purpose, Purpose::PushPull(it) if it.peer == addr);
+        self.open.iter().filter(|(_, it)| with(it)).count()
     }
 
     /// Adds a stream that this node dials. Its number is odd.
@@ -139,7 +137,6 @@ impl Streams {
 
     fn insert(&mut self, id: StreamId, purpose: Purpose, side: Side, deadline: Time) {
         self.dialled += usize::from(side == Side::Dialled);
-        self.deadlines.insert(deadline, id);
         let stream = Stream {
             purpose,
             side,
@@ -151,11 +148,11 @@ impl Streams {
     }
 
     pub fn get(&self, id: StreamId) -> Option<&Stream> {
-        self.open.get(&id)
+        self.open.get(id)
     }
 
     pub fn get_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
-        self.open.get_mut(&id)
+        self.open.get_mut(id)
     }
 
     /// Takes bytes that arrived on an open stream; returns the message once it is complete.
@@ -168,7 +165,7 @@ impl Streams {
         id: StreamId,
         bytes: &[u8],
     ) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(stream) = self.open.get_mut(&id) else {
+        let Some(stream) = self.open.get_mut(id) else {
             return Ok(None);
         };
         let before = stream.reader.held();
@@ -181,38 +178,36 @@ impl Streams {
     }
 
     pub fn remove(&mut self, id: StreamId) -> Option<Stream> {
-        let stream = self.open.remove(&id)?;
+        let stream = self.open.remove(id)?;
         self.held -= stream.reader.held();
         self.dialled -= usize::from(stream.side == Side::Dialled);
-        self.deadlines.remove(stream.deadline, id);
         Some(stream)
     }
 
     /// Removes a stream that has expired.
     pub fn take_overdue(&mut self, now: Time) -> Option<(StreamId, Stream)> {
-        loop {
-            let id = self.deadlines.take_due(now)?;
-            if let Some(stream) = self.remove(id) {
-                return Some((id, stream));
-            }
-        }
+        let due = self.deadlines().min().filter(|(at, _)| *at <= now);
+        let (_, id) = due?;
+        Some((id, self.remove(id)?))
     }
 
     /// The numbers of all open streams, in order.
     pub fn ids(&self) -> Vec<StreamId> {
-        let mut ids: Vec<StreamId> = self.open.keys().copied().collect();
-        ids.sort_unstable();
-        ids
+        self.open.iter().map(|(id, _)| id).collect()
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        self.deadlines.next()
+        self.deadlines().min().map(|(at, _)| at)
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = (Time, StreamId)> {
+        let streams = self.open.iter();
+        streams.map(|(id, stream)| (stream.deadline, id))
     }
 
     /// This process stalled, and its clock went on by `missed`: every stream gets that much more
     /// time.
     pub fn on_stall(&mut self, missed: Duration) {
-        self.deadlines.postpone(missed);
         for stream in self.open.values_mut() {
             stream.deadline = stream.deadline + missed;
             stream.stalled = true;

@@ -96,10 +96,8 @@ impl<K: Ord + Copy> Deadlines<K> {
 
     /// Moves every deadline `by` into the future.
     pub fn postpone(&mut self, by: Duration) {
-        self.0 = std::mem::take(&mut self.0)
-            .into_iter()
-            .map(|(at, key)| (at + by, key))
-            .collect();
+        let moved = std::mem::take(&mut self.0).into_iter();
+        self.0.extend(moved.map(|(at, key)| (at + by, key)));
     }
 }
 

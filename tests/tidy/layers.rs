@@ -7,13 +7,17 @@ use super::source::{Source, names, product, shipped};
 
 /// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
 /// or a file there, such as `src/error.rs`.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("limits", &[]),
+    ("sorted_map", &[]),
     ("time", &[]),
     ("vocabulary", &[]),
     ("error", &["vocabulary"]),
     ("wire", &["limits", "time"]),
-    ("swim", &["limits", "time", "vocabulary", "wire"]),
+    (
+        "swim",
+        &["limits", "sorted_map", "time", "vocabulary", "wire"],
+    ),
     ("member", &["vocabulary", "wire"]),
     ("event", &["error", "member", "time", "vocabulary"]),
     (
@@ -36,6 +40,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "limits",
             "member",
             "serf",
+            "sorted_map",
             "swim",
             "time",
             "vocabulary",
@@ -66,6 +71,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "member",
             "serf",
             "service",
+            "sorted_map",
             "swim",
             "time",
             "vocabulary",

@@ -1,43 +1,48 @@
 //! The operations that are under way, and the parties that wait for them.
 
 use crate::driver::events::completion::Waiter;
+use crate::sorted_map::SortedMap;
 use crate::swim::OpId;
-use std::collections::{HashMap, HashSet};
 
-/// The waiters of the operations that are under way.
+/// The operations that are under way.
 #[derive(Default)]
-pub(super) struct Operations {
-    waiters: HashMap<OpId, Waiter>,
-    joins: HashSet<OpId>,
+pub(super) struct Operations(SortedMap<OpId, Operation>);
+
+/// An operation that is under way.
+struct Operation {
+    waiter: Waiter,
+    is_join: bool,
 }
 
 impl Operations {
     /// Adds an operation that has begun.
     pub fn begin(&mut self, op: OpId, waiter: Waiter) {
-        self.waiters.insert(op, waiter);
+        self.add(op, waiter, false);
     }
 
     /// Adds a join that has begun.
     pub fn begin_join(&mut self, op: OpId, waiter: Waiter) {
-        self.joins.insert(op);
-        self.begin(op, waiter);
+        self.add(op, waiter, true);
+    }
+
+    fn add(&mut self, op: OpId, waiter: Waiter, is_join: bool) {
+        self.0.insert(op, Operation { waiter, is_join });
     }
 
     /// Removes an operation that has finished, and returns its waiter. `None` if no party waits any
     /// more: a join that was ended early finishes a second time.
     pub fn finish(&mut self, op: OpId) -> Option<Waiter> {
-        self.joins.remove(&op);
-        self.waiters.remove(&op)
+        self.0.remove(op).map(|operation| operation.waiter)
     }
 
     /// The pending operations that are joins.
     pub fn joins(&self) -> Vec<OpId> {
-        self.joins.iter().copied().collect()
+        let joins = self.0.iter().filter(|(_, operation)| operation.is_join);
+        joins.map(|(op, _)| op).collect()
     }
 
     /// Removes all operations.
     pub fn drain(&mut self) -> impl Iterator<Item = Waiter> {
-        self.joins.clear();
-        self.waiters.drain().map(|(_, waiter)| waiter)
+        self.0.drain().map(|operation| operation.waiter)
     }
 }

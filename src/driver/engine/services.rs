@@ -22,9 +22,9 @@ use crate::service::sessions::AnyService;
 use crate::service::{
     Actions, CONNECTIONS, End, INPUT_MAX, OUTPUT_MAX, REQUESTS_MAX, Request, ServiceCounters,
 };
+use crate::sorted_map::SortedMap;
 use crate::swim::StreamId;
 use crate::time::Time;
-use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,7 +48,7 @@ pub(in crate::driver) struct Hosted {
     service: Box<dyn AnyService>,
     listener: Listener,
     streams: StreamSet,
-    connections: BTreeMap<StreamId, Connection>,
+    connections: SortedMap<StreamId, Connection>,
     counters: Arc<ServiceCounters>,
     /// The maximum number of connections that may be open at once.
     places: usize,
@@ -84,7 +84,7 @@ pub(in crate::driver) struct ServiceHost {
     events: Arc<EventQueue>,
     services: Vec<Hosted>,
     /// The requests under way, by their operation numbers.
-    pending: HashMap<u64, Pending>,
+    pending: SortedMap<u64, Pending>,
     buffer: Vec<u8>,
 }
 
@@ -99,7 +99,7 @@ impl Hosted {
             service,
             listener,
             streams: StreamSet::for_services(),
-            connections: BTreeMap::new(),
+            connections: SortedMap::default(),
             counters,
             places: CONNECTIONS,
             members: None,
@@ -136,7 +136,7 @@ impl Hosted {
             return;
         }
         let silent = self.connections.iter().min_by_key(|(_, it)| it.heard);
-        if let Some(id) = silent.map(|(id, _)| *id) {
+        if let Some(id) = silent.map(|(id, _)| id) {
             self.refuse(id);
         }
     }
@@ -154,14 +154,14 @@ impl Hosted {
 
     fn forget(&mut self, id: StreamId) {
         self.service.close(id.0);
-        self.connections.remove(&id);
+        self.connections.remove(id);
     }
 
     /// Reads and writes as much as is possible without waiting, and returns whether bytes have
     /// arrived.
     fn transfer(&mut self, now: Time, id: StreamId, ready: PollFlags, buffer: &mut [u8]) -> bool {
         let (mut arrived, mut ended) = (false, false);
-        let connection = self.connections.get_mut(&id);
+        let connection = self.connections.get_mut(id);
         let mut connection = connection; // `None` if the stream is only being flushed
         let mut on_event = |event: StreamEvent, bytes: &[u8]| match event {
             StreamEvent::Data => {
@@ -184,7 +184,7 @@ impl Hosted {
     /// Passes the bytes that have arrived to the session, and returns what the session wants done.
     fn read(&mut self, id: StreamId) -> Actions {
         let mut actions = Actions::default();
-        if let Some(connection) = self.connections.get_mut(&id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             let input = &mut connection.input;
             let consumed = self.service.on_bytes(id.0, input, &mut actions);
             input.drain(..consumed.min(input.len()));
@@ -194,7 +194,7 @@ impl Hosted {
 
     /// Carries out what a session wants, and returns its requests.
     fn apply(&mut self, now: Time, id: StreamId, actions: Actions) -> Vec<(u64, Request)> {
-        let Some(connection) = self.connections.get_mut(&id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return Vec::new();
         };
         let counters = &self.counters;
@@ -229,7 +229,7 @@ impl ServiceHost {
             events: handle.events.observe(EVENTS, kinds)?,
             handle,
             services,
-            pending: HashMap::new(),
+            pending: SortedMap::default(),
             buffer: vec![0; PORTION],
         })
     }
@@ -319,7 +319,7 @@ impl ServiceHost {
     fn take_events(&mut self, now: Time) {
         for event in self.events.drain(EVENTS).unwrap_or_default() {
             if let EventBody::Done { id, result } = &event.body {
-                if let Some(pending) = self.pending.remove(id) {
+                if let Some(pending) = self.pending.remove(*id) {
                     self.on_done(now, &pending, result);
                     continue;
                 }
@@ -330,7 +330,7 @@ impl ServiceHost {
 
     fn on_done(&mut self, now: Time, pending: &Pending, result: &Result<usize>) {
         let hosted = &mut self.services[pending.service];
-        if let Some(connection) = hosted.connections.get_mut(&pending.connection) {
+        if let Some(connection) = hosted.connections.get_mut(pending.connection) {
             connection.requests -= 1;
         }
         let (id, mut actions) = (pending.connection, Actions::default());
@@ -348,7 +348,7 @@ impl ServiceHost {
             // A session that is passed an event must find the change in the list of members.
             hosted.refresh_from = now;
             refresh(hosted, &self.handle, now);
-            let ids: Vec<StreamId> = hosted.connections.keys().copied().collect();
+            let ids: Vec<StreamId> = hosted.connections.iter().map(|(id, _)| id).collect();
             for id in ids {
                 let mut actions = Actions::default();
                 let service = &mut self.services[at].service;
