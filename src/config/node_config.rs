@@ -16,7 +16,6 @@ use crate::service::spoe::candidate::Rules;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;
 use crate::wire::serf_message::encode_tags;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -52,7 +51,7 @@ const TAG_KEY_LEN: usize = 255;
 pub struct Config {
     pub(crate) settings: Settings,
     /// The names of the settings that were set; the others follow the profile.
-    given: BTreeSet<&'static str>,
+    given: Vec<&'static str>,
     /// The keys other than that of the setting `encrypt`. The first one encrypts if `encrypt` is
     /// not set.
     pub(super) keys: Vec<Key>,
@@ -62,7 +61,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             settings: defaults_of(Profile::default()),
-            given: BTreeSet::new(),
+            given: Vec::new(),
             keys: Vec::new(),
         }
     }
@@ -72,7 +71,7 @@ impl Default for Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
-        for setting in settings().iter().filter(|it| self.given.contains(it.name)) {
+        for setting in settings().iter().filter(|it| self.given.contains(&it.name)) {
             if let Some(place) = setting.place {
                 map.entry(&setting.name, &(place.write)(&self.settings));
             }
@@ -113,10 +112,14 @@ impl Config {
     /// Notes that a setting was set. If it is the profile, the settings that were not set get the
     /// defaults of that profile.
     fn mark_given(&mut self, setting: &'static Setting) {
-        self.given.insert(setting.name);
+        if !self.given.contains(&setting.name) {
+            self.given.push(setting.name);
+        }
         if setting.name == "profile" {
             let profile = self.settings.profile;
-            let others = settings().iter().filter(|it| !self.given.contains(it.name));
+            let others = settings()
+                .iter()
+                .filter(|it| !self.given.contains(&it.name));
             for place in others.filter_map(|setting| setting.place) {
                 (place.reset)(&mut self.settings, profile);
             }

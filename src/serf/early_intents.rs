@@ -3,11 +3,9 @@
 //! Gossip may bring an intent before it brings the member. The latest intent about the name then
 //! decides whether the member is alive or leaving when it shows up.
 
-use super::members::SerfStatus;
+use super::members::{ByName, SerfStatus};
 use crate::limits;
 use crate::time::Time;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an intent waits for its member (Serf's RecentIntentTimeout).
@@ -42,7 +40,7 @@ impl EarlyIntent {
 /// are ignored: a leave that is missed for this reason shows as a failure.
 #[derive(Debug, Default)]
 pub(super) struct EarlyIntents {
-    waiting: BTreeMap<Arc<str>, EarlyIntent>,
+    waiting: ByName<EarlyIntent>,
 }
 
 impl EarlyIntents {
@@ -61,20 +59,20 @@ impl EarlyIntents {
             if ltime <= held.ltime {
                 return false;
             }
-            *held = intent;
+            **held = intent;
             return true;
         }
         let fits = !name.is_empty() && name.len() <= limits::NAME_LEN;
         if !fits || self.waiting.len() >= limits::BUFFERED_INTENTS {
             return false;
         }
-        self.waiting.insert(name.into(), intent);
+        self.waiting.insert(name.into(), Box::new(intent));
         true
     }
 
     /// Takes out the intent about a member that has joined.
     pub fn take(&mut self, name: &str) -> Option<EarlyIntent> {
-        self.waiting.remove(name)
+        self.waiting.remove(name).map(|intent| *intent)
     }
 
     /// Drops intents that have waited too long.

@@ -5,10 +5,10 @@
 //! mode the table of members forgets the dead within a minute, and the search still goes on for as
 //! long as Serf would keep them; otherwise no partition would ever heal.
 
+use super::members::ByName;
 use super::outbox::{Order, Outbox};
 use crate::limits;
 use crate::time::Time;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The names of lost members, and when each was lost.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
-    since: BTreeMap<Arc<str>, Time>,
+    since: ByName<Time>,
 }
 
 impl Lost {
@@ -25,7 +25,7 @@ impl Lost {
         if self.since.len() >= limits::MEMBERS {
             return;
         }
-        self.since.insert(name.clone(), now);
+        self.since.insert(name.clone(), Box::new(now));
         let name = name.clone();
         out.order(Order::RememberLost { name, addr });
     }
@@ -40,7 +40,7 @@ impl Lost {
     /// Ends the search for members that have been lost for longer than `timeout`.
     pub fn expire(&mut self, now: Time, out: &mut Outbox, timeout: Duration) {
         let given_up = self.since.iter();
-        let given_up = given_up.filter(|&(_, &since)| now.since(since) > timeout);
+        let given_up = given_up.filter(|(_, since)| now.since(***since) > timeout);
         let given_up: Vec<Arc<str>> = given_up.map(|(name, _)| name.clone()).collect();
         given_up.iter().for_each(|name| self.remove(out, name));
     }
@@ -49,6 +49,6 @@ impl Lost {
     pub fn postpone(&mut self, by: Duration) {
         self.since
             .values_mut()
-            .for_each(|since| *since = *since + by);
+            .for_each(|since| **since = **since + by);
     }
 }

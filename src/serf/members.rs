@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// A map by name. Its values are boxed, so that one compiled copy of the map serves all of them.
+pub(super) type ByName<T> = BTreeMap<Arc<str>, Box<T>>;
+
 /// Serf's status of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SerfStatus {
@@ -92,7 +95,7 @@ impl MemberRow {
 /// All members in any status, this node included.
 #[derive(Debug, Default)]
 pub(super) struct Members {
-    by_name: BTreeMap<Arc<str>, MemberRow>,
+    by_name: ByName<MemberRow>,
     version: u64,
 }
 
@@ -107,11 +110,11 @@ impl Members {
     }
 
     pub fn get(&self, name: &str) -> Option<&MemberRow> {
-        self.by_name.get(name)
+        self.by_name.get(name).map(|row| &**row)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &MemberRow> {
-        self.by_name.values()
+        self.by_name.values().map(|row| &**row)
     }
 
     /// The members that the application sees.
@@ -121,11 +124,11 @@ impl Members {
 
     pub fn insert(&mut self, row: MemberRow) {
         self.version += u64::from(!row.hidden);
-        self.by_name.insert(row.member.name.clone(), row);
+        self.by_name.insert(row.member.name.clone(), Box::new(row));
     }
 
     pub fn remove(&mut self, name: &str) -> Option<MemberRow> {
-        let row = self.by_name.remove(name)?;
+        let row = *self.by_name.remove(name)?;
         self.version += u64::from(!row.hidden);
         Some(row)
     }

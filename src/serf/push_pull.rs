@@ -9,7 +9,7 @@ use super::user_event::SeenEvent;
 use crate::wire::serf_message::{
     JoinIntent, LeaveIntent, PastEvent, PastEvents, SerfMessage, SerfPushPull, UserEvent,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The times of the three Lamport clocks.
 pub(super) struct ClockTimes {
@@ -65,22 +65,24 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
 /// Returns the messages that a received state stands for, in the order in which to handle them.
 pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<SerfMessage<'a>> {
     let ltimes: BTreeMap<&'a str, u64> = state.status_ltimes.iter().copied().collect();
-    let left: BTreeSet<&'a str> = state.left_members.iter().copied().collect();
-    let leaves = left.iter().map(|&node| {
+    // A map of the same type as `ltimes`: another type would add its own code to the library.
+    let left = state.left_members.iter();
+    let left = left.map(|&node| (node, ltimes.get(node).copied().unwrap_or(0)));
+    let left: BTreeMap<&'a str, u64> = left.collect();
+    let leaves = left.iter().map(|(&node, ltime)| {
         // One later than listed, so that it outweighs the intent by which the member had joined.
         // For a member that is known to have left, the time stays as listed: otherwise each
         // push/pull would move its leave to a later time.
         let known = members
             .get(node)
             .is_some_and(|row| row.status == SerfStatus::Left);
-        let listed = ltimes.get(node).copied().unwrap_or(0);
         SerfMessage::Leave(LeaveIntent {
-            ltime: listed.saturating_add(u64::from(!known)),
+            ltime: ltime.saturating_add(u64::from(!known)),
             node,
             prune: false,
         })
     });
-    let joins = ltimes.iter().filter(|(node, _)| !left.contains(*node));
+    let joins = ltimes.iter().filter(|(node, _)| !left.contains_key(*node));
     let joins = joins.map(|(&node, &ltime)| SerfMessage::Join(JoinIntent { ltime, node }));
     let events = state.events.iter().flat_map(|slot| {
         let event = |event: &PastEvent<'a>| UserEvent {

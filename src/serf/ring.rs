@@ -7,7 +7,6 @@
 //! one time, and at most [`limits::RING_BYTES`] in all.
 
 use crate::limits;
-use std::collections::BTreeMap;
 
 /// An item of a ring.
 pub(super) trait Item: PartialEq {
@@ -38,7 +37,8 @@ pub(super) struct RingSlot<T> {
 /// The ring.
 #[derive(Clone, Debug)]
 pub(super) struct Ring<T> {
-    slots: BTreeMap<u64, RingSlot<T>>,
+    /// Sorted by their indexes.
+    slots: Vec<RingSlot<T>>,
     /// Items before this time are too old. It rises when slots are dropped to make room, since an
     /// item that was dropped could no longer be told from a new one.
     earliest: u64,
@@ -48,7 +48,7 @@ pub(super) struct Ring<T> {
 impl<T: Item> Ring<T> {
     pub fn new() -> Ring<T> {
         Ring {
-            slots: BTreeMap::new(),
+            slots: Vec::new(),
             earliest: 0,
             weight: 0,
         }
@@ -64,15 +64,12 @@ impl<T: Item> Ring<T> {
         if weight > limits::RING_BYTES {
             return Freshness::Full;
         }
-        let index = ltime % limits::RING_SLOTS;
-        if self
-            .slots
-            .get(&index)
-            .is_some_and(|slot| slot.ltime != ltime)
-        {
-            self.drop_slot(index);
+        match self.place(ltime) {
+            Ok(at) if self.slots[at].ltime != ltime => self.drop_slot(at),
+            Ok(_) | Err(_) => {}
         }
-        if let Some(slot) = self.slots.get(&index) {
+        if let Ok(at) = self.place(ltime) {
+            let slot = &self.slots[at];
             if slot.items.contains(&item) {
                 return Freshness::Duplicate;
             }
@@ -83,41 +80,49 @@ impl<T: Item> Ring<T> {
         if !self.make_room(ltime, weight) {
             return Freshness::Full;
         }
-        let slot = self.slots.entry(index).or_insert(RingSlot {
-            ltime,
-            items: Vec::new(),
+        let at = self.place(ltime).unwrap_or_else(|at| {
+            let items = Vec::new();
+            self.slots.insert(at, RingSlot { ltime, items });
+            at
         });
-        slot.items.push(item);
+        self.slots[at].items.push(item);
         self.weight += weight;
         Freshness::New
     }
 
     /// Returns the used slots, in no particular order of time.
     pub fn slots(&self) -> impl Iterator<Item = &RingSlot<T>> {
-        self.slots.values()
+        self.slots.iter()
+    }
+
+    /// The place of the slot of this time in the list, or the place at which it would be added.
+    fn place(&self, ltime: u64) -> Result<usize, usize> {
+        let index = |ltime: u64| ltime % limits::RING_SLOTS;
+        self.slots
+            .binary_search_by_key(&index(ltime), |slot| index(slot.ltime))
     }
 
     /// Drops the earliest slots until `weight` more bytes fit. Returns false if only slots at or
     /// after `ltime` could still be dropped.
     fn make_room(&mut self, ltime: u64, weight: usize) -> bool {
         while self.weight + weight > limits::RING_BYTES {
-            let oldest = self.slots.iter().min_by_key(|(_, slot)| slot.ltime);
-            let Some((index, oldest)) = oldest.map(|(&index, slot)| (index, slot.ltime)) else {
+            let slots = self.slots.iter().enumerate();
+            let oldest = slots.min_by_key(|(_, slot)| slot.ltime);
+            let Some((at, oldest)) = oldest.map(|(at, slot)| (at, slot.ltime)) else {
                 return true;
             };
             if oldest >= ltime {
                 return false;
             }
-            self.drop_slot(index);
+            self.drop_slot(at);
             self.earliest = oldest + 1;
         }
         true
     }
 
-    fn drop_slot(&mut self, index: u64) {
-        if let Some(slot) = self.slots.remove(&index) {
-            self.weight -= slot.items.iter().map(Item::weight).sum::<usize>();
-        }
+    fn drop_slot(&mut self, at: usize) {
+        let slot = self.slots.remove(at);
+        self.weight -= slot.items.iter().map(Item::weight).sum::<usize>();
     }
 }
 

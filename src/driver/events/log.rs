@@ -7,7 +7,6 @@ use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
 use crate::serf::Core;
 use crate::time::Time;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// The time between two readings of the counters.
@@ -19,6 +18,7 @@ const RATE: u32 = 50;
 
 /// The last line about one counter: the value that it logged, and its time.
 struct Told {
+    name: &'static str,
     value: u64,
     at: Time,
 }
@@ -29,7 +29,7 @@ pub(in crate::driver) struct Log {
     level: Option<Level>,
     /// When the counters were last read.
     looked: Time,
-    told: HashMap<&'static str, Told>,
+    told: Vec<Told>,
     /// When this node last did not wait for seeds, or when a line last reported silent seeds.
     waiting: Time,
     /// The number of lines since the counters were last read.
@@ -41,7 +41,7 @@ impl Log {
         Log {
             level,
             looked: now,
-            told: HashMap::new(),
+            told: Vec::new(),
             waiting: now,
             lines: 0,
         }
@@ -110,15 +110,20 @@ impl Log {
         if value == 0 {
             return None;
         }
-        let Some(told) = self.told.get_mut(name) else {
-            self.told.insert(name, Told { value, at: now });
+        let new = Told {
+            name,
+            value,
+            at: now,
+        };
+        let Some(told) = self.told.iter_mut().find(|told| told.name == name) else {
+            self.told.push(new);
             return Some(value);
         };
         if value <= told.value || now.since(told.at) < REPEAT {
             return None;
         }
         let more = value - told.value;
-        *told = Told { value, at: now };
+        *told = new;
         Some(more)
     }
 }

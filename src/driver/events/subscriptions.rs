@@ -14,7 +14,6 @@ use crate::driver::os::lock::lock;
 use crate::error::{Error, Result};
 use crate::event::{Event, EventBody, EventKind};
 use crate::time::Time;
-use std::collections::HashSet;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, Weak};
@@ -30,7 +29,7 @@ pub(in crate::driver) struct Subscriptions {
 struct Readers {
     subscribers: Vec<Weak<EventQueue>>,
     /// The kinds that the node's own queue no longer takes up.
-    taken: HashSet<EventKind>,
+    taken: Vec<EventKind>,
     ended: bool,
     /// The last fatal event, for later subscriptions.
     fatal: Option<(Time, EventBody)>,
