@@ -30,8 +30,8 @@ macro_rules! event_bodies {
         ///
         /// For one member the order is: join first; then suspect, alive and update in any number;
         /// then leave or fail; then join again, or reap, after which the name is unknown. A failed
-        /// member can still leave, when somebody removes it. The leave event comes when the member
-        /// is gone; while a member is only on its way out, its state is `Leaving` and no event is
+        /// member can still leave, when it is removed. The leave event comes when the member is
+        /// gone; while a member is only on its way out, its state is `Leaving` and no event is
         /// emitted.
         #[derive(Clone, Debug, PartialEq)]
         pub enum EventBody {
@@ -57,7 +57,7 @@ macro_rules! event_bodies {
             }
         }
 
-        /// A pattern for all bodies of member events, for code that has treated the member already.
+        /// A pattern for all bodies of member events, for code that has already handled the member.
         #[allow(unused_macros)] // without the C ABI nothing needs it
         macro_rules! any_member_event {
             () => { $($crate::event::EventBody::$Member(_))|* };
@@ -66,14 +66,14 @@ macro_rules! event_bodies {
 }
 
 crate::event_table!(event_bodies);
-#[allow(unused_imports, clippy::single_component_path_imports)] // a macro has a path only so
+#[allow(unused_imports, clippy::single_component_path_imports)] // gives the macro a path
 pub(crate) use any_member_event;
 
 /// An event as a reader takes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// One more than that of the event before it for the same reader. A larger step means that
-    /// events were lost.
+    /// One more than that of the previous event of the same reader. A larger step means that events
+    /// were lost.
     pub seq: u64,
     /// When the engine queued it, by the monotonic clock.
     pub time: Time,

@@ -228,7 +228,7 @@ impl CallbackGuard {
         if state.phase != Phase::Closed || state.running != 0 {
             return;
         }
-        // Counts as a running callback, so that no other thread gets here meanwhile.
+        // Counts as a running callback, so that no other thread gets here at the same time.
         state.running = 1;
         drop(state);
         if let Some(sink) = self.event {

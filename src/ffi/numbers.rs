@@ -1,7 +1,7 @@
-//! The numbers of the C ABI that no vocabulary of the library holds; build.rs writes the others.
+//! The enums of the C ABI that have no counterpart in the library; build.rs writes the others.
 //!
-//! Numbers only ever go out. A number that comes in is an `int` that is checked, because a Rust
-//! enum with a value that it does not know is undefined behaviour.
+//! The library only passes these enums out. A number that the caller passes in is taken as an `int`
+//! and checked, because a Rust enum with a value that it does not define is undefined behaviour.
 #![allow(dead_code)] // some constants are for the header alone
 
 /// Flags of sprat_node_remove_failed().

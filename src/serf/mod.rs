@@ -7,15 +7,15 @@
 //! | file | its idea |
 //! | --- | --- |
 //! | `config`, `filter` | settings of a node, and the members that it lets in |
-//! | `members`, `lost` | the table of members, and the failed ones that are searched for |
+//! | `members`, `lost` | the table of members, and the failed ones that are looked for |
 //! | `outbox`, `counts` | orders, events and counters that come out |
-//! | `common` | the ground on which all parts work: settings, members, the outbox |
+//! | `common` | the state that all parts share: settings, members, the outbox |
 //! | `changes` | changes that the SWIM machine reports |
 //! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
 //! | `leave` | this node's own leave, step by step |
 //! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
 //! | `push_pull` | all of this in an exchange of states |
-//! | `reap`, `conflict` | the end of members; two nodes with one name |
+//! | `reap`, `conflict` | when a member is erased; two nodes with one name |
 //! | `serf_state` | the parts wired together |
 //! | `event`, `stats` | events and counters for the driver |
 
@@ -96,7 +96,7 @@ pub enum CommandError {
 pub struct Core {
     swim: Swim,
     serf: SerfState,
-    /// The number of members that the SWIM machine was last told.
+    /// The number of members that was last reported to the SWIM machine.
     population: usize,
 }
 

@@ -40,9 +40,9 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         probes_failed = it.probes_failed, "Probes that no node answered in any way.";
         indirect_probes = it.indirect_probes, "Helpers asked to probe a member for this node.";
         stream_fallbacks = it.stream_fallbacks, "Probes that only a stream answered.";
-        late_answers = it.late_answers, "Acks and nacks that came when their probe had ended.";
+        late_answers = it.late_answers, "Acks and nacks that came after their probe had ended.";
         suspicions = it.suspicions, "Times that a member became suspect.";
-        refutations = it.refutations, "Times that this node said it is alive after all.";
+        refutations = it.refutations, "Times that this node announced that it is alive after all.";
         push_pulls = it.push_pulls, "Exchanges of state begun with another node.";
         join_syncs = it.join_syncs, "Push/pulls after a burst of joins.";
         reconnects = it.reconnects, "Attempts to reach seeds and lost members again.";

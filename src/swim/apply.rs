@@ -1,4 +1,4 @@
-//! Applying: what arrives about members is merged, carried out, passed on, and told above.
+//! Applying: what arrives about members is merged, carried out, passed on, and reported as notices.
 //!
 //! `merge` decides and this file carries its verdicts out, so it wires the parts that have to know
 //! of a change. The state of another member changes in one function, [`Swim::enter`], whatever the
@@ -16,8 +16,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Swim {
-    /// Changes the state of a member other than this node, with everything that entails. Returns
-    /// the state before.
+    /// Changes the state of a member other than this node, and reports the change. Returns the
+    /// previous state.
     fn enter(&mut self, member: MemberIndex, state: NodeState) -> NodeState {
         let ctx = &mut self.ctx;
         let before = ctx.table.set_state(member, state, ctx.now);
@@ -162,12 +162,12 @@ impl Swim {
         self.on_accusation(offer, &accusation, pass_on);
     }
 
-    /// Merges the state of another node, entry by entry. Returns how many members became known by
-    /// it.
+    /// Merges the state of another node, entry by entry. Returns how many members became known.
     pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<u32, Refusal> {
         let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
-        // A node that knows no other tells no one: the other nodes are where this state comes from.
+        // A node that knows no other passes nothing on: the others already know this state, because
+        // it comes from them.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
@@ -269,7 +269,7 @@ impl Swim {
         Address::Other { reclaimable }
     }
 
-    /// Takes up a new member. False if the table is full.
+    /// Adds a new member. Returns false if the table is full.
     fn create(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool, pass_on: PassOn) -> bool {
         let ctx = &mut self.ctx;
         if ctx.table.is_full() {
@@ -293,7 +293,7 @@ impl Swim {
         true
     }
 
-    /// Takes what an alive message says. True if the member was dead or had left.
+    /// Takes over what an alive message says. Returns true if the member was dead or had left.
     fn refresh(
         &mut self,
         member: MemberIndex,

@@ -1,7 +1,7 @@
 //! Running commands on the engine's thread.
 //!
-//! All commands of a turn run at the time of the turn. If the clock has jumped meanwhile, the core
-//! must be told of the stall before it sees the new time.
+//! All commands of a turn run at the time of the turn. If the clock has jumped since then, the core
+//! must learn of the stall before it sees the new time.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::{Command, Taken};
@@ -21,7 +21,7 @@ impl Engine {
         while let Some(command) = self.commands.pop_front() {
             self.run_command(command);
             // Once the engine must stop, nothing is sent any more: operations that begin now are
-            // given up, and their waiters are told so.
+            // given up, and their waiters get an error.
             if !stop {
                 self.settle();
             }
@@ -89,12 +89,12 @@ impl Engine {
         reply.send(answer);
     }
 
-    /// Joins the clusters of these seeds, and tells `waiter` the outcome.
+    /// Joins the clusters of these seeds. `waiter` gets the outcome.
     pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
         self.handle.lifecycle.enter(NodeState::Running);
         self.debug("join", || {
             let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
-            format!("asks {}", seeds.join(", "))
+            format!("asking {}", seeds.join(", "))
         });
         let op = self.core.join(self.now, seeds);
         self.operations.begin_join(op, waiter);
@@ -104,7 +104,7 @@ impl Engine {
         if self.handle.lifecycle.state() == NodeState::Running {
             self.handle.lifecycle.enter(NodeState::Leaving);
         }
-        self.debug("leave", || "announces that it leaves".to_owned());
+        self.debug("leave", || "announcing the leave".to_owned());
         let op = self.core.leave(self.now);
         self.operations.begin(op, waiter);
     }
@@ -121,7 +121,7 @@ impl Engine {
         self.finish(waiter, "setting tags", result);
     }
 
-    /// Tells `waiter` the result of an operation that has ended already, after making its effects
+    /// Gives `waiter` the result of an operation that has already ended, after making its effects
     /// visible. `what` names the operation.
     fn finish(
         &mut self,

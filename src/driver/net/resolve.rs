@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_and_the_own_host_resolve_and_nonsense_does_not() {
+    fn a_literal_and_localhost_resolve_and_nonsense_does_not() {
         assert_eq!(resolve("127.0.0.1"), [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
         assert!(!resolve("localhost").is_empty());
         assert!(resolve("no such host").is_empty());

@@ -31,7 +31,7 @@ impl PreparedThreads {
     /// every child that it forks gets as many. A later call creates only the missing ones.
     ///
     /// # Errors
-    /// The system refuses a thread; the threads that were created before it stay.
+    /// The system refuses a thread; the threads that were created before it remain.
     pub fn prepare(n: usize) -> io::Result<()> {
         prepared::prepare(n)
     }
@@ -59,8 +59,8 @@ pub(in crate::driver) struct Worker {
 }
 
 impl Worker {
-    /// Starts `work` on a thread of its own: one that the host creates if there is a `spawn`, else
-    /// a prepared one, else a new one of std.
+    /// Starts `work` on a thread of its own. The host creates the thread if there is a `spawn`;
+    /// otherwise it is a prepared thread, or a new one of std if none is idle.
     ///
     /// # Errors
     /// The host or the system refuses the thread; the work is dropped.
