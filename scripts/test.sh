@@ -33,7 +33,7 @@ step() {
     mv "$LOGS/$name.new" "$LOGS/$name.end"
 }
 
-# Waits until a step has ended. Fails if it cannot end any more, because all lanes have.
+# Waits until a step has ended. Fails if it cannot end any more, because all lanes have ended.
 after() {
     while [ ! -e "$LOGS/$1.end" ]; do
         [ ! -e "$LOGS/lanes.end" ] || return 1

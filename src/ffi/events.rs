@@ -36,8 +36,8 @@ fn take(slot: &NodeSlot, timeout: Option<Duration>) -> Result<Option<Event>> {
     Ok(None)
 }
 
-/// Gives a line of the log to the callback for such lines. False if the event is something else, or
-/// there is no such callback.
+/// Gives a line of the log to the callback for such lines. Returns false if the event is something
+/// else, or there is no such callback.
 pub(super) fn give_line(guard: &CallbackGuard, event: &Event) -> bool {
     match &event.body {
         EventBody::Log {

@@ -101,7 +101,8 @@ unsafe extern "C" fn run(arg: *mut c_void) {
     let _ = panic::caught(job);
 }
 
-/// The spawner for a node: the callback of the program, or `None` to let the library create them.
+/// The spawner for a node: the callback of the program, or `None` if the library creates the
+/// threads.
 pub(super) fn spawner(host: Option<HostSpawn>) -> Option<Arc<dyn Spawn>> {
     host.map(|host| Arc::new(host) as Arc<dyn Spawn>)
 }

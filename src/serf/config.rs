@@ -30,7 +30,7 @@ pub struct Config {
     pub leave_propagate: Duration,
     /// The longest time that one step of a leave may take to spread.
     pub broadcast_timeout: Duration,
-    /// How long a failed member is kept and searched for before it is erased.
+    /// How long a failed member is kept and looked for before it is erased.
     pub reconnect_timeout: Duration,
     /// How long a member that left is kept before it is erased.
     pub tombstone_timeout: Duration,

@@ -219,8 +219,8 @@ pub(super) enum PassOn<'a> {
     Received(&'a [u8]),
     /// The change came by push/pull or from this node itself: a new message is encoded.
     Encoded,
-    /// The change is not passed on: every node that could be told knows it already, or this node
-    /// has left the cluster.
+    /// The change is not passed on: the other nodes already know it, or this node has left the
+    /// cluster.
     No,
 }
 

@@ -1,10 +1,10 @@
-//! The context: the shared ground on which every part of the protocol works.
+//! The context: the state that all parts of the protocol share.
 //!
 //! [`super::Swim`] owns one and hands it to a part together with each call. A part changes its own
 //! state and the context, and returns to `Swim` what other parts have to do about it.
 //!
-//! The context also sends, for a datagram takes along broadcasts that wait in the queue, and both
-//! datagrams and streams are sealed with the keys and the random nonces of the node.
+//! The context also sends: a datagram takes along broadcasts that wait in the queue, and datagrams
+//! and streams are sealed with the keys of the node and random nonces.
 
 use super::awareness::Awareness;
 use super::broadcast_queue::{Broadcasts, PART_COST, transmit_limit};
@@ -143,7 +143,7 @@ impl Context {
             let queue = &mut self.broadcasts.members;
             queue.push(message, Some(subject.clone()), None)
         } else {
-            // Push/pulls bring it to others; the older state is wrong by now.
+            // Push/pulls bring the new state to others; the older one is wrong by now.
             self.outbox.refuse(Refusal::TooLarge);
             self.broadcasts.members.drop_about(subject)
         };
@@ -163,14 +163,14 @@ impl Context {
         messages
     }
 
-    /// Sends one message, and as many broadcasts as fit beside it.
+    /// Sends one message, and as many broadcasts as fit into the same packet.
     pub fn send_with_broadcasts(&mut self, to: SocketAddr, message: &[u8]) {
         self.send_ping(to, message, None, None);
     }
 
     /// Sends a ping, an announcement of this node if there is one, and as many broadcasts as fit
-    /// beside them. `probe` is the sequence number of the probe that fails if the datagram cannot
-    /// be sent.
+    /// into the same packet. `probe` is the sequence number of the probe that fails if the datagram
+    /// cannot be sent.
     pub fn send_ping(
         &mut self,
         to: SocketAddr,

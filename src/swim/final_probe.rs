@@ -88,7 +88,7 @@ impl FinalProbes {
         SuspectStep::Verdict
     }
 
-    /// The suspect answered a probe. True if that ends the final probes.
+    /// The suspect answered a probe. Returns true if that ends the final probes.
     pub fn answered(&mut self) -> bool {
         self.answered = true;
         self.begun && std::mem::take(&mut self.left) > 0

@@ -24,7 +24,7 @@ impl Gossip {
         Gossip { phase }
     }
 
-    /// Sets the timer of the next round unless it is set, if there is something to send and
+    /// Sets the timer of the next round if it is not set yet, and there is something to send and
     /// another node to send it to.
     pub fn arm(&self, ctx: &mut Context) {
         let needed = ctx.table.len() > 1 && !ctx.broadcasts.is_empty();
@@ -50,7 +50,7 @@ impl Gossip {
                 NodeState::Left => false,
             });
         if targets.is_empty() && ctx.local.left {
-            // No member is left to hear of the leave, or of anything else.
+            // No other member remains to hear of the leave, or of anything else.
             let unheard = ctx.broadcasts.clear();
             ctx.outbox.tell_done(unheard);
         }
@@ -84,7 +84,7 @@ impl Gossip {
     }
 }
 
-/// Sends one packet of broadcasts; false if there are none.
+/// Sends one packet of broadcasts. Returns false if there are none.
 fn send_packet(ctx: &mut Context, member: MemberIndex) -> bool {
     let messages = ctx.take_broadcasts(ctx.packet_room(), limits::COMPOUND_PARTS);
     if messages.is_empty() {

@@ -3,11 +3,12 @@
 //! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, L being the
 //! number of transmissions. With 50 nodes starting at once that is one missed entry in every second
 //! start, and plain memberlist repairs it only at the next periodic push/pull, a minute later. Here
-//! a node that learnt many members by gossip pulls the state of one other node when the burst has
-//! calmed down: from f a single pull leaves f x f. If the pull brought new members, it was needed,
-//! and another follows. A single join makes only the newcomer pull once more, so that the cost
-//! stays a small part of what the burst cost itself. A pull is an ordinary push/pull in which this
-//! node pushes only its own entry: on the wire it looks like the first exchange of a fresh node.
+//! a node that learned many members by gossip pulls the state of one other node when the burst has
+//! calmed down: a single pull reduces the fraction from f to f x f. If the pull brought new
+//! members, it was needed, and another follows. A single join makes only the newcomer pull once
+//! more, so that the pulls cost only a small part of what the burst itself costs. A pull is an
+//! ordinary push/pull in which this node pushes only its own entry: on the wire it looks like the
+//! first exchange of a fresh node.
 //!
 //! A ping from a node that is unknown or dead here also shows a missed join: that node is asked for
 //! its state.
@@ -20,25 +21,25 @@ use crate::time::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// From the first member learnt by gossip to the pull, in gossip intervals: the fixed part, and
-/// the longest random part.
+/// The time from the first member learned by gossip to the pull, in gossip intervals: the fixed
+/// part, and the longest random part.
 const DELAY_ROUNDS: u32 = 2;
 const JITTER_ROUNDS: u32 = 2;
-/// From a pull that brought new members, or failed, to the next, in gossip intervals.
+/// The time from a pull that brought new members, or failed, to the next, in gossip intervals.
 const AGAIN_ROUNDS: u32 = 2;
-/// A pull is worthwhile when at least one in this many members was learnt by gossip.
+/// A pull is worthwhile when at least one in this many members was learned by gossip.
 const WORTH: usize = 16;
 /// While a burst goes on, the pauses between pulls grow, up to this factor.
 const MAX_SLOWDOWN: u32 = 32;
 /// The shortest time between two pulls from strangers.
 const STRANGER_PAUSE: Duration = Duration::from_secs(1);
 
-/// The members that this node learnt recently, and the node that knows the rest.
+/// The members that this node learned recently, and the node that knows the rest.
 #[derive(Default)]
 pub(super) struct JoinSync {
-    /// The number of members learnt by gossip since the last pull.
+    /// The number of members learned by gossip since the last pull.
     learned: usize,
-    /// A pull is due whatever was learnt: this node has just joined, or the last pull was needed.
+    /// A pull is due whatever was learned: this node has just joined, or the last pull was needed.
     owed: bool,
     /// The node that this node joined through: it knows every member that joined the same way.
     partner: Option<SocketAddr>,
@@ -48,8 +49,8 @@ pub(super) struct JoinSync {
 }
 
 impl JoinSync {
-    /// This node was let in by `partner`. It may be one of many that come at the same time, and
-    /// the state it was given is from before them: it pulls once more when they have arrived.
+    /// This node was let in by `partner`. It may be one of many that join at the same time, and the
+    /// state that it received does not contain them all: it pulls once more when they have arrived.
     pub fn on_joined(&mut self, ctx: &mut Context, partner: SocketAddr) {
         if ctx.config.join_sync {
             self.partner = Some(partner);
@@ -65,8 +66,8 @@ impl JoinSync {
         }
     }
 
-    /// A pull ended. If it brought members, gossip had missed them, and another pull follows; so it
-    /// does after a failure.
+    /// A pull ended. If it brought members, gossip had missed them, and another pull follows. After
+    /// a failure another pull follows as well.
     pub fn on_pull_end(&mut self, ctx: &mut Context, gained: Option<u32>) {
         if gained != Some(0) {
             self.owe(ctx, AGAIN_ROUNDS);
@@ -88,7 +89,7 @@ impl JoinSync {
         }
     }
 
-    /// The burst has had its time: pulls, if it was one.
+    /// The delay has passed: pulls if there was a burst, or if a pull is due.
     pub fn tick(&mut self, ctx: &mut Context) {
         let learned = std::mem::take(&mut self.learned);
         let burst = learned >= 2 && learned * WORTH >= ctx.table.live();
@@ -104,8 +105,8 @@ impl JoinSync {
     }
 
     fn pull(&mut self, ctx: &mut Context) {
-        // The partner first: it has seen every other node that came through it. Only once, so
-        // that a seed is not asked by everybody again and again.
+        // The partner is asked first: it has seen every other node that joined through it. It is
+        // asked only once, so that a seed does not get many requests from every node.
         let partner = self.partner.take();
         let peer = partner
             .filter(|addr| ctx.table.is_alive_at(*addr))

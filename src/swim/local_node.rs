@@ -1,4 +1,4 @@
-//! This node itself: its announcements, its defence, its leave and its return.
+//! This node itself: its announcements, its refutations, its leave and its return.
 
 use super::NodeState;
 use super::context::Context;
@@ -29,8 +29,8 @@ pub(super) fn refute(ctx: &mut Context, accused: u32) {
     }
 }
 
-/// Announces this node with the incarnation after `highest`. False if there is none: memberlist
-/// would wrap to 0, and be ignored.
+/// Announces this node with the incarnation after `highest`. Returns false if there is none:
+/// memberlist would wrap to 0, and its announcement would be ignored.
 fn raise_incarnation(ctx: &mut Context, highest: u32) -> bool {
     let Some(incarnation) = highest.checked_add(1) else {
         ctx.outbox.refuse(Refusal::IncarnationLimit);
@@ -52,7 +52,7 @@ pub(super) fn set_meta(ctx: &mut Context, meta: &[u8]) {
         .tell_member(Change::Updated, ctx.local.name.clone());
 }
 
-/// Announces the leave of this node. [`Notice::LeaveSpread`] tells when that has spread.
+/// Announces the leave of this node. [`Notice::LeaveSpread`] follows when the leave has spread.
 pub(super) fn leave(ctx: &mut Context) {
     if ctx.local.left {
         return ctx.outbox.tell(Notice::LeaveSpread);
@@ -83,7 +83,7 @@ pub(super) fn leave_silently(ctx: &mut Context) {
     ctx.outbox.tell_done(unsaid);
 }
 
-/// Takes part again after a leave, with a higher incarnation. False if there was no leave.
+/// Takes part again after a leave, with a higher incarnation. Returns false if there was no leave.
 pub(super) fn revive(ctx: &mut Context) -> bool {
     if !ctx.local.left {
         return false;

@@ -33,7 +33,7 @@ pub(super) struct Announced {
 #[derive(Clone, Debug)]
 pub(super) struct MemberRecord {
     node: Node,
-    /// Whether the member's IPv4 address was learnt in its 16-byte form, and is passed on in that
+    /// Whether the member's IPv4 address was learned in its 16-byte form, and is passed on in that
     /// form.
     pub mapped: bool,
     /// The member that suspected it or declared it dead.

@@ -22,16 +22,16 @@ use crate::wire::message::Ping;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of pings by which an address is asked: datagrams get lost.
+/// The number of pings that are sent to an address, because datagrams get lost.
 const PINGS: u32 = 2;
 /// The time between two rounds about the same claim, in probe intervals.
 const ROUND: u32 = 5;
 /// A claim that no member has repeated for this many rounds is over.
 const ROUNDS_UNHEARD: u32 = 3;
-/// The number of own aliases that are remembered.
+/// The maximum number of aliases of this node that are remembered.
 const ALIASES: usize = 8;
 
-/// A claim that the name lives at another address.
+/// A claim that this node's name belongs to another address.
 #[derive(Clone, Copy)]
 struct Claim {
     addr: SocketAddr,
@@ -50,7 +50,7 @@ struct Question {
     next: Time,
 }
 
-/// The claim that is looked into, and the aliases of this node.
+/// The claim that is being checked, and the aliases of this node.
 #[derive(Default)]
 pub(super) struct NameConflicts {
     claim: Option<Claim>,
@@ -59,7 +59,7 @@ pub(super) struct NameConflicts {
 }
 
 impl NameConflicts {
-    /// Whether it is still being found out if a node lives at the other address.
+    /// Whether an answer from the other address is still awaited.
     pub fn is_asking(&self) -> bool {
         self.question.is_some()
     }
@@ -69,7 +69,8 @@ impl NameConflicts {
         self.claim.map(|claim| (claim.addr, claim.verdict))
     }
 
-    /// A member lists this node's name at another address. False if that is an alias of this node.
+    /// A member lists this node's name at another address. Returns false if that is an alias of
+    /// this node.
     pub fn on_claim(&mut self, ctx: &mut Context, addr: SocketAddr) -> bool {
         if self.own_aliases.contains(&addr) {
             return false;
@@ -108,7 +109,7 @@ impl NameConflicts {
         question.ping(ctx);
     }
 
-    /// Pings again, or takes the silence for an answer. True if that decides the claim.
+    /// Pings again, or takes the silence for an answer. Returns true if that decides the claim.
     pub fn on_timeout(&mut self, ctx: &mut Context) -> bool {
         match &mut self.question {
             Some(question) if question.next <= ctx.now => {
@@ -123,7 +124,7 @@ impl NameConflicts {
         }
     }
 
-    /// An ack arrived. True if it answers the question, which decides the claim.
+    /// An ack arrived. Returns true if it answers the question, which decides the claim.
     pub fn on_ack(&mut self, ctx: &mut Context, seq: u32) -> bool {
         let asked = self.question.as_ref().map(|question| question.seq);
         let is_answer = asked == Some(seq);
@@ -144,7 +145,7 @@ impl NameConflicts {
         }
     }
 
-    /// A ping arrived. True if it is the question, come back to the node that asked it: then the
+    /// A ping arrived. Returns true if it is the question that this node sent itself: then the
     /// other address is an alias of this node, which decides the claim.
     pub fn on_ping(&mut self, ctx: &mut Context, from: SocketAddr, ping: &Ping) -> bool {
         let Some(question) = &self.question else {
@@ -163,7 +164,8 @@ impl NameConflicts {
         echo
     }
 
-    /// Begins another round about the claim: is it still made, does a node answer now?
+    /// Begins another round: drops a claim that is no longer made, and checks again whether a node
+    /// answers.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
         let over = |claim: &Claim| ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD;
@@ -208,7 +210,8 @@ fn round(ctx: &Context) -> Duration {
     ctx.config.probe_interval * ROUND
 }
 
-/// Shows this node to a member, and hears from it where it lists the name.
+/// Announces this node to a member by a push/pull, and learns the address at which that member
+/// lists the name.
 fn claim_own_name(ctx: &mut Context) {
     let peer = ctx.table.choose_alive(&mut ctx.random);
     if let Some(peer) = peer.filter(|_| ctx.streams.may_dial()) {

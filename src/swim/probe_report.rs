@@ -1,4 +1,4 @@
-//! The report of a probe: which ways were tried, and what each brought.
+//! The report of a probe: which ways were tried, and the answer to each.
 
 use crate::time::Time;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ impl ProbeReport {
         }
     }
 
-    /// Ends the report: nothing is waited for any more. `direct_had_time`: the direct ping is
-    /// silent if it brought nothing. `answered`: the member answered in some way, so the other
-    /// ways are not counted as silent: they had no time to reply.
+    /// Ends the report: no answer is awaited any more. With `direct_had_time`, a direct ping
+    /// without an answer counts as silent. With `answered`, the member has answered in some way,
+    /// and the other ways do not count as silent, because they had no time to reply.
     pub(super) fn end(&mut self, direct_had_time: bool, answered: bool) {
         let over = |silent| {
             if silent {

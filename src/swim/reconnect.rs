@@ -2,10 +2,10 @@
 //! memberlist.
 //!
 //! Plain memberlist asks its seeds once and never contacts a dead node again, so that a partition
-//! longer than the memory of the dead lasts for ever. Here every seed ever given, and every member
-//! that the layer above calls lost, is asked again with growing pauses: one push/pull across the
-//! former network split makes one cluster of two. Host names are resolved again each time. Seeds
-//! that are alive members are left in peace.
+//! lasts for ever if it outlasts the time for which dead members are remembered. Here every seed
+//! ever given, and every member that the layer above reports as lost, is asked again with growing
+//! pauses: one push/pull across the former network split makes one cluster of two. Host names are
+//! resolved again each time. Seeds that are alive members are not asked.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub(super) struct Reconnect {
     seeds: Seeds,
     lost: LostMembers,
-    /// No attempt before this time: attempts keep a distance from one another.
+    /// No attempt is made before this time, so that there is a pause between attempts.
     not_before: Time,
 }
 
@@ -52,7 +52,7 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// The member is back, or nothing waits for it any more.
+    /// Forgets a lost member: it is back, or nothing waits for it any more.
     pub fn forget_lost(&mut self, name: &str) {
         self.lost.remove(name);
     }
@@ -141,7 +141,7 @@ impl Reconnect {
         }
     }
 
-    /// A host name was resolved: notes the addresses it stands for. If a seed was the reason, they
+    /// A host name was resolved: notes its addresses. If it was resolved for a seed, the addresses
     /// are asked.
     pub fn on_resolved(&mut self, ctx: &mut Context, lookup: &Lookup, addrs: &[IpAddr]) {
         self.seeds.resolved(&lookup.host, lookup.port, addrs);

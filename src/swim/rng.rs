@@ -1,7 +1,7 @@
 //! The one source of randomness of a node: a ChaCha generator started from a given seed.
 //!
-//! Repeatable for the simulator, and unpredictable enough for encryption nonces when the driver
-//! seeds it from the operating system.
+//! The numbers are repeatable for the simulator, and unpredictable enough for encryption nonces
+//! when the driver seeds the generator from the operating system.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

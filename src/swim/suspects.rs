@@ -51,7 +51,7 @@ impl Suspects {
         self.suspects.insert(member, suspect);
     }
 
-    /// Another member accuses the suspect. True if that counts.
+    /// Another member accuses the suspect. Returns true if that counts.
     pub fn confirm(&mut self, member: MemberIndex, accuser: &str) -> bool {
         self.change(member, |suspect| suspect.suspicion.confirm(accuser))
     }

@@ -60,7 +60,7 @@ def test_every_public_name_has_a_docstring(name, value):
     assert text.rstrip()[-1] in ".:)", f"{name}: the docstring does not end a sentence: {text}"
 
 
-def test_pdoc_shows_all_of_it(tmp_path):
+def test_pdoc_shows_every_public_name(tmp_path):
     command = [sys.executable, "-m", "pdoc", "-t", str(TEMPLATE), "-o", str(tmp_path)]
     command += [module.__name__ for module in MODULES]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)

@@ -1,4 +1,4 @@
-//! The operations that are under way, and the parties that wait for them.
+//! The operations that are under way, and their waiters.
 
 use crate::driver::events::completion::Waiter;
 use crate::sorted_map::SortedMap;
@@ -29,8 +29,8 @@ impl Operations {
         self.0.insert(op, Operation { waiter, is_join });
     }
 
-    /// Removes an operation that has finished, and returns its waiter. `None` if no party waits any
-    /// more: a join that was ended early finishes a second time.
+    /// Removes an operation that has finished, and returns its waiter. `None` if the operation was
+    /// removed before: a join that was ended early finishes a second time.
     pub fn finish(&mut self, op: OpId) -> Option<Waiter> {
         self.0.remove(op).map(|operation| operation.waiter)
     }

@@ -11,7 +11,8 @@ pub struct Limits {
     pub drain: Duration,
     /// The time between two removals once a freeze has ended.
     pub pace: Duration,
-    /// How long a failed member counts as known. After that it no longer holds others.
+    /// How long a failed member counts as known. After that it no longer keeps other servers from
+    /// being removed.
     pub memory: Duration,
     /// How long remembered members are kept once other members have been heard from.
     pub grace: Duration,

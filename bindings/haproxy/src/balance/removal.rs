@@ -1,7 +1,7 @@
-//! Removals: which ready server may be drained or stopped, and which one is held.
+//! Removals: which ready server may be drained or stopped, and which one is held back.
 //!
-//! Members that ask for it go first, then those that have been gone for longest. After a freeze
-//! the removals of failed members are paced, so that an operator sees them begin.
+//! Servers whose members ask for it go first, then those whose members have been gone for longest.
+//! After a freeze the removals of failed members are paced, so that an operator sees them begin.
 
 use super::assignment::AdminState;
 use super::limits::Limits;
@@ -29,7 +29,7 @@ impl Removals {
         (self.thawing && self.next > now).then_some(self.next)
     }
 
-    /// Drains and stops every server that should be and may be.
+    /// Drains or stops every server for which that is wanted and allowed.
     pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) {
         let mut guard = Guard::new(now, slots, limits, frozen);
         let mut pacing = false;
@@ -102,7 +102,7 @@ impl Guard {
         let left = self.ready - 1;
         // A server that HAProxy does not reach serves no request.
         let serving = match self.reachable {
-            _ if member.is_superseded() => left, // its address goes on under another name
+            _ if member.is_superseded() => left, // its address now belongs to another member
             0 => left,
             reachable => reachable - usize::from(!member.unreachable),
         };

@@ -123,7 +123,7 @@ def check_timeout(timeout: float | None) -> float | None:
 
 
 def check_maxsize(maxsize: int) -> int:
-    """Return `maxsize`, the most events that may wait for a reader, if it is allowed."""
+    """Return `maxsize`, the maximum number of events that wait for a reader, if it is allowed."""
     if isinstance(maxsize, bool) or not isinstance(maxsize, int):
         raise wrong_type("maxsize", "int or None", maxsize)
     if maxsize not in _QUEUE_SIZES:
