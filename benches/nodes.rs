@@ -20,7 +20,7 @@ enum Kind {
 
 /// A line in which the node with index `at` reports that `name` has joined, or, if `joined` is
 /// false, that it has failed.
-struct Told {
+struct Report {
     when: Instant,
     at: usize,
     joined: bool,
@@ -37,8 +37,8 @@ struct Figures {
 struct Cluster {
     kind: Kind,
     nodes: Vec<Option<Child>>,
-    told: Receiver<Told>,
-    tell: Sender<Told>,
+    reports: Receiver<Report>,
+    sender: Sender<Report>,
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -110,12 +110,12 @@ impl Kind {
 
 impl Cluster {
     fn new(kind: Kind, size: usize) -> Cluster {
-        let (tell, told) = channel();
+        let (sender, reports) = channel();
         Cluster {
             kind,
             nodes: (0..size).map(|_| None).collect(),
-            told,
-            tell,
+            reports,
+            sender,
         }
     }
 
@@ -124,14 +124,14 @@ impl Cluster {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let output = child.stdout.take().expect("it is piped");
-        let (kind, tell) = (self.kind, self.tell.clone());
+        let (kind, sender) = (self.kind, self.sender.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let when = Instant::now();
                 if let Some((joined, name)) = kind.read(&line) {
                     let name = name.to_owned();
                     // Sending fails only after the cluster has been dropped.
-                    let _ = tell.send(Told {
+                    let _ = sender.send(Report {
                         when,
                         at,
                         joined,
@@ -170,7 +170,7 @@ impl Cluster {
         let (deadline, mut first, mut last) = (Instant::now() + limit, None, None);
         while !missing.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let told = self.told.recv_timeout(left).map_err(|_| {
+            let report = self.reports.recv_timeout(left).map_err(|_| {
                 let some: BTreeSet<_> = missing.iter().take(5).collect();
                 format!(
                     "{} of {} not seen: {some:?}",
@@ -178,9 +178,9 @@ impl Cluster {
                     observers.len()
                 )
             })?;
-            if told.joined == joined && missing.remove(&(told.at, told.name)) {
-                first.get_or_insert(told.when);
-                last = Some(told.when);
+            if report.joined == joined && missing.remove(&(report.at, report.name)) {
+                first.get_or_insert(report.when);
+                last = Some(report.when);
             }
         }
         first
@@ -315,15 +315,15 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
             .collect();
         let killed = Instant::now();
         cluster.kill(victim);
-        let told = cluster.wait(false, &observers, &[name(victim)], limit)?;
-        first.push(seconds(killed, told.0));
-        all.push(seconds(killed, told.1));
-        spread.push(seconds(told.0, told.1));
+        let times = cluster.wait(false, &observers, &[name(victim)], limit)?;
+        first.push(seconds(killed, times.0));
+        all.push(seconds(killed, times.1));
+        spread.push(seconds(times.0, times.1));
         std::thread::sleep(Duration::from_secs(2));
         let started = Instant::now();
         cluster.start(victim);
-        let told = cluster.wait(true, &observers, &[name(victim)], limit)?;
-        joins.push(seconds(started, told.1));
+        let times = cluster.wait(true, &observers, &[name(victim)], limit)?;
+        joins.push(seconds(started, times.1));
         std::thread::sleep(Duration::from_secs(2));
     }
     figures

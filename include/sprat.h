@@ -1147,7 +1147,7 @@ int sprat_node_remove_failed(struct sprat_node *node,
  * Takes a list of all members in any state, this node included, sorted by name.
  *
  * The list is a consistent picture of one moment. It never changes and may outlive the node. The
- * call is cheap: the list shares unchanged members with the one before it.
+ * call is cheap: the list shares unchanged members with the previous list.
  *
  * @param node  the node, which may be shut down
  * @param out   receives the list, to be freed with sprat_members_free(); NULL after a failure

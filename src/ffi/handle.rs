@@ -5,8 +5,8 @@
 //!   | 0x5a    | fork gen  | generation       | slot          |     64 bits
 //! ```
 //!
-//! A number is made when a node starts and is never made again: its slot is used again with the
-//! next generation, and retired when the generations are used up. 0x5a in the top byte makes the
+//! A number is assigned when a node starts, and never again: its slot is used again with the next
+//! generation, and retired when the generations are used up. 0x5a in the top byte makes the
 //! number an invalid address on x86-64, so that a program that dereferences its node fails at once.
 //! The fork generation tells a child that the node is its parent's, before the child touches any
 //! lock that another thread of the parent may have held; each process has a table of its own.
@@ -22,7 +22,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// The number of bits of each field. All are narrower where pointers are.
+/// The number of bits of each field. All fields are narrower where pointers are narrower.
 const SLOT_BITS: u32 = usize::BITS * 3 / 8;
 const GENERATION_BITS: u32 = usize::BITS - 8 - FORK_BITS - SLOT_BITS;
 const FORK_BITS: u32 = usize::BITS / 8;
@@ -167,7 +167,8 @@ pub(super) fn get(node: *const sprat_node) -> Result<Arc<NodeSlot>> {
     entry.and_then(|entry| entry.slot.clone()).ok_or_else(gone)
 }
 
-/// Ends a number and returns its node. Of several callers with the same number, one gets it.
+/// Invalidates a number and returns its node. Of several callers with the same number, one gets the
+/// node.
 pub(super) fn remove(node: *const sprat_node) -> Result<Arc<NodeSlot>> {
     let (slot, generation) = split(node)?;
     let mut slots = lock(slots());

@@ -30,7 +30,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Returns the list at `version`. `members` is called only if the list that is kept is older.
+    /// Returns the list at `version`. `members` is called only if the kept list is older.
     fn list(&mut self, version: u64, members: impl FnOnce() -> Arc<Vec<Arc<Member>>>) -> List {
         match &self.list {
             Some(list) if self.version == version => list.clone(),
@@ -64,7 +64,7 @@ fn renew(old: &[Arc<MemberRecord>], members: &[Arc<Member>]) -> List {
 /// Takes a list of all members in any state, this node included, sorted by name.
 ///
 /// The list is a consistent picture of one moment. It never changes and may outlive the node. The
-/// call is cheap: the list shares unchanged members with the one before it.
+/// call is cheap: the list shares unchanged members with the previous list.
 ///
 /// @param node  the node, which may be shut down
 /// @param out   receives the list, to be freed with sprat_members_free(); NULL after a failure
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn sprat_members_find(
         if name.is_null() {
             return ptr::null();
         }
-        // SAFETY: `name` or `key` is not NULL here, and the program passes a NUL-terminated string.
+        // SAFETY: `name` is not NULL here, and the program passes a NUL-terminated string.
         let name = unsafe { CStr::from_ptr(name) }.to_bytes();
         let list = &members.list;
         let found = list.binary_search_by(|record| record.source.name.as_bytes().cmp(name));
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn sprat_member_tag(
         if key.is_null() {
             return ptr::null();
         }
-        // SAFETY: `name` or `key` is not NULL here, and the program passes a NUL-terminated string.
+        // SAFETY: `key` is not NULL here, and the program passes a NUL-terminated string.
         pointer(record.tag(unsafe { CStr::from_ptr(key) }.to_bytes()))
     })
 }

@@ -1,7 +1,8 @@
-//! The suspects: how long each may still refute, and what is due about it until then.
+//! The suspects: how long each may still refute, and which steps are due until then.
 //!
 //! A suspicion begins, is confirmed and is cleared by `apply`, which changes the member's state.
-//! This file keeps the time: the deadline of `suspicion`, and before it the steps of `final_probe`.
+//! This file holds the times: the deadline of `suspicion`, and before it the steps of
+//! `final_probe`.
 
 use super::context::Context;
 use super::final_probe::{FinalProbes, SuspectStep};

@@ -90,7 +90,7 @@ struct ExpandedKey {
     cipher: Cipher,
 }
 
-/// The reason for which a change of the keyring was refused. The keyring is then unchanged.
+/// The reason why a change of the keyring was refused. The keyring is then unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyringFault {
     /// The key is not in the keyring.
@@ -99,8 +99,8 @@ pub enum KeyringFault {
     Primary,
 }
 
-/// Keys in order: the first one, the primary key, encrypts; each is tried to decrypt. Clones share
-/// the expanded ciphers.
+/// Keys in order: the first one, the primary key, encrypts; every key is tried for decryption.
+/// Clones share the expanded ciphers.
 #[derive(Clone, Default)]
 pub struct Keyring {
     keys: Vec<Arc<ExpandedKey>>,

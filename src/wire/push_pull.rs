@@ -148,7 +148,7 @@ impl<'a> PushPull<'a> {
         })
     }
 
-    /// Appends it, type byte first.
+    /// Appends the encoded state, type byte first.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(KIND);
         Header {

@@ -18,14 +18,14 @@ macro_rules! refusals {
             /// All reasons in the order of their numbers.
             pub const ALL: [Refusal; [$($name),+].len()] = [$(Refusal::$variant),+];
 
-            /// Returns the name of its counter: lower case, words joined by underscores.
+            /// Returns the name of the counter: lower case, words joined by underscores.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Refusal::$variant => $name,)+
                 }
             }
 
-            /// Returns its meaning in one sentence, for people who read counters.
+            /// Returns the meaning in one sentence, for people who read counters.
             pub fn help(self) -> &'static str {
                 match self {
                     $(Refusal::$variant => $help,)+

@@ -20,7 +20,7 @@ record! {
         ltime: u64 => "LTime" Number,
         /// Every member the sender knows, and the time of its last intent.
         status_ltimes: Vec<(&'a str, u64)> => "StatusLTimes" StatusTimes,
-        /// Members that the sender holds as left.
+        /// Members that have left, as far as the sender knows.
         left_members: Vec<&'a str> => "LeftMembers" LeftMembers,
         /// The sender's event clock.
         event_ltime: u64 => "EventLTime" Number,
@@ -50,7 +50,7 @@ record! {
 }
 
 impl<'a> SerfPushPull<'a> {
-    /// Decodes it, Serf type byte (2) first.
+    /// Decodes a state that begins with the Serf type byte (2).
     ///
     /// # Errors
     /// [`Refusal::EmptyPart`], [`Refusal::UnknownType`], [`Refusal::Truncated`],
@@ -64,7 +64,7 @@ impl<'a> SerfPushPull<'a> {
         }
     }
 
-    /// Appends it, Serf type byte first.
+    /// Appends the encoded state, which begins with the Serf type byte.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(KIND);
         self.put(out);
@@ -83,7 +83,7 @@ codecs! {
 }
 
 fn status_times<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, u64)>, Refusal> {
-    // A pair takes at least three bytes: a name of one, its head, a time.
+    // A pair takes at least three bytes: the head of the name, one byte of it, and the time.
     let count = msgpack::map(reader)?;
     fields::items(reader, count, limits::PUSH_PULL_NODES, 3, |reader| {
         let name = fields::bytes(reader)?;
@@ -115,7 +115,7 @@ fn put_left_members(out: &mut Vec<u8>, names: &[&str]) {
 fn event_ring<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvents<'a>>, Refusal> {
     let mut room = limits::EVENTS;
     let count = msgpack::list(reader)?;
-    // Nearly all slots may be nil, so the count makes no room.
+    // Nearly all slots may be nil, so no memory is reserved for the count.
     fields::items(reader, count, limits::EVENT_SLOTS, usize::MAX, |reader| {
         if msgpack::nil(reader) {
             return Ok(None);
@@ -129,7 +129,7 @@ fn event_ring<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvents<'a>>, Refusa
 
 fn event_list<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvent<'a>>, Refusal> {
     let count = msgpack::list(reader)?;
-    // An event can be a single byte, so the count makes no room.
+    // An event can be a single byte, so no memory is reserved for the count.
     fields::items(reader, count, limits::EVENTS, usize::MAX, |reader| {
         Ok(PastEvent::check(PastEvent::read(reader)?).ok())
     })

@@ -51,7 +51,7 @@ static void inside_dispatch(void)
 }
 
 /* Checks that the callback gets the node that the program started. It is slow, so that another
- * thread frees the node meanwhile. */
+ * thread frees the node at the same time. */
 static void slow(sprat_node *node, const sprat_event *event, void *user_data)
 {
     (void)event, (void)user_data;

@@ -185,10 +185,13 @@ def test_haproxy_asks_by_spoe_and_goes_on_without_an_answer(
                 pass
     assert asking.answers()["x-size"] == "3"
     second.set_tags("role=backend", "port=3000", "state=drain")
-    eventually("its keys move", lambda: {asking.answers(it)["x-name"] for it in users} == {"web-1"})
+    eventually(
+        "all keys go to the other server",
+        lambda: {asking.answers(it)["x-name"] for it in users} == {"web-1"},
+    )
     agent.process.kill()
     agent.process.wait(PATIENCE)
-    eventually("HAProxy finds it down", lambda: not asking.answers().get("x-size"))
+    eventually("HAProxy finds the agent down", lambda: not asking.answers().get("x-size"))
     began = time.monotonic()
     assert asking.get("/?user=x")[0] == 503  # the default backend of this test has no server
     print(f"without an agent a request takes {time.monotonic() - began:.3f} s")

@@ -1,4 +1,4 @@
-//! The party that waits for an operation to finish.
+//! The waiter of an operation, which gets its outcome.
 
 use crate::driver::events::pending::{Outcome, Promise};
 use crate::driver::events::queue::EventQueue;

@@ -2,7 +2,7 @@
 //!
 //! Every subscription gets all events of the kinds that it wants, at its own pace and with its own
 //! bound. Events that come before the first subscription wait in the node's own queue. The first
-//! subscription to a kind also gets these, and from then on the node's own queue takes up no event
+//! subscription to a kind also gets these, and from then on the node's own queue accepts no event
 //! of that kind. So no event is lost between the start of a node and its first reader, and no
 //! events pile up in a queue without a reader.
 
@@ -28,7 +28,7 @@ pub(in crate::driver) struct Subscriptions {
 #[derive(Default)]
 struct Readers {
     subscribers: Vec<Weak<EventQueue>>,
-    /// The kinds that the node's own queue no longer takes up.
+    /// The kinds that the node's own queue no longer accepts.
     taken: Vec<EventKind>,
     ended: bool,
     /// The last fatal event, for later subscriptions.
@@ -51,7 +51,7 @@ impl Subscriptions {
         if kind == EventKind::Fatal {
             state.fatal = Some((now, body.clone()));
         }
-        // The lock is held to the end. Otherwise a subscription that begins meanwhile would miss an
+        // The lock is held to the end. Otherwise a subscription that begins now would miss an
         // event on its way into the node's own queue.
         state.subscribers.retain(|it| it.strong_count() > 0);
         for subscriber in state.subscribers.iter().filter_map(Weak::upgrade) {
@@ -127,7 +127,7 @@ impl Subscriptions {
         self.own.take(timeout)
     }
 
-    /// Returns how many events the present queues have dropped since the start of each.
+    /// Returns how many events the current queues have dropped since the start of each.
     pub fn lost(&self) -> u64 {
         self.sum(EventQueue::lost)
     }
@@ -146,8 +146,8 @@ impl Subscriptions {
 
 /// A reader of the events of a node, made by [`Node::subscribe`](crate::Node::subscribe).
 ///
-/// A subscription does not keep the node alive, and ends with it; events that are still queued then
-/// can be taken. Dropping this value ends the subscription.
+/// A subscription does not keep the node alive, and ends with it; events that are queued then can
+/// still be taken. Dropping this value ends the subscription.
 pub struct Subscription {
     queue: Arc<EventQueue>,
     lifecycle: Arc<Lifecycle>,

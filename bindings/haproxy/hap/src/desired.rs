@@ -13,7 +13,7 @@ pub type Assignments = BTreeMap<Arc<str>, Assignment>;
 /// `sprat-hap` serves one backend.
 const BACKEND: usize = 0;
 
-/// The desired servers. See the top of this file.
+/// The desired servers, and the reports about them.
 pub struct DesiredServers {
     controller: Controller,
     inner: Mutex<Inner>,
@@ -49,7 +49,8 @@ impl DesiredServers {
 
     /// Takes the changes that the controller has published.
     pub fn take_changes(&self) {
-        // The lock is held throughout: two takers would apply changes in the wrong order.
+        // The lock is held throughout: otherwise two threads could apply changes in the wrong
+        // order.
         let mut inner = self.lock();
         let before = inner.version;
         while let Some((_, assignment)) = self.controller.next_change() {
@@ -64,8 +65,8 @@ impl DesiredServers {
         }
     }
 
-    /// Restores servers that an earlier `sprat-hap` has made, and waits until they are desired, as
-    /// far as they are.
+    /// Restores servers that an earlier `sprat-hap` has made, and waits until the controller has
+    /// decided which of them are desired.
     ///
     /// # Errors
     /// The controller has ended.
@@ -102,7 +103,7 @@ impl DesiredServers {
         }
     }
 
-    /// Returns the servers as they should be now.
+    /// Returns the servers that are desired now.
     pub fn current(&self) -> Assignments {
         let inner = self.lock();
         let assignments = inner.by_slot.values();
@@ -115,7 +116,7 @@ impl DesiredServers {
         self.lock().version
     }
 
-    /// Waits until the version is another one than `seen`, but not longer than `time`.
+    /// Waits until the version differs from `seen`, for at most `time`.
     pub fn wait(&self, seen: u64, time: Duration) {
         let inner = self.lock();
         let same = |inner: &mut Inner| inner.version == seen;
