@@ -119,16 +119,20 @@ def _setting(text: str) -> tuple[str, str]:
 
 def seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
     """Check a time in seconds, at most a day."""
-    if not 0 <= value <= _DAY:
-        message = f"must be 0 to {_DAY} seconds, got {value:g}"
-        raise click.BadParameter(message, context, parameter)
-    return value
+    return _checked(0 <= value <= _DAY, f"0 to {_DAY} seconds", context, parameter, value)
 
 
 def _positive_seconds(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    if value == 0:
-        raise click.BadParameter("must be greater than 0, got 0", context, parameter)
-    return seconds(context, parameter, value)
+    allowed = f"greater than 0 and at most {_DAY} seconds"
+    return _checked(0 < value <= _DAY, allowed, context, parameter, value)
+
+
+def _checked(
+    fits: bool, allowed: str, context: click.Context, parameter: click.Parameter, value: float
+) -> float:
+    if not fits:
+        raise click.BadParameter(f"must be {allowed}, got {value:g}", context, parameter)
+    return value
 
 
 # The options
