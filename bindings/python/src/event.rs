@@ -11,7 +11,7 @@
 use crate::member::Member;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
-use sprat::{EventBody, EventKind};
+use sprat::{EventBody, EventKind, Level};
 use std::sync::Arc;
 
 /// An event.
@@ -154,17 +154,27 @@ macro_rules! member_events {
             }
         )*
 
-        /// Returns the object for an event about a member; `None` for other events.
-        fn member_event(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
-            Ok(match &event.body {
+        /// Returns the object for an event; `None` for a kind that the package never subscribes to.
+        pub fn for_python(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
+            let base = PyClassInitializer::from(Event::of(event));
+            let object = match &event.body {
                 $(EventBody::$Kind(member) => {
-                    let base = PyClassInitializer::from(Event::of(event));
                     let member = member.clone();
                     let object = base.add_subclass(MemberEvent { member }).add_subclass($Class);
-                    Some(Py::new(py, object)?.into_any())
+                    Py::new(py, object)?.into_any()
                 })*
-                _ => None,
-            })
+                EventBody::Overflow { lost } => {
+                    Py::new(py, base.add_subclass(Overflow { lost: *lost }))?.into_any()
+                }
+                EventBody::Log { level, target, text } => {
+                    Py::new(py, base.add_subclass(LogLine::of(*level, target, text)))?.into_any()
+                }
+                EventBody::Fatal { error } => {
+                    Py::new(py, base.add_subclass(NodeFailed::of(error)))?.into_any()
+                }
+                EventBody::Done { .. } => return Ok(None),
+            };
+            Ok(Some(object))
         }
 
         fn add_member_events(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -236,6 +246,15 @@ pub struct NodeFailed {
     code: i32,
 }
 
+impl NodeFailed {
+    fn of(error: &sprat::Error) -> NodeFailed {
+        NodeFailed {
+            reason: error.message.clone(),
+            code: error.status.number(),
+        }
+    }
+}
+
 #[pymethods]
 impl NodeFailed {
     #[new]
@@ -303,6 +322,16 @@ pub struct LogLine {
     text: String,
 }
 
+impl LogLine {
+    fn of(level: Level, target: &'static str, text: &str) -> LogLine {
+        LogLine {
+            level: level.number(),
+            target,
+            text: text.to_owned(),
+        }
+    }
+}
+
 #[pymethods]
 impl LogLine {
     /// The level, 1 (error) to 5 (trace).
@@ -322,40 +351,6 @@ impl LogLine {
     fn text(&self) -> &str {
         &self.text
     }
-}
-
-/// Returns the object for an event; `None` for a kind that the package never subscribes to.
-pub fn for_python(py: Python<'_>, event: &sprat::Event) -> PyResult<Option<Py<PyAny>>> {
-    if let Some(object) = member_event(py, event)? {
-        return Ok(Some(object));
-    }
-    let base = PyClassInitializer::from(Event::of(event));
-    Ok(match &event.body {
-        EventBody::Overflow { lost } => {
-            let lost = *lost;
-            Some(Py::new(py, base.add_subclass(Overflow { lost }))?.into_any())
-        }
-        EventBody::Log {
-            level,
-            target,
-            text,
-        } => {
-            let line = LogLine {
-                level: level.number(),
-                target,
-                text: text.clone(),
-            };
-            Some(Py::new(py, base.add_subclass(line))?.into_any())
-        }
-        EventBody::Fatal { error } => {
-            let failed = NodeFailed {
-                reason: error.message.clone(),
-                code: error.status as i32,
-            };
-            Some(Py::new(py, base.add_subclass(failed))?.into_any())
-        }
-        _ => None,
-    })
 }
 
 /// Adds the classes to the module.
