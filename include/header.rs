@@ -6,8 +6,8 @@
 //! `SPRAT_WRITE_HEADER=1 cargo build` overwrites that copy.
 
 use super::vocabulary::{
-    EventKind, Level, MemberState, NodeState, ProbeAnswer, Row, SettingType, Status, Table,
-    c_constant,
+    CConstant, EventKind, Level, MemberState, NodeState, ProbeAnswer, Row, SettingType, Status,
+    Table,
 };
 use std::path::PathBuf;
 use std::{env, fs};
@@ -127,7 +127,8 @@ fn enumeration(name: &str, prefix: &str, table: &Table, zero: Option<(&str, &str
     };
     let zero = zero.map(|(constant, about)| format!("/// {about}\n{constant} = 0,\n"));
     let row = |row: &Row| {
-        let constant = c_constant(prefix, row.variant);
+        let constant = CConstant::new(prefix, row.variant);
+        let constant = constant.c_str().to_string_lossy();
         format!("{}{constant} = {},\n", doc(row.about), row.number)
     };
     format!(

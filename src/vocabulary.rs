@@ -87,17 +87,39 @@ pub(crate) struct Row {
     pub about: &'static str,
 }
 
-/// Returns the name of a constant in C: `SPRAT_ERR_` and `TooLarge` make `SPRAT_ERR_TOO_LARGE`.
+/// The name of a constant in C, with NULs at its end.
 #[allow(dead_code)] // without the C ABI nothing needs it
-pub(crate) fn c_constant(prefix: &str, variant: &str) -> String {
-    let mut name = prefix.to_owned();
-    for (i, letter) in variant.chars().enumerate() {
-        if i > 0 && letter.is_uppercase() {
-            name.push('_');
+pub(crate) struct CConstant([u8; 40]);
+
+#[allow(dead_code)] // without the C ABI nothing needs it
+impl CConstant {
+    /// `SPRAT_ERR_` and `TooLarge` make `SPRAT_ERR_TOO_LARGE`.
+    pub const fn new(prefix: &str, variant: &str) -> CConstant {
+        let (prefix, variant) = (prefix.as_bytes(), variant.as_bytes());
+        let (mut name, mut len) = ([0; 40], 0);
+        while len < prefix.len() {
+            name[len] = prefix[len];
+            len += 1;
         }
-        name.extend(letter.to_uppercase());
+        let mut i = 0;
+        while i < variant.len() {
+            if i > 0 && variant[i].is_ascii_uppercase() {
+                name[len] = b'_';
+                len += 1;
+            }
+            name[len] = variant[i].to_ascii_uppercase();
+            (i, len) = (i + 1, len + 1);
+        }
+        CConstant(name)
     }
-    name
+
+    /// The name for C.
+    pub const fn c_str(&self) -> &CStr {
+        match CStr::from_bytes_until_nul(&self.0) {
+            Ok(name) => name,
+            Err(_) => panic!("the name is too long"),
+        }
+    }
 }
 
 /// Returns a text that ends with NUL as a C string.
@@ -381,7 +403,8 @@ mod tests {
 
     #[test]
     fn constants_of_c_are_words_in_capitals() {
-        assert_eq!(c_constant("SPRAT_ERR_", "TooLarge"), "SPRAT_ERR_TOO_LARGE");
-        assert_eq!(c_constant("SPRAT_ERR_", "Utf8"), "SPRAT_ERR_UTF8");
+        let name = |variant| CConstant::new("SPRAT_ERR_", variant);
+        assert_eq!(name("TooLarge").c_str(), c"SPRAT_ERR_TOO_LARGE");
+        assert_eq!(name("Utf8").c_str(), c"SPRAT_ERR_UTF8");
     }
 }

@@ -4,9 +4,8 @@ use super::{entry, last_error};
 use crate::error::Status;
 use crate::event::EventKind;
 use crate::member::MemberState;
-use crate::vocabulary::c_constant;
-use std::ffi::{CStr, CString, c_char, c_int};
-use std::sync::LazyLock;
+use crate::vocabulary::CConstant;
+use std::ffi::{CStr, c_char, c_int};
 
 /// The version for C.
 const VERSION: &CStr =
@@ -41,12 +40,17 @@ pub extern "C" fn sprat_version_number() -> u32 {
     major * 1_000_000 + minor * 1000 + patch
 }
 
-/// The name of each status that is a failure, made once per process.
-static STATUS_NAMES: LazyLock<Vec<(c_int, CString)>> = LazyLock::new(|| {
-    let rows = Status::TABLE.rows.iter();
-    let name = |variant| CString::new(c_constant("SPRAT_ERR_", variant)).unwrap_or_default();
-    rows.map(|row| (row.number, name(row.variant))).collect()
-});
+/// The names of all failures, in the order of their table. The compiler makes them, so that a call
+/// needs no lock, which in a forked child could be held for ever.
+static STATUS_NAMES: [CConstant; Status::ALL.len()] = {
+    let mut names = [const { CConstant::new("", "") }; Status::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = CConstant::new("SPRAT_ERR_", Status::TABLE.rows[i].variant);
+        i += 1;
+    }
+    names
+};
 
 /// Returns the name of a status, such as "SPRAT_ERR_TIMEOUT"; "SPRAT_ERR_UNKNOWN" for other
 /// numbers.
@@ -58,10 +62,10 @@ pub extern "C" fn sprat_status_name(status: c_int) -> *const c_char {
     if status == 0 {
         return c"SPRAT_OK".as_ptr();
     }
-    let known = STATUS_NAMES.iter().find(|(number, _)| *number == status);
-    known
-        .map_or(c"SPRAT_ERR_UNKNOWN", |(_, name)| name)
-        .as_ptr()
+    let mut names = Status::ALL.iter().zip(&STATUS_NAMES);
+    let known = names.find(|(known, _)| known.number() == status);
+    let name = known.map_or(c"SPRAT_ERR_UNKNOWN", |(_, name)| name.c_str());
+    name.as_ptr()
 }
 
 /// Returns what a status means, such as "the time is up". sprat_last_error() says more.

@@ -25,6 +25,13 @@ macro_rules! refusals {
                 }
             }
 
+            /// Returns the name of the counter as programs see it.
+            pub fn counter(self) -> &'static str {
+                match self {
+                    $(Refusal::$variant => concat!("refused_", $name),)+
+                }
+            }
+
             /// Returns the meaning in one sentence, for people who read counters.
             pub fn help(self) -> &'static str {
                 match self {
