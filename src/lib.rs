@@ -100,15 +100,17 @@ pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
 pub use driver::{
-    Counter, EventCallback, FailedJoin, Node, Outcome, Pending, PreparedThreads, Spawn,
-    Subscription,
+    EventCallback, FailedJoin, Node, Outcome, Pending, PreparedThreads, Spawn, Subscription,
 };
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};
 pub use member::{Member, MemberState};
-pub use serf::{Mode, Tags};
+pub use serf::{Counter, Mode, Tags};
 pub use swim::NodeState as ProtocolState;
-pub use swim::{Explanation, Health, NameConflict, ProbeAnswer, ProbeReport, Seed};
+pub use swim::{
+    ConflictVerdict, Explanation, Health, HelperReport, NameConflict, ProbeAnswer, ProbeReport,
+    Seed,
+};
 pub use time::Time;
 pub use vocabulary::NodeState;
 pub use wire::Key;

@@ -2,15 +2,15 @@
 //! datagram or a stream takes 1 ms, and nothing is lost unless a test cuts a link. The simulator
 //! (`tests/sim.rs`) tests random faults and large clusters.
 
-use sprat::EventBody;
 use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
-use sprat::swim::{Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
+use sprat::swim::{ConflictVerdict, Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
 use sprat::time::Time;
 use sprat::wire::Codec;
 use sprat::wire::message::Message;
 use sprat::wire::serf_message::{
     JoinIntent, LeaveIntent, Query, QueryResponse, Relay, SerfMessage, UserEvent,
 };
+use sprat::{Counter, EventBody};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -333,7 +333,8 @@ impl Net {
 
     fn counter(&self, host: usize, wanted: &str) -> u64 {
         let stats = self.hosts[host].core.stats();
-        stats.iter().find(|(name, ..)| *name == wanted).unwrap().1
+        let found = stats.iter().find(|it| it.name == wanted);
+        found.unwrap().value.unsigned_abs()
     }
 
     /// The events of one node about another since the last call, one word each.
@@ -784,9 +785,9 @@ fn bare_memberlist_nodes_find_and_miss_one_another_without_intents() {
 fn every_counter_has_a_name_of_its_own_and_an_explanation() {
     let net = Net::new(1);
     let stats = net.hosts[0].core.stats();
-    let names: BTreeSet<_> = stats.iter().map(|(name, ..)| *name).collect();
+    let names: BTreeSet<_> = stats.iter().map(|it| it.name).collect();
     assert_eq!(names.len(), stats.len());
-    for (name, _, help) in stats {
+    for Counter { name, help, .. } in stats {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         assert!(
             name.chars().all(plain) && help.ends_with('.'),
@@ -815,10 +816,10 @@ fn no_message_between_healthy_nodes_is_refused() {
         let stats = net.hosts[host].core.stats();
         let refused = stats
             .iter()
-            .filter(|(name, value, _)| name.contains("refused") && *value > 0);
+            .filter(|it| it.name.contains("refused") && it.value > 0);
         assert_eq!(
             refused.collect::<Vec<_>>(),
-            Vec::<&(&str, u64, &str)>::new(),
+            Vec::<&Counter>::new(),
             "n{host}"
         );
     }
@@ -847,7 +848,10 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
     assert!(told(&of_join, &net));
     net.run(secs(10));
     for host in 2..4 {
-        let other = (addr(5 - host), NameConflict::Alive);
+        let other = NameConflict {
+            addr: addr(5 - host),
+            verdict: ConflictVerdict::Alive,
+        };
         assert_eq!(
             net.health(host).name_conflict,
             Some(other),
@@ -877,7 +881,10 @@ fn a_node_that_took_a_name_gets_it_when_its_owner_is_gone() {
     net.run(secs(15));
     assert_eq!(
         net.health(3).name_conflict,
-        Some((addr(2), NameConflict::Silent))
+        Some(NameConflict {
+            addr: addr(2),
+            verdict: ConflictVerdict::Silent
+        })
     );
     net.run_until(60, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
     net.run(secs(30));

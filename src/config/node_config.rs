@@ -13,10 +13,12 @@ use crate::limits;
 use crate::serf::{Mode, Tags};
 #[cfg(feature = "spoe")]
 use crate::service::spoe::candidate::Rules;
+use crate::swim::Seed;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;
 use crate::wire::serf_message::encode_tags;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The largest size of the key of a tag in bytes.
@@ -278,22 +280,41 @@ impl Config {
     }
 
     /// The number of threads that a node with these settings needs, for
-    /// [`PreparedThreads::prepare`](crate::driver::PreparedThreads::prepare).
-    pub fn threads(&self, with_callback: bool) -> usize {
-        let services = usize::from(self.settings.spoe_bind.0.is_some());
-        2 + usize::from(with_callback) + services
+    /// [`PreparedThreads::prepare`](crate::driver::PreparedThreads::prepare). A callback needs one
+    /// more.
+    pub fn threads(&self) -> usize {
+        2 + usize::from(self.settings.spoe_bind.0.is_some())
     }
 
-    /// The rules that decide which members are servers for HAProxy. `loopback` says whether members
-    /// at loopback addresses are servers, too.
+    /// The address to bind.
+    pub fn bind_addr(&self) -> SocketAddr {
+        self.settings.bind.0
+    }
+
+    /// The address at which the node answers SPOE, if it does.
+    pub fn spoe_addr(&self) -> Option<SocketAddr> {
+        self.settings.spoe_bind.0
+    }
+
+    /// The addresses that the node joins at its start.
+    pub fn seed_list(&self) -> &[Seed] {
+        &self.settings.seeds
+    }
+
+    /// The number of events that may wait for a reader.
+    pub fn event_queue_len(&self) -> usize {
+        self.settings.event_queue
+    }
+
+    /// The rules that decide which members are servers for HAProxy. By these, members at loopback
+    /// addresses are none.
     #[cfg(feature = "spoe")]
-    pub fn spoe_rules(&self, loopback: bool) -> Rules {
+    pub fn spoe_rules(&self) -> Rules {
         let settings = &self.settings;
         let (tag, port) = (&settings.spoe_servers, settings.spoe_port);
         Rules {
             tag: (tag.key.clone(), tag.value.clone()),
             port: (port != 0).then_some(port),
-            loopback,
             networks: settings.spoe_networks.clone(),
             ..Rules::default()
         }

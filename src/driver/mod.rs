@@ -31,7 +31,7 @@ pub use events::subscriptions::Subscription;
 pub use net::resolve::resolve_seeds;
 #[cfg(feature = "internals")]
 pub use node::guarded;
-pub use node::{Counter, EventCallback, Node};
+pub use node::{EventCallback, Node};
 #[cfg(feature = "internals")]
 pub use os::interfaces::addresses;
 pub use os::worker::PreparedThreads;

@@ -4,7 +4,9 @@
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
 use crate::member::MemberState;
-use crate::swim::{Explanation, Health, NameConflict, NodeState, ProbeAnswer, ProbeReport};
+use crate::swim::{
+    ConflictVerdict, Explanation, Health, HelperReport, NodeState, ProbeAnswer, ProbeReport,
+};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
@@ -158,7 +160,7 @@ impl ExplanationRecord {
         let asked = probe.map_or(&[][..], |probe| &probe.helpers);
         let helpers: Box<[_]> = asked
             .iter()
-            .map(|(name, answer)| sprat_helper {
+            .map(|HelperReport { name, answer }| sprat_helper {
                 name: keep(name),
                 answer: answer.number(),
             })
@@ -207,7 +209,7 @@ impl HealthRecord {
     fn new(health: &Health) -> Box<HealthRecord> {
         let summary = args::text(health.summary);
         let name_conflict = health.name_conflict;
-        let addr = name_conflict.map(|(addr, _)| args::text(&addr.to_string()));
+        let addr = name_conflict.map(|it| args::text(&it.addr.to_string()));
         let c_view = sprat_health {
             score: health.score,
             score_max: health.score_max,
@@ -217,7 +219,8 @@ impl HealthRecord {
             datagrams_work: health.datagrams_work,
             streams_work: health.streams_work,
             name_conflict: addr.as_deref().map_or(ptr::null(), CStr::as_ptr),
-            name_conflict_alive: name_conflict.is_some_and(|(_, it)| it == NameConflict::Alive),
+            name_conflict_alive: name_conflict
+                .is_some_and(|it| it.verdict == ConflictVerdict::Alive),
             summary: summary.as_ptr(),
         };
         Box::new(HealthRecord {

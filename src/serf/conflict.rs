@@ -15,7 +15,7 @@
 
 use super::CoreEvent;
 use super::common::Common;
-use crate::swim::{self, NameConflict};
+use crate::swim::{self, ConflictVerdict, NameConflict};
 use crate::time::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -107,9 +107,9 @@ impl Conflicts {
     }
 
     /// Returns the address that had this node's name first and still has it, if that is certain.
-    pub fn owner(&self, name_conflict: Option<(SocketAddr, NameConflict)>) -> Option<SocketAddr> {
-        let (addr, verdict) = name_conflict?;
-        let is_owner = verdict == NameConflict::Alive && self.was_before_us(addr);
+    pub fn owner(&self, name_conflict: Option<NameConflict>) -> Option<SocketAddr> {
+        let NameConflict { addr, verdict } = name_conflict?;
+        let is_owner = verdict == ConflictVerdict::Alive && self.was_before_us(addr);
         is_owner.then_some(addr)
     }
 

@@ -1,7 +1,23 @@
 //! The counters of the Serf state, one row each: the name that programs see, and its meaning.
 
-/// A counter: its name, its value, and its meaning.
-pub type Counter = (&'static str, u64, &'static str);
+/// A counter of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The name, unique among the counters.
+    pub name: &'static str,
+    /// The value.
+    pub value: i64,
+    /// A sentence that explains the counter.
+    pub help: &'static str,
+}
+
+impl Counter {
+    /// A counter with this value, or the largest possible one if the value is larger.
+    pub(crate) fn new(name: &'static str, value: u64, help: &'static str) -> Counter {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        Counter { name, value, help }
+    }
+}
 
 macro_rules! counts {
     ($($name:ident: $help:literal,)*) => {
@@ -14,7 +30,7 @@ macro_rules! counts {
         impl Counts {
             /// Returns all counters, in the order of the table.
             pub fn list(&self) -> Vec<Counter> {
-                vec![$((stringify!($name), self.$name, $help),)*]
+                vec![$(Counter::new(stringify!($name), self.$name, $help),)*]
             }
         }
     };

@@ -131,12 +131,7 @@ impl SerfState {
     }
 
     /// A join command ended. If any node answered, all are to know that this node is here.
-    pub fn join_done(
-        &mut self,
-        op: OpId,
-        report: JoinReport,
-        name_conflict: Option<(SocketAddr, NameConflict)>,
-    ) {
+    pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
         let owner = self.conflicts.owner(name_conflict);
         if report.contacted > 0 {
             self.conflicts.join_succeeded();

@@ -5,26 +5,22 @@ use super::members::SerfStatus;
 use super::serf_state::SerfState;
 use crate::swim;
 use crate::wire::Refusal;
-use std::sync::LazyLock;
-
-/// Names of the refusal counters, made once per process.
-static REFUSALS: LazyLock<[String; Refusal::COUNT]> =
-    LazyLock::new(|| Refusal::ALL.map(|why| format!("refused_{}", why.name())));
 
 /// Returns all counters of the SWIM machine and of the Serf state.
 pub(super) fn all(swim: &swim::Stats, serf: &SerfState) -> Vec<Counter> {
     let mut counters = of_swim(swim);
     counters.extend(of_members(serf));
     counters.extend(serf.common.out.counts.list());
-    for (why, name) in Refusal::ALL.into_iter().zip(REFUSALS.iter()) {
-        counters.push((name.as_str(), swim.refused.0[why as usize], why.help()));
+    for why in Refusal::ALL {
+        let value = swim.refused.0[why as usize];
+        counters.push(Counter::new(why.counter(), value, why.help()));
     }
     counters
 }
 
 macro_rules! counters {
     ($($name:ident = $value:expr, $help:literal;)*) => {
-        vec![$((stringify!($name), $value, $help),)*]
+        vec![$(Counter::new(stringify!($name), $value, $help),)*]
     };
 }
 

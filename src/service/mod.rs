@@ -32,7 +32,7 @@ pub mod spoe;
 
 use crate::error::Result;
 use crate::event::{Event, EventKind};
-use crate::serf::Member;
+use crate::serf::{Counter, Member};
 use crate::swim::Seed;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -157,13 +157,12 @@ impl ServiceCounters {
         }
     }
 
-    /// Name, value and meaning of each counter.
-    pub fn read(&self) -> [(&'static str, i64, &'static str); 3] {
+    /// The present values.
+    pub fn read(&self) -> [Counter; 3] {
         let values = [&self.open, &self.served, &self.refused];
         std::array::from_fn(|at| {
             let (name, help) = self.names[at];
-            let value = i64::try_from(values[at].load(Ordering::Relaxed));
-            (name, value.unwrap_or(i64::MAX), help)
+            Counter::new(name, values[at].load(Ordering::Relaxed), help)
         })
     }
 }

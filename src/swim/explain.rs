@@ -4,10 +4,9 @@ use super::NodeState;
 use super::context::Context;
 use super::explanation::Explanation;
 use super::members::MemberRecord;
-use super::output::{NameConflict, Node};
+use super::output::{ConflictVerdict, NameConflict, Node};
 use super::suspicion::{self, Suspicion};
 use crate::time::Time;
-use std::net::SocketAddr;
 
 /// The node's own health.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub struct Health {
     pub streams_work: bool,
     /// Another address at which members list this node's name, and what is known of the node
     /// there.
-    pub name_conflict: Option<(SocketAddr, NameConflict)>,
+    pub name_conflict: Option<NameConflict>,
     /// One sentence, such as "streams work, datagrams do not".
     pub summary: &'static str,
 }
@@ -59,7 +58,7 @@ pub(super) fn explanation(
 
 /// The facts that the health of a node depends on, in addition to its context.
 pub(super) struct HealthFacts<'a> {
-    pub name_conflict: Option<(SocketAddr, NameConflict)>,
+    pub name_conflict: Option<NameConflict>,
     /// There are seeds other than this node itself.
     pub has_other_seeds: bool,
     /// Names of the lost members.
@@ -76,7 +75,7 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
         (true, _, _, _) => {
             "isolated: most of the cluster is out of sight, so the fault may be here"
         }
-        (false, Some((_, verdict)), _, _) => of_name_conflict(verdict),
+        (false, Some(conflict), _, _) => of_name_conflict(conflict.verdict),
         (false, None, true, true) if is_waiting_for_seeds(ctx, facts) => "alone: no seed answers",
         (false, None, true, true) if ctx.awareness.score() == 0 => "healthy",
         (false, None, true, true) => "slow: recent answers came late or not at all",
@@ -129,13 +128,13 @@ fn is_isolated(ctx: &Context, others: usize, now: Time) -> bool {
     ctx.awareness.silence(now) >= wait || 2 * missing > others
 }
 
-fn of_name_conflict(verdict: NameConflict) -> &'static str {
+fn of_name_conflict(verdict: ConflictVerdict) -> &'static str {
     match verdict {
-        NameConflict::Asked => "members list this node's name at another address",
-        NameConflict::Alive => {
+        ConflictVerdict::Asked => "members list this node's name at another address",
+        ConflictVerdict::Alive => {
             "another node answers to this node's name, and a member can know only one of the two"
         }
-        NameConflict::Silent => {
+        ConflictVerdict::Silent => {
             "members list this node's name at another address, where no node answers; \
              they take this one's address when the other has been failed for a while"
         }

@@ -1,7 +1,7 @@
 //! The explanation of a member's state, and its text: one paragraph of plain English.
 
 use super::NodeState;
-use super::probe_report::{ProbeAnswer, ProbeReport};
+use super::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -119,7 +119,7 @@ fn describe_probe(text: &mut String, probe: &ProbeReport) {
         describe_answer(probe.direct),
         describe_answer(probe.stream)
     );
-    for (name, answer) in &probe.helpers {
+    for HelperReport { name, answer } in &probe.helpers {
         let _ = write!(text, ", through {name} {}", describe_answer(*answer));
     }
     text.push('.');
@@ -152,8 +152,14 @@ impl Explanation {
                 direct: ProbeAnswer::Silent,
                 stream: ProbeAnswer::Waiting,
                 helpers: vec![
-                    ("web2".into(), ProbeAnswer::Nack),
-                    ("web3".into(), ProbeAnswer::Answered),
+                    HelperReport {
+                        name: "web2".into(),
+                        answer: ProbeAnswer::Nack,
+                    },
+                    HelperReport {
+                        name: "web3".into(),
+                        answer: ProbeAnswer::Answered,
+                    },
                 ],
                 rtt: Some(Duration::from_micros(1_045)),
             }),

@@ -113,7 +113,7 @@ pub use explain::Health;
 pub use explanation::Explanation;
 pub use identity::Identity;
 pub use output::*;
-pub use probe_report::{ProbeAnswer, ProbeReport};
+pub use probe_report::{HelperReport, ProbeAnswer, ProbeReport};
 pub use seeds::Seed;
 pub use stats::Stats;
 
@@ -460,7 +460,7 @@ impl Swim {
 
     /// Another address at which members list this node's name, and what is known of the node
     /// there.
-    pub fn name_conflict(&self) -> Option<(SocketAddr, NameConflict)> {
+    pub fn name_conflict(&self) -> Option<NameConflict> {
         self.name_conflicts.claimed()
     }
 

@@ -14,7 +14,7 @@
 
 use super::address;
 use super::context::Context;
-use super::output::{NameConflict, Notice};
+use super::output::{ConflictVerdict, NameConflict, Notice};
 use super::streams::{Exchange, ExchangeCause};
 use super::timer::Timer;
 use crate::time::Time;
@@ -39,7 +39,7 @@ struct Claim {
     heard: Time,
     /// When the address was first asked.
     asked: Time,
-    verdict: NameConflict,
+    verdict: ConflictVerdict,
 }
 
 /// The question to the other address.
@@ -65,8 +65,9 @@ impl NameConflicts {
     }
 
     /// The other address, and what is known of the node there.
-    pub fn claimed(&self) -> Option<(SocketAddr, NameConflict)> {
-        self.claim.map(|claim| (claim.addr, claim.verdict))
+    pub fn claimed(&self) -> Option<NameConflict> {
+        let Claim { addr, verdict, .. } = self.claim?;
+        Some(NameConflict { addr, verdict })
     }
 
     /// A member lists this node's name at another address. Returns false if that is an alias of
@@ -78,7 +79,7 @@ impl NameConflicts {
         match &mut self.claim {
             Some(claim) if claim.addr == addr => claim.heard = ctx.now,
             // One claim at a time: one that is answered stays, a silent one soon gives way.
-            Some(claim) if claim.verdict != NameConflict::Silent => {}
+            Some(claim) if claim.verdict != ConflictVerdict::Silent => {}
             Some(claim) if ctx.now.since(claim.asked) < ctx.config.probe_interval => {}
             Some(_) | None => self.look_into(ctx, addr),
         }
@@ -90,7 +91,7 @@ impl NameConflicts {
             addr,
             heard: ctx.now,
             asked: ctx.now,
-            verdict: NameConflict::Asked,
+            verdict: ConflictVerdict::Asked,
         });
         self.ask(ctx, addr);
         if ctx.timers.get(Timer::NameConflict).is_none() {
@@ -117,7 +118,7 @@ impl NameConflicts {
                     question.ping(ctx);
                     return false;
                 }
-                self.decide(ctx, NameConflict::Silent);
+                self.decide(ctx, ConflictVerdict::Silent);
                 true
             }
             Some(_) | None => false,
@@ -129,16 +130,16 @@ impl NameConflicts {
         let asked = self.question.as_ref().map(|question| question.seq);
         let is_answer = asked == Some(seq);
         if is_answer {
-            self.decide(ctx, NameConflict::Alive);
+            self.decide(ctx, ConflictVerdict::Alive);
         }
         is_answer
     }
 
-    fn decide(&mut self, ctx: &mut Context, verdict: NameConflict) {
+    fn decide(&mut self, ctx: &mut Context, verdict: ConflictVerdict) {
         self.question = None;
         if let Some(claim) = &mut self.claim {
             claim.verdict = verdict;
-            if verdict == NameConflict::Alive {
+            if verdict == ConflictVerdict::Alive {
                 claim.heard = ctx.now;
                 ctx.outbox.tell(Notice::NameTaken { addr: claim.addr });
             }
@@ -174,10 +175,10 @@ impl NameConflicts {
             return ctx.outbox.tell(Notice::NameFree);
         }
         ctx.timers.set(Timer::NameConflict, ctx.now + round);
-        match self.claimed() {
-            Some((addr, NameConflict::Alive)) => self.ask(ctx, addr),
-            Some((_, NameConflict::Silent)) => claim_own_name(ctx),
-            Some((_, NameConflict::Asked)) | None => {}
+        match self.claim.map(|claim| (claim.addr, claim.verdict)) {
+            Some((addr, ConflictVerdict::Alive)) => self.ask(ctx, addr),
+            Some((_, ConflictVerdict::Silent)) => claim_own_name(ctx),
+            Some((_, ConflictVerdict::Asked)) | None => {}
         }
     }
 

@@ -196,9 +196,18 @@ pub enum Notice {
     NameFree,
 }
 
+/// Another address at which members list this node's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameConflict {
+    /// The other address.
+    pub addr: SocketAddr,
+    /// The knowledge about the node there.
+    pub verdict: ConflictVerdict,
+}
+
 /// The knowledge about another node that may have this node's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameConflict {
+pub enum ConflictVerdict {
     /// Its address is being asked.
     Asked,
     /// A node answers to the name there.

@@ -17,7 +17,7 @@ use super::context::Context;
 use super::final_probe::FINAL_PROBES;
 use super::members::MemberIndex;
 use super::output::{Notice, OpId, SendFailure};
-use super::probe_report::{LastProbe, ProbeAnswer, ProbeReport};
+use super::probe_report::{HelperReport, LastProbe, ProbeAnswer, ProbeReport};
 use super::rounds::{ProbeCause, Round};
 use super::streams::Purpose;
 use super::timer::Timer;
@@ -340,7 +340,8 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
     };
     let (to, nack) = (record.node().addr, record.protocol_max() >= 4);
     let name = record.node().name.clone();
-    round.report.helpers.push((name, ProbeAnswer::Waiting));
+    let answer = ProbeAnswer::Waiting;
+    round.report.helpers.push(HelperReport { name, answer });
     round.helper_addrs.push(to);
     round.nacks_expected += u32::from(nack);
     let own = address::encode(ctx.local.addr.ip(), false);

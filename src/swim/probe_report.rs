@@ -16,9 +16,18 @@ pub struct ProbeReport {
     /// The stream ping.
     pub stream: ProbeAnswer,
     /// Each helper that was asked, and its answer.
-    pub helpers: Vec<(Arc<str>, ProbeAnswer)>,
+    pub helpers: Vec<HelperReport>,
     /// Round-trip time of the last answer to a direct ping.
     pub rtt: Option<Duration>,
+}
+
+/// A helper that was asked to probe the member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelperReport {
+    /// The name of the helper.
+    pub name: Arc<str>,
+    /// Its answer.
+    pub answer: ProbeAnswer,
 }
 
 impl ProbeReport {
@@ -47,7 +56,7 @@ impl ProbeReport {
         if self.direct == ProbeAnswer::Waiting {
             self.direct = over(direct_had_time);
         }
-        let helpers = self.helpers.iter_mut().map(|(_, answer)| answer);
+        let helpers = self.helpers.iter_mut().map(|helper| &mut helper.answer);
         for answer in helpers.chain([&mut self.stream]) {
             if *answer == ProbeAnswer::Waiting {
                 *answer = over(!answered);

@@ -63,7 +63,7 @@ impl Round {
     /// The answer of the helper at this address; `None` if no helper has it.
     pub fn helper_mut(&mut self, addr: SocketAddr) -> Option<&mut ProbeAnswer> {
         let helper = self.helper_addrs.iter().position(|it| *it == addr)?;
-        Some(&mut self.report.helpers[helper].1)
+        Some(&mut self.report.helpers[helper].answer)
     }
 
     /// The time of the next step: asking the helpers, or the deadline.

@@ -844,7 +844,13 @@ fn no_answer_of_an_ended_probe_is_still_waited_for() {
         (ProbeAnswer::Silent, ProbeAnswer::NotAsked),
         "the helper answered before the stream had its time"
     );
-    assert_eq!(report.helpers, [("n2".into(), ProbeAnswer::Answered)]);
+    assert_eq!(
+        report.helpers,
+        [HelperReport {
+            name: "n2".into(),
+            answer: ProbeAnswer::Answered
+        }]
+    );
 }
 
 #[test]
@@ -1040,7 +1046,10 @@ fn a_node_that_reaches_itself_at_another_address_has_no_name_conflict() {
     let asked = sent_to(&net, own_alias);
     assert_eq!(
         net.nodes[0].name_conflict(),
-        Some((own_alias, NameConflict::Asked))
+        Some(NameConflict {
+            addr: own_alias,
+            verdict: ConflictVerdict::Asked
+        })
     );
     net.nodes[0].handle_datagram(net.now, addr(9), &asked[0]);
     assert_eq!(net.nodes[0].name_conflict(), None);
@@ -1063,7 +1072,10 @@ fn a_silent_claim_to_the_name_is_forgotten_unless_it_is_repeated() {
     net.run(Duration::from_secs(1));
     assert_eq!(
         net.nodes[0].name_conflict(),
-        Some((ghost, NameConflict::Silent))
+        Some(NameConflict {
+            addr: ghost,
+            verdict: ConflictVerdict::Silent
+        })
     );
     assert_eq!(sent_to(&net, ghost).len(), 2, "a datagram can get lost");
     net.run(Duration::from_secs(30));

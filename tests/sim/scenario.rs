@@ -292,10 +292,9 @@ impl World {
 
     pub fn counter(&self, host: usize, name: &str) -> u64 {
         let stats = self.hosts[host].core.as_ref().map(sprat::serf::Core::stats);
-        let found = stats.iter().flatten().find(|counter| counter.0 == name);
-        found
-            .unwrap_or_else(|| panic!("n{host} has no counter {name}"))
-            .1
+        let found = stats.iter().flatten().find(|counter| counter.name == name);
+        let found = found.unwrap_or_else(|| panic!("n{host} has no counter {name}"));
+        found.value.unsigned_abs()
     }
 
     /// All views, for failure messages: a row per observer, a column per member.

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use sprat::swim::{Explanation, Health, NameConflict, NodeState, ProbeReport};
+use sprat::swim::{ConflictVerdict, Explanation, Health, NodeState, ProbeReport};
 
 fn state_name(state: NodeState) -> &'static str {
     match state {
@@ -38,7 +38,7 @@ fn probe<'py>(py: Python<'py>, report: &ProbeReport) -> PyResult<Bound<'py, PyDi
     dict.set_item("direct", report.direct.name())?;
     dict.set_item("stream", report.stream.name())?;
     let helpers = report.helpers.iter();
-    let helpers = helpers.map(|(name, answer)| (&**name, answer.name()));
+    let helpers = helpers.map(|it| (&*it.name, it.answer.name()));
     dict.set_item("helpers", PyList::new(py, helpers.collect::<Vec<_>>())?)?;
     dict.set_item("rtt", report.rtt.map(|it| it.as_secs_f64()))?;
     Ok(dict)
@@ -54,9 +54,11 @@ pub fn health<'py>(py: Python<'py>, health: &Health) -> PyResult<Bound<'py, PyDi
     dict.set_item("isolated", health.isolated)?;
     dict.set_item("datagrams_work", health.datagrams_work)?;
     dict.set_item("streams_work", health.streams_work)?;
-    let (addr, verdict) = health.name_conflict.unzip();
-    dict.set_item("name_conflict", addr.map(|addr| addr.to_string()))?;
-    dict.set_item("name_conflict_alive", verdict == Some(NameConflict::Alive))?;
+    let conflict = health.name_conflict;
+    let addr = conflict.map(|it| it.addr.to_string());
+    let alive = conflict.is_some_and(|it| it.verdict == ConflictVerdict::Alive);
+    dict.set_item("name_conflict", addr)?;
+    dict.set_item("name_conflict_alive", alive)?;
     dict.set_item("summary", health.summary)?;
     Ok(dict)
 }

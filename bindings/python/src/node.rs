@@ -41,7 +41,7 @@ impl Node {
     fn start(py: Python<'_>, settings: StartSettings) -> PyResult<Node> {
         let config = settings.config(py)?;
         enter_detached(py, || {
-            let event_queue = config.get("event_queue")?.parse().unwrap_or(4096);
+            let event_queue = config.event_queue_len();
             let log_level = config.get("log_level")?;
             let inner = sprat::Node::start(&config)?;
             Ok(Node {

@@ -9,16 +9,13 @@ use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::lock;
 use crate::driver::os::oneshot::Reply;
 use crate::error::Result;
-use crate::serf::Tags;
+use crate::serf::{Counter, Tags};
 use crate::swim::{Explanation, Health, LookupId, Seed};
 use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
-
-/// A counter as the application sees it: name, value, meaning.
-pub(in crate::driver) type Counter = (&'static str, i64, &'static str);
 
 /// Changes of tags: a key and its new value, or `None` to remove it.
 pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;

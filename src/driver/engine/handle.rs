@@ -1,7 +1,7 @@
 //! The handle through which every other thread reaches the engine: commands go in, members, events
 //! and the state of the node come out.
 
-use crate::driver::engine::command::{Command, CommandQueue, Counter};
+use crate::driver::engine::command::{Command, CommandQueue};
 use crate::driver::engine::lookups::Lookups;
 use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::subscriptions::Subscriptions;
@@ -12,6 +12,7 @@ use crate::driver::os::oneshot::{Reply, Waited, oneshot};
 use crate::driver::os::threads::Identity;
 use crate::error::{Error, Result, Status};
 use crate::event::EventBody;
+use crate::serf::Counter;
 use crate::service::ServiceCounters;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

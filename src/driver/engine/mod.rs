@@ -26,7 +26,7 @@ mod reports;
 pub(in crate::driver) mod services;
 mod stall;
 
-use crate::driver::engine::command::{Command, Counter};
+use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::operations::Operations;
 use crate::driver::engine::stall::{Stall, StallDetector};
@@ -39,7 +39,7 @@ use crate::driver::os::lock::lock;
 use crate::driver::os::panic;
 use crate::event::Level;
 use crate::limits;
-use crate::serf::Core;
+use crate::serf::{Core, Counter};
 use crate::swim::{Output, StreamEnd, StreamId};
 use crate::time::Time;
 use crate::vocabulary::NodeState;
@@ -360,11 +360,7 @@ impl Engine {
 
     /// The counters of the core, the engine and the services.
     pub fn counters(&self) -> Vec<Counter> {
-        let small = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let counters = self.core.stats().into_iter();
-        let mut all: Vec<Counter> = counters
-            .map(|(name, value, help)| (name, small(value), help))
-            .collect();
+        let mut all = self.core.stats();
         let own = [
             (
                 "events_waiting",
@@ -402,7 +398,7 @@ impl Engine {
                 "Times that the engine woke up.",
             ),
         ];
-        all.extend(own.map(|(name, value, help)| (name, small(value), help)));
+        all.extend(own.map(|(name, value, help)| Counter::new(name, value, help)));
         for service in &self.handle.services {
             all.extend(service.read());
         }

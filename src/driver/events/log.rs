@@ -5,7 +5,7 @@
 
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
-use crate::serf::Core;
+use crate::serf::{Core, Counter};
 use crate::time::Time;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const RATE: u32 = 50;
 /// The last line about one counter: the value that it logged, and its time.
 struct Told {
     name: &'static str,
-    value: u64,
+    value: i64,
     at: Time,
 }
 
@@ -95,7 +95,7 @@ impl Log {
             let text = "no seed has answered for a minute; the node keeps asking them";
             self.warn(events, "join", text.to_owned());
         }
-        for (name, value, help) in core.stats() {
+        for Counter { name, value, help } in core.stats() {
             if !is_notable(name) {
                 continue;
             }
@@ -106,7 +106,7 @@ impl Log {
     }
 
     /// Returns by how much a counter has grown since its last line, if a new line is due.
-    fn grown(&mut self, name: &'static str, value: u64, now: Time) -> Option<u64> {
+    fn grown(&mut self, name: &'static str, value: i64, now: Time) -> Option<i64> {
         if value == 0 {
             return None;
         }

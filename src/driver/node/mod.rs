@@ -22,7 +22,7 @@ use crate::driver::os::worker::PreparedThreads;
 use crate::driver::os::worker::Spawn;
 use crate::error::{Error, Result, Status};
 use crate::event::{Event, EventKind};
-use crate::serf::{Member, Tags};
+use crate::serf::{Counter, Member, Tags};
 use crate::swim::{Explanation, Health, Seed};
 use crate::vocabulary::NodeState;
 use std::collections::BTreeMap;
@@ -31,17 +31,6 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A counter of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counter {
-    /// The name, unique among the counters.
-    pub name: &'static str,
-    /// The value.
-    pub value: i64,
-    /// A sentence that explains the counter.
-    pub help: &'static str,
-}
 
 /// A running member of a cluster. Clones refer to the same node, and any number of threads may use
 /// it at once. It ends with [`Node::shutdown`], with [`Node::close`], or when its last clone is
@@ -357,9 +346,7 @@ impl Node {
     /// The counters. After the end of the node they have their last values; in a forked child there
     /// are none.
     pub fn stats(&self) -> Vec<Counter> {
-        let counters = self.running.counters().into_iter();
-        let counter = |(name, value, help)| Counter { name, value, help };
-        counters.map(counter).collect()
+        self.running.counters()
     }
 
     /// A descriptor that is readable while events are queued, and always after the end of the node.

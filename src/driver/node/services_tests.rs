@@ -232,7 +232,7 @@ fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
     assert!(peer.is_ended());
     host.eventually(|it| &it.open, 0);
     let [_, served, refused] = host.counters.read();
-    assert_eq!((served.1, refused.1), (3, 0));
+    assert_eq!((served.value, refused.value), (3, 0));
 }
 
 #[test]

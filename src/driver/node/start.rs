@@ -174,10 +174,16 @@ impl Services {
 /// The services of a node whose own address is `own`. A new service is added here.
 #[cfg(feature = "spoe")]
 fn services(config: &Config, own: IpAddr) -> Result<Services> {
+    use crate::service::spoe::candidate::Rules;
     use crate::service::spoe::{COUNTERS, Spoe};
     let mut services = Services::default();
     // If this node's own address is a loopback address, servers may have loopback addresses, too.
-    let spoe = || Spoe::new(config.spoe_rules(own.is_loopback()));
+    let spoe = || {
+        Spoe::new(Rules {
+            loopback: own.is_loopback(),
+            ..config.spoe_rules()
+        })
+    };
     services.add(COUNTERS, "spoe_bind", config.settings.spoe_bind.0, spoe)?;
     Ok(services)
 }

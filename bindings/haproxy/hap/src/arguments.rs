@@ -188,7 +188,10 @@ impl Arguments {
 
     /// Returns the rules by which a member is a server.
     pub fn rules(&self) -> Rules {
-        self.config.spoe_rules(self.loopback)
+        Rules {
+            loopback: self.loopback,
+            ..self.config.spoe_rules()
+        }
     }
 
     fn check(&mut self) -> Result<(), String> {
@@ -212,8 +215,7 @@ impl Arguments {
                     .to_owned(),
             );
         }
-        let spoe = self.config.get("spoe_bind").unwrap_or_default();
-        let answers = self.agent_check.is_some() || !spoe.is_empty();
+        let answers = self.agent_check.is_some() || self.config.spoe_addr().is_some();
         if self.haproxys.is_empty() && !answers {
             return Err("nothing to do: give --haproxy, --agent-check or --spoe".to_owned());
         }

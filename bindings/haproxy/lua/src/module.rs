@@ -118,10 +118,14 @@ fn add_backend(arguments: &Arguments) -> CallResult {
     let loopback = arguments.flag(8, "loopback")?;
     let tag = (arguments.text(2, "tag")?, arguments.text(3, "value")?);
     let mut module = module();
-    let rules = module.config().spoe_rules(loopback);
+    let rules = module.config().spoe_rules();
     let backend = Backend {
         name: arguments.text(1, "name")?,
-        rules: Rules { tag, ..rules },
+        rules: Rules {
+            tag,
+            loopback,
+            ..rules
+        },
         slots: arguments.number(4, "slots", 1, 10_000)? as usize,
         limits: Limits {
             min_ready: arguments.number(5, "min_ready", 0, 100)? as u32,

@@ -23,6 +23,6 @@ impl ControllerConfig {
     /// Returns the number of threads that a running controller takes: those of the node, and its
     /// own.
     pub fn threads(node: &Config) -> usize {
-        node.threads(false) + 1
+        node.threads() + 1
     }
 }

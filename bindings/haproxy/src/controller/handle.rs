@@ -9,7 +9,7 @@ use sprat::driver::PreparedThreads;
 use sprat::service::spoe::questions::MemberIndex;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -28,9 +28,7 @@ impl Controller {
     /// # Errors
     /// The process has no descriptor left, or cannot create a thread.
     pub fn start(config: ControllerConfig) -> io::Result<Controller> {
-        let bind = config.node.get("bind").unwrap_or_default();
-        let bind = bind.parse().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        let shared = Arc::new(Shared::new(bind)?);
+        let shared = Arc::new(Shared::new(config.node.bind_addr())?);
         let for_thread = shared.clone();
         PreparedThreads::run("sprat-control", move || thread::run(&for_thread, config))?;
         Ok(Controller { shared })

@@ -2,8 +2,8 @@
 //! none answers. The diagnosis joins them itself from time to time, because a join reports why each
 //! seed failed.
 
-use sprat::Node;
 use sprat::driver::Pending;
+use sprat::{Node, Seed};
 use std::time::{Duration, Instant};
 
 /// How long a node may be alone before a diagnosis is due.
@@ -22,11 +22,11 @@ pub(super) struct JoinDiagnosis {
 }
 
 impl JoinDiagnosis {
-    /// Takes the seeds of the settings, separated by commas.
-    pub fn new(seeds: &str) -> JoinDiagnosis {
-        let seeds = seeds.split(',').map(str::trim).filter(|it| !it.is_empty());
+    /// Takes the seeds of the settings.
+    pub fn new(seeds: &[Seed]) -> JoinDiagnosis {
+        let seeds = seeds.iter().take(SEEDS);
         JoinDiagnosis {
-            seeds: seeds.take(SEEDS).map(str::to_owned).collect(),
+            seeds: seeds.map(Seed::to_string).collect(),
             next_join: Instant::now() + PATIENCE,
             join: None,
             reason: None,

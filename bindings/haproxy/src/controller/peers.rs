@@ -5,7 +5,7 @@
 //! the snapshot are kept, and while this node may be isolated, none is removed.
 
 use sprat::service::spoe::candidate::is_present;
-use sprat::{Config, Member};
+use sprat::{Config, Member, Seed};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,14 +31,15 @@ impl Peers {
         }
     }
 
-    /// Adds the peers to the seeds of a node: the seeds of its settings may all be gone.
-    pub fn add_to_seeds(&self, config: &mut Config) {
-        let seeds = config.get("seeds").unwrap_or_default();
-        let seeds = (!seeds.is_empty()).then_some(seeds);
-        let peers = self.peers.iter().map(ToString::to_string);
-        let all: Vec<String> = seeds.into_iter().chain(peers).collect();
-        // The node starts even if a peer is refused as a seed.
-        let _ = config.set("seeds", &all.join(","));
+    /// Returns the settings of a node with the peers as further seeds: the seeds of the settings may
+    /// all be gone.
+    pub fn add_to_seeds(&self, config: Config) -> Config {
+        let peers = self.peers.iter().copied().map(Seed::Addr);
+        let seeds = config.seed_list();
+        // A list that the peers make too long would be refused.
+        let most = seeds.len().max(PEERS);
+        let seeds: Vec<Seed> = seeds.iter().cloned().chain(peers).take(most).collect();
+        config.seeds(seeds)
     }
 
     /// Applies the current list of members, among them the local node.

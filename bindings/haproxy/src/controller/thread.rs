@@ -37,7 +37,6 @@ const EVENTS: usize = 1024;
 
 /// Runs the controller until it is released.
 pub(super) fn run(shared: &Shared, config: ControllerConfig) {
-    let seeds = config.node.get("seeds").unwrap_or_default();
     let mut thread = ControllerThread {
         shared,
         began: Instant::now(),
@@ -45,7 +44,7 @@ pub(super) fn run(shared: &Shared, config: ControllerConfig) {
         peers: Peers::new(config.snapshot.peers.clone()),
         snapshots: SnapshotWriter::new(config.snapshot_file),
         isolation: Isolation::default(),
-        diagnosis: JoinDiagnosis::new(&seeds),
+        diagnosis: JoinDiagnosis::new(config.node.seed_list()),
         own_listeners: config.inside_haproxy.then(OwnListeners::new),
         notices: Notices::default(),
         handover: None,
@@ -95,8 +94,8 @@ impl ControllerThread<'_> {
 
     /// Starts the node, and retries for as long as its port is taken. Returns `None` if the
     /// controller is released before the node runs.
-    fn start(&mut self, mut config: Config) -> Option<Node> {
-        self.peers.add_to_seeds(&mut config);
+    fn start(&mut self, config: Config) -> Option<Node> {
+        let config = self.peers.add_to_seeds(config);
         let mut request = None;
         loop {
             self.run_commands();
