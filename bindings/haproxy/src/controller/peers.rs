@@ -31,7 +31,7 @@ impl Peers {
         }
     }
 
-    /// Returns the settings of a node with the peers as further seeds: the seeds of the settings may
+    /// Returns the settings of a node with the peers as more seeds: the seeds of the settings may
     /// all be gone.
     pub fn add_to_seeds(&self, config: Config) -> Config {
         let peers = self.peers.iter().copied().map(Seed::Addr);
