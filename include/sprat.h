@@ -273,7 +273,7 @@ enum sprat_status {
     SPRAT_ERR_FORKED = -6,
     /** The node was shut down. */
     SPRAT_ERR_CLOSED = -7,
-    /** Not possible in the present state or with these settings. */
+    /** Not possible in the current state or with these settings. */
     SPRAT_ERR_STATE = -8,
     /** The time is up. */
     SPRAT_ERR_TIMEOUT = -9,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs each example beside a serf agent: both must see each other, and the example leaves."""
+"""Runs each example with a serf agent: both must see each other before the example leaves."""
 
 import json
 import signal

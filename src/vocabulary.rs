@@ -241,8 +241,8 @@ vocabulary! {
         Forked = -6, "the node lives in the parent process";
         /// The node was shut down.
         Closed = -7, "the node was shut down";
-        /// Not possible in the present state or with these settings.
-        State = -8, "not possible in the present state";
+        /// Not possible in the current state or with these settings.
+        State = -8, "not possible in the current state";
         /// The time is up.
         Timeout = -9, "the time is up";
         /// The call would wait for the thread that it runs on.

@@ -32,7 +32,7 @@ pub(super) struct Conflicts {
     /// The address that the application was warned of.
     warned: Option<SocketAddr>,
     /// The conflict was reported as certain.
-    told: bool,
+    reported: bool,
 }
 
 impl Conflicts {
@@ -45,7 +45,7 @@ impl Conflicts {
     pub fn over(&mut self) {
         self.before_us = None;
         self.warned = None;
-        self.told = false;
+        self.reported = false;
     }
 
     /// Moves the times of claims forward, after a stall of this process.
@@ -60,8 +60,8 @@ impl Conflicts {
         self.before_us.is_some_and(|(before, _)| before == addr)
     }
 
-    /// This node's name is listed at the address `claimed`. `asked`: by a peer that this node asked
-    /// while it is a member.
+    /// This node's name is listed at the address `claimed`. `asked` tells whether it is listed by a
+    /// peer that this node asked while it is a member.
     pub fn on_claim(&mut self, now: Time, common: &mut Common, claimed: SocketAddr, asked: bool) {
         if self.was_before_us(claimed) {
             self.claimed = now;
@@ -100,8 +100,8 @@ impl Conflicts {
     }
 
     fn report(&mut self, common: &mut Common, other: SocketAddr) {
-        if !self.told {
-            self.told = true;
+        if !self.reported {
+            self.reported = true;
             common.out.report(CoreEvent::NameConflict { other });
         }
     }
@@ -120,7 +120,7 @@ impl Conflicts {
     }
 }
 
-/// Returns an upper bound for how long a cluster of `members` lists a node as alive that is gone:
+/// Returns an upper bound for how long a cluster of `members` still lists a lost node as alive:
 /// the time until the next probe, the longest suspicion, and time for gossip to spread.
 fn time_to_notice(config: &swim::Config, members: usize) -> Duration {
     let scale = members.max(10).ilog10() + 1;

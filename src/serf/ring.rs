@@ -10,7 +10,7 @@ use crate::limits;
 
 /// An item of a ring.
 pub(super) trait Item: PartialEq {
-    /// The bytes that it takes.
+    /// The bytes that the item takes.
     fn weight(&self) -> usize;
 }
 

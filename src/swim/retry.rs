@@ -13,7 +13,7 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// The first attempt, after the shortest pause and up to as much again.
+    /// The first attempt, after the shortest pause up to twice that pause.
     pub fn new(config: &Config, now: Time, random: &mut Random) -> Retry {
         let pause = config.reconnect_min;
         let next = now + pause + random.within(pause);

@@ -116,7 +116,7 @@ impl Streams {
         self.dialled < DIALLED
     }
 
-    /// The number of push/pulls under way with this node that were begun here.
+    /// The number of push/pulls under way that this node began with the node at `addr`.
     pub fn exchanges_with(&self, addr: SocketAddr) -> usize {
         let with = |it: &Stream| matches!(&it.purpose, Purpose::PushPull(it) if it.peer == addr);
         self.open.iter().filter(|(_, it)| with(it)).count()
@@ -158,7 +158,7 @@ impl Streams {
     /// Takes bytes that arrived on an open stream; returns the message once it is complete.
     ///
     /// # Errors
-    /// The bytes make no sense, or all streams together hold too many.
+    /// The bytes are malformed, or all streams together hold too many.
     pub fn read(
         &mut self,
         codec: &Codec,
@@ -205,7 +205,7 @@ impl Streams {
         streams.map(|(id, stream)| (stream.deadline, id))
     }
 
-    /// This process stalled, and its clock went on by `missed`: every stream gets that much more
+    /// This process stalled while its clock advanced by `missed`: every stream gets that much more
     /// time.
     pub fn on_stall(&mut self, missed: Duration) {
         for stream in self.open.values_mut() {

@@ -1,8 +1,8 @@
 //! A stock agent reads the output of the LZW coder beyond one full table.
 //!
-//! The coder and Go's writer start their table over at different codes, so long output differs in
-//! its bytes. Here an agent gets two megabytes of state in one push/pull, and a datagram of almost
-//! the largest size; its own next push/pull then holds every event of both.
+//! The coder and Go's writer reset their tables at different codes, so their long outputs differ.
+//! Here an agent gets two megabytes of state in one push/pull, and a datagram of almost the largest
+//! size; the agent's next push/pull must then contain every event of both.
 
 use super::agent::{Agent, Block, PORT, Setup, agent_sees};
 use super::wait::until;

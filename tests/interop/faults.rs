@@ -156,7 +156,7 @@ fn a_partition_of_a_minute_heals_without_help() {
 }
 
 #[test]
-fn an_agent_dies_behind_a_cut_and_is_failed_for_all_who_remain() {
+fn an_agent_that_dies_behind_a_cut_is_reported_as_failed_by_all() {
     let lab = Lab::new(3);
     let first = agent(&lab, 1, None);
     let second = agent(&lab, 2, Some(1));
@@ -176,12 +176,12 @@ fn an_agent_dies_behind_a_cut_and_is_failed_for_all_who_remain() {
 
 /// Shows that the packet filters work: with filters that do nothing, the tests above would pass.
 #[test]
-fn the_network_of_a_test_cuts_and_heals_what_it_says() {
+fn the_network_of_a_test_really_cuts_and_heals_links() {
     let lab = Lab::new(2);
     let (first, second) = (agent(&lab, 1, None), agent(&lab, 2, Some(1)));
     all_see_alive(&[&first, &second], &["web1", "web2"]);
     lab.cut(1, 2, Cut::Udp);
-    until("streams stand in for datagrams", || {
+    until("streams replace datagrams", || {
         match first.logged("Was able to connect to web2 but other probes failed") {
             0 => Err("not yet".to_owned()),
             _ => Ok(()),

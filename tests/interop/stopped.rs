@@ -45,8 +45,8 @@ impl Process {
         Process { pid, lines }
     }
 
-    /// The lines that it has reported.
-    fn told(&self) -> Vec<String> {
+    /// The lines that the child has reported.
+    fn reported(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 
@@ -63,7 +63,7 @@ impl Drop for Process {
         // means that its status is not wanted.
         unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
         if std::thread::panicking() {
-            eprintln!("--- the node in the child told {:?}", self.told());
+            eprintln!("--- the node in the child reported {:?}", self.reported());
         }
     }
 }
@@ -115,26 +115,28 @@ fn a_process_stopped_for_longer_than_a_suspicion_blames_nobody_and_is_alive_agai
     for agent in agents {
         agent_sees(agent, "ours", "failed");
     }
-    let told_of = |what: &str| process.told().iter().any(|line| line == what);
-    assert!(!told_of("stalls 1"));
+    let has_reported = |what: &str| process.reported().iter().any(|line| line == what);
+    assert!(!has_reported("stalls 1"));
     process.signal(libc::SIGCONT);
-    until("it knows that it was away", || match told_of("stalls 1") {
-        true => Ok(()),
-        false => Err(format!("{:?}", process.told())),
+    until("the child notices its stall", || {
+        match has_reported("stalls 1") {
+            true => Ok(()),
+            false => Err(format!("{:?}", process.reported())),
+        }
     });
     all_see_alive(&agents, &names);
     let blamed = || {
         process
-            .told()
+            .reported()
             .into_iter()
             .find(|it| it.starts_with("MemberFail"))
     };
-    throughout(Duration::from_secs(12), "it blames nobody", || {
+    throughout(Duration::from_secs(12), "the child blames nobody", || {
         blamed().map_or(Ok(()), Err)
     });
     assert!(
         process
-            .told()
+            .reported()
             .iter()
             .any(|line| line.starts_with("refutations "))
     );

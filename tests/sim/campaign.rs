@@ -1,7 +1,7 @@
 //! The random campaign: an hour of random faults, then none, and views must agree without help.
 //!
 //! Every choice follows from the seed. The checkers look at every step. At the end every node that
-//! takes part must be seen alive by every other, with its present tags, within
+//! takes part must be seen alive by every other, with its current tags, within
 //! [`World::convergence`], and all other nodes must be seen as left or failed.
 
 use super::net::{Counters, Link};

@@ -37,7 +37,7 @@ impl Lifecycle {
             );
             (!is_final).then_some(state as i32)
         };
-        // An error means that the present state is final.
+        // An error means that the current state is final.
         let _ = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);

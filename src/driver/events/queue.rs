@@ -6,7 +6,7 @@
 //!
 //! A queue that overflows keeps only the last event of each member, and then drops the oldest
 //! member events. One `Overflow` event tells the application to read the list of members again, so
-//! that it does not miss their present states. Log lines wait in a ring of their own and never
+//! that it does not miss their current states. Log lines wait in a ring of their own and never
 //! displace other events.
 
 use crate::driver::os::descriptors::Wakeup;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The error of bytes that cannot be read.
+/// The error for bytes that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -46,7 +46,7 @@ mod kind {
     pub const IPV6: u8 = 7;
     pub const TEXT: u8 = 8;
     pub const BINARY: u8 = 9;
-    /// A flag beside BOOL: the value is true.
+    /// A flag that is added to BOOL if the value is true.
     pub const TRUE: u8 = 0x10;
 }
 

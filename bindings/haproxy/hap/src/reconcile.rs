@@ -1,5 +1,5 @@
 //! The thread of one HAProxy: it compares the servers that HAProxy has with the desired ones, and
-//! sends the commands between the two.
+//! sends the commands that make them equal.
 
 use super::desired::DesiredServers;
 use super::log;

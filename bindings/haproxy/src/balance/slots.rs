@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Why a member that is present has no slot, is stopped, or is not taken at its word.
+/// Why a member that is present has no slot, is stopped, or is served without one of its tags.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Complaint {
     /// There are more members than slots.
@@ -40,7 +40,7 @@ impl Complaint {
 pub(super) struct Slots {
     slots: Vec<Option<SlotMember>>,
     complaints: Vec<(Arc<str>, Complaint)>,
-    /// Members that lack nothing but a slot, with their addresses.
+    /// Members that will be served as soon as a slot is free, with their addresses.
     waiting: Vec<(Candidate, SocketAddr)>,
 }
 
@@ -218,7 +218,7 @@ impl Slots {
         })
     }
 
-    /// Returns the first free slot from this one on, and from the first slot after the last.
+    /// Returns the first free slot, beginning at this one and continuing at 0 after the last one.
     fn free_from(&self, first: usize) -> Option<usize> {
         let len = self.slots.len();
         let mut slots = (0..len).map(|step| (first + step) % len);

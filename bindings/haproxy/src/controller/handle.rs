@@ -44,7 +44,7 @@ impl Controller {
         self.shared.next_change()
     }
 
-    /// Takes the next line for the log. Each is given once while its condition lasts.
+    /// Takes the next line for the log. Each line is returned once while its condition lasts.
     pub fn next_notice(&self) -> Option<String> {
         self.shared.next_notice()
     }
@@ -72,7 +72,7 @@ impl Controller {
     }
 
     /// Returns the members as each backend sees them; an empty list before the node runs. While
-    /// this node may be isolated, they are those from before.
+    /// this node may be isolated, the members do not change.
     pub fn known(&self) -> Arc<Vec<MemberIndex>> {
         self.shared.known()
     }
@@ -105,7 +105,7 @@ impl Controller {
     }
 
     /// Restores assignments of a backend; members that have been heard from keep theirs. The
-    /// receiver gets a message once the changes that follow are there, which is not before the
+    /// receiver gets a message once the resulting changes can be taken, which is not before the
     /// node runs.
     pub fn restore(&self, backend: usize, assignments: Vec<Assignment>) -> Receiver<()> {
         let (done, receiver) = mpsc::channel();
@@ -124,7 +124,7 @@ impl Controller {
     }
 
     /// Ends the node. If a successor process on this host waits for the port, the node ends
-    /// silently. Otherwise it waits for one for `patience`, and then leaves the cluster.
+    /// silently. Otherwise the node waits up to `patience` for one, and then leaves the cluster.
     /// [`NodePhase::Released`] marks the end.
     pub fn release(&self, patience: Duration) {
         self.shared.send(Command::Release { patience });

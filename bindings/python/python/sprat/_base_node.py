@@ -179,7 +179,7 @@ class BaseNode:
         role: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Members:
-        """Return the present members, sorted by name, including this node.
+        """Return the current members, sorted by name, including this node.
 
         state: one `MemberState` or several; `None` selects all.
         role: selects members whose tag ``role`` has this value.

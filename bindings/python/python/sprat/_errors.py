@@ -83,7 +83,7 @@ class UnknownMemberError(Error, KeyError):
 
 
 class StateError(Error):
-    """The call is not possible in the present state, or with these settings."""
+    """The call is not possible in the current state, or with these settings."""
 
     _code = "SPRAT_ERR_STATE"
 

@@ -16,9 +16,9 @@ __all__ = ["Tags"]
 class Tags(MutableMapping[str, str]):
     """The tags of this node.
 
-    Reading returns the present tags. Each statement that changes them sends one update to the
+    Reading returns the current tags. Each statement that changes them sends one update to the
     cluster: call `update` to change several at once. All tags together take at most 512 bytes;
-    beyond that, `TooLargeError` is raised and nothing changes. Any thread may use it.
+    beyond that, `TooLargeError` is raised and nothing changes. Any thread may use this mapping.
     """
 
     __slots__ = ("_native",)
@@ -56,11 +56,11 @@ class Tags(MutableMapping[str, str]):
             self._native.update_tags([*changes.items()])
 
     def items(self) -> ItemsView[str, str]:
-        """Return the present keys and values."""
+        """Return the current keys and values."""
         return self._all().items()
 
     def values(self) -> ValuesView[str]:
-        """Return the present values."""
+        """Return the current values."""
         return self._all().values()
 
     def clear(self) -> None:

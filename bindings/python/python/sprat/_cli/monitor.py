@@ -54,7 +54,7 @@ _STYLES = {
     metavar="KIND",
     help=f"Only these kinds: {', '.join(_KINDS)}; may be repeated, or a list with commas.",
 )
-@click.option("--initial", is_flag=True, help="First print the present members, as member-join.")
+@click.option("--initial", is_flag=True, help="First print the current members, as member-join.")
 @format_option
 @connection_options(visits=True)
 def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Connection) -> None:
