@@ -6,7 +6,7 @@
 //! Callbacks of the program run inside a [`callback_guard`], which tells `sprat_node_free` when the
 //! last one has returned.
 //!
-//! `SOURCES` in build.rs gives the order of the files in the header: [`numbers`] and [`types`] hold
+//! `SOURCES` in include/header.rs gives the order of the files in the header: [`numbers`] and [`types`] hold
 //! its declarations, the other files with `sprat_` functions are its parts.
 //!
 //! [`Error`]: crate::Error
