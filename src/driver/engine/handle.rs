@@ -2,7 +2,6 @@
 //! and the state of the node come out.
 
 use crate::driver::engine::command::{Command, CommandQueue};
-use crate::driver::engine::lookups::Lookups;
 use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::events::view::View;
@@ -27,7 +26,6 @@ pub(in crate::driver) struct EngineHandle {
     /// The process that started the node.
     pub origin: Origin,
     pub commands: CommandQueue,
-    pub lookups: Lookups,
     pub events: Subscriptions,
     pub members: View,
     pub lifecycle: Arc<Lifecycle>,
@@ -54,7 +52,6 @@ impl EngineHandle {
             addr,
             origin: Origin::here(),
             commands,
-            lookups: Lookups::default(),
             events,
             members: View::default(),
             lifecycle: Arc::new(Lifecycle::new()),
@@ -83,7 +80,6 @@ impl EngineHandle {
     pub fn begin_end(&self) {
         self.lifecycle.begin_end();
         self.commands.stop();
-        self.lookups.end();
     }
 
     /// Queues a command without waiting for it.

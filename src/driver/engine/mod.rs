@@ -9,7 +9,6 @@
 //! | [`command`] | the commands of the application, and their queue |
 //! | [`handle`] | the handle that other threads hold |
 //! | [`helper`] | the thread that resolves names |
-//! | `lookups` | the names that wait for it |
 //! | `dispatch` | running commands |
 //! | `operations` | the operations under way, and the parties that wait for them |
 //! | `reports` | reports of the core on their way to the application |
@@ -20,7 +19,6 @@ pub(in crate::driver) mod command;
 mod dispatch;
 pub(in crate::driver) mod handle;
 pub(in crate::driver) mod helper;
-mod lookups;
 mod operations;
 mod reports;
 pub(in crate::driver) mod services;
@@ -28,6 +26,7 @@ mod stall;
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
+use crate::driver::engine::helper::Lookup;
 use crate::driver::engine::operations::Operations;
 use crate::driver::engine::stall::{Stall, StallDetector};
 use crate::driver::events::log::Log;
@@ -44,6 +43,7 @@ use crate::swim::{Output, StreamEnd, StreamId};
 use crate::time::Time;
 use crate::vocabulary::NodeState;
 use crate::wire::Refusal;
+use crossbeam_channel::Sender;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -64,6 +64,7 @@ pub(in crate::driver) struct Engine {
     handle: Arc<EngineHandle>,
     sockets: Sockets,
     streams: StreamSet,
+    lookups: Sender<Lookup>,
     stream_timeout: Duration,
     /// The time of this turn, at which everything in the turn happens. Time that passes during a
     /// turn is noticed at its end, so that the core learns of a stall before it sees the new time.
@@ -92,6 +93,7 @@ pub(in crate::driver) struct Parts {
     pub core: Core,
     pub handle: Arc<EngineHandle>,
     pub sockets: Sockets,
+    pub lookups: Sender<Lookup>,
     pub stream_timeout: Duration,
     pub probe_interval: Duration,
     pub log_level: Option<Level>,
@@ -108,6 +110,7 @@ impl Engine {
             handle: parts.handle,
             sockets: parts.sockets,
             streams: StreamSet::for_gossip(),
+            lookups: parts.lookups,
             stream_timeout: parts.stream_timeout,
             now,
             stall_detector,
@@ -247,7 +250,9 @@ impl Engine {
             Output::Close { id } => self.streams.close(self.now, id, self.stream_timeout),
             Output::Resolve { id, host } => {
                 self.debug("net", || format!("resolving {host}"));
-                self.handle.lookups.add(id, host);
+                if self.lookups.send(Lookup { id, host }).is_err() {
+                    self.core.handle_resolved(self.now, id, &[]);
+                }
             }
         }
     }

@@ -153,9 +153,9 @@ impl Hosts {
     }
 
     /// Lets the engine stand still until the sender is dropped.
-    fn stop_engine(&self) -> std::sync::mpsc::SyncSender<()> {
-        let (go_on, wait) = std::sync::mpsc::sync_channel(0);
-        let (stands, standing) = std::sync::mpsc::sync_channel(1);
+    fn stop_engine(&self) -> crossbeam_channel::Sender<()> {
+        let (go_on, wait) = crossbeam_channel::bounded(0);
+        let (stands, standing) = crossbeam_channel::bounded(1);
         let stand_still = Box::new(move || {
             stands.send(()).unwrap();
             let _ = wait.recv();

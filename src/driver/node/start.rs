@@ -4,7 +4,7 @@
 use crate::Config;
 use crate::driver::engine::command::CommandQueue;
 use crate::driver::engine::handle::EngineHandle;
-use crate::driver::engine::helper;
+use crate::driver::engine::helper::{self, Lookup};
 use crate::driver::engine::services::{Hosted, ServiceHost};
 use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
@@ -23,6 +23,7 @@ use crate::error::{Error, Result, Status};
 use crate::serf::Core;
 use crate::service::sessions::Sessions;
 use crate::service::{CounterNames, Service, ServiceCounters};
+use crossbeam_channel::Receiver;
 use ipnet::IpNet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -84,10 +85,12 @@ fn build(
         true => None,
         false => Some(ServiceHost::new(handle.clone(), services.hosted).map_err(no_descriptor)?),
     };
+    let (lookups, requests) = crossbeam_channel::unbounded();
     let mut engine = Engine::new(Parts {
         core,
         handle: handle.clone(),
         sockets,
+        lookups,
         stream_timeout: settings.core.swim.stream_timeout,
         probe_interval: settings.core.swim.probe_interval,
         log_level: settings.log_level.0,
@@ -109,7 +112,7 @@ fn build(
         threads: threads.clone(),
     });
     let started = starting
-        .start(engine, callback, host)
+        .start(engine, requests, callback, host)
         .map_err(|error| Error::io("cannot create the threads of a node", &error))?;
     let _ = threads.set(started); // this is the only place that sets it
     Ok(RunningNode::new(handle, threads, with_callback))
@@ -220,10 +223,11 @@ impl Starting<'_> {
     fn start(
         &mut self,
         engine: Engine,
+        requests: Receiver<Lookup>,
         callback: Option<Callback>,
         host: Option<ServiceHost>,
     ) -> io::Result<Threads> {
-        let engine = self.start_all(engine, callback, host);
+        let engine = self.start_all(engine, requests, callback, host);
         let (helper, events) = (self.helper.take(), self.events.take());
         let services = self.services.take();
         match engine {
@@ -248,6 +252,7 @@ impl Starting<'_> {
     fn start_all(
         &mut self,
         engine: Engine,
+        requests: Receiver<Lookup>,
         callback: Option<Callback>,
         host: Option<ServiceHost>,
     ) -> io::Result<Worker> {
@@ -255,7 +260,8 @@ impl Starting<'_> {
             let worker = self.worker("sprat-services", STACK, move |_| host.run())?;
             self.services = Some(worker);
         }
-        self.helper = Some(self.worker("sprat-helper", STACK, helper::run)?);
+        let resolve = move |handle: &EngineHandle| helper::run(handle, &requests);
+        self.helper = Some(self.worker("sprat-helper", STACK, resolve)?);
         if let Some(callback) = callback {
             let stack = callback.stack;
             let deliver = |handle: &EngineHandle| deliver(handle, callback);

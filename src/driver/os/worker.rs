@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn waiting_for_a_busy_worker_is_bounded() {
-        let (end, ended) = std::sync::mpsc::sync_channel::<()>(0);
+        let (end, ended) = crossbeam_channel::bounded::<()>(0);
         let worker = Worker::start("sprat-test", 256 * 1024, None, move || {
             let _ = ended.recv();
         });
