@@ -8,6 +8,9 @@ cd "$ROOT"
 
 cargo fmt --all -- --check
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+# The library as its users build it: without what the tests see, and in its smallest form.
+cargo clippy --locked --lib --quiet -- -D warnings
+cargo clippy --locked --lib --no-default-features --quiet -- -D warnings
 
 # The C examples and test programs must compile without a warning.
 strict=(-Wall -Wextra -Wpedantic -Werror -fsyntax-only -I include)

@@ -19,13 +19,6 @@ macro_rules! refusals {
             pub const ALL: [Refusal; [$($name),+].len()] = [$(Refusal::$variant),+];
 
             /// Returns the name of the counter: lower case, words joined by underscores.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Refusal::$variant => $name,)+
-                }
-            }
-
-            /// Returns the name of the counter as programs see it.
             pub fn counter(self) -> &'static str {
                 match self {
                     $(Refusal::$variant => concat!("refused_", $name),)+
@@ -87,7 +80,7 @@ mod tests {
         let mut names = BTreeSet::new();
         for (place, refusal) in Refusal::ALL.into_iter().enumerate() {
             assert_eq!(refusal as usize, place);
-            let name = refusal.name();
+            let name = refusal.counter();
             assert!(
                 name.bytes()
                     .all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_'))
