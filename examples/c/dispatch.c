@@ -1,5 +1,5 @@
 /* dispatch.c: events on the thread that asks for them, in a program without threads or an event
-/* loop.
+ * loop.
  *
  * Joins, prints events for some seconds, and explains each suspicion.
  *

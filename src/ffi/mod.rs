@@ -6,8 +6,8 @@
 //! Callbacks of the program run inside a [`callback_guard`], which tells `sprat_node_free` when the
 //! last one has returned.
 //!
-//! `SOURCES` in include/header.rs gives the order of the files in the header: [`numbers`] and [`types`] hold
-//! its declarations, the other files with `sprat_` functions are its parts.
+//! `SOURCES` in include/header.rs gives the order of the files in the header: [`numbers`] and
+//! [`types`] hold its declarations, the other files with `sprat_` functions are its parts.
 //!
 //! [`Error`]: crate::Error
 #![allow(non_camel_case_types)]
