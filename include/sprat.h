@@ -259,7 +259,7 @@
 enum sprat_status {
     /** Success. */
     SPRAT_OK = 0,
-    /** An argument is NULL that must not be. */
+    /** An argument that must not be NULL is NULL. */
     SPRAT_ERR_NULL = -1,
     /** An argument has a value that is not allowed. */
     SPRAT_ERR_INVALID = -2,

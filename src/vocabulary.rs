@@ -130,7 +130,7 @@ const fn c_str(text: &'static str) -> &'static CStr {
     }
 }
 
-/// The table of events, given to a macro that makes something of it.
+/// The table of events, passed to the macro `$make`, which makes code from it.
 ///
 /// A row of `members` has the documentation, the kind, its number, its name and its class in
 /// Python; the payload is the member. A row of `others` spells its payload out.
@@ -175,7 +175,7 @@ macro_rules! event_table {
                 Log {
                     /// How much the line matters.
                     level: Level,
-                    /// The part of the library that speaks.
+                    /// The part of the library that wrote the line.
                     target: &'static str,
                     /// A sentence without a newline.
                     text: String,
@@ -227,7 +227,7 @@ vocabulary! {
     /// The reason of a failure. In C, a function that can fail returns one of these numbers, or 0
     /// or a count on success.
     pub enum Status {
-        /// An argument is NULL that must not be.
+        /// An argument that must not be NULL is NULL.
         Null = -1, "an argument is NULL";
         /// An argument has a value that is not allowed.
         Invalid = -2, "an argument is not valid";

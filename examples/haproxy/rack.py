@@ -139,7 +139,7 @@ class Host:
             )
 
     def pid(self, service: str) -> int:
-        """The process id of a service, as this program counts."""
+        """The process id of a service, in the PID namespace of this program."""
         for supervisor in descendants(self.starter):
             try:
                 words = Path(f"/proc/{supervisor}/cmdline").read_bytes().split(b"\0")

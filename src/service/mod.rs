@@ -12,18 +12,18 @@
 //! - [`REQUESTS_MAX`] requests of a session that the node has not finished.
 //!
 //! The thread of the services is not that of the engine: HAProxy gets its answers, from the last
-//! known members, also while the engine stands still. Hence no method of a service may block or
+//! known members, even while the engine stands still. Hence no method of a service may block or
 //! compute for long.
 //!
 //! # Adding a service
 //!
 //! 1. Write the protocol as a folder here, with one type that implements [`Service`] and one for
 //!    its sessions. An RPC server sends [`Request`]s and answers in [`Service::on_done`]; a metrics
-//!    page answers from what [`Service::on_members`] told it.
+//!    page answers from what [`Service::on_members`] received.
 //! 2. Add a row for its listener address to the table of settings.
 //! 3. Add it to `services` in `driver::node::start`, which pairs listener and service.
 //!
-//! The engine and the host stay as they are. `MemberList` in the tests of the host is a complete
+//! The engine and the host need no change. `MemberList` in the tests of the host is a complete
 //! example: it lists members, changes tags, and streams events.
 
 pub(crate) mod sessions;
@@ -40,8 +40,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The connections that one service may have at once.
 pub const CONNECTIONS: usize = 256;
-/// The bytes that a session may have received and not consumed: the largest frame of SPOE, and
-/// some.
+/// The bytes that a session may have received and not consumed: the largest frame of SPOE, and some
+/// more.
 pub const INPUT_MAX: usize = 264 * 1024;
 /// The bytes that a peer may leave unread before its connection is closed.
 pub const OUTPUT_MAX: usize = 1024 * 1024;
@@ -56,7 +56,7 @@ pub trait Service: Send {
     /// The state of one connection.
     type Session: Send;
 
-    /// The kinds of events that [`Service::on_event`] is to hear of.
+    /// The kinds of events that [`Service::on_event`] receives.
     fn event_kinds(&self) -> &'static [EventKind] {
         &[]
     }
@@ -67,7 +67,7 @@ pub trait Service: Send {
         false
     }
 
-    /// Takes in the members. The host calls this before the first bytes of a connection, and again
+    /// Receives the members. The host calls this before the first bytes of a connection, and again
     /// before later bytes if the members have changed.
     fn on_members(&mut self, members: Members);
 
@@ -83,11 +83,11 @@ pub trait Service: Send {
         actions: &mut Actions,
     ) -> usize;
 
-    /// Hears an event of the node, once for each session.
+    /// Receives an event of the node, once for each session.
     fn on_event(&mut self, _: &mut Self::Session, _: &Event, _: &mut Actions) {}
 
-    /// Hears the outcome of the request that the session sent with this number: how many members a
-    /// join reached, 0 for other requests, or the reason of the failure.
+    /// Receives the outcome of the request that the session sent with this number: how many members
+    /// a join reached, 0 for other requests, or the reason of the failure.
     fn on_done(&mut self, _: &mut Self::Session, _: u64, _: &Result<usize>, _: &mut Actions) {}
 }
 
@@ -108,7 +108,7 @@ pub struct Actions {
 #[cfg_attr(not(feature = "spoe"), allow(dead_code))] // without a service nothing ends one
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Everything has been said.
+    /// The conversation is complete.
     Close,
     /// The peer broke the rules of the protocol; this is counted.
     Refuse,
@@ -157,7 +157,7 @@ impl ServiceCounters {
         }
     }
 
-    /// The present values.
+    /// The current values.
     pub fn read(&self) -> [Counter; 3] {
         let values = [&self.open, &self.served, &self.refused];
         std::array::from_fn(|at| {

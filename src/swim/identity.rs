@@ -1,4 +1,4 @@
-//! The identity of this node: the facts it starts with, and those that the parts need of it.
+//! The identity of this node: the facts it starts with, and those that the other parts need.
 
 use super::output::Node;
 use super::{NodeState, address};
@@ -46,8 +46,8 @@ impl Identity {
 pub(super) struct LocalNode {
     pub name: Arc<str>,
     pub addr: SocketAddr,
-    /// This node has announced its leave. It still answers, but accuses no member, and does not
-    /// defend itself.
+    /// This node has announced its leave. It still answers, but accuses no member and refutes no
+    /// accusation.
     pub left: bool,
 }
 

@@ -14,7 +14,7 @@ const JOIN_WIDTH: usize = 8;
 /// A join command under way.
 struct Join {
     op: OpId,
-    /// Targets that are still to be asked, each with the words that name it in the report.
+    /// Targets that are still to be asked, each with the text that names it in the report.
     waiting: VecDeque<(Seed, String)>,
     /// Look-ups and push/pulls not yet ended.
     in_flight: usize,
@@ -29,8 +29,8 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    /// Asks every seed for the cluster. The end comes as [`Notice::JoinDone`]. A seed that is this
-    /// node itself counts as contacted.
+    /// Asks every seed for the state of its cluster. [`Notice::JoinDone`] reports the end. A seed
+    /// that is this node itself counts as contacted.
     pub fn begin(&mut self, ctx: &mut Context, seeds: &[Seed], undecided: bool) -> OpId {
         let op = ctx.next_op();
         let targets = seeds.iter().map(|seed| (seed.clone(), seed.to_string()));
@@ -90,7 +90,7 @@ impl Joining {
         self.drive(ctx, op, undecided);
     }
 
-    /// Goes on with every join.
+    /// Continues every join.
     pub fn drive_all(&mut self, ctx: &mut Context, undecided: bool) {
         let ops: Vec<OpId> = self.joins.iter().map(|join| join.op).collect();
         for op in ops {
@@ -112,7 +112,7 @@ impl Joining {
                 }
                 return;
             }
-            // Without a target under way nothing would call again: dial regardless then.
+            // Without a target under way nothing would call this again, so one is started anyway.
             let may_start = join.in_flight == 0 || ctx.streams.may_dial();
             if join.in_flight >= JOIN_WIDTH || !may_start {
                 return;

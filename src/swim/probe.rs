@@ -154,8 +154,8 @@ impl Probing {
         }
     }
 
-    /// Goes on with the probes that are due: asks helpers, and ends rounds up to the first whose
-    /// end others have to act on.
+    /// Continues the probes that are due: asks helpers, and ends rounds up to the first whose end
+    /// others have to act on.
     pub fn next_end(&mut self, ctx: &mut Context) -> Option<ProbeEnd> {
         let mut i = 0;
         while i < self.rounds.len() {
@@ -362,7 +362,7 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
     ctx.send_ping(to, &bytes, None, Some(round.seq));
 }
 
-/// The time of a round is over.
+/// A round has timed out.
 fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     if round.cause.is_final_probe() {
         return None; // the probe that made it a suspect says more

@@ -1,5 +1,5 @@
 /* unload.c: uses the library after dlclose. Its code must stay mapped, because its threads and fork
- * handlers go on. */
+ * handlers still run. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>

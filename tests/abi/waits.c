@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-static char silent[32];                         /* its listener never answers */
+static char silent[32];                         /* the address of a listener that never answers */
 
 static void listen_silently(void)
 {

@@ -1,4 +1,4 @@
-//! Waiting in ways of one's own: subscriptions and operations, each with its descriptor.
+//! Waiting without a blocking call: subscriptions and operations, each with its descriptor.
 
 use super::help::{PATIENCE, alone, config, eventually, join, node, with_others};
 use sprat::EventKind;
@@ -68,7 +68,7 @@ fn subscriptions_that_come_and_go_leave_no_descriptor_behind() {
 }
 
 #[test]
-fn an_operation_tells_how_it_ended_on_a_descriptor_of_its_own() {
+fn an_operation_reports_its_outcome_on_its_own_descriptor() {
     let _turn = with_others();
     let (a, b) = (node("begun-a"), node("begun-b"));
     let there = b.addr().to_string();
@@ -122,7 +122,7 @@ fn several_tags_change_in_one_step() {
     });
     let seen = b.member("tagged-a").unwrap();
     assert_eq!(seen.tags.len(), 2);
-    assert_eq!(names(&updates), ["tagged-a"], "told once");
+    assert_eq!(names(&updates), ["tagged-a"], "reported once");
     assert!(b.member("nobody").is_none());
     let empty = BTreeMap::from([(String::new(), text("x"))]);
     assert_eq!(a.update_tags(empty).unwrap_err().status, Status::Invalid);

@@ -6,8 +6,8 @@ use sprat::serf::MemberState;
 use sprat::swim::Health;
 use std::time::Duration;
 
-/// Parts a cluster of ten in two for this time. Both halves must see the other as failed if it is
-/// long enough, and all must be one cluster again soon after.
+/// Splits a cluster of ten in two for this time. Each half must see the other as failed in the end,
+/// and all must be one cluster again soon after.
 fn part_and_heal(seed: u64, time: Duration) -> Duration {
     let mut world = World::cluster(seed, 10);
     let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
@@ -64,11 +64,11 @@ fn plain_memberlist_does_not_heal_a_partition_of_ten_minutes() {
     world.run(secs(600));
     world.heal();
     world.run(world.convergence() * 3);
-    assert!(!world.is_complete(), "so healing is our doing");
+    assert!(!world.is_complete(), "plain memberlist healed");
 }
 
 #[test]
-fn one_node_cut_off_from_all_others_finds_back() {
+fn one_node_that_was_cut_off_from_all_others_rejoins_them() {
     let mut world = World::cluster(44, 8);
     let others: Vec<usize> = (1..8).collect();
     world.partition(&[&[0], &others]);
@@ -82,7 +82,7 @@ fn one_node_cut_off_from_all_others_finds_back() {
     assert!(health(&world).isolated, "{:?}", health(&world));
     world.run(secs(300));
     assert!(others.iter().all(|&o| failed(world.state(0, o))));
-    // It reports that for as long as it lasts, although it no longer gossips.
+    // The node reports its isolation for as long as it lasts, although it no longer gossips.
     let alone = health(&world);
     assert!(alone.isolated, "{alone:?}");
     assert_eq!((alone.live, alone.known), (1, 8));

@@ -100,12 +100,12 @@ class Agent:
         return self._log.read_text(errors="replace")[-8000:]
 
     def members(self) -> dict[str, dict[str, Any]]:
-        """Its members by name: status, addr, tags."""
-        told = json.loads(self.must("members", "-format=json"))
-        return {member["name"]: member for member in told["members"]}
+        """Return the members that the agent lists, by name: status, addr, tags."""
+        answer = json.loads(self.must("members", "-format=json"))
+        return {member["name"]: member for member in answer["members"]}
 
     def sees(self, name: str, status: str, within: float = PATIENCE) -> dict[str, Any]:
-        """Wait until it sees a member in this state."""
+        """Wait until the agent sees a member in this state."""
 
         def seen() -> dict[str, Any] | None:
             member = self.members().get(name)

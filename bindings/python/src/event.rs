@@ -40,19 +40,19 @@ impl Event {
 
 #[pymethods]
 impl Event {
-    /// The number of the event: one more than that of the event before it.
+    /// The number of the event: one more than that of the previous event.
     #[getter]
     fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// When it was queued, in seconds of `time.monotonic()`.
+    /// When the event was queued, in seconds of `time.monotonic()`.
     #[getter]
     fn time(&self) -> f64 {
         self.time
     }
 
-    /// The name of its kind as Serf writes it, for example "member-join".
+    /// The name of the kind as Serf writes it, for example "member-join".
     #[getter]
     fn kind(&self) -> &'static str {
         self.kind
