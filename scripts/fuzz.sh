@@ -17,8 +17,8 @@ flags=(-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
     -Cllvm-args=-sanitizer-coverage-pc-table)
 # With --target, cargo does not apply RUSTFLAGS to build scripts.
-RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --profile fuzz -p sprat-fuzz --target "$host" \
-    --target-dir "$folder"
+RUSTFLAGS="${flags[*]}" cargo build --locked --quiet --profile fuzz -p sprat-fuzz \
+    --features libfuzzer --target "$host" --target-dir "$folder"
 
 python3 - tests/golden "$folder/corpus" <<'END'
 import hashlib, json, pathlib, sys
