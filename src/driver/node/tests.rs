@@ -1,11 +1,14 @@
 //! Tests of whole nodes that need to look inside one.
 
 use crate::driver::engine::command::Command;
+use crate::driver::events::completion::Waiter;
 use crate::driver::os::clock;
+use crate::driver::os::oneshot::{Waited, oneshot};
 use crate::error::Status;
 use crate::event::EventKind;
 use crate::{Config, Node, NodeState};
 use std::net::TcpListener;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -67,6 +70,46 @@ fn a_clock_that_jumps_by_an_hour_takes_no_time_from_a_suspected_member() {
     let to = watching.addr().to_string();
     assert_eq!(back.join(&[&to], Some(PATIENCE)), Ok(1));
     await_event(&watching, EventKind::MemberAlive);
+}
+
+/// All commands of a turn run at the one time that the engine read when the turn began. A hint that
+/// began at the time after the jump would be postponed by the jump, and end an hour late.
+#[test]
+fn an_operation_that_begins_after_the_clock_jumps_within_a_turn_ends_in_time() {
+    let (silent, watching) = (node("silent", "127.0.0.1:0"), node("b", "127.0.0.1:0"));
+    let addr = silent.addr().to_string();
+    assert_eq!(watching.join(&[&addr], Some(PATIENCE)), Ok(1));
+    silent.shutdown();
+    // The engine is held until the commands after this one are queued, so they run in one turn.
+    let (release, released) = mpsc::channel::<()>();
+    let hold = Box::new(move || released.recv().unwrap());
+    let jump = Box::new(|| clock::jump_ahead(3600 * SECOND));
+    let id = watching.running.next_id();
+    let (accepted, is_accepted) = oneshot();
+    let (explained, explanation) = oneshot();
+    let name = || "silent".to_owned();
+    for command in [
+        Command::Test(hold),
+        Command::Test(jump),
+        Command::Hint {
+            name: name(),
+            waiter: Waiter::Event(id),
+            reply: accepted,
+        },
+        Command::Explain {
+            name: name(),
+            reply: explained,
+        },
+    ] {
+        watching.running.send(command).unwrap();
+    }
+    release.send(()).unwrap();
+    assert_eq!(is_accepted.wait(Some(PATIENCE)), Waited::Answered(Ok(())));
+    let Waited::Answered(Ok(explanation)) = explanation.wait(Some(PATIENCE)) else {
+        panic!("the member is known");
+    };
+    assert!(explanation.since < 2 * PATIENCE, "{explanation}");
+    await_event(&watching, EventKind::Done);
 }
 
 #[test]
