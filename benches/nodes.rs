@@ -151,32 +151,22 @@ impl Cluster {
         }
     }
 
-    /// Waits until every observer has reported that each of `names` has joined, or, if `joined` is
-    /// false, that it has failed. Returns the times of the first and the last of these reports.
+    /// Waits until each of `views`, an observer and a name, has been reported as joined, or, if
+    /// `joined` is false, as failed. Returns the times of the first and the last of these reports.
     fn wait(
         &self,
         joined: bool,
-        observers: &[usize],
-        names: &[String],
+        views: HashSet<(usize, String)>,
         limit: Duration,
     ) -> Result<(Instant, Instant), String> {
-        let pairs = |at: &usize| {
-            names
-                .iter()
-                .map(|name| (*at, name.clone()))
-                .collect::<Vec<_>>()
-        };
-        let mut missing: HashSet<(usize, String)> = observers.iter().flat_map(pairs).collect();
+        let wanted = views.len();
+        let mut missing = views;
         let (deadline, mut first, mut last) = (Instant::now() + limit, None, None);
         while !missing.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             let report = self.reports.recv_timeout(left).map_err(|_| {
                 let some: BTreeSet<_> = missing.iter().take(5).collect();
-                format!(
-                    "{} of {} not seen: {some:?}",
-                    missing.len(),
-                    observers.len()
-                )
+                format!("{} of {} not seen: {some:?}", missing.len(), wanted)
             })?;
             if report.joined == joined && missing.remove(&(report.at, report.name)) {
                 first.get_or_insert(report.when);
@@ -197,6 +187,15 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         (0..self.nodes.len()).for_each(|at| self.kill(at));
     }
+}
+
+/// Every pair of an observer and a name.
+fn views(observers: &[usize], names: &[String]) -> HashSet<(usize, String)> {
+    let of = |at: &usize| {
+        let at = *at;
+        names.iter().map(move |name| (at, name.clone()))
+    };
+    observers.iter().flat_map(of).collect()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -286,17 +285,17 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
     let everybody: Vec<usize> = (0..size).collect();
     let names: Vec<String> = everybody.iter().map(|at| name(*at)).collect();
     cluster.start(0);
-    cluster.wait(true, &[0], &names[..1], limit)?;
+    cluster.wait(true, views(&[0], &names[..1]), limit)?;
     let began = Instant::now();
     (1..size).for_each(|at| cluster.start(at));
-    // The seed is not an observer here: its report about itself was consumed above, so waiting for
-    // it again would never end.
-    let others: Vec<usize> = (1..size).collect();
-    let seed = cluster.wait(true, &others, &names, limit)?.1;
+    // The report of the seed about itself was consumed above and does not come again.
+    let mut all = views(&everybody, &names);
+    all.remove(&(0, names[0].clone()));
+    let last = cluster.wait(true, all, limit)?.1;
     figures.rows.push((
         "all started together, until all see all",
         "s",
-        seconds(began, seed),
+        seconds(began, last),
     ));
     std::thread::sleep(Duration::from_secs(5));
     at_rest(
@@ -315,14 +314,14 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
             .collect();
         let killed = Instant::now();
         cluster.kill(victim);
-        let times = cluster.wait(false, &observers, &[name(victim)], limit)?;
+        let times = cluster.wait(false, views(&observers, &[name(victim)]), limit)?;
         first.push(seconds(killed, times.0));
         all.push(seconds(killed, times.1));
         spread.push(seconds(times.0, times.1));
         std::thread::sleep(Duration::from_secs(2));
         let started = Instant::now();
         cluster.start(victim);
-        let times = cluster.wait(true, &observers, &[name(victim)], limit)?;
+        let times = cluster.wait(true, views(&observers, &[name(victim)]), limit)?;
         joins.push(seconds(started, times.1));
         std::thread::sleep(Duration::from_secs(2));
     }
