@@ -248,7 +248,9 @@
  *     The tag KEY of this node, which all members see; only in serf mode.
  *
  * filter.tag.KEY: text [not set], at most 255 bytes
- *     Lists and reports only members whose tag KEY has exactly this value; only in serf mode.
+ *     Lists and reports only this node and the members whose tag KEY has exactly this value.
+ *     With several such settings a member must match all. The other members stay in the
+ *     protocol and see this node. Only in serf mode.
  */
 
 

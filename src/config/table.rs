@@ -185,7 +185,9 @@ const TAG: Setting = Setting {
 
 const FILTER_TAG: Setting = Setting {
     name: "filter.tag.KEY",
-    help: "Lists and reports only members whose tag KEY has exactly this value; only in serf mode.",
+    help: "Lists and reports only this node and the members whose tag KEY has exactly this \
+           value. With several such settings a member must match all. The other members stay in \
+           the protocol and see this node. Only in serf mode.",
     changeable: false,
     describe: |_| format!("at most {LABEL_LEN} bytes"),
     ..TAG

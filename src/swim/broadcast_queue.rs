@@ -225,7 +225,7 @@ pub(super) enum PassOn<'a> {
 }
 
 /// Returns the retransmit limit: how often a broadcast is sent in a cluster of `nodes` nodes.
-pub(super) fn transmit_limit(mult: u32, nodes: usize) -> u32 {
+pub(super) fn retransmit_limit(mult: u32, nodes: usize) -> u32 {
     let digits = nodes.max(1).ilog10() + 1; // the same as ceil(log10(n + 1))
     mult.saturating_mul(digits)
 }
@@ -243,9 +243,9 @@ mod tests {
     }
 
     #[test]
-    fn transmit_limits_are_those_of_the_lan_profile() {
+    fn retransmit_limits_are_those_of_the_lan_profile() {
         let limits: Vec<u32> = [1, 9, 10, 99, 100, 999]
-            .map(|n| transmit_limit(4, n))
+            .map(|n| retransmit_limit(4, n))
             .to_vec();
         assert_eq!(limits, [4, 4, 8, 8, 12, 12]);
     }

@@ -7,7 +7,7 @@
 //! and streams are sealed with the keys of the node and random nonces.
 
 use super::awareness::Awareness;
-use super::broadcast_queue::{Broadcasts, PART_COST, transmit_limit};
+use super::broadcast_queue::{Broadcasts, PART_COST, retransmit_limit};
 use super::identity::{Identity, LocalNode};
 use super::lookups::Lookups;
 use super::members::MemberTable;
@@ -157,7 +157,7 @@ impl Context {
         }
         let mut done = Vec::new();
         let limits = [self.table.len(), self.population]
-            .map(|nodes| transmit_limit(self.config.retransmit_mult, nodes));
+            .map(|nodes| retransmit_limit(self.config.retransmit_mult, nodes));
         let messages = self.broadcasts.take(room, parts, limits, &mut done);
         self.outbox.tell_done(done);
         messages
