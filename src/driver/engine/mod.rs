@@ -24,6 +24,7 @@ mod reports;
 pub(in crate::driver) mod services;
 mod stall;
 
+use crate::Config;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::helper::Lookup;
@@ -88,32 +89,26 @@ struct Counts {
     turns: u64,
 }
 
-/// The parts that an engine is made of.
-pub(in crate::driver) struct Parts {
-    pub core: Core,
-    pub handle: Arc<EngineHandle>,
-    pub sockets: Sockets,
-    pub lookups: Sender<Lookup>,
-    pub stream_timeout: Duration,
-    pub probe_interval: Duration,
-    pub log_level: Option<Level>,
-}
-
 impl Engine {
     /// An engine that has not run yet. The list of members is complete already.
-    pub fn new(parts: Parts) -> Engine {
-        let now = clock::now();
-        let stall_detector = StallDetector::new(now, clock::suspended(), parts.probe_interval);
+    pub fn new(
+        config: &Config,
+        core: Core,
+        handle: Arc<EngineHandle>,
+        sockets: Sockets,
+        lookups: Sender<Lookup>,
+    ) -> Engine {
+        let (now, swim) = (clock::now(), &config.settings.core.swim);
         let mut engine = Engine {
-            core: parts.core,
-            log: Log::new(parts.log_level, now),
-            handle: parts.handle,
-            sockets: parts.sockets,
+            core,
+            log: Log::new(config.settings.log_level.0, now),
+            handle,
+            sockets,
             streams: StreamSet::for_gossip(),
-            lookups: parts.lookups,
-            stream_timeout: parts.stream_timeout,
+            lookups,
+            stream_timeout: swim.stream_timeout,
             now,
-            stall_detector,
+            stall_detector: StallDetector::new(now, clock::suspended(), swim.probe_interval),
             buffer: vec![0; limits::DATAGRAM_LEN],
             commands: VecDeque::new(),
             operations: Operations::default(),

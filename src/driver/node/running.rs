@@ -18,8 +18,9 @@ pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The threads of a node.
+#[derive(Default)]
 pub(super) struct Threads {
-    pub engine: Worker,
+    pub engine: Option<Worker>,
     pub helper: Option<Worker>,
     /// Runs the callback of the application, if there is one.
     pub events: Option<Worker>,
@@ -28,19 +29,20 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Waits for the engine and the services.
+    /// Waits for the engine and the services. Returns at once on the engine's thread.
     fn finish_engine(&self) {
-        self.engine.finish(None);
-        if let Some(services) = &self.services {
-            services.finish(None);
+        if is_current(&self.engine) {
+            return;
+        }
+        for worker in [&self.engine, &self.services].into_iter().flatten() {
+            worker.finish(None);
         }
     }
 
     /// Waits for all threads except the event thread. Returns at once on the engine's thread and on
     /// the helper thread.
     pub fn finish_inner(&self) {
-        let is_helper = self.helper.as_ref().is_some_and(Worker::is_current);
-        if self.engine.is_current() || is_helper {
+        if is_current(&self.engine) || is_current(&self.helper) {
             return;
         }
         self.finish_engine();
@@ -48,6 +50,22 @@ impl Threads {
             helper.finish(Some(RESOLVER_PATIENCE));
         }
     }
+
+    /// Waits for all threads. Returns at once on the event thread.
+    pub fn finish(&self) {
+        if is_current(&self.events) {
+            return;
+        }
+        self.finish_inner();
+        if let Some(events) = &self.events {
+            events.finish(None);
+        }
+    }
+}
+
+/// Whether the caller runs on this thread.
+fn is_current(worker: &Option<Worker>) -> bool {
+    worker.as_ref().is_some_and(Worker::is_current)
 }
 
 /// The threads of a node, once they have started. The event thread shares them, because it may have
@@ -100,7 +118,7 @@ impl RunningNode {
         if !self.begin_end() {
             return;
         }
-        if let Some(threads) = self.threads().filter(|it| !it.engine.is_current()) {
+        if let Some(threads) = self.threads() {
             threads.finish_engine();
         }
     }
@@ -114,15 +132,8 @@ impl RunningNode {
         if self.with_callback {
             self.events.abandon();
         }
-        let Some(threads) = self.threads() else {
-            return;
-        };
-        if threads.events.as_ref().is_some_and(Worker::is_current) {
-            return;
-        }
-        threads.finish_inner();
-        if let Some(events) = &threads.events {
-            events.finish(None);
+        if let Some(threads) = self.threads() {
+            threads.finish();
         }
     }
 }

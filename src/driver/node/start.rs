@@ -2,11 +2,11 @@
 //! the others are taken down again.
 
 use crate::Config;
+use crate::driver::engine::Engine;
 use crate::driver::engine::command::CommandQueue;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::helper::{self, Lookup};
 use crate::driver::engine::services::{Hosted, ServiceHost};
-use crate::driver::engine::{Engine, Parts};
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
 use crate::driver::events::queue::EventQueue;
@@ -86,15 +86,7 @@ fn build(
         false => Some(ServiceHost::new(handle.clone(), services.hosted).map_err(no_descriptor)?),
     };
     let (lookups, requests) = crossbeam_channel::unbounded();
-    let mut engine = Engine::new(Parts {
-        core,
-        handle: handle.clone(),
-        sockets,
-        lookups,
-        stream_timeout: settings.core.swim.stream_timeout,
-        probe_interval: settings.core.swim.probe_interval,
-        log_level: settings.log_level.0,
-    });
+    let mut engine = Engine::new(config, core, handle.clone(), sockets, lookups);
     if !settings.seeds.is_empty() {
         engine.join(&settings.seeds, Waiter::Nobody);
     }
@@ -102,19 +94,19 @@ fn build(
     let mut starting = Starting {
         handle: &handle,
         spawn: spawn.as_deref(),
-        helper: None,
-        events: None,
-        services: None,
+        threads: Threads::default(),
     };
     let callback = callback.map(|callback| Callback {
         run: callback,
         stack: settings.thread_stack_kib * 1024,
         threads: threads.clone(),
     });
-    let started = starting
-        .start(engine, requests, callback, host)
-        .map_err(|error| Error::io("cannot create the threads of a node", &error))?;
-    let _ = threads.set(started); // this is the only place that sets it
+    if let Err(error) = starting.start(engine, requests, callback, host) {
+        handle.begin_end();
+        starting.threads.finish();
+        return Err(Error::io("cannot create the threads of a node", &error));
+    }
+    let _ = threads.set(starting.threads); // this is the only place that sets it
     Ok(RunningNode::new(handle, threads, with_callback))
 }
 
@@ -212,63 +204,33 @@ struct Callback {
 struct Starting<'a> {
     handle: &'a Arc<EngineHandle>,
     spawn: Option<&'a dyn Spawn>,
-    helper: Option<Worker>,
-    events: Option<Worker>,
-    services: Option<Worker>,
+    threads: Threads,
 }
 
 impl Starting<'_> {
-    /// Starts all threads. If one is refused, the threads before it are told to end, and are waited
-    /// for.
+    /// Starts all threads, the engine's last. If an earlier one is refused, the engine is dropped
+    /// here, before the caller ends the threads that have started.
     fn start(
         &mut self,
         engine: Engine,
         requests: Receiver<Lookup>,
         callback: Option<Callback>,
         host: Option<ServiceHost>,
-    ) -> io::Result<Threads> {
-        let engine = self.start_all(engine, requests, callback, host);
-        let (helper, events) = (self.helper.take(), self.events.take());
-        let services = self.services.take();
-        match engine {
-            Ok(engine) => Ok(Threads {
-                engine,
-                helper,
-                events,
-                services,
-            }),
-            Err(error) => {
-                self.handle.begin_end();
-                for worker in [helper, events, services].iter().flatten() {
-                    worker.finish(None);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Starts all threads, the engine's last. If an earlier one is refused, the engine is dropped
-    /// here, which ends the threads before it.
-    fn start_all(
-        &mut self,
-        engine: Engine,
-        requests: Receiver<Lookup>,
-        callback: Option<Callback>,
-        host: Option<ServiceHost>,
-    ) -> io::Result<Worker> {
+    ) -> io::Result<()> {
         if let Some(mut host) = host {
             let worker = self.worker("sprat-services", STACK, move |_| host.run())?;
-            self.services = Some(worker);
+            self.threads.services = Some(worker);
         }
         let resolve = move |handle: &EngineHandle| helper::run(handle, &requests);
-        self.helper = Some(self.worker("sprat-helper", STACK, resolve)?);
+        self.threads.helper = Some(self.worker("sprat-helper", STACK, resolve)?);
         if let Some(callback) = callback {
             let stack = callback.stack;
             let deliver = |handle: &EngineHandle| deliver(handle, callback);
-            self.events = Some(self.worker("sprat-events", stack, deliver)?);
+            self.threads.events = Some(self.worker("sprat-events", stack, deliver)?);
         }
         let run = move || run(engine);
-        Worker::start("sprat-engine", STACK, self.spawn, run)
+        self.threads.engine = Some(Worker::start("sprat-engine", STACK, self.spawn, run)?);
+        Ok(())
     }
 
     /// Starts a thread whose panic breaks the node.
