@@ -185,12 +185,8 @@ pub unsafe extern "C" fn sprat_config_copy(config: *const sprat_config) -> *mut 
 /// @param config  the settings; NULL does nothing
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
-    entry::quiet("sprat_config_free", (), || {
-        if !config.is_null() {
-            // SAFETY: the program passes settings that it has not freed, and no longer uses.
-            drop(unsafe { Box::from_raw(config) });
-        }
-    });
+    // SAFETY: the program passes NULL or settings that it has not freed, and no longer uses.
+    unsafe { entry::free("sprat_config_free", config) }
 }
 
 /// Sets one of the settings that are listed at the top of this file; see also sprat_setting_at().

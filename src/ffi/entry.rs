@@ -26,6 +26,20 @@ pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) ->
     run(function, || Ok(body())).unwrap_or(fallback)
 }
 
+/// Runs a function that frees an object. NULL does nothing.
+///
+/// # Safety
+/// `object` is NULL or comes from [`Box::into_raw`], and nothing uses it afterwards.
+pub(super) unsafe fn free<T>(function: &str, object: *mut T) {
+    quiet(function, (), || {
+        if !object.is_null() {
+            // SAFETY: `object` comes from a box, and nothing uses it afterwards, as the caller
+            // promises.
+            drop(unsafe { Box::from_raw(object) });
+        }
+    });
+}
+
 fn run<T>(function: &str, body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
     let (mut body, mut value) = (Some(body), None);
     guard(function, &mut || {

@@ -88,12 +88,13 @@ pub unsafe extern "C" fn sprat_explanation_text(
 /// @param explanation  the explanation; NULL does nothing
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_explanation_free(explanation: *mut sprat_explanation) {
-    entry::quiet("sprat_explanation_free", (), || {
-        if !explanation.is_null() {
-            // SAFETY: the program passes an explanation that it has not freed, and no longer uses.
-            drop(unsafe { Box::from_raw(explanation.cast::<ExplanationRecord>()) });
-        }
-    });
+    // SAFETY: the program passes NULL or an explanation that it has not freed, and no longer uses.
+    unsafe {
+        entry::free(
+            "sprat_explanation_free",
+            explanation.cast::<ExplanationRecord>(),
+        )
+    }
 }
 
 /// Reads the health of this node.
@@ -122,12 +123,8 @@ pub unsafe extern "C" fn sprat_node_health(
 /// @param health  the health; NULL does nothing
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_health_free(health: *mut sprat_health) {
-    entry::quiet("sprat_health_free", (), || {
-        if !health.is_null() {
-            // SAFETY: the program passes a health that it has not freed, and no longer uses.
-            drop(unsafe { Box::from_raw(health.cast::<HealthRecord>()) });
-        }
-    });
+    // SAFETY: the program passes NULL or a health that it has not freed, and no longer uses.
+    unsafe { entry::free("sprat_health_free", health.cast::<HealthRecord>()) }
 }
 
 /// An explanation for C: the struct of the header, then everything that it points to.

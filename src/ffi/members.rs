@@ -184,12 +184,8 @@ pub unsafe extern "C" fn sprat_members_self(members: *const sprat_members) -> *c
 /// @param members  the list; NULL does nothing
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_members_free(members: *mut sprat_members) {
-    entry::quiet("sprat_members_free", (), || {
-        if !members.is_null() {
-            // SAFETY: the program passes a list that it has not freed, and no longer uses.
-            drop(unsafe { Box::from_raw(members) });
-        }
-    });
+    // SAFETY: the program passes NULL or a list that it has not freed, and no longer uses.
+    unsafe { entry::free("sprat_members_free", members) }
 }
 
 /// Returns the value of a tag of a member.

@@ -116,10 +116,6 @@ pub unsafe extern "C" fn sprat_stats_value(
 /// @param stats  the counters; NULL does nothing
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_stats_free(stats: *mut sprat_stats) {
-    entry::quiet("sprat_stats_free", (), || {
-        if !stats.is_null() {
-            // SAFETY: the program passes counters that it has not freed, and no longer uses.
-            drop(unsafe { Box::from_raw(stats) });
-        }
-    });
+    // SAFETY: the program passes NULL or counters that it has not freed, and no longer uses.
+    unsafe { entry::free("sprat_stats_free", stats) }
 }
