@@ -35,6 +35,16 @@ struct Readers {
     fatal: Option<(Time, EventBody)>,
 }
 
+impl Readers {
+    /// Adds a queue, which ends at once if the node has ended.
+    fn add(&mut self, queue: &Arc<EventQueue>) {
+        self.subscribers.push(Arc::downgrade(queue));
+        if self.ended {
+            queue.end();
+        }
+    }
+}
+
 impl Subscriptions {
     pub fn new(own: EventQueue) -> Subscriptions {
         Subscriptions {
@@ -82,11 +92,12 @@ impl Subscriptions {
         if let Some((time, fatal)) = fatal.filter(|_| !taken.contains(&EventKind::Fatal)) {
             queue.push(*time, fatal.clone());
         }
-        state.taken.extend(taken);
-        state.subscribers.push(Arc::downgrade(&queue));
-        if state.ended {
-            queue.end();
+        for kind in taken {
+            if !state.taken.contains(&kind) {
+                state.taken.push(kind);
+            }
         }
+        state.add(&queue);
         Ok(queue)
     }
 
@@ -94,11 +105,7 @@ impl Subscriptions {
     /// takes no events away from the node's own queue.
     pub fn observe(&self, capacity: usize, kinds: Vec<EventKind>) -> io::Result<Arc<EventQueue>> {
         let queue = Arc::new(EventQueue::new(capacity, kinds, true)?);
-        let mut state = lock(&self.state);
-        state.subscribers.push(Arc::downgrade(&queue));
-        if state.ended {
-            queue.end();
-        }
+        lock(&self.state).add(&queue);
         Ok(queue)
     }
 
@@ -227,6 +234,18 @@ mod tests {
 
     fn done(id: u64) -> EventBody {
         EventBody::Done { id, result: Ok(0) }
+    }
+
+    #[test]
+    fn subscriptions_that_come_and_go_leave_nothing_behind() {
+        let subscriptions = subscriptions();
+        for _ in 0..3 {
+            subscriptions.subscribe(16, vec![EventKind::Done]).unwrap();
+        }
+        subscriptions.push(done(1));
+        let readers = lock(&subscriptions.state);
+        assert_eq!(readers.taken, [EventKind::Done]);
+        assert!(readers.subscribers.is_empty());
     }
 
     #[test]
