@@ -104,10 +104,7 @@ impl Node {
     /// `Invalid`, `Address`, `Closed`, `Forked`.
     pub fn join_async(&self, addrs: &[&str]) -> Result<u64> {
         let seeds = self.seeds(addrs)?;
-        let id = self.running.next_id();
-        let waiter = Waiter::Event(id);
-        self.running.send(Command::Join { seeds, waiter })?;
-        Ok(id)
+        self.start_numbered(|waiter| Command::Join { seeds, waiter })
     }
 
     /// Like [`Node::join`], but does not wait: the returned value has a descriptor of its own to
@@ -117,10 +114,7 @@ impl Node {
     /// `Invalid`, `Address`, `Io` if the system refuses a descriptor, `Closed`, `Forked`.
     pub fn begin_join(&self, addrs: &[&str]) -> Result<Pending> {
         let seeds = self.seeds(addrs)?;
-        let (promise, pending) = Pending::new()?;
-        let waiter = Waiter::Pending(promise);
-        self.running.send(Command::Join { seeds, waiter })?;
-        Ok(pending)
+        self.start_pending(|waiter| Command::Join { seeds, waiter })
     }
 
     /// Leaves the cluster: announces the leave and waits until the announcement has spread.
@@ -140,11 +134,7 @@ impl Node {
     /// # Errors
     /// `Closed`, `Forked`.
     pub fn leave_async(&self) -> Result<u64> {
-        self.running.origin.check()?;
-        let id = self.running.next_id();
-        let waiter = Waiter::Event(id);
-        self.running.send(Command::Leave { waiter })?;
-        Ok(id)
+        self.start_numbered(|waiter| Command::Leave { waiter })
     }
 
     /// Like [`Node::leave`], but does not wait: the returned value has a descriptor of its own to
@@ -153,11 +143,7 @@ impl Node {
     /// # Errors
     /// `Io` if the system refuses a descriptor, `Closed`, `Forked`.
     pub fn begin_leave(&self) -> Result<Pending> {
-        self.running.origin.check()?;
-        let (promise, pending) = Pending::new()?;
-        let waiter = Waiter::Pending(promise);
-        self.running.send(Command::Leave { waiter })?;
-        Ok(pending)
+        self.start_pending(|waiter| Command::Leave { waiter })
     }
 
     /// Stops the node at once without telling anybody: the other members will see it fail. Calls
@@ -399,6 +385,21 @@ impl Node {
         }
         address::check_count(addrs.len())?;
         addrs.iter().map(|addr| address::target(addr)).collect()
+    }
+
+    /// Sends a command, and returns the number of the `Done` event that reports its outcome.
+    fn start_numbered(&self, command: impl FnOnce(Waiter) -> Command) -> Result<u64> {
+        let id = self.running.next_id();
+        self.running.send(command(Waiter::Event(id)))?;
+        Ok(id)
+    }
+
+    /// Sends a command, and returns a value with a descriptor that reports its outcome.
+    fn start_pending(&self, command: impl FnOnce(Waiter) -> Command) -> Result<Pending> {
+        self.running.origin.check()?;
+        let (promise, pending) = Pending::new()?;
+        self.running.send(command(Waiter::Pending(promise)))?;
+        Ok(pending)
     }
 
     /// Sends a command whose operation may take a while, and waits for the outcome.
