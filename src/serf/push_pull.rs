@@ -64,11 +64,10 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
 
 /// Returns the messages that a received state stands for, in the order in which to handle them.
 pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<SerfMessage<'a>> {
-    let ltimes: BTreeMap<&'a str, u64> = state.status_ltimes.iter().copied().collect();
-    // A map of the same type as `ltimes`: another type would add its own code to the library.
+    let ltimes = by_name(&mut state.status_ltimes.iter().copied());
     let left = state.left_members.iter();
-    let left = left.map(|&node| (node, ltimes.get(node).copied().unwrap_or(0)));
-    let left: BTreeMap<&'a str, u64> = left.collect();
+    let mut left = left.map(|&node| (node, ltimes.get(node).copied().unwrap_or(0)));
+    let left = by_name(&mut left);
     let leaves = left.iter().map(|(&node, ltime)| {
         // One later than listed, so that it outweighs the intent by which the member had joined.
         // For a member that is known to have left, the time stays as listed: otherwise each
@@ -94,4 +93,10 @@ pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<S
         slot.events.iter().map(event).map(SerfMessage::UserEvent)
     });
     leaves.chain(joins).chain(events).collect()
+}
+
+/// Collects Lamport times by name. Not generic, because collecting into a map compiles a sort for
+/// each type of iterator.
+fn by_name<'a>(entries: &mut dyn Iterator<Item = (&'a str, u64)>) -> BTreeMap<&'a str, u64> {
+    entries.collect()
 }
