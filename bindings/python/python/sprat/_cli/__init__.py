@@ -62,6 +62,13 @@ for _command in (members, monitor, explain, run, keygen):
 
 def main(arguments: list[str]) -> int:
     """Run the command with these arguments and return its exit code."""
+    _prepare_streams()
+    code = _run(arguments)
+    _drop_unwritten()
+    return code
+
+
+def _prepare_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed: no other file may get its number
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115
@@ -69,6 +76,9 @@ def main(arguments: list[str]) -> int:
         # A name from the cluster that the terminal cannot encode must not end a command.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = _group.main(arguments, prog_name="sprat", standalone_mode=False)
         sys.stdout.flush()
@@ -78,7 +88,7 @@ def main(arguments: list[str]) -> int:
         SystemExit,
     ):
         # click and rich call `sys.exit` for this reason only.
-        return _reader_gone()
+        return 0
     except Ended as ended:
         return 128 + ended.number
     except (click.Abort, KeyboardInterrupt):
@@ -110,7 +120,12 @@ def _with_hint(error: click.ClickException) -> str:
     return f"{message} (see {context.command_path} --help)"
 
 
-def _reader_gone() -> int:
-    """End successfully. Without /dev/null, the final flush of the interpreter would fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0
+def _drop_unwritten() -> None:
+    """Drop the output that stdout does not take, because its reader is gone or the disk is full.
+
+    Otherwise the interpreter tries again at its end, and replaces the exit code by 120.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
