@@ -773,7 +773,7 @@ const struct sprat_setting *sprat_setting_find(const char *name);
  * @param setting  the setting, from sprat_setting_at() or sprat_setting_find()
  * @param profile  "lan", "wan" or "local"; NULL for "lan", which is the default profile
  * @return the default, which is never freed; "" if the setting is not set by default; NULL if
- *         there is no such profile or setting is NULL. Thread-safe.
+ *         there is no such profile, or if `setting` is NULL or not in the list. Thread-safe.
  */
 const char *sprat_setting_default(const struct sprat_setting *setting, const char *profile);
 

@@ -114,15 +114,14 @@ pub unsafe extern "C" fn sprat_setting_find(name: *const c_char) -> *const sprat
 /// @param setting  the setting, from sprat_setting_at() or sprat_setting_find()
 /// @param profile  "lan", "wan" or "local"; NULL for "lan", which is the default profile
 /// @return the default, which is never freed; "" if the setting is not set by default; NULL if
-///         there is no such profile or setting is NULL. Thread-safe.
+///         there is no such profile, or if `setting` is NULL or not in the list. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_setting_default(
     setting: *const sprat_setting,
     profile: *const c_char,
 ) -> *const c_char {
     entry::quiet("sprat_setting_default", ptr::null(), || {
-        // SAFETY: the program passes NULL or a setting of the list, which begins its record.
-        let Some(record) = (unsafe { setting.cast::<SettingRecord>().as_ref() }) else {
+        let Some(record) = records().iter().find(|it| it.as_ptr() == setting) else {
             return ptr::null();
         };
         let lan = Profile::Lan.name();

@@ -135,6 +135,8 @@ static void list_of_settings(void)
     }
     CHECK(*sprat_setting_default(name, NULL) == '\0');
     CHECK(!sprat_setting_default(NULL, "lan"));
+    sprat_setting copy = *name;
+    CHECK(!sprat_setting_default(&copy, "lan"));
     CHECK(!sprat_setting_default(name, "man") && !sprat_setting_default(name, NOT_UTF8));
 }
 
