@@ -77,7 +77,7 @@ fn spoe_answers_and_counts_questions_and_ends_with_its_node() {
     for _ in 0..2 {
         let node = Node::start(&settings).unwrap();
         let all = settings.threads();
-        eventually("each has its name", || threads() == all);
+        eventually("each thread has its name", || threads() == all);
         let mut caller = Caller::new(addr);
         assert_eq!(caller.size(), 1);
         assert_eq!(counter(&node, "spoe_connections"), 1);
@@ -89,9 +89,12 @@ fn spoe_answers_and_counts_questions_and_ends_with_its_node() {
         });
         assert_eq!(counter(&node, "spoe_refused"), 1);
         node.shutdown();
-        assert!(TcpStream::connect(addr).is_err(), "it still listens");
+        assert!(
+            TcpStream::connect(addr).is_err(),
+            "the service still listens"
+        );
     }
-    eventually("nothing is left", || {
+    eventually("no thread and no descriptor is left", || {
         threads() == 0 && count("/proc/self/fd") == descriptors
     });
 }
@@ -126,13 +129,13 @@ fn answers_follow_the_members_but_not_while_the_node_may_be_cut_off() {
     let b = node("b");
     join(&b, &a);
     let mut caller = Caller::new(addr);
-    eventually("two", || caller.size() == 2);
+    eventually("the service counts two members", || caller.size() == 2);
     let c = Node::start(&config("c", "127.0.0.1:0")).unwrap();
     join(&c, &a);
-    eventually("three", || caller.size() == 3);
+    eventually("the service counts three members", || caller.size() == 3);
     b.shutdown();
     c.shutdown();
-    eventually("both are failed", || {
+    eventually("both members have failed", || {
         ["b", "c"].map(|it| state_of(&a, it)) == [Some(MemberState::Failed); 2]
     });
     assert!(a.health().unwrap().isolated);
@@ -152,7 +155,7 @@ fn a_peer_that_takes_no_answers_is_not_read_and_delays_no_other() {
     payload.push(0);
     let questions = frame(3, &payload).repeat(1000);
     let mut sent = 0;
-    eventually("its buffers are full", || {
+    eventually("the buffers of the connection are full", || {
         match (&deaf.0).write(&questions) {
             Ok(len) => sent += len,
             Err(_) => {
