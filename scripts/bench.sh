@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures the codec, a cluster of C programs and one of serf agents, and the Python package. Takes
-# about five minutes. The environment changes the size: SPRAT_BENCH_NODES is the number of nodes of
-# each cluster (25), SPRAT_BENCH_REST the seconds at rest (30), and SPRAT_BENCH_KILLS the number of
-# nodes that are killed (5).
+# Measures the codec, the core, a cluster of C programs and one of serf agents, and the Python
+# package. Takes about five minutes. The environment changes the size: SPRAT_BENCH_NODES is the
+# number of nodes of each cluster (25), SPRAT_BENCH_REST the seconds at rest (30), and
+# SPRAT_BENCH_KILLS the number of nodes that are killed (5).
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
@@ -18,6 +18,7 @@ export SPRAT_WATCH=$prefix/watch
 strip -o "$prefix/stripped.so" "$prefix/lib/libsprat.so"
 say "stripped library: $(stat -c %s "$prefix/stripped.so") bytes"
 cargo bench --locked --quiet --bench codec
+cargo bench --locked --quiet --bench core
 cargo bench --locked --quiet --bench nodes
 python_env
 install_wheel
