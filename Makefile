@@ -11,7 +11,7 @@ help:
 	@echo 'make demo           a load balancer and web servers: they join, drain, crash, are cut off;'
 	@echo '                    a minute once built. KEEP=1 keeps it running at the end'
 	@echo 'make demo-c         stock Serf agents and a C program form one cluster; half a minute once built'
-	@echo 'make test           lint, tests, examples, documentation, installation; 12 minutes'
+	@echo 'make test           lint, tests, examples, documentation, installation; 10 minutes'
 	@echo 'make test-all       the same with every seed and every case, and with what is shipped'
 	@echo 'make soak           each group of tests five times while the processors are busy; hours'
 	@echo 'make bench          resources and reaction times, compared with Serf agents; 5 minutes'
