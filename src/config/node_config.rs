@@ -283,7 +283,14 @@ impl Config {
     /// [`PreparedThreads::prepare`](crate::driver::PreparedThreads::prepare). A callback needs one
     /// more.
     pub fn threads(&self) -> usize {
-        2 + usize::from(self.settings.spoe_bind.0.is_some())
+        let addrs = self.service_addrs();
+        2 + usize::from(addrs.iter().any(|(_, addr)| addr.is_some()))
+    }
+
+    /// The settings that give the addresses of services, and their values. A service is on if it
+    /// has an address; all services of a node share one thread.
+    pub(crate) fn service_addrs(&self) -> [(&'static str, Option<SocketAddr>); 1] {
+        [("spoe_bind", self.settings.spoe_bind.0)]
     }
 
     /// The address to bind.

@@ -18,12 +18,15 @@
 //! # Adding a service
 //!
 //! 1. Write the protocol as a folder here, with one type that implements [`Service`] and one for
-//!    its sessions. An RPC server sends [`Request`]s and answers in [`Service::on_done`]; a metrics
-//!    page answers from what [`Service::on_members`] received.
-//! 2. Add a row for its listener address to the table of settings.
-//! 3. Add it to `services` in `driver::node::start`, which pairs listener and service.
+//!    its sessions. An RPC server sends [`Request`]s and answers in [`Service::on_done`]; a page
+//!    that lists the members answers from what [`Service::on_members`] received.
+//! 2. Add a row for its listener address to the table of settings, and the setting to
+//!    `Config::service_addrs`.
+//! 3. Add the service to `services` in `driver::node::start`, which pairs listener and service. The
+//!    compiler asks for it.
 //!
-//! The engine and the host need no change. `MemberList` in the tests of the host is a complete
+//! The engine needs no change. Neither does the host, unless the service needs more of a node than
+//! members, events and [`Request`]s. `MemberList` in the tests of the host is a complete
 //! example: it lists members, changes tags, and streams events.
 
 pub(crate) mod sessions;

@@ -145,14 +145,13 @@ struct Services {
 }
 
 impl Services {
-    /// Adds a service that listens at `addr`, the value of the setting `setting`. Without an
-    /// address only its counters exist.
+    /// Adds a service that listens at the address that a setting gives. If it gives none, only the
+    /// counters of the service exist.
     #[cfg_attr(not(feature = "spoe"), allow(dead_code))] // a build without services adds none
     fn add<S: Service + 'static>(
         &mut self,
         counters: CounterNames,
-        setting: &str,
-        addr: Option<SocketAddr>,
+        (setting, addr): (&str, Option<SocketAddr>),
         service: impl FnOnce() -> S,
     ) -> Result<()> {
         let counters = Arc::new(ServiceCounters::new(counters));
@@ -179,15 +178,19 @@ fn services(config: &Config, own: IpAddr) -> Result<Services> {
             ..config.spoe_rules()
         })
     };
-    services.add(COUNTERS, "spoe_bind", config.settings.spoe_bind.0, spoe)?;
+    let [spoe_bind] = config.service_addrs();
+    services.add(COUNTERS, spoe_bind, spoe)?;
     Ok(services)
 }
 
 #[cfg(not(feature = "spoe"))]
 fn services(config: &Config, _: IpAddr) -> Result<Services> {
-    if config.settings.spoe_bind.0.is_some() {
-        let message = "spoe_bind is set, but this library was built without SPOE; remove it, \
-                       or build the library with the feature spoe";
+    let [(setting, addr)] = config.service_addrs();
+    if addr.is_some() {
+        let message = format!(
+            "{setting} is set, but this library was built without SPOE; remove it, or build the \
+             library with the feature spoe"
+        );
         return Err(Error::new(Status::Config, message));
     }
     Ok(Services::default())
