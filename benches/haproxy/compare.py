@@ -1,4 +1,4 @@
-"""HAProxy as a member compared with the usual chain: lost requests, and the time of changes.
+"""Compares HAProxy as a member with the usual chain: lost requests, and the time of changes.
 
 Both variants balance three hosts with Node.js and a stock serf agent, in namespaces, under S6. In
 front of the hosts is first HAProxy with the module, and then the chain that it replaces: a serf
@@ -96,7 +96,7 @@ class System:
         self.rack.power_on(host, variables)
 
     def is_answered_by(self, *webs: Host) -> None:
-        """Wait until HAProxy sends requests to all of these."""
+        """Wait until HAProxy sends requests to all of these hosts."""
         wanted = {it.ip for it in webs}
 
         def up() -> set[str]:
@@ -119,7 +119,8 @@ class System:
     def act(self, name: str, happens: Callable[[], float | None], since: str = "") -> None:
         """Run an act and keep its results.
 
-        The time is that of the first answer of the host `since`, or else of the last lost request.
+        The time is counted from the value that `happens` returns. It ends with the first answer
+        from the host `since` or, without such a host, with the last lost request.
         """
         senders = Senders(self.rack, self.client, self.ha.ip)
         began = happens()
@@ -171,7 +172,7 @@ class System:
         time.sleep(15)
         return began
 
-    def return_of_the_crashed(self) -> None:
+    def restart_the_crashed_host(self) -> None:
         for service in ("app", "serf"):
             self.webs[2].control("-u", service)
         self.is_answered_by(*self.webs[:3])
@@ -204,7 +205,7 @@ class System:
         self.act("drain", self.drain)
         self.act("leave", self.leave)
         self.act("crash", self.crash)
-        self.return_of_the_crashed()
+        self.restart_the_crashed_host()
         self.act("10 reloads", self.reloads)
         self.act("200 changes", self.changes)
 

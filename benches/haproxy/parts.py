@@ -1,10 +1,11 @@
 """Measures what health checks, redispatch, hints and gossip contribute when a server dies.
 
-HAProxy with the module balances three hosts with Node.js and a stock serf agent. Each variant of
-its configuration leaves out some of the parts. One host dies twice: its processes are killed, so
-that connections are refused, and its cable is pulled, so that no packet comes back. The client
-sends 150 requests per second, each on a new connection. A request is slow if it takes more than
-0.4 s.
+HAProxy with the module balances three hosts with Node.js and a stock serf agent. Each variant
+leaves out some of these parts: checks and redispatch by editing the configuration, gossip by
+freezing removals. A hint is HAProxy's report that a server fails its checks. One host dies twice:
+first its processes are killed, so that connections are refused; later its cable is pulled, so that
+no packet comes back. The client sends 150 requests per second, each on a new connection. A request
+is slow if it takes more than 0.4 s.
 
     scripts/bench-haproxy.sh parts
 """
@@ -53,7 +54,10 @@ def set_frozen(system: System, yes: bool) -> None:
 
 
 def seconds_until_known(system: System, host: Host, until: float) -> float | None:
-    """Return after how many seconds membership stops the server of a host, or `None`."""
+    """Return the seconds until membership stops the server of a host.
+
+    Return `None` if that does not happen before `until`.
+    """
     began = time.monotonic()
     while time.monotonic() < until:
         server = system.balancer.servers().get(host.name)
@@ -76,7 +80,7 @@ def measure_death(system: System, how: Callable[[Host], None]) -> str:
     return f"{len(report['lost'])} of {report['sent']} | {report['slow']} | {after}"
 
 
-def killed(host: Host) -> None:
+def kill_processes(host: Host) -> None:
     pids = [host.pid(it) for it in ("app", "serf")]
     for service in ("app", "serf"):
         host.control("-O", service)
@@ -87,7 +91,7 @@ def killed(host: Host) -> None:
 def measure(rack: Namespaces, variant: str) -> str:
     system = System(rack, "member", VARIANTS[variant])
     set_frozen(system, "no gossip" in variant)
-    kill = measure_death(system, killed)
+    kill = measure_death(system, kill_processes)
     set_frozen(system, False)
     for service in ("app", "serf"):
         system.webs[2].control("-u", service)

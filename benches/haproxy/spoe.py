@@ -1,8 +1,8 @@
-"""The cost of a question to the SPOE agent, compared with the same HAProxy without it.
+"""Measures the cost of asking the SPOE agent, compared with the same HAProxy that does not ask.
 
-On loopback addresses, HAProxy answers by itself, with and without two questions to the agent first
-(the size of the cluster, and whether the client is a member). `wrk` measures both in turn, for
-three rounds, and the median of each counts.
+On loopback addresses, HAProxy itself answers requests: on one port at once, on the other after two
+questions to the agent (the size of the cluster, and whether the client is a member). `wrk` measures
+both in turn, for three rounds; the results are the medians.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-//! Keeps the module mapped: HAProxy closes its Lua state at its end, while threads of the module
-//! still run.
+//! Links the module so that it is never unloaded: when HAProxy ends, it closes its Lua state while
+//! threads of the module still run.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -6,8 +6,8 @@
 --     lua-load /usr/share/sprat/sprat-haproxy.lua
 --
 -- The README in the parent folder lists the variables. The module `sprat` decides which member is
--- in which slot and whether its server may be removed (`show sprat` says why); this script only
--- carries that out.
+-- in which slot and whether its server may be removed (`show sprat` gives the reasons); this script
+-- only carries out these decisions.
 
 local read_values = {} -- the value of each variable when it was read
 
@@ -44,12 +44,13 @@ must(LOOPBACK == "yes" or LOOPBACK == "no",
 local CHECKS_MS = 250 -- the period of reading the results of HAProxy's health checks
 local CHECKS_AT_ONCE = 32 -- the number of servers whose results are read between two pauses
 local LISTS_MS = 100 -- the shortest time between two updates of lists and maps
-local STOP_MS = 40 -- the period of asking whether HAProxy stops: a successor waits for the port
+local STOP_MS = 40 -- the period of asking whether HAProxy stops; a successor may wait for the port
 local LEAVE_MS = 6000 -- the longest wait for the node to leave the cluster
-local ADDRESS_TRIES = 50 -- how often HAProxy is asked whether it has taken an address
+local ADDRESS_TRIES = 50 -- the number of checks for whether HAProxy has taken an address
 
 ----------------------------------------------------------------------------------------------
--- Settings of the node. They are checked with the configuration, so a mistake stops the start.
+-- Settings of the node. They are checked with the configuration: HAProxy does not start if one is
+-- wrong.
 
 local SETTINGS = {
   NAME = "name", BIND = "bind", ADVERTISE = "advertise", SEEDS = "seeds", PROFILE = "profile",
@@ -109,10 +110,10 @@ local BACKENDS = parse_backends()
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
 
--- By the number of the backend, a table for each with six tables by slot: `servers` holds the
--- servers of HAProxy; `names` the members; `states` the states that were set; `requested` the
--- addresses that HAProxy was told to take; `unreachable` whether its health checks fail;
--- `failures` how many health checks had failed when the server was last started.
+-- A table for each backend, by the number of the backend. It holds six tables by slot: `servers`
+-- holds the servers of HAProxy; `names` the members; `states` the states that were set; `requested`
+-- the addresses that HAProxy was told to take; `unreachable` true for servers whose health checks
+-- fail; `failures` the number of health checks that had failed when the server was last started.
 local pools = {}
 
 local function split_number(name)
@@ -120,7 +121,8 @@ local function split_number(name)
   return prefix or name, tonumber(digits) or 0
 end
 
--- Whether a server has the address of a `server-template`. Other servers belong to the operator.
+-- Returns true if a server has the address of a `server-template`. Other servers belong to the
+-- operator.
 local function is_slot(server)
   local ip = server:get_addr():match("^(.*):%d+$")
   return ip == "0.0.0.0" or ip == "::"
@@ -157,9 +159,9 @@ local function make_pools()
   end
 end
 
-local stats_failed = false -- whether it is logged that HAProxy gives Lua no statistics
+local stats_failed = false -- true once it is logged that HAProxy gives Lua no statistics
 
--- Returns what HAProxy knows about a server; an empty table if it does not tell.
+-- Returns HAProxy's statistics of a server; an empty table if HAProxy does not provide them.
 local function statistics(server)
   local ok, stats = pcall(server.get_stats, server)
   if ok then return stats end
@@ -171,7 +173,7 @@ local function statistics(server)
   return {}
 end
 
--- Returns how many health checks of a server have failed since HAProxy started.
+-- Returns the number of health checks of a server that have failed since HAProxy started.
 local function failed_checks(server)
   return tonumber(statistics(server).chkfail) or 0
 end
@@ -180,7 +182,7 @@ end
 -- Assignments: the member, address, weight and state that a slot should have.
 --
 -- A server that changes its address is stopped first: from HAProxy 3.0 on the change takes a
--- moment, in which requests would go to the address before.
+-- moment, in which requests would go to the old address.
 
 local function address_of(server)
   local text = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
@@ -214,7 +216,7 @@ local function retry_later(assignment)
   if retry_logged[key] ~= assignment.ip then
     retry_logged[key] = assignment.ip
     core.Alert("sprat: HAProxy has not taken the address " .. assignment.ip
-      .. " yet; its server is stopped until it has")
+      .. " yet; the server is stopped until HAProxy has taken it")
   end
   retries[key] = assignment
 end
@@ -241,8 +243,8 @@ local function move(pool, server, assignment, wait)
   return false
 end
 
--- Makes a slot what it should be. `wait` lets HAProxy work for a moment. It is nil before the first
--- request, where a script cannot wait and need not.
+-- Applies an assignment to the server of its slot. `wait` lets HAProxy work for a moment. It is nil
+-- before the first request, when a script cannot wait and need not.
 local function apply(assignment, wait)
   local pool = pools[assignment.backend]
   local server = pool and pool.servers[assignment.slot]
@@ -263,7 +265,7 @@ local function apply(assignment, wait)
   set_state(server, assignment)
   if (pool.states[slot] or "maint") == "maint" then pool.failures[slot] = failed_checks(server) end
   pool.states[slot] = assignment.state
-  -- HAProxy 3 would send the first health check to the address before, and believe its result.
+  -- HAProxy 3 would send the first health check to the old address, and believe its result.
   if not wait and assignment.state ~= "maint" and not has_address(server, assignment) then
     server:check_disable()
     unchecked[#unchecked + 1] = { server = server, assignment = assignment }
@@ -282,7 +284,7 @@ local function enable_checks(wait)
   unchecked = {}
 end
 
--- Makes a table of the results of `sprat.next_change` and `sprat.remembered`; nil for no results.
+-- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if none came.
 local function as_assignment(backend, slot, state, weight, ip, port, name)
   if not backend then return nil end
   return {
@@ -324,10 +326,11 @@ end)
 ----------------------------------------------------------------------------------------------
 -- The results of HAProxy's health checks. A suspect that HAProxy does not reach either is drained.
 
--- Whether the results of the server's health checks say that HAProxy does not reach it.
+-- Returns true if the results of the server's health checks say that HAProxy does not reach it.
 --
--- HAProxy shows "UP 1/2" when the last check has failed and the one before has not. It shows the same
--- for a server that was just started and not checked yet, so a check must have failed since.
+-- HAProxy shows "UP 1/2" when the last check has failed and the previous one has not. It shows the
+-- same for a server that was just started and not checked yet; so it also matters whether a
+-- check has failed since the start.
 local function is_unreachable(pool, slot)
   local status = statistics(pool.servers[slot]).status or ""
   if status:match("^DOWN") then return true end
@@ -338,7 +341,7 @@ end
 local round, next_in_round = {}, 1 -- the servers of this round, and the next one to read
 
 local function begin_round()
-  if next_in_round <= #round then return end -- the round before is not over
+  if next_in_round <= #round then return end -- the previous round is not over
   round, next_in_round = {}, 1
   for backend, pool in pairs(pools) do
     for slot in pairs(pool.states) do round[#round + 1] = { backend, slot } end
@@ -452,8 +455,8 @@ local function stop(connection)
   if connection then pcall(connection.close, connection) end
 end
 
--- Logs a node that does not run: once after 2 seconds, which is longer than a handover takes, and
--- then every minute.
+-- Logs that the node does not run: first after 2 seconds, which is longer than a handover takes,
+-- and then every minute.
 local not_running_ms = 0
 
 local function watch_node()
@@ -477,7 +480,8 @@ local function log_notices()
 end
 
 local function serve()
-  local applied, listed, connection = -1, -1, nil -- generations, and the one that keeps alive
+  local applied, listed = -1, -1 -- the generations that servers and lists are at
+  local connection = nil -- the connection that keeps a stopping HAProxy alive
   local since_checks, since_stop, since_lists = 0, 0, LISTS_MS
   while true do
     local generation = sprat.generation()
@@ -536,7 +540,8 @@ local function send_line(applet, text)
   applet:send(text .. "\n")
 end
 
-core.register_cli({ "show", "sprat" }, "show sprat : show members, slots, and why servers are held",
+core.register_cli({ "show", "sprat" },
+  "show sprat : show the members, the slots, and the reason for each server that is held",
   function(applet)
     local phase, why, silent = sprat.phase()
     send_line(applet, "node " .. (phase or why)
@@ -552,12 +557,12 @@ local function register_freeze(word, frozen, text)
   end)
 end
 
-register_freeze("freeze", true, "remove no server whose member does not ask for it")
-register_freeze("thaw", false, "remove servers again")
+register_freeze("freeze", true, "stop removing servers, except those whose members ask for it")
+register_freeze("thaw", false, "allow removals of servers again")
 
 -- The converters `lua.sprat_ip`, `lua.sprat_port` and `lua.sprat_name` return the address, port and
--- name of the server for a key, by rendezvous hashing among the members of the first backend:
--- `http-request set-dst url_param(user),lua.sprat_ip`. The result is "" if no member serves.
+-- name of the server for a key, by rendezvous hashing among the members of the first backend. For
+-- example: `http-request set-dst url_param(user),lua.sprat_ip`. The result is "" if none serves.
 local function register_converter(name, part)
   core.register_converters(name, function(key)
     local results = { sprat.pick(tostring(key), 1) }
@@ -572,7 +577,7 @@ register_converter("sprat_name", 3)
 -- The fetch `lua.sprat_pick(url_param,user)` does the same for the value of another fetch. It
 -- returns the name, and sets txn.sprat.ip and txn.sprat.port. If no member serves, it returns ""
 -- and unsets both.
-local unknown_fetches = {} -- the names that are logged already
+local unknown_fetches = {} -- the names that have been logged
 
 core.register_fetches("sprat_pick", function(txn, fetch, ...)
   local found, key = pcall(function(...) return txn.f[fetch](txn.f, ...) end, ...)

@@ -18,15 +18,15 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Returns the key of the backend in a snapshot: its name and the tag of its members. Its
-    /// position would not do, because it moves when the configuration changes.
+    /// Returns the key of the backend in a snapshot: its name and the tag of its members. The
+    /// position of the backend would not do, because it changes with the configuration.
     pub fn key(&self) -> String {
         let (key, value) = &self.rules.tag;
         format!("{}:{key}={value}", self.name)
     }
 
-    /// Whether a remembered assignment is still valid: the slot exists, and the rules allow the
-    /// address.
+    /// Returns true if a remembered assignment is still valid: the slot exists, and the rules
+    /// allow the address.
     pub fn accepts(&self, assignment: &Assignment) -> bool {
         let allowed = |addr: SocketAddr| self.rules.objection(addr).is_none();
         assignment.slot < self.slots && assignment.addr.is_some_and(allowed)

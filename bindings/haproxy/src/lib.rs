@@ -4,7 +4,7 @@
 //! `sprat-hap`, which drives HAProxy's runtime API from outside (`hap/`). The rules by which a
 //! member is a server are those of the library: [`sprat::service::spoe::candidate`].
 //!
-//! | module | its idea |
+//! | module | contents |
 //! | --- | --- |
 //! | [`balance`] | assigns members to slots and guards removals; deterministic, without I/O |
 //! | [`backend`] | a backend of HAProxy and the members that serve it |

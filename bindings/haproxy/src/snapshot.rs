@@ -1,9 +1,9 @@
 //! The snapshot: assignments and peers that outlive a reload or a restart.
 //!
-//! HAProxy opens the file before it changes root and user, so afterwards it can only be rewritten
-//! in place and not replaced. The file therefore holds two records, which are written in turn, each
-//! with a number and a checksum: a write that is cut short leaves the other record. The lines of a
-//! record:
+//! HAProxy opens the file before it changes root and user. Afterwards the file can only be
+//! rewritten in place, not replaced. It therefore holds two records, which are written in turn,
+//! each with a number and a checksum: a write that is cut short leaves the other record intact. The
+//! lines of a record:
 //!
 //! ```text
 //! frozen
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// The space for one record, in bytes.
 const RECORD_LEN: usize = 256 * 1024;
-/// A longer file is not a snapshot.
+/// The length of the longest file that is read, in bytes.
 const FILE_LEN: u64 = 4 * RECORD_LEN as u64;
 const MAGIC: &[u8; 8] = b"sprat-2\n";
 const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
@@ -104,9 +104,9 @@ fn parse_server(line: &str) -> Option<(Arc<str>, Assignment)> {
 #[derive(Debug)]
 pub struct SnapshotFile {
     file: File,
-    /// The number of the last record.
+    /// The number of the newest record.
     number: u64,
-    /// The lines of the last record.
+    /// The lines of the newest record.
     written: String,
 }
 
@@ -157,13 +157,13 @@ impl SnapshotFile {
     /// Writes a snapshot, unless it equals the last one.
     ///
     /// # Errors
-    /// The error of the system; the record before stays.
+    /// The error of the system; the previous record stays.
     pub fn write(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         let text = snapshot.text();
         if text == self.written {
             return Ok(());
         }
-        // The process before this one may have written after this one had read.
+        // The previous process may have written a record after this process read the file.
         let records = (0..2).filter_map(|half| read_record(&self.file, half));
         let last = records.map(|(number, _)| number).max().unwrap_or(0);
         self.number = self.number.max(last).wrapping_add(1);
@@ -180,7 +180,7 @@ impl SnapshotFile {
     }
 }
 
-/// Whether a file of this length is empty, or begins like a snapshot.
+/// Returns true if the file, of this length, is empty or begins like a snapshot.
 fn is_snapshot(file: &File, len: u64) -> bool {
     let mut head = [0; MAGIC.len()];
     let read =

@@ -169,7 +169,7 @@ class HAProxy:
     def show(self) -> str:
         return self.cli("show sprat")
 
-    def runs(self) -> None:
+    def wait_for_node(self) -> None:
         """Wait until the node of this HAProxy is a member of the cluster."""
         eventually("the node of HAProxy runs", lambda: "node running" in self.show())
 
@@ -209,7 +209,7 @@ class HAProxy:
         return {words[1]: words[2] for words in lines if len(words) == 3 and words[0].isdigit()}
 
     def serves(self, *webs: Web, within: float = PATIENCE) -> None:
-        """Wait until exactly these get requests."""
+        """Wait until HAProxy sends requests to exactly these web servers."""
         wanted = {web.served_at for web in webs}
         with contextlib.suppress(AssertionError):
             eventually("they get requests", lambda: self.up() == wanted, within)
@@ -236,11 +236,12 @@ class HAProxy:
             return self.worker() != before
         return False
 
-    def is_kept_alive(self) -> None:
+    def wait_for_handover_connection(self) -> None:
         """Wait until the script has its connection to the handover socket.
 
         That connection keeps a stopping HAProxy alive; before it, a soft stop ends HAProxy at once.
-        A test that connects to the socket itself calls this first, because connections look alike.
+        A test that connects to the socket itself calls this first: this method counts connections,
+        and cannot tell that of the script from that of the test.
         """
         name = f"@sprat-{self.ip}:7946@".encode()
 
@@ -250,12 +251,12 @@ class HAProxy:
 
         eventually("the script is connected to the node", is_connected)
 
-    def stops_softly(self) -> None:
+    def stop_softly(self) -> None:
         """Send SIGUSR1 once the node can still leave the cluster afterwards."""
-        self.is_kept_alive()
+        self.wait_for_handover_connection()
         os.kill(self.worker(), signal.SIGUSR1)
 
-    def remembers(self, snapshot: Path, *webs: Web) -> None:
+    def wait_for_snapshot(self, snapshot: Path, *webs: Web) -> None:
         """Wait until these members are ready in the same record of the snapshot."""
         wanted = [f" ready 100 {it.served_at} {it.name}\n".encode() for it in webs]
 
@@ -267,7 +268,7 @@ class HAProxy:
         eventually("the snapshot is written", is_written)
 
     def processes(self) -> list[int]:
-        """Its processes that live."""
+        """The running processes of this HAProxy."""
         return [pid for pid in all_processes() if is_of(pid, self.config)]
 
     def end(self) -> None:
@@ -282,7 +283,7 @@ def all_processes() -> list[int]:
 
 
 def is_of(pid: int, config: Path) -> bool:
-    """Whether this is a process with this configuration, and not a zombie."""
+    """Return true if this is a process with this configuration, and not a zombie."""
     with contextlib.suppress(OSError):
         line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         return line[0].endswith(b"haproxy") and str(config).encode() in line
@@ -313,7 +314,7 @@ class Web:
         return False
 
     def join(self, haproxy: HAProxy) -> Web:
-        haproxy.runs()
+        haproxy.wait_for_node()
         self.agent.join(f"{haproxy.ip}:7946")
         return self
 
@@ -327,7 +328,8 @@ class Web:
     def kill(self) -> Interval:
         """Kill the web server and its agent at once, as if the host had vanished.
 
-        Returns from when to when the web server died: requests in flight then may be lost.
+        Return the interval in which the web server died: requests that were in flight in it may
+        be lost.
         """
         began = time.monotonic()
         self.process.kill()

@@ -96,7 +96,7 @@ class Load:
             thread.join(90)
 
     def failures_without(self, *deaths: Interval) -> list[Failure]:
-        """The failures, without requests that were in flight when a server was killed.
+        """Return the failures, except those of requests in flight when a server was killed.
 
         A server that dies by SIGKILL takes the requests that it is answering with it: HAProxy can
         send a request again only as long as no part of the answer has arrived.

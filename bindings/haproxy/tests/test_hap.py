@@ -12,8 +12,8 @@ from cluster import PATIENCE, eventually
 from conftest import HAP, NO_SERVER, PLAIN
 
 FORGETFUL = ("--set", "tombstone_timeout_ms=1000", "--set", "reconnect_timeout_ms=1000")
-"""Members that have left are forgotten soon, and so are members that have failed: a leave that the
-node does not hear of in time counts as a failure."""
+"""Settings with which members that have left or failed are forgotten soon. Both are needed: a leave
+of which the node does not hear in time counts as a failure."""
 
 
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
@@ -158,7 +158,8 @@ def test_sprat_hap_recognises_its_servers_after_a_restart(haproxy, hap, web, loa
     webs[0].leave()
     again = hap([proxy], *FORGETFUL, "--drain-ms", "100", "--grace-ms", "3000")
     eventually(
-        "sprat-hap has all servers again", lambda: again.report().count("held: not heard from") >= 3
+        "sprat-hap has all servers again",
+        lambda: again.report().count("held: not heard from") >= 3,
     )
     proxy.serves(*webs)
     again.join(webs[1].agent)
@@ -168,7 +169,9 @@ def test_sprat_hap_recognises_its_servers_after_a_restart(haproxy, hap, web, loa
     assert requests.failures == []
 
 
-def test_sprat_hap_recognises_its_servers_if_haproxy_answers_only_later(haproxy, hap, web) -> None:
+def test_sprat_hap_recognises_its_servers_when_haproxy_does_not_answer_at_first(
+    haproxy, hap, web
+) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     socket_path = proxy.folder / "cli"
     driver = hap([proxy])
@@ -202,7 +205,8 @@ def test_two_sprat_haps_share_a_backend_with_members_of_different_tags(haproxy, 
     one.join(second.agent)
     other.join(first.agent)
     proxy.serves(first, second)
-    for _ in range(20):  # each looks every second, and must not delete the servers of the other
+    # Each sprat-hap compares the servers every second, and must not delete those of the other.
+    for _ in range(20):
         time.sleep(0.1)
         assert proxy.up() == {first.served_at, second.served_at}
 

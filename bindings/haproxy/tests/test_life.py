@@ -19,11 +19,11 @@ def test_reloads_lose_no_request_and_the_cluster_does_not_notice(haproxy, web, l
         proxy = haproxy("-W", user=CONFINED, SNAPSHOT=str(snapshot))
         webs = [web(f"web-{n}").join(proxy) for n in range(3)]
         proxy.serves(*webs)
-        proxy.remembers(snapshot, *webs)
+        proxy.wait_for_snapshot(snapshot, *webs)
         requests = load(proxy, 200)
         for _ in range(3):
             proxy.reload()
-            proxy.runs()
+            proxy.wait_for_node()
         proxy.serves(*webs)
         eventually("one worker is left", lambda: len(proxy.processes()) == 2)
         requests.stop()
@@ -53,7 +53,7 @@ def test_a_restart_finds_the_cluster_by_its_snapshot_when_every_seed_is_gone(
     proxy = haproxy(SNAPSHOT=str(snapshot))
     webs = [web(f"web-{n}").join(proxy) for n in range(2)]
     proxy.serves(*webs)
-    proxy.remembers(snapshot, *webs)
+    proxy.wait_for_snapshot(snapshot, *webs)
     proxy.end()
     again = haproxy(SNAPSHOT=str(snapshot), NAME="lb")
     assert again.up() == {it.served_at for it in webs}, "the snapshot is applied at the start"
@@ -68,12 +68,12 @@ def test_a_soft_stop_is_a_leave_and_a_hard_stop_a_failure(haproxy, web) -> None:
     first = web("web-1").join(proxy)
     proxy.serves(first)
     began = time.monotonic()
-    proxy.stops_softly()
+    proxy.stop_softly()
     assert proxy.process.wait(PATIENCE) == 0
     print(f"a soft stop took {time.monotonic() - began:.2f} s")
     first.agent.sees("lb", "left")
     second = haproxy()
-    second.runs()
+    second.wait_for_node()
     first.agent.join(f"{second.ip}:7946")
     first.agent.sees("lb", "alive")
     os.kill(second.worker(), signal.SIGTERM)
@@ -88,7 +88,7 @@ def test_hard_stop_after_bounds_a_soft_stop(haproxy, web) -> None:
     # Without a limit this connection would keep HAProxy alive for `timeout client`, 50 seconds.
     open_connection = socket.create_connection(proxy.address, PATIENCE)
     began = time.monotonic()
-    proxy.stops_softly()
+    proxy.stop_softly()
     proxy.process.wait(PATIENCE)
     took = time.monotonic() - began
     open_connection.close()
@@ -109,7 +109,7 @@ def test_a_node_waits_for_a_port_that_is_taken_and_logs_it(haproxy, agent) -> No
         "the reason is logged", lambda: "sprat: the node is starting: cannot bind" in proxy.log()
     )
     stranger.kill()
-    proxy.runs()
+    proxy.wait_for_node()
 
 
 def test_the_reason_why_no_seed_answers_is_shown_and_logged(haproxy, agent) -> None:
@@ -129,7 +129,7 @@ def test_a_process_of_another_user_cannot_take_the_port_over(haproxy, web) -> No
     proxy = haproxy(HANDOVER_MS="1000")
     first = web("web-1").join(proxy)
     proxy.serves(first)
-    proxy.is_kept_alive()
+    proxy.wait_for_handover_connection()
     with socket.socket(socket.AF_UNIX) as stranger:
         os.seteuid(65534)  # the kernel reports the user at the time of the connection
         try:
@@ -137,7 +137,7 @@ def test_a_process_of_another_user_cannot_take_the_port_over(haproxy, web) -> No
         finally:
             os.seteuid(0)
         stranger.sendall(b"handover\n")
-        proxy.stops_softly()
+        proxy.stop_softly()
         assert proxy.process.wait(PATIENCE) == 0
     first.agent.sees("lb", "left")
 
@@ -148,7 +148,7 @@ def test_remembered_servers_are_checked_at_their_own_addresses(haproxy, web, tmp
     proxy = haproxy(**options)
     webs = [web(f"web-{n}").join(proxy) for n in range(2)]
     proxy.serves(*webs)
-    proxy.remembers(snapshot, *webs)
+    proxy.wait_for_snapshot(snapshot, *webs)
     proxy.end()
     again = haproxy(**options)
 

@@ -10,6 +10,7 @@ from conftest import FAST
 from stuck import held, thread_named
 
 ISOLATED = "frozen: this node may be isolated"
+FROZEN = "frozen: an operator froze removals"
 
 
 def test_failures_below_the_floor_are_held_and_haproxys_checks_decide(haproxy, web, load) -> None:
@@ -77,7 +78,7 @@ def test_an_operator_freezes_and_thaws(haproxy, web) -> None:
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
     assert proxy.cli("sprat freeze") == "done"
-    eventually("removals are frozen", lambda: "frozen: an operator froze it" in proxy.show())
+    eventually("removals are frozen", lambda: FROZEN in proxy.show())
     webs[0].agent.kill()
     eventually("a server is held", lambda: "held: removals are frozen" in proxy.show())
     proxy.serves(*webs)
@@ -102,7 +103,8 @@ def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
 
 
 def test_a_member_that_haproxy_cannot_reach_is_probed_at_once(haproxy, web) -> None:
-    # By itself the node would probe every ten minutes, and there is no other member that could.
+    # By itself the node would probe every ten minutes, and there is no other member that could
+    # probe instead.
     proxy = haproxy(SETTINGS="probe_interval_ms=600000 probe_timeout_ms=500")
     only = web("web-1").join(proxy)
     proxy.serves(only)
@@ -138,7 +140,7 @@ def test_an_operators_freeze_outlives_a_reload(haproxy, web, tmp_path) -> None:
     proxy.serves(*webs)
     assert proxy.cli("sprat freeze") == "done"
     proxy.reload()
-    eventually("removals are frozen", lambda: "frozen: an operator froze it" in proxy.show())
+    eventually("removals are frozen", lambda: FROZEN in proxy.show())
     webs[0].agent.kill()
     eventually("a server is held", lambda: "held: removals are frozen" in proxy.show())
     assert proxy.cli("sprat thaw") == "done"

@@ -1,4 +1,4 @@
-"""Members become servers: joining, leaving, failing, draining, weights, and what is refused."""
+"""Members become servers: joining, leaving, failing, draining, weights, and refused members."""
 
 from __future__ import annotations
 

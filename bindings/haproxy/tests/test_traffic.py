@@ -1,4 +1,4 @@
-"""The demo counts every request that a client loses."""
+"""The client of the demo (examples/haproxy/traffic.py) counts every request that it loses."""
 
 from __future__ import annotations
 

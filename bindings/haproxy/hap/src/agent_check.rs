@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// The maximum number of connections at once. HAProxy has one for each server that it checks at the
-/// moment.
+/// The maximum number of connections at the same time. HAProxy opens one for each server that it is
+/// checking.
 const CONNECTIONS: usize = 256;
 /// The longest wait for the first bytes of a question.
 const FIRST: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const QUESTION_LEN: usize = 256;
 /// The maximum number of unknown names that are logged.
 const UNKNOWN: usize = 100;
 
-/// Starts to answer agent checks at an address.
+/// Starts answering agent checks at an address.
 ///
 /// # Errors
 /// The address cannot be used.
@@ -97,7 +97,7 @@ impl Responder {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() < UNKNOWN && logged.insert(name.to_owned()) {
             log(&format!(
-                "an agent check asks for the unknown member {name:?}, and gets no answer"
+                "an agent check asks for the unknown member {name:?}; the answer is empty"
             ));
         }
     }

@@ -9,29 +9,30 @@ use std::path::Path;
 use std::time::Duration;
 
 const HELP: &str = "\
-Join a Serf or sprat cluster, and make its members servers of HAProxys that cannot load the module.
-The commands go over HAProxy's runtime API, which needs the level admin.
+Join a Serf or sprat cluster, and add its members as servers to HAProxy instances that cannot load
+the sprat module. Commands are sent through HAProxy's runtime API; its socket needs `level admin`.
 
   sprat-hap --backend nodes --haproxy /run/haproxy.sock --join 10.0.0.5,10.0.0.6
 
 The backend:
   --backend NAME         the backend that gets the servers; each backend needs its own sprat-hap
-  --haproxy PATH|IP:PORT the runtime API of an HAProxy; repeat it for several HAProxys
-  --server OPTIONS       what follows the address in `add server`  [check inter 1s fall 2]
+  --haproxy PATH|IP:PORT the runtime API of an HAProxy; repeat the option for several instances
+  --server OPTIONS       the words after the address in `add server`  [check inter 1s fall 2]
 
 The members that serve:
   --role KEY=VALUE       the tag of members that serve  [role=backend]
-  --port N               the port of members without a port tag; 0 ignores such members  [0]
+  --port N               the port of members without a `port` tag; 0 ignores such members  [0]
   --networks CIDR,...    serve only members with an address in one of these networks
   --loopback             allow servers at loopback addresses
   --min-ready PERCENT    the share of the known members that stays ready when members fail  [50]
-  --drain-ms N           how long the server of a member that has left is drained  [30000]
-  --grace-ms N           after a restart: how long members that no other member mentions are kept,
-                         once another member has been heard from  [30000]
+  --drain-ms N           how long to drain the server of a member that has left  [30000]
+  --grace-ms N           after a restart: how long to keep servers whose members nobody has reported
+                         yet; counted from the first contact with another member  [30000]
 
-Questions of HAProxy:
-  --agent-check IP:PORT  answer agent checks; `agent-send` is the name of the member, and the server
-                         needs `weight 100`, because HAProxy applies the answer as a percentage
+Questions from HAProxy:
+  --agent-check IP:PORT  answer agent checks; in HAProxy, set `agent-send` to the member's name and
+                         give the server `weight 100`, because HAProxy takes the weight in the
+                         answer as a percentage of that weight
   --spoe IP:PORT         answer SPOE messages: pick, member, size, leader, tag
 
 The local member:
@@ -48,9 +49,10 @@ The local member:
   -h, --help             print this text
   -V, --version          print the version
 
-SIGTERM and SIGINT make it leave the cluster. The servers stay as they are, and the next start takes
-them over. SIGUSR1 prints the members, the servers and why they are held. SIGUSR2 thaws removals
-that are frozen because most of the cluster is out of sight.
+On SIGTERM or SIGINT, sprat-hap leaves the cluster. The servers stay as they are, and the next
+sprat-hap takes them over. SIGUSR1 prints the members, the servers, and the reason for each removal
+that is held back. SIGUSR2 thaws removals that are frozen because most of the cluster is out of
+sight.
 Exit codes: 0 success, 1 failure, 2 wrong usage.
 ";
 
@@ -78,7 +80,7 @@ const VALUED: [&str; 20] = [
     "config",
 ];
 
-/// The request of a command line.
+/// The action that a command line requests.
 pub enum Invocation {
     Run(Box<Arguments>),
     Print(String),
@@ -98,7 +100,7 @@ pub struct Arguments {
 /// Reads the command line.
 ///
 /// # Errors
-/// A message that names the option and what it allows.
+/// A message that names the option and the values that it allows.
 pub fn parse(mut parser: Parser) -> Result<Invocation, String> {
     let mut found = Arguments {
         config: Config::new(),

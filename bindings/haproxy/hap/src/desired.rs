@@ -24,9 +24,10 @@ pub struct DesiredServers {
 struct Inner {
     by_slot: BTreeMap<usize, Assignment>,
     version: u64,
-    /// The servers of each HAProxy that are not for members.
+    /// The names of the servers of each HAProxy that are reserved, that is, not available to
+    /// members.
     reserved: BTreeMap<String, BTreeSet<String>>,
-    /// The servers that each HAProxy does not reach.
+    /// The names of the servers that each HAProxy does not reach.
     unreachable: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -49,8 +50,8 @@ impl DesiredServers {
 
     /// Takes the changes that the controller has published.
     pub fn take_changes(&self) {
-        // The lock is held throughout: otherwise two threads could apply changes in the wrong
-        // order.
+        // The lock is held for the whole loop: otherwise two threads could apply changes in the
+        // wrong order.
         let mut inner = self.lock();
         let before = inner.version;
         while let Some((_, assignment)) = self.controller.next_change() {
@@ -65,7 +66,7 @@ impl DesiredServers {
         }
     }
 
-    /// Restores servers that an earlier `sprat-hap` has made, and waits until the controller has
+    /// Restores servers that an earlier `sprat-hap` has added, and waits until the controller has
     /// decided which of them are desired.
     ///
     /// # Errors
@@ -79,7 +80,8 @@ impl DesiredServers {
         Ok(())
     }
 
-    /// Sets which servers of a HAProxy are not for members.
+    /// Sets the names of the servers of an HAProxy that are reserved, that is, not available to
+    /// members.
     pub fn set_reserved(&self, haproxy: &str, names: BTreeSet<String>) {
         let mut inner = self.lock();
         if inner.reserved.get(haproxy) != Some(&names) {
@@ -89,14 +91,14 @@ impl DesiredServers {
         }
     }
 
-    /// Sets which servers a HAProxy does not reach. A server that any HAProxy reaches is
-    /// reachable.
+    /// Sets the names of the servers that an HAProxy does not reach. A server counts as unreachable
+    /// only if no HAProxy reaches it.
     pub fn set_unreachable(&self, haproxy: &str, names: BTreeSet<String>) {
         let mut inner = self.lock();
         inner.unreachable.insert(haproxy.to_owned(), names);
-        let by_all = |name: &str| inner.unreachable.values().all(|it| it.contains(name));
+        let for_all = |name: &str| inner.unreachable.values().all(|it| it.contains(name));
         for assignment in inner.by_slot.values() {
-            let unreachable = assignment.name.as_deref().is_some_and(by_all);
+            let unreachable = assignment.name.as_deref().is_some_and(for_all);
             // The controller ignores a report that changes nothing.
             self.controller
                 .set_unreachable(BACKEND, assignment.slot, unreachable);
@@ -111,7 +113,7 @@ impl DesiredServers {
         named.collect()
     }
 
-    /// Returns a number that changes with the desired servers.
+    /// Returns a number that changes whenever the desired servers change.
     pub fn version(&self) -> u64 {
         self.lock().version
     }

@@ -1,5 +1,5 @@
-//! `sprat-hap`: a member of the cluster for HAProxys that cannot load the module. It changes their
-//! servers over the runtime API, and answers their agent checks.
+//! `sprat-hap`: a member of the cluster for HAProxy instances that cannot load the module. It
+//! changes their servers through the runtime API, and answers their agent checks.
 //!
 //! ```text
 //! cluster <--> controller --changes--> DesiredServers --> one thread per HAProxy: compares its
@@ -8,7 +8,7 @@
 //!                                            +----------> agent checks: a thread per connection
 //! ```
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | `arguments` | the command line |
 //! | `desired` | the servers as they should be, shared by all threads |
@@ -108,7 +108,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// Passes changes on and writes the log, until SIGTERM or SIGINT arrives.
+/// Makes changes available to the other threads and writes the log, until SIGTERM or SIGINT
+/// arrives.
 fn follow(desired: &DesiredServers, signals: &Signals) {
     let controller = desired.controller();
     let mut phase = None;

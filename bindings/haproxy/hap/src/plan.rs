@@ -1,10 +1,11 @@
-//! The commands that lead from the servers that HAProxy has to those that it should have.
+//! The commands that turn the servers that HAProxy has into those that it should have.
 //!
-//! HAProxy is asked for its servers before each round. A restart of either side, a reload that
-//! forgets all dynamic servers, or a person at the CLI therefore change nothing about the result.
-//! Servers that `sprat-hap` adds have ids in a range of their own, which HAProxy shows. So they are
-//! recognised after a restart, and no other server is ever touched, whatever its name. The range
-//! follows from the tag of the members, so two `sprat-hap` for different tags can share a backend.
+//! HAProxy is asked for its servers before each round. So the result is the same after a restart of
+//! either side, after a reload that forgets all dynamic servers, and after commands of a person at
+//! the CLI. Servers that `sprat-hap` adds have ids in a range of their own, and HAProxy lists these
+//! ids. So the servers are recognised after a restart, and no other server is ever touched,
+//! whatever its name. The range follows from the tag of the members, so two `sprat-hap` for
+//! different tags can share a backend.
 
 use super::desired::Assignments;
 use super::server_state::Server;
@@ -13,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The number of slots of the backend. HAProxy has no such limit of its own.
+/// The number of slots of the backend. HAProxy itself does not limit the number of servers.
 pub const SERVERS: usize = 4096;
-/// The least id. HAProxy itself counts from 1, and ids go up to 2,147,483,647.
+/// The lowest id of a server that `sprat-hap` adds. HAProxy itself counts from 1, and ids go up to
+/// 2,147,483,647.
 const FIRST_ID: u32 = 1_000_000_000;
 /// The number of ranges of ids.
 const RANGES: u32 = 200_000;
@@ -136,7 +138,7 @@ impl Planner {
         unneeded.map(step).collect()
     }
 
-    /// Returns a server as commands name it.
+    /// Returns the name of a server in commands: `BACKEND/NAME`.
     fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.backend)
     }
@@ -191,8 +193,9 @@ impl Planner {
     }
 }
 
-/// Returns HAProxy's objection to a line of commands; `None` if it did them. It is no objection
-/// that a server with connections cannot be deleted yet: the deletion is sent again.
+/// Returns HAProxy's objection to a line of commands; `None` if HAProxy carried them out. A server
+/// that cannot be deleted yet, because it still has connections, is not an objection: the deletion
+/// is sent again.
 pub fn objection(line: &str, answer: &str) -> Option<String> {
     let is_deletion = line.starts_with("del server ");
     let is_fine = |line: &&str| {
@@ -206,7 +209,7 @@ pub fn objection(line: &str, answer: &str) -> Option<String> {
     let mut lines = answer.lines().map(str::trim);
     let objection = lines.find(|line| !is_fine(line))?;
     Some(match objection {
-        "Permission denied" => format!("{objection}: the socket needs the level admin"),
+        "Permission denied" => format!("{objection}: the socket needs `level admin`"),
         _ => objection.to_owned(),
     })
 }
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_servers_are_added_and_different_ones_changed_and_no_others() {
+    fn missing_servers_are_added_different_ones_are_changed_and_no_others_are_touched() {
         let mut moved = assignment(2, AdminState::Ready);
         moved.addr = Some("[fd00::2]:80".parse().unwrap());
         let desired = servers(&[
@@ -352,7 +355,7 @@ mod tests {
         let found = objection(add, "New server registered.\n\nPermission denied\n");
         assert_eq!(
             found.unwrap(),
-            "Permission denied: the socket needs the level admin"
+            "Permission denied: the socket needs `level admin`"
         );
         let answer = "Server still has connections attached to it, cannot remove it.\n";
         assert_eq!(objection("del server nodes/web-1", answer), None);

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
 
-/// The pause between two rounds when nothing changes. A restart of HAProxy forgets all servers.
+/// The pause between two rounds when nothing changes. Rounds go on, because a restarted HAProxy has
+/// none of the added servers.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts the thread.
@@ -87,8 +88,8 @@ impl Reconciler {
         Ok(problems)
     }
 
-    /// Restores servers that `sprat-hap` has made but that are not desired: they may belong to
-    /// members that have not been heard from yet. The controller keeps them for a while.
+    /// Restores servers that `sprat-hap` has added and that are not desired now: they may belong to
+    /// members that have not been heard from yet. The controller keeps such servers for a while.
     fn restore(&mut self, present: &BTreeMap<String, Server>) -> Result<(), String> {
         self.restored.retain(|name| present.contains_key(name));
         let desired = self.desired.current();

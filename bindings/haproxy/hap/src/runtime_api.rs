@@ -1,4 +1,5 @@
-//! One command on one connection: HAProxy closes the connection after its answer.
+//! Sends commands to HAProxy's runtime API, each on a connection of its own: HAProxy closes the
+//! connection after its answer.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer, in bytes. A longer one is cut; no answer that is read is longer.
+/// The longest answer, in bytes. A longer answer is cut short; none is expected.
 const ANSWER_LEN: u64 = 16 * 1024 * 1024;
 
 /// Sends a line to the runtime API at a path or at IP:PORT, and returns the answer.

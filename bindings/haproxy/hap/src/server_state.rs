@@ -11,18 +11,19 @@ pub struct Server {
     pub addr: Option<SocketAddr>,
     pub state: AdminState,
     pub weight: u16,
-    /// HAProxy's health checks have found the server down.
+    /// Set if HAProxy's health checks have found the server down.
     pub is_down: bool,
-    /// The server has health checks that are not enabled yet.
+    /// Set if the server has health checks that are not enabled yet.
     pub check_disabled: bool,
-    /// The server has agent checks that are not enabled yet.
+    /// Set if the server has agent checks that are not enabled yet.
     pub agent_disabled: bool,
 }
 
-/// Bits of `srv_admin_state`: in maintenance by a command, by another server, or for want of an
-/// address. The bit that records what the configuration said is not among them.
+/// Bits of `srv_admin_state`: in maintenance because of a command, because of another server, or
+/// because the server has no address. The bit for `disabled` in the configuration is not among
+/// them, because it stays set after the server has been enabled.
 const MAINT: u32 = 0x01 | 0x02 | 0x20;
-/// Bits of `srv_admin_state`: drained by a command, or by another server.
+/// Bits of `srv_admin_state`: drained because of a command, or because of another server.
 const DRAIN: u32 = 0x08 | 0x10;
 /// Bits of `srv_check_state` and `srv_agent_state`.
 const CONFIGURED: u32 = 0x02;
@@ -31,7 +32,8 @@ const ENABLED: u32 = 0x04;
 /// Reads the answer to `show servers state`. Returns the servers by name.
 ///
 /// # Errors
-/// A message if the answer is not a table: usually the text of HAProxy.
+/// The answer is not a table. The message is the text of the answer, or names the column that is
+/// missing.
 pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
     let mut lines = answer.lines().skip_while(|line| !line.starts_with('#'));
     let head = lines.next().ok_or_else(|| answer.trim().to_owned())?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Signals(libc::sigset_t);
 
 impl Signals {
-    /// Blocks the signals in this thread, and in those that it creates afterwards.
+    /// Blocks the signals in this thread, and in the threads that it creates afterwards.
     pub fn block() -> Signals {
         // SAFETY: `set` is a live local that `sigemptyset` initialises; `pthread_sigmask` accepts
         // a null pointer for the old set.
@@ -22,7 +22,8 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal, for less than a second. Returns its number, or `None` if none came.
+    /// Waits for a signal for `time`, which must be less than a second. Returns its number, or
+    /// `None` if no signal came.
     pub fn wait(&self, time: Duration) -> Option<i32> {
         let time = libc::timespec {
             tv_sec: 0,

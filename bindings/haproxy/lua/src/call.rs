@@ -1,4 +1,4 @@
-//! Arguments in, results out: the border between Lua's stack and Rust's values.
+//! Reads arguments from Lua's stack as Rust values, and pushes results onto it.
 
 use super::lua_api::{self as lua, LuaState};
 use std::ffi::{CStr, c_int};
@@ -104,7 +104,7 @@ impl Arguments {
     }
 }
 
-/// The results of a call that wait to be pushed.
+/// The results of a call that have not been pushed yet.
 struct PendingResults {
     values: Vec<Value>,
 }
@@ -148,7 +148,8 @@ fn prepare(state: *mut LuaState, function: fn(&Arguments) -> CallResult) -> *mut
     };
     values.truncate(RESULTS);
     let pending = PENDING.try_with(|pending| *pending);
-    // At the end of a thread its storage may be gone: then the memory for one call is leaked.
+    // At the end of a thread, its thread-local storage may be gone. In this case the memory for
+    // this call is leaked.
     let pending = pending.unwrap_or(ptr::null_mut());
     let pending = if pending.is_null() {
         new_pending()

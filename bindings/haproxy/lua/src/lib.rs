@@ -1,17 +1,17 @@
 //! The Lua module that HAProxy loads: `require("sprat")`.
 //!
-//! One file serves Lua 5.3 and 5.4: it imports fourteen functions at most, which both versions have
-//! with the same meaning, and links no Lua library, because the host has one. Three rules:
+//! One file serves Lua 5.3 and 5.4: it imports only functions that both versions have with the same
+//! meaning, and links no Lua library, because the host has one. Three rules:
 //!
 //! - No call waits. The node runs on threads of its own; a call reads what they have published.
-//! - No panic and no Lua error leaves a call: a failure is `nil` and a message.
+//! - No panic and no Lua error leaves a call: a call that fails returns `nil` and a message.
 //! - When memory runs out, Lua leaves a call by a jump that skips all destructors. All results of a
 //!   call are therefore complete, in memory that is never freed, before the first one is pushed.
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | `lua_api` | the functions of Lua that are used |
-//! | `call` | arguments in, results out |
+//! | `call` | reads arguments and pushes results |
 //! | `module` | the functions of the module |
 
 mod call;

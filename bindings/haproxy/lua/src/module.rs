@@ -56,8 +56,8 @@ fn done() -> CallResult {
     Ok(vec![true.into()])
 }
 
-/// `prepare()`: checks the settings, reads keys and creates the threads. It is called while the
-/// script is loaded, because HAProxy allows no new threads later.
+/// `prepare()`: checks the settings, reads keys and creates the threads. The script calls it while
+/// HAProxy loads the script, because HAProxy allows no new threads later.
 fn prepare(_: &Arguments) -> CallResult {
     let mut module = module();
     let config = module.config();
@@ -211,8 +211,8 @@ fn next_change(_: &Arguments) -> CallResult {
     ))
 }
 
-/// `set_unreachable(backend, slot, unreachable)`: reports whether HAProxy's health checks reach a
-/// server.
+/// `set_unreachable(backend, slot, unreachable)`: reports whether a server is unreachable for
+/// HAProxy's health checks.
 fn set_unreachable(arguments: &Arguments) -> CallResult {
     let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
     let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;
@@ -230,8 +230,8 @@ fn freeze(arguments: &Arguments) -> CallResult {
     done()
 }
 
-/// `release(patience_ms)`: ends the node. It waits this long for a successor, and leaves the
-/// cluster if none comes. `phase` is "released" at the end.
+/// `release(patience_ms)`: ends the node. The node waits up to `patience_ms` for a successor, and
+/// leaves the cluster if none comes. At the end, `phase` returns "released".
 fn release(arguments: &Arguments) -> CallResult {
     let patience = arguments.number(1, "patience_ms", 0, 60_000)?;
     let patience = Duration::from_millis(patience as u64);
@@ -240,7 +240,7 @@ fn release(arguments: &Arguments) -> CallResult {
 }
 
 /// `phase()`: returns "starting", "running", "released", "broken" or "busy"; the reason, or nil;
-/// and for how many milliseconds the controller's thread has been silent.
+/// and the time since the controller's thread was last active, in milliseconds.
 fn phase(_: &Arguments) -> CallResult {
     let module = module();
     let controller = module.running()?;
@@ -261,13 +261,14 @@ fn handover_socket(_: &Arguments) -> CallResult {
     Ok(vec![name.into()])
 }
 
-/// `show()`: returns members, slots, and why servers are held, as text for a person.
+/// `show()`: returns members, slots, and the reason for each server that is held, as text for a
+/// person.
 fn show(_: &Arguments) -> CallResult {
     let report = module().running()?.report();
     Ok(vec![report.into()])
 }
 
-/// `is_member(ip)`: returns whether a member of the cluster listens at this address.
+/// `is_member(ip)`: returns true if a member of the cluster listens at this address.
 fn is_member(arguments: &Arguments) -> CallResult {
     let text = arguments.text(1, "ip")?;
     let ip: IpAddr = text
@@ -282,8 +283,9 @@ fn is_member(arguments: &Arguments) -> CallResult {
 fn pick(arguments: &Arguments) -> CallResult {
     let key = arguments.text(1, "key")?;
     let backend = arguments.number(2, "backend", 1, 10_000)? as usize - 1;
-    let known = module().running()?.known();
-    let server = known.get(backend).and_then(|it| it.pick(key.as_bytes()));
+    let indexes = module().running()?.member_indexes();
+    let index = indexes.get(backend);
+    let server = index.and_then(|it| it.pick(key.as_bytes()));
     let Some((name, Ok(addr))) = server.map(|it| (&it.name, &it.addr)) else {
         return Ok(vec![Value::Nil]);
     };
@@ -304,9 +306,9 @@ fn addresses(_: &Arguments) -> CallResult {
 fn map(arguments: &Arguments) -> CallResult {
     let tag = arguments.text(1, "tag")?;
     let tag = (!tag.is_empty()).then_some(&*tag);
-    let known = module().running()?.known();
+    let indexes = module().running()?.member_indexes();
     let is_line = |(_, text): &(IpAddr, &str)| !text.contains(char::is_control);
-    let found = known
+    let found = indexes
         .iter()
         .take(1)
         .flat_map(|it| it.by_address(tag))

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-/// How cautiously servers are removed.
+/// The limits on the removal of servers.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The percentage of the known members that stay ready; at least one does.
+    /// The percentage of the known members that stay ready. At least one member stays ready even
+    /// if this is 0.
     pub min_ready: u32,
-    /// How long the server of a member that has left is drained before it is stopped.
+    /// The time for which the server of a member that has left is drained before it is stopped.
     pub drain: Duration,
     /// The time between two removals once a freeze has ended.
     pub pace: Duration,
-    /// How long a failed member counts as known. After that it no longer keeps other servers from
-    /// being removed.
+    /// The time for which a failed member counts as known. After that it no longer keeps other
+    /// servers from being removed.
     pub memory: Duration,
-    /// How long remembered members are kept once other members have been heard from.
+    /// The time for which remembered members are kept once other members have been heard from.
     pub grace: Duration,
 }
 

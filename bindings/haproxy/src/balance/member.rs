@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a server that should be removed is still ready.
+/// The reason why a server that should be removed is still ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// No other server would be ready.
@@ -17,7 +17,7 @@ pub enum Hold {
     Floor,
     /// Removals are frozen.
     Frozen,
-    /// Removals are paced, and others come first.
+    /// Removals are paced, and other removals come first.
     Paced,
     /// The server comes from the snapshot, and its member has not been heard from yet.
     Remembered,
@@ -36,7 +36,7 @@ impl Hold {
     }
 }
 
-/// The opinion of the cluster about a member.
+/// The cluster's knowledge of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listing {
     /// The member comes from the snapshot; the cluster has not mentioned it yet.
@@ -53,15 +53,15 @@ pub(super) struct SlotMember {
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub weight: u16,
-    /// HAProxy's health checks do not reach its server.
+    /// Set while HAProxy's health checks do not reach its server.
     pub unreachable: bool,
     desired: Desired,
     listing: Listing,
-    /// When `listing` last changed.
+    /// The time at which `listing` last changed.
     since: Time,
-    /// Another member owns its address now.
+    /// Set when another member owns its address now.
     superseded: bool,
-    /// It had failed, and had not left, when the cluster stopped listing it.
+    /// Set if it had failed, rather than left, when the cluster stopped listing it.
     lost: bool,
     state: AdminState,
     hold: Option<Hold>,
@@ -133,7 +133,7 @@ impl SlotMember {
         }
     }
 
-    /// Counts a remembered member as failed: the cluster has not mentioned it for long enough.
+    /// Counts a remembered member as failed, because the cluster did not mention it in time.
     pub fn end_memory(&mut self, now: Time) {
         if self.is_remembered() {
             (self.listing, self.since) = (Listing::Listed(Presence::Failed), now);
@@ -145,16 +145,17 @@ impl SlotMember {
         self.superseded = true;
     }
 
-    /// Merges a second memory of the same member: the state with more requests wins.
+    /// Merges a second snapshot entry for the same member; the state that admits more requests
+    /// wins.
     pub fn merge_remembered(&mut self, state: AdminState) {
         if self.is_remembered() && state < self.state {
             self.set_state(state);
         }
     }
 
-    /// Returns how readily the slot may be given to another member, the least value first: a
-    /// member that left before one that failed, then the one that has been gone for longest.
-    /// `None` if the slot may not be given away.
+    /// Returns the order in which slots are given to other members; the lowest rank is taken
+    /// first. Members that left rank before members that failed; within each group, the one gone
+    /// longest ranks first. `None` if the slot may not be given away.
     pub fn spare_rank(&self) -> Option<(bool, Time)> {
         let failed = match self.listing {
             Listing::Unlisted | Listing::Listed(Presence::Left) => false,
@@ -174,7 +175,7 @@ impl SlotMember {
         self.listing == Listing::Remembered
     }
 
-    /// Whether the cluster believes that the member runs.
+    /// Returns true if the cluster believes that the member runs.
     pub fn is_present(&self) -> bool {
         matches!(
             self.listing,
@@ -182,12 +183,12 @@ impl SlotMember {
         )
     }
 
-    /// Whether the member is present, and no other member has its address.
+    /// Returns true if the member is present and no other member has its address.
     pub fn owns_its_address(&self) -> bool {
         self.is_present() && !self.superseded
     }
 
-    /// When a server that drains because its member left is stopped.
+    /// Returns the time at which to stop a server that is draining because its member left.
     pub fn stops_at(&self, drain: Duration) -> Option<Time> {
         let leaves =
             self.listing == Listing::Listed(Presence::Left) && self.state == AdminState::Drain;
@@ -202,13 +203,15 @@ impl SlotMember {
         self.state
     }
 
-    /// Why the server is still ready although it should not be, or is only remembered.
+    /// Returns the reason why the server is still ready although it should not be. For a
+    /// remembered member, this is [`Hold::Remembered`].
     pub fn hold(&self) -> Option<Hold> {
         self.hold
             .or(self.is_remembered().then_some(Hold::Remembered))
     }
 
-    /// Whether a removal is held. A remembered member is not: no removal is due.
+    /// Returns true if a due removal is held back. A remembered member does not count, because no
+    /// removal of it is due.
     pub fn is_held(&self) -> bool {
         self.hold.is_some()
     }
@@ -222,12 +225,12 @@ impl SlotMember {
         self.hold = None;
     }
 
-    /// Whether the slot is no longer needed.
+    /// Returns true if the slot is no longer needed.
     pub fn is_over(&self) -> bool {
         self.listing == Listing::Unlisted && self.state == AdminState::Maint
     }
 
-    /// The state that the server should have if no guard held it.
+    /// Returns the state that the server should have if no guard held it.
     pub fn target(&self) -> AdminState {
         if self.superseded {
             return AdminState::Maint;
@@ -238,8 +241,8 @@ impl SlotMember {
             (Listing::Listed(Presence::Left), _) => AdminState::Drain,
             (Listing::Listed(_), Desired::Maint) => AdminState::Maint,
             (Listing::Listed(_), Desired::Drain) => AdminState::Drain,
-            // Both the cluster and HAProxy miss it. It is drained rather than stopped, so that
-            // HAProxy goes on checking it, and is ready again once either of them reaches it.
+            // Neither the cluster nor HAProxy can reach it. It is drained rather than stopped, so
+            // that HAProxy goes on checking it. It is ready again once either of them reaches it.
             (Listing::Listed(Presence::Suspect), Desired::Ready) if self.unreachable => {
                 AdminState::Drain
             }
@@ -249,7 +252,7 @@ impl SlotMember {
         }
     }
 
-    /// Like `target`, but stops a member that left once it has been drained for long enough.
+    /// Like `target`, but `Maint` for a member that left and has been drained for long enough.
     pub fn target_at(&self, now: Time, drain: Duration) -> AdminState {
         match (self.listing, self.target()) {
             (Listing::Listed(Presence::Left), AdminState::Drain)
@@ -261,10 +264,11 @@ impl SlotMember {
         }
     }
 
-    /// Whether the member goes by its own decision, and not because the cluster lost it.
-    pub fn goes_willingly(&self) -> bool {
+    /// Returns true if the removal is intended (the member left, changed its role or state, or
+    /// moved its address to another name) rather than caused by a failure.
+    pub fn is_voluntary(&self) -> bool {
         if self.superseded {
-            return true; // its address goes on under another name
+            return true; // another member serves at its address now
         }
         match self.listing {
             Listing::Unlisted => !self.lost,
@@ -274,7 +278,7 @@ impl SlotMember {
         }
     }
 
-    /// Whether the member counts among the known members, of which a share stays ready.
+    /// Returns true if the member counts among the known members, of which a share stays ready.
     pub fn counts_as_known(&self, now: Time, memory: Duration) -> bool {
         match self.listing {
             Listing::Remembered | Listing::Listed(Presence::Alive | Presence::Suspect) => true,

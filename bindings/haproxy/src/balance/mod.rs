@@ -1,14 +1,15 @@
 //! Assigns members to server slots, and decides which servers may be removed.
 //!
 //! HAProxy has a fixed number of server slots. A member keeps its slot until the cluster forgets
-//! it, so a member that returns gets the same slot again, and several load balancers mostly agree.
+//! it, so a member that returns gets the same slot again. The preferred slot follows from the name
+//! of the member, so several load balancers mostly assign the same slots.
 //! Members are added at once. Removals are guarded, because the failure of many members is more
 //! often a fault of this node's own network:
 //!
 //! ```text
 //! the member asks for it (it drains or leaves)   unless it is the last ready server
-//! the member is lost (failed, unreachable)       never below the floor, and not at all while
-//!                                                this node is isolated or an operator froze it
+//! the member is lost (failed, unreachable)       never below the floor, and not at all while this
+//!                                                node is isolated or an operator froze removals
 //! ```
 //!
 //! A server that may not be removed is *held*: it stays ready, and HAProxy's own health checks
@@ -39,13 +40,13 @@ pub struct Balance {
     limits: Limits,
     slots: Slots,
     removals: Removals,
-    /// The assignment of each slot that `take_changes` has returned last.
+    /// The assignment that `take_changes` last returned for each slot.
     taken: Vec<Option<Assignment>>,
-    /// This node may be cut off from the cluster, so failures prove nothing.
+    /// Set while this node may be cut off from the cluster, so that failures prove nothing.
     isolated: bool,
-    /// An operator has frozen removals.
+    /// Set while an operator has frozen removals.
     frozen: bool,
-    /// When the first member was heard from that is not only remembered.
+    /// The time at which another member was first heard from.
     heard: Option<Time>,
 }
 
@@ -98,8 +99,8 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Sets whether HAProxy's health checks reach the server in a slot. Returns the member if it
-    /// has just become unreachable: the cluster may want to probe it.
+    /// Sets whether the server in a slot is unreachable for HAProxy's health checks. Returns the
+    /// member if its server has just become unreachable: the cluster may want to probe the member.
     pub fn set_unreachable(
         &mut self,
         now: Time,
@@ -152,7 +153,7 @@ impl Balance {
         }
     }
 
-    /// When [`Balance::advance`] wants to be called next.
+    /// Returns the time at which to call [`Balance::advance`] next.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
         let members = || self.slots.iter().map(|(_, member)| member);
         let grace = |it: &SlotMember| Some(self.heard?.max(it.since()) + self.limits.grace);
@@ -187,7 +188,7 @@ impl Balance {
         changes
     }
 
-    /// Returns the assignment of every slot, and why its server is held if it is.
+    /// Returns the assignment of every slot, and the reason if its server is held.
     pub fn assignments(&self) -> Vec<(Assignment, Option<Hold>)> {
         let hold = |slot| self.slots.get(slot).and_then(SlotMember::hold);
         let all = 0..self.slots.len();
@@ -195,7 +196,7 @@ impl Balance {
             .collect()
     }
 
-    /// Whether HAProxy's health checks do not reach the server in a slot.
+    /// Returns true if the server in a slot is unreachable for HAProxy's health checks.
     pub fn is_unreachable(&self, slot: usize) -> bool {
         self.slots.get(slot).is_some_and(|it| it.unreachable)
     }
@@ -206,15 +207,15 @@ impl Balance {
         self.slots.complaints()
     }
 
-    /// Whether an operator has frozen removals.
+    /// Returns true if an operator has frozen removals.
     pub fn is_frozen_by_operator(&self) -> bool {
         self.frozen
     }
 
-    /// Why removals are frozen, if they are.
-    pub fn frozen(&self) -> Option<&'static str> {
+    /// Returns the reason why removals are frozen; `None` if they are not.
+    pub fn frozen_reason(&self) -> Option<&'static str> {
         match (self.frozen, self.isolated) {
-            (true, _) => Some("an operator froze it"),
+            (true, _) => Some("an operator froze removals"),
             (false, true) => Some("this node may be isolated"),
             (false, false) => None,
         }

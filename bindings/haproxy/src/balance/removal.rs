@@ -1,7 +1,8 @@
 //! Removals: which ready server may be drained or stopped, and which one is held back.
 //!
-//! Servers whose members ask for it go first, then those whose members have been gone for longest.
-//! After a freeze the removals of failed members are paced, so that an operator sees them begin.
+//! Servers whose members ask for the removal go first, then those whose members have been gone for
+//! longest. After a freeze the removals of failed members are paced, so that an operator sees them
+//! begin.
 
 use super::assignment::AdminState;
 use super::limits::Limits;
@@ -12,9 +13,9 @@ use sprat::time::Time;
 /// The removals of one backend.
 #[derive(Default)]
 pub(super) struct Removals {
-    /// A freeze has ended, and removals that are still due are paced.
+    /// Set after the end of a freeze, while removals that are still due are paced.
     thawing: bool,
-    /// When the next paced removal may happen.
+    /// The time from which the next paced removal may happen.
     next: Time,
 }
 
@@ -24,12 +25,12 @@ impl Removals {
         self.thawing = true;
     }
 
-    /// When a paced removal is due.
+    /// Returns the time at which the next paced removal may happen.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
         (self.thawing && self.next > now).then_some(self.next)
     }
 
-    /// Drains or stops every server for which that is wanted and allowed.
+    /// Drains or stops every server that should be drained or stopped, if the guard allows it.
     pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) {
         let mut guard = Guard::new(now, slots, limits, frozen);
         let mut pacing = false;
@@ -46,15 +47,15 @@ impl Removals {
                 continue; // a stopped server does not go back to draining
             }
             if member.state() == AdminState::Ready {
-                let unwilling = !member.goes_willingly();
+                let is_loss = !member.is_voluntary();
                 let hold = guard.objection(member);
-                if let Some(hold) = hold.or((paced && unwilling).then_some(Hold::Paced)) {
+                if let Some(hold) = hold.or((paced && is_loss).then_some(Hold::Paced)) {
                     pacing |= hold == Hold::Paced;
                     member.set_hold(hold);
                     continue;
                 }
                 guard.count_removal(member);
-                if self.thawing && unwilling {
+                if self.thawing && is_loss {
                     self.next = now + limits.pace;
                 }
             }
@@ -64,10 +65,9 @@ impl Removals {
     }
 }
 
-/// The slots in the order of their removal.
+/// Returns the slots in the order of their removal.
 fn removal_order(slots: &Slots) -> Vec<usize> {
-    let key =
-        |(slot, member): (usize, &SlotMember)| (!member.goes_willingly(), member.since(), slot);
+    let key = |(slot, member): (usize, &SlotMember)| (!member.is_voluntary(), member.since(), slot);
     let mut order: Vec<_> = slots.iter().map(key).collect();
     order.sort_unstable();
     order.into_iter().map(|(_, _, slot)| slot).collect()
@@ -75,8 +75,9 @@ fn removal_order(slots: &Slots) -> Vec<usize> {
 
 /// The counts that decide whether one more ready server may go.
 struct Guard {
+    /// The number of ready servers.
     ready: usize,
-    /// The ready servers that HAProxy reaches.
+    /// The number of ready servers that HAProxy reaches.
     reachable: usize,
     /// The number of servers that have to stay ready when members fail.
     floor: usize,
@@ -97,7 +98,7 @@ impl Guard {
         }
     }
 
-    /// Why this ready server may not go; `None` if it may.
+    /// Returns the reason why this ready server may not go; `None` if it may.
     fn objection(&self, member: &SlotMember) -> Option<Hold> {
         let left = self.ready - 1;
         // A server that HAProxy does not reach serves no request.
@@ -109,7 +110,7 @@ impl Guard {
         if serving == 0 {
             return Some(Hold::Last);
         }
-        if member.goes_willingly() {
+        if member.is_voluntary() {
             return None;
         }
         if self.frozen {

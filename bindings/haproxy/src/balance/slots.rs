@@ -11,7 +11,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Why a member that is present has no slot, is stopped, or is served without one of its tags.
+/// The reason why a member that is present has no slot, is stopped, or is served without one of
+/// its tags.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Complaint {
     /// There are more members than slots.
@@ -127,9 +128,9 @@ impl Slots {
         }
     }
 
-    /// Returns which member owns each address. Of the present members that claim it, the one that
-    /// already serves there keeps it, or else the first in the list gets it. A member that is gone
-    /// or only remembered has to give it up.
+    /// Returns the member that owns each address. If several present members claim an address, the
+    /// one that already serves there keeps it; if none does, the first in the list gets it. A
+    /// member that is gone or only remembered has to give its address up.
     fn owners(&self, candidates: &[Candidate]) -> HashMap<SocketAddr, Arc<str>> {
         let mut owners = HashMap::new();
         for must_serve_there in [true, false] {
@@ -206,8 +207,8 @@ impl Slots {
         all.find_map(|(slot, member)| (*member.name == *name).then_some(slot))
     }
 
-    /// Returns the first free slot from the preferred one on. If none is free, it returns the slot
-    /// of a member that is gone and whose slot was only kept for its return.
+    /// Returns the first free slot from the preferred one on. If none is free, returns a slot that
+    /// is only kept for the return of a member that is gone.
     fn slot_for(&self, name: &str) -> Option<usize> {
         let preferred = crc32fast::hash(name.as_bytes()) as usize % self.slots.len().max(1);
         self.free_from(preferred).or_else(|| {

@@ -250,7 +250,7 @@ fn a_suspect_keeps_its_requests_unless_haproxy_cannot_reach_it_either() {
     assert_eq!(
         state_of(&balance, 1),
         Drain,
-        "both the cluster and HAProxy miss it"
+        "neither the cluster nor HAProxy can reach it"
     );
     balance.set_unreachable(at(3), slot, false);
     assert_eq!(state_of(&balance, 1), Ready, "HAProxy reaches it again");
@@ -308,7 +308,11 @@ fn the_last_ready_server_is_never_removed() {
     );
     balance.observe(at(3), &[member(1, Alive)]);
     assert_eq!(state_of(&balance, 1), Ready);
-    assert_eq!(count(&balance, Ready), 1, "another is ready, so it may go");
+    assert_eq!(
+        count(&balance, Ready),
+        1,
+        "another server is ready, so the old one may go"
+    );
 }
 
 #[test]
@@ -318,14 +322,14 @@ fn an_isolated_balancer_keeps_every_server_and_paces_removals_afterwards() {
     balance.observe(at(1), &all(10, |n| if n < 4 { Failed } else { Alive }));
     assert_eq!(count(&balance, Ready), 10);
     assert_eq!(hold_of(&balance, 0), Some(Hold::Frozen));
-    assert_eq!(balance.frozen(), Some("this node may be isolated"));
+    assert_eq!(balance.frozen_reason(), Some("this node may be isolated"));
     let mut joined = all(10, |n| if n < 4 { Failed } else { Alive });
     joined.push(member(11, Alive));
     balance.observe(at(2), &joined);
     assert_eq!(
         count(&balance, Ready),
         11,
-        "a member that joins is served all the same"
+        "a member that joins is served in spite of the freeze"
     );
     balance.set_isolated(at(1_000), false);
     assert_eq!(
@@ -361,11 +365,11 @@ fn an_operator_can_freeze_and_thaw_removals() {
     balance.freeze(at(1), true);
     balance.observe(at(2), &all(4, |n| if n == 0 { Failed } else { Alive }));
     assert_eq!(
-        (count(&balance, Ready), balance.frozen()),
-        (4, Some("an operator froze it"))
+        (count(&balance, Ready), balance.frozen_reason()),
+        (4, Some("an operator froze removals"))
     );
     balance.freeze(at(3), false);
-    assert_eq!((count(&balance, Ready), balance.frozen()), (3, None));
+    assert_eq!((count(&balance, Ready), balance.frozen_reason()), (3, None));
 }
 
 #[test]
@@ -451,7 +455,7 @@ fn members_remembered_late_are_kept_for_the_same_time() {
 }
 
 #[test]
-fn of_two_memories_of_a_member_the_state_with_more_requests_wins() {
+fn of_two_snapshot_entries_of_a_member_the_state_that_admits_more_requests_wins() {
     let mut balance = Balance::new(Limits::default(), 4);
     balance.remember(at(0), &remembered(0, 0, Maint));
     balance.remember(at(0), &remembered(1, 1, Ready));
@@ -500,8 +504,8 @@ fn remembered_members_are_kept_until_others_are_heard_and_the_grace_is_over() {
     assert_eq!(count(&balance, Ready), 2);
 }
 
-/// In any sequence of events a slot has one owner, an address has one ready slot, and once a server
-/// has been ready, at least one is.
+/// In any sequence of events, each address has at most one ready slot, and once a server has been
+/// ready, at least one is.
 #[test]
 fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
     let mut state = 1_u64;

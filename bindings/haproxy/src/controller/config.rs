@@ -10,10 +10,10 @@ pub struct ControllerConfig {
     pub node: Config,
     /// The backends.
     pub backends: Vec<Backend>,
-    /// Whether this process is the load balancer. No server may then be at an address where this
-    /// process listens.
+    /// Set if this process is the load balancer. In this case no server may be at an address where
+    /// this process listens.
     pub inside_haproxy: bool,
-    /// The snapshot of the process before this one.
+    /// The snapshot of the previous process.
     pub snapshot: Snapshot,
     /// The file that keeps the next snapshot.
     pub snapshot_file: Option<SnapshotFile>,

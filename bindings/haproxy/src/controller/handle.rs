@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-/// After this long without a heartbeat the report says that the node does not answer.
+/// The time without a heartbeat after which the report says that the node does not answer.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// A running controller.
@@ -59,7 +59,8 @@ impl Controller {
         self.shared.phase()
     }
 
-    /// Returns the text of `show sprat`: members, slots, and why servers are held.
+    /// Returns the text of `show sprat`: members, slots, and the reason for each server that is
+    /// held.
     pub fn report(&self) -> String {
         let silent = self.silent_for();
         let report = self.shared.report();
@@ -71,10 +72,10 @@ impl Controller {
         report
     }
 
-    /// Returns the members as each backend sees them; an empty list before the node runs. While
-    /// this node may be isolated, the members do not change.
-    pub fn known(&self) -> Arc<Vec<MemberIndex>> {
-        self.shared.known()
+    /// Returns an index of the members for each backend, by that backend's rules; an empty list
+    /// before the node runs. While this node may be isolated, the members do not change.
+    pub fn member_indexes(&self) -> Arc<Vec<MemberIndex>> {
+        self.shared.member_indexes()
     }
 
     /// Returns the addresses at which members listen for the cluster. Before other members have
@@ -84,7 +85,7 @@ impl Controller {
         self.shared.addrs()
     }
 
-    /// Sets whether HAProxy's health checks reach the server in a slot.
+    /// Sets whether the server in a slot is unreachable for HAProxy's health checks.
     pub fn set_unreachable(&self, backend: usize, slot: usize, unreachable: bool) {
         self.shared.send(Command::SetUnreachable {
             backend,
@@ -104,9 +105,9 @@ impl Controller {
         self.shared.send(Command::Freeze(frozen));
     }
 
-    /// Restores assignments of a backend; members that have been heard from keep theirs. The
-    /// receiver gets a message once the resulting changes can be taken, which is not before the
-    /// node runs.
+    /// Restores assignments of a backend. Members that have been heard from keep the assignments
+    /// that they have. The receiver gets a message once the resulting changes can be taken, which
+    /// is not before the node runs.
     pub fn restore(&self, backend: usize, assignments: Vec<Assignment>) -> Receiver<()> {
         let (done, receiver) = mpsc::channel();
         self.shared.send(Command::Restore {
@@ -117,8 +118,8 @@ impl Controller {
         receiver
     }
 
-    /// Sets the names of servers of a backend that are not for members. A member of such a name
-    /// is not served.
+    /// Sets the names of the backend's servers that are reserved, that is, not available to
+    /// members. A member of such a name is not served.
     pub fn reserve_names(&self, backend: usize, names: BTreeSet<String>) {
         self.shared.send(Command::ReserveNames { backend, names });
     }
@@ -171,7 +172,7 @@ mod tests {
         })
         .unwrap();
         let until = Instant::now() + Duration::from_secs(60);
-        let size = || controller.known().first().map(MemberIndex::size);
+        let size = || controller.member_indexes().first().map(MemberIndex::size);
         while size() != Some(1) {
             assert!(Instant::now() < until, "the node does not run");
             std::thread::sleep(Duration::from_millis(10));
@@ -185,7 +186,7 @@ mod tests {
                 });
             }
         });
-        assert!(controller.known().get(1).is_none());
+        assert!(controller.member_indexes().get(1).is_none());
         controller.release(Duration::ZERO);
     }
 }

@@ -17,7 +17,7 @@ const NAME_LEN: usize = 107;
 /// The message by which a successor asks for the port. HAProxy's own connections, which only keep
 /// the old process alive, send nothing.
 const REQUEST: &[u8] = b"handover\n";
-/// The maximum number of connections that are kept open. Further ones are closed at once.
+/// The maximum number of open connections. Further ones are closed at once.
 const CONNECTIONS: usize = 64;
 
 /// Returns the name of the socket, as HAProxy expects it after `abns@`.
@@ -51,7 +51,7 @@ impl Handover {
         })
     }
 
-    /// Reads what has arrived, and returns whether a successor has ever asked for the port.
+    /// Reads what has arrived, and returns true if a successor has ever asked for the port.
     pub fn is_requested(&mut self) -> bool {
         while let Ok((stream, _)) = self.listener.accept() {
             if is_trusted(&stream)
@@ -76,8 +76,8 @@ impl Handover {
     }
 }
 
-/// Whether the process at the other end runs as this user or as root. An abstract socket has no
-/// owner and no mode, so any process on this host can connect to it.
+/// Returns true if the process at the other end runs as this user or as root. An abstract socket
+/// has no owner and no mode, so any process on this host can connect to it.
 fn is_trusted(stream: &UnixStream) -> bool {
     let mut peer = libc::ucred {
         pid: 0,
@@ -97,7 +97,7 @@ fn is_trusted(stream: &UnixStream) -> bool {
 }
 
 /// Asks the process that has the port to give it up. Returns the connection, or `None` if no
-/// process listens there. A caller that keeps the connection need not ask again.
+/// process listens on the socket. A caller that keeps the connection need not ask again.
 pub(super) fn request(addr: SocketAddr) -> Option<UnixStream> {
     let mut stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
     stream.write_all(REQUEST).ok()?;

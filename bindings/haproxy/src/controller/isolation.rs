@@ -1,21 +1,22 @@
-//! Whether this node is cut off from the cluster: from the moment when most other members are out
-//! of sight until most of them have been heard from again.
+//! Decides whether this node is cut off from the cluster. It is cut off from the moment when most
+//! other members are out of sight until most of them have been heard from again.
 //!
-//! The node calls itself isolated only for a while, because it ignores old losses. For a
-//! load balancer, even an old loss is a reason not to remove servers.
+//! The node itself reports an isolation only for a while, because it ignores members that were lost
+//! long ago. For a load balancer, even an old loss is a reason not to remove servers.
 
 /// See the top of this file.
 #[derive(Default)]
 pub(super) struct Isolation {
-    /// The number of other members that were present before the isolation.
+    /// The number of other members that were present before the isolation, less those that are not
+    /// expected back.
     before: usize,
     cut_off: bool,
 }
 
 impl Isolation {
-    /// Returns whether this node is cut off. `isolated` is the node's own opinion, `present` the
-    /// number of other members that run as far as it knows, suspects included, and `alive` the
-    /// number of those that it does not suspect.
+    /// Returns true if this node is cut off. `isolated` is the node's own report. `present` is the
+    /// number of other members that have neither failed nor left, and `alive` is the number of
+    /// other members in the state `Alive`.
     pub fn update(&mut self, isolated: bool, present: usize, alive: usize) -> bool {
         self.cut_off = isolated || (self.cut_off && 2 * alive <= self.before);
         if !self.cut_off {
@@ -24,8 +25,8 @@ impl Isolation {
         self.cut_off
     }
 
-    /// Lowers the number of members to wait for: some have left, or an operator says that no more
-    /// will come.
+    /// Lowers the number of members to wait for, because some have left, or because an operator
+    /// says that no more will come.
     pub fn expect_at_most(&mut self, others: usize) {
         self.before = self.before.min(others);
     }
@@ -43,7 +44,7 @@ mod tests {
         assert!(isolation.update(true, 4, 1));
         assert!(
             isolation.update(false, 1, 1),
-            "the node itself is content again"
+            "the node itself no longer reports an isolation"
         );
         assert!(isolation.update(false, 2, 2));
         assert!(!isolation.update(false, 3, 3));

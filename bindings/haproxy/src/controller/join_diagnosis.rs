@@ -1,12 +1,12 @@
 //! Finds out why this node is alone. The node asks its seeds again and again, but only reports that
-//! none answers. The diagnosis joins them itself from time to time, because a join reports why each
-//! seed failed.
+//! no seed answers. From time to time the diagnosis therefore begins a join with the same seeds,
+//! because a join reports why each seed failed.
 
 use sprat::driver::Pending;
 use sprat::{Node, Seed};
 use std::time::{Duration, Instant};
 
-/// How long a node may be alone before a diagnosis is due.
+/// The time for which a node may be alone before a diagnosis is due.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The time between two joins.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ impl JoinDiagnosis {
         }
     }
 
-    /// Returns why the node is alone, once a reason is known.
+    /// Returns the reason why the node is alone, once it is known.
     pub fn update(&mut self, node: &Node, is_alone: bool) -> Option<&str> {
         let now = Instant::now();
         if !is_alone || self.seeds.is_empty() {

@@ -8,19 +8,19 @@
 //!                        +---------------------- commands ---------------------+
 //! ```
 //!
-//! If the node or the controller thread hangs or dies, no more changes arrive, and HAProxy goes on
-//! with the servers it has. No part has to detect the fault for the servers to stay.
+//! If the node or the controller thread hangs or dies, no more changes arrive. HAProxy keeps its
+//! servers without anything having to detect the fault.
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | `handle` | the calls that HAProxy's threads make |
 //! | `shared` | the state that both sides share, and the commands |
 //! | `thread` | the controller's thread, which wires the parts below |
 //! | `pools` | the backends with their slots |
 //! | `peers` | the addresses of members, and seeds for the next start |
-//! | `snapshot_writer` | when the snapshot is written |
-//! | `isolation` | whether this node is cut off from the cluster |
-//! | `join_diagnosis` | why no seed answers |
+//! | `snapshot_writer` | writes the snapshot, not too often |
+//! | `isolation` | decides whether this node is cut off from the cluster |
+//! | `join_diagnosis` | finds out why no seed answers |
 //! | `own_listeners` | the addresses at which this process listens |
 //! | `handover` | the successor process that takes the port over |
 //! | `report`, `notices` | the text of `show sprat`, and the log lines |

@@ -10,7 +10,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The maximum number of lines in a minute.
 const PER_MINUTE: usize = 60;
 /// The line that stands for all further ones.
-const MORE: &str = "there are more notices than are logged in a minute: show sprat lists all";
+const MORE: &str = "no more notices are logged in this minute; `show sprat` lists all of them";
 
 /// See the top of this file.
 #[derive(Default)]

@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 /// The number of descriptors that are examined. Listeners are opened first, so they have low
 /// numbers.
 const DESCRIPTORS: RawFd = 16_384;
-/// The time between two readings of the addresses of this host. A shared address may move to this
-/// host at any time.
+/// The time between two readings of the addresses of this host, which may change: a shared address
+/// may move to this host at any time.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The listeners of this process, and when their addresses were last determined.
+/// The listeners of this process.
 pub(super) struct OwnListeners {
-    /// The listeners that were open at the start. Later ones are not looked for.
+    /// The listeners that were open at the start. Listeners that open later are not found.
     listeners: Vec<Listener>,
-    looked: Option<Instant>,
+    /// The time at which the addresses were last determined.
+    determined: Option<Instant>,
 }
 
 /// A listening socket.
@@ -33,17 +34,18 @@ impl OwnListeners {
     pub fn new() -> OwnListeners {
         OwnListeners {
             listeners: (0..DESCRIPTORS).filter_map(bound_listener).collect(),
-            looked: None,
+            determined: None,
         }
     }
 
     /// Returns all addresses that reach this process; `None` if less than `PAUSE` has passed since
     /// the last answer.
     pub fn addresses_if_due(&mut self, now: Instant) -> Option<Vec<SocketAddr>> {
-        if self.looked.is_some_and(|at| now.duration_since(at) < PAUSE) {
+        let is_fresh = |at: Instant| now.duration_since(at) < PAUSE;
+        if self.determined.is_some_and(is_fresh) {
             return None;
         }
-        self.looked = Some(now);
+        self.determined = Some(now);
         let all = self.listeners.iter().flat_map(Listener::addresses);
         let mut found: Vec<SocketAddr> = all.collect();
         found.sort_unstable();
@@ -88,7 +90,8 @@ fn bound_listener(fd: RawFd) -> Option<Listener> {
     })
 }
 
-/// Returns the value of a socket option; `None` if the descriptor is not a socket or lacks it.
+/// Returns the value of a socket option; `None` if the descriptor is not a socket or the socket has
+/// no such option.
 fn option(fd: RawFd, level: libc::c_int, name: libc::c_int) -> Option<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = size_of_val(&value) as libc::socklen_t;

@@ -1,8 +1,8 @@
 //! The addresses at which members listen for the cluster: the seeds of the next start, and the
 //! answer to "is this source a member?".
 //!
-//! Both outlive a fault of this node. Until other members have been heard from, the addresses of
-//! the snapshot are kept, and while this node may be isolated, none is removed.
+//! A fault of this node does not empty them. Until other members have been heard from, the
+//! addresses of the snapshot are kept; while this node may be isolated, no address is removed.
 
 use sprat::service::spoe::candidate::is_present;
 use sprat::{Config, Member, Seed};
@@ -17,7 +17,7 @@ const PEERS: usize = 256;
 pub(super) struct Peers {
     peers: Vec<SocketAddr>,
     addrs: BTreeSet<IpAddr>,
-    /// Whether another member has been heard from since the start.
+    /// Set once another member has been heard from.
     has_heard: bool,
 }
 
@@ -31,12 +31,12 @@ impl Peers {
         }
     }
 
-    /// Returns the settings of a node with the peers as more seeds: the seeds of the settings may
-    /// all be gone.
+    /// Returns the settings of a node with the peers added to the seeds: the seeds of the settings
+    /// may all be gone.
     pub fn add_to_seeds(&self, config: Config) -> Config {
         let peers = self.peers.iter().copied().map(Seed::Addr);
         let seeds = config.seed_list();
-        // A list that the peers make too long would be refused.
+        // Not all peers may fit: a list of seeds that is too long would be refused.
         let most = seeds.len().max(PEERS);
         let seeds: Vec<Seed> = seeds.iter().cloned().chain(peers).take(most).collect();
         config.seeds(seeds)

@@ -70,8 +70,8 @@ impl Pools {
         }
     }
 
-    /// Sets whether HAProxy reaches a server. Returns the member if it has just become
-    /// unreachable.
+    /// Sets whether a server is unreachable for HAProxy. Returns the member if its server has just
+    /// become unreachable.
     pub fn set_unreachable(
         &mut self,
         now: Time,
@@ -83,7 +83,8 @@ impl Pools {
         pool.balance.set_unreachable(now, slot, unreachable)
     }
 
-    /// Sets the names of servers of a backend that are not for members.
+    /// Sets the names of the backend's servers that are reserved, that is, not available to
+    /// members.
     pub fn reserve_names(&mut self, backend: usize, names: BTreeSet<String>) {
         if let Some(pool) = self.0.get_mut(backend) {
             pool.backend.rules.taken = names;
@@ -110,14 +111,14 @@ impl Pools {
             .collect()
     }
 
-    /// When the next change is due if nothing new arrives.
+    /// Returns the time at which the next change is due if nothing new arrives.
     pub fn next_timeout(&self, now: Time) -> Option<Time> {
         let timeouts = self.0.iter().map(|it| it.balance.next_timeout(now));
         timeouts.flatten().min()
     }
 
-    /// Returns the members as each backend sees them.
-    pub fn known(&self, members: &Arc<Vec<Arc<Member>>>) -> Vec<MemberIndex> {
+    /// Returns an index of the members for each backend, by that backend's rules.
+    pub fn member_indexes(&self, members: &Arc<Vec<Arc<Member>>>) -> Vec<MemberIndex> {
         let rules = self.0.iter().map(|pool| &pool.backend.rules);
         rules
             .map(|rules| MemberIndex::new(members.clone(), rules))

@@ -1,5 +1,5 @@
-//! The text of `show sprat`: members, slots, and why servers are held, as lines for people and for
-//! `awk`. The conditions that are logged come from the same state.
+//! The text of `show sprat`: members, slots, and the reason for each server that is held, as lines
+//! for people and for `awk`. The conditions that are logged come from the same state.
 
 use super::pools::{Pool, Pools};
 use crate::balance::Complaint;
@@ -60,15 +60,16 @@ pub(super) fn text(pools: &Pools, census: Census, health: Option<&str>) -> Strin
     text
 }
 
-/// Adds a line for the backend, one for each slot that is taken, and one for each member that has
-/// no slot.
+/// Adds a line for the backend, a line for each slot that is taken, and a line for each member that
+/// has no slot.
 fn add_backend(pool: &Pool, text: &mut String) {
     let (name, balance) = (&pool.backend.name, &pool.balance);
     let slots = match pool.backend.slots {
         1 => "1 slot".to_owned(),
         slots => format!("{slots} slots"),
     };
-    let frozen = balance.frozen().map(|why| format!(", frozen: {why}"));
+    let frozen = balance.frozen_reason();
+    let frozen = frozen.map(|why| format!(", frozen: {why}"));
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
@@ -114,7 +115,7 @@ fn add_backend(pool: &Pool, text: &mut String) {
 pub(super) fn conditions(pools: &Pools) -> BTreeSet<String> {
     let of_pool = |pool: &Pool| {
         let (backend, balance) = (pool.backend.name.clone(), &pool.balance);
-        let frozen = balance.frozen();
+        let frozen = balance.frozen_reason();
         let frozen = frozen.map(|why| format!("backend {backend}: removals are frozen: {why}"));
         let complaints = balance.complaints().iter();
         let complaints = complaints

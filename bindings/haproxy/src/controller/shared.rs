@@ -20,7 +20,7 @@ const NOTICES: usize = 128;
 
 /// A request to the controller. Backends and slots are numbered from 0.
 pub(super) enum Command {
-    /// Set whether HAProxy reaches the server in a slot.
+    /// Set whether the server in a slot is unreachable for HAProxy.
     SetUnreachable {
         backend: usize,
         slot: usize,
@@ -34,7 +34,8 @@ pub(super) enum Command {
         assignments: Vec<Assignment>,
         done: Sender<()>,
     },
-    /// Set the names of servers of a backend that are not for members.
+    /// Set the names of the backend's servers that are reserved, that is, not available to
+    /// members.
     ReserveNames {
         backend: usize,
         names: BTreeSet<String>,
@@ -46,7 +47,7 @@ pub(super) enum Command {
 /// The phase in the life of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NodePhase {
-    /// The node does not run yet; the reason, once an attempt has failed.
+    /// The node does not run yet. Holds the reason once an attempt has failed.
     Starting(Option<String>),
     /// The node is a member of the cluster.
     #[default]
@@ -69,20 +70,21 @@ pub(super) struct Shared {
     pub bind: SocketAddr,
     /// A number that every change increases.
     generation: AtomicU64,
-    /// When the controller's thread was last active, in milliseconds since `began`.
+    /// The time at which the controller's thread was last active, in milliseconds since `began`.
     heartbeat: AtomicU64,
     began: Instant,
     overview: Mutex<Overview>,
     /// Changes that HAProxy has not taken yet: the number of the backend and the assignment, at
     /// most one for each slot.
     changes: Mutex<VecDeque<(usize, Assignment)>>,
-    /// The members, as each backend sees them.
-    known: Mutex<Arc<Vec<MemberIndex>>>,
+    /// An index of the members for each backend, by that backend's rules.
+    member_indexes: Mutex<Arc<Vec<MemberIndex>>>,
     /// The addresses at which members listen.
     addrs: Mutex<Arc<BTreeSet<IpAddr>>>,
     notices: Mutex<VecDeque<String>>,
     commands: Mutex<Vec<Command>>,
-    /// Wakes the controller's thread: commands are written to one end, and it waits at the other.
+    /// Wakes the controller's thread: `send` writes a byte to `wake`, and the thread waits until
+    /// `woken` is readable.
     wake: UnixStream,
     woken: UnixStream,
 }
@@ -108,7 +110,7 @@ impl Shared {
                 report: String::new(),
             }),
             changes: Mutex::default(),
-            known: Mutex::default(),
+            member_indexes: Mutex::default(),
             addrs: Mutex::default(),
             notices: Mutex::default(),
             commands: Mutex::default(),
@@ -181,12 +183,12 @@ impl Shared {
         self.next_generation();
     }
 
-    pub fn known(&self) -> Arc<Vec<MemberIndex>> {
-        lock(&self.known).clone()
+    pub fn member_indexes(&self) -> Arc<Vec<MemberIndex>> {
+        lock(&self.member_indexes).clone()
     }
 
-    pub fn set_known(&self, known: Vec<MemberIndex>) {
-        let before = std::mem::replace(&mut *lock(&self.known), Arc::new(known));
+    pub fn set_member_indexes(&self, indexes: Vec<MemberIndex>) {
+        let before = std::mem::replace(&mut *lock(&self.member_indexes), Arc::new(indexes));
         drop(before); // after the lock is released: it may be the last reference
         self.next_generation();
     }
@@ -208,7 +210,7 @@ impl Shared {
         lock(&self.notices).pop_front()
     }
 
-    /// Queues notices. Notices for which there is no room are dropped.
+    /// Queues notices, and drops those for which there is no room.
     pub fn push_notices(&self, new: Vec<String>) {
         let mut notices = lock(&self.notices);
         let room = NOTICES.saturating_sub(notices.len());
@@ -229,8 +231,8 @@ impl Shared {
         std::mem::take(&mut *lock(&self.commands))
     }
 
-    /// Sleeps until a command is sent, `other` is readable (-1: there is no other descriptor), or
-    /// `time` has passed.
+    /// Sleeps until a command is sent, the descriptor `other` is readable, or `time` has passed.
+    /// If `other` is -1, it is ignored.
     pub fn wait(&self, time: Duration, other: RawFd) {
         let readable = |fd| libc::pollfd {
             fd,

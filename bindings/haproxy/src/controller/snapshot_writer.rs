@@ -1,4 +1,4 @@
-//! When the snapshot is written: at most twice a second, and at once after a freeze.
+//! Writes the snapshot: at most twice a second, and at once after a freeze or a thaw.
 
 use crate::snapshot::{Snapshot, SnapshotFile};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// See the top of this file.
 pub(super) struct SnapshotWriter {
     file: Option<SnapshotFile>,
-    /// When the snapshot was last written; `None` to write at the next opportunity.
+    /// The time at which the snapshot was last written; `None` to write at the next opportunity.
     written: Option<Instant>,
 }
 
@@ -38,7 +38,8 @@ impl SnapshotWriter {
         }
         if let Some(file) = &mut self.file {
             self.written = Some(Instant::now());
-            // A full disk costs the memory of this process, not its work.
+            // If the disk is full, the assignments are not kept for the next process, but this
+            // process works on.
             let _ = file.write(&snapshot());
         }
     }

@@ -25,12 +25,11 @@ use std::time::{Duration, Instant};
 
 /// The longest pause between two rounds: the period of the heartbeat.
 const BEAT: Duration = Duration::from_millis(250);
-/// The pause between two attempts to bind: the process before this one may free the port at
-/// any moment.
+/// The pause between two attempts to bind: the previous process may free the port at any moment.
 const BIND_RETRY: Duration = Duration::from_millis(5);
 /// The pause between two attempts to start after any other failure.
 const START_RETRY: Duration = Duration::from_secs(1);
-/// The longest wait for the leave to spread.
+/// The longest time to wait for the leave to spread.
 const LEAVE: Duration = Duration::from_secs(5);
 /// The maximum number of events that wait between two rounds.
 const EVENTS: usize = 1024;
@@ -48,7 +47,7 @@ pub(super) fn run(shared: &Shared, config: ControllerConfig) {
         own_listeners: config.inside_haproxy.then(OwnListeners::new),
         notices: Notices::default(),
         handover: None,
-        known_version: None,
+        index_version: None,
         unreachable: Vec::new(),
         restored: Vec::new(),
         release: None,
@@ -77,13 +76,15 @@ struct ControllerThread<'a> {
     own_listeners: Option<OwnListeners>,
     notices: Notices,
     handover: Option<Handover>,
-    /// The version of the members from which questions are answered.
-    known_version: Option<u64>,
-    /// Members that HAProxy has found unreachable, for which the node has no hint yet.
+    /// The version of the members from which questions are answered; `None` before the first
+    /// round.
+    index_version: Option<u64>,
+    /// Members that HAProxy has found unreachable, and that the node has not been told to probe
+    /// yet.
     unreachable: Vec<Arc<str>>,
     /// The parties waiting for the changes that follow from restored assignments.
     restored: Vec<Sender<()>>,
-    /// Set once the end is asked for: how long to wait for a successor.
+    /// The time to wait for a successor; `None` until the release is requested.
     release: Option<Duration>,
 }
 
@@ -92,8 +93,8 @@ impl ControllerThread<'_> {
         Time::from_nanos(self.began.elapsed().as_nanos() as u64 + 1)
     }
 
-    /// Starts the node, and retries for as long as its port is taken. Returns `None` if the
-    /// controller is released before the node runs.
+    /// Starts the node, and retries until the start succeeds. Returns `None` if the controller is
+    /// released before the node runs.
     fn start(&mut self, config: Config) -> Option<Node> {
         let config = self.peers.add_to_seeds(config);
         let mut request = None;
@@ -114,7 +115,7 @@ impl ControllerThread<'_> {
             };
             let pause = match error.status {
                 Status::Address => {
-                    // The port may belong to the process before this one, which then frees it.
+                    // The previous process may have the port; it frees the port on request.
                     request = request.or_else(|| handover::request(self.shared.bind));
                     BIND_RETRY
                 }
@@ -137,7 +138,7 @@ impl ControllerThread<'_> {
         while self.release.is_none() {
             self.observe(node);
             if self.handover.is_none() {
-                // Fails as long as the process before this one has the socket.
+                // This fails as long as the previous process has the socket.
                 self.handover = Handover::listen(self.shared.bind);
             }
             if node.state() == NodeState::Broken {
@@ -192,10 +193,11 @@ impl ControllerThread<'_> {
     /// Updates the members from which questions are answered. While this node may be isolated,
     /// the answers stay as they were before.
     fn answer_questions(&mut self, version: u64, members: &Arc<Vec<Arc<Member>>>, isolated: bool) {
-        let is_new = self.known_version != Some(version);
-        if is_new && !(isolated && self.known_version.is_some()) {
-            self.known_version = Some(version);
-            self.shared.set_known(self.pools.known(members));
+        let is_new = self.index_version != Some(version);
+        if is_new && !(isolated && self.index_version.is_some()) {
+            self.index_version = Some(version);
+            let indexes = self.pools.member_indexes(members);
+            self.shared.set_member_indexes(indexes);
         }
     }
 
@@ -206,7 +208,7 @@ impl ControllerThread<'_> {
         self.shared.set_report(report);
         self.shared.set_addrs(self.peers.addrs());
         for done in self.restored.drain(..) {
-            let _ = done.send(()); // it fails if the other side no longer waits
+            let _ = done.send(()); // this fails if the other side no longer waits
         }
         self.shared.beat();
     }
@@ -219,7 +221,7 @@ impl ControllerThread<'_> {
         self.shared.push_notices(new);
     }
 
-    /// Updates the addresses at which this process listens: addresses come and go.
+    /// Updates the addresses at which this process listens: a host may gain or lose addresses.
     fn refresh_own_listeners(&mut self) {
         let listeners = self.own_listeners.as_mut();
         if let Some(addrs) = listeners.and_then(|it| it.addresses_if_due(Instant::now())) {
@@ -227,8 +229,8 @@ impl ControllerThread<'_> {
         }
     }
 
-    /// Makes the node probe at once the members that HAProxy does not reach. A hint that the node
-    /// refuses needs no handling: the member is probed in its turn.
+    /// Makes the node immediately probe the members that HAProxy does not reach. If the node
+    /// refuses a hint, it still probes the member when the member's turn comes.
     fn send_hints(&mut self, node: &Node) {
         for name in self.unreachable.drain(..) {
             let _ = node.begin_hint(&name);
@@ -266,7 +268,7 @@ impl ControllerThread<'_> {
                 Command::Freeze(frozen) => {
                     self.snapshots.request();
                     if !frozen {
-                        // An operator has looked: the members that are missing are gone.
+                        // By thawing, an operator says that the missing members are gone.
                         self.isolation.expect_at_most(0);
                     }
                     self.pools.freeze(now, frozen);
