@@ -75,7 +75,7 @@ pub struct Event {
     /// One more than that of the previous event of the same reader. A larger step means that events
     /// were lost.
     pub seq: u64,
-    /// When the engine queued it, by the monotonic clock.
+    /// The time at which the engine queued it, by the monotonic clock.
     pub time: Time,
     /// The event itself: its kind and its payload.
     pub body: EventBody,

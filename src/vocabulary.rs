@@ -210,7 +210,7 @@ macro_rules! event_kinds {
         }
 
         impl EventKind {
-            /// Whether an event of this kind is about a member.
+            /// Returns true if an event of this kind is about a member.
             pub const fn is_of_member(self) -> bool {
                 match self {
                     $(EventKind::$Member => true,)*

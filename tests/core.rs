@@ -314,7 +314,7 @@ impl Net {
             .map(|member| member.state)
     }
 
-    /// Whether `viewer` lists the name of `of` as alive at the address of `at`.
+    /// Returns true if `viewer` lists the name of `of` as alive at the address of `at`.
     fn sees_at(&self, viewer: usize, of: usize, at: usize) -> bool {
         let member = self.hosts[viewer].core.member(&name(of));
         member.is_some_and(|it| it.state == MemberState::Alive && it.addr == addr(at))

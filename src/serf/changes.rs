@@ -8,9 +8,9 @@
 //! | died or left | alive | failed | fail |
 //! | updated | any | unchanged | update, if a present member visibly changed |
 //!
-//! A leave intent decides whether a member left or failed, not the change that the SWIM machine
-//! reports; Serf 0.9.4 does it that way. In memberlist mode there are no intents, and the reported
-//! change decides.
+//! In Serf mode, the status before decides between left and failed, and so a leave intent does. The
+//! SWIM machine's report that a member "died" or "left" makes no difference, as in Serf 0.9.4. In
+//! memberlist mode there are no intents, and the report decides.
 
 use super::common::Common;
 use super::early_intents::EarlyIntents;
@@ -79,7 +79,7 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns whether the filter hides this member, and counts a refusal if so. This node is never
+    /// Returns true if the filter hides this member, and counts a refusal then. This node is never
     /// hidden.
     fn hides(&mut self, member: &Member) -> bool {
         let admitted = self.common.config.filter.admits(&member.name, &member.tags);
@@ -96,7 +96,7 @@ impl Changes<'_> {
         let name = member.name.clone();
         let Some(row) = self.common.members.get(&name) else {
             if self.adopt(member, hidden) {
-                self.common.found(&name);
+                self.common.end_search(&name);
                 self.common.tell(&name, EventBody::MemberJoin);
             }
             return;
@@ -106,7 +106,7 @@ impl Changes<'_> {
             (row.status, row.suspect, row.prune) = (SerfStatus::Alive, false, false);
             row.returning = false;
         });
-        self.common.found(&name);
+        self.common.end_search(&name);
         self.replace(member, hidden, was_gone);
     }
 
@@ -125,6 +125,7 @@ impl Changes<'_> {
             Some(_) | None => (SerfStatus::Alive, 0),
         };
         let mut row = MemberRow::new(member, status, ltime, hidden);
+        // Until the member is gone: the time at which it was added.
         row.gone_at = self.now;
         self.common.members.insert(row);
         true
@@ -172,7 +173,7 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns whether two descriptions of a member differ in something that is worth an event.
+    /// Returns true if two descriptions of a member differ in something that is worth an event.
     fn differs(&self, before: &Member, after: &Member) -> bool {
         before.tags != after.tags
             || before.addr != after.addr
@@ -202,8 +203,8 @@ impl Changes<'_> {
         });
         if status == SerfStatus::Failed {
             self.common.tell(name, EventBody::MemberFail);
-            // Hidden members are looked for as well: any member is a way back into the cluster.
-            self.common.lose(now, name, addr);
+            // Hidden members are searched for as well: any member is a way back into the cluster.
+            self.common.start_search(now, name, addr);
             return;
         }
         self.common.tell(name, EventBody::MemberLeave);

@@ -1,8 +1,8 @@
 //! Everything that the parts of the Serf state share: settings, members, and the outbox.
 //!
 //! Each part owns its own state and is handed a [`Common`], together with the time. A change of a
-//! member that the application can see goes through [`Common::change`], which also emits the events
-//! of suspicions.
+//! member that the application can see goes through [`Common::change`], which also emits an event
+//! when a suspicion begins or ends.
 
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
@@ -43,12 +43,12 @@ impl Common {
         }
     }
 
-    /// Whether `name` is the name of this node.
+    /// Returns true if `name` is the name of this node.
     pub fn is_self(&self, name: &str) -> bool {
         *self.name == *name
     }
 
-    /// Whether any other member is present, so that gossip has a reader.
+    /// Returns true if any other member is present, so that gossip has a reader.
     pub fn has_company(&self) -> bool {
         let mut present = self.members.iter().filter(|row| row.status.is_present());
         present.any(|row| !self.is_self(&row.member.name))
@@ -96,16 +96,16 @@ impl Common {
     /// Takes a member off the list and ends the search for it.
     pub fn erase(&mut self, name: &str) {
         self.drop_member(name);
-        self.found(name);
+        self.end_search(name);
     }
 
-    /// Lets the SWIM machine search for a member.
-    pub fn lose(&mut self, now: Time, name: &Arc<str>, addr: SocketAddr) {
+    /// Starts the search of the SWIM machine for a member.
+    pub fn start_search(&mut self, now: Time, name: &Arc<str>, addr: SocketAddr) {
         self.lost.add(now, &mut self.out, name, addr);
     }
 
     /// Ends the search for a member.
-    pub fn found(&mut self, name: &str) {
+    pub fn end_search(&mut self, name: &str) {
         self.lost.remove(&mut self.out, name);
     }
 

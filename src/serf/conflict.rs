@@ -1,17 +1,18 @@
 //! Two nodes with one name: conflicts are counted, and a conflict about this node's name may mean
 //! that it should stop.
 //!
-//! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, by a
-//! query that this node does not send yet; it asks the other node itself (`swim::name_conflict`).
-//! If the peers asked by our first join listed our name as alive at another address, another node
-//! had it before us, or an earlier run of this node had it. It is certain to be another node when
+//! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
+//! query that this node does not send yet. Instead, this node asks the other node directly
+//! (`swim::name_conflict`). If the peers asked by our first join listed our name as alive at
+//! another address, then either another node or an earlier run of this node had the name before us.
+//! It is certain to be another node when
 //!
 //! - a node at that address answers to the name, or
 //! - peers still list it there after more than the time in which a cluster notices that a node is
 //!   gone: they can reach it, even if we cannot.
 //!
-//! Until it is certain, the application is warned, and a leave is silent: peers would apply
-//! anything said about the name to its owner.
+//! Until it is certain, the application is only warned, and a leave is silent: peers would apply
+//! anything said about the name to the other node.
 
 use super::CoreEvent;
 use super::common::Common;
@@ -23,15 +24,15 @@ use std::time::Duration;
 /// Claims of other nodes to the name of this node.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
-    /// A join has succeeded: a node that claims the name from now on came after us.
+    /// True if a join has succeeded: a node that first claims the name from now on came after us.
     joined: bool,
-    /// The address that had the name before us, and since when we know.
+    /// The address that had the name before us, and the time at which we learned of it.
     before_us: Option<(SocketAddr, Time)>,
-    /// When that address was last claimed.
+    /// The time at which that address was last claimed.
     claimed: Time,
     /// The address that the application was warned of.
     warned: Option<SocketAddr>,
-    /// The conflict was reported as certain.
+    /// True if the conflict was reported as certain.
     reported: bool,
 }
 
@@ -60,8 +61,8 @@ impl Conflicts {
         self.before_us.is_some_and(|(before, _)| before == addr)
     }
 
-    /// This node's name is listed at the address `claimed`. `asked` tells whether it is listed by a
-    /// peer that this node asked while it is a member.
+    /// This node's name is listed at the address `claimed`. `asked` is true if a peer that this
+    /// node asked lists it there, and this node is not leaving.
     pub fn on_claim(&mut self, now: Time, common: &mut Common, claimed: SocketAddr, asked: bool) {
         if self.was_before_us(claimed) {
             self.claimed = now;
@@ -113,15 +114,15 @@ impl Conflicts {
         is_owner.then_some(addr)
     }
 
-    /// Returns whether this node's name seems to belong to another node, claimed recently.
+    /// Returns true if this node's name seems to belong to another node, which claimed it recently.
     pub fn is_name_disputed(&self, now: Time, common: &Common) -> bool {
         let patience = time_to_notice(&common.config.swim, common.members.len());
         self.before_us.is_some() && now.since(self.claimed) <= 2 * patience
     }
 }
 
-/// Returns an upper bound for how long a cluster of `members` still lists a lost node as alive:
-/// the time until the next probe, the longest suspicion, and time for gossip to spread.
+/// Returns an upper bound for the time during which a cluster of `members` still lists a lost node
+/// as alive: the time until the next probe, the longest suspicion, and time for gossip to spread.
 fn time_to_notice(config: &swim::Config, members: usize) -> Duration {
     let scale = members.max(10).ilog10() + 1;
     let suspicion = config

@@ -8,7 +8,7 @@ use crate::limits;
 use crate::time::Time;
 use std::time::Duration;
 
-/// How long an intent waits for its member (Serf's RecentIntentTimeout).
+/// The time for which an intent waits for its member (Serf's RecentIntentTimeout).
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The two kinds of intents.
@@ -27,7 +27,7 @@ pub(super) struct EarlyIntent {
 }
 
 impl EarlyIntent {
-    /// The status that the member gets when it joins.
+    /// Returns the status that the member gets when it joins.
     pub fn status(self) -> SerfStatus {
         match self.kind {
             IntentKind::Join => SerfStatus::Alive,
@@ -48,7 +48,8 @@ impl EarlyIntents {
         self.waiting.len()
     }
 
-    /// Keeps an intent. Returns true if it is later than the one held, and should be passed on.
+    /// Keeps an intent if it is later than the one already held about this name. Returns true if it
+    /// was kept and should be passed on.
     pub fn keep(&mut self, now: Time, kind: IntentKind, name: &str, ltime: u64) -> bool {
         let intent = EarlyIntent {
             kind,

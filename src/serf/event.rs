@@ -14,29 +14,29 @@ pub enum CoreEvent {
     JoinDone {
         /// The number that `Core::join` returned.
         op: OpId,
-        /// How many nodes answered, and why the others did not.
+        /// The number of nodes that answered, and the reasons why the others did not.
         report: JoinReport,
-        /// The node that had this node's name first and still has it: this node is not a
-        /// member of the cluster that it tried to join.
+        /// The address of another node that had this node's name first and still uses it, if there
+        /// is one. In that case this node is not a member of the cluster that it tried to join.
         owner: Option<SocketAddr>,
     },
-    /// A leave ended: all members that can be reached have had the time to learn of it, or a join
+    /// A leave ended: all members that can be reached have had time to learn of it, or a join
     /// cancelled the leave.
     LeaveDone {
         /// The number that `Core::leave` returned.
         op: OpId,
     },
-    /// The probe that a hint asked for ended.
+    /// The probe requested by a hint has ended.
     HintDone {
         /// The number that `Core::hint` returned.
         op: OpId,
         /// The member.
         name: Arc<str>,
-        /// Whether the member answered.
+        /// True if the member answered.
         answered: bool,
     },
-    /// This node's name is listed at another address: that of an earlier run of this node, or of
-    /// another node that came before it or after it.
+    /// A peer lists this node's name at another address. That address belongs to an earlier run of
+    /// this node, or to another node with the same name, which may have joined earlier or later.
     NameClaimed {
         /// The other address.
         other: SocketAddr,

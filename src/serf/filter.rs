@@ -15,13 +15,13 @@ use super::Tags;
 pub struct MemberFilter {
     /// Tags that a member must have with exactly these values.
     pub require_tags: Tags,
-    /// Patterns for names, one of which must match. `*` matches any run of characters, `?` one
-    /// character. An empty list lets all names in.
+    /// Patterns for names, at least one of which must match. `*` matches any run of characters, `?`
+    /// one character. An empty list lets all names in.
     pub names: Vec<String>,
 }
 
 impl MemberFilter {
-    /// Returns whether a member of this name with these tags is let in.
+    /// Returns true if a member with this name and these tags is let in.
     pub fn admits(&self, name: &str, tags: &Tags) -> bool {
         let tagged = self
             .require_tags
@@ -32,7 +32,7 @@ impl MemberFilter {
     }
 }
 
-/// Returns whether `name` fits `pattern`. When the part after a star does not fit, the star takes
+/// Returns true if `name` fits `pattern`. When the part after a star does not fit, the star takes
 /// one more character. Only the last star ever does that, so the work is bounded by the product of
 /// both lengths.
 fn fits(pattern: &str, name: &str) -> bool {

@@ -2,8 +2,8 @@
 //!
 //! Each intent carries a Lamport time, and counts only if that is later than the time of the last
 //! intent about the same member. A leave intent turns the failure that follows into a leave; a join
-//! intent cancels an earlier leave intent. A node that others believe to be leaving, although it is
-//! not, refutes that with a join intent. Intents about unknown names wait in [`EarlyIntents`].
+//! intent cancels an earlier leave intent. If other nodes wrongly believe that a node is leaving,
+//! that node refutes it with a join intent. Intents about unknown names wait in [`EarlyIntents`].
 
 use super::clock::Clock;
 use super::common::Common;
@@ -29,8 +29,8 @@ impl Intents {
         }
     }
 
-    /// Handles a leave intent. `leaving`: this node leaves or has left. Returns true if this node
-    /// should pass the intent on.
+    /// Handles a leave intent. `leaving` is true if this node is leaving or has left. Returns true
+    /// if this node should pass the intent on.
     pub fn on_leave(
         &mut self,
         now: Time,
@@ -47,8 +47,8 @@ impl Intents {
         };
         let (name, status, held) = (row.member.name.clone(), row.status, row.ltime);
         let own = common.is_self(&name);
-        // A leave at exactly the time of our last join was believed by some member and has to be
-        // refuted. A leave at the time of our own leave is that leave, passed back to us.
+        // If a leave has exactly the time of our last join, some member believed it, so it has to
+        // be refuted. If it has the time of our own leave, it is that leave, passed back to us.
         let refutable = own && !leaving;
         if ltime < held || (ltime == held && !refutable) {
             return false;
@@ -71,7 +71,7 @@ impl Intents {
                 common.change(&name, |row| {
                     (row.status, row.ltime) = (SerfStatus::Left, ltime)
                 });
-                common.found(&name);
+                common.end_search(&name);
                 common.tell(&name, EventBody::MemberLeave);
             }
             SerfStatus::Left => common.change(&name, |row| {
@@ -97,7 +97,7 @@ impl Intents {
             return false;
         }
         let name = row.member.name.clone();
-        // A join intent about this node is an echo of an earlier run, so it is not believed.
+        // A join intent about this node comes from an earlier run, so it does not cancel a leave.
         let believed = !common.is_self(&name);
         common.change(&name, |row| {
             row.ltime = ltime;
@@ -119,8 +119,8 @@ impl Intents {
     }
 
     /// Announces that a member leaves: this node itself, or a failed member that is removed. The
-    /// intent is gossiped only if another member is present; `token` is reported when it has
-    /// spread.
+    /// intent is gossiped only if another member is present. `token` is reported when the intent
+    /// has been sent often enough.
     pub fn announce_leave(
         &mut self,
         now: Time,
@@ -145,6 +145,8 @@ impl Intents {
         }
     }
 
+    /// Advances the clock past `ltime`. Returns false, and counts a refusal, if that time is too
+    /// far ahead to be believed.
     fn witness(&mut self, out: &mut Outbox, ltime: u64) -> bool {
         let believed = self.clock.witness(ltime);
         out.counts.ltimes_refused += u64::from(!believed);

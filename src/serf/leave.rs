@@ -1,15 +1,15 @@
 //! This node's own leave, step by step, each with a deadline:
 //!
 //! ```text
-//! Member -> Intent      the leave intent is gossiped, until it was sent often enough
+//! Member -> Intent      the leave intent is gossiped, until it has been sent often enough
 //!        -> Spreading   the SWIM machine announces the departure, until that has spread
 //!        -> Lingering   probes are still answered, so that no peer takes the leave for a failure
 //!        -> Left
 //! ```
 //!
-//! Steps that would tell no one anything are skipped when no other member is present. A step that
-//! takes too long ends at its deadline and the leave goes on, as in newer Serfs; 0.9.4 gives up. A
-//! join takes a leave back, whatever step it is in.
+//! When no other member is present, Intent and Lingering are skipped; memberlist mode has no
+//! Intent. A step that takes too long ends at its deadline and the leave goes on, as in newer
+//! versions of Serf; 0.9.4 gives up. A join cancels the leave, whatever step it is in.
 
 use super::CoreEvent;
 use super::common::Common;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// This bit is set in the numbers of leaves; those of the SWIM machine count from zero.
 const OP_BIT: u64 = 1 << 62;
 
-/// How far the leave has come.
+/// The step that the leave has reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Step {
     #[default]
@@ -40,10 +40,10 @@ enum Step {
     Left,
 }
 
-/// A leave command, and what it asks of the intents.
+/// The result of a leave command.
 pub(super) struct Begun {
     pub op: OpId,
-    /// A leave intent is to be announced, whose broadcast carries this token.
+    /// If present: the caller has to announce a leave intent, whose broadcast carries this token.
     pub announce: Option<u64>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Leave {
     step: Step,
     /// Commands that wait for the end of the leave.
     ops: Vec<OpId>,
-    /// The number of commands so far.
+    /// The number of leave commands so far.
     numbered: u64,
     /// Marks the broadcast of the current leave intent.
     token: u64,
@@ -68,7 +68,7 @@ impl Leave {
         self.step == Step::Left
     }
 
-    /// Whether the SWIM machine was ordered to leave.
+    /// Returns true if the SWIM machine was ordered to leave.
     fn is_announced(&self) -> bool {
         match self.step {
             Step::Member | Step::Intent { .. } => false,
@@ -76,7 +76,8 @@ impl Leave {
         }
     }
 
-    /// When the current step ends at the latest.
+    /// Returns the time at which the current step ends at the latest; `None` if no leave is under
+    /// way.
     pub fn deadline(&self) -> Option<Time> {
         match self.step {
             Step::Member | Step::Left => None,
@@ -96,20 +97,20 @@ impl Leave {
         }
     }
 
-    fn number(&mut self) -> OpId {
+    fn next_op(&mut self) -> OpId {
         self.numbered += 1;
         OpId(OP_BIT | self.numbered)
     }
 
-    /// Begins to leave, or waits for the end of the leave under way. `disputed`: this node's name
-    /// seems to belong to another node.
+    /// Begins to leave. If a leave is under way already, the command ends together with it.
+    /// `disputed` is true if this node's name seems to belong to another node.
     pub fn begin(&mut self, now: Time, common: &mut Common, disputed: bool) -> Begun {
-        let op = self.number();
+        let op = self.next_op();
         self.ops.push(op);
         let mut announce = None;
         match self.step {
             Step::Member if disputed => {
-                // Peers would apply anything said about the name now to its owner.
+                // Peers would apply anything said about the name now to the other node.
                 common.out.order(Order::LeaveSilently);
                 self.finish(now, common);
             }
@@ -191,9 +192,9 @@ impl Leave {
         }
     }
 
-    /// Takes the leave back, because the application joins. Returns whether the SWIM machine was
-    /// ordered to leave, so that it has to be revived.
-    pub fn take_back(&mut self, common: &mut Common) -> bool {
+    /// Cancels the leave, because the application joins. Returns true if the SWIM machine was
+    /// ordered to leave and so has to be revived.
+    pub fn cancel(&mut self, common: &mut Common) -> bool {
         let (announced, was_left) = (self.is_announced(), self.is_done());
         let name = common.name.clone();
         self.step = Step::Member;

@@ -1,9 +1,9 @@
 //! Members that failed and that the SWIM machine tries to reach again from time to time.
 //!
-//! A failed member may be on the far side of a broken network, so the search goes on until it is
-//! back, has left, is erased, or has been lost for longer than `reconnect_timeout`. In memberlist
-//! mode the table of members forgets the dead within a minute, and the search still goes on for as
-//! long as Serf would keep them; otherwise no partition would ever heal.
+//! A failed member may be on the far side of a broken network, so the search goes on until the
+//! member is back, has left, is erased, or has been lost for longer than `reconnect_timeout`. In
+//! memberlist mode the table of members forgets dead members within a minute, but the search goes
+//! on for as long as Serf would keep them; otherwise a longer partition would never heal.
 
 use super::members::ByName;
 use super::outbox::{Order, Outbox};
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The names of lost members, and when each was lost.
+/// The names of lost members, and the time at which each was lost.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     since: ByName<Time>,

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A map by name. Its values are boxed, so that one compiled copy of the map serves all of them.
+/// A map by name. Its values are boxed, so that one compiled copy of the map's code serves all
+/// types of values.
 pub(super) type ByName<T> = BTreeMap<Arc<str>, Box<T>>;
 
 /// Serf's status of a member.
@@ -25,7 +26,7 @@ pub(super) enum SerfStatus {
 }
 
 impl SerfStatus {
-    /// Whether the member counts as present.
+    /// Returns true if the member counts as present.
     pub fn is_present(self) -> bool {
         match self {
             SerfStatus::Alive | SerfStatus::Leaving => true,
@@ -39,19 +40,19 @@ impl SerfStatus {
 pub(super) struct MemberRow {
     pub member: Arc<Member>,
     pub status: SerfStatus,
-    /// The SWIM machine suspects it.
+    /// True if the SWIM machine suspects it.
     pub suspect: bool,
-    /// An event told of a suspicion, and none has told yet how it ended.
+    /// True if an event reported a suspicion, and no event has reported its end yet.
     pub suspicion_told: bool,
-    /// The filter rejects it: no event and no list shows it.
+    /// True if the filter rejects it: no event and no list shows it.
     pub hidden: bool,
-    /// It is erased as soon as it has left.
+    /// True if it is to be erased as soon as it has left.
     pub prune: bool,
-    /// It has left, and a join intent announces that it returns.
+    /// True if it has left and a join intent announces that it returns.
     pub returning: bool,
     /// Lamport time of the last intent about it.
     pub ltime: u64,
-    /// When it failed or left; for a present member, when it was added.
+    /// The time at which it failed or left; for a present member, when it was added.
     pub gone_at: Time,
 }
 
@@ -104,7 +105,7 @@ impl Members {
         self.by_name.len()
     }
 
-    /// A number that changes whenever something visible does.
+    /// Returns a number that changes whenever something visible changes.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -117,7 +118,7 @@ impl Members {
         self.by_name.values().map(|row| &**row)
     }
 
-    /// The members that the application sees.
+    /// Returns the members that the application sees.
     pub fn visible(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.iter().filter(|row| !row.hidden).map(|row| &row.member)
     }
@@ -133,7 +134,7 @@ impl Members {
         Some(row)
     }
 
-    /// Changes a member: the only way to do it. Returns the row as it is afterwards.
+    /// Changes a member; there is no other way to do so. Returns the row as it is afterwards.
     pub fn change(
         &mut self,
         name: &str,
@@ -157,17 +158,17 @@ impl Members {
             .for_each(|row| row.gone_at = row.gone_at + by);
     }
 
-    /// The number of members in a status, hidden ones included.
+    /// Returns the number of members in a status, hidden ones included.
     pub fn count(&self, status: SerfStatus) -> usize {
         self.iter().filter(|row| row.status == status).count()
     }
 
-    /// Whether a member in any status lives at this address.
+    /// Returns true if a member in any status lives at this address.
     pub fn has_address(&self, addr: SocketAddr) -> bool {
         self.iter().any(|row| row.member.addr == addr)
     }
 
-    /// The member that has been gone longest.
+    /// Returns the member that has been gone longest; `None` if all are present.
     pub fn longest_gone(&self) -> Option<Arc<str>> {
         let gone = self.iter().filter(|row| !row.status.is_present());
         gone.min_by_key(|row| row.gone_at)

@@ -4,7 +4,7 @@
 //! and events come out. After every input, `Core` hands the notices of the SWIM machine to the Serf
 //! state and carries out the orders of the Serf state, until neither has anything left.
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | `config`, `filter` | settings of a node, and the members that it lets in |
 //! | `members`, `lost` | the table of members, and the failed ones that are looked for |
@@ -14,8 +14,8 @@
 //! | `clock`, `intent`, `early_intents` | Lamport time; announcements of joins and leaves |
 //! | `leave` | this node's own leave, step by step |
 //! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
-//! | `push_pull` | all of this in an exchange of states |
-//! | `reap`, `conflict` | when a member is erased; two nodes with one name |
+//! | `push_pull` | clocks, intents and user events in an exchange of states |
+//! | `reap`, `conflict` | the erasing of members that are gone; two nodes with one name |
 //! | `serf_state` | the parts wired together |
 //! | `event`, `stats` | events and counters for the driver |
 
@@ -69,16 +69,16 @@ const DELEGATE: [u8; 3] = [2, 5, 5];
 /// The reason why a command was refused. A refused command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
-    /// The name, the tags or the meta take more bytes than a member may have.
+    /// The name is empty, or the name, the tags or the meta take more bytes than allowed.
     TooLarge {
-        /// The bytes that it would take.
+        /// The number of bytes that were given.
         len: usize,
-        /// The bytes that are allowed.
+        /// The maximum number of bytes.
         max: usize,
     },
-    /// The command belongs to the other mode.
+    /// The command does not exist in the mode of this node.
     WrongMode,
-    /// This node leaves or has left; a join brings it back.
+    /// This node is leaving or has left; a join brings it back.
     Left,
     /// There is no member of this name.
     UnknownMember,
@@ -154,7 +154,7 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// Returns whether another accepted stream would be served. If not, the driver leaves
+    /// Returns true if another accepted stream would be served. If not, the driver leaves
     /// connections in the backlog.
     pub fn accepts_streams(&self) -> bool {
         self.swim.accepts_streams()
@@ -175,8 +175,8 @@ impl Core {
     /// Handles bytes that arrived on a stream.
     pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
         self.swim.handle_stream_data(now, id, bytes);
-        // Streams that this node opened have odd numbers: bytes on them answer a request of its
-        // own.
+        // Streams that this node opened have odd numbers: bytes on them answer a request of this
+        // node.
         self.pump(now, id.0 % 2 == 1);
     }
 
@@ -192,7 +192,7 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// Handles a time in which this process did not run: see [`Swim::handle_stall`].
+    /// Handles a period in which this process did not run: see [`Swim::handle_stall`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         let stale = self.swim.handle_stall(now, missed, suspended);
         self.serf.handle_stall(missed);
@@ -213,7 +213,7 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// When [`Core::handle_timeout`] has to be called next.
+    /// Returns the time at which [`Core::handle_timeout`] has to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
         let own = self.serf.deadline();
         Some(self.swim.poll_timeout().map_or(own, |swim| swim.min(own)))
@@ -232,7 +232,7 @@ impl Core {
     /// Joins a cluster through these seeds; [`CoreEvent::JoinDone`] reports the outcome. During or
     /// after a leave, the node first takes part again.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
-        if self.serf.take_leave_back() {
+        if self.serf.cancel_leave() {
             self.swim.revive(now);
         }
         let op = self.swim.join(now, seeds);
@@ -251,8 +251,8 @@ impl Core {
     /// Replaces the tags of this node. Setting the same tags again causes no gossip.
     ///
     /// # Errors
-    /// `WrongMode` in memberlist mode, `TooLarge` if they take more than [`limits::META_LEN`]
-    /// bytes encoded, `Left`.
+    /// `WrongMode` in memberlist mode; `TooLarge` if the encoded tags take more than
+    /// [`limits::META_LEN`] bytes; `Left`.
     pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
         match self.serf.common.config.mode {
             Mode::Serf => {}
@@ -268,7 +268,7 @@ impl Core {
         Ok(())
     }
 
-    /// The tags of this node.
+    /// Returns the tags of this node.
     pub fn tags(&self) -> &Tags {
         &self.serf.tags
     }
@@ -276,7 +276,8 @@ impl Core {
     /// Replaces the meta of this node. Setting the same meta again causes no gossip.
     ///
     /// # Errors
-    /// `WrongMode` in Serf mode, `TooLarge` if longer than [`limits::META_LEN`], `Left`.
+    /// `WrongMode` in Serf mode; `TooLarge` if the meta is longer than [`limits::META_LEN`];
+    /// `Left`.
     pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
         match self.serf.common.config.mode {
             Mode::Memberlist => {}
@@ -291,12 +292,12 @@ impl Core {
         Ok(())
     }
 
-    /// Turns a failed member into one that has left (Serf's force-leave); with `prune` it is
-    /// erased. A member that has left already can only be pruned.
+    /// Turns a failed member into one that has left (Serf's force-leave). If `prune` is true, the
+    /// member is erased as well. A member that has left already can only be pruned.
     ///
     /// # Errors
-    /// `WrongMode` in memberlist mode, `UnknownMember`, `NotFailed` if the member is present,
-    /// `Left`.
+    /// `WrongMode` in memberlist mode; `UnknownMember`; `NotFailed` if the member is present, or
+    /// has left and `prune` is false; `Left`.
     pub fn remove_failed(
         &mut self,
         now: Time,
@@ -328,7 +329,8 @@ impl Core {
     /// [`CoreEvent::HintDone`] reports the verdict.
     ///
     /// # Errors
-    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if hints about it come too often.
+    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if hints about this member come too
+    /// often.
     pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
         self.check_not_left()?;
         if self.serf.common.is_self(name) {
@@ -356,13 +358,13 @@ impl Core {
         self.serf.common.members.visible()
     }
 
-    /// A number that changes whenever a member changes.
+    /// Returns a number that changes whenever a member changes.
     pub fn version(&self) -> u64 {
         self.serf.common.members.version()
     }
 
-    /// Explains why a member is in its state; `None` if it is hidden, or the SWIM machine has
-    /// forgotten it.
+    /// Explains why a member is in its state. Returns `None` if the member is unknown or hidden, or
+    /// if the SWIM machine has forgotten it.
     pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
         self.member(name)?;
         self.swim.explain(now, name)
@@ -373,7 +375,7 @@ impl Core {
         self.swim.health(now)
     }
 
-    /// Returns whether no other member is known and no seed answers.
+    /// Returns true if no other member is known and no seed answers.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()
     }
@@ -391,8 +393,8 @@ impl Core {
         }
     }
 
-    /// Handles notices and carries out orders until there are none. `asked`: the input came on a
-    /// stream that this node opened.
+    /// Handles notices and carries out orders until there are none left. `asked` is true if the
+    /// input came on a stream that this node opened.
     fn pump(&mut self, now: Time, asked: bool) {
         loop {
             while let Some(order) = self.serf.common.out.orders.pop_front() {

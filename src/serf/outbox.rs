@@ -1,7 +1,8 @@
 //! The outputs of the Serf state: orders for the SWIM machine, events for the driver, and counters.
 //!
 //! No part of the Serf state calls the SWIM machine. Each leaves an [`Order`] here instead, and
-//! [`super::Core`] carries it out. So all of Serf's rules can be tested without a network.
+//! [`super::Core`] carries it out. For this reason all of Serf's rules can be tested without a
+//! network.
 
 use super::CoreEvent;
 use super::counts::Counts;

@@ -1,7 +1,7 @@
 //! The Serf state in a push/pull, both ways: clocks, intents and left members, user events.
 //!
 //! A received state is handled like the messages that it stands for, but none of them is passed on:
-//! a node that needs them gets them by a push/pull of its own.
+//! other nodes get them by their own push/pulls.
 
 use super::members::{Members, SerfStatus};
 use super::ring::Ring;
@@ -45,9 +45,10 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
         status_ltimes: members
             .iter()
             .map(|row| match row.status {
-                // The reader adds one. Serf lists only members that have left, at their own time.
-                // With any other time, a member that returns through this node would refute with
-                // a time too low for members that joined through a stock agent.
+                // The reader adds one to the time of each member listed as left. Serf lists only
+                // members that have left, with the time of their leave. With any other time, a
+                // member that returns through this node would refute with a time too low for
+                // members that joined through a stock agent.
                 SerfStatus::Leaving => (&*row.member.name, row.ltime.saturating_sub(1)),
                 SerfStatus::Alive | SerfStatus::Failed | SerfStatus::Left => {
                     (&*row.member.name, row.ltime)
@@ -69,9 +70,9 @@ pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<S
     let mut left = left.map(|&node| (node, ltimes.get(node).copied().unwrap_or(0)));
     let left = by_name(&mut left);
     let leaves = left.iter().map(|(&node, ltime)| {
-        // One later than listed, so that it outweighs the intent by which the member had joined.
-        // For a member that is known to have left, the time stays as listed: otherwise each
-        // push/pull would move its leave to a later time.
+        // The leave gets a time one later than listed, so that it outweighs the intent by which the
+        // member had joined. For a member that is known to have left, the time stays as listed:
+        // otherwise each push/pull would move the leave to a later time.
         let known = members
             .get(node)
             .is_some_and(|row| row.status == SerfStatus::Left);
@@ -95,8 +96,8 @@ pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<S
     leaves.chain(joins).chain(events).collect()
 }
 
-/// Collects Lamport times by name. Not generic, because collecting into a map compiles a sort for
-/// each type of iterator.
+/// Collects Lamport times by name. Takes a `dyn` iterator, because a generic function would compile
+/// a sort for each type of iterator.
 fn by_name<'a>(entries: &mut dyn Iterator<Item = (&'a str, u64)>) -> BTreeMap<&'a str, u64> {
     entries.collect()
 }

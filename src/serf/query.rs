@@ -1,5 +1,5 @@
-//! Queries of other nodes, passed on once each, and relays: responses that reach the sender of a
-//! query by way of this node.
+//! Queries of other nodes, each of which is passed on once, and relays: responses to a query that
+//! reach its sender by way of this node.
 //!
 //! This node answers no query yet. It forwards a relayed response only to the address of a member,
 //! so that no outsider can make it send arbitrary bytes to arbitrary hosts.
@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const NO_REBROADCAST: u32 = 2;
 
 /// Queries of Serf's key management. A stock agent that receives one without a payload crashes, so
-/// this node does not pass those on.
+/// this node does not pass on such a query if its payload is missing or empty.
 const KEY_QUERIES: [&str; 4] = [
     "_serf_install-key",
     "_serf_use-key",
@@ -35,8 +35,8 @@ impl Item for SeenQuery {
 }
 
 impl Seen<SeenQuery> {
-    /// Handles a query. Returns true if this node should pass it on, whether or not it is among
-    /// those that the query is meant for.
+    /// Handles a query. Returns true if this node should pass it on. Whether the query is meant for
+    /// this node makes no difference.
     pub fn on_query(&mut self, out: &mut Outbox, query: &Query<'_>) -> bool {
         if query.payload.unwrap_or_default().is_empty() && KEY_QUERIES.contains(&query.name) {
             out.refuse(Refusal::EmptyPart);
@@ -46,7 +46,7 @@ impl Seen<SeenQuery> {
     }
 }
 
-/// Forwards a response to the member that it is for.
+/// Forwards a response to the member that the relay names.
 pub(super) fn forward(common: &mut Common, relay: &Relay<'_>) {
     let Some(to) = address(relay.addr, relay.port) else {
         return common.out.refuse(Refusal::AddressLength);
@@ -63,8 +63,8 @@ pub(super) fn forward(common: &mut Common, relay: &Relay<'_>) {
     common.out.order(Order::SendUser { to, bytes });
 }
 
-/// Returns the address of 4 or 16 bytes, an IPv4-mapped one as IPv4; `None` for another length and
-/// for port 0.
+/// Builds an address from 4 or 16 bytes. An IPv4-mapped IPv6 address becomes IPv4. Returns `None`
+/// for any other length or for port 0.
 fn address(bytes: &[u8], port: u16) -> Option<SocketAddr> {
     let ip = match <[u8; 4]>::try_from(bytes) {
         Ok(four) => IpAddr::V4(Ipv4Addr::from(four)),

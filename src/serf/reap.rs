@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The clock of the reaper.
 #[derive(Debug)]
 pub(super) struct Reaper {
-    /// When members are next checked.
+    /// The time at which members are next checked.
     pub next: Time,
 }
 

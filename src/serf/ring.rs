@@ -1,10 +1,10 @@
 //! A ring of recent Lamport times, each with the items that carried it.
 //!
 //! User events and queries reach a node many times over, and each must be passed on exactly once.
-//! The ring has the shape of Serf's: 512 slots, time `t` falls into slot `t mod 512`, and an item
-//! more than 512 behind the clock is dropped, since it is too old to be judged. Only used slots
-//! take memory. Unlike Serf's, this ring is bounded: at most [`limits::RING_SLOT_ITEMS`] items at
-//! one time, and at most [`limits::RING_BYTES`] in all.
+//! The ring has the shape of Serf's: 512 slots, Lamport time `t` falls into slot `t mod 512`, and
+//! an item more than 512 behind the clock is dropped, since it is too old to be judged. Only used
+//! slots take memory. Unlike Serf's, this ring is bounded: at most [`limits::RING_SLOT_ITEMS`]
+//! items with one Lamport time, and at most [`limits::RING_BYTES`] in all.
 
 use crate::limits;
 
@@ -23,11 +23,11 @@ pub(super) enum Freshness {
     Duplicate,
     /// Too far behind the clock to be judged.
     Old,
-    /// There are too many at this time: it is not remembered and must not be passed on.
+    /// There is no room for it: it is not remembered and must not be passed on.
     Full,
 }
 
-/// The items that carried one time.
+/// The items that carried one Lamport time.
 #[derive(Clone, Debug)]
 pub(super) struct RingSlot<T> {
     pub ltime: u64,
@@ -37,10 +37,10 @@ pub(super) struct RingSlot<T> {
 /// The ring.
 #[derive(Clone, Debug)]
 pub(super) struct Ring<T> {
-    /// Sorted by their indexes.
+    /// The used slots, sorted by their indexes in Serf's ring.
     slots: Vec<RingSlot<T>>,
-    /// Items before this time are too old. It rises when slots are dropped to make room, since an
-    /// item that was dropped could no longer be told from a new one.
+    /// Items with an earlier Lamport time are too old. Rises when slots are dropped to make room,
+    /// since an item that was dropped could no longer be told from a new one.
     earliest: u64,
     weight: usize,
 }
@@ -95,15 +95,16 @@ impl<T: Item> Ring<T> {
         self.slots.iter()
     }
 
-    /// The place of the slot of this time in the list, or the place at which it would be added.
+    /// Returns the position of the slot for this time in the list, or the position at which it
+    /// would be added. The slot may hold another time that falls into it.
     fn place(&self, ltime: u64) -> Result<usize, usize> {
         let index = |ltime: u64| ltime % limits::RING_SLOTS;
         self.slots
             .binary_search_by_key(&index(ltime), |slot| index(slot.ltime))
     }
 
-    /// Drops the earliest slots until `weight` more bytes fit. Returns false if only slots at or
-    /// after `ltime` could still be dropped.
+    /// Drops the earliest slots until `weight` more bytes fit. Returns false if they do not fit and
+    /// only slots at or after `ltime` are left to drop.
     fn make_room(&mut self, ltime: u64, weight: usize) -> bool {
         while self.weight + weight > limits::RING_BYTES {
             let slots = self.slots.iter().enumerate();

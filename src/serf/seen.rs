@@ -20,7 +20,8 @@ impl<T: Item> Seen<T> {
         }
     }
 
-    /// Remembers a message. Returns true if it is new, and counts it if it is dropped.
+    /// Remembers a message. Returns true if it is new; otherwise counts the reason why it is not
+    /// passed on.
     pub fn see(&mut self, out: &mut Outbox, ltime: u64, item: T) -> bool {
         if !self.clock.witness(ltime) {
             out.counts.ltimes_refused += 1;

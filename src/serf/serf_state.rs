@@ -1,6 +1,6 @@
 //! The Serf state: the one place where its parts are wired together.
 //!
-//! Each part is a type of its own file that owns its state and works on [`Common`]. No part knows
+//! Each part is a type in its own file; it owns its state and works on [`Common`]. No part knows
 //! another: what one part finds out reaches the others through the methods here. An input is a
 //! report of the SWIM machine, a message, or a command; the results are in the outbox of
 //! [`Common`], from which [`super::Core`] takes them.
@@ -53,7 +53,7 @@ impl SerfState {
         }
     }
 
-    /// When [`SerfState::handle_timeout`] has to be called.
+    /// Returns the time at which [`SerfState::handle_timeout`] has to be called.
     pub fn deadline(&self) -> Time {
         let leave = self.leave.deadline().unwrap_or(self.reaper.next);
         leave.min(self.reaper.next)
@@ -66,8 +66,8 @@ impl SerfState {
             .reap(now, &mut self.common, &mut self.intents.early);
     }
 
-    /// Moves all stored times forward: a stall of this process must not count as time in which
-    /// others were silent.
+    /// Moves all stored times forward: the time of a stall of this process must not count as time
+    /// in which other nodes were silent.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
         self.common.postpone(stalled);
@@ -111,7 +111,8 @@ impl SerfState {
         self.leave.on_departure_spread(now, &mut self.common);
     }
 
-    /// A known name is claimed by another address. `asked`: by a peer that this node asked.
+    /// A known name is claimed by another address. `asked` is true if the claim came from a peer
+    /// that this node had asked.
     pub fn name_claimed(&mut self, now: Time, name: &str, claimed: SocketAddr, asked: bool) {
         self.common.out.counts.conflicts += 1;
         if !self.common.is_self(name) {
@@ -130,7 +131,8 @@ impl SerfState {
         }
     }
 
-    /// A join command ended. If any node answered, all are to know that this node is here.
+    /// A join command ended. If at least one node answered, announces this node to the whole
+    /// cluster.
     pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
         let owner = self.conflicts.owner(name_conflict);
         if report.contacted > 0 {
@@ -211,7 +213,8 @@ impl SerfState {
             Ok(state) => state,
             Err(why) => return self.common.out.refuse(why),
         };
-        // A clock is listed at the next time that its node will use, so the one before was seen.
+        // A push/pull carries the next time that each clock will use, so the latest time in use is
+        // one less.
         for (clock, next) in [
             (&mut self.intents.clock, state.ltime),
             (&mut self.events.clock, state.event_ltime),
@@ -228,7 +231,7 @@ impl SerfState {
 
     // Commands.
 
-    /// Begins to leave, or waits for the end of the leave under way.
+    /// Begins to leave. If a leave is under way already, the command ends together with it.
     pub fn begin_leave(&mut self, now: Time) -> OpId {
         let disputed = self.conflicts.is_name_disputed(now, &self.common);
         let begun = self.leave.begin(now, &mut self.common, disputed);
@@ -239,7 +242,7 @@ impl SerfState {
         begun.op
     }
 
-    /// Announces that a failed member is removed; with `prune` it is erased.
+    /// Announces that a failed member is removed. If `prune` is true, every node erases it.
     pub fn remove_failed(&mut self, now: Time, name: &str, prune: bool) {
         self.announce_leave(now, name, prune, None);
     }
@@ -250,15 +253,15 @@ impl SerfState {
             .announce_leave(now, &mut self.common, name, prune, token, leaving);
     }
 
-    /// Cancels a leave, because the application joins. Returns whether the SWIM machine has to
-    /// be revived.
-    pub fn take_leave_back(&mut self) -> bool {
+    /// Cancels a leave, because the application joins. Returns true if the SWIM machine has to be
+    /// revived.
+    pub fn cancel_leave(&mut self) -> bool {
         if !self.leave.is_under_way_or_done() {
             return false;
         }
-        let announced = self.leave.take_back(&mut self.common);
-        // Others pass the leave on with a Lamport time that is one later than its own. The join
-        // intent must be later still.
+        let announced = self.leave.cancel(&mut self.common);
+        // A peer that learns of the leave by push/pull applies it with a Lamport time one later
+        // than the one announced. The join intent must be later still.
         self.intents.clock.tick();
         if self.common.is_serf() {
             self.intents.announce_join(&mut self.common);

@@ -67,13 +67,13 @@ impl Rig {
         self.serf.handle_timeout(self.now);
     }
 
-    fn news(&mut self, change: Change, name: &str, node: Option<&Node>) {
+    fn reports(&mut self, change: Change, name: &str, node: Option<&Node>) {
         self.serf
             .member_changed(self.now, change, &Arc::from(name), node);
     }
 
     fn joins(&mut self, name: &str, port: u16) {
-        self.news(Change::Joined, name, Some(&node(name, port, &Tags::new())));
+        self.reports(Change::Joined, name, Some(&node(name, port, &Tags::new())));
     }
 
     fn receives(&mut self, message: &SerfMessage<'_>) {
@@ -141,11 +141,11 @@ const LEAVE: (usize, u8) = (lane::INTENTS, 0);
 const JOIN: (usize, u8) = (lane::INTENTS, 1);
 
 #[test]
-fn a_member_that_dies_has_failed_whatever_the_notice_says() {
+fn a_member_without_a_leave_intent_fails_whether_it_is_reported_as_died_or_left() {
     for change in [Change::Died, Change::Left] {
         let mut rig = Rig::new();
         rig.joins("a", 2);
-        rig.news(change, "a", None);
+        rig.reports(change, "a", None);
         assert_eq!(rig.events(), ["join a", "fail a"]);
         assert_eq!(rig.status("a"), Some(SerfStatus::Failed));
     }
@@ -158,14 +158,14 @@ fn a_member_that_dies_after_its_leave_intent_has_left() {
         rig.joins("a", 2);
         rig.leave_intent("a", 5, false);
         assert_eq!(rig.shown("a"), MemberState::Leaving);
-        rig.news(change, "a", None);
+        rig.reports(change, "a", None);
         assert_eq!(rig.events(), ["join a", "leave a"]);
         assert_eq!(rig.broadcasts(), [LEAVE]);
     }
 }
 
 #[test]
-fn in_memberlist_mode_the_notice_decides_and_the_forgotten_are_reaped() {
+fn in_memberlist_mode_the_report_decides_and_forgotten_members_are_reaped() {
     let mut rig = Rig::with(Config {
         mode: Mode::Memberlist,
         ..Config::default()
@@ -175,11 +175,11 @@ fn in_memberlist_mode_the_notice_decides_and_the_forgotten_are_reaped() {
     }
     rig.leave_intent("a", 5, false);
     assert_eq!(rig.broadcasts(), []);
-    rig.news(Change::Left, "a", None);
-    rig.news(Change::Died, "b", None);
+    rig.reports(Change::Left, "a", None);
+    rig.reports(Change::Died, "b", None);
     assert_eq!(rig.events(), ["join a", "join b", "leave a", "fail b"]);
-    rig.news(Change::Forgotten, "a", None);
-    rig.news(Change::Forgotten, "b", None);
+    rig.reports(Change::Forgotten, "a", None);
+    rig.reports(Change::Forgotten, "b", None);
     assert_eq!(rig.events(), ["reap a", "reap b"]);
     assert!(rig.serf.encode_state().is_empty());
 }
@@ -192,8 +192,8 @@ fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
     };
     let mut rig = Rig::with(config);
     rig.joins("a", 2);
-    rig.news(Change::Died, "a", None);
-    rig.news(Change::Forgotten, "a", None);
+    rig.reports(Change::Died, "a", None);
+    rig.reports(Change::Forgotten, "a", None);
     let addr = SocketAddr::from(([10, 0, 0, 1], 2));
     assert_eq!(
         rig.orders(),
@@ -209,10 +209,10 @@ fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
 }
 
 #[test]
-fn a_member_that_comes_back_is_no_longer_looked_for() {
+fn a_member_that_comes_back_is_no_longer_searched_for() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
-    rig.news(Change::Died, "a", None);
+    rig.reports(Change::Died, "a", None);
     rig.orders();
     rig.joins("a", 2);
     assert_eq!(rig.orders(), [Order::ForgetLost { name: "a".into() }]);
@@ -225,10 +225,10 @@ fn a_suspicion_makes_one_event_and_so_does_its_end() {
     let mut rig = Rig::new();
     let a = node("a", 2, &Tags::new());
     rig.joins("a", 2);
-    rig.news(Change::Suspected, "a", Some(&a));
+    rig.reports(Change::Suspected, "a", Some(&a));
     assert_eq!(rig.shown("a"), MemberState::Suspect);
-    rig.news(Change::Suspected, "a", Some(&a));
-    rig.news(Change::Cleared, "a", Some(&a));
+    rig.reports(Change::Suspected, "a", Some(&a));
+    rig.reports(Change::Cleared, "a", Some(&a));
     assert_eq!(rig.events(), ["join a", "suspect a", "alive a"]);
     assert_eq!(rig.shown("a"), MemberState::Alive);
 }
@@ -239,7 +239,7 @@ fn a_suspect_that_is_leaving_is_shown_as_leaving() {
     let a = node("a", 2, &Tags::new());
     rig.joins("a", 2);
     rig.leave_intent("a", 5, false);
-    rig.news(Change::Suspected, "a", Some(&a));
+    rig.reports(Change::Suspected, "a", Some(&a));
     assert_eq!(rig.shown("a"), MemberState::Leaving);
     rig.join_intent("a", 6);
     assert_eq!(rig.shown("a"), MemberState::Suspect);
@@ -276,7 +276,7 @@ fn only_a_later_intent_counts() {
 fn a_leave_intent_about_a_failed_member_makes_it_left_and_ends_the_search() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
-    rig.news(Change::Died, "a", None);
+    rig.reports(Change::Died, "a", None);
     rig.leave_intent("a", 5, false);
     assert_eq!(rig.events(), ["join a", "fail a", "leave a"]);
     assert!(
@@ -293,12 +293,12 @@ fn a_pruned_member_is_erased_when_it_is_gone_and_not_before() {
     rig.joins("a", 2);
     rig.leave_intent("a", 5, true);
     assert_eq!(rig.status("a"), Some(SerfStatus::Leaving));
-    rig.news(Change::Left, "a", None);
+    rig.reports(Change::Left, "a", None);
     assert_eq!(rig.events(), ["join a", "leave a", "reap a"]);
     assert_eq!(rig.status("a"), None);
 
     rig.joins("b", 3);
-    rig.news(Change::Died, "b", None);
+    rig.reports(Change::Died, "b", None);
     rig.leave_intent("b", 6, true);
     assert_eq!(rig.events(), ["join b", "fail b", "leave b", "reap b"]);
 }
@@ -310,7 +310,7 @@ fn a_member_that_refutes_its_pruning_stays() {
     rig.leave_intent("a", 5, true);
     rig.join_intent("a", 6);
     rig.leave_intent("a", 7, false);
-    rig.news(Change::Left, "a", None);
+    rig.reports(Change::Left, "a", None);
     assert_eq!(rig.events(), ["join a", "leave a"]);
     assert_eq!(rig.status("a"), Some(SerfStatus::Left));
 }
@@ -354,7 +354,7 @@ fn the_number_of_early_intents_is_bounded() {
 }
 
 #[test]
-fn a_node_that_others_believe_to_leave_refutes_with_a_later_time() {
+fn a_leave_intent_about_this_node_is_refuted_with_a_later_time() {
     let mut rig = Rig::new();
     rig.leave_intent("self", 41, false);
     let Some(Order::Broadcast {
@@ -433,7 +433,7 @@ fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
 }
 
 #[test]
-fn a_query_is_passed_on_once_unless_it_asks_not_to_be() {
+fn a_query_is_passed_on_once_unless_its_flags_forbid_it() {
     let mut rig = Rig::new();
     let query = |id, flags| {
         SerfMessage::Query(Query {
@@ -517,7 +517,7 @@ fn bytes_that_are_not_a_message_are_refused_and_not_passed_on() {
 }
 
 #[test]
-fn the_state_of_one_node_tells_another_who_has_left() {
+fn a_push_pull_carries_which_members_have_left() {
     let mut one = Rig::new();
     let mut other = Rig::new();
     for rig in [&mut one, &mut other] {
@@ -525,11 +525,11 @@ fn the_state_of_one_node_tells_another_who_has_left() {
             rig.joins(name, port);
         }
         rig.join_intent("gone", 5);
-        rig.news(Change::Died, "dead", None);
+        rig.reports(Change::Died, "dead", None);
     }
     one.leave_intent("gone", 6, false);
     one.leave_intent("dead", 7, false);
-    one.news(Change::Left, "gone", None);
+    one.reports(Change::Left, "gone", None);
     one.join_intent("alive", 9);
     other.events();
     other.orders();
@@ -543,21 +543,21 @@ fn the_state_of_one_node_tells_another_who_has_left() {
     assert_eq!(other.status("alive"), Some(SerfStatus::Alive));
     assert_eq!(other.serf.common.members.get("alive").unwrap().ltime, 9);
     assert_eq!(other.broadcasts(), []);
-    other.news(Change::Died, "gone", None);
+    other.reports(Change::Died, "gone", None);
     assert_eq!(other.events(), ["leave dead", "leave gone"]);
     assert!(other.serf.intents.clock.time() >= one.serf.intents.clock.time());
 }
 
-/// A stock agent lists a left member at its own time, and every reader adds one. A member that
-/// returns refutes above the time that it reads, so it must not read less from this node than
-/// others read from stock agents.
+/// A stock agent lists a left member with the time of its leave, and every reader adds one. A
+/// member that returns refutes with a time above the one that it reads. So the time that it reads
+/// from this node must not be lower than the time that other members read from stock agents.
 #[test]
 fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes_nothing() {
     let (mut one, mut other) = (Rig::new(), Rig::new());
     for rig in [&mut one, &mut other] {
         rig.joins("gone", 3);
         rig.leave_intent("gone", 6, false);
-        rig.news(Change::Left, "gone", None);
+        rig.reports(Change::Left, "gone", None);
     }
     let bytes = one.serf.encode_state();
     let state = SerfPushPull::decode(&bytes).unwrap();
@@ -584,16 +584,16 @@ fn a_left_member_that_announces_its_return_is_not_listed_as_left() {
     let mut rig = Rig::new();
     rig.joins("a", 3);
     rig.leave_intent("a", 6, false);
-    rig.news(Change::Left, "a", None);
+    rig.reports(Change::Left, "a", None);
     assert_eq!(left(&rig), 1);
     rig.join_intent("a", 9);
     assert_eq!((left(&rig), rig.status("a")), (0, Some(SerfStatus::Left)));
     rig.leave_intent("a", 10, false);
-    assert_eq!(left(&rig), 1, "it does not return after all");
+    assert_eq!(left(&rig), 1, "a later leave intent cancels its return");
     rig.join_intent("a", 11);
     rig.joins("a", 3);
     rig.leave_intent("a", 12, false);
-    rig.news(Change::Left, "a", None);
+    rig.reports(Change::Left, "a", None);
     assert_eq!(left(&rig), 1, "it had returned, and has left again");
 }
 
@@ -620,7 +620,7 @@ fn a_state_that_says_this_node_has_left_is_refuted() {
 }
 
 #[test]
-fn the_failed_and_the_left_are_erased_after_their_time() {
+fn members_that_failed_or_left_are_erased_after_their_timeouts() {
     let config = Config {
         reconnect_timeout: SECOND * 100,
         tombstone_timeout: SECOND * 200,
@@ -630,8 +630,8 @@ fn the_failed_and_the_left_are_erased_after_their_time() {
     rig.joins("a", 2);
     rig.joins("b", 3);
     rig.leave_intent("b", 5, false);
-    rig.news(Change::Died, "a", None);
-    rig.news(Change::Left, "b", None);
+    rig.reports(Change::Died, "a", None);
+    rig.reports(Change::Left, "b", None);
     rig.events();
     rig.wait(100);
     assert_eq!(rig.events(), Vec::<String>::new());
@@ -648,7 +648,7 @@ fn the_failed_and_the_left_are_erased_after_their_time() {
 fn time_in_which_the_process_did_not_run_does_not_count() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
-    rig.news(Change::Died, "a", None);
+    rig.reports(Change::Died, "a", None);
     rig.leave_intent("x", 5, false);
     rig.events();
     rig.serf.handle_stall(SECOND * 48 * 3600);
@@ -662,35 +662,35 @@ fn time_in_which_the_process_did_not_run_does_not_count() {
 fn an_update_makes_an_event_only_if_the_application_can_see_it() {
     let mut rig = Rig::new();
     let web = tags(&[("role", "web"), ("zone", "1")]);
-    rig.news(Change::Joined, "a", Some(&node("a", 2, &web)));
+    rig.reports(Change::Joined, "a", Some(&node("a", 2, &web)));
     let version = rig.serf.common.members.version();
-    // The same map in the other order of its keys.
+    // The same tags, encoded in the other order.
     let mut same = node("a", 2, &web);
     same.meta = Arc::from(&b"\xff\x82\xa4zone\xa11\xa4role\xa3web"[..]);
-    rig.news(Change::Updated, "a", Some(&same));
+    rig.reports(Change::Updated, "a", Some(&same));
     assert_eq!(rig.events(), ["join a"]);
     assert!(rig.serf.common.members.version() > version);
     // After a refutation only the incarnation differs.
     same.incarnation = 7;
-    rig.news(Change::Updated, "a", Some(&same));
+    rig.reports(Change::Updated, "a", Some(&same));
     assert_eq!(rig.events(), Vec::<String>::new());
     assert_eq!(
         rig.serf.common.members.get("a").unwrap().member.incarnation,
         7
     );
-    rig.news(
+    rig.reports(
         Change::Updated,
         "a",
         Some(&node("a", 2, &tags(&[("role", "db")]))),
     );
     assert_eq!(rig.events(), ["update a"]);
-    rig.news(
+    rig.reports(
         Change::Updated,
         "a",
         Some(&node("a", 3, &tags(&[("role", "db")]))),
     );
     assert_eq!(rig.events(), ["update a"]);
-    rig.news(Change::Updated, "nobody", Some(&node("nobody", 3, &web)));
+    rig.reports(Change::Updated, "nobody", Some(&node("nobody", 3, &web)));
     assert_eq!(rig.events(), Vec::<String>::new());
 }
 
@@ -706,32 +706,32 @@ fn the_filter_hides_members_until_they_fit() {
     });
     assert_eq!(rig.serf.common.members.visible().count(), 1);
     let (db, web) = (tags(&[("role", "db")]), tags(&[("role", "web")]));
-    rig.news(Change::Joined, "a", Some(&node("a", 2, &db)));
-    rig.news(Change::Suspected, "a", None);
-    rig.news(Change::Cleared, "a", Some(&node("a", 2, &db)));
+    rig.reports(Change::Joined, "a", Some(&node("a", 2, &db)));
+    rig.reports(Change::Suspected, "a", None);
+    rig.reports(Change::Cleared, "a", Some(&node("a", 2, &db)));
     assert_eq!(rig.events(), Vec::<String>::new());
     assert!(rig.orders().contains(&Order::Refuse(Refusal::Filtered)));
-    rig.news(Change::Updated, "a", Some(&node("a", 2, &web)));
+    rig.reports(Change::Updated, "a", Some(&node("a", 2, &web)));
     assert_eq!(
         (rig.events(), rig.serf.common.members.visible().count()),
         (vec!["join a".into()], 2)
     );
-    rig.news(Change::Updated, "a", Some(&node("a", 2, &db)));
+    rig.reports(Change::Updated, "a", Some(&node("a", 2, &db)));
     assert_eq!(
         (rig.events(), rig.serf.common.members.visible().count()),
         (vec!["reap a".into()], 1)
     );
     rig.orders();
-    rig.news(Change::Died, "a", None);
+    rig.reports(Change::Died, "a", None);
     assert!(rig.events().is_empty());
     assert!(
         matches!(&rig.orders()[..], [Order::RememberLost { .. }]),
-        "a hidden member, too, is a way back into the cluster"
+        "a hidden member is searched for too"
     );
-    rig.news(Change::Joined, "a", Some(&node("a", 2, &web)));
+    rig.reports(Change::Joined, "a", Some(&node("a", 2, &web)));
     assert_eq!(rig.events(), ["join a"]);
-    rig.news(Change::Died, "a", None);
-    rig.news(Change::Joined, "a", Some(&node("a", 2, &db)));
+    rig.reports(Change::Died, "a", None);
+    rig.reports(Change::Joined, "a", Some(&node("a", 2, &db)));
     assert_eq!(rig.events(), ["fail a", "reap a"]);
 }
 
@@ -767,7 +767,7 @@ fn a_leave_sends_its_intent_then_departs_then_lingers() {
 }
 
 #[test]
-fn a_leave_goes_on_when_nothing_spreads() {
+fn a_leave_goes_on_when_its_announcements_do_not_spread() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
@@ -797,26 +797,26 @@ fn a_leave_without_other_members_ends_when_the_swim_machine_says_so() {
 }
 
 #[test]
-fn a_join_takes_a_leave_back_whatever_step_it_is_in() {
+fn a_join_cancels_a_leave_whatever_step_it_is_in() {
     let mut rig = Rig::new();
     rig.joins("a", 2);
     rig.events();
     rig.serf.begin_leave(rig.now);
     let left_at = rig.serf.common.members.get("self").unwrap().ltime;
     assert!(
-        !rig.serf.take_leave_back(),
-        "the SWIM serf does not know of it yet"
+        !rig.serf.cancel_leave(),
+        "the SWIM machine was not ordered to leave yet"
     );
     assert_eq!(
         (rig.events(), rig.shown("self")),
         (vec!["left".into()], MemberState::Alive)
     );
-    // A peer that lists this node as left counts one later than the leave: the join is later still.
+    // A peer that learns of the leave by push/pull adds one to its time: the join is later still.
     assert!(rig.serf.common.members.get("self").unwrap().ltime > left_at + 1);
 
     rig.serf.begin_leave(rig.now);
     rig.wait(5);
-    assert!(rig.serf.take_leave_back());
+    assert!(rig.serf.cancel_leave());
     assert_eq!(rig.events(), ["left"]);
 
     rig.serf.begin_leave(rig.now);
@@ -824,13 +824,13 @@ fn a_join_takes_a_leave_back_whatever_step_it_is_in() {
         rig.wait(seconds);
     }
     assert_eq!(rig.events(), ["leave self", "left"]);
-    assert!(rig.serf.take_leave_back());
+    assert!(rig.serf.cancel_leave());
     assert_eq!(rig.events(), ["join self"]);
-    assert!(!rig.serf.take_leave_back());
+    assert!(!rig.serf.cancel_leave());
 }
 
 #[test]
-fn a_join_that_reached_a_node_is_announced_and_others_are_not() {
+fn a_join_is_announced_only_if_it_reached_a_node() {
     let mut rig = Rig::new();
     let report = |contacted| JoinReport {
         contacted,
@@ -895,7 +895,7 @@ fn tags_that_cannot_be_decoded_count_as_no_tags() {
     let mut rig = Rig::new();
     let mut odd = node("a", 2, &Tags::new());
     odd.meta = Arc::from(&b"\xff\xc1"[..]);
-    rig.news(Change::Joined, "a", Some(&odd));
+    rig.reports(Change::Joined, "a", Some(&odd));
     assert_eq!(rig.events(), ["join a"]);
     assert!(
         rig.serf
@@ -911,7 +911,7 @@ fn tags_that_cannot_be_decoded_count_as_no_tags() {
 }
 
 #[test]
-fn a_join_intent_about_this_node_is_applied_and_passed_on_without_a_reply() {
+fn a_join_intent_about_this_node_moves_its_time_and_is_passed_on() {
     let mut rig = Rig::new();
     rig.join_intent("self", 41);
     assert_eq!(
@@ -924,7 +924,7 @@ fn a_join_intent_about_this_node_is_applied_and_passed_on_without_a_reply() {
 }
 
 #[test]
-fn the_own_leave_intent_that_comes_back_is_not_passed_on_again() {
+fn a_nodes_own_leave_intent_that_comes_back_is_not_passed_on_again() {
     let mut rig = Rig::new();
     rig.joins("other", 2);
     rig.orders();

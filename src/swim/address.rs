@@ -3,8 +3,9 @@
 use super::Config;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The address in a wire message, in the form that is compared: IPv4 as IPv4. The flag says that
-/// it came in the 16-byte form. `None` if the length is neither 4 nor 16.
+/// Decodes the address of a wire message. An IPv4-mapped IPv6 address becomes IPv4, so that both
+/// forms compare as equal; the flag is true for such an address. Returns `None` if the length is
+/// neither 4 nor 16.
 pub(super) fn decode(bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
     if let Ok(four) = <[u8; 4]>::try_from(bytes) {
         return Some((SocketAddr::new(IpAddr::from(four), port), false));
@@ -16,7 +17,7 @@ pub(super) fn decode(bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
     }
 }
 
-/// The wire form of an address: 16 bytes for IPv6 and, if `mapped`, for IPv4; else 4 bytes.
+/// Encodes an address: IPv6 as 16 bytes, IPv4 as 4 bytes, or as 16 bytes if `mapped` is true.
 pub(super) fn encode(ip: IpAddr, mapped: bool) -> Vec<u8> {
     match ip {
         IpAddr::V4(v4) if mapped => v4.to_ipv6_mapped().octets().to_vec(),
@@ -25,7 +26,8 @@ pub(super) fn encode(ip: IpAddr, mapped: bool) -> Vec<u8> {
     }
 }
 
-/// The address an answer goes to: the source that the message names, or else the sender's.
+/// Returns the address to which an answer goes: the source that the message names, or else the
+/// address of the sender.
 pub(super) fn of_answer(source: &[u8], port: u16, from: SocketAddr) -> SocketAddr {
     if port == 0 {
         return from;
@@ -33,8 +35,8 @@ pub(super) fn of_answer(source: &[u8], port: u16, from: SocketAddr) -> SocketAdd
     decode(source, port).map_or(from, |(addr, _)| addr)
 }
 
-/// Whether a member may have this address: it can belong to one host, and lies in the networks
-/// that the setting `cidrs_allowed` names, if it names any.
+/// Returns true if a member may have this address: it can belong to one host, and it lies in one of
+/// the networks of the setting `cidrs_allowed` unless that list is empty.
 pub(super) fn is_allowed(config: &Config, ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     if ip.is_unspecified() || ip.is_multicast() || broadcast {

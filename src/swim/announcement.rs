@@ -1,17 +1,19 @@
-//! Announcing this node with its pings: beyond memberlist, on the wire an ordinary alive message.
+//! Announcing this node with its pings. Beyond memberlist; on the wire it is an ordinary alive
+//! message.
 //!
-//! Gossip misses members. So that members that run a stock agent miss nothing of this node, the
-//! first ping to each member after a change of this node carries this node's alive message, and so
-//! do the next ones, until the member acknowledges such a ping. A member that has restarted has
-//! forgotten everything: its incarnation differs, and it gets the message again.
+//! Gossip misses members. So after a change of this node, its pings to a member carry this node's
+//! alive message until the member acknowledges such a ping. Members that run a stock agent learn of
+//! the change as well. A member that has restarted has forgotten everything: its incarnation
+//! differs, so it gets the message again.
 
 use super::NodeState;
 use super::broadcast_queue::PART_COST;
 use super::context::Context;
 use super::members::{Announced, MemberIndex};
 
-/// The announcement that the next ping of this member carries, with its encoded message. `None`
-/// if the member has acknowledged it, or if it does not fit in a datagram with `ping_len` bytes.
+/// Returns the announcement that the next ping to this member carries, with its encoded message.
+/// Returns `None` if the member has acknowledged the announcement, is not alive, or if the message
+/// does not fit into a datagram next to a ping of `ping_len` bytes.
 pub(super) fn due(
     ctx: &Context,
     member: MemberIndex,

@@ -1,6 +1,6 @@
-//! Applying: what arrives about members is merged, carried out, passed on, and reported as notices.
+//! Applying: a message about a member is merged, carried out, passed on, and reported as a notice.
 //!
-//! `merge` decides and this file carries its verdicts out, so it wires the parts that have to know
+//! `merge` decides and this file carries out the verdict, so it wires the parts that have to know
 //! of a change. The state of another member changes in one function, [`Swim::enter`], whatever the
 //! reason: gossip, push/pull, a failed probe, or the end of a suspicion.
 
@@ -138,7 +138,7 @@ impl Swim {
         }
     }
 
-    /// A suspect did not refute in time. After its own leave this node no longer tells others.
+    /// A suspect did not refute in time. If this node has left, it no longer tells other nodes.
     pub(super) fn on_suspicion_end(&mut self, member: MemberIndex) {
         let pass_on = if self.ctx.local.left {
             PassOn::No
@@ -166,8 +166,8 @@ impl Swim {
     pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<u32, Refusal> {
         let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
-        // A node that knows no other passes nothing on: the others already know this state, because
-        // it comes from them.
+        // A node that knows no other node passes nothing on: the nodes that it now learns of know
+        // this state already, because it comes from them.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
@@ -242,7 +242,8 @@ impl Swim {
         let left = self.ctx.local.left;
         match merge::merge_own(left, own, offer, incarnation, Address::Same, false) {
             OwnVerdict::Refute => {
-                // An accusation of an earlier run of this node says nothing about its health now.
+                // An accusation of an earlier run of this node says nothing about this run's
+                // health.
                 let former = incarnation > own || offer == Offer::Left;
                 if !former && self.name_conflicts.claimed().is_none() {
                     self.ctx.awareness.worsen(1);
@@ -259,7 +260,7 @@ impl Swim {
         }
     }
 
-    /// How the address in an alive message relates to the member's.
+    /// Compares the address in an alive message with the member's.
     fn relation(&self, node: &Node, addr: SocketAddr) -> Address {
         if node.addr == addr {
             return Address::Same;
@@ -293,7 +294,7 @@ impl Swim {
         true
     }
 
-    /// Takes over what an alive message says. Returns true if the member was dead or had left.
+    /// Takes over the content of an alive message. Returns true if the member was dead or had left.
     fn refresh(
         &mut self,
         member: MemberIndex,
@@ -362,7 +363,7 @@ impl Swim {
         }
     }
 
-    /// A member became known or alive again: counts for the join sync if gossip brought it.
+    /// A member became known or alive again. If gossip brought it, it counts for the join sync.
     fn note_gained(&mut self, pass_on: PassOn) {
         if matches!(pass_on, PassOn::Received(_)) {
             self.join_sync.on_learned(&mut self.ctx);

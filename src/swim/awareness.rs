@@ -1,8 +1,8 @@
-//! How this node itself is doing: the local health score, and which transports get answers.
+//! The health of this node itself: the local health score, and the transports that get answers.
 //!
 //! A node that gets no answers may itself be the one that is slow (Lifeguard, "Local Health Aware
-//! Probe"). The score rises when probes fail or when the node has to refute, falls when answers
-//! come, and stretches the node's own probe deadlines by `score + 1`, so that a struggling node
+//! Probe"). The score rises when probes fail or when the node has to refute, and falls when answers
+//! come. The node's own probe deadlines are multiplied by `score + 1`, so that a struggling node
 //! accuses later.
 
 use crate::time::Time;
@@ -21,12 +21,13 @@ pub(super) struct Awareness {
     unanswered_pings: u32,
     /// Streams in a row that failed although the member at the other end is alive.
     failed_streams: u32,
-    /// When a message from any other node last arrived.
+    /// The time at which a message from any other node last arrived.
     last_heard: Time,
 }
 
 impl Awareness {
-    /// A healthy node. The score stays below `limit` (AwarenessMaxMultiplier).
+    /// Creates the health of a healthy node. The score stays below `limit`
+    /// (AwarenessMaxMultiplier).
     pub fn new(limit: u32, now: Time) -> Awareness {
         Awareness {
             score: 0,
@@ -55,7 +56,7 @@ impl Awareness {
         self.score = self.score.saturating_add(by).min(self.max);
     }
 
-    /// `duration` stretched by the score.
+    /// Returns `duration` multiplied by the score plus 1.
     pub fn stretch(self, duration: Duration) -> Duration {
         duration * (self.score + 1)
     }
@@ -81,17 +82,17 @@ impl Awareness {
         self.last_heard = now;
     }
 
-    /// Whether datagrams get answers.
+    /// Returns true if datagrams get answers.
     pub fn datagrams_work(self) -> bool {
         self.unanswered_pings < BROKEN_AFTER
     }
 
-    /// Whether streams get answers.
+    /// Returns true if streams get answers.
     pub fn streams_work(self) -> bool {
         self.failed_streams < BROKEN_AFTER
     }
 
-    /// How long nothing has been heard of any other node.
+    /// Returns the time since a message from any other node last arrived.
     pub fn silence(self, now: Time) -> Duration {
         now.since(self.last_heard)
     }

@@ -1,10 +1,10 @@
 //! The broadcast queue: the messages to gossip, how often each was sent, and which of them go into
 //! the next packet.
 //!
-//! Broadcasts are sent in this order: the least sent first, among those the largest that fits, and
-//! among equal lengths the newest. A broadcast about a subject replaces the older one about the
-//! same subject. After `mult x ceil(log10(n + 1))` transmissions, where n is the number of nodes, a
-//! broadcast is dropped.
+//! Broadcasts that were sent fewer times go first; among those sent equally often, the largest that
+//! fits; among equal lengths, the newest. A broadcast about a subject replaces the older one about
+//! the same subject. After `mult x ceil(log10(n + 1))` transmissions, where n is the number of
+//! nodes, a broadcast is dropped.
 //!
 //! [`Broadcasts`] holds one queue for the states of members, followed by one for each lane of the
 //! layer above.
@@ -14,11 +14,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The bytes that each message costs in a compound in addition to its own.
+/// The bytes that each message of a compound takes in addition to its own bytes.
 pub(super) const PART_COST: usize = 2;
-/// The maximum number of broadcasts in the queue of a lane. When there are more, the most sent ones
-/// are dropped, as in Serf. Each message fits into a packet, so the bytes of a lane are bounded,
-/// too.
+/// The maximum number of broadcasts in the queue of a lane. When there are more, those that were
+/// sent most often are dropped, as in Serf. Each message fits into a packet, so the bytes of a lane
+/// are bounded, too.
 const LANE_MAX: usize = 4096;
 
 /// The place of a broadcast in the order: its transmissions, its length, and its arrival number.
@@ -48,12 +48,13 @@ impl BroadcastQueue {
         self.ranked.is_empty()
     }
 
-    /// Whether a broadcast about this subject is queued.
+    /// Returns true if a broadcast about this subject is queued.
     pub fn is_about(&self, subject: &str) -> bool {
         self.by_subject.contains_key(subject)
     }
 
-    /// Queues a broadcast. Returns the token of the one about the same subject that it replaced.
+    /// Queues a broadcast. If it replaces a broadcast about the same subject, returns the token of
+    /// that one.
     pub fn push(
         &mut self,
         bytes: Arc<[u8]>,
@@ -82,8 +83,8 @@ impl BroadcastQueue {
     }
 
     /// Takes at most `parts` messages for one packet that has `free` bytes left. Each message taken
-    /// counts as transmitted once more. Broadcasts that reach `limit` by this are dropped, and
-    /// their tokens are added to `done`.
+    /// counts as transmitted once more. Broadcasts that thereby reach `limit` transmissions are
+    /// dropped, and their tokens are added to `done`.
     pub fn take(
         &mut self,
         mut free: usize,
@@ -130,8 +131,8 @@ impl BroadcastQueue {
         self.ranked.insert(rank, broadcast);
     }
 
-    /// Drops broadcasts from the end of the order until at most `max` remain: the most sent first,
-    /// among those the smallest. Returns their tokens.
+    /// Drops broadcasts from the end of the order until at most `max` remain: first those that were
+    /// sent most often, and among these the smallest. Returns the tokens of the dropped broadcasts.
     pub fn prune(&mut self, max: usize) -> Vec<u64> {
         let mut done = Vec::new();
         while self.ranked.len() > max {
@@ -178,9 +179,8 @@ impl Broadcasts {
         queue.prune(LANE_MAX)
     }
 
-    /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. The first
-    /// of the `limits` is the retransmit limit for states of members, the second that for the
-    /// lanes.
+    /// Takes messages as [`BroadcastQueue::take`] does, from one queue after the other. `limits[0]`
+    /// is the retransmit limit for states of members, `limits[1]` the one for the lanes.
     pub fn take(
         &mut self,
         room: usize,
@@ -212,7 +212,7 @@ impl Broadcasts {
     }
 }
 
-/// How a change is passed on to other members.
+/// The way in which a change is passed on to other members.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PassOn<'a> {
     /// The change came by gossip: the bytes of that message are passed on as they are.
@@ -224,7 +224,8 @@ pub(super) enum PassOn<'a> {
     No,
 }
 
-/// Returns the retransmit limit: how often a broadcast is sent in a cluster of `nodes` nodes.
+/// Returns the retransmit limit: the number of times that a broadcast is sent in a cluster of
+/// `nodes` nodes.
 pub(super) fn retransmit_limit(mult: u32, nodes: usize) -> u32 {
     let digits = nodes.max(1).ilog10() + 1; // the same as ceil(log10(n + 1))
     mult.saturating_mul(digits)
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_sent_go_first_then_the_largest_that_fits_then_the_newest() {
+    fn broadcasts_sent_fewer_times_go_first_then_the_largest_that_fits_then_the_newest() {
         let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(10, 1), None, None);
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_broadcast_about_a_subject_replaces_the_older() {
+    fn a_newer_broadcast_about_a_subject_replaces_the_older_one() {
         let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(10, 1), Some("a".into()), Some(1));
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn pruning_drops_the_most_sent_first() {
+    fn pruning_drops_the_broadcasts_sent_most_often_first() {
         let mut queue = BroadcastQueue::default();
         let mut done = Vec::new();
         queue.push(bytes(10, 1), None, Some(1));

@@ -7,11 +7,11 @@ use std::time::Duration;
 pub struct Config {
     /// The time between two probes.
     pub probe_interval: Duration,
-    /// How long the answer to a direct ping may take before helpers are asked.
+    /// The time that the answer to a direct ping may take before helpers are asked.
     pub probe_timeout: Duration,
     /// The number of helpers asked in an indirect probe.
     pub indirect_checks: usize,
-    /// Whether a probe also tries a stream when its direct ping gets no answer.
+    /// True if a probe also tries a stream when its direct ping gets no answer.
     pub stream_pings: bool,
     /// The factor by which the shortest suspicion timeout is longer than `probe_interval`, in a
     /// cluster of up to 10 nodes. In larger clusters it grows with the logarithm of their size.
@@ -24,8 +24,8 @@ pub struct Config {
     pub gossip_interval: Duration,
     /// The number of members that get a packet in each gossip round.
     pub gossip_nodes: usize,
-    /// How long dead members still get gossip. After that they are removed from the table, at the
-    /// next end of the probe order.
+    /// The time for which dead members still get gossip. After that they are removed from the
+    /// table, when the probe order next comes to its end.
     pub gossip_to_the_dead: Duration,
     /// The number of transmissions of a broadcast in a cluster of fewer than 10 nodes. In larger
     /// clusters it is multiplied by the number of digits of their size.
@@ -36,17 +36,17 @@ pub struct Config {
     pub stream_timeout: Duration,
     /// The size up to which a datagram is filled with broadcasts.
     pub packet_len: usize,
-    /// How long a member must have been dead before its name may return from another address;
-    /// zero means that it never may.
+    /// The time that a member must have been dead before another address may claim its name; zero
+    /// means that no other address ever may.
     pub dead_reclaim: Duration,
     /// The networks in which the addresses of members must lie; an empty list allows all addresses.
     pub cidrs_allowed: Vec<ipnet::IpNet>,
-    /// Whether to pull the state of one more node after a burst of joins, and to announce this node
-    /// with its pings. Beyond memberlist.
+    /// If true, this node pulls the state of one more node after a burst of joins, and announces
+    /// itself with its pings. Beyond memberlist.
     pub join_sync: bool,
-    /// Whether to probe a suspect again before it is declared dead. Beyond memberlist.
+    /// If true, a suspect is probed again before it is declared dead. Beyond memberlist.
     pub final_probe: bool,
-    /// Whether to ask seeds and lost members again for as long as the node lives. Beyond
+    /// If true, seeds and lost members are asked again for as long as the node lives. Beyond
     /// memberlist.
     pub reconnect: bool,
     /// The first pause before a seed or a lost member is asked again.

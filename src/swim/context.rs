@@ -1,7 +1,7 @@
 //! The context: the state that all parts of the protocol share.
 //!
-//! [`super::Swim`] owns one and hands it to a part together with each call. A part changes its own
-//! state and the context, and returns to `Swim` what other parts have to do about it.
+//! [`super::Swim`] owns one and passes it to a part with each call. A part changes its own state
+//! and the context, and returns to `Swim` whatever other parts have to act on.
 //!
 //! The context also sends: a datagram takes along broadcasts that wait in the queue, and datagrams
 //! and streams are sealed with the keys of the node and random nonces.
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 const _: () = assert!(
     limits::COMPOUND_PARTS < 128,
-    "old receivers lose compounds of more parts"
+    "old receivers misread compounds of 128 or more parts"
 );
 
 /// Everything that the parts share.
@@ -107,13 +107,13 @@ impl Context {
         OpId(self.last_op)
     }
 
-    /// Whether a member may have this address.
+    /// Returns true if a member may have this address.
     pub fn is_allowed(&self, ip: IpAddr) -> bool {
         address::is_allowed(&self.config, ip)
     }
 
-    /// Removes dead members from the table: those for which `long_enough` holds of the time since
-    /// their death.
+    /// Removes members that died or left from the table, if `long_enough` is true of the time since
+    /// then.
     pub fn forget_the_dead(&mut self, long_enough: impl Fn(Duration) -> bool) {
         let now = self.now;
         let gone = self.table.sweep(
@@ -125,14 +125,15 @@ impl Context {
         }
     }
 
-    /// Bytes for the parts of a compound: what label, encryption and the compound's head leave.
+    /// Returns the number of bytes for the parts of a compound: a packet without label, encryption
+    /// and the header of the compound.
     pub fn packet_room(&self) -> usize {
         self.config
             .packet_len
             .saturating_sub(2 + self.codec.overhead())
     }
 
-    /// Whether this message can travel by gossip at all.
+    /// Returns true if this message can travel by gossip at all.
     pub fn fits_a_packet(&self, message: &[u8]) -> bool {
         message.len() + PART_COST <= self.packet_room()
     }
@@ -143,7 +144,7 @@ impl Context {
             let queue = &mut self.broadcasts.members;
             queue.push(message, Some(subject.clone()), None)
         } else {
-            // Push/pulls bring the new state to others; the older one is wrong by now.
+            // Push/pulls bring the new state to other nodes; the queued one is outdated.
             self.outbox.refuse(Refusal::TooLarge);
             self.broadcasts.members.drop_about(subject)
         };
@@ -207,7 +208,7 @@ impl Context {
         self.outbox.datagram(to, bytes, probe);
     }
 
-    /// A fresh nonce when something will be encrypted.
+    /// Returns a fresh nonce if this node encrypts, else zeros.
     fn nonce(&mut self) -> [u8; 12] {
         if self.codec.keyring.is_empty() {
             [0; 12]

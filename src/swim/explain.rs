@@ -1,4 +1,4 @@
-//! Explanations: why a member is in its state, and how this node itself is doing.
+//! Explanations: the reason why a member is in its state, and the health of this node itself.
 
 use super::NodeState;
 use super::context::Context;
@@ -19,12 +19,13 @@ pub struct Health {
     pub live: usize,
     /// The number of known members that have not left, this node and lost ones included.
     pub known: usize,
-    /// Several other members are known, and either none of them has been heard for the shortest
-    /// suspicion timeout, or more than half of them are suspect or died within two such timeouts.
+    /// True if at least two other members are known, and either none of them has been heard for the
+    /// shortest suspicion timeout, or more than half of them are suspect or have died within two
+    /// such timeouts.
     pub isolated: bool,
-    /// Datagrams get answers.
+    /// True if datagrams get answers.
     pub datagrams_work: bool,
-    /// Streams get answers.
+    /// True if streams get answers.
     pub streams_work: bool,
     /// Another address at which members list this node's name, and what is known of the node
     /// there.
@@ -59,13 +60,13 @@ pub(super) fn explanation(
 /// The facts that the health of a node depends on, in addition to its context.
 pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<NameConflict>,
-    /// There are seeds other than this node itself.
+    /// True if there are seeds other than this node itself.
     pub has_other_seeds: bool,
     /// Names of the lost members.
     pub lost: Vec<&'a str>,
 }
 
-/// Sums up how this node is doing.
+/// Sums up the health of this node.
 pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Health {
     let datagrams_work = ctx.awareness.datagrams_work();
     let streams_work = ctx.awareness.streams_work();
@@ -96,23 +97,22 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     }
 }
 
-/// Whether no other node is known although there are seeds that could tell of others.
+/// Returns true if no other node is known although there are seeds other than this node.
 pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
     facts.has_other_seeds && others_known(ctx, &facts.lost) == 0
 }
 
-/// The number of members that have not left, this node not counted: those of the table, and those
-/// that were lost so long ago that the table has forgotten them.
+/// Returns the number of other members that have not left: those of the table, and those that were
+/// lost so long ago that the table has forgotten them.
 fn others_known(ctx: &Context, lost: &[&str]) -> usize {
     let here = |it: &&MemberRecord| it.node().state != NodeState::Left;
     let gone = |name: &&&str| ctx.table.find(name).is_none();
     ctx.table.others().filter(here).count() + lost.iter().filter(gone).count()
 }
 
-/// Whether the fault may be here: several members are known, and none of them was heard for a
-/// suspicion timeout, or more than half of them are suspect or died within two of them. It has to
-/// be known before the first of them is given up, for a program that acts on failures looks here
-/// when it hears of one. With a single other member it cannot be told on which side the fault is.
+/// Returns true if the fault may be on this side: see [`Health::isolated`]. The answer has to be
+/// true before the first member is declared dead, because a program that acts on failures asks for
+/// it when it learns of a failure. With a single other member it is unknown which side is at fault.
 fn is_isolated(ctx: &Context, others: usize, now: Time) -> bool {
     if others < 2 {
         return false;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a member is in its state.
+/// The reason why a member is in its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// Its name.
@@ -16,7 +16,7 @@ pub struct Explanation {
     pub addr: SocketAddr,
     /// Its state in the SWIM layer.
     pub state: NodeState,
-    /// How long it has been in this state.
+    /// The time that it has been in this state.
     pub since: Duration,
     /// Its incarnation.
     pub incarnation: u32,
@@ -26,9 +26,9 @@ pub struct Explanation {
     pub confirmations: Vec<Arc<str>>,
     /// The number of confirmations that shorten the wait to its minimum.
     pub confirmations_wanted: u32,
-    /// The time until a suspect is declared dead.
+    /// The time until a suspect is declared dead; `None` if the member is not a suspect.
     pub time_left: Option<Duration>,
-    /// The last probe, if this node has probed it.
+    /// The last probe; `None` if this node has not probed the member.
     pub probe: Option<ProbeReport>,
 }
 
@@ -42,7 +42,7 @@ fn describe_answer(answer: ProbeAnswer) -> &'static str {
     }
 }
 
-/// How long a member has been in its state, as the end of a sentence about it.
+/// Returns the end of a sentence about a member: its state, and the time that it has been in it.
 fn describe_state(state: NodeState, since: Duration) -> String {
     let since = duration(since);
     match state {
@@ -53,7 +53,7 @@ fn describe_state(state: NodeState, since: Duration) -> String {
     }
 }
 
-/// A duration in the unit that suits it.
+/// Formats a duration in the unit that suits it.
 fn duration(time: Duration) -> String {
     let ms = time.as_millis();
     match ms {
@@ -135,7 +135,7 @@ fn describe_probe(text: &mut String, probe: &ProbeReport) {
 
 #[cfg(test)]
 impl Explanation {
-    /// A suspect whose explanation has everything, for tests.
+    /// Returns the explanation of a suspect with every field set, for tests.
     pub(crate) fn of_a_suspect() -> Explanation {
         Explanation {
             name: "db1".into(),

@@ -11,33 +11,33 @@
 //! brings the refutation along. A suspect that answers and still has not refuted gets a reprieve:
 //! its state is pulled over a stream before it is probed again, at most three times.
 //!
-//! The verdict on a dead node comes when it would come without final probes, with one exception: if
-//! late confirmations end the wait at once, the verdict still waits for two final probes. On the
-//! wire these are ordinary pings, accusations and push/pulls.
+//! The verdict on a dead node comes at the same time as without final probes, with one exception:
+//! if late confirmations end the wait at once, the verdict still waits for two final probes. On the
+//! wire, final probes are ordinary pings, accusations and push/pulls.
 
 use super::Config;
 use crate::time::Time;
 use std::time::Duration;
 
-/// The number of probes before a verdict. At 30 % loss, every second one of them is answered.
+/// The number of probes before a verdict. At 30 % loss, half of them are answered.
 pub(super) const FINAL_PROBES: u32 = 6;
-/// The number of probes for which there is time even if late confirmations end the wait at once.
+/// The number of probes that the verdict waits for even if late confirmations end the wait at once.
 const LATE: u32 = 2;
-/// The number of verdicts that are put off because the suspect answered.
+/// The number of times that a verdict is put off because the suspect answered.
 const REPRIEVES: u32 = 3;
 
 /// The step that is due about a suspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SuspectStep {
-    /// Probe it; the first time over a stream, too.
+    /// Probe it. The first probe also uses a stream.
     Probe { first: bool },
-    /// It answers, so pull its state.
+    /// Pull its state, because it answers.
     Pull,
-    /// It has expired.
+    /// Declare it dead: its time is up.
     Verdict,
 }
 
-/// The final probes of one suspect: those still to come, and what came of the others.
+/// The final probes of one suspect: the number still to come, and whether one was answered.
 #[derive(Clone, Debug)]
 pub(super) struct FinalProbes {
     /// The time that one probe has for an answer.
@@ -65,8 +65,8 @@ impl FinalProbes {
         deadline - self.interval * self.left
     }
 
-    /// Takes the step that is due, and may move the deadline. Probes whose time has passed are
-    /// taken together as one.
+    /// Takes the step that is due, and may move the deadline. If the times of several probes have
+    /// passed, one probe stands for all of them.
     pub fn step(&mut self, now: Time, deadline: &mut Time) -> SuspectStep {
         if self.left > 0 {
             let first = !std::mem::replace(&mut self.begun, true);
@@ -89,13 +89,13 @@ impl FinalProbes {
         SuspectStep::Verdict
     }
 
-    /// The suspect answered a probe. Returns true if that ends the final probes.
+    /// The suspect answered a probe. Returns true if that cancels the final probes still to come.
     pub fn answered(&mut self) -> bool {
         self.answered = true;
         self.begun && std::mem::take(&mut self.left) > 0
     }
 
-    /// Ends the final probes: only the verdict is to come.
+    /// Ends the final probes: only the verdict is left.
     pub fn stop(&mut self) {
         self.left = 0;
         self.reprieves = 0;

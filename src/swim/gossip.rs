@@ -10,7 +10,8 @@ use crate::wire::{Refusal, message};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Bytes of a datagram in addition to a message: headers of IP and UDP, checksum, compression.
+/// The bytes of a datagram in addition to a message: the headers of IP and UDP, the checksum, and
+/// the header of compression.
 const FRAMING: usize = 128;
 
 /// The gossip rounds of a node. Their ticks have a phase that is random for each node.
@@ -24,8 +25,8 @@ impl Gossip {
         Gossip { phase }
     }
 
-    /// Sets the timer of the next round if it is not set yet, and there is something to send and
-    /// another node to send it to.
+    /// Sets the timer of the next round, unless it is set already or there is nothing to send or no
+    /// other node to send it to.
     pub fn arm(&self, ctx: &mut Context) {
         let needed = ctx.table.len() > 1 && !ctx.broadcasts.is_empty();
         if needed && ctx.timers.get(Timer::Gossip).is_none() {
@@ -50,7 +51,7 @@ impl Gossip {
                 NodeState::Left => false,
             });
         if targets.is_empty() && ctx.local.left {
-            // No other member remains to hear of the leave, or of anything else.
+            // No other member remains that could learn of the leave, or of anything else.
             let unheard = ctx.broadcasts.clear();
             ctx.outbox.tell_done(unheard);
         }
@@ -61,8 +62,8 @@ impl Gossip {
         }
     }
 
-    /// Queues a user message (its complete content) in one of the lanes of the layer above. A
-    /// message larger than a packet could never be sent: it is refused.
+    /// Queues a user message in one of the lanes of the layer above; `content` is its complete
+    /// content. A message larger than a packet is refused, because it could never be sent.
     pub fn broadcast(&self, ctx: &mut Context, lane: usize, content: &[u8], token: Option<u64>) {
         let message = user_message(content);
         if ctx.fits_a_packet(&message) {

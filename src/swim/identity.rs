@@ -1,4 +1,4 @@
-//! The identity of this node: the facts it starts with, and those that the other parts need.
+//! The identity of this node: the facts that it starts with, and those that the parts need.
 
 use super::output::Node;
 use super::{NodeState, address};
@@ -26,7 +26,7 @@ pub struct Identity {
 const PROTOCOL: [u8; 3] = [1, 5, 2];
 
 impl Identity {
-    /// The node of this identity, alive from now on.
+    /// Turns the identity into a node that is alive from now on.
     pub(super) fn into_node(self, now: Time) -> Node {
         let [pmin, pmax, pcur] = PROTOCOL;
         let [dmin, dmax, dcur] = self.delegate;
@@ -46,13 +46,13 @@ impl Identity {
 pub(super) struct LocalNode {
     pub name: Arc<str>,
     pub addr: SocketAddr,
-    /// This node has announced its leave. It still answers, but accuses no member and refutes no
+    /// True if this node has left. It still answers, but accuses no member and refutes no
     /// accusation.
     pub left: bool,
 }
 
 impl LocalNode {
-    /// Encodes a ping of `node` by this one.
+    /// Encodes a ping from this node to `node`.
     pub fn encode_ping(&self, seq: u32, node: &str) -> Vec<u8> {
         let addr = address::encode(self.addr.ip(), false);
         let ping = Ping {

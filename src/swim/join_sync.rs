@@ -1,12 +1,12 @@
 //! The join sync: after a burst of joins, pull the state of one more node. Beyond memberlist.
 //!
-//! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, L being the
-//! number of transmissions. With 50 nodes starting at once that is one missed entry in every second
-//! start, and plain memberlist repairs it only at the next periodic push/pull, a minute later. Here
-//! a node that learned many members by gossip pulls the state of one other node when the burst has
-//! calmed down: a single pull reduces the fraction from f to f x f. If the pull brought new
-//! members, it was needed, and another follows. A single join makes only the newcomer pull once
-//! more, so that the pulls cost only a small part of what the burst itself costs. A pull is an
+//! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, where L is the
+//! number of transmissions. If 50 nodes start at the same time, then in every second such start one
+//! node misses one member, and plain memberlist repairs that only at the next periodic push/pull, a
+//! minute later. Here a node that learned many members by gossip pulls the state of one other node
+//! when the burst has calmed down: a single pull reduces the fraction from f to f x f. If the pull
+//! brought new members, it was needed, and another follows. After a single join only the newcomer
+//! pulls once more, so that the pulls cost little in comparison with the burst itself. A pull is an
 //! ordinary push/pull in which this node pushes only its own entry: on the wire it looks like the
 //! first exchange of a fresh node.
 //!
@@ -39,7 +39,8 @@ const STRANGER_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct JoinSync {
     /// The number of members learned by gossip since the last pull.
     learned: usize,
-    /// A pull is due whatever was learned: this node has just joined, or the last pull was needed.
+    /// True if a pull is due even without a burst, because this node has just joined, or because
+    /// the last pull brought new members, failed, or could not be started.
     owed: bool,
     /// The node that this node joined through: it knows every member that joined the same way.
     partner: Option<SocketAddr>,
@@ -49,8 +50,9 @@ pub(super) struct JoinSync {
 }
 
 impl JoinSync {
-    /// This node was let in by `partner`. It may be one of many that join at the same time, and the
-    /// state that it received does not contain them all: it pulls once more when they have arrived.
+    /// This node joined through `partner`. It may be one of many that join at the same time, and
+    /// the state that it received does not contain them all. So it pulls once more after a short
+    /// time.
     pub fn on_joined(&mut self, ctx: &mut Context, partner: SocketAddr) {
         if ctx.config.join_sync {
             self.partner = Some(partner);
@@ -89,7 +91,7 @@ impl JoinSync {
         }
     }
 
-    /// The delay has passed: pulls if there was a burst, or if a pull is due.
+    /// The delay has passed: pulls if there was a burst of joins or if a pull is owed.
     pub fn tick(&mut self, ctx: &mut Context) {
         let learned = std::mem::take(&mut self.learned);
         let burst = learned >= 2 && learned * WORTH >= ctx.table.live();
@@ -105,8 +107,8 @@ impl JoinSync {
     }
 
     fn pull(&mut self, ctx: &mut Context) {
-        // The partner is asked first: it has seen every other node that joined through it. It is
-        // asked only once, so that a seed does not get many requests from every node.
+        // The partner is asked first, because it has seen every other node that joined through it.
+        // It is asked only once, so that a seed does not get many requests from every node.
         let partner = self.partner.take();
         let peer = partner
             .filter(|addr| ctx.table.is_alive_at(*addr))
@@ -120,8 +122,9 @@ impl JoinSync {
         ctx.begin_exchange(Exchange::pull(ExchangeCause::JoinSync, peer));
     }
 
-    /// A node of this name pinged this one. If it is unknown or dead here, one of the two has
-    /// missed something: exchanges states with it, at most once a second.
+    /// A node with this name pinged this node. If it is unknown or dead here, one of the two nodes
+    /// has missed something, so this node exchanges states with it. This happens at most once a
+    /// second.
     pub fn on_pinged_by(&mut self, ctx: &mut Context, name: &str, peer: SocketAddr) {
         if !is_stranger(ctx, name) {
             return;

@@ -21,8 +21,9 @@ struct Join {
     report: JoinReport,
 }
 
-/// The joins under way. `undecided` means that this node is still finding out whether another node
-/// has its name. The report of a join says so, so a join whose targets have all ended waits for it.
+/// The joins under way. The parameter `undecided` of the methods is true while this node is still
+/// finding out whether another node has its name. The end of a join reports the answer, so a join
+/// does not end before the answer is known, even if all its targets have ended.
 #[derive(Default)]
 pub(super) struct Joining {
     joins: Vec<Join>,
@@ -98,7 +99,8 @@ impl Joining {
         }
     }
 
-    /// Starts as many targets of a join as may run at the same time; reports when all have ended.
+    /// Starts as many targets of a join as may run at the same time, and reports the end of the
+    /// join when all targets have ended.
     fn drive(&mut self, ctx: &mut Context, op: OpId, undecided: bool) {
         let Some(i) = self.joins.iter().position(|join| join.op == op) else {
             return;
@@ -112,7 +114,8 @@ impl Joining {
                 }
                 return;
             }
-            // Without a target under way nothing would call this again, so one is started anyway.
+            // If no target were under way, nothing would call this function again. So the first
+            // target is started even if too many streams are open.
             let may_start = join.in_flight == 0 || ctx.streams.may_dial();
             if join.in_flight >= JOIN_WIDTH || !may_start {
                 return;

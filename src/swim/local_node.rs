@@ -21,7 +21,7 @@ pub(super) fn announce(ctx: &mut Context) {
     ctx.queue_broadcast(&name, alive.into());
 }
 
-/// Refutes an accusation: announces this node with an incarnation above the one that was accused.
+/// Refutes an accusation: announces this node with an incarnation above that of the accusation.
 pub(super) fn refute(ctx: &mut Context, accused: u32) {
     let highest = ctx.table.local().node().incarnation.max(accused);
     if raise_incarnation(ctx, highest) {

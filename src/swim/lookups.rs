@@ -7,9 +7,9 @@ use crate::sorted_map::SortedMap;
 /// The reason for a look-up.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LookupCause {
-    /// A target of this join.
+    /// The host is a target of this join.
     Join(OpId),
-    /// A seed that `reconnect` contacts again.
+    /// `reconnect` asks a seed again.
     Seed,
 }
 

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The index of a record in the table. It may be used again after the record was removed.
+/// The index of a record in the table. After the record was removed, the index may be reused.
 pub(super) type MemberIndex = u32;
 
 /// An announcement: the incarnation of this node, and that of the member that received it.
@@ -33,7 +33,7 @@ pub(super) struct Announced {
 #[derive(Clone, Debug)]
 pub(super) struct MemberRecord {
     node: Node,
-    /// Whether the member's IPv4 address was learned in its 16-byte form, and is passed on in that
+    /// True if the member's IPv4 address was learned in its 16-byte form, and is passed on in that
     /// form.
     pub mapped: bool,
     /// The member that suspected it or declared it dead.
@@ -54,12 +54,12 @@ impl MemberRecord {
         }
     }
 
-    /// The facts about the member, for reading.
+    /// Returns the facts about the member.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// Whether the member is alive or suspect.
+    /// Returns true if the member is alive or suspect.
     pub fn is_live(&self) -> bool {
         matches!(self.node.state, NodeState::Alive | NodeState::Suspect)
     }
@@ -114,7 +114,7 @@ impl MemberRecord {
     }
 }
 
-/// The versions of a node; zeros if it announced none.
+/// Returns the versions of a node; zeros if it announced none.
 pub(super) fn versions(bytes: &[u8]) -> [u8; 6] {
     bytes.try_into().unwrap_or([0; 6])
 }
@@ -125,7 +125,7 @@ pub(super) struct MemberTable {
     free: Vec<MemberIndex>,
     by_name: HashMap<Arc<str>, MemberIndex>,
     probe_order: Vec<MemberIndex>,
-    /// The place in the probe order of the next member to probe.
+    /// The position in the probe order of the next member to probe.
     cursor: usize,
     live: usize,
     local: MemberIndex,
@@ -169,14 +169,14 @@ impl MemberTable {
         self.records.get(member as usize)?.as_ref()
     }
 
-    /// A record, for changes of anything but the state, which only [`MemberTable::set_state`]
-    /// changes.
+    /// Returns a record, so that anything but the state can be changed; only
+    /// [`MemberTable::set_state`] changes the state.
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
         self.records.get_mut(member as usize)?.as_mut()
     }
 
-    /// The record of a member, unless it was removed since `name` was read from it. Its index may
-    /// then belong to another member.
+    /// Returns the record at this index if it still belongs to the member `name`. The member may
+    /// have been removed, and the index may belong to another member by now.
     pub fn get_named(&mut self, member: MemberIndex, name: &str) -> Option<&mut MemberRecord> {
         self.get_mut(member).filter(|it| *it.node.name == *name)
     }
@@ -194,7 +194,7 @@ impl MemberTable {
         }
     }
 
-    /// The record of this node, for changes of anything but the state.
+    /// Returns the record of this node, so that anything but the state can be changed.
     pub fn local_mut(&mut self) -> &mut MemberRecord {
         match self.get_mut(self.local) {
             Some(record) => record,
@@ -215,7 +215,7 @@ impl MemberTable {
             .map(|(_, record)| record)
     }
 
-    /// Whether another node that is alive has this address.
+    /// Returns true if another node that is alive has this address.
     pub fn is_alive_at(&self, addr: SocketAddr) -> bool {
         self.others()
             .any(|it| it.node.state == NodeState::Alive && it.node.addr == addr)
@@ -258,8 +258,8 @@ impl MemberTable {
         before
     }
 
-    /// This process did not run for `by`: that time does not count as time for which members have
-    /// been dead.
+    /// This process did not run for `by`: that time does not count towards the time that members
+    /// have been dead.
     pub fn postpone(&mut self, now: Time, by: Duration) {
         for record in self.records.iter_mut().flatten() {
             if !record.is_live() {
@@ -268,8 +268,8 @@ impl MemberTable {
         }
     }
 
-    /// The next live member in the probe order; `None` at its end, until [`MemberTable::sweep`]
-    /// starts a new round.
+    /// Returns the next live member in the probe order. At the end of the order, returns `None`
+    /// until [`MemberTable::sweep`] starts a new round.
     pub fn next_to_probe(&mut self) -> Option<MemberIndex> {
         while let Some(&member) = self.probe_order.get(self.cursor) {
             self.cursor += 1;
@@ -281,8 +281,8 @@ impl MemberTable {
         None
     }
 
-    /// Starts a new round of probing: removes the members for which `gone` holds, but never this
-    /// node, shuffles the rest, and returns the names of the removed members.
+    /// Starts a new round of probing: removes the members for which `gone` returns true, but never
+    /// this node, and shuffles the rest. Returns the names of the removed members.
     pub fn sweep(
         &mut self,
         gone: impl Fn(&MemberRecord) -> bool,
@@ -308,9 +308,9 @@ impl MemberTable {
         removed
     }
 
-    /// Up to `count` different random nodes for which `wanted` holds, never this node. Small tables
-    /// are searched completely; from large ones, nodes are drawn at random, at most three times as
-    /// often as there are nodes.
+    /// Chooses at random up to `count` different nodes for which `wanted` returns true, never this
+    /// node. A small table is searched completely. From a large one, nodes are drawn at random; the
+    /// number of draws is at most three times the number of nodes.
     pub fn choose(
         &self,
         count: usize,
@@ -345,7 +345,7 @@ impl MemberTable {
         chosen
     }
 
-    /// The address of a random member that is alive.
+    /// Returns the address of a random other member that is alive; `None` if there is none.
     pub fn choose_alive(&self, random: &mut Random) -> Option<SocketAddr> {
         let chosen = self.choose(1, random, |_, node| node.state == NodeState::Alive);
         self.get(*chosen.first()?).map(|record| record.node.addr)
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn swept_nodes_are_forgotten_and_their_indices_used_again() {
+    fn swept_nodes_are_forgotten_and_their_indexes_are_reused() {
         let (mut table, mut random) = table(5);
         let member = table.find("n3").unwrap();
         table.set_state(member, NodeState::Dead, Time::ZERO);
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn random_choice_reaches_every_other_node_and_none_twice() {
+    fn random_choice_reaches_every_other_node_and_returns_none_twice_at_a_time() {
         let (table, mut random) = table(31);
         let mut hits = vec![0; 31];
         for _ in 0..3000 {
@@ -434,7 +434,7 @@ mod tests {
             chosen.dedup();
             assert_eq!(chosen.len(), 3);
         }
-        assert_eq!(hits[0], 0, "this node");
+        assert_eq!(hits[0], 0, "this node is never chosen");
         assert!(hits[1..].iter().all(|&n| n > 200), "{hits:?}");
     }
 }

@@ -1,13 +1,13 @@
 //! The merge rule: how a message about a member changes the facts that are held about it. This is
 //! the heart of SWIM.
 //!
-//! One pure function with a full match over (held, offered). Higher incarnations win; at equal
-//! incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
+//! The rule is a pure function with a full match over (held, offered). Higher incarnations win; at
+//! equal incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
 //! suspect or dead node comes back with a higher one. The rules are those of memberlist 0.2.2, with
-//! two exceptions. An alive message of incarnation 0 about an unknown name is ignored, not stored
-//! as dead. And an outdated accusation of this node makes it repeat its refutation, which evidently
-//! did not reach every member: memberlist stays silent, and a node whose few refutations were all
-//! lost is declared dead although it sends acks.
+//! two exceptions. First, an alive message of incarnation 0 about an unknown name is ignored, not
+//! stored as dead. Second, if this node receives an outdated accusation of itself, it repeats its
+//! refutation, which evidently did not reach every member. memberlist stays silent then, so a node
+//! whose few refutations were all lost is declared dead although it sends acks.
 
 use super::NodeState;
 
@@ -21,12 +21,12 @@ pub(super) enum Offer {
     Left,
 }
 
-/// How the address in an alive message relates to the one held.
+/// The result of comparing the address in an alive message with the one held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Same,
-    /// They differ; `reclaimable` if the member has been dead long enough for another node to take
-    /// its name.
+    /// The addresses differ. `reclaimable` is true if the member has been in its state for so long
+    /// that, if it is dead, another node may take its name.
     Other {
         reclaimable: bool,
     },
@@ -42,13 +42,13 @@ pub(super) struct Held {
 /// The change that a message makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// None: the message is old or meaningless.
+    /// Nothing changes: the message is old or meaningless.
     Ignore,
     /// The member is new.
     Create,
     /// The member is alive, with the incarnation, meta and versions of the message.
     Refresh,
-    /// The name is also used at another address: nothing changes, and the conflict is reported.
+    /// The name is claimed at another address: nothing changes, and the conflict is reported.
     Conflict,
     /// An alive member becomes suspect.
     Suspect,
@@ -76,45 +76,46 @@ pub(super) fn merge(
     match (held.state, offer) {
         (NodeState::Left, Offer::Alive) => match address {
             Address::Other { .. } => Verdict::Refresh,
-            Address::Same => if_so(newer, Verdict::Refresh),
+            Address::Same => verdict_if(newer, Verdict::Refresh),
         },
         (NodeState::Dead, Offer::Alive) => match address {
             Address::Other { reclaimable: true } => Verdict::Refresh,
             Address::Other { reclaimable: false } => Verdict::Conflict,
-            Address::Same => if_so(newer, Verdict::Refresh),
+            Address::Same => verdict_if(newer, Verdict::Refresh),
         },
         (NodeState::Alive | NodeState::Suspect, Offer::Alive) => match address {
             Address::Other { .. } => Verdict::Conflict,
-            Address::Same => if_so(newer, Verdict::Refresh),
+            Address::Same => verdict_if(newer, Verdict::Refresh),
         },
-        (NodeState::Alive, Offer::Suspect) => if_so(current, Verdict::Suspect),
-        (NodeState::Suspect, Offer::Suspect) => if_so(current, Verdict::Confirm),
+        (NodeState::Alive, Offer::Suspect) => verdict_if(current, Verdict::Suspect),
+        (NodeState::Suspect, Offer::Suspect) => verdict_if(current, Verdict::Confirm),
         (NodeState::Dead | NodeState::Left, Offer::Suspect) => Verdict::Ignore,
         (NodeState::Alive | NodeState::Suspect, Offer::Dead | Offer::Left) => {
-            if_so(current, Verdict::MarkDead)
+            verdict_if(current, Verdict::MarkDead)
         }
         (NodeState::Dead | NodeState::Left, Offer::Dead | Offer::Left) => Verdict::Ignore,
     }
 }
 
-fn if_so(condition: bool, verdict: Verdict) -> Verdict {
+fn verdict_if(condition: bool, verdict: Verdict) -> Verdict {
     if condition { verdict } else { Verdict::Ignore }
 }
 
 /// The answer to a message about this node itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OwnVerdict {
-    /// None.
+    /// This node does nothing.
     Ignore,
-    /// This node refutes it with a higher incarnation.
+    /// This node refutes the message with a higher incarnation.
     Refute,
-    /// It was refuted already, but the refutation did not reach every member: it is repeated.
+    /// This node repeats its last refutation, which did not reach every member.
     Repeat,
-    /// The name is also used at another address.
+    /// The name is claimed at another address.
     Conflict,
 }
 
-/// The rule for this node. `identical`: an alive message has the same content as this node's own.
+/// The rule for this node. `identical` is true if an alive message has the same content as this
+/// node's own.
 pub(super) fn merge_own(
     left: bool,
     own_incarnation: u32,

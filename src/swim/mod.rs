@@ -9,14 +9,14 @@
 //!
 //! The protocol consists of parts: types that own their state, or functions if there is no state.
 //! Every call passes the `Context`: the time, the settings, the member table, the outbox, the
-//! timers, the streams and the random source. No part calls another: a part returns to `Swim` what
-//! another must act on. `Swim` connects the parts in three files: this one for datagrams, timers
-//! and commands, `stream_events` for streams, and `apply` for changes of members.
+//! timers, the streams and the random source. No part calls another: a part returns to `Swim`
+//! whatever another part must act on. `Swim` connects the parts in three files: this one for
+//! datagrams, timers and commands, `stream_events` for streams, and `apply` for changes of members.
 //!
 //! | part | what it does |
 //! | --- | --- |
 //! | `probe` | probes members in turn, directly, through helpers, and over a stream |
-//! | `relay` | pings on behalf of others |
+//! | `relay` | pings on behalf of other nodes |
 //! | `suspects` | keeps the deadlines of suspects, and the final probes before them |
 //! | `gossip` | sends broadcasts to random members |
 //! | `requests` | answers requests that arrive on streams |
@@ -26,11 +26,11 @@
 //! | `reconnect` | asks seeds and lost members again |
 //! | `name_conflict` | finds out whether another node has this node's name |
 //! | `local_node` | announces this node, refutes accusations, leaves and returns |
-//! | `explain` | says why a member is in its state, and how this node is doing |
+//! | `explain` | explains why a member is in its state, and describes the health of this node |
 //!
-//! | shared by the parts | what it holds |
+//! | file shared by the parts | contents |
 //! | --- | --- |
-//! | `context` | everything that the parts share, and the functions that send |
+//! | `context` | the state that all parts share, and the functions that send |
 //! | `members` | the member table; the state of a member changes in one function there |
 //! | `merge` | the rules by which a message about a member changes its record |
 //! | `broadcast_queue` | the messages to gossip, and which of them go into the next packet |
@@ -38,7 +38,7 @@
 //! | `streams`, `lookups`, `timer`, `rng` | open streams, look-ups, deadlines, random numbers |
 //! | `awareness` | the local health score |
 //! | `suspicion`, `final_probe` | the deadline of one suspect, and its final probes |
-//! | `rounds`, `probe_report` | one probe under way, and what each way of probing brought |
+//! | `rounds`, `probe_report` | one probe under way, and the answer to each way of probing |
 //! | `announcement` | the alive message of this node that goes along with a ping |
 //! | `explanation` | the explanation of a member's state, and its text |
 //! | `seeds`, `lost_members`, `retry` | the lists of `reconnect`, and its pauses |
@@ -131,7 +131,7 @@ pub struct Swim {
 }
 
 impl Swim {
-    /// Makes a node that knows no other. Its own alive message is queued, and its timers are set.
+    /// Creates a node that knows no other. Its own alive message is queued, and its timers are set.
     pub fn new(
         config: Config,
         codec: Codec,
@@ -157,7 +157,7 @@ impl Swim {
         }
     }
 
-    /// Runs an input or command at the time `now`. All of them that depend on the time come here.
+    /// Runs an input or command at the time `now`. All that depend on the time pass through here.
     fn at<R>(&mut self, now: Time, run: impl FnOnce(&mut Swim) -> R) -> R {
         self.ctx.now = now;
         let result = run(self);
@@ -307,15 +307,15 @@ impl Swim {
         next.into_iter().flatten().min()
     }
 
-    /// Handles a stall: this process did not run. Its clock went on by `missed`, and stood still
-    /// for `suspended` because the whole machine was suspended. The deadlines of other nodes move
-    /// by the missed time, because the delay is not their fault.
+    /// Handles a stall: this process did not run for a time, of which the clock counted `missed`.
+    /// It did not count `suspended`, during which the whole machine was suspended. The deadlines
+    /// that other nodes have to meet move by `missed`, because the delay is not their fault.
     ///
-    /// Returns true if the stall was longer than dead members are remembered. An old message about
-    /// a dead member could then declare dead a new member of the same name, whose incarnation is
-    /// lower. So dead members are forgotten, streams are closed and probes begin again, and the
-    /// caller must discard the datagrams that waited in the sockets, counting each as
-    /// [`Refusal::Stale`], before it sends anything.
+    /// Returns true if the stall was longer than the time for which dead members are remembered.
+    /// After such a stall, an old message about a dead member could wrongly kill a new member of
+    /// the same name, whose incarnation is lower. So dead members are forgotten, streams are closed
+    /// and probes begin again. Before the caller sends anything, it must discard the datagrams that
+    /// waited in the sockets, and count each as [`Refusal::Stale`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         self.at(now, |swim| {
             swim.probing.postpone(missed);
@@ -333,8 +333,8 @@ impl Swim {
         })
     }
 
-    /// Forgets dead members, closes streams, drops queued states of members and begins the probes
-    /// under way again, after a long stall.
+    /// After a long stall, forgets dead members, closes streams, drops queued states of members,
+    /// and restarts the probes under way.
     fn forget_what_is_old(&mut self) {
         for id in self.ctx.streams.ids() {
             if let Some(event) = requests::fail(&mut self.ctx, id, JoinFailure::TimedOut) {
@@ -364,14 +364,14 @@ impl Swim {
     }
 
     /// Announces the leave of this node. [`Notice::LeaveSpread`] follows when the announcement has
-    /// reached its retransmit limit, or at once if no other node is there. Until [`Swim::revive`]
-    /// this node still answers, but it tells nobody that a member failed, and refutes nothing.
+    /// reached its retransmit limit, or at once if no other node is there. Until [`Swim::revive`],
+    /// this node still answers, but tells no other node that a member failed, and refutes nothing.
     pub fn leave(&mut self, now: Time) {
         self.at(now, |swim| local_node::leave(&mut swim.ctx));
     }
 
-    /// Leaves without an announcement. This is for a node whose name another node has, too: members
-    /// would believe that the other node left. Members that know this node will see it fail.
+    /// Leaves without an announcement. This is for a node that shares its name with another node:
+    /// members would believe that the other node left. Members that know this node see it fail.
     pub fn leave_silently(&mut self) {
         local_node::leave_silently(&mut self.ctx);
     }
@@ -391,16 +391,16 @@ impl Swim {
     }
 
     /// Probes a member that the application could not reach just now, in every way at once.
-    /// [`Notice::HintDone`] reports the verdict. `None` if the member is unknown, is this node, or
-    /// is neither alive nor suspect, and after the leave of this node; also if hints already probe
-    /// this member or too many others, which `hints_limited` counts.
+    /// [`Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown, dead, has
+    /// left or is this node, or if this node has left. Also returns `None`, and counts it in
+    /// `hints_limited`, if hints already probe this member or too many others.
     pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
         self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
     }
 
-    /// Queues a user message in a lane of the layer above; `bytes` is its complete content. A token
-    /// comes back in [`Notice::BroadcastDone`], and must be less than `u64::MAX`. A message that
-    /// does not fit into a packet is refused.
+    /// Queues a user message in a lane of the layer above; `bytes` is its complete content. If
+    /// there is a token, it must be less than `u64::MAX`, and it comes back in
+    /// [`Notice::BroadcastDone`]. A message that does not fit into a packet is refused.
     pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
         self.at(now, |swim| {
             let gossip = &swim.gossip;
@@ -448,7 +448,7 @@ impl Swim {
         self.ctx.outbox.poll_notice()
     }
 
-    /// The node of this name, if it is known in any state.
+    /// Returns the node with this name; `None` if it is unknown. It may be in any state.
     pub fn node(&self, name: &str) -> Option<&Node> {
         Some(self.ctx.table.get(self.ctx.table.find(name)?)?.node())
     }
@@ -458,8 +458,8 @@ impl Swim {
         self.ctx.table.local().node()
     }
 
-    /// Another address at which members list this node's name, and what is known of the node
-    /// there.
+    /// Returns another address at which members list this node's name, and what is known of the
+    /// node there; `None` if members list it at no other address.
     pub fn name_conflict(&self) -> Option<NameConflict> {
         self.name_conflicts.claimed()
     }
@@ -472,12 +472,12 @@ impl Swim {
         Some(explain::explanation(record, suspicion, now))
     }
 
-    /// How this node itself is doing.
+    /// Returns the health of this node itself.
     pub fn health(&self, now: Time) -> Health {
         explain::health(&self.ctx, &self.health_facts(), now)
     }
 
-    /// Whether this node knows no other node, although it has seeds other than itself.
+    /// Returns true if this node knows no other node, although it has seeds other than itself.
     pub fn is_waiting_for_seeds(&self) -> bool {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }

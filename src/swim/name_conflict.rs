@@ -1,15 +1,15 @@
-//! Name conflicts: this node's name is claimed at another address, by another node or by an earlier
-//! run of this one. Beyond memberlist.
+//! Name conflicts: members list this node's name at another address, which belongs to another node
+//! or to an earlier run of this one. Beyond memberlist.
 //!
-//! memberlist only reports the conflict, and members believe the node that they knew first. But the
-//! other address can be asked: a ping carries the name of the node that it is meant for.
+//! memberlist only reports the conflict, and members believe the node that they knew first. This
+//! node asks the other address: a ping carries the name of the node that it is meant for.
 //!
 //! ```text
-//! claim -> asked --- ack -----------> alive: two nodes have one name; asked again now and then
+//! claim -> asked --- ack -----------> alive: two nodes have one name; it is asked again in rounds
 //!            |  --- own ping comes --> an alias, another address of this node: no claim
 //!            |  nothing in time
 //!            +--> silent: an earlier run of this node. Members accept the new address once the
-//!                 old one has been dead for a while: it is announced to them until they do.
+//!                 old one has been dead for a while. Until they do, it is announced to them.
 //! ```
 
 use super::address;
@@ -35,14 +35,14 @@ const ALIASES: usize = 8;
 #[derive(Clone, Copy)]
 struct Claim {
     addr: SocketAddr,
-    /// When a member last made this claim.
+    /// The time at which a member last made this claim.
     heard: Time,
-    /// When the address was first asked.
+    /// The time at which the address was first asked.
     asked: Time,
     verdict: ConflictVerdict,
 }
 
-/// The question to the other address.
+/// The pings that ask the other address.
 struct Question {
     to: SocketAddr,
     seq: u32,
@@ -59,7 +59,7 @@ pub(super) struct NameConflicts {
 }
 
 impl NameConflicts {
-    /// Whether an answer from the other address is still awaited.
+    /// Returns true if an answer from the other address is still awaited.
     pub fn is_asking(&self) -> bool {
         self.question.is_some()
     }
@@ -78,7 +78,8 @@ impl NameConflicts {
         }
         match &mut self.claim {
             Some(claim) if claim.addr == addr => claim.heard = ctx.now,
-            // One claim at a time: one that is answered stays, a silent one soon gives way.
+            // One claim is checked at a time. It gives way to another only if it is silent and was
+            // first asked at least one probe interval ago.
             Some(claim) if claim.verdict != ConflictVerdict::Silent => {}
             Some(claim) if ctx.now.since(claim.asked) < ctx.config.probe_interval => {}
             Some(_) | None => self.look_into(ctx, addr),
@@ -110,7 +111,8 @@ impl NameConflicts {
         question.ping(ctx);
     }
 
-    /// Pings again, or takes the silence for an answer. Returns true if that decides the claim.
+    /// Pings again, or, after the last ping, concludes that no node answers. Returns true if that
+    /// decides the claim.
     pub fn on_timeout(&mut self, ctx: &mut Context) -> bool {
         match &mut self.question {
             Some(question) if question.next <= ctx.now => {
@@ -146,8 +148,8 @@ impl NameConflicts {
         }
     }
 
-    /// A ping arrived. Returns true if it is the question that this node sent itself: then the
-    /// other address is an alias of this node, which decides the claim.
+    /// A ping arrived. Returns true if it is this node's own question: then the other address is an
+    /// alias of this node, which decides the claim.
     pub fn on_ping(&mut self, ctx: &mut Context, from: SocketAddr, ping: &Ping) -> bool {
         let Some(question) = &self.question else {
             return false;
@@ -165,8 +167,8 @@ impl NameConflicts {
         echo
     }
 
-    /// Begins another round: drops a claim that is no longer made, and checks again whether a node
-    /// answers.
+    /// Begins another round. A claim that no member repeats any more is dropped. If a node answered
+    /// at the address, it is asked again; if none did, this node claims its own name.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
         let over = |claim: &Claim| ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD;
@@ -186,7 +188,7 @@ impl NameConflicts {
         self.question.as_ref().map(|question| question.next)
     }
 
-    /// This process did not run for `by`: the claim and its question get that much more time.
+    /// This process did not run for `by`: the claim and the question get that much more time.
     pub fn postpone(&mut self, by: Duration) {
         if let Some(question) = &mut self.question {
             question.next = question.next + by;

@@ -33,7 +33,7 @@ impl Outbox {
         self.outputs.push_back(output);
     }
 
-    /// Queues a datagram; `probe` is the sequence number of the probe it belongs to.
+    /// Queues a datagram; `probe` is the sequence number of the probe that it belongs to, if any.
     pub fn datagram(&mut self, to: SocketAddr, bytes: Vec<u8>, probe: Option<u32>) {
         self.stats.datagrams_out += 1;
         self.stats.bytes_out += bytes.len() as u64;
@@ -56,7 +56,7 @@ impl Outbox {
         self.tell(Notice::Member { change, name });
     }
 
-    /// Queues the notices that the broadcasts with these tokens are done.
+    /// Queues a notice for each of these tokens: its broadcast is done.
     pub fn tell_done(&mut self, tokens: impl IntoIterator<Item = u64>) {
         for token in tokens {
             self.tell(match token {

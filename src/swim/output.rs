@@ -45,7 +45,7 @@ pub enum Output {
         bytes: Vec<u8>,
     },
     /// Close a stream once everything written has gone out. The core has forgotten it already; a
-    /// `handle_*` call about it is ignored. The driver bounds how long flushing may take.
+    /// `handle_*` call about it is ignored. The driver limits the time that flushing may take.
     Close {
         /// Its number.
         id: StreamId,
@@ -73,9 +73,9 @@ pub enum StreamEnd {
 /// The reason why a datagram could not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendFailure {
-    /// The fault is this host's: no buffer, no permission, or no route.
+    /// The fault lies with this host: no buffer, no permission, or no route.
     Local,
-    /// The network or the other host reported that it cannot be reached.
+    /// The network or the other host reported that the other host cannot be reached.
     Remote,
 }
 
@@ -84,11 +84,11 @@ pub enum SendFailure {
 pub enum Change {
     /// It became known, or is alive again after it was dead or had left.
     Joined,
-    /// It announced a newer incarnation; its meta and versions may have changed.
+    /// It announced a newer incarnation. Its meta and versions may have changed.
     Updated,
     /// It is suspected from now on.
     Suspected,
-    /// It refuted a suspicion; its meta and versions may have changed.
+    /// It refuted a suspicion. Its meta and versions may have changed, too.
     Cleared,
     /// It was declared dead, by this node or another.
     Died,
@@ -98,7 +98,7 @@ pub enum Change {
     Forgotten,
 }
 
-/// The result of a join: how many targets answered, and why the others failed.
+/// The result of a join: the number of targets that answered, and why the other targets failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JoinReport {
     /// The number of addresses whose push/pull succeeded.
@@ -129,28 +129,30 @@ pub enum JoinFailure {
 /// Something that the layer above has to learn or to provide.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// A member changed. Not sent for this node itself except `Joined` at start and `Updated`.
+    /// A member changed. About this node itself, only `Joined` (when it starts, and when it returns
+    /// after a leave) and `Updated` are sent.
     Member {
         /// The change.
         change: Change,
         /// The member.
         name: Arc<str>,
     },
-    /// A user message arrived, Serf type byte first.
+    /// A user message arrived.
     UserMessage {
-        /// Its content.
+        /// Its content, which begins with Serf's type byte in a Serf cluster.
         bytes: Vec<u8>,
     },
-    /// Give the user state for this push/pull at once: `Swim::provide_user_state`.
+    /// The layer above must give its user state for this push/pull at once, by a call of
+    /// `Swim::provide_user_state`.
     WantUserState {
         /// The stream of the push/pull.
         id: StreamId,
-        /// Whether the dialling node joins.
+        /// True if the node that dialled is joining.
         join: bool,
     },
-    /// The other side's user state of a finished push/pull.
+    /// A push/pull brought the other side's user state.
     UserState {
-        /// Whether the dialling node joins.
+        /// True if the node that dialled is joining.
         join: bool,
         /// The user state.
         bytes: Vec<u8>,
@@ -162,12 +164,12 @@ pub enum Notice {
         /// Its result.
         report: JoinReport,
     },
-    /// A broadcast with this token was transmitted as often as its limit asks, or replaced.
+    /// The broadcast with this token has reached its retransmit limit, or was replaced or dropped.
     BroadcastDone {
         /// The token that came with the broadcast.
         token: u64,
     },
-    /// The leave of this node has spread, or no other node is there to be told.
+    /// The leave of this node has spread, or there is no other node to tell.
     LeaveSpread,
     /// The probe of a hint ended.
     HintDone {
@@ -175,7 +177,7 @@ pub enum Notice {
         op: OpId,
         /// The member.
         name: Arc<str>,
-        /// Whether the member answered.
+        /// True if the member answered.
         answered: bool,
     },
     /// A message claims that a known member lives at another address.
@@ -201,25 +203,26 @@ pub enum Notice {
 pub struct NameConflict {
     /// The other address.
     pub addr: SocketAddr,
-    /// The knowledge about the node there.
+    /// The facts that are known about the node there.
     pub verdict: ConflictVerdict,
 }
 
-/// The knowledge about another node that may have this node's name.
+/// The facts that are known about another node that may have this node's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictVerdict {
     /// Its address is being asked.
     Asked,
     /// A node answers to the name there.
     Alive,
-    /// No node answers there: in time, members will take this node for the owner of the name.
+    /// No node answers there. After some time, members will accept this node as the owner of the
+    /// name.
     Silent,
 }
 
 /// The number of queues for broadcasts of the layer above.
 pub const USER_LANES: usize = 3;
 
-/// A known node, as others may read it.
+/// The facts about a known node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its name.
@@ -228,7 +231,8 @@ pub struct Node {
     pub addr: SocketAddr,
     /// Its meta, as on the wire.
     pub meta: Arc<[u8]>,
-    /// Its versions: of memberlist minimum, maximum, spoken; of the layer above the same.
+    /// Its versions: minimum, maximum and spoken version of memberlist, then those of the layer
+    /// above.
     pub vsn: [u8; 6],
     /// Its incarnation.
     pub incarnation: u32,

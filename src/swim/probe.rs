@@ -1,17 +1,17 @@
-//! Probing: is the member still there?
+//! Probing: finds out whether a member is still there.
 //!
 //! ```text
 //!  ping --- ack ------------------------------------------------> answered
 //!    |  no ack within probe_timeout
-//!    +--> helpers ping it for this node, a stream ping runs beside --- ack ---> answered
-//!            |  nothing until probe_interval x (health score + 1)
-//!            +--> the stream answered: alive, datagrams are the trouble
+//!    +--> helpers and a stream ping of this node try as well --- ack by datagram ---> answered
+//!            |  no ack until probe_interval x (health score + 1)
+//!            +--> the stream ping was answered: alive, but datagrams do not work
 //!            +--> else: suspect
 //! ```
 //!
-//! A hint of the application starts a round of its own that tries every way at once and decides
-//! within probe_timeout, too early for nacks: so it says nothing about this node's own health.
-//! Rules as in SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
+//! A hint of the application starts an additional round that tries every way at once and decides
+//! within probe_timeout. Nacks would come later, so a hint that fails does not change the health
+//! score. The rules are those of SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
 
 use super::context::Context;
 use super::final_probe::FINAL_PROBES;
@@ -31,8 +31,8 @@ use std::time::Duration;
 
 /// The number of hints that may be under way at once.
 const HINT_ROUNDS: usize = 16;
-/// The number of final probes that may be under way at once. A node that loses sight of more
-/// members than that is cut off itself.
+/// The number of final probes that may be under way at once. A node to which more members than that
+/// are suspect at the same time is cut off itself.
 const FINAL_ROUNDS: usize = 64;
 
 /// The probes under way.
@@ -40,11 +40,11 @@ pub(super) struct Probing {
     rounds: Vec<Round>,
 }
 
-/// The end of a probe, as far as others have to act on it.
+/// The end of a probe, if other parts have to act on it.
 pub(super) enum ProbeEnd {
-    /// The member answered, which speaks for it if it is a suspect.
+    /// The member answered; if it is a suspect, that puts off its verdict.
     Answered { member: MemberIndex, name: Arc<str> },
-    /// Nothing came back: this node accuses the member.
+    /// The member did not answer, so this node accuses it.
     Failed { name: Arc<str>, incarnation: u32 },
 }
 
@@ -56,8 +56,8 @@ impl Probing {
         Probing { rounds: Vec::new() }
     }
 
-    /// Probes the next member in turn, unless the last turn's round still runs. At the end of the
-    /// probe order, members that have been dead long enough are forgotten.
+    /// Probes the next member in turn, unless the round of the previous turn is still running. At
+    /// the end of the probe order, members that have been dead long enough are forgotten.
     pub fn tick(&mut self, ctx: &mut Context) {
         ctx.timers
             .set(Timer::Probe, ctx.now + ctx.config.probe_interval);
@@ -76,9 +76,10 @@ impl Probing {
         }
     }
 
-    /// Probes a member that the application could not reach. `None` if it is unknown, this node,
-    /// not alive or suspect, or if it is being asked already or too many are (counted in
-    /// `hints_limited`).
+    /// Probes a member that the application could not reach. Returns `None` if the member is
+    /// unknown, is this node, or is neither alive nor suspect, or if this node has left. Also
+    /// returns `None`, and counts it in `hints_limited`, if a hint already probes this member, or
+    /// if too many hints are under way.
     pub fn hint(&mut self, ctx: &mut Context, name: &str) -> Option<OpId> {
         let member = ctx.table.find(name)?;
         let is_live = ctx.table.get(member)?.is_live();
@@ -135,7 +136,7 @@ impl Probing {
         ctx.outbox.stats.probes += 1;
         let this = self.rounds.len() - 1;
         if is_suspect {
-            // The accusation goes in front, so that the answer can bring the refutation along.
+            // The accusation precedes the ping, so that the ack can bring the refutation along.
             let mut suspect = Vec::new();
             let accusation = Accusation {
                 incarnation,
@@ -154,8 +155,8 @@ impl Probing {
         }
     }
 
-    /// Continues the probes that are due: asks helpers, and ends rounds up to the first whose end
-    /// others have to act on.
+    /// Continues the probes that are due: asks helpers, and ends rounds. Stops after the first
+    /// round whose end other parts have to act on, and returns that end.
     pub fn next_end(&mut self, ctx: &mut Context) -> Option<ProbeEnd> {
         let mut i = 0;
         while i < self.rounds.len() {
@@ -202,8 +203,7 @@ impl Probing {
         }
     }
 
-    /// The message that a stream of this purpose sends once it is open; `None` if the probe has
-    /// ended meanwhile.
+    /// Returns the ping that a stream sends once it is open; `None` if its probe has already ended.
     pub fn stream_ping(&self, ctx: &Context, seq: u32, to: SocketAddr) -> Option<Vec<u8>> {
         let mut rounds = self.rounds.iter();
         let round = rounds.find(|round| round.seq == seq && round.addr == to)?;
@@ -218,7 +218,7 @@ impl Probing {
         } else {
             ProbeAnswer::Silent
         };
-        // A regular round still waits: an ack by datagram would say more.
+        // A regular round goes on, because an ack by datagram would show that datagrams work, too.
         if !ok || self.rounds[i].cause == ProbeCause::Turn {
             return None;
         }
@@ -240,7 +240,7 @@ impl Probing {
         );
     }
 
-    /// An ack arrived. `None` if no probe waits for it.
+    /// An ack arrived. Returns `None` if no probe waits for it.
     pub fn on_ack(&mut self, ctx: &mut Context, from: SocketAddr, seq: u32) -> Option<ProbeEnd> {
         let i = self.position(seq)?;
         let mut round = self.rounds.swap_remove(i);
@@ -279,8 +279,8 @@ impl Probing {
     }
 
     /// A datagram of a probe could not be sent. The helpers are asked at once: they may reach the
-    /// member when this host cannot. A local failure says nothing about any member; where nothing
-    /// could be sent at all, none is accused.
+    /// member when this host cannot. A local failure says nothing about the member: if no datagram
+    /// of the probe could be sent, the member is not accused.
     pub fn on_send_failure(&mut self, ctx: &mut Context, seq: u32, why: SendFailure) {
         let Some(i) = self.position(seq) else { return };
         let round = &mut self.rounds[i];
@@ -294,12 +294,12 @@ impl Probing {
         self.rounds.iter().map(Round::next_timeout).min()
     }
 
-    /// This process did not run for `by`: probes under way say nothing about others.
+    /// This process did not run for `by`: the members being probed get that much more time.
     pub fn postpone(&mut self, by: Duration) {
         self.rounds.iter_mut().for_each(|round| round.postpone(by));
     }
 
-    /// Begins the probes under way again, because their answers are discarded.
+    /// Restarts the probes under way, because their answers are discarded.
     pub fn restart(&mut self, ctx: &mut Context) {
         for round in std::mem::take(&mut self.rounds) {
             if ctx.table.get_named(round.member, &round.name).is_some() {
@@ -314,14 +314,15 @@ impl Probing {
         self.rounds.iter().position(|round| round.seq == seq)
     }
 
-    /// The number of rounds under way for such a cause.
+    /// Returns the number of rounds under way whose cause is `wanted`.
     fn running(&self, wanted: impl Fn(ProbeCause) -> bool) -> usize {
         let causes = self.rounds.iter().map(|round| round.cause);
         causes.filter(|cause| wanted(*cause)).count()
     }
 }
 
-/// When helpers are asked, if at all, and how long a round lasts.
+/// Returns the time at which helpers are asked (`None` if they are not), and the duration of a
+/// round.
 fn schedule(ctx: &Context, cause: ProbeCause) -> (Option<Time>, Duration) {
     let (timeout, interval) = (ctx.config.probe_timeout, ctx.config.probe_interval);
     match cause {
@@ -365,7 +366,7 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
 /// A round has timed out.
 fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     if round.cause.is_final_probe() {
-        return None; // the probe that made it a suspect says more
+        return None; // the member is a suspect already
     }
     let is_turn = round.cause == ProbeCause::Turn;
     if is_turn {
@@ -390,20 +391,20 @@ fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
 fn answered(ctx: &mut Context, round: Round) -> ProbeEnd {
     ctx.awareness.improve();
     if round.report.stream == ProbeAnswer::Silent {
-        ctx.awareness.stream_failed(); // although the member is there
+        ctx.awareness.stream_failed(); // the member is there, so the stream is at fault
     }
     let member = round.member;
     let name = close(ctx, round, true);
     ProbeEnd::Answered { member, name }
 }
 
-/// Keeps the report of a round, and tells the application if it had asked. Returns the name of the
-/// member.
+/// Stores the report of a round, and reports the end of a hint if the round was caused by one.
+/// Returns the name of the member.
 fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
     if let Some(record) = ctx.table.get_named(round.member, &round.name) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
-        // A hint tries every way at once: when one answers, the others had no time.
+        // A hint tries every way at once: when one way is answered, the others had no time.
         let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
         round.report.end(had_time, answered);
         record.last_probe = Some(Box::new(LastProbe {

@@ -1,4 +1,4 @@
-//! The report of a probe: which ways were tried, and the answer to each.
+//! The report of a probe: the ways in which the member was probed, and the answer to each.
 
 use crate::time::Time;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ pub use crate::vocabulary::ProbeAnswer;
 /// The last probe of a member by this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeReport {
-    /// How long ago the probe began.
+    /// The time since the probe began.
     pub ago: Duration,
     /// The direct ping.
     pub direct: ProbeAnswer,
@@ -31,7 +31,7 @@ pub struct HelperReport {
 }
 
 impl ProbeReport {
-    /// A probe whose direct ping has just been sent.
+    /// Returns the report of a probe whose direct ping has just been sent.
     pub(super) fn begun() -> ProbeReport {
         ProbeReport {
             ago: Duration::ZERO,
@@ -42,9 +42,9 @@ impl ProbeReport {
         }
     }
 
-    /// Ends the report: no answer is awaited any more. With `direct_had_time`, a direct ping
-    /// without an answer counts as silent. With `answered`, the member has answered in some way,
-    /// and the other ways do not count as silent, because they had no time to reply.
+    /// Ends the report: no answer is awaited any more. If `direct_had_time` is true, a direct ping
+    /// without an answer counts as silent. If `answered` is true, the member has answered in some
+    /// way, so helpers and stream do not count as silent: they had no time to reply.
     pub(super) fn end(&mut self, direct_had_time: bool, answered: bool) {
         let over = |silent| {
             if silent {

@@ -1,8 +1,8 @@
-//! Push/pull: two nodes tell each other everything they know.
+//! Push/pull: two nodes tell each other everything that they know.
 //!
-//! The dialling node sends its state and reads the other's. The answering node reads, sends its
-//! own state as it was before, then merges. `apply` merges the entries: a remote *dead* is taken as
-//! a suspicion only, so that no member dies by hearsay.
+//! The dialling node sends its state and reads the other's. The answering node reads the request,
+//! sends its own state as it was before, and then merges the request. `apply` merges the entries: a
+//! remote *dead* counts as a suspicion only, so that no member is declared dead by hearsay.
 //!
 //! Push/pulls hold no state of their own: the timer is in the context, and the exchanges under way
 //! are streams.
@@ -18,7 +18,7 @@ use crate::wire::message::{PushPull, PushPullNode};
 use crate::wire::stream::Side;
 use std::time::Duration;
 
-/// Sets the timer of the first regular exchange, later than the others by a random time.
+/// Sets the timer of the first regular exchange. A random delay is added to the usual period.
 pub(super) fn start(ctx: &mut Context) {
     let delay = ctx.random.within(ctx.config.push_pull_interval);
     arm(ctx, delay);
@@ -53,7 +53,8 @@ fn arm(ctx: &mut Context, delay: Duration) {
     }
 }
 
-/// By how much the period of push/pulls grows: 1 up to 32 nodes, then with the logarithm.
+/// Returns the factor for the period of push/pulls: 1 up to 32 nodes, and then 1 more each time
+/// that the number of nodes doubles.
 fn period_scale(nodes: usize) -> u32 {
     if nodes <= 32 {
         return 1;
@@ -62,9 +63,10 @@ fn period_scale(nodes: usize) -> u32 {
     rounded_up - 4 // log2(32) counts as one
 }
 
-/// Sends this node's state on a stream that waited for the user state of the layer above. Returns
-/// the state that the other side sent before, if this is an answer: it is to be merged now, for
-/// the protocol wants an answer to hold the state from before the merge.
+/// Sends this node's state on a stream that waited for the user state of the layer above. If this
+/// is an answer, returns the state that the other side had sent; the caller merges it now. It is
+/// merged after the answer because the protocol wants the answer to hold the state from before the
+/// merge.
 pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> Option<Vec<u8>> {
     match &mut ctx.streams.get_mut(id)?.purpose {
         Purpose::PushPull(exchange) => {
@@ -84,7 +86,7 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
     }
 }
 
-/// Encodes what this node knows, or with `own_only` its own entry.
+/// Encodes everything that this node knows, or only its own entry if `own_only` is true.
 fn encode_state(table: &MemberTable, join: bool, own_only: bool, user_state: &[u8]) -> Vec<u8> {
     let chosen: Vec<_> = table
         .iter()
@@ -113,8 +115,8 @@ fn encode_state(table: &MemberTable, join: bool, own_only: bool, user_state: &[u
     bytes
 }
 
-/// Checks protocol versions before a merge: every version that is spoken, there and here, must lie
-/// in the range that all alive nodes understand. Entries without versions are not counted.
+/// Checks protocol versions before a merge: every version that a node of either side speaks must
+/// lie in the range that all alive nodes understand. Entries without versions are ignored.
 ///
 /// # Errors
 /// [`Refusal::Incompatible`].

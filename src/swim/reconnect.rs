@@ -1,11 +1,11 @@
 //! Reconnecting: seeds and lost members are asked again for as long as the node lives. Beyond
 //! memberlist.
 //!
-//! Plain memberlist asks its seeds once and never contacts a dead node again, so that a partition
-//! lasts for ever if it outlasts the time for which dead members are remembered. Here every seed
-//! ever given, and every member that the layer above reports as lost, is asked again with growing
-//! pauses: one push/pull across the former network split makes one cluster of two. Host names are
-//! resolved again each time. Seeds that are alive members are not asked.
+//! Plain memberlist asks its seeds once and never contacts a dead node again. So if a network split
+//! outlasts the time for which dead members are remembered, the cluster stays split for ever. Here
+//! every seed ever given, and every member that the layer above reports as lost, is asked again
+//! with growing pauses. One push/pull across the former split turns the two clusters into one. Host
+//! names are resolved again each time. Seeds that are alive members are not asked.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
@@ -18,7 +18,7 @@ use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Everything that is asked again.
+/// The seeds and lost members that are asked again.
 #[derive(Default)]
 pub(super) struct Reconnect {
     seeds: Seeds,
@@ -52,7 +52,7 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Forgets a lost member: it is back, or nothing waits for it any more.
+    /// Forgets a lost member, because it is back or because nothing waits for it any more.
     pub fn forget_lost(&mut self, name: &str) {
         self.lost.remove(name);
     }
@@ -62,7 +62,7 @@ impl Reconnect {
         self.lost.iter().map(|it| &*it.name)
     }
 
-    /// Whether there are seeds other than this node itself.
+    /// Returns true if there are seeds other than this node itself.
     pub fn has_other_seeds(&self, own: SocketAddr) -> bool {
         self.seeds.has_others(own)
     }
@@ -98,8 +98,9 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Takes the turn of the target that has waited longest. `None` if no target is due, or if
-    /// enough attempts at that one are under way: then its turn comes again after the same pause.
+    /// Takes the turn of the target that has waited longest. Returns `None` if no target is due, or
+    /// if enough attempts at that target are under way: then its turn comes again after the same
+    /// pause.
     fn take_turn(&mut self, ctx: &mut Context) -> Option<Target> {
         let due = |next: &Time| *next <= ctx.now;
         let seeds = self.seeds.iter_mut();
@@ -141,8 +142,8 @@ impl Reconnect {
         }
     }
 
-    /// A host name was resolved: notes its addresses. If it was resolved for a seed, the addresses
-    /// are asked.
+    /// A host name was resolved: notes its addresses. If the look-up was an attempt of this part,
+    /// and not of a join, asks these addresses.
     pub fn on_resolved(&mut self, ctx: &mut Context, lookup: &Lookup, addrs: &[IpAddr]) {
         self.seeds.resolved(&lookup.host, lookup.port, addrs);
         if matches!(lookup.cause, LookupCause::Seed) {
@@ -174,8 +175,8 @@ impl Reconnect {
     }
 }
 
-/// Whether enough exchanges with this node are open already. A second one helps, because it may
-/// get through while the first waits for a lost packet.
+/// Returns true if two exchanges with this node are open already. More than one is allowed, because
+/// a second one may get through while the first waits for a lost packet.
 fn is_asked_enough(ctx: &Context, peer: SocketAddr) -> bool {
     ctx.streams.exchanges_with(peer) >= 2
 }

@@ -1,8 +1,8 @@
-//! Relaying: pings on behalf of other nodes, and the answers carried back.
+//! Relaying: this node pings on behalf of other nodes, and carries the answers back.
 //!
-//! A helper never changes its own view because of what it sees here (SWIM section 4.1). If the
-//! target stays silent the asking node gets a nack when it wanted one, so that it can tell a dead
-//! target from a dead path to its helpers (Lifeguard).
+//! A helper never changes its own view because of the outcome (SWIM section 4.1). If the target
+//! stays silent and the asking node wanted a nack, it gets one, so that it can tell a dead target
+//! from a dead path to its helpers (Lifeguard).
 
 use super::address;
 use super::context::Context;
@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of pings relayed within a probe timeout.
+/// The maximum number of pings relayed within a probe timeout.
 const RELAYS: usize = 1024;
 
 /// The node that asked, and how to answer it.
@@ -24,7 +24,8 @@ struct Relay {
     nack: bool,
 }
 
-/// Pings on behalf of others that wait for an ack, by this node's own sequence number.
+/// Pings on behalf of other nodes that wait for an ack. The key is the sequence number of this
+/// node's ping.
 #[derive(Default)]
 pub(super) struct Relaying {
     waiting: SortedMap<u32, Relay>,
@@ -94,7 +95,7 @@ impl Relaying {
         self.deadlines.front().map(|(at, _)| *at)
     }
 
-    /// This process did not run for `by`: targets get that much more time.
+    /// This process did not run for `by`: the targets get that much more time.
     pub fn postpone(&mut self, by: Duration) {
         for (at, _) in &mut self.deadlines {
             *at = *at + by;

@@ -4,7 +4,7 @@
 //! ```text
 //!  dialled    ping      -> ack              -> StreamEvent::PingEnd
 //!             push/pull -> push/pull        -> StreamEvent::ExchangeEnd
-//!             either    -> anything else, or no answer in time: the same event, as a failure
+//!             either    -> any other answer, or no answer in time: the same event, as a failure
 //!  accepted   ping         -> ack
 //!             user message -> a notice for the layer above
 //!             push/pull    -> a notice asks for the user state; `push_pull::send_state` answers
@@ -41,8 +41,8 @@ pub(super) fn on_accepted(ctx: &mut Context, id: StreamId) {
     }
 }
 
-/// The stream of a ping is connected: sends the ping. `ping` is `None` if its probe has ended
-/// meanwhile; then the stream is closed.
+/// The stream of a ping is connected: sends the ping. If `ping` is `None`, its probe has already
+/// ended, and the stream is closed.
 pub(super) fn send_ping(ctx: &mut Context, id: StreamId, ping: Option<Vec<u8>>) {
     match ping {
         Some(ping) => ctx.write(id, Side::Dialled, &ping),
@@ -87,8 +87,8 @@ pub(super) fn fail(ctx: &mut Context, id: StreamId, why: JoinFailure) -> Option<
     failed(ctx, stream, why)
 }
 
-/// Closes overdue streams, until one of them carried a ping or push/pull of this node. Returns the
-/// failure of that, or `None` once no stream is overdue.
+/// Closes overdue streams up to the first that carried a ping or push/pull of this node. Returns
+/// the failure of that one, or `None` if no overdue stream is left.
 pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     loop {
         let (id, stream) = ctx.streams.take_overdue(ctx.now)?;
@@ -103,9 +103,9 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     }
 }
 
-/// Returns the failure of a ping or push/pull of this node. A periodic push/pull or join sync that
-/// fails with a living member also counts as a sign that streams do not work, unless this process
-/// stalled meanwhile: then it was this node that did not go on in time.
+/// Returns the failure of a ping or push/pull of this node. If a periodic push/pull or join sync
+/// with an alive member fails, that also counts as a sign that streams do not work, unless this
+/// process stalled while the stream was open: then the delay was the fault of this node.
 fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamEvent> {
     match stream.purpose {
         Purpose::Ping { .. } if stream.stalled => None,
@@ -123,8 +123,8 @@ fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamE
     }
 }
 
-/// Refuses the bytes that arrived on a stream and closes the stream. The other side is told why if
-/// it dialled.
+/// Refuses the bytes that arrived on a stream and closes the stream. If the other side dialled, it
+/// is told the reason.
 fn refuse(ctx: &mut Context, id: StreamId, refusal: Refusal) -> Option<StreamEvent> {
     ctx.outbox.refuse(refusal);
     if ctx.streams.get(id)?.side == Side::Accepted {

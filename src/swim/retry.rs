@@ -1,4 +1,4 @@
-//! When a seed or a lost member is asked again: after pauses that grow.
+//! The time at which a seed or a lost member is asked again: after pauses that grow.
 
 use super::Config;
 use super::rng::Random;
@@ -13,14 +13,15 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// The first attempt, after the shortest pause up to twice that pause.
+    /// Sets the first attempt: after the shortest pause and a random time of up to as much again.
     pub fn new(config: &Config, now: Time, random: &mut Random) -> Retry {
         let pause = config.reconnect_min;
         let next = now + pause + random.within(pause);
         Retry { next, pause }
     }
 
-    /// Sets the time of the next attempt: after the pause and up to half as much again.
+    /// Sets the time of the next attempt: after the pause and a random time of up to half as much
+    /// again.
     pub fn put_off(&mut self, now: Time, random: &mut Random) {
         self.next = now + self.pause + random.within(self.pause / 2);
     }
@@ -30,8 +31,8 @@ impl Retry {
         self.pause = (self.pause * 2).min(config.reconnect_max);
     }
 
-    /// Waits for the longest pause: the node answered, so it is a member now, or will not become
-    /// one by being asked more often.
+    /// Waits for the longest pause. The node answered, so either it is a member now, or asking it
+    /// more often will not make it one.
     pub fn rest(&mut self, config: &Config, now: Time) {
         self.pause = config.reconnect_max;
         self.next = now + self.pause;

@@ -15,7 +15,8 @@ impl Random {
         Random(ChaCha12Rng::from_seed(seed))
     }
 
-    /// A number below `n`; 0 when `n` is 0. The bias of the multiplication is below n / 2^32.
+    /// Returns a random number below `n`, or 0 if `n` is 0. The bias of the method is below
+    /// n / 2^32.
     pub fn below(&mut self, n: usize) -> usize {
         let wide = u64::from(self.0.next_u32()) * n as u64;
         (wide >> 32) as usize
@@ -28,7 +29,7 @@ impl Random {
         Duration::from_nanos((wide >> 64) as u64)
     }
 
-    /// A nonce of 96 random bits, which does not repeat in practice.
+    /// Returns a nonce of 96 random bits, which does not repeat in practice.
     pub fn nonce(&mut self) -> [u8; 12] {
         let mut nonce = [0; 12];
         self.0.fill_bytes(&mut nonce);

@@ -16,12 +16,13 @@ pub(super) struct Round {
     pub addr: SocketAddr,
     pub incarnation: u32,
     pub sent: Time,
-    /// The time when the helpers are asked; `None` once they have been, or if they are not to be.
+    /// The time at which the helpers are asked; `None` if they have been asked already, or if this
+    /// round asks none.
     pub widen_at: Option<Time>,
     pub deadline: Time,
     pub nacks_expected: u32,
     pub nacks: u32,
-    /// The number of datagrams of this round that could not be sent through a fault of this host.
+    /// The number of datagrams of this round that could not be sent because of this host.
     pub unsent: usize,
     /// The addresses of the helpers, in the order in which `report` lists them.
     pub helper_addrs: Vec<SocketAddr>,
@@ -54,13 +55,13 @@ impl ProbeCause {
 }
 
 impl Round {
-    /// Whether none of the datagrams to the member and the helpers could be sent, so that the fault
-    /// lies with this host.
+    /// Returns true if none of the datagrams to the member and the helpers could be sent, so that
+    /// the fault lies with this host.
     pub fn is_unsent(&self) -> bool {
         self.unsent > self.helper_addrs.len()
     }
 
-    /// The answer of the helper at this address; `None` if no helper has it.
+    /// Returns the answer of the helper at this address; `None` if no helper has that address.
     pub fn helper_mut(&mut self, addr: SocketAddr) -> Option<&mut ProbeAnswer> {
         let helper = self.helper_addrs.iter().position(|it| *it == addr)?;
         Some(&mut self.report.helpers[helper].answer)

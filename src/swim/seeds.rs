@@ -1,12 +1,13 @@
-//! The seeds of a node: all that it was ever given, up to a bound, with the next attempt for each.
+//! The seeds of a node: all seeds that it was ever given, up to a bound, each with the time of its
+//! next attempt.
 
 use super::members::MemberTable;
 use super::retry::Retry;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// The number of seeds that are remembered. The first half is kept; in the second half, the oldest
-/// seed makes room for a new one.
+/// The maximum number of seeds that are remembered. If they are full, the seeds in the first half
+/// stay, and the oldest seed of the second half makes room for a new one.
 const SEEDS: usize = 256;
 const FIRST_SEEDS: usize = SEEDS / 2;
 
@@ -34,14 +35,14 @@ pub(super) struct KnownSeed {
     /// The literal address, or the addresses of the host name at the last look-up.
     pub addrs: Vec<SocketAddr>,
     pub retry: Retry,
-    /// Whether its name is being looked up. A second look-up would only wait behind the first.
+    /// True while its name is being looked up. A second look-up would only wait behind the first.
     pub looked_up: bool,
 }
 
 impl KnownSeed {
-    /// Whether the seed is to be asked again. A literal address is asked until a live member has
-    /// it. A host name is asked until it has an address other than this node's, and each of these
-    /// other addresses belongs to a live member.
+    /// Returns true if the seed is to be asked again. A literal address is asked until an alive
+    /// member has it. A host name is asked until it has at least one address other than this
+    /// node's, and all of these other addresses belong to alive members.
     pub fn wants(&self, table: &MemberTable) -> bool {
         let own = table.local().node().addr;
         let missing = |addr: &SocketAddr| !table.is_alive_at(*addr);
@@ -99,7 +100,7 @@ impl Seeds {
         }
     }
 
-    /// Whether there are seeds other than this node itself.
+    /// Returns true if there are seeds other than this node itself.
     pub fn has_others(&self, own: SocketAddr) -> bool {
         self.iter()
             .any(|it| it.addrs.is_empty() || it.addrs.iter().any(|addr| *addr != own))

@@ -1,4 +1,4 @@
-//! Wiring of streams and look-ups: their inputs, and the parts that have to know how they ended.
+//! Wiring of streams and look-ups: handles their inputs, and tells the parts how they ended.
 
 use super::lookups::LookupCause;
 use super::output::{JoinFailure, LookupId, Notice, StreamEnd, StreamId};
@@ -9,7 +9,7 @@ use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
 
 impl Swim {
-    /// Returns whether one more accepted stream would be served. If not, the driver leaves new
+    /// Returns true if one more accepted stream would be served. If not, the driver leaves new
     /// connections in the backlog.
     pub fn accepts_streams(&self) -> bool {
         self.ctx.streams.may_accept()
@@ -58,7 +58,8 @@ impl Swim {
         });
     }
 
-    /// The layer above gives its user state for a push/pull that asked for it.
+    /// The layer above gives its user state for a push/pull, in answer to
+    /// [`Notice::WantUserState`].
     pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: Vec<u8>) {
         self.at(now, |swim| {
             let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes) else {
@@ -70,7 +71,7 @@ impl Swim {
         });
     }
 
-    /// Something that this node began on a stream has ended.
+    /// A ping or push/pull that this node began on a stream has ended.
     pub(super) fn on_stream_event(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::PingEnd { seq, acked } => {
@@ -90,8 +91,8 @@ impl Swim {
         }
     }
 
-    /// A push/pull that this node began has ended. If it was merged, `gained` is the number of
-    /// members that became known by it.
+    /// A push/pull that this node began has ended. If its state was merged, `gained` is the number
+    /// of members that became known or alive again by it.
     fn on_exchange_end(&mut self, exchange: Exchange, gained: Result<u32, JoinFailure>) {
         let (ctx, peer) = (&mut self.ctx, exchange.peer);
         match exchange.cause {

@@ -12,7 +12,7 @@ use crate::wire::{Codec, Refusal};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Streams kept free for dialling.
+/// The number of streams that are kept free for dialling. No more than these are dialled at once.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// A push/pull that this node began.
@@ -22,7 +22,7 @@ pub(super) struct Exchange {
     pub peer: SocketAddr,
     /// The join flag of its header.
     pub join: bool,
-    /// Only this node's own entry is sent: the answer is what counts.
+    /// True if only this node's own entry is sent: the answer is what counts.
     pub pull_only: bool,
 }
 
@@ -63,11 +63,11 @@ pub(super) enum ExchangeCause {
     Periodic,
     /// The sync after a burst of joins.
     JoinSync,
-    /// A seed or a lost member is asked again.
+    /// `reconnect` asks a seed or a lost member again.
     Reconnect,
     /// A suspect answers pings, but its refutation was lost.
     Suspect,
-    /// A node that is unknown here pings this one as a member of its cluster.
+    /// A node that is unknown or dead here pinged this one.
     Stranger,
     /// A member lists this node's name at another address.
     NameConflict,
@@ -79,9 +79,10 @@ pub(super) enum Purpose {
     Ping { seq: u32, to: SocketAddr },
     /// A push/pull that this node began.
     PushPull(Exchange),
-    /// Accepted; the request has not arrived completely.
+    /// The stream was accepted, and the request has not arrived completely yet.
     Serve,
-    /// Accepted, a push/pull whose answer waits for the user state of the layer above.
+    /// The stream was accepted and brought the request of a push/pull. The answer waits for the
+    /// user state of the layer above.
     Answer { join: bool, request: Vec<u8> },
 }
 
@@ -89,7 +90,7 @@ pub(super) enum Purpose {
 pub(super) struct Stream {
     pub purpose: Purpose,
     pub side: Side,
-    /// This process stalled while the stream was open.
+    /// True if this process stalled while the stream was open.
     pub stalled: bool,
     reader: StreamReader,
     deadline: Time,
@@ -101,17 +102,17 @@ pub(super) struct Streams {
     open: SortedMap<StreamId, Stream>,
     dialled: usize,
     last_id: u64,
-    /// Bytes that all readers hold.
+    /// The bytes that all readers hold together.
     held: usize,
 }
 
 impl Streams {
-    /// Whether a further accepted stream would be served.
+    /// Returns true if a further accepted stream would be served.
     pub fn may_accept(&self) -> bool {
         self.open.len() - self.dialled < limits::STREAMS - DIALLED
     }
 
-    /// Whether this node may dial another stream.
+    /// Returns true if this node may dial another stream.
     pub fn may_dial(&self) -> bool {
         self.dialled < DIALLED
     }
@@ -214,7 +215,7 @@ impl Streams {
         }
     }
 
-    /// The bytes that wait in all streams for the rest of their message.
+    /// Returns the bytes that wait in all streams for the rest of their messages.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.held

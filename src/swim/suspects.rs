@@ -1,8 +1,7 @@
-//! The suspects: how long each may still refute, and which steps are due until then.
+//! The suspects: the time that each has left to refute, and the steps that are due before its end.
 //!
-//! A suspicion begins, is confirmed and is cleared by `apply`, which changes the member's state.
-//! This file holds the times: the deadline of `suspicion`, and before it the steps of
-//! `final_probe`.
+//! `apply` begins, confirms and clears suspicions, because it changes the states of members. This
+//! file keeps the times: the deadline of `suspicion`, and before it the steps of `final_probe`.
 
 use super::context::Context;
 use super::final_probe::{FinalProbes, SuspectStep};
@@ -52,12 +51,12 @@ impl Suspects {
         self.suspects.insert(member, suspect);
     }
 
-    /// Another member accuses the suspect. Returns true if that counts.
+    /// Another member accuses the suspect. Returns true if that counts as a confirmation.
     pub fn confirm(&mut self, member: MemberIndex, accuser: &str) -> bool {
         self.change(member, |suspect| suspect.suspicion.confirm(accuser))
     }
 
-    /// A probe of the member was answered, which speaks for it if it is a suspect.
+    /// A probe of the member was answered; if it is a suspect, that puts off its verdict.
     pub fn on_answer(&mut self, member: MemberIndex) {
         self.change(member, |suspect| suspect.final_probes.answered());
     }
@@ -69,13 +68,13 @@ impl Suspects {
         }
     }
 
-    /// The suspicion of a suspect.
+    /// Returns the suspicion of a member; `None` if it is not a suspect.
     pub fn get(&self, member: MemberIndex) -> Option<&Suspicion> {
         Some(&self.suspects.get(&member)?.suspicion)
     }
 
-    /// The next step that is due, and the suspect it is about. After the leave of this node only
-    /// verdicts come, when the suspicion itself ends.
+    /// Returns the next step that is due, and the suspect that it is about. If this node has left,
+    /// there are only verdicts, each when the suspicion itself ends.
     pub fn next_due(&mut self, ctx: &Context) -> Option<(MemberIndex, SuspectStep)> {
         loop {
             let member = self.deadlines.take_due(ctx.now)?;
@@ -109,7 +108,8 @@ impl Suspects {
         }
     }
 
-    /// Changes a suspect; if `change` says that its next step moved, its deadline moves along.
+    /// Changes a suspect. If `change` returns true, the time of the next step has moved and is
+    /// updated here.
     fn change(&mut self, member: MemberIndex, change: impl FnOnce(&mut Suspect) -> bool) -> bool {
         let Some(suspect) = self.suspects.get_mut(&member) else {
             return false;
@@ -136,7 +136,8 @@ mod tests {
         }
     }
 
-    /// Steps until the verdict, each with its time in milliseconds.
+    /// Returns the steps until the verdict, each with its time in milliseconds. The suspect answers
+    /// the probes before `answer_until`.
     fn steps(suspect: &mut Suspect, answer_until: u128) -> Vec<(u128, SuspectStep)> {
         let mut steps = Vec::new();
         loop {

@@ -1,7 +1,7 @@
 //! The time that a suspect has to refute (Lifeguard, "Local Health Aware Suspicion").
 //!
-//! The wait starts long and shrinks with every independent confirmation: a single accuser may
-//! itself be faulty, but several are probably right. n is the number of known nodes:
+//! The wait is long at first and shrinks with every independent confirmation: a single accuser may
+//! itself be faulty, but several are probably right. With n known nodes:
 //!
 //! ```text
 //! min = mult x log10(n) (at least 1) x probe interval        max = max_mult x min
@@ -24,7 +24,7 @@ pub(super) struct Suspicion {
     confirmed_by: Vec<Arc<str>>,
 }
 
-/// The shortest time that a suspect has in a cluster of `nodes` known nodes.
+/// Returns the shortest time that a suspect has to refute, with `nodes` known nodes.
 pub(super) fn shortest(config: &Config, nodes: usize) -> Duration {
     let scale = libm::log10(nodes.max(1) as f64).max(1.0);
     // Truncated to thousandths, as in memberlist, so that both sides agree.
@@ -36,7 +36,7 @@ impl Suspicion {
         let min = shortest(config, nodes);
         let mut wanted = config.suspicion_mult.saturating_sub(2);
         if nodes < 2 + wanted as usize {
-            wanted = 0; // too few others to expect confirmations from
+            wanted = 0; // there are too few other members that could confirm
         }
         Suspicion {
             started: now,
@@ -48,7 +48,8 @@ impl Suspicion {
         }
     }
 
-    /// Registers another accuser. Returns true if it counts: it is new, and more were wanted.
+    /// Registers another accuser. Returns true if it counts: it is new, and more confirmations were
+    /// wanted.
     pub fn confirm(&mut self, from: &str) -> bool {
         let enough = self.confirmed_by.len() >= self.wanted as usize;
         let known = |name: &Arc<str>| **name == *from;
@@ -59,7 +60,7 @@ impl Suspicion {
         true
     }
 
-    /// The time when the suspect is declared dead unless it refutes.
+    /// Returns the time at which the suspect is declared dead unless it refutes.
     pub fn deadline(&self) -> Time {
         self.started + self.wait()
     }
@@ -76,7 +77,7 @@ impl Suspicion {
         whole_ms.max(self.min)
     }
 
-    /// Gives the suspect `time` more.
+    /// Gives the suspect `time` more to refute.
     pub fn postpone(&mut self, time: Duration) {
         self.started = self.started + time;
     }

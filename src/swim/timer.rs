@@ -1,4 +1,4 @@
-//! Deadlines: a few named timers, and sets of deadlines with a key each.
+//! Deadlines: a few named timers, and sets of deadlines in which each has a key.
 
 use crate::time::Time;
 use std::collections::BTreeSet;
@@ -63,7 +63,7 @@ impl Timers {
     }
 }
 
-/// Deadlines of many things of one kind.
+/// The deadlines of many things of one kind, each with the key of its thing.
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
 
@@ -86,7 +86,7 @@ impl<K: Ord + Copy> Deadlines<K> {
         self.0.first().map(|(at, _)| *at)
     }
 
-    /// Takes one that is due.
+    /// Takes a deadline that is due, and returns its key.
     pub fn take_due(&mut self, now: Time) -> Option<K> {
         if self.next()? > now {
             return None;

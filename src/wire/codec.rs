@@ -234,14 +234,14 @@ pub struct Codec {
     pub keyring: Keyring,
     /// Label of the cluster, at most [`crate::limits::LABEL_LEN`] bytes; empty means no label.
     pub label: Vec<u8>,
-    /// Whether sent messages are compressed.
+    /// True if sent messages are compressed.
     pub compress: bool,
-    /// Whether received bytes that are not encrypted are refused when there are keys
+    /// True if received bytes that are not encrypted are refused when there are keys
     /// (GossipVerifyIncoming).
     pub verify_incoming: bool,
-    /// Whether sent bytes are encrypted when there are keys (GossipVerifyOutgoing).
+    /// True if sent bytes are encrypted when there are keys (GossipVerifyOutgoing).
     pub verify_outgoing: bool,
-    /// Whether the label header was stripped before the bytes came here (SkipInboundLabelCheck).
+    /// True if the label header was stripped before the bytes came here (SkipInboundLabelCheck).
     pub skip_label_check: bool,
 }
 

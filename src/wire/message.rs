@@ -85,7 +85,7 @@ record! {
         port: u16 => "Port" Number,
         /// Name of the target, or empty.
         node: &'a str => "Node" NameOrNone,
-        /// Whether the asker wants a nack.
+        /// True if the asker wants a nack.
         nack: bool => "Nack" Boolean,
         /// Address of the asker, 4 or 16 bytes, or empty.
         source_addr: &'a [u8] => "SourceAddr" Omitted<AddressOrNone>,

@@ -57,7 +57,7 @@ pub struct Layers {
     /// Version of the encryption, or `None` for plaintext.
     pub encryption: Option<u64>,
     pub checksum: bool,
-    /// Whether the messages are the parts of a compound.
+    /// True if the messages are the parts of a compound.
     pub compound: bool,
     /// The description of each message, and of the layers of Serf inside it.
     pub messages: Vec<Vec<Value>>,

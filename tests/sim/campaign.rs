@@ -214,7 +214,7 @@ impl Campaign {
         }
     }
 
-    /// Whether every node sees the truth.
+    /// Returns true if every node sees the truth.
     fn is_right(world: &World) -> bool {
         let gone = |state| matches!(state, None | Some(MemberState::Left | MemberState::Failed));
         (0..world.hosts.len()).all(|of| {

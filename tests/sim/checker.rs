@@ -228,7 +228,7 @@ pub fn health(health: &Health) -> Result<(), String> {
 /// The truth about a member that is declared failed.
 pub struct Truth {
     pub now: Time,
-    /// Whether it takes part in the cluster.
+    /// True if it takes part in the cluster.
     pub member: bool,
     /// The time since which it has run without a pause; `None` if it does not run.
     pub well_since: Option<Time>,
@@ -238,8 +238,8 @@ pub struct Truth {
     pub grace: Duration,
 }
 
-/// Whether it was right to declare this member failed. A time of zero gets no grace, because there
-/// was no fault before the start.
+/// Returns true if it was right to declare this member failed. A time of zero gets no grace,
+/// because there was no fault before the start.
 pub fn failure(truth: &Truth) -> Result<(), String> {
     let (Some(well), Some(calm)) = (truth.well_since, truth.calm_since) else {
         return Ok(());

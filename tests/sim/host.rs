@@ -88,17 +88,17 @@ impl Host {
         self.clock.local(world)
     }
 
-    /// Whether the process exists and is not stopped.
+    /// Returns true if the process exists and is not stopped.
     pub fn is_running(&self) -> bool {
         self.core.is_some() && self.paused.is_none()
     }
 
-    /// Whether it takes part: it runs or is stopped, and is not leaving.
+    /// Returns true if it takes part: it runs or is stopped, and is not leaving.
     pub fn is_member(&self) -> bool {
         self.core.is_some() && !self.leaving
     }
 
-    /// Whether this stream waits to be accepted.
+    /// Returns true if this stream waits to be accepted.
     pub fn waits(&self, conn: u64) -> bool {
         self.backlog.contains(&conn)
     }

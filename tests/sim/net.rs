@@ -219,7 +219,7 @@ impl Net {
         [Some(delay), second]
     }
 
-    /// Whether the order of arrival has to be reported with [`Net::arrived`].
+    /// Returns true if the order of arrival has to be reported with [`Net::arrived`].
     pub fn watches_order(&self) -> bool {
         self.link.reorder > 0.0 || self.links.values().any(|link| link.reorder > 0.0)
     }

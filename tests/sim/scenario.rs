@@ -224,20 +224,20 @@ impl World {
         (0..self.hosts.len()).filter(move |&host| takes_part(&self.hosts[host]))
     }
 
-    /// Whether every running node sees `of` in this state.
+    /// Returns true if every running node sees `of` in this state.
     pub fn all_see(&self, of: usize, state: MemberState) -> bool {
         self.running()
             .all(|observer| self.state(observer, of) == Some(state))
     }
 
-    /// Whether these nodes see `of` in this state.
+    /// Returns true if these nodes see `of` in this state.
     pub fn all_see_of(&self, observers: &[usize], of: usize, state: MemberState) -> bool {
         observers
             .iter()
             .all(|&observer| self.state(observer, of) == Some(state))
     }
 
-    /// Whether every node sees every other alive, and no further member.
+    /// Returns true if every node sees every other alive, and no further member.
     pub fn is_complete(&self) -> bool {
         let running = self.running().count();
         self.running()
@@ -248,7 +248,7 @@ impl World {
             })
     }
 
-    /// Whether all running nodes list `of` with its present address and tags.
+    /// Returns true if all running nodes list `of` with its present address and tags.
     pub fn all_know_the_truth_about(&self, of: usize) -> bool {
         let Some(truth) = &self.hosts[of].core else {
             return false;

@@ -82,11 +82,11 @@ pub struct World {
     pub(super) queue: Queue<Action>,
     pub(super) conns: BTreeMap<u64, Conn>,
     pub(super) next_conn: u64,
-    /// Whether lists, health and datagrams are checked. Too slow for a thousand nodes.
+    /// True if lists, health and datagrams are checked. Too slow for a thousand nodes.
     pub close_looks: bool,
-    /// Whether every event of every host is kept.
+    /// True if every event of every host is kept.
     pub keep_events: bool,
-    /// Whether drivers report stalls to their cores, as the real driver does.
+    /// True if drivers report stalls to their cores, as the real driver does.
     pub tell_stalls: bool,
     /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
