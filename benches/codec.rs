@@ -1,7 +1,7 @@
 //! Times the codec: encoding and decoding, compression, encryption, whole datagrams.
 //!
-//! Prints the nanoseconds of one operation: the least and the median of many batches. The least is
-//! the cost of the code; its distance to the median shows how busy the machine was.
+//! Prints the nanoseconds of one operation: the minimum and the median of many batches. The minimum
+//! is the cost of the code; its distance to the median shows how busy the machine was.
 
 use sprat::wire::codec::{Codec, Key, Keyring};
 use sprat::wire::message::{Alive, Message};

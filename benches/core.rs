@@ -1,9 +1,9 @@
-//! How long the core takes for one step: from the bytes that arrive to the bytes that leave.
+//! Times single steps of the core, each from the bytes that arrive to the bytes that leave.
 //!
 //! Every step goes through the public interface of [`Core`], as in the engine, and ends when the
 //! outputs and events are drained. The bench prints nanoseconds and heap allocations for one
-//! operation: the least time and the median of many batches. The least is the cost of the code;
-//! the median shows how quiet the machine was. The number of allocations varies
+//! operation: the minimum and the median time of many batches. The minimum is the cost of the code;
+//! the distance to the median shows how busy the machine was. The number of allocations varies
 //! between batches only because hash maps have random keys.
 
 use sprat::serf::{Config, Core};

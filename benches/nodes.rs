@@ -189,7 +189,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Every pair of an observer and a name.
+/// Returns every pair of an observer and a name.
 fn views(observers: &[usize], names: &[String]) -> HashSet<(usize, String)> {
     let of = |at: &usize| {
         let at = *at;
@@ -203,7 +203,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The number in the line `Key: number` of a file in `/proc`.
+/// Returns the number in the line `Key: number` of a file in `/proc`.
 fn field(path: &str, key: &str) -> f64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let line = text
@@ -213,7 +213,8 @@ fn field(path: &str, key: &str) -> f64 {
     number.unwrap_or(f64::NAN)
 }
 
-/// The sum of `read` over the threads of a process. `read` gets a thread's directory in `/proc`.
+/// Returns the sum of `read` over the threads of a process. `read` is given a thread's directory in
+/// `/proc`.
 fn over_threads(pid: u32, read: impl Fn(&str) -> f64) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
     let threads = threads.into_iter().flatten().flatten();
@@ -222,7 +223,7 @@ fn over_threads(pid: u32, read: impl Fn(&str) -> f64) -> f64 {
         .sum()
 }
 
-/// The processor time of a process, in nanoseconds.
+/// Returns the processor time of a process, in nanoseconds.
 fn cpu_ns(pid: u32) -> f64 {
     over_threads(pid, |thread| {
         let text = std::fs::read_to_string(format!("{thread}/schedstat")).unwrap_or_default();

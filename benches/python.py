@@ -274,7 +274,7 @@ def iterator_throughput() -> str:
 async def _async_throughput() -> str:
     node = sprat.aio.Node(**LOCAL)
     events = node.events()
-    changes(node.tags, BACKLOG)  # the loop does not run meanwhile
+    changes(node.tags, BACKLOG)  # the event loop does not run during this call
     seen = 0
     began = time.monotonic()
     async for _event in events:

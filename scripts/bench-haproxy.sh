@@ -4,7 +4,7 @@
 #   parts  shows what health checks, redispatch and gossip each contribute
 #   many   lets ten of fifty servers die at once
 #   spoe   measures the answers to HAProxy's questions
-# `bench-haproxy.sh` runs all of them, `bench-haproxy.sh NAME...` these.
+# `bench-haproxy.sh` runs all of them, `bench-haproxy.sh NAME...` only the named ones.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"

@@ -63,7 +63,7 @@ build_release() {
         die "the library does not build"
 }
 
-# Builds the module for HAProxy and sprat-hap; they are in the folder $BUILT then.
+# Builds the module for HAProxy and sprat-hap into the folder $BUILT.
 build_haproxy() {
     (cd "$ROOT" && cargo build --locked --quiet --profile "$PROFILE" -p sprat-lua -p sprat-hap) ||
         die "the module for HAProxy does not build"

@@ -28,7 +28,7 @@ LEAST_LEN = 2
 
 
 def hex_of(value):
-    """Every captured piece of a vector, as bytes."""
+    """Yield every captured piece of a test vector, as bytes."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key.endswith("hex") and isinstance(inner, str):

@@ -8,7 +8,7 @@ cd "$ROOT"
 
 cargo fmt --all -- --check
 cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
-# The library as its users build it: without what the tests see, and in its smallest form.
+# The library as its users build it: without test code, and then also without the default features.
 cargo clippy --locked --lib --quiet -- -D warnings
 cargo clippy --locked --lib --no-default-features --quiet -- -D warnings
 

@@ -66,8 +66,8 @@ debian_rust() {
     return 1
 }
 
-# Installs Rust from Debian's packages. Fails if none is new enough, and if the package rustup is
-# installed, which they would remove.
+# Installs Rust from Debian's packages. Fails if none of them is new enough, or if the package rustup
+# is installed, because these packages would remove it.
 install_debian_rust() {
     local set
     command -v apt-cache >/dev/null && ! installed rustup || return 1

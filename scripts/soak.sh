@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows that no test depends on time or luck: runs each group of tests five times while two other
-# processes keep both processors busy. `soak.sh` runs all groups, `soak.sh GROUP...` these.
+# processes keep both processors busy. `soak.sh` runs all groups, `soak.sh GROUP...` only the named
+# ones.
 #
 # The results are kept in target/soak, so that the next call continues where this one was stopped.
 # Results of another commit are deleted. The log of each run that fails is kept there as well. The
@@ -10,7 +11,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 
-# The longest that a run, and each busy process, may take, in seconds.
+# The time limit of a run and of each busy process, in seconds.
 LIMIT=3600
 GROUPS_OF_TESTS=(tests interop examples python haproxy demo)
 runs=${SPRAT_SOAK_RUNS:-5}

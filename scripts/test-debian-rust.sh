@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the library with the Rust of Debian's packages. If they are not installed, or too old, it
-# says so and succeeds.
+# Builds the library with the Rust of Debian's packages. If these packages are not installed or are
+# too old, the script says so and succeeds.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 
 package=$(dpkg-query -S /usr/bin/rustc 2>/dev/null | cut -d : -f 1 || true)
 if [ -z "$package" ]; then
-    say "no Rust of Debian is installed: nothing to try. On Debian 12 the package is rustc-web."
+    say "no Debian package of Rust is installed: nothing to try. On Debian 12 the package is rustc-web."
     exit
 fi
 PATH=/usr/bin:$PATH

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Runs each example with a serf agent: both must see each other before the example leaves."""
+"""Runs each example with a serf agent.
+
+The example and the agent must see each other before the example leaves.
+"""
 
 import json
 import signal

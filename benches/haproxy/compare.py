@@ -83,7 +83,7 @@ class System:
         rack.power_on(self.client, {})
         for host in self.members[:4]:
             self.power_on(host)
-        self.is_answered_by(*self.webs[:3])
+        self.wait_until_served_by(*self.webs[:3])
 
     def power_on(self, host: Host) -> None:
         variables = {
@@ -95,7 +95,7 @@ class System:
         }
         self.rack.power_on(host, variables)
 
-    def is_answered_by(self, *webs: Host) -> None:
+    def wait_until_served_by(self, *webs: Host) -> None:
         """Wait until HAProxy sends requests to all of these hosts."""
         wanted = {it.ip for it in webs}
 
@@ -145,7 +145,7 @@ class System:
     def join(self) -> float:
         began = time.monotonic()
         self.power_on(self.webs[3])
-        self.is_answered_by(self.webs[3])
+        self.wait_until_served_by(self.webs[3])
         time.sleep(3)
         return began
 
@@ -175,7 +175,7 @@ class System:
     def restart_the_crashed_host(self) -> None:
         for service in ("app", "serf"):
             self.webs[2].control("-u", service)
-        self.is_answered_by(*self.webs[:3])
+        self.wait_until_served_by(*self.webs[:3])
         time.sleep(5)
 
     def reloads(self) -> None:

@@ -95,7 +95,7 @@ def measure(rack: Namespaces, variant: str) -> str:
     set_frozen(system, False)
     for service in ("app", "serf"):
         system.webs[2].control("-u", service)
-    system.is_answered_by(*system.webs[:3])
+    system.wait_until_served_by(*system.webs[:3])
     time.sleep(3)
     set_frozen(system, "no gossip" in variant)
     cable = measure_death(system, rack.pull_cable)

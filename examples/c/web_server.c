@@ -1,5 +1,5 @@
 /* web_server.c: a web server that joins a cluster to receive requests, and leaves it without losing
- * one.
+ * a request.
  *
  *     web_server [--name N] [--bind IP] [--port P] [--ready-fd FD] [SEED]...
  *

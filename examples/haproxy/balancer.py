@@ -22,7 +22,7 @@ class Server:
 
     @property
     def serves(self) -> bool:
-        """Whether it gets new requests."""
+        """True if the server gets new requests."""
         return self.status.startswith("UP")
 
 
@@ -85,13 +85,13 @@ class Balancer:
         return {name for name, server in self.servers().items() if server.serves}
 
     def serves(self, *members: str, within: float = PATIENCE) -> float:
-        """Wait until exactly these get new requests. Returns the seconds it took."""
+        """Wait until exactly these members get new requests. Return the seconds it took."""
         wanted = set(members)
         what = f"{self.host.name} sends requests to {', '.join(sorted(wanted))} only"
         return wait_until(what, lambda: self.serving() == wanted, within)
 
     def requests(self, member: str) -> int:
-        """The number of requests that a member has got."""
+        """The number of requests that a member has received."""
         server = self.servers().get(member)
         return server.requests if server else 0
 
@@ -103,7 +103,8 @@ class Balancer:
     def reload(self) -> None:
         """Have the master start a new worker, and wait until the worker serves.
 
-        A master that is still busy with the reload before may miss the signal, so it is sent again.
+        A master that is still busy with the previous reload may miss the signal, so it is sent
+        again.
         """
         before = self.worker()
 
@@ -118,7 +119,7 @@ class Balancer:
         wait_until("a new worker serves", is_reloaded)
 
     def idle_for(self, member: str, seconds: float) -> bool:
-        """Whether a member gets no request during the next seconds."""
+        """Wait for some seconds. Return true if a member gets no request in this time."""
         before = self.requests(member)
         time.sleep(seconds)
         return self.requests(member) == before

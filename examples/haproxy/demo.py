@@ -105,7 +105,7 @@ def start_in_any_order(system: System, story: Story) -> None:
         time.sleep(0.3)
     system.balancer.serves("node-1", "python-1", "c-1")
     for host, service in ((system.node, "serf"), (system.python, "web"), (system.c, "web")):
-        host.ready(service)
+        host.wait_until_ready(service)
     story.tell(
         f"         ok: all three web hosts get requests after {time.monotonic() - began:.1f} s"
     )
@@ -158,7 +158,7 @@ def stop_cleanly(system: System, story: Story) -> None:
         system.python_2.control("-d", "web")
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
         act.takes("it gets no new requests", time.monotonic() - began)
-        system.python_2.is_down("web")
+        system.python_2.wait_until_down("web")
         act.takes("it has served the requests that still came, and ended", time.monotonic() - began)
         wait_until(
             "the agent of node-1 lists it as left", lambda: system.status("python-2") == "left"
@@ -171,7 +171,7 @@ def crash(system: System, story: Story) -> None:
         killed, began = system.c.pid("web"), time.monotonic()
         os.kill(killed, signal.SIGKILL)
         wait_until("S6 starts it again", lambda: is_new(system.c, killed))
-        system.c.ready("web")
+        system.c.wait_until_ready("web")
         system.balancer.uses("c-1")
         act.takes("the new one is a member and gets requests", time.monotonic() - began)
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
@@ -226,7 +226,7 @@ def partition(system: System, rack: Namespaces, story: Story) -> None:
         act.takes("it considers itself isolated, and freezes removals", time.monotonic() - began)
         keeps_all_until(system, everyone, "failed", lambda: system.status("ha") == "failed" or None)
         act.takes("the other members see it failed", time.monotonic() - began)
-        act.seen("it has kept every server all the time")
+        act.seen("it has kept every server during the whole time")
         began = time.monotonic()
         rack.let_speak(system.balancer_host)
         keeps_all_until(
@@ -277,7 +277,7 @@ def reload(system: System, story: Story) -> None:
             )
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
         wait_until("ha is alive", lambda: system.status("ha") == "alive")
-        act.seen("three new workers; each served at once with the servers of the one before")
+        act.seen("three new workers; each served at once with the servers of the previous one")
 
 
 def shut_down(system: System, story: Story) -> None:
@@ -313,7 +313,7 @@ def run(system: System, story: Story) -> None:
             cut_off(system, system.rack, story)
             partition(system, system.rack, story)
         else:
-            story.heading("NOT SHOWN, because namespaces are not allowed here: hosts cut off.")
+            story.heading("NOT SHOWN: hosts that are cut off. Namespaces are not allowed here.")
         engine_stuck(system, story)
         reload(system, story)
         if os.environ.get("KEEP"):

@@ -45,7 +45,10 @@ def wait_until(what: str, holds: Callable[[], object], within: float = PATIENCE)
 
 
 def die_with_parent() -> None:
-    """Called in the child between fork and exec: makes it end with this program in any case."""
+    """Make the calling process end with this program in any case.
+
+    A child calls it between fork and exec.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -111,7 +114,7 @@ class Host:
         return self._starter.pid
 
     def is_on(self) -> bool:
-        """Whether it runs."""
+        """Return true if the host runs."""
         return self._starter is not None and self._starter.poll() is None
 
     def service(self, name: str) -> str:
@@ -122,13 +125,13 @@ class Host:
         """Run a command that an operator of this host would type: `s6-svc -d web`."""
         subprocess.run(["s6-svc", *flags.split(), self.service(service)], check=True, timeout=60)
 
-    def is_down(self, service: str, within: float = PATIENCE) -> None:
+    def wait_until_down(self, service: str, within: float = PATIENCE) -> None:
         """Wait until the process of a service has ended."""
         line = ["s6-svwait", "-D", "-t", str(int(within * 1000)), self.service(service)]
         if subprocess.run(line, check=False, capture_output=True).returncode:
             raise UnmetError(f"{service} of {self.name} still runs after {within:g} s")
 
-    def ready(self, service: str, within: float = PATIENCE) -> None:
+    def wait_until_ready(self, service: str, within: float = PATIENCE) -> None:
         """Wait until a service has reported that it is ready."""
         path = Path(self.service(service))
         wait_until(f"{self.name} is on", (path / "supervise" / "control").exists, within)
@@ -152,7 +155,7 @@ class Host:
         raise UnmetError(f"{service} of {self.name} does not run\n{self.said()}")
 
     def said(self) -> str:
-        """The last lines of its logs."""
+        """The last lines of the logs of its services."""
         return "\n".join(
             f"    {self.name}/{log.parent.name}: {line}"
             for log in sorted(self.logs.glob("*/current"))
@@ -192,7 +195,7 @@ class Namespaces:
 
     @staticmethod
     def allowed() -> bool:
-        """Whether this user can make namespaces here."""
+        """Return true if this user can make namespaces here."""
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         line = [
             "unshare",

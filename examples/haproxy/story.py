@@ -46,7 +46,8 @@ class Story:
     def __init__(self, traffic: Callable[[], Traffic]) -> None:
         self._console = Console(highlight=False, soft_wrap=not os.isatty(1))
         self._traffic, self._began = traffic, time.monotonic()
-        self._rates: dict[str, tuple[float, int, float]] = {}  # when, how many, and the last rate
+        # By member: the time of the last reading, the number of requests, and the rate.
+        self._rates: dict[str, tuple[float, int, float]] = {}
         self.acts: list[Act] = []
         self.broken: list[str] = []
 
@@ -112,9 +113,9 @@ class Story:
         if report.lost > allowed:
             self.broken.append(f"{act.title}: {report.lost} of {report.sent} requests were lost")
             for error in report.errors:
-                self.tell(f"     BROKEN: No request is lost. {error}")
+                self.tell(f"     BROKEN: requests were lost: {error}")
         elif report.lost:
-            self.tell(f"         {report.lost} in flight died with the host")
+            self.tell(f"         {report.lost} requests in flight were lost with the host")
         self.tell(
             f"         {report.sent} requests, {report.lost} lost, "
             f"the slowest took {report.slowest:.2f} s"

@@ -41,7 +41,7 @@ def leader(members: sprat.Members) -> str:
 
 
 def verdict(node: sprat.Node, role: str, at_least: int) -> tuple[bool, str]:
-    """Return whether this node leads, and a line to print about that."""
+    """Return true if this node leads, and a line that describes the situation."""
     # A suspect still counts: members differ in whom they suspect, and most suspicions pass.
     members = node.members(role=role)
     if node.health().isolated:

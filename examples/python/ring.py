@@ -1,4 +1,4 @@
-"""Which member owns a key: a rendezvous-hash ring that follows the membership.
+"""Finds the member that owns a key, with a rendezvous-hash ring that follows the membership.
 
 Each member has a score for a key, a hash of both; the member with the highest score owns the key.
 So every member finds the same owner without a message. When a member is lost, only its keys move,
@@ -62,7 +62,7 @@ def show(ring: Ring, keys: Iterable[str], owners: dict[str, str | None]) -> None
 
 def arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Tells which member owns a key.")
+    parser = argparse.ArgumentParser(description="Prints the member that owns each key.")
     parser.add_argument("seeds", nargs="*", metavar="SEED", help="addresses of other members")
     parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Every line of output is one event: what happened, the member's name and address, and its tags.
-//! `--for SECONDS` leaves after that time; a line `leave` on standard input, or its end, leaves at
-//! once.
+//! `--for SECONDS` leaves after that time. The program leaves at once when standard input ends or
+//! has the line `leave`.
 
 use sprat::{Config, Event, EventBody, Member, Node};
 use std::io::BufRead;

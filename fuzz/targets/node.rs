@@ -18,9 +18,11 @@ struct Script<'a> {
     rest: &'a [u8],
     core: Core,
     now: Time,
-    /// Streams and lookups for which the core waits for a result.
+    /// Streams that the core has asked to open.
     dialled: Vec<StreamId>,
+    /// Lookups that the core has asked for.
     lookups: Vec<LookupId>,
+    /// The id of the last stream that was accepted.
     accepted: u64,
 }
 
@@ -48,7 +50,7 @@ impl<'a> Script<'a> {
         Some(first)
     }
 
-    /// Takes as many bytes as the next two say.
+    /// Takes a piece of input whose length is in the next two bytes.
     fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = u16::from_le_bytes([self.byte()?, self.byte()?]);
         let (piece, rest) = self.rest.split_at(self.rest.len().min(length.into()));

@@ -7,7 +7,7 @@ use sprat::service::Actions;
 use sprat::service::spoe::questions::MemberIndex;
 use sprat::service::spoe::session::Session;
 
-/// Largest number of bytes of the answers for each byte of input.
+/// The largest number of answered bytes for each byte of input.
 const ANSWERS: usize = 64;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(whole.0.len() <= ANSWERS * (bytes.len() + 2));
 });
 
-/// Returns the answers of the server, and whether it closes the connection.
+/// Returns the answers of the server, and true if it closes the connection.
 fn converse(pieces: &[&[u8]]) -> (Vec<u8>, bool) {
     let (mut session, known) = (Session::default(), MemberIndex::default());
     let (mut actions, mut input) = (Actions::default(), Vec::new());

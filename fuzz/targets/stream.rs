@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Returns the first message or refusal of a reader that gets these pieces.
+/// Returns the first message or refusal of a reader that is given these pieces.
 fn read(side: Side, pieces: &[&[u8]]) -> Result<Option<Vec<u8>>, Refusal> {
     let (mut reader, codec) = (StreamReader::new(side), Codec::default());
     for piece in pieces {

@@ -218,7 +218,8 @@ class HAProxy:
     def reload(self) -> None:
         """Have the master start a new worker, and wait until the worker serves.
 
-        A master that is still busy with the reload before may miss the signal, so it is sent again.
+        A master that is still busy with the previous reload may miss the signal, so it is sent
+        again.
         """
         before, master = self.worker(), int(self.pidfile.read_text().split()[0])
 

@@ -1,4 +1,4 @@
-//! Errors and panics of the library become exceptions.
+//! Turns errors and panics of the library into exceptions.
 //!
 //! The classes are defined in Python (`sprat/_errors.py`), because each has two bases and a native
 //! class can have only one. They are looked up on first use.

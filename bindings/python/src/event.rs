@@ -46,7 +46,7 @@ impl Event {
         self.seq
     }
 
-    /// When the event was queued, in seconds of `time.monotonic()`.
+    /// The time at which the event was queued, in seconds of `time.monotonic()`.
     #[getter]
     fn time(&self) -> f64 {
         self.time
@@ -202,7 +202,7 @@ impl Overflow {
         PyClassInitializer::from(Event { seq, time, kind }).add_subclass(Overflow { lost })
     }
 
-    /// How many events were merged or dropped since the last `Overflow`, 1 or more.
+    /// The number of events that were merged or dropped since the last `Overflow`, 1 or more.
     #[getter]
     fn lost(&self) -> u64 {
         self.lost

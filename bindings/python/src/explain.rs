@@ -12,7 +12,8 @@ fn state_name(state: NodeState) -> &'static str {
         NodeState::Left => "left",
     }
 }
-/// The fields of `sprat.Explanation`.
+
+/// Returns the fields of `sprat.Explanation`.
 pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("name", &*it.name)?;
@@ -31,7 +32,7 @@ pub fn explanation<'py>(py: Python<'py>, it: &Explanation) -> PyResult<Bound<'py
     Ok(dict)
 }
 
-/// The fields of `sprat.Probe`.
+/// Returns the fields of `sprat.Probe`.
 fn probe<'py>(py: Python<'py>, report: &ProbeReport) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("ago", report.ago.as_secs_f64())?;
@@ -44,7 +45,7 @@ fn probe<'py>(py: Python<'py>, report: &ProbeReport) -> PyResult<Bound<'py, PyDi
     Ok(dict)
 }
 
-/// The fields of `sprat.Health`.
+/// Returns the fields of `sprat.Health`.
 pub fn health<'py>(py: Python<'py>, health: &Health) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("score", health.score)?;

@@ -12,7 +12,7 @@
 //! types and errors that are looked up once, so no thread of the library ever needs the
 //! interpreter. And every call that can block runs detached from the interpreter.
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | `node` | a node: settings go in, results come out |
 //! | `settings` | the table of settings, files of settings, settings of a start |
@@ -20,7 +20,7 @@
 //! | `member`, `event` | values |
 //! | `event_classes` | the classes of events with their kinds |
 //! | `explain` | explanations and health |
-//! | `errors` | errors and panics become exceptions |
+//! | `errors` | the exceptions for errors and panics |
 
 mod errors;
 mod event;
@@ -34,7 +34,7 @@ mod wait;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
-/// Whether this is the main interpreter, the only one that may import the module.
+/// Returns true if this is the main interpreter, the only one that may import the module.
 ///
 /// Types and errors that are looked up once belong to one interpreter. PyO3 itself refuses other
 /// interpreters only from Python 3.12 on, where the stable ABI allows it.

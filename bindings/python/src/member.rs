@@ -45,7 +45,7 @@ impl Member {
         Member { inner }
     }
 
-    /// Whether every field is equal.
+    /// Returns true if all fields are equal.
     pub fn same(&self, other: &Member) -> bool {
         let (a, b) = (&*self.inner, &*other.inner);
         Arc::ptr_eq(&self.inner, &other.inner)
@@ -260,7 +260,7 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
 #[derive(Clone)]
 pub struct Members {
     list: Arc<Vec<Arc<sprat::Member>>>,
-    /// Whether the order is reversed, as in a slice with a negative step.
+    /// Set if the order is reversed, as in a slice with a negative step.
     descending: bool,
 }
 
@@ -405,7 +405,7 @@ impl Members {
         found.ok_or_else(|| PyValueError::new_err("the member is not in this list"))
     }
 
-    /// Return how often the member occurs.
+    /// Return the number of times that the member occurs.
     fn count(&self, member: &Bound<'_, PyAny>) -> usize {
         self.positions(member).count()
     }

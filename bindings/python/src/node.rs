@@ -21,7 +21,8 @@ pub struct Node {
     snapshot: Mutex<Option<Snapshot>>,
 }
 
-/// The members as last returned. They are returned again, without a copy, while nothing changes.
+/// The members that were returned last. While nothing changes, they are returned again without a
+/// copy.
 struct Snapshot {
     version: u64,
     states: u32,

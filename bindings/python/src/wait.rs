@@ -88,9 +88,9 @@ impl Pending {
         readable(py, fd, deadline(timeout))
     }
 
-    /// Returns how the operation ended, or `None` if it has not ended: the number of members
-    /// contacted (`None` after a failure), the error (`None` after a success), and the error of
-    /// each address that a join did not reach.
+    /// Returns the outcome of the operation, or `None` if the operation has not finished. The
+    /// outcome is the number of members contacted (`None` after a failure), the error (`None` after
+    /// a success), and the error of each address that a join did not reach.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.0.outcome())? else {
             return Ok(None);
@@ -110,7 +110,8 @@ impl Pending {
 type Exception = Py<pyo3::exceptions::PyBaseException>;
 type Outcome = (Option<usize>, Option<Exception>, Vec<(String, Exception)>);
 
-/// The time at which a timeout in seconds ends. A timeout too long for the clock has no limit.
+/// Returns the time at which a timeout in seconds ends. `None` means no limit, as for a timeout
+/// that is too long for the clock.
 fn deadline(timeout: Option<f64>) -> Option<Instant> {
     let timeout = timeout.and_then(|it| Duration::try_from_secs_f64(it.max(0.0)).ok());
     timeout.and_then(|it| Instant::now().checked_add(it))

@@ -155,7 +155,7 @@ class BaseNode:
 
     @property
     def is_open(self) -> bool:
-        """Whether this node can be used: it is not closed, not broken, not inherited by a fork."""
+        """True if this node can be used: it is not closed, not broken, not inherited by a fork."""
         return self._native.state not in ("shutdown", "broken")
 
     def _check_open(self) -> None:
@@ -211,7 +211,7 @@ class BaseNode:
         return Explanation._from_native(self._native.explain(check_text("name", name)))
 
     def health(self) -> Health:
-        """Return how well this node itself works. Raises `ClosedError` after `close`."""
+        """Return the health of this node itself. Raises `ClosedError` after `close`."""
         return Health(**self._native.health())
 
     @overload
@@ -252,10 +252,10 @@ class BaseNode:
     # Closing
 
     def close(self) -> None:
-        """Stop at once, without leaving the cluster: other members see a failure.
+        """Stop at once, without leaving the cluster.
 
-        After `leave` they do not. A second call does nothing. A callback may call this method.
-        Waits at most 5 s for a running callback.
+        The other members see a failure, unless `leave` was called before. A second call does
+        nothing. A callback may call this method. Waits at most 5 s for a running callback.
         """
         self._stop()
         self._await_callback(_CALLBACK_WAIT)

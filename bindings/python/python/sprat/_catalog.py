@@ -37,7 +37,7 @@ class Setting(NamedTuple):
     help: str
     """The meaning of the setting, in a sentence or two."""
     changeable: bool
-    """Whether the setting can change while the node runs."""
+    """True if the setting can change while the node runs."""
 
 
 def settings(profile: Literal["lan", "wan", "local"] = "lan") -> list[Setting]:

@@ -52,7 +52,7 @@ class Delivery:
         self.thread.start()
 
     def stop(self) -> None:
-        """Start no further callback."""
+        """Let no further callback start."""
         self.stopped = True
 
     def join(self, timeout: float) -> None:
@@ -96,5 +96,5 @@ def _log_line(line: LogLine) -> None:
 def _call(callback: Callable[[Any], object], event: Any) -> None:
     try:
         callback(event)
-    except BaseException:  # noqa: BLE001 - delivery goes on, see above
+    except BaseException:  # noqa: BLE001 - the delivery must go on
         _log.exception("the callback for events failed on %r", event)

@@ -45,10 +45,10 @@ class Selection:
         self.names = [name for cls, name in KINDS.items() if issubclass(cls, self.classes)]
 
     def wants(self, event: Any) -> bool:
-        """Return whether the event is selected.
+        """Return true if the event is selected.
 
-        An overflow that was not selected is logged, and an error that stopped the node is raised:
-        neither may pass unnoticed.
+        If they are not selected, an overflow is logged, and an error that stopped the node is
+        raised: neither may pass unnoticed.
         """
         if isinstance(event, self.classes):
             return True
@@ -109,7 +109,7 @@ class BaseEvents(Generic[E_co]):
             return False
 
     def _over(self) -> bool:
-        """Return whether no event will follow. Raises the error that stopped the node."""
+        """Return true if no event will follow. Raises the error that stopped the node."""
         if self._native is None:
             return True
         if self._failure is not None:

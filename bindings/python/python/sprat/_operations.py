@@ -1,4 +1,4 @@
-"""How operations end: the outcome of a join, leave or hint as a result or an exception."""
+"""Turns the outcome of a join, leave or hint into a result or an exception."""
 
 from __future__ import annotations
 

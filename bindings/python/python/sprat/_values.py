@@ -108,7 +108,7 @@ class Probe(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Why a member is in its state, as this node knows it. Times are in seconds.
+    """The reasons for the state of a member, as this node knows them. Times are in seconds.
 
     `str()` returns its `text`.
     """
@@ -119,7 +119,7 @@ class Explanation(NamedTuple):
     """Alive, suspect, failed or left."""
     incarnation: int
     since: float
-    """The time the member has been in this state."""
+    """The time for which the member has been in this state."""
     accuser: str | None
     """The name of the member that suspected it or declared it failed; `None` if none did."""
     confirmations: tuple[str, ...]
@@ -167,19 +167,19 @@ class Health(NamedTuple):
     known: int
     """The number of known members that have not left, including this node."""
     isolated: bool
-    """Whether most of the cluster, at least two members, fell silent at once: then the fault may
+    """True if most of the cluster, at least two members, fell silent at once: then the fault may
     lie with this node. It becomes true before the first of these members is reported as failed.
     """
     datagrams_work: bool
-    """Whether datagrams (UDP) get answers."""
+    """True if datagrams (UDP) get answers."""
     streams_work: bool
-    """Whether streams (TCP) get answers."""
+    """True if streams (TCP) get answers."""
     name_conflict: str | None
     """The other address at which members list this node's name; normally `None`. Members that list
     that address do not see this node.
     """
     name_conflict_alive: bool
-    """Whether a node answers at that address: then two nodes have one name. If none answers, the
+    """True if a node answers at that address: then two nodes have one name. If none answers, the
     address is most likely this node's own from before a restart. Members accept the new address
     once the old one has been failed for half a minute.
     """

@@ -1,4 +1,4 @@
-"""The console command `sprat`: its commands, and how each of them ends.
+"""The console command `sprat`: its commands, exit codes and error messages.
 
 Exit codes: 0 for success, 1 for a failure, 2 for wrong usage, and 128 plus the number of the signal
 if a signal ended a command before it was done. Every error is one line on stderr,

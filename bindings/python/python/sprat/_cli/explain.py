@@ -1,4 +1,4 @@
-"""`sprat explain NAME`: why a member is in its state."""
+"""`sprat explain NAME`: explains why a member is in its state."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
     """Explain why member NAME is in its state.
 
     The command joins the cluster, probes NAME directly and through other members, and leaves. The
-    result is whether NAME answers *this host*, which may differ from what other members see. If
-    NAME does not answer, the cluster suspects it as after any failed probe, until it refutes. The
-    exit code is 1 if there is no such member; a newcomer does not learn about members that were
-    suspected, failed or left before it joined.
+    result shows whether NAME answers *this host*; other members may see something else. If NAME
+    does not answer, the cluster suspects it, as after any failed probe, until NAME refutes the
+    suspicion. The exit code is 1 if there is no such member; a newcomer does not learn about
+    members that were suspected, failed or left before it joined.
 
     \b
       sprat explain web-3 --join 10.0.0.5
@@ -65,16 +65,20 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
 
 
 _PROBES = 20
-"""The maximum number of probes. Fewer suffice once one is answered by datagram before stream."""
+"""The maximum number of probes. They end with the first one that is answered by datagram."""
 
 
 def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
-    """Probe a member until it answers a datagram: a faster answer by stream says less."""
+    """Probe a member until it answers by datagram.
+
+    If an answer by stream is faster, the probe ends with it, and does not show whether datagrams
+    get answers.
+    """
     for _ in range(_PROBES):
         answers = False
         with contextlib.suppress(sprat.StateError, sprat.TimeoutError):
-            # If it is not alive, is this node itself, or is being probed already, its present
-            # state is the result.
+            # A member that is not alive, is this node itself, or is being probed already cannot be
+            # probed now: its present state is the result.
             answers = node.hint(name, timeout=timeout)
         probe = node.explain(name).probe
         if not answers or probe is None or probe.direct is sprat.ProbeAnswer.ANSWERED:

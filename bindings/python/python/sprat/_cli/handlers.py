@@ -1,4 +1,4 @@
-"""Event handlers as `serf agent -event-handler` has them: their options and their input.
+"""Event handlers like those of `serf agent -event-handler`: their options and their input.
 
 A handler is `SCRIPT` for all events, or `KIND[,KIND...]=SCRIPT`; a list makes one handler per kind.
 The environment of the script describes the event, and its standard input has a line per member.
@@ -31,7 +31,7 @@ class Handler:
     script: str
 
     def wants(self, kind: str) -> bool:
-        """Return whether it handles this kind."""
+        """Return true if it handles this kind."""
         return self.kind in ("*", kind)
 
 

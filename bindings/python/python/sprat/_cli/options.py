@@ -166,9 +166,14 @@ def _options(visits: bool) -> list[Callable[[Any], Any]]:
         naming(
             "--bind",
             metavar="IP:PORT",
-            help=f"Address to listen on, UDP and TCP; members must reach it.  [default: {bind}]",
+            help=f"Address to listen on, UDP and TCP; other members must be able to reach it."
+            f"  [default: {bind}]",
         ),
-        naming("--advertise", metavar="IP:PORT", help="Address at which members reach this one."),
+        naming(
+            "--advertise",
+            metavar="IP:PORT",
+            help="Address at which other members reach this member.",
+        ),
         _option("--config", type=_FILE, help='File of settings, in lines "key = value".'),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=one),
         _option("--key", help="Key in base64. Other users can see it: prefer --key-file."),
@@ -177,7 +182,7 @@ def _options(visits: bool) -> list[Callable[[Any], Any]]:
         _option(
             "--profile",
             type=click.Choice(["lan", "wan", "local"]),
-            help="Set of defaults for all times.",
+            help="The defaults of all timings.",
         ),
         _option("--log-level", type=click.Choice(_LEVELS), help="Level of the log on stderr."),
     ]

@@ -34,7 +34,8 @@ __all__ = ["run"]
     callback=seconds,
     default=3.0,
     show_default=True,
-    help="Seconds to gather events for a call, or a third of it without a new event; 0 disables.",
+    help="Gather events for this many seconds before a call, or until none arrives for a third of"
+    " this time; 0 disables.",
 )
 @click.option(
     "--handler-timeout",
@@ -49,9 +50,13 @@ __all__ = ["run"]
     callback=seconds,
     default=10.0,
     show_default=True,
-    help="Seconds that a running handler gets after the leave.",
+    help="Seconds that a handler may still run after the leave.",
 )
-@click.option("--ready-when-joined", is_flag=True, help="Be ready once another member is known.")
+@click.option(
+    "--ready-when-joined",
+    is_flag=True,
+    help="Report readiness only once another member is known.",
+)
 @click.option(
     "--ready-fd",
     "--notify-fd",
@@ -82,12 +87,12 @@ def run(
       sprat run --join 10.0.0.5 --handler 'member-join,member-leave=update-haproxy'
 
     Handlers: FILTER is a list of member-join, member-leave, member-failed, member-update and
-    member-reap, or *; without FILTER, SCRIPT handles all of them. /bin/sh -c runs SCRIPT. Its
-    environment has SERF_EVENT, SERF_SELF_NAME, SERF_SELF_ROLE and a SERF_TAG_KEY for each tag of
-    this member; its stdin has a line for each member of the event: name, address, role and tags,
-    separated by tabs. Scripts run one at a time, in order. The member keeps working, and a
-    slow script gets several events in one call. The log gets the output of scripts and exit codes
-    other than 0. User events and queries are not supported yet.
+    member-reap, or *; without FILTER, SCRIPT handles all of them. /bin/sh -c runs SCRIPT. The
+    environment of SCRIPT has SERF_EVENT, SERF_SELF_NAME, SERF_SELF_ROLE and a SERF_TAG_KEY for each
+    tag of this member; its stdin has a line for each member of the event: name, address, role and
+    tags, separated by tabs. Scripts run one at a time, in order. The member keeps working in the
+    meantime, and a slow script gets several events in one call. The output of scripts is logged,
+    and so are exit codes other than 0. User events and queries are not supported yet.
 
     Readiness: systemd (NOTIFY_SOCKET, Type=notify) and s6 (--ready-fd) are notified once the member
     listens, or with --ready-when-joined once it knows another member. SIGHUP reloads the tags from

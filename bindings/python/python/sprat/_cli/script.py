@@ -40,9 +40,9 @@ class Outcome:
     """The number of bytes of the whole output."""
     seconds: float = 0.0
     abandoned: bool = False
-    """Whether the script was ended because it took too long."""
+    """True if the script was ended, because it took too long or because the command ends."""
     left_behind: bool = False
-    """Whether a process that the script started still holds its output."""
+    """True if a process that the script started still holds its output open."""
 
 
 class _Pipes:

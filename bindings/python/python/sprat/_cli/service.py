@@ -66,7 +66,7 @@ class Service:
         self._worker = None
         if handlers:
             self._worker = Worker(handlers, self._identity, timeouts.handler, inbox.wake)
-        # The first reader also gets the events since the start: the join of this node.
+        # The first reader also gets the events since the start, such as the join of this node.
         self._events = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
 
     def run(self) -> None:

@@ -100,7 +100,7 @@ class Inbox:
     def __init__(self) -> None:
         self.pending: collections.deque[int] = collections.deque()
         self.is_stopping = False
-        """Whether the command is ending: then a repeated request raises `Ended`."""
+        """True once the command is ending: from then on, a repeated request raises `Ended`."""
         self._requests = _Requests()
         self._read, self._write = socket.socketpair()
         for end in (self._read, self._write):

@@ -1,4 +1,4 @@
-"""Visits: a command that only reads the cluster is a member of it for a few seconds.
+"""Visits: a command that only looks at the cluster is a member of it for a few seconds.
 
 Agents remember a member that left for a day, and a monitoring job may run thousands of times a day.
 So all visits from one host share a few names, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on: each
@@ -92,7 +92,7 @@ def _visitor(
 
 
 def _is_taken(node: sprat.Node, connection: Connection, join: tuple[str, ...]) -> bool:
-    """Join, and return whether another node has the shared name of this visit.
+    """Join, and return true if another node has the shared name of this visit.
 
     Either the last visit with this name was killed and the cluster still lists it at its old
     address, or a host with the same host name has a visitor. If --name gave the name, a conflict

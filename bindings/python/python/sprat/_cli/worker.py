@@ -48,7 +48,7 @@ class Worker:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no batch is running."""
+        """True if no batch is running."""
         return self._idle.is_set()
 
     def give(self, batch: Batch) -> None:
@@ -57,7 +57,7 @@ class Worker:
         self._batches.put(batch)
 
     def wait(self, timeout: float) -> bool:
-        """Wait until no batch is running, and return whether that is so."""
+        """Wait until no batch is running, and return true. Return false after `timeout` seconds."""
         return self._idle.wait(max(timeout, 0.0))
 
     def abandon(self) -> None:

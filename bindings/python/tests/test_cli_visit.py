@@ -27,8 +27,8 @@ OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMA=="
 
 
 @pytest.fixture
-def look(command, addresses, tmp_path):
-    """Start a command that visits the cluster: `look(name, *arguments)`."""
+def visit(command, addresses, tmp_path):
+    """Start a command that visits the cluster: `visit(name, *arguments)`."""
     running = []
 
     def start(*arguments, stdout=subprocess.PIPE, **environment):
@@ -71,16 +71,16 @@ def done(process, code=0):
 
 
 @retry_if_leave_is_lost
-def test_members_lists_the_cluster_and_leaves_it_without_a_failure(look, agent):
+def test_members_lists_the_cluster_and_leaves_it_without_a_failure(visit, agent):
     stock = agent("stock", "-tag", "role=web", "-tag", "dc=ams")
     other = agent("other", "-tag", "role=db", f"-join={stock.address}")
-    lines = done(look("members", "--join", stock.address)).splitlines()
+    lines = done(visit("members", "--join", stock.address)).splitlines()
     assert lines == [
         "NAME   ADDRESS" + " " * (len(stock.address) - 7) + "  STATE  TAGS",
         f"other  {other.address}  alive  role=db",
         f"stock  {stock.address}  alive  dc=ams,role=web",
     ]
-    printed = json.loads(done(look("members", "--format", "json", SPRAT_JOIN=f"{stock.address},")))
+    printed = json.loads(done(visit("members", "--format", "json", SPRAT_JOIN=f"{stock.address},")))
     host = stock.address.removesuffix(":7946")
     assert printed["members"][1] == {
         "name": "stock",
@@ -91,7 +91,7 @@ def test_members_lists_the_cluster_and_leaves_it_without_a_failure(look, agent):
         "tags": {"dc": "ams", "role": "web"},
     }
     filtered = ("--tag", "role=web", "--tag", "dc=ams", "--state", "alive", *QUICK)
-    output = done(look("members", "--join", host, *filtered))
+    output = done(visit("members", "--join", host, *filtered))
     assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
     # The visits share a few names: a concurrent test on this host may hold the first one.
     all_left(stock)
@@ -100,9 +100,9 @@ def test_members_lists_the_cluster_and_leaves_it_without_a_failure(look, agent):
 
 
 @retry_if_leave_is_lost
-def test_simultaneous_visits_have_different_names(look, agent):
+def test_simultaneous_visits_have_different_names(visit, agent):
     stock = agent("stock")
-    watchers = [look("monitor", "--join", stock.address, "--initial", *QUICK) for _ in range(2)]
+    watchers = [visit("monitor", "--join", stock.address, "--initial", *QUICK) for _ in range(2)]
     for watcher in watchers:
         assert any(" stock " in line for line in watcher.stdout)
     assert sorted(visits(stock).values()) == ["alive", "alive"]
@@ -113,25 +113,25 @@ def test_simultaneous_visits_have_different_names(look, agent):
     assert len(visits(stock)) == 2
 
 
-def test_after_a_killed_visit_the_next_one_takes_another_name(look, agent):
+def test_after_a_killed_visit_the_next_one_takes_another_name(visit, agent):
     stock = agent("stock")
-    killed = look("monitor", "--join", stock.address, "--initial")
+    killed = visit("monitor", "--join", stock.address, "--initial")
     assert any(" stock " in line for line in killed.stdout)
     killed.kill()
-    watcher = look("monitor", "--join", stock.address, "--initial", *QUICK)
+    watcher = visit("monitor", "--join", stock.address, "--initial", *QUICK)
     assert any(" stock " in line for line in watcher.stdout)
     assert len(visits(stock)) == 2, "one of them was killed"
     watcher.send_signal(signal.SIGTERM)
     done(watcher)
 
 
-def test_control_characters_in_names_and_tags_are_escaped(look, agent):
+def test_control_characters_in_names_and_tags_are_escaped(visit, agent):
     stock = agent("a\x1b]0;x\x07\tb\n漢é", "-tag", "t=\x1b[2J\x9b2J\u202eok")
-    output = done(look("members", "--join", stock.address, *QUICK))
+    output = done(visit("members", "--join", stock.address, *QUICK))
     assert r"a\x1b]0;x\x07\tb\n漢é" in output
     assert r"t=\x1b[2J\x9b2J\u202eok" in output
     assert all(it.isprintable() or it == "\n" for it in output)
-    output = done(look("members", "--join", stock.address, "--format", "json", *QUICK))
+    output = done(visit("members", "--join", stock.address, "--format", "json", *QUICK))
     assert output.isascii()
     assert json.loads(output)["members"][0]["name"] == stock.name
 
@@ -157,7 +157,7 @@ def plain(text):
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n")
 
 
-def test_only_a_terminal_gets_colours_and_folded_lines(look, command, agent, addresses):
+def test_only_a_terminal_gets_colours_and_folded_lines(visit, command, agent, addresses):
     stock = agent("stock", "-tag", f"long={'x' * 100}", "-tag", "list=a,b")
     line = [*command, "members", "--join", stock.address, "--bind", addresses.address(0), *QUICK]
     written, code = on_terminal(line, 60)
@@ -173,22 +173,22 @@ def test_only_a_terminal_gets_colours_and_folded_lines(look, command, agent, add
     written, code = on_terminal([*line, "--format", "json"], 60, NO_COLOR="1")
     assert code == 0
     assert not re.search(r"\x1b\[[0-9;]*m", written)
-    output = done(look("members", "--join", stock.address, *QUICK))
+    output = done(visit("members", "--join", stock.address, *QUICK))
     assert f'list="a,b",long={"x" * 100}\n' in output
     assert "\x1b" not in output
 
 
-def test_the_key_comes_from_a_file_or_the_environment(look, cli, agent, tmp_path, addresses):
+def test_the_key_comes_from_a_file_or_the_environment(visit, cli, agent, tmp_path, addresses):
     stock = agent("stock", f"-encrypt={KEY}")
     file = tmp_path / "key"
     file.write_text(f"# of the cluster\n{KEY}\n")
     join = ("members", "--join", stock.address, *QUICK)
-    assert "stock" in done(look(*join, "--key-file", str(file)))
+    assert "stock" in done(visit(*join, "--key-file", str(file)))
     # The command line wins over the environment.
-    assert "stock" in done(look(*join, "--key-file", str(file), SPRAT_KEY=OTHER_KEY))
+    assert "stock" in done(visit(*join, "--key-file", str(file), SPRAT_KEY=OTHER_KEY))
     config = tmp_path / "sprat.conf"
     config.write_text(f"name = daemon\ntag.role = web\nencrypt = {KEY}\nseeds = {stock.address}\n")
-    assert "stock" in done(look("members", "--config", str(config), *QUICK))
+    assert "stock" in done(visit("members", "--config", str(config), *QUICK))
     assert stock.members().keys().isdisjoint({"daemon"})
     bind = ("--bind", addresses.address(0))
     for options, message in [
@@ -202,16 +202,16 @@ def test_the_key_comes_from_a_file_or_the_environment(look, cli, agent, tmp_path
 
 
 @retry_if_leave_is_lost
-def test_explain_probes_the_member_and_prints_the_result(look, cli, agent, addresses):
+def test_explain_probes_the_member_and_prints_the_result(visit, cli, agent, addresses):
     stock = agent("stock", "-tag", "role=web")
-    output = done(look("explain", "stock", "--join", stock.address, *QUICK))
+    output = done(visit("explain", "stock", "--join", stock.address, *QUICK))
     words = [line.split(maxsplit=1) for line in output.splitlines()]
     assert [it[0] for it in words] == ["member", "state", "last", "tags", "this"]
     assert words[0][1] == f"stock  {stock.address}"
     assert "datagram: answered" in words[2][1]
     assert "no answer" not in output
     printed = json.loads(
-        done(look("explain", "stock", "--join", stock.address, "--format=json", *QUICK))
+        done(visit("explain", "stock", "--join", stock.address, "--format=json", *QUICK))
     )
     assert printed.keys() == {"member", "explanation", "health"}
     assert printed["member"]["state"] == "alive"
@@ -224,13 +224,13 @@ def test_explain_probes_the_member_and_prints_the_result(look, cli, agent, addre
 
 
 @retry_if_leave_is_lost
-def test_explain_reports_a_member_that_does_not_answer(look, agent):
+def test_explain_reports_a_member_that_does_not_answer(visit, agent):
     stock = agent("stock", "-profile=local")
     other = agent("other", "-profile=local", f"-join={stock.address}")
     other.sees("stock", "alive")
     other.process.send_signal(signal.SIGSTOP)
     printed = json.loads(
-        done(look("explain", "other", "--join", stock.address, "--format=json", *QUICK))
+        done(visit("explain", "other", "--join", stock.address, "--format=json", *QUICK))
     )
     assert printed["member"]["state"] == "suspect"
     assert printed["explanation"]["accuser"].startswith("sprat-cli-")
@@ -260,9 +260,9 @@ def next_event(watcher, kind):
 
 @retry_if_leave_is_lost
 @retry_if_leave_is_lost
-def test_monitor_prints_events_until_it_is_interrupted(look, agent):
+def test_monitor_prints_events_until_it_is_interrupted(visit, agent):
     stock = agent("stock", "-profile=local")
-    watcher = look("monitor", "--join", stock.address, "--format=json", "--initial", *QUICK)
+    watcher = visit("monitor", "--join", stock.address, "--format=json", "--initial", *QUICK)
     assert json.loads(watcher.stdout.readline())["member"]["name"] == "stock"
     begun = datetime.datetime.now(datetime.UTC)
     other = agent("other", "-tag", "a=b", f"-join={stock.address}")
@@ -280,9 +280,11 @@ def test_monitor_prints_events_until_it_is_interrupted(look, agent):
 
 
 @retry_if_leave_is_lost
-def test_monitor_prints_only_the_selected_kinds(look, agent):
+def test_monitor_prints_only_the_selected_kinds(visit, agent):
     stock = agent("stock")
-    watcher = look("monitor", "--join", stock.address, "--event=member-leave,member-failed", *QUICK)
+    watcher = visit(
+        "monitor", "--join", stock.address, "--event=member-leave,member-failed", *QUICK
+    )
     eventually("the monitor has joined", lambda: "alive" in visits(stock).values())
     agent("other", f"-join={stock.address}").leave()
     line = watcher.stdout.readline()
@@ -294,9 +296,9 @@ def test_monitor_prints_only_the_selected_kinds(look, agent):
 
 
 @retry_if_leave_is_lost
-def test_monitor_ends_when_its_reader_is_gone(look, agent):
+def test_monitor_ends_when_its_reader_is_gone(visit, agent):
     stock = agent("stock")
-    watcher = look("monitor", "--join", stock.address, "--initial")
+    watcher = visit("monitor", "--join", stock.address, "--initial")
     assert "stock" in watcher.stdout.readline()
     watcher.stdout.close()  # no event follows that it could write
     assert watcher.wait(60) == 0
@@ -305,9 +307,9 @@ def test_monitor_ends_when_its_reader_is_gone(look, agent):
 
 
 @retry_if_leave_is_lost
-def test_a_first_signal_does_not_interrupt_a_running_leave(look, agent):
+def test_a_first_signal_does_not_interrupt_a_running_leave(visit, agent):
     stock = agent("stock")
-    lister = look("members", "--join", stock.address)
+    lister = visit("members", "--join", stock.address)
     leaves = {"leaving", "left"}
     eventually("the command has begun to leave", lambda: leaves & set(visits(stock).values()))
     lister.send_signal(signal.SIGINT)
@@ -316,21 +318,21 @@ def test_a_first_signal_does_not_interrupt_a_running_leave(look, agent):
 
 
 @retry_if_leave_is_lost
-def test_members_ends_normally_when_its_reader_is_gone(look, agent):
+def test_members_ends_normally_when_its_reader_is_gone(visit, agent):
     stock = agent("stock")
     reader, writer = os.pipe()
     os.close(reader)
-    lister = look("members", "--join", stock.address, stdout=writer)
+    lister = visit("members", "--join", stock.address, stdout=writer)
     os.close(writer)
     assert (lister.wait(60), lister.stderr.read()) == (0, "")
     all_left(stock)
 
 
-def test_a_name_in_use_is_refused_and_its_owner_stays_listed(look, agent):
+def test_a_name_in_use_is_refused_and_its_owner_stays_listed(visit, agent):
     stock, taken = agent("stock"), agent("taken")
     taken.join(stock.address)
     for command in (["members"], ["explain", "stock"]):
-        process = look(*command, "--join", stock.address, "--name", "taken")
+        process = visit(*command, "--join", stock.address, "--name", "taken")
         output, errors = process.communicate(timeout=90)
         text = f'sprat: error: the name "taken" is in use by another node at {taken.address}\n'
         assert (process.returncode, output, errors) == (1, "", text)
@@ -338,13 +340,13 @@ def test_a_name_in_use_is_refused_and_its_owner_stays_listed(look, agent):
     assert stock.members()["taken"]["addr"] == taken.address
 
 
-def test_a_look_for_failed_members_explains_that_a_newcomer_does_not_know_them(look, agent):
+def test_a_visit_for_failed_members_explains_that_a_newcomer_does_not_know_them(visit, agent):
     stock = agent("stock")
-    process = look("members", "--join", stock.address, "--state", "failed")
+    process = visit("members", "--join", stock.address, "--state", "failed")
     output, errors = process.communicate(timeout=90)
     assert (process.returncode, output.split()) == (0, ["NAME", "ADDRESS", "STATE", "TAGS"])
     assert "a newcomer does not learn about members that were suspected, failed or left" in errors
-    process = look("explain", "gone", "--join", stock.address)
+    process = visit("explain", "gone", "--join", stock.address)
     output, errors = process.communicate(timeout=90)
     assert (process.returncode, output) == (1, "")
     assert "there is no member 'gone'" in errors
@@ -355,8 +357,8 @@ def test_a_visit_takes_another_name_if_a_host_of_the_same_name_visits(cli, agent
     stock = agent("stock")
     twin = agent("sprat-cli-" + re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()))
     twin.join(stock.address)
-    look = cli("members", "--join", stock.address, "--bind", addresses.address(0), *QUICK)
-    assert (look.returncode, "stock" in look.stdout) == (0, True), look.stderr
+    visit = cli("members", "--join", stock.address, "--bind", addresses.address(0), *QUICK)
+    assert (visit.returncode, "stock" in visit.stdout) == (0, True), visit.stderr
     assert stock.members()[twin.name]["addr"] == twin.address
 
 
@@ -370,10 +372,10 @@ def test_a_narrow_terminal_folds_a_long_address(capsys, monkeypatch):
     assert sum(printed.count(it) for it in "[]:") == sum(address.count(it) for it in "[]:")
 
 
-def test_a_full_disk_during_a_visit_is_a_one_line_error(look, agent):
+def test_a_full_disk_during_a_visit_is_a_one_line_error(visit, agent):
     stock = agent("stock")
     with Path("/dev/full").open("w") as full:
-        process = look("members", "--join", stock.address, "--format", "json", stdout=full)
+        process = visit("members", "--join", stock.address, "--format", "json", stdout=full)
         _, errors = process.communicate(timeout=90)
     assert process.returncode == 1
     assert errors == "sprat: error: standard output: No space left on device\n"
@@ -381,9 +383,9 @@ def test_a_full_disk_during_a_visit_is_a_one_line_error(look, agent):
 
 @pytest.mark.parametrize("shadow", [signal.SIGTERM, signal.SIGHUP], ids=lambda it: it.name)
 @retry_if_leave_is_lost
-def test_two_signals_at_once_still_let_a_look_leave(look, agent, shadow):
+def test_two_signals_at_once_still_let_a_visit_leave(visit, agent, shadow):
     stock = agent("stock")
-    watcher = look("monitor", "--join", stock.address, "--name", "watcher")
+    watcher = visit("monitor", "--join", stock.address, "--name", "watcher")
     stock.sees("watcher", "alive")
     watcher.send_signal(signal.SIGTERM)
     time.sleep(0.005)
@@ -393,20 +395,20 @@ def test_two_signals_at_once_still_let_a_look_leave(look, agent, shadow):
     sees_left(stock, "watcher")
 
 
-def test_a_look_ignores_name_and_address_in_the_environment(look, agent, addresses):
+def test_a_visit_ignores_name_and_address_in_the_environment(visit, agent, addresses):
     stock = agent("stock")
     taken = {"SPRAT_BIND": stock.address, "SPRAT_ADVERTISE": stock.address, "SPRAT_NAME": "stock"}
     printed = json.loads(
-        done(look("members", "--join", stock.address, "--format", "json", **taken))
+        done(visit("members", "--join", stock.address, "--format", "json", **taken))
     )
     assert [member["name"] for member in printed["members"]] == ["stock"]
 
 
-def test_a_monitor_ended_before_its_join_has_the_exit_code_of_the_signal(look, addresses):
+def test_a_monitor_ended_before_its_join_has_the_exit_code_of_the_signal(visit, addresses):
     with socket.socket() as mute:
         mute.bind((addresses.ip(), 0))
         mute.listen()
-        watcher = look("monitor", "--join", "{}:{}".format(*mute.getsockname()))
+        watcher = visit("monitor", "--join", "{}:{}".format(*mute.getsockname()))
         asked, _ = mute.accept()
         with asked:
             watcher.send_signal(signal.SIGTERM)
