@@ -38,7 +38,8 @@
  * The rules
  *
  * - An object that you get from a function whose name ends in _new, _start or _copy, or through an
- *   `out` argument, is yours: end it with the _free function of its type. Every _free accepts NULL.
+ *   `out` argument, is yours: free it with the _free function of its type. Every _free function
+ *   accepts NULL.
  * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
  *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
  *   sprat_last_error() returns a sentence for people, on the thread that made the call.
@@ -46,22 +47,23 @@
  *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
  * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
  *   thread at a time; several threads may read it as long as none changes it.
- * - A sprat_node is a checked number: for NULL, a freed node and garbage, functions return
- *   SPRAT_ERR_HANDLE. For any other argument that must not be NULL they return SPRAT_ERR_NULL;
- *   functions that only look something up return NULL, 0 or false.
+ * - A sprat_node is a checked number: given NULL, a freed node or garbage, functions return
+ *   SPRAT_ERR_HANDLE. If another argument is NULL and must not be, they return SPRAT_ERR_NULL;
+ *   functions that only look something up return NULL, 0 or false instead.
  * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
  *   Strings that you get live as long as the object that they came from.
- * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and other negative values
- *   are SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
+ * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
+ *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
  * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
  *   environment and the current directory alone. One exception: when memory runs out, Rust prints
- *   a line and aborts the process. The threads of the library block all signals except those of
- *   faults. No function may be called from a signal handler.
+ *   a line and aborts the process. The threads of the library block all signals except SIGPROF and
+ *   those that report a fault, such as SIGSEGV. No function may be called from a signal handler.
  * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
  *   nothing. The child may start nodes of its own.
- * - Structs that the library fills grow at their end: read them through the pointer that you got,
- *   never copy them by value, and ignore numbers that you do not know. The one struct that cannot
- *   grow is sprat_helper, because a program reads it as an array.
+ * - Structs that the library fills may get new fields at their end in later versions: read them
+ *   through the pointer that you were given, never copy them by value, and ignore numbers that you
+ *   do not know. The one struct that cannot grow is sprat_helper, because a program reads it as an
+ *   array.
  *
  * Generated from the source of the library: do not edit.
  */
@@ -92,13 +94,13 @@
  *
  * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
  *         IPv4:PORT or [IPv6]:PORT; port 0 means any free port
- *     The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also
+ *     The address that this node listens on, over UDP and TCP; the IPv6 wildcard address also
  *     accepts IPv4.
  *
  * advertise: address [not set], IP address that others can reach, not 0.0.0.0, :: or a
  *         multicast address, with an optional port from 1 to 65535
  *     The address at which the other members reach this node; by default the bound address, or
- *     that of an interface if the node listens on all of them.
+ *     the address of an interface if the bound address is a wildcard.
  *
  * mode: word [serf], serf or memberlist
  *     The kind of cluster: serf for members with tags, memberlist for bare memberlist with raw
@@ -125,17 +127,18 @@
  *     The time between two probes.
  *
  * probe_timeout_ms: milliseconds [500, wan 3000, local 200], 1 to 600000
- *     How long a direct probe waits for its answer before helpers are asked; less than
- *     probe_interval_ms.
+ *     The time that a direct probe waits for an answer before helpers are asked; it must be
+ *     less than probe_interval_ms.
  *
  * indirect_checks: number [3, local 1], 0 to 32
  *     The number of helpers that are asked for an indirect probe.
  *
  * stream_pings: boolean [true], true or false
- *     Whether a probe that fails by UDP is tried by TCP.
+ *     Whether a probe that gets no answer over UDP is also tried over TCP.
  *
  * suspicion_mult: number [4, wan 6, local 3], 1 to 100
- *     Multiplies the time that a suspect has to refute the suspicion.
+ *     Multiplier for the suspicion timeout: the time a suspect is given to refute the
+ *     suspicion.
  *
  * suspicion_max_mult: number [6], 1 to 100
  *     The longest suspicion timeout as a multiple of the shortest.
@@ -150,10 +153,10 @@
  *     The number of members that a round of gossip is sent to.
  *
  * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
- *     How long gossip is still sent to a dead member.
+ *     The time for which gossip is still sent to a dead member.
  *
  * retransmit_mult: number [4, local 2], 1 to 100
- *     Multiplies the number of times that a broadcast is sent.
+ *     Multiplier for the number of times that a broadcast is sent.
  *
  * push_pull_interval_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
  *     The time between two push/pull exchanges with another member; 0 disables them.
@@ -165,7 +168,8 @@
  *     The size of the largest gossip datagram.
  *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
- *     A dead member's name may return at another address after this time; 0 forbids it.
+ *     The time after which the name of a dead member may return at another address; 0 forbids
+ *     it.
  *
  * cidrs_allowed: list of networks [not set], CIDR networks, separated by commas
  *     The networks that members must have their addresses in; empty allows all.
@@ -180,7 +184,8 @@
  *     Whether outgoing traffic is encrypted when there is a key.
  *
  * skip_label_check: boolean [false], true or false
- *     Whether incoming traffic carries no label because a proxy has removed it.
+ *     Whether to accept incoming traffic without a label, and refuse traffic with one. For use
+ *     behind a proxy that removes the label.
  *
  * join_sync: boolean [true], true or false
  *     Whether a burst of joins is followed by a push/pull exchange, so that no member is
@@ -196,10 +201,10 @@
  *     The first pause before a seed or a lost member is tried again.
  *
  * reconnect_max_ms: milliseconds [30000], 100 to 86400000
- *     The longest pause between two attempts; at least reconnect_min_ms.
+ *     The longest pause between two attempts; it must be at least reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
- *     How long a leaving node still answers after its leave has spread.
+ *     The time for which a leaving node still answers after its leave has spread.
  *
  * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
  *     The longest wait for one step of a leave to spread.
@@ -219,7 +224,8 @@
  *         member-failed, member-reap, member-suspect, member-alive, done, log, separated by
  *         commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
- *     always queued. Without done, the end of an operation that does not wait is not reported.
+ *     always queued. The end of an asynchronous operation is reported as an event only if done
+ *     is queued.
  *
  * log_level: word [off], off, error, warn, info, debug or trace
  *     The level up to which log lines become events.
@@ -449,8 +455,8 @@ typedef struct sprat_node sprat_node;
 typedef struct sprat_stats sprat_stats;
 
 /**
- * Everything that is known about one setting. Read it through the pointer you got: never copy it
- * by value, because later versions may add fields at its end. It and its strings are never freed.
+ * Everything that is known about one setting. Read it through its pointer and never copy it by
+ * value: later versions may add fields at its end. The struct and its strings are never freed.
  */
 typedef struct sprat_setting {
     /**
@@ -460,15 +466,15 @@ typedef struct sprat_setting {
     const char *name;
     /** An enum sprat_setting_type. */
     int32_t type;
-    /** Whether a running node can change it. */
+    /** True if the setting can be changed while a node runs. */
     bool changeable;
     /** The type in words, such as "milliseconds". Never NULL. */
     const char *type_name;
     /** The unit of a number, such as "ms" or "bytes"; empty if it has none. Never NULL. */
     const char *unit;
-    /** NUMBER, MILLISECONDS: the smallest value that is allowed; else 0. */
+    /** The smallest allowed value of a NUMBER or MILLISECONDS; 0 for other types. */
     uint64_t min;
-    /** NUMBER, MILLISECONDS: the largest value that is allowed; else 0. */
+    /** The largest allowed value of a NUMBER or MILLISECONDS; 0 for other types. */
     uint64_t max;
     /** The allowed values in words, such as "10 to 600000". Never NULL. */
     const char *allowed;
@@ -517,11 +523,14 @@ typedef struct sprat_event {
     int32_t kind;
     /** DONE, FATAL: SPRAT_OK or the sprat_status of the failure; else 0. */
     int32_t status;
-    /** One more than that of the previous event; a larger step means that events were lost. */
+    /**
+     * The sequence number: one more than that of the previous event. A larger step means that
+     * events were lost.
+     */
     uint64_t seq;
-    /** When it was queued, in nanoseconds of CLOCK_MONOTONIC. */
+    /** The time at which it was queued, in nanoseconds of CLOCK_MONOTONIC. */
     uint64_t time_ns;
-    /** Member events: the member as it was then; else NULL. */
+    /** Member events: the member as it was at that time; else NULL. */
     const struct sprat_member *member;
     /** LOG: the part of the library that writes the line. Never NULL. */
     const char *name;
@@ -531,7 +540,7 @@ typedef struct sprat_event {
     uint64_t id;
     /** LOG: an enum sprat_log_level; else 0. */
     int32_t level;
-    /** OVERFLOW: how many events were merged or dropped since the last OVERFLOW; else 0. */
+    /** OVERFLOW: the number of events merged or dropped since the last OVERFLOW; else 0. */
     uint64_t lost;
 } sprat_event;
 
@@ -564,8 +573,9 @@ typedef void (*sprat_log_cb)(int level, const char *target, const char *message,
  * A function that starts a thread called `name` (at most 15 bytes), which calls run(arg) exactly
  * once.
  *
- * It returns 0 if run(arg) will be called, and another number, best an errno, if it never will be.
- * It is called only inside sprat_node_start() and on the thread that called sprat_node_start().
+ * It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
+ * will never be called. The library calls it only inside sprat_node_start(), on the thread that
+ * called sprat_node_start().
  */
 typedef int (*sprat_spawn_cb)(const char *name,
                               void (*run)(void *arg),
@@ -601,29 +611,32 @@ typedef struct sprat_explanation {
     int32_t state;
     /** Its incarnation. */
     uint32_t incarnation;
-    /** How many milliseconds it has been in this state. */
+    /** Milliseconds since it entered this state. */
     int64_t since_ms;
     /** The node that suspected it or declared it failed; NULL if none did. */
     const char *accuser;
     /** The names of other nodes that confirmed the suspicion; NULL if nconfirmations is 0. */
     const char *const *confirmations;
-    /** How many nodes confirmed the suspicion. */
+    /** The number of nodes that confirmed the suspicion. */
     uint32_t nconfirmations;
-    /** How many confirmations shorten the suspicion to its minimum. */
+    /** The number of confirmations that shorten the suspicion timeout to its minimum. */
     uint32_t confirmations_wanted;
     /** Milliseconds until the suspect is declared failed; -1 if it is not suspected. */
     int64_t time_left_ms;
     /** Milliseconds since this node's last probe of it began; -1 if it never probed it. */
     int64_t probe_ago_ms;
-    /** An enum sprat_probe_answer: the direct probe by datagram. */
+    /** An enum sprat_probe_answer: the result of the direct probe by datagram. */
     int32_t probe_direct;
-    /** An enum sprat_probe_answer: the probe by stream, for networks that lose only datagrams. */
+    /**
+     * An enum sprat_probe_answer: the result of the probe by stream, for networks that lose only
+     * datagrams.
+     */
     int32_t probe_stream;
     /** The round-trip time of its last direct answer in microseconds; -1 if unknown. */
     int64_t rtt_us;
     /** The members that were asked to probe it on this node's behalf; NULL if nhelpers is 0. */
     const struct sprat_helper *helpers;
-    /** How many helpers were asked. */
+    /** The number of helpers that were asked. */
     uint32_t nhelpers;
 } sprat_explanation;
 
@@ -638,24 +651,24 @@ typedef struct sprat_health {
     /** The number of known members that have not left, this node included. */
     uint32_t known;
     /**
-     * Most of the other members, two at least, fell silent at once, so the fault may be at this
-     * node. It is true before the first of them is declared failed, so that a handler of
-     * SPRAT_EVENT_MEMBER_FAIL can rely on it.
+     * True if most of the other members, and at least two, fell silent at once: the fault may be
+     * at this node. It becomes true before the first of them is declared failed, so that a handler
+     * of SPRAT_EVENT_MEMBER_FAIL can rely on it.
      */
     bool isolated;
-    /** Datagrams get answers. */
+    /** True if datagrams get answers. */
     bool datagrams_work;
-    /** Streams get answers. */
+    /** True if streams get answers. */
     bool streams_work;
     /**
-     * Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if none
-     * does, as is usual. Members that list the name there do not see this node.
+     * Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if there is
+     * none, as is usual. Members that list the name at that address do not see this node.
      */
     const char *name_conflict;
     /**
-     * Another node answers at that address: two nodes have one name. If false, the address is that
-     * of an earlier run of this node, and members accept the new address once the old one has been
-     * failed for a while (half a minute in Serf).
+     * True if another node answers at that address, so two nodes have the same name. If no node
+     * answers there, the address is that of an earlier run of this node: members accept the new
+     * address once the member at the old one has been failed for a while (half a minute in Serf).
      */
     bool name_conflict_alive;
     /** One sentence, as "streams work, datagrams do not". Never NULL. */
@@ -695,7 +708,7 @@ uint32_t sprat_version_number(void);
 const char *sprat_status_name(int status);
 
 /**
- * Returns what a status means, such as "the time is up". sprat_last_error() says more.
+ * Returns a description of a status, such as "the time is up". sprat_last_error() says more.
  *
  * @param status  an enum sprat_status
  * @return a static string, never NULL. Thread-safe.
@@ -752,9 +765,9 @@ int sprat_last_errno(void);
 size_t sprat_setting_count(void);
 
 /**
- * Returns a setting by its place in the list.
+ * Returns a setting by its index in the list.
  *
- * @param i  the place, from 0 to below sprat_setting_count()
+ * @param i  the index, less than sprat_setting_count()
  * @return the setting, which is never freed; NULL past the end. Thread-safe.
  */
 const struct sprat_setting *sprat_setting_at(size_t i);
@@ -762,7 +775,7 @@ const struct sprat_setting *sprat_setting_at(size_t i);
 /**
  * Returns a setting by its name.
  *
- * @param name  the name; that of a tag, such as "tag.role", gives the setting "tag.KEY"
+ * @param name  the name; the name of a tag, such as "tag.role", finds the setting "tag.KEY"
  * @return the setting, which is never freed; NULL if there is none or name is NULL. Thread-safe.
  */
 const struct sprat_setting *sprat_setting_find(const char *name);
@@ -784,8 +797,8 @@ const char *sprat_setting_default(const struct sprat_setting *setting, const cha
 /**
  * Creates settings, all of them at their defaults.
  *
- * @return the settings, to be freed with sprat_config_free(); NULL only after a defect of the
- *         library. Thread-safe.
+ * @return the settings, to be freed with sprat_config_free(); NULL only after an internal error of
+ *         the library. Thread-safe.
  */
 struct sprat_config *sprat_config_new(void);
 
@@ -803,7 +816,7 @@ struct sprat_config *sprat_config_copy(const struct sprat_config *config);
  *
  * Calls free_user_data of the callbacks that no node has taken over.
  *
- * @param config  the settings; NULL does nothing
+ * @param config  the settings; NULL is ignored
  */
 void sprat_config_free(struct sprat_config *config);
 
@@ -816,9 +829,9 @@ void sprat_config_free(struct sprat_config *config);
  * @param config  the settings
  * @param key     the name of the setting
  * @param value   the value as text, which is copied
- * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and the sentence names the nearest
- *         known one; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
- *         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and sprat_last_error() then gives the
+ *         most similar known name; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is
+ *         not allowed; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
  */
 int sprat_config_set(struct sprat_config *config,
                      const char *key,
@@ -826,7 +839,7 @@ int sprat_config_set(struct sprat_config *config,
 
 /**
  * Reads one of the settings: the value that was set, or else the default. The text is empty if the
- * setting is not set by default; for a key that was set it is "set".
+ * setting is not set and has no default. An encryption key cannot be read back: its text is "set".
  *
  * @param config  the settings
  * @param key     the name of the setting
@@ -848,8 +861,8 @@ int sprat_config_get(const struct sprat_config *config,
  * @param config  the settings
  * @param path    the path of the file
  * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); otherwise as
- *         sprat_config_set(), and the sentence names the file and the line. After a failure
- *         nothing has changed.
+ *         sprat_config_set(), and sprat_last_error() also gives the file and the line. After a
+ *         failure nothing has changed.
  */
 int sprat_config_load(struct sprat_config *config,
                       const char *path);
@@ -860,8 +873,9 @@ int sprat_config_load(struct sprat_config *config,
  * @param config  the settings
  * @param key     the key of the tag, 1 to 255 bytes
  * @param value   the value, or NULL to remove the tag
- * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a longer key, or
- *         if all tags together would take more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a key of more than
+ *         255 bytes, or if all tags together would take more than 512 bytes; SPRAT_ERR_UTF8;
+ *         SPRAT_ERR_NULL.
  */
 int sprat_config_set_tag(struct sprat_config *config,
                          const char *key,
@@ -892,9 +906,9 @@ int sprat_config_add_key(struct sprat_config *config,
                          size_t len);
 
 /**
- * Lists and reports only members whose name matches a pattern, and this node. With several
- * patterns a member must match one of them. The other members stay in the protocol. This adds a
- * pattern to the setting `filter.names`.
+ * Lists and reports only this node and the members whose name matches a pattern. With several
+ * patterns, a member must match one of them. The other members stay in the protocol. This call
+ * adds a pattern to the setting `filter.names`.
  *
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -906,9 +920,9 @@ int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
 
 /**
- * Lists and reports only members that have a tag with exactly this value. With several filters a
- * member must match all of them. The other members stay in the protocol. This is the setting
- * `filter.tag.KEY`.
+ * Lists and reports only this node and the members that have a tag with exactly this value. With
+ * several such filters, a member must match all of them. The other members stay in the protocol.
+ * This call sets the setting `filter.tag.KEY`.
  *
  * @param config  the settings
  * @param key     the key of the tag
@@ -944,8 +958,8 @@ int sprat_config_set_event_cb(struct sprat_config *config,
  * sprat_node_dispatch(), on the thread that calls them.
  *
  * @param config          the settings
- * @param max_level       an enum sprat_log_level, the last level that is delivered; this sets the
- *                        setting `log_level`
+ * @param max_level       an enum sprat_log_level: the most detailed level that is delivered. This
+ *                        call also sets the setting `log_level` to it
  * @param cb              the callback; NULL removes it
  * @param user_data       a pointer that is passed to cb
  * @param free_user_data  called once, when neither the settings nor a node need user_data any
@@ -959,8 +973,9 @@ int sprat_config_set_log_cb(struct sprat_config *config,
                             sprat_free_cb free_user_data);
 
 /**
- * Makes the program create the threads of nodes. Without this callback the library takes the
- * threads that sprat_threads_prepare() has prepared, and creates its own when none are left.
+ * Sets a callback with which the program creates the threads of nodes. Without this callback the
+ * library takes the threads that sprat_threads_prepare() has prepared, and creates its own when
+ * none are left.
  *
  * @param config     the settings
  * @param cb         the callback; NULL removes it
@@ -990,15 +1005,16 @@ int sprat_config_check(const struct sprat_config *config);
  * it joins other nodes or they join it.
  *
  * The settings are copied and may be freed at once. The callbacks and their user_data now belong
- * to the node. Settings whose callback has a free_user_data start only one node: set the callback
- * again for the next node.
+ * to the node. Settings whose callback has a free_user_data can start only one node. Set the
+ * callback again before starting another.
  *
  * @param config  the settings
  * @param out     receives the node, to be freed with sprat_node_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
- *         SPRAT_ERR_STATE if user_data belongs to another node; SPRAT_ERR_ADDRESS if the address
- *         cannot be bound; SPRAT_ERR_IO if no thread or descriptor can be created;
- *         SPRAT_ERR_TOO_LARGE if the process has too many nodes; SPRAT_ERR_NULL.
+ *         SPRAT_ERR_STATE if the user_data of a callback belongs to another node already;
+ *         SPRAT_ERR_ADDRESS if the address cannot be bound; SPRAT_ERR_IO if no thread or
+ *         descriptor can be created; SPRAT_ERR_TOO_LARGE if the process has too many nodes;
+ *         SPRAT_ERR_NULL.
  *
  * The call waits for the operating system only. It is thread-safe if no other thread uses config.
  */
@@ -1015,12 +1031,14 @@ int sprat_node_start(const struct sprat_config *config,
  * @param naddrs      the number of addresses, 1 to 4096
  * @param flags       must be 0
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
- * @return the number of addresses that answered, at least 1; SPRAT_ERR_UNREACHABLE if none
- *         answered, or SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or
- *         SPRAT_ERR_NAME_CONFLICT if that is the reason; SPRAT_ERR_TIMEOUT, and the node goes on
- *         trying; SPRAT_ERR_INVALID for no address, flags or a timeout below -1;
- *         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_HANDLE;
- *         SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8; SPRAT_ERR_TOO_LARGE.
+ * @return the number of addresses that answered, at least 1. If none answered,
+ *         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and
+ *         otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
+ *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
+ *         the time is up, after which the node goes on trying; SPRAT_ERR_INVALID if naddrs is 0,
+ *         flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than
+ *         4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events.
  */
@@ -1032,8 +1050,8 @@ int sprat_node_join(struct sprat_node *node,
 
 /**
  * Joins like sprat_node_join(), but does not wait. An event of kind SPRAT_EVENT_DONE with the same
- * number in `id` reports the end, with SPRAT_OK or the reason of the failure in `status`. With an
- * event callback that event can arrive before this call has returned.
+ * number in `id` reports the end, with SPRAT_OK or the reason for the failure in `status`. With an
+ * event callback, that event can arrive before this call has returned.
  *
  * @param node    the node
  * @param addrs   the addresses, as for sprat_node_join()
@@ -1055,9 +1073,9 @@ int sprat_node_join_async(struct sprat_node *node,
  *
  * @param node        the node
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
- * @return SPRAT_OK, also if the node had left already; SPRAT_ERR_TIMEOUT, and the leave goes on;
- *         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_INVALID for
- *         another timeout; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+ * @return SPRAT_OK, also if the node had left already; SPRAT_ERR_TIMEOUT if the time is up, after
+ *         which the leave goes on; SPRAT_ERR_CLOSED if the node is shut down before or during the
+ *         call; SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events.
  */
@@ -1079,7 +1097,7 @@ int sprat_node_leave_async(struct sprat_node *node,
 
 /**
  * Stops a node at once and without announcing it: the other members will see a failure, unless the
- * node has left before.
+ * node has left the cluster before.
  *
  * Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
  * and the state can still be read until sprat_node_free().
@@ -1091,7 +1109,7 @@ int sprat_node_leave_async(struct sprat_node *node,
 int sprat_node_shutdown(struct sprat_node *node);
 
 /**
- * Frees a node: shuts it down and releases everything. Afterwards every function that gets the
+ * Frees a node: shuts it down and releases everything. Afterwards every function that is given the
  * node returns SPRAT_ERR_HANDLE.
  *
  * When this call returns, no callback runs or will run, free_user_data has been called, and the
@@ -1099,10 +1117,11 @@ int sprat_node_shutdown(struct sprat_node *node);
  * return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
  * returns at once: that callback is then the last one, and free_user_data is called when it ends.
  *
- * This call waits for a running callback: do not hold a lock that the callback waits for. A
- * callback that never returned, because of an exception or pthread_exit(), makes it wait for ever.
+ * This call waits for a running callback: do not hold a lock that the callback waits for. If the
+ * callback never returns, neither does this call.
  *
- * @param node  the node; NULL, a freed node and a node of the parent process do nothing
+ * @param node  the node; NULL, a node already freed, and (after a fork) a node of the parent
+ *              process are ignored
  */
 void sprat_node_free(struct sprat_node *node);
 
@@ -1127,15 +1146,17 @@ int sprat_node_state(const struct sprat_node *node);
 int sprat_node_addr(const struct sprat_node *node, char *buf, size_t size);
 
 /**
- * Tells the cluster that a failed member will not return: it counts as a member that left.
+ * Tells the cluster that a failed member will not return: from then on it counts as a member that
+ * has left.
  *
  * @param node   the node
  * @param name   the name of the member
- * @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once
- * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if it has not
- *         failed, in mode "memberlist", and after sprat_node_leave(); SPRAT_ERR_INVALID for other
- *         flags; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
- *         SPRAT_ERR_NULL. Thread-safe.
+ * @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once; this flag
+ *               also erases a member that has left
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if the member
+ *         has not failed, if the mode is "memberlist", or if this node has called
+ *         sprat_node_leave(); SPRAT_ERR_INVALID for unknown flags; SPRAT_ERR_CLOSED;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_remove_failed(struct sprat_node *node,
                              const char *name,
@@ -1146,12 +1167,12 @@ int sprat_node_remove_failed(struct sprat_node *node,
  * ========================================================================================== */
 
 /**
- * Takes a list of all members in any state, this node included, sorted by name.
+ * Takes a list of all members, whatever their state, this node included. It is sorted by name.
  *
  * The list is a consistent picture of one moment. It never changes and may outlive the node. The
  * call is cheap: the list shares unchanged members with the previous list.
  *
- * @param node  the node, which may be shut down
+ * @param node  the node; it may have been shut down
  * @param out   receives the list, to be freed with sprat_members_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
  */
@@ -1179,7 +1200,7 @@ size_t sprat_members_count(const struct sprat_members *members);
  * Returns a member by its index in the list.
  *
  * @param members  the list
- * @param i        the index, from 0 to below sprat_members_count()
+ * @param i        the index, less than sprat_members_count()
  * @return the member, which lives as long as the list; NULL past the end or if members is NULL.
  */
 const struct sprat_member *sprat_members_get(const struct sprat_members *members, size_t i);
@@ -1206,7 +1227,7 @@ const struct sprat_member *sprat_members_self(const struct sprat_members *member
 /**
  * Frees a list with its members and their strings.
  *
- * @param members  the list; NULL does nothing
+ * @param members  the list; NULL is ignored
  */
 void sprat_members_free(struct sprat_members *members);
 
@@ -1224,7 +1245,7 @@ const char *sprat_member_tag(const struct sprat_member *member, const char *key)
  * Returns a tag of a member by its index. The tags are sorted by key.
  *
  * @param member  the member
- * @param i       the index, from 0 to below ntags
+ * @param i       the index, less than the ntags of the member
  * @param key     receives the key, or NULL past the end; may be NULL
  * @return the value; NULL past the end or if member is NULL. The strings live as long as the
  *         member.
@@ -1253,10 +1274,10 @@ int sprat_member_addr(const struct sprat_member *member, char *buf, size_t size)
  * @param key    the key of the tag, 1 to 255 bytes
  * @param value  the value, or NULL to remove the tag
  * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE for a key of more than 255 bytes, or if all tags together
- *         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in
- *         mode "memberlist" and after sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
- *         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
- *         Thread-safe.
+ *         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE if
+ *         the mode is "memberlist", or if this node has called sprat_node_leave();
+ *         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+ *         After a failure nothing has changed. Thread-safe.
  */
 int sprat_node_set_tag(struct sprat_node *node,
                        const char *key,
@@ -1279,8 +1300,8 @@ int sprat_node_set_tags(struct sprat_node *node, const struct sprat_tag *tags, s
  * @param node  the node
  * @param meta  any bytes, which are copied; may be NULL if len is 0
  * @param len   the number of bytes, at most 512
- * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE in mode "serf" and after
- *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", or if this node
+ *         has called sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
  *         SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
  */
 int sprat_node_set_meta(struct sprat_node *node, const void *meta, size_t len);
@@ -1309,7 +1330,7 @@ int sprat_node_fd(const struct sprat_node *node);
  *                    none; the event may outlive the node
  * @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
  *         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
- *         SPRAT_ERR_INVALID for a timeout below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ *         SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
  *         SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_next_event(struct sprat_node *node,
@@ -1326,8 +1347,8 @@ int sprat_node_next_event(struct sprat_node *node,
  * @param out         receives the events, each to be freed with sprat_event_free(); the remaining
  *                    entries become NULL
  * @param max         the number of entries in out, 1 to 4096
- * @return the number of events, 0 when the time is up; the errors of sprat_node_next_event(), and
- *         SPRAT_ERR_INVALID if max is 0, SPRAT_ERR_TOO_LARGE if max is greater than 4096.
+ * @return the number of events; 0 when the time is up; SPRAT_ERR_INVALID if max is 0;
+ *         SPRAT_ERR_TOO_LARGE if max is greater than 4096; otherwise as sprat_node_next_event().
  *         Thread-safe.
  */
 int sprat_node_next_events(struct sprat_node *node,
@@ -1336,7 +1357,7 @@ int sprat_node_next_events(struct sprat_node *node,
                            size_t max);
 
 /**
- * Waits like sprat_node_next_event(), then calls cb on this thread for the events that are queued,
+ * Waits like sprat_node_next_event(), then calls cb on this thread for each event that is queued,
  * at most 4096 of them. The events are borrowed: cb must not free them.
  *
  * @param node        the node
@@ -1344,7 +1365,7 @@ int sprat_node_next_events(struct sprat_node *node,
  *                    0 does not wait
  * @param cb          the function to call; it may free the node, which ends the call
  * @param user_data   passed to cb
- * @return the number of events that cb got, 0 when the time is up; the errors of
+ * @return the number of events that cb was called with; 0 when the time is up; otherwise as
  *         sprat_node_next_event(). Thread-safe.
  */
 int sprat_node_dispatch(struct sprat_node *node,
@@ -1353,7 +1374,7 @@ int sprat_node_dispatch(struct sprat_node *node,
                         void *user_data);
 
 /**
- * Copies an event, so that the copy outlives the callback that got the event.
+ * Copies an event, so that the copy outlives the callback that was given the event.
  *
  * @param event  the event
  * @return a copy to be freed with sprat_event_free(); NULL if event is NULL. Thread-safe.
@@ -1363,7 +1384,7 @@ const struct sprat_event *sprat_event_copy(const struct sprat_event *event);
 /**
  * Frees an event from sprat_node_next_event(), sprat_node_next_events() or sprat_event_copy().
  *
- * @param event  the event; nothing happens for NULL and for an event that a callback borrows
+ * @param event  the event; NULL and an event that a callback borrows are ignored
  */
 void sprat_event_free(const struct sprat_event *event);
 
@@ -1415,7 +1436,7 @@ const char *sprat_explanation_text(const struct sprat_explanation *explanation);
 /**
  * Frees an explanation.
  *
- * @param explanation  the explanation; NULL does nothing
+ * @param explanation  the explanation; NULL is ignored
  */
 void sprat_explanation_free(struct sprat_explanation *explanation);
 
@@ -1432,7 +1453,7 @@ int sprat_node_health(const struct sprat_node *node, struct sprat_health **out);
 /**
  * Frees the result of sprat_node_health().
  *
- * @param health  the health; NULL does nothing
+ * @param health  the health; NULL is ignored
  */
 void sprat_health_free(struct sprat_health *health);
 
@@ -1443,7 +1464,7 @@ void sprat_health_free(struct sprat_health *health);
 /**
  * Reads all counters of a node.
  *
- * @param node  the node, which may be shut down
+ * @param node  the node; it may have been shut down
  * @param out   receives the counters, to be freed with sprat_stats_free(); NULL after a failure
  * @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
  */
@@ -1461,7 +1482,7 @@ size_t sprat_stats_count(const struct sprat_stats *stats);
  * Returns a counter by its index.
  *
  * @param stats  the counters
- * @param i      the index, from 0 to below sprat_stats_count()
+ * @param i      the index, less than sprat_stats_count()
  * @param value  receives the value, or 0 if there is no counter; may be NULL
  * @param help   receives a sentence that explains the counter, or NULL if there is none; may be
  *               NULL
@@ -1486,7 +1507,7 @@ int64_t sprat_stats_value(const struct sprat_stats *stats, const char *name, int
 /**
  * Frees counters.
  *
- * @param stats  the counters; NULL does nothing
+ * @param stats  the counters; NULL is ignored
  */
 void sprat_stats_free(struct sprat_stats *stats);
 
@@ -1496,13 +1517,14 @@ void sprat_stats_free(struct sprat_stats *stats);
 
 /**
  * Prepares threads for nodes that start later, for programs that cannot create threads by then. A
- * node takes prepared threads first. It needs two, one more with an event callback, and one more
- * with the setting spoe_bind.
+ * node takes prepared threads before it creates new ones. It needs two, one more with an event
+ * callback, and one more with the setting spoe_bind.
  *
- * A prepared thread waits and does nothing until a node takes it. A forked child gets as many of
- * its own. A second call with the same number does nothing.
+ * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
+ * number of its own. Threads that are already prepared count, so a second call with the same
+ * number does nothing.
  *
- * @param n  the number of threads, at most 1024
+ * @param n  the number of prepared threads in all, at most 1024
  * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
  *         Thread-safe.
  */

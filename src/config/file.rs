@@ -83,7 +83,7 @@ fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Res
     Ok(())
 }
 
-/// Reads the keys of a keyring file, the one that encrypts first.
+/// Reads the keys of a keyring file. The first key is the one that encrypts.
 ///
 /// # Errors
 /// `Io` if the file cannot be read; `Config` if it is not a JSON array of at least one base64 key.

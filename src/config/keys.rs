@@ -35,7 +35,7 @@ impl Config {
         Ok(())
     }
 
-    /// The keys, the one that encrypts first.
+    /// The keys. The first key is the one that encrypts.
     ///
     /// # Errors
     /// `Config` if keys come from two sources, the file has no valid keys, or there are more than

@@ -1,6 +1,6 @@
 //! The settings of a node.
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | `table` | the table of all settings |
 //! | `setting` | a row of that table: everything that is known about one setting |

@@ -168,7 +168,7 @@ impl Config {
     ///
     /// # Errors
     /// `Invalid` for an empty key, `TooLarge` if the key has more than 255 bytes or all tags
-    /// together take more than 512 bytes. Nothing changes then.
+    /// together take more than 512 bytes. After an error nothing has changed.
     pub fn set_tag(&mut self, key: &str, value: Option<&str>) -> Result<()> {
         let mut tags = self.settings.core.tags.clone();
         put_tag(&mut tags, key, value)?;
@@ -177,7 +177,8 @@ impl Config {
         Ok(())
     }
 
-    /// Lists and reports only members whose tag `key` has this value; `None` removes the condition.
+    /// Lists and reports only this node and the members whose tag `key` has this value; `None`
+    /// removes the condition.
     ///
     /// # Errors
     /// `Invalid` for an empty key, `TooLarge` for a key or value of more than 255 bytes.
@@ -298,7 +299,7 @@ impl Config {
         self.settings.bind.0
     }
 
-    /// The address at which the node answers SPOE, if it does.
+    /// The address at which the node answers SPOE; `None` if it does not.
     pub fn spoe_addr(&self) -> Option<SocketAddr> {
         self.settings.spoe_bind.0
     }
@@ -313,8 +314,8 @@ impl Config {
         self.settings.event_queue
     }
 
-    /// The rules that decide which members are servers for HAProxy. By these, members at loopback
-    /// addresses are none.
+    /// The rules that decide which members are servers for HAProxy. They exclude members at
+    /// loopback addresses.
     #[cfg(feature = "spoe")]
     pub fn spoe_rules(&self) -> Rules {
         let settings = &self.settings;
@@ -335,7 +336,7 @@ fn known(name: &str) -> Result<(&'static Setting, Place)> {
     row.ok_or_else(|| unknown(name))
 }
 
-/// The error for two times of which the first is too long compared with the other.
+/// The error for two times whose order is wrong: the first is too long compared with the second.
 fn misordered(one: (&str, Duration), relation: &str, other: (&str, Duration)) -> Error {
     let message = format!(
         "{} is {}, but must be {relation} {}, which is {}",
@@ -412,11 +413,11 @@ fn shown(value: &str) -> String {
 /// The text with its control characters escaped, since they could act on a terminal or garble a
 /// log.
 fn readable(text: impl Iterator<Item = char>) -> String {
-    let in_words = |c: char| match c.is_control() {
+    let escaped = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),
         false => c.to_string(),
     };
-    text.map(in_words).collect()
+    text.map(escaped).collect()
 }
 
 /// The error for a value that a setting does not allow.

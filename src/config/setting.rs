@@ -26,11 +26,12 @@ pub struct Setting {
     pub range: Option<RangeInclusive<u64>>,
     /// A description of the setting.
     pub help: &'static str,
-    /// Whether a running node can change it.
+    /// True if the setting can be changed while a node runs.
     pub changeable: bool,
     /// Describes the allowed values.
     pub(super) describe: fn(&Setting) -> String,
-    /// The place of its value in [`Settings`]; `None` for tags, which have keys of their own.
+    /// The place of its value in [`Settings`]; `None` for `tag.KEY` and `filter.tag.KEY`, which
+    /// stand for many values.
     pub(super) place: Option<Place>,
 }
 

@@ -23,11 +23,11 @@ macro_rules! settings_table {
         "name" => name = NodeName::default(), [name(String)]
             "The name of this node, unique in the cluster; the host name if it is not set.";
         "bind" => bind = Bind::default(), [bind(SocketAddr)]
-            "The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also \
-             accepts IPv4.";
+            "The address that this node listens on, over UDP and TCP; the IPv6 wildcard address \
+             also accepts IPv4.";
         "advertise" => advertise = None, [advertise(Advertise)]
             "The address at which the other members reach this node; by default the bound address, \
-             or that of an interface if the node listens on all of them.";
+             or the address of an interface if the bound address is a wildcard.";
         "mode" => core.mode = Mode::Serf, [mode(Mode)]
             "The kind of cluster: serf for members with tags, memberlist for bare memberlist with \
              raw metadata.";
@@ -50,15 +50,16 @@ macro_rules! settings_table {
             "The time between two probes.";
         "probe_timeout_ms" => core.swim.probe_timeout: 500, 3_000, 200 in 1..=600_000 "ms",
             [probe_timeout(Duration)]
-            "How long a direct probe waits for its answer before helpers are asked; less than \
-             probe_interval_ms.";
+            "The time that a direct probe waits for an answer before helpers are asked; it must be \
+             less than probe_interval_ms.";
         "indirect_checks" => core.swim.indirect_checks: 3, 3, 1 in 0..=32 "members",
             [indirect_checks(usize)]
             "The number of helpers that are asked for an indirect probe.";
         "stream_pings" => core.swim.stream_pings = true,
-            "Whether a probe that fails by UDP is tried by TCP.";
+            "Whether a probe that gets no answer over UDP is also tried over TCP.";
         "suspicion_mult" => core.swim.suspicion_mult: 4, 6, 3 in 1..=100 "", [suspicion_mult(u32)]
-            "Multiplies the time that a suspect has to refute the suspicion.";
+            "Multiplier for the suspicion timeout: the time a suspect is given to refute the \
+             suspicion.";
         "suspicion_max_mult" => core.swim.suspicion_max_mult: 6, 6, 6 in 1..=100 "",
             [suspicion_max_mult(u32)]
             "The longest suspicion timeout as a multiple of the shortest.";
@@ -71,10 +72,10 @@ macro_rules! settings_table {
             "The number of members that a round of gossip is sent to.";
         "gossip_to_the_dead_ms" => core.swim.gossip_to_the_dead: 30_000, 60_000, 15_000
             in 0..=86_400_000 "ms", [gossip_to_the_dead(Duration)]
-            "How long gossip is still sent to a dead member.";
+            "The time for which gossip is still sent to a dead member.";
         "retransmit_mult" => core.swim.retransmit_mult: 4, 4, 2 in 1..=100 "",
             [retransmit_mult(u32)]
-            "Multiplies the number of times that a broadcast is sent.";
+            "Multiplier for the number of times that a broadcast is sent.";
         "push_pull_interval_ms" => core.swim.push_pull_interval: 30_000, 60_000, 15_000
             in 0..=86_400_000 "ms", [push_pull_interval(Duration)]
             "The time between two push/pull exchanges with another member; 0 disables them.";
@@ -86,7 +87,8 @@ macro_rules! settings_table {
             "The size of the largest gossip datagram.";
         "dead_reclaim_ms" => core.swim.dead_reclaim: 30_000, 30_000, 30_000
             in 0..=2_592_000_000 "ms", [dead_reclaim(Duration)]
-            "A dead member's name may return at another address after this time; 0 forbids it.";
+            "The time after which the name of a dead member may return at another address; 0 \
+             forbids it.";
         "cidrs_allowed" => core.swim.cidrs_allowed = Vec::new(),
             "The networks that members must have their addresses in; empty allows all.";
         "compression" => compression = true,
@@ -96,7 +98,8 @@ macro_rules! settings_table {
         "verify_outgoing" => verify_outgoing = true,
             "Whether outgoing traffic is encrypted when there is a key.";
         "skip_label_check" => skip_label_check = false,
-            "Whether incoming traffic carries no label because a proxy has removed it.";
+            "Whether to accept incoming traffic without a label, and refuse traffic with one. For \
+             use behind a proxy that removes the label.";
         "join_sync" => core.swim.join_sync = true,
             "Whether a burst of joins is followed by a push/pull exchange, so that no member is \
              missed.";
@@ -109,10 +112,10 @@ macro_rules! settings_table {
             "The first pause before a seed or a lost member is tried again.";
         "reconnect_max_ms" => core.swim.reconnect_max: 30_000, 30_000, 30_000
             in 100..=86_400_000 "ms", [reconnect_max(Duration)]
-            "The longest pause between two attempts; at least reconnect_min_ms.";
+            "The longest pause between two attempts; it must be at least reconnect_min_ms.";
         "leave_propagate_ms" => core.leave_propagate: 1_000, 1_000, 1_000 in 0..=600_000 "ms",
             [leave_propagate(Duration)]
-            "How long a leaving node still answers after its leave has spread.";
+            "The time for which a leaving node still answers after its leave has spread.";
         "broadcast_timeout_ms" => core.broadcast_timeout: 5_000, 5_000, 5_000 in 100..=600_000 "ms",
             [broadcast_timeout(Duration)]
             "The longest wait for one step of a leave to spread.";
@@ -130,8 +133,8 @@ macro_rules! settings_table {
              overflow event.";
         "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
             "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \
-             are always queued. Without done, the end of an operation that does not wait is not \
-             reported.";
+             are always queued. The end of an asynchronous operation is reported as an event only \
+             if done is queued.";
         "log_level" => log_level = LogLevel::OFF, [log_level(Level)]
             "The level up to which log lines become events.";
         "thread_stack_kib" => thread_stack_kib: 8_192, 8_192, 8_192 in 64..=1_048_576 "KiB",

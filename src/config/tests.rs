@@ -182,7 +182,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
 }
 
 #[test]
-fn a_profile_sets_only_what_was_not_set_whatever_comes_first() {
+fn a_profile_changes_only_settings_that_were_not_set_in_either_order() {
     for pairs in [
         [("profile", "wan"), ("probe_interval_ms", "1234")],
         [("probe_interval_ms", "1234"), ("profile", "wan")],
@@ -195,7 +195,7 @@ fn a_profile_sets_only_what_was_not_set_whatever_comes_first() {
 }
 
 #[test]
-fn a_long_value_is_told_by_its_beginning_and_its_size() {
+fn a_long_value_is_shown_by_its_beginning_and_its_size() {
     let refused = |value: &str| Config::new().set("name", value).unwrap_err().message;
     let told = refused(&"ä".repeat(300));
     assert!(told.contains("ää...\" (600 bytes), allowed: "), "{told}");

@@ -41,8 +41,8 @@ impl Value for NodeName {
     }
 }
 
-/// Whether this is a valid name of a node. Control characters would garble output, and space at
-/// the ends would be invisible.
+/// Returns true if this is a valid name of a node. Control characters would garble output, and
+/// space at the ends would be invisible.
 pub(super) fn is_name(name: &str) -> bool {
     (1..=limits::NAME_LEN).contains(&name.len())
         && !name.chars().any(char::is_control)

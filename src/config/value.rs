@@ -28,7 +28,7 @@ pub(super) type Reason = String;
 /// A type that a setting can have.
 pub(super) trait Value: Sized {
     const TYPE: SettingType;
-    /// Whether space around the text belongs to the value.
+    /// True if space around the text belongs to the value.
     const KEEPS_SPACE: bool = false;
     /// Describes the allowed values, for documentation and errors.
     fn allowed() -> String;

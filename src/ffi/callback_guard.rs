@@ -4,10 +4,10 @@
 //!   waiting --open()--> open --close()--> closed, and once no callback runs: released
 //! ```
 //!
-//! Every callback passes the guard. It holds callbacks back until the program has its node, so that
-//! no callback sees a node that its program does not know yet. Once it is closed no callback
-//! starts, and the last one that ends hands back the `user_data`: exactly once, on whichever
-//! thread. No lock is held while code of the program runs.
+//! Every callback passes the guard. The guard holds callbacks back until the program has its node,
+//! so that no callback sees a node that its program does not know yet. Once the guard is closed, no
+//! callback starts, and the last callback that ends hands back the `user_data`: exactly once, on
+//! whichever thread it runs. No lock is held while code of the program runs.
 
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
 use crate::driver::os::lock::{lock, wait};
@@ -79,11 +79,11 @@ enum Phase {
 
 struct State {
     phase: Phase,
-    /// Callbacks that run now, on any thread.
+    /// The number of callbacks that run now, on any thread.
     running: usize,
     /// The number that callbacks get as their node.
     handle: usize,
-    /// The node and its threads have ended.
+    /// True once the node and its threads have ended.
     ended: bool,
 }
 
@@ -130,13 +130,13 @@ impl CallbackGuard {
         self.changed.notify_all();
     }
 
-    /// The node never started: no callback passes, and the settings keep the data.
+    /// Notes that the node never started: no callback passes, and the settings keep the data.
     pub(super) fn abandon(&self) {
         lock(&self.state).phase = Phase::Released;
         self.changed.notify_all();
     }
 
-    /// No further callback passes.
+    /// Closes the guard: no further callback passes.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         if state.phase != Phase::Released {
@@ -145,7 +145,7 @@ impl CallbackGuard {
         self.changed.notify_all();
     }
 
-    /// Whether callbacks pass: true until the node is freed.
+    /// Returns true if callbacks pass: from the start of the node until it is freed.
     pub(super) fn is_open(&self) -> bool {
         lock(&self.state).phase == Phase::Open
     }
@@ -161,7 +161,7 @@ impl CallbackGuard {
         drop(wait(&self.changed, lock(&self.state), is_released));
     }
 
-    /// The node and its threads have ended, and no call uses them any more.
+    /// Notes that the node and its threads have ended, and that no call uses them any more.
     pub(super) fn end(&self) {
         lock(&self.state).ended = true;
         self.changed.notify_all();
@@ -243,7 +243,7 @@ impl CallbackGuard {
         self.changed.notify_all();
     }
 
-    /// Whether this thread runs one of this node's callbacks.
+    /// Returns true if this thread runs one of this node's callbacks.
     fn is_inside(&self) -> bool {
         let mut frame = FRAMES.get();
         // SAFETY: each frame of the list lives on the stack of this thread, in a call of `pass`
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_waits_for_a_callback_on_another_thread() {
+    fn draining_waits_for_a_callback_on_another_thread() {
         static FREED: AtomicU32 = AtomicU32::new(0);
         static INSIDE: AtomicU32 = AtomicU32::new(0);
         let guard = guard(&FREED);

@@ -27,7 +27,7 @@ pub struct sprat_config {
     pub(super) spawn: Option<HostSpawn>,
 }
 
-/// A callback of the program, and whether a node has taken over its data.
+/// A callback of the program, and a flag that is true once a node has taken over its data.
 pub(super) struct Callback<S> {
     pub(super) sink: Option<S>,
     taken: Cell<bool>,
@@ -143,8 +143,8 @@ fn change(
 
 /// Creates settings, all of them at their defaults.
 ///
-/// @return the settings, to be freed with sprat_config_free(); NULL only after a defect of the
-///         library. Thread-safe.
+/// @return the settings, to be freed with sprat_config_free(); NULL only after an internal error of
+///         the library. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_config_new() -> *mut sprat_config {
     entry::value("sprat_config_new", ptr::null_mut(), || {
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn sprat_config_copy(config: *const sprat_config) -> *mut 
 ///
 /// Calls free_user_data of the callbacks that no node has taken over.
 ///
-/// @param config  the settings; NULL does nothing
+/// @param config  the settings; NULL is ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
     // SAFETY: the program passes NULL or settings that it has not freed, and no longer uses.
@@ -197,9 +197,9 @@ pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
 /// @param config  the settings
 /// @param key     the name of the setting
 /// @param value   the value as text, which is copied
-/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and the sentence names the nearest
-///         known one; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is not allowed;
-///         SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
+/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND for an unknown name, and sprat_last_error() then gives the
+///         most similar known name; SPRAT_ERR_INVALID or SPRAT_ERR_TOO_LARGE for a value that is
+///         not allowed; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set(
     config: *mut sprat_config,
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn sprat_config_set(
 }
 
 /// Reads one of the settings: the value that was set, or else the default. The text is empty if the
-/// setting is not set by default; for a key that was set it is "set".
+/// setting is not set and has no default. An encryption key cannot be read back: its text is "set".
 ///
 /// @param config  the settings
 /// @param key     the name of the setting
@@ -248,8 +248,8 @@ pub unsafe extern "C" fn sprat_config_get(
 /// @param config  the settings
 /// @param path    the path of the file
 /// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); otherwise as
-///         sprat_config_set(), and the sentence names the file and the line. After a failure
-///         nothing has changed.
+///         sprat_config_set(), and sprat_last_error() also gives the file and the line. After a
+///         failure nothing has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_load(
     config: *mut sprat_config,
@@ -268,8 +268,9 @@ pub unsafe extern "C" fn sprat_config_load(
 /// @param config  the settings
 /// @param key     the key of the tag, 1 to 255 bytes
 /// @param value   the value, or NULL to remove the tag
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a longer key, or
-///         if all tags together would take more than 512 bytes; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_TOO_LARGE for a key of more than
+///         255 bytes, or if all tags together would take more than 512 bytes; SPRAT_ERR_UTF8;
+///         SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_tag(
     config: *mut sprat_config,
@@ -333,9 +334,9 @@ pub unsafe extern "C" fn sprat_config_add_key(
     })
 }
 
-/// Lists and reports only members whose name matches a pattern, and this node. With several
-/// patterns a member must match one of them. The other members stay in the protocol. This adds a
-/// pattern to the setting `filter.names`.
+/// Lists and reports only this node and the members whose name matches a pattern. With several
+/// patterns, a member must match one of them. The other members stay in the protocol. This call
+/// adds a pattern to the setting `filter.names`.
 ///
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -364,9 +365,9 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
     })
 }
 
-/// Lists and reports only members that have a tag with exactly this value. With several filters a
-/// member must match all of them. The other members stay in the protocol. This is the setting
-/// `filter.tag.KEY`.
+/// Lists and reports only this node and the members that have a tag with exactly this value. With
+/// several such filters, a member must match all of them. The other members stay in the protocol.
+/// This call sets the setting `filter.tag.KEY`.
 ///
 /// @param config  the settings
 /// @param key     the key of the tag
@@ -422,8 +423,8 @@ pub unsafe extern "C" fn sprat_config_set_event_cb(
 /// sprat_node_dispatch(), on the thread that calls them.
 ///
 /// @param config          the settings
-/// @param max_level       an enum sprat_log_level, the last level that is delivered; this sets the
-///                        setting `log_level`
+/// @param max_level       an enum sprat_log_level: the most detailed level that is delivered. This
+///                        call also sets the setting `log_level` to it
 /// @param cb              the callback; NULL removes it
 /// @param user_data       a pointer that is passed to cb
 /// @param free_user_data  called once, when neither the settings nor a node need user_data any
@@ -456,8 +457,9 @@ pub unsafe extern "C" fn sprat_config_set_log_cb(
     })
 }
 
-/// Makes the program create the threads of nodes. Without this callback the library takes the
-/// threads that sprat_threads_prepare() has prepared, and creates its own when none are left.
+/// Sets a callback with which the program creates the threads of nodes. Without this callback the
+/// library takes the threads that sprat_threads_prepare() has prepared, and creates its own when
+/// none are left.
 ///
 /// @param config     the settings
 /// @param cb         the callback; NULL removes it

@@ -26,7 +26,7 @@ pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) ->
     run(function, || Ok(body())).unwrap_or(fallback)
 }
 
-/// Runs a function that frees an object. NULL does nothing.
+/// Runs a function that frees an object. NULL is ignored.
 ///
 /// # Safety
 /// `object` is NULL or comes from [`Box::into_raw`], and nothing uses it afterwards.

@@ -1,7 +1,7 @@
 //! Events for C programs: one at a time, several at once, or through a function on the caller's
 //! thread.
 //!
-//! If lines of the log have a callback of their own, they are given to it and not counted.
+//! If the settings have a log callback, log lines are given to that callback and not counted.
 
 use super::callback_guard::CallbackGuard;
 use super::handle::{self, NodeSlot};
@@ -63,7 +63,7 @@ fn now() -> Duration {
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
-/// Refuses the call if the settings have a callback, which then gets the events.
+/// Refuses the call if the settings have an event callback, because that callback takes the events.
 fn check_reader(slot: &NodeSlot) -> Result<()> {
     if slot.guard.event.is_some() {
         let message = "node delivers its events to the callback of its settings";
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn sprat_node_fd(node: *const sprat_node) -> c_int {
 ///                    none; the event may outlive the node
 /// @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
 ///         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
-///         SPRAT_ERR_INVALID for a timeout below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+///         SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
 ///         SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_next_event(
@@ -127,8 +127,8 @@ pub unsafe extern "C" fn sprat_node_next_event(
 /// @param out         receives the events, each to be freed with sprat_event_free(); the remaining
 ///                    entries become NULL
 /// @param max         the number of entries in out, 1 to 4096
-/// @return the number of events, 0 when the time is up; the errors of sprat_node_next_event(), and
-///         SPRAT_ERR_INVALID if max is 0, SPRAT_ERR_TOO_LARGE if max is greater than 4096.
+/// @return the number of events; 0 when the time is up; SPRAT_ERR_INVALID if max is 0;
+///         SPRAT_ERR_TOO_LARGE if max is greater than 4096; otherwise as sprat_node_next_event().
 ///         Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_next_events(
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn sprat_node_next_events(
     })
 }
 
-/// Waits like sprat_node_next_event(), then calls cb on this thread for the events that are queued,
+/// Waits like sprat_node_next_event(), then calls cb on this thread for each event that is queued,
 /// at most 4096 of them. The events are borrowed: cb must not free them.
 ///
 /// @param node        the node
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn sprat_node_next_events(
 ///                    0 does not wait
 /// @param cb          the function to call; it may free the node, which ends the call
 /// @param user_data   passed to cb
-/// @return the number of events that cb got, 0 when the time is up; the errors of
+/// @return the number of events that cb was called with; 0 when the time is up; otherwise as
 ///         sprat_node_next_event(). Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_dispatch(
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn sprat_node_dispatch(
     })
 }
 
-/// Copies an event, so that the copy outlives the callback that got the event.
+/// Copies an event, so that the copy outlives the callback that was given the event.
 ///
 /// @param event  the event
 /// @return a copy to be freed with sprat_event_free(); NULL if event is NULL. Thread-safe.
@@ -234,7 +234,7 @@ pub unsafe extern "C" fn sprat_event_copy(event: *const sprat_event) -> *const s
 
 /// Frees an event from sprat_node_next_event(), sprat_node_next_events() or sprat_event_copy().
 ///
-/// @param event  the event; nothing happens for NULL and for an event that a callback borrows
+/// @param event  the event; NULL and an event that a callback borrows are ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_event_free(event: *const sprat_event) {
     // SAFETY: the program promises that the event is not freed yet and is not used afterwards.

@@ -85,7 +85,7 @@ pub unsafe extern "C" fn sprat_explanation_text(
 
 /// Frees an explanation.
 ///
-/// @param explanation  the explanation; NULL does nothing
+/// @param explanation  the explanation; NULL is ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_explanation_free(explanation: *mut sprat_explanation) {
     // SAFETY: the program passes NULL or an explanation that it has not freed, and no longer uses.
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn sprat_node_health(
 
 /// Frees the result of sprat_node_health().
 ///
-/// @param health  the health; NULL does nothing
+/// @param health  the health; NULL is ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_health_free(health: *mut sprat_health) {
     // SAFETY: the program passes NULL or a health that it has not freed, and no longer uses.

@@ -38,7 +38,8 @@
  * The rules
  *
  * - An object that you get from a function whose name ends in _new, _start or _copy, or through an
- *   `out` argument, is yours: end it with the _free function of its type. Every _free accepts NULL.
+ *   `out` argument, is yours: free it with the _free function of its type. Every _free function
+ *   accepts NULL.
  * - Functions that can fail return an int: 0 or a count on success, otherwise a negative enum
  *   sprat_status. An `out` argument is emptied first and written only on success. After a failure
  *   sprat_last_error() returns a sentence for people, on the thread that made the call.
@@ -46,22 +47,23 @@
  *   with SPRAT_ERR_CONFIG and the sentence of the first failure.
  * - Any number of threads may use one sprat_node at the same time. Any other object belongs to one
  *   thread at a time; several threads may read it as long as none changes it.
- * - A sprat_node is a checked number: for NULL, a freed node and garbage, functions return
- *   SPRAT_ERR_HANDLE. For any other argument that must not be NULL they return SPRAT_ERR_NULL;
- *   functions that only look something up return NULL, 0 or false.
+ * - A sprat_node is a checked number: given NULL, a freed node or garbage, functions return
+ *   SPRAT_ERR_HANDLE. If another argument is NULL and must not be, they return SPRAT_ERR_NULL;
+ *   functions that only look something up return NULL, 0 or false instead.
  * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
  *   Strings that you get live as long as the object that they came from.
- * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and other negative values
- *   are SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
+ * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
+ *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
  * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
  *   environment and the current directory alone. One exception: when memory runs out, Rust prints
- *   a line and aborts the process. The threads of the library block all signals except those of
- *   faults. No function may be called from a signal handler.
+ *   a line and aborts the process. The threads of the library block all signals except SIGPROF and
+ *   those that report a fault, such as SIGSEGV. No function may be called from a signal handler.
  * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
  *   nothing. The child may start nodes of its own.
- * - Structs that the library fills grow at their end: read them through the pointer that you got,
- *   never copy them by value, and ignore numbers that you do not know. The one struct that cannot
- *   grow is sprat_helper, because a program reads it as an array.
+ * - Structs that the library fills may get new fields at their end in later versions: read them
+ *   through the pointer that you were given, never copy them by value, and ignore numbers that you
+ *   do not know. The one struct that cannot grow is sprat_helper, because a program reads it as an
+ *   array.
  *
  * Generated from the source of the library: do not edit.
  */

@@ -68,7 +68,7 @@ pub extern "C" fn sprat_status_name(status: c_int) -> *const c_char {
     name.as_ptr()
 }
 
-/// Returns what a status means, such as "the time is up". sprat_last_error() says more.
+/// Returns a description of a status, such as "the time is up". sprat_last_error() says more.
 ///
 /// @param status  an enum sprat_status
 /// @return a static string, never NULL. Thread-safe.

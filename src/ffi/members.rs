@@ -61,12 +61,12 @@ fn renew(old: &[Arc<MemberRecord>], members: &[Arc<Member>]) -> List {
     members.iter().map(&mut record).collect()
 }
 
-/// Takes a list of all members in any state, this node included, sorted by name.
+/// Takes a list of all members, whatever their state, this node included. It is sorted by name.
 ///
 /// The list is a consistent picture of one moment. It never changes and may outlive the node. The
 /// call is cheap: the list shares unchanged members with the previous list.
 ///
-/// @param node  the node, which may be shut down
+/// @param node  the node; it may have been shut down
 /// @param out   receives the list, to be freed with sprat_members_free(); NULL after a failure
 /// @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
@@ -78,7 +78,8 @@ pub unsafe extern "C" fn sprat_node_members(
         // SAFETY: the program passes NULL or a place for a list.
         unsafe { args::out("out", out, ptr::null_mut())? };
         let slot = handle::get(node)?;
-        // The version is read first: after a change in between, the next call renews the list.
+        // The version is read before the list: if the members change between the two, the next call
+        // renews the list.
         let version = slot.node.members_version();
         let list = lock(&slot.cache).list(version, || slot.node.members());
         let name = slot.node.name();
@@ -121,7 +122,7 @@ pub unsafe extern "C" fn sprat_members_count(members: *const sprat_members) -> u
 /// Returns a member by its index in the list.
 ///
 /// @param members  the list
-/// @param i        the index, from 0 to below sprat_members_count()
+/// @param i        the index, less than sprat_members_count()
 /// @return the member, which lives as long as the list; NULL past the end or if members is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_members_get(
@@ -181,7 +182,7 @@ pub unsafe extern "C" fn sprat_members_self(members: *const sprat_members) -> *c
 
 /// Frees a list with its members and their strings.
 ///
-/// @param members  the list; NULL does nothing
+/// @param members  the list; NULL is ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_members_free(members: *mut sprat_members) {
     // SAFETY: the program passes NULL or a list that it has not freed, and no longer uses.
@@ -215,7 +216,7 @@ pub unsafe extern "C" fn sprat_member_tag(
 /// Returns a tag of a member by its index. The tags are sorted by key.
 ///
 /// @param member  the member
-/// @param i       the index, from 0 to below ntags
+/// @param i       the index, less than the ntags of the member
 /// @param key     receives the key, or NULL past the end; may be NULL
 /// @return the value; NULL past the end or if member is NULL. The strings live as long as the
 ///         member.

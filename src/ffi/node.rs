@@ -19,15 +19,16 @@ use std::sync::Arc;
 /// it joins other nodes or they join it.
 ///
 /// The settings are copied and may be freed at once. The callbacks and their user_data now belong
-/// to the node. Settings whose callback has a free_user_data start only one node: set the callback
-/// again for the next node.
+/// to the node. Settings whose callback has a free_user_data can start only one node. Set the
+/// callback again before starting another.
 ///
 /// @param config  the settings
 /// @param out     receives the node, to be freed with sprat_node_free(); NULL after a failure
 /// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
-///         SPRAT_ERR_STATE if user_data belongs to another node; SPRAT_ERR_ADDRESS if the address
-///         cannot be bound; SPRAT_ERR_IO if no thread or descriptor can be created;
-///         SPRAT_ERR_TOO_LARGE if the process has too many nodes; SPRAT_ERR_NULL.
+///         SPRAT_ERR_STATE if the user_data of a callback belongs to another node already;
+///         SPRAT_ERR_ADDRESS if the address cannot be bound; SPRAT_ERR_IO if no thread or
+///         descriptor can be created; SPRAT_ERR_TOO_LARGE if the process has too many nodes;
+///         SPRAT_ERR_NULL.
 ///
 /// The call waits for the operating system only. It is thread-safe if no other thread uses config.
 #[unsafe(no_mangle)]
@@ -80,12 +81,14 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// @param naddrs      the number of addresses, 1 to 4096
 /// @param flags       must be 0
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
-/// @return the number of addresses that answered, at least 1; SPRAT_ERR_UNREACHABLE if none
-///         answered, or SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or
-///         SPRAT_ERR_NAME_CONFLICT if that is the reason; SPRAT_ERR_TIMEOUT, and the node goes on
-///         trying; SPRAT_ERR_INVALID for no address, flags or a timeout below -1;
-///         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_HANDLE;
-///         SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8; SPRAT_ERR_TOO_LARGE.
+/// @return the number of addresses that answered, at least 1. If none answered,
+///         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and
+///         otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
+///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
+///         the time is up, after which the node goes on trying; SPRAT_ERR_INVALID if naddrs is 0,
+///         flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than
+///         4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
+///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events.
 #[unsafe(no_mangle)]
@@ -106,8 +109,8 @@ pub unsafe extern "C" fn sprat_node_join(
 }
 
 /// Joins like sprat_node_join(), but does not wait. An event of kind SPRAT_EVENT_DONE with the same
-/// number in `id` reports the end, with SPRAT_OK or the reason of the failure in `status`. With an
-/// event callback that event can arrive before this call has returned.
+/// number in `id` reports the end, with SPRAT_OK or the reason for the failure in `status`. With an
+/// event callback, that event can arrive before this call has returned.
 ///
 /// @param node    the node
 /// @param addrs   the addresses, as for sprat_node_join()
@@ -166,9 +169,9 @@ unsafe fn addresses<'a>(
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
-/// @return SPRAT_OK, also if the node had left already; SPRAT_ERR_TIMEOUT, and the leave goes on;
-///         SPRAT_ERR_CLOSED if the node is shut down before or meanwhile; SPRAT_ERR_INVALID for
-///         another timeout; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
+/// @return SPRAT_OK, also if the node had left already; SPRAT_ERR_TIMEOUT if the time is up, after
+///         which the leave goes on; SPRAT_ERR_CLOSED if the node is shut down before or during the
+///         call; SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events.
 #[unsafe(no_mangle)]
@@ -205,7 +208,7 @@ pub unsafe extern "C" fn sprat_node_leave_async(node: *mut sprat_node, id: *mut 
 }
 
 /// Stops a node at once and without announcing it: the other members will see a failure, unless the
-/// node has left before.
+/// node has left the cluster before.
 ///
 /// Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
 /// and the state can still be read until sprat_node_free().
@@ -221,7 +224,7 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
     })
 }
 
-/// Frees a node: shuts it down and releases everything. Afterwards every function that gets the
+/// Frees a node: shuts it down and releases everything. Afterwards every function that is given the
 /// node returns SPRAT_ERR_HANDLE.
 ///
 /// When this call returns, no callback runs or will run, free_user_data has been called, and the
@@ -229,18 +232,19 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 /// return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
 /// returns at once: that callback is then the last one, and free_user_data is called when it ends.
 ///
-/// This call waits for a running callback: do not hold a lock that the callback waits for. A
-/// callback that never returned, because of an exception or pthread_exit(), makes it wait for ever.
+/// This call waits for a running callback: do not hold a lock that the callback waits for. If the
+/// callback never returns, neither does this call.
 ///
-/// @param node  the node; NULL, a freed node and a node of the parent process do nothing
+/// @param node  the node; NULL, a node already freed, and (after a fork) a node of the parent
+///              process are ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_free(node: *mut sprat_node) {
     entry::quiet("sprat_node_free", (), || {
         let Ok(slot) = handle::remove(node) else {
             return;
         };
-        // The guard closes first: callbacks that are still queued are then skipped, and the
-        // shutdown ends the wait of one that runs.
+        // Closing the guard first skips the callbacks that are still queued. If a running callback
+        // waits for the node, the shutdown ends that wait.
         slot.guard.close();
         slot.node.shutdown();
         slot.guard.drain();
@@ -285,15 +289,17 @@ pub unsafe extern "C" fn sprat_node_addr(
     })
 }
 
-/// Tells the cluster that a failed member will not return: it counts as a member that left.
+/// Tells the cluster that a failed member will not return: from then on it counts as a member that
+/// has left.
 ///
 /// @param node   the node
 /// @param name   the name of the member
-/// @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once
-/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if it has not
-///         failed, in mode "memberlist", and after sprat_node_leave(); SPRAT_ERR_INVALID for other
-///         flags; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
-///         SPRAT_ERR_NULL. Thread-safe.
+/// @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once; this flag
+///               also erases a member that has left
+/// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if the member
+///         has not failed, if the mode is "memberlist", or if this node has called
+///         sprat_node_leave(); SPRAT_ERR_INVALID for unknown flags; SPRAT_ERR_CLOSED;
+///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_remove_failed(
     node: *mut sprat_node,

@@ -1,7 +1,8 @@
 //! Members and events as C sees them.
 //!
 //! Each record is one allocation that begins with the struct of the header and owns the targets of
-//! its pointers. C gets the address of the beginning, from which this file finds the whole record.
+//! its pointers. C is given the address of the beginning, from which this file finds the whole
+//! record.
 
 use super::args;
 use super::types::{sprat_event, sprat_member};
@@ -67,7 +68,7 @@ impl MemberRecord {
         ptr::from_ref(self).cast()
     }
 
-    /// Returns the record behind the pointer that C got.
+    /// Returns the record behind the pointer that C was given.
     ///
     /// # Safety
     /// `member` is NULL or came from [`MemberRecord::as_ptr`] of a record that outlives `'a`.
@@ -77,7 +78,7 @@ impl MemberRecord {
         unsafe { member.cast::<MemberRecord>().as_ref() }
     }
 
-    /// Returns the key and the value of a tag by its place in the order of keys.
+    /// Returns the key and the value of a tag by its index in the order of keys.
     pub(super) fn tag_at(&self, index: usize) -> Option<(&CStr, &CStr)> {
         let [key, value] = *self.tags.get(index)?;
         Some((self.text_at(key)?, self.text_at(value)?))
@@ -202,7 +203,7 @@ impl EventRecord {
         Box::into_raw(self).cast_const().cast()
     }
 
-    /// Returns the record behind the pointer that C got.
+    /// Returns the record behind the pointer that C was given.
     ///
     /// # Safety
     /// `event` is NULL or came from `as_ptr` or `into_raw` of a record that outlives `'a`.

@@ -6,13 +6,13 @@
  *
  * bind: address [0.0.0.0:7946], IP address (not a host name) with an optional port, as
  *         IPv4:PORT or [IPv6]:PORT; port 0 means any free port
- *     The address that this node listens on, with UDP and TCP; the wildcard of IPv6 also
+ *     The address that this node listens on, over UDP and TCP; the IPv6 wildcard address also
  *     accepts IPv4.
  *
  * advertise: address [not set], IP address that others can reach, not 0.0.0.0, :: or a
  *         multicast address, with an optional port from 1 to 65535
  *     The address at which the other members reach this node; by default the bound address, or
- *     that of an interface if the node listens on all of them.
+ *     the address of an interface if the bound address is a wildcard.
  *
  * mode: word [serf], serf or memberlist
  *     The kind of cluster: serf for members with tags, memberlist for bare memberlist with raw
@@ -39,17 +39,18 @@
  *     The time between two probes.
  *
  * probe_timeout_ms: milliseconds [500, wan 3000, local 200], 1 to 600000
- *     How long a direct probe waits for its answer before helpers are asked; less than
- *     probe_interval_ms.
+ *     The time that a direct probe waits for an answer before helpers are asked; it must be
+ *     less than probe_interval_ms.
  *
  * indirect_checks: number [3, local 1], 0 to 32
  *     The number of helpers that are asked for an indirect probe.
  *
  * stream_pings: boolean [true], true or false
- *     Whether a probe that fails by UDP is tried by TCP.
+ *     Whether a probe that gets no answer over UDP is also tried over TCP.
  *
  * suspicion_mult: number [4, wan 6, local 3], 1 to 100
- *     Multiplies the time that a suspect has to refute the suspicion.
+ *     Multiplier for the suspicion timeout: the time a suspect is given to refute the
+ *     suspicion.
  *
  * suspicion_max_mult: number [6], 1 to 100
  *     The longest suspicion timeout as a multiple of the shortest.
@@ -64,10 +65,10 @@
  *     The number of members that a round of gossip is sent to.
  *
  * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
- *     How long gossip is still sent to a dead member.
+ *     The time for which gossip is still sent to a dead member.
  *
  * retransmit_mult: number [4, local 2], 1 to 100
- *     Multiplies the number of times that a broadcast is sent.
+ *     Multiplier for the number of times that a broadcast is sent.
  *
  * push_pull_interval_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
  *     The time between two push/pull exchanges with another member; 0 disables them.
@@ -79,7 +80,8 @@
  *     The size of the largest gossip datagram.
  *
  * dead_reclaim_ms: milliseconds [30000], 0 to 2592000000
- *     A dead member's name may return at another address after this time; 0 forbids it.
+ *     The time after which the name of a dead member may return at another address; 0 forbids
+ *     it.
  *
  * cidrs_allowed: list of networks [not set], CIDR networks, separated by commas
  *     The networks that members must have their addresses in; empty allows all.
@@ -94,7 +96,8 @@
  *     Whether outgoing traffic is encrypted when there is a key.
  *
  * skip_label_check: boolean [false], true or false
- *     Whether incoming traffic carries no label because a proxy has removed it.
+ *     Whether to accept incoming traffic without a label, and refuse traffic with one. For use
+ *     behind a proxy that removes the label.
  *
  * join_sync: boolean [true], true or false
  *     Whether a burst of joins is followed by a push/pull exchange, so that no member is
@@ -110,10 +113,10 @@
  *     The first pause before a seed or a lost member is tried again.
  *
  * reconnect_max_ms: milliseconds [30000], 100 to 86400000
- *     The longest pause between two attempts; at least reconnect_min_ms.
+ *     The longest pause between two attempts; it must be at least reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
- *     How long a leaving node still answers after its leave has spread.
+ *     The time for which a leaving node still answers after its leave has spread.
  *
  * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
  *     The longest wait for one step of a leave to spread.
@@ -133,7 +136,8 @@
  *         member-failed, member-reap, member-suspect, member-alive, done, log, separated by
  *         commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
- *     always queued. Without done, the end of an operation that does not wait is not reported.
+ *     always queued. The end of an asynchronous operation is reported as an event only if done
+ *     is queued.
  *
  * log_level: word [off], off, error, warn, info, debug or trace
  *     The level up to which log lines become events.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 #[repr(C)]
 struct SettingRecord {
     c_view: sprat_setting,
-    /// Default in each profile, in the order of [`Profile::ALL`].
+    /// The default in each profile, in the order of [`Profile::ALL`].
     defaults: [CString; Profile::ALL.len()],
     _strings: [CString; 5],
 }
@@ -82,9 +82,9 @@ pub extern "C" fn sprat_setting_count() -> usize {
     settings().len()
 }
 
-/// Returns a setting by its place in the list.
+/// Returns a setting by its index in the list.
 ///
-/// @param i  the place, from 0 to below sprat_setting_count()
+/// @param i  the index, less than sprat_setting_count()
 /// @return the setting, which is never freed; NULL past the end. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_setting_at(i: usize) -> *const sprat_setting {
@@ -95,7 +95,7 @@ pub extern "C" fn sprat_setting_at(i: usize) -> *const sprat_setting {
 
 /// Returns a setting by its name.
 ///
-/// @param name  the name; that of a tag, such as "tag.role", gives the setting "tag.KEY"
+/// @param name  the name; the name of a tag, such as "tag.role", finds the setting "tag.KEY"
 /// @return the setting, which is never freed; NULL if there is none or name is NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_setting_find(name: *const c_char) -> *const sprat_setting {
@@ -161,7 +161,7 @@ mod tests {
             (1, 600_000, "ms")
         );
         assert_eq!(text(setting.allowed), "1 to 600000");
-        assert!(text(setting.help).starts_with("How long a direct probe waits"));
+        assert!(text(setting.help).starts_with("The time that a direct probe waits"));
         assert!(!setting.changeable);
         assert_eq!(text(default), "3000");
     }

@@ -18,7 +18,7 @@ struct Counter {
 
 /// Reads all counters of a node.
 ///
-/// @param node  the node, which may be shut down
+/// @param node  the node; it may have been shut down
 /// @param out   receives the counters, to be freed with sprat_stats_free(); NULL after a failure
 /// @return SPRAT_OK; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn sprat_stats_count(stats: *const sprat_stats) -> usize {
 /// Returns a counter by its index.
 ///
 /// @param stats  the counters
-/// @param i      the index, from 0 to below sprat_stats_count()
+/// @param i      the index, less than sprat_stats_count()
 /// @param value  receives the value, or 0 if there is no counter; may be NULL
 /// @param help   receives a sentence that explains the counter, or NULL if there is none; may be
 ///               NULL
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn sprat_stats_value(
 
 /// Frees counters.
 ///
-/// @param stats  the counters; NULL does nothing
+/// @param stats  the counters; NULL is ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_stats_free(stats: *mut sprat_stats) {
     // SAFETY: the program passes NULL or counters that it has not freed, and no longer uses.

@@ -13,10 +13,10 @@ use std::ffi::{c_char, c_int, c_void};
 /// @param key    the key of the tag, 1 to 255 bytes
 /// @param value  the value, or NULL to remove the tag
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE for a key of more than 255 bytes, or if all tags together
-///         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE in
-///         mode "memberlist" and after sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
-///         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure nothing has changed.
-///         Thread-safe.
+///         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE if
+///         the mode is "memberlist", or if this node has called sprat_node_leave();
+///         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
+///         After a failure nothing has changed. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_set_tag(
     node: *mut sprat_node,
@@ -71,8 +71,8 @@ pub unsafe extern "C" fn sprat_node_set_tags(
 /// @param node  the node
 /// @param meta  any bytes, which are copied; may be NULL if len is 0
 /// @param len   the number of bytes, at most 512
-/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE in mode "serf" and after
-///         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", or if this node
+///         has called sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
 ///         SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_set_meta(

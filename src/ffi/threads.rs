@@ -13,13 +13,14 @@ use std::sync::Arc;
 const PREPARED_MAX: c_uint = 1024;
 
 /// Prepares threads for nodes that start later, for programs that cannot create threads by then. A
-/// node takes prepared threads first. It needs two, one more with an event callback, and one more
-/// with the setting spoe_bind.
+/// node takes prepared threads before it creates new ones. It needs two, one more with an event
+/// callback, and one more with the setting spoe_bind.
 ///
-/// A prepared thread waits and does nothing until a node takes it. A forked child gets as many of
-/// its own. A second call with the same number does nothing.
+/// A prepared thread waits and does nothing until a node takes it. A forked child gets the same
+/// number of its own. Threads that are already prepared count, so a second call with the same
+/// number does nothing.
 ///
-/// @param n  the number of threads, at most 1024
+/// @param n  the number of prepared threads in all, at most 1024
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
 ///         Thread-safe.
 #[unsafe(no_mangle)]

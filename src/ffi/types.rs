@@ -11,8 +11,8 @@ pub struct sprat_node {
     _opaque: [u8; 0],
 }
 
-/// Everything that is known about one setting. Read it through the pointer you got: never copy it
-/// by value, because later versions may add fields at its end. It and its strings are never freed.
+/// Everything that is known about one setting. Read it through its pointer and never copy it by
+/// value: later versions may add fields at its end. The struct and its strings are never freed.
 #[repr(C)]
 pub struct sprat_setting {
     /// The name, as sprat_config_set() takes it. KEY in "tag.KEY" and "filter.tag.KEY" stands for
@@ -20,15 +20,15 @@ pub struct sprat_setting {
     pub name: *const c_char,
     /// An enum sprat_setting_type.
     pub r#type: i32,
-    /// Whether a running node can change it.
+    /// True if the setting can be changed while a node runs.
     pub changeable: bool,
     /// The type in words, such as "milliseconds". Never NULL.
     pub type_name: *const c_char,
     /// The unit of a number, such as "ms" or "bytes"; empty if it has none. Never NULL.
     pub unit: *const c_char,
-    /// NUMBER, MILLISECONDS: the smallest value that is allowed; else 0.
+    /// The smallest allowed value of a NUMBER or MILLISECONDS; 0 for other types.
     pub min: u64,
-    /// NUMBER, MILLISECONDS: the largest value that is allowed; else 0.
+    /// The largest allowed value of a NUMBER or MILLISECONDS; 0 for other types.
     pub max: u64,
     /// The allowed values in words, such as "10 to 600000". Never NULL.
     pub allowed: *const c_char,
@@ -73,11 +73,12 @@ pub struct sprat_event {
     pub kind: i32,
     /// DONE, FATAL: SPRAT_OK or the sprat_status of the failure; else 0.
     pub status: i32,
-    /// One more than that of the previous event; a larger step means that events were lost.
+    /// The sequence number: one more than that of the previous event. A larger step means that
+    /// events were lost.
     pub seq: u64,
-    /// When it was queued, in nanoseconds of CLOCK_MONOTONIC.
+    /// The time at which it was queued, in nanoseconds of CLOCK_MONOTONIC.
     pub time_ns: u64,
-    /// Member events: the member as it was then; else NULL.
+    /// Member events: the member as it was at that time; else NULL.
     pub member: *const sprat_member,
     /// LOG: the part of the library that writes the line. Never NULL.
     pub name: *const c_char,
@@ -87,7 +88,7 @@ pub struct sprat_event {
     pub id: u64,
     /// LOG: an enum sprat_log_level; else 0.
     pub level: i32,
-    /// OVERFLOW: how many events were merged or dropped since the last OVERFLOW; else 0.
+    /// OVERFLOW: the number of events merged or dropped since the last OVERFLOW; else 0.
     pub lost: u64,
 }
 
@@ -121,29 +122,30 @@ pub struct sprat_explanation {
     pub state: i32,
     /// Its incarnation.
     pub incarnation: u32,
-    /// How many milliseconds it has been in this state.
+    /// Milliseconds since it entered this state.
     pub since_ms: i64,
     /// The node that suspected it or declared it failed; NULL if none did.
     pub accuser: *const c_char,
     /// The names of other nodes that confirmed the suspicion; NULL if nconfirmations is 0.
     pub confirmations: *const *const c_char,
-    /// How many nodes confirmed the suspicion.
+    /// The number of nodes that confirmed the suspicion.
     pub nconfirmations: u32,
-    /// How many confirmations shorten the suspicion to its minimum.
+    /// The number of confirmations that shorten the suspicion timeout to its minimum.
     pub confirmations_wanted: u32,
     /// Milliseconds until the suspect is declared failed; -1 if it is not suspected.
     pub time_left_ms: i64,
     /// Milliseconds since this node's last probe of it began; -1 if it never probed it.
     pub probe_ago_ms: i64,
-    /// An enum sprat_probe_answer: the direct probe by datagram.
+    /// An enum sprat_probe_answer: the result of the direct probe by datagram.
     pub probe_direct: i32,
-    /// An enum sprat_probe_answer: the probe by stream, for networks that lose only datagrams.
+    /// An enum sprat_probe_answer: the result of the probe by stream, for networks that lose only
+    /// datagrams.
     pub probe_stream: i32,
     /// The round-trip time of its last direct answer in microseconds; -1 if unknown.
     pub rtt_us: i64,
     /// The members that were asked to probe it on this node's behalf; NULL if nhelpers is 0.
     pub helpers: *const sprat_helper,
-    /// How many helpers were asked.
+    /// The number of helpers that were asked.
     pub nhelpers: u32,
 }
 
@@ -158,20 +160,20 @@ pub struct sprat_health {
     pub live: u32,
     /// The number of known members that have not left, this node included.
     pub known: u32,
-    /// Most of the other members, two at least, fell silent at once, so the fault may be at this
-    /// node. It is true before the first of them is declared failed, so that a handler of
-    /// SPRAT_EVENT_MEMBER_FAIL can rely on it.
+    /// True if most of the other members, and at least two, fell silent at once: the fault may be
+    /// at this node. It becomes true before the first of them is declared failed, so that a handler
+    /// of SPRAT_EVENT_MEMBER_FAIL can rely on it.
     pub isolated: bool,
-    /// Datagrams get answers.
+    /// True if datagrams get answers.
     pub datagrams_work: bool,
-    /// Streams get answers.
+    /// True if streams get answers.
     pub streams_work: bool,
-    /// Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if none
-    /// does, as is usual. Members that list the name there do not see this node.
+    /// Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if there is
+    /// none, as is usual. Members that list the name at that address do not see this node.
     pub name_conflict: *const c_char,
-    /// Another node answers at that address: two nodes have one name. If false, the address is that
-    /// of an earlier run of this node, and members accept the new address once the old one has been
-    /// failed for a while (half a minute in Serf).
+    /// True if another node answers at that address, so two nodes have the same name. If no node
+    /// answers there, the address is that of an earlier run of this node: members accept the new
+    /// address once the member at the old one has been failed for a while (half a minute in Serf).
     pub name_conflict_alive: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,
@@ -208,8 +210,9 @@ pub type sprat_free_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 /// A function that starts a thread called `name` (at most 15 bytes), which calls run(arg) exactly
 /// once.
 ///
-/// It returns 0 if run(arg) will be called, and another number, best an errno, if it never will be.
-/// It is called only inside sprat_node_start() and on the thread that called sprat_node_start().
+/// It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
+/// will never be called. The library calls it only inside sprat_node_start(), on the thread that
+/// called sprat_node_start().
 pub type sprat_spawn_cb = Option<
     unsafe extern "C" fn(
         name: *const c_char,
