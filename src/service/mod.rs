@@ -41,14 +41,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The connections that one service may have at once.
+/// The maximum number of connections that one service may have at once.
 pub const CONNECTIONS: usize = 256;
-/// The bytes that a session may have received and not consumed: the largest frame of SPOE, and some
-/// more.
+/// The maximum number of bytes that a session may have received and not consumed: the largest frame
+/// of SPOE, and some more.
 pub const INPUT_MAX: usize = 264 * 1024;
-/// The bytes that a peer may leave unread before its connection is closed.
+/// The maximum number of bytes that a peer may leave unread before its connection is closed.
 pub const OUTPUT_MAX: usize = 1024 * 1024;
-/// The requests of one session that the node may have to finish at once.
+/// The maximum number of requests of one session that the node has not finished.
 pub const REQUESTS_MAX: usize = 8;
 
 /// All members, sorted by name, as they were at one time.
@@ -64,8 +64,8 @@ pub trait Service: Send {
         &[]
     }
 
-    /// Whether the service keeps the last members while this node may be cut off from the cluster.
-    /// Without that, its peers would be told that everybody else has failed.
+    /// Returns true if the service keeps the last members while this node may be cut off from the
+    /// cluster. Otherwise its peers would be told that all other members have failed.
     fn keeps_members_while_isolated(&self) -> bool {
         false
     }
@@ -99,7 +99,7 @@ pub trait Service: Send {
 pub struct Actions {
     /// Bytes to send, in one write as far as the kernel takes them.
     pub bytes: Vec<u8>,
-    /// How the connection ends after that, if it ends.
+    /// The way in which the connection ends after these bytes; `None` if it stays open.
     pub end: Option<End>,
     /// Requests to the node, each with a number of the session's choice.
     pub requests: Vec<(u64, Request)>,
@@ -107,8 +107,8 @@ pub struct Actions {
     pub served: u64,
 }
 
-/// How a session ends its connection.
-#[cfg_attr(not(feature = "spoe"), allow(dead_code))] // without a service nothing ends one
+/// The ways in which a session ends its connection.
+#[cfg_attr(not(feature = "spoe"), allow(dead_code))] // only services end connections
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The conversation is complete.
@@ -127,11 +127,11 @@ pub enum Request {
     Leave,
     /// Set tags of this node, or remove those whose value is `None`.
     UpdateTags(Vec<(String, Option<String>)>),
-    /// Make a failed member one that has left, or erase it.
+    /// Mark a failed member as left, or erase it.
     RemoveFailed {
         /// The name of the member.
         name: String,
-        /// Whether to erase it.
+        /// True to erase the member.
         prune: bool,
     },
 }

@@ -86,7 +86,7 @@ impl Unfit {
     }
 }
 
-/// A tag with an invalid value that is not needed.
+/// An optional tag with an invalid value, which is replaced by a valid one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ignored {
     /// The tag `weight`, and the weight that is used instead.
@@ -114,7 +114,7 @@ impl Ignored {
 pub struct Candidate {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether it takes part in the cluster.
+    /// Its presence in the cluster.
     pub presence: Presence,
     /// The address at which it serves, or the reason why it cannot.
     pub addr: Result<SocketAddr, Unfit>,
@@ -127,7 +127,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether it takes part in the cluster, as far as this node knows.
+    /// Returns true if it takes part in the cluster, as far as this node knows.
     pub fn is_there(&self) -> bool {
         matches!(self.presence, Presence::Alive | Presence::Suspect)
     }
@@ -140,7 +140,7 @@ pub struct Rules {
     pub tag: (String, String),
     /// The port of members without a tag `port`; if it is `None`, such members are not servers.
     pub port: Option<u16>,
-    /// Whether servers may have loopback addresses, for tests on one machine.
+    /// True if servers may have loopback addresses, for tests on one machine.
     pub loopback: bool,
     /// The networks that servers must be in; an empty list allows any address.
     pub networks: Vec<IpNet>,
@@ -225,7 +225,7 @@ impl Rules {
     }
 }
 
-/// Whether this member takes part in the cluster, as far as this node knows.
+/// Returns true if this member takes part in the cluster, as far as this node knows.
 pub fn is_present(member: &Member) -> bool {
     matches!(presence(member.state), Presence::Alive | Presence::Suspect)
 }
@@ -267,8 +267,8 @@ fn desired(tag: Option<&str>, ignored: &mut Vec<Ignored>) -> Desired {
     }
 }
 
-/// Whether a command to HAProxy may contain this name. HAProxy splits commands at semicolons,
-/// spaces and line ends, and names come from the network.
+/// Returns true if a command to HAProxy may contain this name. HAProxy splits commands at
+/// semicolons, spaces and line ends, and names come from the network.
 pub fn is_safe_name(name: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"_.:-".contains(&c);
     (1..=NAME_LEN).contains(&name.len()) && name.bytes().all(allowed)

@@ -1,14 +1,14 @@
 //! HAProxy's SPOE (protocol SPOP 2.0): answers to questions about requests, and the rules by which
 //! members are servers.
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | [`wire`] | numbers, texts and typed values as bytes |
 //! | [`frame`] | the frames of HAProxy and of this side |
 //! | [`session`] | one connection as a state machine |
 //! | [`questions`] | the questions, answered from the members |
 //! | [`candidate`] | a member as a server: its address, weight and desired state |
-//! | [`rendezvous`] | the member for a key |
+//! | [`rendezvous`] | choosing the member for a key |
 //!
 //! A frame that cannot be read ends its connection with the status that the specification has for
 //! it; other connections are not affected.

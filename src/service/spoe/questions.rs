@@ -3,10 +3,10 @@
 //! | question | arguments | variables of the transaction |
 //! | --- | --- | --- |
 //! | `pick` | `key` | `name`, `ip`, `port` of the server for this key |
-//! | `member` | `ip` | `member`: does a member listen at this address? |
+//! | `member` | `ip` | `member`: true if a present member has this address |
 //! | `size` | | `size`: the number of present members, including this one |
 //! | `leader` | | `leader`: the first server by name |
-//! | `tag` | `name`, `key` | `tag`: this tag of this member |
+//! | `tag` | `name`, `key` | `tag`: the value of the tag `key` of the member `name` |
 //!
 //! A question that cannot be answered sets no variable.
 
@@ -52,14 +52,14 @@ impl MemberIndex {
         self.size
     }
 
-    /// The server for a key.
+    /// The server for a key; `None` if there is no server.
     pub fn pick(&self, key: &[u8]) -> Option<&Candidate> {
         let weights = self.servers.iter().map(|it| (&*it.name, it.weight));
         let chosen = rendezvous::pick(weights, key)?;
         self.servers.get(chosen)
     }
 
-    /// Whether this is the address of a member that is present.
+    /// Returns true if this is the address of a member that is present.
     pub fn is_member(&self, ip: IpAddr) -> bool {
         self.addrs.contains(&ip.to_canonical())
     }
@@ -110,8 +110,8 @@ impl MemberIndex {
     }
 }
 
-/// The servers that get requests. Suspected members are among them only if there are no
-/// others: then the fault may be on this side.
+/// The servers that get requests. Suspected members are included only if no other member is
+/// available: in that case the fault may be at this node.
 fn servers(members: &[Arc<Member>], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();
