@@ -79,7 +79,7 @@ pub(in crate::driver) struct CommandQueue {
 /// The content of the queue, as the engine takes it.
 pub(in crate::driver) struct Taken {
     pub commands: VecDeque<Command>,
-    /// Whether the engine must end once it has run these commands.
+    /// True if the engine must end once it has run these commands.
     pub stop: bool,
 }
 

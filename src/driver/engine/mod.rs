@@ -50,13 +50,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Datagrams received in one turn before other work has its turn.
+/// The maximum number of datagrams received in one turn before other work is done.
 const BURST: usize = 256;
-/// Connections accepted in one turn.
+/// The maximum number of connections accepted in one turn.
 const ACCEPTS: usize = 32;
 /// The maximum number of streams that may hold a descriptor, including those that are being closed.
 const DESCRIPTORS: usize = limits::STREAMS + 64;
-/// The longest sleep. It bounds how late the log takes notice of the counters.
+/// The longest sleep. It bounds the delay with which the log reads the counters.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// The state of the engine's thread.
@@ -205,7 +205,7 @@ impl Engine {
                 break;
             }
         }
-        self.log.look(&self.handle.events, &self.core, self.now);
+        self.log.check(&self.handle.events, &self.core, self.now);
     }
 
     /// Logs a debug line. The text is only created if debug lines are logged.
@@ -320,7 +320,7 @@ impl Engine {
     }
 
     fn accept(&mut self) {
-        let tenure = self.now + self.stream_timeout / 10;
+        let protected_until = self.now + self.stream_timeout / 10;
         for _ in 0..ACCEPTS {
             if self
                 .accept_from(self.now)
@@ -333,7 +333,7 @@ impl Engine {
                 Ok(Some((socket, from))) => {
                     self.debug("net", || format!("accepted a connection from {from}"));
                     self.make_place();
-                    if let Ok(id) = self.streams.accept(tenure, socket) {
+                    if let Ok(id) = self.streams.accept(protected_until, socket) {
                         self.core.handle_stream_accepted(self.now, id, from);
                         self.settle();
                     }
@@ -414,7 +414,7 @@ enum Source {
     Stream(StreamId),
 }
 
-/// Why the engine woke up.
+/// The reasons why the engine woke up.
 #[derive(Default)]
 struct Woken {
     /// The latest moment at which the sleep was to end.

@@ -43,7 +43,7 @@ impl Engine {
         if now.wrapping_sub(held) != changes {
             self.replace_members();
         } else if changes > 0 {
-            self.handle.members.is_at(now);
+            self.handle.members.set_version(now);
         }
     }
 
@@ -102,8 +102,8 @@ impl Engine {
             CoreEvent::NameConflict { other } => {
                 let error = self.name_is_taken(other);
                 let text = || error.message.clone();
-                let feed = &self.handle.events;
-                self.log.line(feed, Level::Error, "members", text);
+                let events = &self.handle.events;
+                self.log.line(events, Level::Error, "members", text);
                 self.fail_joins(&error);
                 self.handle.events.push(EventBody::Fatal { error });
             }

@@ -32,13 +32,14 @@ use std::time::Duration;
 
 /// The least time between two refreshes of the members that a service knows.
 const REFRESH: Duration = Duration::from_millis(20);
-/// How long the engine may take to say whether this node is isolated. The peer waits for that long.
+/// The longest time that the engine may take to say whether this node is isolated. The peer waits
+/// during that time.
 const ENGINE_PATIENCE: Duration = Duration::from_millis(10);
 /// The time until the next refresh if the engine did not answer.
 const REFRESH_STUCK: Duration = Duration::from_secs(1);
-/// How long a peer may take to receive the last bytes of a connection.
+/// The longest time that a peer may take to receive the last bytes of a connection.
 const FLUSH: Duration = Duration::from_secs(5);
-/// Bytes read from one connection before others have their turn.
+/// The number of bytes read from one connection before other connections have their turn.
 const PORTION: usize = 64 * 1024;
 /// The maximum number of events and outcomes of requests that may wait for this thread.
 const EVENTS: usize = 4096;
@@ -61,7 +62,7 @@ pub(in crate::driver) struct Hosted {
 struct Connection {
     /// The bytes that the session has not consumed.
     input: Vec<u8>,
-    /// When the peer last sent something.
+    /// The time at which the peer last sent something.
     heard: Time,
     /// The number of requests that the node has not finished.
     requests: usize,
@@ -107,7 +108,7 @@ impl Hosted {
         }
     }
 
-    /// The same with a lower limit on connections.
+    /// Returns the same service with another limit on connections.
     #[cfg(test)]
     pub fn with_places(self, places: usize) -> Hosted {
         Hosted { places, ..self }
@@ -387,7 +388,8 @@ fn refresh(hosted: &mut Hosted, handle: &EngineHandle, now: Time) {
     hosted.members = Some(version);
 }
 
-/// Whether this node may be cut off from the cluster. `None` if the engine does not answer in time.
+/// Returns true if this node may be cut off from the cluster; `None` if the engine does not answer
+/// in time.
 fn is_isolated(handle: &EngineHandle) -> Option<bool> {
     let (reply, answer) = oneshot();
     handle.send(Command::Health { reply }).ok()?;

@@ -20,17 +20,17 @@ const THRESHOLD_MIN: Duration = Duration::from_secs(2);
 /// A time in which the engine did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::driver) struct Stall {
-    /// How far the clock of the core went on while the engine did not run.
+    /// The time by which the clock of the core advanced while the engine did not run.
     pub missed: Duration,
-    /// How long the machine was suspended, while that clock stood still.
+    /// The time for which the machine was suspended and the clock of the core stood still.
     pub suspended: Duration,
 }
 
 /// Detects stalls of the engine from the times it is given; it reads no clock.
 pub(in crate::driver) struct StallDetector {
-    /// When the engine was last known to run.
+    /// The last time at which the engine was known to run.
     last_seen: Time,
-    /// How long the machine had been suspended since it started.
+    /// The total time for which the machine had been suspended by then, since it started.
     suspended: Duration,
     threshold: Duration,
 }
@@ -57,8 +57,8 @@ impl StallDetector {
     }
 
     /// Returns the stall, if any, of an engine that woke up from a sleep that was to end at
-    /// `wanted` or earlier. `suspended` is how long the machine has been suspended since it
-    /// started.
+    /// `wanted` or earlier. `suspended` is the total time for which the machine has been suspended
+    /// since it started.
     pub fn on_wake(&mut self, now: Time, wanted: Time, suspended: Duration) -> Option<Stall> {
         let missed = self.missed(now, wanted);
         let slept = suspended.saturating_sub(self.suspended);

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::event::EventBody;
 use std::sync::Arc;
 
-/// How the outcome of an operation is delivered.
+/// The ways in which the outcome of an operation is delivered.
 pub(in crate::driver) enum Waiter {
     /// A caller waits for the number of members that were reached.
     Caller(Reply<Result<usize>>),

@@ -18,7 +18,8 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     }
 }
 
-/// Returns how many nodes a join reached, or the error that best explains why no node answered.
+/// Returns the number of nodes that a join reached, or the error that best explains why no node
+/// answered.
 fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
     if report.contacted > 0 {
         return Ok(report.contacted);
@@ -54,7 +55,7 @@ fn failure_status(why: &JoinFailure) -> Status {
     }
 }
 
-/// Returns whether the error with which a member answered is about encryption. The errors of Serf's
+/// Returns true if the error with which a member answered is about encryption. The errors of Serf's
 /// agent and of this library both contain one of these words.
 fn is_about_keys(text: &str) -> bool {
     text.contains("decrypt") || text.contains("encrypt")

@@ -58,7 +58,7 @@ impl Lifecycle {
         self.ending.store(true, Ordering::Release);
     }
 
-    /// Whether the threads of the node were asked to end.
+    /// Returns true if the threads of the node were asked to end.
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
     }

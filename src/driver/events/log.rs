@@ -10,14 +10,14 @@ use crate::time::Time;
 use std::time::Duration;
 
 /// The time between two readings of the counters.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two lines about the same counter, or about silent seeds.
 const REPEAT: Duration = Duration::from_secs(60);
 /// The maximum number of lines in one second; further lines are dropped.
 const RATE: u32 = 50;
 
 /// The last line about one counter: the value that it logged, and its time.
-struct Told {
+struct LastLine {
     name: &'static str,
     value: i64,
     at: Time,
@@ -27,11 +27,11 @@ struct Told {
 pub(in crate::driver) struct Log {
     /// The level up to which lines are wanted; `None` if none are.
     level: Option<Level>,
-    /// When the counters were last read.
-    looked: Time,
-    told: Vec<Told>,
-    /// When this node last did not wait for seeds, or when a line last reported silent seeds.
-    waiting: Time,
+    /// The time at which the counters were last read.
+    last_check: Time,
+    last_lines: Vec<LastLine>,
+    /// The time since which this node has waited for seeds without a log line about it.
+    waiting_since: Time,
     /// The number of lines since the counters were last read.
     lines: u32,
 }
@@ -40,9 +40,9 @@ impl Log {
     pub fn new(level: Option<Level>, now: Time) -> Log {
         Log {
             level,
-            looked: now,
-            told: Vec::new(),
-            waiting: now,
+            last_check: now,
+            last_lines: Vec::new(),
+            waiting_since: now,
             lines: 0,
         }
     }
@@ -79,19 +79,19 @@ impl Log {
     }
 
     /// Logs silent seeds and counters that have grown. A second call within a second does nothing.
-    pub fn look(&mut self, events: &Subscriptions, core: &Core, now: Time) {
-        if now.since(self.looked) < LOOK {
+    pub fn check(&mut self, events: &Subscriptions, core: &Core, now: Time) {
+        if now.since(self.last_check) < CHECK_INTERVAL {
             return;
         }
-        self.looked = now;
+        self.last_check = now;
         self.lines = 0;
         if self.level < Some(Level::Warn) {
             return;
         }
         if !core.is_waiting_for_seeds() {
-            self.waiting = now;
-        } else if now.since(self.waiting) >= REPEAT {
-            self.waiting = now;
+            self.waiting_since = now;
+        } else if now.since(self.waiting_since) >= REPEAT {
+            self.waiting_since = now;
             let text = "no seed has answered for a minute; the node keeps asking them";
             self.warn(events, "join", text.to_owned());
         }
@@ -105,30 +105,30 @@ impl Log {
         }
     }
 
-    /// Returns by how much a counter has grown since its last line, if a new line is due.
+    /// Returns the growth of a counter since its last line, if a new line is due.
     fn grown(&mut self, name: &'static str, value: i64, now: Time) -> Option<i64> {
         if value == 0 {
             return None;
         }
-        let new = Told {
+        let new = LastLine {
             name,
             value,
             at: now,
         };
-        let Some(told) = self.told.iter_mut().find(|told| told.name == name) else {
-            self.told.push(new);
+        let Some(last) = self.last_lines.iter_mut().find(|line| line.name == name) else {
+            self.last_lines.push(new);
             return Some(value);
         };
-        if value <= told.value || now.since(told.at) < REPEAT {
+        if value <= last.value || now.since(last.at) < REPEAT {
             return None;
         }
-        let more = value - told.value;
-        *told = new;
+        let more = value - last.value;
+        *last = new;
         Some(more)
     }
 }
 
-/// Returns whether the growth of this counter is worth a log line.
+/// Returns true if the growth of this counter is worth a log line.
 fn is_notable(name: &str) -> bool {
     name.starts_with("refused_") || name.starts_with("conflicts") || name == "ltimes_refused"
 }
@@ -167,7 +167,7 @@ mod tests {
         let mut log = Log::new(Some(Level::Warn), start);
         let mut told_after = |core: &Core, seconds| {
             let before = events.waiting();
-            log.look(&events, core, start + Duration::from_secs(seconds));
+            log.check(&events, core, start + Duration::from_secs(seconds));
             events.waiting() - before
         };
         assert_eq!(told_after(&core, 61), 0, "there is no seed to wait for");

@@ -32,7 +32,7 @@ struct Queued {
     events: VecDeque<Event>,
     logs: VecDeque<Event>,
     last_seq: u64,
-    /// No further event comes.
+    /// True once no further event comes.
     ended: bool,
     /// The reader has given up the queue, with the events that are left.
     abandoned: bool,
@@ -42,7 +42,7 @@ struct Queued {
     overflow_waits: bool,
     lost: u64,
     /// The number of lost events that overflow events have already reported.
-    told: u64,
+    reported: u64,
     /// The number of events that another queue lost, whose overflow event moved to this queue.
     /// They are not part of `lost`.
     lost_elsewhere: u64,
@@ -81,7 +81,7 @@ impl EventQueue {
         self.signal.as_ref().map(Wakeup::as_fd)
     }
 
-    /// Returns whether the queue takes up events of this kind.
+    /// Returns true if the queue takes up events of this kind.
     pub fn wants(&self, kind: EventKind) -> bool {
         let always = matches!(kind, EventKind::Overflow | EventKind::Fatal);
         always || self.kinds.is_empty() || self.kinds.contains(&kind)
@@ -173,8 +173,8 @@ impl EventQueue {
         Ok(events)
     }
 
-    /// Takes out all queued events of the kinds for which `wanted` is true. An overflow event takes
-    /// the number of lost events along; one that stays keeps it.
+    /// Takes out all queued events of the kinds for which `wanted` is true. An overflow event that
+    /// is taken out carries the number of lost events with it; if it stays, so does the number.
     pub fn take_out(&self, wanted: impl Fn(EventKind) -> bool) -> Vec<Event> {
         let mut state = lock(&self.state);
         let mut taken = Vec::new();
@@ -194,12 +194,12 @@ impl EventQueue {
         taken
     }
 
-    /// Returns how many events were dropped or merged since the start, log lines included.
+    /// Returns the number of events dropped or merged since the start, log lines included.
     pub fn lost(&self) -> u64 {
         lock(&self.state).lost
     }
 
-    /// Returns how many events are queued.
+    /// Returns the number of queued events.
     pub fn waiting(&self) -> usize {
         let state = lock(&self.state);
         state.events.len() + state.logs.len()
@@ -250,12 +250,12 @@ impl Queued {
     fn report_lost(&mut self, event: &mut Event) {
         if let EventBody::Overflow { lost } = &mut event.body {
             self.overflow_waits = false;
-            *lost = self.lost - self.told + std::mem::take(&mut self.lost_elsewhere);
-            self.told = self.lost;
+            *lost = self.lost - self.reported + std::mem::take(&mut self.lost_elsewhere);
+            self.reported = self.lost;
         }
     }
 
-    /// Returns whether the oldest event is a log line; `None` if nothing is queued.
+    /// Returns true if the oldest event is a log line; `None` if nothing is queued.
     fn next_is_log(&self) -> Option<bool> {
         match (self.events.front(), self.logs.front()) {
             (None, None) => None,
@@ -270,8 +270,8 @@ impl Queued {
         let before = self.events.len();
         self.keep_last_of_each_member();
         let target = capacity - capacity / 4;
-        // Member events are dropped before outcomes of operations: the list of members also shows
-        // what they report.
+        // Member events are dropped before outcomes of operations, because the list of members also
+        // shows what member events report.
         let mut surplus = self.events.len().saturating_sub(target);
         self.events.retain(|event| {
             let goes = surplus > 0 && event.member().is_some();
@@ -424,8 +424,8 @@ mod tests {
             EventBody::Overflow { lost } => lost,
             _ => 0,
         };
-        let told: u64 = all.iter().map(lost).sum();
-        assert_eq!(told, events.lost());
+        let reported: u64 = all.iter().map(lost).sum();
+        assert_eq!(reported, events.lost());
         for name in ["a", "b", "c"] {
             let mut of_name = all
                 .iter()
@@ -459,7 +459,7 @@ mod tests {
             second.push(event.time, event.body);
         }
         assert_eq!(overflows(&drain(&second)), [lost]);
-        // A queue that has overflowed itself still has one such event, with both numbers.
+        // A queue that has itself overflowed still has one overflow event, with the sum of both.
         let (_, first) = flooded();
         let (own, second) = flooded();
         for event in first.take_out(|kind| kind == EventKind::Overflow) {

@@ -134,12 +134,12 @@ impl Subscriptions {
         self.own.take(timeout)
     }
 
-    /// Returns how many events the current queues have dropped since the start of each.
+    /// Returns the number of events that the current queues have dropped since each was made.
     pub fn lost(&self) -> u64 {
         self.sum(EventQueue::lost)
     }
 
-    /// Returns how many events are queued.
+    /// Returns the number of queued events.
     pub fn waiting(&self) -> usize {
         self.sum(|queue| queue.waiting() as u64) as usize
     }
@@ -153,8 +153,8 @@ impl Subscriptions {
 
 /// A reader of the events of a node, made by [`Node::subscribe`](crate::Node::subscribe).
 ///
-/// A subscription does not keep the node alive, and ends with it; events that are queued then can
-/// still be taken. Dropping this value ends the subscription.
+/// A subscription does not keep the node alive, and ends with the node; events that are still
+/// queued at that time can be taken afterwards. Dropping this value ends the subscription.
 pub struct Subscription {
     queue: Arc<EventQueue>,
     lifecycle: Arc<Lifecycle>,
@@ -190,8 +190,8 @@ impl Subscription {
     /// Takes the queued events, at most `max`, without waiting.
     ///
     /// # Errors
-    /// `Closed`, or `Internal` if the node is broken, once it has ended and no event is left;
-    /// `Forked`.
+    /// Once the node has ended and no event is left: `Closed`, or `Internal` if the node is broken.
+    /// `Forked` in a forked child.
     pub fn drain(&self, max: usize) -> Result<Vec<Event>> {
         self.check_process()?;
         self.queue.drain(max).map_err(|Ended| self.over())

@@ -56,7 +56,7 @@ impl View {
     }
 
     /// Sets the version that the list has reached.
-    pub fn is_at(&self, version: u64) {
+    pub fn set_version(&self, version: u64) {
         self.version.store(version, Ordering::Release);
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         view.change(&member("b", 2), true);
         view.change(&member("a", 1), false);
         view.change(&member("x", 1), false);
-        view.is_at(9);
+        view.set_version(9);
         let seen: Vec<(String, u32)> = view
             .all()
             .iter()

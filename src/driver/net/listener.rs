@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// The length of a pause.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The number of broken connections that are skipped in a row. After that, the others wait for the
-/// next turn.
+/// The maximum number of broken connections that are skipped in a row. After that, the remaining
+/// connections wait for the next turn.
 const BROKEN: usize = 8;
 
 /// A listening socket, and the end of its pause.

@@ -5,9 +5,10 @@
 //!   accepted:              open -> flushing -> lingering -> gone
 //! ```
 //!
-//! The owner of a set closes a stream and forgets it. Bytes that it wrote before still go out, for
-//! a bounded time. An accepted stream then waits a moment for the peer to close first. If it closed
-//! with unread bytes instead, the kernel would reset the connection and the answer could be lost.
+//! The owner of a set closes a stream and forgets it. Bytes that the owner wrote before still go
+//! out, for a bounded time. An accepted stream then waits a moment for the peer to close first. If
+//! this side closed first while bytes were unread, the kernel would reset the connection and the
+//! answer could be lost.
 //!
 //! The number of gossip streams is limited, and any host can connect and send nothing, or a byte
 //! now and then. When the limit is reached, the accepted stream that has been open longest is
@@ -57,8 +58,9 @@ struct Stream {
     out: VecDeque<Vec<u8>>,
     /// The number of bytes of the first element of `out` that have been written.
     sent: usize,
-    /// For an accepted stream, the time before which it is not dropped for another one.
-    accepted: Option<Time>,
+    /// The time before which an accepted stream is not dropped for another one; `None` for a
+    /// dialled stream.
+    protected_until: Option<Time>,
     /// The peer has ended its side and writes no more; it may still read.
     eof: bool,
 }
@@ -87,9 +89,9 @@ pub(in crate::driver) enum StreamEvent {
 pub(in crate::driver) struct StreamSet {
     open: SortedMap<StreamId, Stream>,
     last_accepted: u64,
-    /// The number of reads from one stream in a row before others have their turn.
+    /// The number of reads from one stream in a row before the other streams have their turn.
     reads: usize,
-    /// Whether a stream is read even while its peer has not taken everything that was written.
+    /// True if a stream is read even while its peer has not taken everything that was written.
     reads_while_writing: bool,
 }
 
@@ -127,16 +129,16 @@ impl StreamSet {
     }
 
     /// Takes over an accepted connection, and returns its number. The connection is not dropped for
-    /// another one before `tenure`.
+    /// another one before `protected_until`.
     ///
     /// # Errors
     /// The connection is already broken.
-    pub fn accept(&mut self, tenure: Time, socket: TcpStream) -> io::Result<StreamId> {
+    pub fn accept(&mut self, protected_until: Time, socket: TcpStream) -> io::Result<StreamId> {
         socket.set_nonblocking(true)?;
         let _ = socket.set_nodelay(true); // only latency depends on it
         self.last_accepted += 2;
         let id = StreamId(self.last_accepted);
-        let stream = Stream::new(socket, Phase::Open, Some(tenure));
+        let stream = Stream::new(socket, Phase::Open, Some(protected_until));
         self.open.insert(id, stream);
         Ok(id)
     }
@@ -147,7 +149,7 @@ impl StreamSet {
     pub fn oldest(&self) -> Option<(StreamId, Time)> {
         let mut streams = self.open.iter(); // in the order of their numbers, which only grow
         streams.find_map(|(id, stream)| match stream.phase {
-            Phase::Open => Some((id, stream.accepted?)),
+            Phase::Open => Some((id, stream.protected_until?)),
             Phase::Connecting | Phase::Flushing(_) | Phase::Lingering(_) => None,
         })
     }
@@ -206,7 +208,7 @@ impl StreamSet {
             return;
         };
         let gone = match (stream.phase, stream.flush()) {
-            (Phase::Flushing(_), Ok(true)) if stream.accepted.is_some() && !stream.eof => {
+            (Phase::Flushing(_), Ok(true)) if stream.protected_until.is_some() && !stream.eof => {
                 stream.phase = Phase::Lingering(now + LINGER);
                 stream.socket.shutdown(Shutdown::Write).is_err()
             }
@@ -346,13 +348,13 @@ impl StreamSet {
 }
 
 impl Stream {
-    fn new(socket: TcpStream, phase: Phase, accepted: Option<Time>) -> Stream {
+    fn new(socket: TcpStream, phase: Phase, protected_until: Option<Time>) -> Stream {
         Stream {
             socket: CloseOnFork::new(socket),
             phase,
             out: VecDeque::new(),
             sent: 0,
-            accepted,
+            protected_until,
             eof: false,
         }
     }

@@ -88,7 +88,7 @@ impl Node {
     /// # Errors
     /// `Invalid` if no address is given; `Address` if an address cannot be parsed; if nobody
     /// answers, the most useful reason: `Crypto`, `Protocol`, `Address` or `Unreachable`;
-    /// `Timeout`; `Closed`; `Forked`.
+    /// `NameConflict` if another node has the name of this node; `Timeout`; `Closed`; `Forked`.
     pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
         let seeds = self.seeds(addrs)?;
         self.run(timeout, "the join", move |waiter| Command::Join {
@@ -197,7 +197,7 @@ impl Node {
         self.running.members.all()
     }
 
-    /// The member of this name; `None` if there is none, and in a forked child.
+    /// The member of this name; `None` if there is none, or in a forked child.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
         if self.running.origin.is_elsewhere() {
             return None;
@@ -214,7 +214,7 @@ impl Node {
     ///
     /// # Errors
     /// `Invalid` if the key is empty; `TooLarge` if the key exceeds 255 bytes or all tags together
-    /// exceed 512 bytes; `State` in memberlist mode and after a leave; `Closed`; `Forked`. After an
+    /// exceed 512 bytes; `State` in memberlist mode or after a leave; `Closed`; `Forked`. After an
     /// error nothing has changed.
     pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
         self.change_tags(vec![(key.to_owned(), value.map(str::to_owned))])
@@ -247,7 +247,7 @@ impl Node {
     /// Replaces the meta of this node.
     ///
     /// # Errors
-    /// `TooLarge` if the meta exceeds 512 bytes; `State` in Serf mode and after a leave; `Closed`;
+    /// `TooLarge` if the meta exceeds 512 bytes; `State` in Serf mode or after a leave; `Closed`;
     /// `Forked`. After an error nothing has changed.
     pub fn set_meta(&self, meta: &[u8]) -> Result<()> {
         let meta = meta.to_vec();
@@ -257,7 +257,7 @@ impl Node {
     /// Declares that a failed member has left and will not come back.
     ///
     /// # Errors
-    /// `NotFound`; `State` if the member has not failed, in memberlist mode, and after a leave of
+    /// `NotFound`; `State` if the member has not failed, in memberlist mode, or after a leave of
     /// this node; `Closed`; `Forked`.
     pub fn remove_failed(&self, name: &str) -> Result<()> {
         self.remove(name, false)
@@ -267,7 +267,7 @@ impl Node {
     /// also erases a member that has left already.
     ///
     /// # Errors
-    /// Same as [`Node::remove_failed`].
+    /// Same as [`Node::remove_failed`], except that a member that has left is no error.
     pub fn prune(&self, name: &str) -> Result<()> {
         self.remove(name, true)
     }
@@ -321,7 +321,7 @@ impl Node {
         self.running.ask(|reply| Command::Explain { name, reply })?
     }
 
-    /// Describes how this node itself is doing.
+    /// Describes the health of this node.
     ///
     /// # Errors
     /// `Closed`, `Forked`.
@@ -359,11 +359,11 @@ impl Node {
         taken.map_err(|Ended| self.running.lifecycle.ended())
     }
 
-    /// A separate reader for events of these kinds; an empty list stands for all kinds. Up to
+    /// Makes a separate reader for events of these kinds; an empty list stands for all kinds. Up to
     /// `capacity` events wait for it. Any number of subscriptions may exist, and each sees every
     /// event of its kinds; an overflow is reported to the subscription that it concerns. The first
-    /// subscription to a kind also gets the events that wait since the start, and
-    /// [`Node::next_event`] gets no further event of that kind.
+    /// subscription to a kind also gets the events that have waited since the start, and
+    /// [`Node::next_event`] returns no further event of that kind.
     ///
     /// # Errors
     /// `State` if a callback takes the events; `Io` if the system refuses a descriptor; after the
@@ -447,7 +447,7 @@ impl Node {
 /// `Internal` after a panic.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R> {
-    crate::driver::os::panic::caught(work).map_err(|told| Error::new(Status::Internal, told))
+    crate::driver::os::panic::caught(work).map_err(|text| Error::new(Status::Internal, text))
 }
 
 fn with_callback() -> Error {

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// A callback for events. It runs on the event thread, for one event at a time.
 pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
-/// How long the end of a node waits for a host name that is being resolved. Nothing can interrupt
-/// the resolver of the system. If it takes longer, the helper thread ends by itself later, and
-/// touches nothing but its own data.
+/// The longest time that the end of a node waits for a host name that is being resolved. Nothing
+/// can interrupt the resolver of the system. If it takes longer, the helper thread ends by itself
+/// later, and touches nothing but its own data.
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The threads of a node.
@@ -63,7 +63,7 @@ impl Threads {
     }
 }
 
-/// Whether the caller runs on this thread.
+/// Returns true if the caller runs on this thread.
 fn is_current(worker: &Option<Worker>) -> bool {
     worker.as_ref().is_some_and(Worker::is_current)
 }
@@ -77,7 +77,7 @@ pub(in crate::driver) struct RunningNode {
     /// The parts are leaked in a forked child: their locks may be held by threads that do not exist
     /// there.
     parts: ManuallyDrop<(Arc<EngineHandle>, ThreadsCell)>,
-    /// Whether a callback takes the events.
+    /// True if a callback takes the events.
     pub(super) with_callback: bool,
 }
 

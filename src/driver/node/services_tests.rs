@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The places for connections of the service under test.
+/// The maximum number of connections of the service under test.
 const PLACES: usize = 2;
 
 /// An example of a service. Each line of a peer is a command:
@@ -36,7 +36,7 @@ struct MemberList {
 }
 
 impl Service for MemberList {
-    /// Whether the peer watches.
+    /// True if the peer watches.
     type Session = bool;
 
     fn event_kinds(&self) -> &'static [EventKind] {
@@ -152,7 +152,7 @@ impl Hosts {
         }
     }
 
-    /// Lets the engine stand still until the sender is dropped.
+    /// Stops the engine until the returned sender is dropped.
     fn stop_engine(&self) -> crossbeam_channel::Sender<()> {
         let (go_on, wait) = crossbeam_channel::bounded(0);
         let (stands, standing) = crossbeam_channel::bounded(1);
@@ -198,7 +198,7 @@ impl Peer {
         self.line()
     }
 
-    /// Whether the host ends the connection; bytes that come before that are skipped.
+    /// Returns true if the host ends the connection; bytes that come before that are skipped.
     fn is_ended(&mut self) -> bool {
         let mut buffer = [0; 4096];
         loop {

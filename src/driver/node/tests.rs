@@ -33,7 +33,7 @@ fn counter(node: &Node, name: &str) -> i64 {
     found.unwrap().value
 }
 
-/// Waits for an event of this kind; no member may be reported as failed before.
+/// Waits for an event of this kind; no member may be reported as failed before it.
 fn await_event(node: &Node, kind: EventKind) {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {

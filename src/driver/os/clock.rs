@@ -2,7 +2,7 @@
 //!
 //! The time of the core is CLOCK_MONOTONIC: nobody can set it, and it never goes back. It stands
 //! still while the machine is suspended. CLOCK_BOOTTIME does not, so the difference between the two
-//! says how long the machine has been suspended.
+//! is the time for which the machine has been suspended.
 
 use crate::time::Time;
 use nix::time::{ClockId, clock_gettime};
@@ -33,7 +33,7 @@ pub(in crate::driver) fn now() -> Time {
     Time::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// How long the machine has been suspended since it started.
+/// The total time for which the machine has been suspended since it started.
 pub(in crate::driver) fn suspended() -> Duration {
     let monotonic = read(ClockId::CLOCK_MONOTONIC);
     read(ClockId::CLOCK_BOOTTIME).saturating_sub(monotonic)

@@ -1,4 +1,4 @@
-//! Waiting for descriptors, waking a thread that waits, and how many descriptors there may be.
+//! Polling descriptors, waking a waiting thread, and the limit on open descriptors.
 
 use crate::driver::os::fork::CloseOnFork;
 use nix::errno::Errno;
@@ -83,8 +83,8 @@ pub(in crate::driver) fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _hard)| soft)
 }
 
-/// Whether this error means that the process or the system has run out of a resource: waiting
-/// helps, trying again at once does not.
+/// Returns true if this error means that the process or the system has run out of a resource:
+/// waiting helps, trying again at once does not.
 pub(in crate::driver) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -101,7 +101,7 @@ pub(in crate::driver) fn becomes_readable(fd: RawFd, timeout: Duration) -> bool 
     wait(&mut fds, Some(timeout))[0].contains(PollFlags::POLLIN)
 }
 
-/// Whether this descriptor is readable now.
+/// Returns true if this descriptor is readable now.
 #[cfg(test)]
 pub(in crate::driver) fn is_readable(fd: RawFd) -> bool {
     becomes_readable(fd, Duration::ZERO)

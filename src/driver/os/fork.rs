@@ -38,7 +38,7 @@ impl Origin {
         Origin(generation())
     }
 
-    /// Whether this process is a forked child of the one in which the value was made.
+    /// Returns true if this process is a forked child of the one in which the value was made.
     pub fn is_elsewhere(self) -> bool {
         self.0 != generation()
     }

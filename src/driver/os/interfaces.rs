@@ -41,8 +41,8 @@ fn of_default_route(v6: bool) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.as_socket()?.ip())
 }
 
-/// Whether an address is private, unique local, or shared between a carrier and its customers
-/// (RFC 6598).
+/// Returns true if an address is private, unique local, or shared between a carrier and its
+/// customers (RFC 6598).
 fn is_private(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || matches!(ip.octets(), [100, 64..=127, _, _]),
@@ -50,8 +50,8 @@ fn is_private(ip: &IpAddr) -> bool {
     }
 }
 
-/// Whether other hosts can use an address. Unspecified and link-local addresses are of no use to
-/// them: they mean something else on every host or link.
+/// Returns true if other hosts can use an address. Unspecified and link-local addresses are of no
+/// use to other hosts, because such an address means something else on every host or link.
 fn is_usable(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_link_local(),

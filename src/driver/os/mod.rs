@@ -3,7 +3,7 @@
 //! | file | what it wraps |
 //! | --- | --- |
 //! | [`clock`] | the two clocks that a node reads |
-//! | [`descriptors`] | polling descriptors, waking a waiting thread, the limit on their number |
+//! | [`descriptors`] | polling descriptors, the limit on open ones, waking a waiting thread |
 //! | [`fork`] | noticing a fork, and closing inherited descriptors in the child |
 //! | [`interfaces`] | the name and the addresses of this host |
 //! | [`lock`] | locks and condition variables that a fork cannot freeze |
@@ -12,7 +12,7 @@
 //! | [`prepared`] | threads that were created before they are needed |
 //! | [`signals`] | the signal mask of a thread |
 //! | [`threads`] | creating a thread, its name, its privileges, its end |
-//! | [`worker`] | a thread of a node, wherever it came from |
+//! | [`worker`] | a thread of a node: created by the library, prepared early, or the host's |
 //!
 //! The crate `nix` makes the calls safe. `libc` is used directly only for `pthread_atfork`, which
 //! `nix` does not have, and for error numbers.

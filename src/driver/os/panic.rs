@@ -16,8 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether this thread runs code of this library. The variable has no destructor, so it can be
-    /// used until the very end of a thread.
+    /// True while this thread runs code of this library. The variable has no destructor, so it can
+    /// be used until the very end of a thread.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     /// The panic that is being caught.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -37,9 +37,9 @@ fn install() {
                 return previous(info);
             }
             let place = info.location().map(|at| format!(" ({at})"));
-            let told = text(info.payload()).to_owned() + &place.unwrap_or_default();
+            let description = text(info.payload()).to_owned() + &place.unwrap_or_default();
             // At the end of a thread the variable may be gone; then only the place is lost.
-            let _ = LAST.try_with(|last| last.replace(Some(told)));
+            let _ = LAST.try_with(|last| last.replace(Some(description)));
         }));
     });
 }
@@ -65,10 +65,10 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
 /// The text of a panic that was caught, with its place if the hook has seen it.
 fn describe(payload: Box<dyn Any + Send>) -> String {
     let last = LAST.try_with(RefCell::take).ok().flatten();
-    let told = last.unwrap_or_else(|| text(&*payload).to_owned());
+    let description = last.unwrap_or_else(|| text(&*payload).to_owned());
     // Dropping a payload may panic again.
     std::mem::forget(payload);
-    told
+    description
 }
 
 /// Runs `call`, which is code of the program, so that the hook leaves its panics alone.
@@ -99,14 +99,14 @@ mod tests {
 
     #[test]
     fn a_panic_is_described_with_text_and_place() {
-        let told = caught(|| -> u8 { panic!("on {}", "purpose") }).unwrap_err();
+        let description = caught(|| -> u8 { panic!("on {}", "purpose") }).unwrap_err();
         assert!(
-            told.starts_with("on purpose (") && told.contains("panic.rs:"),
-            "{told}"
+            description.starts_with("on purpose (") && description.contains("panic.rs:"),
+            "{description}"
         );
         assert_eq!(caught(|| 7), Ok(7));
         assert_eq!(
-            caught(|| std::panic::panic_any(7)).map_err(|told| told.len() > 20),
+            caught(|| std::panic::panic_any(7)).map_err(|description| description.len() > 20),
             Err(true)
         );
     }

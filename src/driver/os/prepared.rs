@@ -75,7 +75,7 @@ fn pool() -> &'static Pool {
 }
 
 /// Makes sure that this process has at least `n` prepared threads, busy ones included, and that
-/// every child that it forks gets as many.
+/// every child that it forks gets the same number.
 ///
 /// # Errors
 /// The system refuses a thread; the ones created so far remain.

@@ -43,7 +43,7 @@ impl Identity {
         self.0.store(0, Ordering::Release);
     }
 
-    /// Whether the caller runs on the thread that runs the job.
+    /// Returns true if the caller runs on the thread that runs the job.
     pub fn is_current(&self) -> bool {
         self.0.load(Ordering::Acquire) == pthread_self() as usize
     }
@@ -86,13 +86,13 @@ pub(in crate::driver) fn set_name(name: &str) {
     }
 }
 
-/// Whether this thread has given up gaining privileges. Each thread has its own flag, so a thread
-/// that was created before the process gave them up may lack it.
+/// Returns true if this thread can no longer gain privileges (`no_new_privs`). Each thread has its
+/// own flag, so the flag may be missing on a thread that was created before the process set it.
 pub(in crate::driver) fn has_no_new_privileges() -> bool {
     prctl::get_no_new_privs().unwrap_or(false)
 }
 
-/// Gives up gaining privileges on this thread, for ever.
+/// Sets `no_new_privs` on this thread, which can never gain privileges again.
 pub(in crate::driver) fn renounce_new_privileges() {
     let _ = prctl::set_no_new_privs(); // no kernel since 3.5 refuses it
 }

@@ -28,7 +28,7 @@ pub struct PreparedThreads;
 
 impl PreparedThreads {
     /// Makes sure that this process has at least `n` prepared threads, busy ones included, and that
-    /// every child that it forks gets as many. A later call creates only the missing ones.
+    /// every child that it forks gets the same number. A later call creates only the missing ones.
     ///
     /// # Errors
     /// The system refuses a thread; the threads that were created before it remain.
@@ -98,7 +98,7 @@ impl Worker {
         })
     }
 
-    /// Whether the caller runs on this thread.
+    /// Returns true if the caller runs on this thread.
     pub fn is_current(&self) -> bool {
         self.identity.is_current()
     }
