@@ -1,7 +1,7 @@
 //! The layers of the library, the layers inside the driver (its floors), and names that only some
 //! layers may use.
 
-use super::findings::{Finding, settle};
+use super::findings::{Finding, assert_no_findings};
 use super::modules::{Modules, module_path};
 use super::source::{Source, names, product, shipped};
 
@@ -114,7 +114,7 @@ const DRIVER_ONLY: [&str; 9] = [
 const SYSTEM: &str = "libc::";
 /// Names that no file may use, because they print, end the process, mark unfinished code, change
 /// the environment, or can raise SIGPIPE (`write_vectored`).
-const NOWHERE: [&str; 12] = [
+const FORBIDDEN: [&str; 12] = [
     "write_vectored",
     "print!",
     "println!",
@@ -189,7 +189,7 @@ fn upstairs(sources: &[Source]) -> Vec<Finding> {
 }
 
 /// Uses of [`DRIVER_ONLY`] outside the driver, and of [`SYSTEM`] outside the driver and `ffi`.
-fn forbidden(sources: &[Source]) -> Vec<Finding> {
+fn outside_driver(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources
         .iter()
@@ -206,13 +206,13 @@ fn forbidden(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Uses of [`NOWHERE`].
-fn nowhere(sources: &[Source]) -> Vec<Finding> {
+/// Uses of [`FORBIDDEN`].
+fn forbidden(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
         for (line, code) in source.product_code() {
-            for word in NOWHERE.iter().filter(|word| names(code, word)) {
-                findings.push(Finding::new("nowhere", &source.path, line, *word));
+            for word in FORBIDDEN.iter().filter(|word| names(code, word)) {
+                findings.push(Finding::new("forbidden", &source.path, line, *word));
             }
         }
     }
@@ -221,22 +221,22 @@ fn nowhere(sources: &[Source]) -> Vec<Finding> {
 
 #[test]
 fn a_layer_names_only_layers_below_it() {
-    settle(&["layer"], upward(&product()));
+    assert_no_findings(&["layer"], upward(&product()));
 }
 
 #[test]
 fn a_floor_of_the_driver_names_only_floors_below_it() {
-    settle(&["floor"], upstairs(&product()));
+    assert_no_findings(&["floor"], upstairs(&product()));
 }
 
 #[test]
 fn only_the_driver_touches_clock_network_threads_and_files() {
-    settle(&["driver only"], forbidden(&product()));
+    assert_no_findings(&["driver only"], outside_driver(&product()));
 }
 
 #[test]
 fn nothing_prints_exits_or_is_left_unfinished() {
-    settle(&["nowhere"], nowhere(&shipped()));
+    assert_no_findings(&["forbidden"], forbidden(&shipped()));
 }
 
 #[test]
@@ -275,10 +275,10 @@ fn a_forbidden_word_is_found_in_code_and_not_in_comments_or_tests() {
         Source::new("src/wire/x.rs", text),
         Source::new("src/driver/x.rs", text),
     ];
-    let found: Vec<String> = forbidden(&sources)
+    let found: Vec<String> = outside_driver(&sources)
         .iter()
         .map(ToString::to_string)
         .collect();
     assert_eq!(found, ["src/wire/x.rs:1: driver only: std::fs"]);
-    assert_eq!(nowhere(&sources).len(), 4);
+    assert_eq!(forbidden(&sources).len(), 4);
 }

@@ -92,7 +92,8 @@ impl<'a> Modules<'a> {
         found
     }
 
-    /// The path below `crate` that a path written in module `own` stands for, if it is ours.
+    /// The path below `crate` that a path written in module `own` stands for; `None` for a path
+    /// outside of the library.
     fn absolute(&self, own: &Path, written: &str) -> Option<Path> {
         let mut segments = written.split("::").map(str::trim);
         let mut base = own.clone();
@@ -171,7 +172,7 @@ fn line_of(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
-/// Whether a file defines an item of this name at its top level.
+/// Returns true if a file defines an item of this name at its top level.
 fn defines(source: &Source, item: &str) -> bool {
     const KINDS: [&str; 10] = [
         "struct ",

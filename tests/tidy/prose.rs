@@ -70,7 +70,8 @@ pub fn sentences(path: &str, text: &str) -> Vec<Sentence> {
     found
 }
 
-/// Whether a line begins an item of a list, a row or a heading, and the line without its marker.
+/// Returns whether a line begins an item of a list, a row or a heading, and the line without its
+/// marker.
 fn marker(line: &str) -> (bool, &str) {
     for mark in ["- ", "* ", "+ ", "> "] {
         if let Some(rest) = line.strip_prefix(mark) {

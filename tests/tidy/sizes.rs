@@ -1,7 +1,7 @@
-//! Sizes and forms: files, functions, lines, heads of files, names of tests, proofs of `unwrap` and
-//! of `unsafe`.
+//! Sizes and forms: files, functions, lines, heads of files, names of tests, and comments that
+//! justify `unwrap` and `unsafe`.
 
-use super::findings::{Finding, settle};
+use super::findings::{Finding, assert_no_findings};
 use super::source::{Source, everything, names, shipped};
 
 /// The maximum number of lines of a file without its tests.
@@ -152,7 +152,8 @@ fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Whether a SAFETY: comment is on the line, or above the statement that the line belongs to.
+/// Returns true if a SAFETY: comment is on the line, or above the statement that the line belongs
+/// to.
 fn explained(source: &Source, line: usize) -> bool {
     let mut code_lines = 0;
     for text in source.lines[..line].iter().rev() {
@@ -170,7 +171,7 @@ fn explained(source: &Source, line: usize) -> bool {
 
 #[test]
 fn a_file_holds_one_idea_and_tells_its_story() {
-    settle(
+    assert_no_findings(
         &["story", "file length"],
         stories_and_file_lengths(&everything()),
     );
@@ -184,27 +185,27 @@ fn functions_fit_on_a_screen() {
         seen > 100,
         "the check found only {seen} functions: it is blind"
     );
-    settle(&["function length"], long_functions(&sources));
+    assert_no_findings(&["function length"], long_functions(&sources));
 }
 
 #[test]
 fn lines_are_not_wider_than_a_hundred_characters() {
-    settle(&["line length"], wide_lines(&everything()));
+    assert_no_findings(&["line length"], wide_lines(&everything()));
 }
 
 #[test]
 fn names_of_tests_are_sentences() {
-    settle(&["test name"], unnamed_tests(&everything()));
+    assert_no_findings(&["test name"], unnamed_tests(&everything()));
 }
 
 #[test]
 fn unwrap_and_expect_are_proved_by_a_comment() {
-    settle(&["unwrap"], unproved_unwraps(&shipped()));
+    assert_no_findings(&["unwrap"], unproved_unwraps(&shipped()));
 }
 
 #[test]
 fn unsafe_code_stands_at_the_borders_and_says_why_it_is_sound() {
-    settle(&["unsafe", "safety"], unsafe_code(&shipped()));
+    assert_no_findings(&["unsafe", "safety"], unsafe_code(&shipped()));
 }
 
 #[test]

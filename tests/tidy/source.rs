@@ -16,7 +16,8 @@ pub struct Source {
     pub code: Vec<String>,
     /// Its lines with everything but string literals blanked.
     pub strings: Vec<String>,
-    /// The number of lines before the first `#[cfg(test)] mod`; 0 for a file of tests.
+    /// The number of lines of the product: those before the first `#[cfg(test)] mod`; 0 for a file
+    /// of tests.
     pub product: usize,
 }
 
@@ -128,7 +129,8 @@ fn literal_end(text: &[char], i: usize) -> usize {
     i
 }
 
-/// Whether `code` has `word` where no longer word ends: `println!` is not in `eprintln!`.
+/// Returns true if `code` contains `word` and not only as the end of a longer word: `println!` is
+/// not found in `eprintln!`.
 pub fn names(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let before = code[..at].chars().next_back();
