@@ -41,8 +41,8 @@ fn scratch() -> &'static Path {
 }
 
 /// The shared library of the release profile, as it is shipped. It is not taken from the
-/// folder of this test program: a binding that was built there leaves a library without the C
-/// interface under the same name.
+/// folder of this test program: a build of a binding leaves a library of the same name there, but
+/// without the C interface.
 fn built_library() -> PathBuf {
     let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
     let target = deps.parent().unwrap().parent().unwrap();
@@ -57,7 +57,7 @@ fn built_library() -> PathBuf {
     target.join("release/libsprat.so")
 }
 
-/// The longest that a program may take: it only ends programs that hang.
+/// The longest time that a program may take. It only ends programs that hang.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Runs a command to its end, and fails if that takes longer than [`LIMIT`].
@@ -155,7 +155,8 @@ fn passes(source: &str, args: &[&str]) {
     succeed(Command::new(program).args(args));
 }
 
-/// The same under AddressSanitizer, which checks the memory of the program and of the library.
+/// Compiles and runs a program of `tests/abi` under AddressSanitizer, which checks the memory of
+/// the program and of the library.
 fn passes_asan(source: &str, args: &[&str]) {
     let program = compile(&test_program(source), &format!("{source}-asan"), &ASAN);
     succeed(
@@ -165,7 +166,8 @@ fn passes_asan(source: &str, args: &[&str]) {
     );
 }
 
-/// Under valgrind an invalid access is an error, and so is a block that is lost, even possibly.
+/// Returns a command that runs a program under valgrind. An invalid access is an error, and so is a
+/// block of memory that is lost or possibly lost.
 fn valgrind() -> Command {
     let mut command = Command::new("valgrind");
     command.args(["-q", "--error-exitcode=99", "--fair-sched=yes", "--vgdb=no"]);
@@ -178,7 +180,7 @@ fn valgrind() -> Command {
     command
 }
 
-/// The same under valgrind.
+/// Compiles and runs a program of `tests/abi` under valgrind.
 fn passes_valgrind(source: &str, args: &[&str]) {
     let program = compile(&test_program(source), &format!("{source}-valgrind"), &[]);
     succeed(valgrind().arg(program).args(args));

@@ -50,8 +50,8 @@ static void inside_dispatch(void)
     SAME(sprat_node_dispatch(node, 0, free_it, &freed), SPRAT_ERR_HANDLE);
 }
 
-/* Checks that the callback gets the node that the program started. It is slow, so that another
- * thread frees the node at the same time. */
+/* Checks that the callback is given the node that the program started. The callback is slow, so
+ * that another thread frees the node at the same time. */
 static void slow(sprat_node *node, const sprat_event *event, void *user_data)
 {
     (void)event, (void)user_data;

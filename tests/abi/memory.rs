@@ -42,7 +42,7 @@ impl Crowd {
 impl Drop for Crowd {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        let _ = self.process.wait(); // its own alarm ends it at the latest
+        let _ = self.process.wait(); // if it hangs, its own alarm ends it
     }
 }
 

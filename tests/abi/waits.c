@@ -1,5 +1,5 @@
 /* waits.c: ends a node while a call waits, once for each call that can wait. The call must return
- * soon, with an error that names it. */
+ * soon, with an error that names the call. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -41,15 +41,15 @@ const ORDINARY: [&str; 14] = [
 pub struct Setup {
     /// Name in the cluster.
     pub name: String,
-    /// Where it listens, for gossip and for RPC.
+    /// The address at which it listens for gossip and for RPC.
     pub ip: IpAddr,
-    /// The network namespace it runs in, unless it is that of the test.
+    /// The network namespace that it runs in; `None` for that of the test.
     pub namespace: Option<String>,
     /// Its port for gossip; its RPC port is higher by [`RPC`].
     pub port: u16,
     /// More arguments of `serf agent`.
     pub args: Vec<String>,
-    /// A complaint that this test provokes.
+    /// Words of the complaints that this test provokes, if it provokes any.
     pub provoked: Option<&'static str>,
 }
 
@@ -181,7 +181,7 @@ impl Agent {
         self.setup.clone()
     }
 
-    /// Process id, for measuring.
+    /// The process id, for measuring.
     #[allow(dead_code)] // the benchmark uses it, the tests do not
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -236,12 +236,12 @@ impl Agent {
         self.must(&["join", &to.to_string()]);
     }
 
-    /// Sets a tag of its own.
+    /// Sets a tag of this agent.
     pub fn set_tag(&self, key: &str, value: &str) {
         self.change_tags(&["tags", "-set", &format!("{key}={value}")]);
     }
 
-    /// Removes a tag of its own.
+    /// Removes a tag of this agent.
     pub fn delete_tag(&self, key: &str) {
         self.change_tags(&["tags", "-delete", key]);
     }

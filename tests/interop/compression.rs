@@ -1,8 +1,8 @@
 //! A stock agent reads the output of the LZW coder beyond one full table.
 //!
 //! The coder and Go's writer reset their tables at different codes, so their long outputs differ.
-//! Here an agent gets two megabytes of state in one push/pull, and a datagram of almost the largest
-//! size; the agent's next push/pull must then contain every event of both.
+//! Here an agent is sent two megabytes of state in one push/pull, and a datagram of almost the
+//! largest size; the agent's next push/pull must then contain every event of both.
 
 use super::agent::{Agent, Block, PORT, Setup, agent_sees};
 use super::wait::until;
@@ -16,11 +16,11 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream, UdpSocket};
 use std::time::Duration;
 
-/// Slots of an agent's ring of events.
+/// The number of slots in an agent's ring of events.
 const SLOTS: u64 = 512;
-/// Length of the content of one event; the push/pull has two megabytes of them.
+/// The length of the content of one event. The push/pull carries two megabytes of such content.
 const PAYLOAD_LEN: usize = 4096;
-/// Bytes that the codes of a whole table take at most: each has 9 to 12 bits.
+/// The maximum number of bytes that the codes of a whole table take: each code has 9 to 12 bits.
 const TABLE_LEN: usize = 4096 * 12 / 8;
 
 /// Events by Lamport time, each with name and content.
@@ -95,7 +95,7 @@ fn push_pull(ip: IpAddr, events: &Events) -> Vec<u8> {
     out
 }
 
-/// Sends a compressed push/pull, and returns the agent's.
+/// Sends a compressed push/pull, and returns the agent's push/pull, which is the answer.
 fn exchange(agent: &Agent, plain: &[u8]) -> Result<Vec<u8>, String> {
     let codec = compressing();
     let sealed = stream::seal(&codec, Side::Dialled, plain, [0; 12]);
@@ -134,7 +134,7 @@ fn held(agent: &Agent, ip: IpAddr) -> Result<Events, String> {
     Ok(held.collect())
 }
 
-/// Waits until the agent holds exactly these events.
+/// Waits until the agent holds exactly these events. Calls `before` before each time that it asks.
 fn holds(agent: &Agent, ip: IpAddr, expected: &Events, mut before: impl FnMut()) {
     until("the agent has read every event", || {
         before();
@@ -184,7 +184,7 @@ fn an_agent_reads_two_megabytes_of_state_and_the_largest_datagrams() {
     );
     let socket = UdpSocket::bind((ours, PORT)).expect("the address is free");
     expected.extend(later);
-    // A slot of the ring holds the newest time.
+    // Each slot of the ring keeps only the events of the newest time.
     expected.retain(|time, _| *time > 120);
     holds(&agent, ours, &expected, || {
         socket

@@ -40,6 +40,7 @@ enum Kind {
 struct Eight {
     plan: Plan,
     block: Block,
+    /// The state of the random numbers.
     lot: u64,
     running: [Option<Kind>; 8],
 }
@@ -117,7 +118,7 @@ impl Eight {
         });
     }
 
-    /// Starts nodes in a drawn order. Each joins through one that runs already, except the first.
+    /// Starts nodes in a random order. Each joins through one that runs already, except the first.
     fn start_all(&mut self, places: Vec<usize>) {
         for place in self.shuffled(places) {
             let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
@@ -126,9 +127,10 @@ impl Eight {
         }
     }
 
-    /// Starts a node again, through any that runs, and waits until all see it alive. Nodes return
-    /// one after the other: while the return of one spreads, an agent may tell a second one that
-    /// the first is leaving, with a Lamport time that its join does not exceed.
+    /// Starts a node again, which joins through any node that runs, and waits until all see it
+    /// alive. Nodes return one after the other: while the return of the first one spreads, an agent
+    /// may tell a second one that the first is leaving, with a Lamport time that the join of the
+    /// first does not exceed.
     fn comes_back(&mut self, place: usize) {
         let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
         let through = there[self.draw(there.len())];
@@ -161,8 +163,8 @@ impl Eight {
         .collect()
     }
 
-    /// Waits until every node sees all eight alive. A node that gossip has missed learns from a
-    /// push/pull; each node begins one every 30 s, with a partner that may have missed it as well.
+    /// Waits until every node sees all eight alive. A node that missed some gossip catches up by a
+    /// push/pull; each node begins one every 30 s, but its partner may have missed the same gossip.
     fn all_see_all(&self) {
         let names: Vec<String> = (0..8).map(name).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -339,15 +341,17 @@ fn half_a_minute_of_changes_causes_no_failure_and_all_agree_in_the_end() {
     }
     let last = Some(rounds.to_string());
     until("all agree on the last round", || {
-        for whom in (0..8).map(name) {
+        for changed in (0..8).map(name) {
             for ours in eight.ours() {
-                if ours.tag(&whom, "round") != last {
-                    return Err(format!("{} sees {whom} behind", ours.node().name()));
+                if ours.tag(&changed, "round") != last {
+                    let own = ours.node().name();
+                    return Err(format!("{own} has not seen the last change of {changed}"));
                 }
             }
             for agent in eight.agents() {
-                if agent.members()[&whom].tags.get("round") != last.as_ref() {
-                    return Err(format!("{} sees {whom} behind", agent.name()));
+                if agent.members()[&changed].tags.get("round") != last.as_ref() {
+                    let own = agent.name();
+                    return Err(format!("{own} has not seen the last change of {changed}"));
                 }
             }
         }

@@ -110,6 +110,10 @@ fn one_address_in_three_forms_is_one_address() {
             false => Err(format!("{states:?}")),
         }
     });
-    assert_eq!(ours.refusals(), [], "nobody is said to live elsewhere");
+    assert_eq!(
+        ours.refusals(),
+        [],
+        "no member is listed at a second address"
+    );
     agent_sees_tag(&given, "web1", "form", "sixteen");
 }

@@ -110,7 +110,7 @@ impl Ours {
             .count()
     }
 
-    /// Waits for this number of events of this kind about this member.
+    /// Waits until at least `times` events of this kind about this member have arrived.
     pub fn hears(&self, kind: EventKind, name: &str, times: usize) {
         let me = self.node.name();
         until(&format!("{me} hears {kind:?} of {name}"), || {
@@ -137,14 +137,14 @@ impl Ours {
         let me = self.node.name();
         until(&format!("{me} sees all members alive"), || {
             let members = self.node.members();
-            let alive = |name: &&&str| {
+            let not_alive = |name: &&&str| {
                 let found = members.iter().find(|member| &*member.name == **name);
                 found.is_none_or(|member| member.state != MemberState::Alive)
             };
-            match names.iter().find(alive) {
+            match names.iter().find(not_alive) {
                 None if members.len() == names.len() => Ok(()),
                 None => Err(format!(
-                    "{} members for {} names",
+                    "it lists {} members, expected {}",
                     members.len(),
                     names.len()
                 )),
@@ -160,8 +160,8 @@ impl Ours {
         found.unwrap_or_else(|| panic!("no counter {name}")).value
     }
 
-    /// The counters of refused messages that are not zero. Late acks, which are refused as well,
-    /// are left out: they only show how busy the machine is.
+    /// The nonzero counters of refused messages and name conflicts. Late acks, which are refused as
+    /// well, are left out: they only show how busy the machine is.
     pub fn refusals(&self) -> Vec<(&'static str, i64)> {
         let refused = |name: &str| name.starts_with("refused_") || name.starts_with("conflicts");
         let late = |name: &str| name == "refused_unknown_sequence";

@@ -21,12 +21,12 @@ struct Process {
 impl Process {
     fn start(name: &str, ip: IpAddr, seed: SocketAddr) -> Process {
         let mut ends = [0; 2];
-        // SAFETY: room for two descriptors.
+        // SAFETY: `ends` has room for two descriptors.
         assert_eq!(
             unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
             0
         );
-        // SAFETY: both were just opened, and nobody else owns them.
+        // SAFETY: both descriptors were just opened, and nothing else owns them.
         let [from, to] = ends.map(|fd| unsafe { File::from_raw_fd(fd) });
         // SAFETY: the child only starts a node, which the library allows after a fork.
         let pid = unsafe { libc::fork() };
@@ -51,7 +51,7 @@ impl Process {
     }
 
     fn signal(&self, signal: i32) {
-        // SAFETY: a child of this process that was not waited for yet.
+        // SAFETY: `pid` is a child of this process that was not waited for yet.
         assert_eq!(unsafe { libc::kill(self.pid, signal) }, 0);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// The longest that a test waits for something that must happen. The bound only ends tests that
-/// hang: on a busy machine everything takes longer, and the simulations check how soon things
-/// happen. An agent that gossip has missed learns from a push/pull, which it begins every 30 s.
+/// The longest time that a test waits for something that must happen. The bound only ends tests
+/// that hang: on a busy machine everything takes longer, and the simulations check how soon things
+/// happen. An agent that missed some gossip catches up by a push/pull, which it begins every 30 s.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Calls `condition` until it returns `Ok`. Panics with its last error after [`PATIENCE`].

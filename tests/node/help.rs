@@ -7,7 +7,8 @@ use sprat::{Event, EventKind};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-/// How long a test waits for something that must happen. The bound only ends tests that hang.
+/// The longest time that a test waits for something that must happen. The bound only ends tests
+/// that hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 static TURN: RwLock<()> = RwLock::new(());
@@ -62,7 +63,7 @@ pub fn state_of(node: &Node, name: &str) -> Option<MemberState> {
     Some(found.state)
 }
 
-/// The next event of this kind.
+/// Waits for the next event of this kind, and skips all others.
 pub fn wait_for(node: &Node, kind: EventKind) -> Event {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {

@@ -1,7 +1,8 @@
-//! A process that has run out of descriptors, gives up the right to open any, or closes ours.
+//! A process that has run out of descriptors, gives up the right to open any, or closes those of a
+//! node.
 //!
-//! The limit is the whole process's, so each test runs in a child of its own. The child tells by
-//! its end whether all went well; what went wrong is printed.
+//! The limit applies to the whole process, so each test runs in a child of its own. The exit status
+//! of the child shows whether the test has passed; a failure is printed.
 
 use super::help::{
     PATIENCE, alone, config, count, counter, eventually, in_child, join, node, state_of, with,
@@ -101,8 +102,8 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
 #[test]
 fn a_node_without_descriptors_neither_dials_nor_accepts_nor_spins_and_goes_on_afterwards() {
     in_a_process(|| {
-        let talking = with("a", &[("log_level", "warn")]);
-        let (a, b) = (Node::start(&talking).unwrap(), node("b"));
+        let logging = with("a", &[("log_level", "warn")]);
+        let (a, b) = (Node::start(&logging).unwrap(), node("b"));
         join(&b, &a);
         eventually("both listed", || {
             state_of(&a, "b") == Some(MemberState::Alive)

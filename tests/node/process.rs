@@ -44,7 +44,7 @@ fn a_panic_in_a_callback_breaks_the_node_and_nothing_else() {
     let callback = |_: &Event| panic!("on purpose");
     let a = Node::start_with(&config("a", "127.0.0.1:0"), Some(Box::new(callback)), None).unwrap();
     eventually("broken", || a.state() == NodeState::Broken);
-    eventually("told", || {
+    eventually("calls return the panic as their error", || {
         a.health()
             .is_err_and(|e| e.status == Status::Internal && e.message.contains("on purpose"))
     });
@@ -184,16 +184,16 @@ fn prepared_threads_are_taken_first_and_exist_in_a_forked_child_too() {
     assert!(good);
 }
 
-/// The number of threads of this process that run for a node, and the number of those that may gain
-/// no privileges.
-fn bound_threads() -> (usize, usize) {
+/// The number of threads of this process that run for a node, and the number of those that cannot
+/// gain privileges.
+fn node_threads() -> (usize, usize) {
     let mut count = (0, 0);
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
         let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
         let busy = status.starts_with("Name:\tsprat-") && !status.contains("sprat-prepared");
-        let bound = status.lines().any(|line| line == "NoNewPrivs:\t1");
+        let unprivileged = status.lines().any(|line| line == "NoNewPrivs:\t1");
         count.0 += usize::from(busy);
-        count.1 += usize::from(busy && bound);
+        count.1 += usize::from(busy && unprivileged);
     }
     count
 }
@@ -204,14 +204,14 @@ fn prepared_threads_give_up_the_privileges_that_the_starter_of_a_node_has_given_
     let good = in_child(|| {
         PreparedThreads::prepare(2).unwrap();
         let a = node("a");
-        eventually("two at work", || bound_threads() == (2, 0));
+        eventually("two at work", || node_threads() == (2, 0));
         a.close();
         // SAFETY: this operation takes numbers only.
         let given_up = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
         assert_eq!(given_up, 0);
         let b = node("b");
         assert_eq!(b.health().unwrap().live, 1);
-        eventually("two at work", || bound_threads() == (2, 2));
+        eventually("two at work", || node_threads() == (2, 2));
         true
     });
     assert!(good);

@@ -16,7 +16,7 @@ from typing import Any
 
 PATIENCE = 75.0
 """Seconds to wait for something that must happen. The bound only ends tests that hang: a stock
-agent that gossip missed needs half of it, and on a busy machine everything takes longer."""
+agent that missed some gossip needs half of that time, and a busy machine makes all slower."""
 
 _claims: list[socket.socket] = []
 
