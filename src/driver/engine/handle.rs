@@ -70,15 +70,15 @@ impl EngineHandle {
     /// Ends the node, because one of its threads panicked or cannot go on. The application gets
     /// one event about it.
     pub fn break_down(&self, text: String) {
-        if let Some(error) = self.lifecycle.on_panic(text) {
+        if let Some(error) = self.lifecycle.on_failure(text) {
             self.events.push(EventBody::Fatal { error });
         }
-        self.begin_end();
+        self.request_end();
     }
 
     /// Asks the threads of the node to end.
-    pub fn begin_end(&self) {
-        self.lifecycle.begin_end();
+    pub fn request_end(&self) {
+        self.lifecycle.request_end();
         self.commands.stop();
     }
 
@@ -92,7 +92,7 @@ impl EngineHandle {
         if self.commands.send(command) {
             Ok(())
         } else {
-            Err(self.lifecycle.ended())
+            Err(self.lifecycle.end_error())
         }
     }
 
@@ -120,7 +120,7 @@ impl EngineHandle {
         self.send(command(reply))?;
         match answer.wait(None) {
             Waited::Answered(value) => Ok(value),
-            Waited::TimedOut | Waited::Dropped => Err(self.lifecycle.ended()),
+            Waited::TimedOut | Waited::Dropped => Err(self.lifecycle.end_error()),
         }
     }
 

@@ -455,7 +455,7 @@ impl Drop for Engine {
         }
         self.handle.lifecycle.enter(NodeState::Shutdown);
         for waiter in self.operations.drain() {
-            let ended = Err(self.handle.lifecycle.ended());
+            let ended = Err(self.handle.lifecycle.end_error());
             waiter.complete(&self.handle.events, ended.into());
         }
         self.handle.commands.end();

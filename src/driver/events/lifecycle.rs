@@ -10,7 +10,7 @@ pub(in crate::driver) struct Lifecycle {
     state: AtomicI32,
     ending: AtomicBool,
     /// The text of the panic or other failure that broke the node.
-    panic: OnceLock<String>,
+    failure: OnceLock<String>,
 }
 
 impl Lifecycle {
@@ -19,7 +19,7 @@ impl Lifecycle {
         Lifecycle {
             state: AtomicI32::new(NodeState::Running as i32),
             ending: AtomicBool::new(false),
-            panic: OnceLock::new(),
+            failure: OnceLock::new(),
         }
     }
 
@@ -45,16 +45,16 @@ impl Lifecycle {
 
     /// Marks the node as broken, because one of its threads panicked or cannot go on. Returns the
     /// error to report; `None` if the node was already broken or shut down.
-    pub fn on_panic(&self, text: String) -> Option<Error> {
-        if self.state() == NodeState::Shutdown || self.panic.set(text.clone()).is_err() {
+    pub fn on_failure(&self, text: String) -> Option<Error> {
+        if self.state() == NodeState::Shutdown || self.failure.set(text.clone()).is_err() {
             return None;
         }
         self.enter(NodeState::Broken);
         Some(Error::new(Status::Internal, text))
     }
 
-    /// Tells the threads of the node to end.
-    pub fn begin_end(&self) {
+    /// Asks the threads of the node to end.
+    pub fn request_end(&self) {
         self.ending.store(true, Ordering::Release);
     }
 
@@ -64,8 +64,8 @@ impl Lifecycle {
     }
 
     /// The error of a call that the node cannot serve because it has ended.
-    pub fn ended(&self) -> Error {
-        match self.panic.get() {
+    pub fn end_error(&self) -> Error {
+        match self.failure.get() {
             Some(text) => Error::new(Status::Internal, format!("the node is broken: {text}")),
             None => Error::new(Status::Closed, "the node was shut down"),
         }
@@ -77,7 +77,7 @@ impl Lifecycle {
     /// `Closed`, or `Internal` if the node is broken.
     pub fn check(&self) -> Result<()> {
         if self.is_ending() {
-            return Err(self.ended());
+            return Err(self.end_error());
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl EventQueue {
                 state.make_room(now, self.capacity);
             }
         }
-        self.show(&mut state);
+        self.update_signal(&mut state);
         drop(state);
         self.changed.notify_one();
     }
@@ -126,7 +126,7 @@ impl EventQueue {
     pub fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
-        self.show(&mut state);
+        self.update_signal(&mut state);
         drop(state);
         self.changed.notify_all();
     }
@@ -136,7 +136,7 @@ impl EventQueue {
         let mut state = lock(&self.state);
         state.ended = true;
         state.abandoned = true;
-        self.show(&mut state);
+        self.update_signal(&mut state);
         drop(state);
         self.changed.notify_all();
     }
@@ -154,7 +154,7 @@ impl EventQueue {
             None if state.ended => Err(Ended),
             None => Ok(None),
             Some(event) => {
-                self.show(&mut state);
+                self.update_signal(&mut state);
                 Ok(Some(event))
             }
         }
@@ -169,7 +169,7 @@ impl EventQueue {
         }
         let mut events = Vec::with_capacity(waiting.min(max));
         events.extend(std::iter::from_fn(|| state.pop()).take(max));
-        self.show(&mut state);
+        self.update_signal(&mut state);
         Ok(events)
     }
 
@@ -190,7 +190,7 @@ impl EventQueue {
             }
         }
         (state.events, state.logs) = (left.events, left.logs);
-        self.show(&mut state);
+        self.update_signal(&mut state);
         taken
     }
 
@@ -206,7 +206,7 @@ impl EventQueue {
     }
 
     /// Makes the descriptor readable or not, as the queue requires.
-    fn show(&self, state: &mut Queued) {
+    fn update_signal(&self, state: &mut Queued) {
         let Some(signal) = &self.signal else { return };
         let readable = state.ended || state.next_is_log().is_some();
         if readable != state.raised {

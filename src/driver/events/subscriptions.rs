@@ -184,7 +184,7 @@ impl Subscription {
     /// `Forked` in a forked child.
     pub fn fd(&self) -> Result<RawFd> {
         self.check_process()?;
-        self.queue.fd().ok_or_else(|| self.over())
+        self.queue.fd().ok_or_else(|| self.end_error())
     }
 
     /// Takes the queued events, at most `max`, without waiting.
@@ -194,7 +194,7 @@ impl Subscription {
     /// `Forked` in a forked child.
     pub fn drain(&self, max: usize) -> Result<Vec<Event>> {
         self.check_process()?;
-        self.queue.drain(max).map_err(|Ended| self.over())
+        self.queue.drain(max).map_err(|Ended| self.end_error())
     }
 
     /// Ends the subscription: queued events are dropped, and a thread that polls is woken.
@@ -208,8 +208,8 @@ impl Subscription {
         self.origin.check()
     }
 
-    fn over(&self) -> Error {
-        self.lifecycle.ended()
+    fn end_error(&self) -> Error {
+        self.lifecycle.end_error()
     }
 }
 

@@ -87,7 +87,7 @@ pub(in crate::driver) enum StreamEvent {
 
 /// The streams of one owner.
 pub(in crate::driver) struct StreamSet {
-    open: SortedMap<StreamId, Stream>,
+    streams: SortedMap<StreamId, Stream>,
     last_accepted: u64,
     /// The number of reads from one stream in a row before the other streams have their turn.
     reads: usize,
@@ -99,7 +99,7 @@ impl StreamSet {
     /// A set of streams on which both sides may send much at the same time, as in a push/pull.
     pub fn for_gossip() -> StreamSet {
         StreamSet {
-            open: SortedMap::default(),
+            streams: SortedMap::default(),
             last_accepted: 0,
             reads: 4,
             reads_while_writing: true,
@@ -118,12 +118,12 @@ impl StreamSet {
 
     /// The number of streams that still have a descriptor.
     pub fn len(&self) -> usize {
-        self.open.len()
+        self.streams.len()
     }
 
     /// The number of bytes that the peer of a stream has not taken yet.
     pub fn unsent(&self, id: StreamId) -> usize {
-        self.open.get(id).map_or(0, |stream| {
+        self.streams.get(id).map_or(0, |stream| {
             stream.out.iter().map(Vec::len).sum::<usize>() - stream.sent
         })
     }
@@ -139,7 +139,7 @@ impl StreamSet {
         self.last_accepted += 2;
         let id = StreamId(self.last_accepted);
         let stream = Stream::new(socket, Phase::Open, Some(protected_until));
-        self.open.insert(id, stream);
+        self.streams.insert(id, stream);
         Ok(id)
     }
 
@@ -147,7 +147,7 @@ impl StreamSet {
     /// dropped. Streams that are being closed do not count: their requests are done, and another
     /// bound limits their number.
     pub fn oldest(&self) -> Option<(StreamId, Time)> {
-        let mut streams = self.open.iter(); // in the order of their numbers, which only grow
+        let mut streams = self.streams.iter(); // in the order of their numbers, which only grow
         streams.find_map(|(id, stream)| match stream.phase {
             Phase::Open => Some((id, stream.protected_until?)),
             Phase::Connecting | Phase::Flushing(_) | Phase::Lingering(_) => None,
@@ -156,7 +156,7 @@ impl StreamSet {
 
     /// Drops a stream at once.
     pub fn give_up(&mut self, id: StreamId) {
-        self.open.remove(id);
+        self.streams.remove(id);
     }
 
     /// Begins to open a connection. A later event says whether that succeeded.
@@ -173,13 +173,13 @@ impl StreamSet {
             Err(error) => return Err(error),
         }
         let stream = Stream::new(socket.into(), Phase::Connecting, None);
-        self.open.insert(id, stream);
+        self.streams.insert(id, stream);
         Ok(())
     }
 
     /// Appends bytes to those that were written before. Does nothing for a stream that has ended.
     pub fn write(&mut self, id: StreamId, bytes: Vec<u8>) {
-        if let Some(stream) = self.open.get_mut(id) {
+        if let Some(stream) = self.streams.get_mut(id) {
             stream.out.push_back(bytes);
             if stream.phase == Phase::Open {
                 // An error shows up again when the stream is polled, and is reported then.
@@ -190,11 +190,11 @@ impl StreamSet {
 
     /// Closes a stream once everything is written, or after `patience`.
     pub fn close(&mut self, now: Time, id: StreamId, patience: Duration) {
-        let Some(stream) = self.open.get_mut(id) else {
+        let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
         if stream.phase == Phase::Connecting || stream.phase.closing_until().is_some() {
-            self.open.remove(id);
+            self.streams.remove(id);
             return;
         }
         stream.phase = Phase::Flushing(now + patience);
@@ -204,7 +204,7 @@ impl StreamSet {
 
     /// Writes the rest of a stream that is being closed, and drops it when it is done.
     fn go_on_closing(&mut self, now: Time, id: StreamId) {
-        let Some(stream) = self.open.get_mut(id) else {
+        let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
         let gone = match (stream.phase, stream.flush()) {
@@ -216,38 +216,38 @@ impl StreamSet {
             (_, Err(_)) => true,
         };
         if gone {
-            self.open.remove(id);
+            self.streams.remove(id);
         }
     }
 
     fn bound_closing(&mut self) {
         let closing = || {
-            let streams = self.open.iter();
+            let streams = self.streams.iter();
             streams.filter_map(|(id, stream)| Some((stream.phase.closing_until()?, id)))
         };
         if closing().count() <= CLOSING {
             return;
         }
         if let Some((_, first)) = closing().min() {
-            self.open.remove(first);
+            self.streams.remove(first);
         }
     }
 
     /// Drops streams that are being closed and whose time is up.
     pub fn expire(&mut self, now: Time) {
         let over = |stream: &Stream| stream.phase.closing_until().is_some_and(|at| at <= now);
-        self.open.retain(|stream| !over(stream));
+        self.streams.retain(|stream| !over(stream));
     }
 
     /// The next time at which [`StreamSet::expire`] has something to do.
     pub fn deadline(&self) -> Option<Time> {
-        let closing = self.open.iter();
+        let closing = self.streams.iter();
         closing.filter_map(|(_, it)| it.phase.closing_until()).min()
     }
 
     /// All streams, each with its entry for polling.
     pub fn poll_entries(&self) -> impl Iterator<Item = (StreamId, PollFd<'_>)> {
-        self.open.iter().map(|(id, stream)| {
+        self.streams.iter().map(|(id, stream)| {
             (
                 id,
                 PollFd::new(stream.socket.as_fd(), self.interest(stream)),
@@ -278,7 +278,7 @@ impl StreamSet {
         buffer: &mut [u8],
         tell: &mut dyn FnMut(StreamEvent, &[u8]),
     ) {
-        let Some(stream) = self.open.get_mut(id) else {
+        let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
         if stream.phase == Phase::Connecting {
@@ -288,7 +288,7 @@ impl StreamSet {
                     StreamEvent::Connected
                 }
                 Ok(Some(error)) | Err(error) => {
-                    self.open.remove(id);
+                    self.streams.remove(id);
                     StreamEvent::End(stream_end(&error))
                 }
             };
@@ -298,16 +298,16 @@ impl StreamSet {
             if stream.phase != Phase::Open {
                 self.go_on_closing(now, id);
             } else if stream.flush().is_err() {
-                self.open.remove(id);
+                self.streams.remove(id);
                 return tell(StreamEvent::End(StreamEnd::Failed), &[]);
             }
         }
         if !ready.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
             return;
         }
-        match self.open.get(id) {
+        match self.streams.get(id) {
             // Both directions have ended.
-            Some(stream) if stream.eof => drop(self.open.remove(id)),
+            Some(stream) if stream.eof => drop(self.streams.remove(id)),
             Some(_) => self.read(id, buffer, tell),
             None => {}
         }
@@ -315,7 +315,7 @@ impl StreamSet {
 
     fn read(&mut self, id: StreamId, buffer: &mut [u8], tell: &mut dyn FnMut(StreamEvent, &[u8])) {
         for _ in 0..self.reads {
-            let Some(stream) = self.open.get_mut(id) else {
+            let Some(stream) = self.streams.get_mut(id) else {
                 return;
             };
             let closing = stream.phase.closing_until().is_some();
@@ -335,7 +335,7 @@ impl StreamSet {
                 StreamEvent::Connected | StreamEvent::Data => true,
             };
             if !stays {
-                self.open.remove(id);
+                self.streams.remove(id);
             }
             if !closing {
                 tell(event, &buffer[..len]);

@@ -356,7 +356,7 @@ impl Node {
             return Err(with_callback());
         }
         let taken = self.running.events.take(timeout);
-        taken.map_err(|Ended| self.running.lifecycle.ended())
+        taken.map_err(|Ended| self.running.lifecycle.end_error())
     }
 
     /// Makes a separate reader for events of these kinds; an empty list stands for all kinds. Up to
@@ -426,7 +426,7 @@ impl Node {
         self.running.send(command)?;
         match answer.wait(timeout) {
             Waited::Answered(result) => result,
-            Waited::Dropped => Err(self.running.lifecycle.ended()),
+            Waited::Dropped => Err(self.running.lifecycle.end_error()),
             Waited::TimedOut => {
                 let message = format!("the timeout has passed; {what} goes on");
                 Err(Error::new(Status::Timeout, message))

@@ -103,19 +103,19 @@ impl RunningNode {
         self.parts.1.get()
     }
 
-    /// Tells the node to end. Does nothing and returns false in a forked child.
-    fn begin_end(&self) -> bool {
+    /// Asks the node to end. Does nothing and returns false in a forked child.
+    fn request_end(&self) -> bool {
         if self.origin.is_elsewhere() {
             return false;
         }
         self.lifecycle.enter(NodeState::Shutdown);
-        EngineHandle::begin_end(self);
+        EngineHandle::request_end(self);
         true
     }
 
     /// Ends the engine and the services, and waits for them. Queued events stay.
     pub(super) fn shut_down(&self) {
-        if !self.begin_end() {
+        if !self.request_end() {
             return;
         }
         if let Some(threads) = self.threads() {
@@ -126,7 +126,7 @@ impl RunningNode {
     /// Ends the node and waits for all its threads; no further callback starts. On the event thread
     /// it returns at once, and that thread waits for the others when its callback has returned.
     pub(super) fn close(&self) {
-        if !self.begin_end() {
+        if !self.request_end() {
             return;
         }
         if self.with_callback {

@@ -102,7 +102,7 @@ fn build(
         threads: threads.clone(),
     });
     if let Err(error) = starting.start(engine, requests, callback, host) {
-        handle.begin_end();
+        handle.request_end();
         starting.threads.finish();
         return Err(Error::io("cannot create the threads of a node", &error));
     }
