@@ -261,7 +261,7 @@
 
 
 /**
- * The reason of a failure. In C, a function that can fail returns one of these numbers, or 0
+ * The reason for a failure. In C, a function that can fail returns one of these numbers, or 0
  * or a count on success.
  */
 enum sprat_status {
@@ -368,7 +368,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_FATAL = 22,
 };
 
-/** How much a line of the log matters. Each level includes the ones before it. */
+/** The importance of a line of the log. Each level includes the levels before it. */
 enum sprat_log_level {
     /** No lines. */
     SPRAT_LOG_OFF = 0,

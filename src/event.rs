@@ -31,8 +31,7 @@ macro_rules! event_bodies {
         /// For one member the order is: join first; then suspect, alive and update in any number;
         /// then leave or fail; then join again, or reap, after which the name is unknown. A failed
         /// member can still leave, when it is removed. The leave event comes when the member is
-        /// gone; while a member is only on its way out, its state is `Leaving` and no event is
-        /// emitted.
+        /// gone; while a member is still leaving, its state is `Leaving` and no event is emitted.
         #[derive(Clone, Debug, PartialEq)]
         pub enum EventBody {
             $($(#[doc = $doc])* $Member(Arc<Member>),)*
@@ -72,8 +71,8 @@ pub(crate) use any_member_event;
 /// An event as a reader takes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// One more than that of the previous event of the same reader. A larger step means that events
-    /// were lost.
+    /// The number of the event: one more than that of the previous event of the same reader. A
+    /// larger step means that events were lost.
     pub seq: u64,
     /// The time at which the engine queued it, by the monotonic clock.
     pub time: Time,

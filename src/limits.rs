@@ -5,7 +5,7 @@
 //! requests that are relayed at a time in `swim/relay.rs`. The bounds of settings are in
 //! `config`, those of a service in `service`.
 
-/// Length of a node name in bytes. Serf has an optional limit of 128; each message has the name.
+/// Length of a node name in bytes. Serf has an optional limit of 128.
 pub const NAME_LEN: usize = 255;
 /// Length in bytes of the meta (encoded tags) of this node: the limit that the reference checks.
 pub const META_LEN: usize = 512;
@@ -35,8 +35,8 @@ pub const PUSH_PULL_NODES: usize = 1_048_576;
 pub const LABEL_LEN: usize = 255;
 /// Number of streams that one node serves or uses at a time (the reference serves 127).
 pub const STREAMS: usize = 128;
-/// Number of datagrams that a receive buffer can hold: the kernel charges half a kilobyte for even
-/// the smallest.
+/// Number of datagrams that a receive buffer can hold: the kernel charges half a kilobyte even for
+/// the smallest datagram.
 pub const RECEIVE_QUEUE: usize = 8192;
 /// Number of connections that can wait to be accepted; the kernel's own bound is usually lower.
 pub const ACCEPT_QUEUE: usize = 4096;
@@ -60,7 +60,7 @@ pub const LTIME_LEAP: u64 = 1 << 40;
 pub const BUFFERED_INTENTS: usize = 65_536;
 /// Number of slots of the rings of user events and queries (Serf's EventBuffer and QueryBuffer).
 pub const RING_SLOTS: u64 = 512;
-/// Number of events or queries that are kept at one Lamport time.
+/// Number of events or queries that are kept for one Lamport time.
 pub const RING_SLOT_ITEMS: usize = 256;
 /// Number of bytes in the ring of user events, all of which travel in every push/pull.
 pub const RING_BYTES: usize = 4 * 1024 * 1024;

@@ -162,18 +162,18 @@ macro_rules! event_table {
                 Done {
                     /// The number that the call returned.
                     id: u64,
-                    /// The number of members that a join reached, 0 for other operations; or why
-                    /// the operation failed.
+                    /// The number of members that a join reached, or 0 for any other operation; an
+                    /// error if the operation failed.
                     result: Result<usize>,
                 } = 14, "done";
                 /// Events were lost because they were not taken in time: take a fresh list of members.
                 Overflow {
-                    /// How many events were merged or dropped since the last event of this kind.
+                    /// The number of events merged or dropped since the last event of this kind.
                     lost: u64,
                 } = 20, "overflow";
                 /// A line of the log.
                 Log {
-                    /// How much the line matters.
+                    /// The importance of the line.
                     level: Level,
                     /// The part of the library that wrote the line.
                     target: &'static str,
@@ -224,7 +224,7 @@ macro_rules! event_kinds {
 event_table!(event_kinds);
 
 vocabulary! {
-    /// The reason of a failure. In C, a function that can fail returns one of these numbers, or 0
+    /// The reason for a failure. In C, a function that can fail returns one of these numbers, or 0
     /// or a count on success.
     pub enum Status {
         /// An argument that must not be NULL is NULL.
@@ -273,7 +273,7 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// How much a line of the log matters. Each level includes the ones before it.
+    /// The importance of a line of the log. Each level includes the levels before it.
     pub enum Level {
         /// The node cannot do what it should.
         Error = 1, "error";

@@ -42,7 +42,7 @@ struct Net {
     sent: u64,
     /// Pairs that cannot reach one another.
     cuts: BTreeSet<(usize, usize)>,
-    /// User messages that arrived at an address of no node.
+    /// Datagrams that were sent to an address at which there is no node.
     outside: Vec<Vec<u8>>,
 }
 
@@ -107,7 +107,7 @@ impl Net {
         }
     }
 
-    /// This many nodes, all of which know one another.
+    /// Returns a network of this many nodes, all of which know one another.
     fn joined(hosts: usize) -> Net {
         let mut net = Net::new(hosts);
         net.join_all();
@@ -236,7 +236,7 @@ impl Net {
         self.collect(to);
     }
 
-    /// One step: the next parcel or the next timeout, if it is not after `end`.
+    /// Runs the next parcel or the next timeout. Returns false if neither is due by `end`.
     fn step(&mut self, end: Time) -> bool {
         let up = self.hosts.iter().enumerate().filter(|(_, host)| host.up);
         let timeouts = up.filter_map(|(i, host)| Some((host.core.poll_timeout()?, i)));
@@ -271,14 +271,14 @@ impl Net {
         self.now = end;
     }
 
-    /// Runs until a condition holds; fails if it does not within this many seconds.
+    /// Runs until `holds` returns true; fails if that takes more than this many seconds.
     #[track_caller]
     fn run_until(&mut self, seconds: u64, holds: impl Fn(&Net) -> bool) {
         let end = self.now + secs(seconds);
         while !holds(self) {
             if !self.step(end) {
                 self.show();
-                panic!("it does not hold after {seconds} s");
+                panic!("the condition does not hold after {seconds} s");
             }
         }
     }
@@ -293,7 +293,7 @@ impl Net {
         }
     }
 
-    /// A user message for `to`, from an address of no node.
+    /// Sends a user message to `to` from an address at which there is no node.
     fn inject(&mut self, to: usize, message: &SerfMessage<'_>) {
         let (mut content, mut bytes) = (Vec::new(), Vec::new());
         message.encode(&mut content);
@@ -337,7 +337,7 @@ impl Net {
         found.unwrap().value.unsigned_abs()
     }
 
-    /// The events of one node about another since the last call, one word each.
+    /// Returns one word for each event of `viewer` about the node `about` since the last call.
     fn told(&mut self, viewer: usize, about: usize) -> Vec<&'static str> {
         let about = name(about);
         let word = |event: &CoreEvent| match event {
@@ -474,7 +474,7 @@ fn a_node_that_was_cut_off_is_found_again_without_help() {
 }
 
 #[test]
-fn a_node_that_leaves_is_left_everywhere_and_never_failed() {
+fn a_node_that_leaves_is_seen_as_left_by_all_and_never_as_failed() {
     let mut net = Net::joined(4);
     let op = net.command(2, Core::leave);
     net.run_until(15, |net| net.is_done(2, op));
@@ -534,7 +534,7 @@ fn a_join_after_a_leave_takes_part_again() {
 }
 
 #[test]
-fn a_join_in_the_middle_of_a_leave_takes_it_back() {
+fn a_join_in_the_middle_of_a_leave_cancels_the_leave() {
     for pause_ms in [0, 200, 700, 1200, 2500] {
         let mut net = Net::joined(3);
         net.command(2, Core::leave);
@@ -577,7 +577,7 @@ fn a_failed_member_can_be_removed_and_a_live_one_cannot() {
 }
 
 #[test]
-fn a_failed_member_can_be_removed_by_the_only_one_left() {
+fn a_failed_member_can_be_removed_by_the_only_remaining_member() {
     let mut net = Net::joined(2);
     net.hosts[1].up = false;
     net.run_until(20, |net| net.state(0, 1) == Some(MemberState::Failed));
@@ -748,7 +748,7 @@ fn a_new_node_gets_earlier_user_events_and_does_not_spread_them() {
 }
 
 #[test]
-fn bare_memberlist_nodes_find_and_miss_one_another_without_intents() {
+fn bare_memberlist_nodes_see_one_another_join_leave_and_fail_without_intents() {
     let config = |host: usize| Config {
         mode: Mode::Memberlist,
         meta: vec![host as u8; 3],
@@ -899,7 +899,7 @@ fn a_node_that_took_a_name_gets_it_when_its_owner_is_gone() {
 }
 
 #[test]
-fn a_node_that_returns_at_another_address_is_a_member_soon_after_its_former_life_is_forgotten() {
+fn a_node_that_returns_at_another_address_is_a_member_soon_after_members_give_up_the_old_address() {
     let mut net = Net::joined(5);
     net.hosts[4].up = false;
     let moved = net.boot_as(5, "n4", Config::default());
@@ -907,7 +907,7 @@ fn a_node_that_returns_at_another_address_is_a_member_soon_after_its_former_life
     let joined = net.join(5, 0);
     net.run_until(1, |net| net.is_done(5, joined));
     net.run_until(60, |net| net.state(0, 4) == Some(MemberState::Failed));
-    // Members give the name away 30 s after that, and the node asks every 5 s.
+    // Members accept another address for the name 30 s after that, and the node asks every 5 s.
     net.run_until(40, |net| (0..4).all(|viewer| net.sees_at(viewer, 4, 5)));
     net.run(secs(20));
     assert_eq!(net.health(5).summary, "healthy");

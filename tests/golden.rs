@@ -1,6 +1,7 @@
 //! Tests against bytes of real agents. Every captured packet decodes to its description, and
-//! encoding the result gives the captured bytes again. Compression gives the bytes of the reference
-//! writer until the table is full. Unusual input has the same outcome as in running agents.
+//! encoding the result gives the captured bytes again. LZW compression produces the same bytes as
+//! the reference writer until the code table is full. Unusual input has the same outcome as in
+//! running agents.
 //!
 //! The vectors are from Serf 0.9.4 (memberlist 0.2.2) and, in `newest.json`, from the newest
 //! release. This crate reads the longer signed integers of the newest release, but does not write
@@ -21,8 +22,8 @@ use sprat::wire::stream::StreamReader;
 use sprat::wire::{Codec, Reader, Refusal, lzw, msgpack, packet, stream};
 use vectors::{CAPTURED, Direction, directions, hex, layers, load, text, unhex};
 
-/// The vectors with integers in the signed forms of the newest release, which this crate reads but
-/// does not write.
+/// The vectors that hold integers in the signed forms of the newest release. This crate reads these
+/// forms but does not write them.
 const SIGNED: [&str; 5] = [
     "label-push-pull",
     "label-push-pull-encrypted",
@@ -66,7 +67,7 @@ fn every_captured_datagram_decodes_to_its_description() {
 }
 
 #[test]
-fn every_captured_datagram_is_written_again_byte_for_byte() {
+fn every_captured_datagram_reencodes_byte_for_byte() {
     for vector in captured("udp") {
         let id = text(&vector, "id");
         let layers = layers(&vector, &vector["decoded"]);
@@ -74,7 +75,7 @@ fn every_captured_datagram_is_written_again_byte_for_byte() {
         let parts = walked(&layers.codec, &datagram).expect(id);
         let parts: Vec<Vec<u8>> = parts.into_iter().map(|part| part.expect(id)).collect();
         for part in &parts {
-            message_is_written_again(id, part);
+            message_reencodes(id, part);
         }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let mut plain = Vec::new();
@@ -89,39 +90,39 @@ fn every_captured_datagram_is_written_again_byte_for_byte() {
 }
 
 /// Checks that a message of a datagram, and a Serf message inside it, encode to the same bytes.
-fn message_is_written_again(id: &str, wire: &[u8]) {
+fn message_reencodes(id: &str, wire: &[u8]) {
     let message = Message::decode(wire).expect(id);
     let mut again = Vec::new();
     message.encode(&mut again);
     assert_eq!(hex(&again), hex(wire), "{id}");
     if let Message::User(content) = message {
-        serf_is_written_again(id, content);
+        serf_reencodes(id, content);
     }
 }
 
-fn serf_is_written_again(id: &str, content: &[u8]) {
+fn serf_reencodes(id: &str, content: &[u8]) {
     let message = SerfMessage::decode(content).expect(id);
     let mut again = Vec::new();
     message.encode(&mut again);
     if SIGNED.contains(&id) {
         assert!(
             again.len() <= content.len(),
-            "{id}: the older form is longer than the captured one"
+            "{id}: the older form must not be longer than the captured one"
         );
         assert_ne!(
             again, content,
-            "{id}: the captured integers have the older form already"
+            "{id}: the captured integers must not have the older form already"
         );
         assert_eq!(SerfMessage::decode(&again).expect(id), message, "{id}");
     } else {
         assert_eq!(hex(&again), hex(content), "{id}");
     }
     if let SerfMessage::Relay(relay) = message {
-        serf_is_written_again("the inside of a relay", relay.inner);
+        serf_reencodes("the inside of a relay", relay.inner);
     }
 }
 
-/// Returns the result of a reader that gets the bytes of `direction` in pieces of `step` bytes.
+/// Feeds the bytes of `direction` to a reader in pieces of `step` bytes, and returns its result.
 fn collected(direction: &Direction, step: usize) -> Result<Option<Vec<u8>>, Refusal> {
     let mut reader = StreamReader::new(direction.reader);
     let mut result = None;
@@ -157,19 +158,19 @@ fn every_captured_stream_decodes_to_its_description_however_it_is_cut() {
 }
 
 #[test]
-fn every_captured_stream_is_written_again_byte_for_byte() {
+fn every_captured_stream_reencodes_byte_for_byte() {
     for vector in captured("tcp") {
         let id = text(&vector, "id");
         for direction in directions(&vector) {
             let plain = collected(&direction, usize::MAX).expect(id).expect(id);
             match plain[0] {
-                6 => push_pull_is_written_again(id, &plain),
+                6 => push_pull_reencodes(id, &plain),
                 8 => {
                     let mut again = Vec::new();
                     stream::put_user(&mut again, stream::user_content(&plain).expect(id));
                     assert_eq!(hex(&again), hex(&plain), "{id}");
                 }
-                _ => message_is_written_again(id, &plain),
+                _ => message_reencodes(id, &plain),
             }
             let layers = &direction.layers;
             if layers.encryption != Some(0) {
@@ -181,12 +182,16 @@ fn every_captured_stream_is_written_again_byte_for_byte() {
     }
 }
 
-fn push_pull_is_written_again(id: &str, wire: &[u8]) {
+fn push_pull_reencodes(id: &str, wire: &[u8]) {
     let push_pull = PushPull::decode(wire).expect(id);
     let mut again = Vec::new();
     push_pull.encode(&mut again);
     if SIGNED.contains(&id) {
-        assert_eq!(again.len(), wire.len(), "{id}: d1 and cd are of one length");
+        assert_eq!(
+            again.len(),
+            wire.len(),
+            "{id}: an int16 (0xd1) and a uint16 (0xcd) have the same length"
+        );
         assert_eq!(PushPull::decode(&again).expect(id), push_pull, "{id}");
     } else {
         assert_eq!(hex(&again), hex(wire), "{id}");
@@ -226,7 +231,7 @@ fn without_nil_slots(state: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn streams_malformed_on_purpose_are_refused() {
+fn an_encrypted_stream_without_keys_and_a_plaintext_stream_with_keys_are_refused() {
     let refusal = |file: &str, id: &str, codec: &Codec| {
         let vectors = load(file);
         let vector = vectors.iter().find(|vector| vector["id"] == id).expect(id);
@@ -251,7 +256,7 @@ fn streams_malformed_on_purpose_are_refused() {
 }
 
 #[test]
-fn tags_in_the_vectors_decode_and_are_written_again() {
+fn tags_in_the_vectors_decode_and_reencode() {
     fn visit(value: &Value, count: &mut usize) {
         match value {
             Value::Object(map) => {
@@ -290,7 +295,7 @@ fn tags_in_the_vectors_decode_and_are_written_again() {
 }
 
 /// Lists, for each datagram made by hand, the sequence numbers of the pings that a node named `r`
-/// answers, and why a part is refused.
+/// answers, and the reason why a part is refused, if one is.
 #[test]
 fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
     let all = |first: u32, count: u32| (first..first + count).collect::<Vec<u32>>();
@@ -300,7 +305,8 @@ fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
         ("ping-other-node", vec![], None),
         ("ping-lenient", vec![2], None),
         ("ping-bin8-string", vec![22], None),
-        // Serf 0.9.4 refuses it. The newest release was not tried; its decoder of text accepts it.
+        // Exception: Serf 0.9.4 refuses it. This crate follows the newest release, whose string
+        // decoder accepts it according to its source; no such agent was run.
         ("ping-bin8-key", vec![23], None),
         ("ping-array-form", vec![25], None),
         ("crc-good", vec![6], None),
@@ -308,7 +314,7 @@ fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
         ("compress-in-compress", vec![9], None),
         ("compound-in-compound", vec![10], None),
         ("compound-127", all(100, 127), None),
-        // Serf 0.9.4 misreads it; the newest release and this crate handle it.
+        // Exception: Serf 0.9.4 misreads it. This crate follows the newest release, which reads it.
         ("compound-128", all(100, 128), None),
         ("compound-truncated", vec![13], Some(Refusal::Truncated)),
         ("label-to-old", vec![], Some(Refusal::Label)),
@@ -359,14 +365,14 @@ fn lzw_input(kind: &str, length: usize) -> Vec<u8> {
     (0..length).map(byte).collect()
 }
 
-/// The maximum number of bytes of output for which the reference writer and this crate agree. They
-/// hold a clear code and 3,838 codes: 255 of 9 bits, 512 of 10, 1,024 of 11, 2,047 of 12. The
-/// reference writer then starts its table over. This crate does so one code later, so longer output
-/// differs, but it expands to the same bytes.
+/// The maximum number of bytes of output for which the reference writer and this crate agree. This
+/// many bytes hold a clear code and 3,838 codes: 255 of 9 bits, 512 of 10, 1,024 of 11, 2,047 of
+/// 12. The reference writer then starts its table over. This crate does so one code later, so
+/// longer output differs, but it expands to the same bytes.
 const ONE_TABLE: u64 = (9 + 255 * 9 + 512 * 10 + 1024 * 11 + 2047 * 12) / 8;
 
 #[test]
-fn compressed_bytes_are_those_of_the_reference_writer_up_to_a_full_table() {
+fn compression_gives_the_bytes_of_the_reference_writer_until_the_table_is_full() {
     let vectors = load("lzw");
     let mut within = 0;
     for vector in &vectors {

@@ -3,9 +3,9 @@
 //!
 //! | variable | meaning |
 //! | --- | --- |
-//! | `SPRAT_SIM_SEEDS` | how many seeds the random campaign runs |
-//! | `SPRAT_SIM_SEED` | the campaign runs this one seed only |
-//! | `SPRAT_BOOT_SEEDS` | how many seeds each size of the bootstrap runs |
+//! | `SPRAT_SIM_SEEDS` | the number of seeds that the random campaign runs |
+//! | `SPRAT_SIM_SEED` | the only seed that the random campaign runs |
+//! | `SPRAT_BOOT_SEEDS` | the number of seeds that the bootstrap runs for each size |
 
 #[path = "sim/mod.rs"]
 mod sim;

@@ -37,17 +37,17 @@ macro_rules! counts {
 }
 
 counts! {
-    intents_sent: "Intents of this node that it gossiped.",
+    intents_sent: "Intents that this node announced.",
     intents_relayed: "Intents of others passed on.",
     intents_refuted: "Times that another node wrongly announced a leave of this node.",
     queries_relayed: "Queries of others passed on.",
     user_events_relayed: "User events of others passed on.",
     duplicates: "User events and queries that had been seen before.",
     dropped_old_or_many:
-        "User events and queries too far behind the clock, or too many at one time.",
+        "User events and queries too far behind the clock, or too many with one Lamport time.",
     ltimes_refused: "Lamport times too far ahead to be believed.",
     relays: "Responses of others forwarded to the member that had sent the query.",
-    relays_refused: "Responses of others for an address at which no member is known.",
+    relays_refused: "Responses not forwarded because no member is known at their address.",
     stray_answers: "Responses to queries that this node never sent.",
     reaped: "Members erased.",
     conflicts: "Claims that a known name is at another address.",

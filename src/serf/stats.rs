@@ -38,7 +38,7 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         stream_fallbacks = it.stream_fallbacks, "Probes that only a stream answered.";
         late_answers = it.late_answers, "Acks and nacks that came after their probe had ended.";
         suspicions = it.suspicions, "Times that a member became suspect.";
-        refutations = it.refutations, "Times that this node announced that it is alive after all.";
+        refutations = it.refutations, "Times that this node refuted an accusation.";
         push_pulls = it.push_pulls, "Exchanges of state begun with another node.";
         join_syncs = it.join_syncs, "Push/pulls after a burst of joins.";
         reconnects = it.reconnects, "Attempts to reach seeds and lost members again.";

@@ -35,7 +35,7 @@ fn node(i: usize, config: Config) -> Swim {
     )
 }
 
-/// Nodes on a network that can lose everything from one node to another.
+/// Nodes on a network that can lose everything that one node sends to another.
 struct Net {
     now: Time,
     nodes: Vec<Swim>,
@@ -44,8 +44,8 @@ struct Net {
     cut_streams: Vec<(usize, usize)>,
     notices: Vec<(usize, Notice)>,
     sent: Vec<(usize, SocketAddr, Vec<u8>)>,
-    /// Each stream: its number at the dialling node, that node, the accepting node, and its number
-    /// there.
+    /// For each stream: its number at the dialling node, the dialling node, the accepting node, and
+    /// its number at the accepting node.
     streams: Vec<(StreamId, usize, usize, StreamId)>,
     next_stream: u64,
     /// The nodes that every host name stands for, and the number of look-ups.
@@ -155,7 +155,7 @@ impl Net {
                     return self.nodes[from].handle_stream_end(now, id, StreamEnd::Failed);
                 };
                 if self.cut_streams.contains(&(from, i)) {
-                    return; // packets vanish: nothing ever comes back
+                    return; // packets are lost: no answer ever comes back
                 }
                 self.next_stream += 2;
                 let there = StreamId(self.next_stream);
@@ -326,7 +326,7 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
 }
 
 #[test]
-fn refutation_goes_one_above_the_accusation() {
+fn a_refutation_has_the_incarnation_after_that_of_the_accusation() {
     let mut net = Net::joined(2);
     let own = |net: &Net| net.nodes[0].self_node().incarnation;
     let before = own(&net);
@@ -641,7 +641,7 @@ fn a_leave_is_spread_and_then_reported() {
 }
 
 #[test]
-fn leaving_alone_does_not_wait() {
+fn a_leave_without_other_nodes_does_not_wait() {
     let mut net = Net::new(1);
     net.nodes[0].leave(net.now);
     net.settle();
@@ -704,7 +704,7 @@ fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
     assert_eq!(
         net.nodes[0].ctx.timers.get(Timer::Gossip),
         None,
-        "nothing to send, no tick"
+        "there is nothing to send, so no tick is due"
     );
 }
 
@@ -742,7 +742,7 @@ fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_chan
     change_unheard(&mut net, *b"\xff\x82");
     net.cut = vec![(0, 1)];
     while told(&net, 1) == 0 {
-        net.run(STEP); // lost, and the helper's answer does not acknowledge it
+        net.run(STEP); // the announcement is lost, and a helper's answer does not acknowledge it
     }
     net.run(Duration::from_millis(800));
     net.cut.clear();
@@ -803,7 +803,7 @@ fn a_node_that_has_left_reaches_its_verdicts_in_time_and_does_not_gossip_them() 
 }
 
 #[test]
-fn a_hint_about_a_dead_member_leaves_the_health_score_alone_and_ends_in_time() {
+fn a_hint_about_a_dead_member_does_not_change_the_health_score_and_ends_in_time() {
     let mut net = Net::joined(6);
     for i in [0, 2, 3, 4, 5] {
         net.cut.extend([(1, i), (i, 1)]);
@@ -832,7 +832,7 @@ fn a_hint_about_a_dead_member_leaves_the_health_score_alone_and_ends_in_time() {
 }
 
 #[test]
-fn no_answer_of_an_ended_probe_is_still_waited_for() {
+fn an_ended_probe_waits_for_no_answer() {
     let mut net = Net::joined(3);
     net.cut.push((0, 1));
     net.cut_streams.push((0, 1));
@@ -854,7 +854,7 @@ fn no_answer_of_an_ended_probe_is_still_waited_for() {
 }
 
 #[test]
-fn a_message_that_fits_no_packet_is_refused_and_queued_nowhere() {
+fn a_message_that_does_not_fit_into_a_packet_is_refused_and_not_queued() {
     let mut net = Net::joined(2);
     net.run(Duration::from_secs(5));
     let room = net.nodes[0].ctx.packet_room();
@@ -889,7 +889,9 @@ fn a_message_that_fits_no_packet_is_refused_and_queued_nowhere() {
     assert_eq!(net.nodes[0].ctx.timers.get(Timer::Gossip), None);
 }
 
-/// The seconds, within ten minutes, at which a node that knows no other looks its one seed up.
+/// Returns the seconds, within ten minutes, at which a node that knows no other node looks up the
+/// name of its only seed. `answer` lists the nodes that the name stands for; with `None`, no answer
+/// ever comes.
 fn lookups(answer: Option<&[usize]>) -> Vec<u64> {
     let mut swim = node(0, Config::lan());
     swim.join(Time::ZERO, &[Seed::Host("svc".into(), 7946)]);
@@ -942,7 +944,7 @@ fn a_host_name_is_not_looked_up_while_every_node_it_stands_for_is_a_member() {
 }
 
 #[test]
-fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_good() {
+fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
     let mut swim = node(0, Config::lan());
     for port in 1..2000 {
         swim.join(
@@ -1057,11 +1059,14 @@ fn a_node_that_reaches_itself_at_another_address_has_no_name_conflict() {
     net.notices.clear();
     claim_the_name_of_node_0(&mut net);
     let told = |(_, notice): &(usize, Notice)| matches!(notice, Notice::Conflict { .. });
-    assert!(!net.notices.iter().any(told), "it knows that address now");
+    assert!(
+        !net.notices.iter().any(told),
+        "the node knows its alias now"
+    );
     assert_eq!(
         sent_to(&net, own_alias).len(),
         asked.len(),
-        "nor is it asked again"
+        "the alias is not asked again"
     );
 }
 
@@ -1077,7 +1082,11 @@ fn a_silent_claim_to_the_name_is_forgotten_unless_it_is_repeated() {
             verdict: ConflictVerdict::Silent
         })
     );
-    assert_eq!(sent_to(&net, ghost).len(), 2, "a datagram can get lost");
+    assert_eq!(
+        sent_to(&net, ghost).len(),
+        2,
+        "the address is asked twice, because a datagram can get lost"
+    );
     net.run(Duration::from_secs(30));
     assert_eq!(net.nodes[0].name_conflict(), None);
     assert_eq!(net.nodes[0].health(net.now).summary, "healthy");
@@ -1085,7 +1094,7 @@ fn a_silent_claim_to_the_name_is_forgotten_unless_it_is_repeated() {
 }
 
 #[test]
-fn an_accusation_of_a_former_life_leaves_the_health_score_alone() {
+fn an_accusation_of_an_earlier_run_does_not_change_the_health_score() {
     let mut net = Net::joined(2);
     let said = |incarnation, from| Accusation {
         incarnation,
@@ -1101,7 +1110,7 @@ fn an_accusation_of_a_former_life_leaves_the_health_score_alone() {
     assert_eq!(
         net.nodes[0].health(net.now).score,
         1,
-        "an accusation of this one counts"
+        "an accusation of the present run counts"
     );
 }
 

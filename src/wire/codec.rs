@@ -72,7 +72,7 @@ impl Cipher {
         tag.ok().map(Into::into)
     }
 
-    /// Decrypts `text` in place and returns whether the tag is right; `text` is unchanged if not.
+    /// Decrypts `text` in place. Returns true if the tag is right; if not, `text` is unchanged.
     fn decrypt(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8], tag: [u8; 16]) -> bool {
         let (nonce, text, tag) = (nonce.into(), text.into(), tag.into());
         match self {
@@ -117,7 +117,7 @@ impl Keyring {
         keyring
     }
 
-    /// Returns whether there is no key, so that gossip is not encrypted.
+    /// Returns true if there is no key, so that gossip is not encrypted.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -187,7 +187,7 @@ impl Keyring {
         }
     }
 
-    /// Decrypts the output of [`Keyring::seal`] or of a version 0 writer with the key that fits.
+    /// Decrypts the output of [`Keyring::seal`] or of a version 0 writer with whichever key fits.
     ///
     /// # Errors
     /// [`Refusal::Undecryptable`].
@@ -211,7 +211,8 @@ impl Keyring {
     }
 }
 
-/// Takes off the padding of version 0: 1 to 16 bytes, each of which holds their number.
+/// Takes off the padding of version 0: 1 to 16 bytes, each of which holds the length of the
+/// padding.
 fn unpad(plain: &mut Vec<u8>) -> Result<(), Refusal> {
     let count = usize::from(*plain.last().ok_or(Refusal::Undecryptable)?);
     let kept = plain
@@ -256,7 +257,7 @@ impl Codec {
         label + if self.encrypts() { SEAL_LEN } else { 0 }
     }
 
-    /// Returns whether sent bytes are encrypted.
+    /// Returns true if sent bytes are encrypted.
     pub(super) fn encrypts(&self) -> bool {
         self.verify_outgoing && !self.keyring.is_empty()
     }

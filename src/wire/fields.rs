@@ -29,7 +29,7 @@ pub(super) trait Field<'a, Value> {
     /// Appends the value.
     fn put(out: &mut Vec<u8>, value: &Value);
 
-    /// Returns whether the field is written at all.
+    /// Returns true if the field is written at all.
     fn is_written(_value: &Value) -> bool {
         true
     }
@@ -71,11 +71,12 @@ macro_rules! codecs {
 pub(super) use codecs;
 
 codecs! {
-    /// A bool, also as 0 or 1.
+    /// A bool; 0 and 1 are read as well.
     Boolean(bool) -> bool: msgpack::boolean, Ok, put_boolean;
     /// Text; nil is empty.
     Text(&'a str) -> &'a str: text, Ok, msgpack::put_text;
-    /// Text that is checked with its record, so that a list can leave out the record.
+    /// Text that is checked only when its whole record is, so that a list can leave out a record
+    /// whose text is malformed.
     LateText(&'a [u8]) -> &'a str: bytes, check_text, msgpack::put_text;
     /// Bytes where nil and empty mean the same.
     Bytes(&'a [u8]) -> &'a [u8]: bytes, Ok, msgpack::put_raw;
@@ -151,9 +152,9 @@ impl<'a, Value: Default + PartialEq, C: Field<'a, Value>> Field<'a, Value> for O
     }
 }
 
-/// Reads `count` items; `item` returns `None` for one that is left out. `count` is the sender's
-/// claim: it is compared with `bound`, and memory is allocated for no more items than the input
-/// can hold if each takes at least `least` bytes.
+/// Reads `count` items; `item` reads one, and returns `None` to leave it out. `count` is the
+/// sender's claim: it is compared with `bound`, and memory is allocated for no more items than the
+/// input can hold if each takes at least `least` bytes.
 ///
 /// # Errors
 /// [`Refusal::TooLarge`] above the bound, and the refusals of `item`.

@@ -64,7 +64,7 @@ record! {
     pub struct Ping<'a> {
         /// Sequence number, repeated by the ack.
         seq: u32 => "SeqNo" Number,
-        /// Name of the node that the sender expects to reach; empty: any node.
+        /// Name of the node that the sender expects to reach; empty means any node.
         node: &'a str => "Node" NameOrNone,
         /// Address of the sender, 4 or 16 bytes, or empty.
         source_addr: &'a [u8] => "SourceAddr" Omitted<AddressOrNone>,
@@ -81,7 +81,7 @@ record! {
         seq: u32 => "SeqNo" Number,
         /// Address of the target, 4 or 16 bytes.
         target: &'a [u8] => "Target" Address,
-        /// Port of the target; 0: the receiver's own.
+        /// Port of the target; 0 means the receiver's own port.
         port: u16 => "Port" Number,
         /// Name of the target, or empty.
         node: &'a str => "Node" NameOrNone,
@@ -131,7 +131,7 @@ record! {
         node: &'a str => "Node" Name,
         /// Its address, 4 or 16 bytes.
         addr: &'a [u8] => "Addr" Address,
-        /// Its port; 0: the receiver's own.
+        /// Its port; 0 means the receiver's own port.
         port: u16 => "Port" Number,
         /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
         meta: Option<&'a [u8]> => "Meta" Meta,

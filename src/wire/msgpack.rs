@@ -64,8 +64,8 @@ impl Scan {
         Scan { missing: count }
     }
 
-    /// Continues at the front of `bytes`. Returns how many of them it has passed, which the next
-    /// call must not contain, and whether the last value has ended.
+    /// Continues at the front of `bytes`. Returns the number of bytes that it has passed, and true
+    /// if the last value has ended. The next call must begin with the first byte not passed.
     ///
     /// # Errors
     /// [`Refusal::Msgpack`] when the bytes are not msgpack.
@@ -159,7 +159,7 @@ pub fn number<T: TryFrom<i128>>(reader: &mut Reader<'_>) -> Result<T, Refusal> {
     T::try_from(integer(reader)?).map_err(|_| Refusal::Msgpack)
 }
 
-/// Reads a bool, also as 0 or 1; nil is false.
+/// Reads a bool, or 0 or 1 as one; nil is false.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for any other value, [`Refusal::Truncated`].
@@ -233,7 +233,7 @@ pub fn structure<'a>(
     Ok(())
 }
 
-/// Passes nil if that is the next value, and returns whether it was.
+/// If the next value is nil, passes it and returns true.
 #[inline]
 pub fn nil(reader: &mut Reader<'_>) -> bool {
     let nil = reader.peek() == Some(Marker::Null.to_u8());
@@ -269,7 +269,7 @@ pub fn put_number(out: &mut Vec<u8>, value: impl Into<i128>) {
     }
 }
 
-/// Returns a length as the count of a list or map. This crate builds none of 2^32 elements.
+/// Returns a length as the count of a list or map. No list or map of this crate has 2^32 elements.
 pub fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

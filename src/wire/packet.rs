@@ -75,8 +75,8 @@ fn checked(bytes: &[u8]) -> Result<usize, Refusal> {
 /// The function that [`walk`] calls with each message, or with the reason why it refused a part.
 pub type Each<'e> = dyn FnMut(Result<&[u8], Refusal>) + 'e;
 
-/// Unpacks compound and compress layers and calls `each` with every message inside, in order. For a
-/// part that is refused it calls `each` with the reason; the parts before it are handled.
+/// Unpacks compound and compress layers and calls `each` with every message inside, in order. If a
+/// part is refused, calls `each` with the reason in its place.
 pub fn walk(opened: &[u8], each: &mut Each<'_>) {
     let mut room = limits::INFLATED_DATAGRAM_LEN;
     unpack(opened, 0, &mut room, each);
@@ -154,8 +154,8 @@ pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
 }
 
 /// Wraps the plain content of a datagram: compression if that makes it shorter, a checksum if
-/// `checksum`, encryption, label. `nonce` is used only when there is a key, and must not be used
-/// twice with one key.
+/// `checksum` is true, encryption, label. `nonce` is used only when there is a key, and must not be
+/// used twice with one key.
 pub fn seal(codec: &Codec, plain: &[u8], checksum: bool, nonce: [u8; 12]) -> Vec<u8> {
     let room = codec.overhead() + CHECKSUM_LEN + plain.len();
     let mut content = Vec::with_capacity(room);

@@ -1,10 +1,10 @@
-//! The push/pull: everything one node knows, for one other node, over a stream.
+//! The push/pull: everything that one node knows, sent to one other node over a stream.
 //!
-//! A header map, then a map per node, then the user state of the layer above. The header's counts
-//! are the sender's claims and are bounded before they are used. Both reference versions store and
-//! pass on nodes that are malformed (a five-byte address, for example). Such a node must not stop
-//! the exchange with every node that has heard of it, so it is left out and counted, and the
-//! others are taken.
+//! It is a header map, then a map per node, then the user state of the layer above. The header's
+//! counts are the sender's claims and are bounded before they are used. Both reference versions
+//! store and pass on nodes that are malformed (a five-byte address, for example). Such a node must
+//! not stop the exchange with every node that has heard of it, so it is left out and counted, and
+//! the others are taken.
 
 use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
 use super::record::{Body, Record, record};
@@ -69,11 +69,11 @@ fn put_node_count(out: &mut Vec<u8>, count: &u32) {
 record! {
     /// The header of a push/pull, whose claims are within bounds.
     pub(super) struct Header {
-        /// How many nodes follow.
+        /// The number of nodes that follow.
         nodes: u32 => "Nodes" NodeCount,
-        /// How many bytes of user state follow the nodes.
+        /// The number of bytes of user state after the nodes.
         user_state: usize => "UserStateLen" Length,
-        /// The dialler joins; the answer repeats it.
+        /// True if the dialler joins; the answer repeats the flag.
         join: bool => "Join" Boolean,
     }
 
@@ -84,7 +84,7 @@ record! {
         name: &'a str => "Name" Name,
         /// Its address, 4 or 16 bytes.
         addr: &'a [u8] => "Addr" Address,
-        /// Its port; 0: the receiver's own.
+        /// Its port; 0 means the receiver's own port.
         port: u16 => "Port" Number,
         /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
         meta: Option<&'a [u8]> => "Meta" Meta,
@@ -100,7 +100,7 @@ record! {
 /// A whole push/pull, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PushPull<'a> {
-    /// The dialler joins; the answer repeats it.
+    /// True if the dialler joins; the answer repeats the flag.
     pub join: bool,
     /// Every node the sender knows, the sender itself included.
     pub nodes: Vec<PushPullNode<'a>>,
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_state_refuses_the_whole() {
+    fn an_unknown_state_refuses_the_whole_push_pull() {
         let nodes = vec![node("n", NodeState::Left)];
         let mut wire = encoded(&PushPull {
             join: false,

@@ -27,7 +27,7 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
-    /// Returns whether everything has been read.
+    /// Returns true if everything has been read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

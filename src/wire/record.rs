@@ -7,9 +7,9 @@
 //! the reference does.
 //!
 //! Decoding has two steps. [`Record::read`] takes the map apart: fields come in any order, unknown
-//! ones are skipped, missing ones keep their default, and the last of several fields with one name
-//! counts. [`Record::check`] then refuses values that are malformed or missing. A list of records
-//! leaves out a record that fails only the second step.
+//! ones are skipped, missing ones keep their default, and if several have the same name, the last
+//! one counts. [`Record::check`] then refuses values that are malformed or missing. A list of
+//! records leaves out a record that fails only the second step.
 //!
 //! [`messages!`] declares an enum of messages with their type bytes, its decoder and its encoder.
 
@@ -43,7 +43,7 @@ pub(super) trait Record<'a>: Sized {
     /// Appends the map.
     fn put(&self, out: &mut Vec<u8>);
 
-    /// Appends name and value of the field in this row, unless its codec omits it.
+    /// Appends the name and the value of the field in this row, unless its codec omits the field.
     fn put_field(&self, out: &mut Vec<u8>, row: usize);
 }
 

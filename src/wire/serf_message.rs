@@ -36,7 +36,7 @@ messages! {
     /// unknown here.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum SerfMessage<'a> {
-        /// A member is about to leave, or was told to.
+        /// A member is about to leave, or a failed member is removed.
         Leave(LeaveIntent<'a>) = kind::LEAVE,
         /// A member has joined.
         Join(JoinIntent<'a>) = kind::JOIN,
@@ -46,20 +46,20 @@ messages! {
         Query(Query<'a>) = kind::QUERY,
         /// An answer to a query, or its ack.
         QueryResponse(QueryResponse<'a>) = kind::QUERY_RESPONSE,
-        /// A message to be passed on.
+        /// A message to be forwarded to one address.
         Relay(Relay<'a>) = kind::RELAY,
     }
 }
 
 record! {
-    /// A member is about to leave, or was told to.
+    /// A member is about to leave, or a failed member is removed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct LeaveIntent<'a> {
         /// Time of the member clock.
         ltime: u64 => "LTime" Number,
         /// Name of the member.
         node: &'a str => "Node" Name,
-        /// The member is to be forgotten at once.
+        /// True if the member is to be erased at once.
         prune: bool => "Prune" Boolean,
     }
 
@@ -81,7 +81,7 @@ record! {
         name: &'a str => "Name" Text,
         /// Its content.
         payload: Option<&'a [u8]> => "Payload" Payload,
-        /// Receivers may coalesce it with others of the same name.
+        /// True if receivers may coalesce it with other events of the same name.
         coalesce: bool => "CC" Boolean,
     }
 
@@ -90,7 +90,7 @@ record! {
     pub struct Query<'a> {
         /// Time of the query clock.
         ltime: u64 => "LTime" Number,
-        /// Random number; with `ltime` it names the query.
+        /// Random number; together with `ltime` it identifies the query.
         id: u32 => "ID" Number,
         /// Address of the asker for answers: 4 or 16 bytes.
         addr: &'a [u8] => "Addr" Address,
@@ -99,13 +99,13 @@ record! {
         /// Name of the asker; empty from very old nodes.
         source_node: &'a str => "SourceNode" NameOrNone,
         /// Filters that select the members that answer, each still encoded (type byte, then
-        /// msgpack) and not empty; `None`: every member answers.
+        /// msgpack) and not empty. With `None`, every member answers.
         filters: Option<Vec<&'a [u8]>> => "Filters" Filters,
-        /// 1: ack wanted; 2: do not rebroadcast.
+        /// Bits: 1 asks for an ack, 2 forbids rebroadcasts.
         flags: u32 => "Flags" Number,
-        /// How many members relay each answer.
+        /// The number of members that relay each answer.
         relay_factor: u8 => "RelayFactor" Number,
-        /// How long the asker waits, in nanoseconds. May be negative.
+        /// The time that the asker waits, in nanoseconds. May be negative.
         timeout_ns: i64 => "Timeout" Number,
         /// Name of the query.
         name: &'a str => "Name" Text,
@@ -122,7 +122,7 @@ record! {
         id: u32 => "ID" Number,
         /// Name of the member that answers.
         from: &'a str => "From" Name,
-        /// 1: this is an ack.
+        /// Bits: 1 means that this is an ack.
         flags: u32 => "Flags" Number,
         /// The answer.
         payload: Option<&'a [u8]> => "Payload" Payload,
@@ -169,7 +169,7 @@ fn put_filters(out: &mut Vec<u8>, filters: &Option<Vec<&[u8]>>) {
     }
 }
 
-/// A request to pass `inner`, a complete Serf message, on to `addr:port`.
+/// A request to forward `inner`, a complete Serf message, to `addr:port`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relay<'a> {
     /// Address of 4 or 16 bytes.

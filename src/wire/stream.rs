@@ -129,7 +129,7 @@ impl StreamReader {
         }
     }
 
-    /// Takes off the label header when it is complete, and returns whether it was.
+    /// Takes off the label header. Returns false if it is not complete yet.
     fn label(&mut self, codec: &Codec) -> Result<bool, Refusal> {
         let Some(first) = self.buffer.first() else {
             return Ok(false);
@@ -151,7 +151,7 @@ impl StreamReader {
         Ok(true)
     }
 
-    /// Chooses the next part by the type byte, and returns whether there was one.
+    /// Chooses the next part by the type byte. Returns false if that has not arrived yet.
     fn kind(&mut self, codec: &Codec) -> Result<bool, Refusal> {
         let Some(first) = self.buffer.first() else {
             return Ok(false);
@@ -171,7 +171,7 @@ impl StreamReader {
         Ok(true)
     }
 
-    /// Decrypts the frame when it is complete: four bytes of length, then that many.
+    /// Decrypts the frame when it is complete: four bytes of length, then that many bytes.
     fn frame(&mut self, codec: &Codec) -> Result<Option<Vec<u8>>, Refusal> {
         let Some((header, rest)) = self.buffer.split_first_chunk::<5>() else {
             return Ok(None);
@@ -235,8 +235,8 @@ impl StreamReader {
         }
     }
 
-    /// Scans values, and returns whether the last one has ended. This bounds the buffer: after
-    /// the values, the reader only waits for raw bytes, whose number has a bound of its own.
+    /// Scans values. Returns true if the last one has ended. Also bounds the buffer: after the
+    /// values, the reader only waits for raw bytes, whose number has a bound of its own.
     fn pass(&mut self, scan: &mut Scan) -> Result<bool, Refusal> {
         let (passed, ended) = scan.advance(&self.buffer[self.passed..])?;
         self.passed += passed;

@@ -8,8 +8,8 @@ use sprat::wire::message::{Message, NodeState, PushPull, PushPullNode};
 use sprat::wire::serf_message::{PastEvent, Query, SerfMessage, SerfPushPull};
 use sprat::wire::stream;
 
-/// Keys that are not compared: notes for the reader of a vector, and `slots`, the length of a ring
-/// of events including its nil slots, which decoding skips.
+/// Keys that are not compared: notes for the human reader of a vector, and `slots`, the length of a
+/// ring of events with its nil slots, which decoding skips.
 const ADDED: [&str; 5] = [
     "type",
     "Flags-meaning",
@@ -42,7 +42,7 @@ fn maybe(value: Option<&[u8]>) -> Value {
     value.map_or(Value::Null, bytes)
 }
 
-/// Adds those fields of the sender that a ping carries to its body.
+/// Adds to the body of a ping those fields of the sender that the ping carries.
 fn with_source(mut body: Value, addr: &[u8], port: u16, node: &str) -> Value {
     if !addr.is_empty() {
         body["SourceAddr"] = bytes(addr);

@@ -1,8 +1,8 @@
 //! Vectors broken at random: nothing panics, nothing takes long, and a message that still decodes
-//! is the same after it is written and read again.
+//! is the same after it is encoded and decoded again.
 //!
-//! The generator is seeded, so a round that fails does so each time. Broken bytes are made in
-//! memory, and only the decoders of this crate see them.
+//! The generator is seeded, so a round that fails once fails in every run. The broken bytes are
+//! made in memory, and only the decoders of this crate see them.
 
 use super::vectors::{CAPTURED, directions, layers, load, unhex};
 use sprat::wire::message::{Message, PushPull};
@@ -41,8 +41,8 @@ impl Seed {
     }
 }
 
-/// Returns the vectors, and also the bytes inside their encryption, checksum and compression, which
-/// a change outside hardly ever reaches.
+/// Returns the vectors, and also the bytes inside their encryption, checksum and compression. A
+/// vector that is broken outside of these layers hardly ever reaches the decoders inside.
 fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     for vector in CAPTURED
@@ -250,7 +250,7 @@ fn broken_vectors_neither_panic_nor_take_long_and_messages_that_decode_are_stabl
     ] {
         assert!(
             tally.refused[refusal as usize] > 0,
-            "{refusal:?} never happened"
+            "no broken vector was refused as {refusal:?}"
         );
     }
 }

@@ -5,21 +5,22 @@
 //! for a push/pull, a minute or more. With sprat, every member must know every other within 3 s, in
 //! every run.
 //!
-//! All nodes start at random within 200 ms; times count from the last start. Bytes are counted
-//! over the first 10 s: the earliest regular push/pull comes after a whole period of at least 30 s,
-//! so that the window holds the start and nothing else, in both modes.
+//! All nodes start at random times within 200 ms; results count from the end of these 200 ms. Bytes
+//! are counted over the first 10 s: the earliest regular push/pull comes after a whole period of at
+//! least 30 s, so in both modes the window holds the start and nothing else.
 
 use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
 use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
 
-/// The bytes of plain memberlist vary little: fewer runs are enough for a mean.
+/// The number of runs of plain memberlist. Its bytes vary little, so few runs are enough for a
+/// mean.
 const SEEDS_FOR_BYTES: u64 = 20;
 /// All nodes start within this time.
 const STARTS: Duration = Duration::from_millis(200);
 const WINDOW: Duration = Duration::from_secs(10);
-/// How long to wait for stragglers of plain memberlist.
+/// The longest time to wait for stragglers of plain memberlist.
 const PATIENCE: Duration = Duration::from_secs(300);
 const SIZES: [usize; 5] = [9, 50, 99, 100, 200];
 
@@ -53,7 +54,7 @@ fn start(nodes: usize, mode: Mode, seed: u64, patience: Duration) -> Start {
     world.keep_events = false;
     for _ in 0..nodes {
         let host = world.add_host(mode.config());
-        // The seed starts first. A seed that is missing at first is the subject of another test.
+        // The seed starts first. Another test has a seed that starts late.
         let after = if host == 0 {
             Duration::ZERO
         } else {

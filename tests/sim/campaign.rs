@@ -1,4 +1,5 @@
-//! The random campaign: an hour of random faults, then none, and views must agree without help.
+//! The random campaign: after an hour of random faults, all faults end, and the views of all nodes
+//! must come to agree without help.
 //!
 //! Every choice follows from the seed. The checkers look at every step. At the end every node that
 //! takes part must be seen alive by every other, with its current tags, within
@@ -39,7 +40,7 @@ impl Campaign {
         }
     }
 
-    /// A random host for which this holds.
+    /// Returns a random host for which `holds` is true.
     fn pick(&mut self, holds: impl Fn(&World, usize) -> bool) -> Option<usize> {
         let fit: Vec<usize> = (0..self.world.hosts.len())
             .filter(|&host| holds(&self.world, host))
@@ -54,7 +55,8 @@ impl Campaign {
         ));
     }
 
-    /// Seeds for a host that comes back: three others at random, up or not, and the first.
+    /// Returns the seeds for a host that comes back: the first host, and up to three random hosts,
+    /// which may not be running.
     fn seeds(&mut self, host: usize) -> Vec<usize> {
         let nodes = self.world.hosts.len();
         let mut seeds = vec![0];
@@ -157,7 +159,7 @@ impl Campaign {
         }
     }
 
-    /// Lets the clock of a host drift by up to a hundredth, or jump by up to an hour.
+    /// Lets the clock of a host drift by up to one percent, or jump by up to an hour.
     fn change_clock(&mut self) {
         let Some(host) = self.pick(|w, h| w.hosts[h].is_running()) else {
             return;
@@ -189,7 +191,7 @@ impl Campaign {
             self.note(format!("n{host} leaves"));
             self.world.leave(host);
             if self.dice.chance(0.5) {
-                // Most programs end after a leave; some a little too early.
+                // Many programs end after a leave, and some of them a little too early.
                 let (after, life) = (secs(1 + self.dice.below(20) as u64), self.life(host));
                 self.world.later(after, move |world| {
                     let h = &world.hosts[host];
@@ -228,7 +230,8 @@ impl Campaign {
         })
     }
 
-    /// Runs the campaign; returns how long the views took to agree, and the faults that struck.
+    /// Runs the campaign. Returns the time that the views took to agree, and the counters of
+    /// faults.
     fn run(mut self) -> (Duration, Counters) {
         self.world.run(secs(10));
         let end = self.world.now + FAULTY;
@@ -257,7 +260,8 @@ impl Campaign {
     }
 }
 
-/// The codec of a cluster: every third one is plain, every third one has every feature.
+/// Returns the codec of a cluster. Of every three seeds, the first has none of its features, the
+/// second has all, and the third has only compression.
 fn codec(seed: u64) -> Codec {
     let encrypted = seed % 3 == 1;
     let key = Key::new(&[seed as u8; 32]).filter(|_| encrypted);
@@ -283,7 +287,7 @@ impl World {
         self.touch(host);
     }
 
-    /// One link that is worse than the others, in one direction.
+    /// Makes one link worse than the others, in one direction.
     fn bad_link(&mut self, from: usize, to: usize, link: Link) {
         self.net.set_link(from, to, link);
         self.calm_since = None;
@@ -327,6 +331,6 @@ fn the_random_campaign_ends_with_views_that_agree() {
     ];
     assert!(
         count < 8 || faults.iter().all(|&count| count > 0),
-        "every fault struck: {sum:?}"
+        "every kind of fault must strike: {sum:?}"
     );
 }

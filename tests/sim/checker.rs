@@ -2,7 +2,7 @@
 //!
 //! * [`View`] replays the events of one node. They must form a legal history for each member, and
 //!   `members()` must list the result of the replay.
-//! * In one view the incarnation of a member never falls while it is there.
+//! * In one view the incarnation of a member never falls while the member is present.
 //! * A node never sees itself suspect, failed or reaped.
 //! * [`datagram`]: nothing is sent that UDP cannot carry or that memberlist 0.2.2 cannot handle.
 //! * [`health`]: the score stays in its range.
@@ -39,7 +39,7 @@ struct Seen {
     standing: Standing,
     /// The member as the last event showed it.
     member: Option<Arc<Member>>,
-    /// The highest incarnation listed since it was last gone.
+    /// The highest incarnation listed since the member was last gone.
     incarnation: u32,
 }
 
@@ -228,9 +228,10 @@ pub fn health(health: &Health) -> Result<(), String> {
 /// The truth about a member that is declared failed.
 pub struct Truth {
     pub now: Time,
-    /// True if it takes part in the cluster.
+    /// True if the member takes part in the cluster.
     pub member: bool,
-    /// The time since which it has run without a pause; `None` if it does not run.
+    /// The time since which both it and the observer have run without a pause; `None` if one of
+    /// them does not run.
     pub well_since: Option<Time>,
     /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
@@ -238,8 +239,8 @@ pub struct Truth {
     pub grace: Duration,
 }
 
-/// Returns true if it was right to declare this member failed. A time of zero gets no grace,
-/// because there was no fault before the start.
+/// Checks that it was right to declare this member failed. A time of zero gets no grace, because
+/// there was no fault before the start.
 pub fn failure(truth: &Truth) -> Result<(), String> {
     let (Some(well), Some(calm)) = (truth.well_since, truth.calm_since) else {
         return Ok(());
@@ -274,7 +275,8 @@ mod tests {
         member(index, MemberState::Alive, 1)
     }
 
-    /// Replays a history at node 0. Its last event must be the one that is refused.
+    /// Replays a history at node 0, of which only the last event may be refused. Returns the
+    /// reason.
     fn refused(history: &[EventBody]) -> String {
         let mut view = View::new(0);
         let (last, legal) = history.split_last().unwrap();

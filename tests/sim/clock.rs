@@ -46,7 +46,7 @@ impl Clock {
         self.world = to;
     }
 
-    /// Jumps forward.
+    /// Lets the clock jump forward.
     pub fn step(&mut self, world: Time, by: Duration) {
         self.local = self.local(world) + by;
         self.world = world;

@@ -12,7 +12,7 @@ fn a_false_suspicion_under_loss_is_refuted() {
     let mut world = World::cluster(20, 10);
     world.every_link(Link::lossy(0.3));
     world.run(secs(600));
-    assert!(world.suspicions() > 0, "there was something to refute");
+    assert!(world.suspicions() > 0, "no node was suspected");
     assert_eq!(world.failures(), 0);
     let refuted: u64 = (0..10).map(|host| world.counter(host, "refutations")).sum();
     assert!(refuted > 0);

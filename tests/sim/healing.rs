@@ -72,8 +72,8 @@ fn one_node_that_was_cut_off_from_all_others_rejoins_them() {
     let mut world = World::cluster(44, 8);
     let others: Vec<usize> = (1..8).collect();
     world.partition(&[&[0], &others]);
-    // To the others it has failed. To it, all others fail one after another: each waits to be
-    // probed, and no member confirms the suspicion, which therefore runs its longest time.
+    // The others see it fail. It sees all others fail one after another: each has to wait for its
+    // probe, and no member confirms the suspicion, which therefore runs for its longest time.
     let failed = |state| state == Some(MemberState::Failed);
     world.run_until(secs(60), |w| others.iter().all(|&o| failed(w.state(o, 0))));
     world.run_until(secs(60), |w| {
@@ -148,7 +148,7 @@ fn deaths_and_joins_during_a_partition_are_known_to_all_after_it() {
     let right = |w: &World| {
         let members = [0, 2, 3, 4, 5, 6, 7, 8];
         let alive = members.iter().all(|&of| w.all_see(of, MemberState::Alive));
-        let old = &members[..7]; // the newcomer never heard of the dead one
+        let old = &members[..7]; // the newcomer never knew the dead node
         alive && w.all_see_of(old, 1, MemberState::Failed) && w.all_know_the_truth_about(6)
     };
     world.run_until(world.convergence(), right);

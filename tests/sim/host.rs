@@ -31,16 +31,16 @@ pub struct Host {
     pub config: Config,
     /// The process; `None` while it does not run.
     pub core: Option<Core>,
-    /// The number of processes so far. Inputs for an earlier one are dropped.
+    /// The number of processes so far. Inputs for an earlier process are dropped.
     pub life: u32,
     /// The time since which the current process has run without a pause.
     pub well_since: Time,
     pub clock: Clock,
-    /// The time since which it has been stopped.
+    /// The time since which the process has been stopped; `None` if it is not.
     pub paused: Option<Time>,
-    /// It is stopped with its whole machine: no input is kept for it.
+    /// True if the whole machine is suspended: no input is kept for the process.
     pub asleep: bool,
-    /// It was asked to leave, and has not been asked to join since.
+    /// True if the node was asked to leave, and has not been asked to join since.
     pub leaving: bool,
     /// Inputs that arrived while the process was stopped.
     pub inbox: VecDeque<Input>,
@@ -93,13 +93,13 @@ impl Host {
         self.core.is_some() && self.paused.is_none()
     }
 
-    /// Returns true if it takes part: it runs or is stopped, and is not leaving.
+    /// Returns true if the node takes part: its process runs or is stopped, and it is not leaving.
     pub fn is_member(&self) -> bool {
         self.core.is_some() && !self.leaving
     }
 
     /// Returns true if this stream waits to be accepted.
-    pub fn waits(&self, conn: u64) -> bool {
+    pub fn has_in_backlog(&self, conn: u64) -> bool {
         self.backlog.contains(&conn)
     }
 

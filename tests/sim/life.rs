@@ -8,7 +8,7 @@ use sprat::serf::{CoreEvent, MemberState};
 use sprat::swim::Seed;
 
 #[test]
-fn five_nodes_that_join_through_one_see_one_another() {
+fn five_nodes_that_join_through_one_seed_see_one_another() {
     let mut world = World::new(1).lan(5);
     assert!(!world.is_complete());
     world.join_all_through(0);

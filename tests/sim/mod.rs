@@ -1,6 +1,6 @@
 //! The simulator, the checkers, and the tests that use them.
 //!
-//! | file | its idea |
+//! | file | contents |
 //! | --- | --- |
 //! | `rng`, `queue`, `clock` | random numbers, the order of events, the time at each host |
 //! | `net`, `tcp` | the faults of the network, for datagrams and for streams |

@@ -16,7 +16,7 @@ pub struct Link {
     pub duplicate: f64,
     /// Probability that a datagram is held back so that later ones overtake it.
     pub reorder: f64,
-    /// One-way delay: at least, and less than.
+    /// One-way delay: the minimum, and the exclusive maximum.
     pub delay: (Duration, Duration),
 }
 
@@ -48,8 +48,9 @@ impl Link {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub datagrams: u64,
-    /// UDP payload and 28 bytes of headers each; TCP payload, 40 bytes for each 1,460, and seven
-    /// segments of 40 bytes to set up and tear down a stream. Of all senders, lost or not.
+    /// The bytes that all hosts sent, including those that were lost. A datagram counts its payload
+    /// and 28 bytes of headers. A stream counts its payload, 40 bytes of headers for each 1,460
+    /// bytes, and seven segments of 40 bytes to set it up and tear it down.
     pub bytes: u64,
     pub lost: u64,
     pub duplicated: u64,
@@ -123,7 +124,7 @@ pub struct Net {
     links: BTreeMap<(usize, usize), Link>,
     cut_datagrams: BTreeSet<(usize, usize)>,
     cut_streams: BTreeSet<(usize, usize)>,
-    /// Hosts in different groups do not reach one another. Absent: group 0.
+    /// Hosts in different groups do not reach one another. A host that is not listed is in group 0.
     groups: BTreeMap<usize, u32>,
     overtaken: HashMap<(usize, usize), u64>,
     rng: Rng,
@@ -148,7 +149,7 @@ impl Net {
         self.links.insert((from, to), link);
     }
 
-    /// Cuts one direction; acknowledgements of streams are lost, too.
+    /// Cuts one direction. Streams stop in both directions, because acknowledgements are lost.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.cut_datagrams.insert((from, to));
         self.cut_streams.insert((from, to));
@@ -165,7 +166,7 @@ impl Net {
         }
     }
 
-    /// Makes all links as they were at the start.
+    /// Restores all links to the state in which they started.
     pub fn heal(&mut self) {
         self.link = Link::lan();
         self.links.clear();
@@ -194,7 +195,8 @@ impl Net {
         !self.groups.is_empty() && group(a) != group(b)
     }
 
-    /// The times at which copies of this datagram arrive, if any do.
+    /// Returns the delays after which the two possible copies of this datagram arrive; `None` for a
+    /// copy that does not arrive.
     pub fn datagram(&mut self, from: usize, to: usize, len: usize) -> [Option<Duration>; 2] {
         self.count.datagrams += 1;
         self.count.bytes += len as u64 + 28;
@@ -224,7 +226,8 @@ impl Net {
         self.link.reorder > 0.0 || self.links.values().any(|link| link.reorder > 0.0)
     }
 
-    /// A datagram with this number has arrived; counts it if a later one came before.
+    /// A datagram with this number has arrived. Counts it as reordered if one that was sent later
+    /// arrived earlier.
     pub fn arrived(&mut self, from: usize, to: usize, number: u64) {
         let latest = self.overtaken.entry((from, to)).or_default();
         if number < *latest {
@@ -233,8 +236,8 @@ impl Net {
         *latest = number.max(*latest);
     }
 
-    /// The time at which a flight of stream segments sent now arrives; `None` if it is lost. Both
-    /// directions must pass, because acknowledgements come back.
+    /// Returns the delay after which a flight of stream segments arrives; `None` if it is lost.
+    /// Both directions must work, because acknowledgements come back.
     pub fn flight(&mut self, from: usize, to: usize) -> Option<Duration> {
         let cut = &self.cut_streams;
         let blocked = !cut.is_empty() && (cut.contains(&(from, to)) || cut.contains(&(to, from)));
@@ -252,7 +255,7 @@ impl Net {
 }
 
 #[test]
-fn loss_duplication_and_delay_are_as_asked_for() {
+fn loss_duplication_and_delay_are_as_configured() {
     let mut net = Net::new(Rng::new(1));
     let delay = (Duration::from_millis(1), Duration::from_millis(2));
     net.link = Link {

@@ -47,7 +47,7 @@ impl<T> Queue<T> {
         self.heap.push(Reverse(Entry { key, what }));
     }
 
-    /// The next event, if it happens by `end`.
+    /// Takes the next event if it happens no later than `end`.
     pub fn pop_by(&mut self, end: Time) -> Option<(Time, T)> {
         if self.heap.peek()?.0.key.0 > end {
             return None;
@@ -58,7 +58,7 @@ impl<T> Queue<T> {
 }
 
 #[test]
-fn things_happen_in_the_order_of_time_and_then_of_age() {
+fn events_happen_in_the_order_of_time_and_then_of_age() {
     let at = Time::from_nanos;
     let mut queue = Queue::new();
     for (time, what) in [(5, 'c'), (1, 'a'), (5, 'd'), (3, 'b'), (9, 'e')] {

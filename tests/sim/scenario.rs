@@ -85,7 +85,7 @@ impl World {
         self.crash(host);
     }
 
-    /// Starts a new process of the same name.
+    /// Starts a new process with the same name.
     pub fn restart(&mut self, host: usize, seeds: &[usize]) {
         self.net.count.restarted += 1;
         self.boot(host);
@@ -150,7 +150,7 @@ impl World {
         self.run_to(self.now + time);
     }
 
-    /// Runs until this holds, and returns how long that took. Fails after `longest`.
+    /// Runs until `holds` returns true, and returns the time that this took. Fails after `longest`.
     pub fn run_until(&mut self, longest: Duration, holds: impl Fn(&World) -> bool) -> Duration {
         let began = self.now;
         let took = self.try_until(longest, holds);
@@ -163,7 +163,7 @@ impl World {
         })
     }
 
-    /// As `run_until`, with `None` instead of failure.
+    /// Does the same as `run_until`, but returns `None` instead of failing.
     pub fn try_until(
         &mut self,
         longest: Duration,
@@ -179,7 +179,8 @@ impl World {
         Some(self.now.since(began))
     }
 
-    /// Runs until this holds; fails if that is earlier or later than these times.
+    /// Runs until `holds` returns true; fails if that takes less than `earliest` or more than
+    /// `latest`.
     pub fn expect_between(
         &mut self,
         earliest: Duration,
@@ -218,7 +219,7 @@ impl World {
         Some(core.member(&self.hosts[of].name)?.state)
     }
 
-    /// Nodes that take part and run.
+    /// Returns the nodes that run and are not leaving.
     pub fn running(&self) -> impl Iterator<Item = usize> {
         let takes_part = |host: &Host| host.is_running() && !host.leaving;
         (0..self.hosts.len()).filter(move |&host| takes_part(&self.hosts[host]))
@@ -237,7 +238,7 @@ impl World {
             .all(|&observer| self.state(observer, of) == Some(state))
     }
 
-    /// Returns true if every node sees every other alive, and no further member.
+    /// Returns true if every running node sees exactly the running nodes as alive.
     pub fn is_complete(&self) -> bool {
         let running = self.running().count();
         self.running()
@@ -260,7 +261,7 @@ impl World {
         })
     }
 
-    /// The number of events of a host since then for which `wanted` holds.
+    /// Returns the number of events of a host since then for which `wanted` returns true.
     pub fn count_events(
         &self,
         host: usize,
@@ -273,7 +274,7 @@ impl World {
             .count()
     }
 
-    /// The number of times any node was declared failed, by any other.
+    /// Returns the number of times that any node declared any other node failed.
     pub fn failures(&self) -> usize {
         let failed = |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberFail(_)));
         (0..self.hosts.len())
@@ -281,7 +282,7 @@ impl World {
             .sum()
     }
 
-    /// The number of times any node was suspected, by any other.
+    /// Returns the number of times that any node suspected any other node.
     pub fn suspicions(&self) -> usize {
         let suspected =
             |event: &CoreEvent| matches!(event, CoreEvent::App(EventBody::MemberSuspect(_)));
@@ -297,7 +298,7 @@ impl World {
         found.value.unsigned_abs()
     }
 
-    /// All views, for failure messages: a row per observer, a column per member.
+    /// Returns all views, for failure messages: a row per observer, a column per member.
     pub fn picture(&self) -> String {
         let letter = |observer, of| match self.state(observer, of) {
             None => '.',
@@ -329,35 +330,36 @@ impl World {
     }
 
     /// The longest time until a lost member is asked again: the longest pause and its jitter (half
-    /// as much), a second for each other lost one, and a stream that hangs in the old cut until
-    /// its deadline of 10 s.
+    /// as much), a second for each other lost member, and 10 s for a stream that was opened before
+    /// the cut ended and hangs until its deadline.
     fn longest_reconnect(&self) -> Duration {
         secs(45) + secs(self.hosts.len() as u64) + secs(10)
     }
 
-    /// The time after a fault in which its consequences may show: the parts meet again and tell one
-    /// another of old deaths, which become suspicions and run their time.
+    /// The time after a fault in which its consequences may show: the separated parts meet again
+    /// and tell one another of old deaths, which become suspicions that run for their full time.
     pub fn grace(&self) -> Duration {
         self.longest_reconnect() + secs(8) + self.longest_suspicion()
     }
 
-    /// The time after the last fault within which all views agree and are right. The parts meet
-    /// again. The dead come up in the probe order (at most 2 n - 1 probes of 1 s, the first few up
-    /// to 8 s long because the health score has to recover: 28 s), and their suspicion runs its
-    /// time. A push/pull brings changes that gossip missed, in the second period at the latest one
-    /// with a node whose view is right.
+    /// The time after the last fault within which all views agree and are right. First, the
+    /// separated parts meet again. Then the dead nodes come up in the probe order (at most 2 n - 1
+    /// probes of 1 s, of which the first few are up to 8 s long because the health score has to
+    /// recover: 28 s more), and their suspicion runs for its full time. Changes that gossip missed
+    /// come by push/pull: in the second period at the latest, a node exchanges states with a node
+    /// whose view is right.
     pub fn convergence(&self) -> Duration {
         let n = self.hosts.len() as u64;
         self.longest_reconnect() + secs(2 * n + 28) + self.longest_suspicion() + secs(2 * 30)
     }
 }
 
-/// An address that a host has, has had or may get in a test.
+/// Returns the address of a host in this generation; a host that moves gets the next generation.
 pub fn addr_of_generation(host: usize, generation: u8) -> SocketAddr {
     address(host, generation)
 }
 
-/// A number from the environment.
+/// Returns the number in an environment variable; `None` if it is not set.
 pub fn number_from_env(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     let number = value.parse();
@@ -373,7 +375,7 @@ pub fn seeds(few: u64, all: u64) -> u64 {
     }
 }
 
-/// Runs every seed below `seeds`, two at a time; results in the order of the seeds.
+/// Runs every seed below `seeds`, two at a time, and returns the results in the order of the seeds.
 pub fn each_seed<R: Send>(seeds: u64, run: impl Fn(u64) -> R + Sync) -> Vec<R> {
     let next = AtomicU64::new(0);
     let results = Mutex::new(BTreeMap::new());

@@ -1,9 +1,10 @@
-//! Streams: bytes in order, sent again when a flight is lost, broken when none gets through.
+//! Streams: bytes arrive in order, are sent again when a flight is lost, and the stream breaks when
+//! no flight gets through for a long time.
 //!
-//! The kernel of the other host accepts a connection even if its process does not run: it waits in
-//! the backlog until the core takes it, and so do the bytes that arrive meanwhile. Connecting
-//! to a host without a process is refused after a round trip, to an address without a host it
-//! fails after [`GIVE_UP`].
+//! The kernel of the other host accepts a connection even while its process is stopped: the
+//! connection and the bytes that arrive on it wait in the backlog until the core takes them. A
+//! connection to a host without a process is refused after a round trip. A connection to an address
+//! without a host fails after [`GIVE_UP`].
 
 use super::host::Input;
 use super::world::{Action, World};
@@ -13,13 +14,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// First pause before a connection attempt is repeated, and before a flight of data is.
+/// The first pause before a connection attempt is repeated.
 const SYN_AGAIN: Duration = Duration::from_secs(1);
+/// The first pause before a flight of data is repeated.
 const DATA_AGAIN: Duration = Duration::from_millis(200);
 /// The time without a flight that gets through after which a stream is broken.
 const GIVE_UP: Duration = Duration::from_secs(15);
-/// Payload of a segment, and what headers add to it.
+/// The payload of a segment in bytes.
 const SEGMENT: usize = 1460;
+/// The bytes of headers of a segment.
 const HEADERS: u64 = 40;
 /// Segments without payload: three to set up, four to tear down.
 const BARE_SEGMENTS: u64 = 7;
@@ -35,7 +38,7 @@ pub enum Item {
 #[derive(Debug, Default)]
 struct Side {
     host: usize,
-    /// Its number there, while the core there knows the stream.
+    /// The number of the stream at this host; `None` if the core there does not know the stream.
     id: Option<StreamId>,
     outbox: VecDeque<Item>,
     /// The time since which the first item of the outbox has been under way.
@@ -81,7 +84,7 @@ impl World {
         self.syn(conn, 0);
     }
 
-    /// Tries to get a connection request through.
+    /// Sends a connection request, and sends it again later if it is lost.
     pub(super) fn syn(&mut self, id: u64, attempt: u32) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
@@ -148,12 +151,13 @@ impl World {
         }
     }
 
-    /// The number of a stream at its dialler, while the core there knows it.
+    /// Returns the number of a stream at its dialler; `None` if the core there does not know it.
     pub(super) fn dialled(&self, id: u64) -> Option<StreamId> {
         self.conns.get(&id)?.sides[0].id
     }
 
-    /// Lets the core of a host take the streams in its backlog.
+    /// Lets the core of a host take the next stream from its backlog. Returns false if there is
+    /// none, or if the core takes no more.
     pub(super) fn accept(&mut self, host: usize) -> bool {
         let state = &mut self.hosts[host];
         if !state
@@ -269,7 +273,7 @@ impl World {
         };
         let (host, waits) = (
             conn.sides[side].host,
-            self.hosts[conn.sides[side].host].waits(id),
+            self.hosts[conn.sides[side].host].has_in_backlog(id),
         );
         if side == 1 && waits {
             return conn.unread.push(item);
@@ -291,7 +295,7 @@ impl World {
         };
         let host = conn.sides[side].host;
         let Some(stream) = conn.sides[side].id else {
-            // The core has closed this side; when the other one ends, too, the stream is over.
+            // The core has closed this side. When the other side has ended too, the stream is over.
             if matches!(item, Item::End(_)) {
                 self.conns.remove(&id);
             }
@@ -311,7 +315,8 @@ impl World {
         }
     }
 
-    /// Breaks a stream: no flight gets through, or no process is there. Both sides learn it.
+    /// Breaks a stream, because no flight gets through or no process is there. Both sides learn of
+    /// it.
     pub(super) fn broken(&mut self, id: u64) {
         let Some(conn) = self.conns.remove(&id) else {
             return;
@@ -325,7 +330,7 @@ impl World {
         }
     }
 
-    /// The process of a host has ended: the others see their streams reset.
+    /// The process of a host has ended: the hosts at the other ends of its streams see them reset.
     pub(super) fn reset_streams(&mut self, host: usize) {
         let streams = std::mem::take(&mut self.hosts[host].streams);
         let mut gone: Vec<(u64, usize)> = streams.into_values().collect();

@@ -1,8 +1,8 @@
 //! The world: hosts, a network between them, and one queue of events.
 //!
-//! Virtual time jumps from one event to the next. A host's wake-up is put into the queue only
-//! when it comes earlier than the one that is there; a wake-up that comes too early finds nothing
-//! due and is postponed. Every output of a core goes through a checker on its way.
+//! Virtual time jumps from one event to the next. A wake-up of a host is put into the queue only if
+//! it is earlier than the host's wake-up that is already there. A wake-up that comes too early
+//! finds nothing due, and the next one is queued. Every output of a core goes through a checker.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// The checker examines a host closely at least once in this many steps.
 const LOOK_EVERY: u32 = 64;
-/// The answer time of the name server.
+/// The time that the name server takes to answer.
 const LOOKUP: Duration = Duration::from_millis(5);
 /// A driver notices a stop of its process that lasts longer than this.
 const STALL: Duration = Duration::from_secs(2);
@@ -131,7 +131,7 @@ impl World {
         );
     }
 
-    /// Adds a host whose process is not yet started. Its clock shows a time of its own.
+    /// Adds a host whose process is not started yet. Its clock begins at a random time.
     pub fn add_host(&mut self, config: Config) -> usize {
         let index = self.hosts.len();
         let addr = address(index, 0);
@@ -188,7 +188,7 @@ impl World {
         self.hosts[host].paused = Some(self.now);
     }
 
-    /// Lets a stopped process go on: it gets the inputs that arrived in the meantime.
+    /// Lets a stopped process go on: it is given the inputs that arrived while it was stopped.
     pub fn resume(&mut self, host: usize) {
         let Some(since) = self.hosts[host].paused.take() else {
             return;
@@ -215,8 +215,8 @@ impl World {
         self.hosts[host].asleep = true;
     }
 
-    /// Wakes a machine up. `counted`: its clock ran during the suspension; otherwise it stood
-    /// still.
+    /// Wakes a machine up. `counted` is true if its clock ran during the suspension; otherwise the
+    /// clock stood still.
     pub fn awaken(&mut self, host: usize, counted: bool) {
         let h = &mut self.hosts[host];
         h.asleep = false;
@@ -323,7 +323,7 @@ impl World {
         }
     }
 
-    /// An input arrives at the process of a host; a stopped process gets it later.
+    /// An input arrives at the process of a host. A stopped process handles it when it goes on.
     pub(super) fn input(&mut self, host: usize, input: Input) {
         let h = &mut self.hosts[host];
         if h.paused.is_some() {
@@ -478,7 +478,7 @@ impl World {
                 &format!("{name} failed, which is not a name of the simulator"),
             );
         };
-        // An observer that was stopped itself is only out of date.
+        // An observer that was stopped itself only has an outdated view.
         let well = |host: &Host| host.is_running().then_some(host.well_since);
         let both = well(subject).zip(well(&self.hosts[observer]));
         let truth = Truth {
@@ -493,7 +493,8 @@ impl World {
         }
     }
 
-    /// Checks list and health: at every change of the list, and every [`LOOK_EVERY`] steps.
+    /// Checks the member list and the health of a host: at every change of the list, and at least
+    /// once in every [`LOOK_EVERY`] steps.
     fn look(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         let Some(core) = &h.core else { return };
