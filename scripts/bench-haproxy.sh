@@ -26,7 +26,7 @@ bench() {
         build_example "$SPRAT_C_SERVER" libmicrohttpd
         "$VENV/bin/python" benches/haproxy/many.py
         ;;
-    *) die "there is no bench $1: chain, parts, many or spoe" ;;
+    *) die "there is no bench '$1'; the benches are chain, parts, many and spoe" ;;
     esac
 }
 

@@ -74,7 +74,7 @@ for target in datagram stream node spoe; do
     log=$folder/$target.log
     "$folder/$host/fuzz/$target" "${bound[@]}" -max_len=4096 -timeout=20 -rss_limit_mb=2048 \
         -verbosity=0 -print_final_stats=1 -artifact_prefix="$folder/found/$target/" \
-        "$folder/corpus/$target" >"$log" 2>&1 || { cat "$log"; die "fuzzing $target found this"; }
-    say "fuzz $target: $(awk '/number_of_executed_units/ { print $2 }' "$log") inputs," \
-        "$(find "$folder/corpus/$target" -type f | wc -l) of them worth keeping: ok"
+        "$folder/corpus/$target" >"$log" 2>&1 || { cat "$log"; die "fuzzing $target failed"; }
+    say "fuzz $target: $(awk '/number_of_executed_units/ { print $2 }' "$log") inputs tried," \
+        "$(find "$folder/corpus/$target" -type f | wc -l) in the corpus: ok"
 done

@@ -28,8 +28,8 @@ missing_packages() {
 apt() {
     local sudo=()
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || die "packages must be installed with apt-get $*, and neither" \
-            "root nor sudo is at hand to do it"
+        command -v sudo >/dev/null || die "apt-get $* needs root, and sudo is not installed:" \
+            "run this script as root"
         sudo=(sudo)
     fi
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"
@@ -84,8 +84,8 @@ install_rustup() {
         return
     fi
     if ! command -v curl >/dev/null; then
-        command -v dpkg-query >/dev/null || die "Rust $RUST_WANTED or later is needed, and neither" \
-            "rustup nor curl is at hand. Install rustup as https://rustup.rs says."
+        command -v dpkg-query >/dev/null || die "Rust $RUST_WANTED or later is needed. Install" \
+            "rustup as https://rustup.rs says, or install curl, with which this script can do it."
         install_packages curl ca-certificates
     fi
     say "installing rustup for this user, by the installer of https://rustup.rs"
@@ -108,7 +108,8 @@ check_rust() {
         return
     fi
     if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
-        command -v rustup >/dev/null || die "rustfmt or clippy is missing beside $(cargo --version)"
+        command -v rustup >/dev/null || die "rustfmt or clippy is missing: install both for" \
+            "$(cargo --version), the Rust on the path"
         rustup component add rustfmt clippy
     fi
 }
@@ -120,7 +121,7 @@ else
     for tool in cc c++ make pkg-config nm serf ip nft valgrind cmake python3 haproxy lua5.3 \
         lua5.4 s6-svscan node hey wrk; do
         command -v "$tool" >/dev/null || die "$tool is missing. On Debian 12 this script" \
-            "installs it. On other systems, install the counterparts of: ${packages[*]}"
+            "installs it. On other systems, install the equivalents of: ${packages[*]}"
     done
 fi
 check_rust

@@ -15,7 +15,7 @@ the sprat module. Commands are sent through HAProxy's runtime API; its socket ne
   sprat-hap --backend nodes --haproxy /run/haproxy.sock --join 10.0.0.5,10.0.0.6
 
 The backend:
-  --backend NAME         the backend that gets the servers; each backend needs its own sprat-hap
+  --backend NAME         the backend to add servers to; run one sprat-hap for each backend
   --haproxy PATH|IP:PORT the runtime API of an HAProxy; repeat the option for several instances
   --server OPTIONS       the words after the address in `add server`  [check inter 1s fall 2]
 
@@ -24,10 +24,10 @@ The members that serve:
   --port N               the port of members without a `port` tag; 0 ignores such members  [0]
   --networks CIDR,...    serve only members with an address in one of these networks
   --loopback             allow servers at loopback addresses
-  --min-ready PERCENT    the share of the known members that stays ready when members fail  [50]
+  --min-ready PERCENT    the percentage of known members that stay ready, however many fail  [50]
   --drain-ms N           how long to drain the server of a member that has left  [30000]
   --grace-ms N           after a restart: how long to keep servers whose members nobody has reported
-                         yet; counted from the first contact with another member  [30000]
+                         yet; counted from the first contact with a member that serves  [30000]
 
 Questions from HAProxy:
   --agent-check IP:PORT  answer agent checks; in HAProxy, set `agent-send` to the member's name and

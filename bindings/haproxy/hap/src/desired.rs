@@ -1,5 +1,5 @@
-//! The desired servers, shared by the threads that carry them out, and the reports of these threads
-//! about HAProxy.
+//! The desired servers, shared by the threads that carry them out. These threads also report the
+//! servers that HAProxy has already, and those that it does not reach.
 
 use sprat_haproxy::balance::Assignment;
 use sprat_haproxy::controller::Controller;
@@ -13,7 +13,7 @@ pub type Assignments = BTreeMap<Arc<str>, Assignment>;
 /// `sprat-hap` serves one backend.
 const BACKEND: usize = 0;
 
-/// The desired servers, and the reports about them.
+/// The desired servers, and the reports of the threads that carry them out.
 pub struct DesiredServers {
     controller: Controller,
     inner: Mutex<Inner>,

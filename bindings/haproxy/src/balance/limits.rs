@@ -15,7 +15,8 @@ pub struct Limits {
     /// The time for which a failed member counts as known. After that it no longer keeps other
     /// servers from being removed.
     pub memory: Duration,
-    /// The time for which remembered members are kept once other members have been heard from.
+    /// The time for which remembered members are kept once a member of the backend has been heard
+    /// from.
     pub grace: Duration,
 }
 

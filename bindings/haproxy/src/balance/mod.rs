@@ -46,7 +46,7 @@ pub struct Balance {
     isolated: bool,
     /// Set while an operator has frozen removals.
     frozen: bool,
-    /// The time at which another member was first heard from.
+    /// The time at which a member of the backend was first heard from.
     heard: Option<Time>,
 }
 
@@ -64,8 +64,8 @@ impl Balance {
         }
     }
 
-    /// Restores an assignment from before a restart. Its member is kept for
-    /// [`Limits::grace`] once other members have been heard from.
+    /// Restores an assignment from before a restart. Its member is kept for [`Limits::grace`],
+    /// counted from the time at which a member of the backend was first heard from.
     pub fn remember(&mut self, now: Time, assignment: &Assignment) {
         if let Some(member) = SlotMember::remembered(assignment, now) {
             self.slots.remember(assignment.slot, member);
@@ -201,8 +201,8 @@ impl Balance {
         self.slots.get(slot).is_some_and(|it| it.unreachable)
     }
 
-    /// Returns the members that are present and have something wrong: most of them have no slot,
-    /// or are stopped.
+    /// Returns the complaints about members that are present, for example that a member has no
+    /// slot.
     pub fn complaints(&self) -> &[(Arc<str>, Complaint)] {
         self.slots.complaints()
     }

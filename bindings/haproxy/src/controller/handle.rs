@@ -78,9 +78,9 @@ impl Controller {
         self.shared.member_indexes()
     }
 
-    /// Returns the addresses at which members listen for the cluster. Before other members have
-    /// been heard from, they include those of the snapshot; while this node may be isolated, none
-    /// is removed.
+    /// Returns the addresses at which members listen for the cluster. Until other members have been
+    /// heard from, the addresses of the snapshot are included; while this node may be isolated, no
+    /// address is removed.
     pub fn addrs(&self) -> Arc<BTreeSet<IpAddr>> {
         self.shared.addrs()
     }

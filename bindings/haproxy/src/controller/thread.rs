@@ -1,8 +1,8 @@
 //! The controller's thread: it starts the node, follows the members until the end, and hands the
 //! port over or leaves the cluster.
 //!
-//! Each round reads the members, feeds the parts, publishes what follows from them, and sleeps
-//! until an event, a command or a timeout.
+//! Each round reads the members, hands them to the parts, publishes the resulting changes, and
+//! sleeps until an event, a command or a timeout.
 
 use super::config::ControllerConfig;
 use super::handover::{self, Handover};
@@ -156,7 +156,7 @@ impl ControllerThread<'_> {
         }
     }
 
-    /// Reads the members, and publishes what follows from them.
+    /// Reads the members, and publishes the resulting changes, report and notices.
     fn observe(&mut self, node: &Node) {
         self.refresh_own_listeners();
         let version = node.members_version(); // first, so that the members are as new or newer
