@@ -21,7 +21,7 @@
 //! let names: Vec<String> = second.members().iter().map(|it| it.name.to_string()).collect();
 //! assert_eq!(names, ["first", "second"]);
 //!
-//! second.leave(Some(Duration::from_secs(10)))?; // the others see a leave, not a failure
+//! second.leave(Some(Duration::from_secs(10)))?; // `first` sees a leave, not a failure
 //! while let Some(event) = first.next_event(Some(Duration::from_secs(10)))? {
 //!     if event.kind() == EventKind::MemberLeave {
 //!         assert_eq!(&*event.member().unwrap().name, "second");
@@ -36,11 +36,11 @@
 //!
 //! The crate consists of layers. Each layer names only layers below it.
 //!
-//! | layer | what it is |
+//! | layer | contents |
 //! | --- | --- |
 //! | `wire` | bytes to values and back: pure functions |
 //! | `swim` | the SWIM protocol as a state machine: bytes and time go in, outputs come out |
-//! | `serf` | Serf on top of it: tags, intents, member states, user events, queries |
+//! | `serf` | Serf on top of `swim`: tags, intents, member states, user events, queries |
 //! | `service` | further services that a node can host, such as answers to HAProxy |
 //! | `config` | the settings |
 //! | `driver` | threads, sockets, the clock, name resolution: the [`Node`] |

@@ -174,7 +174,7 @@ fn every_captured_stream_reencodes_byte_for_byte() {
             }
             let layers = &direction.layers;
             if layers.encryption != Some(0) {
-                let writer = vectors::other(direction.reader);
+                let writer = vectors::opposite(direction.reader);
                 let sealed = stream::seal(&layers.codec, writer, &plain, layers.nonce);
                 assert_eq!(hex(&sealed), hex(&direction.bytes), "{id}");
             }

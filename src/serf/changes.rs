@@ -8,9 +8,9 @@
 //! | died or left | alive | failed | fail |
 //! | updated | any | unchanged | update, if a present member visibly changed |
 //!
-//! In Serf mode, the status before decides between left and failed, and so a leave intent does. The
-//! SWIM machine's report that a member "died" or "left" makes no difference, as in Serf 0.9.4. In
-//! memberlist mode there are no intents, and the report decides.
+//! In Serf mode, a member that is gone counts as left if an intent announced its leave, and as
+//! failed otherwise. It makes no difference whether the SWIM machine reports that it died or that
+//! it left, as in Serf 0.9.4. In memberlist mode there are no intents, and the report decides.
 
 use super::common::Common;
 use super::early_intents::EarlyIntents;

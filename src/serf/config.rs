@@ -26,13 +26,13 @@ pub struct Config {
     pub tags: Tags,
     /// The meta of this node, at most [`limits::META_LEN`] bytes; in memberlist mode only.
     pub meta: Vec<u8>,
-    /// How long a leaving node still answers probes after its leave has spread.
+    /// The time for which a leaving node still answers probes after its leave has spread.
     pub leave_propagate: Duration,
     /// The longest time that one step of a leave may take to spread.
     pub broadcast_timeout: Duration,
-    /// How long a failed member is kept and looked for before it is erased.
+    /// The time for which a failed member is kept and searched for before it is erased.
     pub reconnect_timeout: Duration,
-    /// How long a member that left is kept before it is erased.
+    /// The time for which a member that left is kept before it is erased.
     pub tombstone_timeout: Duration,
     /// The time between two checks for members to erase.
     pub reap_interval: Duration,

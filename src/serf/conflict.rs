@@ -43,7 +43,7 @@ impl Conflicts {
     }
 
     /// No other node claims the name any more.
-    pub fn over(&mut self) {
+    pub fn on_name_free(&mut self) {
         self.before_us = None;
         self.warned = None;
         self.reported = false;

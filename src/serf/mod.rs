@@ -7,7 +7,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `config`, `filter` | settings of a node, and the members that it lets in |
-//! | `members`, `lost` | the table of members, and the failed ones that are looked for |
+//! | `members`, `lost` | the table of members, and the failed members that are searched for |
 //! | `outbox`, `counts` | orders, events and counters that come out |
 //! | `common` | the state that all parts share: settings, members, the outbox |
 //! | `changes` | changes that the SWIM machine reports |
@@ -440,7 +440,7 @@ impl Core {
                 serf.name_claimed(now, &name, claimed, asked);
             }
             Notice::NameTaken { addr } => serf.name_taken(addr),
-            Notice::NameFree => serf.conflicts.over(),
+            Notice::NameFree => serf.conflicts.on_name_free(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! User events of other nodes: remembered, so that each is passed on once and carried in
 //! push/pulls.
 //!
-//! This node offers no user events of its own yet, but it must not be a hole in the gossip of the
-//! nodes that do.
+//! This node sends no user events of its own yet, but it must pass on those of other nodes, so that
+//! their gossip has no hole here.
 
 use super::outbox::Outbox;
 use super::ring::Item;

@@ -12,8 +12,8 @@ use super::context::Context;
 use super::members::{Announced, MemberIndex};
 
 /// Returns the announcement that the next ping to this member carries, with its encoded message.
-/// Returns `None` if the member has acknowledged the announcement, is not alive, or if the message
-/// does not fit into a datagram next to a ping of `ping_len` bytes.
+/// Returns `None` if there is nothing to announce to this member, or if the message does not fit
+/// into a datagram next to a ping of `ping_len` bytes.
 pub(super) fn due(
     ctx: &Context,
     member: MemberIndex,

@@ -105,9 +105,10 @@ pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bo
 /// Returns the number of other members that have not left: those of the table, and those that were
 /// lost so long ago that the table has forgotten them.
 fn others_known(ctx: &Context, lost: &[&str]) -> usize {
-    let here = |it: &&MemberRecord| it.node().state != NodeState::Left;
-    let gone = |name: &&&str| ctx.table.find(name).is_none();
-    ctx.table.others().filter(here).count() + lost.iter().filter(gone).count()
+    let has_not_left = |it: &&MemberRecord| it.node().state != NodeState::Left;
+    let is_forgotten = |name: &&&str| ctx.table.find(name).is_none();
+    let known = ctx.table.others().filter(has_not_left).count();
+    known + lost.iter().filter(is_forgotten).count()
 }
 
 /// Returns true if the fault may be on this side: see [`Health::isolated`]. The answer has to be

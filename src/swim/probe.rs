@@ -42,7 +42,7 @@ pub(super) struct Probing {
 
 /// The end of a probe, if other parts have to act on it.
 pub(super) enum ProbeEnd {
-    /// The member answered; if it is a suspect, that puts off its verdict.
+    /// The member answered; if it is a suspect, that may put off its verdict.
     Answered { member: MemberIndex, name: Arc<str> },
     /// The member did not answer, so this node accuses it.
     Failed { name: Arc<str>, incarnation: u32 },

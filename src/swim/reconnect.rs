@@ -128,7 +128,7 @@ impl Reconnect {
             (None, None) => return None,
         };
         retry.put_off(ctx.now, &mut ctx.random);
-        if matches!(target, Target::Node(addr) if is_asked_enough(ctx, addr)) {
+        if matches!(target, Target::Node(addr) if has_enough_exchanges(ctx, addr)) {
             return None;
         }
         retry.slow_down(&ctx.config);
@@ -136,7 +136,7 @@ impl Reconnect {
     }
 
     fn ask(&self, ctx: &mut Context, peer: SocketAddr) {
-        let idle = ctx.streams.may_dial() && !is_asked_enough(ctx, peer);
+        let idle = ctx.streams.may_dial() && !has_enough_exchanges(ctx, peer);
         if peer != ctx.local.addr && idle && !ctx.table.is_alive_at(peer) {
             ctx.begin_exchange(Exchange::join(ExchangeCause::Reconnect, peer));
         }
@@ -161,7 +161,7 @@ impl Reconnect {
             let lost = self.lost.iter_mut().filter(|it| it.addr == peer);
             let retries = seeds.map(|it| &mut it.retry);
             for retry in retries.chain(lost.map(|it| &mut it.retry)) {
-                retry.rest(&ctx.config, ctx.now);
+                retry.wait_longest(&ctx.config, ctx.now);
             }
         }
         self.arm(ctx);
@@ -177,6 +177,6 @@ impl Reconnect {
 
 /// Returns true if two exchanges with this node are open already. More than one is allowed, because
 /// a second one may get through while the first waits for a lost packet.
-fn is_asked_enough(ctx: &Context, peer: SocketAddr) -> bool {
+fn has_enough_exchanges(ctx: &Context, peer: SocketAddr) -> bool {
     ctx.streams.exchanges_with(peer) >= 2
 }

@@ -33,7 +33,7 @@ impl Retry {
 
     /// Waits for the longest pause. The node answered, so either it is a member now, or asking it
     /// more often will not make it one.
-    pub fn rest(&mut self, config: &Config, now: Time) {
+    pub fn wait_longest(&mut self, config: &Config, now: Time) {
         self.pause = config.reconnect_max;
         self.next = now + self.pause;
     }

@@ -6,8 +6,8 @@ use super::retry::Retry;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// The maximum number of seeds that are remembered. If they are full, the seeds in the first half
-/// stay, and the oldest seed of the second half makes room for a new one.
+/// The maximum number of seeds that are remembered. When the list is full, the seeds in its first
+/// half stay, and the oldest seed of the second half makes room for a new one.
 const SEEDS: usize = 256;
 const FIRST_SEEDS: usize = SEEDS / 2;
 

@@ -12,7 +12,7 @@ use crate::wire::{Codec, Refusal};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of streams that are kept free for dialling. No more than these are dialled at once.
+/// The number of streams that are kept free for dialling.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// A push/pull that this node began.

@@ -752,7 +752,7 @@ fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_chan
 }
 
 #[test]
-fn a_node_that_was_away_for_longer_than_the_dead_are_remembered_forgets_them() {
+fn a_stall_longer_than_dead_members_are_remembered_makes_a_node_forget_them() {
     let mut net = Net::joined(3);
     net.cut = vec![(2, 0), (0, 2), (2, 1), (1, 2)];
     net.cut_streams = net.cut.clone();
@@ -994,7 +994,7 @@ fn a_probe_this_host_cannot_send_accuses_the_member_only_if_helpers_find_it_sile
     for helpers_reached in [false, true] {
         let mut net = Net::joined(3);
         net.cut_streams.extend([(0, 1), (0, 2)]);
-        // Datagrams of node 0 do not leave its host: to both others, or only to node 1.
+        // The host of node 0 cannot send datagrams to node 1, and in one case not to node 2 either.
         net.unsent = Some((0, if helpers_reached { vec![1] } else { vec![1, 2] }));
         net.run(Duration::from_secs(60));
         for other in [1, 2] {

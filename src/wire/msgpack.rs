@@ -235,7 +235,7 @@ pub fn structure<'a>(
 
 /// If the next value is nil, passes it and returns true.
 #[inline]
-pub fn nil(reader: &mut Reader<'_>) -> bool {
+pub fn take_nil(reader: &mut Reader<'_>) -> bool {
     let nil = reader.peek() == Some(Marker::Null.to_u8());
     nil && reader.u8().is_ok()
 }

@@ -34,22 +34,22 @@ const CHECKSUM_LEN: usize = 5;
 /// # Errors
 /// [`Refusal::Truncated`] for an empty datagram; [`Refusal::Label`]; [`Refusal::Checksum`]; when
 /// there are keys and plaintext is not accepted, [`Refusal::PlaintextRefused`] for bytes that are
-/// certainly not encrypted and [`Refusal::Undecryptable`] for others that no key decrypts.
+/// certainly not encrypted and [`Refusal::Undecryptable`] for other bytes that no key decrypts.
 pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal> {
     if datagram.is_empty() {
         return Err(Refusal::Truncated);
     }
     let bytes = codec.strip_label(datagram)?;
     if codec.keyring.is_empty() {
-        return Ok(Opened::Borrowed(&bytes[checked(bytes)?..]));
+        return Ok(Opened::Borrowed(&bytes[verify_checksum(bytes)?..]));
     }
     match codec.keyring.open(bytes, &codec.label) {
         Ok(mut plain) => {
-            let header = checked(&plain)?;
+            let header = verify_checksum(&plain)?;
             plain.drain(..header);
             Ok(Opened::Owned(plain))
         }
-        Err(_) if !codec.verify_incoming => Ok(Opened::Borrowed(&bytes[checked(bytes)?..])),
+        Err(_) if !codec.verify_incoming => Ok(Opened::Borrowed(&bytes[verify_checksum(bytes)?..])),
         // An encrypted datagram begins with its version, 0 or 1, but so does a plain ping.
         Err(_) if !matches!(bytes.first(), Some(0 | 1)) => Err(Refusal::PlaintextRefused),
         Err(refusal) => Err(refusal),
@@ -57,7 +57,7 @@ pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal
 }
 
 /// Checks the checksum header, if there is one, and returns its length.
-fn checked(bytes: &[u8]) -> Result<usize, Refusal> {
+fn verify_checksum(bytes: &[u8]) -> Result<usize, Refusal> {
     match bytes {
         [kind::CHECKSUM, a, b, c, d, content @ ..] => {
             let announced = u32::from_be_bytes([*a, *b, *c, *d]);

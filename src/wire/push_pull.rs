@@ -4,7 +4,7 @@
 //! counts are the sender's claims and are bounded before they are used. Both reference versions
 //! store and pass on nodes that are malformed (a five-byte address, for example). Such a node must
 //! not stop the exchange with every node that has heard of it, so it is left out and counted, and
-//! the others are taken.
+//! the other nodes are taken.
 
 use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
 use super::record::{Body, Record, record};

@@ -59,7 +59,7 @@ record! {
         ltime: u64 => "LTime" Number,
         /// Name of the member.
         node: &'a str => "Node" Name,
-        /// True if the member is to be erased at once.
+        /// True if the member is to be erased as soon as it has left.
         prune: bool => "Prune" Boolean,
     }
 
@@ -149,7 +149,7 @@ codecs! {
 }
 
 fn filters<'a>(reader: &mut Reader<'a>) -> Result<Option<Vec<&'a [u8]>>, Refusal> {
-    if msgpack::nil(reader) {
+    if msgpack::take_nil(reader) {
         return Ok(None);
     }
     let count = msgpack::list(reader)?;

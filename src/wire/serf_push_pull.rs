@@ -118,7 +118,7 @@ fn event_ring<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvents<'a>>, Refusa
     let count = msgpack::list(reader)?;
     // Nearly all slots may be nil, so no memory is reserved for the count.
     fields::items(reader, count, limits::EVENT_SLOTS, usize::MAX, |reader| {
-        if msgpack::nil(reader) {
+        if msgpack::take_nil(reader) {
             return Ok(None);
         }
         let slot: PastEvents = Body::decode(reader)?;

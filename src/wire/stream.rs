@@ -163,7 +163,7 @@ impl StreamReader {
             _ if keys && codec.verify_incoming => return Err(Refusal::PlaintextRefused),
             kind::COMPRESS => NextPart::Compressed(Scan::new(1)),
             kind => {
-                expected(self.side, kind)?;
+                check_kind(self.side, kind)?;
                 NextPart::Plain(PlainPart::Head(Scan::new(1)))
             }
         };
@@ -189,7 +189,7 @@ impl StreamReader {
         match plain.first() {
             None => Err(Refusal::EmptyPart),
             Some(&kind::COMPRESS) => inflated(self.side, &plain).map(Some),
-            Some(_) => complete(self.side, plain).map(Some),
+            Some(_) => check_complete(self.side, plain).map(Some),
         }
     }
 
@@ -248,7 +248,7 @@ impl StreamReader {
 }
 
 /// Refuses a message that has no meaning on this side of a stream.
-fn expected(side: Side, kind: u8) -> Result<(), Refusal> {
+fn check_kind(side: Side, kind: u8) -> Result<(), Refusal> {
     let allowed = match side {
         Side::Dialled => matches!(kind, kind::ACK | kind::PUSH_PULL | kind::ERROR),
         Side::Accepted => matches!(kind, kind::PING | kind::PUSH_PULL | kind::USER),
@@ -275,12 +275,12 @@ fn after_head(message: &[u8]) -> Result<PlainPart, Refusal> {
 
 /// Expands a compress message, and checks the message inside.
 fn inflated(side: Side, message: &[u8]) -> Result<Vec<u8>, Refusal> {
-    complete(side, lzw::expand(message, limits::INFLATED_STREAM_LEN)?)
+    check_complete(side, lzw::expand(message, limits::INFLATED_STREAM_LEN)?)
 }
 
 /// Checks that `plain` begins with one whole message for this side, and cuts off the rest.
-fn complete(side: Side, plain: Vec<u8>) -> Result<Vec<u8>, Refusal> {
-    expected(side, *plain.first().ok_or(Refusal::EmptyPart)?)?;
+fn check_complete(side: Side, plain: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    check_kind(side, *plain.first().ok_or(Refusal::EmptyPart)?)?;
     let mut rest = StreamReader {
         side,
         next: NextPart::Plain(PlainPart::Head(Scan::new(1))),

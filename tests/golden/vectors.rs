@@ -143,8 +143,8 @@ pub fn directions(vector: &Value) -> Vec<Direction> {
     found
 }
 
-/// Returns the side of the other end.
-pub fn other(side: Side) -> Side {
+/// Returns the opposite side.
+pub fn opposite(side: Side) -> Side {
     match side {
         Side::Dialled => Side::Accepted,
         Side::Accepted => Side::Dialled,

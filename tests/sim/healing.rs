@@ -99,12 +99,12 @@ fn a_node_that_is_cut_off_knows_that_before_it_declares_any_member_dead() {
         assert!(!health(&world).isolated);
         let others: Vec<usize> = (1..size).collect();
         world.partition(&[&[0], &others]);
-        let gave_up = |world: &World| {
+        let declared_failed = |world: &World| {
             let failed = |&of: &usize| world.state(0, of) == Some(MemberState::Failed);
             others.iter().filter(|of| failed(of)).count()
         };
-        world.expect_throughout(secs(120), |w| gave_up(w) == 0 || health(w).isolated);
-        assert!(gave_up(&world) > 0, "of {size}");
+        world.expect_throughout(secs(120), |w| declared_failed(w) == 0 || health(w).isolated);
+        assert!(declared_failed(&world) > 0, "in a cluster of {size} nodes");
     }
 }
 
