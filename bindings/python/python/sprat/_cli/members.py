@@ -29,14 +29,14 @@ _STATES = [state.value for state in sprat.MemberState]
 
 @click.command()
 @click.option(
-    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only members with this tag."
+    "--tag", "tags", multiple=True, metavar="KEY=VALUE", help="List only members with this tag."
 )
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice([*_STATES, "all"]),
-    help="Only members in this state; by default every state but left.",
+    help="List only members in this state; by default, in every state except left.",
 )
 @format_option
 @connection_options(visits=True)

@@ -52,7 +52,8 @@ _STYLES = {
     "kinds",
     multiple=True,
     metavar="KIND",
-    help=f"Only these kinds: {', '.join(_KINDS)}; may be repeated, or a list with commas.",
+    help="Print only events of this kind, or of several kinds separated by commas; may be repeated."
+    f" The kinds are {', '.join(_KINDS)}.",
 )
 @click.option("--initial", is_flag=True, help="First print the current members, as member-join.")
 @format_option

@@ -157,7 +157,7 @@ def _options(visits: bool) -> list[Callable[[Any], Any]]:
     # that read them would take that member's name and port, and announce its address.
     naming = click.option if visits else _option
     one = "A setting of the library, for example label=blue; may be repeated."
-    join = "Address of a member to join; may be repeated, or a list with commas."
+    join = "Address of a member to join, or several separated by commas; may be repeated."
     if not visits:
         join += " Retried until it answers."
     shared = [

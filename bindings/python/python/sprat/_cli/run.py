@@ -79,7 +79,7 @@ def run(
     """Run a member until SIGTERM or Ctrl-C, then leave the cluster.
 
     The member retries the addresses of --join for as long as it runs, so it may be started before
-    they are up. It logs to stderr.
+    the members at these addresses. It logs to stderr.
 
     \b
       sprat run --join 10.0.0.5 --tag role=web --tag dc=ams
@@ -88,16 +88,17 @@ def run(
 
     Handlers: FILTER is a list of member-join, member-leave, member-failed, member-update and
     member-reap, or *; without FILTER, SCRIPT handles all of them. /bin/sh -c runs SCRIPT. The
-    environment of SCRIPT has SERF_EVENT, SERF_SELF_NAME, SERF_SELF_ROLE and a SERF_TAG_KEY for each
-    tag of this member; its stdin has a line for each member of the event: name, address, role and
-    tags, separated by tabs. Scripts run one at a time, in order. The member keeps working in the
-    meantime, and a slow script gets several events in one call. The output of scripts is logged,
-    and so are exit codes other than 0. User events and queries are not supported yet.
+    environment of SCRIPT has SERF_EVENT, SERF_SELF_NAME, SERF_SELF_ROLE and, for each tag of this
+    member, a variable such as SERF_TAG_DC. Its stdin has a line for each member of the event: name,
+    address, role and tags, separated by tabs. Scripts run one at a time, in order. The member keeps
+    working in the meantime, and a slow script gets several events in one call. The output of
+    scripts is logged, and so are exit codes other than 0. User events and queries are not supported
+    yet.
 
     Readiness: systemd (NOTIFY_SOCKET, Type=notify) and s6 (--ready-fd) are notified once the member
     listens, or with --ready-when-joined once it knows another member. SIGHUP reloads the tags from
-    the file of --config; tags of --tag override them. A second SIGTERM or Ctrl-C, at least a second
-    after the first, ends the command without waiting.
+    the file of --config; tags of --tag override these. A second SIGTERM or Ctrl-C, at least a
+    second after the first, ends the command without waiting.
     """  # noqa: D301
     supervisor = Supervisor(ready_fd)
     chosen = parse_handlers(handlers)
