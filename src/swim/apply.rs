@@ -138,7 +138,7 @@ impl Swim {
         }
     }
 
-    /// A suspect did not refute in time. If this node has left, it no longer tells other nodes.
+    /// A suspect did not refute in time. Other nodes are told, unless this node has left.
     pub(super) fn on_suspicion_end(&mut self, member: MemberIndex) {
         let pass_on = if self.ctx.local.left {
             PassOn::No
@@ -363,7 +363,8 @@ impl Swim {
         }
     }
 
-    /// A member became known or alive again. If gossip brought it, it counts for the join sync.
+    /// A member became known or alive again. Counts the member for the join sync if gossip brought
+    /// it.
     fn note_gained(&mut self, pass_on: PassOn) {
         if matches!(pass_on, PassOn::Received(_)) {
             self.join_sync.on_learned(&mut self.ctx);

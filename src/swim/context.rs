@@ -208,7 +208,7 @@ impl Context {
         self.outbox.datagram(to, bytes, probe);
     }
 
-    /// Returns a fresh nonce if this node encrypts, else zeros.
+    /// Returns a fresh nonce if this node has keys, else zeros.
     fn nonce(&mut self) -> [u8; 12] {
         if self.codec.keyring.is_empty() {
             [0; 12]

@@ -307,14 +307,14 @@ impl Swim {
         next.into_iter().flatten().min()
     }
 
-    /// Handles a stall: this process did not run for a time, of which the clock counted `missed`.
-    /// It did not count `suspended`, during which the whole machine was suspended. The deadlines
-    /// that other nodes have to meet move by `missed`, because the delay is not their fault.
+    /// Handles a stall: this process did not run. The clock advanced by `missed` in that time, and
+    /// stood still for `suspended` because the whole machine was suspended. The deadlines that
+    /// other nodes have to meet move by `missed`, because the delay is not their fault.
     ///
     /// Returns true if the stall was longer than the time for which dead members are remembered.
-    /// After such a stall, an old message about a dead member could wrongly kill a new member of
-    /// the same name, whose incarnation is lower. So dead members are forgotten, streams are closed
-    /// and probes begin again. Before the caller sends anything, it must discard the datagrams that
+    /// After such a stall, an old message about a dead member could make a new member with the same
+    /// name and a lower incarnation dead. So dead members are forgotten, streams are closed and
+    /// probes begin again. Before the caller sends anything, it must discard the datagrams that
     /// waited in the sockets, and count each as [`Refusal::Stale`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         self.at(now, |swim| {

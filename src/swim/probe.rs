@@ -314,7 +314,7 @@ impl Probing {
         self.rounds.iter().position(|round| round.seq == seq)
     }
 
-    /// Returns the number of rounds under way whose cause is `wanted`.
+    /// Returns the number of rounds under way for whose cause `wanted` returns true.
     fn running(&self, wanted: impl Fn(ProbeCause) -> bool) -> usize {
         let causes = self.rounds.iter().map(|round| round.cause);
         causes.filter(|cause| wanted(*cause)).count()

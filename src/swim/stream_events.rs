@@ -1,4 +1,5 @@
-//! Wiring of streams and look-ups: handles their inputs, and tells the parts how they ended.
+//! Wiring of streams and look-ups: handles their inputs, and reports their ends to the parts that
+//! began them.
 
 use super::lookups::LookupCause;
 use super::output::{JoinFailure, LookupId, Notice, StreamEnd, StreamId};
