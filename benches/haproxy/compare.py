@@ -184,7 +184,7 @@ class System:
             time.sleep(0.5)
 
     def changes(self) -> None:
-        """Three agents change their weights 200 times in all."""
+        """Let three agents change their weights, 201 times in total."""
         for n in range(67):
             running = [
                 subprocess.Popen(

@@ -116,7 +116,7 @@ fn follow(desired: &DesiredServers, signals: &Signals) {
     loop {
         match signals.wait(POLL) {
             Some(libc::SIGUSR1) => controller.report().lines().for_each(log),
-            Some(libc::SIGUSR2) => controller.freeze(false),
+            Some(libc::SIGUSR2) => controller.set_frozen(false),
             Some(_) => break,
             None => {}
         }

@@ -223,10 +223,10 @@ fn set_unreachable(arguments: &Arguments) -> CallResult {
     done()
 }
 
-/// `freeze(frozen)`: freezes removals, or thaws them.
+/// `freeze(frozen)`: freezes removals if `frozen` is true, or else thaws them.
 fn freeze(arguments: &Arguments) -> CallResult {
     let frozen = arguments.flag(1, "frozen")?;
-    module().running()?.freeze(frozen);
+    module().running()?.set_frozen(frozen);
     done()
 }
 

@@ -225,8 +225,8 @@ impl SlotMember {
         self.hold = None;
     }
 
-    /// Returns true if the slot is no longer needed.
-    pub fn is_over(&self) -> bool {
+    /// Returns true if the member no longer needs its slot.
+    pub fn needs_no_slot(&self) -> bool {
         self.listing == Listing::Unlisted && self.state == AdminState::Maint
     }
 

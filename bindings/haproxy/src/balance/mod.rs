@@ -90,8 +90,9 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Freezes removals, or thaws them. Members that join are served either way.
-    pub fn freeze(&mut self, now: Time, frozen: bool) {
+    /// Freezes removals if `frozen` is true, or else thaws them. Members that join are served in
+    /// both cases.
+    pub fn set_frozen(&mut self, now: Time, frozen: bool) {
         if self.frozen && !frozen {
             self.removals.thaw();
         }

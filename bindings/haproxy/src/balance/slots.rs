@@ -228,7 +228,7 @@ impl Slots {
 
     fn free_unneeded(&mut self) {
         for slot in &mut self.slots {
-            if slot.as_ref().is_some_and(SlotMember::is_over) {
+            if slot.as_ref().is_some_and(SlotMember::needs_no_slot) {
                 *slot = None;
             }
         }

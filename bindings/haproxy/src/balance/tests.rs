@@ -362,13 +362,13 @@ fn a_member_that_failed_only_during_an_isolation_is_never_touched() {
 #[test]
 fn an_operator_can_freeze_and_thaw_removals() {
     let mut balance = pool(4);
-    balance.freeze(at(1), true);
+    balance.set_frozen(at(1), true);
     balance.observe(at(2), &all(4, |n| if n == 0 { Failed } else { Alive }));
     assert_eq!(
         (count(&balance, Ready), balance.frozen_reason()),
         (4, Some("an operator froze removals"))
     );
-    balance.freeze(at(3), false);
+    balance.set_frozen(at(3), false);
     assert_eq!((count(&balance, Ready), balance.frozen_reason()), (3, None));
 }
 
@@ -533,7 +533,7 @@ fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
             }
             match random(6) {
                 0 => balance.set_isolated(at(now), random(2) == 0),
-                1 => balance.freeze(at(now), random(2) == 0),
+                1 => balance.set_frozen(at(now), random(2) == 0),
                 2 => drop(balance.set_unreachable(at(now), random(6) as usize, random(2) == 0)),
                 3 => balance.advance(at(now)),
                 _ => balance.observe(at(now), &members),

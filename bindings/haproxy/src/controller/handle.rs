@@ -100,9 +100,9 @@ impl Controller {
         handover::socket_name(self.shared.bind)
     }
 
-    /// Freezes removals, or thaws them.
-    pub fn freeze(&self, frozen: bool) {
-        self.shared.send(Command::Freeze(frozen));
+    /// Freezes removals if `frozen` is true, or else thaws them.
+    pub fn set_frozen(&self, frozen: bool) {
+        self.shared.send(Command::SetFrozen(frozen));
     }
 
     /// Restores assignments of a backend. Members that have been heard from keep the assignments

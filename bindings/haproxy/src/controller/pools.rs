@@ -41,7 +41,7 @@ impl Pools {
                 pool.balance.remember(now, assignment);
             }
         }
-        self.freeze(now, snapshot.frozen);
+        self.set_frozen(now, snapshot.frozen);
     }
 
     /// Restores assignments of one backend.
@@ -63,10 +63,10 @@ impl Pools {
         }
     }
 
-    /// Freezes or thaws the removals of all backends: they are frozen together.
-    pub fn freeze(&mut self, now: Time, frozen: bool) {
+    /// Freezes the removals of all backends together if `frozen` is true, or else thaws them.
+    pub fn set_frozen(&mut self, now: Time, frozen: bool) {
         for pool in &mut self.0 {
-            pool.balance.freeze(now, frozen);
+            pool.balance.set_frozen(now, frozen);
         }
     }
 

@@ -26,8 +26,8 @@ pub(super) enum Command {
         slot: usize,
         unreachable: bool,
     },
-    /// Freeze removals, or thaw them.
-    Freeze(bool),
+    /// Freeze removals (true), or thaw them (false).
+    SetFrozen(bool),
     /// Restore assignments of a backend, and signal when the changes that follow are published.
     Restore {
         backend: usize,

@@ -265,13 +265,13 @@ impl ControllerThread<'_> {
                 Command::ReserveNames { backend, names } => {
                     self.pools.reserve_names(backend, names);
                 }
-                Command::Freeze(frozen) => {
+                Command::SetFrozen(frozen) => {
                     self.snapshots.request();
                     if !frozen {
                         // By thawing, an operator says that the missing members are gone.
                         self.isolation.expect_at_most(0);
                     }
-                    self.pools.freeze(now, frozen);
+                    self.pools.set_frozen(now, frozen);
                 }
                 Command::Release { patience } => self.release = Some(patience),
             }
