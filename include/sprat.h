@@ -338,7 +338,10 @@ enum sprat_node_state {
     SPRAT_NODE_LEFT = 3,
     /** It was shut down. */
     SPRAT_NODE_SHUTDOWN = 4,
-    /** One of its threads failed because of a defect of the library. */
+    /**
+     * One of its threads failed: the library has a defect, or the process has closed
+     * descriptors of the node.
+     */
     SPRAT_NODE_BROKEN = 5,
 };
 

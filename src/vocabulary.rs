@@ -316,7 +316,8 @@ vocabulary! {
         Left = 3, "left";
         /// It was shut down.
         Shutdown = 4, "shutdown";
-        /// One of its threads failed because of a defect of the library.
+        /// One of its threads failed: the library has a defect, or the process has closed
+        /// descriptors of the node.
         Broken = 5, "broken";
     }
 }

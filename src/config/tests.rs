@@ -75,8 +75,8 @@ fn every_numeric_setting_reports_and_enforces_its_range() {
         for wrong in [format!("{}", max + 1), "-1".into(), "".into(), "1e1".into()] {
             let error = config.set(setting.name, &wrong).unwrap_err();
             assert_eq!(error.status, Status::Invalid);
-            let told = format!("{} is \"{wrong}\", allowed: {min} to {max}", setting.name);
-            assert_eq!(error.message, told);
+            let expected = format!("{} is \"{wrong}\", allowed: {min} to {max}", setting.name);
+            assert_eq!(error.message, expected);
         }
     }
 }
@@ -127,7 +127,7 @@ fn a_typed_value_is_the_same_as_its_text() {
 
 #[test]
 fn a_typed_value_outside_its_bounds_is_refused_by_check() {
-    for (config, told) in [
+    for (config, expected) in [
         (
             Config::new().probe_interval(Duration::from_secs(601)),
             "probe_interval_ms is \"601000\", allowed: 10 to 600000",
@@ -142,7 +142,7 @@ fn a_typed_value_outside_its_bounds_is_refused_by_check() {
         ),
     ] {
         let error = config.check().unwrap_err();
-        assert_eq!((error.status, &*error.message), (Status::Config, told));
+        assert_eq!((error.status, &*error.message), (Status::Config, expected));
     }
 }
 
@@ -197,11 +197,17 @@ fn a_profile_changes_only_settings_that_were_not_set_in_either_order() {
 #[test]
 fn a_long_value_is_shown_by_its_beginning_and_its_size() {
     let refused = |value: &str| Config::new().set("name", value).unwrap_err().message;
-    let told = refused(&"ä".repeat(300));
-    assert!(told.contains("ää...\" (600 bytes), allowed: "), "{told}");
-    assert!(told.len() < 250, "{told}");
-    let told = refused("a\u{7}\nb\"ü");
-    assert!(told.contains("is \"a\\u{7}\\nb\"ü\", allowed"), "{told}");
+    let message = refused(&"ä".repeat(300));
+    assert!(
+        message.contains("ää...\" (600 bytes), allowed: "),
+        "{message}"
+    );
+    assert!(message.len() < 250, "{message}");
+    let message = refused("a\u{7}\nb\"ü");
+    assert!(
+        message.contains("is \"a\\u{7}\\nb\"ü\", allowed"),
+        "{message}"
+    );
     assert!(refused(" web1").contains("no space at the ends"));
 }
 

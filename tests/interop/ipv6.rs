@@ -103,7 +103,7 @@ fn one_address_in_three_forms_is_one_address() {
     given.join(found.addr());
     ours.join(given.addr());
     ours.join(found.addr());
-    throughout(Duration::from_secs(8), "nobody moves or fails", || {
+    throughout(Duration::from_secs(8), "all members stay alive", || {
         let states = names.map(|name| ours.state(name));
         match states.iter().all(|it| *it == Some(MemberState::Alive)) {
             true => Ok(()),

@@ -136,18 +136,18 @@ fn a_node_without_descriptors_neither_dials_nor_accepts_nor_spins_and_goes_on_af
         let failures = counter(&a, "accept_failures");
         join(&b, &a);
         assert_eq!(counter(&a, "accept_failures"), failures);
-        let mut told = String::new();
+        let mut logged = String::new();
         for node in [&a, &b] {
             while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
                 match event.body {
                     EventBody::MemberFail(member) => panic!("{} failed", member.name),
-                    EventBody::Log { text, .. } => told.push_str(&text),
+                    EventBody::Log { text, .. } => logged.push_str(&text),
                     _ => {}
                 }
             }
         }
         for failed in ["cannot accept connections", "cannot open a connection"] {
-            assert!(told.contains(failed), "{told}");
+            assert!(logged.contains(failed), "{logged}");
         }
     });
 }

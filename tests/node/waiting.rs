@@ -77,9 +77,9 @@ fn an_operation_reports_its_outcome_on_its_own_descriptor() {
     assert_eq!(joined.failures.len(), 1);
     assert_eq!(joined.failures[0].addr, "127.0.0.1:1");
     assert_eq!(joined.failures[0].error.status, Status::Unreachable);
-    let nobody = ended(&a.begin_join(&["127.0.0.1:1", "127.0.0.1:2"]).unwrap());
-    assert_eq!(nobody.result.unwrap_err().status, Status::Unreachable);
-    assert_eq!(nobody.failures.len(), 2);
+    let failed = ended(&a.begin_join(&["127.0.0.1:1", "127.0.0.1:2"]).unwrap());
+    assert_eq!(failed.result.unwrap_err().status, Status::Unreachable);
+    assert_eq!(failed.failures.len(), 2);
     assert_eq!(ended(&a.begin_hint("begun-b").unwrap()).result, Ok(0));
     assert_eq!(
         a.begin_hint("nobody").err().unwrap().status,

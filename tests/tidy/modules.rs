@@ -291,24 +291,24 @@ fn imports_lead_to_the_file_that_defines_the_item() {
     ];
     let modules = Modules::of(&sources);
     let imports = modules.imports(&sources[3]);
-    let told: Vec<_> = imports
+    let targets: Vec<_> = imports
         .iter()
         .map(|it| (it.line, it.target.as_str()))
         .collect();
     assert_eq!(
-        told,
+        targets,
         [
             (1, "src/a/inner.rs"),
             (1, "src/a/mod.rs"),
             (5, "src/a/inner.rs")
         ]
     );
-    let told: Vec<_> = modules
+    let targets: Vec<_> = modules
         .imports(&sources[1])
         .into_iter()
         .map(|it| it.target)
         .collect();
-    assert_eq!(told, ["src/a/inner.rs", "src/a/inner.rs"]);
+    assert_eq!(targets, ["src/a/inner.rs", "src/a/inner.rs"]);
 }
 
 #[test]

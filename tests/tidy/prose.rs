@@ -190,7 +190,7 @@ fn cut(paragraph: &[(usize, String)]) -> Vec<Sentence> {
 }
 
 #[cfg(test)]
-fn told(path: &str, text: &str) -> Vec<(usize, String)> {
+fn numbered(path: &str, text: &str) -> Vec<(usize, String)> {
     let sentences = sentences(path, text).into_iter();
     sentences.map(|it| (it.line, it.text)).collect()
 }
@@ -208,17 +208,17 @@ fn comments_of_every_language_are_cut_into_sentences() {
         ("a.lua", "-- One\n-- two. Three?\n"),
         ("a.md", "One\ntwo. Three?\n\n```\nno\n```\n# no\n"),
     ] {
-        let mut told = told(path, text);
+        let mut numbered = numbered(path, text);
         // The second sentence begins on the second line of each text.
-        assert_eq!(told.len(), 2, "{path}: {told:?}");
-        told[0].0 = 1;
-        assert_eq!(told, expected, "{path}");
+        assert_eq!(numbered.len(), 2, "{path}: {numbered:?}");
+        numbered[0].0 = 1;
+        assert_eq!(numbered, expected, "{path}");
     }
 }
 
 #[test]
 fn items_of_lists_and_cells_of_tables_begin_sentences() {
     let text = "a\n- b\n  c\n1. d\n| e | f |\n";
-    let texts: Vec<String> = told("a.md", text).into_iter().map(|it| it.1).collect();
+    let texts: Vec<String> = numbered("a.md", text).into_iter().map(|it| it.1).collect();
     assert_eq!(texts, ["a", "b c", "d", "e", "f"]);
 }

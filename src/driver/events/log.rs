@@ -165,18 +165,18 @@ mod tests {
         let core = Core::new(config, codec, "x".into(), addr, [0; 32], start);
         let mut core = core.unwrap();
         let mut log = Log::new(Some(Level::Warn), start);
-        let mut told_after = |core: &Core, seconds| {
+        let mut lines_after = |core: &Core, seconds| {
             let before = events.waiting();
             log.check(&events, core, start + Duration::from_secs(seconds));
             events.waiting() - before
         };
-        assert_eq!(told_after(&core, 61), 0, "there is no seed to wait for");
+        assert_eq!(lines_after(&core, 61), 0, "there is no seed to wait for");
         let seed = crate::swim::Seed::Host("seed".to_owned(), 7946);
         core.join(start, &[crate::swim::Seed::Addr(addr)]);
-        assert_eq!(told_after(&core, 130), 0, "the node is its own seed");
+        assert_eq!(lines_after(&core, 130), 0, "the node is its own seed");
         core.join(start, &[seed]);
-        let told = [131, 189, 190, 191, 250].map(|at| told_after(&core, at));
-        assert_eq!(told, [0, 0, 1, 0, 1]);
+        let lines = [131, 189, 190, 191, 250].map(|at| lines_after(&core, at));
+        assert_eq!(lines, [0, 0, 1, 0, 1]);
         let summary = core.health(start).summary;
         assert_eq!(summary, "alone: no seed answers");
     }

@@ -65,12 +65,12 @@ mod tests {
         let seeds = "10.0.0.1:1,localhost:5,nowhere.invalid";
         config.set("seeds", seeds).unwrap();
         assert_eq!(resolve_seeds(&mut config), ["nowhere.invalid"]);
-        let told = config.get("seeds").unwrap();
+        let resolved = config.get("seeds").unwrap();
         assert!(
-            told.starts_with("10.0.0.1:1,localhost:5,nowhere.invalid:7946,"),
-            "{told}"
+            resolved.starts_with("10.0.0.1:1,localhost:5,nowhere.invalid:7946,"),
+            "{resolved}"
         );
-        assert!(told.contains("127.0.0.1:5") || told.contains("[::1]:5"));
+        assert!(resolved.contains("127.0.0.1:5") || resolved.contains("[::1]:5"));
     }
 
     #[test]

@@ -389,12 +389,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// One turn of an engine that only has streams.
-    fn turn(set: &mut StreamSet, told: &mut Vec<(StreamId, StreamEvent)>) {
+    fn turn(set: &mut StreamSet, events: &mut Vec<(StreamId, StreamEvent)>) {
         let mut buffer = vec![0; 4096];
         let (ids, mut fds): (Vec<_>, Vec<_>) = set.poll_entries().unzip();
         let ready = descriptors::wait(&mut fds, Some(Duration::from_millis(20)));
         for (id, ready) in ids.into_iter().zip(ready) {
-            let mut tell = |event: StreamEvent, _: &[u8]| told.push((id, event));
+            let mut tell = |event: StreamEvent, _: &[u8]| events.push((id, event));
             if !ready.is_empty() {
                 set.ready(clock::now(), id, ready, &mut buffer, &mut tell);
             }
@@ -406,10 +406,10 @@ mod tests {
         set: &mut StreamSet,
         mut done: impl FnMut(&StreamSet, &[(StreamId, StreamEvent)]) -> bool,
     ) {
-        let (begun, mut told) = (std::time::Instant::now(), Vec::new());
-        while !done(set, &told) {
-            assert!(begun.elapsed() < PATIENCE, "only {told:?}");
-            turn(set, &mut told);
+        let (begun, mut events) = (std::time::Instant::now(), Vec::new());
+        while !done(set, &events) {
+            assert!(begun.elapsed() < PATIENCE, "only {events:?}");
+            turn(set, &mut events);
         }
     }
 
@@ -425,13 +425,13 @@ mod tests {
         let there = listener.local_addr().unwrap();
         let mut set = StreamSet::for_gossip();
         set.dial(StreamId(1), there).unwrap();
-        until(&mut set, |_, told| {
-            told == [(StreamId(1), StreamEvent::Connected)]
+        until(&mut set, |_, events| {
+            events == [(StreamId(1), StreamEvent::Connected)]
         });
         drop(listener);
         set.dial(StreamId(3), there).unwrap();
-        until(&mut set, |_, told| {
-            told.contains(&(StreamId(3), StreamEvent::End(StreamEnd::Refused)))
+        until(&mut set, |_, events| {
+            events.contains(&(StreamId(3), StreamEvent::End(StreamEnd::Refused)))
         });
     }
 
@@ -450,9 +450,9 @@ mod tests {
             let mut read = Vec::new();
             other.read_to_end(&mut read).map(|_| read)
         });
-        until(&mut set, |set, told| {
+        until(&mut set, |set, events| {
             assert!(
-                told.is_empty(),
+                events.is_empty(),
                 "a stream that is being closed has no events"
             );
             set.len() == 0
@@ -467,11 +467,12 @@ mod tests {
         let id = set.accept(clock::now(), accepted).unwrap();
         other.write_all(b"question").unwrap();
         other.shutdown(Shutdown::Write).unwrap();
-        until(&mut set, |_, told| {
-            told == [
-                (id, StreamEvent::Data),
-                (id, StreamEvent::End(StreamEnd::Eof)),
-            ]
+        until(&mut set, |_, events| {
+            events
+                == [
+                    (id, StreamEvent::Data),
+                    (id, StreamEvent::End(StreamEnd::Eof)),
+                ]
         });
         let answer = vec![7; 4_000_000];
         set.write(id, answer.clone());
