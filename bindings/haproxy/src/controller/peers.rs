@@ -1,8 +1,8 @@
 //! The addresses at which members listen for the cluster: the seeds of the next start, and the
 //! answer to "is this source a member?".
 //!
-//! A fault of this node does not empty them. Until other members have been heard from, the
-//! addresses of the snapshot are kept; while this node may be isolated, no address is removed.
+//! A fault of this node does not remove these addresses. Until other members have been heard from,
+//! those of the snapshot are kept; while this node may be isolated, no address is removed.
 
 use sprat::service::spoe::candidate::is_present;
 use sprat::{Config, Member, Seed};
