@@ -12,7 +12,7 @@
 //! lock that another thread of the parent may have held; each process has a table of its own.
 
 use super::callback_guard::CallbackGuard;
-use super::members::Cache;
+use super::member_cache::MemberCache;
 use super::types::sprat_node;
 use crate::driver::Node;
 use crate::driver::os::fork;
@@ -34,7 +34,7 @@ const TAG: usize = 0x5a;
 pub(super) struct NodeSlot {
     pub(super) node: Node,
     pub(super) guard: Arc<CallbackGuard>,
-    pub(super) cache: Mutex<Cache>,
+    pub(super) cache: Mutex<MemberCache>,
     /// The last field, so that it is dropped after the node and its threads have ended.
     _ended: Ended,
 }

@@ -23,6 +23,7 @@ mod config;
 mod events;
 mod explain;
 mod library;
+mod member_cache;
 mod members;
 mod node;
 mod numbers;

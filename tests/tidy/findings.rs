@@ -82,18 +82,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         "103",
         "a line of documentation inside a macro's input",
     ),
-    (
-        "cycle",
-        "src/ffi/handle.rs",
-        "src/ffi/",
-        "a handle holds the cache of member lists, which finds its node by the handle",
-    ),
-    (
-        "cycle",
-        "src/ffi/members.rs",
-        "src/ffi/",
-        "a handle holds the cache of member lists, which finds its node by the handle",
-    ),
 ];
 
 /// Fails if there is a finding without an exception, or an exception from one of these rules that
