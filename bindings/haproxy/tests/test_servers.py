@@ -233,7 +233,7 @@ def test_a_list_holds_the_addresses_of_the_members(haproxy, web, tmp_path) -> No
 def test_servers_that_are_not_slots_are_left_alone(haproxy, web) -> None:
     sorry = web("sorry")
     proxy = haproxy(server=f"{SERVER}\n    server sorry {sorry.served_at} check backup")
-    assert "8 slots" in proxy.show()
+    eventually("the backend is shown", lambda: "8 slots" in proxy.show())
     assert proxy.up() == {sorry.served_at}, "no slot is taken yet"
     first = web("web-1").join(proxy)
     proxy.serves(first, sorry)

@@ -91,6 +91,15 @@ class Program:
         return output
 
 
+def send_at_once(process: subprocess.Popen[str], *numbers: signal.Signals) -> None:
+    """Send signals that the process receives together, because it is stopped until all are sent."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    for number in numbers:
+        process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
+
+
 def logged(running: Program, text: str) -> list[str]:
     """Return the lines that a program prints, up to the first one with this text."""
     lines: list[str] = []

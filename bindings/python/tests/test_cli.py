@@ -7,8 +7,11 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from sprat._cli import signals
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 
@@ -192,10 +195,21 @@ def test_a_closed_stdout_is_not_an_error(command, arguments):
 
 @pytest.mark.parametrize("after", [0.01, 0.03, 0.06, 0.1])
 def test_an_interrupt_at_the_very_start_prints_no_traceback(command, mute, after):
-    # Python itself handles an interrupt before this line is printed.
-    code = "import sys; from sprat.__main__ import main; print(1, flush=True);"
+    # Python itself handles an interrupt before `main` begins; the line is printed after that.
     arguments = ["sprat", "members", "--join", mute.address, "--bind", "127.0.0.1:0"]
-    code += f"sys.argv = {arguments}; main()"
+    code = f"""
+import sys
+from sprat.__main__ import main
+
+class Begun:
+    def find_spec(self, name, path=None, target=None):
+        if name == "sprat._cli":
+            print(1, flush=True)
+
+sys.meta_path.insert(0, Begun())
+sys.argv = {arguments}
+main()
+"""
     line = [command[0], "-c", code]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
@@ -203,3 +217,18 @@ def test_an_interrupt_at_the_very_start_prints_no_traceback(command, mute, after
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=90)
     assert (process.returncode, errors.strip()) == (130, "")
+
+
+def test_a_signal_is_repeated_only_if_it_comes_a_second_after_the_first(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(signals, "time", SimpleNamespace(monotonic=lambda: now))
+    raiser = signals.Raiser()
+    with pytest.raises(signals.Ended):
+        raiser(signal.SIGTERM, None)
+    now = 100.9
+    raiser(signal.SIGTERM, None)
+    raiser(signal.SIGINT, None)
+    now = 101.0
+    raiser(signal.SIGHUP, None)
+    with pytest.raises(signals.Ended):
+        raiser(signal.SIGTERM, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import signal
 import threading
 import traceback
 import weakref
@@ -29,6 +30,9 @@ _log = logging.getLogger("sprat")
 
 _TRACE = 5
 """The level of `logging` for lines of level trace, below DEBUG."""
+
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+_BLOCKED = signal.valid_signals() - _FAULTS
 
 _LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: _TRACE}
 
@@ -68,7 +72,7 @@ def _run(
         try:
             events = subscription.drain(BATCH)
             if not events:
-                subscription.wait()
+                _wait(subscription)
                 continue
         except Error:
             return  # the node has ended
@@ -86,6 +90,19 @@ def _run(
             except BaseException:  # noqa: BLE001 - logging itself failed
                 traceback.print_exc()
         del callback, events, event
+
+
+def _wait(subscription: _native.Subscription) -> None:
+    """Wait for events while this thread receives no signal.
+
+    Python handles signals on the main thread, which a signal that this thread received would not
+    wake. Callbacks run without the block, because the processes that they start inherit it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+    try:
+        subscription.wait()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _log_line(line: LogLine) -> None:

@@ -122,6 +122,19 @@ class Inbox:
         with contextlib.suppress(OSError):
             self._write.send(b"\0")
 
+    @contextlib.contextmanager
+    def woken_by_signals(self) -> Iterator[None]:
+        """Make the descriptor readable as soon as any thread has received a signal.
+
+        Python calls handlers on the main thread, but a process that was stopped may receive a
+        signal on another thread.
+        """
+        before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+
     def clear_wakes(self) -> None:
         """Make the descriptor unreadable until the next signal or wake."""
         with contextlib.suppress(BlockingIOError):
@@ -136,5 +149,5 @@ class Inbox:
 @contextlib.contextmanager
 def signals_queue() -> Iterator[Inbox]:
     """Queue the signals that arrive within the block."""
-    with contextlib.closing(Inbox()) as inbox, _handled(inbox):
+    with contextlib.closing(Inbox()) as inbox, _handled(inbox), inbox.woken_by_signals():
         yield inbox
