@@ -391,7 +391,8 @@ def test_a_full_disk_during_a_visit_is_a_one_line_error(visit, agent):
 @retry_if_leave_is_lost
 def test_two_signals_at_once_still_let_a_visit_leave(visit, agent, shadow):
     stock = agent("stock")
-    watcher = visit("monitor", "--join", stock.address, "--name", "watcher")
+    watcher = visit("monitor", "--join", stock.address, "--name", "watcher", "--initial")
+    assert "member-join" in watcher.stdout.readline()  # its join has finished
     stock.sees("watcher", "alive")
     send_at_once(watcher, signal.SIGTERM, shadow)
     watcher.communicate(timeout=90)

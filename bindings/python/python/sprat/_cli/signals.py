@@ -75,6 +75,13 @@ class Raiser:
     def __init__(self) -> None:
         self._requests = _Requests()
 
+    def begin_leave(self) -> None:
+        """From now on the first signal interrupts nothing."""
+        self.is_leaving = True
+        # If two signals come at once and the handler of the first raises, Python may call that of
+        # the second one much later, as if it was a repeated request. This call runs it now.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         if self._requests.is_first():
             if not self.is_leaving:

@@ -65,8 +65,8 @@ def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node
     try:
         yield node
     finally:
-        raiser.is_leaving = True
         try:
+            raiser.begin_leave()
             with waiting("leaving"):
                 leave(node)
         finally:
