@@ -645,7 +645,10 @@ typedef struct sprat_explanation {
 
 /** The health of this node itself. Read it through its pointer and never copy it by value. */
 typedef struct sprat_health {
-    /** The health score: 0 is healthy, and each step makes this node slower to suspect others. */
+    /**
+     * The health score: 0 is healthy, and each step makes this node slower to suspect other
+     * members.
+     */
     uint32_t score;
     /** The highest score possible. */
     uint32_t score_max;
@@ -1519,8 +1522,8 @@ void sprat_stats_free(struct sprat_stats *stats);
  * ========================================================================================== */
 
 /**
- * Prepares threads for nodes that start later, for programs that cannot create threads by then. A
- * node takes prepared threads before it creates new ones. It needs two, one more with an event
+ * Prepares threads for nodes that the program starts later, when it can no longer create threads.
+ * A node takes prepared threads before it creates new ones. It needs two, one more with an event
  * callback, and one more with the setting spoe_bind.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same

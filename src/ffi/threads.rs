@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// The largest number of threads that one process may prepare.
 const PREPARED_MAX: c_uint = 1024;
 
-/// Prepares threads for nodes that start later, for programs that cannot create threads by then. A
-/// node takes prepared threads before it creates new ones. It needs two, one more with an event
+/// Prepares threads for nodes that the program starts later, when it can no longer create threads.
+/// A node takes prepared threads before it creates new ones. It needs two, one more with an event
 /// callback, and one more with the setting spoe_bind.
 ///
 /// A prepared thread waits and does nothing until a node takes it. A forked child gets the same

@@ -152,7 +152,8 @@ pub struct sprat_explanation {
 /// The health of this node itself. Read it through its pointer and never copy it by value.
 #[repr(C)]
 pub struct sprat_health {
-    /// The health score: 0 is healthy, and each step makes this node slower to suspect others.
+    /// The health score: 0 is healthy, and each step makes this node slower to suspect other
+    /// members.
     pub score: u32,
     /// The highest score possible.
     pub score_max: u32,

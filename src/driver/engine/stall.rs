@@ -30,7 +30,7 @@ pub(in crate::driver) struct Stall {
 pub(in crate::driver) struct StallDetector {
     /// The last time at which the engine was known to run.
     last_seen: Time,
-    /// The total time for which the machine had been suspended by then, since it started.
+    /// The total time for which the machine had been suspended since it started, as last measured.
     suspended: Duration,
     threshold: Duration,
 }
