@@ -45,7 +45,8 @@ static void pause_ms(int ms)
     nanosleep(&time, NULL);
 }
 
-/* Returns settings for a node on a free loopback port that notices failures fast. */
+/* Returns settings for a node on a free loopback port that notices failures fast. A stream may take
+ * long, because valgrind and a busy machine are slow. */
 UNUSED static sprat_config *settings(const char *name)
 {
     sprat_config *config = sprat_config_new();
@@ -53,6 +54,7 @@ UNUSED static sprat_config *settings(const char *name)
     SAME(sprat_config_set(config, "profile", "local"), SPRAT_OK);
     SAME(sprat_config_set(config, "name", name), SPRAT_OK);
     SAME(sprat_config_set(config, "bind", "127.0.0.1:0"), SPRAT_OK);
+    SAME(sprat_config_set(config, "stream_timeout_ms", "120000"), SPRAT_OK);
     return config;
 }
 
@@ -76,7 +78,7 @@ UNUSED static void join(sprat_node *node, const sprat_node *other)
     char addr[64];
     SAME(sprat_node_addr(other, addr, sizeof addr), SPRAT_OK);
     const char *addrs[1] = { addr };
-    SAME(sprat_node_join(node, addrs, 1, 0, 10000), 1);
+    SAME(sprat_node_join(node, addrs, 1, 0, 120000), 1);
 }
 
 /* Forks. A thread that is inside AddressSanitizer's allocator at that moment leaves it locked in

@@ -26,7 +26,14 @@ pub fn with_others() -> RwLockReadGuard<'static, ()> {
 
 pub fn config(name: &str, bind: &str) -> Config {
     let mut config = Config::new();
-    for (key, value) in [("name", name), ("bind", bind), ("profile", "local")] {
+    // A busy machine may take long for a stream.
+    let patient = ("stream_timeout_ms", "120000");
+    for (key, value) in [
+        ("profile", "local"),
+        ("name", name),
+        ("bind", bind),
+        patient,
+    ] {
         config.set(key, value).unwrap();
     }
     config
