@@ -1,15 +1,20 @@
 //! Event subscriptions and pending operations, and the one way to wait for either.
 //!
-//! A wait is a `poll` on a descriptor, in the calling thread and detached from the interpreter. A
-//! signal interrupts the poll, and its Python handler runs at once: Ctrl-C raises an exception
-//! within a fraction of a millisecond. Pending handlers also run once a second, because the system
-//! may deliver the signal to another thread.
+//! A wait is a `ppoll` on a descriptor, in the calling thread and detached from the interpreter. On
+//! the main thread a signal interrupts the poll, and its Python handler runs at once: Ctrl-C raises
+//! an exception within a fraction of a millisecond. Pending handlers also run once a second,
+//! because the system may deliver the signal to another thread of the program.
+//!
+//! Other threads receive no signal while they wait here. Python handles signals on the main thread
+//! only, which a signal that another thread received would not wake.
 
 use crate::errors::{enter, raised};
 use crate::event;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 /// The longest poll between two checks for signals.
@@ -139,10 +144,20 @@ fn poll(fd: RawFd, pause: Duration) -> bool {
         events: libc::POLLIN,
         revents: 0,
     };
-    // Rounded up: a wait of half a millisecond must not become a busy loop.
-    let pause = pause.as_micros().div_ceil(1000).min(1000) as libc::c_int;
-    // SAFETY: `entry` is one initialised `pollfd` that outlives the call, and the count is 1.
-    let ready = unsafe { libc::poll(&raw mut entry, 1, pause) };
+    let pause = libc::timespec {
+        tv_sec: pause.as_secs() as libc::time_t,
+        tv_nsec: pause.subsec_nanos() as libc::c_long,
+    };
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: `all` is a place for a signal set, which the call initialises.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    let blocked = match is_main_thread() {
+        true => ptr::null(),
+        false => all.as_ptr(),
+    };
+    // SAFETY: `entry` is one initialised `pollfd` that outlives the call, and the count is 1. The
+    // set was initialised above, and NULL means that no signal is blocked in addition.
+    let ready = unsafe { libc::ppoll(&raw mut entry, 1, &raw const pause, blocked) };
     if ready >= 0 {
         return ready > 0;
     }
@@ -151,4 +166,10 @@ fn poll(fd: RawFd, pause: Duration) -> bool {
     }
     std::thread::sleep(POLL_REFUSED_PAUSE);
     true
+}
+
+fn is_main_thread() -> bool {
+    // SAFETY: the call has no arguments, and only returns the number of this thread.
+    let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+    thread == libc::c_long::from(std::process::id() as libc::pid_t)
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import signal
 import threading
 import traceback
 import weakref
@@ -30,9 +29,6 @@ _log = logging.getLogger("sprat")
 
 _TRACE = 5
 """The level of `logging` for lines of level trace, below DEBUG."""
-
-_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
-_BLOCKED = signal.valid_signals() - _FAULTS
 
 _LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: _TRACE}
 
@@ -72,7 +68,7 @@ def _run(
         try:
             events = subscription.drain(BATCH)
             if not events:
-                _wait(subscription)
+                subscription.wait()
                 continue
         except Error:
             return  # the node has ended
@@ -90,19 +86,6 @@ def _run(
             except BaseException:  # noqa: BLE001 - logging itself failed
                 traceback.print_exc()
         del callback, events, event
-
-
-def _wait(subscription: _native.Subscription) -> None:
-    """Wait for events while this thread receives no signal.
-
-    Python handles signals on the main thread, which a signal that this thread received would not
-    wake. Callbacks run without the block, because the processes that they start inherit it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
-    try:
-        subscription.wait()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _log_line(line: LogLine) -> None:
