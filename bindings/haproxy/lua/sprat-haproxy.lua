@@ -173,9 +173,9 @@ local function statistics(server)
   return {}
 end
 
--- Returns the number of health checks of a server that have failed since HAProxy started.
-local function failed_checks(server)
-  return tonumber(statistics(server).chkfail) or 0
+-- Returns the number of health checks that have failed since HAProxy started.
+local function failed_checks(stats)
+  return tonumber(stats.chkfail) or 0
 end
 
 ----------------------------------------------------------------------------------------------
@@ -263,7 +263,9 @@ local function apply(assignment, wait)
     return retry_later(assignment)
   end
   set_state(server, assignment)
-  if (pool.states[slot] or "maint") == "maint" then pool.failures[slot] = failed_checks(server) end
+  if (pool.states[slot] or "maint") == "maint" then
+    pool.failures[slot] = failed_checks(statistics(server))
+  end
   pool.states[slot] = assignment.state
   -- HAProxy 3 would send the first health check to the old address, and believe its result.
   if not wait and assignment.state ~= "maint" and not has_address(server, assignment) then
@@ -332,10 +334,10 @@ end)
 -- same for a server that was just started and not checked yet; so it also matters whether a
 -- check has failed since the start.
 local function is_unreachable(pool, slot)
-  local status = statistics(pool.servers[slot]).status or ""
+  local stats = statistics(pool.servers[slot])
+  local status = stats.status or ""
   if status:match("^DOWN") then return true end
-  return status:match("^UP %d") ~= nil
-    and failed_checks(pool.servers[slot]) > (pool.failures[slot] or 0)
+  return status:match("^UP %d") ~= nil and failed_checks(stats) > (pool.failures[slot] or 0)
 end
 
 local round, next_in_round = {}, 1 -- the servers of this round, and the next one to read
