@@ -20,24 +20,35 @@ python_env() {
 }
 
 # Builds the wheel for this machine in target/wheels/PROFILE, and installs it into the environment.
-# Does not touch the environment if the same wheel is installed: other tests may be using it.
+# Does not touch the environment if the same wheel is installed: other tests may be using it. Steps
+# that run at the same time do this one after the other.
 install_wheel() {
-    local out=$TARGET/wheels/$PROFILE content
-    rm -rf "$out"
-    (cd "$PACKAGE" && "$VENV/bin/maturin" build --profile "$PROFILE" --locked --quiet --out "$out" \
+    mkdir -p "$TARGET/wheels"
+    (
+        flock 9
+        build_and_install_wheel "$TARGET/wheels/$PROFILE" 9>&-
+    ) 9>"$TARGET/wheels/lock"
+}
+
+build_and_install_wheel() { # folder
+    local content
+    rm -rf "$1"
+    (cd "$PACKAGE" && "$VENV/bin/maturin" build --profile "$PROFILE" --locked --quiet --out "$1" \
         --target-dir "$TARGET") ||
         die "the wheel does not build"
-    content=$(wheel_content "$out"/*.whl)
+    content=$(wheel_content "$1"/*.whl)
     [ "$content" != "$(cat "$VENV/wheel.content" 2>/dev/null)" ] || return 0
     rm -f "$VENV/wheel.content"
     "$VENV/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps \
-        "$out"/*.whl || die "the wheel cannot be installed"
+        "$1"/*.whl || die "the wheel cannot be installed"
     printf '%s\n' "$content" >"$VENV/wheel.content"
 }
 
-# Prints the names and checksums of the files in a wheel.
+# Prints the names and checksums of the files in a wheel. Leaves out the bill of materials, in which
+# each build has a number of its own, and the record, which holds the checksum of that bill.
 wheel_content() {
     python3 -c 'import sys, zipfile
 for info in zipfile.ZipFile(sys.argv[1]).infolist():
-    print(f"{info.CRC:08x} {info.filename}")' "$1"
+    if "/sboms/" not in info.filename and not info.filename.endswith("/RECORD"):
+        print(f"{info.CRC:08x} {info.filename}")' "$1"
 }
