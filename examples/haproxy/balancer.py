@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from rack import PATIENCE, Host, UnmetError, wait_until
 
+STEADY = 3.0
+"""Longer than a connect timeout and two health checks."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -89,6 +92,19 @@ class Balancer:
         wanted = set(members)
         what = f"{self.host.name} sends requests to {', '.join(sorted(wanted))} only"
         return wait_until(what, lambda: self.serving() == wanted, within)
+
+    def serves_steadily(self, *members: str) -> None:
+        """Wait until exactly these members have got new requests for `STEADY` seconds."""
+        since = time.monotonic()
+
+        def is_steady() -> bool:
+            nonlocal since
+            now = time.monotonic()
+            if self.serving() != set(members):
+                since = now
+            return now - since >= STEADY
+
+        wait_until(f"{self.host.name} sends requests to all of them steadily", is_steady)
 
     def requests(self, member: str) -> int:
         """The number of requests that a member has received."""

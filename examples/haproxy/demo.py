@@ -202,6 +202,8 @@ def cut_off(system: System, rack: Namespaces, story: Story) -> None:
         rack.plug_cable(system.c_2)
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
         act.takes("plugged in again, it serves", time.monotonic() - began)
+        # The first connections may still fail, and then HAProxy marks the server down once more.
+        system.balancer.serves_steadily("node-1", "python-1", "c-1", "c-2")
 
 
 def wait_for_removal(system: System, act: Act, name: str, accident: Callable[[], None]) -> None:
