@@ -12,7 +12,7 @@ pub const META_LEN: usize = 512;
 /// Length in bytes of the meta of other nodes. The reference stores any length; this much still
 /// fits one datagram.
 pub const REMOTE_META_LEN: usize = 8 * 1024;
-/// Length in bytes of the largest datagram that UDP can carry.
+/// Length in bytes of the buffer that receives datagrams: no UDP datagram is as long.
 pub const DATAGRAM_LEN: usize = 65_536;
 /// Length in bytes up to which a datagram is filled with gossip (memberlist's UDPBufferSize).
 pub const PACKET_LEN: usize = 1400;

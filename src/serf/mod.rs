@@ -88,7 +88,7 @@ pub enum CommandError {
     Myself,
     /// The member has not failed.
     NotFailed,
-    /// Hints about this member come too often.
+    /// A hint about this member is still under way, or too many others are.
     Limited,
 }
 
@@ -240,7 +240,7 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully. [`CoreEvent::LeaveDone`] reports when the leave has spread, which is at
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] reports the end of the leave, which comes at
     /// once if no other member is present or the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
@@ -329,8 +329,8 @@ impl Core {
     /// [`CoreEvent::HintDone`] reports the verdict.
     ///
     /// # Errors
-    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if hints about this member come too
-    /// often.
+    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if a hint about this member is
+    /// still under way, or too many others are.
     pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
         self.check_not_left()?;
         if self.serf.common.is_self(name) {
@@ -353,7 +353,8 @@ impl Core {
         Some(&row.filter(|row| !row.hidden)?.member)
     }
 
-    /// Returns all members in any state, this node included, sorted by name.
+    /// Returns the members in any state, this node included, sorted by name; those that the filter
+    /// hides are left out.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.serf.common.members.visible()
     }
@@ -375,7 +376,8 @@ impl Core {
         self.swim.health(now)
     }
 
-    /// Returns true if no other member is known and no seed answers.
+    /// Returns true if this node has seeds other than itself, but knows no other member that has
+    /// not left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()
     }

@@ -43,7 +43,8 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         join_syncs = it.join_syncs, "Push/pulls after a burst of joins.";
         reconnects = it.reconnects, "Attempts to reach seeds and lost members again.";
         hints = it.hints, "Probes begun because the application could not reach a member.";
-        hints_limited = it.hints_limited, "Hints ignored because they came too often.";
+        hints_limited = it.hints_limited,
+            "Hints refused while one about the same member, or too many others, were under way.";
         queue_len = it.queue_len, "Messages that wait to be gossiped.";
         health_score = it.health_score, "Lifeguard's score of this node, 0 is healthy.";
     }

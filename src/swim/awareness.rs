@@ -17,7 +17,7 @@ pub(super) struct Awareness {
     /// 0 is healthy.
     score: u32,
     max: u32,
-    /// Regular probes in a row whose direct ping was not answered.
+    /// Regular probes that ended without an ack, since a direct ping was last answered.
     unanswered_pings: u32,
     /// Streams in a row that failed although the member at the other end is alive.
     failed_streams: u32,

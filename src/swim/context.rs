@@ -112,8 +112,8 @@ impl Context {
         address::is_allowed(&self.config, ip)
     }
 
-    /// Removes members that died or left from the table, if `long_enough` is true of the time since
-    /// then.
+    /// Removes from the table the members that died or left, if `long_enough` is true of the time
+    /// since then.
     pub fn forget_the_dead(&mut self, long_enough: impl Fn(Duration) -> bool) {
         let now = self.now;
         let gone = self.table.sweep(
@@ -170,8 +170,8 @@ impl Context {
     }
 
     /// Sends a ping, an announcement of this node if there is one, and as many broadcasts as fit
-    /// into the same packet. `probe` is the sequence number of the probe that fails if the datagram
-    /// cannot be sent.
+    /// into the same packet. `probe` is the sequence number of the probe that learns of it if the
+    /// datagram cannot be sent.
     pub fn send_ping(
         &mut self,
         to: SocketAddr,

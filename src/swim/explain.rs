@@ -97,7 +97,8 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     }
 }
 
-/// Returns true if no other node is known although there are seeds other than this node.
+/// Returns true if this node has seeds other than itself, but knows no other member that has not
+/// left.
 pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
     facts.has_other_seeds && others_known(ctx, &facts.lost) == 0
 }

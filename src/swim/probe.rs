@@ -31,8 +31,8 @@ use std::time::Duration;
 
 /// The number of hints that may be under way at once.
 const HINT_ROUNDS: usize = 16;
-/// The number of final probes that may be under way at once. A node to which more members than that
-/// are suspect at the same time is cut off itself.
+/// The number of final probes that may be under way at once. A node that suspects more members than
+/// that at the same time is probably cut off itself.
 const FINAL_ROUNDS: usize = 64;
 
 /// The probes under way.

@@ -51,7 +51,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The layers around the messages of one datagram or one direction of a stream.
 #[derive(Default)]
 pub struct Layers {
-    /// The rules by which the sender wraps, its primary key first.
+    /// The codec of the sender. The first key is its primary key.
     pub codec: Codec,
     pub nonce: [u8; 12],
     /// Version of the encryption, or `None` for plaintext.

@@ -174,7 +174,7 @@ fn an_agent_that_dies_behind_a_cut_is_reported_as_failed_by_all() {
     });
 }
 
-/// Shows that the packet filters work: with filters that do nothing, the tests above would pass.
+/// Checks the packet filters with agents alone: if this test fails, the fault is not in sprat.
 #[test]
 fn the_network_of_a_test_really_cuts_and_heals_links() {
     let lab = Lab::new(2);

@@ -110,7 +110,11 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
         CommandError::NotAlive => (Status::State, "the member has failed or left"),
         CommandError::Myself => (Status::State, "the member is this node itself"),
         CommandError::NotFailed => (Status::State, "the member has not failed"),
-        CommandError::Limited => (Status::State, "hints about this member come too often"),
+        CommandError::Limited => {
+            let text = "a hint about this member is still under way, or too many others are; \
+                        try again later";
+            (Status::State, text)
+        }
     };
     Error::new(status, format!("{what}: {text}"))
 }

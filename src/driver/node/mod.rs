@@ -286,7 +286,8 @@ impl Node {
     ///
     /// # Errors
     /// `NotFound` if there is no such member; `State` if the member is this node, has failed or
-    /// left, if hints come too often, or after a leave of this node; `Closed`; `Forked`.
+    /// left, if a hint about it is still under way or too many others are, or after a leave of this
+    /// node; `Closed`; `Forked`.
     pub fn hint(&self, name: &str) -> Result<u64> {
         let id = self.running.next_id();
         self.hint_for(name, Waiter::Event(id))?;

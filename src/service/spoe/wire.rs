@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a length and as many bytes.
+    /// Reads a length, then that many bytes.
     pub fn text(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.number()?;
         self.bytes(usize::try_from(len).map_err(|_| Malformed)?)
