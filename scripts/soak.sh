@@ -11,7 +11,8 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 
-# The time limit of a run and of each busy process, in seconds.
+# The time limit of a run and of each busy process, in seconds. The busy processes are started only
+# once, so a soak that takes longer than this goes on without them.
 LIMIT=3600
 GROUPS_OF_TESTS=(tests interop examples python haproxy demo)
 runs=${SPRAT_SOAK_RUNS:-5}

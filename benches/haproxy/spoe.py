@@ -66,7 +66,7 @@ def measure(port: int, connections: int) -> tuple[float, float, float]:
     line = ["wrk", "--latency", "-t", "1", "-c", str(connections), "-d", f"{SECONDS}s", url]
     text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
-        sys.exit(f"not all requests were answered:\n{text}")
+        sys.exit(f"not all requests succeeded:\n{text}")
     units = {"us": 0.001, "ms": 1.0, "s": 1000.0}
     found = dict(re.findall(r"(50|99)%\s+([\d.]+(?:us|ms|s))", text))
     times = []

@@ -61,7 +61,8 @@ impl StartSettings {
         if let Some(path) = &self.path {
             let loaded = py.detach(|| config.load(path));
             loaded.map_err(|error| refused_line(py, error))?;
-            // Each reader selects its kinds, and the first reader also gets the earlier events.
+            // In Python every reader selects its own kinds. A file must not narrow them: the events
+            // from before the first reader are kept for it, whatever it selects.
             config.set("event_kinds", "").map_err(refused)?;
         }
         for (key, value) in &self.values {

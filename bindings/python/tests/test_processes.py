@@ -125,6 +125,17 @@ def test_sigterm_ends_the_process_as_without_sprat(run):
     it.end(-signal.SIGTERM)
 
 
+def test_the_exit_waits_for_all_running_callbacks_together(run):
+    program = run("""
+        for number in range(4):
+            start(name=f"n{number}", on_event=lambda event: time.sleep(60)).next_event
+        time.sleep(0.5)
+    """)
+    begun = time.monotonic()
+    program.end()
+    assert time.monotonic() - begun < 19, "5 s for all four, not for each"
+
+
 # Interrupts
 
 
@@ -168,7 +179,7 @@ def test_ctrl_c_ends_a_wait_at_once_and_the_with_block_leaves(run, how):
     time.sleep(0.1)  # usually it waits by then; the result is the same if not
     sent = time.monotonic()
     it.send(signal.SIGINT)
-    assert float(it.line()) - sent < 10, "the wait is 60 s"
+    assert float(it.line()) - sent < 10, "the wait would last 60 s or longer"
     assert it.line() == "MemberLeft"
     it.end(-signal.SIGINT)
 
@@ -381,7 +392,7 @@ def test_the_place_of_creation_is_in_the_program_even_if_its_path_looks_like_spr
 
 BREAK = """
 def fds():
-    listed = os.listdir("/proc/self/fd")  # with the one that lists
+    listed = os.listdir("/proc/self/fd")  # names the descriptor of the listing, too
     return {int(fd) for fd in listed if os.path.exists(f"/proc/self/fd/{fd}")}
 def started(*arguments, **settings):
     '''A node and its descriptors.'''
@@ -402,7 +413,7 @@ broken = re.compile("InternalError: .*this process closed descriptors that belon
 
 
 def test_a_node_whose_descriptors_were_closed_reports_it_and_the_process_continues(run):
-    # Some daemons close all descriptors that they do not know, but too late.
+    # Some daemons close all descriptors that they do not know, even after they started a node.
     output = run(
         BREAK
         + """
@@ -490,14 +501,3 @@ def test_a_sub_interpreter_gets_an_import_error_and_the_main_one_continues(run):
         """
     ).end()
     assert output == "done\n"
-
-
-def test_the_exit_waits_for_all_running_callbacks_together(run):
-    program = run("""
-        for number in range(4):
-            start(name=f"n{number}", on_event=lambda event: time.sleep(60)).next_event
-        time.sleep(0.5)
-    """)
-    begun = time.monotonic()
-    program.end()
-    assert time.monotonic() - begun < 19, "5 s for all four, not for each"

@@ -1,5 +1,5 @@
-//! The desired servers, shared by the threads that carry them out. These threads also report the
-//! servers that HAProxy has already, and those that it does not reach.
+//! The desired servers, shared by all threads. The threads that make the servers of each HAProxy
+//! equal to them also report which names HAProxy has reserved, and which servers it does not reach.
 
 use sprat_haproxy::balance::Assignment;
 use sprat_haproxy::controller::Controller;
@@ -13,7 +13,7 @@ pub type Assignments = BTreeMap<Arc<str>, Assignment>;
 /// `sprat-hap` serves one backend.
 const BACKEND: usize = 0;
 
-/// The desired servers, and the reports of the threads that carry them out.
+/// The desired servers, and the reports of the threads that reconcile each HAProxy with them.
 pub struct DesiredServers {
     controller: Controller,
     inner: Mutex<Inner>,

@@ -69,7 +69,9 @@ class NodeState(enum.StrEnum):
     SHUTDOWN = "shutdown"
     """The node was closed."""
     BROKEN = "broken"
-    """The node was stopped by a defect of the library."""
+    """One of the node's threads failed: the library has a defect, or the process has closed
+    descriptors of the node.
+    """
 
 
 class ProbeAnswer(enum.StrEnum):

@@ -46,8 +46,8 @@ def members(
     """List the members: name, address, state, tags.
 
     The command joins the cluster, lists its members and leaves. A newcomer only learns about
-    members that are alive: the joined member does not report those that were suspected, had failed
-    or had left. The command itself is not listed.
+    members that are alive, not about those that were suspected, had failed or had left before. The
+    command itself is not listed.
 
     \b
       sprat members --join 10.0.0.5

@@ -2,8 +2,8 @@ r"""Output of the commands: tables and lines for people, JSON for programs.
 
 Names and tags come from the network, so only printable characters of them reach a terminal: an
 escape sequence in a name shows as `\x1b[2J`. JSON is plain ASCII for the same reason. Tables fold
-long cells to the width of the terminal, and are not folded in a file or a pipe. Only a terminal
-gets colours, unless NO_COLOR is set.
+long cells to the width of the terminal, and are not folded in a file or a pipe. Colours appear
+only on a terminal, and only if NO_COLOR is not set.
 """
 
 from __future__ import annotations
