@@ -477,8 +477,7 @@ impl Swim {
         explain::health(&self.ctx, &self.health_facts(), now)
     }
 
-    /// Returns true if this node has seeds other than itself, but knows no other member that has
-    /// not left.
+    /// Returns true if this node has other seeds, but knows no other member that has not left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }
