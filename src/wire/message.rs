@@ -34,7 +34,7 @@ pub mod kind {
 }
 
 messages! {
-    /// One message of a datagram, or of a stream where noted in the protocol.
+    /// One message of a datagram. Pings and acks also come on streams, and errors come only there.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Message<'a> {
         /// A direct probe.
@@ -53,7 +53,7 @@ messages! {
         Dead(Accusation<'a>) = kind::DEAD,
         /// The content of a user message in its form for datagrams, without a header map.
         User(&'a [u8]) = kind::USER,
-        /// The answer to a request on a stream that was refused.
+        /// The answer to a request that was refused.
         Error(ErrorAnswer<'a>) = kind::ERROR,
     }
 }

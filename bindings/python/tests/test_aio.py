@@ -319,7 +319,7 @@ def test_many_events_do_not_keep_other_tasks_from_running(run, aio_node):
     run(main)
 
 
-def test_a_reader_may_be_used_under_one_loop_after_the_other(run, aio_node):
+def test_a_reader_may_be_used_under_one_loop_after_another(run, aio_node):
     node = aio_node()
     reader = node.events()  # outside of any loop
 
@@ -375,7 +375,7 @@ def test_a_loop_that_ends_before_its_reader_leaks_nothing(aio_node):
     assert asyncio.run(node.next_event(60))
 
 
-def test_an_async_with_block_leaves_also_when_its_task_is_cancelled(run, aio_node):
+def test_an_async_with_block_also_leaves_when_its_task_is_cancelled(run, aio_node):
     async def main():
         other = aio_node("other")
         left = other.events(sprat.MemberLeft, sprat.MemberFailed)
@@ -408,7 +408,7 @@ def test_an_error_in_an_async_with_block_is_not_delayed(run, aio_node):
     run(main)
 
 
-def test_many_joins_at_once_end_each_with_its_own_result(run, aio_node, addresses):
+def test_each_of_many_concurrent_joins_ends_with_its_own_result(run, aio_node, addresses):
     async def main():
         one, two = aio_node("one"), aio_node("two")
         joins = [one.join(two.address) if it % 2 else one.join("127.0.0.1:1") for it in range(40)]

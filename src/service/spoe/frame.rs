@@ -70,7 +70,7 @@ pub enum Incoming {
     Hello {
         /// The largest frame that HAProxy accepts.
         size: u64,
-        /// HAProxy only checks whether a program answers.
+        /// True if HAProxy only checks whether a program answers.
         is_check: bool,
     },
     /// Questions about one stream.

@@ -5,12 +5,12 @@ use std::time::Duration;
 /// The limits on the removal of servers.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The percentage of the known members that stay ready. At least one member stays ready even
-    /// if this is 0.
+    /// The percentage of the known members that stay ready, however many fail. At least one member
+    /// stays ready even if this is 0.
     pub min_ready: u32,
     /// The time for which the server of a member that has left is drained before it is stopped.
     pub drain: Duration,
-    /// The time between two removals once a freeze has ended.
+    /// The time between two removals of failed members once a freeze has ended.
     pub pace: Duration,
     /// The time for which a failed member counts as known. After that it no longer keeps other
     /// servers from being removed.
