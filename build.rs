@@ -1,5 +1,5 @@
 //! Names the shared library and writes its C header with include/header.rs. Without the C interface,
-//! nothing is to be done, and cbindgen is not built.
+//! this script has nothing to do, and cbindgen is not built.
 
 #[cfg(feature = "capi")]
 #[path = "include/header.rs"]

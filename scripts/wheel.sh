@@ -9,7 +9,8 @@ python_env
 out=$TARGET/wheels
 rm -f "$out"/*.whl "$out"/*.tar.gz
 cd "$PACKAGE"
-# zig links against the C library of 2012, so that the wheel runs on every system since then.
+# zig links against glibc 2.17 of 2012, so that the wheel runs on every system with that or a later
+# glibc.
 PATH=$VENV/bin:$PATH maturin build --release --locked --quiet --zig --compatibility manylinux2014 \
     --out "$out"
 "$VENV/bin/maturin" sdist --out "$out"

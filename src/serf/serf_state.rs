@@ -66,8 +66,8 @@ impl SerfState {
             .reap(now, &mut self.common, &mut self.intents.early);
     }
 
-    /// Moves all stored times forward: the time of a stall of this process must not count as time
-    /// in which other nodes were silent.
+    /// Moves forward the stored times of the leave, members, intents and claims: the time of a
+    /// stall of this process must not count as time in which other nodes were silent.
     pub fn handle_stall(&mut self, stalled: Duration) {
         self.leave.postpone(stalled);
         self.common.postpone(stalled);
@@ -111,7 +111,7 @@ impl SerfState {
         self.leave.on_departure_spread(now, &mut self.common);
     }
 
-    /// A known name is claimed by another address. `asked` is true if the claim came from a peer
+    /// A known name is claimed at another address. `asked` is true if the claim came from a peer
     /// that this node had asked.
     pub fn name_claimed(&mut self, now: Time, name: &str, claimed: SocketAddr, asked: bool) {
         self.common.out.counts.conflicts += 1;

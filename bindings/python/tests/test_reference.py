@@ -1,4 +1,4 @@
-"""The reference: every public name has a docstring, and pdoc shows it."""
+"""The reference: the docstrings of all public names, and the lists of settings and events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODULES = [sprat, sprat.aio]
 
 
 def own(module, cls):
-    """Yield the public methods and properties of a class that this package defines."""
+    """Yield the public methods and properties that a class has from this package."""
     for name in dir(cls):
         if name.startswith("_"):
             continue
@@ -57,7 +57,7 @@ NAMES = [(f"{module.__name__}.{name}", value) for module, name, value in documen
 def test_every_public_name_has_a_docstring(name, value):
     text = inspect.getdoc(value)
     assert text, f"{name} has no docstring"
-    assert text.rstrip()[-1] in ".:)", f"{name}: the docstring does not end a sentence: {text}"
+    assert text.rstrip()[-1] in ".:)", f"{name}: the docstring ends without a full stop: {text}"
 
 
 def test_pdoc_shows_every_public_name(tmp_path):

@@ -380,7 +380,7 @@ impl Engine {
             (
                 "accept_failures",
                 self.counts.accept_failures,
-                "Times that no connection could be accepted because descriptors ran out.",
+                "Times that no connection could be accepted because descriptors or memory ran out.",
             ),
             (
                 "streams_given_up",

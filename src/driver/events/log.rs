@@ -1,7 +1,8 @@
 //! The log: lines for people, as events, bounded in number.
 //!
-//! The library never prints. To log refusals, the counters are read once a second: a counter that
-//! has grown is logged the first time, and then at most once a minute.
+//! The library never prints. To log refusals, the counters are read when the engine wakes up, at
+//! most once a second. A counter that has grown is logged the first time, and then at most once a
+//! minute.
 
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
@@ -9,7 +10,7 @@ use crate::serf::{Core, Counter};
 use crate::time::Time;
 use std::time::Duration;
 
-/// The time between two readings of the counters.
+/// The least time between two readings of the counters.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The least time between two lines about the same counter, or about silent seeds.
 const REPEAT: Duration = Duration::from_secs(60);

@@ -1,8 +1,9 @@
 //! The queue of events between the engine and the application.
 //!
-//! A queue is bounded, has one reader, and has a descriptor that is readable exactly while events
-//! are queued, and permanently once the node has ended. The descriptor is raised and lowered under
-//! the lock of the queue, so that no wake-up is lost.
+//! A queue is bounded and has one reader. Unless a callback takes the events, the queue has a
+//! descriptor that is readable exactly while events are queued, and permanently once the queue has
+//! ended. The descriptor is raised and lowered under the lock of the queue, so that no wake-up is
+//! lost.
 //!
 //! A queue that overflows keeps only the last event of each member, and then drops the oldest
 //! member events. One `Overflow` event tells the application to read the list of members again, so
@@ -81,14 +82,14 @@ impl EventQueue {
         self.signal.as_ref().map(Wakeup::as_fd)
     }
 
-    /// Returns true if the queue takes up events of this kind.
+    /// Returns true if the queue accepts events of this kind.
     pub fn wants(&self, kind: EventKind) -> bool {
         let always = matches!(kind, EventKind::Overflow | EventKind::Fatal);
         always || self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
-    /// Queues an event, unless its kind is not wanted or the queue has ended. An overflow event
-    /// adds to the one that is queued, if any.
+    /// Queues an event if its kind is wanted and the queue has not ended. An overflow event adds to
+    /// the one that is queued, if any.
     pub fn push(&self, now: Time, body: EventBody) {
         let kind = body.kind();
         if !self.wants(kind) {
@@ -122,7 +123,7 @@ impl EventQueue {
         self.changed.notify_one();
     }
 
-    /// Ends the queue: no further event is taken up, and the descriptor stays readable.
+    /// Ends the queue: no further event is accepted, and the descriptor stays readable.
     pub fn end(&self) {
         let mut state = lock(&self.state);
         state.ended = true;
@@ -278,8 +279,8 @@ impl Queued {
             surplus -= usize::from(goes);
             !goes
         });
-        // Only outcomes of operations are left. A program that begins thousands of operations and
-        // takes no event loses some of them.
+        // If that was not enough, no member event is left. A program that begins thousands of
+        // operations and takes no event loses the outcomes of some of them.
         while self.events.len() > capacity {
             if let Some(event) = self.events.pop_front() {
                 self.overflow_waits &= event.kind() != EventKind::Overflow;
