@@ -398,11 +398,31 @@ def test_an_async_with_block_also_leaves_when_its_task_is_cancelled(run, aio_nod
     run(main)
 
 
-def test_an_error_in_an_async_with_block_is_not_delayed(run, aio_node):
+@pytest.mark.parametrize("error", [KeyError, sprat.TimeoutError, sprat.ClosedError, Exception])
+def test_an_async_with_block_leaves_also_after_an_exception(run, aio_node, error):
     async def main():
-        with pytest.raises(KeyError, match="on purpose"):
-            async with aio_node() as node:
-                raise KeyError("on purpose")
+        other, node = aio_node("other"), aio_node("ours")
+        await node.join(other.address)
+        left = other.events(sprat.MemberLeft, sprat.MemberFailed)
+        with pytest.raises(error, match="on purpose"):
+            async with node:
+                raise error("on purpose")
+        assert isinstance(await left.next(60), sprat.MemberLeft)
+        assert node.state == "shutdown"
+
+    run(main)
+
+
+def test_an_async_with_block_of_a_coroutine_that_is_thrown_away_only_closes(run, aio_node):
+    async def main():
+        async def use(node):
+            async with node:
+                await asyncio.get_running_loop().create_future()
+
+        node = aio_node()
+        thrown_away = use(node)
+        thrown_away.send(None)
+        thrown_away.close()
         assert node.state == "shutdown"
 
     run(main)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from . import _native
 from ._base_node import BaseNode
 from ._checks import check_addresses, check_text, check_timeout
-from ._errors import ClosedError, TimeoutError
+from ._errors import ClosedError
 from ._events import Events
 from ._native import Event
 from ._operations import (
     Outcome,
     hint_result,
     join_result,
+    last_leave,
     leave_result,
-    leaves_cluster,
     timed_out,
 )
 
@@ -36,7 +35,8 @@ class Node(BaseNode):
     """A member of a cluster from the moment it is created.
 
     Until it joins another member, or another joins it, it is a cluster of its own. Use it in a
-    ``with`` block, which leaves the cluster at its end, or call `leave` and `close`.
+    ``with`` block, which leaves the cluster at its end, also after an exception, or call `leave`
+    and `close`.
 
     name: the name of this node, unique in the cluster; the host name by default.
     bind: the address to listen on, with UDP and TCP.
@@ -182,8 +182,8 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            if leaves_cluster(error) and self.is_open:
-                with contextlib.suppress(TimeoutError, ClosedError):
+            if self.is_open:
+                with last_leave(self.name):
                     self.leave()
         finally:
             self.close()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from ._errors import Error, JoinError, TimeoutError
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from ._errors import ClosedError, Error, JoinError, TimeoutError
 
 __all__ = [
     "Outcome",
     "hint_result",
     "join_result",
+    "last_leave",
     "leave_result",
-    "leaves_cluster",
     "timed_out",
 ]
+
+_log = logging.getLogger("sprat")
 
 Outcome = tuple[int | None, Error | None, list[tuple[str, Error]]]
 """The number of members contacted, the error, and for a join the error of each failed address."""
@@ -50,10 +56,17 @@ def timed_out(operation: str, timeout: float | None) -> TimeoutError:
     return TimeoutError(f"the {operation} has not finished{limit}; it continues")
 
 
-def leaves_cluster(error: BaseException | None) -> bool:
-    """Return whether a `with` block that ended with this exception leaves the cluster.
+@contextlib.contextmanager
+def last_leave(name: str) -> Iterator[None]:
+    """Log the errors of the leave at the end of a `with` block.
 
-    Ctrl-C and `sys.exit` are normal ends. Any other exception should be seen at once, and not only
-    after a leave.
+    They must not replace the exception that ended the block.
     """
-    return error is None or isinstance(error, KeyboardInterrupt | SystemExit)
+    try:
+        yield
+    except ClosedError:
+        pass  # another thread closed the node in the meantime
+    except TimeoutError:
+        _log.warning("%s: the leave did not spread in time; other members may see a failure", name)
+    except Error as error:
+        _log.warning("%s: the leave failed; other members may see a failure: %s", name, error)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from . import _native
 from ._base_node import BaseNode
 from ._checks import check_addresses, check_text, check_timeout
-from ._errors import ClosedError, ForkedError, TimeoutError
+from ._errors import ClosedError, ForkedError
 from ._events import BATCH, BaseEvents
 from ._native import Event
 from ._operations import (
     Outcome,
     hint_result,
     join_result,
+    last_leave,
     leave_result,
-    leaves_cluster,
     timed_out,
 )
 
@@ -43,7 +43,7 @@ class Node(BaseNode):
     """A member of a cluster from the moment it is created, for programs with `asyncio`.
 
     It takes the arguments of `sprat.Node` except `on_event`; read events with ``async for``. Use it
-    in an ``async with`` block, which leaves the cluster at its end.
+    in an ``async with`` block, which leaves the cluster at its end, also after an exception.
     """
 
     __slots__ = ()
@@ -109,10 +109,9 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            # Under `asyncio.run`, Ctrl-C cancels the main task: a cancellation is a normal end.
-            cancelled = isinstance(error, asyncio.CancelledError)
-            if (cancelled or leaves_cluster(error)) and self.is_open:
-                with contextlib.suppress(TimeoutError, ClosedError):
+            # A coroutine that is thrown away, as when its event loop has ended, must not wait.
+            if self.is_open and not isinstance(error, GeneratorExit):
+                with last_leave(self.name):
                     await self.leave()
         finally:
             self.close()
