@@ -299,7 +299,7 @@ enum sprat_status {
     SPRAT_ERR_ADDRESS = -15,
     /** No node answered. */
     SPRAT_ERR_UNREACHABLE = -16,
-    /** Encryption: a key is wrong or missing, or the peer has none. */
+    /** Encryption: a key is wrong or missing, the peer has none, or the labels differ. */
     SPRAT_ERR_CRYPTO = -17,
     /** A peer answered with something that is not this protocol. */
     SPRAT_ERR_PROTOCOL = -18,
@@ -307,7 +307,10 @@ enum sprat_status {
     SPRAT_ERR_UNSUPPORTED = -19,
     /** The buffer is too small; it holds the beginning of the text. */
     SPRAT_ERR_BUFFER = -20,
-    /** A defect of the library: the node has stopped, the process goes on. */
+    /**
+     * The library has a defect, or the process has closed descriptors of a node. The process
+     * goes on; a node whose state is broken has stopped.
+     */
     SPRAT_ERR_INTERNAL = -99,
 };
 
@@ -674,7 +677,7 @@ typedef struct sprat_health {
     /**
      * True if another node answers at that address, so two nodes have the same name. If no node
      * answers there, the address is that of an earlier run of this node: members accept the new
-     * address once the member at the old one has been failed for a while (half a minute in Serf).
+     * address some time after they have declared the old one failed (half a minute in Serf).
      */
     bool name_conflict_alive;
     /** One sentence, as "streams work, datagrams do not". Never NULL. */

@@ -259,7 +259,7 @@ vocabulary! {
         Address = -15, "the address cannot be used";
         /// No node answered.
         Unreachable = -16, "no node answered";
-        /// Encryption: a key is wrong or missing, or the peer has none.
+        /// Encryption: a key is wrong or missing, the peer has none, or the labels differ.
         Crypto = -17, "encryption keys or labels do not fit";
         /// A peer answered with something that is not this protocol.
         Protocol = -18, "the peer speaks another protocol";
@@ -267,7 +267,8 @@ vocabulary! {
         Unsupported = -19, "not supported";
         /// The buffer is too small; it holds the beginning of the text.
         Buffer = -20, "the buffer is too small";
-        /// A defect of the library: the node has stopped, the process goes on.
+        /// The library has a defect, or the process has closed descriptors of a node. The process
+        /// goes on; a node whose state is broken has stopped.
         Internal = -99, "a defect of the library";
     }
 }

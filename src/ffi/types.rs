@@ -174,7 +174,7 @@ pub struct sprat_health {
     pub name_conflict: *const c_char,
     /// True if another node answers at that address, so two nodes have the same name. If no node
     /// answers there, the address is that of an earlier run of this node: members accept the new
-    /// address once the member at the old one has been failed for a while (half a minute in Serf).
+    /// address some time after they have declared the old one failed (half a minute in Serf).
     pub name_conflict_alive: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,

@@ -138,7 +138,7 @@ fn of_name_conflict(verdict: ConflictVerdict) -> &'static str {
         }
         ConflictVerdict::Silent => {
             "members list this node's name at another address, where no node answers; \
-             they take this one's address when the other has been failed for a while"
+             they accept this node's address some time after they have declared the other failed"
         }
     }
 }

@@ -15,7 +15,10 @@ from typing import Any
 
 
 class Output(io.TextIOBase):
-    """The output of a block: kept, copied to stdout, and watched for a text that sends a signal."""
+    """The output of a block: kept, copied to stdout, and searched for a text.
+
+    When the text appears, this process gets a signal.
+    """
 
     def __init__(self) -> None:
         self.text, self.wanted, self.number = "", None, signal.SIGINT
@@ -79,7 +82,7 @@ class Page:
         return self.output.text
 
     def program(self, code: str) -> str:
-        """Run the code in a process of its own, which also gets the signal."""
+        """Run the code in a process of its own, which gets the signal instead of this one."""
         wanted, self.output.wanted = self.output.wanted, None
         text = ""
         with tempfile.TemporaryDirectory() as folder:

@@ -284,7 +284,7 @@ def test_members_agree_on_owners_and_move_the_keys_of_a_member_that_left(address
     }
 
     def follow(node: Any, names: str, owners: dict[str, str]) -> None:
-        """Read the moves until every key is owned by a member of these names."""
+        """Read the moves until every key has the owner that a ring of these names gives it."""
         final = {key: ring(names).owner(key) for key in keys}
         while owners != final:
             line = node.line().split()

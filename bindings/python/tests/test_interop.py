@@ -190,7 +190,7 @@ def test_a_restart_at_another_address_is_shown_by_health_and_is_not_a_conflict(a
     assert (health.name_conflict, health.name_conflict_alive) == (former, False)
     assert "no node answers" in str(health)
 
-    # An agent accepts a new address for a name once the old one has been failed for 30 s.
+    # An agent accepts a new address for a name 30 s after it has declared the old one failed.
     def moved():
         member = stock.members()["moves"]
         return member["status"] == "alive" and member["addr"] == second.address

@@ -21,7 +21,8 @@ fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
     if weight == 0 {
         return None;
     }
-    // Lies between 0 and 1 and reaches neither: 53 bits of the hash.
+    // 53 bits of the hash, as a fraction greater than 0. Only the greatest of them is rounded up to
+    // 1: its score is minus infinity.
     let part = ((hash([name.as_bytes(), key]) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     Some(f64::from(weight) / -part.ln())
 }

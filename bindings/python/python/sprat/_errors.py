@@ -175,7 +175,10 @@ class NameConflictError(Error):
 
 
 class InternalError(Error, RuntimeError):
-    """A defect of sprat stopped the node; the process continues."""
+    """The library has a defect, or the process closed descriptors of a node.
+
+    The process continues. A node in the state `NodeState.BROKEN` has stopped.
+    """
 
     _code = "SPRAT_ERR_INTERNAL"
 

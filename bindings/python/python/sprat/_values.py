@@ -183,7 +183,7 @@ class Health(NamedTuple):
     name_conflict_alive: bool
     """True if a node answers at that address: then two nodes have one name. If none answers, the
     address is most likely this node's own from before a restart. Members accept the new address
-    once the old one has been failed for half a minute.
+    half a minute after they have declared the old one failed.
     """
     summary: str
     """All of this in one sentence, such as "streams work, datagrams do not"."""
