@@ -192,7 +192,7 @@
  *     missed.
  *
  * final_probe: boolean [true], true or false
- *     Whether a suspect is probed once more before it is declared dead.
+ *     Whether a suspect is probed a few more times before it is declared dead.
  *
  * reconnect: boolean [true], true or false
  *     Whether seeds and lost members are tried again, so that a split cluster heals.

@@ -104,7 +104,7 @@ macro_rules! settings_table {
             "Whether a burst of joins is followed by a push/pull exchange, so that no member is \
              missed.";
         "final_probe" => core.swim.final_probe = true,
-            "Whether a suspect is probed once more before it is declared dead.";
+            "Whether a suspect is probed a few more times before it is declared dead.";
         "reconnect" => core.swim.reconnect = true,
             "Whether seeds and lost members are tried again, so that a split cluster heals.";
         "reconnect_min_ms" => core.swim.reconnect_min: 250, 250, 250 in 50..=86_400_000 "ms",

@@ -53,7 +53,7 @@ fn an_agent_joins_a_node_that_was_alone() {
 }
 
 #[test]
-fn mixed_clusters_of_three_to_eight_nodes_see_one_another_at_every_size() {
+fn the_nodes_of_a_mixed_cluster_see_one_another_at_every_size_from_three_to_eight() {
     let block = Block::new();
     let seed = Setup::new("n1", block.ip(1)).start();
     let mut agents = vec![seed];

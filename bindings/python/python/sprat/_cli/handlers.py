@@ -69,7 +69,10 @@ _PRIVATE = ("NOTIFY_SOCKET", "SPRAT_KEY")
 
 
 def environment(kind: str, name: str, tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a script: this process's, the event, and this member's tags."""
+    """Return the environment of a script: that of this process, and variables for the event.
+
+    `name` and `tags` are those of the local node.
+    """
     found = {key: value for key, value in os.environ.items() if key not in _PRIVATE}
     found["SERF_EVENT"] = kind
     found["SERF_SELF_NAME"] = name

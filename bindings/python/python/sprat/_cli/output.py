@@ -128,10 +128,12 @@ def console(stream: TextIO | None = None) -> Console:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], styled: str, whole: str
 ) -> None:
-    """Print aligned columns; `styled` names the column of states, `whole` the one to copy from.
+    """Print aligned columns.
 
-    A cell that is too wide continues in the next line: nothing is cut off. The cells of `whole`
-    are folded only if one of them takes most of the width, as an IPv6 address may.
+    `styled` names the column of states, `whole` the column whose cells should stay in one piece, so
+    that they can be copied. A cell of another column that is too wide continues in the next line:
+    nothing is cut off. The cells of `whole` are folded only if one of them takes most of the width,
+    as an IPv6 address may.
     """
     from rich.table import Table
     from rich.text import Text
