@@ -188,7 +188,7 @@ impl Eight {
 
     /// Ends two nodes at the same time.
     fn both(&mut self, places: [usize; 2], go: impl Fn(Kind) + Sync) {
-        // Both run: tests call this right after all nodes have started.
+        // Both run: all eight nodes have started, and no test ends a node twice.
         let kinds = places.map(|place| self.running[place].take().unwrap());
         std::thread::scope(|scope| {
             for kind in kinds {

@@ -3,9 +3,10 @@
 //! The thread is not that of the engine, so services also answer while the engine is stuck. No
 //! connection blocks the thread. [`crate::service`] lists the bounds of a connection.
 //!
-//! A service gets the current members when a peer asks, but at most once in [`REFRESH`]. For a
-//! service that keeps its members while this node is isolated, the engine is asked first whether
-//! the node is isolated. If the engine does not answer, the node counts as isolated.
+//! A service gets the current members before each of its events, and when a peer asks, in this case
+//! at most once in [`REFRESH`]. For a service that keeps its members while this node is isolated,
+//! the engine is asked first whether the node is isolated. If the engine does not answer, the node
+//! counts as isolated.
 
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;

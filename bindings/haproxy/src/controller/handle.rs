@@ -54,7 +54,7 @@ impl Controller {
         self.shared.silent_for()
     }
 
-    /// Returns the phase of the node; `None` if it is changing at this moment.
+    /// Returns the phase of the node; `None` if another thread holds its lock at this moment.
     pub fn phase(&self) -> Option<NodePhase> {
         self.shared.phase()
     }

@@ -1,7 +1,7 @@
 //! The state that HAProxy's threads and the controller's thread share.
 //!
-//! HAProxy's threads serve requests and must not wait. Each lock is therefore held only for as
-//! long as it takes to exchange a pointer or to move one entry of a queue.
+//! HAProxy's threads serve requests and must not wait. Each lock is therefore held only for a short
+//! step in memory, such as exchanging a pointer or moving entries of a queue.
 
 use crate::balance::Assignment;
 use sprat::service::spoe::questions::MemberIndex;
@@ -140,7 +140,7 @@ impl Shared {
         Duration::from_millis(now.saturating_sub(beat))
     }
 
-    /// Reads the overview; `None` if the controller's thread is changing it at this moment.
+    /// Reads the overview; `None` if another thread holds its lock at this moment.
     fn read_overview<R>(&self, read: impl FnOnce(&Overview) -> R) -> Option<R> {
         match self.overview.try_lock() {
             Ok(overview) => Some(read(&overview)),
@@ -220,7 +220,7 @@ impl Shared {
     /// Queues a command and wakes the controller's thread.
     pub fn send(&self, command: Command) {
         lock(&self.commands).push(command);
-        // A write that fails because the pipe is full needs no retry: the thread is awake then.
+        // A write that fails because the socket is full needs no retry: the thread is awake then.
         let _ = (&self.wake).write(&[1]);
     }
 

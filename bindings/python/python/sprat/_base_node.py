@@ -232,7 +232,8 @@ class BaseNode:
         """The tags of this node, a live mapping: a change is sent to the cluster.
 
         Assigning a mapping replaces all tags in one step. Raises `TooLargeError` if they take more
-        than 512 bytes, `StateError` in ``mode="memberlist"``; then nothing changes.
+        than 512 bytes, `StateError` in ``mode="memberlist"`` or after `leave`; then nothing
+        changes.
         """
         return Tags(self._native)
 
@@ -243,7 +244,8 @@ class BaseNode:
     def set_meta(self, meta: bytes) -> None:
         """Replace the metadata of this node in ``mode="memberlist"``, at most 512 bytes.
 
-        Raises `TooLargeError` if it is longer, `StateError` in ``mode="serf"``, which has tags.
+        Raises `TooLargeError` if it is longer, `StateError` in ``mode="serf"``, which has tags, or
+        after `leave`.
         """
         if not isinstance(meta, bytes | bytearray | memoryview):
             raise wrong_type("meta", "bytes", meta)

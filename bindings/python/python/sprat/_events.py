@@ -47,8 +47,8 @@ class Selection:
     def wants(self, event: Any) -> bool:
         """Return true if the event is selected.
 
-        If they are not selected, an overflow is logged, and an error that stopped the node is
-        raised: neither may pass unnoticed.
+        If they are not selected, an overflow is logged, and the error of a `NodeFailed` is raised:
+        neither may pass unnoticed.
         """
         if isinstance(event, self.classes):
             return True
@@ -109,7 +109,7 @@ class BaseEvents(Generic[E_co]):
             return False
 
     def _over(self) -> bool:
-        """Return true if no event will follow. Raises the error that stopped the node."""
+        """Return true if no event will follow. Raises the error that ended the reader."""
         if self._native is None:
             return True
         if self._failure is not None:
@@ -165,7 +165,7 @@ class Events(BaseEvents[E_co]):
         """Return the next event, or `None` after `timeout` seconds or once the node is closed.
 
         A timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped
-        the node.
+        the node, or the error of a `NodeFailed` that is not selected.
         """
         timeout = check_timeout(timeout)
         until = None if timeout is None else time.monotonic() + timeout

@@ -120,8 +120,9 @@ class Node(BaseNode):
     def hint(self, name: str, timeout: float | None = 10) -> bool:
         """Report that a request to a member failed. Probes it at once; returns whether it answers.
 
-        Raises `UnknownMemberError` if there is no such member, `StateError` if it is not alive, is
-        this node itself or is already being probed, `TimeoutError` after `timeout` seconds.
+        Raises `UnknownMemberError` if there is no such member, `StateError` if it has failed or
+        left, if it is this node itself, if a hint already probes it or too many hints are under
+        way, or after `leave`, `TimeoutError` after `timeout` seconds.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_hint(check_text("name", name))

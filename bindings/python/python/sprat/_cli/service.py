@@ -70,7 +70,7 @@ class Service:
         self._events = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
 
     def run(self) -> None:
-        """Run until a signal arrives. Raises the error that stops the node, if any."""
+        """Run until a signal arrives. Raises the error of a `NodeFailed`, if any."""
         is_hurried = False
         try:
             self._loop()
