@@ -4,8 +4,9 @@ PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR    ?=
+HAPROXY    ?= haproxy
 
-.PHONY: help setup build wheel haproxy docs demo demo-c test test-all soak lint bench bench-haproxy fuzz install uninstall clean
+.PHONY: help setup build wheel haproxy docs demo demo-c test test-all test-haproxy soak lint bench bench-haproxy fuzz install uninstall clean
 
 help:
 	@echo 'make demo           a load balancer and web servers: they join, drain, crash, are cut off;'
@@ -13,6 +14,7 @@ help:
 	@echo 'make demo-c         stock Serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make test           lint, tests, examples, documentation, installation; 10 minutes'
 	@echo 'make test-all       the same with every seed and every case, and with what is shipped'
+	@echo 'make test-haproxy   the tests of the HAProxy module; HAPROXY=/path/to/haproxy tests with another one'
 	@echo 'make soak           each group of tests five times while the processors are busy; hours'
 	@echo 'make bench          resources and reaction times, compared with Serf agents; 5 minutes'
 	@echo 'make bench-haproxy  HAProxy as a member, compared with an agent and reloads; 7 minutes'
@@ -52,6 +54,9 @@ test: setup
 
 test-all: setup
 	@scripts/test.sh all
+
+test-haproxy: setup
+	@HAPROXY='$(HAPROXY)' scripts/test-haproxy.sh
 
 soak: setup
 	@scripts/soak.sh

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Builds the module for HAProxy and sprat-hap, and tests them with the HAProxy of this machine.
+# Builds the module for HAProxy and sprat-hap, and tests them with the HAProxy of this machine, or
+# with that of the variable HAPROXY: `HAPROXY=/opt/haproxy-3.4/haproxy scripts/test-haproxy.sh`.
 set -euo pipefail
 export SPRAT_PROFILE=${SPRAT_PROFILE:-guest-dev}
 . "$(dirname "$0")/env.sh"
 . "$ROOT/scripts/python.sh"
+
+export HAPROXY=${HAPROXY:-haproxy}
+"$HAPROXY" -v | head -n 1 || die "$HAPROXY does not run"
 
 python_env
 cd "$ROOT"

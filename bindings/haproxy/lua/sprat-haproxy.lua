@@ -182,7 +182,8 @@ end
 -- Assignments: the member, address, weight and state that a slot should have.
 --
 -- A server that changes its address is stopped first: from HAProxy 3.0 on the change takes a
--- moment, in which requests would go to the old address.
+-- moment, in which requests would go to the old address. The last server that serves is not stopped:
+-- until HAProxy has taken the new address, requests go to the old one instead of nowhere.
 
 local function address_of(server)
   local text = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
@@ -216,20 +217,38 @@ local function retry_later(assignment)
   if retry_logged[key] ~= assignment.ip then
     retry_logged[key] = assignment.ip
     core.Alert("sprat: HAProxy has not taken the address " .. assignment.ip
-      .. " yet; the server is stopped until HAProxy has taken it")
+      .. " yet; the server does not serve at that address until HAProxy has taken it")
   end
   retries[key] = assignment
+end
+
+-- Returns true if another server of the backend is about to be ready.
+local function is_retrying(assignment)
+  for _, other in pairs(retries) do
+    if other.backend == assignment.backend and other.state == "ready" then return true end
+  end
+  return false
 end
 
 -- Servers whose health checks are disabled until HAProxy has taken their address.
 local unchecked = {}
 
+-- Returns true if this server gets requests and HAProxy reaches no other one that does.
+local function is_last(pool, slot)
+  if pool.states[slot] ~= "ready" or pool.unreachable[slot] then return false end
+  for other, state in pairs(pool.states) do
+    if other ~= slot and state == "ready" and not pool.unreachable[other] then return false end
+  end
+  return true
+end
+
 -- Sets the address of a server, and waits until HAProxy has taken it. Returns false if it has not.
 local function move(pool, server, assignment, wait)
   local address = assignment.ip .. ":" .. assignment.port
+  local last = is_last(pool, assignment.slot)
   if pool.requested[assignment.slot] ~= address then
     pool.requested[assignment.slot] = address
-    server:set_maint()
+    if not last then server:set_maint() end
     server:set_addr(assignment.ip, assignment.port)
   end
   if not wait then return true end
@@ -239,7 +258,7 @@ local function move(pool, server, assignment, wait)
   end
   if has_address(server, assignment) then return true end
   pool.requested[assignment.slot] = nil
-  server:set_maint()
+  if not last then server:set_maint() end
   return false
 end
 
@@ -251,10 +270,8 @@ local function apply(assignment, wait)
   if not server then return end
   local slot = assignment.slot
   retries[slot_key(assignment)] = nil
-  if pool.names[slot] ~= assignment.name then
-    pool.names[slot], pool.unreachable[slot] = assignment.name, nil
-  end
   if not assignment.ip then -- the slot is free
+    pool.names[slot], pool.unreachable[slot] = nil, nil
     pool.states[slot], pool.requested[slot] = nil, nil
     server:set_maint()
     return
@@ -262,8 +279,14 @@ local function apply(assignment, wait)
   if not has_address(server, assignment) and not move(pool, server, assignment, wait) then
     return retry_later(assignment)
   end
+  if assignment.state ~= "ready" and is_last(pool, slot) and is_retrying(assignment) then
+    retries[slot_key(assignment)] = assignment
+    return
+  end
   set_state(server, assignment)
-  if (pool.states[slot] or "maint") == "maint" then
+  local is_new = pool.names[slot] ~= assignment.name
+  if is_new then pool.names[slot], pool.unreachable[slot] = assignment.name, nil end
+  if is_new or pool.states[slot] == "maint" then
     pool.failures[slot] = failed_checks(statistics(server))
   end
   pool.states[slot] = assignment.state
@@ -360,7 +383,7 @@ local function read_checks()
     local unreachable = state ~= nil and state ~= "maint" and is_unreachable(pool, slot)
     if unreachable ~= (pool.unreachable[slot] or false) then
       pool.unreachable[slot] = unreachable
-      sprat.set_unreachable(backend, slot, unreachable)
+      sprat.set_unreachable(backend, slot, pool.names[slot], unreachable)
     end
   end
   next_in_round = last + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster import PATIENCE, Addresses, Agent, eventually
@@ -26,6 +28,20 @@ ROOT = HERE.parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BUILT = TARGET / os.environ.get("SPRAT_PROFILE", "guest-dev")
 HAP = str(BUILT / "sprat-hap")
+HAPROXY = os.environ.get("HAPROXY", "haproxy")
+"""The HAProxy that is tested."""
+
+
+def haproxy_version() -> tuple[int, int]:
+    line = subprocess.run([HAPROXY, "-v"], capture_output=True, text=True, check=True).stdout
+    found = re.match(r"HAProxy version (\d+)\.(\d+)", line)
+    assert found, line
+    return int(found[1]), int(found[2])
+
+
+VERSION = haproxy_version()
+TUNE = "tune.lua.bool-sample-conversion normal" if VERSION >= (3, 1) else ""
+"""HAProxy 3.1 and later warn if Lua is loaded without this setting."""
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
 ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswith("SPRAT_")}
 """The environment of HAProxy: the module takes variables that begin with SPRAT_ as settings."""
@@ -33,6 +49,7 @@ ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswit
 CONFIG = """
 global
     nbthread 2
+    {tune}
     stats socket {folder}/cli mode 666 level admin expose-fd listeners
     setenv SPRAT_MODULES {modules}
     setenv SPRAT_BACKEND nodes
@@ -55,7 +72,7 @@ frontend fe
 {backends}backend nodes
     balance roundrobin
 {checks}
-    server-template app 1-8 0.0.0.0:1 disabled {server}
+    server-template app 1-{slots} 0.0.0.0:1 disabled {server}
 """
 
 PLAIN = """
@@ -114,6 +131,7 @@ class HAProxy:
         user: str = "",
         checks: str = CHECKS,
         server: str = SERVER,
+        slots: int = 8,
         script: Path = SCRIPT,
         frontend: str = "",
         backends: str = "",
@@ -126,6 +144,7 @@ class HAProxy:
         self.config.write_text(
             template.format(
                 folder=folder,
+                tune=TUNE,
                 modules=modules,
                 ip=ip,
                 settings="\n".join(lines),
@@ -135,11 +154,12 @@ class HAProxy:
                 user=user,
                 checks=checks,
                 server=server,
+                slots=slots,
             )
         )
         self.pidfile = folder / "pid"
         self._log = folder / "haproxy.log"
-        line = ["haproxy", "-f", str(self.config), "-p", str(self.pidfile), *flags]
+        line = [HAPROXY, "-f", str(self.config), "-p", str(self.pidfile), *flags]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log, env=ENVIRONMENT)
         eventually("HAProxy answers", self._answers)
@@ -377,7 +397,7 @@ def haproxy(
     running: list[HAProxy] = []
     folder = tmp_path / "haproxy"
 
-    def start(*flags: str, **options: str) -> HAProxy:
+    def start(*flags: str, **options: Any) -> HAProxy:
         folder.mkdir(exist_ok=True)
         for it in [folder, *folder.parents[:4]]:
             with contextlib.suppress(PermissionError):

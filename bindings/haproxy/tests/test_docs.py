@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from cluster import eventually
-from conftest import ENVIRONMENT, HERE, SCRIPT
+from conftest import ENVIRONMENT, HAPROXY, HERE, SCRIPT
 
 README = (HERE.parent / "README.md").read_text()
 
@@ -33,7 +33,7 @@ def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path,
     proxy.config.write_text(text)
     with (proxy.folder / "haproxy.log").open("wb") as log:
         proxy.process = subprocess.Popen(
-            ["haproxy", "-f", str(proxy.config)], stdout=log, stderr=log, env=ENVIRONMENT
+            [HAPROXY, "-f", str(proxy.config)], stdout=log, stderr=log, env=ENVIRONMENT
         )
     eventually("HAProxy answers", proxy._answers)
     proxy.serves(seed)

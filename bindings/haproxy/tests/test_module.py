@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cluster import PATIENCE, eventually
-from conftest import CONFIG, CONFINED, PLAIN, SCRIPT, HAProxy
+from conftest import CONFIG, CONFINED, HAPROXY, PLAIN, SCRIPT, HAProxy
 
 IMPORTED = {
     "lua_createtable", "lua_setfield", "lua_getfield", "lua_pushcclosure", "lua_pushinteger",
@@ -137,14 +137,14 @@ def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp
         config = tmp_path / "wrong.cfg"
         config.write_text(fine.replace("    lua-load", f"    {wrong}\n    lua-load"))
         # A check does not look for the backends: their absence is only found at the start.
-        line = ["haproxy", "-f", str(config)] + ([] if "there is no" in says else ["-c"])
+        line = [HAPROXY, "-f", str(config)] + ([] if "there is no" in says else ["-c"])
         done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 1, wrong
         assert says in done.stderr, done.stderr
     late = fine.replace("\nfrontend fe", "\nglobal\n    setenv SPRAT_NAME late\nfrontend fe")
     config.write_text(late)
     done = subprocess.run(
-        ["haproxy", "-f", str(config)],
+        [HAPROXY, "-f", str(config)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

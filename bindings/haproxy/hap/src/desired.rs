@@ -98,10 +98,13 @@ impl DesiredServers {
         inner.unreachable.insert(haproxy.to_owned(), names);
         let for_all = |name: &str| inner.unreachable.values().all(|it| it.contains(name));
         for assignment in inner.by_slot.values() {
-            let unreachable = assignment.name.as_deref().is_some_and(for_all);
+            let Some(name) = assignment.name.clone() else {
+                continue;
+            };
             // The controller ignores a report that changes nothing.
+            let (slot, unreachable) = (assignment.slot, for_all(&name));
             self.controller
-                .set_unreachable(BACKEND, assignment.slot, unreachable);
+                .set_unreachable(BACKEND, slot, name, unreachable);
         }
     }
 

@@ -211,15 +211,16 @@ fn next_change(_: &Arguments) -> CallResult {
     ))
 }
 
-/// `set_unreachable(backend, slot, unreachable)`: reports whether a server is unreachable for
-/// HAProxy's health checks.
+/// `set_unreachable(backend, slot, name, unreachable)`: reports whether the server of a member is
+/// unreachable for HAProxy's health checks.
 fn set_unreachable(arguments: &Arguments) -> CallResult {
     let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
     let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;
-    let unreachable = arguments.flag(3, "unreachable")?;
+    let name = arguments.text(3, "name")?;
+    let unreachable = arguments.flag(4, "unreachable")?;
     module()
         .running()?
-        .set_unreachable(backend, slot, unreachable);
+        .set_unreachable(backend, slot, name.into(), unreachable);
     done()
 }
 

@@ -36,6 +36,23 @@ impl Hold {
     }
 }
 
+/// How easily a member can do without its slot. The order is that in which slots are given away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Spare {
+    /// The member has left; its server is stopped.
+    Left,
+    /// The member has failed, and is more likely to return; its server is stopped.
+    Failed,
+    /// The member is present, and its server is stopped.
+    Stopped,
+    /// The member has left; its server is draining.
+    Leaving,
+    /// HAProxy does not reach the server, which is ready or draining.
+    Unreachable,
+    /// The member is present, and its server is draining: clients may be bound to it.
+    Draining,
+}
+
 /// The cluster's knowledge of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listing {
@@ -153,18 +170,39 @@ impl SlotMember {
         }
     }
 
-    /// Returns the order in which slots are given to other members; the lowest rank is taken
-    /// first. Members that left rank before members that failed; within each group, the one gone
-    /// longest ranks first. `None` if the slot may not be given away.
-    pub fn spare_rank(&self) -> Option<(bool, Time)> {
-        let failed = match self.listing {
-            Listing::Unlisted | Listing::Listed(Presence::Left) => false,
-            Listing::Listed(Presence::Failed) => true,
-            Listing::Remembered | Listing::Listed(Presence::Alive | Presence::Suspect) => {
-                return None;
-            }
+    /// Returns how easily the member can do without its slot; the lowest rank gives it up first,
+    /// and within a rank the member that has been in its state for longest. `None` if no other
+    /// member may have the slot.
+    pub fn spare_rank(&self) -> Option<(Spare, Time)> {
+        let is_gone = !self.is_present() && !self.is_remembered();
+        let has_failed = self.listing == Listing::Listed(Presence::Failed);
+        let spare = match self.state {
+            AdminState::Maint if has_failed => Spare::Failed,
+            AdminState::Maint if is_gone => Spare::Left,
+            AdminState::Maint => Spare::Stopped,
+            AdminState::Drain if is_gone => Spare::Leaving,
+            AdminState::Drain | AdminState::Ready if self.unreachable => Spare::Unreachable,
+            AdminState::Drain => Spare::Draining,
+            AdminState::Ready => return None,
         };
-        (self.state == AdminState::Maint).then_some((failed, self.since))
+        Some((spare, self.since))
+    }
+
+    /// Returns the member as a candidate for another slot; `None` if it is gone or wants no server.
+    pub fn candidate(&self) -> Option<Candidate> {
+        let wants_a_slot = self.owns_its_address() && self.desired != Desired::Maint;
+        let presence = match self.listing {
+            Listing::Listed(presence) if wants_a_slot => presence,
+            Listing::Listed(_) | Listing::Remembered | Listing::Unlisted => return None,
+        };
+        Some(Candidate {
+            name: self.name.clone(),
+            presence,
+            addr: Ok(self.addr),
+            weight: self.weight,
+            desired: self.desired,
+            ignored: Vec::new(),
+        })
     }
 
     pub fn is_superseded(&self) -> bool {
@@ -262,6 +300,16 @@ impl SlotMember {
             }
             (_, target) => target,
         }
+    }
+
+    /// Returns true if the server is ready and HAProxy reaches it.
+    pub fn serves(&self) -> bool {
+        self.state == AdminState::Ready && !self.unreachable
+    }
+
+    /// Returns true if the server is draining, and could serve.
+    pub fn may_be_recalled(&self) -> bool {
+        self.state == AdminState::Drain && !self.unreachable
     }
 
     /// Returns true if the removal is intended (the member left, changed its role or state, or

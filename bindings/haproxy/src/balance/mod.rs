@@ -2,23 +2,39 @@
 //!
 //! HAProxy has a fixed number of server slots. A member keeps its slot until the cluster forgets
 //! it, so a member that returns gets the same slot again. The preferred slot follows from the name
-//! of the member, so several load balancers mostly assign the same slots.
+//! of the member, so several load balancers mostly assign the same slots. If there are more members
+//! than slots, members that are gone, and then those that ask for no requests, give their slots to
+//! members that wait.
+//!
 //! Members are added at once. Removals are guarded, because the failure of many members is more
-//! often a fault of this node's own network:
+//! often a fault of this node's own network. The guard is one rule:
+//!
+//! > A ready server is taken away only if enough others are ready, or if a member that waits for a
+//! > slot takes its place in the same step.
+//!
+//! How many are *enough* depends on the reason for the removal:
 //!
 //! ```text
-//! the member asks for it (it drains or leaves)   unless it is the last ready server
-//! the member is lost (failed, unreachable)       never below the floor, and not at all while this
-//!                                                node is isolated or an operator froze removals
+//! the member asks for it (it drains or leaves)   one that HAProxy reaches
+//! the member is lost (failed, unreachable)       one that HAProxy reaches, and the floor; never
+//!                                                enough while this node is isolated or an operator
+//!                                                froze removals
 //! ```
 //!
 //! A server that may not be removed is *held*: it stays ready, and HAProxy's own health checks
-//! decide about it. Nothing here knows HAProxy: members and the time go in, and the assignment of
-//! each slot comes out.
+//! decide about it. The same rule holds when HAProxy itself takes the last ready server out of
+//! rotation, because it does not reach it: then a member that waits gets a slot (a *rescue*), or a
+//! draining server is ready again (a *recall*). `model.rs` checks the rule against random
+//! sequences of events.
+//!
+//! Nothing here knows HAProxy: members and the time go in, and the assignment of each slot comes
+//! out.
 
 mod assignment;
 mod limits;
 mod member;
+#[cfg(test)]
+mod model;
 mod removal;
 mod slots;
 #[cfg(test)]
@@ -100,16 +116,18 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Sets whether the server in a slot is unreachable for HAProxy's health checks. Returns the
-    /// member if its server has just become unreachable: the cluster may want to probe the member.
+    /// Sets whether the server in a slot is unreachable for HAProxy's health checks. A report about
+    /// a member that has lost the slot since is ignored. Returns the member if its server has just
+    /// become unreachable: the cluster may want to probe the member.
     pub fn set_unreachable(
         &mut self,
         now: Time,
         slot: usize,
+        name: &str,
         unreachable: bool,
     ) -> Option<Arc<str>> {
         let member = self.slots.get_mut(slot)?;
-        if member.unreachable == unreachable {
+        if *member.name != *name || member.unreachable == unreachable {
             return None;
         }
         member.unreachable = unreachable;
@@ -124,12 +142,15 @@ impl Balance {
         let frozen = self.frozen || self.isolated;
         loop {
             self.add();
-            self.removals
-                .run(now, &mut self.slots, &self.limits, frozen);
-            if !self.slots.place_waiting(now) {
+            let placed = self.slots.place_waiting(now);
+            let slots = &mut self.slots;
+            let removed = self.removals.run(now, slots, &self.limits, frozen);
+            let saved = slots.rescue(now, false) || slots.recall() || slots.rescue(now, true);
+            if !(placed || removed || saved) {
                 break;
             }
         }
+        self.slots.update_complaints();
     }
 
     /// Counts remembered members as failed when their grace is over.
@@ -145,11 +166,14 @@ impl Balance {
         }
     }
 
-    /// Makes every server ready that should be.
+    /// Makes every server ready that should be, and lets stopped servers drain whose members ask
+    /// for that: clients may be bound to them. The server of a member that is gone stays stopped.
     fn add(&mut self) {
         for member in self.slots.iter_mut() {
-            if member.target() == AdminState::Ready {
-                member.set_state(AdminState::Ready);
+            let target = member.target();
+            let drains = target < member.state() && member.is_present();
+            if target == AdminState::Ready || drains {
+                member.set_state(target);
             }
         }
     }
@@ -176,7 +200,8 @@ impl Balance {
             .min()
     }
 
-    /// Returns the assignments that have changed since the last call.
+    /// Returns the assignments that have changed since the last call. Changes that admit more
+    /// come first, so that new servers are ready before others are taken away.
     pub fn take_changes(&mut self) -> Vec<Assignment> {
         let mut changes = Vec::new();
         for slot in 0..self.slots.len() {
@@ -186,6 +211,7 @@ impl Balance {
                 changes.push(assignment);
             }
         }
+        changes.sort_by_key(|it| it.state);
         changes
     }
 

@@ -1,4 +1,5 @@
-//! Removals: which ready server may be drained or stopped, and which one is held back.
+//! Removals: which ready server may be drained or stopped, which one gives its place to a member
+//! that waits, and which one is held back.
 //!
 //! Servers whose members ask for the removal go first, then those whose members have been gone for
 //! longest. After a freeze the removals of failed members are paced, so that an operator sees them
@@ -30,10 +31,11 @@ impl Removals {
         (self.thawing && self.next > now).then_some(self.next)
     }
 
-    /// Drains or stops every server that should be drained or stopped, if the guard allows it.
-    pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) {
+    /// Drains or stops every server that should be drained or stopped, if the guard allows it or a
+    /// waiting member takes its place. Returns true if that has changed any slot.
+    pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) -> bool {
         let mut guard = Guard::new(now, slots, limits, frozen);
-        let mut pacing = false;
+        let (mut pacing, mut changed) = (false, false);
         for slot in removal_order(slots) {
             let paced = self.thawing && now < self.next;
             let Some(member) = slots.get_mut(slot) else {
@@ -41,10 +43,7 @@ impl Removals {
             };
             let target = member.target_at(now, limits.drain);
             if target <= member.state() {
-                if target == AdminState::Ready {
-                    member.set_state(AdminState::Ready);
-                }
-                continue; // a stopped server does not go back to draining
+                continue;
             }
             if member.state() == AdminState::Ready {
                 let is_loss = !member.is_voluntary();
@@ -52,6 +51,11 @@ impl Removals {
                 if let Some(hold) = hold.or((paced && is_loss).then_some(Hold::Paced)) {
                     pacing |= hold == Hold::Paced;
                     member.set_hold(hold);
+                    let unreachable = member.unreachable;
+                    if guard.allows_replacement(hold, is_loss) && slots.replace(now, slot) {
+                        guard.count_replacement(unreachable);
+                        changed = true;
+                    }
                     continue;
                 }
                 guard.count_removal(member);
@@ -60,8 +64,10 @@ impl Removals {
                 }
             }
             member.set_state(target);
+            changed = true;
         }
         self.thawing &= pacing || frozen;
+        changed
     }
 }
 
@@ -117,6 +123,19 @@ impl Guard {
             return Some(Hold::Frozen);
         }
         (left < self.floor).then_some(Hold::Floor)
+    }
+
+    /// Returns true if a server with this objection may go if another takes its place at once.
+    fn allows_replacement(&self, hold: Hold, is_loss: bool) -> bool {
+        match hold {
+            Hold::Last | Hold::Floor => !(is_loss && self.frozen),
+            Hold::Frozen | Hold::Paced | Hold::Remembered => false,
+        }
+    }
+
+    /// Counts a replacement of a server; HAProxy is assumed to reach the new one.
+    fn count_replacement(&mut self, was_unreachable: bool) {
+        self.reachable += usize::from(was_unreachable);
     }
 
     fn count_removal(&mut self, member: &SlotMember) {

@@ -3,9 +3,9 @@
 //! The preferred slot of a member follows from its name. A member keeps its slot until the cluster
 //! forgets it, and an address is served under one name only.
 
-use super::assignment::Assignment;
-use super::member::SlotMember;
-use sprat::service::spoe::candidate::{Candidate, Ignored, Unfit};
+use super::assignment::{AdminState, Assignment};
+use super::member::{SlotMember, Spare};
+use sprat::service::spoe::candidate::{Candidate, Desired, Ignored, Presence, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -41,8 +41,11 @@ impl Complaint {
 pub(super) struct Slots {
     slots: Vec<Option<SlotMember>>,
     complaints: Vec<(Arc<str>, Complaint)>,
-    /// Members that will be served as soon as a slot is free, with their addresses.
+    /// Members that have no slot yet, with their addresses.
     waiting: Vec<(Candidate, SocketAddr)>,
+    /// Waiting members whose servers HAProxy did not reach, and the time at which each gave its
+    /// slot to another member. They come last, so that all get their turn if HAProxy reaches none.
+    tried: HashMap<Arc<str>, Time>,
 }
 
 impl Slots {
@@ -51,6 +54,7 @@ impl Slots {
             slots: (0..slots).map(|_| None).collect(),
             complaints: Vec::new(),
             waiting: Vec::new(),
+            tried: HashMap::new(),
         }
     }
 
@@ -105,6 +109,7 @@ impl Slots {
         self.complaints.clear();
         self.waiting.clear();
         let listed: BTreeSet<&str> = candidates.iter().map(|it| &*it.name).collect();
+        self.tried.retain(|name, _| listed.contains(&**name));
         for member in self.iter_mut() {
             if !listed.contains(&*member.name) {
                 member.set_unlisted(now);
@@ -167,39 +172,122 @@ impl Slots {
             member.update(candidate, addr.as_ref().ok().copied(), now);
             return addr.map(drop);
         }
-        if !candidate.is_there() {
-            return Ok(()); // a member that is gone needs no slot
+        if candidate.is_there() {
+            self.waiting.push((candidate.clone(), addr?));
         }
-        self.place(now, candidate, addr?)
+        Ok(()) // a member that is gone needs no slot
     }
 
-    fn place(
-        &mut self,
-        now: Time,
-        candidate: &Candidate,
-        addr: SocketAddr,
-    ) -> Result<(), Complaint> {
-        let Some(slot) = self.slot_for(&candidate.name) else {
-            self.waiting.push((candidate.clone(), addr));
-            return Err(Complaint::Full);
-        };
-        self.slots[slot] = Some(SlotMember::new(candidate, addr, now));
-        Ok(())
-    }
-
-    /// Frees slots that are no longer needed and gives them to waiting members. Returns true if a
-    /// member got a slot.
+    /// Gives slots that are free, or that their members can do without, to waiting members. Returns
+    /// true if a member got a slot.
     pub fn place_waiting(&mut self, now: Time) -> bool {
         self.free_unneeded();
-        let waiting = std::mem::take(&mut self.waiting);
-        let before = waiting.len();
-        for (candidate, addr) in waiting {
-            if self.place(now, &candidate, addr).is_ok() {
-                let full = (candidate.name.clone(), Complaint::Full);
-                self.complaints.retain(|it| *it != full);
+        let mut any = false;
+        for (candidate, addr) in self.take_waiting() {
+            // Only a member that is going to serve may take a slot that another present one has.
+            let most = match candidate.desired {
+                Desired::Ready => Spare::Leaving,
+                Desired::Drain | Desired::Maint => Spare::Failed,
+            };
+            match self.slot_for(&candidate.name, most) {
+                Some(slot) => self.give(now, slot, &candidate, addr),
+                None => {
+                    self.waiting.push((candidate, addr));
+                    continue;
+                }
             }
+            any = true;
         }
-        self.waiting.len() < before
+        any
+    }
+
+    /// Gives this slot to a waiting member that is going to serve. Returns false if none waits.
+    pub fn replace(&mut self, now: Time, slot: usize) -> bool {
+        let serves =
+            |it: &Candidate| it.desired == Desired::Ready && it.presence == Presence::Alive;
+        self.give_to_first(now, Some(slot), |it, tried| serves(it) && !tried)
+    }
+
+    /// If no server serves, gives a slot to a waiting member that could serve: one that HAProxy did
+    /// not reach before if `tried`, or else one that was not tried yet. Returns true if it has done
+    /// so.
+    pub fn rescue(&mut self, now: Time, tried: bool) -> bool {
+        let could_serve = |it: &Candidate| it.desired != Desired::Maint;
+        let nobody_serves = !self.iter().any(|(_, it)| it.serves());
+        nobody_serves && self.give_to_first(now, None, |it, was| could_serve(it) && was == tried)
+    }
+
+    /// Makes a draining server ready again if no server serves otherwise. Returns true if it has
+    /// done so.
+    pub fn recall(&mut self) -> bool {
+        if self.iter().any(|(_, it)| it.serves()) {
+            return false;
+        }
+        let mut draining = self.iter_mut().filter(|it| it.may_be_recalled());
+        let Some(member) = draining.next() else {
+            return false;
+        };
+        member.set_state(AdminState::Ready);
+        true
+    }
+
+    /// Gives a slot to the first waiting member for which `wanted` is true; the second argument of
+    /// `wanted` says whether the member was tried. The slot is the given one, or the one that its
+    /// member can do without most easily.
+    fn give_to_first(
+        &mut self,
+        now: Time,
+        slot: Option<usize>,
+        wanted: impl Fn(&Candidate, bool) -> bool,
+    ) -> bool {
+        let mut waiting = self.take_waiting();
+        let was_tried = |it: &Candidate| self.tried.contains_key(&it.name);
+        let first = waiting.iter().position(|(it, _)| wanted(it, was_tried(it)));
+        let chosen = first.map(|at| waiting.remove(at));
+        self.waiting = waiting;
+        let Some((candidate, addr)) = chosen else {
+            return false;
+        };
+        let Some(slot) = slot.or_else(|| self.slot_for(&candidate.name, Spare::Unreachable)) else {
+            self.waiting.push((candidate, addr));
+            return false;
+        };
+        self.give(now, slot, &candidate, addr);
+        true
+    }
+
+    /// Takes the waiting members, in the order in which they get slots: first those that were not
+    /// tried and are going to serve.
+    fn take_waiting(&mut self) -> Vec<(Candidate, SocketAddr)> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let tried = |it: &Candidate| self.tried.get(&it.name).copied();
+        waiting.sort_by_key(|(it, _)| (tried(it), it.desired != Desired::Ready));
+        waiting
+    }
+
+    /// Gives a slot to a member, whose server is at once in the state that it should have. The
+    /// member that had the slot waits from now on if it is present.
+    fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
+        let mut member = SlotMember::new(candidate, addr, now);
+        member.set_state(member.target());
+        self.tried.remove(&candidate.name);
+        let Some(before) = self.slots[slot].replace(member) else {
+            return;
+        };
+        if let Some(candidate) = before.candidate() {
+            if before.unreachable {
+                self.tried.insert(candidate.name.clone(), now);
+            }
+            self.waiting.push((candidate, before.addr));
+        }
+    }
+
+    /// Updates the complaints about members that have no slot.
+    pub fn update_complaints(&mut self) {
+        self.complaints.retain(|(_, it)| *it != Complaint::Full);
+        let waiting = self.waiting.iter();
+        let full = waiting.map(|(it, _)| (it.name.clone(), Complaint::Full));
+        self.complaints.extend(full);
     }
 
     fn find(&self, name: &str) -> Option<usize> {
@@ -207,14 +295,15 @@ impl Slots {
         all.find_map(|(slot, member)| (*member.name == *name).then_some(slot))
     }
 
-    /// Returns the first free slot from the preferred one on. If none is free, returns a slot that
-    /// is only kept for the return of a member that is gone.
-    fn slot_for(&self, name: &str) -> Option<usize> {
+    /// Returns the first free slot from the preferred one on. If none is free, returns the slot
+    /// that its member can do without most easily, if not less easily than `most` says.
+    fn slot_for(&self, name: &str, most: Spare) -> Option<usize> {
         let preferred = crc32fast::hash(name.as_bytes()) as usize % self.slots.len().max(1);
         self.free_from(preferred).or_else(|| {
-            let spare = self
+            let ranks = self
                 .iter()
                 .filter_map(|(slot, it)| Some((it.spare_rank()?, slot)));
+            let spare = ranks.filter(|((spare, _), _)| *spare <= most);
             spare.min().map(|(_, slot)| slot)
         })
     }

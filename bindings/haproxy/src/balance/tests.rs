@@ -246,18 +246,18 @@ fn a_suspect_keeps_its_requests_unless_haproxy_cannot_reach_it_either() {
     balance.observe(at(1), &suspected);
     assert_eq!(state_of(&balance, 1), Ready);
     let slot = slot_of(&balance, 1);
-    balance.set_unreachable(at(2), slot, true);
+    balance.set_unreachable(at(2), slot, "web-1", true);
     assert_eq!(
         state_of(&balance, 1),
         Drain,
         "neither the cluster nor HAProxy can reach it"
     );
-    balance.set_unreachable(at(3), slot, false);
+    balance.set_unreachable(at(3), slot, "web-1", false);
     assert_eq!(state_of(&balance, 1), Ready, "HAProxy reaches it again");
-    balance.set_unreachable(at(4), slot, true);
+    balance.set_unreachable(at(4), slot, "web-1", true);
     balance.observe(at(5), &all(4, |_| Alive));
     assert_eq!(state_of(&balance, 1), Ready, "the cluster reaches it again");
-    balance.set_unreachable(at(6), slot_of(&balance, 0), true);
+    balance.set_unreachable(at(6), slot_of(&balance, 0), "web-0", true);
     assert_eq!(
         state_of(&balance, 0),
         Ready,
@@ -425,7 +425,7 @@ fn a_slot_kept_for_a_return_is_given_to_a_member_that_needs_it() {
 fn an_unreachable_server_does_not_count_as_the_last_ready_one() {
     let mut balance = pool(3);
     let dead = slot_of(&balance, 0);
-    balance.set_unreachable(at(1), dead, true);
+    balance.set_unreachable(at(1), dead, "web-0", true);
     let members = [
         member(0, Alive),
         asking_for(1, Desired::Drain),
@@ -438,7 +438,7 @@ fn an_unreachable_server_does_not_count_as_the_last_ready_one() {
         "the unreachable one, and one that serves"
     );
     assert_eq!(count(&balance, Drain), 1);
-    balance.set_unreachable(at(3), dead, false);
+    balance.set_unreachable(at(3), dead, "web-0", false);
     assert_eq!(count(&balance, Drain), 2);
 }
 
@@ -534,7 +534,10 @@ fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
             match random(6) {
                 0 => balance.set_isolated(at(now), random(2) == 0),
                 1 => balance.set_frozen(at(now), random(2) == 0),
-                2 => drop(balance.set_unreachable(at(now), random(6) as usize, random(2) == 0)),
+                2 => {
+                    let (slot, name) = (random(6) as usize, format!("web-{}", random(8)));
+                    balance.set_unreachable(at(now), slot, &name, random(2) == 0);
+                }
                 3 => balance.advance(at(now)),
                 _ => balance.observe(at(now), &members),
             }

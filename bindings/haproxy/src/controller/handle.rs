@@ -85,11 +85,13 @@ impl Controller {
         self.shared.addrs()
     }
 
-    /// Sets whether the server in a slot is unreachable for HAProxy's health checks.
-    pub fn set_unreachable(&self, backend: usize, slot: usize, unreachable: bool) {
+    /// Sets whether the server of a member in a slot is unreachable for HAProxy's health checks.
+    /// The report is ignored if the slot has another member by now.
+    pub fn set_unreachable(&self, backend: usize, slot: usize, name: Arc<str>, unreachable: bool) {
         self.shared.send(Command::SetUnreachable {
             backend,
             slot,
+            name,
             unreachable,
         });
     }

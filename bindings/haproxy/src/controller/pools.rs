@@ -77,10 +77,11 @@ impl Pools {
         now: Time,
         backend: usize,
         slot: usize,
+        name: &str,
         unreachable: bool,
     ) -> Option<Arc<str>> {
         let pool = self.0.get_mut(backend)?;
-        pool.balance.set_unreachable(now, slot, unreachable)
+        pool.balance.set_unreachable(now, slot, name, unreachable)
     }
 
     /// Sets the names of the backend's servers that are reserved, that is, not available to

@@ -20,10 +20,11 @@ const NOTICES: usize = 128;
 
 /// A request to the controller. Backends and slots are numbered from 0.
 pub(super) enum Command {
-    /// Set whether the server in a slot is unreachable for HAProxy.
+    /// Set whether the server of a member in a slot is unreachable for HAProxy.
     SetUnreachable {
         backend: usize,
         slot: usize,
+        name: Arc<str>,
         unreachable: bool,
     },
     /// Freeze removals (true), or thaw them (false).

@@ -249,9 +249,11 @@ impl ControllerThread<'_> {
                 Command::SetUnreachable {
                     backend,
                     slot,
+                    name,
                     unreachable,
                 } => {
-                    let member = self.pools.set_unreachable(now, backend, slot, unreachable);
+                    let pools = &mut self.pools;
+                    let member = pools.set_unreachable(now, backend, slot, &name, unreachable);
                     self.unreachable.extend(member);
                 }
                 Command::Restore {

@@ -1,0 +1,104 @@
+"""More members than slots: no request is lost while somebody could serve.
+
+The client of these tests never retries, and the slots never suffice for all members.
+"""
+
+from __future__ import annotations
+
+from cluster import eventually
+from conftest import FAST
+
+SERVES_NONE = "check inter 200ms fall 2 rise 1"
+"""Health checks that find a dead server quickly."""
+WAITS = "has no slot: there are more members than slots"
+
+
+def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> None:
+    proxy = haproxy(slots=1, BACKEND="nodes:role=primary", server=SERVES_NONE)
+    first, second = web("web-1"), web("web-2")
+    for it in (first, second):
+        it.join(proxy)
+    first.set_tags("role=primary", "port=3000")
+    proxy.serves(first)
+    requests = load(proxy, 200)
+    # The new primary announces itself before the old one steps down, and after it.
+    second.set_tags("role=primary", "port=3000")
+    eventually("the second one waits", lambda: WAITS in proxy.show())
+    first.set_tags("role=backend", "port=3000")
+    proxy.serves(second)
+    second.set_tags("role=backend", "port=3000")
+    eventually("the server is held", lambda: "held: no other server" in proxy.show())
+    first.set_tags("role=primary", "port=3000")
+    proxy.serves(first)
+    requests.stop()
+    assert requests.failures == []
+    assert requests.answers.keys() == {"web-1", "web-2"}
+
+
+def test_a_member_that_waits_serves_when_the_only_server_dies(haproxy, web) -> None:
+    proxy = haproxy(slots=1, server=SERVES_NONE, SETTINGS=FAST)
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    second = web("web-2").join(proxy)
+    eventually("the second one waits", lambda: WAITS in proxy.show())
+    first.kill()
+    proxy.serves(second)
+
+
+def test_a_member_that_waits_serves_when_haproxy_finds_the_only_server_down(haproxy, web) -> None:
+    proxy = haproxy(slots=1, server=SERVES_NONE)
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    second = web("web-2").join(proxy)
+    eventually("the second one waits", lambda: WAITS in proxy.show())
+    first.process.kill()  # its agent lives on, so the cluster sees the member alive
+    proxy.serves(second)
+
+
+def test_two_members_are_replaced_by_two_that_wait(haproxy, web, load) -> None:
+    proxy = haproxy(slots=2, SETTINGS=FAST, DRAIN_MS="3600000")
+    old = [web(f"old-{n}").join(proxy) for n in range(2)]
+    proxy.serves(*old)
+    new = [web(f"new-{n}").join(proxy) for n in range(2)]
+    eventually("two members wait", lambda: proxy.show().count(WAITS) == 2)
+    requests = load(proxy, 200)
+    for it in old:
+        it.leave()
+    proxy.serves(*new)
+    requests.stop()
+    assert requests.failures == []
+
+
+def test_a_member_that_asks_for_no_requests_gives_its_slot_to_one_that_waits(haproxy, web) -> None:
+    proxy = haproxy(slots=1)
+    idle = web("web-1", "state=maint").join(proxy)
+    eventually("the member is stopped", lambda: "maint" in proxy.members()["web-1"])
+    second = web("web-2").join(proxy)
+    proxy.serves(second)
+    idle.set_tags("role=backend", "port=3000", "state=ready")
+    eventually("the first one waits", lambda: WAITS in proxy.show())
+    second.leave()
+    proxy.serves(idle)
+
+
+def test_a_draining_server_serves_again_when_it_is_the_only_one_left(haproxy, web, load) -> None:
+    proxy = haproxy(server=SERVES_NONE)
+    draining, other = web("web-1").join(proxy), web("web-2").join(proxy)
+    proxy.serves(draining, other)
+    draining.set_tags("role=backend", "port=3000", "state=drain")
+    proxy.serves(other)
+    other.process.kill()  # its agent lives on
+    proxy.serves(draining)
+    assert "held: no other server would be ready" in proxy.members()["web-1"]
+
+
+def test_a_drain_that_is_heard_first_is_a_drain(haproxy, web) -> None:
+    proxy = haproxy()
+    web("web-1", "state=drain").join(proxy)
+    other = web("web-2").join(proxy)
+    eventually("the member drains", lambda: "drain" in proxy.members().get("web-1", ""))
+    proxy.serves(other)
+    status = lambda: {it["status"] for it in proxy.statistics().values()}  # noqa: E731
+    eventually("HAProxy drains the server", lambda: any("DRAIN" in it for it in status()))
+    other.set_tags("role=backend", "port=3000", "state=maint")
+    eventually("the last one is held", lambda: "ready" in proxy.members()["web-2"])
