@@ -8,15 +8,16 @@
 //!
 //! The classes of member events follow from the table of events in the library.
 
-use crate::member::Member;
+use crate::member::{Member, pairs};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyIterator, PyType};
 use sprat::{EventBody, EventKind, Level};
 use std::sync::Arc;
 
 /// An event.
 ///
-/// `seq` counts the events of one reader from 1; `time` is in seconds of `time.monotonic()`.
+/// `seq` counts the events of one reader from 1; `time` is in seconds of `time.monotonic()`. `dict()`
+/// of an event is the same as `to_dict()`.
 #[pyclass(frozen, subclass, module = "sprat")]
 pub struct Event {
     seq: u64,
@@ -65,6 +66,11 @@ impl Event {
         dict.set_item("seq", self.seq)?;
         dict.set_item("time", self.time)?;
         Ok(dict)
+    }
+
+    /// Yields the pairs of the `to_dict` of its class, for `dict()`.
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
+        pairs(&slf.call_method0("to_dict")?)
     }
 
     fn __hash__(&self) -> u64 {

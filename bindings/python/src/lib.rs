@@ -17,7 +17,7 @@
 //! | `node` | a node: settings go in, results come out |
 //! | `settings` | the table of settings, files of settings, settings of a start |
 //! | `wait` | event subscriptions and pending operations, and the one way to wait for them |
-//! | `member`, `event` | values |
+//! | `member`, `members`, `event` | values |
 //! | `event_classes` | the classes of events with their kinds |
 //! | `explain` | explanations and health |
 //! | `errors` | the exceptions for errors and panics |
@@ -27,6 +27,7 @@ mod event;
 mod event_classes;
 mod explain;
 mod member;
+mod members;
 mod node;
 mod settings;
 mod wait;
@@ -57,7 +58,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<wait::Subscription>()?;
     module.add_class::<wait::Pending>()?;
     module.add_class::<member::Member>()?;
-    module.add_class::<member::Members>()?;
-    module.add_class::<member::MembersIterator>()?;
+    module.add_class::<members::Members>()?;
+    module.add_class::<members::MembersIterator>()?;
     event::add_to(module)
 }

@@ -1,11 +1,11 @@
-//! A member, and the members at one moment: immutable values that share the node's own data.
+//! A member: an immutable value that shares the node's own data.
 //!
 //! A field is converted to a Python object only when it is read.
 
-use pyo3::exceptions::{PyIndexError, PyKeyError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyMappingProxy, PySlice, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyType};
 use sprat::MemberState;
 use sprat::serf::Tags;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,12 +28,16 @@ fn state_object(py: Python<'_>, state: MemberState) -> PyResult<Py<PyAny>> {
     Ok(objects[state as usize - 1].clone_ref(py))
 }
 
+/// The class `MemberTags` of `sprat/_tags.py`.
+static TAGS_CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// A member of the cluster at one moment.
 ///
 /// Nodes return them, and tests may construct them:
 /// `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`. It is immutable, hashable,
-/// picklable and safe to share between threads; two are equal if all their fields are. Raises
-/// `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, or if the state is unknown.
+/// picklable and safe to share between threads; two are equal if all their fields are. `dict()` of
+/// it is the same as `to_dict()`. Raises `ValueError` if the address is not IPv4:PORT or
+/// [IPv6]:PORT, or if the state is unknown.
 #[pyclass(frozen, module = "sprat")]
 pub struct Member {
     pub inner: Arc<sprat::Member>,
@@ -141,11 +145,12 @@ impl Member {
         state_object(py, self.inner.state)
     }
 
-    /// The tags, a read-only mapping from str to str. Each access makes a new one.
+    /// The tags, a read-only dict from str to str. Each access makes a new one.
     #[getter]
-    fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+    fn tags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let tags = tags_dict(py, &self.inner.tags)?;
-        Ok(PyMappingProxy::new(py, tags.as_mapping()))
+        let class = TAGS_CLASS.import(py, "sprat._tags", "MemberTags")?;
+        class.call1((tags,))
     }
 
     /// The metadata as on the wire, at most 512 bytes; in a Serf cluster, the encoded tags.
@@ -190,6 +195,11 @@ impl Member {
         dict.set_item("protocol", self.protocol())?;
         dict.set_item("serf_protocol", self.serf_protocol())?;
         Ok(dict)
+    }
+
+    /// Yields the pairs of [`Member::to_dict`], for `dict()`.
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        pairs(self.to_dict(py)?.as_any())
     }
 
     pub fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -251,230 +261,8 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
     Ok(dict)
 }
 
-/// The members at one moment: a sequence sorted by name that can also be indexed by name.
-///
-/// `members[0]`, `members[1:3]`, `members["web-1"]` (raises `KeyError` for an unknown name),
-/// `"web-1" in members`. It is immutable, hashable, picklable, safe to share between threads, and
-/// it may outlive its node.
-#[pyclass(frozen, sequence, module = "sprat")]
-#[derive(Clone)]
-pub struct Members {
-    list: Arc<Vec<Arc<sprat::Member>>>,
-    /// Set if the order is reversed, as in a slice with a negative step.
-    descending: bool,
-}
-
-impl Members {
-    /// Wraps a list that is sorted by name.
-    pub fn new(members: impl Into<Arc<Vec<Arc<sprat::Member>>>>) -> Members {
-        Members {
-            list: members.into(),
-            descending: false,
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<Member> {
-        let place = self.list.binary_search_by(|it| match (*it.name).cmp(name) {
-            order if self.descending => order.reverse(),
-            order => order,
-        });
-        place.ok().map(|at| Member::of(&self.list[at]))
-    }
-
-    /// The indices of a member; only a list constructed by hand can have several.
-    fn positions<'a>(&'a self, member: &'a Bound<'_, PyAny>) -> impl Iterator<Item = usize> + 'a {
-        let member = member.cast::<Member>().ok();
-        let same = move |it: &Arc<sprat::Member>| {
-            member.is_some_and(|member| Member::of(it).same(member.get()))
-        };
-        let places = self.list.iter().enumerate();
-        places.filter(move |(_, it)| same(it)).map(|(at, _)| at)
-    }
-
-    fn at(&self, index: isize) -> Option<&Arc<sprat::Member>> {
-        let index = if index < 0 {
-            index + self.list.len() as isize
-        } else {
-            index
-        };
-        self.list.get(usize::try_from(index).ok()?)
-    }
-}
-
-#[pymethods]
-impl Members {
-    #[new]
-    #[pyo3(signature = (members=None))]
-    fn from_list(members: Option<&Bound<'_, PyAny>>) -> PyResult<Members> {
-        let wrong = |it: &Bound<'_, PyAny>, wanted: &str| {
-            let found = it.get_type().name().map(|name| name.to_string());
-            PyTypeError::new_err(format!("{wanted}, not {}", found.unwrap_or_default()))
-        };
-        let mut list = Vec::new();
-        if let Some(members) = members {
-            let several = members.try_iter();
-            let several = several.map_err(|_| wrong(members, "members must be a list"))?;
-            for (at, member) in several.enumerate() {
-                let member = member?;
-                let found = member.cast::<Member>();
-                let found =
-                    found.map_err(|_| wrong(&member, &format!("members[{at}] must be Member")));
-                list.push(found?.get().inner.clone());
-            }
-        }
-        list.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Members::new(list))
-    }
-
-    fn __len__(&self) -> usize {
-        self.list.len()
-    }
-
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
-        if key.is_instance_of::<PyString>() {
-            // No member has a name that is not valid Unicode.
-            let found = key.extract::<&str>().ok().and_then(|name| self.find(name));
-            let member = found.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))?;
-            return Ok(Py::new(py, member)?.into_any());
-        }
-        if let Ok(slice) = key.cast::<PySlice>() {
-            let picked = slice.indices(self.list.len() as isize)?;
-            let at =
-                |i: usize| self.list[(picked.start + i as isize * picked.step) as usize].clone();
-            let members = Members {
-                list: Arc::new((0..picked.slicelength).map(at).collect()),
-                descending: self.descending != (picked.step < 0),
-            };
-            return Ok(Py::new(py, members)?.into_any());
-        }
-        let index = match key.extract::<isize>() {
-            Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(isize::MAX),
-            index => index,
-        };
-        let Ok(index) = index else {
-            let kind = key.get_type().name()?.to_string();
-            let text = format!("members are indexed by int, slice or str (a name), not {kind}");
-            return Err(PyTypeError::new_err(text));
-        };
-        let member = self.at(index);
-        let member = member.ok_or_else(|| PyIndexError::new_err("members index out of range"))?;
-        Ok(Py::new(py, Member::of(member))?.into_any())
-    }
-
-    fn __contains__(&self, key: &Bound<'_, PyAny>) -> bool {
-        match key.extract::<&str>() {
-            Ok(name) => self.find(name).is_some(),
-            Err(_) => self.positions(key).next().is_some(),
-        }
-    }
-
-    fn __iter__(&self) -> MembersIterator {
-        MembersIterator {
-            list: self.list.clone(),
-            next: std::sync::atomic::AtomicUsize::new(0),
-        }
-    }
-
-    /// Return the member with this name, or `default`.
-    #[pyo3(signature = (name, default=None))]
-    fn get(&self, py: Python<'_>, name: &str, default: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-        match self.find(name) {
-            Some(member) => Ok(Py::new(py, member)?.into_any()),
-            None => Ok(default.unwrap_or_else(|| py.None())),
-        }
-    }
-
-    /// Return the names, sorted.
-    fn names(&self) -> Vec<&str> {
-        self.list.iter().map(|it| &*it.name).collect()
-    }
-
-    /// Return the index of a member in `start` to `stop`. Raises `ValueError` if it is not there.
-    #[pyo3(signature = (member, start=0, stop=None))]
-    fn index(
-        &self,
-        member: &Bound<'_, PyAny>,
-        start: isize,
-        stop: Option<isize>,
-    ) -> PyResult<usize> {
-        let count = self.list.len() as isize;
-        let bound = |at: isize| if at < 0 { at + count } else { at };
-        let (start, stop) = (bound(start), bound(stop.unwrap_or(count)));
-        let mut places = self.positions(member);
-        let found = places.find(|at| (start..stop).contains(&(*at as isize)));
-        found.ok_or_else(|| PyValueError::new_err("the member is not in this list"))
-    }
-
-    /// Return the number of times that the member occurs.
-    fn count(&self, member: &Bound<'_, PyAny>) -> usize {
-        self.positions(member).count()
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let shown: PyResult<Vec<String>> = self
-            .list
-            .iter()
-            .take(10)
-            .map(|it| Member::of(it).__repr__(py))
-            .collect();
-        let more = match self.list.len() {
-            0..=10 => String::new(),
-            count => format!(", ... {} more", count - 10),
-        };
-        Ok(format!("Members([{}{more}])", shown?.join(", ")))
-    }
-
-    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
-        let (a, b) = (&self.list, &other.list);
-        let mut pairs = a.iter().zip(b.iter());
-        a.len() == b.len() && pairs.all(|(a, b)| Member::of(a).same(&Member::of(b)))
-    }
-
-    fn __hash__(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for member in self.list.iter() {
-            Member::of(member).__hash__().hash(&mut hasher);
-        }
-        hasher.finish()
-    }
-
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let py = slf.py();
-        if slf.get().descending {
-            let other_way = PySlice::new(py, isize::MAX, isize::MIN, -1);
-            let parts = (slf.get_item(&other_way)?, other_way);
-            return Ok((
-                py.import("operator")?.getattr("getitem")?,
-                parts.into_pyobject(py)?,
-            ));
-        }
-        let members: Vec<Member> = slf.get().list.iter().map(Member::of).collect();
-        Ok((slf.get_type().into_any(), PyTuple::new(py, [members])?))
-    }
-}
-
-/// An iterator over members.
-#[pyclass(frozen, module = "sprat._native")]
-pub struct MembersIterator {
-    list: Arc<Vec<Arc<sprat::Member>>>,
-    next: std::sync::atomic::AtomicUsize,
-}
-
-#[pymethods]
-impl MembersIterator {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
-    }
-
-    fn __next__(&self) -> Option<Member> {
-        let next = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.list.get(next).map(Member::of)
-    }
-
-    fn __length_hint__(&self) -> usize {
-        let next = self.next.load(std::sync::atomic::Ordering::Relaxed);
-        self.list.len().saturating_sub(next)
-    }
+/// Returns an iterator over the pairs of a dict. With it as `__iter__`, `dict()` of a value is the
+/// same as its `to_dict()`, and so is what web frameworks make of the value.
+pub fn pairs<'py>(fields: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    fields.call_method0("items")?.try_iter()
 }

@@ -2,7 +2,8 @@
 
 use crate::errors::{enter, enter_detached};
 use crate::explain;
-use crate::member::{Member, Members};
+use crate::member::Member;
+use crate::members::Members;
 use crate::settings::StartSettings;
 use crate::wait::{Pending, Subscription};
 use pyo3::prelude::*;

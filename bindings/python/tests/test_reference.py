@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import settings_table
+import stub_docs
 
 import sprat
 import sprat.aio
@@ -58,6 +59,12 @@ def test_every_public_name_has_a_docstring(name, value):
     text = inspect.getdoc(value)
     assert text, f"{name} has no docstring"
     assert text.rstrip()[-1] in ".:)", f"{name}: the docstring ends without a full stop: {text}"
+
+
+def test_the_stub_has_the_docstrings_of_the_module_for_editors():
+    stub = stub_docs.STUB.read_text()
+    assert stub == stub_docs.with_docs(stub), "run tests/stub_docs.py"
+    assert stub.count('"""The name, unique in the cluster."""') == 1
 
 
 def test_pdoc_shows_every_public_name(tmp_path):

@@ -2,6 +2,8 @@
 
 import collections.abc
 import copy
+import enum
+import json
 import multiprocessing
 import pickle
 from unittest import mock
@@ -411,6 +413,130 @@ def test_each_statement_that_changes_tags_is_one_update(node):
     updates = [reader.next(60).member.tags for _ in range(3)]
     assert updates == [{"a": "1", "b": "2", "c": "3"}, {"d": "4"}, {}]
     assert reader.next(0) is None
+
+
+def test_the_tags_of_a_member_are_a_dict_that_cannot_be_changed():
+    tags = member("a", tags={"role": "web"}).tags
+    assert isinstance(tags, dict)
+    assert json.dumps(tags) == '{"role": "web"}'
+    assert repr(tags) == "{'role': 'web'}"
+    assert hash(tags) == hash(member("b", tags={"role": "web"}).tags)
+    assert type(tags | {"a": "b"}) is type(tags.copy()) is dict
+    for again in (pickle.loads(pickle.dumps(tags)), copy.copy(tags), copy.deepcopy(tags)):
+        assert again == tags == {"role": "web"}
+        assert type(again) is type(tags)
+    for change in (
+        lambda: tags.__setitem__("a", "b"),
+        lambda: tags.__delitem__("role"),
+        lambda: tags.__ior__({"a": "b"}),
+        lambda: tags.update(a="b"),
+        lambda: tags.setdefault("a", "b"),
+        lambda: tags.pop("role"),
+        tags.popitem,
+        tags.clear,
+    ):
+        with pytest.raises(TypeError, match="the tags of a member are read-only"):
+            change()
+    assert tags == {"role": "web"}
+
+
+def test_copies_of_the_tags_of_a_node_are_plain_dicts(node):
+    node.tags["role"] = "web"
+    tags = node.tags
+    for again in (pickle.loads(pickle.dumps(tags)), copy.copy(tags), copy.deepcopy(tags)):
+        assert again == {"role": "web"}
+        assert type(again) is dict
+
+
+# Every value as plain data
+
+
+def plain(value):
+    """Return whether a value consists of types that every encoder knows."""
+    if type(value) is dict:
+        return all(type(key) is str and plain(it) for key, it in value.items())
+    if type(value) is tuple:
+        return all(map(plain, value))
+    return value is None or type(value) in (str, int, float, bool)
+
+
+def values(node):
+    node.tags["role"] = "web"
+    helped = sprat.ProbeAnswer.SILENT
+    probe = sprat.Probe(0.5, helped, helped, {"c": sprat.ProbeAnswer.NACK}, None)
+    explained = sprat.Explanation(
+        "b", "10.0.0.1:1", sprat.MemberState.SUSPECT, 1, 0.5, "a", ("c", "d"), 2, 1.0, probe, "text"
+    )
+    return [
+        *EVENTS,
+        FOUR,
+        member("a", tags={"role": "web"}),
+        explained,
+        probe,
+        node.explain("ours"),
+        node.health(),
+        node.members(),
+        node.self_member,
+        node.events().next(60),
+        *node.stats(help=True).values(),
+        *sprat.settings(),
+    ]
+
+
+def test_every_value_has_plain_data_for_json(node):
+    for value in values(node):
+        data = value.to_dict()
+        assert plain(data), data
+        assert json.loads(json.dumps(value, default=dict)) == json.loads(json.dumps(data)), value
+        if not isinstance(value, sprat.Members):
+            assert dict(value) == data
+    assert dict(FOUR) == {"a": A, "b": B, "c": C, "d": D}
+    assert FOUR.to_dict() == {it.name: it.to_dict() for it in FOUR}
+    assert list(FOUR[::-1].to_dict()) == FOUR[::-1].keys() == ["d", "c", "b", "a"]
+    assert node.health().to_dict()["live"] == 1
+
+
+def test_every_value_survives_pickling_and_copying(node):
+    for value in values(node):
+        for again in (pickle.loads(pickle.dumps(value)), copy.copy(value), copy.deepcopy(value)):
+            assert again == value
+            assert type(again) is type(value)
+            assert hash(again) == hash(value)
+            assert repr(again) == repr(value)
+
+
+def test_no_value_is_a_tuple_whose_names_json_would_drop():
+    public = [it for it in vars(sprat).values() if isinstance(it, type)]
+    assert [it for it in public if issubclass(it, tuple)] == []
+    for cls in public:
+        is_value = "__match_args__" in dir(cls) and not issubclass(cls, enum.Enum)
+        assert is_value == hasattr(cls, "to_dict") or cls in (sprat.Event, sprat.Members), cls
+
+
+def test_a_record_is_read_only_and_compares_by_value():
+    stat = sprat.Stat(1, help="Probes.")
+    assert stat == sprat.Stat(value=1, help="Probes.") == mock.ANY
+    assert stat != sprat.Stat(2, "Probes.")
+    assert stat != {"value": 1, "help": "Probes."}
+    assert repr(stat) == "Stat(value=1, help='Probes.')"
+    assert len({stat, sprat.Stat(1, "Probes."), sprat.Stat(1, "")}) == 2
+    with pytest.raises(AttributeError, match="a Stat is read-only: value cannot be set"):
+        stat.value = 2
+    with pytest.raises(AttributeError, match="a Stat is read-only: x cannot be set"):
+        stat.x = 2
+    with pytest.raises(AttributeError, match="a Stat is read-only: help cannot be deleted"):
+        del stat.help
+    match stat:
+        case sprat.Stat(value, text):
+            assert (value, text) == (1, "Probes.")
+    for wrong in (
+        lambda: sprat.Stat(1),
+        lambda: sprat.Stat(1, "a", "b"),
+        lambda: sprat.Stat(1, value=1),
+        lambda: sprat.Stat(1, text="a"),
+    ):
+        with pytest.raises(TypeError, match="Stat takes the arguments value, help"):
+            wrong()
 
 
 def test_a_generated_key_has_the_given_size(addresses):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from . import _native
 from ._errors import InvalidError
+from ._record import Record
 
 __all__ = ["NOT_IN_PYTHON", "Setting", "argument_name", "settings"]
 
@@ -15,7 +16,7 @@ NOT_IN_PYTHON = frozenset({"event_kinds"})
 _PROFILES = ("lan", "wan", "local")
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """A setting of the library, as an argument of `Node`."""
 
     name: str

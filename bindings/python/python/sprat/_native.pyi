@@ -1,11 +1,15 @@
-"""The native part of sprat: written by hand, compared with the module by a test."""
+"""The native part of sprat: written by hand, compared with the module by a test.
+
+The docstrings are those of the module: `tests/stub_docs.py` writes them.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeVar, final, overload
+from typing import Any, ClassVar, Literal, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
 from ._errors import Error
+from ._tags import MemberTags
 from ._values import MemberState
 from .types import State
 
@@ -44,7 +48,16 @@ _T = TypeVar("_T")
 
 @final
 class Member:
-    __match_args__: ClassVar[tuple[str, str]]
+    """A member of the cluster at one moment.
+
+    Nodes return them, and tests may construct them: `sprat.Member("web-1", "10.0.0.1:7946",
+    tags={"role": "web"})`. It is immutable, hashable, picklable and safe to share between
+    threads; two are equal if all their fields are. `dict()` of it is the same as `to_dict()`.
+    Raises `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, or if the state is
+    unknown.
+    """
+
+    __match_args__: ClassVar[tuple[Literal["name"], Literal["address"]]]
     def __new__(
         cls,
         name: str,
@@ -57,32 +70,53 @@ class Member:
         serf_protocol: tuple[int, int, int] = ...,
     ) -> Self: ...
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name, unique in the cluster."""
     @property
-    def host(self) -> str: ...
+    def host(self) -> str:
+        """The IP address, as text."""
     @property
-    def port(self) -> int: ...
+    def port(self) -> int:
+        """The port for gossip, UDP and TCP: 0 to 65535."""
     @property
-    def address(self) -> str: ...
+    def address(self) -> str:
+        """Host and port, for example "10.0.0.1:7946" or "[::1]:7946"."""
     @property
-    def state(self) -> MemberState: ...
+    def state(self) -> MemberState:
+        """The state, a `sprat.MemberState`."""
     @property
-    def tags(self) -> Mapping[str, str]: ...
+    def tags(self) -> MemberTags:
+        """The tags, a read-only dict from str to str. Each access makes a new one."""
     @property
-    def meta(self) -> bytes: ...
+    def meta(self) -> bytes:
+        """The metadata as on the wire, at most 512 bytes; in a Serf cluster, the encoded tags."""
     @property
-    def incarnation(self) -> int: ...
+    def incarnation(self) -> int:
+        """The number of times the member renewed its own entry, for instance to refute a
+        suspicion.
+        """
     @property
-    def protocol(self) -> tuple[int, int, int]: ...
+    def protocol(self) -> tuple[int, int, int]:
+        """The versions of the gossip protocol: lowest, highest and used."""
     @property
-    def serf_protocol(self) -> tuple[int, int, int]: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def serf_protocol(self) -> tuple[int, int, int]:
+        """The versions of the Serf protocol: lowest, highest and used."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields except the metadata as a new dict of plain values."""
+    def __iter__(self) -> Iterator[tuple[str, Any]]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]: ...
 
 @final
 class Members(Sequence[Member]):
+    """The members at one moment: a sequence sorted by name that can also be indexed by name.
+
+    `members[0]`, `members[1:3]`, `members["web-1"]` (raises `KeyError` for an unknown name),
+    `"web-1" in members`. It is immutable, hashable, picklable, safe to share between threads,
+    and it may outlive its node. `dict(members)` has the members by name.
+    """
+
     def __new__(cls, members: Iterable[Member] | None = ...) -> Self: ...
     def __len__(self) -> int: ...
     @overload
@@ -94,12 +128,23 @@ class Members(Sequence[Member]):
     def __contains__(self, key: object, /) -> bool: ...
     def __iter__(self) -> Iterator[Member]: ...
     @overload
-    def get(self, name: str) -> Member | None: ...
+    def get(self, name: str) -> Member | None:
+        """Return the member with this name, or `default`."""
     @overload
-    def get(self, name: str, default: _T) -> Member | _T: ...
-    def names(self) -> list[str]: ...
-    def index(self, member: Member, start: int = 0, stop: int | None = None) -> int: ...
-    def count(self, member: Member) -> int: ...
+    def get(self, name: str, default: _T) -> Member | _T:
+        """Return the member with this name, or `default`."""
+    def names(self) -> list[str]:
+        """Return the names, sorted."""
+    def keys(self) -> list[str]:
+        """Return the names, sorted: the keys of `dict(members)`."""
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return all members as a new dict of plain values, by name."""
+    def index(self, member: Member, start: int = 0, stop: int | None = None) -> int:
+        """Return the index of a member in `start` to `stop`. Raises `ValueError` if it is not
+        there.
+        """
+    def count(self, member: Member) -> int:
+        """Return the number of times that the member occurs."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[list[Member]]]: ...
@@ -112,74 +157,114 @@ class MembersIterator(Iterator[Member]):
 
 @disjoint_base
 class Event:
+    """An event.
+
+    `seq` counts the events of one reader from 1; `time` is in seconds of `time.monotonic()`.
+    `dict()` of an event is the same as `to_dict()`.
+    """
+
     @property
-    def seq(self) -> int: ...
+    def seq(self) -> int:
+        """The number of the event: one more than that of the previous event."""
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """The time at which the event was queued, in seconds of `time.monotonic()`."""
     @property
-    def kind(self) -> str: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def kind(self) -> str:
+        """The name of the kind as Serf writes it, for example "member-join"."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a new dict of plain values."""
+    def __iter__(self) -> Iterator[tuple[str, Any]]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @disjoint_base
 class MemberEvent(Event):
-    __match_args__: ClassVar[tuple[str]]
+    """An event about a member: `member` is the member as it was then."""
+
+    __match_args__: ClassVar[tuple[Literal["member"]]]
     @property
-    def member(self) -> Member: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def member(self) -> Member:
+        """The member as it was when this happened."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[Member, int, float]]: ...
 
 @final
 class MemberJoined(MemberEvent):
+    """A member joined, or returned after it had failed or left."""
+
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
 @final
 class MemberUpdated(MemberEvent):
+    """A member changed its tags, metadata, address or protocol versions."""
+
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
 @final
 class MemberLeft(MemberEvent):
+    """A member left of its own will, or was removed after it had failed."""
+
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
 @final
 class MemberFailed(MemberEvent):
+    """A member failed: it stopped answering without having announced that it leaves."""
+
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
 @final
 class MemberReaped(MemberEvent):
+    """A member that had failed or left is no longer listed."""
+
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
 @final
 class MemberSuspected(MemberEvent):
+    """A member is suspected: it will fail unless it refutes the suspicion."""
+
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
 @final
 class MemberAlive(MemberEvent):
+    """A suspicion was refuted: the member is alive after all."""
+
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
 @final
 class Overflow(Event):
-    __match_args__: ClassVar[tuple[str]]
+    """Events were lost because no one took them in time: call `members()` again."""
+
+    __match_args__: ClassVar[tuple[Literal["lost"]]]
     def __new__(cls, lost: int, seq: int = 0, time: float = 0.0) -> Self: ...
     @property
-    def lost(self) -> int: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def lost(self) -> int:
+        """The number of events that were merged or dropped since the last `Overflow`, 1 or more."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[int, int, float]]: ...
 
 @final
 class NodeFailed(Event):
-    __match_args__: ClassVar[tuple[str]]
+    """The node cannot do its work, or must not, for instance because another node has its name:
+    close it.
+    """
+
+    __match_args__: ClassVar[tuple[Literal["reason"]]]
     def __new__(cls, reason: str, status: int = ..., seq: int = 0, time: float = 0.0) -> Self: ...
     @property
-    def reason(self) -> str: ...
+    def reason(self) -> str:
+        """The reason in a sentence."""
     @property
-    def error(self) -> Error: ...
-    def to_dict(self) -> dict[str, Any]: ...
+    def error(self) -> Error:
+        """The reason as an exception: `sprat.NameConflictError`, `sprat.InternalError`."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, int, int, float]]: ...

@@ -1,16 +1,20 @@
-"""The tags of a node as a live mapping: a change to it is sent to the cluster."""
+"""The tags of a node and of a member.
+
+Those of a node are a live mapping: a change to it is sent to the cluster. Those of a member are a
+dict that cannot be changed, because only the member itself can change its tags.
+"""
 
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ._checks import check_string_mapping
 
 if TYPE_CHECKING:
     from . import _native
 
-__all__ = ["Tags"]
+__all__ = ["MemberTags", "Tags"]
 
 
 class Tags(MutableMapping[str, str]):
@@ -76,3 +80,26 @@ class Tags(MutableMapping[str, str]):
 
     def __repr__(self) -> str:
         return repr(dict(self._all()))
+
+    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
+        # A node stays in its process: a copy or a pickle has the tags of this moment.
+        return dict, (dict(self._all()),)
+
+
+class MemberTags(dict[str, str]):
+    """The tags of a member at one moment: a dict that cannot be changed."""
+
+    # A dict, so that `json`, `pickle` and everything else that knows dicts takes it.
+    __slots__ = ()
+
+    def _refuse(self, *_values: object, **_more: object) -> NoReturn:
+        raise TypeError("the tags of a member are read-only; a node changes its own with node.tags")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)

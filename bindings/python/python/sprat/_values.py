@@ -2,9 +2,10 @@
 
 import enum
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from ._errors import InvalidError
+from ._record import Record
 
 __all__ = [
     "ALIVE_OR_SUSPECT",
@@ -89,12 +90,11 @@ class ProbeAnswer(enum.StrEnum):
     """No answer came in time."""
 
 
-# Named tuples: defining a data class takes seven times as long, and every import would pay for it.
 # This file omits `from __future__ import annotations`, so that programs that inspect the fields
 # find real types and not strings.
 
 
-class Probe(NamedTuple):
+class Probe(Record):
     """The last probe of a member by this node. Times are in seconds."""
 
     ago: float
@@ -109,7 +109,7 @@ class Probe(NamedTuple):
     """The round-trip time of the member's last answer to a direct ping; `None` if it sent none."""
 
 
-class Explanation(NamedTuple):
+class Explanation(Record):
     """The reasons for the state of a member, as this node knows them. Times are in seconds.
 
     `str()` returns its `text`.
@@ -157,7 +157,7 @@ class Explanation(NamedTuple):
         return cls(**{**fields, **changes})
 
 
-class Health(NamedTuple):
+class Health(Record):
     """The health of this node itself, as opposed to that of the members it watches."""
 
     score: int
@@ -192,7 +192,7 @@ class Health(NamedTuple):
         return self.summary
 
 
-class Stat(NamedTuple):
+class Stat(Record):
     """A counter and its description."""
 
     value: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import click
 
@@ -43,11 +42,11 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
       sprat explain web-3 --join 10.0.0.5
       sprat explain web-3 --join 10.0.0.5 --format json | jq .explanation.probe.rtt
 
-    JSON: an object with "member" (the keys of `sprat members`), "explanation" (since, accuser,
-    confirmations, confirmations_wanted, time_left, incarnation, and probe with ago, direct, stream,
-    helpers, rtt) and "health", which describes how well this host sees the cluster
-    (score, score_max, live, known, isolated, datagrams_work, streams_work, name_conflict,
-    name_conflict_alive, summary). Times are in seconds.
+    JSON: an object with "member" (the keys of `sprat members`), "explanation" (name, address,
+    state, incarnation, since, accuser, confirmations, confirmations_wanted, time_left, text, and
+    probe with ago, direct, stream, helpers, rtt) and "health", which describes how well this host
+    sees the cluster (score, score_max, live, known, isolated, datagrams_work, streams_work,
+    name_conflict, name_conflict_alive, summary). Times are in seconds.
     """  # noqa: D301
     with visit(connection) as node:
         member = node.member(member_name)
@@ -85,33 +84,11 @@ def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
             return
 
 
-def _probe(probe: sprat.Probe | None) -> dict[str, Any] | None:
-    """Return the probe as plain values."""
-    if probe is None:
-        return None
-    return {
-        "ago": probe.ago,
-        "direct": str(probe.direct),
-        "stream": str(probe.stream),
-        "helpers": {name: str(answer) for name, answer in probe.helpers.items()},
-        "rtt": probe.rtt,
-    }
-
-
 def _show_json(member: sprat.Member, explanation: sprat.Explanation, health: sprat.Health) -> None:
-    fields = {
-        "since": explanation.since,
-        "accuser": explanation.accuser,
-        "confirmations": list(explanation.confirmations),
-        "confirmations_wanted": explanation.confirmations_wanted,
-        "time_left": explanation.time_left,
-        "incarnation": explanation.incarnation,
-        "probe": _probe(explanation.probe),
-    }
     result = {
         "member": member_fields(member),
-        "explanation": fields,
-        "health": health._asdict(),
+        "explanation": explanation.to_dict(),
+        "health": health.to_dict(),
     }
     write(as_json(result))
 
