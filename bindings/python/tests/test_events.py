@@ -6,6 +6,7 @@ import functools
 import gc
 import logging
 import operator
+import re
 import select
 import selectors
 import sys
@@ -17,6 +18,8 @@ import pytest
 from conftest import eventually
 
 import sprat
+from sprat._events import Selection
+from sprat._rate import PER_PERIOD, PERIOD, Rate
 
 
 def change(node, value):
@@ -298,6 +301,56 @@ def test_an_exception_in_a_callback_is_logged_and_delivery_continues(called, cap
     assert "fail_first" in caplog.text
 
 
+def test_a_callback_that_always_fails_logs_a_few_tracebacks_and_a_number(called, caplog):
+    seen = []
+
+    def fail(event):
+        seen.append(event)
+        raise ValueError(f"number {len(seen)}")
+
+    node = called(fail)
+    for number in range(300):
+        change(node, number)
+    eventually("all events arrived", lambda: len(seen) == 301)
+    node.close()
+    eventually("the delivery has ended", lambda: not node._delivery.thread.is_alive())
+    records = [it for it in caplog.records if it.name == "sprat"]
+    with_traceback = [it for it in records if it.exc_info]
+    numbers = [it for it in records if not it.exc_info]
+    # A run that takes minutes begins new periods.
+    assert PER_PERIOD <= len(with_traceback) <= PER_PERIOD * (len(numbers) + 1)
+    counted = [int(re.search(r"failed on (\d+) more events", it.getMessage())[1]) for it in numbers]
+    assert sum(counted) + len(with_traceback) == 301
+    assert "more events; the last error: ValueError: number " in numbers[-1].getMessage()
+
+
+def test_lines_are_admitted_at_a_rate_and_the_others_are_counted():
+    now = 0.0
+    rate = Rate(lambda: now)
+    assert [rate.admits() for _ in range(8)] == [True] * PER_PERIOD + [False] * 3
+    assert (rate.left_out, rate.pause()) == (3, PERIOD)
+    now = 20.0
+    assert (rate.admits(), rate.pause()) == (False, PERIOD - 20)
+    now = PERIOD
+    assert rate.pause() == 0
+    assert rate.take_left_out() == 4
+    assert (rate.take_left_out(), rate.pause()) == (0, None)
+    assert [rate.admits() for _ in range(6)] == [True] * PER_PERIOD + [False]
+
+
+def test_a_reader_that_is_always_too_slow_logs_a_few_lines_that_count_all_losses(caplog):
+    selection = Selection((sprat.MemberJoined,))
+    now = 0.0
+    selection._warnings = Rate(lambda: now)
+    with caplog.at_level(logging.WARNING, "sprat"):
+        for _ in range(100):
+            assert not selection.wants(sprat.Overflow(3))
+        now = PERIOD
+        selection.wants(sprat.Overflow(3))
+    counts = [int(it.getMessage().split()[0]) for it in caplog.records]
+    assert counts == [3] * PER_PERIOD + [3 * (100 - PER_PERIOD) + 3]
+
+
 def test_a_failing_logging_handler_does_not_end_the_delivery(called, capsys):
     class Broken(logging.Handler):
         def emit(self, record):
@@ -317,7 +370,8 @@ def test_a_failing_logging_handler_does_not_end_the_delivery(called, capsys):
         node.close()
     finally:
         logger.removeHandler(handler)
-    assert "the disk is full" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert 1 <= printed.count("ValueError: the disk is full") <= PER_PERIOD
 
 
 def test_a_callback_may_close_its_node_and_is_not_called_again(called):

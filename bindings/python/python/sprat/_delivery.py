@@ -1,9 +1,8 @@
 """The thread that calls `on_event`, and that hands log lines of the library to `logging`.
 
-It is a Python thread: debuggers and context variables work, an exception in the callback is logged
-with its traceback, and no thread of the library ever waits for the interpreter. The thread is a
-daemon and holds its node only while it delivers a batch, so a forgotten node can be collected. It
-ends with the node.
+It is a Python thread: debuggers and context variables work, exceptions in the callback are logged,
+and no thread of the library ever waits for the interpreter. The thread is a daemon and holds its
+node only while it delivers a batch, so a forgotten node can be collected. It ends with the node.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ._errors import Error
 from ._events import BATCH
 from ._native import LogLine
+from ._rate import Rate
 
 if TYPE_CHECKING:
     from . import _native
@@ -64,28 +64,47 @@ class Delivery:
 def _run(
     node: weakref.ref[HasCallback], subscription: _native.Subscription, delivery: Delivery
 ) -> None:
+    failures, guarded = _Failures(), _Guard()
     while True:
         try:
             events = subscription.drain(BATCH)
             if not events:
-                subscription.wait()
-                continue
+                subscription.wait(failures.pause())
         except Error:
-            return  # the node has ended
+            break  # the node has ended
         owner = node()
         callback = None if owner is None else owner._on_event
         del owner
         for event in events:
-            # Code of the program must not end the delivery, whatever it raises: SystemExit would
-            # end this thread silently.
-            try:
+            with guarded:
                 if isinstance(event, LogLine):
                     _log_line(event)
                 elif callback is not None and not delivery.stopped:
-                    _call(callback, event)
-            except BaseException:  # noqa: BLE001 - logging itself failed
-                traceback.print_exc()
-        del callback, events, event
+                    _call(callback, event, failures)
+        with guarded:
+            failures.report_when_due()
+        del callback, events
+        event = None  # or the thread would hold the member of the last event
+    with guarded:
+        failures.report()
+
+
+class _Guard:
+    """Keeps the delivery alive when `logging`, which runs code of the program, fails.
+
+    It suppresses every exception: `SystemExit` would end the thread silently.
+    """
+
+    def __init__(self) -> None:
+        self._rate = Rate()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if error is not None and self._rate.admits():
+            traceback.print_exception(error)
+        return True
 
 
 def _log_line(line: LogLine) -> None:
@@ -93,8 +112,35 @@ def _log_line(line: LogLine) -> None:
     logger.log(_LEVELS.get(line.level, logging.INFO), "%s", line.text)
 
 
-def _call(callback: Callable[[Any], object], event: Any) -> None:
+def _call(callback: Callable[[Any], object], event: Any, failures: _Failures) -> None:
     try:
         callback(event)
-    except BaseException:  # noqa: BLE001 - the delivery must go on
-        _log.exception("the callback for events failed on %r", event)
+    except BaseException as error:  # noqa: BLE001 - the delivery must go on
+        failures.log(event, error)
+
+
+class _Failures:
+    """Logs the failures of a callback: the first ones with their traceback, the others counted."""
+
+    def __init__(self) -> None:
+        self._rate = Rate()
+        self._last = ""
+
+    def log(self, event: Any, error: BaseException) -> None:
+        if self._rate.admits():
+            _log.error("the callback for events failed on %r", event, exc_info=error)
+        else:
+            self._last = traceback.format_exception_only(error)[-1].strip()
+
+    def pause(self) -> float | None:
+        return self._rate.pause()
+
+    def report_when_due(self) -> None:
+        if self._rate.pause() == 0:
+            self.report()
+
+    def report(self) -> None:
+        count = self._rate.take_left_out()
+        if count:
+            text = "the callback for events failed on %d more events; the last error: %s"
+            _log.error(text, count, self._last)

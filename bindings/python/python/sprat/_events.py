@@ -11,6 +11,7 @@ from . import _native
 from ._checks import check_maxsize, check_timeout
 from ._errors import ClosedError, Error
 from ._native import Event, NodeFailed, Overflow
+from ._rate import Rate
 
 __all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 
@@ -32,7 +33,7 @@ KINDS: dict[type[Event], str] = {
 class Selection:
     """The kinds of events that a reader selects; without any, all of them."""
 
-    __slots__ = ("classes", "names")
+    __slots__ = ("_lost", "_warnings", "classes", "names")
 
     def __init__(self, kinds: tuple[type[Event], ...]) -> None:
         for kind in kinds:
@@ -41,6 +42,7 @@ class Selection:
                 raise TypeError(
                     f"a kind of event must be a class like sprat.MemberJoined, got {kind!r}"
                 )
+        self._lost, self._warnings = 0, Rate()
         self.classes = kinds or (Event,)
         self.names = [name for cls, name in KINDS.items() if issubclass(cls, self.classes)]
 
@@ -53,10 +55,17 @@ class Selection:
         if isinstance(event, self.classes):
             return True
         if isinstance(event, Overflow):
-            _log.warning("%d events were lost because they were not read in time", event.lost)
+            self._warn(event.lost)
         elif isinstance(event, NodeFailed):
             raise event.error
         return False
+
+    def _warn(self, lost: int) -> None:
+        """Log that events were lost. A line also counts those that were lost without a line."""
+        self._lost += lost
+        if self._warnings.admits():
+            _log.warning("%d events were lost because they were not read in time", self._lost)
+            self._lost = 0
 
 
 class BaseEvents(Generic[E_co]):
