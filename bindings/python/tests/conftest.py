@@ -109,6 +109,12 @@ def logged(running: Program, text: str) -> list[str]:
     return lines
 
 
+def bound_address(running: Program) -> str:
+    """Return the address that `sprat run` listens on."""
+    arguments: Any = running.process.args
+    return str(arguments[arguments.index("--bind") + 1])
+
+
 def threads() -> set[str]:
     """Return the numbers of the threads of this process."""
     return {it.name for it in Path("/proc/self/task").iterdir()}

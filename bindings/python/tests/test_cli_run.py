@@ -8,7 +8,15 @@ import subprocess
 import time
 
 import pytest
-from conftest import QUICK, eventually, logged, retry_if_leave_is_lost, sees_left, send_at_once
+from conftest import (
+    QUICK,
+    bound_address,
+    eventually,
+    logged,
+    retry_if_leave_is_lost,
+    sees_left,
+    send_at_once,
+)
 
 
 def ended(running, number=signal.SIGTERM, code=0):
@@ -51,13 +59,9 @@ def test_run_may_be_started_before_the_members_it_joins(run, agent, addresses):
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
     # The agent must join `ours`: its address differs from that of --join, so `ours` cannot find it.
-    late.join(logged_address(running))
+    late.join(bound_address(running))
     late.sees("ours", "alive")
     ended(running)
-
-
-def logged_address(running):
-    return f"{running.process.args[running.process.args.index('--bind') + 1]}"
 
 
 @pytest.mark.parametrize("kind", ["a file", "abstract"])

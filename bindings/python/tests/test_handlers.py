@@ -12,6 +12,7 @@ import pytest
 from conftest import (
     QUICK,
     LeaveSeenAsFailure,
+    bound_address,
     eventually,
     logged,
     retry_if_leave_is_lost,
@@ -100,19 +101,66 @@ def test_events_are_due_after_a_quiet_time_or_the_period():
     assert gathered.take() == []
 
 
-def test_only_the_latest_event_of_a_member_is_handed_on_and_only_once():
-    gathered = Coalescer(0)
-    gathered.add("member-failed", member("a"), 0.0)
-    gathered.add("member-join", member("b"), 0.0)
-    gathered.add("member-join", member("a"), 0.0)
-    assert gathered.due() == 0.0
-    assert gathered.take() == [("member-join", [member("b"), member("a")])]
-    gathered.add("member-failed", member("a"), 1.0)
-    gathered.add("member-join", member("a"), 1.0)  # back before the failure was handed on
-    gathered.add("member-update", member("b"), 1.0)
-    assert gathered.take() == [("member-update", [member("b")])]
-    gathered.add("member-update", member("b"), 2.0)
-    assert gathered.take() == [("member-update", [member("b")])]
+def gathered(*events):
+    """Return the calls for events that come close together: (kind, member)."""
+    coalescer = Coalescer(3)
+    for kind, it in events:
+        coalescer.add(f"member-{kind}", it, 0.0)
+    return [(kind.removeprefix("member-"), members) for kind, members in coalescer.take()]
+
+
+A, B, C = (member(name) for name in "abc")
+A_WEB = member("a", role="web")
+A_MOVED = sprat.Member("a", "10.0.0.9:7946")
+
+
+@pytest.mark.parametrize(
+    ("events", "calls"),
+    [
+        # A join is never lost, and has the latest tags.
+        ([("join", A), ("update", A_WEB)], [("join", [A_WEB]), ("update", [A_WEB])]),
+        (
+            [("join", A), ("update", member("a", role="db")), ("update", A_WEB)],
+            [("join", [A_WEB]), ("update", [A_WEB])],
+        ),
+        ([("join", A), ("leave", A)], [("join", [A]), ("leave", [A])]),
+        # A departure is never lost, and has the old address.
+        ([("failed", A), ("join", A_MOVED)], [("failed", [A]), ("join", [A_MOVED])]),
+        ([("leave", A), ("join", A_MOVED)], [("leave", [A]), ("join", [A_MOVED])]),
+        ([("leave", A), ("join", A)], [("leave", [A]), ("join", [A])]),
+        (
+            [("failed", A), ("leave", A), ("reap", A)],
+            [("failed", [A]), ("leave", [A]), ("reap", [A])],
+        ),
+        ([("update", A_WEB), ("failed", A_WEB)], [("update", [A_WEB]), ("failed", [A_WEB])]),
+        (
+            [("failed", A), ("reap", A), ("join", A_MOVED), ("update", A_WEB)],
+            [("failed", [A]), ("reap", [A]), ("join", [A_WEB]), ("update", [A_WEB])],
+        ),
+        # Repetitions are coalesced, and the last kind of each member comes last.
+        ([("failed", A), ("join", A)] * 5, [("failed", [A]), ("join", [A])]),
+        ([("join", A), ("failed", A)] * 5, [("join", [A]), ("failed", [A])]),
+        ([("update", A), ("update", A_WEB)], [("update", [A_WEB])]),
+        # One call for many members, unless a member needs two.
+        ([("failed", A), ("failed", B), ("failed", C)], [("failed", [A, B, C])]),
+        (
+            [("leave", A), ("join", B), ("join", A_MOVED), ("leave", B), ("join", C)],
+            [("leave", [A]), ("join", [B, C]), ("join", [A_MOVED]), ("leave", [B])],
+        ),
+    ],
+)
+def test_each_kind_of_event_of_a_member_is_handed_on_once_and_in_order(events, calls):
+    assert gathered(*events) == calls
+
+
+def test_events_that_were_handed_on_are_forgotten():
+    coalescer = Coalescer(0)
+    for _ in range(2):
+        coalescer.add("member-join", A, 0.0)
+        assert coalescer.due() == 0.0
+        assert coalescer.take() == [("member-join", [A])]
+        assert coalescer.take() == []
+        assert coalescer.due() is None
 
 
 # One call
@@ -150,6 +198,83 @@ def test_ending_a_script_also_ends_its_child_processes():
     for pid in map(int, outcome.output.split()):
         # A killed process takes a moment to end, and init a moment to reap it.
         eventually(f"{pid} is gone", lambda state=Path(f"/proc/{pid}/stat"): is_gone(state))
+
+
+# Children
+
+
+def test_a_child_that_was_left_behind_is_removed_and_a_script_keeps_its_exit_code(program):
+    program(
+        """
+        import os, subprocess
+        from sprat._cli.children import reap, running
+
+        def await_end(process):
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+        def is_child(process):
+            try:
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return False
+            return True
+
+        reap()  # without any child
+        early = subprocess.Popen(["true"])
+        await_end(early)
+        with running(lambda: subprocess.Popen(["sh", "-c", "exit 3"])) as script:
+            await_end(script)
+            late = subprocess.Popen(["true"])
+            await_end(late)
+            alive = subprocess.Popen(["sleep", "60"])
+            reap()
+            assert not is_child(early)
+            assert script.wait() == 3
+            reap()
+            assert not is_child(late)
+        reap()
+        assert alive.poll() is None
+        alive.kill()
+        assert alive.wait() == -9
+        early.returncode = late.returncode = 0  # or their destructors warn
+        """
+    ).end()
+
+
+SUBREAPER = """
+import ctypes, os, signal, sys
+PR_SET_CHILD_SUBREAPER = 36  # orphans become children of this process, as they do of process 1
+assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # some supervisors leave it like that
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_run_as_process_1_leaves_no_zombies_and_keeps_exit_codes(
+    command, program, addresses, tmp_path
+):
+    go_on, orphan = tmp_path / "go-on", tmp_path / "orphan"
+    waits = f"while [ ! -e {go_on} ]; do sleep 0.05; done"
+    handler = f"sh -c '(echo $$ > {orphan}; exec >&- 2>&-; {waits}) &'; exit 3"
+    options = ["--name=ours", "--bind", addresses.address(), *QUICK, "--coalesce=0"]
+    running = program(SUBREAPER, *command, "run", *options, f"--handler=member-join={handler}")
+    assert "failed with exit code 3" in logged(running, "exit code")[-1]
+    number = int(orphan.read_text())
+
+    def parent_of(pid):
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+    children = {
+        int(it.name)
+        for it in Path("/proc").iterdir()
+        if it.name.isdigit() and parent_of(it.name) == running.process.pid
+    }
+    assert children, f"the process that {number} started is a child of the command"
+    go_on.touch()
+    for it in children:
+        eventually(f"{it} is gone", lambda it=it: not Path(f"/proc/{it}").exists())
+    running.send(signal.SIGTERM)
+    running.end()
 
 
 # With stock agents
@@ -243,6 +368,42 @@ def test_failures_and_output_are_logged_and_the_next_handler_runs(run):
     assert "[INFO] sprat.handler: member-join: ours member-join" in log
     running.send(signal.SIGTERM)
     running.end()
+
+
+APPEND = 'while read -r line; do printf "%s %s\\n" "$SERF_EVENT" "$line" >> "$CALLS"; done'
+
+
+def test_a_member_that_joins_changes_returns_and_leaves_in_one_period_is_told_as_it_was(
+    run, addresses, tmp_path
+):
+    calls = tmp_path / "calls"
+    # The period does not end before the command does.
+    running = run("--name=ours", "--coalesce=3600", f"--handler={APPEND}", CALLS=str(calls))
+    address = bound_address(running)
+
+    def guest(**tags):
+        place = addresses.address()
+        node = sprat.Node(name="guest", bind=place, tags=tags, profile="local")
+        node.join(address)
+        return place.partition(":")[0], node
+
+    logged(running, "is a member at")
+    first, node = guest()
+    with node:
+        node.tags["role"] = "web"
+        logged(running, "member-update guest")
+    logged(running, "member-leave guest")
+    second, node = guest(role="db")
+    with node:
+        logged(running, "member-join guest")
+        running.send(signal.SIGTERM)
+        running.end()
+    about_guest = [it for it in calls.read_text().splitlines() if it.split()[1] == "guest"]
+    assert about_guest == [
+        f"member-update guest\t{first}\tweb\trole=web",
+        f"member-leave guest\t{first}\tweb\trole=web",
+        f"member-join guest\t{second}\tdb\trole=db",
+    ]
 
 
 @retry_if_leave_is_lost

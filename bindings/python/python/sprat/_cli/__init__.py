@@ -6,7 +6,7 @@ if a signal ended a command before it was done. Every error is one line on stder
 
 Reading order: `options` (the shared options), `visit` (joining for a moment), the commands
 `members`, `monitor`, `explain`, `keygen`; then `run`, which builds a `service` of `handlers`,
-`coalesce`, `worker`, `script` and `notify`.
+`coalesce`, `worker`, `script`, `children` and `notify`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,14 @@
 
 When a rack fails, a script that writes a configuration should run once, not forty times. As in
 Serf, the first event opens a period (3 s) and each event restarts a quiet time (1 s). When either
-is over, the latest event of each member is handed on, in one call per kind. A member whose latest
-kind was also the last one handed on is left out, unless the kind is an update. Unlike in Serf,
-events that were handed on are forgotten, so an update is not repeated with every later call.
+is over, the gathered events are handed on, in one call per kind.
+
+No kind of event that a member had is left out. A member that left and returned at another address
+needs both calls, or a script would keep the old address; a member that joined and changed a tag
+needs the join, or no script would add it. Serf hands on only the latest kind of each member, and
+not even that if it is the same as in the last call. What is coalesced here are repetitions: each
+kind of a member is handed on once, in the order in which the member had them last. A join has the
+latest tags, since the script may not handle updates.
 
 Nothing is handed on while a handler runs: a slow handler gets fewer and larger calls, and the
 waiting events never outgrow the list of members.
@@ -12,12 +17,15 @@ waiting events never outgrow the list of members.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
+
 import sprat
 
 __all__ = ["Batch", "Coalescer"]
 
 Batch = list[tuple[str, list[sprat.Member]]]
-"""The calls to make: for each kind of event, its members."""
+"""The calls to make, in this order: the kind of event, and its members."""
 
 _QUIET_PART = 3
 """The quiet time is the period divided by this."""
@@ -28,33 +36,39 @@ class Coalescer:
 
     def __init__(self, period: float) -> None:
         self._period, self._quiet = period, period / _QUIET_PART
-        self._latest: dict[str, tuple[str, sprat.Member]] = {}
-        self._handed_on: dict[str, str] = {}
+        # For each name the kinds of its events, and the member as it was then.
+        self._gathered: dict[str, dict[str, sprat.Member]] = {}
         self._opened = self._last = 0.0
 
     def add(self, kind: str, member: sprat.Member, now: float) -> None:
         """Add an event."""
-        if not self._latest:
+        if not self._gathered:
             self._opened = now
         self._last = now
-        self._latest.pop(member.name, None)  # the order is that of the latest events
-        self._latest[member.name] = (kind, member)
+        kinds = self._gathered.pop(member.name, {})  # the order is that of the latest events
+        kinds.pop(kind, None)
+        if kind == "member-update" and next(reversed(kinds), None) == "member-join":
+            kinds["member-join"] = member
+        kinds[kind] = member
+        self._gathered[member.name] = kinds
 
     def due(self) -> float | None:
         """Return the time at which to take the gathered events; `None` if there are none."""
-        if not self._latest:
+        if not self._gathered:
             return None
         return min(self._opened + self._period, self._last + self._quiet)
 
     def take(self) -> Batch:
-        """Return the gathered events by kind, and forget them."""
-        calls: dict[str, list[sprat.Member]] = {}
-        for name, (kind, member) in self._latest.items():
-            if kind == "member-update" or self._handed_on.get(name) != kind:
-                calls.setdefault(kind, []).append(member)
-            if kind == "member-reap":
-                self._handed_on.pop(name, None)
-            else:
-                self._handed_on[name] = kind
-        self._latest.clear()
-        return list(calls.items())
+        """Return the calls for the gathered events, and forget these events."""
+        # First the first kind of every member, then the second one of those that have several.
+        rounds = itertools.zip_longest(*(kinds.items() for kinds in self._gathered.values()))
+        batch = [call for each in rounds for call in _by_kind(filter(None, each))]
+        self._gathered.clear()
+        return batch
+
+
+def _by_kind(events: Iterable[tuple[str, sprat.Member]]) -> Batch:
+    calls: dict[str, list[sprat.Member]] = {}
+    for kind, member in events:
+        calls.setdefault(kind, []).append(member)
+    return [*calls.items()]

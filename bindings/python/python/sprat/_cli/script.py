@@ -16,6 +16,8 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 
+from .children import running
+
 __all__ = ["OUTPUT_LIMIT", "Outcome", "call"]
 
 OUTPUT_LIMIT = 8192
@@ -104,15 +106,25 @@ def call(
     must_end: Callable[[float], bool] = lambda _seconds: False,
 ) -> Outcome:
     """Run a script to its end, or until `must_end(seconds)` is true for its run time so far."""
-    process = subprocess.Popen(  # noqa: S603 - the operator chose the script
-        ["/bin/sh", "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=dict(environment),
-        bufsize=0,
-        process_group=0,
-    )
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - the operator chose the script
+            ["/bin/sh", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            bufsize=0,
+            process_group=0,
+        )
+
+    with running(start) as process:
+        return _attend(process, data, must_end)
+
+
+def _attend(
+    process: subprocess.Popen[bytes], data: bytes, must_end: Callable[[float], bool]
+) -> Outcome:
     begun = time.monotonic()
     pipes = _Pipes(process, data)
     outcome = Outcome()

@@ -1,8 +1,9 @@
 """The loop of `sprat run`, from the start of the member to its leave.
 
-The loop waits for events of the node, for signals, for the thread of the handlers, and for the time
-at which gathered events are due. It never waits for a script. At its end the member leaves first,
-so that the cluster sends no more work here. Then a running handler gets the remaining time.
+The loop waits for events of the node, for signals, for ended child processes, for the thread of the
+handlers, and for the time at which gathered events are due. It never waits for a script. At its end
+the member leaves first, so that the cluster sends no more work here. Then a running handler gets
+the remaining time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import click
 
 import sprat
 
+from .children import reap
 from .coalesce import Coalescer
 from .handlers import KINDS, Handler
 from .node import leave
@@ -92,6 +94,7 @@ class Service:
             self._hand_on()
             poll.poll(self._pause())
             self._inbox.clear_wakes()
+            reap()
             self._take_events()
             while self._inbox.pending and not self._inbox.is_stopping:
                 self._handle_signal(self._inbox.pending.popleft())

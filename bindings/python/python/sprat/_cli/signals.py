@@ -36,6 +36,19 @@ class Ended(BaseException):
 
 
 @contextlib.contextmanager
+def _child_signals() -> Iterator[None]:
+    """Let the end of a child wake the command.
+
+    If SIGCHLD was ignored when the command started, the exit codes of scripts would be lost.
+    """
+    before = signal.signal(signal.SIGCHLD, lambda *_: None)  # the wake-up descriptor does the rest
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@contextlib.contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before = {
         number: signal.signal(number, handler)
@@ -156,5 +169,10 @@ class Inbox:
 @contextlib.contextmanager
 def signals_queue() -> Iterator[Inbox]:
     """Queue the signals that arrive within the block."""
-    with contextlib.closing(Inbox()) as inbox, _handled(inbox), inbox.woken_by_signals():
+    with (
+        contextlib.closing(Inbox()) as inbox,
+        _handled(inbox),
+        _child_signals(),
+        inbox.woken_by_signals(),
+    ):
         yield inbox

@@ -1,7 +1,8 @@
 """The thread that runs handlers, one at a time, in order.
 
-It takes one batch of calls at a time and wakes its owner when the batch is done. The member keeps
-working in the meantime. The log gets the output of the scripts and their failures.
+It takes one batch of calls at a time, and wakes its owner after each call and when the batch is
+done. The member keeps working in the meantime. The log gets the output of the scripts and their
+failures.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ class Worker:
             _log.error("%s: cannot run %r: %s", kind, handler.script, error)
         else:
             _report(kind, handler.script, outcome)
+        finally:
+            self._wake()
 
 
 def _report(kind: str, script: str, outcome: Outcome) -> None:
