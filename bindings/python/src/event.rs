@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// An event.
 ///
-/// `seq` counts the events of one reader from 1; `time` is in seconds of `time.monotonic()`. `dict()`
-/// of an event is the same as `to_dict()`.
+/// `seq` counts the events of one reader from 1; `time` is in seconds of `time.monotonic()`.
+/// `dict()` of an event is the same as `to_dict()`.
 #[pyclass(frozen, subclass, module = "sprat")]
 pub struct Event {
     seq: u64,

@@ -1,7 +1,7 @@
 """The tags of a node and of a member.
 
-Those of a node are a live mapping: a change to it is sent to the cluster. Those of a member are a
-dict that cannot be changed, because only the member itself can change its tags.
+The tags of a node are a live mapping: a change to it is sent to the cluster. The tags of a member
+are a dict that cannot be changed, because only the member itself can change its tags.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ is over, the gathered events are handed on, in one call per kind.
 No kind of event that a member had is left out. A member that left and returned at another address
 needs both calls, or a script would keep the old address; a member that joined and changed a tag
 needs the join, or no script would add it. Serf hands on only the latest kind of each member, and
-not even that if it is the same as in the last call. What is coalesced here are repetitions: each
-kind of a member is handed on once, in the order in which the member had them last. A join has the
-latest tags, since the script may not handle updates.
+not even that if it is the same as in the last call. Here only repetitions are dropped: each kind of
+a member is handed on once, in the order in which the member had them last. A join has the latest
+tags, since the script may not handle updates.
 
 Nothing is handed on while a handler runs: a slow handler gets fewer and larger calls, and the
 waiting events never outgrow the list of members.
