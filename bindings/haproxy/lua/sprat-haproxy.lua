@@ -88,13 +88,14 @@ if IS_FIRST then
 end
 if env("SNAPSHOT") then must(sprat.open_snapshot(env("SNAPSHOT"))) end
 
--- Parses SPRAT_BACKEND: "nodes" or "nodes:role=web api:role=api".
+-- Parses SPRAT_BACKEND: "nodes" or "nodes:role=web api:role=api". The name of a backend may contain
+-- colons.
 local function parse_backends()
   local found, used = {}, {}
   for word in must(env("BACKEND"), "SPRAT_BACKEND is not set"):gmatch("%S+") do
-    local backend, tag, value = word:match("^(.-):([^:=]+)=(.+)$")
+    local backend, tag, value = word:match("^([^=]+):([^:=]+)=(.+)$")
     if not backend then
-      must(word:match("^[^:=,]+$"), "SPRAT_BACKEND: " .. word
+      must(word:match("^[^=,]+$"), "SPRAT_BACKEND: " .. word
         .. " is neither BACKEND nor BACKEND:KEY=VALUE; several are separated by spaces")
       backend, tag, value = word, "role", "backend"
     end
@@ -106,6 +107,14 @@ local function parse_backends()
 end
 
 local BACKENDS = parse_backends()
+
+-- HAProxy reads this file after its configuration, and so after this script.
+if env("SERVER_STATE") then
+  must(env("SNAPSHOT"), "SPRAT_SERVER_STATE needs SPRAT_SNAPSHOT, from which the file is written")
+  local words = {}
+  for _, it in ipairs(BACKENDS) do words[#words + 1] = it.name .. " " .. it.tag .. "=" .. it.value end
+  must(sprat.write_server_state(env("SERVER_STATE"), table.concat(words, " ")))
+end
 
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
@@ -121,11 +130,12 @@ local function split_number(name)
   return prefix or name, tonumber(digits) or 0
 end
 
--- Returns true if a server has the address of a `server-template`. Other servers belong to the
--- operator.
-local function is_slot(server)
-  local ip = server:get_addr():match("^(.*):%d+$")
-  return ip == "0.0.0.0" or ip == "::"
+-- Returns true if a server has the address of a `server-template`, or the address that this script
+-- wrote to the server-state file. Other servers belong to the operator.
+local function is_slot(backend, name, server)
+  local ip, port = server:get_addr():match("^(.*):(%d+)$")
+  if ip == "0.0.0.0" or ip == "::" then return true end
+  return ip ~= nil and sprat.is_in_server_state(backend, name, ip, math.tointeger(tonumber(port)))
 end
 
 -- Returns the servers of a `server-template` in the order of their numbers.
@@ -133,7 +143,7 @@ local function servers_of(backend)
   local proxy = must(core.backends[backend], "there is no backend " .. backend)
   local names = {}
   for name, server in pairs(proxy.servers) do
-    if is_slot(server) then names[#names + 1] = name end
+    if is_slot(backend, name, server) then names[#names + 1] = name end
   end
   table.sort(names, function(a, b)
     local prefix_a, number_a = split_number(a)
@@ -145,14 +155,14 @@ local function servers_of(backend)
     "backend " .. backend .. " has no slots; it needs a server-template with the address 0.0.0.0:1")
   local servers = {}
   for slot, name in ipairs(names) do servers[slot] = proxy.servers[name] end
-  return servers
+  return servers, names
 end
 
 local function make_pools()
   for _, backend in ipairs(BACKENDS) do
-    local servers = servers_of(backend.name)
+    local servers, names = servers_of(backend.name)
     local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
-      #servers, MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
+      table.concat(names, " "), MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
       servers = servers, names = {}, states = {}, requested = {}, unreachable = {}, failures = {},
     }
@@ -230,8 +240,9 @@ local function is_retrying(assignment)
   return false
 end
 
--- Servers whose health checks are disabled until HAProxy has taken their address.
-local unchecked = {}
+-- Assignments of the snapshot whose addresses HAProxy takes only once it runs: HAProxy 3 without a
+-- server-state file.
+local late = {}
 
 -- Returns true if this server gets requests and HAProxy reaches no other one that does.
 local function is_last(pool, slot)
@@ -251,8 +262,7 @@ local function move(pool, server, assignment, wait)
     if not last then server:set_maint() end
     server:set_addr(assignment.ip, assignment.port)
   end
-  if not wait then return true end
-  for _ = 1, ADDRESS_TRIES do
+  for _ = 1, wait and ADDRESS_TRIES or 0 do
     if has_address(server, assignment) then return true end
     wait()
   end
@@ -263,7 +273,7 @@ local function move(pool, server, assignment, wait)
 end
 
 -- Applies an assignment to the server of its slot. `wait` lets HAProxy work for a moment. It is nil
--- before the first request, when a script cannot wait and need not.
+-- before the first request, when a script cannot wait.
 local function apply(assignment, wait)
   local pool = pools[assignment.backend]
   local server = pool and pool.servers[assignment.slot]
@@ -277,7 +287,9 @@ local function apply(assignment, wait)
     return
   end
   if not has_address(server, assignment) and not move(pool, server, assignment, wait) then
-    return retry_later(assignment)
+    if wait then return retry_later(assignment) end
+    late[#late + 1] = assignment
+    return
   end
   if assignment.state ~= "ready" and is_last(pool, slot) and is_retrying(assignment) then
     retries[slot_key(assignment)] = assignment
@@ -290,23 +302,6 @@ local function apply(assignment, wait)
     pool.failures[slot] = failed_checks(statistics(server))
   end
   pool.states[slot] = assignment.state
-  -- HAProxy 3 would send the first health check to the old address, and believe its result.
-  if not wait and assignment.state ~= "maint" and not has_address(server, assignment) then
-    server:check_disable()
-    unchecked[#unchecked + 1] = { server = server, assignment = assignment }
-  end
-end
-
--- Enables the health checks of remembered servers once HAProxy has taken their addresses.
-local function enable_checks(wait)
-  for _, it in ipairs(unchecked) do
-    for _ = 1, ADDRESS_TRIES do
-      if has_address(it.server, it.assignment) then break end
-      wait()
-    end
-    it.server:check_enable()
-  end
-  unchecked = {}
 end
 
 -- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if none came.
@@ -345,6 +340,10 @@ core.register_init(function()
     apply(assignment, nil)
     n = n + 1
     assignment = as_assignment(sprat.remembered(n))
+  end
+  if #late > 0 then
+    core.Warning("sprat: this HAProxy takes the addresses of the snapshot only once it runs, so its"
+      .. " first requests may find no server; see SPRAT_SERVER_STATE in the README")
   end
 end)
 
@@ -549,7 +548,7 @@ if IS_FIRST then warn_of_unknown_variables() end
 
 core.register_task(function()
   if not IS_FIRST then return end
-  enable_checks(core.yield)
+  for _, assignment in ipairs(late) do apply(assignment, core.yield) end
   local ok, why = sprat.start()
   if not ok then
     core.Alert("sprat: " .. why .. "; the servers stay as they are")

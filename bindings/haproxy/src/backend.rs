@@ -3,6 +3,7 @@
 use crate::balance::{Assignment, Limits};
 use sprat::service::spoe::candidate::Rules;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A backend of HAProxy.
 #[derive(Clone, Debug)]
@@ -11,24 +12,49 @@ pub struct Backend {
     pub name: String,
     /// The rules that decide which members are servers of this backend.
     pub rules: Rules,
-    /// The number of slots of the backend.
-    pub slots: usize,
+    /// The names of the servers in HAProxy's configuration, one for each slot.
+    pub servers: Vec<Arc<str>>,
     /// The limits on removing its servers.
     pub limits: Limits,
 }
 
 impl Backend {
-    /// Returns the key of the backend in a snapshot: its name and the tag of its members. The
-    /// position of the backend would not do, because it changes with the configuration.
-    pub fn key(&self) -> String {
+    /// Returns the key of the backend in a snapshot.
+    pub fn key(&self) -> BackendKey {
         let (key, value) = &self.rules.tag;
-        format!("{}:{key}={value}", self.name)
+        BackendKey::new(&self.name, key, value)
+    }
+
+    /// Returns the number of slots of the backend.
+    pub fn slots(&self) -> usize {
+        self.servers.len()
     }
 
     /// Returns true if a remembered assignment is still valid: the slot exists, and the rules
     /// allow the address.
     pub fn accepts(&self, assignment: &Assignment) -> bool {
         let allowed = |addr: SocketAddr| self.rules.objection(addr).is_none();
-        assignment.slot < self.slots && assignment.addr.is_some_and(allowed)
+        assignment.slot < self.slots() && assignment.addr.is_some_and(allowed)
+    }
+}
+
+/// The key of a backend in a snapshot: its name and the tag of its members. The position of the
+/// backend would not do, because it changes with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendKey {
+    /// The name of the backend in HAProxy's configuration.
+    pub name: Arc<str>,
+    /// The tag as `key=value`, without spaces.
+    pub tag: Arc<str>,
+}
+
+impl BackendKey {
+    /// Makes a key. Spaces in the tag are escaped, because a snapshot is made of words.
+    pub fn new(name: &str, key: &str, value: &str) -> BackendKey {
+        let tag = format!("{key}={value}");
+        BackendKey {
+            name: name.into(),
+            tag: tag.replace('%', "%25").replace(' ', "%20").into(),
+        }
     }
 }

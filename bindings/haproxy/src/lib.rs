@@ -9,9 +9,13 @@
 //! | [`balance`] | assigns members to slots and guards removals; deterministic, without I/O |
 //! | [`backend`] | a backend of HAProxy and the members that serve it |
 //! | [`snapshot`] | the file that keeps assignments across a reload or a restart |
+//! | [`restore`] | the assignments of a snapshot that a backend takes over |
+//! | [`server_state`] | the file from which HAProxy itself reads addresses when it starts |
 //! | [`controller`] | the thread between a node and HAProxy |
 
 pub mod backend;
 pub mod balance;
 pub mod controller;
+pub mod restore;
+pub mod server_state;
 pub mod snapshot;

@@ -7,25 +7,24 @@
 //!
 //! ```text
 //! frozen
-//! server BACKEND SLOT STATE WEIGHT ADDRESS NAME
+//! server BACKEND TAG SERVER STATE WEIGHT ADDRESS NAME
 //! peer ADDRESS
 //! ```
 
-#[cfg(doc)]
-use crate::backend::Backend;
-use crate::balance::{AdminState, Assignment};
+use crate::backend::BackendKey;
+use crate::balance::AdminState;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _};
 use std::sync::Arc;
 
 /// The space for one record, in bytes.
 const RECORD_LEN: usize = 256 * 1024;
 /// The length of the longest file that is read, in bytes.
 const FILE_LEN: u64 = 4 * RECORD_LEN as u64;
-const MAGIC: &[u8; 8] = b"sprat-2\n";
+const MAGIC: &[u8; 8] = b"sprat-3\n";
 const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 
 /// The contents of a snapshot.
@@ -33,10 +32,27 @@ const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 pub struct Snapshot {
     /// An operator has frozen removals.
     pub frozen: bool,
-    /// The key of a backend ([`Backend::key`]) and the assignment of one of its slots.
-    pub servers: Vec<(Arc<str>, Assignment)>,
+    /// The servers of all backends.
+    pub servers: Vec<SavedServer>,
     /// The addresses at which members listen for the cluster.
     pub peers: Vec<SocketAddr>,
+}
+
+/// The server of a member in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedServer {
+    /// The backend.
+    pub backend: BackendKey,
+    /// The name of the server in HAProxy's configuration.
+    pub server: Arc<str>,
+    /// Its administrative state.
+    pub state: AdminState,
+    /// Its weight.
+    pub weight: u16,
+    /// Its address.
+    pub addr: SocketAddr,
+    /// The name of the member.
+    pub name: Arc<str>,
 }
 
 impl Snapshot {
@@ -46,15 +62,15 @@ impl Snapshot {
         if self.frozen {
             text.push_str("frozen\n");
         }
-        for (backend, it) in &self.servers {
-            if let (Some(name), Some(addr)) = (&it.name, it.addr) {
-                let (slot, state, weight) = (it.slot, it.state.name(), it.weight);
-                // Writing to a string cannot fail.
-                let _ = writeln!(
-                    text,
-                    "server {backend} {slot} {state} {weight} {addr} {name}"
-                );
-            }
+        for it in &self.servers {
+            let BackendKey { name, tag } = &it.backend;
+            let (server, state, weight) = (&it.server, it.state.name(), it.weight);
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "server {name} {tag} {server} {state} {weight} {} {}",
+                it.addr, it.name
+            );
         }
         for peer in &self.peers {
             let _ = writeln!(text, "peer {peer}");
@@ -82,22 +98,19 @@ impl Snapshot {
     }
 }
 
-fn parse_server(line: &str) -> Option<(Arc<str>, Assignment)> {
-    let mut words = line.splitn(6, ' ');
-    let backend = words.next()?.into();
-    let slot = words.next()?.parse().ok()?;
-    let state = AdminState::from_name(words.next()?)?;
-    let weight = words.next()?.parse().ok()?;
-    let addr = words.next()?.parse().ok()?;
-    let name = words.next()?;
-    let assignment = Assignment {
-        slot,
-        name: Some(name.into()),
-        addr: Some(addr),
-        weight,
-        state,
-    };
-    Some((backend, assignment))
+fn parse_server(line: &str) -> Option<SavedServer> {
+    let mut words = line.splitn(7, ' ');
+    Some(SavedServer {
+        backend: BackendKey {
+            name: words.next()?.into(),
+            tag: words.next()?.into(),
+        },
+        server: words.next()?.into(),
+        state: AdminState::from_name(words.next()?)?,
+        weight: words.next()?.parse().ok()?,
+        addr: words.next()?.parse().ok()?,
+        name: words.next()?.into(),
+    })
 }
 
 /// The open file of a snapshot.
@@ -114,23 +127,22 @@ impl SnapshotFile {
     /// Opens the file, or creates it, and reads its snapshot. A damaged snapshot counts as empty.
     ///
     /// # Errors
-    /// The error of the system; `InvalidInput` if the path is not a regular file, or if the file
-    /// holds something else, which would be overwritten.
+    /// The error of the system; `InvalidInput` if the path is not a regular file, if other users
+    /// can write the file, or if the file holds something else, which would be overwritten.
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         options.mode(0o600); // it holds the addresses of all members
-        let file = options.open(path)?;
+        options.custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(path).map_err(|error| match error {
+            it if it.raw_os_error() == Some(libc::ELOOP) => refused("it is a symbolic link"),
+            it => it,
+        })?;
         let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is not a regular file",
-            ));
-        }
+        // SAFETY: `geteuid` takes nothing and cannot fail.
+        check_owner(&meta, unsafe { libc::geteuid() })?;
         if !is_snapshot(&file, meta.len()) {
-            let text = "it holds something other than a snapshot";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            return Err(refused("it holds something other than a snapshot"));
         }
         let mut newest: Option<(u64, String)> = None;
         for half in 0..2 {
@@ -180,6 +192,27 @@ impl SnapshotFile {
     }
 }
 
+fn refused(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why.into())
+}
+
+/// Refuses a file that another user could have written: its addresses become servers of HAProxy.
+fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
+    if !meta.is_file() {
+        return Err(refused("it is not a regular file"));
+    }
+    let (owner, mode) = (meta.uid(), meta.mode() & 0o777);
+    if owner != user && owner != 0 {
+        let text = format!("it belongs to the user {owner}, allowed: {user} and root");
+        return Err(refused(text));
+    }
+    if mode & 0o022 != 0 {
+        let text = format!("other users can write it (mode {mode:o}); use `chmod 600`");
+        return Err(refused(text));
+    }
+    Ok(())
+}
+
 /// Returns true if the file, of this length, is empty or begins like a snapshot.
 fn is_snapshot(file: &File, len: u64) -> bool {
     let mut head = [0; MAGIC.len()];
@@ -225,6 +258,8 @@ fn read_record(file: &File, half: u64) -> Option<(u64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
 
     /// A path whose file is removed at the end of the test.
     struct Temporary(String);
@@ -244,18 +279,17 @@ mod tests {
 
     fn snapshot(n: usize) -> Snapshot {
         let addr = |n: usize| SocketAddr::from(([10, 0, (n / 250) as u8, (n % 250) as u8], 80));
-        let server = |slot| Assignment {
-            slot,
-            name: Some(format!("web-{slot}").into()),
-            addr: Some(addr(slot)),
+        let server = |n: usize| SavedServer {
+            backend: BackendKey::new(["a", "b"][n % 2], "role", "x y"),
+            server: format!("app{n}").into(),
+            name: format!("web-{n}").into(),
+            addr: addr(n),
             weight: 100,
-            state: [AdminState::Ready, AdminState::Drain, AdminState::Maint][slot % 3],
+            state: [AdminState::Ready, AdminState::Drain, AdminState::Maint][n % 3],
         };
         Snapshot {
             frozen: n % 2 == 1,
-            servers: (0..n)
-                .map(|slot| (["a:role=x", "b:role=x"][slot % 2].into(), server(slot)))
-                .collect(),
+            servers: (0..n).map(server).collect(),
             peers: (0..n).map(addr).collect(),
         }
     }
@@ -282,7 +316,7 @@ mod tests {
     fn a_damaged_snapshot_counts_as_empty_and_another_file_is_refused() {
         for (name, bytes) in [
             ("zeros", &[0; 2 * RECORD_LEN][..]),
-            ("torn", b"sprat-2\nxxx"),
+            ("torn", b"sprat-3\nxxx"),
             ("none", b""),
         ] {
             let path = Temporary::new(name);
@@ -307,8 +341,9 @@ mod tests {
 
     #[test]
     fn lines_that_cannot_be_read_are_left_out() {
-        let text = "server 0 1 ready 5 10.0.0.1:80 a\nserver 0 x ready 5 10.0.0.1:80 b\nserver\n\
-                    peer nowhere\npeer 10.0.0.1:1\nserver 0 2 gone 5 10.0.0.1:80 c\nnonsense\n";
+        let text = "server n k=v a1 ready 5 10.0.0.1:80 a\nserver n k=v a2 ready x 10.0.0.1:80 b\n\
+                    server\npeer nowhere\npeer 10.0.0.1:1\nserver n k=v a3 gone 5 10.0.0.1:80 c\n\
+                    nonsense\n";
         let found = Snapshot::parse(text);
         assert_eq!((found.servers.len(), found.peers.len()), (1, 1));
     }
@@ -317,9 +352,29 @@ mod tests {
     fn a_snapshot_that_does_not_fit_loses_its_peers_first() {
         let path = Temporary::new("large");
         let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
-        file.write(&snapshot(4_500)).unwrap();
+        file.write(&snapshot(4_000)).unwrap();
         let found = SnapshotFile::open(&path.0).unwrap().1;
-        assert_eq!(found.servers.len(), 4_500);
-        assert!(found.peers.len() < 4_500);
+        assert_eq!(found.servers.len(), 4_000);
+        assert!(found.peers.len() < 4_000);
+    }
+
+    #[test]
+    fn a_file_that_another_user_could_have_written_is_refused() {
+        let path = Temporary::new("owner");
+        let (mut file, _) = SnapshotFile::open(&path.0).unwrap();
+        file.write(&snapshot(1)).unwrap();
+        let link = Temporary::new("link");
+        std::os::unix::fs::symlink(&path.0, &link.0).unwrap();
+        let why = SnapshotFile::open(&link.0).unwrap_err().to_string();
+        assert_eq!(why, "it is a symbolic link");
+        let meta = std::fs::metadata(&path.0).unwrap();
+        assert!(check_owner(&meta, meta.uid()).is_ok());
+        if meta.uid() != 0 {
+            let why = check_owner(&meta, meta.uid() + 1).unwrap_err().to_string();
+            assert!(why.starts_with("it belongs to the user"), "{why}");
+        }
+        std::fs::set_permissions(&path.0, Permissions::from_mode(0o620)).unwrap();
+        let why = SnapshotFile::open(&path.0).unwrap_err().to_string();
+        assert_eq!(why, "other users can write it (mode 620); use `chmod 600`");
     }
 }

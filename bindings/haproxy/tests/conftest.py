@@ -51,6 +51,7 @@ global
     nbthread 2
     {tune}
     stats socket {folder}/cli mode 666 level admin expose-fd listeners
+    {state}
     setenv SPRAT_MODULES {modules}
     setenv SPRAT_BACKEND nodes
     setenv SPRAT_NAME lb
@@ -66,13 +67,14 @@ defaults
     timeout check 30s
     timeout client 50s
     timeout server 50s
+    load-server-state-from-file {load}
 frontend fe
     bind {ip}:8080
 {frontend}    default_backend nodes
 {backends}backend nodes
-    balance roundrobin
+    balance {balance}
 {checks}
-    server-template app 1-{slots} 0.0.0.0:1 disabled {server}
+    server-template app 1-{slots} member.invalid:1 init-addr last,0.0.0.0 disabled {server}
 """
 
 PLAIN = """
@@ -132,6 +134,7 @@ class HAProxy:
         checks: str = CHECKS,
         server: str = SERVER,
         slots: int = 8,
+        balance: str = "roundrobin",
         script: Path = SCRIPT,
         frontend: str = "",
         backends: str = "",
@@ -139,12 +142,18 @@ class HAProxy:
         **settings: str,
     ) -> None:
         self.ip, self.folder = ip, folder
+        state = folder / "server-state"
+        if "SNAPSHOT" in settings:
+            settings.setdefault("SERVER_STATE", str(state))
         lines = [f'    setenv SPRAT_{name} "{value}"' for name, value in settings.items()]
         self.config = folder / "haproxy.cfg"
         self.config.write_text(
             template.format(
                 folder=folder,
                 tune=TUNE,
+                state=f"server-state-file {state}" if "SERVER_STATE" in settings else "",
+                load="global" if "SERVER_STATE" in settings else "none",
+                balance=balance,
                 modules=modules,
                 ip=ip,
                 settings="\n".join(lines),
@@ -159,12 +168,20 @@ class HAProxy:
         )
         self.pidfile = folder / "pid"
         self._log = folder / "haproxy.log"
-        line = [HAPROXY, "-f", str(self.config), "-p", str(self.pidfile), *flags]
+        self._flags = flags
+        self.start()
+
+    def start(self) -> None:
+        """Start HAProxy with its configuration, and wait until it answers."""
+        self.spawn()
+        eventually("HAProxy answers", self.answers)
+
+    def spawn(self) -> None:
+        line = [HAPROXY, "-f", str(self.config), "-p", str(self.pidfile), *self._flags]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(line, stdout=log, stderr=log, env=ENVIRONMENT)
-        eventually("HAProxy answers", self._answers)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         if "-D" not in self.process.args and self.process.poll() is not None:
             raise AssertionError(self.log())
         with contextlib.suppress(OSError):
@@ -246,13 +263,13 @@ class HAProxy:
         def is_reloaded() -> bool:
             os.kill(master, signal.SIGUSR2)
             with contextlib.suppress(AssertionError):
-                eventually("a new worker serves", lambda: self._is_new(before), 10)
+                eventually("a new worker serves", lambda: self.is_new(before), 10)
                 return True
             return False
 
         eventually("a new worker serves", is_reloaded)
 
-    def _is_new(self, before: int) -> bool:
+    def is_new(self, before: int) -> bool:
         with contextlib.suppress(OSError, KeyError):
             return self.worker() != before
         return False

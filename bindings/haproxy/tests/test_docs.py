@@ -23,6 +23,8 @@ def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path,
         ("/run/haproxy.sock mode 600", f"{proxy.folder}/cli mode 666"),
         ("10.0.0.5,10.0.0.6", f"{seed.agent.address},127.0.0.1:1"),
         ("/var/lib/sprat/haproxy.snapshot", f"{tmp_path}/snapshot"),
+        ("/var/lib/sprat/haproxy.state", f"{tmp_path}/state"),
+        ("/var/lib/sprat/haproxy.state", f"{tmp_path}/state"),
         ("/usr/share/sprat/sprat-haproxy.lua", str(SCRIPT)),
         ("bind :1936", f"bind {ip}:1936"),
         ("bind :80", f"bind {ip}:8080"),
@@ -35,7 +37,7 @@ def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path,
         proxy.process = subprocess.Popen(
             [HAPROXY, "-f", str(proxy.config)], stdout=log, stderr=log, env=ENVIRONMENT
         )
-    eventually("HAProxy answers", proxy._answers)
+    eventually("HAProxy answers", proxy.answers)
     proxy.serves(seed)
     line = re.compile(r"^  \d+ web-1 \S+ ready weight 100$", re.MULTILINE)
     eventually("show sprat has the line of the README", lambda: line.search(proxy.show()))

@@ -83,7 +83,7 @@ fn run(arguments: Arguments) -> Result<(), String> {
     let backend = Backend {
         name: name.clone(),
         rules,
-        slots: SERVERS,
+        servers: (0..SERVERS).map(|slot| slot.to_string().into()).collect(),
         limits: arguments.limits,
     };
     let config = ControllerConfig {

@@ -5,10 +5,12 @@ use super::lua_api::{Function, LuaState};
 use sprat::Config;
 use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
-use sprat_haproxy::backend::Backend;
+use sprat_haproxy::backend::{Backend, BackendKey};
 use sprat_haproxy::balance::{Assignment, Limits};
 use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
+use sprat_haproxy::server_state::StateEntry;
 use sprat_haproxy::snapshot::{Snapshot, SnapshotFile};
+use sprat_haproxy::{restore, server_state};
 use std::ffi::c_int;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,8 @@ static MODULE: Mutex<Module> = Mutex::new(Module {
     config: None,
     backends: Vec::new(),
     snapshot: None,
+    server_state: Vec::new(),
+    restored: Vec::new(),
     controller: None,
 });
 
@@ -27,6 +31,10 @@ struct Module {
     config: Option<Config>,
     backends: Vec<Backend>,
     snapshot: Option<(SnapshotFile, Snapshot)>,
+    /// The servers that were written to the server-state file.
+    server_state: Vec<StateEntry>,
+    /// The assignments that `remembered` returns.
+    restored: Vec<(usize, Assignment)>,
     /// The process that started the controller, and the controller.
     controller: Option<(u32, Controller)>,
 }
@@ -85,6 +93,42 @@ fn open_snapshot(arguments: &Arguments) -> CallResult {
     done()
 }
 
+/// `write_server_state(path, backends)`: writes the file from which HAProxy reads the addresses of
+/// the snapshot. `backends` holds the name of each backend and the tag of its members as
+/// `key=value`, all separated by spaces.
+fn write_server_state(arguments: &Arguments) -> CallResult {
+    let path = arguments.text(1, "path")?;
+    let backends = arguments.text(2, "backends")?;
+    let words: Vec<&str> = backends.split(' ').collect();
+    let keys = words.chunks_exact(2).filter_map(|pair| {
+        let (key, value) = pair[1].split_once('=')?;
+        Some(BackendKey::new(pair[0], key, value))
+    });
+    let keys: Vec<BackendKey> = keys.collect();
+    let mut module = module();
+    let entries = match &module.snapshot {
+        Some((_, snapshot)) => server_state::entries(snapshot, &keys),
+        None => Vec::new(),
+    };
+    server_state::write(&path, &entries)
+        .map_err(|error| format!("the server-state file {path} cannot be written: {error}"))?;
+    module.server_state = entries;
+    done()
+}
+
+/// `is_in_server_state(backend, server, ip, port)`: returns true if `write_server_state` has
+/// written this server with this address.
+fn is_in_server_state(arguments: &Arguments) -> CallResult {
+    let (backend, server) = (arguments.text(1, "backend")?, arguments.text(2, "server")?);
+    let ip = arguments.text(3, "ip")?;
+    let port = arguments.number(4, "port", 0, 65_535)?;
+    let is_it = |(of, name, addr): &StateEntry| {
+        let is_same = **of == *backend && **name == *server && i64::from(addr.port()) == port;
+        is_same && ip.parse() == Ok(addr.ip())
+    };
+    Ok(vec![module().server_state.iter().any(is_it).into()])
+}
+
 /// `set(key, value)`: sets a setting of the node.
 fn set(arguments: &Arguments) -> CallResult {
     let (key, value) = (arguments.text(1, "key")?, arguments.text(2, "value")?);
@@ -110,13 +154,15 @@ fn unknown_variables(arguments: &Arguments) -> CallResult {
     Ok(vec![unknown.into()])
 }
 
-/// `add_backend(name, tag, value, slots, min_ready, drain_ms, grace_ms, loopback)`: adds a backend
-/// and the tag of the members that serve it. Returns the number of the backend.
+/// `add_backend(name, tag, value, servers, min_ready, drain_ms, grace_ms, loopback)`: adds a
+/// backend and the tag of the members that serve it. `servers` holds the names of the servers that
+/// are slots, separated by spaces. Returns the number of the backend.
 fn add_backend(arguments: &Arguments) -> CallResult {
     let drain = arguments.number(6, "drain_ms", 0, 86_400_000)?;
     let grace = arguments.number(7, "grace_ms", 0, 86_400_000)?;
     let loopback = arguments.flag(8, "loopback")?;
     let tag = (arguments.text(2, "tag")?, arguments.text(3, "value")?);
+    let servers = arguments.text(4, "servers")?;
     let mut module = module();
     let rules = module.config().spoe_rules();
     let backend = Backend {
@@ -126,7 +172,7 @@ fn add_backend(arguments: &Arguments) -> CallResult {
             loopback,
             ..rules
         },
-        slots: arguments.number(4, "slots", 1, 10_000)? as usize,
+        servers: servers.split(' ').map(Into::into).collect(),
         limits: Limits {
             min_ready: arguments.number(5, "min_ready", 0, 100)? as u32,
             drain: Duration::from_millis(drain as u64),
@@ -148,16 +194,14 @@ fn add_backend(arguments: &Arguments) -> CallResult {
 /// nil after the last one.
 fn remembered(arguments: &Arguments) -> CallResult {
     let n = arguments.number(1, "n", 1, i64::MAX)?;
-    let module = module();
-    let servers = module.snapshot.iter().flat_map(|(_, it)| &it.servers);
-    let accepted = servers.filter_map(|(key, assignment)| {
-        let accepts = |it: &Backend| it.key() == **key && it.accepts(assignment);
-        Some((module.backends.iter().position(accepts)?, assignment))
-    });
-    let found = accepted.into_iter().nth(n as usize - 1);
+    let mut module = module();
+    if let (1, Some((_, snapshot))) = (n, &module.snapshot) {
+        module.restored = restore::assignments(snapshot, &module.backends);
+    }
+    let found = module.restored.get(n as usize - 1);
     Ok(found.map_or_else(
         || vec![Value::Nil],
-        |(backend, assignment)| assignment_values(backend, assignment),
+        |(backend, assignment)| assignment_values(*backend, assignment),
     ))
 }
 
@@ -359,6 +403,8 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     prepare,
     resolve_seeds,
     open_snapshot,
+    write_server_state,
+    is_in_server_state,
     set,
     unknown_variables,
     add_backend,

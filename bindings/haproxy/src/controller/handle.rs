@@ -162,7 +162,7 @@ mod tests {
         let backend = Backend {
             name: "nodes".to_owned(),
             rules,
-            slots: 4,
+            servers: (1..=4).map(|n| format!("app{n}").into()).collect(),
             limits: Limits::default(),
         };
         let controller = Controller::start(ControllerConfig {

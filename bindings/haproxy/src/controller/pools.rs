@@ -2,7 +2,8 @@
 
 use crate::backend::Backend;
 use crate::balance::{Assignment, Balance};
-use crate::snapshot::Snapshot;
+use crate::restore;
+use crate::snapshot::{SavedServer, Snapshot};
 use sprat::Member;
 use sprat::service::spoe::questions::MemberIndex;
 use sprat::time::Time;
@@ -22,7 +23,7 @@ pub(super) struct Pools(Vec<Pool>);
 impl Pools {
     pub fn new(backends: Vec<Backend>) -> Pools {
         let pools = backends.into_iter().map(|backend| {
-            let balance = Balance::new(backend.limits.clone(), backend.slots);
+            let balance = Balance::new(backend.limits.clone(), backend.slots());
             Pool { backend, balance }
         });
         Pools(pools.collect())
@@ -34,12 +35,9 @@ impl Pools {
 
     /// Restores the assignments and the freeze of a snapshot.
     pub fn restore_snapshot(&mut self, now: Time, snapshot: &Snapshot) {
-        for (key, assignment) in &snapshot.servers {
-            let matches =
-                |it: &&mut Pool| it.backend.key() == **key && it.backend.accepts(assignment);
-            if let Some(pool) = self.0.iter_mut().find(matches) {
-                pool.balance.remember(now, assignment);
-            }
+        let backends: Vec<Backend> = self.0.iter().map(|it| it.backend.clone()).collect();
+        for (backend, assignment) in restore::assignments(snapshot, &backends) {
+            self.0[backend].balance.remember(now, &assignment);
         }
         self.set_frozen(now, snapshot.frozen);
     }
@@ -129,13 +127,22 @@ impl Pools {
     /// Returns the content of a snapshot.
     pub fn snapshot(&self, peers: Vec<SocketAddr>) -> Snapshot {
         let servers = self.0.iter().flat_map(|pool| {
-            let key: Arc<str> = pool.backend.key().into();
+            let key = pool.backend.key();
             let slots = pool.balance.assignments().into_iter();
-            slots.map(move |(assignment, _)| (key.clone(), assignment))
+            slots.filter_map(move |(it, _)| {
+                Some(SavedServer {
+                    backend: key.clone(),
+                    server: pool.backend.servers[it.slot].clone(),
+                    state: it.state,
+                    weight: it.weight,
+                    addr: it.addr?,
+                    name: it.name?,
+                })
+            })
         });
         Snapshot {
             frozen: self.0.iter().any(|it| it.balance.is_frozen_by_operator()),
-            servers: servers.filter(|(_, it)| it.name.is_some()).collect(),
+            servers: servers.collect(),
             peers,
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn text(pools: &Pools, census: Census, health: Option<&str>) -> Strin
 /// has no slot.
 fn add_backend(pool: &Pool, text: &mut String) {
     let (name, balance) = (&pool.backend.name, &pool.balance);
-    let slots = match pool.backend.slots {
+    let slots = match pool.backend.slots() {
         1 => "1 slot".to_owned(),
         slots => format!("{slots} slots"),
     };
