@@ -19,6 +19,7 @@ from ._errors import Error
 from ._events import BATCH
 from ._native import LogLine
 from ._rate import Rate
+from ._waiting import way_to_wait
 
 if TYPE_CHECKING:
     from . import _native
@@ -44,6 +45,7 @@ class Delivery:
 
     def __init__(self, node: HasCallback, subscription: _native.Subscription) -> None:
         self.stopped = False
+        self.wait = way_to_wait()
         context = contextvars.copy_context()
         arguments = (weakref.ref(node), subscription, self)
         self.thread = threading.Thread(
@@ -69,7 +71,7 @@ def _run(
         try:
             events = subscription.drain(BATCH)
             if not events:
-                subscription.wait(failures.pause())
+                delivery.wait(subscription, failures.pause())
         except Error:
             break  # the node has ended
         owner = node()

@@ -12,6 +12,7 @@ from ._checks import check_maxsize, check_timeout
 from ._errors import ClosedError, Error
 from ._native import Event, NodeFailed, Overflow
 from ._rate import Rate
+from ._waiting import wait
 
 __all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 
@@ -183,7 +184,7 @@ class Events(BaseEvents[E_co]):
             native = self._native
             if event is not None or self._over() or native is None:
                 return event
-            if not native.wait(None if until is None else until - time.monotonic()):
+            if not wait(native, None if until is None else until - time.monotonic()):
                 return None
 
     def fileno(self) -> int:

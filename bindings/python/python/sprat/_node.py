@@ -20,6 +20,7 @@ from ._operations import (
     leave_result,
     timed_out,
 )
+from ._waiting import wait
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -191,7 +192,7 @@ class Node(BaseNode):
 
 
 def _wait(pending: _native.Pending, timeout: float | None, operation: str) -> Outcome:
-    if pending.wait(timeout):
+    if wait(pending, timeout):
         outcome = pending.outcome()
         if outcome is not None:
             return outcome

@@ -1,0 +1,65 @@
+"""The one way to wait for an event or an operation, in threads and in greenlets.
+
+Normally the native part waits, and other threads of the interpreter run in the meantime. gevent and
+eventlet replace threads by greenlets, which all run in one real thread: a native wait would stop
+them all. Once such a library has replaced parts of Python, waits go through its own `select`, and
+the other greenlets run in the meantime. Threads from before are real ones and wait natively.
+"""
+
+from __future__ import annotations
+
+import importlib
+import select
+import sys
+from collections.abc import Callable
+from types import BuiltinFunctionType
+from typing import Protocol
+
+__all__ = ["Source", "wait", "way_to_wait"]
+
+_PATCHED_BY_GEVENT = ("threading", "select", "socket", "time")
+
+
+class Source(Protocol):
+    """A subscription or a pending operation of the native part."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, which is readable once the wait is over."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the descriptor is readable, and return true; false after the timeout."""
+
+
+def wait(source: Source, timeout: float | None) -> bool:
+    """Wait until `source` is readable, and return true. Return false after `timeout` seconds."""
+    return way_to_wait()(source, timeout)
+
+
+def way_to_wait() -> Callable[[Source, float | None], bool]:
+    """Return the function that waits as the threads that are started now need it."""
+    if _is_patched_by_gevent():
+        return _wait_with_gevent
+    if not isinstance(select.select, BuiltinFunctionType):  # as after eventlet.monkey_patch()
+        return _wait_with_select
+    return _wait_natively
+
+
+def _wait_natively(source: Source, timeout: float | None) -> bool:
+    return source.wait(timeout)
+
+
+def _wait_with_gevent(source: Source, timeout: float | None) -> bool:
+    poll = importlib.import_module("gevent.select").poll()  # works with any number of descriptors
+    poll.register(source.fileno(), select.POLLIN)
+    return bool(poll.poll(None if timeout is None else max(timeout, 0.0) * 1000))
+
+
+def _wait_with_select(source: Source, timeout: float | None) -> bool:
+    limit = None if timeout is None else max(timeout, 0.0)
+    readable, _, _ = select.select([source.fileno()], [], [], limit)
+    return bool(readable)
+
+
+def _is_patched_by_gevent() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and any(map(monkey.is_module_patched, _PATCHED_BY_GEVENT))

@@ -1,0 +1,169 @@
+"""Programs whose threads are greenlets: no call of sprat stops the other greenlets."""
+
+import signal
+import textwrap
+
+import pytest
+
+PATCHES = {
+    "all of gevent": "import gevent.monkey; gevent.monkey.patch_all()",
+    "gevent without select": "import gevent.monkey; gevent.monkey.patch_all(select=False)",
+    "gevent without threads": "import gevent.monkey; gevent.monkey.patch_all(thread=False)",
+    "all of eventlet": "import eventlet; eventlet.monkey_patch()",
+}
+
+START = """
+import logging, sys, threading, time
+import sprat
+def start(name, **settings):
+    return sprat.Node(name=name, bind=sys.argv[1] + ":0", profile="local", **settings)
+"""
+
+
+@pytest.fixture(params=PATCHES)
+def run(request, program, addresses):
+    """Run a program in which a library has replaced parts of Python."""
+
+    def begin(code, **more):
+        patch = textwrap.dedent(PATCHES[request.param])
+        # These libraries use parts of Python that newer versions deprecate.
+        whole = f"import warnings; warnings.simplefilter('ignore')\n{patch}\n{START}\n"
+        return program(whole + textwrap.dedent(code), addresses.ip(), **more)
+
+    return begin
+
+
+def test_a_wait_for_an_event_lets_the_greenlet_run_that_causes_the_event(run):
+    run(
+        """
+        with start("ours") as node:
+            def cause():
+                while not waiting:
+                    time.sleep(0.01)
+                node.tags["role"] = "web"
+            waiting = []
+            greenlet = threading.Thread(target=cause)
+            greenlet.start()
+            reader = node.events(sprat.MemberUpdated)
+            waiting.append(True)
+            assert reader.next(60).member.tags == {"role": "web"}
+            assert reader.next(0.01) is None
+            assert reader.next(0) is None
+            greenlet.join()
+            assert node.next_event(60).member.name == "ours"
+        """
+    ).end()
+
+
+def test_callbacks_and_log_lines_arrive_while_other_greenlets_run(run):
+    run(
+        """
+        logged, joined = [], []
+        class Kept(logging.Handler):
+            def emit(self, record):
+                logged.append(record.getMessage())
+        logging.getLogger("sprat").addHandler(Kept())
+        logging.getLogger("sprat").setLevel("INFO")
+        def handle(event):
+            joined.append(event.member.name)
+            time.sleep(0.01)  # lets other greenlets run
+        with start("ours", on_event=handle, log_level="info") as node, start("other") as other:
+            other.join(node.address)
+            until = time.monotonic() + 60
+            while joined != ["ours", "other"] or not logged:
+                assert time.monotonic() < until, (joined, logged)
+                time.sleep(0.01)
+        """
+    ).end()
+
+
+def test_operations_let_other_greenlets_run(run):
+    run(
+        """
+        steps = []
+        def count():
+            while True:
+                steps.append(time.monotonic())
+                time.sleep(0.001)
+        threading.Thread(target=count, daemon=True).start()
+        def runs_during(call):
+            before = len(steps)
+            call()
+            return len(steps) - before
+        node, other = start("ours", leave_propagate_ms=2000), start("other")
+        assert runs_during(lambda: node.join(other.address)) >= 0
+        assert runs_during(node.leave) > 2, "the leave takes two seconds"
+        assert node.state == "left"
+        try:
+            node.join("127.0.0.1:1")
+        except sprat.JoinError:
+            pass
+        else:
+            raise AssertionError
+        node.close()
+        other.close()
+        """
+    ).end()
+
+
+@pytest.mark.parametrize("end", ["", "node.close()", "sys.exit()"])
+def test_a_program_with_a_callback_ends(run, end):
+    run(
+        f"""
+        seen = threading.Event()
+        node = start("ours", on_event=lambda event: seen.set())
+        assert seen.wait(60)
+        {end}
+        """
+    ).end()
+
+
+def test_ctrl_c_ends_a_wait(run):
+    it = run(
+        """
+        with start("ours") as node:
+            try:
+                print("ready")
+                node.events(sprat.MemberFailed).next()
+            except KeyboardInterrupt:
+                print("interrupted")
+        """
+    )
+    assert it.line() == "ready"
+    it.send(signal.SIGINT)
+    assert it.line() == "interrupted"
+    it.end()
+
+
+def test_a_node_from_before_the_patch_works_after_it(program, addresses):
+    program(
+        f"""
+        {START.replace(chr(10), chr(10) + " " * 8)}
+        seen = []
+        node = start("ours", on_event=seen.append)
+        import gevent.monkey
+        gevent.monkey.patch_all()
+        reader = node.events(sprat.MemberUpdated)
+        node.tags["a"] = "b"
+        assert reader.next(60)
+        while len(seen) < 2:
+            time.sleep(0.01)
+        node.leave()
+        node.close()
+        """,
+        addresses.ip(),
+    ).end()
+
+
+def test_gevent_that_has_replaced_nothing_changes_nothing(program, addresses):
+    program(
+        f"""
+        {START.replace(chr(10), chr(10) + " " * 8)}
+        import gevent, gevent.monkey
+        from sprat._waiting import _wait_natively, way_to_wait
+        assert way_to_wait() is _wait_natively
+        with start("ours") as node:
+            assert node.next_event(60)
+        """,
+        addresses.ip(),
+    ).end()
