@@ -18,6 +18,8 @@ mod faults;
 mod ipv6;
 #[path = "interop/joining.rs"]
 mod joining;
+#[path = "interop/leaving.rs"]
+mod leaving;
 #[path = "interop/net.rs"]
 mod net;
 #[path = "interop/ours.rs"]

@@ -4,13 +4,14 @@
 //! | --- | --- | --- | --- |
 //! | joined | unknown | alive, or leaving if a leave intent came before | join |
 //! | joined | failed or left | alive | join |
-//! | died or left | leaving | left | leave |
-//! | died or left | alive | failed | fail |
+//! | left | alive or leaving | left | leave |
+//! | died | leaving | left | leave |
+//! | died | alive | failed | fail |
 //! | updated | any | unchanged | update, if a present member visibly changed |
 //!
-//! In Serf mode, a member that is gone counts as left if an intent announced its leave, and as
-//! failed otherwise. It makes no difference whether the SWIM machine reports that it died or that
-//! it left, as in Serf 0.9.4. In memberlist mode there are no intents, and the report decides.
+//! A member has left if it said so in either way: by a leave intent, or by a dead message about
+//! itself. Serf counts it as failed without the intent, which datagrams can lose. In memberlist
+//! mode there are no intents.
 
 use super::common::Common;
 use super::early_intents::EarlyIntents;
@@ -182,7 +183,7 @@ impl Changes<'_> {
             || (!self.common.is_serf() && before.meta != after.meta)
     }
 
-    /// A member died or left. `announced` is true if it announced its own leave.
+    /// A member died or left. `announced` is true if it said itself that it left.
     fn gone(&mut self, name: &Arc<str>, announced: bool) {
         if self.common.is_self(name) {
             return;
@@ -190,12 +191,11 @@ impl Changes<'_> {
         let Some(row) = self.common.members.get(name) else {
             return;
         };
-        let status = match (row.status, self.common.is_serf()) {
-            (SerfStatus::Left | SerfStatus::Failed, _) => return,
-            (SerfStatus::Leaving, _) => SerfStatus::Left,
-            (SerfStatus::Alive, true) => SerfStatus::Failed,
-            (SerfStatus::Alive, false) if announced => SerfStatus::Left,
-            (SerfStatus::Alive, false) => SerfStatus::Failed,
+        let status = match row.status {
+            SerfStatus::Left | SerfStatus::Failed => return,
+            SerfStatus::Leaving => SerfStatus::Left,
+            SerfStatus::Alive if announced => SerfStatus::Left,
+            SerfStatus::Alive => SerfStatus::Failed,
         };
         let (prune, addr, now) = (row.prune, row.member.addr, self.now);
         self.common.change(name, |row| {

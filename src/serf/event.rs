@@ -5,6 +5,19 @@ use crate::swim::{JoinReport, OpId};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// The end of a leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaveEnd {
+    /// This node has left.
+    Left {
+        /// The live members that have not acknowledged the leave, and may take it for a failure.
+        /// Empty if every member that can be reached has acknowledged it.
+        unacked: Vec<Arc<str>>,
+    },
+    /// A join cancelled the leave.
+    Cancelled,
+}
+
 /// Something that the core reports to its driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoreEvent {
@@ -20,11 +33,12 @@ pub enum CoreEvent {
         /// is one. In that case this node is not a member of the cluster that it tried to join.
         owner: Option<SocketAddr>,
     },
-    /// A leave ended: all members that can be reached have had time to learn of it, or a join
-    /// cancelled the leave.
+    /// A leave ended.
     LeaveDone {
         /// The number that `Core::leave` returned.
         op: OpId,
+        /// How it ended.
+        end: LeaveEnd,
     },
     /// The probe requested by a hint has ended.
     HintDone {

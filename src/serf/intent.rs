@@ -9,10 +9,11 @@ use super::clock::Clock;
 use super::common::Common;
 use super::early_intents::{EarlyIntents, IntentKind};
 use super::members::SerfStatus;
-use super::outbox::{Outbox, lane};
+use super::outbox::{Order, Outbox, lane};
 use crate::event::EventBody;
 use crate::time::Time;
 use crate::wire::serf_message::{JoinIntent, LeaveIntent, SerfMessage};
+use std::sync::Arc;
 
 /// The clock of intents, and the intents about members that are not known yet.
 #[derive(Debug)]
@@ -120,7 +121,7 @@ impl Intents {
 
     /// Announces that a member leaves: this node itself, or a failed member that is removed. The
     /// intent is gossiped only if another member is present. `token` is reported when the intent
-    /// has been sent often enough.
+    /// has been sent often enough. An intent of this node itself is also told to every member.
     pub fn announce_leave(
         &mut self,
         now: Time,
@@ -140,9 +141,32 @@ impl Intents {
         self.on_leave(now, common, &intent, leaving);
         if company {
             common.out.counts.intents_sent += 1;
+            let own = common.is_self(node);
             let intent = SerfMessage::Leave(intent);
             common.out.broadcast(lane::INTENTS, &intent, token);
+            if own {
+                let intent = intent.encoded();
+                common.out.order(Order::AnnounceLeave { intent });
+            }
         }
+    }
+
+    /// Tells a member of this node's leave that became known after its announcement. The intent
+    /// gets a later time: the member may have learned the time of the earlier one by a push/pull
+    /// without learning that it was a leave.
+    pub fn tell_of_leave(&mut self, common: &mut Common, to: &Arc<str>) {
+        let (ltime, node) = (self.clock.tick(), common.name.clone());
+        common.change(&node, |row| row.ltime = ltime);
+        common.out.counts.intents_sent += 1;
+        let intent = SerfMessage::Leave(LeaveIntent {
+            ltime,
+            node: &node,
+            prune: false,
+        });
+        common.out.order(Order::TellOfLeave {
+            name: to.clone(),
+            intent: Some(intent.encoded()),
+        });
     }
 
     /// Advances the clock past `ltime`. Returns false, and counts a refusal, if that time is too

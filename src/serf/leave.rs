@@ -1,23 +1,26 @@
 //! This node's own leave, step by step, each with a deadline:
 //!
 //! ```text
-//! Member -> Intent      the leave intent is gossiped, until it has been sent often enough
-//!        -> Spreading   the SWIM machine announces the departure, until that has spread
+//! Member -> Intent      the leave intent is gossiped, and every member acknowledges it
+//!        -> Spreading   the same for the departure, which the SWIM machine announces
 //!        -> Lingering   probes are still answered, so that no peer takes the leave for a failure
 //!        -> Left
 //! ```
 //!
 //! When no other member is present, Intent and Lingering are skipped; memberlist mode has no
 //! Intent. A step that takes too long ends at its deadline and the leave goes on, as in newer
-//! versions of Serf; 0.9.4 gives up. A join cancels the leave, whatever step it is in.
+//! versions of Serf; 0.9.4 gives up. The report at the end names the members that have not
+//! acknowledged the leave. A join cancels the leave, whatever step it is in.
 
 use super::CoreEvent;
 use super::common::Common;
+use super::event::LeaveEnd;
 use super::members::SerfStatus;
 use super::outbox::Order;
 use crate::event::EventBody;
 use crate::swim::OpId;
 use crate::time::Time;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// This bit is set in the numbers of leaves; those of the SWIM machine count from zero.
@@ -28,16 +31,22 @@ const OP_BIT: u64 = 1 << 62;
 enum Step {
     #[default]
     Member,
-    Intent {
-        until: Time,
-    },
-    Spreading {
-        until: Time,
-    },
+    Intent(Announcing),
+    Spreading(Announcing),
     Lingering {
         until: Time,
     },
     Left,
+}
+
+/// The progress of an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Announcing {
+    until: Time,
+    /// True when it has been gossiped often enough.
+    gossiped: bool,
+    /// True when every member has acknowledged it or was given up.
+    acked: bool,
 }
 
 /// The result of a leave command.
@@ -57,6 +66,8 @@ pub(super) struct Leave {
     numbered: u64,
     /// Marks the broadcast of the current leave intent.
     token: u64,
+    /// The members that have not acknowledged the leave that ended last.
+    unacked: Vec<Arc<str>>,
 }
 
 impl Leave {
@@ -64,16 +75,12 @@ impl Leave {
         self.step != Step::Member
     }
 
-    pub fn is_done(&self) -> bool {
-        self.step == Step::Left
+    pub fn is_under_way(&self) -> bool {
+        self.is_under_way_or_done() && !self.is_done()
     }
 
-    /// Returns true if the SWIM machine was ordered to leave.
-    fn is_announced(&self) -> bool {
-        match self.step {
-            Step::Member | Step::Intent { .. } => false,
-            Step::Spreading { .. } | Step::Lingering { .. } | Step::Left => true,
-        }
+    pub fn is_done(&self) -> bool {
+        self.step == Step::Left
     }
 
     /// Returns the time at which the current step ends at the latest; `None` if no leave is under
@@ -81,9 +88,8 @@ impl Leave {
     pub fn deadline(&self) -> Option<Time> {
         match self.step {
             Step::Member | Step::Left => None,
-            Step::Intent { until } | Step::Spreading { until } | Step::Lingering { until } => {
-                Some(until)
-            }
+            Step::Intent(announcing) | Step::Spreading(announcing) => Some(announcing.until),
+            Step::Lingering { until } => Some(until),
         }
     }
 
@@ -91,9 +97,10 @@ impl Leave {
     pub fn postpone(&mut self, by: Duration) {
         match &mut self.step {
             Step::Member | Step::Left => {}
-            Step::Intent { until } | Step::Spreading { until } | Step::Lingering { until } => {
-                *until = *until + by;
+            Step::Intent(announcing) | Step::Spreading(announcing) => {
+                announcing.until = announcing.until + by;
             }
+            Step::Lingering { until } => *until = *until + by,
         }
     }
 
@@ -115,8 +122,8 @@ impl Leave {
                 self.finish(now, common);
             }
             Step::Member => announce = self.start(now, common),
-            Step::Intent { .. } | Step::Spreading { .. } | Step::Lingering { .. } => {}
-            Step::Left => self.report(common),
+            Step::Intent(_) | Step::Spreading(_) | Step::Lingering { .. } => {}
+            Step::Left => self.report(common, &self.left()),
         }
         Begun { op, announce }
     }
@@ -126,8 +133,7 @@ impl Leave {
         common.change(&name, |row| row.status = SerfStatus::Leaving);
         self.token += 1;
         if common.is_serf() && common.has_company() {
-            let until = now + common.config.broadcast_timeout;
-            self.step = Step::Intent { until };
+            self.step = Step::Intent(Announcing::begin(now, common));
         } else {
             self.announce_departure(now, common);
         }
@@ -135,22 +141,45 @@ impl Leave {
     }
 
     fn announce_departure(&mut self, now: Time, common: &mut Common) {
-        let until = now + common.config.broadcast_timeout;
-        self.step = Step::Spreading { until };
+        self.step = Step::Spreading(Announcing::begin(now, common));
         common.out.order(Order::Leave);
     }
 
     /// A broadcast has been sent often enough.
     pub fn on_broadcast_done(&mut self, now: Time, common: &mut Common, token: u64) {
-        if matches!(self.step, Step::Intent { .. }) && token == self.token {
-            self.announce_departure(now, common);
+        match &mut self.step {
+            Step::Intent(announcing) if token == self.token => announcing.gossiped = true,
+            _ => return,
         }
+        self.go_on(now, common);
     }
 
-    /// The departure has spread.
-    pub fn on_departure_spread(&mut self, now: Time, common: &mut Common) {
-        if matches!(self.step, Step::Spreading { .. }) {
-            self.linger(now, common);
+    /// The departure has been gossiped often enough.
+    pub fn on_departure_gossiped(&mut self, now: Time, common: &mut Common) {
+        match &mut self.step {
+            Step::Spreading(announcing) => announcing.gossiped = true,
+            _ => return,
+        }
+        self.go_on(now, common);
+    }
+
+    /// Every member has acknowledged the announcement of the current step, or was given up.
+    pub fn on_acked(&mut self, now: Time, common: &mut Common) {
+        match &mut self.step {
+            Step::Intent(announcing) | Step::Spreading(announcing) => announcing.acked = true,
+            _ => return,
+        }
+        self.go_on(now, common);
+    }
+
+    /// Goes on to the next step if the current announcement is complete.
+    fn go_on(&mut self, now: Time, common: &mut Common) {
+        match self.step {
+            Step::Intent(announcing) if announcing.is_complete() => {
+                self.announce_departure(now, common);
+            }
+            Step::Spreading(announcing) if announcing.is_complete() => self.linger(now, common),
+            _ => {}
         }
     }
 
@@ -170,12 +199,25 @@ impl Leave {
             (row.status, row.gone_at) = (SerfStatus::Left, now)
         });
         common.tell(&name, EventBody::MemberLeave);
-        self.report(common);
+        common.out.order(Order::EndLeave);
     }
 
-    fn report(&mut self, common: &mut Common) {
+    /// The announcements of the leave have ended. `unacked` are the live members that have not
+    /// acknowledged them.
+    pub fn on_ended(&mut self, common: &mut Common, unacked: Vec<Arc<str>>) {
+        self.unacked = unacked;
+        self.report(common, &self.left());
+    }
+
+    fn left(&self) -> LeaveEnd {
+        let unacked = self.unacked.clone();
+        LeaveEnd::Left { unacked }
+    }
+
+    fn report(&mut self, common: &mut Common, end: &LeaveEnd) {
         for op in self.ops.drain(..) {
-            common.out.report(CoreEvent::LeaveDone { op });
+            let end = end.clone();
+            common.out.report(CoreEvent::LeaveDone { op, end });
         }
     }
 
@@ -186,23 +228,35 @@ impl Leave {
         }
         match self.step {
             Step::Member | Step::Left => {}
-            Step::Intent { .. } => self.announce_departure(now, common),
-            Step::Spreading { .. } => self.linger(now, common),
+            Step::Intent(_) => self.announce_departure(now, common),
+            Step::Spreading(_) => self.linger(now, common),
             Step::Lingering { .. } => self.finish(now, common),
         }
     }
 
-    /// Cancels the leave, because the application joins. Returns true if the SWIM machine was
-    /// ordered to leave and so has to be revived.
-    pub fn cancel(&mut self, common: &mut Common) -> bool {
-        let (announced, was_left) = (self.is_announced(), self.is_done());
+    /// Cancels the leave, because the application joins.
+    pub fn cancel(&mut self, common: &mut Common) {
+        let was_left = self.is_done();
         let name = common.name.clone();
         self.step = Step::Member;
-        self.report(common);
+        self.report(common, &LeaveEnd::Cancelled);
         common.change(&name, |row| row.status = SerfStatus::Alive);
         if was_left {
             common.tell(&name, EventBody::MemberJoin);
         }
-        announced
+    }
+}
+
+impl Announcing {
+    fn begin(now: Time, common: &Common) -> Announcing {
+        Announcing {
+            until: now + common.config.broadcast_timeout,
+            gossiped: false,
+            acked: false,
+        }
+    }
+
+    fn is_complete(self) -> bool {
+        self.gossiped && self.acked
     }
 }

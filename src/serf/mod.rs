@@ -55,7 +55,7 @@ pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal};
 pub use config::{Config, Mode};
 pub use counts::Counter;
-pub use event::CoreEvent;
+pub use event::{CoreEvent, LeaveEnd};
 pub use filter::MemberFilter;
 use outbox::Order;
 use serf_state::SerfState;
@@ -240,8 +240,9 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully. [`CoreEvent::LeaveDone`] reports the end of the leave, which comes at
-    /// once if no other member is present or the node has left already.
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] reports the end: when every live member has
+    /// acknowledged the leave, or has not answered for too long. It comes at once if no other
+    /// member is present or the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);
@@ -429,7 +430,8 @@ impl Core {
                 serf.join_done(op, report, self.swim.name_conflict());
             }
             Notice::BroadcastDone { token } => serf.broadcast_done(now, token),
-            Notice::LeaveSpread => serf.departure_spread(now),
+            Notice::LeaveSpread => serf.departure_gossiped(now),
+            Notice::LeaveAcked => serf.leave_acked(now),
             Notice::HintDone { op, name, answered } => {
                 let done = CoreEvent::HintDone { op, name, answered };
                 serf.common.out.report(done);
@@ -454,7 +456,15 @@ impl Core {
             Order::SendUser { to, bytes } => self.swim.send_user(now, to, &bytes),
             Order::RememberLost { name, addr } => self.swim.remember_lost(now, name, addr),
             Order::ForgetLost { name } => self.swim.forget_lost(&name),
+            Order::AnnounceLeave { intent } => self.swim.announce_leave(now, &intent),
             Order::Leave => self.swim.leave(now),
+            Order::TellOfLeave { name, intent } => {
+                self.swim.tell_of_leave(now, &name, intent.as_deref());
+            }
+            Order::EndLeave => {
+                let unacked = self.swim.end_leave();
+                self.serf.leave_ended(unacked);
+            }
             Order::LeaveSilently => self.swim.leave_silently(),
             Order::Refuse(why) => self.swim.refuse(why),
         }

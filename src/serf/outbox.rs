@@ -41,7 +41,19 @@ pub(super) enum Order {
     ForgetLost {
         name: Arc<str>,
     },
+    /// Tells every live member of the intent to leave, until it acknowledges.
+    AnnounceLeave {
+        intent: Vec<u8>,
+    },
     Leave,
+    /// Tells a member that became known during the leave. `intent` is `None` in memberlist mode.
+    TellOfLeave {
+        name: Arc<str>,
+        intent: Option<Vec<u8>>,
+    },
+    /// Ends the announcements of the leave. The members that have not acknowledged them are handed
+    /// to [`super::serf_state::SerfState::leave_ended`].
+    EndLeave,
     /// Leaves without announcing it to anyone.
     LeaveSilently,
     Refuse(Refusal),
@@ -77,8 +89,7 @@ impl Outbox {
     /// Gossips a message of this node. `token` is reported back when the message has been sent
     /// often enough, or was dropped.
     pub fn broadcast(&mut self, lane: usize, message: &SerfMessage<'_>, token: Option<u64>) {
-        let mut bytes = Vec::new();
-        message.encode(&mut bytes);
+        let bytes = message.encoded();
         self.order(Order::Broadcast { lane, bytes, token });
     }
 

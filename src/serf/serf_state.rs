@@ -10,7 +10,7 @@ use super::common::Common;
 use super::conflict::Conflicts;
 use super::intent::Intents;
 use super::leave::Leave;
-use super::outbox::lane;
+use super::outbox::{Order, lane};
 use super::push_pull::{self, ClockTimes};
 use super::query::{self, SeenQuery};
 use super::reap::Reaper;
@@ -86,6 +86,20 @@ impl SerfState {
         node: Option<&Node>,
     ) {
         self.changes(now).apply(change, name, node);
+        let is_news = change == Change::Joined && !self.common.is_self(name);
+        if is_news && self.leave.is_under_way() {
+            self.tell_of_leave(name);
+        }
+    }
+
+    /// Tells a member that became known during the leave of this node.
+    fn tell_of_leave(&mut self, name: &Arc<str>) {
+        if self.common.is_serf() {
+            self.intents.tell_of_leave(&mut self.common, name);
+        } else {
+            let (name, intent) = (name.clone(), None);
+            self.common.out.order(Order::TellOfLeave { name, intent });
+        }
     }
 
     /// Brings this node's own row up to date.
@@ -106,9 +120,20 @@ impl SerfState {
         self.leave.on_broadcast_done(now, &mut self.common, token);
     }
 
-    /// The departure of this node has spread.
-    pub fn departure_spread(&mut self, now: Time) {
-        self.leave.on_departure_spread(now, &mut self.common);
+    /// The departure of this node has been gossiped often enough.
+    pub fn departure_gossiped(&mut self, now: Time) {
+        self.leave.on_departure_gossiped(now, &mut self.common);
+    }
+
+    /// Every member has acknowledged the current step of the leave, or was given up.
+    pub fn leave_acked(&mut self, now: Time) {
+        self.leave.on_acked(now, &mut self.common);
+    }
+
+    /// The announcements of the leave have ended. `unacked` are the live members that have not
+    /// acknowledged them.
+    pub fn leave_ended(&mut self, unacked: Vec<Arc<str>>) {
+        self.leave.on_ended(&mut self.common, unacked);
     }
 
     /// A known name is claimed at another address. `asked` is true if the claim came from a peer
@@ -253,19 +278,18 @@ impl SerfState {
             .announce_leave(now, &mut self.common, name, prune, token, leaving);
     }
 
-    /// Cancels a leave, because the application joins. Returns true if the SWIM machine has to be
-    /// revived.
+    /// Cancels a leave, because the application joins. Returns false if there is none.
     pub fn cancel_leave(&mut self) -> bool {
         if !self.leave.is_under_way_or_done() {
             return false;
         }
-        let announced = self.leave.cancel(&mut self.common);
+        self.leave.cancel(&mut self.common);
         // A peer that learns of the leave by push/pull applies it with a Lamport time one later
         // than the one announced. The join intent must be later still.
         self.intents.clock.tick();
         if self.common.is_serf() {
             self.intents.announce_join(&mut self.common);
         }
-        announced
+        true
     }
 }

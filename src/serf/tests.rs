@@ -1,6 +1,7 @@
 //! Serf's rules, tested on the Serf state alone: reports and messages go in, orders and events come
 //! out.
 
+use super::event::LeaveEnd;
 use super::members::SerfStatus;
 use super::outbox::{Order, lane};
 use super::serf_state::SerfState;
@@ -102,12 +103,23 @@ impl Rig {
             CoreEvent::App(EventBody::MemberAlive(member)) => format!("alive {}", member.name),
             CoreEvent::App(other) => panic!("{other:?} comes from the driver"),
             CoreEvent::JoinDone { .. } => "joined".into(),
-            CoreEvent::LeaveDone { .. } => "left".into(),
+            CoreEvent::LeaveDone { end, .. } => match end {
+                LeaveEnd::Left { unacked } if unacked.is_empty() => "left".into(),
+                LeaveEnd::Left { unacked } => format!("left without {}", unacked.join(" ")),
+                LeaveEnd::Cancelled => "cancelled".into(),
+            },
             CoreEvent::HintDone { .. } => "hinted".into(),
             CoreEvent::NameClaimed { other } => format!("claimed {other}"),
             CoreEvent::NameConflict { other } => format!("conflict {other}"),
         };
         self.serf.common.out.events.drain(..).map(word).collect()
+    }
+
+    /// Plays the SWIM machine that ends the announcements of a leave, if it is ordered to.
+    fn ends_leave(&mut self, unacked: &[&str]) {
+        assert_eq!(self.orders().last(), Some(&Order::EndLeave));
+        let unacked = unacked.iter().map(|&name| name.into()).collect();
+        self.serf.leave_ended(unacked);
     }
 
     fn orders(&mut self) -> Vec<Order> {
@@ -121,7 +133,10 @@ impl Rig {
             Order::SendUser { .. }
             | Order::RememberLost { .. }
             | Order::ForgetLost { .. }
+            | Order::AnnounceLeave { .. }
             | Order::Leave
+            | Order::TellOfLeave { .. }
+            | Order::EndLeave
             | Order::LeaveSilently
             | Order::Refuse(_) => None,
         };
@@ -141,13 +156,16 @@ const LEAVE: (usize, u8) = (lane::INTENTS, 0);
 const JOIN: (usize, u8) = (lane::INTENTS, 1);
 
 #[test]
-fn a_member_without_a_leave_intent_fails_whether_it_is_reported_as_died_or_left() {
-    for change in [Change::Died, Change::Left] {
+fn a_member_without_a_leave_intent_has_left_only_if_it_says_so_itself() {
+    for (change, event, status) in [
+        (Change::Died, "fail a", SerfStatus::Failed),
+        (Change::Left, "leave a", SerfStatus::Left),
+    ] {
         let mut rig = Rig::new();
         rig.joins("a", 2);
         rig.reports(change, "a", None);
-        assert_eq!(rig.events(), ["join a", "fail a"]);
-        assert_eq!(rig.status("a"), Some(SerfStatus::Failed));
+        assert_eq!(rig.events(), ["join a", event]);
+        assert_eq!(rig.status("a"), Some(status));
     }
 }
 
@@ -746,24 +764,67 @@ fn a_leave_sends_its_intent_then_departs_then_lingers() {
         Order::Broadcast {
             lane: 0,
             token: Some(token),
-            ..
+            bytes,
         },
-    ] = orders[..]
+        Order::AnnounceLeave { intent },
+    ] = &orders[..]
     else {
         panic!("{orders:?}")
     };
+    assert_eq!(bytes, intent);
     assert_eq!(rig.shown("self"), MemberState::Leaving);
     rig.serf.broadcast_done(rig.now, token + 1);
-    assert_eq!(rig.orders(), []);
-    rig.serf.broadcast_done(rig.now, token);
+    rig.serf.leave_acked(rig.now);
+    assert_eq!(rig.orders(), [], "it has not been gossiped often enough");
+    rig.serf.broadcast_done(rig.now, *token);
     assert_eq!(rig.orders(), [Order::Leave]);
-    rig.serf.departure_spread(rig.now);
+    rig.serf.departure_gossiped(rig.now);
+    rig.wait(1);
+    assert_eq!(rig.orders(), [], "a member has not acknowledged it");
+    rig.serf.leave_acked(rig.now);
     assert_eq!(rig.events(), Vec::<String>::new());
     rig.wait(1);
-    assert_eq!(rig.events(), ["leave self", "left"]);
+    rig.ends_leave(&["a"]);
+    assert_eq!(rig.events(), ["leave self", "left without a"]);
     assert_eq!(rig.shown("self"), MemberState::Left);
     rig.serf.begin_leave(rig.now);
-    assert_eq!(rig.events(), ["left"]);
+    assert_eq!(rig.events(), ["left without a"]);
+}
+
+#[test]
+fn a_member_that_becomes_known_during_a_leave_gets_an_intent_of_a_later_time() {
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.serf.begin_leave(rig.now);
+    rig.orders();
+    let held = |rig: &Rig| rig.serf.common.members.get("self").unwrap().ltime;
+    let before = held(&rig);
+    rig.joins("b", 3);
+    let orders = rig.orders();
+    let [Order::TellOfLeave { name, intent }] = &orders[..] else {
+        panic!("{orders:?}")
+    };
+    let intent = intent.as_ref().unwrap();
+    let expected = LeaveIntent {
+        ltime: held(&rig),
+        node: "self",
+        prune: false,
+    };
+    assert_eq!(
+        SerfMessage::decode(intent),
+        Ok(SerfMessage::Leave(expected))
+    );
+    assert_eq!((&**name, held(&rig) > before), ("b", true));
+
+    let mut rig = Rig::with(Config {
+        mode: Mode::Memberlist,
+        ..Config::default()
+    });
+    rig.serf.begin_leave(rig.now);
+    rig.orders();
+    rig.joins("b", 3);
+    let name = "b".into();
+    assert_eq!(rig.orders(), [Order::TellOfLeave { name, intent: None }]);
 }
 
 #[test]
@@ -774,11 +835,12 @@ fn a_leave_goes_on_when_its_announcements_do_not_spread() {
     let (first, second) = (rig.serf.begin_leave(rig.now), rig.serf.begin_leave(rig.now));
     assert_ne!(first, second);
     rig.wait(4);
-    assert_eq!(rig.orders().len(), 1);
+    assert_eq!(rig.orders().len(), 2);
     rig.wait(1);
     assert_eq!(rig.orders(), [Order::Leave]);
     rig.wait(5);
     rig.wait(1);
+    rig.ends_leave(&[]);
     assert_eq!(rig.events(), ["leave self", "left", "left"]);
 }
 
@@ -791,7 +853,9 @@ fn a_leave_without_other_members_ends_when_the_swim_machine_says_so() {
         });
         rig.serf.begin_leave(rig.now);
         assert_eq!(rig.orders(), [Order::Leave]);
-        rig.serf.departure_spread(rig.now);
+        rig.serf.departure_gossiped(rig.now);
+        rig.serf.leave_acked(rig.now);
+        rig.ends_leave(&[]);
         assert_eq!(rig.events(), ["leave self", "left"]);
     }
 }
@@ -803,13 +867,10 @@ fn a_join_cancels_a_leave_whatever_step_it_is_in() {
     rig.events();
     rig.serf.begin_leave(rig.now);
     let left_at = rig.serf.common.members.get("self").unwrap().ltime;
-    assert!(
-        !rig.serf.cancel_leave(),
-        "the SWIM machine was not ordered to leave yet"
-    );
+    assert!(rig.serf.cancel_leave());
     assert_eq!(
         (rig.events(), rig.shown("self")),
-        (vec!["left".into()], MemberState::Alive)
+        (vec!["cancelled".into()], MemberState::Alive)
     );
     // A peer that learns of the leave by push/pull adds one to its time: the join is later still.
     assert!(rig.serf.common.members.get("self").unwrap().ltime > left_at + 1);
@@ -817,12 +878,13 @@ fn a_join_cancels_a_leave_whatever_step_it_is_in() {
     rig.serf.begin_leave(rig.now);
     rig.wait(5);
     assert!(rig.serf.cancel_leave());
-    assert_eq!(rig.events(), ["left"]);
+    assert_eq!(rig.events(), ["cancelled"]);
 
     rig.serf.begin_leave(rig.now);
     for seconds in [5, 5, 1] {
         rig.wait(seconds);
     }
+    rig.ends_leave(&[]);
     assert_eq!(rig.events(), ["leave self", "left"]);
     assert!(rig.serf.cancel_leave());
     assert_eq!(rig.events(), ["join self"]);

@@ -350,11 +350,7 @@ impl Swim {
     fn pass_on(&mut self, member: MemberIndex, message: &Message, pass_on: PassOn) {
         let bytes: Arc<[u8]> = match pass_on {
             PassOn::Received(bytes) => bytes.into(),
-            PassOn::Encoded => {
-                let mut bytes = Vec::with_capacity(128);
-                message.encode(&mut bytes);
-                bytes.into()
-            }
+            PassOn::Encoded => message.encoded().into(),
             PassOn::No => return,
         };
         if let Some(record) = self.ctx.table.get(member) {

@@ -66,6 +66,7 @@ impl Context {
             name: node.name.clone(),
             addr: node.addr,
             left: false,
+            intends_to_leave: false,
         };
         Context {
             now,
@@ -151,27 +152,42 @@ impl Context {
         self.outbox.tell_done(replaced);
     }
 
+    /// Returns the retransmit limit for states of members.
+    pub fn member_retransmits(&self) -> u32 {
+        retransmit_limit(self.config.retransmit_mult, self.table.len())
+    }
+
     /// Takes broadcasts for one packet.
     pub fn take_broadcasts(&mut self, room: usize, parts: usize) -> Vec<Arc<[u8]>> {
         if self.broadcasts.is_empty() {
             return Vec::new();
         }
         let mut done = Vec::new();
-        let limits = [self.table.len(), self.population]
-            .map(|nodes| retransmit_limit(self.config.retransmit_mult, nodes));
+        let mult = self.config.retransmit_mult;
+        let limits = [
+            self.member_retransmits(),
+            retransmit_limit(mult, self.population),
+        ];
         let messages = self.broadcasts.take(room, parts, limits, &mut done);
         self.outbox.tell_done(done);
         messages
     }
 
-    /// Sends one message, and as many broadcasts as fit into the same packet.
-    pub fn send_with_broadcasts(&mut self, to: SocketAddr, message: &[u8]) {
-        self.send_ping(to, message, None, None);
+    /// Sends one message to an address that a message names, and as many broadcasts as fit into the
+    /// same packet if the live member of this name has that address. Any other receiver would not
+    /// pass them on, although each broadcast that is sent counts towards its retransmit limit.
+    pub fn send_to_claimed(&mut self, to: SocketAddr, name: &str, message: &[u8]) {
+        let member = self.table.find(name).and_then(|it| self.table.get(it));
+        if member.is_some_and(|it| it.is_live() && it.node().addr == to) {
+            self.send_ping(to, message, None, None);
+        } else {
+            self.send_parts(to, &[message], false, None);
+        }
     }
 
-    /// Sends a ping, an announcement of this node if there is one, and as many broadcasts as fit
-    /// into the same packet. `probe` is the sequence number of the probe that learns of it if the
-    /// datagram cannot be sent.
+    /// Sends a ping to a member, an announcement of this node if there is one, and as many
+    /// broadcasts as fit into the same packet. `probe` is the sequence number of the probe that
+    /// learns of it if the datagram cannot be sent.
     pub fn send_ping(
         &mut self,
         to: SocketAddr,

@@ -49,6 +49,9 @@ pub(super) struct LocalNode {
     /// True if this node has left. It still answers, but accuses no member and refutes no
     /// accusation.
     pub left: bool,
+    /// True while members are told of a leave by an intent. Push/pulls show this node as alive
+    /// then: an agent that learns of the departure before the intent shows a failure.
+    pub intends_to_leave: bool,
 }
 
 impl LocalNode {
@@ -62,8 +65,6 @@ impl LocalNode {
             source_port: self.addr.port(),
             source_node: &self.name,
         };
-        let mut bytes = Vec::with_capacity(80);
-        Message::Ping(ping).encode(&mut bytes);
-        bytes
+        Message::Ping(ping).encoded()
     }
 }

@@ -6,6 +6,7 @@ use super::outbox::LEAVE_TOKEN;
 use super::output::{Change, Notice};
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Message};
+use std::sync::Arc;
 
 /// Starts this node: it announces itself, and is its own first member.
 pub(super) fn start(ctx: &mut Context) {
@@ -52,11 +53,9 @@ pub(super) fn set_meta(ctx: &mut Context, meta: &[u8]) {
         .tell_member(Change::Updated, ctx.local.name.clone());
 }
 
-/// Announces the leave of this node. [`Notice::LeaveSpread`] follows when the leave has spread.
-pub(super) fn leave(ctx: &mut Context) {
-    if ctx.local.left {
-        return ctx.outbox.tell(Notice::LeaveSpread);
-    }
+/// Gossips the leave of this node, and returns the encoded message. [`Notice::LeaveSpread`] follows
+/// when it has been sent often enough.
+pub(super) fn leave(ctx: &mut Context) -> Arc<[u8]> {
     ctx.local.left = true;
     let local = ctx.table.local_index();
     ctx.table.set_state(local, NodeState::Left, ctx.now);
@@ -66,14 +65,14 @@ pub(super) fn leave(ctx: &mut Context) {
         node: &name,
         from: &name,
     };
-    let mut bytes = Vec::new();
-    Message::Dead(leave_message).encode(&mut bytes);
+    let bytes: Arc<[u8]> = Message::Dead(leave_message).encoded().into();
     let queue = &mut ctx.broadcasts.members;
-    let replaced = queue.push(bytes.into(), Some(name.clone()), Some(LEAVE_TOKEN));
+    let replaced = queue.push(bytes.clone(), Some(name.clone()), Some(LEAVE_TOKEN));
     ctx.outbox.tell_done(replaced);
     if ctx.table.live() == 0 {
         ctx.outbox.tell(Notice::LeaveSpread);
     }
+    bytes
 }
 
 /// Leaves without an announcement.

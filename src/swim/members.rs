@@ -100,7 +100,6 @@ impl MemberRecord {
     /// Encodes an alive message with the facts that are held about the member.
     pub fn encode_alive(&self) -> Vec<u8> {
         let addr = address::encode(self.node.addr.ip(), self.mapped);
-        let mut bytes = Vec::with_capacity(128 + self.node.meta.len());
         let alive = Alive {
             incarnation: self.node.incarnation,
             node: &self.node.name,
@@ -109,8 +108,7 @@ impl MemberRecord {
             meta: Some(&self.node.meta),
             vsn: &self.node.vsn,
         };
-        Message::Alive(alive).encode(&mut bytes);
-        bytes
+        Message::Alive(alive).encoded()
     }
 }
 

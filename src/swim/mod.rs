@@ -10,8 +10,9 @@
 //! The protocol consists of parts: types that own their state, or functions if there is no state.
 //! Every call passes the `Context`: the time, the settings, the member table, the outbox, the
 //! timers, the streams and the random source. No part calls another: a part returns to `Swim`
-//! whatever another part must act on. `Swim` connects the parts in three files: this one for
-//! datagrams, timers and commands, `stream_events` for streams, and `apply` for changes of members.
+//! whatever another part must act on. `Swim` connects the parts in four files: this one for
+//! datagrams and timers, `commands` for commands, `stream_events` for streams, and `apply` for
+//! changes of members.
 //!
 //! | part | what it does |
 //! | --- | --- |
@@ -23,6 +24,7 @@
 //! | `push_pull` | exchanges everything that two nodes know |
 //! | `join_sync` | does one more push/pull after a burst of joins |
 //! | `joining` | carries out join commands |
+//! | `leaving` | tells every member of this node's leave until it acknowledges |
 //! | `reconnect` | asks seeds and lost members again |
 //! | `name_conflict` | finds out whether another node has this node's name |
 //! | `local_node` | announces this node, refutes accusations, leaves and returns |
@@ -49,6 +51,7 @@ mod announcement;
 mod apply;
 mod awareness;
 mod broadcast_queue;
+mod commands;
 mod config;
 mod context;
 mod explain;
@@ -58,6 +61,7 @@ mod gossip;
 mod identity;
 mod join_sync;
 mod joining;
+mod leaving;
 mod local_node;
 mod lookups;
 mod lost_members;
@@ -95,13 +99,13 @@ use final_probe::SuspectStep;
 use gossip::Gossip;
 use join_sync::JoinSync;
 use joining::Joining;
+use leaving::Leaving;
 use members::MemberIndex;
 use name_conflict::NameConflicts;
 use probe::Probing;
 use reconnect::Reconnect;
 use relay::Relaying;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use streams::ExchangeCause;
 use suspects::Suspects;
@@ -126,6 +130,7 @@ pub struct Swim {
     gossip: Gossip,
     join_sync: JoinSync,
     joining: Joining,
+    leaving: Leaving,
     reconnect: Reconnect,
     name_conflicts: NameConflicts,
 }
@@ -152,6 +157,7 @@ impl Swim {
             gossip,
             join_sync: JoinSync::default(),
             joining: Joining::default(),
+            leaving: Leaving::default(),
             reconnect: Reconnect::default(),
             name_conflicts: NameConflicts::default(),
         }
@@ -224,14 +230,15 @@ impl Swim {
         Ok(())
     }
 
-    /// An ack arrived. It answers a probe, a question about a name conflict, or a relayed ping.
+    /// An ack arrived. It answers a probe, a question about a name conflict, a relayed ping, or the
+    /// announcement of this node's leave.
     fn on_ack(&mut self, from: SocketAddr, ack: &Ack) {
         let ctx = &mut self.ctx;
         if let Some(end) = self.probing.on_ack(ctx, from, ack.seq) {
             self.on_probe_end(end);
         } else if self.name_conflicts.on_ack(ctx, ack.seq) {
             self.on_name_decided();
-        } else if !self.relaying.on_ack(ctx, ack.seq) {
+        } else if !self.relaying.on_ack(ctx, ack.seq) && !self.leaving.on_ack(ctx, ack.seq) {
             ctx.count_late_answer(ack.seq);
         }
     }
@@ -258,6 +265,7 @@ impl Swim {
                 swim.on_probe_end(end);
             }
             swim.relaying.on_timeout(&mut swim.ctx);
+            swim.leaving.on_timeout(&mut swim.ctx);
             while let Some(event) = requests::next_timeout(&mut swim.ctx) {
                 swim.on_stream_event(event);
             }
@@ -302,6 +310,7 @@ impl Swim {
             self.suspects.next_timeout(),
             self.probing.next_timeout(),
             self.relaying.next_timeout(),
+            self.leaving.next_timeout(),
             self.name_conflicts.next_timeout(),
         ];
         next.into_iter().flatten().min()
@@ -320,6 +329,7 @@ impl Swim {
         self.at(now, |swim| {
             swim.probing.postpone(missed);
             swim.relaying.postpone(missed);
+            swim.leaving.postpone(missed);
             swim.suspects.postpone(missed);
             swim.name_conflicts.postpone(missed);
             swim.ctx.streams.on_stall(missed);
@@ -349,91 +359,6 @@ impl Swim {
         if !ctx.local.left {
             local_node::announce(ctx);
         }
-    }
-
-    // Commands.
-
-    /// Joins the clusters of these seeds, and remembers the seeds in order to ask them again.
-    /// [`Notice::JoinDone`] reports the end. A seed that is this node itself counts as contacted.
-    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
-        self.at(now, |swim| {
-            swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
-            let undecided = swim.name_conflicts.is_asking();
-            swim.joining.begin(&mut swim.ctx, seeds, undecided)
-        })
-    }
-
-    /// Announces the leave of this node. [`Notice::LeaveSpread`] follows when the announcement has
-    /// reached its retransmit limit, or at once if no other node is there. Until [`Swim::revive`],
-    /// this node still answers, but tells no other node that a member failed, and refutes nothing.
-    pub fn leave(&mut self, now: Time) {
-        self.at(now, |swim| local_node::leave(&mut swim.ctx));
-    }
-
-    /// Leaves without an announcement. This is for a node that shares its name with another node:
-    /// members would believe that the other node left. Members that know this node see it fail.
-    pub fn leave_silently(&mut self) {
-        local_node::leave_silently(&mut self.ctx);
-    }
-
-    /// Takes part again after a leave, with a higher incarnation.
-    pub fn revive(&mut self, now: Time) {
-        self.at(now, |swim| {
-            if local_node::revive(&mut swim.ctx) {
-                swim.reconnect.arm(&mut swim.ctx);
-            }
-        });
-    }
-
-    /// Replaces this node's meta and announces it.
-    pub fn set_meta(&mut self, now: Time, meta: Arc<[u8]>) {
-        self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));
-    }
-
-    /// Probes a member that the application could not reach just now, in every way at once.
-    /// [`Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown, dead, has
-    /// left or is this node, or if this node has left. Also returns `None`, and counts it in
-    /// `hints_limited`, if hints already probe this member or too many others.
-    pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
-        self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
-    }
-
-    /// Queues a user message in a lane of the layer above; `bytes` is its complete content. If
-    /// there is a token, it must be less than `u64::MAX`, and it comes back in
-    /// [`Notice::BroadcastDone`]. A message that does not fit into a packet is refused.
-    pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
-        self.at(now, |swim| {
-            let gossip = &swim.gossip;
-            gossip.broadcast(&mut swim.ctx, lane, &bytes, token);
-        });
-    }
-
-    /// Sends a user message to one address, at once and only once.
-    pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
-        self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
-    }
-
-    /// Remembers a member that failed. It is asked again and again until [`Swim::forget_lost`].
-    pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
-        self.at(now, |swim| {
-            swim.reconnect.remember_lost(&mut swim.ctx, name, addr);
-        });
-    }
-
-    /// Forgets a lost member, because it is back or because nothing waits for it any more.
-    pub fn forget_lost(&mut self, name: &str) {
-        self.reconnect.forget_lost(name);
-    }
-
-    /// Sets the number of members that the layer above knows, in any state. The retransmit limit of
-    /// that layer's broadcasts grows with it.
-    pub fn set_population(&mut self, members: usize) {
-        self.ctx.population = members;
-    }
-
-    /// Counts a refusal. The layer above calls this for its own refusals.
-    pub fn refuse(&mut self, why: Refusal) {
-        self.ctx.outbox.refuse(why);
     }
 
     // Outputs and views.

@@ -204,7 +204,7 @@ impl Question {
         self.pings += 1;
         self.next = ctx.now + ctx.config.probe_timeout / PINGS;
         let ping = ctx.local.encode_ping(self.seq, &ctx.local.name);
-        ctx.send_ping(self.to, &ping, None, None);
+        ctx.send_parts(self.to, &[&ping], false, None);
     }
 }
 

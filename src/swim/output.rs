@@ -169,8 +169,11 @@ pub enum Notice {
         /// The token that came with the broadcast.
         token: u64,
     },
-    /// The leave of this node has spread, or there is no other node to tell.
+    /// The leave of this node has been gossiped often enough, or there is no other node to tell.
     LeaveSpread,
+    /// Every live member has acknowledged the step of the leave that was announced last, or has
+    /// been given up because it does not answer.
+    LeaveAcked,
     /// The probe of a hint ended.
     HintDone {
         /// The command.

@@ -137,13 +137,12 @@ impl Probing {
         let this = self.rounds.len() - 1;
         if is_suspect {
             // The accusation precedes the ping, so that the ack can bring the refutation along.
-            let mut suspect = Vec::new();
             let accusation = Accusation {
                 incarnation,
                 node: &self.rounds[this].name,
                 from: &ctx.local.name,
             };
-            Message::Suspect(accusation).encode(&mut suspect);
+            let suspect = Message::Suspect(accusation).encoded();
             ctx.send_parts(addr, &[&suspect, &ping], checksum, Some(seq));
         } else {
             ctx.send_ping(addr, &ping, announcement.as_deref(), Some(seq));
@@ -228,16 +227,12 @@ impl Probing {
 
     /// Answers a ping by datagram.
     pub fn on_ping(&self, ctx: &mut Context, from: SocketAddr, ping: &Ping) {
-        let mut ack = Vec::with_capacity(160);
-        let message = Message::Ack(Ack {
+        let ack = Message::Ack(Ack {
             seq: ping.seq,
             payload: None,
         });
-        message.encode(&mut ack);
-        ctx.send_with_broadcasts(
-            address::of_answer(ping.source_addr, ping.source_port, from),
-            &ack,
-        );
+        let to = address::of_answer(ping.source_addr, ping.source_port, from);
+        ctx.send_to_claimed(to, ping.source_node, &ack.encoded());
     }
 
     /// An ack arrived. Returns `None` if no probe waits for it.
@@ -357,8 +352,7 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
         source_port: ctx.local.addr.port(),
         source_node: &ctx.local.name,
     });
-    let mut bytes = Vec::with_capacity(128);
-    request.encode(&mut bytes);
+    let bytes = request.encoded();
     ctx.outbox.stats.indirect_probes += 1;
     ctx.send_ping(to, &bytes, None, Some(round.seq));
 }

@@ -9,7 +9,7 @@
 
 use super::context::Context;
 use super::members::{MemberIndex, MemberTable, versions};
-use super::output::StreamId;
+use super::output::{Node, StreamId};
 use super::streams::{Exchange, ExchangeCause, Purpose};
 use super::timer::Timer;
 use super::{NodeState, address};
@@ -71,13 +71,13 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
     match &mut ctx.streams.get_mut(id)?.purpose {
         Purpose::PushPull(exchange) => {
             let (join, pull_only) = (exchange.join, exchange.pull_only);
-            let state = encode_state(&ctx.table, join, pull_only, user_state);
+            let state = encode_state(ctx, join, pull_only, user_state);
             ctx.write(id, Side::Dialled, &state);
             None
         }
         Purpose::Answer { join, request } => {
             let (join, request) = (*join, std::mem::take(request));
-            let state = encode_state(&ctx.table, join, false, user_state);
+            let state = encode_state(ctx, join, false, user_state);
             ctx.write(id, Side::Accepted, &state);
             ctx.close(id);
             Some(request)
@@ -87,7 +87,8 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
 }
 
 /// Encodes everything that this node knows, or only its own entry if `own_only` is true.
-fn encode_state(table: &MemberTable, join: bool, own_only: bool, user_state: &[u8]) -> Vec<u8> {
+fn encode_state(ctx: &Context, join: bool, own_only: bool, user_state: &[u8]) -> Vec<u8> {
+    let table = &ctx.table;
     let chosen: Vec<_> = table
         .iter()
         .filter(|(member, _)| !own_only || *member == table.local_index())
@@ -96,6 +97,14 @@ fn encode_state(table: &MemberTable, join: bool, own_only: bool, user_state: &[u
             (record.node(), addr)
         })
         .collect();
+    let shown_state = |node: &Node| {
+        let is_hidden_leave = ctx.local.intends_to_leave && node.name == ctx.local.name;
+        if is_hidden_leave {
+            NodeState::Alive
+        } else {
+            node.state
+        }
+    };
     let nodes = chosen.iter().map(|(node, addr)| PushPullNode {
         name: &node.name,
         addr,
@@ -103,7 +112,7 @@ fn encode_state(table: &MemberTable, join: bool, own_only: bool, user_state: &[u
         incarnation: node.incarnation,
         meta: Some(&node.meta),
         vsn: &node.vsn,
-        state: node.state,
+        state: shown_state(node),
     });
     let state = PushPull {
         join,

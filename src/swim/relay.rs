@@ -19,6 +19,7 @@ const RELAYS: usize = 1024;
 
 /// The node that asked, and how to answer it.
 struct Relay {
+    asker_name: Box<str>,
     asker: SocketAddr,
     asker_seq: u32,
     nack: bool,
@@ -52,6 +53,7 @@ impl Relaying {
         }
         let seq = ctx.next_seq();
         let relay = Relay {
+            asker_name: ask.source_node.into(),
             asker: address::of_answer(ask.source_addr, ask.source_port, from),
             asker_seq: ask.seq,
             nack: ask.nack,
@@ -60,7 +62,7 @@ impl Relaying {
         let deadline = ctx.now + ctx.config.probe_timeout;
         self.deadlines.push_back((deadline, seq));
         let ping = ctx.local.encode_ping(seq, ask.node);
-        ctx.send_with_broadcasts(target, &ping);
+        ctx.send_to_claimed(target, ask.node, &ping);
     }
 
     /// Carries an ack back. Returns false if no relay waits for it.
@@ -72,7 +74,7 @@ impl Relaying {
             seq: relay.asker_seq,
             payload: None,
         });
-        answer(ctx, relay.asker, &ack);
+        answer(ctx, &relay, &ack);
         true
     }
 
@@ -86,7 +88,7 @@ impl Relaying {
             let relay = self.waiting.remove(seq);
             if let Some(relay) = relay.filter(|relay| relay.nack) {
                 let seq = relay.asker_seq;
-                answer(ctx, relay.asker, &Message::Nack(Nack { seq }));
+                answer(ctx, &relay, &Message::Nack(Nack { seq }));
             }
         }
     }
@@ -103,8 +105,6 @@ impl Relaying {
     }
 }
 
-fn answer(ctx: &mut Context, to: SocketAddr, message: &Message) {
-    let mut bytes = Vec::with_capacity(16);
-    message.encode(&mut bytes);
-    ctx.send_with_broadcasts(to, &bytes);
+fn answer(ctx: &mut Context, relay: &Relay, message: &Message) {
+    ctx.send_to_claimed(relay.asker, &relay.asker_name, &message.encoded());
 }

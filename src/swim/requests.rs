@@ -215,13 +215,11 @@ fn on_ping(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal>
         return Err(Refusal::UnknownType);
     };
     if ping.node.is_empty() || ping.node == &*ctx.local.name {
-        let mut ack = Vec::new();
-        Message::Ack(Ack {
+        let ack = Message::Ack(Ack {
             seq: ping.seq,
             payload: None,
-        })
-        .encode(&mut ack);
-        ctx.write(id, Side::Accepted, &ack);
+        });
+        ctx.write(id, Side::Accepted, &ack.encoded());
     } else {
         ctx.outbox.refuse(Refusal::OtherNode);
     }
@@ -231,8 +229,7 @@ fn on_ping(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal>
 
 fn answer_error(ctx: &mut Context, id: StreamId, refusal: Refusal) {
     let text = refusal.help();
-    let mut bytes = Vec::new();
-    Message::Error(ErrorAnswer { text }).encode(&mut bytes);
-    ctx.write(id, Side::Accepted, &bytes);
+    let answer = Message::Error(ErrorAnswer { text });
+    ctx.write(id, Side::Accepted, &answer.encoded());
     ctx.close(id);
 }

@@ -7,6 +7,7 @@ use crate::wire::message::{
     Accusation, Ack, Alive, IndirectPing, Nack, Ping, PushPull, PushPullNode,
 };
 use crate::wire::packet::Opened;
+use std::sync::Arc;
 
 const STEP: Duration = Duration::from_millis(10);
 
@@ -1125,4 +1126,137 @@ fn a_member_that_answers_a_hint_by_stream_first_is_not_called_silent() {
         (probe.direct, probe.stream),
         (ProbeAnswer::NotAsked, ProbeAnswer::Answered)
     );
+}
+
+/// Runs a leave of node 2 of three nodes in which nothing of node 2 reaches node 1 for `silent`.
+/// Returns the time of the last acknowledgement, and the members that did not acknowledge.
+fn leave_past_silence(silent: Duration) -> (Net, Option<Duration>, Vec<Arc<str>>) {
+    let mut net = Net::joined(3);
+    let began = net.now;
+    let mut acked = None;
+    net.nodes[2].leave(net.now);
+    net.cut = vec![(2, 1), (0, 1)];
+    while net.now.since(began) < Duration::from_secs(4) {
+        if net.now.since(began) >= silent {
+            net.cut.clear();
+        }
+        net.run(STEP);
+        if acked.is_none() && net.notices.contains(&(2, Notice::LeaveAcked)) {
+            acked = Some(net.now.since(began));
+        }
+    }
+    let unacked = net.nodes[2].end_leave();
+    (net, acked, unacked)
+}
+
+#[test]
+fn a_member_is_told_of_a_leave_until_it_acknowledges() {
+    let (net, acked, unacked) = leave_past_silence(Duration::from_millis(1200));
+    let acked = acked.unwrap();
+    assert!(acked >= Duration::from_millis(1200) && acked < Duration::from_millis(1500));
+    assert_eq!(unacked, []);
+    assert_eq!(net.state(1, 2), Some(NodeState::Left));
+}
+
+#[test]
+fn a_member_that_never_acknowledges_a_leave_is_named() {
+    let (_, acked, unacked) = leave_past_silence(Duration::from_secs(4));
+    let acked = acked.unwrap();
+    assert!(acked >= Duration::from_millis(1900) && acked < Duration::from_millis(2200));
+    assert_eq!(unacked, ["n1".into()]);
+}
+
+#[test]
+fn an_intent_is_acknowledged_before_the_departure_is_announced() {
+    let mut net = Net::joined(2);
+    net.cut = vec![(1, 0)];
+    net.nodes[1].announce_leave(net.now, b"\0intent");
+    net.run(Duration::from_millis(500));
+    let is_user = |(_, notice): &(usize, Notice)| matches!(notice, Notice::UserMessage { .. });
+    assert!(!net.notices.iter().any(is_user));
+    net.cut.clear();
+    net.run(Duration::from_millis(200));
+    assert!(net.notices.iter().any(is_user));
+    let acked = (1, Notice::LeaveAcked);
+    assert!(
+        !net.notices.contains(&acked),
+        "an agent may not have handled it yet"
+    );
+    net.run(Duration::from_millis(200));
+    assert!(net.notices.contains(&acked));
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    net.nodes[1].leave(net.now);
+    net.run(STEP);
+    assert_eq!(net.state(0, 1), Some(NodeState::Left));
+}
+
+/// An agent that pulls the state of a leaving node must not find it dead before it has the intent.
+#[test]
+fn a_push_pull_shows_a_leaving_node_as_alive_until_its_leave_is_over() {
+    for intent in [true, false] {
+        let mut net = Net::joined(2);
+        if intent {
+            net.nodes[1].announce_leave(net.now, b"\0intent");
+        }
+        net.cut = vec![(1, 0)];
+        net.nodes[1].leave(net.now);
+        net.nodes[0].join(net.now, &[Seed::Addr(addr(1))]);
+        net.settle();
+        let shown = if intent {
+            NodeState::Alive
+        } else {
+            NodeState::Left
+        };
+        assert_eq!(net.state(0, 1), Some(shown));
+        net.nodes[1].end_leave();
+        net.nodes[0].join(net.now, &[Seed::Addr(addr(1))]);
+        net.settle();
+        assert_eq!(net.state(0, 1), Some(NodeState::Left));
+    }
+}
+
+/// Gossip that goes to nodes outside the cluster is lost, and counts as sent.
+#[test]
+fn what_a_stranger_sends_uses_up_no_broadcasts() {
+    let mut net = Net::joined(2);
+    net.nodes[0].broadcast(net.now, 0, b"news".to_vec(), Some(7));
+    let ping = |source_node, source_addr| {
+        Message::Ping(Ping {
+            seq: 1,
+            node: "n0",
+            source_addr,
+            source_port: 7946,
+            source_node,
+        })
+    };
+    let ask = |node| {
+        Message::IndirectPing(IndirectPing {
+            seq: 1,
+            target: &[10, 0, 0, 98],
+            port: 7946,
+            node,
+            nack: true,
+            source_addr: &[10, 0, 0, 99],
+            source_port: 7946,
+            source_node: "n1",
+        })
+    };
+    let queued = net.nodes[0].stats().queue_len;
+    for _ in 0..20 {
+        // A stranger, a member's name at another address, and a member's address without its name.
+        net.tell(0, ping("stranger", &[10, 0, 0, 99]));
+        net.tell(0, ping("n1", &[10, 0, 0, 99]));
+        net.tell(0, ping("", &[10, 0, 0, 2]));
+        net.tell(0, ask("n1"));
+        net.tell(0, ask("stranger"));
+    }
+    let news =
+        |(_, _, bytes): &&(usize, SocketAddr, Vec<u8>)| kinds(bytes).contains(&message_kind::USER);
+    assert_eq!(net.nodes[0].stats().queue_len, queued);
+    net.settle();
+    assert_eq!(net.sent.iter().filter(news).count(), 0);
+    net.run(Duration::from_secs(3));
+    let receivers = |(_, to, _): &(usize, SocketAddr, Vec<u8>)| *to == addr(1);
+    assert!(net.sent.iter().filter(news).all(receivers));
+    assert!(net.sent.iter().filter(news).count() > 0);
 }

@@ -156,12 +156,6 @@ mod tests {
 
     const VERSIONS: [u8; 6] = [1, 5, 2, 2, 5, 5];
 
-    fn encoded(message: &Message<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
-        message.encode(&mut out);
-        out
-    }
-
     fn alive<'a>(node: &'a str, addr: &'a [u8], meta: Option<&'a [u8]>) -> Message<'a> {
         Message::Alive(Alive {
             incarnation: 7,
@@ -174,7 +168,7 @@ mod tests {
     }
 
     fn refusal(message: &Message<'_>) -> Option<Refusal> {
-        Message::decode(&encoded(message)).err()
+        Message::decode(&message.encoded()).err()
     }
 
     #[test]
@@ -228,7 +222,7 @@ mod tests {
             Message::User(b"anything"),
             Message::Error(ErrorAnswer { text: "no" }),
         ] {
-            assert_eq!(Message::decode(&encoded(&message)), Ok(message));
+            assert_eq!(Message::decode(&message.encoded()), Ok(message));
         }
     }
 
@@ -272,7 +266,7 @@ mod tests {
     fn versions_of_one_to_five_bytes_are_refused() {
         // Such vectors crash processes of memberlist, so the encoder does not write them. The test
         // truncates a whole message instead.
-        let whole = encoded(&alive("n", &[10, 0, 0, 1], None));
+        let whole = alive("n", &[10, 0, 0, 1], None).encoded();
         for length in [1, 2, 3, 4, 5] {
             let mut cut = whole[..whole.len() - 6 + length].to_vec();
             let head = whole.len() - 7;
@@ -283,7 +277,7 @@ mod tests {
 
     #[test]
     fn text_that_is_not_utf8_is_refused() {
-        let mut broken = encoded(&alive("nn", &[10, 0, 0, 1], None));
+        let mut broken = alive("nn", &[10, 0, 0, 1], None).encoded();
         let place = broken.windows(2).position(|at| at == b"nn").unwrap();
         broken[place] = 0xff;
         assert_eq!(Message::decode(&broken), Err(Refusal::Utf8));
@@ -310,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_message_cut_anywhere_is_refused() {
-        let whole = encoded(&alive("node", &[10, 0, 0, 1], Some(b"meta")));
+        let whole = alive("node", &[10, 0, 0, 1], Some(b"meta")).encoded();
         for end in 1..whole.len() {
             assert_eq!(
                 Message::decode(&whole[..end]),

@@ -253,6 +253,13 @@ macro_rules! messages {
                     })+
                 }
             }
+
+            /// Returns the message, type byte first, exactly as the reference writes it.
+            pub fn encoded(&self) -> Vec<u8> {
+                let mut bytes = Vec::with_capacity(128);
+                self.encode(&mut bytes);
+                bytes
+            }
         }
     };
 }
@@ -329,8 +336,7 @@ mod tests {
     #[test]
     fn a_message_has_its_type_byte_in_front() {
         let message = Samples::Sample(sample(5, "a", ""));
-        let mut out = Vec::new();
-        message.encode(&mut out);
+        let out = message.encoded();
         assert_eq!(out[0], KIND);
         assert_eq!(Samples::decode(&out), Ok(message));
         assert_eq!(Samples::decode(&[8, 0x80]), Err(Refusal::UnknownType));

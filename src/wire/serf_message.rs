@@ -214,12 +214,6 @@ impl<'a> Body<'a> for Relay<'a> {
 mod tests {
     use super::*;
 
-    fn encoded(message: &SerfMessage<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
-        message.encode(&mut out);
-        out
-    }
-
     fn query<'a>(filters: Option<Vec<&'a [u8]>>, timeout_ns: i64) -> SerfMessage<'a> {
         SerfMessage::Query(Query {
             ltime: u64::MAX,
@@ -273,7 +267,7 @@ mod tests {
                 inner: b"\x05\x80",
             }),
         ] {
-            assert_eq!(SerfMessage::decode(&encoded(&message)), Ok(message));
+            assert_eq!(SerfMessage::decode(&message.encoded()), Ok(message));
         }
     }
 
@@ -281,7 +275,7 @@ mod tests {
     fn a_filter_without_content_refuses_the_query() {
         // The encoder cannot write such a query, so it is made from a valid one with a filter of
         // one byte.
-        let good = encoded(&query(Some(vec![b"\x07"]), 1));
+        let good = query(Some(vec![b"\x07"]), 1).encoded();
         let place = good
             .windows(3)
             .position(|at| at == [0x91, 0xa1, 0x07])
@@ -302,11 +296,11 @@ mod tests {
                 inner,
             })
         };
-        let refusal = |message| SerfMessage::decode(&encoded(&message)).err();
-        assert_eq!(refusal(relay(&[1; 4], b"\x05")), None);
-        assert_eq!(refusal(relay(&[1; 4], b"")), Some(Refusal::EmptyPart));
+        let refusal = |message: &SerfMessage| SerfMessage::decode(&message.encoded()).err();
+        assert_eq!(refusal(&relay(&[1; 4], b"\x05")), None);
+        assert_eq!(refusal(&relay(&[1; 4], b"")), Some(Refusal::EmptyPart));
         assert_eq!(
-            refusal(relay(&[1; 3], b"\x05")),
+            refusal(&relay(&[1; 3], b"\x05")),
             Some(Refusal::AddressLength)
         );
     }
@@ -320,7 +314,7 @@ mod tests {
             );
         }
         assert_eq!(SerfMessage::decode(&[]), Err(Refusal::EmptyPart));
-        let nameless = encoded(&SerfMessage::Join(JoinIntent { ltime: 1, node: "" }));
+        let nameless = SerfMessage::Join(JoinIntent { ltime: 1, node: "" }).encoded();
         assert_eq!(SerfMessage::decode(&nameless), Err(Refusal::NameLength));
     }
 }

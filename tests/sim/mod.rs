@@ -7,7 +7,7 @@
 //! | `host`, `world` | a process with a core in it, and all of them together |
 //! | `scenario` | the language of the tests |
 //! | `checker` | conditions that must hold at every step |
-//! | `life`, `faults`, `healing`, `campaign`, `bootstrap` | the tests |
+//! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap` | the tests |
 
 mod bootstrap;
 mod campaign;
@@ -16,6 +16,7 @@ mod clock;
 mod faults;
 mod healing;
 mod host;
+mod leaving;
 mod life;
 mod net;
 mod queue;

@@ -11,7 +11,12 @@ use std::collections::BTreeSet;
 /// The file whose head names the parts.
 const HEAD: &str = "src/swim/mod.rs";
 /// The files that wire parts together.
-const WIRING: [&str; 3] = [HEAD, "src/swim/apply.rs", "src/swim/stream_events.rs"];
+const WIRING: [&str; 4] = [
+    HEAD,
+    "src/swim/apply.rs",
+    "src/swim/commands.rs",
+    "src/swim/stream_events.rs",
+];
 /// Names of methods of the standard library. A call of such a name need not be a call of a part.
 const STANDARD: [&str; 15] = [
     "clear", "contains", "extend", "get", "insert", "is_empty", "iter", "len", "next", "position",

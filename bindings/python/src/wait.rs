@@ -95,7 +95,8 @@ impl Pending {
 
     /// Returns the outcome of the operation, or `None` if the operation has not finished. The
     /// outcome is the number of members contacted (`None` after a failure), the error (`None` after
-    /// a success), and the error of each address that a join did not reach.
+    /// a success), the error of each address that a join did not reach, and the members that did
+    /// not acknowledge a leave.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.0.outcome())? else {
             return Ok(None);
@@ -105,15 +106,22 @@ impl Pending {
         let failures: Vec<_> = failures
             .map(|it| (it.addr.clone(), exception(&it.error)))
             .collect();
-        Ok(Some(match outcome.result {
-            Ok(contacted) => (Some(contacted), None, failures),
-            Err(error) => (None, Some(exception(&error)), failures),
-        }))
+        let (contacted, error) = match outcome.result {
+            Ok(contacted) => (Some(contacted), None),
+            Err(error) => (None, Some(exception(&error))),
+        };
+        let unacked = outcome.unacked.iter().map(|name| name.to_string());
+        Ok(Some((contacted, error, failures, unacked.collect())))
     }
 }
 
 type Exception = Py<pyo3::exceptions::PyBaseException>;
-type Outcome = (Option<usize>, Option<Exception>, Vec<(String, Exception)>);
+type Outcome = (
+    Option<usize>,
+    Option<Exception>,
+    Vec<(String, Exception)>,
+    Vec<String>,
+);
 
 /// Returns the time at which a timeout in seconds ends. `None` means no limit, as for a timeout
 /// that is too long for the clock.

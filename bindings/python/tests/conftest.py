@@ -30,14 +30,14 @@ QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
 
 
 class LeaveSeenAsFailure(AssertionError):  # noqa: N818 - a state, not an error of the test
-    """A member that left is listed as failed."""
+    """An agent that left is listed as failed."""
 
 
 def retry_if_leave_is_lost(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test again, at most twice, if a leave was seen as a failure.
+    """Run a test again, at most twice, if the leave of an agent was seen as a failure.
 
-    A member announces its leave by gossip, which has no acknowledgement. On a busy machine an
-    observer may miss it and then sees a member that does not answer: Serf's protocol allows that.
+    An agent only gossips its leave. On a busy machine an observer may miss it and then sees a
+    member that does not answer: Serf's protocol allows that.
     """
 
     @functools.wraps(test)
@@ -57,7 +57,7 @@ def sees_left(agent: Agent, name: str) -> None:
     def has_left() -> bool:
         status = agent.members().get(name, {}).get("status")
         if status == "failed":
-            raise LeaveSeenAsFailure(f"{agent.name} lists {name} as failed")
+            pytest.fail(f"{agent.name} lists {name} as failed")
         return bool(status == "left")
 
     eventually(f"{agent.name} sees {name} leave", has_left)

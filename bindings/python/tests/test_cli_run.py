@@ -13,7 +13,6 @@ from conftest import (
     bound_address,
     eventually,
     logged,
-    retry_if_leave_is_lost,
     sees_left,
     send_at_once,
 )
@@ -24,7 +23,6 @@ def ended(running, number=signal.SIGTERM, code=0):
     return running.end(code)
 
 
-@retry_if_leave_is_lost
 def test_run_joins_with_its_tags_and_leaves_on_sigterm(run, agent):
     stock = agent("stock")
     running = run("--name", "ours", "--tag", "role=web", "--tag", "a=x=y", "--join", stock.address)
@@ -34,7 +32,6 @@ def test_run_joins_with_its_tags_and_leaves_on_sigterm(run, agent):
     sees_left(stock, "ours")
 
 
-@retry_if_leave_is_lost
 def test_settings_come_from_a_file_and_sighup_reloads_the_tags(run, agent, tmp_path):
     stock = agent("stock")
     file = tmp_path / "sprat.conf"
@@ -129,7 +126,6 @@ def test_a_second_signal_ends_run_without_waiting(run):
 
 
 @pytest.mark.parametrize("shadow", [signal.SIGINT, signal.SIGHUP], ids=lambda it: it.name)
-@retry_if_leave_is_lost
 def test_two_signals_at_once_count_as_one(run, agent, shadow):
     stock = agent("stock")
     running = run("--name", "ours", "--join", stock.address)

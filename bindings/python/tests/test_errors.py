@@ -31,6 +31,7 @@ import sprat
         (sprat.CryptoError, Exception, "SPRAT_ERR_CRYPTO"),
         (sprat.ProtocolError, Exception, "SPRAT_ERR_PROTOCOL"),
         (sprat.JoinError, ConnectionError, "SPRAT_ERR_UNREACHABLE"),
+        (sprat.LeaveError, ConnectionError, "SPRAT_ERR_UNREACHABLE"),
         (sprat.NameConflictError, Exception, "SPRAT_ERR_NAME_CONFLICT"),
         (sprat.InternalError, RuntimeError, "SPRAT_ERR_INTERNAL"),
     ],
@@ -51,7 +52,7 @@ def test_each_error_has_its_bases_its_code_and_its_message(cls, base, code):
 
 def test_every_error_class_is_exported():
     exported = [getattr(sprat, name) for name in sprat.__all__ if name.endswith("Error")]
-    assert len(exported) == 18
+    assert len(exported) == 19
     assert all(issubclass(it, sprat.Error) for it in exported)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import re
 import shlex
 import signal
 import socket
@@ -17,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import LeaveSeenAsFailure, eventually, retry_if_leave_is_lost, sees_left
+from conftest import eventually, sees_left
 
 import sprat
 
@@ -83,7 +84,6 @@ def requests(url: str) -> Iterator[list[str]]:
             thread.join()
 
 
-@retry_if_leave_is_lost
 def test_the_web_server_loses_no_request_on_sigterm(agent, addresses, example):
     stock = agent("balancer")
     ip = addresses.ip()
@@ -117,7 +117,6 @@ def test_the_web_server_finishes_a_running_request(addresses, example):
     assert server.end() == ""
 
 
-@retry_if_leave_is_lost
 def test_the_service_lists_the_members_and_leaves(agent, addresses, example):
     ip = addresses.ip()
     ours = addresses.ip()
@@ -161,7 +160,6 @@ def runs(path: Path) -> list[tuple[dict[str, str], list[bytes]]]:
     return found
 
 
-@retry_if_leave_is_lost
 def test_a_script_gets_the_same_input_from_the_watcher_as_from_an_agent(
     agent, addresses, example, tmp_path
 ):
@@ -184,7 +182,7 @@ def test_a_script_gets_the_same_input_from_the_watcher_as_from_an_agent(
         def both(name: bytes, *kinds: str) -> bool:
             seen = [kinds_of(path, name) for path in outputs]
             if "member-leave" in kinds and any("member-failed" in it for it in seen):
-                raise LeaveSeenAsFailure(seen)
+                pytest.fail(f"a leave is seen as a failure: {seen}")
             return all(it == list(kinds) for it in seen)
 
         def kinds_of(path: Path, name: bytes) -> list[str]:
@@ -236,7 +234,8 @@ def test_the_next_member_leads_after_the_leader_is_killed_and_a_single_member_do
     # Alone it cannot know which side is cut off, and must notice that before it acts.
     assert "acting" not in until(nodes["c"], "isolated: nobody leads here")
     nodes["c"].send(signal.SIGTERM)
-    assert nodes["c"].end() == ""
+    # It may still list the member that was killed, which does not acknowledge the leave.
+    assert re.fullmatch(r"(c: this node has left, .* failed: b\n)?", nodes["c"].end())
 
 
 def test_too_few_members_have_no_leader(addresses, example):

@@ -1,11 +1,10 @@
 """The first steps: join a Serf cluster, see its members, and leave."""
 
-from conftest import retry_if_leave_is_lost, sees_left
+from conftest import sees_left
 
 import sprat
 
 
-@retry_if_leave_is_lost
 def test_a_node_joins_a_serf_cluster_and_both_see_each_other(agent, addresses):
     stock = agent("stock", "-tag", "role=web")
     with sprat.Node(name="ours", bind=addresses.address(), tags={"role": "worker"}) as node:

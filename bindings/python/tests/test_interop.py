@@ -199,7 +199,6 @@ def test_a_restart_at_another_address_is_shown_by_health_and_is_not_a_conflict(a
     eventually("nobody claims the name", lambda: second.health().name_conflict is None)
 
 
-@retry_if_leave_is_lost
 def test_an_asyncio_node_joins_an_agent_and_leaves(agent, addresses):
     stock = agent("stock")
 

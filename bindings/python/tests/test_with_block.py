@@ -109,3 +109,38 @@ def test_ctrl_c_during_the_leave_ends_the_block(start):
         block(node, ValueError("on purpose"))
     assert node.state == "shutdown"
     assert isinstance(caught.value.__context__, ValueError)
+
+
+@pytest.fixture
+def bereaved(addresses):
+    """A node that lists a member which has just crashed as alive, for a long time."""
+    with sprat.Node(
+        name="bereaved", bind=addresses.address(), profile="local", suspicion_mult=100
+    ) as node:
+        crashed = sprat.Node(name="crashed", bind=addresses.address(), profile="local")
+        crashed.join(node.address)
+        crashed.close()
+        yield node
+
+
+def test_a_leave_names_the_members_that_do_not_acknowledge_it(bereaved):
+    for _ in range(2):
+        with pytest.raises(sprat.LeaveError, match="as failed: crashed") as caught:
+            bereaved.leave(60)
+        assert caught.value.members == ("crashed",)
+        assert bereaved.state == "left"
+
+
+def test_a_block_logs_the_members_that_do_not_acknowledge_its_leave(bereaved, caplog):
+    with caplog.at_level(logging.WARNING, "sprat"), pytest.raises(ValueError, match="on purpose"):
+        block(bereaved, ValueError("on purpose"))
+    assert "as failed: crashed" in caplog.text
+
+
+def test_a_join_cancels_a_leave(bereaved, start):
+    with start("seed") as seed:
+        pending = bereaved._native.begin_leave()
+        bereaved.join(seed.address)
+        assert pending.wait(60)
+        assert pending.outcome()[1].code == "SPRAT_ERR_STATE"
+        assert bereaved.state == "running"

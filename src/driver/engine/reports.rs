@@ -2,11 +2,11 @@
 //! log, and to the parties that wait for operations.
 
 use crate::driver::engine::Engine;
-use crate::driver::events::failure::{failure_text, join_outcome};
+use crate::driver::events::failure::{failure_text, join_outcome, leave_outcome};
 use crate::driver::events::pending::Outcome;
 use crate::error::{Error, Status};
 use crate::event::{EventBody, EventKind, Level};
-use crate::serf::CoreEvent;
+use crate::serf::{CoreEvent, LeaveEnd};
 use crate::swim::OpId;
 use crate::vocabulary::NodeState;
 use std::net::SocketAddr;
@@ -72,12 +72,17 @@ impl Engine {
                 let taken = owner.map(|owner| Err(self.name_is_taken(owner)).into());
                 self.complete(op, taken.unwrap_or_else(|| join_outcome(&report)));
             }
-            CoreEvent::LeaveDone { op } => {
-                if self.handle.lifecycle.state() == NodeState::Leaving {
+            CoreEvent::LeaveDone { op, end } => {
+                let has_left = end != LeaveEnd::Cancelled;
+                if has_left && self.handle.lifecycle.state() == NodeState::Leaving {
                     self.handle.lifecycle.enter(NodeState::Left);
                 }
-                self.debug("leave", || "the leave has spread".to_owned());
-                self.complete(op, Ok(0).into());
+                let outcome = leave_outcome(end);
+                match &outcome.result {
+                    Ok(_) => self.debug("leave", || "every member acknowledged".to_owned()),
+                    Err(error) => self.warn("leave", error.message.clone()),
+                }
+                self.complete(op, outcome);
             }
             CoreEvent::HintDone { op, name, answered } => {
                 let verdict = if answered {

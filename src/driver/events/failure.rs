@@ -2,9 +2,10 @@
 
 use crate::driver::events::pending::{FailedJoin, Outcome};
 use crate::error::{Error, Status};
-use crate::serf;
+use crate::serf::{self, LeaveEnd};
 use crate::swim::{JoinFailure, JoinReport};
 use crate::wire::Refusal;
+use std::sync::Arc;
 
 /// Returns the outcome of a join, with the error of every target that was not reached.
 pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
@@ -13,9 +14,46 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
         error: Error::new(failure_status(why), failure_text(why)),
     };
     Outcome {
-        result: join_result(report),
         failures: report.failures.iter().map(failed).collect(),
+        ..join_result(report).into()
     }
+}
+
+/// The number of members that the error of a leave names; it counts the others.
+const NAMED: usize = 5;
+
+/// Returns the outcome of a leave. A leave that a reachable member may have missed is a failure,
+/// although this node has left.
+pub(in crate::driver) fn leave_outcome(end: LeaveEnd) -> Outcome {
+    let unacked = match end {
+        LeaveEnd::Left { unacked } if unacked.is_empty() => return Ok(0).into(),
+        LeaveEnd::Left { unacked } => unacked,
+        LeaveEnd::Cancelled => {
+            let text = "a join cancelled the leave, so this node is still a member";
+            return Err(Error::new(Status::State, text)).into();
+        }
+    };
+    let error = Error::new(Status::Unreachable, unacked_text(&unacked));
+    Outcome {
+        unacked,
+        ..Err(error).into()
+    }
+}
+
+fn unacked_text(unacked: &[Arc<str>]) -> String {
+    let mut names: Vec<String> = unacked
+        .iter()
+        .take(NAMED)
+        .map(|it| it.to_string())
+        .collect();
+    if unacked.len() > NAMED {
+        names.push(format!("{} more", unacked.len() - NAMED));
+    }
+    format!(
+        "this node has left, but it has no acknowledgement of these members, which may list it as \
+         failed: {}",
+        names.join(", ")
+    )
 }
 
 /// Returns the number of nodes that a join reached, or the error that best explains why no node
@@ -158,5 +196,25 @@ mod tests {
         }
         let no_targets = join_result(&JoinReport::default()).unwrap_err();
         assert_eq!(no_targets.status, Status::Unreachable);
+    }
+
+    #[test]
+    fn the_error_of_a_leave_names_members_that_did_not_acknowledge_it() {
+        let unacked = |names: &[&str]| LeaveEnd::Left {
+            unacked: names.iter().map(|&name| name.into()).collect(),
+        };
+        assert_eq!(leave_outcome(unacked(&[])).result, Ok(0));
+        let outcome = leave_outcome(unacked(&["a", "b", "c", "d", "e", "f", "g"]));
+        let error = outcome.result.unwrap_err();
+        assert_eq!(
+            (error.status, outcome.unacked.len()),
+            (Status::Unreachable, 7)
+        );
+        assert!(
+            error.message.ends_with("failed: a, b, c, d, e, 2 more"),
+            "{error}"
+        );
+        let cancelled = leave_outcome(LeaveEnd::Cancelled).result.unwrap_err();
+        assert_eq!(cancelled.status, Status::State);
     }
 }

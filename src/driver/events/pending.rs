@@ -16,6 +16,8 @@ pub struct Outcome {
     pub result: Result<usize>,
     /// The addresses that a join did not reach, with the reasons; empty for other operations.
     pub failures: Vec<FailedJoin>,
+    /// The live members that have not acknowledged a leave; empty for other operations.
+    pub unacked: Vec<Arc<str>>,
 }
 
 /// An address that a join did not reach.
@@ -32,6 +34,7 @@ impl From<Result<usize>> for Outcome {
         Outcome {
             result,
             failures: Vec::new(),
+            unacked: Vec::new(),
         }
     }
 }

@@ -117,12 +117,15 @@ impl Node {
         self.start_pending(|waiter| Command::Join { seeds, waiter })
     }
 
-    /// Leaves the cluster: announces the leave and waits until the announcement has spread.
-    /// Afterwards the node still lists members, and leaving again does nothing. A `timeout` of
-    /// `None` waits without limit.
+    /// Leaves the cluster, and waits until every live member has acknowledged the leave. In a
+    /// cluster of more than 1,024 live members, that many acknowledge it, and gossip reaches the
+    /// others. Afterwards the node still lists members, and leaving again has the same result. A
+    /// `timeout` of `None` waits without limit.
     ///
     /// # Errors
-    /// `Timeout`, after which the leave goes on; `Closed`; `Forked`.
+    /// `Unreachable` if this node has left but members did not acknowledge it, and may list this
+    /// node as failed: the message names them; `State` if a join cancels the leave; `Timeout`,
+    /// after which the leave goes on; `Closed`; `Forked`.
     pub fn leave(&self, timeout: Option<Duration>) -> Result<()> {
         let leave = |waiter| Command::Leave { waiter };
         self.run(timeout, "the leave", leave).map(drop)
@@ -138,7 +141,7 @@ impl Node {
     }
 
     /// Like [`Node::leave`], but does not wait: the returned value has a descriptor of its own to
-    /// wait on.
+    /// wait on, and lists the members that did not acknowledge the leave.
     ///
     /// # Errors
     /// `Io` if the system refuses a descriptor, `Closed`, `Forked`.

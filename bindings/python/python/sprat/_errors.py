@@ -19,6 +19,7 @@ __all__ = [
     "InternalError",
     "InvalidError",
     "JoinError",
+    "LeaveError",
     "NameConflictError",
     "NetworkError",
     "ProtocolError",
@@ -162,6 +163,21 @@ class JoinError(Error, ConnectionError):
     ) -> None:
         super().__init__(message, code=code)
         self.errors: dict[str, Error] = errors or {}
+
+
+class LeaveError(Error, ConnectionError):
+    """The node has left, but members did not acknowledge that and may list it as failed.
+
+    `members` has their names. A member that crashed unnoticed is one of them.
+    """
+
+    _code = "SPRAT_ERR_UNREACHABLE"
+
+    def __init__(
+        self, message: str = "", *, code: str | None = None, members: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, code=code)
+        self.members = members
 
 
 class NameConflictError(Error):

@@ -111,8 +111,10 @@ class Node(BaseNode):
     def leave(self, timeout: float | None = 5) -> None:
         """Leave the cluster: announce the departure and wait until it has spread.
 
-        Other members then see a leave, not a failure. The node still answers and lists members,
-        and may join again. Raises `TimeoutError` after `timeout` seconds; the leave continues.
+        When it returns, every live member has acknowledged the leave, so none of them sees a
+        failure. The node still answers and lists members, and may join again. Raises `LeaveError`
+        if members did not acknowledge the leave, with their names in `members`, and
+        `TimeoutError` after `timeout` seconds; the leave continues.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()

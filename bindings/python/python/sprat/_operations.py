@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
-from ._errors import ClosedError, Error, JoinError, TimeoutError
+from ._errors import ClosedError, Error, JoinError, LeaveError, TimeoutError
 
 __all__ = [
     "Outcome",
@@ -19,13 +19,17 @@ __all__ = [
 
 _log = logging.getLogger("sprat")
 
-Outcome = tuple[int | None, Error | None, list[tuple[str, Error]]]
-"""The number of members contacted, the error, and for a join the error of each failed address."""
+Outcome = tuple[int | None, Error | None, list[tuple[str, Error]], list[str]]
+"""The outcome of an operation.
+
+It has the number of members contacted, the error, the error of each address that a join did not
+reach, and the members that did not acknowledge a leave.
+"""
 
 
 def join_result(outcome: Outcome) -> int:
     """Return the number of addresses that answered a join, or raise its error."""
-    contacted, error, failures = outcome
+    contacted, error, failures, _ = outcome
     if error is None:
         return contacted or 0
     if not failures:
@@ -35,14 +39,17 @@ def join_result(outcome: Outcome) -> int:
 
 def leave_result(outcome: Outcome) -> None:
     """Raise the error of a leave, if there is one."""
-    _, error, _ = outcome
-    if error is not None:
-        raise error
+    _, error, _, unacked = outcome
+    if error is None:
+        return
+    if unacked:
+        raise LeaveError(str(error), code=error.code, members=tuple(unacked))
+    raise error
 
 
 def hint_result(outcome: Outcome) -> bool:
     """Return whether the member of a hint answered its probe."""
-    _, error, _ = outcome
+    _, error, _, _ = outcome
     if error is None:
         return True
     if error.code == "SPRAT_ERR_UNREACHABLE":
@@ -68,5 +75,7 @@ def last_leave(name: str) -> Iterator[None]:
         pass  # another thread closed the node in the meantime
     except TimeoutError:
         _log.warning("%s: the leave did not spread in time; other members may see a failure", name)
+    except LeaveError as error:
+        _log.warning("%s: %s", name, error)
     except Error as error:
-        _log.warning("%s: the leave failed; other members may see a failure: %s", name, error)
+        _log.warning("%s: the leave failed; other members may see a failure: %s", name, str(error))

@@ -29,8 +29,11 @@ def start(arguments: Mapping[str, Any]) -> sprat.Node:
         raise click.UsageError(re.sub(r"^seeds\b", "--join", str(error))) from None
 
 
-def leave(node: sprat.Node) -> None:
-    """Leave the cluster, so that the other members see a leave and not a failure."""
+def leave(node: sprat.Node, *, unacked: int = logging.WARNING) -> None:
+    """Leave the cluster, so that the other members see a leave and not a failure.
+
+    `unacked` is the log level for a leave that members did not acknowledge.
+    """
     with contextlib.suppress(sprat.ClosedError, sprat.StateError):
         try:
             node.leave(timeout=_LEAVE_TIMEOUT)
@@ -39,3 +42,5 @@ def leave(node: sprat.Node) -> None:
                 "the leave has not spread within %g s: other members may see a failure",
                 _LEAVE_TIMEOUT,
             )
+        except sprat.LeaveError as error:
+            _log.log(unacked, "%s", error)

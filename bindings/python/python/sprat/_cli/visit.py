@@ -10,6 +10,7 @@ visitors.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import socket
@@ -68,7 +69,8 @@ def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node
         try:
             raiser.begin_leave()
             with waiting("leaving"):
-                leave(node)
+                # A silent member is often what the visit is about: it is no reason for a warning.
+                leave(node, unacked=logging.INFO)
         finally:
             node.close()
 

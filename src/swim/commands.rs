@@ -1,0 +1,133 @@
+//! The commands of the layer above: joining and leaving, this node's meta, hints, messages, and the
+//! search for lost members.
+
+use super::output::OpId;
+use super::{Seed, Swim, local_node};
+use crate::time::Time;
+use crate::wire::Refusal;
+use crate::wire::message::Message;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+impl Swim {
+    /// Joins the clusters of these seeds, and remembers the seeds in order to ask them again.
+    /// [`super::Notice::JoinDone`] reports the end. A seed that is this node itself counts as
+    /// contacted.
+    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
+        self.at(now, |swim| {
+            swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
+            let undecided = swim.name_conflicts.is_asking();
+            swim.joining.begin(&mut swim.ctx, seeds, undecided)
+        })
+    }
+
+    /// Tells every live member that this node is going to leave; `intent` is the content of a user
+    /// message. [`super::Notice::LeaveAcked`] follows when each has acknowledged it or does not
+    /// answer.
+    pub fn announce_leave(&mut self, now: Time, intent: &[u8]) {
+        self.at(now, |swim| {
+            swim.ctx.local.intends_to_leave = true;
+            swim.leaving
+                .announce_intent(&mut swim.ctx, encode_user(intent));
+        });
+    }
+
+    /// Leaves. [`super::Notice::LeaveSpread`] follows when the announcement has reached its
+    /// retransmit limit, or at once if no other node is there; [`super::Notice::LeaveAcked`] when
+    /// each live member has acknowledged it or does not answer. Until [`Swim::revive`], this node
+    /// still answers, but tells no other node that a member failed, and refutes nothing.
+    pub fn leave(&mut self, now: Time) {
+        self.at(now, |swim| {
+            let departure = local_node::leave(&mut swim.ctx);
+            swim.leaving.announce_departure(&mut swim.ctx, departure);
+        });
+    }
+
+    /// Tells a member of the leave under way that became known after its beginning. `intent` is a
+    /// new intent that replaces the earlier one; `None` if intents are not used.
+    pub fn tell_of_leave(&mut self, now: Time, name: &Arc<str>, intent: Option<&[u8]>) {
+        self.at(now, |swim| {
+            let intent = intent.map(encode_user);
+            swim.leaving.tell(&mut swim.ctx, name, intent);
+        });
+    }
+
+    /// Ends the announcements of a leave. Returns the live members that have not acknowledged them.
+    pub fn end_leave(&mut self) -> Vec<Arc<str>> {
+        self.ctx.local.intends_to_leave = false;
+        self.leaving.end(&self.ctx)
+    }
+
+    /// Leaves without an announcement. This is for a node that shares its name with another node:
+    /// members would believe that the other node left. Members that know this node see it fail.
+    pub fn leave_silently(&mut self) {
+        local_node::leave_silently(&mut self.ctx);
+    }
+
+    /// Ends a leave. If this node has left, it takes part again with a higher incarnation.
+    pub fn revive(&mut self, now: Time) {
+        self.at(now, |swim| {
+            swim.end_leave();
+            if local_node::revive(&mut swim.ctx) {
+                swim.reconnect.arm(&mut swim.ctx);
+            }
+        });
+    }
+
+    /// Replaces this node's meta and announces it.
+    pub fn set_meta(&mut self, now: Time, meta: Arc<[u8]>) {
+        self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));
+    }
+
+    /// Probes a member that the application could not reach just now, in every way at once.
+    /// [`super::Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown,
+    /// dead, has left or is this node, or if this node has left. Also returns `None`, and counts it
+    /// in
+    /// `hints_limited`, if hints already probe this member or too many others.
+    pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
+        self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
+    }
+
+    /// Queues a user message in a lane of the layer above; `bytes` is its complete content. If
+    /// there is a token, it must be less than `u64::MAX`, and it comes back in
+    /// [`super::Notice::BroadcastDone`]. A message that does not fit into a packet is refused.
+    pub fn broadcast(&mut self, now: Time, lane: usize, bytes: Vec<u8>, token: Option<u64>) {
+        self.at(now, |swim| {
+            let gossip = &swim.gossip;
+            gossip.broadcast(&mut swim.ctx, lane, &bytes, token);
+        });
+    }
+
+    /// Sends a user message to one address, at once and only once.
+    pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
+        self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
+    }
+
+    /// Remembers a member that failed. It is asked again and again until [`Swim::forget_lost`].
+    pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
+        self.at(now, |swim| {
+            swim.reconnect.remember_lost(&mut swim.ctx, name, addr);
+        });
+    }
+
+    /// Forgets a lost member, because it is back or because nothing waits for it any more.
+    pub fn forget_lost(&mut self, name: &str) {
+        self.reconnect.forget_lost(name);
+    }
+
+    /// Sets the number of members that the layer above knows, in any state. The retransmit limit of
+    /// that layer's broadcasts grows with it.
+    pub fn set_population(&mut self, members: usize) {
+        self.ctx.population = members;
+    }
+
+    /// Counts a refusal. The layer above calls this for its own refusals.
+    pub fn refuse(&mut self, why: Refusal) {
+        self.ctx.outbox.refuse(why);
+    }
+}
+
+/// Encodes a user message with this content.
+fn encode_user(content: &[u8]) -> Arc<[u8]> {
+    Message::User(content).encoded().into()
+}

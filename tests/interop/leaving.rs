@@ -1,0 +1,46 @@
+//! Leaving a mixed cluster: an agent never takes the leave of a sprat node for a failure.
+
+use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
+use super::ours::{Ours, config};
+use super::wait::PATIENCE;
+
+const LEAVERS: [&str; 2] = ["left1", "left2"];
+
+/// Two sprat nodes join an agent that has just started, and leave at once as soon as all three see
+/// each other.
+fn two_leave_at_once(block: &Block) -> Agent {
+    let observer = Setup::new("observer", block.ip(1))
+        .arg("-profile=local")
+        .start();
+    let leavers = [2, 3].map(|host| {
+        let mut config = config(LEAVERS[host as usize - 2], block.ip(host));
+        config.set("profile", "local").unwrap();
+        let node = Ours::with(&config);
+        node.join(observer.addr());
+        node
+    });
+    let all = ["observer", LEAVERS[0], LEAVERS[1]];
+    all_see_alive(&[&observer], &all);
+    leavers.iter().for_each(|node| node.sees_alive(&all));
+    std::thread::scope(|scope| {
+        for node in &leavers {
+            scope.spawn(|| node.node().leave(Some(PATIENCE)).unwrap());
+        }
+    });
+    observer
+}
+
+#[test]
+fn sprat_nodes_that_leave_at_once_have_left_for_an_agent_that_has_just_started() {
+    let block = Block::new();
+    let all_levels = std::env::var("SPRAT_TEST_LEVEL").as_deref() == Ok("all");
+    for round in 0..if all_levels { 100 } else { 4 } {
+        let observer = two_leave_at_once(&block);
+        for name in LEAVERS {
+            agent_sees(&observer, name, "left");
+            let failed = observer.logged(&format!("EventMemberFailed: {name}"));
+            assert_eq!(failed, 0, "round {round}: {:#?}", observer.log());
+        }
+        observer.leave();
+    }
+}
