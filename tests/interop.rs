@@ -24,6 +24,8 @@ mod leaving;
 mod net;
 #[path = "interop/ours.rs"]
 mod ours;
+#[path = "interop/refused.rs"]
+mod refused;
 #[path = "interop/stopped.rs"]
 mod stopped;
 #[path = "interop/through.rs"]

@@ -48,7 +48,7 @@ use crate::limits;
 pub use crate::member::{Member, MemberState};
 use crate::swim::{
     Explanation, Health, Identity, LookupId, NodeState, Notice, OpId, Output, Seed, SendFailure,
-    StreamEnd, StreamId, Swim,
+    Source, SourceCount, StreamEnd, StreamId, Swim,
 };
 use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
@@ -203,6 +203,17 @@ impl Core {
     /// Counts a refusal that happened in the driver.
     pub fn refuse(&mut self, why: Refusal) {
         self.swim.refuse(why);
+    }
+
+    /// Takes the number of refusals by reason and source since the last call. The number of pairs
+    /// is bounded; the counters have all refusals.
+    pub fn take_refusals(&mut self) -> Vec<SourceCount> {
+        self.swim.take_refusals()
+    }
+
+    /// Returns the names of the members from which refused input may have come.
+    pub fn members_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
+        self.swim.nodes_at(source)
     }
 
     /// Does everything that is due.
@@ -408,6 +419,7 @@ impl Core {
             };
             self.handle_notice(now, notice, asked);
         }
+        self.swim.set_source(None);
         self.serf.refresh_self(now, self.swim.self_node());
         if self.population != self.serf.common.members.len() {
             self.population = self.serf.common.members.len();

@@ -108,6 +108,13 @@ impl Context {
         OpId(self.last_op)
     }
 
+    /// Counts the refusal of input that could not be read at all, and remembers its source if
+    /// keys or labels differ.
+    pub fn refuse_unreadable(&mut self, why: Refusal) {
+        self.outbox.refuse(why);
+        self.outbox.sources.note_unreadable(self.now, why);
+    }
+
     /// Returns true if a member may have this address.
     pub fn is_allowed(&self, ip: IpAddr) -> bool {
         address::is_allowed(&self.config, ip)
@@ -235,7 +242,7 @@ impl Context {
 
     /// Dials a stream.
     pub fn dial(&mut self, to: SocketAddr, purpose: Purpose, deadline: Time) {
-        let id = self.streams.dial(purpose, deadline);
+        let id = self.streams.dial(to, purpose, deadline);
         self.outbox.order(Output::Connect { id, to });
     }
 

@@ -5,8 +5,12 @@ use super::context::Context;
 use super::explanation::Explanation;
 use super::members::MemberRecord;
 use super::output::{ConflictVerdict, NameConflict, Node};
+use super::refusals::RefusalSources;
 use super::suspicion::{self, Suspicion};
 use crate::time::Time;
+use crate::wire::Refusal;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// The node's own health.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,9 @@ pub struct Health {
     /// Another address at which members list this node's name, and what is known of the node
     /// there.
     pub name_conflict: Option<NameConflict>,
+    /// The reason for which bytes of failed or suspected members, or of seeds, cannot be read at
+    /// all: keys or labels differ. `None` if there were no such bytes within the last 90 seconds.
+    pub mismatch: Option<Refusal>,
     /// One sentence, such as "streams work, datagrams do not".
     pub summary: &'static str,
 }
@@ -38,6 +45,7 @@ pub struct Health {
 pub(super) fn explanation(
     record: &MemberRecord,
     suspicion: Option<&Suspicion>,
+    sources: &RefusalSources,
     now: Time,
 ) -> Explanation {
     let node = record.node();
@@ -54,6 +62,7 @@ pub(super) fn explanation(
         confirmations_wanted: suspicion.map_or(0, Suspicion::wanted),
         time_left: suspicion.map(|it| it.deadline().since(now)),
         probe: record.last_probe.as_deref().map(|probe| probe.at(now)),
+        unreadable: sources.unreadable_from(now, node.addr),
     }
 }
 
@@ -62,8 +71,8 @@ pub(super) struct HealthFacts<'a> {
     pub name_conflict: Option<NameConflict>,
     /// True if there are seeds other than this node itself.
     pub has_other_seeds: bool,
-    /// Names of the lost members.
-    pub lost: Vec<&'a str>,
+    /// Names and addresses of the lost members.
+    pub lost: Vec<(&'a str, SocketAddr)>,
 }
 
 /// Sums up the health of this node.
@@ -72,17 +81,17 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     let streams_work = ctx.awareness.streams_work();
     let others = others_known(ctx, &facts.lost);
     let isolated = is_isolated(ctx, others, now);
-    let summary = match (isolated, facts.name_conflict, datagrams_work, streams_work) {
-        (true, _, _, _) => {
-            "isolated: most of the cluster is out of sight, so the fault may be here"
-        }
-        (false, Some(conflict), _, _) => of_name_conflict(conflict.verdict),
-        (false, None, true, true) if is_waiting_for_seeds(ctx, facts) => "alone: no seed answers",
-        (false, None, true, true) if ctx.awareness.score() == 0 => "healthy",
-        (false, None, true, true) => "slow: recent answers came late or not at all",
-        (false, None, false, true) => "streams work, datagrams do not",
-        (false, None, true, false) => "datagrams work, streams do not",
-        (false, None, false, false) => "neither datagrams nor streams get answers",
+    let mismatch = mismatch(ctx, facts, now);
+    let summary = match (facts.name_conflict, datagrams_work, streams_work) {
+        _ if mismatch.is_some() => of_mismatch(mismatch),
+        _ if isolated => "isolated: most of the cluster is out of sight, so the fault may be here",
+        (Some(conflict), _, _) => of_name_conflict(conflict.verdict),
+        (None, true, true) if is_waiting_for_seeds(ctx, facts) => "alone: no seed answers",
+        (None, true, true) if ctx.awareness.score() == 0 => "healthy",
+        (None, true, true) => "slow: recent answers came late or not at all",
+        (None, false, true) => "streams work, datagrams do not",
+        (None, true, false) => "datagrams work, streams do not",
+        (None, false, false) => "neither datagrams nor streams get answers",
     };
     Health {
         score: ctx.awareness.score(),
@@ -93,6 +102,7 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
         datagrams_work,
         streams_work,
         name_conflict: facts.name_conflict,
+        mismatch,
         summary,
     }
 }
@@ -105,9 +115,9 @@ pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bo
 
 /// Returns the number of other members that have not left: those of the table, and those that were
 /// lost so long ago that the table has forgotten them.
-fn others_known(ctx: &Context, lost: &[&str]) -> usize {
+fn others_known(ctx: &Context, lost: &[(&str, SocketAddr)]) -> usize {
     let has_not_left = |it: &&MemberRecord| it.node().state != NodeState::Left;
-    let is_forgotten = |name: &&&str| ctx.table.find(name).is_none();
+    let is_forgotten = |(name, _): &&(&str, SocketAddr)| ctx.table.find(name).is_none();
     let known = ctx.table.others().filter(has_not_left).count();
     known + lost.iter().filter(is_forgotten).count()
 }
@@ -128,6 +138,49 @@ fn is_isolated(ctx: &Context, others: usize, now: Time) -> bool {
     let nodes = ctx.table.iter().map(|(_, record)| record.node());
     let missing = nodes.filter(out_of_sight).count();
     ctx.awareness.silence(now) >= wait || 2 * missing > others
+}
+
+/// Returns the reason for which bytes of a node that this node looks for cannot be read: see
+/// [`Health::mismatch`]. The address of a datagram may be forged, so the bytes of a member that
+/// answers do not count, nor those of a stranger.
+fn mismatch(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Option<Refusal> {
+    let unreadable = ctx.outbox.sources.unreadable(now);
+    let mut wanted: BTreeMap<SocketAddr, (Refusal, bool)> = unreadable
+        .map(|it| (it.addr, (it.why, it.dialled)))
+        .collect();
+    if wanted.is_empty() {
+        return None;
+    }
+    for (_, addr) in &facts.lost {
+        wanted.entry(*addr).and_modify(|it| it.1 = true);
+    }
+    for node in ctx.table.others().map(MemberRecord::node) {
+        match node.state {
+            NodeState::Alive => drop(wanted.remove(&node.addr)),
+            NodeState::Suspect | NodeState::Dead => {
+                wanted.entry(node.addr).and_modify(|it| it.1 = true);
+            }
+            NodeState::Left => {}
+        }
+    }
+    let mut wanted = wanted.into_values().filter(|(_, is_wanted)| *is_wanted);
+    wanted.next().map(|(why, _)| why)
+}
+
+fn of_mismatch(why: Option<Refusal>) -> &'static str {
+    match why {
+        Some(Refusal::UnexpectedEncryption) => {
+            "other members encrypt their messages, and this node has no key"
+        }
+        Some(Refusal::PlaintextRefused) => {
+            "other members send unencrypted messages, which this node refuses because it has a key"
+        }
+        Some(Refusal::Label) => "other members send messages with another label than this node's",
+        _ => {
+            "none of this node's keys decrypts the messages of other members: \
+             their keys were changed, or keys or labels differ"
+        }
+    }
 }
 
 fn of_name_conflict(verdict: ConflictVerdict) -> &'static str {

@@ -2,6 +2,7 @@
 
 use super::NodeState;
 use super::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
+use crate::wire::Refusal;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +31,9 @@ pub struct Explanation {
     pub time_left: Option<Duration>,
     /// The last probe; `None` if this node has not probed the member.
     pub probe: Option<ProbeReport>,
+    /// The reason for which the last bytes from its address could not be read at all, because keys
+    /// or labels differ, and the time since then; `None` if there were none within 90 seconds.
+    pub unreadable: Option<(Refusal, Duration)>,
 }
 
 fn describe_answer(answer: ProbeAnswer) -> &'static str {
@@ -108,6 +112,14 @@ fn paragraph(it: &Explanation) -> String {
         None => text.push_str(" This node has not probed it."),
         Some(probe) => describe_probe(&mut text, probe),
     }
+    if let Some((why, ago)) = it.unreadable {
+        let (ago, help) = (duration(ago), why.help());
+        let advice = why.advice().unwrap_or_default();
+        let _ = write!(
+            text,
+            " Bytes from its address were refused {ago} ago: {help} {advice}"
+        );
+    }
     text
 }
 
@@ -163,6 +175,7 @@ impl Explanation {
                 ],
                 rtt: Some(Duration::from_micros(1_045)),
             }),
+            unreadable: None,
         }
     }
 }
@@ -179,6 +192,23 @@ mod tests {
              (1 of 2). It has at most 1.8 s left to refute this. Last probe 600 ms ago: datagram \
              no answer, stream no answer yet, through web2 could not reach it either, through \
              web3 answered. Last round trip 1.045 ms."
+        );
+    }
+
+    #[test]
+    fn a_member_whose_messages_cannot_be_decrypted_is_not_called_silent_without_a_word_of_keys() {
+        let rotated = Explanation {
+            accuser: None,
+            time_left: None,
+            probe: None,
+            unreadable: Some((Refusal::Undecryptable, Duration::from_millis(400))),
+            ..Explanation::of_a_suspect()
+        };
+        assert_eq!(
+            rotated.to_string(),
+            "db1 (10.0.0.3:7946) has been suspected for 2.3 s. This node has not probed it. Bytes \
+             from its address were refused 400 ms ago: Bytes that none of the keys decrypts. \
+             Compare keys and labels; after a key rotation, restart this node with the new key."
         );
     }
 

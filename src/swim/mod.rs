@@ -37,6 +37,7 @@
 //! | `merge` | the rules by which a message about a member changes its record |
 //! | `broadcast_queue` | the messages to gossip, and which of them go into the next packet |
 //! | `outbox`, `output`, `stats` | outputs and notices, and the counters |
+//! | `refusals` | the sources of refused input |
 //! | `streams`, `lookups`, `timer`, `rng` | open streams, look-ups, deadlines, random numbers |
 //! | `awareness` | the local health score |
 //! | `suspicion`, `final_probe` | the deadline of one suspect, and its final probes |
@@ -74,6 +75,7 @@ mod probe;
 mod probe_report;
 mod push_pull;
 mod reconnect;
+mod refusals;
 mod relay;
 mod requests;
 mod retry;
@@ -106,6 +108,7 @@ use probe::Probing;
 use reconnect::Reconnect;
 use relay::Relaying;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use streams::ExchangeCause;
 use suspects::Suspects;
@@ -118,6 +121,7 @@ pub use explanation::Explanation;
 pub use identity::Identity;
 pub use output::*;
 pub use probe_report::{HelperReport, ProbeAnswer, ProbeReport};
+pub use refusals::{Source, SourceCount, Transport};
 pub use seeds::Seed;
 pub use stats::Stats;
 
@@ -171,16 +175,24 @@ impl Swim {
         result
     }
 
+    /// Sets the origin of the input that is handled from now on. The inputs from the network set
+    /// it; the layer above sets it to `None` when it has acted on all that came of one.
+    pub fn set_source(&mut self, source: Option<Source>) {
+        self.ctx.outbox.sources.set_current(source);
+    }
+
     // Datagrams.
 
     /// A datagram arrived.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+        self.set_source(Some(Source::datagram(from)));
         self.at(now, |swim| {
-            swim.ctx.outbox.stats.datagrams_in += 1;
-            swim.ctx.outbox.stats.bytes_in += bytes.len() as u64;
-            let opened = match packet::open(&swim.ctx.codec, bytes) {
+            let ctx = &mut swim.ctx;
+            ctx.outbox.stats.datagrams_in += 1;
+            ctx.outbox.stats.bytes_in += bytes.len() as u64;
+            let opened = match packet::open(&ctx.codec, bytes) {
                 Ok(opened) => opened,
-                Err(refusal) => return swim.refuse(refusal),
+                Err(refusal) => return ctx.refuse_unreadable(refusal),
             };
             packet::walk(opened.as_bytes(), &mut |part| {
                 if let Err(refusal) = part.and_then(|bytes| swim.on_message(from, bytes)) {
@@ -389,12 +401,33 @@ impl Swim {
         self.name_conflicts.claimed()
     }
 
+    /// Takes the number of refusals by reason and source since the last call. The number of pairs
+    /// is bounded, so refusals of further sources are only in the counters.
+    pub fn take_refusals(&mut self) -> Vec<SourceCount> {
+        self.ctx.outbox.sources.take_counts()
+    }
+
+    /// Returns the names of the nodes at this address, or at any port of its host for a stream that
+    /// was accepted.
+    pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
+        let (addr, transport) = (source.addr, source.transport);
+        let is_there = move |it: &SocketAddr| match transport {
+            Transport::Accepted => it.ip() == addr.ip(),
+            Transport::Datagram | Transport::Dialled => *it == addr,
+        };
+        let nodes = self.ctx.table.others().map(members::MemberRecord::node);
+        nodes
+            .filter(move |node| is_there(&node.addr))
+            .map(|node| &node.name)
+    }
+
     /// Explains why a member is in its state. `None` if this layer does not know the name.
     pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
         let member = self.ctx.table.find(name)?;
         let record = self.ctx.table.get(member)?;
         let suspicion = self.suspects.get(member);
-        Some(explain::explanation(record, suspicion, now))
+        let sources = &self.ctx.outbox.sources;
+        Some(explain::explanation(record, suspicion, sources, now))
     }
 
     /// Returns the health of this node itself.

@@ -1,6 +1,7 @@
 //! The outbox: outputs for the driver, notices for the layer above, and the counters.
 
 use super::output::{Change, Notice, Output, StreamId};
+use super::refusals::RefusalSources;
 use super::stats::Stats;
 use crate::wire::Refusal;
 use std::collections::VecDeque;
@@ -17,6 +18,8 @@ pub(super) struct Outbox {
     outputs: VecDeque<Output>,
     notices: VecDeque<Notice>,
     pub stats: Stats,
+    /// The sources of the refusals that `stats` counts.
+    pub sources: RefusalSources,
 }
 
 impl Outbox {
@@ -69,5 +72,6 @@ impl Outbox {
     /// Counts a refusal.
     pub fn refuse(&mut self, why: Refusal) {
         self.stats.refused.0[why as usize] += 1;
+        self.sources.count(why);
     }
 }

@@ -57,9 +57,9 @@ impl Reconnect {
         self.lost.remove(name);
     }
 
-    /// Names of the lost members.
-    pub fn lost(&self) -> impl Iterator<Item = &str> {
-        self.lost.iter().map(|it| &*it.name)
+    /// The lost members: their names and addresses.
+    pub fn lost(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.lost.iter().map(|it| (&*it.name, it.addr))
     }
 
     /// Returns true if there are seeds other than this node itself.

@@ -14,10 +14,12 @@
 
 use super::context::Context;
 use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
+use super::refusals::{Source, Transport};
 use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use crate::wire::Refusal;
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
+use std::net::SocketAddr;
 
 /// The end of a ping or push/pull that this node began on a stream.
 pub(super) enum StreamEvent {
@@ -31,11 +33,17 @@ pub(super) enum StreamEvent {
 }
 
 /// Another node connected. The stream is closed again if too many are open.
-pub(super) fn on_accepted(ctx: &mut Context, id: StreamId) {
+pub(super) fn on_accepted(ctx: &mut Context, id: StreamId, from: SocketAddr) {
     if ctx.streams.may_accept() {
         let deadline = ctx.now + ctx.config.stream_timeout;
-        ctx.streams.accept(id, deadline);
+        ctx.streams.accept(id, from, deadline);
     } else {
+        let transport = Transport::Accepted;
+        let source = Source {
+            addr: from,
+            transport,
+        };
+        ctx.outbox.sources.set_current(Some(source));
         ctx.outbox.refuse(Refusal::TooManyStreams);
         ctx.outbox.order(Output::Close { id });
     }
@@ -94,6 +102,7 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
         let (id, stream) = ctx.streams.take_overdue(ctx.now)?;
         ctx.outbox.order(Output::Close { id });
         if stream.side == Side::Accepted {
+            ctx.outbox.sources.set_current(Some(stream.source()));
             ctx.outbox.refuse(Refusal::StreamTimeout);
         }
         let event = failed(ctx, stream, JoinFailure::TimedOut);
@@ -126,7 +135,7 @@ fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamE
 /// Refuses the bytes that arrived on a stream and closes the stream. If the other side dialled, it
 /// is told the reason.
 fn refuse(ctx: &mut Context, id: StreamId, refusal: Refusal) -> Option<StreamEvent> {
-    ctx.outbox.refuse(refusal);
+    ctx.refuse_unreadable(refusal);
     if ctx.streams.get(id)?.side == Side::Accepted {
         answer_error(ctx, id, refusal);
         return None;

@@ -4,7 +4,7 @@
 use super::lookups::LookupCause;
 use super::output::{JoinFailure, LookupId, Notice, StreamEnd, StreamId};
 use super::requests::StreamEvent;
-use super::streams::{Exchange, ExchangeCause, Purpose};
+use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use super::{Swim, push_pull, requests};
 use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
@@ -16,9 +16,16 @@ impl Swim {
         self.ctx.streams.may_accept()
     }
 
+    /// Runs an input from a stream.
+    fn at_stream(&mut self, now: Time, id: StreamId, run: impl FnOnce(&mut Swim)) {
+        let source = self.ctx.streams.get(id).map(Stream::source);
+        self.set_source(source);
+        self.at(now, run);
+    }
+
     /// Another node connected.
-    pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, _from: SocketAddr) {
-        self.at(now, |swim| requests::on_accepted(&mut swim.ctx, id));
+    pub fn handle_stream_accepted(&mut self, now: Time, id: StreamId, from: SocketAddr) {
+        self.at(now, |swim| requests::on_accepted(&mut swim.ctx, id, from));
     }
 
     /// A stream that this node dialled is open.
@@ -43,7 +50,7 @@ impl Swim {
 
     /// Bytes arrived on a stream.
     pub fn handle_stream_data(&mut self, now: Time, id: StreamId, bytes: &[u8]) {
-        self.at(now, |swim| {
+        self.at_stream(now, id, |swim| {
             if let Some(event) = requests::on_data(&mut swim.ctx, id, bytes) {
                 swim.on_stream_event(event);
             }
@@ -52,7 +59,7 @@ impl Swim {
 
     /// The other side or the network ended a stream.
     pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
-        self.at(now, |swim| {
+        self.at_stream(now, id, |swim| {
             if let Some(event) = requests::on_end(&mut swim.ctx, id, end) {
                 swim.on_stream_event(event);
             }
@@ -62,7 +69,7 @@ impl Swim {
     /// The layer above gives its user state for a push/pull, in answer to
     /// [`Notice::WantUserState`].
     pub fn provide_user_state(&mut self, now: Time, id: StreamId, bytes: Vec<u8>) {
-        self.at(now, |swim| {
+        self.at_stream(now, id, |swim| {
             let Some(remote) = push_pull::send_state(&mut swim.ctx, id, &bytes) else {
                 return;
             };

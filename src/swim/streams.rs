@@ -4,6 +4,7 @@
 //! hold are bounded; a share of the streams is kept for those that this node dials.
 
 use super::output::{OpId, StreamId};
+use super::refusals::{Source, Transport};
 use crate::limits;
 use crate::sorted_map::SortedMap;
 use crate::time::Time;
@@ -90,10 +91,24 @@ pub(super) enum Purpose {
 pub(super) struct Stream {
     pub purpose: Purpose,
     pub side: Side,
+    /// The address of the other side.
+    peer: SocketAddr,
     /// True if this process stalled while the stream was open.
     pub stalled: bool,
     reader: StreamReader,
     deadline: Time,
+}
+
+impl Stream {
+    /// The source of the bytes that arrive.
+    pub fn source(&self) -> Source {
+        let transport = match self.side {
+            Side::Dialled => Transport::Dialled,
+            Side::Accepted => Transport::Accepted,
+        };
+        let addr = self.peer;
+        Source { addr, transport }
+    }
 }
 
 /// All open streams.
@@ -124,23 +139,30 @@ impl Streams {
     }
 
     /// Adds a stream that this node dials. Its number is odd.
-    pub fn dial(&mut self, purpose: Purpose, deadline: Time) -> StreamId {
+    pub fn dial(&mut self, to: SocketAddr, purpose: Purpose, deadline: Time) -> StreamId {
         self.last_id += 1;
         let id = StreamId(2 * self.last_id - 1);
-        self.insert(id, purpose, Side::Dialled, deadline);
+        self.insert(id, purpose, (Side::Dialled, to), deadline);
         id
     }
 
     /// Adds a stream that another node dialled.
-    pub fn accept(&mut self, id: StreamId, deadline: Time) {
-        self.insert(id, Purpose::Serve, Side::Accepted, deadline);
+    pub fn accept(&mut self, id: StreamId, from: SocketAddr, deadline: Time) {
+        self.insert(id, Purpose::Serve, (Side::Accepted, from), deadline);
     }
 
-    fn insert(&mut self, id: StreamId, purpose: Purpose, side: Side, deadline: Time) {
+    fn insert(
+        &mut self,
+        id: StreamId,
+        purpose: Purpose,
+        (side, peer): (Side, SocketAddr),
+        deadline: Time,
+    ) {
         self.dialled += usize::from(side == Side::Dialled);
         let stream = Stream {
             purpose,
             side,
+            peer,
             stalled: false,
             reader: StreamReader::new(side),
             deadline,

@@ -436,13 +436,40 @@ fn a_stream_that_was_open_during_a_stall_does_not_count_against_streams() {
             let exchange = Exchange::new(ExchangeCause::Periodic, addr(1));
             let deadline = net.now + Duration::from_secs(10);
             let swim = &mut net.nodes[0];
-            let id = (swim.ctx.streams).dial(Purpose::PushPull(exchange), deadline);
+            let id = (swim.ctx.streams).dial(addr(1), Purpose::PushPull(exchange), deadline);
             net.now = net.now + away;
             swim.handle_stall(net.now, away, Duration::ZERO);
             swim.handle_stream_end(net.now, id, StreamEnd::Failed);
         }
         assert!(net.nodes[0].health(net.now).streams_work, "{away:?}");
     }
+}
+
+#[test]
+fn a_label_that_differs_is_told_of_members_that_do_not_answer_and_not_of_others() {
+    let mut net = Net::joined(2);
+    let told = |net: &mut Net| {
+        let labelled = b"\xf4\x04blue\x08x";
+        net.nodes[0].handle_datagram(net.now, addr(1), labelled);
+        net.nodes[0].handle_datagram(net.now, addr(9), labelled);
+        net.nodes[0].health(net.now).mismatch
+    };
+    // The address of a member that answers was forged.
+    assert_eq!(told(&mut net), None);
+    net.cut.extend([(0, 1), (1, 0)]);
+    net.cut_streams.extend([(0, 1), (1, 0)]);
+    while net.state(0, 1) == Some(NodeState::Alive) {
+        net.run(STEP);
+    }
+    assert_eq!(told(&mut net), Some(Refusal::Label));
+    let explanation = net.nodes[0].explain(net.now, &name(1)).unwrap();
+    assert_eq!(
+        explanation.unreadable,
+        Some((Refusal::Label, Duration::ZERO))
+    );
+    assert!(net.nodes[0].health(net.now).summary.contains("label"));
+    net.run(Duration::from_secs(91));
+    assert_eq!(net.nodes[0].health(net.now).mismatch, None);
 }
 
 #[test]
@@ -471,7 +498,7 @@ fn a_state_as_the_answer_to_a_ping_is_refused_and_counted() {
     let to = addr(1);
     let deadline = net.now + Duration::from_secs(10);
     let swim = &mut net.nodes[0];
-    let id = (swim.ctx.streams).dial(Purpose::Ping { seq: 77, to }, deadline);
+    let id = (swim.ctx.streams).dial(to, Purpose::Ping { seq: 77, to }, deadline);
     let state = PushPull {
         join: false,
         nodes: Vec::new(),

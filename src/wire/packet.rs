@@ -4,6 +4,7 @@
 //! compound layers in any order and nesting; then messages. The depth of the layers and the sum
 //! of the bytes to which they expand are bounded, so that one datagram causes bounded work.
 
+use super::codec::SEAL_LEN;
 use super::message::kind;
 use super::{Codec, Reader, Refusal, lzw};
 use crate::limits;
@@ -34,13 +35,17 @@ const CHECKSUM_LEN: usize = 5;
 /// # Errors
 /// [`Refusal::Truncated`] for an empty datagram; [`Refusal::Label`]; [`Refusal::Checksum`]; when
 /// there are keys and plaintext is not accepted, [`Refusal::PlaintextRefused`] for bytes that are
-/// certainly not encrypted and [`Refusal::Undecryptable`] for other bytes that no key decrypts.
+/// certainly not encrypted and [`Refusal::Undecryptable`] for other bytes that no key decrypts;
+/// without keys, [`Refusal::UnexpectedEncryption`] for bytes that look encrypted.
 pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal> {
     if datagram.is_empty() {
         return Err(Refusal::Truncated);
     }
     let bytes = codec.strip_label(datagram)?;
     if codec.keyring.is_empty() {
+        if is_encrypted(bytes) {
+            return Err(Refusal::UnexpectedEncryption);
+        }
         return Ok(Opened::Borrowed(&bytes[verify_checksum(bytes)?..]));
     }
     match codec.keyring.open(bytes, &codec.label) {
@@ -53,6 +58,17 @@ pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal
         // An encrypted datagram begins with its version, 0 or 1, but so does a plain ping.
         Err(_) if !matches!(bytes.first(), Some(0 | 1)) => Err(Refusal::PlaintextRefused),
         Err(refusal) => Err(refusal),
+    }
+}
+
+/// Returns true if a datagram looks encrypted and cannot be anything else. The version in front, 0
+/// or 1, is also the type byte of a ping, but then a map, a list or nil follows. Behind the version
+/// of an encrypted datagram is a random byte, so one in seven is not recognised.
+fn is_encrypted(bytes: &[u8]) -> bool {
+    match bytes {
+        [0 | 1, 0x80..=0x9f | 0xc0 | 0xdc..=0xdf, ..] => false,
+        [0 | 1, _, ..] => bytes.len() > SEAL_LEN,
+        _ => false,
     }
 }
 
@@ -346,6 +362,16 @@ mod tests {
             ..lenient
         };
         assert_eq!(seal(&silent, &bytes, false, PLAIN), bytes);
+    }
+
+    #[test]
+    fn an_encrypted_datagram_is_recognised_without_a_key() {
+        let sealed = |nonce| seal(&encrypting(), &message(3), false, [nonce; 12]);
+        let refused = |bytes: &[u8]| refusal(&Codec::default(), bytes);
+        assert_eq!(refused(&sealed(9)), Some(Refusal::UnexpectedEncryption));
+        // This nonce makes it look like a ping.
+        assert_eq!(refused(&sealed(0x85)), None);
+        assert_eq!(refused(&[kind::PING, 0x07]), None);
     }
 
     #[test]

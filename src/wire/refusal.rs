@@ -1,9 +1,9 @@
 //! The reasons why bytes from the wire are refused. Each has a counter of its own.
 
-/// Declares [`Refusal`] by rows: variant, name of its counter, and its help, which is also the
-/// documentation of the variant.
+/// Declares [`Refusal`] by rows: variant, name of its counter, its help, which is also the
+/// documentation of the variant, and what an operator should do, if there is anything.
 macro_rules! refusals {
-    ($($variant:ident $name:literal $help:literal,)+) => {
+    ($($variant:ident $name:literal $help:literal $($advice:literal)?,)+) => {
         /// A reason for a refusal.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
@@ -31,43 +31,84 @@ macro_rules! refusals {
                     $(Refusal::$variant => $help,)+
                 }
             }
+
+            /// Returns true if the bytes of two nodes with other keys or labels are refused for
+            /// this reason: neither can read anything that the other sends.
+            pub fn is_mismatch(self) -> bool {
+                use Refusal::{Label, PlaintextRefused, Undecryptable, UnexpectedEncryption};
+                matches!(self, Undecryptable | PlaintextRefused | UnexpectedEncryption | Label)
+            }
+
+            /// Returns what an operator should do about it, in one sentence; `None` if there is
+            /// nothing to do, or if it depends on the sender.
+            pub fn advice(self) -> Option<&'static str> {
+                match self {
+                    $(Refusal::$variant => advice!($($advice)?),)+
+                }
+            }
         }
+    };
+}
+
+/// The advice of a row, or `None` for a row without.
+macro_rules! advice {
+    () => {
+        None
+    };
+    ($advice:literal) => {
+        Some($advice)
     };
 }
 
 refusals! {
     Truncated "truncated" "Input that ended before its message did.",
-    UnknownType "unknown_type" "A type byte that has no meaning in its place.",
+    UnknownType "unknown_type" "A type byte that has no meaning in its place."
+        "Check that the program at that address is a member of this cluster.",
     UnknownCompression "unknown_compression" "A compression other than LZW.",
-    Msgpack "msgpack" "A value that is not msgpack, or not of the expected kind.",
+    Msgpack "msgpack" "A value that is not msgpack, or not of the expected kind."
+        "Check that the program at that address is a member of this cluster.",
     Utf8 "utf8" "Text that is not UTF-8, or that holds a NUL.",
-    NameLength "name_length" "A node name that is empty or too long.",
-    MetaLength "meta_length" "Node meta (encoded tags) that is too long.",
+    NameLength "name_length" "A node name that is empty or too long."
+        "Give that node a name of 1 to 255 bytes.",
+    MetaLength "meta_length" "Node meta (encoded tags) that is too long."
+        "Give that node fewer or shorter tags.",
     AddressLength "address_length" "An address that is not 4 or 16 bytes long.",
     VersionLength "version_length" "A version vector that is not 6 bytes long.",
     VersionRange "version_range" "Protocol versions that contradict one another.",
-    Checksum "checksum" "A datagram whose CRC-32 does not match.",
-    Undecryptable "undecryptable" "Bytes that none of the keys decrypts.",
-    PlaintextRefused "plaintext_refused" "Unencrypted bytes although encryption is required.",
-    UnexpectedEncryption "unexpected_encryption" "An encrypted stream although there are no keys.",
-    Label "label" "A label that is not this cluster's, is missing or malformed.",
+    Checksum "checksum" "A datagram whose CRC-32 does not match."
+        "Check the network between the two nodes.",
+    Undecryptable "undecryptable" "Bytes that none of the keys decrypts."
+        "Compare keys and labels; after a key rotation, restart this node with the new key.",
+    PlaintextRefused "plaintext_refused" "Unencrypted bytes although encryption is required."
+        "Give that node a key of this cluster, or set verify_incoming to false here.",
+    UnexpectedEncryption "unexpected_encryption" "Encrypted bytes although there are no keys."
+        "Restart this node with a key of the cluster.",
+    Label "label" "A label that is not this cluster's, is missing or malformed."
+        "Compare the labels of the two nodes.",
     TooLarge "too_large" "A length or count above its bound.",
     TooDeep "too_deep" "Compound and compressed messages nested too deeply.",
     EmptyPart "empty_part" "A message or part of a message without content.",
     Inflate "inflate" "Compressed bytes that do not expand, or expand to nothing.",
-    Incompatible "incompatible" "A push/pull with nodes of other protocol versions.",
+    Incompatible "incompatible" "A push/pull with nodes of other protocol versions."
+        "Upgrade the older node, or use the same mode on both.",
     TooManyNodes "too_many_nodes" "A push/pull that claims too many nodes.",
-    AddressNotAllowed "address_not_allowed" "A node at an address outside the allowed networks.",
+    AddressNotAllowed "address_not_allowed" "A node at an address outside the allowed networks."
+        "Extend cidrs_allowed if the node belongs to this cluster.",
     Filtered "filtered" "A member that the application's filter refused.",
     TooManyMembers "too_many_members" "A new node although the table is full.",
     UnknownSequence "unknown_sequence" "An ack or nack that no probe waits for.",
-    OtherNode "other_node" "A ping meant for a node of another name.",
-    Conflict "conflict" "A node that claims a name in use at another address.",
-    TooManyStreams "too_many_streams" "A connection above the number served.",
+    OtherNode "other_node" "A ping meant for a node of another name."
+        "Check whether a node with that name has moved, or whether two nodes share an address.",
+    Conflict "conflict" "A node that claims a name in use at another address."
+        "Give each node a name of its own.",
+    TooManyStreams "too_many_streams" "A connection above the number served."
+        "Check what that address connects for.",
     TooManyRelays "too_many_relays" "A request to probe for others above the number served.",
-    StreamTimeout "stream_timeout" "A connection that took too long.",
+    StreamTimeout "stream_timeout" "A connection that took too long."
+        "Check the network, and that the program at that address is a member.",
     Stale "stale" "A datagram or connection that waited while this process was stopped.",
-    IncarnationLimit "incarnation_limit" "An incarnation so high that it cannot be refuted.",
+    IncarnationLimit "incarnation_limit" "An incarnation so high that it cannot be refuted."
+        "Restart the node with that name; if it comes back, look for forged messages.",
 }
 
 #[cfg(test)]
@@ -86,7 +127,12 @@ mod tests {
                     .all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_'))
             );
             assert!(names.insert(name), "{name} twice");
-            assert!(refusal.help().ends_with('.') && refusal.help().len() > 20);
+            for text in [Some(refusal.help()), refusal.advice()]
+                .into_iter()
+                .flatten()
+            {
+                assert!(text.ends_with('.') && text.len() > 20, "{text}");
+            }
         }
         assert_eq!(names.len(), Refusal::COUNT);
     }

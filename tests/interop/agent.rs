@@ -246,6 +246,12 @@ impl Agent {
         self.change_tags(&["tags", "-delete", key]);
     }
 
+    /// Runs `serf keys`. Members that do not answer the key query make the command fail, although
+    /// the agents have done as told; so its result says nothing.
+    pub fn keys(&self, args: &[&str]) {
+        self.ask(&[&["keys"], args].concat());
+    }
+
     /// Sends a user event to the cluster.
     pub fn event(&self, name: &str, payload: &str) {
         self.must(&["event", name, payload]);

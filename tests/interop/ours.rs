@@ -2,9 +2,9 @@
 
 use super::agent::PORT;
 use super::wait::{PATIENCE, until};
-use sprat::EventKind;
 use sprat::serf::{Member, MemberState};
 use sprat::{Config, Node};
+use sprat::{EventBody, EventKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Heard {
 pub struct Ours {
     node: Node,
     heard: Mutex<Vec<Heard>>,
+    /// The lines of its log; empty unless its log level is set.
+    log: Mutex<Vec<String>>,
 }
 
 /// The settings of a node that listens at `ip`.
@@ -51,6 +53,7 @@ impl Ours {
         Ours {
             node,
             heard: Mutex::new(Vec::new()),
+            log: Mutex::new(Vec::new()),
         }
     }
 
@@ -89,6 +92,10 @@ impl Ours {
     pub fn heard(&self) -> Vec<Heard> {
         let mut heard = self.heard.lock().unwrap();
         while let Some(event) = self.node.next_event(Some(Duration::ZERO)).ok().flatten() {
+            if let EventBody::Log { text, .. } = event.body {
+                self.log.lock().unwrap().push(text);
+                continue;
+            }
             let member = event.member().map(|member| member.name.to_string());
             heard.push(Heard {
                 kind: event.kind(),
@@ -96,6 +103,12 @@ impl Ours {
             });
         }
         heard.clone()
+    }
+
+    /// The lines of its log so far, oldest first.
+    pub fn logged(&self) -> Vec<String> {
+        self.heard();
+        self.log.lock().unwrap().clone()
     }
 
     /// The number of events of this kind about this member.

@@ -411,6 +411,7 @@ mod tests {
             datagrams_work: true,
             streams_work: true,
             name_conflict: None,
+            mismatch: None,
             summary: "",
         };
         health(&at(7, 3)).unwrap();

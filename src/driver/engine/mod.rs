@@ -205,7 +205,8 @@ impl Engine {
                 break;
             }
         }
-        self.log.check(&self.handle.events, &self.core, self.now);
+        self.log
+            .check(&self.handle.events, &mut self.core, self.now);
     }
 
     /// Logs a debug line. The text is only created if debug lines are logged.

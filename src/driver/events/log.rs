@@ -1,19 +1,22 @@
 //! The log: lines for people, as events, bounded in number.
 //!
 //! The library never prints. To log refusals, the counters are read when the engine wakes up, at
-//! most once a second. A counter that has grown is logged the first time, and then at most once a
-//! minute.
+//! most once a second. The line about a refusal says whose input it was, as far as that is known
+//! (see [`super::refusal_log`]), why it was refused, and what to do. A counter that has grown for
+//! any other reason is logged the first time, and then at most once a minute.
 
+use crate::driver::events::refusal_log::{REPEAT, RefusalLog};
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
 use crate::serf::{Core, Counter};
+use crate::swim::SourceCount;
 use crate::time::Time;
+use crate::wire::Refusal;
+use std::fmt::Write;
 use std::time::Duration;
 
 /// The least time between two readings of the counters.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The least time between two lines about the same counter, or about silent seeds.
-const REPEAT: Duration = Duration::from_secs(60);
 /// The maximum number of lines in one second; further lines are dropped.
 const RATE: u32 = 50;
 
@@ -31,6 +34,7 @@ pub(in crate::driver) struct Log {
     /// The time at which the counters were last read.
     last_check: Time,
     last_lines: Vec<LastLine>,
+    refusals: RefusalLog,
     /// The time since which this node has waited for seeds without a log line about it.
     waiting_since: Time,
     /// The number of lines since the counters were last read.
@@ -43,6 +47,7 @@ impl Log {
             level,
             last_check: now,
             last_lines: Vec::new(),
+            refusals: RefusalLog::new(),
             waiting_since: now,
             lines: 0,
         }
@@ -79,8 +84,9 @@ impl Log {
         self.line(events, Level::Warn, target, || text);
     }
 
-    /// Logs silent seeds and counters that have grown. A second call within a second does nothing.
-    pub fn check(&mut self, events: &Subscriptions, core: &Core, now: Time) {
+    /// Logs silent seeds, refusals, and counters that have grown. A second call within a second
+    /// does nothing.
+    pub fn check(&mut self, events: &Subscriptions, core: &mut Core, now: Time) {
         if now.since(self.last_check) < CHECK_INTERVAL {
             return;
         }
@@ -96,14 +102,29 @@ impl Log {
             let text = "no seed has answered for a minute; the node keeps asking them";
             self.warn(events, "join", text.to_owned());
         }
+        let counts = core.take_refusals();
+        self.refusals
+            .add(&counts, |source| core.members_at(source).next().is_some());
+        for refused in self.refusals.take_due(now) {
+            self.warn(events, "wire", refusal_text(core, &refused));
+        }
         for Counter { name, value, help } in core.stats() {
             if !is_notable(name) {
                 continue;
             }
-            if let Some(more) = self.grown(name, value, now) {
+            if let Some(more) = self.grown(name, value - self.attributed(name), now) {
                 self.warn(events, "wire", format!("{name} +{more}: {help}"));
             }
         }
+    }
+
+    /// Returns the part of a counter that lines about single sources report.
+    fn attributed(&self, counter: &str) -> i64 {
+        let why = Refusal::ALL
+            .into_iter()
+            .find(|why| why.counter() == counter);
+        let count = why.map_or(0, |why| self.refusals.attributed(why));
+        i64::try_from(count).unwrap_or(i64::MAX)
     }
 
     /// Returns the growth of a counter since its last line, if a new line is due.
@@ -127,6 +148,26 @@ impl Log {
         *last = new;
         Some(more)
     }
+}
+
+/// Returns the line about refused input: the counter, the source, the reason, and what to do.
+fn refusal_text(core: &Core, refused: &SourceCount) -> String {
+    let SourceCount { why, source, count } = refused;
+    let mut text = format!("{} +{count} from {}", why.counter(), source.addr);
+    let names: Vec<&str> = core
+        .members_at(source)
+        .take(3)
+        .map(|name| &**name)
+        .collect();
+    // Writing to a String cannot fail.
+    if !names.is_empty() {
+        let _ = write!(text, " ({})", names.join(", "));
+    }
+    let _ = write!(text, ": {}", why.help());
+    if let Some(advice) = why.advice() {
+        let _ = write!(text, " {advice}");
+    }
+    text
 }
 
 /// Returns true if the growth of this counter is worth a log line.
@@ -166,20 +207,86 @@ mod tests {
         let core = Core::new(config, codec, "x".into(), addr, [0; 32], start);
         let mut core = core.unwrap();
         let mut log = Log::new(Some(Level::Warn), start);
-        let mut lines_after = |core: &Core, seconds| {
+        let mut lines_after = |core: &mut Core, seconds| {
             let before = events.waiting();
             log.check(&events, core, start + Duration::from_secs(seconds));
             events.waiting() - before
         };
-        assert_eq!(lines_after(&core, 61), 0, "there is no seed to wait for");
+        assert_eq!(
+            lines_after(&mut core, 61),
+            0,
+            "there is no seed to wait for"
+        );
         let seed = crate::swim::Seed::Host("seed".to_owned(), 7946);
         core.join(start, &[crate::swim::Seed::Addr(addr)]);
-        assert_eq!(lines_after(&core, 130), 0, "the node is its own seed");
+        assert_eq!(lines_after(&mut core, 130), 0, "the node is its own seed");
         core.join(start, &[seed]);
-        let lines = [131, 189, 190, 191, 250].map(|at| lines_after(&core, at));
+        let lines = [131, 189, 190, 191, 250].map(|at| lines_after(&mut core, at));
         assert_eq!(lines, [0, 0, 1, 0, 1]);
         let summary = core.health(start).summary;
         assert_eq!(summary, "alone: no seed answers");
+    }
+
+    #[test]
+    fn a_refusal_is_logged_with_the_address_the_member_the_reason_and_the_remedy() {
+        let codec = |key: &[u8; 16]| crate::wire::Codec {
+            keyring: crate::wire::Keyring::new(vec![crate::wire::Key::new(key).unwrap()]),
+            verify_incoming: true,
+            verify_outgoing: true,
+            ..crate::wire::Codec::default()
+        };
+        let addrs: [std::net::SocketAddr; 3] =
+            [1, 2, 3].map(|host| ([10, 0, 0, host], 7946).into());
+        let start = Time::from_nanos(1);
+        let config = crate::serf::Config::default();
+        let node = |name: &str, place: usize, key| {
+            let seed = [place as u8; 32];
+            Core::new(
+                config.clone(),
+                codec(key),
+                name.into(),
+                addrs[place],
+                seed,
+                start,
+            )
+            .unwrap()
+        };
+        // A member that this node knows, and later the same member with another key.
+        let mut core = node("web1", 0, b"0123456789abcdef");
+        let mut alive = Vec::new();
+        crate::wire::message::Message::Alive(crate::wire::message::Alive {
+            incarnation: 1,
+            node: "db1",
+            addr: &[10, 0, 0, 2],
+            port: 7946,
+            meta: None,
+            vsn: &[1, 5, 2, 2, 5, 5],
+        })
+        .encode(&mut alive);
+        let sealed =
+            |key, plain: &[u8]| crate::wire::packet::seal(&codec(key), plain, false, [7; 12]);
+        core.handle_datagram(start, addrs[1], &sealed(b"0123456789abcdef", &alive));
+        for from in [addrs[1], addrs[1], addrs[2]] {
+            core.handle_datagram(start, from, &sealed(b"fedcba9876543210", &alive));
+        }
+        let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
+        let mut log = Log::new(Some(Level::Warn), start);
+        log.check(&events, &mut core, start + Duration::from_secs(2));
+        let mut lines = Vec::new();
+        while let Ok(Some(event)) = events.take(Some(Duration::ZERO)) {
+            if let EventBody::Log { text, .. } = event.body {
+                lines.push(text);
+            }
+        }
+        let rest = "Bytes that none of the keys decrypts. Compare keys and labels; after a key \
+                    rotation, restart this node with the new key.";
+        assert_eq!(
+            lines,
+            [
+                format!("refused_undecryptable +2 from 10.0.0.2:7946 (db1): {rest}"),
+                format!("refused_undecryptable +1 from 10.0.0.3:7946: {rest}"),
+            ]
+        );
     }
 
     #[test]

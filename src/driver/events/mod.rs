@@ -7,5 +7,6 @@ pub(crate) mod lifecycle;
 pub(crate) mod log;
 pub(crate) mod pending;
 pub(crate) mod queue;
+mod refusal_log;
 pub(crate) mod subscriptions;
 pub(crate) mod view;
