@@ -119,10 +119,12 @@ end
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
 
--- A table for each backend, by the number of the backend. It holds six tables by slot: `servers`
--- holds the servers of HAProxy; `names` the members; `states` the states that were set; `requested`
--- the addresses that HAProxy was told to take; `unreachable` true for servers whose health checks
--- fail; `failures` the number of health checks that had failed when the server was last started.
+-- A table for each backend, by the number of the backend. It holds tables by slot: `servers` holds
+-- the servers of HAProxy; `names` the members; `applied` the assignments that were carried out;
+-- `states` their states; `requested` the addresses that HAProxy was told to take; `unreachable` true
+-- for servers whose health checks fail; `failures` the number of health checks that had failed when
+-- the server was last started; `drifts` how HAProxy's servers differ from what was ordered, as text;
+-- `moved_by_others` true for servers whose state someone else has set.
 local pools = {}
 
 local function split_number(name)
@@ -164,7 +166,8 @@ local function make_pools()
     local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
       table.concat(names, " "), MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
-      servers = servers, names = {}, states = {}, requested = {}, unreachable = {}, failures = {},
+      name = backend.name, servers = servers, names = {}, applied = {}, states = {}, requested = {},
+      unreachable = {}, failures = {}, drifts = {}, moved_by_others = {},
     }
   end
 end
@@ -206,11 +209,38 @@ local function has_address(server, assignment)
   return ip == assignment.ip and port == assignment.port
 end
 
-local function set_state(server, assignment)
-  server:set_weight(string.format("%d", assignment.weight))
-  if assignment.state == "ready" then server:set_ready()
-  elseif assignment.state == "drain" then server:set_drain()
+-- Sets the weight of a server, and logs it if HAProxy refuses the weight; each backend and each
+-- answer is logged once. Some balancing algorithms allow no weights that change.
+local refused = {}
+
+local function set_weight(pool, server, assignment)
+  local why = server:set_weight(string.format("%d", assignment.weight))
+  if not why then return end
+  local text = "backend " .. pool.name .. ": HAProxy refuses weights of members: "
+    .. tostring(why):gsub("%s+$", "")
+  if refused[text] then return end
+  refused[text] = true
+  core.Warning("sprat: " .. text)
+end
+
+local function set_state(server, state)
+  if state == "ready" then server:set_ready()
+  elseif state == "drain" then server:set_drain()
   else server:set_maint() end
+end
+
+-- Sets what an assignment changes. A state that someone else has set is kept until the slot gets
+-- another member or an operator gives an order: HAProxy's CLI is not a place that this script owns.
+local function set_changes(pool, server, assignment)
+  local before = pool.applied[assignment.slot] or {}
+  local is_new = before.name ~= assignment.name or before.order ~= assignment.order
+    or before.ip ~= assignment.ip or before.port ~= assignment.port
+  if is_new or before.weight ~= assignment.weight then set_weight(pool, server, assignment) end
+  local keeps = pool.moved_by_others[assignment.slot]
+  if is_new or (before.state ~= assignment.state and not keeps) then
+    set_state(server, assignment.state)
+  end
+  pool.applied[assignment.slot] = assignment
 end
 
 local function slot_key(assignment)
@@ -243,6 +273,16 @@ end
 -- Assignments of the snapshot whose addresses HAProxy takes only once it runs: HAProxy 3 without a
 -- server-state file.
 local late = {}
+
+-- Notes the member of a slot, and forgets what was found out about the one before.
+local function set_member(pool, assignment)
+  local slot = assignment.slot
+  if (pool.drifts[slot] or "") ~= "" then
+    sprat.set_drift(assignment.backend, slot, pool.names[slot], "")
+  end
+  pool.names[slot], pool.unreachable[slot] = assignment.name, nil
+  pool.drifts[slot], pool.moved_by_others[slot] = nil, nil
+end
 
 -- Returns true if this server gets requests and HAProxy reaches no other one that does.
 local function is_last(pool, slot)
@@ -281,8 +321,8 @@ local function apply(assignment, wait)
   local slot = assignment.slot
   retries[slot_key(assignment)] = nil
   if not assignment.ip then -- the slot is free
-    pool.names[slot], pool.unreachable[slot] = nil, nil
-    pool.states[slot], pool.requested[slot] = nil, nil
+    set_member(pool, assignment)
+    pool.applied[slot], pool.states[slot], pool.requested[slot] = nil, nil, nil
     server:set_maint()
     return
   end
@@ -295,9 +335,9 @@ local function apply(assignment, wait)
     retries[slot_key(assignment)] = assignment
     return
   end
-  set_state(server, assignment)
+  set_changes(pool, server, assignment)
   local is_new = pool.names[slot] ~= assignment.name
-  if is_new then pool.names[slot], pool.unreachable[slot] = assignment.name, nil end
+  if is_new then set_member(pool, assignment) end
   if is_new or pool.states[slot] == "maint" then
     pool.failures[slot] = failed_checks(statistics(server))
   end
@@ -305,11 +345,11 @@ local function apply(assignment, wait)
 end
 
 -- Makes a table from the results of `sprat.next_change` or `sprat.remembered`; nil if none came.
-local function as_assignment(backend, slot, state, weight, ip, port, name)
+local function as_assignment(backend, slot, state, weight, ip, port, name, order)
   if not backend then return nil end
   return {
     backend = backend, slot = slot, state = state, weight = weight, ip = ip, port = port,
-    name = name,
+    name = name, order = order,
   }
 end
 
@@ -350,16 +390,44 @@ end)
 ----------------------------------------------------------------------------------------------
 -- The results of HAProxy's health checks. A suspect that HAProxy does not reach either is drained.
 
--- Returns true if the results of the server's health checks say that HAProxy does not reach it.
+-- Returns true if HAProxy sends no requests to a server that should get them: the results of its
+-- health checks say that HAProxy does not reach it, or someone else has stopped it.
 --
 -- HAProxy shows "UP 1/2" when the last check has failed and the previous one has not. It shows the
 -- same for a server that was just started and not checked yet; so it also matters whether a
 -- check has failed since the start.
-local function is_unreachable(pool, slot)
-  local stats = statistics(pool.servers[slot])
+local function is_unreachable(pool, slot, stats)
   local status = stats.status or ""
   if status:match("^DOWN") then return true end
+  if pool.moved_by_others[slot] and pool.states[slot] == "ready" then return true end
   return status:match("^UP %d") ~= nil and failed_checks(stats) > (pool.failures[slot] or 0)
+end
+
+-- Returns the administrative state that HAProxy has for a server; nil if it does not tell.
+local function actual_state(server, stats)
+  local status = stats.status
+  if not status then return nil end
+  if status:match("^MAINT") then return "maint" end
+  local draining = server:is_draining() -- 1 or 0 in HAProxy 2.6, true or false later
+  return (draining == true or draining == 1) and "drain" or "ready"
+end
+
+-- Compares a server with what was ordered for it, and reports the difference.
+local function check_drift(backend, pool, slot, stats)
+  local server, ordered = pool.servers[slot], pool.applied[slot]
+  if not ordered or retries[slot_key(ordered)] then return end
+  local found = {}
+  local state = actual_state(server, stats)
+  pool.moved_by_others[slot] = state and state ~= ordered.state
+  if pool.moved_by_others[slot] then found[1] = state end
+  local weight = math.tointeger(tonumber(server:get_weight()))
+  if weight and weight ~= ordered.weight then found[#found + 1] = "weight " .. weight end
+  if not has_address(server, ordered) then found[#found + 1] = "address " .. server:get_addr() end
+  local text = #found > 0 and "HAProxy has " .. table.concat(found, ", ") or ""
+  if text ~= (pool.drifts[slot] or "") then
+    pool.drifts[slot] = text
+    sprat.set_drift(backend, slot, pool.names[slot], text)
+  end
 end
 
 local round, next_in_round = {}, 1 -- the servers of this round, and the next one to read
@@ -379,7 +447,9 @@ local function read_checks()
     local backend, slot = round[n][1], round[n][2]
     local pool = pools[backend]
     local state = pool.states[slot]
-    local unreachable = state ~= nil and state ~= "maint" and is_unreachable(pool, slot)
+    local stats = state and statistics(pool.servers[slot]) or {}
+    if state then check_drift(backend, pool, slot, stats) end
+    local unreachable = state ~= nil and state ~= "maint" and is_unreachable(pool, slot, stats)
     if unreachable ~= (pool.unreachable[slot] or false) then
       pool.unreachable[slot] = unreachable
       sprat.set_unreachable(backend, slot, pool.names[slot], unreachable)
@@ -496,10 +566,10 @@ local function watch_node()
 end
 
 local function log_notices()
-  local text = sprat.next_notice()
-  while text do
-    core.Alert("sprat: " .. text)
-    text = sprat.next_notice()
+  local level, text = sprat.next_notice()
+  while level do
+    core[level]("sprat: " .. text) -- core.Info, core.Warning or core.Alert
+    level, text = sprat.next_notice()
   end
 end
 
@@ -565,8 +635,12 @@ local function send_line(applet, text)
 end
 
 core.register_cli({ "show", "sprat" },
-  "show sprat : show the members, the slots, and the reason for each server that is held",
-  function(applet)
+  "show sprat [json] : show the members, the slots, and the reason for each server that is held",
+  function(applet, ...)
+    if select(select("#", ...), ...) == "json" then
+      applet:send((sprat.show_json()) or "{}\n")
+      return
+    end
     local phase, why, silent = sprat.phase()
     send_line(applet, "node " .. (phase or why)
       .. (silent and ", active " .. silent .. " ms ago" or "")
@@ -583,6 +657,20 @@ end
 
 register_freeze("freeze", true, "stop removing servers, except those whose members ask for it")
 register_freeze("thaw", false, "allow removals of servers again")
+
+local function register_order(state, text)
+  core.register_cli({ "sprat", state }, "sprat " .. state .. " [BACKEND/]MEMBER : " .. text,
+    function(applet, ...)
+      local member = select(select("#", ...), ...)
+      local ok, why = sprat.order(member or "", state)
+      send_line(applet, ok and "done" or why)
+    end)
+end
+
+register_order("drain", "drain the server of a member until `sprat auto`")
+register_order("maint", "stop the server of a member until `sprat auto`")
+register_order("ready", "keep the server of a member ready until `sprat auto`")
+register_order("auto", "withdraw the order for the server of a member")
 
 -- The converters `lua.sprat_ip`, `lua.sprat_port` and `lua.sprat_name` return the address, port and
 -- name of the server for a key, by rendezvous hashing among the members of the first backend. For
@@ -603,15 +691,21 @@ register_converter("sprat_name", 3)
 -- and unsets both.
 local unknown_fetches = {} -- the names that have been logged
 
-core.register_fetches("sprat_pick", function(txn, fetch, ...)
+-- Returns the value of another fetch as a key; nil if it has none.
+local function fetch_key(txn, fetch, ...)
   local found, key = pcall(function(...) return txn.f[fetch](txn.f, ...) end, ...)
-  local ip, port, name
   if not found and not unknown_fetches[fetch or ""] then
     unknown_fetches[fetch or ""] = true
-    core.Alert("sprat: lua.sprat_pick cannot use the fetch " .. (fetch or "") .. ": "
+    core.Warning("sprat: the fetch " .. (fetch or "") .. " cannot be used for a key: "
       .. tostring(key))
   end
-  if found and key and key ~= "" then ip, port, name = sprat.pick(tostring(key), 1) end
+  return found and key and key ~= "" and tostring(key) or nil
+end
+
+core.register_fetches("sprat_pick", function(txn, fetch, ...)
+  local key = fetch_key(txn, fetch, ...)
+  local ip, port, name
+  if key then ip, port, name = sprat.pick(key, 1) end
   if not name then
     txn:unset_var("txn.sprat.ip")
     txn:unset_var("txn.sprat.port")
@@ -620,6 +714,16 @@ core.register_fetches("sprat_pick", function(txn, fetch, ...)
   txn:set_var("txn.sprat.ip", ip)
   txn:set_var("txn.sprat.port", port)
   return name
+end)
+
+-- The fetch `lua.sprat_server(url_param,user)` returns the name of the server of the member for the
+-- key, for `use-server`: HAProxy goes on to check that server, to limit its connections and to
+-- redispatch. It returns "" if there is no such server.
+core.register_fetches("sprat_server", function(txn, fetch, ...)
+  local key = fetch_key(txn, fetch, ...)
+  local server = nil
+  if key then server = select(4, sprat.pick(key, 1)) end
+  return server or ""
 end)
 
 -- The fetch `lua.sprat_member` is true if a member listens at the source of the request, or at the

@@ -9,28 +9,30 @@ use crate::balance::Assignment;
 use crate::snapshot::{SavedServer, Snapshot};
 use std::collections::BTreeSet;
 
-/// Returns the servers of the snapshot that belong to a backend. If the snapshot does not know the
-/// backend, they are those of a backend that has the same tag and is no longer configured.
+/// Returns the key under which the snapshot knows a backend. If the snapshot does not know it, the
+/// key is that of a backend that has the same tag and is no longer configured.
+pub fn known_as<'a>(
+    snapshot: &'a Snapshot,
+    key: &BackendKey,
+    configured: &[BackendKey],
+) -> Option<&'a BackendKey> {
+    let servers = snapshot.servers.iter().map(|it| &it.backend);
+    let keys = servers.chain(snapshot.orders.iter().map(|it| &it.backend));
+    let is_gone =
+        |it: &&BackendKey| it.tag == key.tag && !configured.iter().any(|all| all.name == it.name);
+    let mut own = keys.clone().filter(|it| *it == key);
+    own.next().or_else(|| keys.clone().find(is_gone))
+}
+
+/// Returns the servers of the snapshot that belong to a backend.
 pub fn servers_of<'a>(
     snapshot: &'a Snapshot,
     key: &BackendKey,
     configured: &[BackendKey],
 ) -> Vec<&'a SavedServer> {
-    let of = |wanted: &BackendKey| {
-        let servers = snapshot.servers.iter();
-        servers
-            .filter(|it| it.backend == *wanted)
-            .collect::<Vec<_>>()
-    };
-    let own = of(key);
-    if !own.is_empty() {
-        return own;
-    }
-    let is_gone = |it: &&SavedServer| {
-        it.backend.tag == key.tag && !configured.iter().any(|all| all.name == it.backend.name)
-    };
-    let renamed = snapshot.servers.iter().find(is_gone);
-    renamed.map_or_else(Vec::new, |it| of(&it.backend))
+    let key = known_as(snapshot, key, configured);
+    let servers = snapshot.servers.iter();
+    servers.filter(|it| Some(&it.backend) == key).collect()
 }
 
 /// Returns the assignments that the backends take over, each with the number of its backend. No
@@ -67,6 +69,7 @@ fn of_backend(backend: &Backend, mut servers: Vec<&SavedServer>) -> Vec<Assignme
             addr: Some(saved.addr),
             weight: saved.weight,
             state: saved.state,
+            order: 0,
         };
         let is_known = names.contains(&saved.name) || addrs.contains(&saved.addr);
         if is_known || slots.contains(&slot) || !backend.accepts(&assignment) {

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! frozen
+//! order BACKEND TAG STATE NAME
 //! server BACKEND TAG SERVER STATE WEIGHT ADDRESS NAME
 //! peer ADDRESS
 //! ```
@@ -32,10 +33,23 @@ const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 pub struct Snapshot {
     /// An operator has frozen removals.
     pub frozen: bool,
+    /// The orders of an operator for members of all backends.
+    pub orders: Vec<SavedOrder>,
     /// The servers of all backends.
     pub servers: Vec<SavedServer>,
     /// The addresses at which members listen for the cluster.
     pub peers: Vec<SocketAddr>,
+}
+
+/// An order of an operator in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedOrder {
+    /// The backend.
+    pub backend: BackendKey,
+    /// The state that is ordered.
+    pub state: AdminState,
+    /// The name of the member.
+    pub name: Arc<str>,
 }
 
 /// The server of a member in a snapshot.
@@ -62,10 +76,19 @@ impl Snapshot {
         if self.frozen {
             text.push_str("frozen\n");
         }
+        // Writing to a string cannot fail.
+        for SavedOrder {
+            backend,
+            state,
+            name,
+        } in &self.orders
+        {
+            let (of, tag, state) = (&backend.name, &backend.tag, state.name());
+            let _ = writeln!(text, "order {of} {tag} {state} {name}");
+        }
         for it in &self.servers {
             let BackendKey { name, tag } = &it.backend;
             let (server, state, weight) = (&it.server, it.state.name(), it.weight);
-            // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
                 "server {name} {tag} {server} {state} {weight} {} {}",
@@ -89,6 +112,7 @@ impl Snapshot {
         for line in text.lines() {
             snapshot.frozen |= line == "frozen";
             match line.split_once(' ') {
+                Some(("order", rest)) => snapshot.orders.extend(parse_order(rest)),
                 Some(("server", rest)) => snapshot.servers.extend(parse_server(rest)),
                 Some(("peer", addr)) => snapshot.peers.extend(addr.parse::<SocketAddr>()),
                 Some(_) | None => {}
@@ -98,13 +122,26 @@ impl Snapshot {
     }
 }
 
+fn parse_order(line: &str) -> Option<SavedOrder> {
+    let mut words = line.splitn(4, ' ');
+    Some(SavedOrder {
+        backend: parse_key(&mut words)?,
+        state: AdminState::from_name(words.next()?)?,
+        name: words.next()?.into(),
+    })
+}
+
+fn parse_key<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<BackendKey> {
+    Some(BackendKey {
+        name: words.next()?.into(),
+        tag: words.next()?.into(),
+    })
+}
+
 fn parse_server(line: &str) -> Option<SavedServer> {
     let mut words = line.splitn(7, ' ');
     Some(SavedServer {
-        backend: BackendKey {
-            name: words.next()?.into(),
-            tag: words.next()?.into(),
-        },
+        backend: parse_key(&mut words)?,
         server: words.next()?.into(),
         state: AdminState::from_name(words.next()?)?,
         weight: words.next()?.parse().ok()?,
@@ -289,6 +326,11 @@ mod tests {
         };
         Snapshot {
             frozen: n % 2 == 1,
+            orders: vec![SavedOrder {
+                backend: BackendKey::new("a", "role", "x y"),
+                state: AdminState::Drain,
+                name: "web-1".into(),
+            }],
             servers: (0..n).map(server).collect(),
             peers: (0..n).map(addr).collect(),
         }

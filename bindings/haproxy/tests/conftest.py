@@ -412,9 +412,9 @@ def haproxy(
 ) -> Iterator[Callable[..., HAProxy]]:
     """Start HAProxy: `haproxy(*flags, **settings)`."""
     running: list[HAProxy] = []
-    folder = tmp_path / "haproxy"
 
     def start(*flags: str, **options: Any) -> HAProxy:
+        folder = tmp_path / (f"haproxy-{len(running) + 1}" if running else "haproxy")
         folder.mkdir(exist_ok=True)
         for it in [folder, *folder.parents[:4]]:
             with contextlib.suppress(PermissionError):

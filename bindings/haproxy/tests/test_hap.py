@@ -283,7 +283,7 @@ def test_a_server_that_haproxy_finds_down_does_not_count_as_the_last_one(haproxy
         ("--backend a --backend b --haproxy /x", "--backend is given twice"),
         ("--frobnicate", "unknown option --frobnicate"),
         ("--backend a", "nothing to do: give --haproxy, --agent-check or --spoe"),
-        ("--backend a;b --haproxy /x", '--backend is "a;b", allowed: 1 to 63 letters, digits'),
+        ("--backend a;b --haproxy /x", '--backend is "a;b", allowed: 1 to 255 letters, digits'),
         ("--networks ten --spoe 127.0.0.1:0", '--networks: spoe_networks is "ten"'),
         ("--port 70000 --spoe 127.0.0.1:0", '--port: spoe_port is "70000", allowed: 0 to 65535'),
     ],

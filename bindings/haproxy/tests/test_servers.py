@@ -115,7 +115,6 @@ def test_tags_and_names_that_haproxy_would_misread_never_reach_it(haproxy, web, 
         "host": ("port=3000", "ip=localhost"),
         "a;show version;x": ("port=3000",),
         "with space": ("port=3000",),
-        "n" * 100: ("port=3000",),
     }
     for name, tags in wrong.items():
         options = [word for tag in ("role=backend", *tags) for word in ("-tag", tag)]

@@ -16,8 +16,9 @@ pub const WEIGHT_MAX: u16 = 256;
 /// The weight of a member without a tag `weight`. It leaves room for smaller and greater ones.
 pub const WEIGHT_DEFAULT: u16 = 100;
 
-/// The longest name that a command to HAProxy may contain.
-const NAME_LEN: usize = 63;
+/// The longest name of a server, in bytes: the longest name of a member. HAProxy itself has no
+/// limit.
+const NAME_LEN: usize = 255;
 
 /// The presence of a member, as far as the cluster knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,8 +402,8 @@ mod tests {
             let found = rules().candidate(&member(name, &[("port", "80")])).unwrap();
             assert_eq!(found.addr, Err(Unfit::Name));
         }
-        assert!(is_safe_name("web-1.example.com:80_x") && is_safe_name(&"n".repeat(63)));
-        assert!(!is_safe_name(&"n".repeat(64)));
+        assert!(is_safe_name("web-1.example.com:80_x") && is_safe_name(&"n".repeat(255)));
+        assert!(!is_safe_name(&"n".repeat(256)));
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Arguments {
         }
         if !is_safe_name(&self.backend) {
             return Err(format!(
-                "--backend is {:?}, allowed: 1 to 63 letters, digits and _ . : -",
+                "--backend is {:?}, allowed: 1 to 255 letters, digits and _ . : -",
                 self.backend
             ));
         }

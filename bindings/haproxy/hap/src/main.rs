@@ -122,7 +122,7 @@ fn follow(desired: &DesiredServers, signals: &Signals) {
         }
         desired.take_changes();
         while let Some(notice) = controller.next_notice() {
-            log(&notice);
+            log(&notice.text);
         }
         let now = controller.phase();
         if now != phase && now.is_some() {

@@ -65,6 +65,7 @@ impl Planner {
                 addr: Some(server.addr?),
                 weight: server.weight,
                 state: server.state,
+                order: 0,
             })
         };
         present.iter().filter_map(assignment).collect()
@@ -236,6 +237,7 @@ mod tests {
             addr: Some(([10, 0, 0, n], 3000).into()),
             weight: 100,
             state,
+            order: 0,
         }
     }
 

@@ -6,7 +6,7 @@ use sprat::Config;
 use sprat::driver::PreparedThreads;
 use sprat::service::spoe::candidate::Rules;
 use sprat_haproxy::backend::{Backend, BackendKey};
-use sprat_haproxy::balance::{Assignment, Limits};
+use sprat_haproxy::balance::{AdminState, Assignment, Limits};
 use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
 use sprat_haproxy::server_state::StateEntry;
 use sprat_haproxy::snapshot::{Snapshot, SnapshotFile};
@@ -215,6 +215,7 @@ fn assignment_values(backend: usize, assignment: &Assignment) -> Vec<Value> {
         addr.map(|addr| addr.ip().to_string()).into(),
         addr.map(|addr| i64::from(addr.port())).into(),
         assignment.name.as_deref().into(),
+        i64::from(assignment.order).into(),
     ]
 }
 
@@ -245,8 +246,9 @@ fn generation(_: &Arguments) -> CallResult {
     Ok(vec![(generation as i64).into()])
 }
 
-/// `next_change()`: takes the next changed assignment: backend, slot, state, weight, ip, port and
-/// name; ip, port and name are nil for a free slot. Returns nil if there is none.
+/// `next_change()`: takes the next changed assignment: backend, slot, state, weight, ip, port, name
+/// and the number of an operator's order; ip, port and name are nil for a free slot. Returns nil if
+/// there is none.
 fn next_change(_: &Arguments) -> CallResult {
     let change = module().running()?.next_change();
     Ok(change.map_or_else(
@@ -265,6 +267,35 @@ fn set_unreachable(arguments: &Arguments) -> CallResult {
     module()
         .running()?
         .set_unreachable(backend, slot, name.into(), unreachable);
+    done()
+}
+
+/// `order(member, state)`: orders a state for the server of a member: "ready", "drain" or "maint";
+/// "auto" withdraws the order. `member` may be BACKEND/NAME.
+fn order(arguments: &Arguments) -> CallResult {
+    let (member, word) = (arguments.text(1, "member")?, arguments.text(2, "state")?);
+    let state = AdminState::from_name(&word);
+    if state.is_none() && word != "auto" {
+        return Err(format!("{word:?} is not ready, drain, maint or auto"));
+    }
+    let (backend, name) = match member.split_once('/') {
+        Some((backend, name)) => (Some(backend), name),
+        None => (None, &*member),
+    };
+    module().running()?.order(backend, name, state)?;
+    done()
+}
+
+/// `set_drift(backend, slot, name, text)`: reports the difference between what was ordered for the
+/// server of a member and what HAProxy has; "" if there is none.
+fn set_drift(arguments: &Arguments) -> CallResult {
+    let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
+    let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;
+    let (name, text) = (arguments.text(3, "name")?, arguments.text(4, "text")?);
+    let module = module();
+    module
+        .running()?
+        .set_drift(backend, slot, name.into(), text);
     done()
 }
 
@@ -313,6 +344,12 @@ fn show(_: &Arguments) -> CallResult {
     Ok(vec![report.into()])
 }
 
+/// `show_json()`: returns the same for programs.
+fn show_json(_: &Arguments) -> CallResult {
+    let report = module().running()?.report_json();
+    Ok(vec![report.into()])
+}
+
 /// `is_member(ip)`: returns true if a member of the cluster listens at this address.
 fn is_member(arguments: &Arguments) -> CallResult {
     let text = arguments.text(1, "ip")?;
@@ -323,19 +360,24 @@ fn is_member(arguments: &Arguments) -> CallResult {
     Ok(vec![Value::Flag(is_member)])
 }
 
-/// `pick(key, backend)`: returns ip, port and name of the server for a key, which are the same on
-/// every host; nil if no member serves.
+/// `pick(key, backend)`: returns ip, port and name of the member for a key, which are the same on
+/// every host, and the name of its server, or nil if it has no slot here. Returns nil if no member
+/// serves.
 fn pick(arguments: &Arguments) -> CallResult {
     let key = arguments.text(1, "key")?;
     let backend = arguments.number(2, "backend", 1, 10_000)? as usize - 1;
-    let indexes = module().running()?.member_indexes();
+    let module = module();
+    let controller = module.running()?;
+    let indexes = controller.member_indexes();
     let index = indexes.get(backend);
     let server = index.and_then(|it| it.pick(key.as_bytes()));
     let Some((name, Ok(addr))) = server.map(|it| (&it.name, &it.addr)) else {
         return Ok(vec![Value::Nil]);
     };
     let (ip, port) = (addr.ip().to_string(), i64::from(addr.port()));
-    Ok(vec![ip.into(), port.into(), (&**name).into()])
+    let server = controller.server_of(backend, name);
+    let server = server.as_deref().into();
+    Ok(vec![ip.into(), port.into(), (&**name).into(), server])
 }
 
 /// `addresses()`: returns the addresses of the members, each as a line of the address and a space,
@@ -362,10 +404,14 @@ fn map(arguments: &Arguments) -> CallResult {
     Ok(vec![lines.into()])
 }
 
-/// `next_notice()`: takes the next line for the log, or returns nil.
+/// `next_notice()`: takes the next line for the log: the name of HAProxy's function that logs it,
+/// and the text; nil if there is none.
 fn next_notice(_: &Arguments) -> CallResult {
     let notice = module().running()?.next_notice();
-    Ok(vec![notice.into()])
+    Ok(notice.map_or_else(
+        || vec![Value::Nil],
+        |it| vec![it.level.name().into(), it.text.into()],
+    ))
 }
 
 /// `version()`: returns the version of the module.
@@ -413,11 +459,14 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
     generation,
     next_change,
     set_unreachable,
+    order,
+    set_drift,
     freeze,
     release,
     phase,
     handover_socket,
     show,
+    show_json,
     is_member,
     addresses,
     map,

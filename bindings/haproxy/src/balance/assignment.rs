@@ -47,6 +47,9 @@ pub struct Assignment {
     pub weight: u16,
     /// The administrative state of its server.
     pub state: AdminState,
+    /// The number of the last order that an operator gave for the member; 0 if there is none. A new
+    /// order is carried out even if it changes nothing else.
+    pub order: u32,
 }
 
 impl Assignment {
@@ -58,6 +61,7 @@ impl Assignment {
             addr: None,
             weight: 0,
             state: AdminState::Maint,
+            order: 0,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! it has.
 
 use super::assignment::{AdminState, Assignment};
+use super::orders::Order;
 use sprat::service::spoe::candidate::{Candidate, Desired, Presence};
 use sprat::time::Time;
 use std::net::SocketAddr;
@@ -72,7 +73,11 @@ pub(super) struct SlotMember {
     pub weight: u16,
     /// Set while HAProxy's health checks do not reach its server.
     pub unreachable: bool,
+    /// The order of an operator.
+    pub order: Order,
     desired: Desired,
+    /// Set while no server may be at the address that the member names.
+    unfit: bool,
     listing: Listing,
     /// The time at which `listing` last changed.
     since: Time,
@@ -92,7 +97,9 @@ impl SlotMember {
             addr,
             weight: candidate.weight,
             unreachable: false,
+            order: Order::default(),
             desired: candidate.desired,
+            unfit: false,
             listing: Listing::Listed(candidate.presence),
             since: now,
             superseded: false,
@@ -109,7 +116,9 @@ impl SlotMember {
             addr: assignment.addr?,
             weight: assignment.weight,
             unreachable: false,
+            order: Order::default(),
             desired: Desired::Ready,
+            unfit: false,
             listing: Listing::Remembered,
             since: now,
             superseded: false,
@@ -126,17 +135,12 @@ impl SlotMember {
         if self.listing != listing {
             (self.listing, self.since) = (listing, now);
         }
-        self.weight = candidate.weight;
-        self.desired = match addr {
-            Some(addr) => {
-                // Only a member that is present can claim an address.
-                if self.is_present() {
-                    (self.addr, self.superseded) = (addr, false);
-                }
-                candidate.desired
-            }
-            None => Desired::Maint,
-        };
+        (self.weight, self.desired) = (candidate.weight, candidate.desired);
+        self.unfit = addr.is_none();
+        // Only a member that is present can claim an address.
+        if let (Some(addr), true) = (addr, self.is_present()) {
+            (self.addr, self.superseded) = (addr, false);
+        }
     }
 
     /// Notes that the cluster does not list the member.
@@ -190,7 +194,8 @@ impl SlotMember {
 
     /// Returns the member as a candidate for another slot; `None` if it is gone or wants no server.
     pub fn candidate(&self) -> Option<Candidate> {
-        let wants_a_slot = self.owns_its_address() && self.desired != Desired::Maint;
+        let may_serve = self.desired != Desired::Maint && !self.unfit;
+        let wants_a_slot = self.owns_its_address() && may_serve;
         let presence = match self.listing {
             Listing::Listed(presence) if wants_a_slot => presence,
             Listing::Listed(_) | Listing::Remembered | Listing::Unlisted => return None,
@@ -268,10 +273,40 @@ impl SlotMember {
         self.listing == Listing::Unlisted && self.state == AdminState::Maint
     }
 
+    /// Returns the reason for the state of the server.
+    pub fn reason(&self) -> &'static str {
+        if let Some(hold) = self.hold() {
+            return hold.text();
+        }
+        if self.superseded {
+            return "another member has its address";
+        }
+        if self.unfit {
+            return "no server may be at its address";
+        }
+        if self.order.state.is_some() {
+            return "an operator ordered it";
+        }
+        match self.listing {
+            Listing::Remembered => "it was so before the restart",
+            Listing::Unlisted => "the cluster no longer lists the member with this tag",
+            Listing::Listed(Presence::Failed) => "the member has failed",
+            Listing::Listed(Presence::Left) => "the member has left",
+            Listing::Listed(_) if self.desired != Desired::Ready => "the member asks for it",
+            Listing::Listed(_) if self.state != AdminState::Ready => {
+                "neither the cluster nor HAProxy reaches the member"
+            }
+            Listing::Listed(_) => "the member is present",
+        }
+    }
+
     /// Returns the state that the server should have if no guard held it.
     pub fn target(&self) -> AdminState {
-        if self.superseded {
+        if self.superseded || self.unfit {
             return AdminState::Maint;
+        }
+        if let Some(ordered) = self.order.state {
+            return ordered;
         }
         match (self.listing, self.desired) {
             (Listing::Remembered, _) => self.state,
@@ -294,7 +329,7 @@ impl SlotMember {
     pub fn target_at(&self, now: Time, drain: Duration) -> AdminState {
         match (self.listing, self.target()) {
             (Listing::Listed(Presence::Left), AdminState::Drain)
-                if now.since(self.since) >= drain =>
+                if now.since(self.since) >= drain && self.order.state.is_none() =>
             {
                 AdminState::Maint
             }
@@ -309,7 +344,7 @@ impl SlotMember {
 
     /// Returns true if the server is draining, and could serve.
     pub fn may_be_recalled(&self) -> bool {
-        self.state == AdminState::Drain && !self.unreachable
+        self.state == AdminState::Drain && !self.unreachable && self.order.state.is_none()
     }
 
     /// Returns true if the removal is intended (the member left, changed its role or state, or
@@ -322,7 +357,9 @@ impl SlotMember {
             Listing::Unlisted => !self.lost,
             Listing::Listed(Presence::Left) => true,
             Listing::Remembered | Listing::Listed(Presence::Failed) => false,
-            Listing::Listed(Presence::Alive | Presence::Suspect) => self.desired != Desired::Ready,
+            Listing::Listed(Presence::Alive | Presence::Suspect) => {
+                self.desired != Desired::Ready || self.unfit
+            }
         }
     }
 
@@ -342,6 +379,7 @@ impl SlotMember {
             addr: Some(self.addr),
             weight: self.weight,
             state: self.state,
+            order: self.order.number,
         }
     }
 }

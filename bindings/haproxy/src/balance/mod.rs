@@ -27,6 +27,10 @@
 //! draining server is ready again (a *recall*). `model.rs` checks the rule against random
 //! sequences of events.
 //!
+//! An operator may order a state for the server of a member. Orders are carried out at once,
+//! without the guard: it protects against faults of the cluster and the network, not against the
+//! operator.
+//!
 //! Nothing here knows HAProxy: members and the time go in, and the assignment of each slot comes
 //! out.
 
@@ -35,6 +39,7 @@ mod limits;
 mod member;
 #[cfg(test)]
 mod model;
+mod orders;
 mod removal;
 mod slots;
 #[cfg(test)]
@@ -49,7 +54,22 @@ pub use slots::Complaint;
 use slots::Slots;
 use sprat::service::spoe::candidate::Candidate;
 use sprat::time::Time;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The members that a backend knows, each with its slot if it has one.
+pub type Roster = BTreeMap<Arc<str>, Option<usize>>;
+
+/// A change of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The assignment before the change.
+    pub before: Assignment,
+    /// The assignment after the change.
+    pub after: Assignment,
+    /// The reason; `None` if the slot is free now.
+    pub reason: Option<&'static str>,
+}
 
 /// The slots of one backend and the members in them. See the top of this file.
 pub struct Balance {
@@ -58,6 +78,7 @@ pub struct Balance {
     removals: Removals,
     /// The assignment that `take_changes` last returned for each slot.
     taken: Vec<Option<Assignment>>,
+    log: Vec<Change>,
     /// Set while this node may be cut off from the cluster, so that failures prove nothing.
     isolated: bool,
     /// Set while an operator has frozen removals.
@@ -74,6 +95,7 @@ impl Balance {
             slots: Slots::new(slots),
             removals: Removals::default(),
             taken: vec![None; slots],
+            log: Vec::new(),
             isolated: false,
             frozen: false,
             heard: None,
@@ -136,11 +158,35 @@ impl Balance {
         name
     }
 
+    /// Orders a state for the server of a member; `None` withdraws the order.
+    pub fn set_order(&mut self, now: Time, name: &str, state: Option<AdminState>) {
+        self.slots.set_order(name, state);
+        self.advance(now);
+    }
+
+    /// Returns the members that are known, each with its slot if it has one: members that are in a
+    /// slot, that have no slot, or for which an operator has ordered a state.
+    pub fn roster(&self) -> Roster {
+        let complaints = self.slots.complaints().iter().map(|(name, _)| name);
+        let known = complaints.chain(self.orders().map(|(name, _)| name));
+        let mut roster: Roster = known.map(|name| (name.clone(), None)).collect();
+        let members = self.slots.iter();
+        roster.extend(members.map(|(slot, it)| (it.name.clone(), Some(slot))));
+        roster
+    }
+
+    /// Returns the members for which an operator has ordered a state.
+    pub fn orders(&self) -> impl Iterator<Item = (&Arc<str>, AdminState)> {
+        self.slots.orders()
+    }
+
     /// Makes every change that is due.
     pub fn advance(&mut self, now: Time) {
         self.forget_remembered(now);
         let frozen = self.frozen || self.isolated;
-        loop {
+        // Each round settles at least one slot or one waiting member. The bound makes sure that no
+        // mistake in the rules can keep the thread busy for ever.
+        for _ in 0..4 * (1 + self.slots.len() + self.slots.waiting()) {
             self.add();
             let placed = self.slots.place_waiting(now);
             let slots = &mut self.slots;
@@ -207,12 +253,28 @@ impl Balance {
         for slot in 0..self.slots.len() {
             let assignment = self.slots.assignment(slot);
             if self.taken[slot].as_ref() != Some(&assignment) {
-                self.taken[slot] = Some(assignment.clone());
+                let before = self.taken[slot].replace(assignment.clone());
+                let reason = self.slots.get(slot).map(SlotMember::reason);
+                self.log.extend(before.map(|before| Change {
+                    before,
+                    after: assignment.clone(),
+                    reason,
+                }));
                 changes.push(assignment);
             }
         }
         changes.sort_by_key(|it| it.state);
         changes
+    }
+
+    /// Takes the changes that `take_changes` has returned since the last call, with their reasons.
+    pub fn take_log(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// Returns the order of an operator for a member.
+    pub fn order(&self, name: &str) -> Option<AdminState> {
+        self.slots.order(name)
     }
 
     /// Returns the assignment of every slot, and the reason if its server is held.

@@ -45,7 +45,7 @@ impl Removals {
             if target <= member.state() {
                 continue;
             }
-            if member.state() == AdminState::Ready {
+            if member.state() == AdminState::Ready && member.order.state.is_none() {
                 let is_loss = !member.is_voluntary();
                 let hold = guard.objection(member);
                 if let Some(hold) = hold.or((paced && is_loss).then_some(Hold::Paced)) {
@@ -58,10 +58,12 @@ impl Removals {
                     }
                     continue;
                 }
-                guard.count_removal(member);
                 if self.thawing && is_loss {
                     self.next = now + limits.pace;
                 }
+            }
+            if member.state() == AdminState::Ready {
+                guard.count_removal(member);
             }
             member.set_state(target);
             changed = true;

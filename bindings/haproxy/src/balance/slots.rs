@@ -5,6 +5,7 @@
 
 use super::assignment::{AdminState, Assignment};
 use super::member::{SlotMember, Spare};
+use super::orders::Orders;
 use sprat::service::spoe::candidate::{Candidate, Desired, Ignored, Presence, Unfit};
 use sprat::time::Time;
 use std::collections::{BTreeSet, HashMap};
@@ -46,6 +47,7 @@ pub(super) struct Slots {
     /// Waiting members whose servers HAProxy did not reach, and the time at which each gave its
     /// slot to another member. They come last, so that all get their turn if HAProxy reaches none.
     tried: HashMap<Arc<str>, Time>,
+    orders: Orders,
 }
 
 impl Slots {
@@ -55,11 +57,17 @@ impl Slots {
             complaints: Vec::new(),
             waiting: Vec::new(),
             tried: HashMap::new(),
+            orders: Orders::default(),
         }
     }
 
     pub fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Returns the number of members that wait for a slot.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     pub fn complaints(&self) -> &[(Arc<str>, Complaint)] {
@@ -83,6 +91,22 @@ impl Slots {
         self.slots.iter_mut().flatten()
     }
 
+    pub fn set_order(&mut self, name: &str, state: Option<AdminState>) {
+        self.orders.set(name, state);
+        let order = self.orders.get(name);
+        for member in self.iter_mut().filter(|it| *it.name == *name) {
+            member.order = order;
+        }
+    }
+
+    pub fn order(&self, name: &str) -> Option<AdminState> {
+        self.orders.get(name).state
+    }
+
+    pub fn orders(&self) -> impl Iterator<Item = (&Arc<str>, AdminState)> {
+        self.orders.iter()
+    }
+
     /// Returns the assignment of a slot as it is now.
     pub fn assignment(&self, slot: usize) -> Assignment {
         self.get(slot)
@@ -91,7 +115,7 @@ impl Slots {
 
     /// Puts a remembered member into this slot, or into the next free one. A member whose name or
     /// address is already in a slot gets no second one.
-    pub fn remember(&mut self, slot: usize, member: SlotMember) {
+    pub fn remember(&mut self, slot: usize, mut member: SlotMember) {
         if let Some(known) = self.iter_mut().find(|it| it.name == member.name) {
             return known.merge_remembered(member.state());
         }
@@ -100,12 +124,14 @@ impl Slots {
             return;
         }
         if let Some(slot) = self.free_from(slot) {
+            member.order = self.orders.get(&member.name);
             self.slots[slot] = Some(member);
         }
     }
 
     /// Applies the current list of members.
     pub fn observe(&mut self, now: Time, candidates: &[Candidate]) {
+        let candidates: Vec<_> = candidates.iter().map(|it| self.orders.apply(it)).collect();
         self.complaints.clear();
         self.waiting.clear();
         let listed: BTreeSet<&str> = candidates.iter().map(|it| &*it.name).collect();
@@ -115,8 +141,8 @@ impl Slots {
                 member.set_unlisted(now);
             }
         }
-        let owners = self.owners(candidates);
-        for candidate in candidates {
+        let owners = self.owners(&candidates);
+        for candidate in &candidates {
             let ignored = candidate.ignored.iter().cloned().map(Complaint::Ignored);
             let refused = self.apply(now, candidate, &owners).err();
             if candidate.is_there() {
@@ -248,7 +274,12 @@ impl Slots {
         let Some((candidate, addr)) = chosen else {
             return false;
         };
-        let Some(slot) = slot.or_else(|| self.slot_for(&candidate.name, Spare::Unreachable)) else {
+        // A member that drains itself takes no slot from another one that does.
+        let most = match candidate.desired {
+            Desired::Ready => Spare::Draining,
+            Desired::Drain | Desired::Maint => Spare::Unreachable,
+        };
+        let Some(slot) = slot.or_else(|| self.slot_for(&candidate.name, most)) else {
             self.waiting.push((candidate, addr));
             return false;
         };
@@ -269,6 +300,7 @@ impl Slots {
     /// member that had the slot waits from now on if it is present.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);
+        member.order = self.orders.get(&candidate.name);
         member.set_state(member.target());
         self.tried.remove(&candidate.name);
         let Some(before) = self.slots[slot].replace(member) else {

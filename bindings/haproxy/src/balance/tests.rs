@@ -475,6 +475,7 @@ fn remembered(n: usize, slot: usize, state: AdminState) -> Assignment {
         addr: Some(addr(n)),
         weight: 50,
         state,
+        order: 0,
     }
 }
 
@@ -555,4 +556,71 @@ fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
             assert_eq!(addrs.len(), all, "an address is served twice: {slots:?}");
         }
     }
+}
+
+#[test]
+fn an_order_of_an_operator_outlasts_tags_and_failures_until_it_is_withdrawn() {
+    let mut balance = pool(3);
+    let members = all(3, |_| Alive);
+    for (order, state) in [
+        (Drain, Drain),
+        (Maint, Maint),
+        (Ready, Ready),
+        (Maint, Maint),
+    ] {
+        balance.set_order(at(1), "web-1", Some(order));
+        balance.observe(at(1), &members);
+        assert_eq!(state_of(&balance, 1), state);
+        balance.observe(at(2), &[member(0, Alive), asking_for(1, Desired::Drain)]);
+        assert_eq!(state_of(&balance, 1), state, "whatever the member asks for");
+    }
+    balance.observe(at(3), &all(3, |n| if n == 1 { Failed } else { Alive }));
+    balance.observe(at(4), &members);
+    assert_eq!(
+        state_of(&balance, 1),
+        Maint,
+        "also after the member has returned"
+    );
+    balance.observe(at(5), &[member(0, Alive)]);
+    balance.observe(at(6), &members);
+    assert_eq!(state_of(&balance, 1), Maint, "also after it was forgotten");
+    let orders: Vec<_> = balance.orders().map(|(name, it)| (&**name, it)).collect();
+    assert_eq!(orders, [("web-1", Maint)]);
+    balance.set_order(at(1), "web-1", None);
+    balance.observe(at(7), &members);
+    assert_eq!(state_of(&balance, 1), Ready);
+    assert_eq!(balance.orders().count(), 0);
+}
+
+#[test]
+fn an_order_is_carried_out_without_the_guard_and_a_waiting_member_takes_the_place() {
+    let mut balance = Balance::new(Limits::default(), 1);
+    balance.observe(at(0), &[member(0, Alive)]);
+    balance.set_order(at(1), "web-0", Some(Drain));
+    balance.observe(at(1), &[member(0, Alive)]);
+    assert_eq!(
+        state_of(&balance, 0),
+        Drain,
+        "the last one, too, and it is not recalled"
+    );
+    balance.observe(at(2), &all(2, |_| Alive));
+    assert_eq!(state_of(&balance, 1), Ready);
+}
+
+#[test]
+fn an_order_keeps_the_server_of_a_failed_member_ready() {
+    let mut balance = pool(3);
+    balance.set_order(at(1), "web-1", Some(Ready));
+    balance.observe(at(1), &all(3, |n| if n == 1 { Failed } else { Alive }));
+    assert_eq!((state_of(&balance, 1), hold_of(&balance, 1)), (Ready, None));
+}
+
+#[test]
+fn an_order_that_changes_nothing_is_a_change() {
+    let mut balance = pool(3);
+    balance.set_order(at(1), "web-1", Some(Ready));
+    balance.observe(at(1), &all(3, |_| Alive));
+    assert_eq!(balance.take_changes().len(), 1);
+    balance.observe(at(2), &all(3, |_| Alive));
+    assert!(balance.take_changes().is_empty());
 }

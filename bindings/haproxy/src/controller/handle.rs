@@ -2,9 +2,11 @@
 
 use super::config::ControllerConfig;
 use super::handover;
+use super::notices::Notice;
 use super::shared::{Command, NodePhase, Shared};
-use super::thread;
-use crate::balance::Assignment;
+use super::{report_json, report_text, thread};
+use crate::backend::Backend;
+use crate::balance::{AdminState, Assignment};
 use sprat::driver::PreparedThreads;
 use sprat::service::spoe::questions::MemberIndex;
 use std::collections::BTreeSet;
@@ -20,6 +22,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// A running controller.
 pub struct Controller {
     shared: Arc<Shared>,
+    backends: Vec<Backend>,
 }
 
 impl Controller {
@@ -30,8 +33,9 @@ impl Controller {
     pub fn start(config: ControllerConfig) -> io::Result<Controller> {
         let shared = Arc::new(Shared::new(config.node.bind_addr())?);
         let for_thread = shared.clone();
+        let backends = config.backends.clone();
         PreparedThreads::run("sprat-control", move || thread::run(&for_thread, config))?;
-        Ok(Controller { shared })
+        Ok(Controller { shared, backends })
     }
 
     /// Returns a number that changes when there is something new to read.
@@ -45,7 +49,7 @@ impl Controller {
     }
 
     /// Takes the next line for the log. Each line is returned once while its condition lasts.
-    pub fn next_notice(&self) -> Option<String> {
+    pub fn next_notice(&self) -> Option<Notice> {
         self.shared.next_notice()
     }
 
@@ -64,12 +68,75 @@ impl Controller {
     pub fn report(&self) -> String {
         let silent = self.silent_for();
         let report = self.shared.report();
+        let report = report.map(|it| report_text::text(&it));
         let mut report = report.unwrap_or_else(|| "busy, ask again\n".to_owned());
         if silent > SILENCE {
             let text = format!("the node has not answered for {} s\n", silent.as_secs());
             report.insert_str(0, &text);
         }
         report
+    }
+
+    /// Returns the text of `show sprat json`.
+    pub fn report_json(&self) -> String {
+        match (self.shared.report(), self.phase()) {
+            (Some(report), Some(phase)) => report_json::text(&report, &phase, self.silent_for()),
+            _ => "{\"error\":\"busy, ask again\"}\n".to_owned(),
+        }
+    }
+
+    /// Orders a state for the server of a member, whatever the member and the cluster say; `None`
+    /// withdraws the order. `backend` limits the order to one backend.
+    ///
+    /// # Errors
+    /// No such backend has a member of this name.
+    pub fn order(
+        &self,
+        backend: Option<&str>,
+        name: &str,
+        state: Option<AdminState>,
+    ) -> Result<(), String> {
+        let rosters = self.shared.rosters();
+        let is_meant = |it: &Backend| backend.is_none_or(|backend| it.name == backend);
+        let knows = |n: usize| rosters.get(n).is_some_and(|it| it.contains_key(name));
+        let all = self.backends.iter().enumerate();
+        let meant: Vec<usize> = all
+            .filter(|(n, it)| is_meant(it) && knows(*n))
+            .map(|(n, _)| n)
+            .collect();
+        if meant.is_empty() {
+            let of = backend.map(|backend| format!(" of backend {backend}"));
+            let of = of.unwrap_or_default();
+            return Err(format!(
+                "there is no member {name:?}{of}; `show sprat` lists all"
+            ));
+        }
+        for backend in meant {
+            self.shared.send(Command::SetOrder {
+                backend,
+                name: name.into(),
+                state,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the name of the server of a member, as HAProxy's configuration has it; `None` if the
+    /// member has no slot.
+    pub fn server_of(&self, backend: usize, name: &str) -> Option<Arc<str>> {
+        let slot = (*self.shared.rosters().get(backend)?.get(name)?)?;
+        self.backends[backend].servers.get(slot).cloned()
+    }
+
+    /// Sets the difference between what was ordered for the server of a member and what HAProxy
+    /// has; an empty text if there is none.
+    pub fn set_drift(&self, backend: usize, slot: usize, name: Arc<str>, text: String) {
+        self.shared.send(Command::SetDrift {
+            backend,
+            slot,
+            name,
+            text,
+        });
     }
 
     /// Returns an index of the members for each backend, by that backend's rules; an empty list

@@ -23,7 +23,8 @@
 //! | `join_diagnosis` | finds out why no seed answers |
 //! | `own_listeners` | the addresses at which this process listens |
 //! | `handover` | the successor process that takes the port over |
-//! | `report`, `notices` | the text of `show sprat`, and the log lines |
+//! | `report`, `report_text`, `report_json` | the content of `show sprat`, and its two forms |
+//! | `notices` | the log lines |
 
 mod config;
 mod handle;
@@ -35,10 +36,13 @@ mod own_listeners;
 mod peers;
 mod pools;
 mod report;
+mod report_json;
+mod report_text;
 mod shared;
 mod snapshot_writer;
 mod thread;
 
 pub use config::ControllerConfig;
 pub use handle::Controller;
+pub use notices::{Level, Notice};
 pub use shared::NodePhase;

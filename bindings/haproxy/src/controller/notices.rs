@@ -1,43 +1,120 @@
-//! The log lines about conditions that an operator should know. Each line is logged once while its
-//! condition lasts, and at most [`PER_MINUTE`] lines are logged in a minute: names and tags come
-//! from the network and may change all the time.
+//! The lines for the log: conditions that an operator should know, and changes of servers.
+//!
+//! The line of a condition is logged once while the condition lasts. At most [`PER_MINUTE`] lines
+//! of each kind are logged in a minute: names and tags come from the network and may change all the
+//! time.
+//!
+//! | level | lines |
+//! | --- | --- |
+//! | info | each change of a server, with its reason |
+//! | warning | mistakes of members, more members than slots, servers that others have changed |
+//! | alert | frozen removals, a node that is alone, another node with the same name |
 
 use sprat::time::Time;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The maximum number of lines in a minute.
-const PER_MINUTE: usize = 60;
-/// The line that stands for all further ones.
-const MORE: &str = "no more notices are logged in this minute; `show sprat` lists all of them";
+/// The maximum number of lines of a kind in a minute.
+const PER_MINUTE: usize = 120;
+/// The text of the line that stands for all further ones.
+const MORE: &str = "no more lines like this are logged in this minute; `show sprat` shows the rest";
+
+/// The level of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A change, as it is expected.
+    Info,
+    /// A mistake that someone should correct.
+    Warning,
+    /// A condition in which servers may be wrong.
+    Alert,
+}
+
+impl Level {
+    /// Returns the name of HAProxy's function for Lua that logs at this level.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Info => "Info",
+            Level::Warning => "Warning",
+            Level::Alert => "Alert",
+        }
+    }
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notice {
+    /// Its level.
+    pub level: Level,
+    /// Its text.
+    pub text: String,
+}
+
+impl Notice {
+    pub(super) fn new(level: Level, text: String) -> Notice {
+        Notice { level, text }
+    }
+}
+
+/// A condition: a key that stays the same while the condition lasts, and the line that is logged
+/// when it begins.
+pub(super) type Conditions = BTreeMap<String, Notice>;
 
 /// See the top of this file.
 #[derive(Default)]
 pub(super) struct Notices {
-    /// The conditions of the last round.
+    /// The keys of the conditions of the last round.
     before: BTreeSet<String>,
+    conditions: Quota,
+    changes: Quota,
+}
+
+impl Notices {
+    /// Returns the lines to log for the conditions of this round and for changes since the last.
+    pub fn update(
+        &mut self,
+        now: Time,
+        conditions: Conditions,
+        changes: Vec<Notice>,
+    ) -> Vec<Notice> {
+        let is_new = |(key, _): &(&String, &Notice)| !self.before.contains(*key);
+        let begun: Vec<Notice> = conditions
+            .iter()
+            .filter(is_new)
+            .map(|it| it.1.clone())
+            .collect();
+        self.before = conditions.into_keys().collect();
+        let mut lines = self.conditions.take(now, begun);
+        lines.extend(self.changes.take(now, changes));
+        lines
+    }
+}
+
+/// The number of lines that were logged in this minute.
+#[derive(Default)]
+struct Quota {
     minute_began: Time,
     logged: usize,
 }
 
-impl Notices {
-    /// Returns the lines to log for the conditions of this round.
-    pub fn update(&mut self, now: Time, conditions: BTreeSet<String>) -> Vec<String> {
+impl Quota {
+    fn take(&mut self, now: Time, lines: Vec<Notice>) -> Vec<Notice> {
         if now.since(self.minute_began) >= MINUTE {
             (self.minute_began, self.logged) = (now, 0);
         }
-        let mut lines = Vec::new();
-        for text in conditions.difference(&self.before) {
+        let mut taken = Vec::new();
+        for line in lines {
             self.logged += 1;
             match self.logged {
-                1..=PER_MINUTE => lines.push(text.clone()),
-                logged if logged == PER_MINUTE + 1 => lines.push(MORE.to_owned()),
+                1..=PER_MINUTE => taken.push(line),
+                logged if logged == PER_MINUTE + 1 => {
+                    taken.push(Notice::new(line.level, MORE.to_owned()));
+                }
                 _ => {}
             }
         }
-        self.before = conditions;
-        lines
+        taken
     }
 }
 
@@ -49,30 +126,64 @@ mod tests {
         Time::from_nanos(seconds * 1_000_000_000)
     }
 
-    fn conditions(texts: &[&str]) -> BTreeSet<String> {
-        texts.iter().map(|it| (*it).to_owned()).collect()
+    fn conditions(texts: &[&str]) -> Conditions {
+        let of = |it: &&str| {
+            (
+                (*it).to_owned(),
+                Notice::new(Level::Warning, (*it).to_owned()),
+            )
+        };
+        texts.iter().map(of).collect()
+    }
+
+    fn texts(notices: Vec<Notice>) -> Vec<String> {
+        notices.into_iter().map(|it| it.text).collect()
     }
 
     #[test]
     fn a_condition_is_logged_once_and_again_when_it_returns() {
         let mut notices = Notices::default();
-        assert_eq!(notices.update(at(100), conditions(&["a"])), ["a"]);
-        assert_eq!(notices.update(at(101), conditions(&["a", "b"])), ["b"]);
-        assert!(notices.update(at(102), conditions(&["b"])).is_empty());
-        assert_eq!(notices.update(at(103), conditions(&["a", "b"])), ["a"]);
+        let mut update =
+            |second, it: &[&str]| texts(notices.update(at(second), conditions(it), Vec::new()));
+        assert_eq!(update(100, &["a"]), ["a"]);
+        assert_eq!(update(101, &["a", "b"]), ["b"]);
+        assert!(update(102, &["b"]).is_empty());
+        assert_eq!(update(103, &["a", "b"]), ["a"]);
+    }
+
+    #[test]
+    fn a_condition_whose_text_changes_is_not_logged_again() {
+        let mut notices = Notices::default();
+        for (members, lines) in [(3, 1), (4, 0)] {
+            let text = format!("{members} members wait");
+            let one = Conditions::from([("full".to_owned(), Notice::new(Level::Warning, text))]);
+            assert_eq!(notices.update(at(100), one, Vec::new()).len(), lines);
+        }
     }
 
     #[test]
     fn a_member_that_changes_all_the_time_does_not_fill_a_log() {
         let mut notices = Notices::default();
         let mut flood = |second: u64| {
-            let each = |n: u64| notices.update(at(second), conditions(&[&format!("{second} {n}")]));
-            (0..1_000).flat_map(each).collect::<Vec<_>>()
+            let each = |n: u64| {
+                let one = conditions(&[&format!("{second} {n}")]);
+                notices.update(at(second), one, Vec::new())
+            };
+            texts((0..1_000).flat_map(each).collect())
         };
         let first = flood(100);
         assert_eq!(first.len(), PER_MINUTE + 1);
         assert_eq!(first.last().unwrap(), MORE);
         assert!(flood(130).is_empty());
         assert_eq!(flood(160).len(), PER_MINUTE + 1);
+    }
+
+    #[test]
+    fn changes_of_servers_do_not_use_up_the_lines_of_conditions() {
+        let mut notices = Notices::default();
+        let change = Notice::new(Level::Info, "a server is ready".to_owned());
+        let changes = vec![change; 1_000];
+        let lines = notices.update(at(100), conditions(&["a"]), changes);
+        assert_eq!(lines.len(), 1 + PER_MINUTE + 1);
     }
 }

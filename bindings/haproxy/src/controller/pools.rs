@@ -1,13 +1,13 @@
 //! The pools: each backend with its slots and the members in them.
 
-use crate::backend::Backend;
-use crate::balance::{Assignment, Balance};
+use crate::backend::{Backend, BackendKey};
+use crate::balance::{AdminState, Assignment, Balance, Change, Roster};
 use crate::restore;
-use crate::snapshot::{SavedServer, Snapshot};
+use crate::snapshot::{SavedOrder, SavedServer, Snapshot};
 use sprat::Member;
 use sprat::service::spoe::questions::MemberIndex;
 use sprat::time::Time;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,6 +15,17 @@ use std::sync::Arc;
 pub(super) struct Pool {
     pub backend: Backend,
     pub balance: Balance,
+    /// By slot: the member, and the difference between what was ordered and what HAProxy has.
+    drifts: BTreeMap<usize, (Arc<str>, String)>,
+}
+
+impl Pool {
+    /// Returns the difference between what was ordered for the server of a member and what HAProxy
+    /// has.
+    pub fn drift(&self, slot: usize, member: &str) -> Option<&str> {
+        let (of, text) = self.drifts.get(&slot)?;
+        (**of == *member).then_some(text)
+    }
 }
 
 /// All pools, in the order of their backends.
@@ -24,7 +35,12 @@ impl Pools {
     pub fn new(backends: Vec<Backend>) -> Pools {
         let pools = backends.into_iter().map(|backend| {
             let balance = Balance::new(backend.limits.clone(), backend.slots());
-            Pool { backend, balance }
+            let drifts = BTreeMap::new();
+            Pool {
+                backend,
+                balance,
+                drifts,
+            }
         });
         Pools(pools.collect())
     }
@@ -39,7 +55,50 @@ impl Pools {
         for (backend, assignment) in restore::assignments(snapshot, &backends) {
             self.0[backend].balance.remember(now, &assignment);
         }
+        let keys: Vec<BackendKey> = backends.iter().map(Backend::key).collect();
+        for (pool, key) in self.0.iter_mut().zip(&keys) {
+            let key = restore::known_as(snapshot, key, &keys);
+            for it in snapshot.orders.iter().filter(|it| Some(&it.backend) == key) {
+                pool.balance.set_order(now, &it.name, Some(it.state));
+            }
+        }
         self.set_frozen(now, snapshot.frozen);
+    }
+
+    /// Orders a state for a member of a backend; `None` withdraws the order.
+    pub fn set_order(&mut self, now: Time, backend: usize, name: &str, state: Option<AdminState>) {
+        if let Some(pool) = self.0.get_mut(backend) {
+            pool.balance.set_order(now, name, state);
+        }
+    }
+
+    /// Sets the difference between what was ordered for the server of a member and what HAProxy
+    /// has; an empty text if there is none.
+    pub fn set_drift(&mut self, backend: usize, slot: usize, name: Arc<str>, text: String) {
+        let Some(pool) = self.0.get_mut(backend) else {
+            return;
+        };
+        match text.is_empty() {
+            true => pool.drifts.remove(&slot),
+            false => pool.drifts.insert(slot, (name, text)),
+        };
+    }
+
+    /// Returns the members that each backend knows, with their slots.
+    pub fn rosters(&self) -> Vec<Roster> {
+        self.0.iter().map(|it| it.balance.roster()).collect()
+    }
+
+    /// Takes the changes of servers since the last call, with the names of backends and servers.
+    pub fn take_log(&mut self) -> Vec<(String, Arc<str>, Change)> {
+        let of_pool = |pool: &mut Pool| {
+            let Pool { backend, .. } = &*pool;
+            let (name, servers) = (backend.name.clone(), backend.servers.clone());
+            let log = pool.balance.take_log().into_iter();
+            log.map(move |it| (name.clone(), servers[it.after.slot].clone(), it))
+                .collect::<Vec<_>>()
+        };
+        self.0.iter_mut().flat_map(of_pool).collect()
     }
 
     /// Restores assignments of one backend.
@@ -53,7 +112,10 @@ impl Pools {
 
     /// Applies the current list of the other members.
     pub fn observe(&mut self, now: Time, others: &[&Member], isolated: bool) {
-        for Pool { backend, balance } in &mut self.0 {
+        for Pool {
+            backend, balance, ..
+        } in &mut self.0
+        {
             let rules = &backend.rules;
             let candidates: Vec<_> = others.iter().filter_map(|it| rules.candidate(it)).collect();
             balance.set_isolated(now, isolated);
@@ -140,7 +202,16 @@ impl Pools {
                 })
             })
         });
+        let orders = self.0.iter().flat_map(|pool| {
+            let key = pool.backend.key();
+            pool.balance.orders().map(move |(name, state)| SavedOrder {
+                backend: key.clone(),
+                state,
+                name: name.clone(),
+            })
+        });
         Snapshot {
+            orders: orders.collect(),
             frozen: self.0.iter().any(|it| it.balance.is_frozen_by_operator()),
             servers: servers.collect(),
             peers,

@@ -1,21 +1,22 @@
-//! The text of `show sprat`: members, slots, and the reason for each server that is held, as lines
-//! for people and for `awk`. The conditions that are logged come from the same state.
+//! The content of `show sprat`: members, slots, and the reason for each server that is held. The
+//! conditions that are logged come from the same state. `report_text` prints it for people,
+//! `report_json` for programs.
 
+use super::notices::{Conditions, Level, Notice};
 use super::pools::{Pool, Pools};
-use crate::balance::Complaint;
+use crate::balance::{AdminState, Change, Complaint, Hold};
 use sprat::{Member, MemberState};
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The number of members in each state.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Census {
     /// Members that are neither suspect, failed nor left, the local node included.
-    alive: usize,
-    suspect: usize,
-    failed: usize,
-    left: usize,
+    pub alive: usize,
+    pub suspect: usize,
+    pub failed: usize,
+    pub left: usize,
 }
 
 impl Census {
@@ -31,96 +32,202 @@ impl Census {
         }
         census
     }
+}
 
-    /// Returns a text such as "members 4 (1 failed)". Members that have left are listed but not
-    /// counted.
-    fn text(self) -> String {
-        let members = self.alive + self.suspect + self.failed;
-        let others = [
-            (self.suspect, "suspect"),
-            (self.failed, "failed"),
-            (self.left, "left"),
-        ];
-        let others = others.iter().filter(|(count, _)| *count > 0);
-        let others: Vec<String> = others.map(|(n, word)| format!("{n} {word}")).collect();
-        match others.is_empty() {
-            true => format!("members {members}"),
-            false => format!("members {members} ({})", others.join(", ")),
+/// The content of `show sprat`.
+#[derive(Default)]
+pub(super) struct Report {
+    pub census: Census,
+    /// The node's summary; `None` before the node runs.
+    pub health: Option<String>,
+    pub backends: Vec<BackendReport>,
+}
+
+/// A backend in a report.
+pub(super) struct BackendReport {
+    pub name: String,
+    /// The tag of its members, as `key=value`.
+    pub tag: String,
+    pub slots: usize,
+    /// The reason why removals are frozen.
+    pub frozen: Option<&'static str>,
+    /// The servers that have a member.
+    pub servers: Vec<ServerReport>,
+    /// Complaints about members without a slot.
+    pub unplaced: Vec<(Arc<str>, Complaint)>,
+    /// Orders of an operator for members that are in no slot.
+    pub other_orders: Vec<(Arc<str>, AdminState)>,
+}
+
+/// A server in a report.
+pub(super) struct ServerReport {
+    /// The number of its slot, from 1.
+    pub slot: usize,
+    /// Its name in HAProxy's configuration.
+    pub server: Arc<str>,
+    pub member: Arc<str>,
+    pub addr: SocketAddr,
+    pub state: AdminState,
+    pub weight: u16,
+    /// True if HAProxy's health checks do not reach it.
+    pub unreachable: bool,
+    pub hold: Option<Hold>,
+    /// The order of an operator.
+    pub order: Option<AdminState>,
+    /// The difference between what was ordered and what HAProxy has.
+    pub drift: Option<String>,
+    /// Complaints about its member.
+    pub complaints: Vec<Complaint>,
+}
+
+/// The number of servers and members of a backend in each condition.
+pub(super) struct Sums {
+    pub ready: usize,
+    pub draining: usize,
+    pub stopped: usize,
+    /// Ready servers whose removal is held back.
+    pub held: usize,
+    /// Members that wait for a slot.
+    pub waiting: usize,
+    /// Members that cannot be servers.
+    pub refused: usize,
+}
+
+impl Report {
+    pub fn new(pools: &Pools, census: Census, health: Option<String>) -> Report {
+        Report {
+            census,
+            health,
+            backends: pools.iter().map(BackendReport::of).collect(),
         }
     }
 }
 
-/// Returns the report. `health` is the node's summary; `None` before the node runs.
-pub(super) fn text(pools: &Pools, census: Census, health: Option<&str>) -> String {
-    let health = health.unwrap_or("the node does not run yet");
-    let mut text = format!("{}, {health}\n", census.text());
-    for pool in pools.iter() {
-        add_backend(pool, &mut text);
+impl BackendReport {
+    fn of(pool: &Pool) -> BackendReport {
+        let (backend, balance) = (&pool.backend, &pool.balance);
+        let mut unplaced = balance.complaints().to_vec();
+        let mut servers = Vec::new();
+        for (it, hold) in balance.assignments() {
+            let (Some(member), Some(addr)) = (it.name, it.addr) else {
+                continue;
+            };
+            let (own, others) = unplaced.into_iter().partition(|(name, _)| *name == member);
+            unplaced = others;
+            let own: Vec<(Arc<str>, Complaint)> = own;
+            servers.push(ServerReport {
+                slot: it.slot + 1,
+                server: backend.servers[it.slot].clone(),
+                addr,
+                state: it.state,
+                weight: it.weight,
+                unreachable: balance.is_unreachable(it.slot),
+                hold,
+                order: balance.order(&member),
+                drift: pool.drift(it.slot, &member).map(str::to_owned),
+                complaints: own.into_iter().map(|(_, what)| what).collect(),
+                member,
+            });
+        }
+        let has_slot = |name: &Arc<str>| servers.iter().any(|it| it.member == *name);
+        let orders = balance.orders().filter(|(name, _)| !has_slot(name));
+        let (key, value) = &backend.rules.tag;
+        BackendReport {
+            name: backend.name.clone(),
+            tag: format!("{key}={value}"),
+            slots: backend.slots(),
+            frozen: balance.frozen_reason(),
+            other_orders: orders.map(|(name, it)| (name.clone(), it)).collect(),
+            servers,
+            unplaced,
+        }
     }
-    text
+
+    pub fn sums(&self) -> Sums {
+        let count = |state| self.servers.iter().filter(|it| it.state == state).count();
+        let waits = |what: &&Complaint| **what == Complaint::Full;
+        let refuses =
+            |what: &&Complaint| matches!(what, Complaint::SameAddress | Complaint::Unfit(_));
+        let unplaced = || self.unplaced.iter().map(|(_, what)| what);
+        let of_servers = self.servers.iter().flat_map(|it| &it.complaints);
+        Sums {
+            ready: count(AdminState::Ready),
+            draining: count(AdminState::Drain),
+            stopped: count(AdminState::Maint),
+            held: self.servers.iter().filter(|it| it.hold.is_some()).count(),
+            waiting: unplaced().filter(waits).count(),
+            refused: unplaced().chain(of_servers).filter(refuses).count(),
+        }
+    }
 }
 
-/// Adds a line for the backend, a line for each slot that is taken, and a line for each member that
-/// has no slot.
-fn add_backend(pool: &Pool, text: &mut String) {
-    let (name, balance) = (&pool.backend.name, &pool.balance);
-    let slots = match pool.backend.slots() {
-        1 => "1 slot".to_owned(),
-        slots => format!("{slots} slots"),
+/// Returns the conditions that an operator should know.
+pub(super) fn conditions(report: &Report) -> Conditions {
+    let mut conditions = Conditions::new();
+    let mut add = |key: String, level, text: String| {
+        conditions.insert(key, Notice::new(level, text));
     };
-    let frozen = balance.frozen_reason();
-    let frozen = frozen.map(|why| format!(", frozen: {why}"));
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "backend {name}, {slots}{}",
-        frozen.unwrap_or_default()
-    );
-    let mut complaints: Vec<_> = balance.complaints().iter().collect();
-    for (assignment, hold) in balance.assignments() {
-        let (Some(member), Some(addr)) = (&assignment.name, assignment.addr) else {
-            continue;
-        };
-        let (slot, state, weight) = (
-            assignment.slot + 1,
-            assignment.state.name(),
-            assignment.weight,
-        );
-        let _ = write!(text, "  {slot} {member} {addr} {state} weight {weight}");
-        if balance.is_unreachable(assignment.slot) {
-            text.push_str(" unreachable");
+    for backend in &report.backends {
+        let name = &backend.name;
+        if let Some(why) = backend.frozen {
+            let text = format!("backend {name}: removals are frozen: {why}");
+            add(text.clone(), Level::Alert, text);
         }
-        if let Some(hold) = hold {
-            let _ = write!(text, " held: {}", hold.text());
+        let waiting = backend.sums().waiting;
+        if waiting > 0 {
+            let text = format!(
+                "backend {name} has more members than slots ({waiting} waiting); `show sprat` \
+                 lists them"
+            );
+            add(format!("{name} waiting"), Level::Warning, text);
         }
-        complaints.retain(|(name, complaint)| {
-            let is_its_own = name == member;
-            if is_its_own {
-                let _ = write!(text, "; {}", complaint.text());
+        let of_servers = backend.servers.iter();
+        let of_servers =
+            of_servers.flat_map(|it| it.complaints.iter().map(|what| (&it.member, what)));
+        let unplaced = backend.unplaced.iter().map(|(member, what)| (member, what));
+        let others = of_servers.chain(unplaced);
+        for (member, what) in others.filter(|(_, what)| **what != Complaint::Full) {
+            let text = format!("member {member:?} of backend {name}: {}", what.text());
+            add(text.clone(), Level::Warning, text);
+        }
+        for it in &backend.servers {
+            if let Some(drift) = &it.drift {
+                let (server, member) = (&it.server, &it.member);
+                let text = format!("backend {name}: server {server} ({member}): {drift}");
+                add(text.clone(), Level::Warning, text);
             }
-            !is_its_own
-        });
-        text.push('\n');
+        }
     }
-    for (member, complaint) in complaints {
-        // The name is quoted and escaped, because a name without a slot may hold any character.
-        let _ = match complaint {
-            Complaint::Ignored(what) => writeln!(text, "  - {member:?}: {}", what.text()),
-            why => writeln!(text, "  - {member:?} has no slot: {}", why.text()),
-        };
-    }
+    conditions
 }
 
-/// Returns the conditions that an operator should know, each as a line for the log.
-pub(super) fn conditions(pools: &Pools) -> BTreeSet<String> {
-    let of_pool = |pool: &Pool| {
-        let (backend, balance) = (pool.backend.name.clone(), &pool.balance);
-        let frozen = balance.frozen_reason();
-        let frozen = frozen.map(|why| format!("backend {backend}: removals are frozen: {why}"));
-        let complaints = balance.complaints().iter();
-        let complaints = complaints
-            .map(|(name, what)| format!("member {name:?} of backend {backend}: {}", what.text()));
-        frozen.into_iter().chain(complaints).collect::<Vec<_>>()
+/// Returns a line for each change of a server.
+pub(super) fn changes(pools: &mut Pools) -> Vec<Notice> {
+    let log = pools.take_log();
+    let lines = log
+        .iter()
+        .filter_map(|(backend, server, it)| change(backend, server, it));
+    lines.map(|text| Notice::new(Level::Info, text)).collect()
+}
+
+/// Returns the line for a change; `None` if only the number of an order has changed.
+fn change(backend: &str, server: &str, change: &Change) -> Option<String> {
+    let Change {
+        before,
+        after,
+        reason,
+    } = change;
+    let start = format!("backend {backend}: server {server}");
+    let (Some(member), Some(addr), Some(reason)) = (&after.name, after.addr, reason) else {
+        let member = before.name.as_deref().unwrap_or_default();
+        return Some(format!("{start} is free; its member was {member}"));
     };
-    pools.iter().flat_map(of_pool).collect()
+    let (state, weight) = (after.state.name(), after.weight);
+    let is_same =
+        (&before.name, before.addr, before.state) == (&after.name, Some(addr), after.state);
+    match (is_same, before.weight == weight) {
+        (true, true) => None,
+        (true, false) => Some(format!("{start} ({member}) has the weight {weight}")),
+        (false, _) => Some(format!("{start} ({member} at {addr}) is {state}: {reason}")),
+    }
 }

@@ -3,7 +3,9 @@
 //! HAProxy's threads serve requests and must not wait. Each lock is therefore held only for a short
 //! step in memory, such as exchanging a pointer or moving entries of a queue.
 
-use crate::balance::Assignment;
+use super::notices::Notice;
+use super::report::Report;
+use crate::balance::{AdminState, Assignment, Roster};
 use sprat::service::spoe::questions::MemberIndex;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read as _, Write as _};
@@ -16,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// The maximum number of notices that wait for a reader.
-const NOTICES: usize = 128;
+const NOTICES: usize = 512;
 
 /// A request to the controller. Backends and slots are numbered from 0.
 pub(super) enum Command {
@@ -29,6 +31,20 @@ pub(super) enum Command {
     },
     /// Freeze removals (true), or thaw them (false).
     SetFrozen(bool),
+    /// Order a state for a member of a backend (`None`: withdraw the order).
+    SetOrder {
+        backend: usize,
+        name: Arc<str>,
+        state: Option<AdminState>,
+    },
+    /// Set the difference between what was ordered for the server of a member and what HAProxy has;
+    /// an empty text if there is none.
+    SetDrift {
+        backend: usize,
+        slot: usize,
+        name: Arc<str>,
+        text: String,
+    },
     /// Restore assignments of a backend, and signal when the changes that follow are published.
     Restore {
         backend: usize,
@@ -62,7 +78,7 @@ pub enum NodePhase {
 /// The part of the state that is shown to a person.
 struct Overview {
     phase: NodePhase,
-    report: String,
+    report: Arc<Report>,
 }
 
 /// The shared state. See the top of this file.
@@ -82,7 +98,9 @@ pub(super) struct Shared {
     member_indexes: Mutex<Arc<Vec<MemberIndex>>>,
     /// The addresses at which members listen.
     addrs: Mutex<Arc<BTreeSet<IpAddr>>>,
-    notices: Mutex<VecDeque<String>>,
+    /// The members of each backend, with their slots.
+    rosters: Mutex<Arc<Vec<Roster>>>,
+    notices: Mutex<VecDeque<Notice>>,
     commands: Mutex<Vec<Command>>,
     /// Wakes the controller's thread: `send` writes a byte to `wake`, and the thread waits until
     /// `woken` is readable.
@@ -108,11 +126,12 @@ impl Shared {
             began: Instant::now(),
             overview: Mutex::new(Overview {
                 phase: NodePhase::Starting(None),
-                report: String::new(),
+                report: Arc::default(),
             }),
             changes: Mutex::default(),
             member_indexes: Mutex::default(),
             addrs: Mutex::default(),
+            rosters: Mutex::default(),
             notices: Mutex::default(),
             commands: Mutex::default(),
             wake,
@@ -159,12 +178,25 @@ impl Shared {
         self.beat();
     }
 
-    pub fn report(&self) -> Option<String> {
+    pub fn report(&self) -> Option<Arc<Report>> {
         self.read_overview(|it| it.report.clone())
     }
 
-    pub fn set_report(&self, report: String) {
-        lock(&self.overview).report = report;
+    pub fn set_report(&self, report: Report) {
+        let before = std::mem::replace(&mut lock(&self.overview).report, Arc::new(report));
+        drop(before); // after the lock is released: it may be the last reference
+    }
+
+    pub fn rosters(&self) -> Arc<Vec<Roster>> {
+        lock(&self.rosters).clone()
+    }
+
+    pub fn set_rosters(&self, rosters: Vec<Roster>) {
+        if **lock(&self.rosters) == rosters {
+            return;
+        }
+        let before = std::mem::replace(&mut *lock(&self.rosters), Arc::new(rosters));
+        drop(before); // after the lock is released: it may be the last reference
     }
 
     pub fn next_change(&self) -> Option<(usize, Assignment)> {
@@ -207,12 +239,12 @@ impl Shared {
         self.next_generation();
     }
 
-    pub fn next_notice(&self) -> Option<String> {
+    pub fn next_notice(&self) -> Option<Notice> {
         lock(&self.notices).pop_front()
     }
 
     /// Queues notices, and drops those for which there is no room.
-    pub fn push_notices(&self, new: Vec<String>) {
+    pub fn push_notices(&self, new: Vec<Notice>) {
         let mut notices = lock(&self.notices);
         let room = NOTICES.saturating_sub(notices.len());
         notices.extend(new.into_iter().take(room));

@@ -8,17 +8,18 @@ use super::config::ControllerConfig;
 use super::handover::{self, Handover};
 use super::isolation::Isolation;
 use super::join_diagnosis::JoinDiagnosis;
-use super::notices::Notices;
+use super::notices::{Level, Notice, Notices};
 use super::own_listeners::OwnListeners;
 use super::peers::Peers;
 use super::pools::Pools;
-use super::report::{self, Census};
+use super::report::{self, Census, Report};
 use super::shared::{Command, NodePhase, Shared};
 use super::snapshot_writer::SnapshotWriter;
 use sprat::driver::Subscription;
 use sprat::service::spoe::candidate::is_present;
+use sprat::swim::Health;
 use sprat::time::Time;
-use sprat::{Config, EventKind, Member, MemberState, Node, NodeState, Status};
+use sprat::{Config, ConflictVerdict, EventKind, Member, MemberState, Node, NodeState, Status};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -55,7 +56,7 @@ pub(super) fn run(shared: &Shared, config: ControllerConfig) {
     thread.refresh_own_listeners();
     let now = thread.now();
     thread.pools.restore_snapshot(now, &config.snapshot);
-    thread.publish(Census::default(), None);
+    thread.publish(Census::default(), None, Vec::new());
     if let Some(node) = thread.start(config.node) {
         thread.follow(&node);
         thread.end(&node);
@@ -168,7 +169,7 @@ impl ControllerThread<'_> {
             .collect();
         let count = |state: MemberState| others.iter().filter(|it| it.state == state).count();
         let present = others.iter().filter(|it| is_present(it)).count();
-        let cut_off = |it: &sprat::swim::Health| it.isolated || it.score == it.score_max;
+        let cut_off = |it: &Health| it.isolated || it.score == it.score_max;
         self.isolation
             .expect_at_most(present + count(MemberState::Failed));
         let isolated = self.isolation.update(
@@ -181,12 +182,15 @@ impl ControllerThread<'_> {
         self.answer_questions(version, &members, isolated);
         let is_alone = members.len() == 1;
         let diagnosis = self.diagnosis.update(node, is_alone).map(str::to_owned);
+        let alone = diagnosis.as_ref();
+        let alone = alone.map(|why| format!("alone in the cluster: {why}"));
+        let conflict = health.as_ref().and_then(|it| name_conflict(it, local));
+        let alerts = [alone, conflict].into_iter().flatten().collect();
         let health = health.as_ref().map(|it| match &diagnosis {
             Some(why) => format!("{}: {why}", it.summary),
             None => it.summary.to_owned(),
         });
-        self.publish(Census::of(&members), health.as_deref());
-        self.notify(diagnosis);
+        self.publish(Census::of(&members), health, alerts);
         self.save();
     }
 
@@ -201,24 +205,24 @@ impl ControllerThread<'_> {
         }
     }
 
-    /// Publishes changes, the report and the addresses of members.
-    fn publish(&mut self, census: Census, health: Option<&str>) {
+    /// Publishes changes, the report, the addresses of members, and log lines. `alerts` are the
+    /// conditions of the node.
+    fn publish(&mut self, census: Census, health: Option<String>, alerts: Vec<String>) {
         self.shared.push_changes(self.pools.take_changes());
-        let report = report::text(&self.pools, census, health);
+        let report = Report::new(&self.pools, census, health);
+        let mut conditions = report::conditions(&report);
+        let alerts = alerts.into_iter();
+        conditions.extend(alerts.map(|it| (it.clone(), Notice::new(Level::Alert, it))));
+        let changes = report::changes(&mut self.pools);
+        let notices = self.notices.update(self.now(), conditions, changes);
+        self.shared.push_notices(notices);
         self.shared.set_report(report);
+        self.shared.set_rosters(self.pools.rosters());
         self.shared.set_addrs(self.peers.addrs());
         for done in self.restored.drain(..) {
             let _ = done.send(()); // this fails if the other side no longer waits
         }
         self.shared.beat();
-    }
-
-    /// Publishes a line for each condition that has begun since the last round.
-    fn notify(&mut self, diagnosis: Option<String>) {
-        let mut conditions = report::conditions(&self.pools);
-        conditions.extend(diagnosis.map(|why| format!("alone in the cluster: {why}")));
-        let new = self.notices.update(self.now(), conditions);
-        self.shared.push_notices(new);
     }
 
     /// Updates the addresses at which this process listens: a host may gain or lose addresses.
@@ -256,6 +260,21 @@ impl ControllerThread<'_> {
                     let member = pools.set_unreachable(now, backend, slot, &name, unreachable);
                     self.unreachable.extend(member);
                 }
+                Command::SetOrder {
+                    backend,
+                    name,
+                    state,
+                } => {
+                    self.snapshots.request();
+                    self.pools.set_order(now, backend, &name, state);
+                    self.shared.push_changes(self.pools.take_changes());
+                }
+                Command::SetDrift {
+                    backend,
+                    slot,
+                    name,
+                    text,
+                } => self.pools.set_drift(backend, slot, name, text),
                 Command::Restore {
                     backend,
                     assignments,
@@ -312,4 +331,15 @@ impl ControllerThread<'_> {
         let events = events.and_then(|events| events.fd().ok());
         self.shared.wait(time, events.unwrap_or(-1));
     }
+}
+
+/// Returns a line about another node that has the name of the local one; `None` if there is none.
+fn name_conflict(health: &Health, local: &str) -> Option<String> {
+    let conflict = health.name_conflict.as_ref();
+    let conflict = conflict.filter(|it| it.verdict == ConflictVerdict::Alive)?;
+    Some(format!(
+        "the node at {} has the name {local:?}, too; members report only to one of the two, so \
+         one of them needs another name",
+        conflict.addr
+    ))
 }

@@ -1,0 +1,56 @@
+//! The orders of an operator: the state that the server of a member has, whatever the member, the
+//! cluster and the guard say, until the operator withdraws the order.
+
+use super::assignment::AdminState;
+use sprat::service::spoe::candidate::{Candidate, Desired};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An order for one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Order {
+    /// The state that is ordered; `None` if the last order was withdrawn.
+    pub state: Option<AdminState>,
+    /// The number of the order, from 1; 0 if there never was one.
+    pub number: u32,
+}
+
+/// The orders for the members of one backend, by their names.
+#[derive(Default)]
+pub(super) struct Orders {
+    orders: BTreeMap<Arc<str>, Order>,
+    /// The number of the last order.
+    last: u32,
+}
+
+impl Orders {
+    /// Orders a state for a member; `None` withdraws the order.
+    pub fn set(&mut self, name: &str, state: Option<AdminState>) {
+        self.last = self.last.wrapping_add(1).max(1);
+        let number = self.last;
+        self.orders.insert(name.into(), Order { state, number });
+    }
+
+    pub fn get(&self, name: &str) -> Order {
+        self.orders.get(name).copied().unwrap_or_default()
+    }
+
+    /// Returns the members with an order that was not withdrawn.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, AdminState)> {
+        let orders = self.orders.iter();
+        orders.filter_map(|(name, order)| Some((name, order.state?)))
+    }
+
+    /// Returns the candidate as it would be if it asked for the ordered state itself.
+    pub fn apply(&self, candidate: &Candidate) -> Candidate {
+        let mut candidate = candidate.clone();
+        if let Some(state) = self.get(&candidate.name).state {
+            candidate.desired = match state {
+                AdminState::Ready => Desired::Ready,
+                AdminState::Drain => Desired::Drain,
+                AdminState::Maint => Desired::Maint,
+            };
+        }
+        candidate
+    }
+}

@@ -1,0 +1,101 @@
+//! Prints a report as lines for people and for `awk`.
+
+use super::report::{BackendReport, Census, Report, ServerReport};
+use crate::balance::Complaint;
+use std::fmt::Write as _;
+
+/// Returns the text of `show sprat`.
+pub(super) fn text(report: &Report) -> String {
+    let health = report.health.as_deref();
+    let health = health.unwrap_or("the node does not run yet");
+    let mut text = format!("{}, {health}\n", census(report.census));
+    for backend in &report.backends {
+        add_backend(backend, &mut text);
+    }
+    text
+}
+
+/// Returns a text such as "members 4 (1 failed)". Members that have left are listed but not
+/// counted.
+fn census(census: Census) -> String {
+    let members = census.alive + census.suspect + census.failed;
+    let others = [
+        (census.suspect, "suspect"),
+        (census.failed, "failed"),
+        (census.left, "left"),
+    ];
+    let others = others.iter().filter(|(count, _)| *count > 0);
+    let others: Vec<String> = others.map(|(n, word)| format!("{n} {word}")).collect();
+    match others.is_empty() {
+        true => format!("members {members}"),
+        false => format!("members {members} ({})", others.join(", ")),
+    }
+}
+
+/// Adds a line for the backend, a line for each slot that is taken, and a line for each member that
+/// has no slot.
+fn add_backend(backend: &BackendReport, text: &mut String) {
+    let slots = match backend.slots {
+        1 => "1 slot".to_owned(),
+        slots => format!("{slots} slots"),
+    };
+    let sums = backend.sums();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "backend {}, {slots}: {} ready, {} draining, {} stopped, {} held, {} waiting, {} refused",
+        backend.name,
+        sums.ready,
+        sums.draining,
+        sums.stopped,
+        sums.held,
+        sums.waiting,
+        sums.refused
+    );
+    if let Some(why) = backend.frozen {
+        let _ = write!(text, ", frozen: {why}");
+    }
+    text.push('\n');
+    for server in &backend.servers {
+        add_server(server, text);
+    }
+    for (member, complaint) in &backend.unplaced {
+        // The name is quoted and escaped, because a name without a slot may hold any character.
+        let _ = match complaint {
+            Complaint::Ignored(what) => writeln!(text, "  - {member:?}: {}", what.text()),
+            why => writeln!(text, "  - {member:?} has no slot: {}", why.text()),
+        };
+    }
+    for (member, order) in &backend.other_orders {
+        let order = order.name();
+        let _ = writeln!(
+            text,
+            "  - {member:?} is in no slot; an operator ordered {order}"
+        );
+    }
+}
+
+fn add_server(it: &ServerReport, text: &mut String) {
+    let (state, weight) = (it.state.name(), it.weight);
+    let _ = write!(
+        text,
+        "  {} {} {} {state} weight {weight}",
+        it.slot, it.member, it.addr
+    );
+    if it.unreachable {
+        text.push_str(" unreachable");
+    }
+    if let Some(hold) = it.hold {
+        let _ = write!(text, " held: {}", hold.text());
+    }
+    if let Some(order) = it.order {
+        let _ = write!(text, "; an operator ordered {}", order.name());
+    }
+    for complaint in &it.complaints {
+        let _ = write!(text, "; {}", complaint.text());
+    }
+    if let Some(drift) = &it.drift {
+        let _ = write!(text, "; {drift}");
+    }
+    text.push('\n');
+}
