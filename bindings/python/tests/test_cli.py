@@ -93,7 +93,7 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--set", "seeds=a"), "--set cannot change seeds, got 'seeds=a': use --join"),
         ((*LOOK, "--name", " a "), 'name is " a ", allowed: 1 to 255 bytes'),
         ((*LOOK, "--set", "name=a "), 'name is "a ", allowed: 1 to 255 bytes'),
-        ((*LOOK, "--timeout", "0"), "must be greater than 0 and at most 86400 seconds, got 0"),
+        ((*LOOK, "--timeout", "0"), "--timeout must be greater than 0 and at most 86400 s"),
         ((*LOOK, "--timeout", "-1.5"), "at most 86400 seconds, got -1.5"),
         ((*LOOK, "--timeout", "nan"), "at most 86400 seconds, got nan"),
         ((*RUN, "--coalesce", "1e9"), "must be 0 to 86400 seconds, got 1e+09"),

@@ -11,7 +11,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import termios
 from pathlib import Path
 
@@ -24,9 +23,6 @@ from conftest import (
     sees_left,
     send_at_once,
 )
-from rich.console import Console
-
-from sprat._cli import output
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
 OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMA=="
@@ -280,6 +276,38 @@ def test_monitor_prints_events_until_it_is_interrupted(visit, agent):
 
 
 @retry_if_leave_is_lost
+def test_monitor_prints_the_members_sorted_and_what_an_update_changed(visit, agent):
+    names = ["m3", "m1", "m4", "m2"]
+    first = agent(names[0], "-tag", "role=web", "-tag", "old=1", "-tag", "weight=10")
+    for name in names[1:]:
+        agent(name, f"-join={first.address}").sees(names[0], "alive")
+    eventually("the first sees all", lambda: len(first.members()) == len(names))
+    formats = ("table", "json")
+    watchers = {
+        style: visit("monitor", "--join", first.address, "--initial", "--format", style, *QUICK)
+        for style in formats
+    }
+    seen = {style: [watchers[style].stdout.readline() for _ in names] for style in formats}
+    assert [line.split()[2] for line in seen["table"]] == sorted(names)
+    events = [json.loads(line) for line in seen["json"]]
+    assert [it["member"]["name"] for it in events] == sorted(names)
+    assert {it["event"] for it in events} == {"member-join"}
+    first.must("tags", "-delete", "old", "-set", "weight=20", "-set", "new=a,b")
+    line = next(it for it in watchers["table"].stdout if " member-update " in it)
+    assert line.rstrip().endswith(
+        f'm3  {first.address}  new="a,b",role=web,weight=20  (+new="a,b", -old=1, weight: 10 -> 20)'
+    )
+    lines = map(json.loads, watchers["json"].stdout)
+    event = next(it for it in lines if it["event"] == "member-update")
+    assert event["before"]["tags"] == {"role": "web", "old": "1", "weight": "10"}
+    assert event["member"]["tags"] == {"role": "web", "new": "a,b", "weight": "20"}
+    for watcher in watchers.values():
+        watcher.send_signal(signal.SIGTERM)
+        watcher.communicate(timeout=90)
+        assert watcher.returncode == 0
+
+
+@retry_if_leave_is_lost
 def test_monitor_prints_only_the_selected_kinds(visit, agent):
     stock = agent("stock")
     watcher = visit(
@@ -357,16 +385,6 @@ def test_a_visit_takes_another_name_if_a_host_of_the_same_name_visits(cli, agent
     visit = cli("members", "--join", stock.address, "--bind", addresses.address(0), *QUICK)
     assert (visit.returncode, "stock" in visit.stdout) == (0, True), visit.stderr
     assert stock.members()[twin.name]["addr"] == twin.address
-
-
-def test_a_narrow_terminal_folds_a_long_address(capsys, monkeypatch):
-    address = "[2001:db8:1111:2222:3333:4444:5555:6666]:7946"
-    narrow = Console(file=sys.stdout, width=40, force_terminal=True, color_system=None)
-    monkeypatch.setattr(output, "console", lambda: narrow)
-    table = (("NAME", "ADDRESS", "STATE"), [("web", address, "alive")])
-    output.print_table(*table, styled="STATE", whole="ADDRESS")
-    assert "alive" in (printed := capsys.readouterr().out)
-    assert sum(printed.count(it) for it in "[]:") == sum(address.count(it) for it in "[]:")
 
 
 def test_a_full_disk_during_a_visit_is_a_one_line_error(visit, agent):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-from typing import Any
 
 import click
 
@@ -16,10 +15,10 @@ from .output import (
     console,
     format_option,
     member_fields,
-    print_table,
-    tags_text,
+    tags_words,
     write,
 )
+from .table import Row, print_table
 from .visit import visit
 
 __all__ = ["members"]
@@ -82,7 +81,7 @@ def _show(found: list[sprat.Member], style: str) -> None:
         write(as_json({"members": [member_fields(it) for it in found]}))
         return
     rows = [_row(member) for member in found]
-    print_table(("NAME", "ADDRESS", "STATE", "TAGS"), rows, styled="STATE", whole="ADDRESS")
+    print_table(("NAME", "ADDRESS", "STATE", "TAGS"), rows, styled="STATE")
     out = console()
     if out.is_terminal:
         counts = collections.Counter(str(member.state) for member in found)
@@ -91,5 +90,5 @@ def _show(found: list[sprat.Member], style: str) -> None:
         out.print(f"{total}: {each}" if each else total, style="dim")
 
 
-def _row(member: sprat.Member) -> tuple[Any, ...]:
-    return clean(member.name), member.address, str(member.state), tags_text(member.tags)
+def _row(member: sprat.Member) -> Row:
+    return (clean(member.name), member.address, str(member.state)), tags_words(member.tags)

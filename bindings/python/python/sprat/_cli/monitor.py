@@ -15,6 +15,7 @@ import click
 import sprat
 from sprat._events import KINDS
 
+from .changes import KnownMembers, differences
 from .options import Connection, connection_options
 from .output import (
     ReaderGone,
@@ -55,7 +56,11 @@ _STYLES = {
     help="Print only events of this kind, or of several kinds separated by commas; may be repeated."
     f" The kinds are {', '.join(_KINDS)}.",
 )
-@click.option("--initial", is_flag=True, help="First print the current members, as member-join.")
+@click.option(
+    "--initial",
+    is_flag=True,
+    help="First print the current members, as member-join, sorted by name.",
+)
 @format_option
 @connection_options(visits=True)
 def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Connection) -> None:
@@ -63,7 +68,7 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
 
     The command joins the cluster and leaves it at the end. It ends with exit code 0 on Ctrl-C,
     SIGTERM or SIGHUP, and when the reader of its output goes away. It prints no events about
-    itself.
+    itself. A member-update shows what has changed: "weight: 10 -> 20, +new=1, -old=1".
 
     \b
       sprat monitor --join 10.0.0.5
@@ -71,32 +76,43 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
       sprat monitor --join 10.0.0.5 --initial --format json | jq -r .member.name
 
     JSON: one object per line with "time" (UTC), "event" and "member", which has the keys that
-    `sprat members` prints. An "overflow" has "lost" instead, the number of lost events.
+    `sprat members` prints. A "member-update" also has "before", the member as it was, or null if
+    it was not known. An "overflow" has "lost" instead, the number of lost events.
     """  # noqa: D301
-    classes = (*_classes(kinds), sprat.Overflow, sprat.NodeFailed)
+    classes = _classes(kinds)
     show = _show_json if style == "json" else _Lines().show
     # A signal is the normal end, unless it comes before the join has finished.
     with visit(connection) as node, contextlib.suppress(Ended):
-        events: sprat.Events[Any] = node.events(*classes)
-        if not initial:
-            _skip(events)
+        # All events about members are read: an update is compared with what was known before.
+        events: sprat.Events[Any] = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
+        _skip(events)
+        members = node.members()
+        known = KnownMembers(members)
+        if initial:
+            for member in members:
+                if member.name != node.name:
+                    show(sprat.MemberJoined(member, time=time.monotonic()), None)
         for event in _watched(events):
             if isinstance(event, sprat.NodeFailed):
                 raise event.error
-            if not (isinstance(event, sprat.MemberEvent) and event.member.name == node.name):
-                show(event)
+            if not isinstance(event, sprat.MemberEvent):
+                show(event, None)
+            elif not known.is_known(event):
+                before = known.take(event)
+                if event.member.name != node.name and isinstance(event, classes):
+                    show(event, before)
 
 
-def _classes(kinds: tuple[str, ...]) -> list[type[sprat.Event]]:
+def _classes(kinds: tuple[str, ...]) -> tuple[type[sprat.Event], ...]:
     names = [it.strip() for text in kinds for it in text.split(",")]
     for name in names:
         if name not in _KINDS:
             raise click.UsageError(f"--event must be one of {', '.join(_KINDS)}, got {name!r}")
-    return [_KINDS[name] for name in names or _KINDS]
+    return tuple(_KINDS[name] for name in names or _KINDS)
 
 
 def _skip(events: sprat.Events[sprat.Event]) -> None:
-    """Discard the events that the join itself caused."""
+    """Discard the events that the join itself caused: the list of members has their result."""
     while events.next(0) is not None:
         pass
 
@@ -118,11 +134,13 @@ def _watched(events: sprat.Events[sprat.Event]) -> Iterator[sprat.Event]:
             raise ReaderGone
 
 
-def _show_json(event: sprat.Event) -> None:
+def _show_json(event: sprat.Event, before: sprat.Member | None) -> None:
     fields: dict[str, Any] = {"time": _when(event).isoformat(timespec="milliseconds")}
     fields["event"] = event.kind
     if isinstance(event, sprat.MemberEvent):
         fields["member"] = member_fields(event.member)
+        if isinstance(event, sprat.MemberUpdated):
+            fields["before"] = None if before is None else member_fields(before)
     elif isinstance(event, sprat.Overflow):
         fields["lost"] = event.lost
     write(as_json(fields))
@@ -143,11 +161,13 @@ class _Lines:
         self._text = Text
         self._out = console()
 
-    def show(self, event: sprat.Event) -> None:
+    def show(self, event: sprat.Event, before: sprat.Member | None) -> None:
         at = _when(event).astimezone().strftime("%H:%M:%S.%f")[:-3]
         if isinstance(event, sprat.MemberEvent):
             member = event.member
             rest = f"{clean(member.name)}  {member.address}  {tags_text(member.tags)}"
+            if isinstance(event, sprat.MemberUpdated) and before is not None:
+                rest += f"  ({differences(before, member)})"
         else:
             rest = f"{getattr(event, 'lost', 0)} events were lost"
         if not self._out.is_terminal:

@@ -131,7 +131,7 @@ def _checked(
     fits: bool, allowed: str, context: click.Context, parameter: click.Parameter, value: float
 ) -> float:
     if not fits:
-        raise click.BadParameter(f"must be {allowed}, got {value:g}", context, parameter)
+        raise click.UsageError(f"{parameter.opts[0]} must be {allowed}, got {value:g}", context)
     return value
 
 

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -32,8 +32,9 @@ __all__ = [
     "format_option",
     "member_fields",
     "one_line",
-    "print_table",
+    "quoted",
     "tags_text",
+    "tags_words",
     "waiting",
     "write",
 ]
@@ -67,10 +68,16 @@ def one_line(text: str) -> str:
 
 def tags_text(tags: Mapping[str, str]) -> str:
     """Return tags as Serf writes them, `k=v,k=v`; an ambiguous key or value is quoted."""
-    return ",".join(f"{_quoted(key)}={_quoted(value)}" for key, value in sorted(tags.items()))
+    return ",".join(tags_words(tags))
 
 
-def _quoted(text: str) -> str:
+def tags_words(tags: Mapping[str, str]) -> list[str]:
+    """Return a word `k=v` for each tag."""
+    return [f"{quoted(key)}={quoted(value)}" for key, value in sorted(tags.items())]
+
+
+def quoted(text: str) -> str:
+    """Return a key or a value of a tag, in quotes if it is ambiguous."""
     ambiguous = any(it in text for it in ',="') or text != text.strip()
     return clean(json.dumps(text, ensure_ascii=False) if ambiguous else text)
 
@@ -123,39 +130,6 @@ def console(stream: TextIO | None = None) -> Console:
         markup=False,
         emoji=False,
     )
-
-
-def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], styled: str, whole: str
-) -> None:
-    """Print aligned columns.
-
-    `styled` names the column of states, `whole` the column whose cells should stay in one piece, so
-    that they can be copied. A cell of another column that is too wide continues in the next line:
-    nothing is cut off. The cells of `whole` are folded only if one of them takes most of the width,
-    as an IPv6 address may.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    out = console()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for number, column in enumerate(columns):
-        longest = max((len(row[number]) for row in rows), default=0)
-        fits = column == styled or (column == whole and longest < 0.6 * out.width)
-        table.add_column(column, overflow="fold", no_wrap=fits)
-    for row in rows:
-        cells = zip(columns, row, strict=True)
-        table.add_row(
-            *(Text(text, STATE_STYLES.get(text, "") if it == styled else "") for it, text in cells)
-        )
-    if out.is_terminal:
-        out.print(table)
-        return
-    with out.capture() as printed:
-        out.print(table)
-    for line in printed.get().splitlines():
-        write(line.rstrip())
 
 
 @contextlib.contextmanager

@@ -1,0 +1,44 @@
+"""What an update changed, as `sprat monitor` shows it."""
+
+import pytest
+
+import sprat
+from sprat._cli.changes import KnownMembers, differences
+
+
+def member(tags=None, address="10.0.0.1:7946", **more):
+    return sprat.Member("a", address, tags=tags, **more)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (member({"w": "1"}), member({"w": "2"}), "w: 1 -> 2"),
+        (member({"w": "1"}), member({"w": ""}), "w: 1 -> "),
+        (member({}), member({"b": "2", "a": "1"}), "+a=1, +b=2"),
+        (member({"a": "", "k": "v"}), member({"k": "v"}), "-a="),
+        (member({"k": "a,b"}), member({"k": "\x1b["}), 'k: "a,b" -> \\x1b['),
+        (member(), member(address="10.0.0.2:80"), "address: 10.0.0.1:7946 -> 10.0.0.2:80"),
+        (member(meta=b"x"), member(meta=b"xyz"), "metadata: 1 -> 3 bytes"),
+        (member(), member(protocol=(1, 5, 3)), "protocol: (1, 5, 2) -> (1, 5, 3)"),
+        (member(), member(incarnation=2), "no visible change"),
+    ],
+)
+def test_a_difference_names_what_was_and_what_is(before, after, text):
+    assert differences(before, after) == text
+
+
+def test_an_event_is_known_if_it_tells_what_the_list_already_says():
+    one, two = member({"n": "1"}), member({"n": "2"}, incarnation=2)
+    left = member({"n": "2"}, state="left", incarnation=2)
+    known = KnownMembers([one])
+    assert known.is_known(sprat.MemberJoined(one))
+    assert known.is_known(sprat.MemberUpdated(one))
+    assert not known.is_known(sprat.MemberUpdated(two))
+    assert known.take(sprat.MemberUpdated(two)) == one
+    assert known.is_known(sprat.MemberUpdated(two))
+    assert known.take(sprat.MemberLeft(left)) == two
+    assert not known.is_known(sprat.MemberLeft(left))
+    assert not known.is_known(sprat.MemberJoined(two)), "it has returned"
+    assert known.take(sprat.MemberReaped(left)) == left
+    assert known.take(sprat.MemberJoined(one)) is None
