@@ -864,8 +864,9 @@ int sprat_config_get(const struct sprat_config *config,
                      size_t size);
 
 /**
- * Reads settings from a file. Its lines are `name = value`; empty lines and lines that begin with
- * `#` are skipped. Comments at the end of a line are not supported.
+ * Reads settings from a file. Its lines are `name = value`. A `#` at the beginning of a line or
+ * after a space begins a comment. A value may be in double quotes, where `\"` and `\\` stand for a
+ * quote and a backslash, or in single quotes, where every character stands for itself.
  *
  * @param config  the settings
  * @param path    the path of the file

@@ -1,5 +1,6 @@
 //! Files: settings as `key = value` lines, and the keyring file of Serf.
 
+use super::line::value_in;
 use super::node_config::Config;
 use super::value::Value;
 use crate::error::{Error, Result, Status};
@@ -35,8 +36,10 @@ fn read(path: &Path) -> Result<Zeroizing<String>> {
 
 impl Config {
     /// Reads settings from a file of lines `key = value`. The keys are the names that
-    /// [`Config::set`] takes, including `tag.KEY`. Empty lines and lines that begin with `#` are
-    /// skipped. After an error no setting has changed.
+    /// [`Config::set`] takes, including `tag.KEY`. A `#` at the beginning of a line or after a space
+    /// begins a comment. A value may be in double quotes, where `\"` and `\\` stand for a quote and a
+    /// backslash, or in single quotes, where every character stands for itself. After an error no
+    /// setting has changed.
     ///
     /// # Errors
     /// `Io` if the file cannot be read; the errors of [`Config::set`], with the file and the line
@@ -72,7 +75,7 @@ fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Res
             continue;
         }
         let taken = match line.split_once('=') {
-            Some((key, value)) => take(key.trim(), value.trim()),
+            Some((key, text)) => value_in(text).and_then(|value| take(key.trim(), &value)),
             None => Err(Error::new(Status::Invalid, "expected \"key = value\"")),
         };
         taken.map_err(|error| Error {
@@ -141,6 +144,18 @@ mod tests {
         let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["name", "tag.role", "probe_interval_ms"]);
         assert_eq!(entries[1].1, "web = 1");
+    }
+
+    #[test]
+    fn quotes_around_a_secret_are_not_shown_with_it() {
+        let file = File::new("secret", "encrypt = \"c2VjcmV0\n");
+        let error = Config::new().load(&file.0).unwrap_err();
+        assert!(!error.message.contains("c2VjcmV0"), "{}", error.message);
+        assert!(
+            error.message.contains("secret:1: the quote"),
+            "{}",
+            error.message
+        );
     }
 
     #[test]

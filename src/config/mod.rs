@@ -10,12 +10,14 @@
 //! | `node_config` | [`Config`]: the settings of one node, as text or typed |
 //! | `setters` | the typed setters of [`Config`] |
 //! | `file` | settings and keyrings from files |
+//! | `line` | the value on a line of a file: quotes and comments |
 //! | `keys` | the keys of a node, and the codec of its traffic |
 //! | `address` | addresses as people write them |
 
 pub(crate) mod address;
 mod file;
 mod keys;
+mod line;
 mod node_config;
 mod setters;
 mod setting;
