@@ -9,6 +9,8 @@ import socket
 import pytest
 
 import sprat
+import sprat.aio
+from sprat._errors import from_status
 
 # The classes
 
@@ -60,9 +62,50 @@ def test_a_network_error_keeps_its_errno_when_pickled():
     with pytest.raises(OSError, match="cannot read /nonexistent") as caught:
         sprat.Node.from_file("/nonexistent")
     for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
-        assert type(error) is sprat.NetworkError
+        assert type(error).__name__ == "NetworkError"
         assert (error.errno, error.code) == (2, "SPRAT_ERR_IO")
-        assert "No such file or directory" in str(error)
+        assert "No such file or directory" in str(error) == error.strerror
+
+
+@pytest.mark.parametrize(
+    ("status", "number", "classes"),
+    [
+        (-14, errno.ENOENT, (sprat.NetworkError, FileNotFoundError)),
+        (-14, errno.EACCES, (sprat.NetworkError, PermissionError)),
+        (-14, errno.EISDIR, (sprat.NetworkError, IsADirectoryError)),
+        (-14, errno.EMFILE, (sprat.NetworkError, OSError)),
+        (-14, 0, (sprat.NetworkError, OSError)),
+        (-15, errno.EADDRINUSE, (sprat.AddressError, ValueError, OSError)),
+        (-15, errno.EACCES, (sprat.AddressError, ValueError, PermissionError)),
+        (-15, 0, (sprat.AddressError, ValueError)),
+    ],
+)
+def test_an_error_of_the_system_is_what_python_raises_for_it(status, number, classes):
+    error = from_status(status, "it failed", number)
+    error.add_note("and that")
+    for it in (error, pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(it) is type(error)
+        assert all(isinstance(it, cls) for cls in classes)
+        assert (str(it), it.args, it.errno) == ("it failed", ("it failed",), number or None)
+        assert it.__notes__ == ["and that"]
+        assert (type(it).__module__, type(it).__name__) == ("sprat", classes[0].__name__)
+        assert repr(it) == f"{classes[0].__name__}('it failed')"
+
+
+def test_a_file_that_is_missing_or_no_file_is_the_error_of_python(tmp_path):
+    missing = tmp_path / "missing"
+    for attempt in (
+        lambda: sprat.Node.from_file(missing),
+        lambda: sprat.aio.Node.from_file(missing),
+        lambda: sprat.Node(bind="127.0.0.1:0", keyring_file=missing),
+    ):
+        with pytest.raises(FileNotFoundError, match="missing") as caught:
+            attempt()
+        assert isinstance(caught.value, sprat.NetworkError)
+        assert caught.value.errno == errno.ENOENT
+    with pytest.raises(OSError, match="is not a regular file") as caught:
+        sprat.Node.from_file(tmp_path)
+    assert isinstance(caught.value, sprat.NetworkError)
 
 
 # Calls
@@ -71,7 +114,7 @@ def test_a_network_error_keeps_its_errno_when_pickled():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda it: it.join(5), "an address must be str, not int: write join(*addresses)"),
+        (lambda it: it.join(5), "an address must be str or an object of ipaddress, not int"),
         (lambda it: it.join(["a"]), "an address must be str, not list: write join(*addresses)"),
         (lambda it: it.hint(5), "name must be str, not int"),
         (lambda it: it.explain(None), "name must be str, not NoneType"),
@@ -310,8 +353,9 @@ def test_an_unknown_setting_is_refused_even_if_its_value_is_none():
 
 def test_an_address_in_use_is_an_error_with_errno():
     with sprat.Node(bind="127.0.0.1:0") as node:
-        with pytest.raises(sprat.AddressError) as caught:
+        with pytest.raises(OSError, match="Address already in use") as caught:
             sprat.Node(bind=node.address)
+        assert isinstance(caught.value, sprat.AddressError)
         assert caught.value.errno == errno.EADDRINUSE
     with pytest.raises(sprat.AddressError) as caught, sprat.Node(bind="127.0.0.1:0") as node:
         node.join("a:b")

@@ -9,6 +9,7 @@ from typing import Any
 from ._errors import ConfigError, InvalidError
 
 __all__ = [
+    "check_address",
     "check_addresses",
     "check_callback",
     "check_key",
@@ -17,6 +18,7 @@ __all__ = [
     "check_string_mapping",
     "check_text",
     "check_timeout",
+    "is_ip_address",
     "wrong_type",
 ]
 
@@ -71,10 +73,28 @@ def check_string_mapping(name: str, value: object) -> dict[str, str]:
 def check_addresses(addresses: tuple[object, ...]) -> list[str]:
     """Return the positional arguments of `join`. The error for a list says how to unpack it."""
     for address in addresses:
-        if not isinstance(address, str):
+        if isinstance(address, list | tuple | set | frozenset):
             kind = type(address).__name__
             raise TypeError(f"an address must be str, not {kind}: write join(*addresses)")
-    return [check_text("an address", address) for address in addresses]
+    return [check_address("an address", address) for address in addresses]
+
+
+def check_address(name: str, address: object) -> str:
+    """Return an address, which may be an object of `ipaddress`, as text."""
+    if not isinstance(address, str) and is_ip_address(address):
+        return str(address)
+    if not isinstance(address, str):
+        raise wrong_type(name, "str or an object of ipaddress", address)
+    return check_text(name, address)
+
+
+def is_ip_address(value: object) -> bool:
+    """Return true for an IPv4Address or IPv6Address, but not for an interface with a network."""
+    import ipaddress  # only if there is a value that may be of it
+
+    address = ipaddress.IPv4Address | ipaddress.IPv6Address
+    interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+    return isinstance(value, address) and not isinstance(value, interface)
 
 
 def check_key(name: str, key: object) -> bytes:

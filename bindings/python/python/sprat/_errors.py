@@ -7,6 +7,7 @@ value and what is allowed. An argument of the wrong type raises a plain `TypeErr
 from __future__ import annotations
 
 import builtins
+from typing import Any
 
 __all__ = [
     "AddressError",
@@ -69,7 +70,8 @@ class TooLargeError(Error, ValueError):
 class AddressError(Error, ValueError):
     """An address cannot be parsed, resolved, or used by this host.
 
-    `errno` is the system's reason for refusing it, such as `errno.EADDRINUSE`, or `None`.
+    `errno` is the system's reason for refusing it, such as `errno.EADDRINUSE`, or `None`. With such
+    a reason the error is also an `OSError`, and a `PermissionError` if that is the reason.
     """
 
     _code = "SPRAT_ERR_ADDRESS"
@@ -114,7 +116,10 @@ class DeadlockError(Error, RuntimeError):
 
 
 class NetworkError(Error, OSError):
-    """The operating system reported an error: see `errno`."""
+    """The operating system reported an error: see `errno`.
+
+    It is also what Python itself raises for this `errno`, for example a `FileNotFoundError`.
+    """
 
     _code = "SPRAT_ERR_IO"
 
@@ -124,11 +129,7 @@ class NetworkError(Error, OSError):
         self.strerror = message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuilt_network_error, (self.args[0], self.code, self.errno or 0))
-
-
-def _rebuilt_network_error(message: str, code: str, errno: int) -> NetworkError:
-    return NetworkError(message, code=code, errno=errno)
+        return _reduce_of_system(self)
 
 
 class UnreachableError(Error, ConnectionError):
@@ -235,8 +236,35 @@ def from_status(status: int, message: str, errno: int) -> Error:
     """Make the error for a status number of the library."""
     message = printable(message)
     if status == _IO:
-        return NetworkError(message, errno=errno)
-    error = _CLASSES.get(status, InternalError)(message)
-    if isinstance(error, AddressError) and errno:
-        error.errno = errno
-    return error
+        cls: type[Error] = NetworkError
+    else:
+        cls = _CLASSES.get(status, InternalError)
+    return of_system(cls, message, cls._code, errno)
+
+
+def of_system(cls: type[Error], message: str, code: str, errno: int) -> Error:
+    """Make an error that is also what Python raises for this number of the system, if any."""
+    if errno == 0 or not issubclass(cls, NetworkError | AddressError):
+        return cls(message, code=code)
+    error: Any = _class_of_system(cls, type(OSError(errno, "")))(message, code=code)
+    error.errno, error.strerror = errno, message
+    made: Error = error
+    return made
+
+
+_of_system: dict[tuple[type[Error], type[OSError]], type[Error]] = {}
+
+
+def _class_of_system(cls: type[Error], builtin: type[OSError]) -> type[Error]:
+    """Return a class that derives from both and has the name of the first."""
+    if issubclass(cls, builtin):
+        return cls
+    if (cls, builtin) not in _of_system:
+        content = {"__module__": "sprat", "__doc__": cls.__doc__, "__reduce__": _reduce_of_system}
+        _of_system[cls, builtin] = type(cls.__name__, (cls, builtin), content)
+    return _of_system[cls, builtin]
+
+
+def _reduce_of_system(error: Any) -> tuple[object, ...]:
+    cls = next(it for it in type(error).__mro__ if it in (NetworkError, AddressError))
+    return of_system, (cls, str(error), error.code, error.errno or 0), vars(error)

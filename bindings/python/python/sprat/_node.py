@@ -71,7 +71,7 @@ class Node(BaseNode):
         keys: Iterable[str | bytes] = (),
         profile: Literal["lan", "wan", "local"] = "lan",
         mode: Literal["serf", "memberlist"] = "serf",
-        seeds: Iterable[str] = (),
+        seeds: Iterable[Address] = (),
         on_event: Callable[[Event], object] | None = None,
         event_queue: int = 4096,
         log_level: LogLevel | None = None,
@@ -94,10 +94,11 @@ class Node(BaseNode):
 
     # Joining and leaving
 
-    def join(self, *addresses: str, timeout: float | None = 10) -> int:
+    def join(self, *addresses: Address, timeout: float | None = 10) -> int:
         """Join a cluster: exchange member lists with each address. Returns how many answered.
 
-        addresses: "10.0.0.1", "10.0.0.1:7946", "[::1]:7946", "host" or "host:7946".
+        addresses: "10.0.0.1", "10.0.0.1:7946", "::1", "[::1]:7946", "host", "host:7946", or an
+            object of `ipaddress`.
         timeout: in seconds; `None` waits without limit. The join continues after a timeout.
 
         Raises `JoinError` if no address answered, with the reason for each in `errors`;

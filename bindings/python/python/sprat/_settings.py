@@ -8,12 +8,20 @@ from __future__ import annotations
 import binascii
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import _native
 from ._catalog import NOT_IN_PYTHON
-from ._checks import check_key, check_list, check_string_mapping, check_text, wrong_type
+from ._checks import (
+    check_address,
+    check_key,
+    check_list,
+    check_string_mapping,
+    check_text,
+    is_ip_address,
+    wrong_type,
+)
 from ._errors import ConfigError, InvalidError, printable
 
 __all__ = ["native_settings"]
@@ -49,12 +57,13 @@ _SYNONYMS = {
 """Names that other libraries use for an argument, for the hint in an error message."""
 
 _TYPES = {
+    "address": "str or an object of ipaddress",
     "milliseconds": "an int of milliseconds or a datetime.timedelta",
     "number": "int",
     "boolean": "bool",
     "file": "str or a path",
 }
-"""Python's words for the library's types; a list is a list of str, every other type is str."""
+"""Python's words for the library's types; a list is a list of str, a type not listed is str."""
 
 
 def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:
@@ -77,9 +86,9 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
     if meta is not None and not isinstance(meta, bytes | bytearray | memoryview):
         raise wrong_type("meta", "bytes", meta)
     if "filter_names" in rest:
-        rest["filter.names"] = _nonempty_texts("filter_names", rest.pop("filter_names"))
+        rest["filter.names"] = _nonempty("filter_names", rest.pop("filter_names"), check_text)
     if "seeds" in rest:
-        rest["seeds"] = _nonempty_texts("seeds", rest.pop("seeds"))
+        rest["seeds"] = _nonempty("seeds", rest.pop("seeds"), check_address)
     if "log_level" in rest:
         rest["log_level"] = _level(rest["log_level"])
     return {
@@ -108,8 +117,8 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, known, 1, 0.75)), None)
 
 
-def _nonempty_texts(name: str, value: object) -> list[str]:
-    items = [check_text(f"{name}[{at}]", it) for at, it in enumerate(check_list(name, value))]
+def _nonempty(name: str, value: object, check: Callable[[str, object], str]) -> list[str]:
+    items = [check(f"{name}[{at}]", it) for at, it in enumerate(check_list(name, value))]
     if "" in items:
         raise InvalidError(f"{name}[{items.index('')}] is empty")
     return items
@@ -137,12 +146,12 @@ def _text(name: str, value: object) -> str:
             return str(value)
         case os.PathLike():
             return check_text(name, os.fsdecode(value))
-        case list() | tuple() | set() | frozenset():
-            return ",".join(_item(f"{name}[{at}]", item) for at, item in enumerate(value))
-    text = _text_of_library_type(name, value)
-    if text is None:
-        raise wrong_type(name, _type_of(name), value)
-    return text
+    text = _text_of_library_type(name, value)  # a network is also iterable
+    if text is not None:
+        return text
+    if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
+        return ",".join(_item(f"{name}[{at}]", item) for at, item in enumerate(value))
+    raise wrong_type(name, _type_of(name), value)
 
 
 def _library_types() -> dict[str, str]:
@@ -163,7 +172,7 @@ def _text_of_library_type(name: str, value: object) -> str | None:
     match value:
         case datetime.timedelta() if name.endswith("_ms"):
             return str(round(value / datetime.timedelta(milliseconds=1)))
-        case ipaddress.IPv4Address() | ipaddress.IPv6Address():
+        case _ if is_ip_address(value):
             return str(value)
         case ipaddress.IPv4Network() | ipaddress.IPv6Network():
             return str(value)

@@ -31,7 +31,7 @@ from ._operations import (
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .types import Settings
+    from .types import Address, Settings
 
 __all__ = ["Events", "Node"]
 
@@ -59,7 +59,7 @@ class Node(BaseNode):
     def _await_callback(self, timeout: float) -> None:
         """Do not wait: that thread only runs handlers of `logging`, no callback of the program."""
 
-    async def join(self, *addresses: str, timeout: float | None = 10) -> int:
+    async def join(self, *addresses: Address, timeout: float | None = 10) -> int:
         """Join a cluster, as `sprat.Node.join` does. It continues if the wait is cancelled."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_join(check_addresses(addresses))

@@ -13,13 +13,24 @@ from typing import Literal, TypedDict
 
 from ._values import MemberState
 
-__all__ = ["Address", "LogLevel", "Milliseconds", "OtherSettings", "Settings", "State"]
+__all__ = [
+    "Address",
+    "LogLevel",
+    "Milliseconds",
+    "Networks",
+    "OtherSettings",
+    "Settings",
+    "State",
+]
 
 Milliseconds = int | timedelta
 """A duration: an int of milliseconds, or a timedelta."""
 
 Address = str | IPv4Address | IPv6Address
-"""An address to listen on, or one where other members reach a node."""
+"""An address to listen on, one where other members reach a node, or one of a member to join."""
+
+Networks = str | IPv4Network | IPv6Network | Iterable[str | IPv4Network | IPv6Network]
+"""Networks in the notation ADDRESS/BITS, or objects of `ipaddress`: one or several."""
 
 LogLevel = Literal["off", "error", "warn", "warning", "critical", "info", "debug", "trace"] | int
 """The lowest level that is logged, by name or as a number of `logging`."""
@@ -37,7 +48,7 @@ class OtherSettings(TypedDict, total=False):
     encrypt: str | None
     keyring_file: str | os.PathLike[str] | None
     label: str | None
-    cidrs_allowed: str | list[str | IPv4Network | IPv6Network] | None
+    cidrs_allowed: Networks | None
     probe_interval_ms: Milliseconds | None
     probe_timeout_ms: Milliseconds | None
     indirect_checks: int | None
@@ -70,7 +81,7 @@ class OtherSettings(TypedDict, total=False):
     spoe_bind: Address | None
     spoe_servers: str | None
     spoe_port: int | None
-    spoe_networks: str | list[str | IPv4Network | IPv6Network] | None
+    spoe_networks: Networks | None
 
 
 class Settings(OtherSettings, total=False):
@@ -83,6 +94,6 @@ class Settings(OtherSettings, total=False):
     keys: Iterable[str | bytes]
     profile: Literal["lan", "wan", "local"]
     mode: Literal["serf", "memberlist"]
-    seeds: Iterable[str]
+    seeds: Iterable[Address]
     event_queue: int
     log_level: LogLevel | None
