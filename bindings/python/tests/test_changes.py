@@ -1,4 +1,4 @@
-"""What an update changed, as `sprat monitor` shows it."""
+"""The differences that `sprat monitor` shows for an update."""
 
 import pytest
 
