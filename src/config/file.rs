@@ -36,10 +36,10 @@ fn read(path: &Path) -> Result<Zeroizing<String>> {
 
 impl Config {
     /// Reads settings from a file of lines `key = value`. The keys are the names that
-    /// [`Config::set`] takes, including `tag.KEY`. A `#` at the beginning of a line or after a space
-    /// begins a comment. A value may be in double quotes, where `\"` and `\\` stand for a quote and
-    /// a backslash, or in single quotes, where every character stands for itself. After an error
-    /// no setting has changed.
+    /// [`Config::set`] takes, including `tag.KEY`. A `#` at the beginning of a line or after a
+    /// space begins a comment. A value may be in double quotes, where `\"` and `\\` stand for a
+    /// quote and a backslash, or in single quotes, where every character stands for itself. After
+    /// an error no setting has changed.
     ///
     /// # Errors
     /// `Io` if the file cannot be read; the errors of [`Config::set`], with the file and the line
