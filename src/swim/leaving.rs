@@ -11,6 +11,9 @@
 //!    +---------+  up to ATTEMPTS times, and then -> unacked
 //! ```
 //!
+//! The datagram begins with this node's alive message: a member to which gossip has not brought it
+//! yet would acknowledge a leave that it cannot apply, and later take this node for a live one.
+//!
 //! A Serf cluster is told in two steps: first the intent to leave, then the departure, which is a
 //! dead message that this node sends about itself. An agent that handles the departure before the
 //! intent shows a failure, so the departure follows when the intent has been acknowledged. That
@@ -26,6 +29,7 @@
 //! Poisson distribution with the mean `limit x (1 - loss)`, so at 10 % loss it gets no copy with a
 //! chance of at most `exp(-16 x 0.9)`, which is 5.6e-7.
 
+use super::broadcast_queue::PART_COST;
 use super::context::Context;
 use super::members::MemberRecord;
 use super::output::Notice;
@@ -252,7 +256,13 @@ fn ask(ctx: &mut Context, telling: &Telling, message: Option<&[u8]>) -> bool {
     };
     let (to, checksum) = (record.node().addr, record.protocol_max() >= 5);
     let ping = ctx.local.encode_ping(telling.seq, &telling.name);
-    let parts: Vec<&[u8]> = message.into_iter().chain([&*ping]).collect();
+    // A member that does not know this node yet would ignore the message and list this node later.
+    let alive = ctx.table.local().encode_alive();
+    let mut parts: Vec<&[u8]> = message.into_iter().chain([&*ping]).collect();
+    let len: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
+    if message.is_some() && len + alive.len() + PART_COST <= ctx.packet_room() {
+        parts.insert(0, &alive);
+    }
     ctx.send_parts(to, &parts, checksum, None);
     true
 }

@@ -117,7 +117,8 @@ def test_the_reason_why_no_seed_answers_is_shown_and_logged(haproxy, agent) -> N
     proxy = haproxy(SEEDS=f"{keyed.address},nowhere.invalid")
     why = f"{keyed.address}: the peer encrypts, and this node has no key"
     shown = eventually("the reason is shown", lambda: (it := proxy.show()) and why in it and it)
-    assert "alone: no seed answers: no node answered: " in shown
+    no_key = "other members encrypt their messages, and this node has no key"
+    assert f"{no_key}: no node answered: " in shown
     assert "nowhere.invalid:7946: the name has no address" in shown
     eventually(
         "the reason is logged",

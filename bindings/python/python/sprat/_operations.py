@@ -76,6 +76,6 @@ def last_leave(name: str) -> Iterator[None]:
     except TimeoutError:
         _log.warning("%s: the leave did not spread in time; other members may see a failure", name)
     except LeaveError as error:
-        _log.warning("%s: %s", name, error)
+        _log.warning("%s: %s", name, str(error))
     except Error as error:
         _log.warning("%s: the leave failed; other members may see a failure: %s", name, str(error))
