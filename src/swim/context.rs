@@ -184,7 +184,7 @@ impl Context {
     /// same packet if the live member of this name has that address. Any other receiver would not
     /// pass them on, although each broadcast that is sent counts towards its retransmit limit.
     pub fn send_to_claimed(&mut self, to: SocketAddr, name: &str, message: &[u8]) {
-        let member = self.table.find(name).and_then(|it| self.table.get(it));
+        let member = self.table.named(name);
         if member.is_some_and(|it| it.is_live() && it.node().addr == to) {
             self.send_ping(to, message, None, None);
         } else {

@@ -144,6 +144,6 @@ fn is_stranger(ctx: &Context, name: &str) -> bool {
     if name.is_empty() || *name == *ctx.local.name {
         return false;
     }
-    let record = ctx.table.find(name).and_then(|it| ctx.table.get(it));
+    let record = ctx.table.named(name);
     record.is_none_or(|record| record.node().state == NodeState::Dead)
 }

@@ -120,10 +120,8 @@ impl Leaving {
         } else {
             usize::MAX
         };
-        let local = ctx.table.local_index();
         // The table is in a random order, that of the probes.
-        let others = ctx.table.iter().filter(|(member, _)| *member != local);
-        let live = others.map(|(_, record)| record).filter(|it| it.is_live());
+        let live = ctx.table.others().filter(|it| it.is_live());
         let names: Vec<_> = live.take(most).map(|it| it.node().name.clone()).collect();
         for name in names {
             self.add(ctx, name, step);
@@ -193,14 +191,11 @@ impl Leaving {
         if self.next_timeout().is_none_or(|next| next > ctx.now) {
             return;
         }
-        while self
-            .acked_once
-            .front()
-            .is_some_and(|(again, _)| *again <= ctx.now)
-        {
-            let due = self.acked_once.pop_front();
-            due.into_iter()
-                .for_each(|(_, name)| self.add(ctx, name, LeaveStep::SecondAck));
+        let later = self.acked_once.iter().position(|(at, _)| *at > ctx.now);
+        let due = later.unwrap_or(self.acked_once.len());
+        let due: Vec<_> = self.acked_once.drain(..due).collect();
+        for (_, name) in due {
+            self.add(ctx, name, LeaveStep::SecondAck);
         }
         let asked = std::mem::take(&mut self.asked).into_iter();
         let (late, in_time): (Vec<_>, Vec<_>) = asked.partition(|(until, _)| *until <= ctx.now);
@@ -256,19 +251,20 @@ fn ask(ctx: &mut Context, telling: &Telling, message: Option<&[u8]>) -> bool {
     };
     let (to, checksum) = (record.node().addr, record.protocol_max() >= 5);
     let ping = ctx.local.encode_ping(telling.seq, &telling.name);
+    let Some(message) = message else {
+        ctx.send_parts(to, &[&ping], checksum, None);
+        return true;
+    };
     // A member that does not know this node yet would ignore the message and list this node later.
     let alive = ctx.table.local().encode_alive();
-    let mut parts: Vec<&[u8]> = message.into_iter().chain([&*ping]).collect();
+    let parts: [&[u8]; 3] = [&alive, message, &ping];
     let len: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
-    if message.is_some() && len + alive.len() + PART_COST <= ctx.packet_room() {
-        parts.insert(0, &alive);
-    }
-    ctx.send_parts(to, &parts, checksum, None);
+    let fits = len <= ctx.packet_room();
+    ctx.send_parts(to, &parts[usize::from(!fits)..], checksum, None);
     true
 }
 
 /// Returns the record of a live member.
 fn find<'a>(ctx: &'a Context, name: &str) -> Option<&'a MemberRecord> {
-    let record = ctx.table.get(ctx.table.find(name)?)?;
-    record.is_live().then_some(record)
+    ctx.table.named(name).filter(|it| it.is_live())
 }

@@ -163,6 +163,11 @@ impl MemberTable {
         self.by_name.get(name).copied()
     }
 
+    /// Returns the record of the member with this name, in any state.
+    pub fn named(&self, name: &str) -> Option<&MemberRecord> {
+        self.get(self.find(name)?)
+    }
+
     pub fn get(&self, member: MemberIndex) -> Option<&MemberRecord> {
         self.records.get(member as usize)?.as_ref()
     }

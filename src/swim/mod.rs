@@ -387,7 +387,7 @@ impl Swim {
 
     /// Returns the node with this name; `None` if it is unknown. It may be in any state.
     pub fn node(&self, name: &str) -> Option<&Node> {
-        Some(self.ctx.table.get(self.ctx.table.find(name)?)?.node())
+        Some(self.ctx.table.named(name)?.node())
     }
 
     /// This node.
