@@ -442,6 +442,19 @@ def web(tmp_path: Path, agent: Callable[..., Agent]) -> Iterator[Callable[..., W
 
 
 @pytest.fixture
+def saved_webs(web: Callable[..., Web]) -> Callable[[HAProxy, Path, int], list[Web]]:
+    """Start members that an HAProxy serves and saves: `saved_webs(proxy, snapshot, count)`."""
+
+    def start(proxy: HAProxy, snapshot: Path, count: int) -> list[Web]:
+        webs = [web(f"web-{n}").join(proxy) for n in range(count)]
+        proxy.serves(*webs)
+        proxy.wait_for_snapshot(snapshot, *webs)
+        return webs
+
+    return start
+
+
+@pytest.fixture
 def load() -> Iterator[Callable[..., Load]]:
     """Send requests until `stop` or the end of the test: `load(haproxy, rate)`."""
     running: list[Load] = []

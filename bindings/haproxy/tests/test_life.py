@@ -13,13 +13,11 @@ from cluster import PATIENCE, eventually
 from conftest import CONFINED
 
 
-def test_reloads_lose_no_request_and_the_cluster_does_not_notice(haproxy, web, load) -> None:
+def test_reloads_lose_no_request_and_the_cluster_does_not_notice(haproxy, saved_webs, load) -> None:
     snapshot = Path(f"/tmp/sprat-test-snapshot-{os.getpid()}")  # outside the chroot
     try:
         proxy = haproxy("-W", user=CONFINED, SNAPSHOT=str(snapshot))
-        webs = [web(f"web-{n}").join(proxy) for n in range(3)]
-        proxy.serves(*webs)
-        proxy.wait_for_snapshot(snapshot, *webs)
+        webs = saved_webs(proxy, snapshot, 3)
         requests = load(proxy, 200)
         for _ in range(3):
             proxy.reload()
@@ -47,13 +45,11 @@ def test_a_reload_without_a_snapshot_finds_the_cluster_again(haproxy, web) -> No
 
 
 def test_a_restart_finds_the_cluster_by_its_snapshot_when_every_seed_is_gone(
-    haproxy, web, tmp_path
+    haproxy, saved_webs, tmp_path
 ) -> None:
     snapshot = tmp_path / "snapshot"
     proxy = haproxy(SNAPSHOT=str(snapshot))
-    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
-    proxy.serves(*webs)
-    proxy.wait_for_snapshot(snapshot, *webs)
+    webs = saved_webs(proxy, snapshot, 2)
     proxy.end()
     again = haproxy(SNAPSHOT=str(snapshot), NAME="lb")
     assert again.up() == {it.served_at for it in webs}, "the snapshot is applied at the start"
@@ -143,13 +139,13 @@ def test_a_process_of_another_user_cannot_take_the_port_over(haproxy, web) -> No
     first.agent.sees("lb", "left")
 
 
-def test_remembered_servers_are_checked_at_their_own_addresses(haproxy, web, tmp_path) -> None:
+def test_remembered_servers_are_checked_at_their_own_addresses(
+    haproxy, saved_webs, tmp_path
+) -> None:
     snapshot = tmp_path / "snapshot"
     options = {"SNAPSHOT": str(snapshot), "server": "check inter 1s fall 1"}
     proxy = haproxy(**options)
-    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
-    proxy.serves(*webs)
-    proxy.wait_for_snapshot(snapshot, *webs)
+    webs = saved_webs(proxy, snapshot, 2)
     proxy.end()
     again = haproxy(**options)
 

@@ -30,13 +30,11 @@ def first_answer(ip: str) -> str:
     raise AssertionError("HAProxy does not listen")
 
 
-def test_the_first_request_after_each_restart_is_answered(haproxy, web, tmp_path) -> None:
+def test_the_first_request_after_each_restart_is_answered(haproxy, saved_webs, tmp_path) -> None:
     snapshot = tmp_path / "snapshot"
     # A connection to a wrong address would mark the server down.
     proxy = haproxy(SNAPSHOT=str(snapshot), checks="    option httpchk HEAD /")
-    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
-    proxy.serves(*webs)
-    proxy.wait_for_snapshot(snapshot, *webs)
+    webs = saved_webs(proxy, snapshot, 2)
     for _ in range(RESTARTS):
         proxy.end()
         proxy.spawn()
@@ -46,12 +44,10 @@ def test_the_first_request_after_each_restart_is_answered(haproxy, web, tmp_path
         assert LATE not in proxy.log()
 
 
-def test_overlapping_reloads_lose_no_request(haproxy, web, load, tmp_path) -> None:
+def test_overlapping_reloads_lose_no_request(haproxy, saved_webs, load, tmp_path) -> None:
     snapshot = tmp_path / "snapshot"
     proxy = haproxy("-W", SNAPSHOT=str(snapshot), checks="    option httpchk HEAD /")
-    webs = [web(f"web-{n}").join(proxy) for n in range(3)]
-    proxy.serves(*webs)
-    proxy.wait_for_snapshot(snapshot, *webs)
+    webs = saved_webs(proxy, snapshot, 3)
     requests = load(proxy, 200)
     master = int(proxy.pidfile.read_text().split()[0])
     for _ in range(6):  # each begins while workers of the ones before still end
@@ -66,12 +62,10 @@ def test_overlapping_reloads_lose_no_request(haproxy, web, load, tmp_path) -> No
     assert requests.failures == []
 
 
-def test_a_renamed_backend_takes_over_its_servers(haproxy, web, load, tmp_path) -> None:
+def test_a_renamed_backend_takes_over_its_servers(haproxy, saved_webs, load, tmp_path) -> None:
     snapshot = tmp_path / "snapshot"
     proxy = haproxy("-W", SNAPSHOT=str(snapshot), checks="    option httpchk HEAD /")
-    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
-    proxy.serves(*webs)
-    proxy.wait_for_snapshot(snapshot, *webs)
+    saved_webs(proxy, snapshot, 2)
     requests = load(proxy, 200)
     text = proxy.config.read_text()
     text = text.replace("SPRAT_BACKEND nodes", "SPRAT_BACKEND v2::sg::80")
@@ -85,13 +79,11 @@ def test_a_renamed_backend_takes_over_its_servers(haproxy, web, load, tmp_path) 
 
 
 def test_without_a_server_state_file_servers_are_ready_once_they_have_their_addresses(
-    haproxy, web, tmp_path
+    haproxy, saved_webs, tmp_path
 ) -> None:
     snapshot = tmp_path / "snapshot"
     proxy = haproxy(SNAPSHOT=str(snapshot))
-    webs = [web(f"web-{n}").join(proxy) for n in range(2)]
-    proxy.serves(*webs)
-    proxy.wait_for_snapshot(snapshot, *webs)
+    webs = saved_webs(proxy, snapshot, 2)
     proxy.end()
     text = proxy.config.read_text()
     assert "load-server-state-from-file global" in text

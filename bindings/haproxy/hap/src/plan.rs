@@ -218,8 +218,8 @@ pub fn objection(line: &str, answer: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::server_state::parse;
-    use super::super::server_state::tests::HEAD;
     use super::*;
+    use sprat_haproxy::server_state::HEAD;
 
     fn present() -> BTreeMap<String, Server> {
         let rows = "3 nodes ID1 web-1 10.0.0.1 2 4 100 1 9 6 3 4 6 0 0 1 - 3000 - 0 0 - - 0\n\

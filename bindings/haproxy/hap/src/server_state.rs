@@ -76,14 +76,9 @@ pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
-
-    pub const HEAD: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state \
-        srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status \
-        srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id \
-        srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr \
-        srv_agent_addr srv_agent_port\n";
+    use sprat_haproxy::server_state::HEAD;
 
     #[test]
     fn the_servers_of_haproxy_are_read_from_its_table() {
