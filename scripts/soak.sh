@@ -11,8 +11,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"
 
-# The time limit of a run and of each busy process, in seconds. The busy processes are started only
-# once, so a soak that takes longer than this goes on without them.
+# The time limit of a run and of its busy processes, in seconds.
 LIMIT=3600
 GROUPS_OF_TESTS=(tests interop examples python haproxy demo)
 runs=${SPRAT_SOAK_RUNS:-5}
@@ -54,11 +53,13 @@ trap 'exit 143' TERM
 run() { # group number
     local log=$folder/$1-$2.log began=$SECONDS status=0
     say "$1, run $2 of $runs: $(date +%T)"
+    begin_load
     # In the background, so that a signal stops this script, and the run, at once.
     timeout "$LIMIT" scripts/step.sh "$1" >"$log" 2>&1 </dev/null &
     current=$!
     wait "$current" || status=$?
     current=
+    end_load
     echo "$1 $2 $status $((SECONDS - began))" >>"$results"
     if [ "$status" = 0 ]; then
         rm "$log"
@@ -70,13 +71,11 @@ run() { # group number
 say "building"
 scripts/step.sh build
 scripts/step.sh build-tests
-begin_load
 for group in "$@"; do
     for ((number = 1; number <= runs; number++)); do
         grep -q "^$group $number " "$results" || run "$group" "$number"
     done
 done
-end_load
 
 awk -v groups="$*" '
     { ran[$1]++; failed[$1] += $3 != 0; failures += $3 != 0
