@@ -5,7 +5,7 @@ use super::prose::{EXTENSIONS, Sentence, sentences};
 use super::source::{files, relative};
 
 /// The folders and files with prose.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 11] = [
     "src",
     "bindings",
     "tests",
@@ -16,7 +16,6 @@ const FOLDERS: [&str; 12] = [
     "include",
     "fuzz",
     "packaging",
-    ".ci",
     ".github",
 ];
 const FILES: [&str; 8] = [
@@ -96,10 +95,7 @@ fn all_prose() -> Vec<(String, String)> {
     let there = FOLDERS
         .iter()
         .filter(|folder| super::source::root().join(folder).is_dir());
-    let folders: Vec<&str> = there.copied().collect();
-    let mut paths: Vec<_> = folders
-        .iter()
-        .filter(|folder| **folder != ".ci")
+    let mut paths: Vec<_> = there
         .flat_map(|folder| files(&[folder], &EXTENSIONS))
         .collect();
     paths.extend(FILES.iter().map(|file| super::source::root().join(file)));
