@@ -1,17 +1,20 @@
-//! A process that has run out of descriptors, gives up the right to open any, or closes those of a
-//! node.
+//! A process that has run out of descriptors, gives up the right to open any, closes those of a
+//! node, or puts its own in their place.
 //!
 //! The limit applies to the whole process, so each test runs in a child of its own. The exit status
 //! of the child shows whether the test has passed; a failure is printed.
 
 use super::help::{
-    PATIENCE, alone, config, count, counter, eventually, in_child, join, node, state_of, with,
+    PATIENCE, alone, config, count, counter, eventually, in_child, is_readable, join, node,
+    state_of, with,
 };
+use socket2::{Domain, Socket, Type};
 use sprat::serf::MemberState;
 use sprat::{EventBody, NodeState};
 use sprat::{Node, Status};
 use std::fs::File;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Runs `child` in a forked process. The test fails if `child` panics.
@@ -99,57 +102,113 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
     });
 }
 
+/// Takes all events that wait, and returns the texts of the log lines among them.
+fn logged(node: &Node) -> Vec<String> {
+    let mut lines = Vec::new();
+    while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
+        match event.body {
+            EventBody::MemberFail(member) => panic!("{} failed", member.name),
+            EventBody::Log { text, .. } => lines.push(text),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// Checks that a shortage that lasted since `begun` was logged, but no more than once a minute.
+fn assert_logged(lines: &[String], what: &str, begun: Instant) {
+    let count = lines.iter().filter(|it| it.contains(what)).count() as u64;
+    let most = 1 + begun.elapsed().as_secs() / 60;
+    assert!((1..=most).contains(&count), "{count} × {what}: {lines:?}");
+}
+
 #[test]
-fn a_node_without_descriptors_neither_dials_nor_accepts_nor_spins_and_goes_on_afterwards() {
-    in_a_process(|| {
-        let logging = with("a", &[("log_level", "warn")]);
-        let (a, b) = (Node::start(&logging).unwrap(), node("b"));
-        join(&b, &a);
-        eventually("both listed", || {
-            state_of(&a, "b") == Some(MemberState::Alive)
-        });
-        // This end of the connection is opened while there are descriptors; `a` has to accept it.
+fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_time() {
+    let _turn = alone();
+    let other = node("other");
+    let other_addr = other.addr().to_string();
+    let good = in_child(|| {
+        let a = Node::start(&with("a", &[("log_level", "warn")])).unwrap();
+        let join = || assert_eq!(a.join(&[&other_addr], Some(PATIENCE)), Ok(1));
+        join();
         allow(128);
-        let mut files = exhaust();
-        drop(files.pop());
-        let waiting = TcpStream::connect(a.addr()).unwrap();
-        eventually("no connection can be accepted", || {
-            counter(&a, "accept_failures") >= 2
-        });
-        let error = a
-            .join(&[&b.addr().to_string()], Some(PATIENCE))
-            .unwrap_err();
-        assert_eq!(error.status, Status::Unreachable, "{error}");
+        let silent = [(); 4].map(|()| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap());
+        let begun = Instant::now();
+        let files = exhaust();
+        for _ in 0..3 {
+            join();
+            eventually("it has a reserve again", || exhaust().is_empty());
+        }
+        // These ends of the connections have descriptors; `a` has to accept them.
+        for socket in &silent {
+            socket.connect(&a.addr().into()).unwrap();
+        }
+        eventually("a connection waits", || counter(&a, "accept_failures") >= 2);
+        let health = a.health().unwrap();
+        assert!(health.summary.contains("descriptors"), "{health:?}");
         // Probes are datagrams, so they go on.
-        let (turns, cpu, begun) = (counter(&a, "engine_turns"), used(), Instant::now());
+        let (turns, cpu, asked) = (counter(&a, "engine_turns"), used(), Instant::now());
         let probes = counter(&a, "probes");
         eventually("probes go on", || counter(&a, "probes") >= probes + 2);
-        let (time, turns) = (begun.elapsed(), counter(&a, "engine_turns") - turns);
+        let (time, turns) = (asked.elapsed(), counter(&a, "engine_turns") - turns);
         // Reading the counter every 5 ms wakes the engine as well.
         let most = 1000.0 + time.as_secs_f64() * 400.0;
         assert!((turns as f64) < most, "{turns} turns in {time:?}");
         let cpu = used() - cpu;
         assert!(cpu < time.mul_f64(0.6), "{cpu:?} of {time:?}");
-        drop(files);
-        assert_eq!(a.join(&[&b.addr().to_string()], Some(PATIENCE)), Ok(1));
-        drop(waiting);
-        let failures = counter(&a, "accept_failures");
-        join(&b, &a);
-        assert_eq!(counter(&a, "accept_failures"), failures);
-        let mut logged = String::new();
-        for node in [&a, &b] {
-            while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
-                match event.body {
-                    EventBody::MemberFail(member) => panic!("{} failed", member.name),
-                    EventBody::Log { text, .. } => logged.push_str(&text),
-                    _ => {}
-                }
-            }
-        }
-        for failed in ["cannot accept connections", "cannot open a connection"] {
-            assert!(logged.contains(failed), "{logged}");
-        }
+        // The node's own streams come before those of strangers.
+        join();
+        assert_logged(&logged(&a), "cannot accept connections", begun);
+        drop((files, silent));
+        join();
+        eventually("healthy again", || a.health().unwrap().summary == "healthy");
+        true
     });
+    assert!(good);
+    logged(&other);
+}
+
+/// The idle connections of a stranger, in a process that may open few descriptors.
+#[test]
+fn silent_connections_give_way_when_descriptors_run_out_and_joins_work_in_both_directions() {
+    let _turn = alone();
+    let friend = node("friend");
+    let (friend_addr, seen) = (friend.addr().to_string(), friend.clone());
+    let stranger = std::thread::spawn(move || {
+        eventually("the node is there", || {
+            state_of(&seen, "few") == Some(MemberState::Alive)
+        });
+        let few = seen.member("few").unwrap().addr;
+        let idle = [(); 200].map(|()| TcpStream::connect(few).unwrap());
+        for _ in 0..3 {
+            assert_eq!(seen.join(&[&few.to_string()], Some(PATIENCE)), Ok(1));
+        }
+        seen.set_tag("joined", Some("yes")).unwrap();
+        idle
+    });
+    let good = in_child(|| {
+        let pairs = [("stream_timeout_ms", "5000"), ("log_level", "warn")];
+        let few = Node::start(&with("few", &pairs)).unwrap();
+        let begun = Instant::now();
+        allow(count("/proc/self/fd") as u64 + 12);
+        let join = || few.join(&[&friend_addr], Some(PATIENCE));
+        assert_eq!(join(), Ok(1));
+        eventually("the friend has joined", || {
+            let friend = few.member("friend");
+            friend.is_some_and(|it| it.tags.contains_key("joined"))
+        });
+        let health = few.health().unwrap();
+        assert!(health.summary.contains("descriptors"), "{health:?}");
+        for _ in 0..3 {
+            assert_eq!(join(), Ok(1));
+        }
+        assert!(counter(&few, "streams_given_up") > 0);
+        assert_logged(&logged(&few), "cannot accept connections", begun);
+        true
+    });
+    assert!(good);
+    drop(stranger.join().unwrap());
+    logged(&friend);
 }
 
 #[test]
@@ -179,31 +238,177 @@ fn a_process_that_gives_up_the_right_to_open_descriptors_keeps_a_node_that_works
     });
 }
 
+fn is_open(fd: i32) -> bool {
+    // SAFETY: the call only reads flags, whatever the number stands for.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
+/// The descriptors that are open now.
+fn open() -> Vec<i32> {
+    (0..256).filter(|fd| is_open(*fd)).collect()
+}
+
+fn close(fd: i32) {
+    // SAFETY: no other thread of this child opens a descriptor that could get this number.
+    unsafe { libc::close(fd) };
+}
+
+/// Waits until a node is broken because its descriptors are gone, and ends it.
+fn assert_broken(node: &Node) {
+    eventually("broken", || node.state() == NodeState::Broken);
+    let error = node.health().unwrap_err();
+    assert_eq!(error.status, Status::Internal);
+    assert!(error.message.contains("closed descriptors"), "{error}");
+    node.close();
+}
+
 /// Some daemons close all descriptors that they do not know, and some do it too late.
 #[test]
 fn nodes_whose_descriptors_were_closed_by_their_host_are_broken_and_end_by_themselves() {
     in_a_process(|| {
-        let is_open = |fd: &i32| {
-            // SAFETY: the call only reads flags, whatever the number stands for.
-            unsafe { libc::fcntl(*fd, libc::F_GETFD) != -1 }
-        };
-        let before: Vec<i32> = (0..256).filter(is_open).collect();
-        let nodes = [node("a"), node("b")];
-        join(&nodes[1], &nodes[0]);
-        let ours = (0..256).filter(|fd| is_open(fd) && !before.contains(fd));
-        // SAFETY: no other thread of this child opens a descriptor that could get one of the
-        // numbers.
-        ours.for_each(|fd| unsafe {
-            libc::close(fd);
-        });
-        // The next probe is due within a second.
-        for node in &nodes {
-            eventually("broken", || node.state() == NodeState::Broken);
-            let error = node.health().unwrap_err();
-            assert_eq!(error.status, Status::Internal);
-            assert!(error.message.contains("closed descriptors"), "{error}");
-            node.close();
+        let before = open();
+        let mut nodes = vec![node("a"), node("b")];
+        if cfg!(feature = "spoe") {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+            let pairs = [("spoe_bind", &*free.unwrap().to_string())];
+            nodes.push(Node::start(&with("c", &pairs)).unwrap());
         }
+        join(&nodes[1], &nodes[0]);
+        open()
+            .into_iter()
+            .filter(|fd| !before.contains(fd))
+            .for_each(close);
+        nodes.iter().for_each(assert_broken);
         eventually("their threads are gone", || count("/proc/self/task") == 1);
+    });
+}
+
+/// The call that waits for the engine cannot wake it, and must not wait for its next turn.
+#[test]
+fn a_call_on_a_node_whose_descriptors_were_closed_fails_although_the_engine_sleeps() {
+    in_a_process(|| {
+        let before = open();
+        let node = node("a");
+        let _pending = node.begin_join(&["127.0.0.1:1"]);
+        open()
+            .into_iter()
+            .filter(|fd| !before.contains(fd))
+            .for_each(close);
+        let error = node.set_tag("a", Some("b")).unwrap_err();
+        assert_eq!(error.status, Status::Internal, "{error}");
+        assert_broken(&node);
+    });
+}
+
+/// Opens descriptors of the host of one kind; a pipe opens two.
+type Opener = fn() -> Vec<OwnedFd>;
+
+fn file() -> Vec<OwnedFd> {
+    vec![tempfile().into()]
+}
+
+/// A file without a name, which is empty.
+fn tempfile() -> File {
+    let path = std::env::temp_dir().join(format!("sprat-host-{}", std::process::id()));
+    let mut options = File::options();
+    let file = options.read(true).append(true).create(true).open(&path);
+    std::fs::remove_file(path).unwrap();
+    file.unwrap()
+}
+
+fn udp() -> Vec<OwnedFd> {
+    vec![UdpSocket::bind("127.0.0.1:0").unwrap().into()]
+}
+
+fn pipe() -> Vec<OwnedFd> {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    vec![reader, writer]
+}
+
+fn eventfd() -> Vec<OwnedFd> {
+    // SAFETY: the call opens a descriptor, which nothing else owns.
+    vec![unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_NONBLOCK)) }]
+}
+
+fn epoll() -> Vec<OwnedFd> {
+    // SAFETY: the call opens a descriptor, which nothing else owns.
+    vec![unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(0)) }]
+}
+
+/// A daemon that closes all descriptors usually opens its own right afterwards.
+#[test]
+fn nodes_whose_descriptors_now_belong_to_files_of_the_host_leave_these_alone() {
+    let kinds: [Opener; 5] = [file, udp, pipe, eventfd, epoll];
+    for open_one in kinds {
+        in_a_process(|| {
+            let before = open();
+            let nodes = [node("a"), node("b")];
+            join(&nodes[1], &nodes[0]);
+            let taken: Vec<i32> = open()
+                .into_iter()
+                .filter(|fd| !before.contains(fd))
+                .collect();
+            taken.iter().copied().for_each(close);
+            let mut owned: Vec<OwnedFd> = Vec::new();
+            while owned
+                .iter()
+                .all(|fd| fd.as_raw_fd() <= taken[taken.len() - 1])
+            {
+                owned.extend(open_one());
+            }
+            nodes.iter().for_each(assert_broken);
+            assert!(owned.iter().all(|fd| is_open(fd.as_raw_fd())));
+            for fd in &owned {
+                let metadata = File::from(fd.try_clone().unwrap()).metadata().unwrap();
+                let is_written = match metadata.is_file() {
+                    true => metadata.len() > 0,
+                    false => is_readable(fd.as_raw_fd(), 0),
+                };
+                assert!(!is_written, "{fd:?}");
+            }
+            drop(nodes);
+            assert!(owned.iter().all(|fd| is_open(fd.as_raw_fd())));
+        });
+    }
+}
+
+#[test]
+fn a_forked_child_keeps_the_files_that_have_taken_the_numbers_of_a_node() {
+    in_a_process(|| {
+        let before = open();
+        let node = node("a");
+        let taken: Vec<i32> = open()
+            .into_iter()
+            .filter(|fd| !before.contains(fd))
+            .collect();
+        taken.iter().copied().for_each(close);
+        let owned: Vec<OwnedFd> = taken.iter().flat_map(|_| file()).collect();
+        assert!(in_child(|| owned.iter().all(|fd| is_open(fd.as_raw_fd()))));
+        assert_broken(&node);
+    });
+}
+
+/// A daemon whose standard streams are closed opens `/dev/null` in their place, some time later.
+#[test]
+fn no_descriptor_of_a_node_is_a_standard_stream() {
+    in_a_process(|| {
+        (0..3).for_each(close);
+        let (a, b) = (node("a"), node("b"));
+        join(&b, &a);
+        let subscription = a.subscribe(16, &[]).unwrap();
+        assert!(subscription.fd().unwrap() > 2);
+        let pending = a.begin_join(&[&b.addr().to_string()]).unwrap();
+        assert!(pending.fd().unwrap() > 2);
+        assert!((0..3).all(|fd| !is_open(fd)));
+        let null = File::open("/dev/null").unwrap();
+        for fd in 0..3 {
+            // SAFETY: the number belongs to nothing but this test.
+            unsafe { libc::dup2(null.as_raw_fd(), fd) };
+        }
+        let (cpu, begun) = (used(), Instant::now());
+        let probes = counter(&a, "probes");
+        eventually("probes go on", || counter(&a, "probes") >= probes + 2);
+        assert!(used() - cpu < begun.elapsed().mul_f64(0.6));
+        join(&a, &b);
     });
 }

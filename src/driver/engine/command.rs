@@ -106,6 +106,11 @@ impl CommandQueue {
         })
     }
 
+    /// Returns true unless the host has closed or replaced the descriptor.
+    pub fn is_intact(&self) -> bool {
+        self.wakeup.is_intact()
+    }
+
     /// Queues a command. Returns false, and drops the command, if the engine was asked to end.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = lock(&self.queue);

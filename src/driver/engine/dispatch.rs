@@ -69,7 +69,7 @@ impl Engine {
                 self.reply(reply, result);
             }
             Command::Health { reply } => {
-                let health = self.core.health(self.now);
+                let health = self.health();
                 self.reply(reply, health);
             }
             Command::Counters { reply } => {

@@ -76,6 +76,14 @@ impl EngineHandle {
         self.request_end();
     }
 
+    /// Ends the node, because the host has closed a descriptor of it, or has put a file of its own
+    /// in its place. To go on would mean to read and write files of the host.
+    pub fn on_lost_descriptors(&self) {
+        let text =
+            "this process closed descriptors that belong to a node, or replaced them by its own";
+        self.break_down(text.to_owned());
+    }
+
     /// Asks the threads of the node to end.
     pub fn request_end(&self) {
         self.lifecycle.request_end();
@@ -89,6 +97,10 @@ impl EngineHandle {
     /// broken.
     pub fn send(&self, command: Command) -> Result<()> {
         self.origin.check()?;
+        if !self.commands.is_intact() {
+            // The engine could not be woken. It notices by itself, but this caller need not wait.
+            self.on_lost_descriptors();
+        }
         if self.commands.send(command) {
             Ok(())
         } else {

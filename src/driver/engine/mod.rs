@@ -13,7 +13,9 @@
 //! | `operations` | the operations under way, and the parties that wait for them |
 //! | `reports` | reports of the core on their way to the application |
 //! | `services` | the thread that hosts services such as SPOE |
+//! | `shortage` | running out of descriptors |
 //! | `stall` | noticing that the engine did not run for a while |
+//! | `streams` | opening, accepting and serving streams |
 
 pub(in crate::driver) mod command;
 mod dispatch;
@@ -22,42 +24,43 @@ pub(in crate::driver) mod helper;
 mod operations;
 mod reports;
 pub(in crate::driver) mod services;
+mod shortage;
 mod stall;
+mod streams;
 
 use crate::Config;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::helper::Lookup;
 use crate::driver::engine::operations::Operations;
+use crate::driver::engine::shortage::Shortage;
 use crate::driver::engine::stall::{Stall, StallDetector};
 use crate::driver::events::log::Log;
 use crate::driver::net::sockets::Sockets;
-use crate::driver::net::streams::{StreamEvent, StreamSet, stream_end};
+use crate::driver::net::streams::StreamSet;
 use crate::driver::os::clock;
-use crate::driver::os::descriptors::{self, PollFd, PollFlags, is_shortage};
+use crate::driver::os::descriptors::{self, PollFd, PollFlags};
 use crate::driver::os::lock::lock;
 use crate::driver::os::panic;
 use crate::event::Level;
 use crate::limits;
 use crate::serf::{Core, Counter};
-use crate::swim::{Output, StreamEnd, StreamId};
+use crate::swim::{Health, Output, StreamId};
 use crate::time::Time;
 use crate::vocabulary::NodeState;
 use crate::wire::Refusal;
 use crossbeam_channel::Sender;
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The maximum number of datagrams received in one turn before other work is done.
 const BURST: usize = 256;
-/// The maximum number of connections accepted in one turn.
-const ACCEPTS: usize = 32;
-/// The maximum number of streams that may hold a descriptor, including those that are being closed.
-const DESCRIPTORS: usize = limits::STREAMS + 64;
-/// The longest sleep. It bounds the delay with which the log reads the counters.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// The longest sleep. It bounds the delay with which the log reads the counters, and with which a
+/// thread notices that its host has closed its descriptors: no call can wake it then.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3);
 
 /// The state of the engine's thread.
 pub(in crate::driver) struct Engine {
@@ -77,6 +80,7 @@ pub(in crate::driver) struct Engine {
     commands: VecDeque<Command>,
     operations: Operations,
     log: Log,
+    shortage: Shortage,
     counts: Counts,
 }
 
@@ -91,13 +95,16 @@ struct Counts {
 
 impl Engine {
     /// An engine that has not run yet. The list of members is complete already.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
     pub fn new(
         config: &Config,
         core: Core,
         handle: Arc<EngineHandle>,
         sockets: Sockets,
         lookups: Sender<Lookup>,
-    ) -> Engine {
+    ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
         let mut engine = Engine {
             core,
@@ -112,10 +119,11 @@ impl Engine {
             buffer: vec![0; limits::DATAGRAM_LEN],
             commands: VecDeque::new(),
             operations: Operations::default(),
+            shortage: Shortage::new()?,
             counts: Counts::default(),
         };
         engine.replace_members();
-        engine
+        Ok(engine)
     }
 
     /// The handle that other threads hold.
@@ -130,6 +138,7 @@ impl Engine {
             if let Some(stall) = self.stall_detector.on_work(self.now) {
                 self.on_stall(stall);
             }
+            self.shortage.renew_reserve();
             self.core.handle_timeout(self.now);
             self.settle();
             let woken = self.sleep();
@@ -139,11 +148,8 @@ impl Engine {
                 self.on_stall(stall);
             }
             self.counts.turns += 1;
-            if woken.fd_closed {
-                // With a closed descriptor the engine would never sleep again, and the numbers of
-                // the descriptors may soon belong to other files.
-                let text = "this process closed descriptors that belong to a node";
-                return self.handle.break_down(text.to_owned());
+            if !self.owns_its_descriptors() {
+                return self.handle.on_lost_descriptors();
             }
             if woken.commands && self.run_commands() {
                 return;
@@ -159,6 +165,16 @@ impl Engine {
             }
             self.streams.expire(self.now);
         }
+    }
+
+    /// Returns true unless the host has closed a descriptor of this node, whose number may stand
+    /// for a file of the host by now.
+    fn owns_its_descriptors(&self) -> bool {
+        self.handle.commands.is_intact()
+            && self.handle.events.are_intact()
+            && self.sockets.are_intact()
+            && self.streams.are_intact()
+            && self.shortage.is_intact()
     }
 
     fn on_stall(&mut self, stall: Stall) {
@@ -188,7 +204,7 @@ impl Engine {
         }
         self.buffer = buffer;
         for _ in 0..limits::ACCEPT_QUEUE {
-            match self.sockets.listener.accept(self.now) {
+            match self.sockets.listener.accept() {
                 Ok(Some(_)) => self.core.refuse(Refusal::Stale),
                 Ok(None) | Err(_) => break,
             }
@@ -227,21 +243,7 @@ impl Engine {
                     self.core.handle_send_failure(self.now, probe, why);
                 }
             }
-            Output::Connect { id, to } => {
-                self.debug("net", || format!("connecting to {to}"));
-                if let Err(error) = self.streams.dial(id, to) {
-                    if is_shortage(&error) {
-                        // To the core this looks like a member that does not answer. The warning
-                        // gives the real reason.
-                        self.warn(
-                            "engine",
-                            format!("cannot open a connection to {to}: {error}"),
-                        );
-                    }
-                    self.core
-                        .handle_stream_end(self.now, id, stream_end(&error));
-                }
-            }
+            Output::Connect { id, to } => self.connect(id, to),
             Output::Write { id, bytes } => self.streams.write(id, bytes),
             Output::Close { id } => self.streams.close(self.now, id, self.stream_timeout),
             Output::Resolve { id, host } => {
@@ -294,69 +296,13 @@ impl Engine {
         self.buffer = buffer;
     }
 
-    fn has_place(&self) -> bool {
-        self.core.accepts_streams() && self.streams.len() < DESCRIPTORS
-    }
-
-    /// The time from which the next connection can be accepted: the pause of the listener is over,
-    /// and a place is free or can be freed. `None` while this node itself opened all streams.
-    fn accept_from(&self, now: Time) -> Option<Time> {
-        let place = match self.has_place() {
-            true => now,
-            false => self.streams.oldest()?.1,
-        };
-        Some(place.max(self.sockets.listener.resumes()))
-    }
-
-    /// Frees a place for a connection that has been accepted, if none is free.
-    fn make_place(&mut self) {
-        if self.has_place() {
-            return;
+    /// The health of this node. A shortage of descriptors explains streams that do not work.
+    pub(super) fn health(&mut self) -> Health {
+        let mut health = self.core.health(self.now);
+        if self.shortage.lasts(self.now) && health.name_conflict.is_none() {
+            health.summary = shortage::SUMMARY;
         }
-        if let Some((id, _)) = self.streams.oldest() {
-            self.counts.streams_given_up += 1;
-            self.streams.give_up(id);
-            self.core.handle_stream_end(self.now, id, StreamEnd::Failed);
-        }
-    }
-
-    fn accept(&mut self) {
-        let protected_until = self.now + self.stream_timeout / 10;
-        for _ in 0..ACCEPTS {
-            if self
-                .accept_from(self.now)
-                .is_none_or(|from| from > self.now)
-            {
-                return;
-            }
-            match self.sockets.listener.accept(self.now) {
-                Ok(None) => return,
-                Ok(Some((socket, from))) => {
-                    self.debug("net", || format!("accepted a connection from {from}"));
-                    self.make_place();
-                    if let Ok(id) = self.streams.accept(protected_until, socket) {
-                        self.core.handle_stream_accepted(self.now, id, from);
-                        self.settle();
-                    }
-                }
-                Err(error) => {
-                    self.counts.accept_failures += 1;
-                    return self.warn("engine", format!("cannot accept connections: {error}"));
-                }
-            }
-        }
-    }
-
-    fn serve_stream(&mut self, id: StreamId, ready: PollFlags) {
-        let (core, now) = (&mut self.core, self.now);
-        let mut tell = |event: StreamEvent, bytes: &[u8]| match event {
-            StreamEvent::Connected => core.handle_stream_connected(now, id),
-            StreamEvent::Data => core.handle_stream_data(now, id, bytes),
-            StreamEvent::End(end) => core.handle_stream_end(now, id, end),
-        };
-        self.streams
-            .ready(now, id, ready, &mut self.buffer, &mut tell);
-        self.settle();
+        health
     }
 
     /// The counters of the core, the engine and the services.
@@ -420,8 +366,6 @@ enum Source {
 struct Woken {
     /// The latest moment at which the sleep was to end.
     wanted: Time,
-    /// A descriptor was closed, but not by this library.
-    fd_closed: bool,
     commands: bool,
     datagrams: bool,
     connections: bool,
@@ -435,7 +379,6 @@ impl Woken {
             ..Woken::default()
         };
         for (source, flags) in ready.filter(|(_, flags)| !flags.is_empty()) {
-            woken.fd_closed |= flags.contains(PollFlags::POLLNVAL);
             match source {
                 Source::Commands => woken.commands = true,
                 Source::Datagrams => woken.datagrams = true,

@@ -8,6 +8,7 @@
 //! the engine is asked first whether the node is isolated. If the engine does not answer, the node
 //! counts as isolated.
 
+use crate::driver::engine::LONGEST_SLEEP;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::events::completion::Waiter;
@@ -116,8 +117,12 @@ impl Hosted {
     }
 
     fn accept(&mut self, now: Time) {
-        // After a shortage the listener pauses by itself.
-        while let Ok(Some((socket, peer))) = self.listener.accept(now) {
+        loop {
+            let (socket, peer) = match self.listener.accept() {
+                Ok(Some(accepted)) => accepted,
+                Ok(None) => return,
+                Err(_) => return self.listener.pause(now), // no descriptor is left
+            };
             let Ok(id) = self.streams.accept(now, socket) else {
                 continue; // this connection is broken already
             };
@@ -240,9 +245,8 @@ impl ServiceHost {
     pub fn run(&mut self) {
         while !self.handle.lifecycle.is_ending() {
             let ready = self.wait();
-            if ready.iter().any(|(_, it)| it.contains(PollFlags::POLLNVAL)) {
-                let text = "this process closed descriptors that belong to a node";
-                return self.handle.break_down(text.to_owned());
+            if !self.owns_its_descriptors() {
+                return self.handle.on_lost_descriptors();
             }
             let now = clock::now();
             for (source, flags) in ready {
@@ -260,12 +264,18 @@ impl ServiceHost {
         }
     }
 
+    /// Returns true unless the host has closed a descriptor of a service.
+    fn owns_its_descriptors(&self) -> bool {
+        let of = |it: &Hosted| it.listener.is_intact() && it.streams.are_intact();
+        self.events.is_intact() && self.services.iter().all(of)
+    }
+
     /// Waits, and returns the sources that are ready. Connections come before listeners, so that a
     /// connection that has just sent something is not taken for a silent one and dropped.
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let now = clock::now();
-        let mut wanted: Option<Time> = None;
-        let mut sooner = |time: Time| wanted = Some(wanted.map_or(time, |it| it.min(time)));
+        let mut wanted = now + LONGEST_SLEEP;
+        let mut sooner = |time: Time| wanted = wanted.min(time);
         let (mut sources, mut fds) = (Vec::new(), Vec::new());
         if let Some(fd) = self.events.poll_fd() {
             sources.push(Source::Events);
@@ -286,7 +296,7 @@ impl ServiceHost {
                 fds.push(hosted.listener.poll_entry());
             }
         }
-        let ready = descriptors::wait(&mut fds, wanted.map(|it| it.since(now)));
+        let ready = descriptors::wait(&mut fds, Some(wanted.since(now)));
         let found = sources.into_iter().zip(ready);
         found.filter(|(_, flags)| !flags.is_empty()).collect()
     }

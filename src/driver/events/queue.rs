@@ -82,6 +82,11 @@ impl EventQueue {
         self.signal.as_ref().map(Wakeup::as_fd)
     }
 
+    /// Returns true unless the host has closed or replaced the descriptor.
+    pub fn is_intact(&self) -> bool {
+        self.signal.as_ref().is_none_or(Wakeup::is_intact)
+    }
+
     /// Returns true if the queue accepts events of this kind.
     pub fn wants(&self, kind: EventKind) -> bool {
         let always = matches!(kind, EventKind::Overflow | EventKind::Fatal);

@@ -129,6 +129,11 @@ impl Subscriptions {
         self.own.fd()
     }
 
+    /// Returns true unless the host has closed or replaced the descriptor of a queue.
+    pub fn are_intact(&self) -> bool {
+        self.sum(|queue| u64::from(!queue.is_intact())) == 0
+    }
+
     /// Takes the next event of the node's own queue.
     pub fn take(&self, timeout: Option<Duration>) -> std::result::Result<Option<Event>, Ended> {
         self.own.take(timeout)

@@ -1,11 +1,11 @@
-//! A TCP listener that never blocks, and pauses while the process is short of descriptors.
+//! A TCP listener that never blocks, and can pause while the process is short of descriptors.
 //!
 //! Gossip and services accept their connections here. During a pause the listener is not polled,
 //! and connections wait in the backlog of the kernel. Without the pause, a thread that cannot
 //! accept them would spin.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags, is_shortage};
-use crate::driver::os::fork::CloseOnFork;
+use crate::driver::os::own_fd::OwnFd;
 use crate::time::Time;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,17 +20,30 @@ const BROKEN: usize = 8;
 
 /// A listening socket, and the end of its pause.
 pub(in crate::driver) struct Listener {
-    socket: CloseOnFork<TcpListener>,
+    socket: OwnFd<TcpListener>,
     resumes: Time,
 }
 
 impl Listener {
     /// Takes over a socket that listens and does not block.
-    pub fn new(socket: TcpListener) -> Listener {
-        Listener {
-            socket: CloseOnFork::new(socket),
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn new(socket: TcpListener) -> io::Result<Listener> {
+        Ok(Listener {
+            socket: OwnFd::new(socket)?,
             resumes: Time::ZERO,
-        }
+        })
+    }
+
+    /// Returns true unless the host has closed or replaced the descriptor.
+    pub fn is_intact(&self) -> bool {
+        self.socket.is_intact()
+    }
+
+    /// Pauses: connections wait in the backlog of the kernel.
+    pub fn pause(&mut self, now: Time) {
+        self.resumes = now + PAUSE;
     }
 
     /// The time when the last pause ends or ended.
@@ -47,16 +60,14 @@ impl Listener {
     /// is in IPv4 form.
     ///
     /// # Errors
-    /// The process or the system is short of descriptors or memory; the listener pauses.
-    pub fn accept(&mut self, now: Time) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    /// The process or the system is short of descriptors or memory. The connection still waits: the
+    /// caller either makes room for it, or pauses the listener.
+    pub fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         for _ in 0..BROKEN {
             match self.socket.accept() {
                 Ok((stream, peer)) => return Ok(Some((stream, canonical(peer)))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if is_shortage(&error) => {
-                    self.resumes = now + PAUSE;
-                    return Err(error);
-                }
+                Err(error) if is_shortage(&error) => return Err(error),
                 Err(_) => {} // this connection broke while it waited, so the next one is tried
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::config::Advertise;
 use crate::driver::net::listener::{Listener, canonical};
-use crate::driver::os::fork::CloseOnFork;
 use crate::driver::os::interfaces;
+use crate::driver::os::own_fd::OwnFd;
 use crate::error::{Error, Result, Status, system_text};
 use crate::swim::SendFailure;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -25,7 +25,7 @@ const OTHER_PORT: &str = "; another program listens there; choose another port";
 
 /// The sockets of a node. They do not block, and are closed on exec and in forked children.
 pub(in crate::driver) struct Sockets {
-    udp: CloseOnFork<UdpSocket>,
+    udp: OwnFd<UdpSocket>,
     pub listener: Listener,
     /// The address that both sockets are bound to, with the real port.
     pub bound: SocketAddr,
@@ -47,8 +47,8 @@ pub(in crate::driver) fn bind(addr: SocketAddr) -> Result<Sockets> {
         match datagrams(bound) {
             Ok(udp) => {
                 return Ok(Sockets {
-                    udp: CloseOnFork::new(udp),
-                    listener: Listener::new(listener),
+                    udp: OwnFd::new(udp).map_err(|error| failed(error, "UDP"))?,
+                    listener: Listener::new(listener).map_err(|error| failed(error, "TCP"))?,
                     bound,
                 });
             }
@@ -85,7 +85,7 @@ fn bind_error(error: &io::Error, what: &str, addr: SocketAddr, in_use: &str) -> 
 /// The same as for [`bind`].
 pub(in crate::driver) fn listen_for(setting: &str, addr: SocketAddr) -> Result<Listener> {
     listen(addr)
-        .map(Listener::new)
+        .and_then(Listener::new)
         .map_err(|error| bind_error(&error, setting, addr, OTHER_PORT))
 }
 
@@ -119,6 +119,11 @@ fn datagrams(addr: SocketAddr) -> io::Result<UdpSocket> {
 impl Sockets {
     pub fn udp(&self) -> BorrowedFd<'_> {
         self.udp.as_fd()
+    }
+
+    /// Returns true unless the host has closed or replaced a descriptor.
+    pub fn are_intact(&self) -> bool {
+        self.udp.is_intact() && self.listener.is_intact()
     }
 
     /// Sends a datagram at once, or drops it: gossip is repeated, and an old datagram is worth

@@ -10,13 +10,14 @@
 //! this side closed first while bytes were unread, the kernel would reset the connection and the
 //! answer could be lost.
 //!
-//! The number of gossip streams is limited, and any host can connect and send nothing, or a byte
-//! now and then. When the limit is reached, the accepted stream that has been open longest is
-//! dropped for the next one. An honest request takes milliseconds, and every stream stays open for
-//! at least a tenth of the stream timeout.
+//! The number of gossip streams is limited, and so are the descriptors of the process. Any host can
+//! connect and send nothing, or a byte now and then. When a limit is reached, an accepted stream is
+//! dropped for the next one: the one that has been open longest of those from which nothing has
+//! arrived, or of all if there is no such stream. An honest request takes milliseconds, and the
+//! owner of the set leaves every stream open for a minimum time.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
-use crate::driver::os::fork::CloseOnFork;
+use crate::driver::os::own_fd::OwnFd;
 use crate::sorted_map::SortedMap;
 use crate::swim::{StreamEnd, StreamId};
 use crate::time::Time;
@@ -53,14 +54,15 @@ impl Phase {
 }
 
 struct Stream {
-    socket: CloseOnFork<TcpStream>,
+    socket: OwnFd<TcpStream>,
     phase: Phase,
     out: VecDeque<Vec<u8>>,
     /// The number of bytes of the first element of `out` that have been written.
     sent: usize,
-    /// The time before which an accepted stream is not dropped for another one; `None` for a
-    /// dialled stream.
-    protected_until: Option<Time>,
+    /// The time at which the stream was accepted; `None` for a dialled stream.
+    accepted: Option<Time>,
+    /// Bytes have arrived.
+    heard: bool,
     /// The peer has ended its side and writes no more; it may still read.
     eof: bool,
 }
@@ -128,30 +130,47 @@ impl StreamSet {
         })
     }
 
-    /// Takes over an accepted connection, and returns its number. The connection is not dropped for
-    /// another one before `protected_until`.
+    /// Returns true unless the host has closed or replaced a descriptor.
+    pub fn are_intact(&self) -> bool {
+        self.streams.iter().all(|(_, it)| it.socket.is_intact())
+    }
+
+    /// Takes over an accepted connection, and returns its number.
     ///
     /// # Errors
-    /// The connection is already broken.
-    pub fn accept(&mut self, protected_until: Time, socket: TcpStream) -> io::Result<StreamId> {
+    /// The connection is already broken, or the system has no descriptor left.
+    pub fn accept(&mut self, now: Time, socket: TcpStream) -> io::Result<StreamId> {
         socket.set_nonblocking(true)?;
         let _ = socket.set_nodelay(true); // only latency depends on it
+        let stream = Stream::new(socket, Phase::Open, Some(now))?;
         self.last_accepted += 2;
         let id = StreamId(self.last_accepted);
-        let stream = Stream::new(socket, Phase::Open, Some(protected_until));
         self.streams.insert(id, stream);
         Ok(id)
     }
 
-    /// The accepted stream that has been open longest, and the time before which it may not be
-    /// dropped. Streams that are being closed do not count: their requests are done, and another
-    /// bound limits their number.
-    pub fn oldest(&self) -> Option<(StreamId, Time)> {
-        let mut streams = self.streams.iter(); // in the order of their numbers, which only grow
-        streams.find_map(|(id, stream)| match stream.phase {
-            Phase::Open => Some((id, stream.protected_until?)),
-            Phase::Connecting | Phase::Flushing(_) | Phase::Lingering(_) => None,
-        })
+    /// The accepted stream to drop first for another one, and the time at which it was accepted.
+    /// Streams that are being closed do not count: their requests are done, and another bound
+    /// limits their number.
+    pub fn first_to_drop(&self) -> Option<(StreamId, Time)> {
+        // In the order of their numbers, which only grow.
+        let open = || {
+            self.streams
+                .iter()
+                .filter(|(_, it)| it.phase == Phase::Open)
+        };
+        let accepted = |(id, it): (StreamId, &Stream)| Some((id, it.accepted?));
+        let silent = open().filter(|(_, it)| !it.heard).find_map(accepted);
+        silent.or_else(|| open().find_map(accepted))
+    }
+
+    /// Drops a stream on which everything is written and that only waits for its peer to close.
+    /// Returns false if there is none.
+    pub fn drop_lingering(&mut self) -> bool {
+        let is_lingering = |it: &Stream| matches!(it.phase, Phase::Lingering(_));
+        let found = self.streams.iter().find(|(_, it)| is_lingering(it));
+        let id = found.map(|(id, _)| id);
+        id.is_some_and(|id| self.streams.remove(id).is_some())
     }
 
     /// Drops a stream at once.
@@ -172,7 +191,7 @@ impl StreamSet {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             Err(error) => return Err(error),
         }
-        let stream = Stream::new(socket.into(), Phase::Connecting, None);
+        let stream = Stream::new(socket.into(), Phase::Connecting, None)?;
         self.streams.insert(id, stream);
         Ok(())
     }
@@ -208,7 +227,7 @@ impl StreamSet {
             return;
         };
         let gone = match (stream.phase, stream.flush()) {
-            (Phase::Flushing(_), Ok(true)) if stream.protected_until.is_some() && !stream.eof => {
+            (Phase::Flushing(_), Ok(true)) if stream.accepted.is_some() && !stream.eof => {
                 stream.phase = Phase::Lingering(now + LINGER);
                 stream.socket.shutdown(Shutdown::Write).is_err()
             }
@@ -334,6 +353,7 @@ impl StreamSet {
                 StreamEvent::End(StreamEnd::Refused | StreamEnd::Failed) => false,
                 StreamEvent::Connected | StreamEvent::Data => true,
             };
+            stream.heard |= len > 0;
             if !stays {
                 self.streams.remove(id);
             }
@@ -348,15 +368,16 @@ impl StreamSet {
 }
 
 impl Stream {
-    fn new(socket: TcpStream, phase: Phase, protected_until: Option<Time>) -> Stream {
-        Stream {
-            socket: CloseOnFork::new(socket),
+    fn new(socket: TcpStream, phase: Phase, accepted: Option<Time>) -> io::Result<Stream> {
+        Ok(Stream {
+            socket: OwnFd::new(socket)?,
             phase,
             out: VecDeque::new(),
             sent: 0,
-            protected_until,
+            accepted,
+            heard: false,
             eof: false,
-        }
+        })
     }
 
     /// Writes as much as the kernel takes, and returns whether nothing is left. Writing to a socket
@@ -501,14 +522,14 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_accepted_stream_that_is_not_being_closed_is_the_first_to_be_dropped() {
+    fn the_oldest_silent_stream_is_dropped_first_and_then_the_oldest_one() {
         let now = clock::now();
         let mut set = StreamSet::for_gossip();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         set.dial(StreamId(1), listener.local_addr().unwrap())
             .unwrap();
         assert_eq!(
-            set.oldest(),
+            set.first_to_drop(),
             None,
             "a stream that this node opened is never dropped for another"
         );
@@ -519,15 +540,20 @@ mod tests {
             others.push(other);
             ids.push(set.accept(now + second * SECOND, accepted).unwrap());
         }
-        assert_eq!(set.oldest(), Some((ids[0], now)));
+        assert_eq!(set.first_to_drop(), Some((ids[0], now)));
         set.write(ids[0], vec![0; 16_000_000]);
         set.close(now, ids[0], PATIENCE);
         assert_eq!(
-            set.oldest(),
+            set.first_to_drop(),
             Some((ids[1], now + SECOND)),
             "the first is being closed"
         );
-        set.give_up(ids[1]);
-        assert_eq!(set.oldest(), Some((ids[2], now + 2 * SECOND)));
+        others[1].write_all(b"a question").unwrap();
+        until(&mut set, |_, events| {
+            events.contains(&(ids[1], StreamEvent::Data))
+        });
+        assert_eq!(set.first_to_drop(), Some((ids[2], now + 2 * SECOND)));
+        set.give_up(ids[2]);
+        assert_eq!(set.first_to_drop(), Some((ids[1], now + SECOND)));
     }
 }

@@ -86,7 +86,8 @@ fn build(
         false => Some(ServiceHost::new(handle.clone(), services.hosted).map_err(no_descriptor)?),
     };
     let (lookups, requests) = crossbeam_channel::unbounded();
-    let mut engine = Engine::new(config, core, handle.clone(), sockets, lookups);
+    let engine = Engine::new(config, core, handle.clone(), sockets, lookups);
+    let mut engine = engine.map_err(no_descriptor)?;
     if !settings.seeds.is_empty() {
         engine.join(&settings.seeds, Waiter::Nobody);
     }

@@ -1,17 +1,22 @@
 //! Polling descriptors, waking a waiting thread, and the limit on open descriptors.
 
-use crate::driver::os::fork::CloseOnFork;
+use crate::driver::os::identity;
+use crate::driver::os::own_fd::OwnFd;
 use nix::errno::Errno;
 pub(in crate::driver) use nix::poll::{PollFd, PollFlags};
 use nix::poll::{PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// An eventfd that is either raised (readable) or lowered. Raising it wakes a thread that polls it.
-pub(in crate::driver) struct Wakeup(CloseOnFork<EventFd>);
+///
+/// A descriptor that the host has closed is neither written nor read: the number may stand for a
+/// file of the host.
+pub(in crate::driver) struct Wakeup(OwnFd<File>);
 
 impl Wakeup {
     /// Opens a lowered eventfd.
@@ -20,7 +25,14 @@ impl Wakeup {
     /// The system has no descriptor or no memory left.
     pub fn new() -> io::Result<Wakeup> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        Ok(Wakeup(CloseOnFork::new(EventFd::from_flags(flags)?)))
+        let opened = OwnedFd::from(EventFd::from_flags(flags)?);
+        identity::mark(opened.as_fd());
+        Ok(Wakeup(OwnFd::new(opened.into())?))
+    }
+
+    /// Returns true unless the host has closed or replaced the descriptor.
+    pub fn is_intact(&self) -> bool {
+        self.0.is_intact()
     }
 
     /// The descriptor, for the application to poll.
@@ -30,14 +42,18 @@ impl Wakeup {
 
     /// Makes the descriptor readable.
     pub fn raise(&self) {
-        // The write never blocks. It fails only if 2^64 - 2 writes came before it, and then the
-        // descriptor is readable anyway.
-        let _ = self.0.write(1);
+        if self.is_intact() {
+            // The write never blocks. It fails only if 2^64 - 2 writes came before it, and then
+            // the descriptor is readable anyway.
+            let _ = (&*self.0).write(&1u64.to_ne_bytes());
+        }
     }
 
     /// Makes the descriptor unreadable.
     pub fn lower(&self) {
-        let _ = self.0.read(); // fails only if the descriptor was not raised
+        if self.is_intact() {
+            let _ = (&*self.0).read(&mut [0; 8]); // fails only if the descriptor was not raised
+        }
     }
 }
 
@@ -124,6 +140,26 @@ mod tests {
         assert!(!is_raised());
         wakeup.lower();
         assert!(!is_raised());
+    }
+
+    #[test]
+    fn a_wakeup_whose_number_was_taken_by_a_file_of_the_host_leaves_that_file_alone() {
+        let wakeup = Wakeup::new().unwrap();
+        assert!(wakeup.is_intact());
+        let kept = wakeup.0.try_clone().unwrap(); // keeps the number of its inode in use
+        let foreign = Wakeup::new().unwrap();
+        // SAFETY: both descriptors are open; this test alone uses the first.
+        assert!(unsafe { libc::dup2(foreign.fd(), wakeup.fd()) } >= 0);
+        assert!(!wakeup.is_intact());
+        wakeup.raise();
+        assert!(!is_readable(foreign.fd()));
+        foreign.raise();
+        wakeup.lower();
+        assert!(is_readable(foreign.fd()));
+        let number = wakeup.fd();
+        drop((wakeup, kept));
+        assert!(is_readable(number), "the file of the host stays open");
+        nix::unistd::close(number).unwrap();
     }
 
     #[test]

@@ -9,12 +9,10 @@
 //! The child never touches a lock that a thread of the parent may have held. The list of
 //! descriptors is safe, because the forking thread itself takes its lock before the fork.
 
+use crate::driver::os::identity::Identity;
 use crate::error::{Error, Result, Status};
-use nix::fcntl::{FcntlArg, fcntl};
 use std::cell::UnsafeCell;
-use std::mem::ManuallyDrop;
-use std::ops::Deref;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Once, OnceLock};
 
@@ -85,10 +83,13 @@ extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     // SAFETY: `before` took the lock on this very thread, and the child has no other thread.
     let open = unsafe { &mut *OPEN.list.get() };
-    for fd in open.drain(..) {
-        // A descriptor is on the list only while its owner has it open, and the owner closes
-        // nothing in the child.
-        let _ = nix::unistd::close(fd);
+    for (fd, identity) in open.drain(..) {
+        // The host may have closed the descriptor and given its number to a file of its own.
+        // SAFETY: the call only looks at the number, whatever it stands for.
+        let now = Identity::of(unsafe { BorrowedFd::borrow_raw(fd) });
+        if now.is_ok_and(|now| now == identity) {
+            let _ = nix::unistd::close(fd); // its owner closes nothing in the child
+        }
     }
     OPEN.unlock();
     if let Some(hook) = IN_CHILD.get() {
@@ -100,7 +101,7 @@ extern "C" fn in_child() {
 /// unlocked by the process that locked it, but this one is also unlocked in the child.
 struct OpenList {
     held: AtomicBool,
-    list: UnsafeCell<Vec<RawFd>>,
+    list: UnsafeCell<Vec<(RawFd, Identity)>>,
 }
 
 // SAFETY: `list` is only accessed while `held` is true, by the thread that set it.
@@ -122,7 +123,7 @@ impl OpenList {
         self.held.store(false, Ordering::Release);
     }
 
-    fn with<R>(&self, change: impl FnOnce(&mut Vec<RawFd>) -> R) -> R {
+    fn with<R>(&self, change: impl FnOnce(&mut Vec<(RawFd, Identity)>) -> R) -> R {
         self.lock();
         // SAFETY: this thread has just taken the lock, so nothing else accesses the list.
         let result = change(unsafe { &mut *self.list.get() });
@@ -131,48 +132,16 @@ impl OpenList {
     }
 }
 
-/// A descriptor that a forked child closes at once, and does not close again when it drops its copy
-/// of this value.
-pub(in crate::driver) struct CloseOnFork<T: AsFd> {
-    inner: ManuallyDrop<T>,
-    origin: Origin,
+/// Puts a descriptor on the list of those that a forked child closes.
+pub(in crate::driver) fn close_in_child(fd: RawFd, identity: Identity) {
+    OPEN.with(|list| list.push((fd, identity)));
 }
 
-impl<T: AsFd> CloseOnFork<T> {
-    /// Puts the descriptor on the list of those that a child closes.
-    pub fn new(inner: T) -> CloseOnFork<T> {
-        let fd = inner.as_fd().as_raw_fd();
-        OPEN.with(|list| list.push(fd));
-        CloseOnFork {
-            inner: ManuallyDrop::new(inner),
-            origin: Origin::here(),
+/// Takes a descriptor off that list, before it is closed.
+pub(in crate::driver) fn forget(fd: RawFd, identity: Identity) {
+    OPEN.with(|list| {
+        if let Some(place) = list.iter().position(|it| *it == (fd, identity)) {
+            list.swap_remove(place);
         }
-    }
-}
-
-impl<T: AsFd> Deref for CloseOnFork<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.inner
-    }
-}
-
-impl<T: AsFd> Drop for CloseOnFork<T> {
-    fn drop(&mut self) {
-        if self.origin.is_elsewhere() {
-            return; // the handler has closed it; the number may now belong to another descriptor
-        }
-        let fd = self.inner.as_fd().as_raw_fd();
-        OPEN.with(|list| {
-            if let Some(place) = list.iter().position(|other| *other == fd) {
-                list.swap_remove(place);
-            }
-        });
-        if fcntl(self.inner.as_fd(), FcntlArg::F_GETFD).is_err() {
-            return; // the host has closed it; std may abort the process if it is closed again
-        }
-        // SAFETY: this is the only place that drops `inner`, and nothing uses it afterwards.
-        unsafe { ManuallyDrop::drop(&mut self.inner) };
-    }
+    });
 }

@@ -5,24 +5,28 @@
 //! | [`clock`] | the two clocks that a node reads |
 //! | [`descriptors`] | polling descriptors, the limit on open ones, waking a waiting thread |
 //! | [`fork`] | noticing a fork, and closing inherited descriptors in the child |
+//! | [`identity`] | the file to which a descriptor refers |
 //! | [`interfaces`] | the name and the addresses of this host |
 //! | [`lock`] | locks and condition variables that a fork cannot freeze |
 //! | [`oneshot`] | one answer, handed from one thread to another |
+//! | [`own_fd`] | a descriptor of this library in the process of a host |
 //! | [`panic`] | catching panics and describing them |
 //! | [`prepared`] | threads that were created before they are needed |
 //! | [`signals`] | the signal mask of a thread |
 //! | [`threads`] | creating a thread, its name, its privileges, its end |
 //! | [`worker`] | a thread of a node: created by the library, prepared early, or the host's |
 //!
-//! The crate `nix` makes the calls safe. `libc` is used directly only for `pthread_atfork`, which
-//! `nix` does not have, and for error numbers.
+//! The crate `nix` makes the calls safe. `libc` is used directly only for `pthread_atfork` and the
+//! marks of [`identity`], which `nix` does not have, and for error numbers.
 
 pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod fork;
+pub(crate) mod identity;
 pub(crate) mod interfaces;
 pub(crate) mod lock;
 pub(crate) mod oneshot;
+pub(crate) mod own_fd;
 pub(crate) mod panic;
 pub(crate) mod prepared;
 pub(crate) mod signals;

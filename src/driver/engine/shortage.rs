@@ -1,0 +1,122 @@
+//! Running out of descriptors.
+//!
+//! A node keeps one descriptor in reserve. If the system refuses it another one and no stream can
+//! be dropped, it gives up the reserve, so that it can still open or accept one stream at a time.
+//! As soon as a descriptor is free again, it becomes the reserve.
+
+use crate::driver::os::descriptors::Wakeup;
+use crate::time::Time;
+use std::io;
+use std::time::Duration;
+
+/// The time for which a refusal counts as a shortage.
+const MEMORY: Duration = Duration::from_secs(10);
+/// The least time between two warnings about the same consequence.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// The sentence about the health of a node that is short of descriptors.
+pub(super) const SUMMARY: &str = "this process has run out of descriptors (RLIMIT_NOFILE, \
+                                 ulimit -n): few streams work at a time";
+
+/// The work that a node cannot do without a descriptor.
+#[derive(Clone, Copy)]
+pub(super) enum Consequence {
+    Accept,
+    Connect,
+}
+
+/// The reserve, and the memory of refusals.
+pub(super) struct Shortage {
+    reserve: Option<Wakeup>,
+    last_refusal: Option<Time>,
+    /// The time of the last warning about each consequence.
+    warned: [Option<Time>; 2],
+}
+
+impl Shortage {
+    /// Opens the reserve.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn new() -> io::Result<Shortage> {
+        Ok(Shortage {
+            reserve: Some(Wakeup::new()?),
+            last_refusal: None,
+            warned: [None; 2],
+        })
+    }
+
+    /// Notes that the system has refused a descriptor, and returns whether a warning about this
+    /// consequence is due.
+    pub fn on_refusal(&mut self, now: Time, consequence: Consequence) -> bool {
+        self.last_refusal = Some(now);
+        let last = &mut self.warned[consequence as usize];
+        let due = last.is_none_or(|at| now.since(at) >= REPEAT);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
+    /// Gives up the reserve, and returns whether there was one.
+    pub fn spend_reserve(&mut self) -> bool {
+        self.reserve.take().is_some()
+    }
+
+    /// Renews the reserve, if that is possible.
+    pub fn renew_reserve(&mut self) {
+        if self.reserve.is_none() {
+            self.reserve = Wakeup::new().ok();
+        }
+    }
+
+    /// Returns true while descriptors are short: the reserve is spent, or the system has refused a
+    /// descriptor a short time ago.
+    pub fn lasts(&self, now: Time) -> bool {
+        let recent = |at: Time| now.since(at) < MEMORY;
+        self.reserve.is_none() || self.last_refusal.is_some_and(recent)
+    }
+
+    /// Returns true unless the host has closed or replaced the reserve.
+    pub fn is_intact(&self) -> bool {
+        self.reserve.as_ref().is_none_or(Wakeup::is_intact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time::from_nanos(1);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn each_consequence_is_warned_of_once_a_minute() {
+        let mut shortage = Shortage::new().unwrap();
+        let mut warned = |seconds, consequence| {
+            let now = START + seconds * SECOND;
+            shortage.on_refusal(now, consequence)
+        };
+        assert!(warned(0, Consequence::Accept));
+        assert!(!warned(1, Consequence::Accept));
+        assert!(warned(1, Consequence::Connect));
+        assert!(!warned(59, Consequence::Accept));
+        assert!(warned(60, Consequence::Accept));
+        assert!(!warned(60, Consequence::Connect));
+    }
+
+    #[test]
+    fn the_reserve_is_spent_once_and_renewed_later() {
+        let mut shortage = Shortage::new().unwrap();
+        assert!(!shortage.lasts(START));
+        assert!(shortage.spend_reserve());
+        assert!(!shortage.spend_reserve());
+        assert!(shortage.lasts(START + 60 * SECOND));
+        shortage.renew_reserve();
+        assert!(!shortage.lasts(START + SECOND));
+        shortage.on_refusal(START + SECOND, Consequence::Accept);
+        assert!(shortage.lasts(START + 10 * SECOND));
+        assert!(!shortage.lasts(START + 11 * SECOND));
+        assert!(shortage.spend_reserve());
+    }
+}

@@ -1,0 +1,154 @@
+//! Opening, accepting and serving streams, as long as there are places and descriptors for them.
+//!
+//! A new stream may cost an older one its place. In both kinds of shortage, of places and of
+//! descriptors, only accepted streams give way, and the silent ones first: any host can open them.
+//! The streams that this node opens itself never give way.
+
+use crate::driver::engine::Engine;
+use crate::driver::engine::shortage::Consequence;
+use crate::driver::net::streams::{StreamEvent, stream_end};
+use crate::driver::os::descriptors::{self, PollFlags, is_shortage};
+use crate::limits;
+use crate::swim::{StreamEnd, StreamId};
+use crate::time::Time;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The maximum number of connections accepted in one turn.
+const ACCEPTS: usize = 32;
+/// The maximum number of streams that may hold a descriptor, including those that are being closed.
+const DESCRIPTORS: usize = limits::STREAMS + 64;
+
+impl Engine {
+    fn has_place(&self) -> bool {
+        self.core.accepts_streams() && self.streams.len() < DESCRIPTORS
+    }
+
+    /// The time for which an accepted stream does not give way. The fewer streams there are places
+    /// for, the shorter it is, so that honest peers get their turn as soon.
+    fn protection(&self) -> Duration {
+        let most = self.stream_timeout / 10;
+        let share = most * self.streams.len().min(limits::STREAMS) as u32 / limits::STREAMS as u32;
+        share.max(most / 4)
+    }
+
+    /// The time from which the next connection can be accepted: the pause of the listener is over,
+    /// and a place is free or can be freed. `None` while this node itself opened all streams.
+    pub(super) fn accept_from(&self, now: Time) -> Option<Time> {
+        let place = match self.has_place() {
+            true => now,
+            false => self.streams.first_to_drop()?.1 + self.protection(),
+        };
+        Some(place.max(self.sockets.listener.resumes()))
+    }
+
+    /// Accepts the connections that wait.
+    pub(super) fn accept(&mut self) {
+        for _ in 0..ACCEPTS {
+            let from = self.accept_from(self.now);
+            if from.is_none_or(|from| from > self.now) {
+                return;
+            }
+            match self.sockets.listener.accept() {
+                Ok(None) => return,
+                Ok(Some((socket, from))) => {
+                    self.debug("net", || format!("accepted a connection from {from}"));
+                    if !self.has_place() {
+                        self.drop_accepted(Duration::ZERO);
+                    }
+                    if let Ok(id) = self.streams.accept(self.now, socket) {
+                        self.core.handle_stream_accepted(self.now, id, from);
+                        self.settle();
+                    }
+                }
+                Err(error) => {
+                    self.on_refusal(Consequence::Accept, "cannot accept connections", &error);
+                    if !self.free_descriptor_for_accept() {
+                        self.counts.accept_failures += 1;
+                        return self.sockets.listener.pause(self.now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens a connection for the core.
+    pub(super) fn connect(&mut self, id: StreamId, to: SocketAddr) {
+        self.debug("net", || format!("connecting to {to}"));
+        let mut dialled = self.streams.dial(id, to);
+        if let Some(error) = dialled.as_ref().err().filter(|error| is_shortage(error)) {
+            let what = format!("cannot open a connection to {to}");
+            self.on_refusal(Consequence::Connect, &what, error);
+            if self.free_descriptor_for_dial() {
+                dialled = self.streams.dial(id, to);
+            }
+        }
+        if let Err(error) = dialled {
+            // To the core, a shortage looks like a member that does not answer.
+            let end = stream_end(&error);
+            self.core.handle_stream_end(self.now, id, end);
+        }
+    }
+
+    /// Logs that the system has refused a descriptor, unless that was logged a short time ago.
+    fn on_refusal(&mut self, consequence: Consequence, what: &str, error: &io::Error) {
+        if self.shortage.on_refusal(self.now, consequence) {
+            let limit = descriptors::limit();
+            self.warn(
+                "engine",
+                format!(
+                    "{what} without dropping another: {error}; this process may open {limit} \
+                     descriptors (RLIMIT_NOFILE, ulimit -n)"
+                ),
+            );
+        }
+    }
+
+    /// Frees a descriptor for a connection that waits. The reserve is for a node that has no
+    /// accepted stream at all.
+    fn free_descriptor_for_accept(&mut self) -> bool {
+        if self.streams.drop_lingering() {
+            return true;
+        }
+        match self.streams.first_to_drop() {
+            Some(_) => self.drop_accepted(self.protection()),
+            None => self.shortage.spend_reserve(),
+        }
+    }
+
+    /// Frees a descriptor for a connection that this node opens: its own probes and joins come
+    /// before the streams of others.
+    fn free_descriptor_for_dial(&mut self) -> bool {
+        self.streams.drop_lingering()
+            || self.drop_accepted(self.protection())
+            || self.shortage.spend_reserve()
+            || self.drop_accepted(Duration::ZERO)
+    }
+
+    /// Drops the accepted stream that gives way first, if it has been open for `least`. Returns
+    /// whether there was one.
+    fn drop_accepted(&mut self, least: Duration) -> bool {
+        let first = self.streams.first_to_drop();
+        let Some((id, _)) = first.filter(|(_, accepted)| *accepted + least <= self.now) else {
+            return false;
+        };
+        self.counts.streams_given_up += 1;
+        self.streams.give_up(id);
+        self.core.handle_stream_end(self.now, id, StreamEnd::Failed);
+        true
+    }
+
+    /// Reads and writes a stream that is ready.
+    pub(super) fn serve_stream(&mut self, id: StreamId, ready: PollFlags) {
+        let (core, now) = (&mut self.core, self.now);
+        let mut tell = |event: StreamEvent, bytes: &[u8]| match event {
+            StreamEvent::Connected => core.handle_stream_connected(now, id),
+            StreamEvent::Data => core.handle_stream_data(now, id, bytes),
+            StreamEvent::End(end) => core.handle_stream_end(now, id, end),
+        };
+        self.streams
+            .ready(now, id, ready, &mut self.buffer, &mut tell);
+        self.settle();
+    }
+}

@@ -1,0 +1,85 @@
+//! Telling a descriptor of this library from another one that has taken its number.
+//!
+//! A host can close the descriptors of a node, as daemons do that close all they do not know, and
+//! its own files then get the same numbers. The device and the inode of a descriptor show that,
+//! since every socket has an inode of its own. All eventfds share one inode with the other
+//! descriptors of their kind, so the library puts a mark on each of its own: the number of the
+//! signal that the kernel would send for it (`F_SETSIG`). No signal is ever sent, because nothing
+//! asks for that (`O_ASYNC`).
+
+use nix::sys::stat::fstat;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The two operations of fcntl(2), which the crate `libc` does not name for every platform.
+const F_SETSIG: libc::c_int = 10;
+const F_GETSIG: libc::c_int = 11;
+/// The marks are the numbers from 1 to this one: those that the kernel accepts as signals.
+const MARKS: u32 = 64;
+
+/// The open file to which a descriptor refers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::driver) struct Identity {
+    device: libc::dev_t,
+    inode: libc::ino_t,
+    mark: libc::c_int,
+}
+
+impl Identity {
+    /// The identity of the file to which this descriptor refers now.
+    ///
+    /// # Errors
+    /// The descriptor is closed.
+    pub fn of(fd: BorrowedFd<'_>) -> io::Result<Identity> {
+        let status = fstat(fd)?;
+        // SAFETY: the operation reads a number and takes no argument.
+        let mark = unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) };
+        Ok(Identity {
+            device: status.st_dev,
+            inode: status.st_ino,
+            mark,
+        })
+    }
+}
+
+/// Puts the next mark on a descriptor. On a system without marks it has the same identity as all
+/// other descriptors of its kind.
+pub(in crate::driver) fn mark(fd: BorrowedFd<'_>) {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let next = LAST.fetch_add(1, Ordering::Relaxed) % MARKS + 1;
+    // SAFETY: the operation stores a number that the kernel uses only if O_ASYNC is set.
+    unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, next) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::eventfd::EventFd;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    fn identity(fd: &impl AsFd) -> Identity {
+        Identity::of(fd.as_fd()).unwrap()
+    }
+
+    #[test]
+    fn marked_eventfds_differ_from_each_other_and_from_those_of_the_host() {
+        let [a, b, foreign] = [(); 3].map(|()| EventFd::new().unwrap());
+        assert_eq!(identity(&a), identity(&foreign), "they share one inode");
+        mark(a.as_fd());
+        mark(b.as_fd());
+        assert_ne!(identity(&a), identity(&foreign));
+        assert_ne!(identity(&a), identity(&b));
+        assert_eq!(identity(&a), identity(&a));
+    }
+
+    #[test]
+    fn sockets_and_files_differ_and_a_duplicate_is_the_same_file() {
+        let socket = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (a, b, null) = (socket(), socket(), File::open("/dev/null").unwrap());
+        assert_ne!(identity(&a), identity(&b));
+        assert_ne!(identity(&a), identity(&null));
+        assert_eq!(identity(&a), identity(&a.try_clone().unwrap()));
+    }
+}

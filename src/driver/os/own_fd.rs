@@ -1,0 +1,81 @@
+//! A descriptor of this library, which lives in a process that belongs to somebody else.
+//!
+//! * It is never 0, 1 or 2. Where a host has closed these, they are the first numbers that the
+//!   system assigns, and a host that later opens its standard streams would replace ours.
+//! * A forked child closes its copy at once, and does not close it again when it drops this value.
+//! * Before it is used, its owner can ask whether the number still stands for the same file. Once
+//!   it does not, dropping this value closes nothing, because the file belongs to the host.
+
+use crate::driver::os::fork::{self, Origin};
+use crate::driver::os::identity::Identity;
+use nix::fcntl::{FcntlArg, fcntl};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// The lowest number above the standard streams.
+const LOWEST: RawFd = 3;
+
+/// See the top of this file.
+pub(in crate::driver) struct OwnFd<T: AsFd> {
+    inner: ManuallyDrop<T>,
+    identity: Identity,
+    origin: Origin,
+}
+
+impl<T: AsFd + From<OwnedFd>> OwnFd<T> {
+    /// Takes over a descriptor that was just opened.
+    ///
+    /// # Errors
+    /// The system has no descriptor left to replace one of the first three.
+    pub fn new(opened: T) -> io::Result<OwnFd<T>> {
+        let inner = match opened.as_fd().as_raw_fd() {
+            LOWEST.. => opened,
+            _ => T::from(above_standard_streams(&opened)?),
+        };
+        let identity = Identity::of(inner.as_fd())?;
+        fork::close_in_child(inner.as_fd().as_raw_fd(), identity);
+        Ok(OwnFd {
+            inner: ManuallyDrop::new(inner),
+            identity,
+            origin: Origin::here(),
+        })
+    }
+}
+
+/// Duplicates a descriptor to the lowest free number above the standard streams.
+fn above_standard_streams(fd: &impl AsFd) -> io::Result<OwnedFd> {
+    let number = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(LOWEST))?;
+    // SAFETY: the call has just opened this descriptor, and nothing else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+impl<T: AsFd> OwnFd<T> {
+    /// Returns true if the number still stands for the file that this value opened.
+    pub fn is_intact(&self) -> bool {
+        Identity::of(self.inner.as_fd()).is_ok_and(|now| now == self.identity)
+    }
+}
+
+impl<T: AsFd> Deref for OwnFd<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: AsFd> Drop for OwnFd<T> {
+    fn drop(&mut self) {
+        if self.origin.is_elsewhere() {
+            return; // the fork handler has closed it; the number may now belong to another file
+        }
+        fork::forget(self.inner.as_fd().as_raw_fd(), self.identity);
+        if !self.is_intact() {
+            return; // std may abort the process if a closed descriptor is closed again
+        }
+        // SAFETY: this is the only place that drops `inner`, and nothing uses it afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.inner) };
+    }
+}
