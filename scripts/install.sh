@@ -11,8 +11,10 @@ real=libsprat.so.$version
 lib=$DESTDIR$LIBDIR
 include=$DESTDIR$INCLUDEDIR
 cmake=$lib/cmake/sprat
+share=$DESTDIR$PREFIX/share/sprat
 files=("$lib/$real" "$lib/$soname" "$lib/libsprat.so" "$lib/libsprat.a" "$include/sprat.h"
-    "$lib/pkgconfig/sprat.pc" "$cmake/spratConfig.cmake" "$cmake/spratConfigVersion.cmake")
+    "$lib/pkgconfig/sprat.pc" "$cmake/spratConfig.cmake" "$cmake/spratConfigVersion.cmake"
+    "$share/tsan.supp")
 
 # Replaces the @NAME@ placeholders of a template. The paths in the CMake files are relative to the
 # files, so that the installed tree can be moved.
@@ -39,19 +41,20 @@ case ${1:-} in
 install)
     built=$TARGET/release
     [ -f "$built/libsprat.so" ] && [ -f "$built/libsprat.a" ] || build_release
-    install -d "$lib/pkgconfig" "$cmake" "$include"
+    install -d "$lib/pkgconfig" "$cmake" "$include" "$share"
     put 755 "$built/libsprat.so" "$lib/$real"
     ln -sfn "$real" "$lib/$soname"
     ln -sfn "$soname" "$lib/libsprat.so"
     put 644 "$built/libsprat.a" "$lib/libsprat.a"
     put 644 "$ROOT/include/sprat.h" "$include/sprat.h"
+    put 644 "$ROOT/packaging/tsan.supp" "$share/tsan.supp"
     put_filled "$ROOT/packaging/sprat.pc.in" "$lib/pkgconfig/sprat.pc"
     put_filled "$ROOT/packaging/spratConfig.cmake.in" "$cmake/spratConfig.cmake"
     put_filled "$ROOT/packaging/spratConfigVersion.cmake.in" "$cmake/spratConfigVersion.cmake"
     ;;
 uninstall)
     rm -f "${files[@]}"
-    rmdir --ignore-fail-on-non-empty "$cmake" 2>/dev/null || true
+    rmdir --ignore-fail-on-non-empty "$cmake" "$share" 2>/dev/null || true
     ;;
 *)
     die "usage: install.sh install|uninstall"

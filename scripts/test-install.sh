@@ -35,6 +35,7 @@ say "staged install and uninstall: ok"
 prefix=$work/prefix
 make -s install PREFIX="$prefix" LIBDIR="$prefix/lib" INCLUDEDIR="$prefix/include"
 check_files "" "$prefix/lib" "$prefix/include"
+[ -f "$prefix/share/sprat/tsan.supp" ] || die "not installed: tsan.supp"
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 [ "$(pkg-config --modversion sprat)" = 0.1.0 ] || die "pkg-config: wrong version"
 
@@ -51,6 +52,20 @@ cc "${strict[@]}" -o "$work/static" tests/install/version.c "${flags[@]}" \
 ! readelf -d "$work/static" | grep -q libsprat || die "the static program needs libsprat.so"
 say "static, by pkg-config: ok"
 
+# A program without any shared library, and a plug-in that keeps its copy of the library to itself.
+read -r -a flags <<<"$(pkg-config --static --cflags --libs sprat)"
+cc -static "${strict[@]}" -o "$work/alone" tests/install/version.c "${flags[@]}" 2>"$work/alone.log" ||
+    { cat "$work/alone.log"; die "no program can be linked with -static"; }
+"$work/alone" 0.1.0
+! readelf -d "$work/alone" | grep -q NEEDED || die "the program of -static needs a shared library"
+mv "$prefix/lib/libsprat.so" "$work/" # the linker then takes the archive
+cc -shared -fPIC -o "$work/plugin.so" tests/install/version.c "${flags[@]}"
+mv "$work/libsprat.so" "$prefix/lib/"
+exported=$(nm -D --defined-only "$work/plugin.so" | grep -c ' sprat_' || true)
+[ "$exported" = 0 ] || die "the plug-in exports $exported functions of the library"
+say "-static and a plug-in, by pkg-config: ok"
+
+cmake -P tests/install/compatible.cmake
 # The paths in the CMake files are relative, so the tree works in another place, too.
 mv "$prefix" "$work/moved"
 cmake -S tests/install -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" >"$work/cmake.log" ||

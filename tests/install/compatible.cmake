@@ -1,0 +1,26 @@
+# cmake -P compatible.cmake: checks which requests a version of the library serves.
+cmake_policy(VERSION 3.18)
+set(template "${CMAKE_CURRENT_LIST_DIR}/../../packaging/spratConfigVersion.cmake.in")
+file(READ "${template}" rules)
+
+# Checks whether the version `installed` serves a program that asks for `asked`.
+function(check installed asked expected)
+  string(REPLACE "@VERSION@" "${installed}" text "${rules}")
+  set(PACKAGE_FIND_VERSION "${asked}")
+  string(REGEX REPLACE "\\..*" "" PACKAGE_FIND_VERSION_MAJOR "${asked}")
+  cmake_language(EVAL CODE "${text}")
+  if(NOT PACKAGE_VERSION_COMPATIBLE STREQUAL expected)
+    message(FATAL_ERROR "${installed} for ${asked}: ${PACKAGE_VERSION_COMPATIBLE}")
+  endif()
+endfunction()
+
+check(0.1.0 "" TRUE)
+check(0.1.0 0.1 TRUE)
+check(0.1.0 0.1.0 TRUE)
+check(0.1.0 0 TRUE)
+check(0.1.0 0.1.1 FALSE)
+check(0.1.0 0.2 FALSE)
+check(0.2.0 0.1 TRUE)
+check(0.10.3 0.9.7 TRUE)
+check(1.0.0 0.1 FALSE)
+check(1.4.0 1.2 TRUE)
