@@ -55,15 +55,15 @@
  * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
  *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
  * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
- *   environment and the current directory alone. One exception: when memory runs out, Rust prints
- *   a line and aborts the process. The threads of the library block all signals except SIGPROF and
- *   those that report a fault, such as SIGSEGV. No function may be called from a signal handler.
+ *   environment and the current directory alone. One exception: when the system refuses memory,
+ *   Rust writes a message to standard error and aborts the process (SIGABRT). The threads of the
+ *   library block all signals except SIGPROF and those that report a fault, such as SIGSEGV. No
+ *   function may be called from a signal handler.
  * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
  *   nothing. The child may start nodes of its own.
  * - Structs that the library fills may get new fields at their end in later versions: read them
  *   through the pointer that you were given, never copy them by value, and ignore numbers that you
- *   do not know. The one struct that cannot grow is sprat_helper, because a program reads it as an
- *   array.
+ *   do not know. Lists of structs are lists of pointers, so that this holds for their items as well.
  *
  * Generated from the source of the library: do not edit.
  */
@@ -548,6 +548,8 @@ typedef struct sprat_event {
     int32_t level;
     /** OVERFLOW: the number of events merged or dropped since the last OVERFLOW; else 0. */
     uint64_t lost;
+    /** DONE: the op_data that the call was given which began the operation; else NULL. */
+    void *op_data;
 } sprat_event;
 
 /**
@@ -558,8 +560,12 @@ typedef struct sprat_event {
  * to sprat_node_dispatch() runs on the calling thread. Both may call every function of this
  * header, sprat_node_free() included. A slow function delays events, but never the protocol.
  *
- * The function must return normally. An exception or pthread_exit() that leaves it aborts the
- * process, and longjmp() out of it, as lua_error() does, corrupts the process.
+ * A callback of the settings must return normally: an exception or pthread_exit() that leaves it
+ * ends the process, and longjmp() out of it corrupts the process, because the thread is the
+ * library's. sprat_node_dispatch() says what holds for a function that is given to it.
+ *
+ * No callback may be suspended by a switch to another stack, as coroutines are: the library would
+ * take it for one that was left.
  */
 typedef void (*sprat_event_cb)(struct sprat_node *node,
                                const struct sprat_event *event,
@@ -596,7 +602,10 @@ typedef struct sprat_tag {
     const char *value;
 } sprat_tag;
 
-/** One member that was asked to probe another on this node's behalf. */
+/**
+ * One member that was asked to probe another on this node's behalf. Read it through its pointer
+ * and never copy it by value.
+ */
 typedef struct sprat_helper {
     /** The name of the helper. */
     const char *name;
@@ -640,8 +649,11 @@ typedef struct sprat_explanation {
     int32_t probe_stream;
     /** The round-trip time of its last direct answer in microseconds; -1 if unknown. */
     int64_t rtt_us;
-    /** The members that were asked to probe it on this node's behalf; NULL if nhelpers is 0. */
-    const struct sprat_helper *helpers;
+    /**
+     * Pointers to the members that were asked to probe it on this node's behalf; NULL if nhelpers
+     * is 0.
+     */
+    const struct sprat_helper *const *helpers;
     /** The number of helpers that were asked. */
     uint32_t nhelpers;
 } sprat_explanation;
@@ -745,8 +757,9 @@ const char *sprat_member_state_name(int state);
  * Returns the sentence of the last failure on this thread: the function, the argument, what was
  * wrong, and what is allowed. A call that succeeds does not clear it.
  *
- * @return the sentence, never NULL; it is valid until the next call on the same thread that fails,
- *         so copy it before passing it to a function that may itself call this library
+ * @return the sentence, never NULL, at most 1023 bytes, where a longer one is cut. The pointer can
+ *         be read until the thread ends. It shows this sentence until four more calls have failed
+ *         on the same thread.
  */
 const char *sprat_last_error(void);
 
@@ -1060,20 +1073,25 @@ int sprat_node_join(struct sprat_node *node,
 
 /**
  * Joins like sprat_node_join(), but does not wait. An event of kind SPRAT_EVENT_DONE with the same
- * number in `id` reports the end, with SPRAT_OK or the reason for the failure in `status`. With an
- * event callback, that event can arrive before this call has returned.
+ * number in `id` and the same op_data reports the end, with SPRAT_OK or the reason for the failure
+ * in `status`.
  *
- * @param node    the node
- * @param addrs   the addresses, as for sprat_node_join()
- * @param naddrs  the number of addresses, 1 to 4096
- * @param flags   must be 0
- * @param id      receives the number of the operation, or 0 after a failure; may be NULL
+ * The number is stored before the operation begins. So whichever thread gets the event, *id has
+ * its value by then, even if this call has not returned yet. A call that fails has no event.
+ *
+ * @param node     the node
+ * @param addrs    the addresses, as for sprat_node_join()
+ * @param naddrs   the number of addresses, 1 to 4096
+ * @param flags    must be 0
+ * @param op_data  any pointer, which the event hands back; the library never follows it
+ * @param id       receives the number of the operation, or 0 after a failure; may be NULL
  * @return SPRAT_OK once the join has begun; otherwise as sprat_node_join(). Thread-safe.
  */
 int sprat_node_join_async(struct sprat_node *node,
                           const char *const *addrs,
                           size_t naddrs,
                           unsigned int flags,
+                          void *op_data,
                           uint64_t *id);
 
 /**
@@ -1102,15 +1120,17 @@ int sprat_node_leave(struct sprat_node *node,
 
 /**
  * Leaves like sprat_node_leave(), but does not wait. An event of kind SPRAT_EVENT_DONE with the
- * same number in `id` reports the end. With an event callback, that event can arrive before this
- * call has returned.
+ * same number in `id` and the same op_data reports the end. The number is stored before the leave
+ * begins, as for sprat_node_join_async().
  *
- * @param node  the node
- * @param id    receives the number of the operation, or 0 after a failure; may be NULL
+ * @param node     the node
+ * @param op_data  any pointer, which the event hands back; the library never follows it
+ * @param id       receives the number of the operation, or 0 after a failure; may be NULL
  * @return SPRAT_OK once the leave has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
  *         SPRAT_ERR_FORKED. Thread-safe.
  */
 int sprat_node_leave_async(struct sprat_node *node,
+                           void *op_data,
                            uint64_t *id);
 
 /**
@@ -1375,8 +1395,15 @@ int sprat_node_next_events(struct sprat_node *node,
                            size_t max);
 
 /**
- * Waits like sprat_node_next_event(), then calls cb on this thread for each event that is queued,
- * at most 4096 of them. The events are borrowed: cb must not free them.
+ * Waits like sprat_node_next_event(), then calls cb on this thread for each event that is queued
+ * at that moment. If further events have come meanwhile, the descriptor signals once more, also to
+ * a poller that reports only changes. The events are borrowed: cb must not free them.
+ *
+ * An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
+ * delivered, the others stay queued, and the node can be used and freed as usual. longjmp() out of
+ * cb, as lua_error() does, leaks the event that cb was given. If another thread frees the node
+ * after such a jump, it waits until the thread that has jumped sleeps outside of cb, uses this
+ * part of its stack for something else, calls this function again, or ends.
  *
  * @param node        the node
  * @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,
@@ -1414,11 +1441,12 @@ void sprat_event_free(const struct sprat_event *event);
  * Tells the node that the program could not reach a member: the node probes that member at once
  * instead of waiting for its turn. An event of kind SPRAT_EVENT_DONE reports the result: its
  * status is SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now
- * suspected. With an event callback, that event can arrive before this call has returned.
+ * suspected. The number is stored before the probe begins, as for sprat_node_join_async().
  *
- * @param node  the node
- * @param name  the name of the member
- * @param id    receives the number of the operation, or 0 after a failure; may be NULL
+ * @param node     the node
+ * @param name     the name of the member
+ * @param op_data  any pointer, which the event hands back; the library never follows it
+ * @param id       receives the number of the operation, or 0 after a failure; may be NULL
  * @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member, or a
  *         filter hides it; SPRAT_ERR_STATE if it has failed or left, if it is this node itself, if
  *         a hint already probes it, if too many hints are under way, or after sprat_node_leave();
@@ -1427,6 +1455,7 @@ void sprat_event_free(const struct sprat_event *event);
  */
 int sprat_node_hint(struct sprat_node *node,
                     const char *name,
+                    void *op_data,
                     uint64_t *id);
 
 /**

@@ -100,7 +100,8 @@ pub use config::{Advertise, Config, Profile, Setting, SettingType, settings};
 #[cfg(feature = "internals")]
 pub use driver::guarded;
 pub use driver::{
-    EventCallback, FailedJoin, Node, Outcome, Pending, PreparedThreads, Spawn, Subscription,
+    EventCallback, FailedJoin, Node, Operation, Outcome, Pending, PreparedThreads, Spawn,
+    Subscription,
 };
 pub use error::{Error, Result, Status};
 pub use event::{Event, EventBody, EventKind, Level};

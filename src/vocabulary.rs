@@ -160,8 +160,10 @@ macro_rules! event_table {
             others {
                 /// An operation that was started without waiting has ended.
                 Done {
-                    /// The number that the call returned.
+                    /// The number of the operation.
                     id: u64,
+                    /// The value that the program gave to the operation.
+                    token: usize,
                     /// The number of members that a join reached, or 0 for any other operation; an
                     /// error if the operation failed.
                     result: Result<usize>,

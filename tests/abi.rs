@@ -301,6 +301,25 @@ fn a_node_may_be_freed_in_its_callback_and_during_calls_of_other_threads() {
 }
 
 #[test]
+fn a_callback_may_be_left_by_an_exception_the_end_of_its_thread_or_a_jump() {
+    passes("leave_callback.cpp", &["jump"]);
+    passes_asan("leave_callback.cpp", &[]);
+    passes_valgrind("leave_callback.cpp", &[]);
+}
+
+#[test]
+fn the_end_of_an_operation_never_overtakes_its_number_and_no_event_is_missed() {
+    passes("operations.c", &[]);
+    passes_asan("operations.c", &[]);
+    passes_valgrind("operations.c", &[]);
+}
+
+#[test]
+fn without_memory_a_thread_is_refused_and_the_process_aborts_with_a_message() {
+    passes("out_of_memory.c", &[]);
+}
+
+#[test]
 fn a_node_does_not_disturb_forks_signals_threads_and_descriptors() {
     passes("process.c", &["200"]);
     passes_asan("process.c", &["20"]);

@@ -42,7 +42,8 @@ int main(int argc, char **argv)
     int status = sprat_node_start(config, &node);
     sprat_config_free(config);
     if (status == SPRAT_OK && argc > 3)         /* an event of kind DONE reports its end */
-        status = sprat_node_join_async(node, (const char *const *)argv + 3, argc - 3, 0, &join);
+        status = sprat_node_join_async(node, (const char *const *)argv + 3, argc - 3, 0, NULL,
+                                       &join);
 
     int seen = 0;
     time_t end = time(NULL) + atoi(argv[1]);

@@ -49,7 +49,7 @@ static void on_interrupt(uv_signal_t *handle, int number)
 {
     struct program *program = handle->data;
     (void)number;
-    if (program->leaving || sprat_node_leave_async(program->node, &program->leaving) < 0)
+    if (program->leaving || sprat_node_leave_async(program->node, NULL, &program->leaving) < 0)
         stop(program);              /* a second Ctrl-C stops at once */
 }
 
@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     sprat_config_free(config);
     if (status == SPRAT_OK && argc > 2)
         status = sprat_node_join_async(program.node, (const char *const *)argv + 2, argc - 2, 0,
-                                       NULL);
+                                       NULL, NULL);
     if (status < 0) {
         fprintf(stderr, "uv: %s\n", sprat_last_error());
         sprat_node_free(program.node);

@@ -25,6 +25,7 @@ pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod os;
 
+pub use events::completion::Operation;
 pub use events::pending::{FailedJoin, Outcome, Pending};
 pub use events::subscriptions::Subscription;
 #[cfg(feature = "internals")]

@@ -8,14 +8,19 @@
 //! so that no callback sees a node that its program does not know yet. Once the guard is closed, no
 //! callback starts, and the last callback that ends hands back the `user_data`: exactly once, on
 //! whichever thread it runs. No lock is held while code of the program runs.
+//!
+//! A callback that runs on a thread of the program may be left without a return: by an exception,
+//! by the end of the thread, or by longjmp(). The first two unwind the stack, which ends the
+//! callback here as well. A jump does not, but it leaves traces, which `driver/os/frame.rs` knows.
 
 use super::types::{sprat_event, sprat_event_cb, sprat_free_cb, sprat_log_cb, sprat_node};
-use crate::driver::os::lock::{lock, wait};
+use crate::driver::os::frame::{Frame, Place, Variable};
+use crate::driver::os::lock::{deadline, lock, wait, wait_until};
 use crate::driver::os::panic;
-use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 /// A `user_data` and the function that takes it back.
 #[derive(Clone, Copy)]
@@ -43,7 +48,7 @@ impl UserData {
 /// A callback for events with its data.
 #[derive(Clone, Copy)]
 pub(super) struct EventSink {
-    pub(super) call: unsafe extern "C" fn(*mut sprat_node, *const sprat_event, *mut c_void),
+    pub(super) call: unsafe extern "C-unwind" fn(*mut sprat_node, *const sprat_event, *mut c_void),
     pub(super) user: UserData,
 }
 
@@ -57,8 +62,12 @@ impl EventSink {
 /// A callback for log lines with its data.
 #[derive(Clone, Copy)]
 pub(super) struct LogSink {
-    pub(super) call:
-        unsafe extern "C" fn(c_int, *const std::ffi::c_char, *const std::ffi::c_char, *mut c_void),
+    pub(super) call: unsafe extern "C-unwind" fn(
+        c_int,
+        *const std::ffi::c_char,
+        *const std::ffi::c_char,
+        *mut c_void,
+    ),
     pub(super) user: UserData,
 }
 
@@ -74,17 +83,34 @@ enum Phase {
     Waiting,
     Open,
     Closed,
+    Releasing,
     Released,
 }
 
+/// The time after which a thread that waits for callbacks looks for those that were left.
+const CHECK: Duration = Duration::from_millis(50);
+
 struct State {
     phase: Phase,
-    /// The number of callbacks that run now, on any thread.
-    running: usize,
+    /// The functions of the library that run a callback now, on any thread.
+    running: Vec<Frame>,
     /// The number that callbacks get as their node.
     handle: usize,
     /// True once the node and its threads have ended.
     ended: bool,
+}
+
+impl State {
+    /// Returns true if the code at `here` was called by one of this node's callbacks.
+    fn is_inside(&self, here: Place) -> bool {
+        self.running.iter().any(|it| it.is_around(here))
+    }
+
+    /// Forgets the callbacks that were left without a return, as far as the code at `here` can
+    /// tell.
+    fn forget_left(&mut self, here: Place) {
+        self.running.retain(|it| !it.was_left(here));
+    }
 }
 
 /// See the top of this file.
@@ -95,22 +121,12 @@ pub(super) struct CallbackGuard {
     pub(super) log: Option<LogSink>,
 }
 
-/// A callback that runs on this thread. They nest when a callback of one node serves another.
-struct Frame {
-    guard: *const CallbackGuard,
-    outer: *const Frame,
-}
-
-thread_local! {
-    static FRAMES: Cell<*const Frame> = const { Cell::new(ptr::null()) };
-}
-
 impl CallbackGuard {
     /// A guard that holds these callbacks back.
     pub(super) fn new(event: Option<EventSink>, log: Option<LogSink>) -> CallbackGuard {
         let state = State {
             phase: Phase::Waiting,
-            running: 0,
+            running: Vec::new(),
             handle: 0,
             ended: false,
         };
@@ -139,7 +155,7 @@ impl CallbackGuard {
     /// Closes the guard: no further callback passes.
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
-        if state.phase != Phase::Released {
+        if matches!(state.phase, Phase::Waiting | Phase::Open) {
             state.phase = Phase::Closed;
         }
         self.changed.notify_all();
@@ -152,13 +168,22 @@ impl CallbackGuard {
 
     /// Waits, after `close`, until no callback runs and the data is handed back. Inside one of this
     /// node's callbacks it does not wait; that callback hands the data back when it ends.
-    pub(super) fn drain(&self) {
-        if self.is_inside() {
-            return;
+    pub(super) fn drain(&self, here: Place) {
+        loop {
+            self.release_if_last(here);
+            let state = lock(&self.state);
+            if state.phase == Phase::Released || state.is_inside(here) {
+                return;
+            }
+            // A callback that returns wakes this thread, but one that is left may not.
+            let is_released = |state: &mut State| state.phase == Phase::Released;
+            drop(wait_until(
+                &self.changed,
+                state,
+                deadline(Some(CHECK)),
+                is_released,
+            ));
         }
-        self.release_if_last();
-        let is_released = |state: &mut State| state.phase == Phase::Released;
-        drop(wait(&self.changed, lock(&self.state), is_released));
     }
 
     /// Notes that the node and its threads have ended, and that no call uses them any more.
@@ -169,11 +194,11 @@ impl CallbackGuard {
 
     /// Waits for the end of the node. Inside one of this node's callbacks it does not wait, since
     /// the node cannot end before that callback does.
-    pub(super) fn wait_for_end(&self) {
-        if self.is_inside() {
-            return;
+    pub(super) fn wait_for_end(&self, here: Place) {
+        let state = lock(&self.state);
+        if !state.is_inside(here) {
+            drop(wait(&self.changed, state, |state| state.ended));
         }
-        drop(wait(&self.changed, lock(&self.state), |state| state.ended));
     }
 
     /// Runs `call` with the number of the node unless the guard is closed, and returns whether it
@@ -184,20 +209,18 @@ impl CallbackGuard {
         if state.phase != Phase::Open {
             return false;
         }
-        state.running += 1;
+        // The variable has its number before the guard looks for callbacks that were left: one of
+        // them may have had its variable at the same address.
+        let variable = Variable::new();
+        let frame = variable.frame();
+        state.forget_left(frame.place());
+        state.running.push(frame);
         let handle = state.handle;
         drop(state);
 
-        let frame = Frame {
-            guard: self,
-            outer: FRAMES.get(),
-        };
-        FRAMES.set(&frame);
+        let _entered = Entered { guard: self, frame };
         panic::outside(|| call(ptr::without_provenance_mut(handle)));
-        FRAMES.set(frame.outer);
-
-        lock(&self.state).running -= 1;
-        self.release_if_last();
+        std::hint::black_box(&variable); // keeps the variable for as long as the callback runs
         true
     }
 
@@ -223,13 +246,13 @@ impl CallbackGuard {
 
     /// Hands the data back if the guard is closed and no callback runs. Of several threads that
     /// try, one does it.
-    fn release_if_last(&self) {
+    fn release_if_last(&self, here: Place) {
         let mut state = lock(&self.state);
-        if state.phase != Phase::Closed || state.running != 0 {
+        state.forget_left(here);
+        if state.phase != Phase::Closed || !state.running.is_empty() {
             return;
         }
-        // Counts as a running callback, so that no other thread gets here at the same time.
-        state.running = 1;
+        state.phase = Phase::Releasing;
         drop(state);
         if let Some(sink) = self.event {
             sink.user.release();
@@ -237,24 +260,24 @@ impl CallbackGuard {
         if let Some(sink) = self.log {
             sink.user.release();
         }
-        let mut state = lock(&self.state);
-        state.running = 0;
-        state.phase = Phase::Released;
+        lock(&self.state).phase = Phase::Released;
         self.changed.notify_all();
     }
+}
 
-    /// Returns true if this thread runs one of this node's callbacks.
-    fn is_inside(&self) -> bool {
-        let mut frame = FRAMES.get();
-        // SAFETY: each frame of the list lives on the stack of this thread, in a call of `pass`
-        // that has not returned and that removes the frame before it returns.
-        while let Some(at) = unsafe { frame.as_ref() } {
-            if ptr::eq(at.guard, self) {
-                return true;
-            }
-            frame = at.outer;
-        }
-        false
+/// Notes the end of a callback when dropped: when the callback returns, and also when an exception
+/// or the end of its thread unwinds the stack.
+struct Entered<'a> {
+    guard: &'a CallbackGuard,
+    frame: Frame,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        lock(&self.guard.state)
+            .running
+            .retain(|it| *it != self.frame);
+        self.guard.release_if_last(Place::here());
     }
 }
 
@@ -263,14 +286,13 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     unsafe extern "C" fn count(data: *mut c_void) {
         // SAFETY: the tests pass a counter that outlives the guard.
         unsafe { &*data.cast::<AtomicU32>() }.fetch_add(1, Ordering::SeqCst);
     }
 
-    unsafe extern "C" fn ignore(_: *mut sprat_node, _: *const sprat_event, _: *mut c_void) {}
+    unsafe extern "C-unwind" fn ignore(_: *mut sprat_node, _: *const sprat_event, _: *mut c_void) {}
 
     fn guard(freed: &'static AtomicU32) -> Arc<CallbackGuard> {
         let data = ptr::from_ref(freed).cast_mut().cast();
@@ -304,14 +326,14 @@ mod tests {
         guard.open(1);
         guard.pass(|_| {
             guard.close();
-            guard.drain(); // returns at once inside a callback
+            guard.drain(Place::here()); // returns at once inside a callback
             assert_eq!(FREED.load(Ordering::SeqCst), 0);
             assert!(!guard.pass(|_| panic!("closed")));
         });
         assert_eq!(FREED.load(Ordering::SeqCst), 1);
-        guard.drain();
+        guard.drain(Place::here());
         guard.close();
-        guard.drain();
+        guard.drain(Place::here());
         assert_eq!(FREED.load(Ordering::SeqCst), 1);
     }
 
@@ -333,7 +355,7 @@ mod tests {
             std::thread::yield_now();
         }
         guard.close();
-        guard.drain();
+        guard.drain(Place::here());
         assert_eq!(INSIDE.load(Ordering::SeqCst), 2);
         assert_eq!(FREED.load(Ordering::SeqCst), 1);
         assert!(thread.join().unwrap());
@@ -345,7 +367,7 @@ mod tests {
         let guard = guard(&FREED);
         guard.abandon();
         guard.close();
-        guard.drain();
+        guard.drain(Place::here());
         assert!(!guard.pass(|_| panic!("abandoned")));
         assert_eq!(FREED.load(Ordering::SeqCst), 0);
     }

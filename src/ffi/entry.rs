@@ -26,6 +26,16 @@ pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) ->
     run(function, || Ok(body())).unwrap_or(fallback)
 }
 
+/// Runs one step of a function that calls code of the program between its steps: an exception that
+/// leaves that code must find nothing on its way that catches it. After a failure it returns the
+/// result of the function.
+pub(super) fn step<T>(
+    function: &str,
+    body: impl FnOnce() -> Result<T>,
+) -> std::result::Result<T, c_int> {
+    run(function, body).map_err(|status| status as c_int)
+}
+
 /// Runs a function that frees an object. NULL is ignored.
 ///
 /// # Safety

@@ -12,28 +12,66 @@ use crate::error::{Error, Result, Status};
 use crate::event::{Event, EventBody};
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The maximum number of events that one call of sprat_node_dispatch() delivers, so that it ends
-/// under any flood.
-const BATCH: usize = 4096;
+/// Reads the events of a node for one call of a program.
+///
+/// The code of the program, such as the callback for log lines, runs between two calls of
+/// [`Reader::next`], outside of every step that catches a panic.
+///
+/// Nothing holds the node meanwhile: if the callback is left by longjmp(), the node can still end.
+struct Reader {
+    node: *const sprat_node,
+    /// The time at which the reader stops waiting; `None` if it waits without limit.
+    deadline: Option<Duration>,
+}
 
-/// The maximum number of lines of the log that one call gives to their callback before it checks
-/// its timeout.
-const LOG_LINES: usize = 4096;
-
-/// Takes one event; returns `None` when the time is up.
-fn take(slot: &NodeSlot, timeout: Option<Duration>) -> Result<Option<Event>> {
-    let deadline = timeout.map(|timeout| now().saturating_add(timeout));
-    let mut left = timeout;
-    for _ in 0..LOG_LINES {
-        match slot.node.next_event(left)? {
-            Some(event) if give_line(&slot.guard, &event) => {}
-            other => return Ok(other),
-        }
-        left = deadline.map(|deadline| deadline.saturating_sub(now()));
+impl Reader {
+    /// A reader for a node without an event callback.
+    fn new(node: *const sprat_node, timeout_ms: c_int) -> Result<Reader> {
+        check_reader(&*handle::get(node)?)?;
+        let timeout = args::timeout(timeout_ms)?;
+        let deadline = timeout.map(|timeout| now().saturating_add(timeout));
+        Ok(Reader { node, deadline })
     }
-    Ok(None)
+
+    /// Takes the next event, which may be a line of the log; `None` when the time is up.
+    fn next(&self) -> Result<Option<Taken>> {
+        let slot = handle::get(self.node)?;
+        let left = self.deadline.map(|it| it.saturating_sub(now()));
+        let event = slot.node.next_event(left)?;
+        Ok(event.map(|event| Taken {
+            event,
+            guard: slot.guard.clone(),
+            waiting: slot.node.events_waiting(),
+        }))
+    }
+
+    /// From now on takes only what is queued already.
+    fn stop_waiting(&mut self) {
+        self.deadline = Some(Duration::ZERO);
+    }
+}
+
+/// An event that was taken from the queue.
+struct Taken {
+    event: Event,
+    guard: Arc<CallbackGuard>,
+    /// The number of events that were queued behind it.
+    waiting: usize,
+}
+
+/// Signals once more when dropped, if events are left. A poller that reports only changes (EPOLLET)
+/// would otherwise not report those that have come while the descriptor was readable.
+struct SignalAgain(*const sprat_node);
+
+impl Drop for SignalAgain {
+    fn drop(&mut self) {
+        if let Ok(slot) = handle::get(self.0) {
+            slot.node.signal_again();
+        }
+    }
 }
 
 /// Gives a line of the log to the callback for such lines. Returns false if the event is something
@@ -99,23 +137,34 @@ pub unsafe extern "C" fn sprat_node_fd(node: *const sprat_node) -> c_int {
 ///         SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
 ///         SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sprat_node_next_event(
+pub unsafe extern "C-unwind" fn sprat_node_next_event(
     node: *mut sprat_node,
     timeout_ms: c_int,
     out: *mut *const sprat_event,
 ) -> c_int {
-    entry::number("sprat_node_next_event", || {
+    const NAME: &str = "sprat_node_next_event";
+    let begin = || {
         // SAFETY: `out` is NULL or a place for a pointer, as the program promises.
         unsafe { args::out("out", out, ptr::null())? };
-        let slot = handle::get(node)?;
-        check_reader(&slot)?;
-        let Some(event) = take(&slot, args::timeout(timeout_ms)?)? else {
-            return Ok(0);
-        };
-        // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
-        unsafe { out.write(EventRecord::new(&event, true).into_raw()) };
-        Ok(1)
-    })
+        Reader::new(node, timeout_ms)
+    };
+    let reader = match entry::step(NAME, begin) {
+        Ok(reader) => reader,
+        Err(status) => return status,
+    };
+    loop {
+        match entry::step(NAME, || reader.next()) {
+            Ok(Some(taken)) if give_line(&taken.guard, &taken.event) => {}
+            Ok(Some(Taken { event, .. })) => {
+                // SAFETY: `args::out` above returned an error for NULL, and the program promises a
+                // place.
+                unsafe { out.write(EventRecord::new(&event, true).into_raw()) };
+                return 1;
+            }
+            Ok(None) => return 0,
+            Err(status) => return status,
+        }
+    }
 }
 
 /// Takes the next events, up to max: waits for the first one, then takes the others that are
@@ -131,50 +180,68 @@ pub unsafe extern "C" fn sprat_node_next_event(
 ///         SPRAT_ERR_TOO_LARGE if max is greater than 4096; otherwise as sprat_node_next_event().
 ///         Thread-safe.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sprat_node_next_events(
+pub unsafe extern "C-unwind" fn sprat_node_next_events(
     node: *mut sprat_node,
     timeout_ms: c_int,
     out: *mut *const sprat_event,
     max: usize,
 ) -> c_int {
-    entry::number("sprat_node_next_events", || {
-        if max == 0 {
-            return Err(Error::new(Status::Invalid, "max is 0, allowed: 1 to 4096"));
-        }
-        if max > args::LIST_LEN {
-            let message = format!("max is {max}, allowed: 1 to {}", args::LIST_LEN);
-            return Err(Error::new(Status::TooLarge, message));
-        }
+    const NAME: &str = "sprat_node_next_events";
+    let begin = || {
+        check_max(max)?;
         for i in 0..max {
             // SAFETY: `out` is NULL or has `max` places, as the program promises, and `i` < `max`.
             unsafe { args::out("out", out.wrapping_add(i), ptr::null())? };
         }
-        let slot = handle::get(node)?;
-        check_reader(&slot)?;
-        let mut wait = args::timeout(timeout_ms)?;
-        let mut count = 0;
-        while count < max {
-            let event = match take(&slot, wait) {
-                Ok(Some(event)) => event,
-                Ok(None) => break,
-                // The events taken so far are delivered; the next call returns the error.
-                Err(_) if count > 0 => break,
-                Err(error) => return Err(error),
-            };
-            // SAFETY: `out` has `max` places, as the program promises, and `count` < `max`.
-            unsafe {
-                out.add(count)
-                    .write(EventRecord::new(&event, true).into_raw())
-            };
-            count += 1;
-            wait = Some(Duration::ZERO);
+        Reader::new(node, timeout_ms)
+    };
+    let mut reader = match entry::step(NAME, begin) {
+        Ok(reader) => reader,
+        Err(status) => return status,
+    };
+    let _again = SignalAgain(node);
+    let mut count = 0;
+    while count < max {
+        match entry::step(NAME, || reader.next()) {
+            Ok(Some(taken)) if give_line(&taken.guard, &taken.event) => {}
+            Ok(Some(Taken { event, .. })) => {
+                // SAFETY: `out` has `max` places, as the program promises, and `count` < `max`.
+                unsafe {
+                    out.add(count)
+                        .write(EventRecord::new(&event, true).into_raw())
+                };
+                count += 1;
+                reader.stop_waiting();
+            }
+            Ok(None) => break,
+            Err(status) if count == 0 => return status,
+            // The events taken so far are delivered; the next call returns the error.
+            Err(_) => break,
         }
-        Ok(count as c_int)
-    })
+    }
+    count as c_int
 }
 
-/// Waits like sprat_node_next_event(), then calls cb on this thread for each event that is queued,
-/// at most 4096 of them. The events are borrowed: cb must not free them.
+fn check_max(max: usize) -> Result<()> {
+    if max == 0 {
+        return Err(Error::new(Status::Invalid, "max is 0, allowed: 1 to 4096"));
+    }
+    if max > args::LIST_LEN {
+        let message = format!("max is {max}, allowed: 1 to {}", args::LIST_LEN);
+        return Err(Error::new(Status::TooLarge, message));
+    }
+    Ok(())
+}
+
+/// Waits like sprat_node_next_event(), then calls cb on this thread for each event that is queued
+/// at that moment. If further events have come meanwhile, the descriptor signals once more, also to
+/// a poller that reports only changes. The events are borrowed: cb must not free them.
+///
+/// An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
+/// delivered, the others stay queued, and the node can be used and freed as usual. longjmp() out of
+/// cb, as lua_error() does, leaks the event that cb was given. If another thread frees the node
+/// after such a jump, it waits until the thread that has jumped sleeps outside of cb, uses this
+/// part of its stack for something else, calls this function again, or ends.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,
@@ -184,39 +251,55 @@ pub unsafe extern "C" fn sprat_node_next_events(
 /// @return the number of events that cb was called with; 0 when the time is up; otherwise as
 ///         sprat_node_next_event(). Thread-safe.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sprat_node_dispatch(
+pub unsafe extern "C-unwind" fn sprat_node_dispatch(
     node: *mut sprat_node,
     timeout_ms: c_int,
     cb: sprat_event_cb,
     user_data: *mut c_void,
 ) -> c_int {
-    entry::number("sprat_node_dispatch", || {
-        let slot = handle::get(node)?;
+    const NAME: &str = "sprat_node_dispatch";
+    let begin = || {
+        let reader = Reader::new(node, timeout_ms)?;
         let call = cb.ok_or_else(|| args::null("cb"))?;
-        check_reader(&slot)?;
-        let mut wait = args::timeout(timeout_ms)?;
-        let mut count = 0;
-        while count < BATCH && slot.guard.is_open() {
-            let event = match take(&slot, wait) {
-                Ok(Some(event)) => event,
-                Ok(None) => break,
-                Err(_) if count > 0 => break,
-                Err(error) => return Err(error),
-            };
-            let record = EventRecord::new(&event, false);
-            // SAFETY: the program promises that `call` may be called with `user_data`, and `record`
-            // lives until the call returns.
-            if !slot
-                .guard
-                .pass(|node| unsafe { call(node, record.as_ptr(), user_data) })
-            {
-                break;
-            }
-            count += 1;
-            wait = Some(Duration::ZERO);
+        Ok((reader, call))
+    };
+    let (mut reader, call) = match entry::step(NAME, begin) {
+        Ok(begun) => begun,
+        Err(status) => return status,
+    };
+    let _again = SignalAgain(node);
+    let (mut count, mut left) = (0, None);
+    while left != Some(0) {
+        let Taken {
+            event,
+            guard,
+            waiting,
+        } = match entry::step(NAME, || reader.next()) {
+            Ok(Some(taken)) => taken,
+            Ok(None) => break,
+            Err(status) if count == 0 => return status,
+            Err(_) => break,
+        };
+        if give_line(&guard, &event) {
+            left = left.map(|left| left - 1);
+            continue;
         }
-        Ok(count as c_int)
-    })
+        // The events that come after the first one was taken are left to the next call, so that
+        // this one ends under any flood.
+        left = Some(left.map_or(waiting, |left| left - 1));
+        let record = EventRecord::new(&event, false);
+        // SAFETY: the program promises that `call` may be called with `user_data`, and `record`
+        // lives until the call returns.
+        if !guard.pass(|node| unsafe { call(node, record.as_ptr(), user_data) }) {
+            break;
+        }
+        count += 1;
+        reader.stop_waiting();
+        if !guard.is_open() {
+            break; // the callback has freed the node
+        }
+    }
+    count
 }
 
 /// Copies an event, so that the copy outlives the callback that was given the event.

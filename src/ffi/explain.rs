@@ -1,24 +1,26 @@
 //! Hints to the failure detector, and its explanations: the state of a member, and the health of
 //! this node.
 
+use super::operation::OperationId;
 use super::types::{sprat_explanation, sprat_health, sprat_helper, sprat_node};
 use super::{args, entry, handle};
 use crate::member::MemberState;
 use crate::swim::{
     ConflictVerdict, Explanation, Health, HelperReport, NodeState, ProbeAnswer, ProbeReport,
 };
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 use std::time::Duration;
 
 /// Tells the node that the program could not reach a member: the node probes that member at once
 /// instead of waiting for its turn. An event of kind SPRAT_EVENT_DONE reports the result: its
 /// status is SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now
-/// suspected. With an event callback, that event can arrive before this call has returned.
+/// suspected. The number is stored before the probe begins, as for sprat_node_join_async().
 ///
-/// @param node  the node
-/// @param name  the name of the member
-/// @param id    receives the number of the operation, or 0 after a failure; may be NULL
+/// @param node     the node
+/// @param name     the name of the member
+/// @param op_data  any pointer, which the event hands back; the library never follows it
+/// @param id       receives the number of the operation, or 0 after a failure; may be NULL
 /// @return SPRAT_OK once the probe has begun; SPRAT_ERR_NOT_FOUND if there is no such member, or a
 ///         filter hides it; SPRAT_ERR_STATE if it has failed or left, if it is this node itself, if
 ///         a hint already probes it, if too many hints are under way, or after sprat_node_leave();
@@ -28,17 +30,18 @@ use std::time::Duration;
 pub unsafe extern "C" fn sprat_node_hint(
     node: *mut sprat_node,
     name: *const c_char,
+    op_data: *mut c_void,
     id: *mut u64,
 ) -> c_int {
     entry::status("sprat_node_hint", || {
         // SAFETY: the program passes NULL or a place for a number.
-        unsafe { args::give(id, 0) };
+        let id = unsafe { OperationId::new(id) };
         let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or a NUL-terminated string.
-        let number = slot.node.hint(unsafe { args::string("name", name)? })?;
-        // SAFETY: `id` is NULL or a place for a number, as the program promises.
-        unsafe { args::give(id, number) };
-        Ok(())
+        let name = unsafe { args::string("name", name)? };
+        id.begin(&slot.node, op_data, |operation| {
+            slot.node.hint(operation, name)
+        })
     })
 }
 
@@ -137,6 +140,8 @@ struct ExplanationRecord {
     _strings: Vec<CString>,
     _confirmations: Box<[*const c_char]>,
     _helpers: Box<[sprat_helper]>,
+    /// The helpers are reached through pointers, because their struct may grow.
+    _helper_pointers: Box<[*const sprat_helper]>,
 }
 
 impl ExplanationRecord {
@@ -163,6 +168,7 @@ impl ExplanationRecord {
                 answer: answer.number(),
             })
             .collect();
+        let helper_pointers: Box<[_]> = helpers.iter().map(ptr::from_ref).collect();
         let answer = |of: fn(&ProbeReport) -> ProbeAnswer| probe.map_or(ProbeAnswer::NotAsked, of);
         let c_view = sprat_explanation {
             name: keep(&explanation.name),
@@ -182,7 +188,7 @@ impl ExplanationRecord {
             probe_direct: answer(|probe| probe.direct).number(),
             probe_stream: answer(|probe| probe.stream).number(),
             rtt_us: probe.and_then(|probe| probe.rtt).map_or(-1, micros),
-            helpers: first(&helpers),
+            helpers: first(&helper_pointers),
             nhelpers: helpers.len() as u32,
         };
         Box::new(ExplanationRecord {
@@ -191,6 +197,7 @@ impl ExplanationRecord {
             _strings: strings,
             _confirmations: confirmations,
             _helpers: helpers,
+            _helper_pointers: helper_pointers,
         })
     }
 }
@@ -286,10 +293,8 @@ mod tests {
         );
         // SAFETY: the lists have one confirmation and two helpers, as asserted above.
         let (by, helpers) = unsafe {
-            (
-                *c_view.confirmations,
-                std::slice::from_raw_parts(c_view.helpers, 2),
-            )
+            let helpers = [0, 1].map(|i| &**c_view.helpers.add(i));
+            (*c_view.confirmations, helpers)
         };
         assert_eq!(text(by), "web2");
         assert_eq!((text(helpers[0].name), helpers[0].answer), ("web2", 4));

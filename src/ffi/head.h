@@ -55,15 +55,15 @@
  * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
  *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
  * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
- *   environment and the current directory alone. One exception: when memory runs out, Rust prints
- *   a line and aborts the process. The threads of the library block all signals except SIGPROF and
- *   those that report a fault, such as SIGSEGV. No function may be called from a signal handler.
+ *   environment and the current directory alone. One exception: when the system refuses memory,
+ *   Rust writes a message to standard error and aborts the process (SIGABRT). The threads of the
+ *   library block all signals except SIGPROF and those that report a fault, such as SIGSEGV. No
+ *   function may be called from a signal handler.
  * - In the child of a fork, calls on an inherited node return SPRAT_ERR_FORKED, and freeing it does
  *   nothing. The child may start nodes of its own.
  * - Structs that the library fills may get new fields at their end in later versions: read them
  *   through the pointer that you were given, never copy them by value, and ignore numbers that you
- *   do not know. The one struct that cannot grow is sprat_helper, because a program reads it as an
- *   array.
+ *   do not know. Lists of structs are lists of pointers, so that this holds for their items as well.
  *
  * Generated from the source of the library: do not edit.
  */

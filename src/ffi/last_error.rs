@@ -1,34 +1,59 @@
 //! The last error of each thread.
 //!
-//! The text lives in a thread local with a destructor. It is gone by the time that destructors of
-//! `pthread_key_create` run at the end of a thread. The status needs no destructor, so the plain
-//! text of the status is available even then.
+//! The texts lie in the fixed memory of the thread, which has no destructor: a pointer to one stays
+//! good to read until the thread ends, also in the destructors of `pthread_key_create` and after
+//! further failures. The last few texts are kept, so that one statement may make several calls and
+//! read the error of each.
 
 use crate::error::{Error, Status};
-use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{CStr, c_char, c_int};
+use std::fmt::{self, Write};
+
+/// The number of failures whose texts are kept.
+const KEPT: usize = 4;
+/// The size of a text with its NUL. A longer text is cut.
+const SIZE: usize = 1024;
+/// The end of a text that was cut.
+const CUT: &str = "...";
+
+/// The texts of the last failures; the place of the oldest one is used next.
+struct Texts {
+    places: [UnsafeCell<[u8; SIZE]>; KEPT],
+    last: Cell<usize>,
+}
 
 thread_local! {
     static STATUS: Cell<(c_int, c_int)> = const { Cell::new((0, 0)) };
-    static TEXT: RefCell<CString> = RefCell::new(CString::default());
+    static TEXTS: Texts = const {
+        Texts {
+            places: [const { UnsafeCell::new([0; SIZE]) }; KEPT],
+            last: Cell::new(0),
+        }
+    };
 }
 
 /// Keeps an error of `function`.
 pub(super) fn set(function: &str, error: &Error) {
     STATUS.set((error.status as c_int, error.errno));
-    let text = super::args::text(&format!("{function}: {}", error.message));
-    let _ = TEXT.try_with(|slot| *slot.borrow_mut() = text);
+    TEXTS.with(|texts| {
+        let next = (texts.last.get() + 1) % KEPT;
+        // SAFETY: only this thread uses the place, and no reference to it lives longer than this
+        // block.
+        let place = unsafe { &mut *texts.places[next].get() };
+        let mut text = Text { place, len: 0 };
+        // An error means that the text was cut.
+        let _ = write!(text, "{function}: {}", error.message);
+        texts.last.set(next);
+    });
 }
 
-/// The text of the last error. The pointer is valid until the next error on this thread.
+/// The text of the last error.
 pub(super) fn pointer() -> *const c_char {
-    let status = STATUS.get().0;
-    TEXT.try_with(|slot| match slot.borrow().as_ptr() {
-        // Nothing has failed yet, or the text of the failure could not be kept.
-        _ if slot.borrow().is_empty() => plain(status).as_ptr(),
-        text => text,
-    })
-    .unwrap_or_else(|_| plain(status).as_ptr())
+    match status() {
+        0 => plain(0).as_ptr(), // nothing has failed yet
+        _ => TEXTS.with(|texts| texts.places[texts.last.get()].get().cast()),
+    }
 }
 
 /// The status of the last error, or 0.
@@ -50,9 +75,81 @@ pub(super) fn plain(status: c_int) -> &'static CStr {
     }
 }
 
+/// Writes a text with its NUL into a place, as far as it fits.
+struct Text<'a> {
+    place: &'a mut [u8; SIZE],
+    len: usize,
+}
+
+impl Text<'_> {
+    /// Appends bytes, for which there must be room.
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        self.place[self.len..end].copy_from_slice(bytes);
+        self.place[end] = 0;
+        self.len = end;
+    }
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for char in text.chars() {
+            // A NUL would end the text for C.
+            let char = if char == '\0' { '\u{fffd}' } else { char };
+            let mut buffer = [0; 4];
+            let bytes = char.encode_utf8(&mut buffer).as_bytes();
+            if self.len + bytes.len() + CUT.len() >= SIZE {
+                self.push(CUT.as_bytes());
+                return Err(fmt::Error);
+            }
+            self.push(bytes);
+        }
+        Ok(())
+    }
+}
+
 /// The text of the last error, for tests.
 #[cfg(test)]
-pub(super) fn text() -> CString {
-    // SAFETY: `pointer` returns a string that is valid until the next error on this thread.
+pub(super) fn text() -> std::ffi::CString {
+    // SAFETY: `pointer` returns a string of this thread.
     unsafe { CStr::from_ptr(pointer()) }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(message: &str) -> *const c_char {
+        set("sprat_test", &Error::new(Status::State, message));
+        pointer()
+    }
+
+    fn read(at: *const c_char) -> String {
+        // SAFETY: `at` points to a text of this thread.
+        unsafe { CStr::from_ptr(at) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_texts_of_the_last_failures_stay_and_older_ones_are_replaced() {
+        let first = fail("0");
+        let texts: Vec<_> = (1..KEPT).map(|n| (n, fail(&n.to_string()))).collect();
+        assert_eq!(read(first), "sprat_test: 0");
+        for (n, text) in texts {
+            assert_eq!(read(text), format!("sprat_test: {n}"));
+        }
+        fail("again");
+        assert_eq!(read(first), "sprat_test: again");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        for padding in ["", "x", "xx", "xxx"] {
+            let text = read(fail(&format!("{padding}{}", "\u{1f41f}".repeat(SIZE))));
+            assert!(text.len() < SIZE && text.len() > SIZE - 8, "{}", text.len());
+            assert!(text.ends_with("\u{1f41f}..."), "{text}");
+        }
+        let fits = "x".repeat(SIZE - "sprat_test: ...\0".len());
+        assert_eq!(read(fail(&fits)), format!("sprat_test: {fits}"));
+        assert_eq!(read(fail("a\0b")), "sprat_test: a\u{fffd}b");
+    }
 }

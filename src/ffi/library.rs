@@ -101,8 +101,9 @@ pub extern "C" fn sprat_member_state_name(state: c_int) -> *const c_char {
 /// Returns the sentence of the last failure on this thread: the function, the argument, what was
 /// wrong, and what is allowed. A call that succeeds does not clear it.
 ///
-/// @return the sentence, never NULL; it is valid until the next call on the same thread that fails,
-///         so copy it before passing it to a function that may itself call this library
+/// @return the sentence, never NULL, at most 1023 bytes, where a longer one is cut. The pointer can
+///         be read until the thread ends. It shows this sentence until four more calls have failed
+///         on the same thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_error() -> *const c_char {
     entry::quiet(

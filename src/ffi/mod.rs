@@ -27,6 +27,7 @@ mod member_cache;
 mod members;
 mod node;
 mod numbers;
+mod operation;
 mod settings;
 mod stats;
 mod tags;

@@ -4,14 +4,16 @@ use super::callback_guard::CallbackGuard;
 use super::config::sprat_config;
 use super::handle::{self, NodeSlot};
 use super::numbers::sprat_remove_flags;
+use super::operation::OperationId;
 use super::record::EventRecord;
 use super::types::sprat_node;
 use super::{args, entry, events, threads};
+use crate::driver::os::frame::Place;
 use crate::driver::{EventCallback, Node};
 use crate::error::{Error, Result, Status};
 use crate::event::Event;
 use crate::vocabulary::NodeState;
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::Arc;
 
@@ -109,14 +111,18 @@ pub unsafe extern "C" fn sprat_node_join(
 }
 
 /// Joins like sprat_node_join(), but does not wait. An event of kind SPRAT_EVENT_DONE with the same
-/// number in `id` reports the end, with SPRAT_OK or the reason for the failure in `status`. With an
-/// event callback, that event can arrive before this call has returned.
+/// number in `id` and the same op_data reports the end, with SPRAT_OK or the reason for the failure
+/// in `status`.
 ///
-/// @param node    the node
-/// @param addrs   the addresses, as for sprat_node_join()
-/// @param naddrs  the number of addresses, 1 to 4096
-/// @param flags   must be 0
-/// @param id      receives the number of the operation, or 0 after a failure; may be NULL
+/// The number is stored before the operation begins. So whichever thread gets the event, *id has
+/// its value by then, even if this call has not returned yet. A call that fails has no event.
+///
+/// @param node     the node
+/// @param addrs    the addresses, as for sprat_node_join()
+/// @param naddrs   the number of addresses, 1 to 4096
+/// @param flags    must be 0
+/// @param op_data  any pointer, which the event hands back; the library never follows it
+/// @param id       receives the number of the operation, or 0 after a failure; may be NULL
 /// @return SPRAT_OK once the join has begun; otherwise as sprat_node_join(). Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_join_async(
@@ -124,18 +130,18 @@ pub unsafe extern "C" fn sprat_node_join_async(
     addrs: *const *const c_char,
     naddrs: usize,
     flags: c_uint,
+    op_data: *mut c_void,
     id: *mut u64,
 ) -> c_int {
     entry::status("sprat_node_join_async", || {
         // SAFETY: the program passes NULL or a place for a number.
-        unsafe { args::give(id, 0) };
+        let id = unsafe { OperationId::new(id) };
         let slot = handle::get(node)?;
         // SAFETY: the program passes NULL or `naddrs` NUL-terminated strings.
         let addrs = unsafe { addresses(addrs, naddrs, flags)? };
-        let number = slot.node.join_async(&addrs)?;
-        // SAFETY: `id` is NULL or a place for a number, as the program promises.
-        unsafe { args::give(id, number) };
-        Ok(())
+        id.begin(&slot.node, op_data, |operation| {
+            slot.node.join_async(operation, &addrs)
+        })
     })
 }
 
@@ -196,22 +202,27 @@ pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_i
 }
 
 /// Leaves like sprat_node_leave(), but does not wait. An event of kind SPRAT_EVENT_DONE with the
-/// same number in `id` reports the end. With an event callback, that event can arrive before this
-/// call has returned.
+/// same number in `id` and the same op_data reports the end. The number is stored before the leave
+/// begins, as for sprat_node_join_async().
 ///
-/// @param node  the node
-/// @param id    receives the number of the operation, or 0 after a failure; may be NULL
+/// @param node     the node
+/// @param op_data  any pointer, which the event hands back; the library never follows it
+/// @param id       receives the number of the operation, or 0 after a failure; may be NULL
 /// @return SPRAT_OK once the leave has begun; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
 ///         SPRAT_ERR_FORKED. Thread-safe.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sprat_node_leave_async(node: *mut sprat_node, id: *mut u64) -> c_int {
+pub unsafe extern "C" fn sprat_node_leave_async(
+    node: *mut sprat_node,
+    op_data: *mut c_void,
+    id: *mut u64,
+) -> c_int {
     entry::status("sprat_node_leave_async", || {
         // SAFETY: the program passes NULL or a place for a number.
-        unsafe { args::give(id, 0) };
-        let number = handle::get(node)?.node.leave_async()?;
-        // SAFETY: `id` is NULL or a place for a number, as the program promises.
-        unsafe { args::give(id, number) };
-        Ok(())
+        let id = unsafe { OperationId::new(id) };
+        let slot = handle::get(node)?;
+        id.begin(&slot.node, op_data, |operation| {
+            slot.node.leave_async(operation)
+        })
     })
 }
 
@@ -247,6 +258,7 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 ///              process are ignored
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_free(node: *mut sprat_node) {
+    let here = Place::here();
     entry::quiet("sprat_node_free", (), || {
         let Ok(slot) = handle::remove(node) else {
             return;
@@ -255,11 +267,11 @@ pub unsafe extern "C" fn sprat_node_free(node: *mut sprat_node) {
         // waits for the node, the shutdown ends that wait.
         slot.guard.close();
         slot.node.shutdown();
-        slot.guard.drain();
+        slot.guard.drain(here);
         // Calls of other threads end soon now; the last one of them drops the node.
         let guard = slot.guard.clone();
         drop(slot);
-        guard.wait_for_end();
+        guard.wait_for_end(here);
     });
 }
 

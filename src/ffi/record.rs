@@ -144,10 +144,11 @@ impl EventRecord {
             id: 0,
             level: 0,
             lost: 0,
+            op_data: ptr::null_mut(),
         };
         match &event.body {
-            EventBody::Done { id, result } => {
-                c_view.id = *id;
+            EventBody::Done { id, token, result } => {
+                (c_view.id, c_view.op_data) = (*id, ptr::with_exposed_provenance_mut(*token));
                 if let Err(error) = result {
                     (c_view.status, text) = (error.status as i32, args::text(&error.message));
                 }
@@ -313,6 +314,7 @@ mod tests {
         };
         let failed = EventBody::Done {
             id: 7,
+            token: 1,
             result: Err(error()),
         };
         let fatal = EventBody::Fatal { error: error() };
@@ -336,6 +338,7 @@ mod tests {
             (
                 EventBody::Done {
                     id: 6,
+                    token: 0,
                     result: Ok(3),
                 },
                 (14, 0, 6, 0, 0),

@@ -90,6 +90,8 @@ pub struct sprat_event {
     pub level: i32,
     /// OVERFLOW: the number of events merged or dropped since the last OVERFLOW; else 0.
     pub lost: u64,
+    /// DONE: the op_data that the call was given which began the operation; else NULL.
+    pub op_data: *mut c_void,
 }
 
 /// A tag: a key and a value, both chosen by the program.
@@ -101,7 +103,8 @@ pub struct sprat_tag {
     pub value: *const c_char,
 }
 
-/// One member that was asked to probe another on this node's behalf.
+/// One member that was asked to probe another on this node's behalf. Read it through its pointer
+/// and never copy it by value.
 #[repr(C)]
 pub struct sprat_helper {
     /// The name of the helper.
@@ -143,8 +146,9 @@ pub struct sprat_explanation {
     pub probe_stream: i32,
     /// The round-trip time of its last direct answer in microseconds; -1 if unknown.
     pub rtt_us: i64,
-    /// The members that were asked to probe it on this node's behalf; NULL if nhelpers is 0.
-    pub helpers: *const sprat_helper,
+    /// Pointers to the members that were asked to probe it on this node's behalf; NULL if nhelpers
+    /// is 0.
+    pub helpers: *const *const sprat_helper,
     /// The number of helpers that were asked.
     pub nhelpers: u32,
 }
@@ -187,17 +191,25 @@ pub struct sprat_health {
 /// to sprat_node_dispatch() runs on the calling thread. Both may call every function of this
 /// header, sprat_node_free() included. A slow function delays events, but never the protocol.
 ///
-/// The function must return normally. An exception or pthread_exit() that leaves it aborts the
-/// process, and longjmp() out of it, as lua_error() does, corrupts the process.
+/// A callback of the settings must return normally: an exception or pthread_exit() that leaves it
+/// ends the process, and longjmp() out of it corrupts the process, because the thread is the
+/// library's. sprat_node_dispatch() says what holds for a function that is given to it.
+///
+/// No callback may be suspended by a switch to another stack, as coroutines are: the library would
+/// take it for one that was left.
 pub type sprat_event_cb = Option<
-    unsafe extern "C" fn(node: *mut sprat_node, event: *const sprat_event, user_data: *mut c_void),
+    unsafe extern "C-unwind" fn(
+        node: *mut sprat_node,
+        event: *const sprat_event,
+        user_data: *mut c_void,
+    ),
 >;
 
 /// A function that is called with each line of the log: an enum sprat_log_level, the part of the
 /// library that writes the line, and a sentence without a newline. The rules of sprat_event_cb
 /// apply. sprat_config_set_log_cb() says which thread calls it.
 pub type sprat_log_cb = Option<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         level: c_int,
         target: *const c_char,
         message: *const c_char,

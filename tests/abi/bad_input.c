@@ -208,10 +208,10 @@ static void no_node(sprat_node *node, int expected)
     sprat_explanation *explanation = (sprat_explanation *)&id;
     sprat_health *health = (sprat_health *)&id;
     SAME(sprat_node_join(node, addrs, 1, 0, 0), expected);
-    SAME(sprat_node_join_async(node, addrs, 1, 0, &id), expected);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, &id), expected);
     SAME(id, 0);
     SAME(sprat_node_leave(node, 0), expected);
-    SAME(sprat_node_leave_async(node, NULL), expected);
+    SAME(sprat_node_leave_async(node, NULL, NULL), expected);
     SAME(sprat_node_shutdown(node), expected);
     SAME(sprat_node_state(node), expected);
     SAME(sprat_node_addr(node, buf, sizeof buf), expected);
@@ -228,7 +228,7 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_next_events(node, 0, events, 1), expected);
     CHECK(!events[0]);
     SAME(sprat_node_dispatch(node, 0, ignore_event, NULL), expected);
-    SAME(sprat_node_hint(node, "x", &id), expected);
+    SAME(sprat_node_hint(node, "x", NULL, &id), expected);
     SAME(sprat_node_explain(node, "x", &explanation), expected);
     CHECK(!explanation);
     SAME(sprat_node_health(node, &health), expected);
@@ -252,13 +252,13 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_join(node, many, 5000, 0, 0), SPRAT_ERR_TOO_LARGE);
     addrs[0] = NOT_UTF8;
     SAME(sprat_node_join(node, addrs, 1, 0, 0), SPRAT_ERR_UTF8);
-    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL), SPRAT_ERR_UTF8);
-    SAME(sprat_node_join_async(node, NULL, 1, 0, NULL), SPRAT_ERR_NULL);
-    SAME(sprat_node_join_async(node, NULL, 0, 0, NULL), SPRAT_ERR_INVALID);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, NULL), SPRAT_ERR_UTF8);
+    SAME(sprat_node_join_async(node, NULL, 1, 0, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_join_async(node, NULL, 0, 0, NULL, NULL), SPRAT_ERR_INVALID);
     addrs[0] = "127.0.0.1:1";
     SAME(sprat_node_join(node, addrs, 1, 0, -2), SPRAT_ERR_INVALID);
     SAME(sprat_node_join(node, addrs, 1, 1, 0), SPRAT_ERR_INVALID);
-    SAME(sprat_node_join_async(node, addrs, 1, 1, NULL), SPRAT_ERR_INVALID);
+    SAME(sprat_node_join_async(node, addrs, 1, 1, NULL, NULL), SPRAT_ERR_INVALID);
     SAME(sprat_node_join(node, addrs, 1, 0, 60000), SPRAT_ERR_UNREACHABLE);
     addrs[0] = "127.0.0.1:port";
     CHECK(sprat_node_join(node, addrs, 1, 0, 60000) < 0);
@@ -305,9 +305,9 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_dispatch(node, 0, NULL, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_dispatch(node, -2, ignore_event, NULL), SPRAT_ERR_INVALID);
 
-    SAME(sprat_node_hint(node, NULL, NULL), SPRAT_ERR_NULL);
-    SAME(sprat_node_hint(node, NOT_UTF8, NULL), SPRAT_ERR_UTF8);
-    SAME(sprat_node_hint(node, "nobody", NULL), SPRAT_ERR_NOT_FOUND);
+    SAME(sprat_node_hint(node, NULL, NULL, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_hint(node, NOT_UTF8, NULL, NULL), SPRAT_ERR_UTF8);
+    SAME(sprat_node_hint(node, "nobody", NULL, NULL), SPRAT_ERR_NOT_FOUND);
     SAME(sprat_node_explain(node, NULL, &explanation), SPRAT_ERR_NULL);
     SAME(sprat_node_explain(node, "bad", NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_explain(node, NOT_UTF8, &explanation), SPRAT_ERR_UTF8);
@@ -416,9 +416,9 @@ static void closed(sprat_node *node)
     SAME(sprat_node_shutdown(node), SPRAT_OK);
     SAME(sprat_node_state(node), SPRAT_NODE_SHUTDOWN);
     SAME(sprat_node_join(node, addrs, 1, 0, -1), SPRAT_ERR_CLOSED);
-    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_leave(node, -1), SPRAT_ERR_CLOSED);
-    SAME(sprat_node_leave_async(node, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_leave_async(node, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tags(node, NULL, 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_meta(node, NULL, 0), SPRAT_ERR_CLOSED);
@@ -426,7 +426,7 @@ static void closed(sprat_node *node)
     CHECK(!explanation);
     SAME(sprat_node_health(node, &health), SPRAT_ERR_CLOSED);
     CHECK(!health);
-    SAME(sprat_node_hint(node, "bad", NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_hint(node, "bad", NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_remove_failed(node, "bad", 0), SPRAT_ERR_CLOSED);
     SAME(sprat_node_members(node, &members), SPRAT_OK);
     SAME(sprat_members_count(members), 1);

@@ -69,7 +69,7 @@ static void hints_and_health(sprat_node *a)
 {
     uint64_t id = 0;
     drain(a);
-    SAME(sprat_node_hint(a, "b", &id), SPRAT_OK);
+    SAME(sprat_node_hint(a, "b", NULL, &id), SPRAT_OK);
     CHECK(id != 0);
     const sprat_event *event = wait_for(a, SPRAT_EVENT_DONE, NULL);
     CHECK(event->id == id && event->status == SPRAT_OK);
@@ -132,7 +132,7 @@ static void ending(sprat_node *a, sprat_node *b)
     drain(a);
     SAME(sprat_node_dispatch(a, 0, keep, &dispatched), 0);
     uint64_t id;
-    SAME(sprat_node_leave_async(b, &id), SPRAT_OK);
+    SAME(sprat_node_leave_async(b, NULL, &id), SPRAT_OK);
     const sprat_event *event = wait_for(b, SPRAT_EVENT_DONE, NULL);
     CHECK(event->id == id && event->status == SPRAT_OK);
     sprat_event_free(event);

@@ -1,4 +1,5 @@
-/* last_words.c: calls that fail at the end of a thread, after its thread-local storage is gone. */
+/* last_words.c: the errors of several calls, and of calls that fail at the end of a thread, after its
+ * thread-local objects are gone. */
 #include "check.h"
 
 static pthread_key_t key;
@@ -9,7 +10,7 @@ static void at_the_end(void *arg)
     int *rounds = arg;
     SAME(sprat_config_set(NULL, "x", "y"), SPRAT_ERR_NULL);
     SAME(sprat_last_status(), SPRAT_ERR_NULL);
-    CHECK(strlen(sprat_last_error()) > 0);
+    CHECK(strcmp(sprat_last_error(), "sprat_config_set: config is NULL") == 0);
     sprat_config *config = sprat_config_new();
     CHECK(config);
     SAME(sprat_config_set(config, "no_such_key", "y"), SPRAT_ERR_NOT_FOUND);
@@ -34,10 +35,39 @@ static void *other(void *arg)
     return NULL;
 }
 
+static const char *error_of(int status)
+{
+    CHECK(status < 0);
+    return sprat_last_error();
+}
+
+/* One statement may read the errors of several calls. */
+static void several_errors(void)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s; %s; %s", error_of(sprat_config_set(NULL, "x", "y")),
+             error_of(sprat_node_shutdown(NULL)), error_of(sprat_node_leave(NULL, -2)));
+    CHECK(strstr(text, "sprat_config_set: config is NULL; "));
+    CHECK(strstr(text, "sprat_node_shutdown: node is NULL; "));
+    CHECK(strstr(text, "sprat_node_leave: node is NULL"));
+    const char *first = error_of(sprat_config_set(NULL, "x", "y"));
+    for (int i = 0; i < 100; i++)
+        error_of(sprat_node_shutdown(NULL));
+    CHECK(strncmp(first, "sprat_", 6) == 0);    /* another text, but no freed memory */
+    sprat_config *config = sprat_config_new();
+    char name[3000];
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    const char *cut = error_of(sprat_config_set(config, name, "y"));
+    CHECK(strlen(cut) <= 1023);
+    sprat_config_free(config);
+}
+
 int main(void)
 {
     alarm(300);
     pthread_t id;
+    several_errors();
     int rounds = 3;
     SAME(pthread_key_create(&key, at_the_end), 0);
     SAME(sprat_config_set(NULL, "x", "y"), SPRAT_ERR_NULL);

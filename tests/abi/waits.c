@@ -128,7 +128,7 @@ static void without_waiting(void)
     const char *addrs[1] = { silent };
     const sprat_event *event;
     uint64_t id = 0;
-    SAME(sprat_node_join_async(node, addrs, 1, 0, &id), SPRAT_OK);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, &id), SPRAT_OK);
     SAME(sprat_node_shutdown(node), SPRAT_OK);
     SAME(sprat_node_next_event(node, -1, &event), 1);
     while (event->kind != SPRAT_EVENT_DONE) {

@@ -70,9 +70,11 @@ fn a_leave_is_seen_as_a_leave_and_a_join_brings_the_node_back() {
     eventually("b is back", || {
         state_of(&a, "b") == Some(MemberState::Alive)
     });
-    let id = b.leave_async().unwrap();
+    let operation = b.operation(7);
+    b.leave_async(operation).unwrap();
     let done = wait_for(&b, EventKind::Done).body;
-    assert_eq!(done, EventBody::Done { id, result: Ok(0) });
+    let (id, token, result) = (operation.id, 7, Ok(0));
+    assert_eq!(done, EventBody::Done { id, token, result });
 }
 
 #[test]
@@ -84,21 +86,22 @@ fn a_node_that_is_shut_down_without_a_leave_fails() {
         state_of(&a, "b") == Some(MemberState::Alive)
     });
     b.shutdown();
-    let id = a.hint("b").unwrap();
+    let operation = a.operation(0);
+    a.hint(operation, "b").unwrap();
     let begun = Instant::now();
     let mut verdict = None;
     let mut failed = false;
     while !(failed && verdict.is_some()) && begun.elapsed() < PATIENCE {
         let event = a.next_event(Some(Duration::from_millis(100))).unwrap();
         match event.map(|event| event.body) {
-            Some(EventBody::Done { id, result }) => {
+            Some(EventBody::Done { id, result, .. }) => {
                 verdict = Some((id, result.map_err(|error| error.status)));
             }
             Some(EventBody::MemberFail(_)) => failed = true,
             Some(_) | None => {}
         }
     }
-    assert_eq!(verdict, Some((id, Err(Status::Unreachable))));
+    assert_eq!(verdict, Some((operation.id, Err(Status::Unreachable))));
     assert!(failed);
     assert_eq!(a.prune("b"), Ok(()));
     eventually("b is erased", || state_of(&a, "b").is_none());
@@ -124,13 +127,17 @@ fn a_join_that_reaches_no_node_reports_the_reason() {
         matches!(error.status, Status::Crypto | Status::Protocol),
         "{error}"
     );
-    let id = b.join_async(&["127.0.0.1:1"]).unwrap();
-    let done = wait_for(&b, EventKind::Done).body;
-    let EventBody::Done { id: ended, result } = done else {
-        panic!("{done:?}");
-    };
-    let status = result.unwrap_err().status;
-    assert_eq!((ended, status), (id, Status::Unreachable));
+    let operations = [b.operation(1), b.operation(2)];
+    assert_ne!(operations[0].id, operations[1].id);
+    for operation in operations {
+        b.join_async(operation, &["127.0.0.1:1"]).unwrap();
+        let done = wait_for(&b, EventKind::Done).body;
+        let EventBody::Done { id, token, result } = done else {
+            panic!("{done:?}");
+        };
+        assert_eq!((id, token), (operation.id, operation.token));
+        assert_eq!(result.unwrap_err().status, Status::Unreachable);
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn many_rounds_of_start_and_close_leave_no_thread_and_no_descriptor() {
         let settings = config("a", "127.0.0.1:0");
         if number % 2 == 0 {
             let a = Node::start(&settings).unwrap();
-            a.join_async(&["127.0.0.1:1"]).unwrap();
+            a.join_async(a.operation(0), &["127.0.0.1:1"]).unwrap();
         } else {
             let seen = Arc::new(AtomicUsize::new(0));
             let inside = seen.clone();

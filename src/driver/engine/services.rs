@@ -330,7 +330,7 @@ impl ServiceHost {
     /// Passes the outcomes of requests and the events to the sessions.
     fn take_events(&mut self, now: Time) {
         for event in self.events.drain(EVENTS).unwrap_or_default() {
-            if let EventBody::Done { id, result } = &event.body {
+            if let EventBody::Done { id, result, .. } = &event.body {
                 if let Some(pending) = self.pending.remove(*id) {
                     self.on_done(now, &pending, result);
                     continue;

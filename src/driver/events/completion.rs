@@ -9,12 +9,22 @@ use crate::error::Result;
 use crate::event::EventBody;
 use std::sync::Arc;
 
+/// An operation whose end a `Done` event will report. It has its number before it begins, so a
+/// program can store the number where the reader of the event will look for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The number, which no other operation of the node has.
+    pub id: u64,
+    /// A value of the program, which the event hands back.
+    pub token: usize,
+}
+
 /// The ways in which the outcome of an operation is delivered.
 pub(in crate::driver) enum Waiter {
     /// A caller waits for the number of members that were reached.
     Caller(Reply<Result<usize>>),
-    /// A `Done` event with this id goes to the readers of the node's events.
-    Event(u64),
+    /// A `Done` event of this operation goes to the readers of the node's events.
+    Event(Operation),
     /// A `Done` event with this id goes to one queue only.
     Queue(Arc<EventQueue>, u64),
     /// A program polls the descriptor of a `Pending`.
@@ -29,8 +39,13 @@ impl Waiter {
         let result = outcome.result.clone();
         match self {
             Waiter::Caller(reply) => reply.send(result),
-            Waiter::Event(id) => events.push(EventBody::Done { id, result }),
-            Waiter::Queue(queue, id) => queue.push(clock::now(), EventBody::Done { id, result }),
+            Waiter::Event(Operation { id, token }) => {
+                events.push(EventBody::Done { id, token, result });
+            }
+            Waiter::Queue(queue, id) => {
+                let token = 0;
+                queue.push(clock::now(), EventBody::Done { id, token, result });
+            }
             Waiter::Pending(promise) => promise.keep(outcome),
             Waiter::Nobody => {}
         }

@@ -211,6 +211,15 @@ impl EventQueue {
         state.events.len() + state.logs.len()
     }
 
+    /// Signals the descriptor again if it is readable.
+    #[cfg(feature = "capi")]
+    pub fn signal_again(&self) {
+        let state = lock(&self.state);
+        if let Some(signal) = self.signal.as_ref().filter(|_| state.raised) {
+            signal.raise();
+        }
+    }
+
     /// Makes the descriptor readable or not, as the queue requires.
     fn update_signal(&self, state: &mut Queued) {
         let Some(signal) = &self.signal else { return };
@@ -348,7 +357,11 @@ mod tests {
     }
 
     fn done(id: u64) -> EventBody {
-        EventBody::Done { id, result: Ok(0) }
+        EventBody::Done {
+            id,
+            token: 0,
+            result: Ok(0),
+        }
     }
 
     fn line(text: String) -> EventBody {

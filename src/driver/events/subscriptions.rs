@@ -149,6 +149,18 @@ impl Subscriptions {
         self.sum(|queue| queue.waiting() as u64) as usize
     }
 
+    /// Returns the number of events in the node's own queue.
+    #[cfg(feature = "capi")]
+    pub fn own_waiting(&self) -> usize {
+        self.own.waiting()
+    }
+
+    /// Signals the descriptor of the node's own queue again if events wait.
+    #[cfg(feature = "capi")]
+    pub fn signal_again(&self) {
+        self.own.signal_again();
+    }
+
     fn sum(&self, count: impl Fn(&EventQueue) -> u64) -> u64 {
         let state = lock(&self.state);
         let subscribers = state.subscribers.iter().filter_map(Weak::upgrade);
@@ -238,7 +250,11 @@ mod tests {
     }
 
     fn done(id: u64) -> EventBody {
-        EventBody::Done { id, result: Ok(0) }
+        EventBody::Done {
+            id,
+            token: 0,
+            result: Ok(0),
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod tests;
 use crate::Config;
 use crate::config::{address, check_tag_key};
 use crate::driver::engine::command::Command;
-use crate::driver::events::completion::Waiter;
+use crate::driver::events::completion::{Operation, Waiter};
 use crate::driver::events::pending::Pending;
 use crate::driver::events::queue::Ended;
 use crate::driver::events::subscriptions::Subscription;
@@ -97,14 +97,22 @@ impl Node {
         })
     }
 
-    /// Like [`Node::join`], but does not wait: a `Done` event with the returned number reports the
+    /// A new operation with a value of the program, for one of the calls that do not wait. It has
+    /// not begun yet, so its `Done` event cannot come before the program has stored its number.
+    pub fn operation(&self, token: usize) -> Operation {
+        let id = self.running.next_id();
+        Operation { id, token }
+    }
+
+    /// Like [`Node::join`], but does not wait: a `Done` event of this operation reports the
     /// outcome.
     ///
     /// # Errors
-    /// `Invalid`, `Address`, `Closed`, `Forked`.
-    pub fn join_async(&self, addrs: &[&str]) -> Result<u64> {
+    /// `Invalid`, `Address`, `Closed`, `Forked`; there is no event then.
+    pub fn join_async(&self, operation: Operation, addrs: &[&str]) -> Result<()> {
         let seeds = self.seeds(addrs)?;
-        self.start_numbered(|waiter| Command::Join { seeds, waiter })
+        let waiter = Waiter::Event(operation);
+        self.running.send(Command::Join { seeds, waiter })
     }
 
     /// Like [`Node::join`], but does not wait: the returned value has a descriptor of its own to
@@ -131,13 +139,13 @@ impl Node {
         self.run(timeout, "the leave", leave).map(drop)
     }
 
-    /// Like [`Node::leave`], but does not wait: a `Done` event with the returned number reports the
-    /// end.
+    /// Like [`Node::leave`], but does not wait: a `Done` event of this operation reports the end.
     ///
     /// # Errors
-    /// `Closed`, `Forked`.
-    pub fn leave_async(&self) -> Result<u64> {
-        self.start_numbered(|waiter| Command::Leave { waiter })
+    /// `Closed`, `Forked`; there is no event then.
+    pub fn leave_async(&self, operation: Operation) -> Result<()> {
+        let waiter = Waiter::Event(operation);
+        self.running.send(Command::Leave { waiter })
     }
 
     /// Like [`Node::leave`], but does not wait: the returned value has a descriptor of its own to
@@ -284,17 +292,15 @@ impl Node {
         })
     }
 
-    /// Probes a member at once, because the application could not reach it. A `Done` event with the
-    /// returned number reports the verdict: success if the member answered, `Unreachable` if not.
+    /// Probes a member at once, because the application could not reach it. A `Done` event of this
+    /// operation reports the verdict: success if the member answered, `Unreachable` if not.
     ///
     /// # Errors
     /// `NotFound` if there is no such member; `State` if the member is this node, has failed or
     /// left, if a hint about it is still under way or too many others are, or after a leave of this
     /// node; `Closed`; `Forked`.
-    pub fn hint(&self, name: &str) -> Result<u64> {
-        let id = self.running.next_id();
-        self.hint_for(name, Waiter::Event(id))?;
-        Ok(id)
+    pub fn hint(&self, operation: Operation, name: &str) -> Result<()> {
+        self.hint_for(name, Waiter::Event(operation))
     }
 
     /// Like [`Node::hint`], but the returned value has a descriptor of its own to wait on.
@@ -363,6 +369,20 @@ impl Node {
         taken.map_err(|Ended| self.running.lifecycle.end_error())
     }
 
+    /// The number of events that wait for [`Node::next_event`].
+    #[cfg(feature = "capi")]
+    pub(crate) fn events_waiting(&self) -> usize {
+        self.running.events.own_waiting()
+    }
+
+    /// Signals the descriptor again if events wait, for pollers that report only changes.
+    #[cfg(feature = "capi")]
+    pub(crate) fn signal_again(&self) {
+        if !self.running.origin.is_elsewhere() {
+            self.running.events.signal_again();
+        }
+    }
+
     /// Makes a separate reader for events of these kinds; an empty list stands for all kinds. Up to
     /// `capacity` events wait for it. Any number of subscriptions may exist, and each sees every
     /// event of its kinds; an overflow is reported to the subscription that it concerns. The first
@@ -389,13 +409,6 @@ impl Node {
         }
         address::check_count(addrs.len())?;
         addrs.iter().map(|addr| address::target(addr)).collect()
-    }
-
-    /// Sends a command, and returns the number of the `Done` event that reports its outcome.
-    fn start_numbered(&self, command: impl FnOnce(Waiter) -> Command) -> Result<u64> {
-        let id = self.running.next_id();
-        self.running.send(command(Waiter::Event(id)))?;
-        Ok(id)
     }
 
     /// Sends a command, and returns a value with a descriptor that reports its outcome.

@@ -84,7 +84,7 @@ fn an_operation_that_begins_after_the_clock_jumps_within_a_turn_ends_in_time() {
     let (release, released) = mpsc::channel::<()>();
     let hold = Box::new(move || released.recv().unwrap());
     let jump = Box::new(|| clock::jump_ahead(3600 * SECOND));
-    let id = watching.running.next_id();
+    let operation = watching.operation(0);
     let (accepted, is_accepted) = oneshot();
     let (explained, explanation) = oneshot();
     let name = || "silent".to_owned();
@@ -93,7 +93,7 @@ fn an_operation_that_begins_after_the_clock_jumps_within_a_turn_ends_in_time() {
         Command::Test(jump),
         Command::Hint {
             name: name(),
-            waiter: Waiter::Event(id),
+            waiter: Waiter::Event(operation),
             reply: accepted,
         },
         Command::Explain {

@@ -53,7 +53,7 @@ pub(crate) fn wait<'a, T>(
 
 /// The moment at which `timeout` will have passed. `None`, which stands for no limit, if there is
 /// no timeout or it is too long for the clock.
-pub(in crate::driver) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
