@@ -53,7 +53,8 @@
  * - Strings are NUL-terminated UTF-8. Strings that you pass are copied before the call returns.
  *   Strings that you get live as long as the object that they came from.
  * - Timeouts are milliseconds: -1 waits without limit, 0 does not wait, and for other negative
- *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run.
+ *   values functions return SPRAT_ERR_INVALID. A wait continues after a signal handler has run, and
+ *   pthread_cancel() takes effect after the call; sprat_node_shutdown() ends a wait.
  * - The library never prints, never exits, installs no signal handler, and leaves the locale, the
  *   environment and the current directory alone. One exception: when the system refuses memory,
  *   Rust writes a message to standard error and aborts the process (SIGABRT). The threads of the
@@ -571,7 +572,10 @@ typedef void (*sprat_event_cb)(struct sprat_node *node,
                                const struct sprat_event *event,
                                void *user_data);
 
-/** A function that is called once, when the library no longer needs the user_data. */
+/**
+ * A function that is called once, when the library no longer needs the user_data. It must return
+ * normally.
+ */
 typedef void (*sprat_free_cb)(void *user_data);
 
 /**

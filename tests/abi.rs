@@ -186,6 +186,20 @@ fn passes_valgrind(source: &str, args: &[&str]) {
     succeed(valgrind().arg(program).args(args));
 }
 
+/// Compiles and runs a program of `tests/abi` under ThreadSanitizer, with the suppressions that are
+/// installed.
+fn passes_tsan(source: &str, args: &[&str]) {
+    let options = ["-fsanitize=thread"];
+    let program = compile(&test_program(source), &format!("{source}-tsan"), &options);
+    let known = root().join("packaging/tsan.supp");
+    let options = format!("suppressions={}", known.display());
+    succeed(
+        Command::new(program)
+            .args(args)
+            .env("TSAN_OPTIONS", options),
+    );
+}
+
 /// Names of the functions that the header declares.
 fn declared() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
@@ -298,6 +312,7 @@ fn a_node_may_be_freed_in_its_callback_and_during_calls_of_other_threads() {
     passes("free.c", &["200"]);
     passes_asan("free.c", &["20"]);
     passes_valgrind("free.c", &["3"]);
+    passes_tsan("free.c", &["3"]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Every function of the C interface runs inside a function of this file, which lets no panic out
-//! and keeps every failure as the last error of its thread.
+//! Every function of the C interface runs inside a function of this file, which lets no panic out,
+//! keeps every failure as the last error of its thread, and holds back pthread_cancel().
 
 use super::last_error;
 use crate::driver::os::panic;
+use crate::driver::os::threads::Uncancelled;
 use crate::error::{Error, Result, Status};
 use std::ffi::c_int;
 
@@ -62,6 +63,7 @@ fn run<T>(function: &str, body: impl FnOnce() -> Result<T>) -> std::result::Resu
 /// Runs `body` once; keeps its error or its panic as the last error. Not generic, because otherwise
 /// the library would hold a copy for each function.
 fn guard(function: &str, body: &mut dyn FnMut() -> Result<()>) -> std::result::Result<(), Status> {
+    let _uncancelled = Uncancelled::new();
     let error = match panic::caught(body) {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error,

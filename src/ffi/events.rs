@@ -68,9 +68,11 @@ struct SignalAgain(*const sprat_node);
 
 impl Drop for SignalAgain {
     fn drop(&mut self) {
-        if let Ok(slot) = handle::get(self.0) {
-            slot.node.signal_again();
-        }
+        entry::quiet("sprat_node_fd", (), || {
+            if let Ok(slot) = handle::get(self.0) {
+                slot.node.signal_again();
+            }
+        });
     }
 }
 

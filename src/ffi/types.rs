@@ -217,7 +217,8 @@ pub type sprat_log_cb = Option<
     ),
 >;
 
-/// A function that is called once, when the library no longer needs the user_data.
+/// A function that is called once, when the library no longer needs the user_data. It must return
+/// normally.
 pub type sprat_free_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// A function that starts a thread called `name` (at most 15 bytes), which calls run(arg) exactly

@@ -180,9 +180,53 @@ static void name_conflict(void)
     sprat_node_free(twin);
 }
 
+static void *set_tags(void *node)
+{
+    for (int round = 0;; round++) {
+        SAME(sprat_node_set_tag(node, "round", round % 2 ? "odd" : "even"), SPRAT_OK);
+        pthread_testcancel();
+    }
+}
+
+static void *wait_and_end(void *node)
+{
+    CHECK(wait_event(node) < 0);
+    pthread_testcancel();
+    return NULL;
+}
+
+static sprat_node *cancelled(void *(*run)(void *), pthread_t *thread)
+{
+    sprat_node *node = node_called("cancelled");
+    SAME(pthread_create(thread, NULL, run, node), 0);
+    pause_ms(10);
+    SAME(pthread_cancel(*thread), 0);
+    return node;
+}
+
+/* A thread that is cancelled in a call ends when the call has returned. The node is as before. */
+static void cancelled_threads(void)
+{
+    pthread_t thread;
+    void *result;
+    for (int round = 0; round < 20; round++) {
+        sprat_node *node = cancelled(set_tags, &thread);
+        SAME(pthread_join(thread, &result), 0);
+        CHECK(result == PTHREAD_CANCELED);
+        SAME(sprat_node_set_tag(node, "round", "last"), SPRAT_OK);
+        sprat_node_free(node);
+    }
+    sprat_node *node = cancelled(wait_and_end, &thread);
+    SAME(sprat_node_shutdown(node), SPRAT_OK);
+    SAME(pthread_join(thread, &result), 0);
+    CHECK(result == PTHREAD_CANCELED);
+    sprat_node_free(node);
+}
+
 int main(void)
 {
     alarm(300);
+    cancelled_threads();
     listen_silently();
     while_waiting(shut_down);
     while_waiting(free_it);

@@ -10,6 +10,7 @@
 //! A thread that has jumped may leave no trace for a while. Then the function seems to run until
 //! the thread goes to sleep, comes back to this library, or ends.
 
+use crate::driver::os::threads::Uncancelled;
 use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::{Pid, getpid, gettid};
@@ -110,6 +111,7 @@ impl Frame {
 
     /// Returns true if the thread sleeps in a function that is further up in the same stack.
     fn sleeps_above(&self) -> bool {
+        let _uncancelled = Uncancelled::new();
         let path = format!("/proc/self/task/{}/syscall", self.place.thread);
         let text = fs::read_to_string(path).unwrap_or_default();
         // The last two words are the stack pointer and the program counter, or the only word says

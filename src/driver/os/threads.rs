@@ -79,6 +79,37 @@ impl Drop for Opener {
     }
 }
 
+/// Holds back `pthread_cancel` on this thread until dropped. Such an end unwinds the stack from
+/// within a system call, and code that catches panics on its way would abort the process.
+#[cfg(feature = "capi")]
+pub(crate) struct Uncancelled(libc::c_int);
+
+#[cfg(feature = "capi")]
+impl Uncancelled {
+    pub(crate) fn new() -> Uncancelled {
+        Uncancelled(set_cancel_state(1)) // PTHREAD_CANCEL_DISABLE
+    }
+}
+
+#[cfg(feature = "capi")]
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        set_cancel_state(self.0);
+    }
+}
+
+/// Sets whether this thread can be cancelled, and returns the previous state.
+#[cfg(feature = "capi")]
+fn set_cancel_state(state: libc::c_int) -> libc::c_int {
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: libc::c_int, previous: *mut libc::c_int) -> libc::c_int;
+    }
+    let mut previous = 0;
+    // SAFETY: the call takes a number and a place for another one.
+    unsafe { pthread_setcancelstate(state, &raw mut previous) };
+    previous
+}
+
 /// Names this thread for debuggers and `top`; the system cuts the name after 15 bytes.
 pub(in crate::driver) fn set_name(name: &str) {
     if let Ok(name) = CString::new(name) {
