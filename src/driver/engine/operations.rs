@@ -6,10 +6,10 @@ use crate::swim::OpId;
 
 /// The operations that are under way.
 #[derive(Default)]
-pub(super) struct Operations(SortedMap<OpId, Operation>);
+pub(super) struct Operations(SortedMap<OpId, UnderWay>);
 
 /// An operation that is under way.
-struct Operation {
+struct UnderWay {
     waiter: Waiter,
     is_join: bool,
 }
@@ -26,7 +26,7 @@ impl Operations {
     }
 
     fn add(&mut self, op: OpId, waiter: Waiter, is_join: bool) {
-        self.0.insert(op, Operation { waiter, is_join });
+        self.0.insert(op, UnderWay { waiter, is_join });
     }
 
     /// Removes an operation that has finished, and returns its waiter. `None` if the operation was
