@@ -1,6 +1,7 @@
 //! The error of the functions that an application calls: a status for programs, and a sentence for
 //! people.
 
+use crate::printable;
 use std::fmt;
 
 pub use crate::vocabulary::Status;
@@ -21,11 +22,12 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Makes an error with this status and sentence.
+    /// Makes an error with this status and sentence. The sentence becomes one line: a control
+    /// character, as a name or an answer of another node may contain it, is escaped.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
         Error {
             status,
-            message: message.into(),
+            message: printable::line(&message.into()).into_owned(),
             errno: 0,
         }
     }

@@ -1,6 +1,7 @@
 //! Checks and converts arguments, and writes results to `out` arguments and buffers.
 
 use crate::error::{Error, Result, Status};
+use crate::printable;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::time::Duration;
 
@@ -170,13 +171,10 @@ pub(super) unsafe fn fill(buf: *mut c_char, size: usize, text: &str) -> Result<(
     Ok(())
 }
 
-/// Makes a C string of a text. A NUL inside the text, which only a peer can have sent, becomes
-/// U+FFFD.
+/// Makes a C string of a text. A NUL inside the text, which only a peer can have sent, is escaped.
 pub(super) fn text(text: &str) -> CString {
-    CString::new(text).unwrap_or_else(|_| {
-        // The text contains no NUL any more, so the default is never used.
-        CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default()
-    })
+    // The escaped text contains no NUL, so the default is never used.
+    CString::new(&*printable::text(text.as_bytes())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -216,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_inside_a_text_is_replaced_and_does_not_cut_it() {
-        assert_eq!(text("a\0b").to_str(), Ok("a\u{fffd}b"));
+    fn a_nul_inside_a_text_is_escaped_and_does_not_cut_it() {
+        assert_eq!(text("a\0b").to_str(), Ok(r"a\x00b"));
     }
 }

@@ -344,14 +344,14 @@ mod tests {
                 (14, 0, 6, 0, 0),
                 words("", ""),
             ),
-            (failed, (14, -16, 7, 0, 0), words("", "te\u{fffd}xt")),
+            (failed, (14, -16, 7, 0, 0), words("", "te\\x00xt")),
             (
                 EventBody::Overflow { lost: 9 },
                 (20, 0, 0, 0, 9),
                 words("", ""),
             ),
             (log, (21, 0, 0, 2, 0), words("wire", "a line")),
-            (fatal, (22, -16, 0, 0, 0), words("", "te\u{fffd}xt")),
+            (fatal, (22, -16, 0, 0, 0), words("", "te\\x00xt")),
         ] {
             assert_eq!(shown(body), (numbers, name, text));
         }

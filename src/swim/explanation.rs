@@ -2,6 +2,7 @@
 
 use super::NodeState;
 use super::probe_report::{HelperReport, ProbeAnswer, ProbeReport};
+use crate::printable;
 use crate::wire::Refusal;
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -69,9 +70,9 @@ fn duration(time: Duration) -> String {
 }
 
 impl fmt::Display for Explanation {
-    /// The explanation as a paragraph of plain English.
+    /// The explanation as a paragraph of plain English, in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&paragraph(self))
+        f.write_str(&printable::line(&paragraph(self)))
     }
 }
 

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
 use super::refusals::{Source, Transport};
 use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
+use crate::printable;
 use crate::wire::Refusal;
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
@@ -175,9 +176,11 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
                 acked: true,
             })
         }
-        (_, Ok(Message::Error(answer))) => {
-            failed(ctx, stream, JoinFailure::Refused(answer.text.to_owned()))
-        }
+        (_, Ok(Message::Error(answer))) => failed(
+            ctx,
+            stream,
+            JoinFailure::Refused(printable::text(answer.text).into_owned()),
+        ),
         (_, Ok(_)) => {
             ctx.outbox.refuse(Refusal::UnknownType);
             failed(ctx, stream, unexpected)
@@ -237,7 +240,7 @@ fn on_ping(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal>
 }
 
 fn answer_error(ctx: &mut Context, id: StreamId, refusal: Refusal) {
-    let text = refusal.help();
+    let text = refusal.help().as_bytes();
     let answer = Message::Error(ErrorAnswer { text });
     ctx.write(id, Side::Accepted, &answer.encoded());
     ctx.close(id);

@@ -6,7 +6,7 @@
 //! its content makes sense is for the state machine to judge.
 
 use super::fields::{
-    Address, AddressOrNone, Boolean, Meta, Name, NameOrNone, Number, Omitted, Payload, Text,
+    Address, AddressOrNone, Boolean, Bytes, Meta, Name, NameOrNone, Number, Omitted, Payload,
     Versions,
 };
 use super::record::{messages, record};
@@ -144,7 +144,7 @@ record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct ErrorAnswer<'a> {
         /// The reason, in words.
-        text: &'a str => "Error" Text,
+        text: &'a [u8] => "Error" Bytes,
     }
 }
 
@@ -220,7 +220,7 @@ mod tests {
             alive("n", &[10; 16], Some(b"\xff\x80")),
             Message::User(b""),
             Message::User(b"anything"),
-            Message::Error(ErrorAnswer { text: "no" }),
+            Message::Error(ErrorAnswer { text: b"no" }),
         ] {
             assert_eq!(Message::decode(&message.encoded()), Ok(message));
         }

@@ -34,6 +34,11 @@ pub fn plain(value: &Value) -> Value {
     }
 }
 
+/// Returns text, which all vectors have where this is used.
+fn words(text: &[u8]) -> Value {
+    String::from_utf8_lossy(text).into()
+}
+
 fn bytes(value: &[u8]) -> Value {
     json!({ "hex": hex(value) })
 }
@@ -98,7 +103,7 @@ pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
             layers.extend(serf(content)?);
             return Ok(layers);
         }
-        Message::Error(answer) => ("error", json!({ "Error": answer.text })),
+        Message::Error(answer) => ("error", json!({ "Error": words(answer.text) })),
     };
     Ok(vec![json!({ "gossip": name, "body": body })])
 }

@@ -7,16 +7,24 @@ use super::source::{Source, names, product, shipped};
 
 /// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
 /// or a file there, such as `src/error.rs`.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("limits", &[]),
+    ("printable", &[]),
     ("sorted_map", &[]),
     ("time", &[]),
     ("vocabulary", &[]),
-    ("error", &["vocabulary"]),
-    ("wire", &["limits", "time"]),
+    ("error", &["printable", "vocabulary"]),
+    ("wire", &["limits", "printable", "time"]),
     (
         "swim",
-        &["limits", "sorted_map", "time", "vocabulary", "wire"],
+        &[
+            "limits",
+            "printable",
+            "sorted_map",
+            "time",
+            "vocabulary",
+            "wire",
+        ],
     ),
     ("member", &["vocabulary", "wire"]),
     ("event", &["error", "member", "time", "vocabulary"]),
@@ -53,6 +61,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "event",
             "limits",
             "member",
+            "printable",
             "serf",
             "service",
             "swim",
@@ -69,6 +78,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "event",
             "limits",
             "member",
+            "printable",
             "serf",
             "service",
             "sorted_map",
@@ -87,6 +97,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "event",
             "limits",
             "member",
+            "printable",
             "serf",
             "service",
             "swim",

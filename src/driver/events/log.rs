@@ -8,6 +8,7 @@
 use crate::driver::events::refusal_log::{REPEAT, RefusalLog};
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
+use crate::printable;
 use crate::serf::{Core, Counter};
 use crate::swim::SourceCount;
 use crate::time::Time;
@@ -75,7 +76,7 @@ impl Log {
         events.push(EventBody::Log {
             level,
             target,
-            text: text(),
+            text: printable::line(&text()).into_owned(),
         });
     }
 
@@ -196,6 +197,22 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn a_forged_name_cannot_begin_another_line_of_the_log() {
+        let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
+        let mut log = Log::new(Some(Level::Info), Time::ZERO);
+        let forged = "member-join db1\n\x1b[31mserf: all is well\u{202e}";
+        log.line(&events, Level::Info, "members", || forged.to_owned());
+        let Ok(Some(event)) = events.take(Some(Duration::ZERO)) else {
+            panic!("there is no line");
+        };
+        let EventBody::Log { text, .. } = event.body else {
+            panic!("the event is no line");
+        };
+        let expected = r"member-join db1\x0a\x1b[31mserf: all is well\u{202e}";
+        assert_eq!(text, expected);
+    }
+
     fn seeds_that_stay_silent_are_logged_once_a_minute() {
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let addr = "127.0.0.1:1".parse().unwrap();

@@ -1,0 +1,101 @@
+//! Text from other nodes, made fit for people and programs to read.
+//!
+//! Bytes of the network are not always text, and text may hold characters that end a line, steer a
+//! terminal, or change the order in which a line is read. Nothing is dropped: a byte or character
+//! that cannot be shown is escaped, as `\xff` or `\u{2028}`.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Returns bytes as text. Bytes that are UTF-8 without NUL stay as they are; in all others, the
+/// bytes that are not UTF-8 and each NUL are escaped.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !bytes.contains(&0) => Cow::Borrowed(text),
+        _ => Cow::Owned(escaped(bytes)),
+    }
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        for part in chunk.valid().split_inclusive('\0') {
+            match part.strip_suffix('\0') {
+                Some(text) => {
+                    out.push_str(text);
+                    put_bytes(&mut out, &[0]);
+                }
+                None => out.push_str(part),
+            }
+        }
+        put_bytes(&mut out, chunk.invalid());
+    }
+    out
+}
+
+/// Appends each byte as `\x` and two digits.
+pub(crate) fn put_bytes(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(out, "\\x{byte:02x}");
+    }
+}
+
+/// Returns a text as one line that a terminal shows as it is.
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unfit) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match u8::try_from(character) {
+            _ if !is_unfit(character) => out.push(character),
+            Ok(byte) => put_bytes(&mut out, &[byte]),
+            Err(_) => drop(write!(out, "\\u{{{:x}}}", u32::from(character))),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Returns true for control characters, for the separators of lines and paragraphs, and for the
+/// characters that change the direction in which a line is read.
+fn is_unfit(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(character, '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_not_text_are_escaped_and_text_stays_as_it_is() {
+        for (bytes, shown) in [
+            (&b"web"[..], "web"),
+            ("größe 🐟".as_bytes(), "größe 🐟"),
+            (br"C:\xff", r"C:\xff"),
+            (b"a\nb", "a\nb"),
+            (b"a\xffb\xc3", r"a\xffb\xc3"),
+            (b"a\0b\0\xfe", r"a\x00b\x00\xfe"),
+            (b"", ""),
+        ] {
+            assert_eq!(text(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn a_line_has_no_character_that_ends_it_or_steers_a_terminal() {
+        for (text, shown) in [
+            ("größe 🐟", "größe 🐟"),
+            ("a\nb\r\x1b[31m", r"a\x0ab\x0d\x1b[31m"),
+            ("\u{85}\u{9b}\u{7f}", r"\x85\x9b\x7f"),
+            (
+                "a\u{2028}b\u{202e}c\u{2066}",
+                r"a\u{2028}b\u{202e}c\u{2066}",
+            ),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+    }
+}
