@@ -98,8 +98,8 @@
  *     The address that this node listens on, over UDP and TCP; the IPv6 wildcard address also
  *     accepts IPv4.
  *
- * advertise: address [not set], IP address that others can reach, not 0.0.0.0, :: or a
- *         multicast address, with an optional port from 1 to 65535
+ * advertise: address [not set], IP address that others can reach, with an optional port from 1
+ *         to 65535
  *     The address at which the other members reach this node; by default the bound address, or
  *     the address of an interface if the bound address is a wildcard.
  *

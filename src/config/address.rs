@@ -11,6 +11,25 @@ const HOST_LEN: usize = 253;
 /// The maximum number of addresses in one join.
 pub(crate) const TARGETS: usize = 4096;
 
+/// The reason why an address with a zone, such as `fe80::1%eth0`, is refused.
+pub(super) const ZONE: &str = "an address with a zone has a meaning on this host only, and members \
+                               pass addresses on without zones";
+
+/// Returns the reason why other hosts cannot reach a node at this address; `None` if they may.
+pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
+    let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    match ip {
+        _ if ip.is_unspecified() => Some("this address means \"any\" and cannot be reached"),
+        IpAddr::V4(ip) if ip.octets()[0] == 0 => Some("0.0.0.0/8 is reserved and has no hosts"),
+        _ if ip.is_multicast() || is_broadcast => Some("this address belongs to no single node"),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(
+            "a link-local address is another host on every link, and members pass it on without \
+             its zone",
+        ),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
 /// Reads an address to join, such as `host`, `host:port`, `1.2.3.4` or `[::1]:7946`. A node name in
 /// front, as in `name/host:port`, is ignored.
 ///
@@ -25,10 +44,13 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
         if port == 0 {
             return Err(wrong("port 0 cannot be reached"));
         }
-        if ip.is_unspecified() {
-            return Err(wrong("this address means \"any\" and cannot be reached"));
+        if let Some(why) = unreachable(ip) {
+            return Err(wrong(why));
         }
         return Ok(Seed::Addr(SocketAddr::new(ip, port)));
+    }
+    if place.contains('%') {
+        return Err(wrong(ZONE));
     }
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) => {
@@ -75,6 +97,9 @@ pub(crate) fn bind(text: &str) -> Option<SocketAddr> {
 /// Reads an IP address with an optional port. An IPv4 address is returned in IPv4 form, even if it
 /// was written in IPv6 form.
 pub(super) fn literal(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    if text.contains('%') {
+        return None;
+    }
     if let Ok(addr) = text.parse::<SocketAddr>() {
         return Some((addr.ip().to_canonical(), Some(addr.port())));
     }
@@ -126,6 +151,12 @@ mod tests {
             "a b",
             "[::1",
             "[::]:1",
+            "255.255.255.255",
+            "0.0.0.1",
+            "224.0.0.1:7946",
+            "fe80::1",
+            "[fe80::1%1]:7946",
+            "fe80::1%eth0",
             "http://x",
             "ü:1",
         ] {
@@ -135,6 +166,23 @@ mod tests {
         }
         assert!(target(&"a".repeat(254)).is_err());
         assert!(target(&"a".repeat(253)).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_is_not_the_same_everywhere_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("fe80::1", "link-local"),
+            ("[fe80::1%1]:7946", "zone"),
+            ("fe80::1%eth0", "zone"),
+            ("db%eth0", "zone"),
+            ("255.255.255.255", "no single node"),
+            ("0.1.2.3:7946", "reserved"),
+            ("[ff02::1]:7946", "no single node"),
+        ] {
+            let message = target(text).unwrap_err().message;
+            assert!(message.contains(reason), "{message}");
+        }
+        assert!(target("169.254.1.1").is_ok(), "IPv4 has no zones");
     }
 
     #[test]
@@ -149,7 +197,15 @@ mod tests {
         ] {
             assert_eq!(bind(text), Some(expected.parse().unwrap()), "{text}");
         }
-        for text in ["", "localhost", "1.2.3", "1.2.3.4:", "1.2.3.4:65536", ":x"] {
+        for text in [
+            "[fe80::1%1]:9",
+            "",
+            "localhost",
+            "1.2.3",
+            "1.2.3.4:",
+            "1.2.3.4:65536",
+            ":x",
+        ] {
             assert_eq!(bind(text), None, "{text}");
         }
     }

@@ -10,6 +10,7 @@ use super::value::Word;
 use super::values::Settings;
 use crate::error::{Error, Result, Status};
 use crate::limits;
+use crate::printable;
 use crate::serf::{Mode, Tags};
 #[cfg(feature = "spoe")]
 use crate::service::spoe::candidate::Rules;
@@ -266,15 +267,19 @@ impl Config {
     ///
     /// # Errors
     /// `Config` if the name of the host is taken and cannot be the name of a node.
-    pub(crate) fn node_name(&self, host: impl FnOnce() -> String) -> Result<String> {
+    pub(crate) fn node_name(&self, host: impl FnOnce() -> Vec<u8>) -> Result<String> {
         let name = &self.settings.name.0;
         if !name.is_empty() {
             return Ok(name.clone());
         }
-        let name = host();
-        if !is_name(&name) {
+        let host = host();
+        let name = printable::text(&host).into_owned();
+        if name.as_bytes() != host || !is_name(&name) {
             let (name, allowed) = (shown(&name), NAMES);
-            let message = format!("name is not set, and the host name is {name}: {allowed}");
+            let message = format!(
+                "name is not set, and the host name is {name}, which cannot be a name: \
+                 set a name of {allowed}"
+            );
             return Err(Error::new(Status::Config, message));
         }
         Ok(name)

@@ -148,12 +148,16 @@ fn a_typed_value_outside_its_bounds_is_refused_by_check() {
 
 #[test]
 fn a_name_that_is_not_set_is_that_of_the_host() {
-    let name = |config: &Config, host: &str| config.node_name(|| host.to_owned());
+    let name = |config: &Config, host: &str| config.node_name(|| host.as_bytes().to_vec());
     assert_eq!(name(&Config::new(), "web-1"), Ok("web-1".to_owned()));
     assert_eq!(name(&Config::new().name("a"), "web-1"), Ok("a".to_owned()));
     assert_eq!(Config::new().get("name"), Ok(String::new()));
-    let error = name(&Config::new(), "").unwrap_err();
-    assert_eq!(error.status, Status::Config);
+    for (host, shown) in [(&b""[..], "\"\""), (b"web\xff", r"web\xff"), (b"a\nb", "")] {
+        let error = Config::new().node_name(|| host.to_vec()).unwrap_err();
+        assert_eq!(error.status, Status::Config);
+        assert!(error.message.contains(shown), "{error}");
+        assert!(error.message.contains("set a name"), "{error}");
+    }
 }
 
 #[test]

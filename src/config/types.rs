@@ -141,7 +141,13 @@ impl Value for Bind {
     }
 
     fn read(text: &str) -> Result<Bind, Reason> {
-        address::bind(text).map(Bind).ok_or_else(Reason::new)
+        address::bind(text)
+            .map(Bind)
+            .ok_or_else(|| unreadable(text))
+    }
+
+    fn check(&self) -> Result<(), Reason> {
+        allow_reachable(Some(self.0.ip()))
     }
 
     fn write(&self) -> String {
@@ -175,19 +181,19 @@ impl Value for Advertise {
     const TYPE: SettingType = SettingType::Address;
 
     fn allowed() -> String {
-        "IP address that others can reach, not 0.0.0.0, :: or a multicast address, with an \
-         optional port from 1 to 65535"
-            .to_owned()
+        "IP address that others can reach, with an optional port from 1 to 65535".to_owned()
     }
 
     fn read(text: &str) -> Result<Advertise, Reason> {
-        let (ip, port) = address::literal(text).ok_or_else(Reason::new)?;
+        let (ip, port) = address::literal(text).ok_or_else(|| unreadable(text))?;
         Ok(Advertise { ip, port })
     }
 
     fn check(&self) -> Result<(), Reason> {
-        let reachable = !self.ip.is_unspecified() && !self.ip.is_multicast();
-        allow(reachable && self.port != Some(0))
+        if let Some(why) = address::unreachable(self.ip) {
+            return Err(why.to_owned());
+        }
+        allow(self.port != Some(0))
     }
 
     fn write(&self) -> String {
@@ -221,11 +227,12 @@ impl Value for Listen {
         }
         match address::literal(text) {
             Some((ip, Some(port))) => Ok(SocketAddr::new(ip, port).into()),
-            Some((_, None)) | None => Err(Reason::new()),
+            Some((_, None)) | None => Err(unreadable(text)),
         }
     }
 
     fn check(&self) -> Result<(), Reason> {
+        allow_reachable(self.0.map(|addr| addr.ip()))?;
         allow(self.0.is_none_or(|addr| addr.port() != 0))
     }
 
@@ -298,6 +305,26 @@ impl Word for LogLevel {
     }
 }
 
+/// Returns the reason why a text is not the address that a setting needs; empty if it is simply no
+/// address.
+fn unreadable(text: &str) -> Reason {
+    let reason = if text.contains('%') {
+        address::ZONE
+    } else {
+        ""
+    };
+    reason.to_owned()
+}
+
+/// Allows an address on which to listen: one that other hosts can reach, or an unspecified one.
+fn allow_reachable(ip: Option<IpAddr>) -> Result<(), Reason> {
+    let ip = ip.filter(|ip| !ip.is_unspecified());
+    match ip.and_then(address::unreachable) {
+        Some(why) => Err(why.to_owned()),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,8 +339,23 @@ mod tests {
         for (text, written) in [("1.2.3.4", "1.2.3.4"), ("[::1]:9", "[::1]:9")] {
             assert_eq!(normal::<Advertise>(text).as_deref(), Ok(written));
         }
-        for text in ["0.0.0.0", "[::]:1", "1.2.3.4:0", "224.0.0.1", "host"] {
+        for text in ["1.2.3.4:0", "host"] {
             assert_eq!(normal::<Advertise>(text), Err(String::new()), "{text}");
+        }
+        for (text, reason) in [
+            ("0.0.0.0", "any"),
+            ("[::]:1", "any"),
+            ("224.0.0.1", "no single node"),
+            ("255.255.255.255", "no single node"),
+            ("0.0.0.1", "reserved"),
+            ("fe80::1", "link-local"),
+            ("[fe80::1%1]:9", "zone"),
+            ("fe80::1%eth0", "zone"),
+        ] {
+            let error = normal::<Advertise>(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+            let listens = normal::<Bind>(text).is_ok();
+            assert_eq!(listens, reason == "any", "{text}");
         }
     }
 

@@ -5,13 +5,13 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::unistd::gethostname;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
 
-/// The host name, or "localhost" if there is none.
-pub(crate) fn host_name() -> String {
-    let name = gethostname().ok().and_then(|name| name.into_string().ok());
-    name.filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
+/// The host name as the kernel holds it; empty if there is none.
+pub(crate) fn host_name() -> Vec<u8> {
+    gethostname().map_or_else(|_| Vec::new(), OsString::into_vec)
 }
 
 /// The addresses of all interfaces that are up.
