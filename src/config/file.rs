@@ -188,8 +188,11 @@ mod tests {
     #[test]
     fn a_keyring_file_is_a_json_array_of_keys() {
         let key = "MDEyMzQ1Njc4OWFiY2RlZg==";
-        let file = File::new("ring", &format!("[\n \"{key}\"\n]"));
-        assert_eq!(keyring(&file.0).unwrap()[0].as_bytes(), b"0123456789abcdef");
+        for (name, written) in [("ring", key), ("line", &format!(r"{key}\n"))] {
+            let file = File::new(name, &format!("[\n \"{written}\"\n]"));
+            let keys = keyring(&file.0).unwrap();
+            assert_eq!(keys[0].as_bytes(), b"0123456789abcdef", "{written}");
+        }
         for (name, text) in [("e", "[]"), ("j", "{"), ("s", "[\"AAAA\"]"), ("n", "[1]")] {
             let file = File::new(name, text);
             assert_eq!(

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// The largest number of elements in one list.
 const ELEMENTS: usize = 4096;
@@ -114,8 +115,11 @@ impl Value for Key {
         "base64 of 16, 24 or 32 bytes".to_owned()
     }
 
+    /// Line breaks are ignored, wherever they are, as the reference does: a key that was read from
+    /// a file often ends with one.
     fn read(text: &str) -> Result<Key, Reason> {
-        let mut bytes = STANDARD.decode(text).map_err(|_| Reason::new())?;
+        let text = Zeroizing::new(text.replace(['\r', '\n'], ""));
+        let mut bytes = STANDARD.decode(&*text).map_err(|_| Reason::new())?;
         let key = Key::new(&bytes);
         zeroize::Zeroize::zeroize(&mut bytes);
         key.ok_or_else(Reason::new)
@@ -341,6 +345,12 @@ mod tests {
             assert_eq!(normal::<Key>(&text).is_ok(), good, "{bytes}");
         }
         assert_eq!(normal::<Key>("not base64!"), Err(String::new()));
+        for text in ["{}\n", "\r\n{}\r\n\n"] {
+            let text = text.replace("{}", &STANDARD.encode([7u8; 16]));
+            assert!(<Key as Value>::read(&text) == Ok(Key::new(&[7; 16]).unwrap()));
+        }
+        assert!(<Key as Value>::read("BwcH\nBwcHBwcHBwcHBwcHBw==").is_ok());
+        assert!(<Key as Value>::read(" BwcHBwcHBwcHBwcHBwcHBw==").is_err());
         let key = Key::new(&[7; 16]);
         assert_eq!(key.write(), "set");
         assert_eq!(None::<Key>.write(), "");
