@@ -64,6 +64,8 @@ pub enum Output {
 pub enum StreamEnd {
     /// The other side closed it.
     Eof,
+    /// The other side reset it.
+    Reset,
     /// It could not be opened, or broke.
     Failed,
     /// The other host refused the connection: no process listens there.
@@ -116,6 +118,8 @@ pub enum JoinFailure {
     Unreachable,
     /// The host refused the connection: no process listens there.
     ConnectionRefused,
+    /// The other side closed the connection without a byte of an answer.
+    ClosedUnanswered,
     /// The answer did not come in time.
     TimedOut,
     /// The answer could not be decrypted, or only one side encrypts.

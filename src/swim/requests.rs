@@ -83,7 +83,17 @@ pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<S
 pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<StreamEvent> {
     let why = match end {
         StreamEnd::Refused => JoinFailure::ConnectionRefused,
-        StreamEnd::Eof | StreamEnd::Failed => JoinFailure::Unreachable,
+        // A stock member closes a stream with another label like this, and so do most programs that
+        // do not know the protocol.
+        StreamEnd::Eof | StreamEnd::Reset
+            if ctx
+                .streams
+                .get(id)
+                .is_some_and(|it| it.connected && !it.heard) =>
+        {
+            JoinFailure::ClosedUnanswered
+        }
+        StreamEnd::Eof | StreamEnd::Reset | StreamEnd::Failed => JoinFailure::Unreachable,
     };
     fail(ctx, id, why)
 }

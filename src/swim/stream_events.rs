@@ -31,6 +31,9 @@ impl Swim {
     /// A stream that this node dialled is open.
     pub fn handle_stream_connected(&mut self, now: Time, id: StreamId) {
         self.at(now, |swim| {
+            if let Some(stream) = swim.ctx.streams.get_mut(id) {
+                stream.connected = true;
+            }
             let Some(stream) = swim.ctx.streams.get(id) else {
                 return;
             };

@@ -95,6 +95,10 @@ pub(super) struct Stream {
     peer: SocketAddr,
     /// True if this process stalled while the stream was open.
     pub stalled: bool,
+    /// True if this node dialled, and the stream is open.
+    pub connected: bool,
+    /// True if bytes have arrived.
+    pub heard: bool,
     reader: StreamReader,
     deadline: Time,
 }
@@ -164,6 +168,8 @@ impl Streams {
             side,
             peer,
             stalled: false,
+            connected: false,
+            heard: false,
             reader: StreamReader::new(side),
             deadline,
         };
@@ -191,6 +197,7 @@ impl Streams {
         let Some(stream) = self.open.get_mut(id) else {
             return Ok(None);
         };
+        stream.heard = true;
         let before = stream.reader.held();
         let read = stream.reader.push(codec, bytes);
         self.held = self.held + stream.reader.held() - before;

@@ -50,7 +50,7 @@ pub struct Setup {
     /// More arguments of `serf agent`.
     pub args: Vec<String>,
     /// Words of the complaints that this test provokes, if it provokes any.
-    pub provoked: Option<&'static str>,
+    pub provoked: Vec<&'static str>,
 }
 
 /// The difference between the RPC port and the gossip port.
@@ -65,7 +65,7 @@ impl Setup {
             namespace: None,
             port: PORT,
             args: Vec::new(),
-            provoked: None,
+            provoked: Vec::new(),
         }
     }
 
@@ -98,7 +98,7 @@ impl Setup {
 
     /// Allows complaints with these words, which the test provokes.
     pub fn provoked(mut self, words: &'static str) -> Setup {
-        self.provoked = Some(words);
+        self.provoked.push(words);
         self
     }
 

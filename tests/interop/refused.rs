@@ -2,8 +2,9 @@
 
 use super::agent::{Block, Setup};
 use super::ours::{self, Ours};
-use super::wait::until;
-use sprat::MemberState;
+use super::wait::{PATIENCE, until};
+use sprat::{MemberState, Status};
+use std::net::SocketAddr;
 
 const OLD: &str = "AAECAwQFBgcICQoLDA0ODw==";
 const NEW: &str = "EBESExQVFhcYGRobHB0eHw==";
@@ -65,4 +66,30 @@ fn a_key_rotation_that_leaves_a_node_behind_is_told_in_its_log_health_and_explan
     let from_first = format!("from {} ", first.addr());
     let of_first = lines.iter().filter(|line| line.contains(&from_first));
     assert!(of_first.count() <= 4, "{lines:#?}");
+}
+
+#[test]
+fn a_peer_that_closes_without_an_answer_is_a_protocol_error_that_names_the_likely_causes() {
+    let block = Block::new();
+    let agent = Setup::new("agent", block.ip(1))
+        .provoked("invalid msgType")
+        .provoked("failed to decode request header")
+        .start();
+    let rpc = SocketAddr::new(agent.addr().ip(), agent.addr().port() + 1000);
+    let labelled = |label: &str, host: u8| {
+        let mut config = ours::config("ours", block.ip(host));
+        config.set("label", label).unwrap();
+        Ours::with(&config)
+    };
+    let (blue, plain) = (labelled("blue", 2), labelled("", 3));
+    for (node, to) in [(&blue, agent.addr()), (&plain, rpc)] {
+        let error = node
+            .node()
+            .join(&[&to.to_string()], Some(PATIENCE))
+            .unwrap_err();
+        assert_eq!(error.status, Status::Protocol, "{error}");
+        for word in ["label", "RPC port", &to.to_string()] {
+            assert!(error.message.contains(word), "{error}");
+        }
+    }
 }

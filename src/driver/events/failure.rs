@@ -89,7 +89,9 @@ fn failure_status(why: &JoinFailure) -> Status {
         }
         JoinFailure::Crypto(_) => Status::Crypto,
         JoinFailure::Refused(text) if is_about_keys(text) => Status::Crypto,
-        JoinFailure::Protocol(_) | JoinFailure::Refused(_) => Status::Protocol,
+        JoinFailure::ClosedUnanswered | JoinFailure::Protocol(_) | JoinFailure::Refused(_) => {
+            Status::Protocol
+        }
     }
 }
 
@@ -105,6 +107,10 @@ pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
         JoinFailure::Unresolved => "the name has no address".to_owned(),
         JoinFailure::Unreachable => "the connection failed or broke".to_owned(),
         JoinFailure::ConnectionRefused => "connection refused".to_owned(),
+        JoinFailure::ClosedUnanswered => "the peer closed the connection without an answer: the \
+             labels of the two nodes differ, or it is no member (a Serf agent takes members at its \
+             bind port, 7946 by default, and not at its RPC port, 7373), or it is shutting down"
+            .to_owned(),
         JoinFailure::TimedOut => "no answer in time".to_owned(),
         JoinFailure::Crypto(Refusal::UnexpectedEncryption) => {
             "the peer encrypts, and this node has no key".to_owned()

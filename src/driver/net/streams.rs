@@ -69,10 +69,18 @@ struct Stream {
 
 /// Returns the end of a stream that could not be opened.
 pub(in crate::driver) fn stream_end(error: &io::Error) -> StreamEnd {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        StreamEnd::Refused
-    } else {
-        StreamEnd::Failed
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => StreamEnd::Refused,
+        _ => StreamEnd::Failed,
+    }
+}
+
+/// Returns how a stream that was open ended by this error. A program that closes a connection
+/// before it has read everything resets it.
+fn open_end(error: &io::Error) -> StreamEnd {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => StreamEnd::Reset,
+        _ => StreamEnd::Failed,
     }
 }
 
@@ -316,9 +324,9 @@ impl StreamSet {
         if ready.contains(PollFlags::POLLOUT) {
             if stream.phase != Phase::Open {
                 self.go_on_closing(now, id);
-            } else if stream.flush().is_err() {
+            } else if let Err(error) = stream.flush() {
                 self.streams.remove(id);
-                return tell(StreamEvent::End(StreamEnd::Failed), &[]);
+                return tell(StreamEvent::End(open_end(&error)), &[]);
             }
         }
         if !ready.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
@@ -343,14 +351,16 @@ impl StreamSet {
                 Ok(len) => (StreamEvent::Data, len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => (StreamEvent::End(StreamEnd::Failed), 0),
+                Err(error) => (StreamEvent::End(open_end(&error)), 0),
             };
             let stays = match event {
                 StreamEvent::End(StreamEnd::Eof) => {
                     stream.eof = true;
                     !matches!(stream.phase, Phase::Lingering(_))
                 }
-                StreamEvent::End(StreamEnd::Refused | StreamEnd::Failed) => false,
+                StreamEvent::End(StreamEnd::Refused | StreamEnd::Reset | StreamEnd::Failed) => {
+                    false
+                }
                 StreamEvent::Connected | StreamEvent::Data => true,
             };
             stream.heard |= len > 0;
