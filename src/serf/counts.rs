@@ -49,6 +49,7 @@ counts! {
     relays: "Responses of others forwarded to the member that had sent the query.",
     relays_refused: "Responses not forwarded because no member is known at their address.",
     stray_answers: "Responses to queries that this node never sent.",
+    app_messages_ignored: "Messages and states of memberlist applications that were ignored.",
     reaped: "Members erased.",
     conflicts: "Claims that a known name is at another address.",
     conflicts_self: "Claims that this node's name is at another address.",

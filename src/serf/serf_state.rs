@@ -172,9 +172,11 @@ impl SerfState {
 
     // Messages.
 
-    /// A user message arrived, with the type byte of Serf first. It is ignored in memberlist mode.
+    /// A user message arrived, with the type byte of Serf first. In memberlist mode it is ignored
+    /// and counted.
     pub fn message_received(&mut self, now: Time, bytes: &[u8]) {
         if !self.common.is_serf() {
+            self.common.out.counts.app_messages_ignored += 1;
             return;
         }
         match SerfMessage::decode(bytes) {
@@ -231,7 +233,11 @@ impl SerfState {
 
     /// The state of the other side of a push/pull arrived.
     pub fn state_received(&mut self, now: Time, bytes: &[u8]) {
-        if !self.common.is_serf() || bytes.is_empty() {
+        if bytes.is_empty() {
+            return;
+        }
+        if !self.common.is_serf() {
+            self.common.out.counts.app_messages_ignored += 1;
             return;
         }
         let state = match SerfPushPull::decode(bytes) {

@@ -203,6 +203,25 @@ fn in_memberlist_mode_the_report_decides_and_forgotten_members_are_reaped() {
 }
 
 #[test]
+fn messages_of_memberlist_applications_are_counted() {
+    let mut rig = Rig::with(Config {
+        mode: Mode::Memberlist,
+        ..Config::default()
+    });
+    rig.serf
+        .message_received(rig.now, b"\x01from an application");
+    rig.serf.state_received(rig.now, b"a state");
+    rig.serf.state_received(rig.now, b"");
+    let ignored = |rig: &Rig| rig.serf.common.out.counts.app_messages_ignored;
+    assert_eq!(ignored(&rig), 2);
+
+    let mut rig = Rig::new();
+    rig.joins("a", 2);
+    rig.join_intent("a", 1);
+    assert_eq!(ignored(&rig), 0);
+}
+
+#[test]
 fn lost_members_are_searched_for_longer_than_memberlist_remembers_them() {
     let config = Config {
         mode: Mode::Memberlist,

@@ -173,7 +173,8 @@ fn refusal_text(core: &Core, refused: &SourceCount) -> String {
 
 /// Returns true if the growth of this counter is worth a log line.
 fn is_notable(name: &str) -> bool {
-    name.starts_with("refused_") || name.starts_with("conflicts") || name == "ltimes_refused"
+    let others = ["ltimes_refused", "app_messages_ignored"];
+    name.starts_with("refused_") || name.starts_with("conflicts") || others.contains(&name)
 }
 
 #[cfg(test)]
@@ -197,7 +198,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn a_forged_name_cannot_begin_another_line_of_the_log() {
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let mut log = Log::new(Some(Level::Info), Time::ZERO);
@@ -213,6 +213,7 @@ mod tests {
         assert_eq!(text, expected);
     }
 
+    #[test]
     fn seeds_that_stay_silent_are_logged_once_a_minute() {
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let addr = "127.0.0.1:1".parse().unwrap();
