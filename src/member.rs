@@ -13,7 +13,7 @@ pub struct Member {
     pub name: Arc<str>,
     /// The address at which it is reached.
     pub addr: SocketAddr,
-    /// Its tags; empty in memberlist mode, and if they could not be read.
+    /// Its tags; empty in memberlist mode. A tag that is not text is shown escaped, as `\xff`.
     pub tags: Arc<Tags>,
     /// Its meta as on the wire: in Serf mode the encoded tags.
     pub meta: Arc<[u8]>,

@@ -641,7 +641,7 @@ fn a_user_event_goes_through_every_node_once() {
     let mut net = Net::joined(5);
     let event = UserEvent {
         ltime: 4,
-        name: "deploy",
+        name: b"deploy",
         payload: Some(b"v2"),
         coalesce: true,
     };
@@ -669,7 +669,7 @@ fn a_query_goes_through_every_node_once_and_no_node_answers() {
         flags: 1,
         relay_factor: 2,
         timeout_ns: 3_000_000_000,
-        name: "uptime",
+        name: b"uptime",
         payload: None,
     };
     net.inject(0, &SerfMessage::Query(query));
@@ -730,7 +730,7 @@ fn a_new_node_gets_earlier_user_events_and_does_not_spread_them() {
     let mut net = Net::joined(2);
     let event = UserEvent {
         ltime: 4,
-        name: "deploy",
+        name: b"deploy",
         payload: None,
         coalesce: false,
     };
@@ -803,7 +803,7 @@ fn no_message_between_healthy_nodes_is_refused() {
     let mut net = Net::joined(3);
     let event = UserEvent {
         ltime: 4,
-        name: "deploy",
+        name: b"deploy",
         payload: None,
         coalesce: false,
     };

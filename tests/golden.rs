@@ -255,6 +255,11 @@ fn an_encrypted_stream_without_keys_and_a_plaintext_stream_with_keys_are_refused
     );
 }
 
+/// Decodes tags of which none is refused.
+fn all_tags(meta: &[u8]) -> Tags {
+    decode_tags(meta, &mut |why| panic!("{why:?}"))
+}
+
 #[test]
 fn tags_in_the_vectors_decode_and_reencode() {
     fn visit(value: &Value, count: &mut usize) {
@@ -262,12 +267,12 @@ fn tags_in_the_vectors_decode_and_reencode() {
             Value::Object(map) => {
                 if let Some(tags) = map.get("decoded").filter(|d| d.is_object()).and_then(tags) {
                     let meta = unhex(text(value, "hex"));
-                    assert_eq!(decode_tags(&meta), Ok(tags.clone()));
+                    assert_eq!(all_tags(&meta), tags);
                     // The reference writer has no fixed order of tags; this crate sorts them.
                     if meta[0] == 0xff && tags.len() < 2 {
                         assert_eq!(encode_tags(&tags), meta);
                     }
-                    assert_eq!(decode_tags(&encode_tags(&tags)), Ok(tags));
+                    assert_eq!(all_tags(&encode_tags(&tags)), tags);
                     *count += 1;
                 }
                 map.values().for_each(|value| visit(value, count));

@@ -60,10 +60,8 @@ impl Changes<'_> {
     /// Returns a member as the application will see it, except for its state: the table sets that.
     fn describe(&mut self, node: &Node) -> Member {
         let tags = if self.common.is_serf() {
-            serf_message::decode_tags(&node.meta).unwrap_or_else(|why| {
-                self.common.out.refuse(why);
-                Default::default()
-            })
+            let out = &mut self.common.out;
+            serf_message::decode_tags(&node.meta, &mut |why| out.refuse(why))
         } else {
             Default::default()
         };

@@ -17,11 +17,11 @@ const NO_REBROADCAST: u32 = 2;
 
 /// Queries of Serf's key management. A stock agent that receives one without a payload crashes, so
 /// this node does not pass on such a query if its payload is missing or empty.
-const KEY_QUERIES: [&str; 4] = [
-    "_serf_install-key",
-    "_serf_use-key",
-    "_serf_remove-key",
-    "_serf_list-keys",
+const KEY_QUERIES: [&[u8]; 4] = [
+    b"_serf_install-key",
+    b"_serf_use-key",
+    b"_serf_remove-key",
+    b"_serf_list-keys",
 ];
 
 /// A query that was seen, known by its number.

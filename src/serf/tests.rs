@@ -420,7 +420,7 @@ fn a_lamport_time_from_the_far_future_is_refused_and_moves_nothing() {
     let payload = None;
     let event = UserEvent {
         ltime: 1 << 62,
-        name: "deploy",
+        name: b"deploy",
         payload,
         coalesce: false,
     };
@@ -448,7 +448,7 @@ fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
     let event = |ltime, payload| {
         SerfMessage::UserEvent(UserEvent {
             ltime,
-            name: "deploy",
+            name: b"deploy",
             payload,
             coalesce: true,
         })
@@ -460,7 +460,7 @@ fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
     let bytes = rig.serf.encode_state();
     let state = SerfPushPull::decode(&bytes).unwrap();
     let events = [b"v2", b"v3"].map(|payload| PastEvent {
-        name: "deploy",
+        name: b"deploy",
         payload: Some(&payload[..]),
     });
     let events = events.to_vec();
@@ -483,7 +483,7 @@ fn a_query_is_passed_on_once_unless_its_flags_forbid_it() {
             flags,
             relay_factor: 0,
             timeout_ns: 1_000_000_000,
-            name: "uptime",
+            name: b"uptime",
             payload: None,
         })
     };
@@ -1019,7 +1019,7 @@ fn a_nodes_own_leave_intent_that_comes_back_is_not_passed_on_again() {
 
 #[test]
 fn a_key_query_that_would_crash_stock_agents_is_not_passed_on() {
-    let query = |name, payload| Query {
+    let query = |name: &'static [u8], payload| Query {
         ltime: 5,
         id: 7,
         addr: &[10, 0, 0, 9],
@@ -1037,10 +1037,10 @@ fn a_key_query_that_would_crash_stock_agents_is_not_passed_on() {
         rig.receives(&SerfMessage::Query(query));
         !rig.broadcasts().is_empty()
     };
-    for name in ["_serf_install-key", "_serf_list-keys"] {
+    for name in [&b"_serf_install-key"[..], b"_serf_list-keys"] {
         assert!(!passed_on(query(name, None)));
         assert!(!passed_on(query(name, Some(b""))));
         assert!(passed_on(query(name, Some(&[7, 0x80]))));
     }
-    assert!(passed_on(query("uptime", None)));
+    assert!(passed_on(query(b"uptime", None)));
 }

@@ -12,7 +12,7 @@ use crate::wire::serf_message::UserEvent;
 /// A user event that was seen.
 #[derive(Clone, Debug)]
 pub(super) struct SeenEvent {
-    pub name: Box<str>,
+    pub name: Box<[u8]>,
     pub payload: Option<Box<[u8]>>,
 }
 

@@ -73,11 +73,6 @@ pub(super) use codecs;
 codecs! {
     /// A bool; 0 and 1 are read as well.
     Boolean(bool) -> bool: msgpack::boolean, Ok, put_boolean;
-    /// Text; nil is empty.
-    Text(&'a str) -> &'a str: text, Ok, msgpack::put_text;
-    /// Text that is checked only when its whole record is, so that a list can leave out a record
-    /// whose text is malformed.
-    LateText(&'a [u8]) -> &'a str: bytes, check_text, msgpack::put_text;
     /// Bytes where nil and empty mean the same.
     Bytes(&'a [u8]) -> &'a [u8]: bytes, Ok, msgpack::put_raw;
     /// Bytes, or nil.
@@ -241,12 +236,6 @@ fn check_length(value: i64) -> Result<usize, Refusal> {
 #[inline]
 pub(super) fn bytes<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
     msgpack::bytes(reader).map(Option::unwrap_or_default)
-}
-
-/// Reads text; nil is empty.
-#[inline]
-pub(super) fn text<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Refusal> {
-    check_text(bytes(reader)?)
 }
 
 #[inline]

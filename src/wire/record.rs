@@ -268,7 +268,7 @@ pub(super) use {messages, record};
 
 #[cfg(test)]
 mod tests {
-    use super::super::fields::{Name, Number, Omitted, Text};
+    use super::super::fields::{Name, NameOrNone, Number, Omitted};
     use super::*;
 
     record! {
@@ -276,7 +276,7 @@ mod tests {
         pub struct Sample<'a> {
             second: u16 => "Second" Number,
             first: &'a str => "First" Name,
-            rare: &'a str => "Rare" Omitted<Text>,
+            rare: &'a str => "Rare" Omitted<NameOrNone>,
         }
     }
 

@@ -4,7 +4,7 @@
 //! memberlist, decoding borrows, and encoding writes what Serf 0.9.4 writes.
 
 use super::fields::{
-    self, Address, Boolean, Name, NameOrNone, Number, Payload, Text, Unused, codecs,
+    self, Address, Boolean, Bytes, Name, NameOrNone, Number, Payload, Unused, codecs,
 };
 use super::record::{Body, Nested, Record, messages, record};
 use super::{Reader, Refusal, msgpack};
@@ -77,8 +77,8 @@ record! {
     pub struct UserEvent<'a> {
         /// Time of the event clock.
         ltime: u64 => "LTime" Number,
-        /// Name of the event.
-        name: &'a str => "Name" Text,
+        /// Name of the event, which is text unless the sender broke the rules.
+        name: &'a [u8] => "Name" Bytes,
         /// Its content.
         payload: Option<&'a [u8]> => "Payload" Payload,
         /// True if receivers may coalesce it with other events of the same name.
@@ -107,8 +107,8 @@ record! {
         relay_factor: u8 => "RelayFactor" Number,
         /// The time that the asker waits, in nanoseconds. May be negative.
         timeout_ns: i64 => "Timeout" Number,
-        /// Name of the query.
-        name: &'a str => "Name" Text,
+        /// Name of the query, which is text unless the sender broke the rules.
+        name: &'a [u8] => "Name" Bytes,
         /// Its content.
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
@@ -225,7 +225,7 @@ mod tests {
             flags: 3,
             relay_factor: 255,
             timeout_ns,
-            name: "name",
+            name: b"name",
             payload: Some(b""),
         })
     }
@@ -252,7 +252,7 @@ mod tests {
             }),
             SerfMessage::UserEvent(UserEvent {
                 ltime: 1,
-                name: "",
+                name: b"",
                 payload: None,
                 coalesce: true,
             }),

@@ -5,7 +5,7 @@
 //! implementations may let in a member with such a name, and it must not hide the state of all
 //! other members.
 
-use super::fields::{self, LateText, Number, Payload, codecs};
+use super::fields::{self, Bytes, Number, Payload, codecs};
 use super::record::{Body, Record, record};
 use super::{Reader, Refusal, msgpack};
 use crate::limits;
@@ -44,7 +44,7 @@ record! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct PastEvent<'a> {
         /// Name of the event.
-        name: &'a str => "Name" LateText,
+        name: &'a [u8] => "Name" Bytes,
         /// Its content.
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_state_survives_encoding_and_decoding() {
         let event = |name, payload| PastEvent { name, payload };
-        let events = vec![event("deploy", Some(&b"1"[..])), event("", None)];
+        let events = vec![event(&b"deploy"[..], Some(&b"1"[..])), event(b"", None)];
         let state = SerfPushPull {
             ltime: 1,
             event_ltime: u64::MAX,
@@ -217,13 +217,22 @@ mod tests {
     }
 
     #[test]
-    fn an_event_whose_name_is_not_text_is_left_out() {
+    fn an_event_whose_name_is_not_text_is_taken_like_the_others() {
         let mut wire = vec![KIND, 0x81];
         msgpack::put_text(&mut wire, "Events");
         wire.extend_from_slice(b"\x91\x92\x07\x92\x91\xa1\xff\x92\xa1a\xa1b");
         let state = SerfPushPull::decode(&wire).unwrap();
         let payload = Some(&b"b"[..]);
-        let events = vec![PastEvent { name: "a", payload }];
+        let events = vec![
+            PastEvent {
+                name: b"\xff",
+                payload: None,
+            },
+            PastEvent {
+                name: b"a",
+                payload,
+            },
+        ];
         assert_eq!(state.events, [PastEvents { ltime: 7, events }]);
     }
 }

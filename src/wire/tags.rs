@@ -2,8 +2,12 @@
 //!
 //! Tags are the byte `ff`, then a map of text to text. A node that speaks Serf protocol 2 has no
 //! tags; its whole meta is the value of the tag `role`.
+//!
+//! Other members may send any bytes as a tag. A tag that is not text must not hide the others, so
+//! it is shown escaped; the bytes as they came are in the meta.
 
 use super::{Reader, Refusal, fields, msgpack};
+use crate::printable;
 use std::collections::BTreeMap;
 
 /// Tags of a member, sorted by key.
@@ -31,61 +35,121 @@ pub fn encode_tags(tags: &Tags) -> Vec<u8> {
 /// Decodes the tags in a node's meta. Meta that is empty or does not begin with `ff` is the tag
 /// `role` of an old node.
 ///
-/// # Errors
-/// [`Refusal::Truncated`], [`Refusal::Msgpack`] or [`Refusal::Utf8`]. The caller treats such a
-/// node as one without tags.
-pub fn decode_tags(meta: &[u8]) -> Result<Tags, Refusal> {
+/// Tags that cannot be read do not hide the others: text that is not UTF-8 or holds a NUL is shown
+/// escaped, as is a value of another kind, by its encoded bytes; where the meta is cut off or is
+/// not msgpack, the tags before that place are returned. Each time, `refused` is called with the
+/// reason.
+pub fn decode_tags(meta: &[u8], refused: &mut dyn FnMut(Refusal)) -> Tags {
     let mut reader = Reader::new(meta);
-    if reader.peek() != Some(MAGIC) {
-        let role = fields::check_text(meta)?;
-        return Ok(Tags::from([("role".to_string(), role.to_string())]));
-    }
-    reader.u8()?;
     let mut tags = Tags::new();
-    for _ in 0..msgpack::map(&mut reader)? {
-        let key = fields::text(&mut reader)?;
-        let value = fields::text(&mut reader)?;
-        tags.insert(key.to_string(), value.to_string());
+    if reader.peek() != Some(MAGIC) {
+        tags.insert("role".to_string(), shown(meta, refused));
+    } else if let Err(refusal) = read_tags(&mut reader, &mut tags, refused) {
+        refused(refusal);
     }
-    Ok(tags)
+    tags
+}
+
+fn read_tags(
+    reader: &mut Reader<'_>,
+    tags: &mut Tags,
+    refused: &mut dyn FnMut(Refusal),
+) -> Result<(), Refusal> {
+    reader.u8()?;
+    for _ in 0..msgpack::map(reader)? {
+        let key = read_text(reader, refused)?;
+        let value = read_text(reader, refused)?;
+        tags.insert(key, value);
+    }
+    Ok(())
+}
+
+/// Reads text; nil is empty.
+fn read_text(reader: &mut Reader<'_>, refused: &mut dyn FnMut(Refusal)) -> Result<String, Refusal> {
+    let start = *reader;
+    match fields::bytes(reader) {
+        Ok(bytes) => Ok(shown(bytes, refused)),
+        Err(Refusal::Msgpack) => {
+            *reader = start;
+            msgpack::skip(reader)?;
+            let encoded = &start.rest()[..start.remaining() - reader.remaining()];
+            refused(Refusal::Msgpack);
+            let mut text = String::new();
+            printable::put_bytes(&mut text, encoded);
+            Ok(text)
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Returns bytes as text, escaped if they are not.
+fn shown(bytes: &[u8], refused: &mut dyn FnMut(Refusal)) -> String {
+    if let Err(refusal) = fields::check_text(bytes) {
+        refused(refusal);
+    }
+    printable::text(bytes).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The tags in a meta, or the reasons for which some were refused.
+    fn read(meta: &[u8]) -> (Tags, Vec<Refusal>) {
+        let mut reasons = Vec::new();
+        let tags = decode_tags(meta, &mut |why| reasons.push(why));
+        (tags, reasons)
+    }
+
+    fn tags<const N: usize>(pairs: [(&str, &str); N]) -> Tags {
+        pairs.map(|(k, v)| (k.to_string(), v.to_string())).into()
+    }
+
     #[test]
     fn no_tags_are_two_bytes() {
         assert_eq!(encode_tags(&Tags::new()), [0xff, 0x80]);
-        assert_eq!(decode_tags(&[0xff, 0x80]), Ok(Tags::new()));
+        assert_eq!(read(&[0xff, 0x80]), (Tags::new(), vec![]));
     }
 
     #[test]
     fn tags_survive_encoding_and_decoding() {
         let long = "x".repeat(300);
-        let pairs = [
+        let all = tags([
             ("role", "web"),
             ("empty", ""),
             ("long", long.as_str()),
             ("ä", "ö"),
-        ];
-        let tags: Tags = pairs.map(|(k, v)| (k.to_string(), v.to_string())).into();
-        assert_eq!(decode_tags(&encode_tags(&tags)), Ok(tags));
+        ]);
+        assert_eq!(read(&encode_tags(&all)), (all, vec![]));
     }
 
     #[test]
     fn the_bare_meta_of_an_old_node_is_its_role() {
-        let role = |text: &str| Ok(Tags::from([("role".to_string(), text.to_string())]));
-        assert_eq!(decode_tags(b"oldrole"), role("oldrole"));
-        assert_eq!(decode_tags(b""), role(""));
-        assert_eq!(decode_tags(b"\xfe\xff"), Err(Refusal::Utf8));
+        let role = |text: &str| tags([("role", text)]);
+        assert_eq!(read(b"oldrole"), (role("oldrole"), vec![]));
+        assert_eq!(read(b""), (role(""), vec![]));
+        let escaped = (role(r"\xfe\xff"), vec![Refusal::Utf8]);
+        assert_eq!(read(b"\xfe\xff"), escaped);
     }
 
     #[test]
-    fn broken_tags_are_refused() {
-        assert_eq!(decode_tags(b"\xff"), Err(Refusal::Truncated));
-        assert_eq!(decode_tags(b"\xff\x81\xa1k"), Err(Refusal::Truncated));
-        assert_eq!(decode_tags(b"\xff\x81\xa1k\x01"), Err(Refusal::Msgpack));
-        assert_eq!(decode_tags(b"\xff\x81\xa1k\xa1\0"), Err(Refusal::Utf8));
+    fn a_tag_that_is_not_text_is_shown_escaped_and_the_others_stay() {
+        let meta = b"\xff\x84\xa1a\xa1b\xa1k\xa2\xfe!\xa2\xff\0\xa1x\xa1z\xa1y";
+        let expected = tags([("a", "b"), ("k", r"\xfe!"), (r"\xff\x00", "x"), ("z", "y")]);
+        assert_eq!(read(meta), (expected, vec![Refusal::Utf8; 2]));
+        // A number and a list.
+        let meta = b"\xff\x83\xa1a\x07\xa1k\x92\xa1x\x01\xa1z\xa1y";
+        let expected = tags([("a", r"\x07"), ("k", r"\x92\xa1\x78\x01"), ("z", "y")]);
+        assert_eq!(read(meta), (expected, vec![Refusal::Msgpack; 2]));
+    }
+
+    #[test]
+    fn tags_before_a_cut_stay() {
+        for meta in [&b"\xff"[..], b"\xff\x81\xa1k", b"\xff\x81\xa1k\xa5v"] {
+            assert_eq!(read(meta), (Tags::new(), vec![Refusal::Truncated]));
+        }
+        let cut = (tags([("a", "b")]), vec![Refusal::Truncated]);
+        assert_eq!(read(b"\xff\x82\xa1a\xa1b\xa1k"), cut);
+        assert_eq!(read(b"\xff\x01"), (Tags::new(), vec![Refusal::Msgpack]));
     }
 }

@@ -154,7 +154,7 @@ fn state(state: &SerfPushPull<'_>) -> Value {
         .iter()
         .map(|slot| {
             let event = |event: &PastEvent<'_>| {
-                json!({ "Name": event.name, "Payload": maybe(event.payload) })
+                json!({ "Name": words(event.name), "Payload": maybe(event.payload) })
             };
             let events: Vec<Value> = slot.events.iter().map(event).collect();
             json!({ "LTime": slot.ltime, "Events": events })
@@ -185,7 +185,7 @@ fn serf(content: &[u8]) -> Result<Vec<Value>, Refusal> {
         ),
         SerfMessage::UserEvent(event) => {
             let body = json!({
-                "CC": event.coalesce, "LTime": event.ltime, "Name": event.name,
+                "CC": event.coalesce, "LTime": event.ltime, "Name": words(event.name),
                 "Payload": maybe(event.payload),
             });
             ("user-event", body)
@@ -214,7 +214,7 @@ fn query_body(query: &Query<'_>) -> Value {
     let filters = filters.map(|list| list.iter().map(|filter| bytes(filter)).collect::<Value>());
     json!({
         "Addr": bytes(query.addr), "Filters": filters, "Flags": query.flags, "ID": query.id,
-        "LTime": query.ltime, "Name": query.name, "Payload": maybe(query.payload),
+        "LTime": query.ltime, "Name": words(query.name), "Payload": maybe(query.payload),
         "Port": query.port, "RelayFactor": query.relay_factor, "SourceNode": query.source_node,
         "Timeout": query.timeout_ns,
     })

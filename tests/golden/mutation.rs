@@ -142,9 +142,9 @@ impl Tally {
         match message {
             Message::User(content) => self.serf(content),
             Message::Alive(alive) => {
-                if let Ok(tags) = decode_tags(alive.meta.unwrap_or_default()) {
-                    assert_eq!(decode_tags(&encode_tags(&tags)), Ok(tags));
-                }
+                let tags = decode_tags(alive.meta.unwrap_or_default(), &mut |_| ());
+                let again = decode_tags(&encode_tags(&tags), &mut |why| panic!("{why:?}"));
+                assert_eq!(again, tags);
             }
             _ => {}
         }

@@ -60,7 +60,7 @@ fn push_pull(ip: IpAddr, events: &Events) -> Vec<u8> {
     let past = events.iter().map(|(ltime, (name, payload))| PastEvents {
         ltime: *ltime,
         events: vec![PastEvent {
-            name,
+            name: name.as_bytes(),
             payload: Some(payload),
         }],
     });
@@ -127,7 +127,10 @@ fn held(agent: &Agent, ip: IpAddr) -> Result<Events, String> {
     let held = state.events.iter().flat_map(|slot| {
         let event = |event: &PastEvent<'_>| {
             let payload = event.payload.unwrap_or_default().to_vec();
-            (slot.ltime, (event.name.to_owned(), payload))
+            (
+                slot.ltime,
+                (String::from_utf8_lossy(event.name).into_owned(), payload),
+            )
         };
         slot.events.iter().map(event).collect::<Vec<_>>()
     });
@@ -197,7 +200,7 @@ fn user_message(ltime: u64, (name, payload): &(String, Vec<u8>)) -> Vec<u8> {
     let mut content = Vec::new();
     let event = UserEvent {
         ltime,
-        name,
+        name: name.as_bytes(),
         payload: Some(payload),
         coalesce: false,
     };
