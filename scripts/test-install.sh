@@ -52,6 +52,13 @@ cc "${strict[@]}" -o "$work/static" tests/install/version.c "${flags[@]}" \
 ! readelf -d "$work/static" | grep -q libsprat || die "the static program needs libsprat.so"
 say "static, by pkg-config: ok"
 
+# Checks that a plug-in exports nothing of its copy of the library.
+keeps_its_copy() {
+    local exported
+    exported=$(nm -D --defined-only "$1" | grep -c ' sprat_' || true)
+    [ "$exported" = 0 ] || die "$1 exports $exported functions of the library"
+}
+
 # A program without any shared library, and a plug-in that keeps its copy of the library to itself.
 read -r -a flags <<<"$(pkg-config --static --cflags --libs sprat)"
 cc -static "${strict[@]}" -o "$work/alone" tests/install/version.c "${flags[@]}" 2>"$work/alone.log" ||
@@ -61,8 +68,7 @@ cc -static "${strict[@]}" -o "$work/alone" tests/install/version.c "${flags[@]}"
 mv "$prefix/lib/libsprat.so" "$work/" # the linker then takes the archive
 cc -shared -fPIC -o "$work/plugin.so" tests/install/version.c "${flags[@]}"
 mv "$work/libsprat.so" "$prefix/lib/"
-exported=$(nm -D --defined-only "$work/plugin.so" | grep -c ' sprat_' || true)
-[ "$exported" = 0 ] || die "the plug-in exports $exported functions of the library"
+keeps_its_copy "$work/plugin.so"
 say "-static and a plug-in, by pkg-config: ok"
 
 cmake -P tests/install/compatible.cmake
@@ -73,7 +79,8 @@ cmake -S tests/install -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/moved" >"$wor
 cmake --build "$work/cmake" >>"$work/cmake.log" || { cat "$work/cmake.log"; die "cmake build"; }
 "$work/cmake/shared" 0.1.0
 "$work/cmake/static" 0.1.0
-say "shared and static, by CMake: ok"
+keeps_its_copy "$work/cmake/libplugin.so"
+say "shared, static and a plug-in, by CMake: ok"
 
 # The quick start of the README, word for word.
 mv "$work/moved" "$prefix"
