@@ -25,6 +25,10 @@ struct Reader {
     node: *const sprat_node,
     /// The time at which the reader stops waiting; `None` if it waits without limit.
     deadline: Option<Duration>,
+    /// The number of events that it may still take once it has stopped waiting: those that were
+    /// queued at that time. So a call ends under any flood, also if the callback for log lines
+    /// causes further lines.
+    left: Option<usize>,
 }
 
 impl Reader {
@@ -33,24 +37,40 @@ impl Reader {
         check_reader(&*handle::get(node)?)?;
         let timeout = args::timeout(timeout_ms)?;
         let deadline = timeout.map(|timeout| now().saturating_add(timeout));
-        Ok(Reader { node, deadline })
+        Ok(Reader {
+            node,
+            deadline,
+            left: None,
+        })
     }
 
     /// Takes the next event, which may be a line of the log; `None` when the time is up.
-    fn next(&self) -> Result<Option<Taken>> {
+    fn next(&mut self) -> Result<Option<Taken>> {
+        if self.left == Some(0) {
+            return Ok(None);
+        }
         let slot = handle::get(self.node)?;
-        let left = self.deadline.map(|it| it.saturating_sub(now()));
-        let event = slot.node.next_event(left)?;
-        Ok(event.map(|event| Taken {
+        let timeout = self.deadline.map(|it| it.saturating_sub(now()));
+        let Some(event) = slot.node.next_event(timeout)? else {
+            return Ok(None);
+        };
+        let waiting = slot.node.events_waiting();
+        self.left = match self.left {
+            Some(left) => Some(left - 1),
+            None => timeout.is_some_and(|it| it.is_zero()).then_some(waiting),
+        };
+        let guard = slot.guard.clone();
+        Ok(Some(Taken {
             event,
-            guard: slot.guard.clone(),
-            waiting: slot.node.events_waiting(),
+            guard,
+            waiting,
         }))
     }
 
-    /// From now on takes only what is queued already.
-    fn stop_waiting(&mut self) {
+    /// From now on takes only the events that were queued behind this one.
+    fn stop_waiting(&mut self, waiting: usize) {
         self.deadline = Some(Duration::ZERO);
+        self.left.get_or_insert(waiting);
     }
 }
 
@@ -150,7 +170,7 @@ pub unsafe extern "C-unwind" fn sprat_node_next_event(
         unsafe { args::out("out", out, ptr::null())? };
         Reader::new(node, timeout_ms)
     };
-    let reader = match entry::step(NAME, begin) {
+    let mut reader = match entry::step(NAME, begin) {
         Ok(reader) => reader,
         Err(status) => return status,
     };
@@ -206,14 +226,14 @@ pub unsafe extern "C-unwind" fn sprat_node_next_events(
     while count < max {
         match entry::step(NAME, || reader.next()) {
             Ok(Some(taken)) if give_line(&taken.guard, &taken.event) => {}
-            Ok(Some(Taken { event, .. })) => {
+            Ok(Some(Taken { event, waiting, .. })) => {
                 // SAFETY: `out` has `max` places, as the program promises, and `count` < `max`.
                 unsafe {
                     out.add(count)
                         .write(EventRecord::new(&event, true).into_raw())
                 };
                 count += 1;
-                reader.stop_waiting();
+                reader.stop_waiting(waiting);
             }
             Ok(None) => break,
             Err(status) if count == 0 => return status,
@@ -270,8 +290,8 @@ pub unsafe extern "C-unwind" fn sprat_node_dispatch(
         Err(status) => return status,
     };
     let _again = SignalAgain(node);
-    let (mut count, mut left) = (0, None);
-    while left != Some(0) {
+    let mut count = 0;
+    loop {
         let Taken {
             event,
             guard,
@@ -283,12 +303,9 @@ pub unsafe extern "C-unwind" fn sprat_node_dispatch(
             Err(_) => break,
         };
         if give_line(&guard, &event) {
-            left = left.map(|left| left - 1);
             continue;
         }
-        // The events that come after the first one was taken are left to the next call, so that
-        // this one ends under any flood.
-        left = Some(left.map_or(waiting, |left| left - 1));
+        reader.stop_waiting(waiting);
         let record = EventRecord::new(&event, false);
         // SAFETY: the program promises that `call` may be called with `user_data`, and `record`
         // lives until the call returns.
@@ -296,7 +313,6 @@ pub unsafe extern "C-unwind" fn sprat_node_dispatch(
             break;
         }
         count += 1;
-        reader.stop_waiting();
         if !guard.is_open() {
             break; // the callback has freed the node
         }

@@ -163,9 +163,41 @@ static void with_edges(void)
     sprat_node_free(node);
 }
 
+static sprat_node *chatty;
+
+/* Each line causes further ones, and waits until the engine has written some. */
+static void on_line(int level, const char *target, const char *message, void *user_data)
+{
+    const char *refused[1] = { "127.0.0.1:1" };
+    (void)level, (void)target, (void)message;
+    ++*(int *)user_data;
+    SAME(sprat_node_join_async(chatty, refused, 1, 0, NULL, NULL), SPRAT_OK);
+    SAME(sprat_node_set_tag(chatty, "line", "read"), SPRAT_OK);
+}
+
+/* A call ends, although the callback for log lines causes a line for each line that it gets. */
+static void endless_log(void)
+{
+    sprat_config *config = settings("chatty");
+    int lines = 0, more = 0;
+    const sprat_event *event;
+    SAME(sprat_config_set(config, "event_kinds", "member-failed, log"), SPRAT_OK);
+    SAME(sprat_config_set_log_cb(config, SPRAT_LOG_DEBUG, on_line, &lines, NULL), SPRAT_OK);
+    chatty = started(config);
+    const char *refused[1] = { "127.0.0.1:1" };
+    SAME(sprat_node_join_async(chatty, refused, 1, 0, NULL, NULL), SPRAT_OK);
+    while (lines == 0)
+        SAME(sprat_node_next_event(chatty, 0, &event), 0);
+    SAME(sprat_node_next_event(chatty, 20, &event), 0);
+    SAME(sprat_node_next_events(chatty, 0, &event, 1), 0);
+    SAME(sprat_node_dispatch(chatty, 0, make_more, &more), 0);
+    sprat_node_free(chatty);
+}
+
 int main(void)
 {
     alarm(300);
+    endless_log();
     in_a_callback();
     on_another_thread();
     of_a_hint();

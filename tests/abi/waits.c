@@ -128,14 +128,14 @@ static void without_waiting(void)
     const char *addrs[1] = { silent };
     const sprat_event *event;
     uint64_t id = 0;
-    SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, &id), SPRAT_OK);
+    SAME(sprat_node_join_async(node, addrs, 1, 0, &id, &id), SPRAT_OK);
     SAME(sprat_node_shutdown(node), SPRAT_OK);
     SAME(sprat_node_next_event(node, -1, &event), 1);
     while (event->kind != SPRAT_EVENT_DONE) {
         sprat_event_free(event);
         SAME(sprat_node_next_event(node, -1, &event), 1);
     }
-    CHECK(event->id == id && event->status == SPRAT_ERR_CLOSED);
+    CHECK(event->id == id && event->op_data == &id && event->status == SPRAT_ERR_CLOSED);
     sprat_event_free(event);
     sprat_node_free(node);
 }
