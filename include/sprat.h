@@ -371,7 +371,10 @@ enum sprat_event_kind {
     SPRAT_EVENT_OVERFLOW = 20,
     /** A line of the log. */
     SPRAT_EVENT_LOG = 21,
-    /** The node cannot do its work, or must not: close it. */
+    /**
+     * The node cannot do its work. It is broken, or another node has its name; in the
+     * latter case it goes on, and becomes a member if it gets the name.
+     */
     SPRAT_EVENT_FATAL = 22,
 };
 
@@ -1052,17 +1055,22 @@ int sprat_node_start(const struct sprat_config *config,
  * Joins a cluster: contacts every address and exchanges lists of members with it. After
  * sprat_node_leave() the node first becomes a member again.
  *
+ * One address is enough. A moment after the first one has answered the call succeeds, and the node
+ * goes on with the addresses that have not. It asks all of them again later, so that a cluster
+ * that is split becomes one again. If no address answers, the node asks none of them again: call
+ * this function again, or set `seeds`, which the node asks until they answer.
+ *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
  *                    "host:7946"; without a port, 7946 is used
  * @param naddrs      the number of addresses, 1 to 4096
  * @param flags       must be 0
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
- * @return the number of addresses that answered, at least 1. If none answered,
+ * @return the number of addresses that answered so far, at least 1. If none answered,
  *         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and
  *         otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
  *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
- *         the time is up, after which the node goes on trying; SPRAT_ERR_INVALID if naddrs is 0,
+ *         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0,
  *         flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than
  *         4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
  *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.

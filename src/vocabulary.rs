@@ -182,7 +182,8 @@ macro_rules! event_table {
                     /// A sentence without a newline.
                     text: String,
                 } = 21, "log";
-                /// The node cannot do its work, or must not: close it.
+                /// The node cannot do its work. It is broken, or another node has its name; in the
+                /// latter case it goes on, and becomes a member if it gets the name.
                 Fatal {
                     /// The reason.
                     error: Error,

@@ -914,6 +914,36 @@ fn a_node_that_returns_at_another_address_is_a_member_soon_after_members_give_up
 }
 
 #[test]
+fn a_node_that_members_list_as_failed_at_another_address_is_told_of_it() {
+    let mut net = Net::joined(3);
+    net.hosts[2].up = false;
+    net.run_until(60, |net| net.state(0, 2) == Some(MemberState::Failed));
+    let moved = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(moved);
+    net.join(3, 0);
+    net.run(secs(5));
+    let listed = NameConflict {
+        addr: addr(2),
+        verdict: ConflictVerdict::Silent,
+    };
+    assert_eq!(net.health(3).name_conflict, Some(listed));
+    net.run_until(40, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
+    net.run_until(10, |net| net.health(3).summary == "healthy");
+}
+
+#[test]
+fn a_failed_member_that_was_removed_is_not_known_any_more() {
+    let mut net = Net::joined(3);
+    net.hosts[2].up = false;
+    net.run_until(60, |net| net.state(0, 2) == Some(MemberState::Failed));
+    assert_eq!(net.health(0).known, 3);
+    net.command(0, |core, now| core.remove_failed(now, "n2", true))
+        .unwrap();
+    net.run(secs(2));
+    assert_eq!((net.health(0).known, net.health(1).known), (2, 2));
+}
+
+#[test]
 fn a_node_that_returned_at_another_address_is_seen_to_leave() {
     let mut net = Net::joined(3);
     net.hosts[2].up = false;

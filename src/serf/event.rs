@@ -23,7 +23,8 @@ pub enum LeaveEnd {
 pub enum CoreEvent {
     /// An event for the application, to be passed on unchanged.
     App(EventBody),
-    /// A join ended.
+    /// A join ended, or reached a node. In the latter case, a second report with the same number
+    /// follows for the seeds that had not ended by then.
     JoinDone {
         /// The number that `Core::join` returned.
         op: OpId,

@@ -240,8 +240,15 @@ impl Core {
         self.serf.common.out.events.pop_front()
     }
 
-    /// Joins a cluster through these seeds; [`CoreEvent::JoinDone`] reports the outcome. During or
-    /// after a leave, the node first takes part again.
+    /// Remembers seeds: each is asked again and again until it is a member.
+    pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
+        self.swim.remember_seeds(now, seeds);
+        self.pump(now, false);
+    }
+
+    /// Joins a cluster through these seeds, which are remembered if one answers. One or two
+    /// [`CoreEvent::JoinDone`] report the outcome. During or after a leave, the node first takes
+    /// part again.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         if self.serf.cancel_leave() {
             self.swim.revive(now);
@@ -251,9 +258,8 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully. [`CoreEvent::LeaveDone`] reports the end: when every live member has
-    /// acknowledged the leave, or has not answered for too long. It comes at once if no other
-    /// member is present or the node has left already.
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member has acknowledged it
+    /// or been silent for too long, and at once if there is none or the node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);

@@ -192,6 +192,9 @@ impl Swim {
             from,
         };
         match node.state {
+            NodeState::Suspect | NodeState::Dead if node.name == own_name => {
+                self.on_death_of_self(node);
+            }
             NodeState::Alive => {
                 let alive = Alive {
                     incarnation: node.incarnation,
@@ -211,6 +214,27 @@ impl Swim {
         false
     }
 
+    /// The state of another node lists this node as suspect or dead. If it lists it at another
+    /// address, it may not accept the refutation from this one.
+    fn on_death_of_self(&mut self, node: &PushPullNode) {
+        let own = self.ctx.table.local().node().addr;
+        let listed = address::decode(node.addr, node.port).map(|(addr, _)| addr);
+        if let Some(addr) = listed.filter(|addr| *addr != own && !self.ctx.local.left) {
+            self.on_claim(addr);
+        }
+        self.on_accusation_of_self(Offer::Suspect, node.incarnation);
+    }
+
+    /// A member lists this node's name at another address.
+    fn on_claim(&mut self, addr: SocketAddr) {
+        self.refuse(Refusal::Conflict);
+        if self.name_conflicts.on_claim(&mut self.ctx, addr) {
+            let own = self.ctx.table.local().node();
+            let (name, known) = (own.name.clone(), own.addr);
+            self.tell_conflict(name, known, addr);
+        }
+    }
+
     /// An alive message about this node.
     fn on_alive_of_self(&mut self, alive: &Alive, addr: SocketAddr) {
         let own = self.ctx.table.local().node();
@@ -221,18 +245,12 @@ impl Swim {
         };
         let identical =
             alive.meta.unwrap_or_default() == &*own.meta && versions(alive.vsn) == own.vsn;
-        let (left, known) = (self.ctx.local.left, own.addr);
+        let left = self.ctx.local.left;
         let (held, offered) = (own.incarnation, alive.incarnation);
         match merge::merge_own(left, held, Offer::Alive, offered, relation, identical) {
             OwnVerdict::Ignore | OwnVerdict::Repeat => {}
             OwnVerdict::Refute => local_node::refute(&mut self.ctx, offered),
-            OwnVerdict::Conflict => {
-                self.refuse(Refusal::Conflict);
-                if self.name_conflicts.on_claim(&mut self.ctx, addr) {
-                    let name = self.ctx.local.name.clone();
-                    self.tell_conflict(name, known, addr);
-                }
-            }
+            OwnVerdict::Conflict => self.on_claim(addr),
         }
     }
 

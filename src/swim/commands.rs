@@ -10,15 +10,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Swim {
-    /// Joins the clusters of these seeds, and remembers the seeds in order to ask them again.
-    /// [`super::Notice::JoinDone`] reports the end. A seed that is this node itself counts as
-    /// contacted.
-    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
+    /// Remembers seeds: each is asked again and again until it is a member.
+    pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
         self.at(now, |swim| {
             swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
+        });
+    }
+
+    /// Joins the clusters of these seeds. [`super::Notice::JoinDone`] reports the outcome; a second
+    /// one follows if there were targets that had not ended by then. If a seed answers, all of them
+    /// are remembered. A seed that is this node itself counts as contacted.
+    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
+        self.at(now, |swim| {
             let undecided = swim.name_conflicts.is_asking();
-            swim.joining.begin(&mut swim.ctx, seeds, undecided)
+            let op = swim.joining.begin(&mut swim.ctx, seeds, undecided);
+            swim.remember_reached_seeds();
+            op
         })
+    }
+
+    /// Remembers the seeds of joins that have reached a node. A join that reaches none is an error
+    /// of its caller, who decides whether to try again.
+    pub(super) fn remember_reached_seeds(&mut self) {
+        let seeds = self.joining.take_seeds();
+        self.reconnect.remember_seeds(&mut self.ctx, &seeds);
     }
 
     /// Tells every live member that this node is going to leave; `intent` is the content of a user

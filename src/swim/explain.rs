@@ -80,7 +80,7 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     let datagrams_work = ctx.awareness.datagrams_work();
     let streams_work = ctx.awareness.streams_work();
     let others = others_known(ctx, &facts.lost);
-    let isolated = is_isolated(ctx, others, now);
+    let isolated = is_isolated(ctx, &facts.lost, now);
     let mismatch = mismatch(ctx, facts, now);
     let summary = match (facts.name_conflict, datagrams_work, streams_work) {
         _ if mismatch.is_some() => of_mismatch(mismatch),
@@ -113,26 +113,26 @@ pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bo
     facts.has_other_seeds && others_known(ctx, &facts.lost) == 0
 }
 
-/// Returns the number of other members that have not left: those of the table, and those that were
-/// lost so long ago that the table has forgotten them.
+/// Returns the number of other members that have not left: the live ones, and the lost ones. A dead
+/// member of the table that is not lost was removed by the layer above, or has left.
 fn others_known(ctx: &Context, lost: &[(&str, SocketAddr)]) -> usize {
-    let has_not_left = |it: &&MemberRecord| it.node().state != NodeState::Left;
-    let is_forgotten = |(name, _): &&(&str, SocketAddr)| ctx.table.find(name).is_none();
-    let known = ctx.table.others().filter(has_not_left).count();
-    known + lost.iter().filter(is_forgotten).count()
+    let live = ctx.table.others().filter(|it| it.is_live()).count();
+    live + lost.len()
 }
 
 /// Returns true if the fault may be on this side: see [`Health::isolated`]. The answer has to be
 /// true before the first member is declared dead, because a program that acts on failures asks for
 /// it when it learns of a failure. With a single other member it is unknown which side is at fault.
-fn is_isolated(ctx: &Context, others: usize, now: Time) -> bool {
+fn is_isolated(ctx: &Context, lost: &[(&str, SocketAddr)], now: Time) -> bool {
+    let others = others_known(ctx, lost);
     if others < 2 {
         return false;
     }
     let wait = suspicion::shortest(&ctx.config, ctx.table.len());
+    let is_lost = |name: &str| lost.iter().any(|(it, _)| *it == name);
     let out_of_sight = |node: &&Node| match node.state {
         NodeState::Suspect => true,
-        NodeState::Dead => now.since(node.since) <= wait * 2,
+        NodeState::Dead => now.since(node.since) <= wait * 2 && is_lost(&node.name),
         NodeState::Alive | NodeState::Left => false,
     };
     let nodes = ctx.table.iter().map(|(_, record)| record.node());

@@ -1,15 +1,31 @@
 //! Joins: the targets of each join command, and how many of them have answered.
+//!
+//! A join is reported when all its targets have ended, or a moment after the first one answered: a
+//! target that is silent must not hold up a join that has succeeded. The rest of the targets are
+//! asked all the same, and reported in a second notice. Silent targets do not hold up those behind
+//! them either: the number of targets that are asked at the same time grows while some are waiting,
+//! and when no more streams may be open, silent ones end early.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
 use super::output::{JoinFailure, JoinReport, Notice, OpId};
 use super::seeds::Seed;
 use super::streams::{Exchange, ExchangeCause};
+use super::timer::Timer;
+use crate::time::Time;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-/// The number of targets of one join that are asked at the same time.
+/// The number of targets of one join that are asked at the same time in the beginning.
 const JOIN_WIDTH: usize = 8;
+/// The number by which that grows with each tick.
+const JOIN_WIDER: usize = 4;
+/// The time that a silent target gets if targets wait and no more streams may be open, in probe
+/// timeouts.
+const SILENCE: u32 = 3;
+/// The number of ticks in a probe timeout.
+const TICKS_PER_TIMEOUT: u32 = 4;
 
 /// A join command under way.
 struct Join {
@@ -18,7 +34,16 @@ struct Join {
     waiting: VecDeque<(Seed, String)>,
     /// Look-ups and push/pulls not yet ended.
     in_flight: usize,
+    /// The number of targets that may be asked at the same time.
+    width: usize,
+    /// The time at which the first target answered.
+    reached: Option<Time>,
+    /// True if [`Notice::JoinDone`] was sent already: the next one is about the other targets.
+    is_reported: bool,
+    /// The targets that have ended since the last report.
     report: JoinReport,
+    /// The seeds, until the first target answers.
+    seeds: Vec<Seed>,
 }
 
 /// The joins under way. The parameter `undecided` of the methods is true while this node is still
@@ -27,6 +52,8 @@ struct Join {
 #[derive(Default)]
 pub(super) struct Joining {
     joins: Vec<Join>,
+    /// The seeds of joins that have reached a node since the last call of `take_seeds`.
+    seeds: Vec<Seed>,
 }
 
 impl Joining {
@@ -39,10 +66,36 @@ impl Joining {
             op,
             waiting: targets.collect(),
             in_flight: 0,
+            width: JOIN_WIDTH,
+            reached: None,
+            is_reported: false,
             report: JoinReport::default(),
+            seeds: seeds.to_vec(),
         });
         self.drive(ctx, op, undecided);
         op
+    }
+
+    /// Returns the seeds of joins that have reached a node, once for each join.
+    pub fn take_seeds(&mut self) -> Vec<Seed> {
+        std::mem::take(&mut self.seeds)
+    }
+
+    /// Reports the joins that reached a node a moment ago, and asks more of the waiting targets.
+    pub fn tick(&mut self, ctx: &mut Context, undecided: bool) {
+        if self.joins.iter().any(|join| !join.waiting.is_empty()) && !ctx.streams.may_dial() {
+            let spent = ctx.config.probe_timeout * SILENCE;
+            let begun_until = ctx.now + ctx.config.stream_timeout - spent;
+            ctx.streams.end_silent_joins(begun_until, ctx.now);
+        }
+        for join in &mut self.joins {
+            join.width += JOIN_WIDER;
+            let is_due = join.reached.is_some_and(|at| at + tick(ctx) <= ctx.now);
+            if is_due && !join.is_reported && !undecided {
+                join.report(ctx);
+            }
+        }
+        self.drive_all(ctx, undecided);
     }
 
     /// Counts a target of a join that has ended: as contacted, or with its `failure`.
@@ -59,7 +112,11 @@ impl Joining {
         join.in_flight -= 1;
         match failure {
             Some(failure) => join.report.failures.push(failure),
-            None => join.report.contacted += 1,
+            None => {
+                join.report.contacted += 1;
+                join.reached.get_or_insert(ctx.now);
+                self.seeds.append(&mut join.seeds);
+            }
         }
         self.drive(ctx, op, undecided);
     }
@@ -99,8 +156,8 @@ impl Joining {
         }
     }
 
-    /// Starts as many targets of a join as may run at the same time, and reports the end of the
-    /// join when all targets have ended.
+    /// Starts as many targets of a join as may run at the same time, and reports the join when all
+    /// targets have ended.
     fn drive(&mut self, ctx: &mut Context, op: OpId, undecided: bool) {
         let Some(i) = self.joins.iter().position(|join| join.op == op) else {
             return;
@@ -109,22 +166,24 @@ impl Joining {
         loop {
             if join.waiting.is_empty() && join.in_flight == 0 {
                 if !undecided {
-                    let report = self.joins.swap_remove(i).report;
-                    ctx.outbox.tell(Notice::JoinDone { op, report });
+                    self.joins.swap_remove(i).end(ctx);
                 }
                 return;
             }
             // If no target were under way, nothing would call this function again. So the first
             // target is started even if too many streams are open.
             let may_start = join.in_flight == 0 || ctx.streams.may_dial();
-            if join.in_flight >= JOIN_WIDTH || !may_start {
-                return;
+            if join.in_flight >= join.width || !may_start || join.waiting.is_empty() {
+                return arm(ctx);
             }
             let Some((seed, target)) = join.waiting.pop_front() else {
                 return;
             };
             match seed {
-                Seed::Addr(addr) if addr == ctx.local.addr => join.report.contacted += 1,
+                Seed::Addr(addr) if addr == ctx.local.addr => {
+                    join.report.contacted += 1;
+                    self.seeds.append(&mut join.seeds);
+                }
                 Seed::Addr(peer) => {
                     join.in_flight += 1;
                     let cause = ExchangeCause::Join { op, target };
@@ -137,5 +196,32 @@ impl Joining {
                 }
             }
         }
+    }
+}
+
+impl Join {
+    fn report(&mut self, ctx: &mut Context) {
+        self.is_reported = true;
+        let (op, report) = (self.op, std::mem::take(&mut self.report));
+        ctx.outbox.tell(Notice::JoinDone { op, report });
+    }
+
+    /// Reports the targets that have not been reported yet.
+    fn end(mut self, ctx: &mut Context) {
+        if !self.is_reported || self.report != JoinReport::default() {
+            self.report(ctx);
+        }
+    }
+}
+
+/// The time between two ticks, and between the first answer to a join and its report.
+fn tick(ctx: &Context) -> Duration {
+    ctx.config.probe_timeout / TICKS_PER_TIMEOUT
+}
+
+fn arm(ctx: &mut Context) {
+    if ctx.timers.get(Timer::Joining).is_none() {
+        let at = ctx.now + tick(ctx);
+        ctx.timers.set(Timer::Joining, at);
     }
 }

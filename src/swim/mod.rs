@@ -300,6 +300,10 @@ impl Swim {
             Timer::Gossip => self.gossip.tick(ctx),
             Timer::PushPull => push_pull::tick(ctx),
             Timer::JoinSync => self.join_sync.tick(ctx),
+            Timer::Joining => {
+                let undecided = self.name_conflicts.is_asking();
+                self.joining.tick(ctx, undecided);
+            }
             Timer::Reconnect => self.reconnect.tick(ctx),
             Timer::NameConflict => self.name_conflicts.tick(ctx),
         }

@@ -25,7 +25,7 @@ use std::time::Duration;
 /// The number of pings that are sent to an address, because datagrams get lost.
 const PINGS: u32 = 2;
 /// The time between two rounds about the same claim, in probe intervals.
-const ROUND: u32 = 5;
+const ROUND: u32 = 2;
 /// A claim that no member has repeated for this many rounds is over.
 const ROUNDS_UNHEARD: u32 = 3;
 /// The maximum number of aliases of this node that are remembered.

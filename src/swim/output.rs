@@ -130,6 +130,23 @@ pub enum JoinFailure {
     Refused(String),
 }
 
+impl JoinFailure {
+    /// Returns true if a program took the connection and then refused the exchange. Asking it again
+    /// soon would not change that.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            JoinFailure::ClosedUnanswered
+            | JoinFailure::Crypto(_)
+            | JoinFailure::Protocol(_)
+            | JoinFailure::Refused(_) => true,
+            JoinFailure::Unresolved
+            | JoinFailure::Unreachable
+            | JoinFailure::ConnectionRefused
+            | JoinFailure::TimedOut => false,
+        }
+    }
+}
+
 /// Something that the layer above has to learn or to provide.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {

@@ -153,7 +153,7 @@ impl Reconnect {
         }
     }
 
-    /// An attempt ended.
+    /// An attempt ended. `answered` is true if the node answered, even if it refused this node.
     pub fn on_end(&mut self, ctx: &mut Context, peer: SocketAddr, answered: bool) {
         if answered {
             let seeds = self.seeds.iter_mut();

@@ -114,13 +114,15 @@ impl Swim {
                 let failure = gained.err().map(|why| (target, why));
                 let undecided = self.name_conflicts.is_asking();
                 self.joining.on_target_end(ctx, op, failure, undecided);
+                self.remember_reached_seeds();
             }
             ExchangeCause::JoinSync => self.join_sync.on_pull_end(ctx, gained.ok()),
             ExchangeCause::Reconnect => {
                 if matches!(gained, Ok(1..)) {
                     self.join_sync.on_joined(ctx, peer);
                 }
-                self.reconnect.on_end(ctx, peer, gained.is_ok());
+                let answered = gained.as_ref().err().is_none_or(JoinFailure::is_answer);
+                self.reconnect.on_end(ctx, peer, answered);
             }
             ExchangeCause::Periodic
             | ExchangeCause::Suspect
@@ -141,7 +143,8 @@ impl Swim {
                     joining.on_resolved(ctx, op, lookup, addrs, undecided);
                 }
             }
-            swim.reconnect.arm(ctx);
+            swim.remember_reached_seeds();
+            swim.reconnect.arm(&mut swim.ctx);
         });
     }
 }

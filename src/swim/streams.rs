@@ -214,6 +214,20 @@ impl Streams {
         Some(stream)
     }
 
+    /// Ends the time of the joins that were begun with a deadline of at most `begun_until` and have
+    /// brought no byte, so that other targets can be asked.
+    pub fn end_silent_joins(&mut self, begun_until: Time, now: Time) {
+        for stream in self.open.values_mut() {
+            let is_join = matches!(
+                &stream.purpose,
+                Purpose::PushPull(exchange) if matches!(exchange.cause, ExchangeCause::Join { .. })
+            );
+            if is_join && stream.reader.held() == 0 && stream.deadline <= begun_until {
+                stream.deadline = now;
+            }
+        }
+    }
+
     /// Removes a stream that has expired.
     pub fn take_overdue(&mut self, now: Time) -> Option<(StreamId, Stream)> {
         let due = self.deadlines().min().filter(|(at, _)| *at <= now);

@@ -4,7 +4,7 @@ use super::streams::{Exchange, ExchangeCause, Purpose};
 use super::*;
 use crate::limits;
 use crate::wire::message::{
-    Accusation, Ack, Alive, IndirectPing, Nack, Ping, PushPull, PushPullNode,
+    Accusation, Ack, Alive, ErrorAnswer, IndirectPing, Nack, Ping, PushPull, PushPullNode,
 };
 use crate::wire::packet::Opened;
 use std::sync::Arc;
@@ -705,7 +705,7 @@ fn a_seed_that_comes_late_is_found_and_a_healed_partition_becomes_one_cluster() 
     for (a, b) in [(0, 1), (2, 3)] {
         net.nodes[b].join(net.now, &[Seed::Addr(addr(a))]);
     }
-    net.nodes[2].join(net.now, &[Seed::Addr(addr(0))]);
+    net.nodes[2].remember_seeds(net.now, &[Seed::Addr(addr(0))]);
     for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
         net.cut.extend([(a, b), (b, a)]);
         net.cut_streams.extend([(a, b), (b, a)]);
@@ -922,7 +922,9 @@ fn a_message_that_does_not_fit_into_a_packet_is_refused_and_not_queued() {
 /// ever comes.
 fn lookups(answer: Option<&[usize]>) -> Vec<u64> {
     let mut swim = node(0, Config::lan());
-    swim.join(Time::ZERO, &[Seed::Host("svc".into(), 7946)]);
+    let seeds = [Seed::Host("svc".into(), 7946)];
+    swim.remember_seeds(Time::ZERO, &seeds);
+    swim.join(Time::ZERO, &seeds);
     let mut asked = Vec::new();
     for second in 0..600 {
         let now = Time::ZERO + Duration::from_secs(second);
@@ -975,7 +977,7 @@ fn a_host_name_is_not_looked_up_while_every_node_it_stands_for_is_a_member() {
 fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
     let mut swim = node(0, Config::lan());
     for port in 1..2000 {
-        swim.join(
+        swim.remember_seeds(
             Time::ZERO,
             &[Seed::Addr(SocketAddr::from(([10, 9, 9, 9], port)))],
         );
@@ -1286,4 +1288,97 @@ fn what_a_stranger_sends_uses_up_no_broadcasts() {
     let receivers = |(_, to, _): &(usize, SocketAddr, Vec<u8>)| *to == addr(1);
     assert!(net.sent.iter().filter(news).all(receivers));
     assert!(net.sent.iter().filter(news).count() > 0);
+}
+
+/// Returns the reports of joins at node `who`: the number contacted, and the number of failures.
+fn joins_done(net: &Net, who: usize) -> Vec<(usize, usize)> {
+    let report = |(i, notice): &(usize, Notice)| match notice {
+        Notice::JoinDone { report, .. } if *i == who => {
+            Some((report.contacted, report.failures.len()))
+        }
+        _ => None,
+    };
+    net.notices.iter().filter_map(report).collect()
+}
+
+/// Addresses of hosts that do not exist: connections to them are neither accepted nor refused.
+fn mute(net: &mut Net, count: usize) -> Vec<Seed> {
+    let first = net.nodes.len();
+    let silent = first..first + count;
+    net.nodes
+        .extend(silent.clone().map(|i| node(i, Config::lan())));
+    let who = 0..first;
+    net.cut_streams = who
+        .flat_map(|from| silent.clone().map(move |to| (from, to)))
+        .collect();
+    silent.map(|i| Seed::Addr(addr(i))).collect()
+}
+
+#[test]
+fn silent_seeds_do_not_hold_up_a_join_that_reached_a_node() {
+    let mut net = Net::new(2);
+    let mut seeds = mute(&mut net, 70);
+    seeds.push(Seed::Addr(addr(1)));
+    net.nodes[0].join(net.now, &seeds);
+    net.run(Duration::from_secs(5));
+    let [(1, silent)] = joins_done(&net, 0)[..] else {
+        panic!("{:?}", joins_done(&net, 0))
+    };
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+    net.run(Duration::from_secs(12));
+    let rest = (0, 70 - silent);
+    assert_eq!(joins_done(&net, 0), [(1, silent), rest]);
+}
+
+#[test]
+fn a_join_waits_a_moment_for_the_seeds_that_answer_second() {
+    let mut net = Net::new(4);
+    let seeds: Vec<Seed> = (1..4).map(|i| Seed::Addr(addr(i))).collect();
+    net.nodes[0].join(net.now, &seeds);
+    net.run(Duration::from_secs(1));
+    assert_eq!(joins_done(&net, 0), [(3, 0)]);
+}
+
+#[test]
+fn a_join_that_failed_is_not_repeated_but_the_seeds_of_one_that_succeeded_are_asked_again() {
+    for reached in [false, true] {
+        let mut net = Net::new(2);
+        let mut seeds = mute(&mut net, 1);
+        if reached {
+            seeds.push(Seed::Addr(addr(1)));
+        }
+        net.nodes[0].join(net.now, &seeds);
+        net.run(Duration::from_secs(60));
+        let stats = net.nodes[0].stats();
+        assert_eq!(
+            stats.reconnects > 0,
+            reached,
+            "{} attempts",
+            stats.reconnects
+        );
+    }
+}
+
+#[test]
+fn a_seed_that_refuses_this_node_is_asked_with_the_longest_pauses() {
+    let mut swim = node(0, Config::lan());
+    swim.remember_seeds(Time::ZERO, &[Seed::Addr(addr(1))]);
+    let mut asked = 0;
+    for second in 0..60 {
+        let now = Time::ZERO + Duration::from_secs(second);
+        swim.handle_timeout(now);
+        while let Some(order) = swim.poll_output() {
+            if let Output::Connect { id, .. } = order {
+                asked += 1;
+                swim.handle_stream_connected(now, id);
+                let text = "No installed keys could decrypt the message";
+                let answer = Message::Error(ErrorAnswer {
+                    text: text.as_bytes(),
+                })
+                .encoded();
+                swim.handle_stream_data(now, id, &answer);
+            }
+        }
+    }
+    assert!((2..=3).contains(&asked), "{asked} attempts in a minute");
 }

@@ -16,6 +16,8 @@ pub(super) enum Timer {
     PushPull,
     /// Pull once more after a burst of joins.
     JoinSync,
+    /// Report joins, and ask more of their targets; set only while a join is under way.
+    Joining,
     /// Ask a seed or a lost member again.
     Reconnect,
     /// Begin another round about the claim to this node's name.
@@ -23,11 +25,12 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 6] = [
+    const ALL: [Timer; 7] = [
         Timer::Probe,
         Timer::Gossip,
         Timer::PushPull,
         Timer::JoinSync,
+        Timer::Joining,
         Timer::Reconnect,
         Timer::NameConflict,
     ];

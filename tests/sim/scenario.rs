@@ -70,7 +70,10 @@ impl World {
     pub fn join_seeds(&mut self, host: usize, seeds: &[Seed]) {
         self.hosts[host].leaving = false;
         self.hosts[host].well_since = self.now;
-        self.command(host, |core, now| core.join(now, seeds));
+        self.command(host, |core, now| {
+            core.remember_seeds(now, seeds);
+            core.join(now, seeds)
+        });
     }
 
     pub fn join_all_through(&mut self, seed: usize) {

@@ -89,6 +89,11 @@ impl Engine {
         reply.send(answer);
     }
 
+    /// Remembers seeds that are asked until they are members.
+    pub fn remember_seeds(&mut self, seeds: &[Seed]) {
+        self.core.remember_seeds(self.now, seeds);
+    }
+
     /// Joins the clusters of these seeds. `waiter` gets the outcome.
     pub fn join(&mut self, seeds: &[Seed], waiter: Waiter) {
         self.handle.lifecycle.enter(NodeState::Running);

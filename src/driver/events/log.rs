@@ -236,9 +236,9 @@ mod tests {
             "there is no seed to wait for"
         );
         let seed = crate::swim::Seed::Host("seed".to_owned(), 7946);
-        core.join(start, &[crate::swim::Seed::Addr(addr)]);
+        core.remember_seeds(start, &[crate::swim::Seed::Addr(addr)]);
         assert_eq!(lines_after(&mut core, 130), 0, "the node is its own seed");
-        core.join(start, &[seed]);
+        core.remember_seeds(start, &[seed]);
         let lines = [131, 189, 190, 191, 250].map(|at| lines_after(&mut core, at));
         assert_eq!(lines, [0, 0, 1, 0, 1]);
         let summary = core.health(start).summary;

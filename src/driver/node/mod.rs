@@ -78,9 +78,11 @@ impl Node {
         Ok(Node { running })
     }
 
-    /// Joins a cluster: exchanges lists of members with every address, and returns how many of them
-    /// answered. A node that has left takes part again. After the timeout the join goes on without
-    /// the caller; a `timeout` of `None` waits without limit.
+    /// Joins a cluster: exchanges lists of members with every address. Returns a moment after the
+    /// first one has answered, with the number of those that have, and goes on with the others; all
+    /// of them are asked again later. If none answers, none is asked again. A node that has left
+    /// takes part again. After the timeout the join goes on without the caller; a `timeout` of
+    /// `None` waits without limit.
     ///
     /// Addresses look like `host`, `host:port`, `1.2.3.4` or `[::1]:7946`, with an optional node
     /// name in front as in `name/host:port`. The port is 7946 if none is given.

@@ -89,6 +89,7 @@ fn build(
     let engine = Engine::new(config, core, handle.clone(), sockets, lookups);
     let mut engine = engine.map_err(no_descriptor)?;
     if !settings.seeds.is_empty() {
+        engine.remember_seeds(&settings.seeds);
         engine.join(&settings.seeds, Waiter::Nobody);
     }
     let threads = ThreadsCell::default();
