@@ -56,6 +56,119 @@ def test_a_haproxy_that_reloads_gets_all_servers_again(haproxy, hap, web) -> Non
     proxy.serves(*webs)
 
 
+EMPTY = "1\n# be_id\n"
+"""A server-state file without servers."""
+SLOTS = "server-template app 1-8 member.invalid:1 init-addr last,0.0.0.0 disabled check inter 1s"
+
+
+def with_template(haproxy, folder):
+    """Start an HAProxy with slots and a server-state file.
+
+    Return it, the options of `sprat-hap`, and the file.
+    """
+    state = folder / "servers"
+    state.write_text(EMPTY)
+    text = PLAIN.replace("global\n", f"global\n    server-state-file {state}\n")
+    text = text.replace("defaults\n", "defaults\n    load-server-state-from-file global\n")
+    options = ["--template", "app 1-8", "--snapshot", str(folder / "snapshot")]
+    options += ["--server-state", str(state)]
+    return haproxy("-W", template=text, server=SLOTS), options, state
+
+
+def test_with_a_template_reloads_lose_no_request(haproxy, hap, web, load, tmp_path) -> None:
+    proxy, options, state = with_template(haproxy, tmp_path)
+    driver = hap([proxy], *options)
+    webs = [web(f"web-{n}", f"weight={n + 5}") for n in range(3)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    webs[0].set_tags("role=backend", "port=3000", "state=drain")
+    proxy.serves(*webs[1:])
+    eventually("the drain is in the file", lambda: f" {webs[0].ip} 2 12 " in state.read_text())
+    written = lambda it: f" {it.ip} 2 4 " in state.read_text()  # noqa: E731
+    eventually("the others are in the file", lambda: all(written(it) for it in webs[1:]))
+    requests = load(proxy, 200)
+    for _ in range(5):
+        proxy.reload()
+    eventually("HAProxy drains", lambda: "DRAIN" in str(proxy.statistics()))
+    proxy.serves(*webs[1:])
+    # A restart of sprat-hap keeps the servers that it finds, even without its snapshot.
+    driver.process.kill()
+    driver.process.wait(PATIENCE)
+    (tmp_path / "snapshot").unlink()
+    again = hap([proxy], *options)
+    again.join(webs[1].agent)
+    webs[0].set_tags("role=backend", "port=3000", "state=ready")
+    proxy.serves(*webs)
+    webs[1].leave()
+    proxy.serves(webs[0], webs[2])
+    requests.stop()
+    assert requests.failures == []
+
+
+def test_a_server_that_someone_has_stopped_stays_so_over_a_reload_but_not_over_a_fresh_start(
+    haproxy, hap, web, tmp_path
+) -> None:
+    proxy, options, state = with_template(haproxy, tmp_path)
+    driver = hap([proxy], *options)
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    name = next(it for it, (_, at) in proxy.servers().items() if at == webs[0].served_at)
+    proxy.cli(f"disable server nodes/{name}")
+    said = f"server {name} (web-0): HAProxy has maint"
+    eventually("the change is logged", lambda: said in driver.log())
+    eventually("the change is in the file", lambda: f" {webs[0].ip} 0 5 " in state.read_text())
+    proxy.reload()
+    eventually("the new process is asked", lambda: "HAProxy has maint" in driver.report())
+    proxy.serves(webs[1])
+    proxy.end()
+    state.write_text(EMPTY)
+    proxy.start()
+    proxy.serves(*webs)
+
+
+def test_the_only_slot_gets_another_member_while_requests_go_on(
+    haproxy, hap, web, load, tmp_path
+) -> None:
+    proxy = haproxy(template=PLAIN, server=SLOTS.replace("1-8", "1"))
+    options = ("--template", "app 1", "--snapshot", str(tmp_path / "snapshot"))
+    driver = hap([proxy], *options)
+    first, second = web("web-1"), web("web-2")
+    driver.join(first.agent)
+    proxy.serves(first)
+    driver.join(second.agent)
+    eventually("the other member waits", lambda: "1 waiting" in driver.report())
+    requests = load(proxy, 200)
+    first.set_tags("role=other", "port=3000")
+    proxy.serves(second)
+    requests.stop()
+    assert requests.failures == []
+
+
+def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None:
+    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    driver = hap([proxy])
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    proxy.cli("disable server nodes/web-0")
+    said = "(web-0): HAProxy has maint"
+    eventually("the change is logged", lambda: said in driver.log())
+    assert "HAProxy has maint" in driver.report()
+    webs[0].set_tags("role=backend", "port=3000", "weight=9")
+    eventually("the weight follows", lambda: proxy.cli("get weight nodes/web-0").startswith("9 "))
+    proxy.serves(webs[1])
+    webs[1].set_tags("role=backend", "port=3000", "state=drain")
+    held = "held: no other server would be ready"
+    eventually("the last one is held", lambda: held in driver.report())
+    proxy.cli("enable server nodes/web-0")
+    proxy.serves(webs[0])
+    eventually("all is as it was", lambda: "HAProxy has" not in driver.report())
+
+
 def test_names_that_are_commands_never_reach_the_cli(haproxy, hap, web, agent) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     driver = hap([proxy])
@@ -284,6 +397,7 @@ def test_a_server_that_haproxy_finds_down_does_not_count_as_the_last_one(haproxy
         ("--frobnicate", "unknown option --frobnicate"),
         ("--backend a", "nothing to do: give --haproxy, --agent-check or --spoe"),
         ("--backend a;b --haproxy /x", '--backend is "a;b", allowed: 1 to 255 letters, digits'),
+        ("--haproxy /x --backend a --server-state /y", "--server-state and --snapshot need"),
         ("--networks ten --spoe 127.0.0.1:0", '--networks: spoe_networks is "ten"'),
         ("--port 70000 --spoe 127.0.0.1:0", '--port: spoe_port is "70000", allowed: 0 to 65535'),
     ],

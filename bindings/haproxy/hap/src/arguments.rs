@@ -1,11 +1,13 @@
 //! The command line.
 
+use super::plan::SERVERS;
 use lexopt::{Arg, Parser, ValueExt as _};
 use sprat::Config;
 use sprat::service::spoe::candidate::{Rules, is_safe_name};
 use sprat_haproxy::balance::Limits;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 const HELP: &str = "\
@@ -18,6 +20,12 @@ The backend:
   --backend NAME         the backend to add servers to; run one sprat-hap for each backend
   --haproxy PATH|IP:PORT the runtime API of an HAProxy; repeat the option for several instances
   --server OPTIONS       the words after the address in `add server`  [check inter 1s fall 2]
+  --template PREFIX FROM-TO
+                         use the servers of `server-template PREFIX FROM-TO` instead of adding some;
+                         give the three words as one argument
+  --server-state FILE    keep the answer to `show servers state` in this file, from which HAProxy
+                         loads its servers after a reload; needs --template and a single --haproxy
+  --snapshot FILE        the file that keeps the members of the slots; needed by --template
 
 The members that serve:
   --role KEY=VALUE       the tag of members that serve  [role=backend]
@@ -57,10 +65,13 @@ Exit codes: 0 success, 1 failure, 2 wrong usage.
 ";
 
 /// The options that take a value.
-const VALUED: [&str; 20] = [
+const VALUED: [&str; 23] = [
     "backend",
     "haproxy",
     "server",
+    "template",
+    "server-state",
+    "snapshot",
     "role",
     "port",
     "networks",
@@ -92,6 +103,10 @@ pub struct Arguments {
     pub backend: String,
     pub haproxys: Vec<String>,
     pub server_options: String,
+    /// The names of the servers of a `server-template`; empty to add servers.
+    pub template: Vec<Arc<str>>,
+    pub server_state: Option<String>,
+    pub snapshot: Option<String>,
     pub loopback: bool,
     pub limits: Limits,
     pub agent_check: Option<SocketAddr>,
@@ -107,6 +122,9 @@ pub fn parse(mut parser: Parser) -> Result<Invocation, String> {
         backend: String::new(),
         haproxys: Vec::new(),
         server_options: "check inter 1s fall 2".to_owned(),
+        template: Vec::new(),
+        server_state: None,
+        snapshot: None,
         loopback: false,
         limits: Limits::default(),
         agent_check: None,
@@ -156,6 +174,9 @@ impl Arguments {
             "backend" => self.backend = value.to_owned(),
             "haproxy" => self.haproxys.push(value.to_owned()),
             "server" => self.server_options = value.to_owned(),
+            "template" => self.template = template(name, value)?,
+            "server-state" => self.server_state = Some(value.to_owned()),
+            "snapshot" => self.snapshot = Some(value.to_owned()),
             "role" => self.set_for(name, "spoe_servers", value)?,
             "port" => self.set_for(name, "spoe_port", value)?,
             "networks" => self.set_for(name, "spoe_networks", value)?,
@@ -217,6 +238,17 @@ impl Arguments {
                     .to_owned(),
             );
         }
+        if !self.template.is_empty() && self.snapshot.is_none() {
+            return Err(
+                "--template needs --snapshot, which keeps the members of the slots".to_owned(),
+            );
+        }
+        if self.template.is_empty() && (self.server_state.is_some() || self.snapshot.is_some()) {
+            return Err("--server-state and --snapshot need --template".to_owned());
+        }
+        if self.server_state.is_some() && self.haproxys.len() != 1 {
+            return Err("--server-state needs a single --haproxy".to_owned());
+        }
         let answers = self.agent_check.is_some() || self.config.spoe_addr().is_some();
         if self.haproxys.is_empty() && !answers {
             return Err("nothing to do: give --haproxy, --agent-check or --spoe".to_owned());
@@ -229,6 +261,24 @@ fn pair(name: &str, text: &str) -> Result<(String, String), String> {
     let split = text.split_once('=').filter(|(key, _)| !key.is_empty());
     let (key, value) = split.ok_or_else(|| format!("--{name} is {text:?}, expected KEY=VALUE"))?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Reads the words of a `server-template` line, such as `app 1-16` or `app 16`. Returns the names
+/// of its servers.
+fn template(name: &str, text: &str) -> Result<Vec<Arc<str>>, String> {
+    let wrong = || {
+        format!("--{name} is {text:?}, expected the words of a server-template line: \"app 1-16\"")
+    };
+    let (prefix, range) = text.split_once(' ').ok_or_else(wrong)?;
+    let (first, last) = range.split_once('-').unwrap_or(("1", range));
+    let number = |text: &str| text.parse::<usize>().map_err(|_| wrong());
+    let (first, last) = (number(first)?, number(last)?);
+    if !is_safe_name(prefix) || first > last || last - first >= SERVERS {
+        return Err(wrong());
+    }
+    Ok((first..=last)
+        .map(|n| format!("{prefix}{n}").into())
+        .collect())
 }
 
 fn number(name: &str, text: &str, min: u64, max: u64) -> Result<u64, String> {

@@ -1,7 +1,7 @@
 //! The desired servers, shared by all threads. The threads that make the servers of each HAProxy
 //! equal to them also report which names HAProxy has reserved, and which servers it does not reach.
 
-use sprat_haproxy::balance::Assignment;
+use sprat_haproxy::balance::{AdminState, Assignment};
 use sprat_haproxy::controller::Controller;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,9 @@ use std::time::Duration;
 
 /// Assignments by the names of their members.
 pub type Assignments = BTreeMap<Arc<str>, Assignment>;
+
+/// By slot: the member of a server whose state someone else has set, and that state.
+pub type ChangedServers = BTreeMap<usize, (Arc<str>, AdminState)>;
 
 /// `sprat-hap` serves one backend.
 const BACKEND: usize = 0;
@@ -29,6 +32,10 @@ struct Inner {
     reserved: BTreeMap<String, BTreeSet<String>>,
     /// The names of the servers that each HAProxy does not reach.
     unreachable: BTreeMap<String, BTreeSet<String>>,
+    /// The servers of each HAProxy whose state someone else has set.
+    changed: BTreeMap<String, ChangedServers>,
+    /// The text about each slot that the controller has, and its member.
+    drifts: BTreeMap<usize, (Arc<str>, String)>,
 }
 
 impl DesiredServers {
@@ -55,10 +62,7 @@ impl DesiredServers {
         let mut inner = self.lock();
         let before = inner.version;
         while let Some((_, assignment)) = self.controller.next_change() {
-            match assignment.name {
-                Some(_) => inner.by_slot.insert(assignment.slot, assignment),
-                None => inner.by_slot.remove(&assignment.slot),
-            };
+            inner.by_slot.insert(assignment.slot, assignment);
             inner.version = before + 1;
         }
         if inner.version != before {
@@ -108,12 +112,39 @@ impl DesiredServers {
         }
     }
 
+    /// Sets the servers of an HAProxy whose state someone else has set.
+    pub fn set_changed(&self, haproxy: &str, servers: ChangedServers) {
+        let mut inner = self.lock();
+        if inner.changed.get(haproxy) == Some(&servers) {
+            return;
+        }
+        inner.changed.insert(haproxy.to_owned(), servers);
+        let drifts = inner.drifts();
+        let before = std::mem::replace(&mut inner.drifts, drifts);
+        let send = |slot: usize, (member, text): (Arc<str>, String)| {
+            self.controller.set_drift(BACKEND, slot, member, text);
+        };
+        for (slot, (member, _)) in before {
+            if !inner.drifts.contains_key(&slot) {
+                send(slot, (member, String::new()));
+            }
+        }
+        for (slot, drift) in &inner.drifts {
+            send(*slot, drift.clone());
+        }
+    }
+
     /// Returns the servers that are desired now.
     pub fn current(&self) -> Assignments {
         let inner = self.lock();
         let assignments = inner.by_slot.values();
         let named = assignments.filter_map(|it| Some((it.name.clone()?, it.clone())));
         named.collect()
+    }
+
+    /// Returns the assignments of all slots, free ones included.
+    pub fn slots(&self) -> Vec<Assignment> {
+        self.lock().by_slot.values().cloned().collect()
     }
 
     /// Returns a number that changes whenever the desired servers change.
@@ -126,5 +157,28 @@ impl DesiredServers {
         let inner = self.lock();
         let same = |inner: &mut Inner| inner.version == seen;
         drop(self.changed.wait_timeout_while(inner, time, same));
+    }
+}
+
+impl Inner {
+    /// Returns, by slot, the member of each server whose state someone else has set, and a text
+    /// about it.
+    fn drifts(&self) -> BTreeMap<usize, (Arc<str>, String)> {
+        let mut drifts: BTreeMap<usize, (Arc<str>, String)> = BTreeMap::new();
+        for (haproxy, servers) in &self.changed {
+            let of = match self.changed.len() {
+                1 => String::new(),
+                _ => format!(" at {haproxy}"),
+            };
+            for (slot, (member, state)) in servers {
+                let text = format!("HAProxy{of} has {}", state.name());
+                let (_, all) = drifts
+                    .entry(*slot)
+                    .or_insert((member.clone(), String::new()));
+                let start = if all.is_empty() { "" } else { ", " };
+                *all += &format!("{start}{text}");
+            }
+        }
+        drifts
     }
 }

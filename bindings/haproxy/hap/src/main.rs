@@ -14,7 +14,9 @@
 //! | `desired` | the servers as they should be, shared by all threads |
 //! | `server_state` | the servers as HAProxy has them: the answer to `show servers state` |
 //! | `plan` | the commands that turn the actual servers into the desired ones |
+//! | `others` | the servers whose state someone else has set |
 //! | `reconcile` | the thread of one HAProxy |
+//! | `state_file` | the file from which HAProxy loads its servers after a reload |
 //! | `runtime_api` | one command on one connection |
 //! | `agent_check` | the answers to agent checks |
 //! | `signals` | the signals that end the process, print a report, or lift a freeze |
@@ -22,11 +24,13 @@
 mod agent_check;
 mod arguments;
 mod desired;
+mod others;
 mod plan;
 mod reconcile;
 mod runtime_api;
 mod server_state;
 mod signals;
+mod state_file;
 
 use arguments::{Arguments, Invocation};
 use desired::DesiredServers;
@@ -34,7 +38,8 @@ use plan::{Planner, SERVERS};
 use signals::Signals;
 use sprat_haproxy::backend::Backend;
 use sprat_haproxy::controller::{Controller, ControllerConfig, NodePhase};
-use sprat_haproxy::snapshot::Snapshot;
+use sprat_haproxy::snapshot::SnapshotFile;
+use state_file::StateFile;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,25 +85,37 @@ fn run(arguments: Arguments) -> Result<(), String> {
     arguments.config.check().map_err(|error| error.message)?;
     let rules = arguments.rules();
     let (name, tag) = (arguments.backend, rules.tag.clone());
+    let template = arguments.template;
+    let servers = match template.is_empty() {
+        true => (0..SERVERS).map(|slot| slot.to_string().into()).collect(),
+        false => template.clone(),
+    };
+    let opened = arguments.snapshot.map(|path| {
+        let opened = SnapshotFile::open(&path);
+        opened.map_err(|error| format!("the snapshot {path} cannot be opened: {error}"))
+    });
+    let (snapshot_file, snapshot) = opened.transpose()?.unzip();
     let backend = Backend {
         name: name.clone(),
         rules,
-        servers: (0..SERVERS).map(|slot| slot.to_string().into()).collect(),
+        servers,
         limits: arguments.limits,
     };
     let config = ControllerConfig {
         node: arguments.config,
         backends: vec![backend],
         inside_haproxy: false,
-        snapshot: Snapshot::default(),
-        snapshot_file: None,
+        snapshot: snapshot.unwrap_or_default(),
+        snapshot_file,
     };
     let controller = Controller::start(config)
         .map_err(|error| format!("the thread of the controller cannot be started: {error}"))?;
     let desired = Arc::new(DesiredServers::new(controller));
     for haproxy in arguments.haproxys {
-        let planner = Planner::new(name.clone(), &tag, arguments.server_options.clone());
-        reconcile::start(haproxy, planner, desired.clone())?;
+        let options = arguments.server_options.clone();
+        let planner = Planner::new(name.clone(), &tag, options, template.clone());
+        let state_file = arguments.server_state.clone().map(StateFile::new);
+        reconcile::start(haproxy, planner, desired.clone(), state_file)?;
     }
     if let Some(addr) = arguments.agent_check {
         agent_check::serve(addr, desired.clone())?;

@@ -6,8 +6,14 @@
 //! ids. So the servers are recognised after a restart, and no other server is ever touched,
 //! whatever its name. The range follows from the tag of the members, so two `sprat-hap` for
 //! different tags can share a backend.
+//!
+//! With a `server-template`, the servers exist already: each slot is the server of its number, and
+//! only addresses, weights and states are set. HAProxy then finds its servers again after a reload.
+//!
+//! A state that someone else has set is left alone; `others` finds such states.
 
 use super::desired::Assignments;
+use super::others::{ChangesByOthers, Goal};
 use super::server_state::Server;
 use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +34,13 @@ const RANGES: u32 = 200_000;
 pub struct Step {
     pub server: Arc<str>,
     pub lines: Vec<String>,
+    /// The address that HAProxy has to have taken before the second line is sent. HAProxy 3 takes
+    /// addresses a moment after the command.
+    pub addr: Option<SocketAddr>,
+    /// The goal that the server has reached after the step; `None` if it has no member then.
+    pub goal: Option<Goal>,
+    /// True if the server is ready after the step.
+    pub is_ready: bool,
 }
 
 /// Plans the commands for one backend.
@@ -37,17 +50,32 @@ pub struct Planner {
     options: String,
     /// The id of the first slot.
     first_id: u32,
+    /// The names of the servers of a `server-template`, one for each slot; empty to add servers.
+    template: Vec<Arc<str>>,
+    pub others: ChangesByOthers,
 }
 
 impl Planner {
     /// `tag` is the tag of the members that serve.
-    pub fn new(backend: String, tag: &(String, String), options: String) -> Planner {
+    pub fn new(
+        backend: String,
+        tag: &(String, String),
+        options: String,
+        template: Vec<Arc<str>>,
+    ) -> Planner {
         let hash = crc32fast::hash(format!("{}={}", tag.0, tag.1).as_bytes());
         Planner {
             backend,
             options,
             first_id: FIRST_ID + hash % RANGES * SERVERS as u32,
+            template,
+            others: ChangesByOthers::default(),
         }
+    }
+
+    /// Returns true if the servers are those of a `server-template`.
+    pub fn has_template(&self) -> bool {
+        !self.template.is_empty()
     }
 
     /// Returns the slot of a server; `None` if `sprat-hap` did not add the server.
@@ -56,44 +84,115 @@ impl Planner {
         (slot < SERVERS).then_some(slot)
     }
 
-    /// Returns the assignments that an earlier `sprat-hap` has carried out.
+    /// Returns the assignments that an earlier `sprat-hap` has carried out. HAProxy does not know
+    /// the member of a slot of a `server-template`, so its address stands for the name. A server of
+    /// such a slot that gets no requests is not returned.
     pub fn remembered(&self, present: &BTreeMap<String, Server>) -> Vec<Assignment> {
-        let assignment = |(name, server): (&String, &Server)| {
-            Some(Assignment {
-                slot: self.slot(server)?,
-                name: Some(name.as_str().into()),
-                addr: Some(server.addr?),
-                weight: server.weight,
-                state: server.state,
-                order: 0,
-            })
+        let assignment = |(slot, name, server): (usize, String, &Server)| Assignment {
+            slot,
+            name: Some(name.into()),
+            addr: server.addr,
+            weight: server.weight,
+            state: server.state,
+            order: 0,
         };
-        present.iter().filter_map(assignment).collect()
+        let added = present
+            .iter()
+            .filter_map(|(name, it)| Some((self.slot(it)?, name.clone(), it)));
+        let template = self.template.iter().enumerate().filter_map(|(slot, name)| {
+            let server = present.get(&**name)?;
+            let addr = server.addr.filter(|it| !it.ip().is_unspecified())?;
+            (server.state != AdminState::Maint).then(|| (slot, format!("unknown-{addr}"), server))
+        });
+        let all = added.filter(|_| !self.has_template()).chain(template);
+        all.filter(|(_, _, it)| it.addr.is_some())
+            .map(assignment)
+            .collect()
     }
 
     /// Returns the names of the servers that `sprat-hap` did not add.
     pub fn reserved(&self, present: &BTreeMap<String, Server>) -> BTreeSet<String> {
         let reserved = present
             .iter()
-            .filter(|(_, server)| self.slot(server).is_none());
+            .filter(|(_, server)| self.template.is_empty() && self.slot(server).is_none());
         reserved.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Returns the names of the servers that `sprat-hap` added and that HAProxy does not reach.
-    pub fn unreachable(&self, present: &BTreeMap<String, Server>) -> BTreeSet<String> {
-        let is_unreachable = |server: &Server| {
-            self.slot(server).is_some() && server.is_down && server.state != AdminState::Maint
+    /// Returns the name of the server of an assignment; `None` if the slot does not exist.
+    fn server_of(&self, assignment: &Assignment) -> Option<Arc<str>> {
+        match self.template.is_empty() {
+            true => assignment.name.clone(),
+            false => self.template.get(assignment.slot).cloned(),
+        }
+    }
+
+    /// Returns the names of the members whose servers get no requests: HAProxy does not reach the
+    /// server, or someone else has stopped it.
+    pub fn unreachable(
+        &self,
+        present: &BTreeMap<String, Server>,
+        slots: &[Assignment],
+    ) -> BTreeSet<String> {
+        let is_unreachable = |it: &&Assignment| {
+            let Some(name) = self.server_of(it) else {
+                return false;
+            };
+            let Some(server) = present.get(&*name) else {
+                return false;
+            };
+            let is_down = server.is_down && server.state != AdminState::Maint;
+            is_down || (self.others.has_changed(&name) && it.state == AdminState::Ready)
         };
-        let unreachable = present.iter().filter(|(_, server)| is_unreachable(server));
-        unreachable.map(|(name, _)| name.clone()).collect()
+        let unreachable = slots.iter().filter(is_unreachable);
+        unreachable
+            .filter_map(|it| it.name.as_deref().map(str::to_owned))
+            .collect()
+    }
+
+    /// Compares all servers with their goals. `process` identifies the HAProxy process. Returns, by
+    /// slot, the member of each server whose state someone else has set, and that state.
+    pub fn find_changes_by_others(
+        &mut self,
+        process: String,
+        present: &BTreeMap<String, Server>,
+        slots: &[Assignment],
+    ) -> BTreeMap<usize, (Arc<str>, AdminState)> {
+        self.others.begin_round(process);
+        let mut found = BTreeMap::new();
+        for it in slots {
+            let (Some(server), Some(goal)) = (self.server_of(it), Goal::of(it)) else {
+                continue;
+            };
+            let actual = present.get(&*server);
+            let actual = actual.map(|has| (has.state, has.addr == it.addr));
+            self.others.compare(&server, goal, actual);
+            if let (Some(state), Some(member)) = (self.others.state(&server), it.name.clone()) {
+                found.insert(it.slot, (member, state));
+            }
+        }
+        found
+    }
+
+    /// Returns the names of the servers of members that get requests.
+    pub fn serving(&self, present: &BTreeMap<String, Server>) -> BTreeSet<Arc<str>> {
+        let template: BTreeSet<&str> = self.template.iter().map(|it| &**it).collect();
+        let serves = |(name, it): &(&String, &Server)| {
+            let is_own = self.slot(it).is_some() || template.contains(name.as_str());
+            is_own && it.state == AdminState::Ready && !it.is_down
+        };
+        let serving = present.iter().filter(serves);
+        serving.map(|(name, _)| name.as_str().into()).collect()
     }
 
     /// Returns the steps from the present servers to the desired ones, at most one for each
     /// server. Names and addresses were checked when they came from the network.
     pub fn steps(&self, present: &BTreeMap<String, Server>, desired: &Assignments) -> Vec<Step> {
-        let mut steps = Vec::new();
+        let (mut steps, serving) = (Vec::new(), self.serving(present));
         let mut ids: BTreeSet<u32> = present.values().map(|server| server.id).collect();
-        for (name, assignment) in desired {
+        // New servers are ready before others are taken away.
+        let mut desired_first: Vec<_> = desired.iter().collect();
+        desired_first.sort_by_key(|(_, it)| it.state);
+        for (name, assignment) in desired_first {
             let Some(addr) = assignment.addr else {
                 continue;
             };
@@ -109,14 +208,38 @@ impl Planner {
                     vec![self.add(name, id, addr, assignment)]
                 }
                 Some(server) if self.slot(server).is_none() => continue,
-                Some(server) => self.change(name, addr, assignment, server),
+                Some(server) => self.change(name, addr, assignment, server, &serving),
             };
-            if !lines.is_empty() {
-                let server = name.clone();
-                steps.push(Step { server, lines });
-            }
+            steps.push(Step::new(name.clone(), lines, assignment));
         }
         steps.extend(self.deletions(present, desired));
+        steps.retain(|it| !it.lines.is_empty());
+        steps
+    }
+
+    /// Returns the steps for the slots of a `server-template`. A free slot is stopped.
+    pub fn slot_steps(
+        &self,
+        present: &BTreeMap<String, Server>,
+        slots: &[Assignment],
+    ) -> Vec<Step> {
+        let mut slots: Vec<&Assignment> = slots.iter().collect();
+        slots.sort_by_key(|it| it.state);
+        let (mut steps, serving) = (Vec::new(), self.serving(present));
+        for it in slots {
+            let Some(name) = self.template.get(it.slot).cloned() else {
+                continue;
+            };
+            let lines = match (present.get(&*name), it.addr) {
+                // HAProxy answers that there is no such server, which is logged.
+                (None, _) => vec![format!("set server {} state maint", self.path(&name))],
+                (Some(server), Some(addr)) => self.change(&name, addr, it, server, &serving),
+                (Some(server), None) if server.state == AdminState::Maint => continue,
+                (Some(_), None) => vec![format!("set server {} state maint", self.path(&name))],
+            };
+            steps.push(Step::new(name, lines, it));
+        }
+        steps.retain(|it| !it.lines.is_empty());
         steps
     }
 
@@ -134,6 +257,9 @@ impl Planner {
             Step {
                 server: name.as_str().into(),
                 lines: vec![stop, format!("del server {server}")],
+                addr: None,
+                goal: None,
+                is_ready: false,
             }
         };
         unneeded.map(step).collect()
@@ -157,21 +283,31 @@ impl Planner {
         line + &format!("; set server {server} state {}", assignment.state.name())
     }
 
+    /// Returns the lines that change a server that HAProxy has.
+    ///
+    /// A server that gets another address is stopped first: no request may go to the new address in
+    /// the old state. The last server that serves is not stopped: until HAProxy has taken the new
+    /// address, requests go to the old one instead of nowhere.
     fn change(
         &self,
         name: &str,
         addr: SocketAddr,
         assignment: &Assignment,
         present: &Server,
+        serving: &BTreeSet<Arc<str>>,
     ) -> Vec<String> {
         let server = self.path(name);
         let moves = present.addr != Some(addr);
+        let is_kept = self.others.has_changed(name);
         let mut lines = Vec::new();
         if moves {
-            // The server is stopped first: no request may go to the new address in the old state.
             let (ip, port) = (addr.ip(), addr.port());
-            let stop = format!("set server {server} state maint");
-            lines.push(format!("{stop}; set server {server} addr {ip} port {port}"));
+            let is_last = serving.len() == 1 && serving.contains(name);
+            let stop = match is_kept || is_last {
+                true => String::new(),
+                false => format!("set server {server} state maint; "),
+            };
+            lines.push(format!("{stop}set server {server} addr {ip} port {port}"));
         }
         let mut commands = Vec::new();
         if present.weight != assignment.weight {
@@ -183,7 +319,7 @@ impl Planner {
         if present.agent_disabled {
             commands.push(format!("enable agent {server}"));
         }
-        if moves || present.state != assignment.state {
+        if (moves || present.state != assignment.state) && !is_kept {
             let state = assignment.state.name();
             commands.push(format!("set server {server} state {state}"));
         }
@@ -191,6 +327,18 @@ impl Planner {
             lines.push(commands.join("; "));
         }
         lines
+    }
+}
+
+impl Step {
+    fn new(server: Arc<str>, lines: Vec<String>, assignment: &Assignment) -> Step {
+        Step {
+            server,
+            addr: assignment.addr.filter(|_| lines.len() > 1),
+            lines,
+            goal: Goal::of(assignment),
+            is_ready: assignment.state == AdminState::Ready,
+        }
     }
 }
 
@@ -250,7 +398,12 @@ mod tests {
 
     fn planner() -> Planner {
         let tag = ("role".to_owned(), "backend".to_owned());
-        Planner::new("nodes".to_owned(), &tag, "check inter 1s".to_owned())
+        Planner::new(
+            "nodes".to_owned(),
+            &tag,
+            "check inter 1s".to_owned(),
+            Vec::new(),
+        )
     }
 
     fn lines(has: &BTreeMap<String, Server>, all: &Assignments) -> Vec<String> {
@@ -260,13 +413,78 @@ mod tests {
 
     #[test]
     fn a_server_that_haproxy_finds_down_is_unreachable_unless_it_is_stopped() {
+        let slots = [
+            assignment(1, AdminState::Ready),
+            assignment(2, AdminState::Maint),
+        ];
         assert!(
-            planner().unreachable(&present()).is_empty(),
+            planner().unreachable(&present(), &slots).is_empty(),
             "web-2 is stopped"
         );
         let mut down = present();
         down.get_mut("web-1").unwrap().is_down = true;
-        assert_eq!(planner().unreachable(&down), ["web-1".to_owned()].into());
+        assert_eq!(
+            planner().unreachable(&down, &slots),
+            ["web-1".to_owned()].into()
+        );
+    }
+
+    #[test]
+    fn a_state_that_someone_else_has_set_is_not_touched_and_the_server_does_not_count() {
+        let (mut planner, mut has) = (planner(), present());
+        let slots = [assignment(1, AdminState::Ready)];
+        let compare = |planner: &mut Planner, has: &BTreeMap<String, Server>| {
+            planner.find_changes_by_others("a process".to_owned(), has, &slots)
+        };
+        assert!(compare(&mut planner, &has).is_empty());
+        has.get_mut("web-1").unwrap().state = AdminState::Maint;
+        let found = compare(&mut planner, &has);
+        assert_eq!(found[&1], ("web-1".into(), AdminState::Maint));
+        has.get_mut("web-1").unwrap().addr = None;
+        let steps = planner.steps(&has, &servers(&slots));
+        let step = steps.iter().find(|it| &*it.server == "web-1").unwrap();
+        assert_eq!(
+            step.lines,
+            ["set server nodes/web-1 addr 10.0.0.1 port 3000"]
+        );
+        assert!(planner.unreachable(&has, &slots).contains("web-1"));
+    }
+
+    #[test]
+    fn the_last_server_that_serves_is_not_stopped_to_change_its_address() {
+        let mut has = present();
+        has.retain(|name, _| name == "web-1");
+        let mut moved = assignment(1, AdminState::Ready);
+        moved.addr = Some(([10, 0, 0, 9], 80).into());
+        assert_eq!(
+            lines(&has, &servers(&[moved])),
+            [
+                "set server nodes/web-1 addr 10.0.0.9 port 80",
+                "set server nodes/web-1 state ready"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_slot_of_a_template_gets_the_address_of_its_member_and_a_free_one_is_stopped() {
+        let tag = ("role".to_owned(), "backend".to_owned());
+        let names = ["web-1", "web-2", "fixed"].map(Into::into).to_vec();
+        let planner = Planner::new("nodes".to_owned(), &tag, String::new(), names);
+        let mut moved = assignment(0, AdminState::Ready);
+        moved.addr = Some(([10, 0, 0, 9], 80).into());
+        let slots = [Assignment::free(2), moved];
+        let steps = planner.slot_steps(&present(), &slots);
+        let lines: Vec<_> = steps.iter().flat_map(|it| &it.lines).collect();
+        let wanted = [
+            "set server nodes/web-1 addr 10.0.0.9 port 80",
+            "set server nodes/web-1 state ready",
+            "set server nodes/fixed state maint",
+        ];
+        assert_eq!(lines, wanted);
+        assert!(planner.reserved(&present()).is_empty());
+        let found = planner.remembered(&present());
+        let found: Vec<_> = found.iter().map(|it| it.name.as_deref().unwrap()).collect();
+        assert_eq!(found, ["unknown-10.0.0.1:3000", "unknown-10.0.0.9:80"]);
     }
 
     #[test]
@@ -276,7 +494,7 @@ mod tests {
         assert_eq!(places, [(1, AdminState::Ready), (2, AdminState::Maint)]);
         assert_eq!(planner().reserved(&present()), ["fixed".to_owned()].into());
         let tag = ("role".to_owned(), "api".to_owned());
-        let other = Planner::new("nodes".to_owned(), &tag, String::new());
+        let other = Planner::new("nodes".to_owned(), &tag, String::new(), Vec::new());
         assert!(
             other.remembered(&present()).is_empty(),
             "it serves members of another tag"

@@ -3,10 +3,12 @@
 
 use super::desired::DesiredServers;
 use super::log;
-use super::plan::{Planner, objection};
+use super::plan::{Planner, Step, objection};
 use super::runtime_api;
 use super::server_state::{self, Server};
+use super::state_file::StateFile;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
@@ -14,6 +16,9 @@ use std::time::Duration;
 /// The pause between two rounds when nothing changes. Rounds go on, because a restarted HAProxy has
 /// none of the added servers.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often to look whether HAProxy has taken an address, and the pause between two looks.
+const ADDRESS_TRIES: u32 = 50;
+const ADDRESS_PAUSE: Duration = Duration::from_millis(10);
 
 /// Starts the thread.
 ///
@@ -23,12 +28,15 @@ pub fn start(
     haproxy: String,
     planner: Planner,
     desired: Arc<DesiredServers>,
+    state_file: Option<StateFile>,
 ) -> Result<(), String> {
     let reconciler = Reconciler {
         haproxy,
         planner,
         desired,
+        state_file,
         restored: BTreeSet::new(),
+        has_restored: false,
     };
     let thread = Builder::new()
         .name("hap-reconcile".to_owned())
@@ -43,8 +51,11 @@ struct Reconciler {
     haproxy: String,
     planner: Planner,
     desired: Arc<DesiredServers>,
+    state_file: Option<StateFile>,
     /// The servers of an earlier `sprat-hap` that the controller has been told about.
     restored: BTreeSet<String>,
+    /// Set once HAProxy has answered and its servers were restored.
+    has_restored: bool,
 }
 
 impl Reconciler {
@@ -67,30 +78,115 @@ impl Reconciler {
     /// Runs one round and returns the problems of single servers. A command that HAProxy refuses
     /// for one server does not stop the others; it is sent again in the next round.
     fn round(&mut self) -> Result<BTreeSet<String>, String> {
-        let backend = &self.planner.backend;
-        let answer = self.send(&format!("show servers state {backend}"))?;
-        let present =
-            server_state::parse(&answer).map_err(|why| format!("backend {backend}: {why}"))?;
+        let (process, present) = self.present()?;
         self.desired
             .set_reserved(&self.haproxy, self.planner.reserved(&present));
+        let has_template = self.planner.has_template();
         self.restore(&present)?;
+        let slots = self.desired.slots();
+        let changed = self
+            .planner
+            .find_changes_by_others(process, &present, &slots);
+        self.desired.set_changed(&self.haproxy, changed);
         self.desired
-            .set_unreachable(&self.haproxy, self.planner.unreachable(&present));
-        let mut problems = BTreeSet::new();
-        for step in self.planner.steps(&present, &self.desired.current()) {
-            for line in &step.lines {
-                if let Some(why) = objection(line, &self.send(line)?) {
-                    problems.insert(format!("{}: {why} (command: {line})", step.server));
-                    break;
-                }
+            .set_unreachable(&self.haproxy, self.planner.unreachable(&present, &slots));
+        let steps = match has_template {
+            true => self.planner.slot_steps(&present, &slots),
+            false => self.planner.steps(&present, &self.desired.current()),
+        };
+        let problems = self.carry_out_all(steps, &present)?;
+        self.write_state_file()?;
+        Ok(problems)
+    }
+
+    /// Asks HAProxy for its process and its servers.
+    fn present(&self) -> Result<(String, BTreeMap<String, Server>), String> {
+        let backend = &self.planner.backend;
+        let answer = self.send(&format!("show info; show servers state {backend}"))?;
+        let present =
+            server_state::parse(&answer).map_err(|why| format!("backend {backend}: {why}"))?;
+        Ok((server_state::process(&answer), present))
+    }
+
+    /// Carries out the steps of a round. If a server could not be made ready, the last one that
+    /// serves is not taken away.
+    fn carry_out_all(
+        &mut self,
+        steps: Vec<Step>,
+        present: &BTreeMap<String, Server>,
+    ) -> Result<BTreeSet<String>, String> {
+        let (mut problems, mut is_one_missing) = (BTreeSet::new(), false);
+        let mut serving = self.planner.serving(present);
+        for step in steps {
+            let is_last = serving.len() == 1 && serving.contains(&step.server);
+            if !step.is_ready && is_last && is_one_missing {
+                continue;
             }
+            self.planner.others.begin(&step.server);
+            if let Some(problem) = self.carry_out(&step)? {
+                problems.insert(problem);
+                is_one_missing |= step.is_ready;
+                continue;
+            }
+            match step.is_ready && !self.planner.others.has_changed(&step.server) {
+                true => serving.insert(step.server.clone()),
+                false => serving.remove(&step.server),
+            };
+            self.planner.others.finish(&step.server, step.goal);
         }
         Ok(problems)
     }
 
-    /// Restores servers that `sprat-hap` has added and that are not desired now: they may belong to
-    /// members that have not been heard from yet. The controller keeps such servers for a while.
+    /// Sends the lines of a step. Returns a problem if HAProxy refused one of them.
+    fn carry_out(&self, step: &Step) -> Result<Option<String>, String> {
+        for (number, line) in step.lines.iter().enumerate() {
+            let addr = step.addr.filter(|_| number == 1);
+            if let Some(addr) = addr.filter(|addr| !self.has_taken(&step.server, *addr)) {
+                let server = &step.server;
+                return Ok(Some(format!(
+                    "{server}: HAProxy has not taken the address {addr} yet"
+                )));
+            }
+            if let Some(why) = objection(line, &self.send(line)?) {
+                return Ok(Some(format!("{}: {why} (command: {line})", step.server)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until HAProxy has taken an address. Returns false if that takes too long.
+    fn has_taken(&self, server: &str, addr: SocketAddr) -> bool {
+        for _ in 0..ADDRESS_TRIES {
+            let present = self.present().map(|(_, present)| present);
+            let found = present.ok().and_then(|it| it.get(server)?.addr);
+            if found == Some(addr) {
+                return true;
+            }
+            std::thread::sleep(ADDRESS_PAUSE);
+        }
+        false
+    }
+
+    /// Writes the servers of HAProxy to the server-state file, if there is one.
+    fn write_state_file(&mut self) -> Result<(), String> {
+        if self.state_file.is_none() {
+            return Ok(());
+        }
+        let answer = self.send("show servers state")?;
+        server_state::parse(&answer)?;
+        self.state_file
+            .as_mut()
+            .map_or(Ok(()), |file| file.write(&answer))
+    }
+
+    /// Restores servers that an earlier `sprat-hap` has added or set, and that are not desired now:
+    /// they may belong to members that have not been heard from yet. The controller keeps such
+    /// servers for a while. The slots of a template are restored once: later they are known.
     fn restore(&mut self, present: &BTreeMap<String, Server>) -> Result<(), String> {
+        let is_first = !std::mem::replace(&mut self.has_restored, true);
+        if self.planner.has_template() && !is_first {
+            return Ok(());
+        }
         self.restored.retain(|name| present.contains_key(name));
         let desired = self.desired.current();
         let mut assignments = self.planner.remembered(present);

@@ -29,6 +29,17 @@ const DRAIN: u32 = 0x08 | 0x10;
 const CONFIGURED: u32 = 0x02;
 const ENABLED: u32 = 0x04;
 
+/// Returns the text that identifies the process which has answered `show info`.
+pub fn process(answer: &str) -> String {
+    let is_one = |line: &&str| {
+        ["Pid: ", "Start_time_sec: "]
+            .iter()
+            .any(|it| line.starts_with(it))
+    };
+    let lines: Vec<&str> = answer.lines().filter(is_one).collect();
+    lines.join(" ")
+}
+
 /// Reads the answer to `show servers state`. Returns the servers by name.
 ///
 /// # Errors
@@ -93,6 +104,12 @@ mod tests {
         assert_eq!(found["web-2"].addr, Some(([10, 0, 0, 2], 3000).into()));
         assert_eq!((found["web-2"].id, found["web-2"].weight), (8, 50));
         assert!(found["web-2"].is_down && !found["web-2"].check_disabled);
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_number_and_the_time_of_its_start() {
+        let answer = "Name: HAProxy\nPid: 7\nUptime_sec: 3\nStart_time_sec: 9\n\n1\n# be_id\n";
+        assert_eq!(process(answer), "Pid: 7 Start_time_sec: 9");
     }
 
     #[test]
