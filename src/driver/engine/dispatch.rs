@@ -76,7 +76,10 @@ impl Engine {
                 let counters = self.counters();
                 self.reply(reply, counters);
             }
-            Command::Resolved { id, addrs } => self.core.handle_resolved(self.now, id, &addrs),
+            Command::Resolved { id, addrs } => {
+                self.shortage.end_lookup();
+                self.core.handle_resolved(self.now, id, &addrs);
+            }
             #[cfg(test)]
             Command::Test(run) => run(),
         }

@@ -248,7 +248,9 @@ impl Engine {
             Output::Close { id } => self.streams.close(self.now, id, self.stream_timeout),
             Output::Resolve { id, host } => {
                 self.debug("net", || format!("resolving {host}"));
+                self.shortage.begin_lookup(self.now);
                 if self.lookups.send(Lookup { id, host }).is_err() {
+                    self.shortage.end_lookup();
                     self.core.handle_resolved(self.now, id, &[]);
                 }
             }

@@ -2,7 +2,9 @@
 //!
 //! A node keeps one descriptor in reserve. If the system refuses it another one and no stream can
 //! be dropped, it gives up the reserve, so that it can still open or accept one stream at a time.
-//! As soon as a descriptor is free again, it becomes the reserve.
+//! The resolver of the system needs a descriptor as well, and does not say so if it gets none: it
+//! has the reserve for as long as names are looked up. As soon as a descriptor is free again, it
+//! becomes the reserve.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::time::Time;
@@ -28,6 +30,8 @@ pub(super) enum Consequence {
 /// The reserve, and the memory of refusals.
 pub(super) struct Shortage {
     reserve: Option<Wakeup>,
+    /// The number of names that are being looked up.
+    lookups: usize,
     last_refusal: Option<Time>,
     /// The time of the last warning about each consequence.
     warned: [Option<Time>; 2],
@@ -41,6 +45,7 @@ impl Shortage {
     pub fn new() -> io::Result<Shortage> {
         Ok(Shortage {
             reserve: Some(Wakeup::new()?),
+            lookups: 0,
             last_refusal: None,
             warned: [None; 2],
         })
@@ -63,9 +68,23 @@ impl Shortage {
         self.reserve.take().is_some()
     }
 
+    /// Makes sure that the resolver can have a descriptor for another name.
+    pub fn begin_lookup(&mut self, now: Time) {
+        self.lookups += 1;
+        if Wakeup::new().is_err() {
+            self.last_refusal = Some(now);
+            self.spend_reserve();
+        }
+    }
+
+    /// Notes that a name was looked up.
+    pub fn end_lookup(&mut self) {
+        self.lookups = self.lookups.saturating_sub(1);
+    }
+
     /// Renews the reserve, if that is possible.
     pub fn renew_reserve(&mut self) {
-        if self.reserve.is_none() {
+        if self.reserve.is_none() && self.lookups == 0 {
             self.reserve = Wakeup::new().ok();
         }
     }
@@ -117,6 +136,12 @@ mod tests {
         shortage.on_refusal(START + SECOND, Consequence::Accept);
         assert!(shortage.lasts(START + 10 * SECOND));
         assert!(!shortage.lasts(START + 11 * SECOND));
+        assert!(shortage.spend_reserve());
+        shortage.begin_lookup(START);
+        shortage.renew_reserve();
+        assert!(!shortage.spend_reserve(), "the resolver may need it");
+        shortage.end_lookup();
+        shortage.renew_reserve();
         assert!(shortage.spend_reserve());
     }
 }
