@@ -869,6 +869,24 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
 }
 
 #[test]
+fn a_node_shows_itself_to_no_owner_of_its_name_that_it_joins_through_or_has_as_a_seed() {
+    let mut net = Net::joined(3);
+    let late = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(late);
+    let joined = net.join(3, 2);
+    net.run_until(1, |net| net.is_done(3, joined));
+    let is_told = |it: &CoreEvent| matches!(it, CoreEvent::JoinDone { owner: Some(it), .. } if *it == addr(2));
+    assert!(net.hosts[3].events.iter().any(is_told));
+    let seeds = [Seed::Addr(addr(2))];
+    net.command(3, |core, now| core.remember_seeds(now, &seeds));
+    net.run(secs(120));
+    assert_eq!(net.health(2).name_conflict, None);
+    let stats = net.hosts[2].core.stats();
+    let conflicts = stats.iter().filter(|it| it.name.starts_with("conflicts"));
+    assert_eq!(conflicts.map(|it| it.value).sum::<i64>(), 0);
+}
+
+#[test]
 fn a_node_that_took_a_name_gets_it_when_its_owner_is_gone() {
     let mut net = Net::joined(3);
     let late = net.boot_as(3, "n2", Config::default());

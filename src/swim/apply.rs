@@ -15,6 +15,14 @@ use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// What the state of another node has brought.
+pub(super) struct Merged {
+    /// The number of members that became known.
+    pub gained: u32,
+    /// True if the other node lists this node's name, alive, at another address.
+    pub name_is_taken: bool,
+}
+
 impl Swim {
     /// Changes the state of a member other than this node, and reports the change. Returns the
     /// previous state.
@@ -162,8 +170,8 @@ impl Swim {
         self.on_accusation(offer, &accusation, pass_on);
     }
 
-    /// Merges the state of another node, entry by entry. Returns how many members became known.
-    pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<u32, Refusal> {
+    /// Merges the state of another node, entry by entry.
+    pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<Merged, Refusal> {
         let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
         // A node that knows no other node passes nothing on: the nodes that it now learns of know
@@ -181,7 +189,20 @@ impl Swim {
                 bytes: state.user_state.to_vec(),
             });
         }
-        Ok(gained)
+        let name_is_taken = state.nodes.iter().any(|node| self.takes_own_name(node));
+        Ok(Merged {
+            gained,
+            name_is_taken,
+        })
+    }
+
+    /// Returns true if this is an entry of a live node with this node's name at another address.
+    fn takes_own_name(&self, node: &PushPullNode) -> bool {
+        let own = self.ctx.table.local().node();
+        let addr = address::decode(node.addr, node.port).map(|(addr, _)| addr);
+        node.name == &*own.name
+            && node.state == NodeState::Alive
+            && addr.is_some_and(|it| it != own.addr && !self.name_conflicts.is_alias(it))
     }
 
     /// Merges one entry. A remote *dead* counts as a suspicion by this node.

@@ -70,10 +70,15 @@ impl NameConflicts {
         Some(NameConflict { addr, verdict })
     }
 
+    /// Returns true if this is another address of this node.
+    pub fn is_alias(&self, addr: SocketAddr) -> bool {
+        self.own_aliases.contains(&addr)
+    }
+
     /// A member lists this node's name at another address. Returns false if that is an alias of
     /// this node.
     pub fn on_claim(&mut self, ctx: &mut Context, addr: SocketAddr) -> bool {
-        if self.own_aliases.contains(&addr) {
+        if self.is_alias(addr) {
             return false;
         }
         match &mut self.claim {

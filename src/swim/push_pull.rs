@@ -10,7 +10,7 @@
 use super::context::Context;
 use super::members::{MemberIndex, MemberTable, versions};
 use super::output::{Node, StreamId};
-use super::streams::{Exchange, ExchangeCause, Purpose};
+use super::streams::{Exchange, ExchangeCause, Purpose, Shows};
 use super::timer::Timer;
 use super::{NodeState, address};
 use crate::wire::Refusal;
@@ -70,14 +70,14 @@ fn period_scale(nodes: usize) -> u32 {
 pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> Option<Vec<u8>> {
     match &mut ctx.streams.get_mut(id)?.purpose {
         Purpose::PushPull(exchange) => {
-            let (join, pull_only) = (exchange.join, exchange.pull_only);
-            let state = encode_state(ctx, join, pull_only, user_state);
+            let (join, shows) = (exchange.join, exchange.shows);
+            let state = encode_state(ctx, join, shows, user_state);
             ctx.write(id, Side::Dialled, &state);
             None
         }
         Purpose::Answer { join, request } => {
             let (join, request) = (*join, std::mem::take(request));
-            let state = encode_state(ctx, join, false, user_state);
+            let state = encode_state(ctx, join, Shows::Everything, user_state);
             ctx.write(id, Side::Accepted, &state);
             ctx.close(id);
             Some(request)
@@ -86,12 +86,17 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
     }
 }
 
-/// Encodes everything that this node knows, or only its own entry if `own_only` is true.
-fn encode_state(ctx: &Context, join: bool, own_only: bool, user_state: &[u8]) -> Vec<u8> {
+/// Encodes what this node knows, as far as it `shows` it.
+fn encode_state(ctx: &Context, join: bool, shows: Shows, user_state: &[u8]) -> Vec<u8> {
     let table = &ctx.table;
+    let is_shown = |member| match shows {
+        Shows::Everything => true,
+        Shows::Own => member == table.local_index(),
+        Shows::Nothing => false,
+    };
     let chosen: Vec<_> = table
         .iter()
-        .filter(|(member, _)| !own_only || *member == table.local_index())
+        .filter(|(member, _)| is_shown(*member))
         .map(|(_, record)| {
             let addr = address::encode(record.node().addr.ip(), record.mapped);
             (record.node(), addr)

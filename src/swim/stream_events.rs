@@ -4,7 +4,7 @@
 use super::lookups::LookupCause;
 use super::output::{JoinFailure, LookupId, Notice, StreamEnd, StreamId};
 use super::requests::StreamEvent;
-use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
+use super::streams::{Exchange, ExchangeCause, Purpose, Shows, Stream};
 use super::{Swim, push_pull, requests};
 use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
@@ -97,7 +97,13 @@ impl Swim {
                         JoinFailure::Protocol(refusal)
                     })
                 });
-                self.on_exchange_end(exchange, merged);
+                match merged {
+                    Ok(merged) if exchange.shows == Shows::Nothing && !merged.name_is_taken => {
+                        let introduction = exchange.introduction(merged.gained);
+                        self.ctx.begin_exchange(introduction);
+                    }
+                    merged => self.on_exchange_end(exchange, merged.map(|it| it.gained)),
+                }
             }
         }
     }
@@ -106,6 +112,7 @@ impl Swim {
     /// of members that became known or alive again by it.
     fn on_exchange_end(&mut self, exchange: Exchange, gained: Result<u32, JoinFailure>) {
         let (ctx, peer) = (&mut self.ctx, exchange.peer);
+        let gained = gained.map(|gained| exchange.gained + gained);
         match exchange.cause {
             ExchangeCause::Join { op, target } => {
                 if gained.is_ok() {

@@ -23,8 +23,20 @@ pub(super) struct Exchange {
     pub peer: SocketAddr,
     /// The join flag of its header.
     pub join: bool,
-    /// True if only this node's own entry is sent: the answer is what counts.
-    pub pull_only: bool,
+    /// The entries that this node sends.
+    pub shows: Shows,
+    /// The number of members that became known by the look before this exchange.
+    pub gained: u32,
+}
+
+/// The entries that this node sends in a push/pull which it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    Everything,
+    /// Only its own entry: the answer is what counts.
+    Own,
+    /// None: this node looks whether its name is taken.
+    Nothing,
 }
 
 impl Exchange {
@@ -34,23 +46,38 @@ impl Exchange {
             cause,
             peer,
             join: false,
-            pull_only: false,
+            shows: Shows::Everything,
+            gained: 0,
         }
     }
 
     /// A push/pull in which this node sends its own entry only.
     pub fn pull(cause: ExchangeCause, peer: SocketAddr) -> Exchange {
         Exchange {
-            pull_only: true,
+            shows: Shows::Own,
             ..Exchange::new(cause, peer)
         }
     }
 
-    /// A push/pull with a node that may not know this one yet.
-    pub fn join(cause: ExchangeCause, peer: SocketAddr) -> Exchange {
+    /// A push/pull with a node that may not know this one yet, which this node only asks for its
+    /// state. An agent that learns of another node with its own name lets the members vote, and
+    /// ends if it does not get a majority. So this node shows itself, by the exchange of
+    /// [`Exchange::introduction`], only to a node that does not list its name at another address.
+    pub fn look(cause: ExchangeCause, peer: SocketAddr) -> Exchange {
+        Exchange {
+            shows: Shows::Nothing,
+            ..Exchange::new(cause, peer)
+        }
+    }
+
+    /// The exchange that follows this look if the name is free at the other side. `gained` is the
+    /// number of members that the look made known.
+    pub fn introduction(self, gained: u32) -> Exchange {
         Exchange {
             join: true,
-            ..Exchange::new(cause, peer)
+            shows: Shows::Everything,
+            gained,
+            ..self
         }
     }
 }

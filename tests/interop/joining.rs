@@ -1,6 +1,6 @@
 //! Joining: in both directions, in any order, in clusters of all sizes, encrypted and not.
 
-use super::agent::{Agent, Block, Setup, all_see_alive};
+use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
 use super::wait::{PATIENCE, throughout, until};
 use sprat::EventKind;
@@ -84,6 +84,27 @@ fn the_nodes_of_a_mixed_cluster_see_one_another_at_every_size_from_three_to_eigh
             .filter(|h| h.kind == EventKind::MemberFail);
         assert_eq!(failures.count(), 0);
     }
+}
+
+#[test]
+fn an_agent_whose_name_a_node_has_and_joins_through_calls_no_vote() {
+    let block = Block::new();
+    let agent = Setup::new("twin", block.ip(1)).start();
+    let other = Ours::start("other", block.ip(2));
+    other.join(agent.addr());
+    let twin = Ours::start("twin", block.ip(3));
+    for seed in [agent.addr(), other.addr(), agent.addr()] {
+        let joined = twin.node().join(&[&seed.to_string()], Some(PATIENCE));
+        let error = joined.expect_err("the name is taken");
+        assert!(error.message.contains("twin"), "{error}");
+    }
+    throughout(Duration::from_secs(5), "no vote", || {
+        match agent.logged("conflict") {
+            0 => Ok(()),
+            _ => Err(agent.log().join("\n")),
+        }
+    });
+    agent_sees(&agent, "other", "alive");
 }
 
 #[test]

@@ -433,7 +433,7 @@ def raised(call):
         return f"nothing, but {call()!r}"
     except Exception as error:  # an ordinary one, which programs catch
         return f"{type(error).__name__}: {error}"
-broken = re.compile("InternalError: .*this process closed descriptors that belong to a node")
+broken = re.compile("InternalError: .*this process closed descriptors that belong to a node, .*")
 """
 
 
