@@ -875,7 +875,10 @@ fn a_node_shows_itself_to_no_owner_of_its_name_that_it_joins_through_or_has_as_a
     net.hosts.push(late);
     let joined = net.join(3, 2);
     net.run_until(1, |net| net.is_done(3, joined));
-    let is_told = |it: &CoreEvent| matches!(it, CoreEvent::JoinDone { owner: Some(it), .. } if *it == addr(2));
+    let is_told = |it: &CoreEvent| match it {
+        CoreEvent::JoinDone { owner, .. } => *owner == Some(addr(2)),
+        _ => false,
+    };
     assert!(net.hosts[3].events.iter().any(is_told));
     let seeds = [Seed::Addr(addr(2))];
     net.command(3, |core, now| core.remember_seeds(now, &seeds));

@@ -15,7 +15,7 @@ use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What the state of another node has brought.
+/// The result of merging the state of another node.
 pub(super) struct Merged {
     /// The number of members that became known.
     pub gained: u32,

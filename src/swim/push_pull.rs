@@ -2,7 +2,9 @@
 //!
 //! The dialling node sends its state and reads the other's. The answering node reads the request,
 //! sends its own state as it was before, and then merges the request. `apply` merges the entries: a
-//! remote *dead* counts as a suspicion only, so that no member is declared dead by hearsay.
+//! remote *dead* counts as a suspicion only, so that no member is declared dead by hearsay. With a
+//! node that may not know this one, an exchange comes first in which this node shows nothing: see
+//! [`Exchange::look`].
 //!
 //! Push/pulls hold no state of their own: the timer is in the context, and the exchanges under way
 //! are streams.
