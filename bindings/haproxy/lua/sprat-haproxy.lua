@@ -46,6 +46,7 @@ local CHECKS_AT_ONCE = 32 -- the number of servers whose results are read betwee
 local LISTS_MS = 100 -- the shortest time between two updates of lists and maps
 local STOP_MS = 40 -- the period of asking whether HAProxy stops; a successor may wait for the port
 local LEAVE_MS = 6000 -- the longest wait for the node to leave the cluster
+local STUCK_S = 5 -- a task that has not run for so long is replaced
 local ADDRESS_TRIES = 50 -- the number of checks for whether HAProxy has taken an address
 
 ----------------------------------------------------------------------------------------------
@@ -353,18 +354,26 @@ local function as_assignment(backend, slot, state, weight, ip, port, name, order
   }
 end
 
+-- The assignment that is being applied; nil between two. A task that replaces a stuck one begins
+-- with it.
+local in_progress = nil
+
 local function apply_changes(wait)
-  local assignment = as_assignment(sprat.next_change())
-  while assignment do
-    apply(assignment, wait)
-    assignment = as_assignment(sprat.next_change())
+  in_progress = in_progress or as_assignment(sprat.next_change())
+  while in_progress do
+    apply(in_progress, wait)
+    in_progress = as_assignment(sprat.next_change())
   end
 end
 
 local function apply_retries(wait)
-  local again = retries
-  retries = {}
-  for _, assignment in pairs(again) do apply(assignment, wait) end
+  local again = {}
+  for _, assignment in pairs(retries) do again[#again + 1] = assignment end
+  for _, assignment in ipairs(again) do
+    in_progress = assignment
+    apply(assignment, wait)
+    in_progress = nil
+  end
 end
 
 -- Restores the assignments of the snapshot before the first request.
@@ -573,14 +582,31 @@ local function log_notices()
   end
 end
 
-local function serve()
+-- The task that serves has a number. A task that HAProxy does not wake any more, or that has ended
+-- with an error, is replaced by one with the next number: nothing else would notice that servers no
+-- longer follow the members.
+local task, served_at, is_serving = 1, 0, false
+local connection = nil -- the connection that keeps a stopping HAProxy alive
+local SUPERSEDED = "another task serves now"
+
+-- Notes that this task runs; ends it if another one has replaced it.
+local function beat(number)
+  if number ~= task then error(SUPERSEDED, 0) end
+  served_at = core.now().sec
+end
+
+local function serve(number)
   local applied, listed = -1, -1 -- the generations that servers and lists are at
-  local connection = nil -- the connection that keeps a stopping HAProxy alive
   local since_checks, since_stop, since_lists = 0, 0, LISTS_MS
+  local function wait()
+    core.yield()
+    beat(number)
+  end
   while true do
+    beat(number)
     local generation = sprat.generation()
     if generation ~= applied then
-      apply_changes(core.yield)
+      apply_changes(wait)
       applied = generation
     end
     since_lists = since_lists + POLL_MS
@@ -592,7 +618,7 @@ local function serve()
     since_checks = since_checks + POLL_MS
     if since_checks >= CHECKS_MS then
       since_checks = 0
-      apply_retries(core.yield)
+      apply_retries(wait)
       begin_round()
       watch_node()
       log_notices()
@@ -601,9 +627,37 @@ local function serve()
     since_stop = since_stop + POLL_MS
     if since_stop >= STOP_MS then
       since_stop = 0
-      if is_stopping() then return stop(connection) end
+      if is_stopping() then
+        is_serving = false
+        return stop(connection)
+      end
     end
     core.msleep(POLL_MS)
+  end
+end
+
+-- Serves as the task of this number. An error is logged by HAProxy.
+local function run(number)
+  local ok, why = pcall(serve, number)
+  if not ok and why ~= SUPERSEDED then error(why, 0) end
+end
+
+-- Returns for how many seconds no task has served; nil if none should.
+local function stuck_for()
+  return is_serving and core.now().sec - served_at or nil
+end
+
+local function replace_stuck_tasks()
+  while is_serving do
+    core.msleep(1000)
+    local seconds = stuck_for()
+    if seconds and seconds >= STUCK_S then
+      task, served_at = task + 1, core.now().sec
+      core.Alert("sprat: no server was changed for " .. seconds .. " s, because the task that does it"
+        .. " did not run; a new task replaces it")
+      local number = task
+      core.register_task(function() run(number) end)
+    end
   end
 end
 
@@ -624,7 +678,9 @@ core.register_task(function()
     core.Alert("sprat: " .. why .. "; the servers stay as they are")
     return
   end
-  serve()
+  is_serving, served_at = true, core.now().sec
+  core.register_task(replace_stuck_tasks)
+  run(task)
 end)
 
 ----------------------------------------------------------------------------------------------
@@ -645,6 +701,8 @@ core.register_cli({ "show", "sprat" },
     send_line(applet, "node " .. (phase or why)
       .. (silent and ", active " .. silent .. " ms ago" or "")
       .. (phase and why and ": " .. why or ""))
+    local seconds = stuck_for() or 0
+    if seconds >= STUCK_S then send_line(applet, "no server was changed for " .. seconds .. " s") end
     send_line(applet, (sprat.show()) or "")
   end)
 

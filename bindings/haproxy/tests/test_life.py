@@ -9,8 +9,9 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
 from cluster import PATIENCE, eventually
-from conftest import CONFINED
+from conftest import CONFINED, SCRIPT
 
 
 def test_reloads_lose_no_request_and_the_cluster_does_not_notice(haproxy, saved_webs, load) -> None:
@@ -156,3 +157,29 @@ def test_remembered_servers_are_checked_at_their_own_addresses(
     assert "Layer4 connection problem" not in again.log(), "a check went to another address"
     webs[0].process.kill()  # and not its agent
     eventually("its server is down", lambda: again.up() == {webs[1].served_at})
+
+
+@pytest.mark.parametrize("fault", ["real(600000)", 'error("a fault", 0)'])
+def test_a_task_that_does_not_run_any_more_is_replaced(haproxy, web, tmp_path, fault) -> None:
+    # The task that serves is the only one that sleeps for 20 ms.
+    fault_file = tmp_path / "fault"
+    script = tmp_path / "faulty.lua"
+    script.write_text(
+        f"""local real, is_done = core.msleep, false
+core.msleep = function(ms)
+  if ms <= 20 and not is_done and io.open("{fault_file}") then
+    is_done = true
+    {fault}
+  end
+  return real(ms)
+end
+dofile("{SCRIPT}")
+"""
+    )
+    proxy = haproxy(script=script)
+    first = web("web-1").join(proxy)
+    proxy.serves(first)
+    fault_file.touch()
+    eventually("a new task replaces the old one", lambda: "a new task replaces it" in proxy.log())
+    second = web("web-2").join(proxy)
+    proxy.serves(first, second)
