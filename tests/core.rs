@@ -6,7 +6,7 @@ use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags
 use sprat::swim::{ConflictVerdict, Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
 use sprat::time::Time;
 use sprat::wire::Codec;
-use sprat::wire::message::Message;
+use sprat::wire::message::{Alive, Message};
 use sprat::wire::serf_message::{
     JoinIntent, LeaveIntent, Query, QueryResponse, Relay, SerfMessage, UserEvent,
 };
@@ -977,5 +977,41 @@ fn a_node_that_returned_at_another_address_is_seen_to_leave() {
     net.run_until(15, |net| net.is_done(3, left));
     for viewer in 0..2 {
         assert_eq!(net.state(viewer, 2), Some(MemberState::Left));
+    }
+}
+
+#[test]
+fn a_member_whose_name_is_not_text_is_listed_accused_and_passed_on_by_its_bytes() {
+    const RAW: &[u8] = b"ghost\xff";
+    const TEXT: &str = r"ghost\xff";
+    let mut net = Net::joined(3);
+    let alive = Alive {
+        incarnation: 1,
+        node: TEXT,
+        addr: &[10, 0, 0, 200],
+        port: 7946,
+        meta: None,
+        vsn: &[1, 5, 2, 2, 5, 4],
+    };
+    let (from, bytes) = (addr(199), Message::Alive(alive).encoded());
+    assert!(bytes.windows(RAW.len()).any(|part| part == RAW));
+    net.send(0, Parcel::Datagram { from, bytes });
+    let state = |net: &Net, viewer: usize| net.hosts[viewer].core.member(TEXT).map(|it| it.state);
+    net.run_until(5, |net| (0..3).all(|host| state(net, host).is_some()));
+    let host = net.hosts.len();
+    let newcomer = net.boot(host, Config::default());
+    net.hosts.push(newcomer);
+    net.join(host, 0);
+    net.run_until(5, |net| state(net, 3).is_some());
+    net.run_until(90, |net| {
+        (0..4).all(|host| state(net, host) == Some(MemberState::Failed))
+    });
+    assert!(
+        net.outside
+            .iter()
+            .any(|sent| sent.windows(RAW.len()).any(|part| part == RAW))
+    );
+    for host in 0..4 {
+        assert_eq!(net.counter(host, "refused_utf8"), 0);
     }
 }

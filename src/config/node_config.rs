@@ -17,6 +17,7 @@ use crate::service::spoe::candidate::Rules;
 use crate::swim::Seed;
 use crate::vocabulary::SettingType;
 use crate::wire::Key;
+use crate::wire::node_name;
 use crate::wire::serf_message::encode_tags;
 use std::fmt;
 use std::net::SocketAddr;
@@ -270,7 +271,7 @@ impl Config {
     pub(crate) fn node_name(&self, host: impl FnOnce() -> Vec<u8>) -> Result<String> {
         let name = &self.settings.name.0;
         if !name.is_empty() {
-            return Ok(name.clone());
+            return Ok(node_name::to_text(name.as_bytes()).into_owned());
         }
         let host = host();
         let name = printable::text(&host).into_owned();
@@ -282,7 +283,7 @@ impl Config {
             );
             return Err(Error::new(Status::Config, message));
         }
-        Ok(name)
+        Ok(node_name::to_text(&host).into_owned())
     }
 
     /// The number of threads that a node with these settings needs, for

@@ -6,6 +6,7 @@
 use super::members::{ByName, SerfStatus};
 use crate::limits;
 use crate::time::Time;
+use crate::wire::node_name;
 use std::time::Duration;
 
 /// The time for which an intent waits for its member (Serf's RecentIntentTimeout).
@@ -63,7 +64,7 @@ impl EarlyIntents {
             **held = intent;
             return true;
         }
-        let fits = !name.is_empty() && name.len() <= limits::NAME_LEN;
+        let fits = !name.is_empty() && node_name::to_bytes(name).len() <= limits::NAME_LEN;
         if !fits || self.waiting.len() >= limits::BUFFERED_INTENTS {
             return false;
         }

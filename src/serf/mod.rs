@@ -52,7 +52,7 @@ use crate::swim::{
 };
 use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
-use crate::wire::{Codec, Refusal};
+use crate::wire::{Codec, Refusal, node_name};
 pub use config::{Config, Mode};
 pub use counts::Counter;
 pub use event::{CoreEvent, LeaveEnd};
@@ -114,11 +114,9 @@ impl Core {
         seed: [u8; 32],
         now: Time,
     ) -> Result<Core, CommandError> {
-        if name.is_empty() || name.len() > limits::NAME_LEN {
-            return Err(CommandError::TooLarge {
-                len: name.len(),
-                max: limits::NAME_LEN,
-            });
+        let (len, max) = (node_name::to_bytes(&name).len(), limits::NAME_LEN);
+        if len == 0 || len > max {
+            return Err(CommandError::TooLarge { len, max });
         }
         let (meta, delegate) = match config.mode {
             Mode::Serf => (encode_tags(&config.tags), DELEGATE),

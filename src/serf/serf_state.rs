@@ -19,6 +19,7 @@ use super::user_event::SeenEvent;
 use super::{Config, CoreEvent, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
+use crate::wire::Names;
 use crate::wire::serf_message::{SerfMessage, SerfPushPull};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -179,7 +180,8 @@ impl SerfState {
             self.common.out.counts.app_messages_ignored += 1;
             return;
         }
-        match SerfMessage::decode(bytes) {
+        let names = Names::default();
+        match SerfMessage::decode_in(bytes, &names) {
             Ok(message) => {
                 if let Some(lane) = self.handle(now, &message) {
                     self.common.out.pass_on(lane, bytes);
@@ -240,7 +242,8 @@ impl SerfState {
             self.common.out.counts.app_messages_ignored += 1;
             return;
         }
-        let state = match SerfPushPull::decode(bytes) {
+        let names = Names::default();
+        let state = match SerfPushPull::decode_in(bytes, &names) {
             Ok(state) => state,
             Err(why) => return self.common.out.refuse(why),
         };

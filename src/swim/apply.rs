@@ -10,8 +10,8 @@ use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
 use super::output::{Change, Node, Notice};
 use super::probe::ProbeEnd;
 use super::{NodeState, Swim, address, local_node, push_pull};
-use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
+use crate::wire::{Names, Refusal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -172,7 +172,8 @@ impl Swim {
 
     /// Merges the state of another node, entry by entry.
     pub(super) fn merge_state(&mut self, bytes: &[u8]) -> Result<Merged, Refusal> {
-        let state = PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal))?;
+        let names = Names::default();
+        let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
         // A node that knows no other node passes nothing on: the nodes that it now learns of know
         // this state already, because it comes from them.

@@ -93,7 +93,7 @@ mod timer;
 
 use crate::time::Time;
 use crate::wire::message::{Ack, Message, Ping};
-use crate::wire::{Codec, Refusal, packet};
+use crate::wire::{Codec, Names, Refusal, packet};
 use broadcast_queue::PassOn;
 use context::Context;
 use explain::HealthFacts;
@@ -203,7 +203,8 @@ impl Swim {
     }
 
     fn on_message(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<(), Refusal> {
-        let message = Message::decode(bytes)?;
+        let names = Names::default();
+        let message = Message::decode_in(bytes, &names)?;
         self.ctx.awareness.heard(self.ctx.now);
         let received = PassOn::Received(bytes);
         let ctx = &mut self.ctx;

@@ -17,9 +17,9 @@ use super::output::{JoinFailure, Notice, Output, StreamEnd, StreamId};
 use super::refusals::{Source, Transport};
 use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use crate::printable;
-use crate::wire::Refusal;
 use crate::wire::message::{Ack, ErrorAnswer, Message, PushPull, kind};
 use crate::wire::stream::{self, Side};
+use crate::wire::{Names, Refusal};
 use std::net::SocketAddr;
 
 /// The end of a ping or push/pull that this node began on a stream.
@@ -178,7 +178,8 @@ fn on_answer(ctx: &mut Context, id: StreamId, plain: Vec<u8>) -> Option<StreamEv
             }
         };
     }
-    match (&stream.purpose, Message::decode(&plain)) {
+    let names = Names::default();
+    match (&stream.purpose, Message::decode_in(&plain, &names)) {
         (Purpose::Ping { seq, .. }, Ok(Message::Ack(ack))) if ack.seq == *seq => {
             ctx.awareness.stream_worked();
             Some(StreamEvent::PingEnd {
@@ -233,7 +234,8 @@ fn on_user_message(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), 
 }
 
 fn on_ping(ctx: &mut Context, id: StreamId, plain: &[u8]) -> Result<(), Refusal> {
-    let Message::Ping(ping) = Message::decode(plain)? else {
+    let names = Names::default();
+    let Message::Ping(ping) = Message::decode_in(plain, &names)? else {
         return Err(Refusal::UnknownType);
     };
     if ping.node.is_empty() || ping.node == &*ctx.local.name {

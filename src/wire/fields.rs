@@ -1,11 +1,12 @@
 //! The codecs of fields: each reads, checks and writes one kind of value.
 //!
-//! A value that passes its codec is safe to store and to show. Text is UTF-8 without NUL; names,
+//! A value that passes its codec is safe to store and to show. Text is UTF-8 without NUL (a name is
+//! escaped if it is not); names,
 //! addresses, version vectors and meta have lengths that make sense; lists are not longer than
 //! their bounds in [`crate::limits`]. Each row of a message names its codec (see
 //! [`super::record`]).
 
-use super::{Reader, Refusal, msgpack};
+use super::{Reader, Refusal, msgpack, node_name};
 use crate::limits;
 use std::marker::PhantomData;
 
@@ -78,9 +79,9 @@ codecs! {
     /// Bytes, or nil.
     Payload(Option<&'a [u8]>) -> Option<&'a [u8]>: msgpack::bytes, Ok, put_payload;
     /// The name of a node.
-    Name(&'a [u8]) -> &'a str: bytes, check_name, msgpack::put_text;
+    Name(ReadName<'a>) -> &'a str: read_name, check_name, put_name;
     /// The name of a node, or nothing.
-    NameOrNone(&'a str) -> &'a str: name_or_none, Ok, msgpack::put_text;
+    NameOrNone(&'a str) -> &'a str: name_or_none, Ok, put_name;
     /// An address of 4 or 16 bytes.
     Address(&'a [u8]) -> &'a [u8]: bytes, check_address, msgpack::put_raw;
     /// An address of 4 or 16 bytes, or nothing.
@@ -192,13 +193,41 @@ pub(super) fn check_text(value: &[u8]) -> Result<&str, Refusal> {
     }
 }
 
+/// The name of a node as it was read. It is checked only when its whole record is, so that a list
+/// can leave out a record without a good name.
+pub(super) struct ReadName<'a>(Result<&'a str, Refusal>);
+
+impl Default for ReadName<'_> {
+    fn default() -> Self {
+        ReadName(Err(Refusal::NameLength))
+    }
+}
+
+/// Reads the name of a node that must have one.
+#[inline]
+pub(super) fn read_name<'a>(reader: &mut Reader<'a>) -> Result<ReadName<'a>, Refusal> {
+    let name = bytes(reader)?;
+    Ok(ReadName(to_name(reader, name)))
+}
+
 /// Checks the name of a node that must have one.
 #[inline]
-pub(super) fn check_name(value: &[u8]) -> Result<&str, Refusal> {
-    match value.len() {
-        1..=limits::NAME_LEN => check_text(value),
+pub(super) fn check_name(name: ReadName<'_>) -> Result<&str, Refusal> {
+    name.0
+}
+
+#[inline]
+fn to_name<'a>(reader: &Reader<'a>, name: &'a [u8]) -> Result<&'a str, Refusal> {
+    match name.len() {
+        1..=limits::NAME_LEN => reader.name(name),
         _ => Err(Refusal::NameLength),
     }
+}
+
+/// Appends the name of a node.
+#[inline]
+pub(super) fn put_name(out: &mut Vec<u8>, name: &str) {
+    msgpack::put_raw(out, &node_name::to_bytes(name));
 }
 
 #[inline]
@@ -242,7 +271,7 @@ pub(super) fn bytes<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Refusal> {
 fn name_or_none<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Refusal> {
     match bytes(reader)? {
         [] => Ok(""),
-        name => check_name(name),
+        name => to_name(reader, name),
     }
 }
 

@@ -150,6 +150,7 @@ record! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Names;
     use super::*;
     use crate::limits;
     use crate::wire::Refusal;
@@ -276,7 +277,66 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf8_is_refused() {
+    fn a_name_that_is_not_text_is_escaped_and_written_as_it_came() {
+        let message = [
+            kind::DEAD,
+            0x83,
+            0xa4,
+            b'F',
+            b'r',
+            b'o',
+            b'm',
+            0xa2,
+            b'a',
+            0,
+            0xab,
+            b'I',
+            b'n',
+            b'c',
+            b'a',
+            b'r',
+            b'n',
+            b'a',
+            b't',
+            b'i',
+            b'o',
+            b'n',
+            7,
+            0xa4,
+            b'N',
+            b'o',
+            b'd',
+            b'e',
+            0xa4,
+            b'w',
+            b'e',
+            b'b',
+            0xff,
+        ];
+        let names = Names::default();
+        let decoded = Message::decode_in(&message, &names).unwrap();
+        let expected = Accusation {
+            incarnation: 7,
+            node: r"web\xff",
+            from: r"a\x00",
+        };
+        assert_eq!(decoded, Message::Dead(expected));
+        assert_eq!(decoded.encoded(), message);
+        for node in [r"\xff", r"\x5cxff", "web"] {
+            let ping = Message::Ping(Ping {
+                seq: 1,
+                node,
+                source_addr: &[],
+                source_port: 0,
+                source_node: node,
+            });
+            let names = Names::default();
+            assert_eq!(Message::decode_in(&ping.encoded(), &names), Ok(ping));
+        }
+    }
+
+    #[test]
+    fn without_a_place_for_its_escaped_text_a_name_that_is_not_utf8_is_refused() {
         let mut broken = alive("nn", &[10, 0, 0, 1], None).encoded();
         let place = broken.windows(2).position(|at| at == b"nn").unwrap();
         broken[place] = 0xff;

@@ -11,6 +11,7 @@ mod fields;
 pub mod lzw;
 pub mod message;
 pub mod msgpack;
+pub mod node_name;
 pub mod packet;
 mod push_pull;
 pub mod reader;
@@ -22,5 +23,6 @@ pub mod stream;
 mod tags;
 
 pub use codec::{Codec, Key, Keyring};
+pub use node_name::Names;
 pub use reader::Reader;
 pub use refusal::Refusal;

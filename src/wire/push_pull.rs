@@ -8,7 +8,7 @@
 
 use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
 use super::record::{Body, Record, record};
-use super::{Reader, Refusal, msgpack};
+use super::{Names, Reader, Refusal, msgpack};
 use crate::limits;
 
 /// The type byte of a push/pull.
@@ -116,21 +116,28 @@ impl<'a> PushPull<'a> {
     /// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`] (also for an unknown
     /// state number), [`Refusal::TooManyNodes`], [`Refusal::TooLarge`].
     pub fn decode(bytes: &'a [u8]) -> Result<PushPull<'a>, Refusal> {
-        PushPull::decode_counting(bytes, &mut |_| ())
+        PushPull::read(Reader::new(bytes), &mut |_| ())
     }
 
-    /// Decodes like [`PushPull::decode`], and calls `left_out` with the reason for each node that
-    /// is left out.
+    /// Decodes like [`PushPull::decode`], but takes names that are not text, whose escaped texts
+    /// `names` keeps, and calls `left_out` with the reason for each node that is left out.
     ///
     /// # Errors
     /// The same as those of [`PushPull::decode`].
     pub fn decode_counting(
         bytes: &'a [u8],
+        names: &'a Names,
+        left_out: &mut dyn FnMut(Refusal),
+    ) -> Result<PushPull<'a>, Refusal> {
+        PushPull::read(Reader::with_names(bytes, names), left_out)
+    }
+
+    fn read(
+        mut reader: Reader<'a>,
         left_out: &mut dyn FnMut(Refusal),
     ) -> Result<PushPull<'a>, Refusal> {
         // The array form with a name of one byte and an address of four.
         const LEAST_NODE_LEN: usize = 8;
-        let mut reader = Reader::new(bytes);
         if reader.u8()? != KIND {
             return Err(Refusal::UnknownType);
         }
@@ -225,8 +232,9 @@ mod tests {
             nodes,
             user_state: b"x",
         });
-        let mut reasons = Vec::new();
-        let push_pull = PushPull::decode_counting(&wire, &mut |why| reasons.push(why)).unwrap();
+        let (names, mut reasons) = (Names::default(), Vec::new());
+        let push_pull =
+            PushPull::decode_counting(&wire, &names, &mut |why| reasons.push(why)).unwrap();
         assert_eq!(
             push_pull.nodes.iter().map(|n| n.name).collect::<Vec<_>>(),
             ["first", "last"]

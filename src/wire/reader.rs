@@ -3,18 +3,42 @@
 //! Every read returns as many bytes as it was asked for, or [`Refusal::Truncated`]. Nothing is
 //! indexed and nothing is copied. All decoders of this layer use it.
 
-use super::Refusal;
+use super::{Names, Refusal, node_name};
 
 /// The part of a byte slice that has not been read yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    names: Option<&'a Names>,
 }
 
 impl<'a> Reader<'a> {
     /// Makes a reader at the front of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes }
+        Reader {
+            rest: bytes,
+            names: None,
+        }
+    }
+
+    /// Makes a reader of a message whose names may need an escape. Without `names`, such a name is
+    /// refused.
+    pub fn with_names(bytes: &'a [u8], names: &'a Names) -> Reader<'a> {
+        Reader {
+            rest: bytes,
+            names: Some(names),
+        }
+    }
+
+    /// Returns the text of a name that was read.
+    ///
+    /// # Errors
+    /// [`Refusal::Utf8`] if it needs an escape and there is no room for that.
+    #[inline]
+    pub(super) fn name(&self, name: &'a [u8]) -> Result<&'a str, Refusal> {
+        node_name::plain(name)
+            .or_else(|| self.names?.keep(name))
+            .ok_or(Refusal::Utf8)
     }
 
     /// Returns the bytes that have not been read.

@@ -233,10 +233,28 @@ macro_rules! messages {
             ///
             /// [`Refusal::EmptyPart`]: $crate::wire::Refusal::EmptyPart
             /// [`Refusal::UnknownType`]: $crate::wire::Refusal::UnknownType
-            #[inline]
             pub fn decode(bytes: &'a [u8]) -> Result<Self, $crate::wire::Refusal> {
-                use $crate::wire::{Reader, Refusal, record::Body};
-                let mut reader = Reader::new(bytes);
+                Self::read($crate::wire::Reader::new(bytes))
+            }
+
+            /// Decodes like `decode`, but takes names that are not text: `names` keeps their
+            /// escaped texts.
+            ///
+            /// # Errors
+            /// The same as those of `decode`.
+            #[inline]
+            pub fn decode_in(
+                bytes: &'a [u8],
+                names: &'a $crate::wire::Names,
+            ) -> Result<Self, $crate::wire::Refusal> {
+                Self::read($crate::wire::Reader::with_names(bytes, names))
+            }
+
+            #[inline]
+            fn read(
+                mut reader: $crate::wire::Reader<'a>,
+            ) -> Result<Self, $crate::wire::Refusal> {
+                use $crate::wire::{Refusal, record::Body};
                 Ok(match reader.u8().map_err(|_| Refusal::EmptyPart)? {
                     $($kind => Self::$variant(<$body as Body>::decode(&mut reader)?),)+
                     _ => return Err(Refusal::UnknownType),
@@ -339,6 +357,9 @@ mod tests {
         let out = message.encoded();
         assert_eq!(out[0], KIND);
         assert_eq!(Samples::decode(&out), Ok(message));
+        let names = crate::wire::Names::default();
+        let named = Samples::decode_in(b"\x07\x82\xa5First\xa1\xff\xa6Second\x05", &names);
+        assert_eq!(named, Ok(Samples::Sample(sample(5, r"\xff", ""))));
         assert_eq!(Samples::decode(&[8, 0x80]), Err(Refusal::UnknownType));
         assert_eq!(Samples::decode(&[]), Err(Refusal::EmptyPart));
     }

@@ -67,7 +67,7 @@ refusals! {
     UnknownCompression "unknown_compression" "A compression other than LZW.",
     Msgpack "msgpack" "A value that is not msgpack, or not of the expected kind."
         "Check that the program at that address is a member of this cluster.",
-    Utf8 "utf8" "Text that is not UTF-8, or that holds a NUL.",
+    Utf8 "utf8" "Text that is not UTF-8, or that holds a NUL; it is shown escaped where it can be.",
     NameLength "name_length" "A node name that is empty or too long."
         "Give that node a name of 1 to 255 bytes.",
     MetaLength "meta_length" "Node meta (encoded tags) that is too long."

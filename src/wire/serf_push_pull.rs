@@ -7,7 +7,7 @@
 
 use super::fields::{self, Bytes, Number, Payload, codecs};
 use super::record::{Body, Record, record};
-use super::{Reader, Refusal, msgpack};
+use super::{Names, Reader, Refusal, msgpack};
 use crate::limits;
 
 /// The Serf type byte of the user state.
@@ -58,7 +58,19 @@ impl<'a> SerfPushPull<'a> {
     /// [`Refusal::Msgpack`], and [`Refusal::TooLarge`] when a list is longer than its bound in
     /// [`crate::limits`].
     pub fn decode(bytes: &'a [u8]) -> Result<SerfPushPull<'a>, Refusal> {
-        let mut reader = Reader::new(bytes);
+        SerfPushPull::decode_from(Reader::new(bytes))
+    }
+
+    /// Decodes like [`SerfPushPull::decode`], but takes names that are not text: `names` keeps
+    /// their escaped texts.
+    ///
+    /// # Errors
+    /// The same as those of [`SerfPushPull::decode`].
+    pub fn decode_in(bytes: &'a [u8], names: &'a Names) -> Result<SerfPushPull<'a>, Refusal> {
+        SerfPushPull::decode_from(Reader::with_names(bytes, names))
+    }
+
+    fn decode_from(mut reader: Reader<'a>) -> Result<SerfPushPull<'a>, Refusal> {
         match reader.u8().map_err(|_| Refusal::EmptyPart)? {
             KIND => Body::decode(&mut reader),
             _ => Err(Refusal::UnknownType),
@@ -87,7 +99,7 @@ fn status_times<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, u64)>, Refu
     // A pair takes at least three bytes: the head of the name, one byte of it, and the time.
     let count = msgpack::map(reader)?;
     fields::items(reader, count, limits::PUSH_PULL_NODES, 3, |reader| {
-        let name = fields::bytes(reader)?;
+        let name = fields::read_name(reader)?;
         let ltime = msgpack::number(reader)?;
         Ok(fields::check_name(name).ok().map(|name| (name, ltime)))
     })
@@ -96,7 +108,7 @@ fn status_times<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, u64)>, Refu
 fn put_status_times(out: &mut Vec<u8>, times: &[(&str, u64)]) {
     msgpack::put_map(out, msgpack::count(times.len()));
     for (name, ltime) in times {
-        msgpack::put_text(out, name);
+        fields::put_name(out, name);
         msgpack::put_number(out, *ltime);
     }
 }
@@ -104,12 +116,12 @@ fn put_status_times(out: &mut Vec<u8>, times: &[(&str, u64)]) {
 fn left_members<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, Refusal> {
     let count = msgpack::list(reader)?;
     fields::items(reader, count, limits::PUSH_PULL_NODES, 2, |reader| {
-        Ok(fields::check_name(fields::bytes(reader)?).ok())
+        Ok(fields::check_name(fields::read_name(reader)?).ok())
     })
 }
 
 fn put_left_members(out: &mut Vec<u8>, names: &[&str]) {
-    fields::put_items(out, names, |out, name| msgpack::put_text(out, name));
+    fields::put_items(out, names, |out, name| fields::put_name(out, name));
 }
 
 /// Reads the slots that hold something; all together hold at most [`limits::EVENTS`].

@@ -8,7 +8,7 @@ use super::vectors::{CAPTURED, directions, layers, load, unhex};
 use sprat::wire::message::{Message, PushPull};
 use sprat::wire::serf_message::{SerfMessage, SerfPushPull, decode_tags, encode_tags};
 use sprat::wire::stream::{self, Side, StreamReader};
-use sprat::wire::{Codec, Refusal, packet};
+use sprat::wire::{Codec, Names, Refusal, packet};
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 200_000;
@@ -184,12 +184,14 @@ impl Tally {
     }
 
     fn push_pull(&mut self, bytes: &[u8]) {
-        match PushPull::decode_counting(bytes, &mut |refusal| self.refuse(refusal)) {
+        let (names, room) = (Names::default(), Names::default());
+        match PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal)) {
             Ok(push_pull) => {
                 self.decoded += 1;
                 let mut again = Vec::new();
                 push_pull.encode(&mut again);
-                assert_eq!(PushPull::decode(&again), Ok(push_pull.clone()));
+                let taken = PushPull::decode_counting(&again, &room, &mut |why| panic!("{why:?}"));
+                assert_eq!(taken, Ok(push_pull.clone()));
                 self.state(push_pull.user_state);
             }
             Err(refusal) => self.refuse(refusal),

@@ -6,9 +6,11 @@
 
 use super::wait::until;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -48,7 +50,7 @@ pub struct Setup {
     /// Its port for gossip; its RPC port is higher by [`RPC`].
     pub port: u16,
     /// More arguments of `serf agent`.
-    pub args: Vec<String>,
+    pub args: Vec<OsString>,
     /// Words of the complaints that this test provokes, if it provokes any.
     pub provoked: Vec<&'static str>,
 }
@@ -86,7 +88,15 @@ impl Setup {
 
     /// Adds an argument.
     pub fn arg(mut self, arg: &str) -> Setup {
-        self.args.push(arg.to_owned());
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Gives it a name of any bytes. `serf members` shows it as the name of this setup, in which
+    /// each byte that is not UTF-8 must be U+FFFD.
+    pub fn named(mut self, name: &[u8]) -> Setup {
+        let arg = [b"-node=", name].concat();
+        self.args.push(OsString::from_vec(arg));
         self
     }
 
@@ -155,7 +165,7 @@ impl Agent {
             agent.try_members().map(|_| ())
         });
         // The agent answers before it has joined.
-        let joins = |arg: &String| arg.starts_with("-join=");
+        let joins = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"-join=");
         if agent.setup.args.iter().any(joins) {
             let what = format!("{} has joined", agent.setup.name);
             until(&what, || match agent.logged("agent: joined: ") {
@@ -390,7 +400,9 @@ fn rpc(setup: &Setup) -> SocketAddr {
 fn keep(from: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
     let log = log.clone();
     std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
+        // A line may hold a name that is not UTF-8.
+        for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
             log.lock().unwrap().push(line);
         }
     });

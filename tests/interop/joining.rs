@@ -3,8 +3,7 @@
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
 use super::wait::{PATIENCE, throughout, until};
-use sprat::EventKind;
-use sprat::Status;
+use sprat::{EventKind, MemberState, Status};
 use std::time::Duration;
 
 /// Keys of 16, 24 and 32 bytes.
@@ -235,4 +234,29 @@ fn an_agent_that_waits_for_its_seed_finds_a_node_that_starts_later() {
     let ours = Ours::start("ours", block.ip(1));
     ours.sees_alive(&["agent", "ours"]);
     all_see_alive(&[&agent], &["agent", "ours"]);
+}
+
+#[test]
+fn an_agent_whose_name_is_not_utf8_is_a_member_like_any_other() {
+    let block = Block::new();
+    let odd = Setup::new("web\u{fffd}", block.ip(1))
+        .named(b"web\xff")
+        .start();
+    let stock = Setup::new("stock", block.ip(2)).join(odd.addr()).start();
+    let first = Ours::start("first", block.ip(3));
+    first.join(stock.addr());
+    // The second node learns of the others from the first only.
+    let second = Ours::start("second", block.ip(4));
+    second.join(first.addr());
+    let escaped = ["first", "second", "stock", r"web\xff"];
+    first.sees_alive(&escaped);
+    second.sees_alive(&escaped);
+    all_see_alive(
+        &[&odd, &stock],
+        &["first", "second", "stock", "web\u{fffd}"],
+    );
+    assert_eq!((first.refusals(), second.refusals()), (vec![], vec![]));
+    odd.leave();
+    first.sees(r"web\xff", MemberState::Left);
+    second.sees(r"web\xff", MemberState::Left);
 }

@@ -1,0 +1,129 @@
+//! Names of nodes as bytes on the wire, and as text everywhere else.
+//!
+//! The reference takes any bytes as a name. To every layer above, a name is text: a byte that is
+//! not UTF-8, and a NUL, is escaped as `\xff`. Text that looks like such an escape gets its
+//! backslash escaped (`\x5c`), so that two names never become one text, and the bytes can be
+//! written again.
+
+use crate::limits;
+use crate::printable;
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
+
+/// Returns the text of a name.
+pub fn to_text(name: &[u8]) -> Cow<'_, str> {
+    match plain(name) {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(escaped(name)),
+    }
+}
+
+/// Returns a name as text if none of it needs an escape.
+pub(super) fn plain(name: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(name).ok()?;
+    let is_plain = !name.contains(&0) && !(0..name.len()).any(|at| escape_at(name, at).is_some());
+    is_plain.then_some(text)
+}
+
+fn escaped(name: &[u8]) -> String {
+    let mut out = String::with_capacity(name.len() + 16);
+    for chunk in name.utf8_chunks() {
+        let text = chunk.valid();
+        for (at, character) in text.char_indices() {
+            if character == '\0' || escape_at(text.as_bytes(), at).is_some() {
+                printable::put_bytes(&mut out, &text.as_bytes()[at..=at]);
+            } else {
+                out.push(character);
+            }
+        }
+        printable::put_bytes(&mut out, chunk.invalid());
+    }
+    out
+}
+
+/// Returns the bytes of the name that has this text.
+pub fn to_bytes(text: &str) -> Cow<'_, [u8]> {
+    let text = text.as_bytes();
+    if !text.contains(&b'\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        let (byte, taken) = match escape_at(text, at) {
+            Some(byte) => (byte, 4),
+            None => (text[at], 1),
+        };
+        out.push(byte);
+        at += taken;
+    }
+    Cow::Owned(out)
+}
+
+/// Returns the byte that the escape at this place stands for, if there is one.
+fn escape_at(text: &[u8], at: usize) -> Option<u8> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    match text.get(at..at + 4)? {
+        [b'\\', b'x', high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    }
+}
+
+/// The escaped texts of the names in one message, which live as long as the message.
+#[derive(Debug, Default)]
+pub struct Names {
+    next: Cell<usize>,
+    texts: OnceCell<Box<[OnceCell<Box<str>>]>>,
+}
+
+impl Names {
+    /// Returns the escaped text of a name; `None` if the message has too many such names.
+    pub(super) fn keep(&self, name: &[u8]) -> Option<&str> {
+        let none = || {
+            (0..limits::ESCAPED_NAMES)
+                .map(|_| OnceCell::new())
+                .collect()
+        };
+        let place = self.texts.get_or_init(none).get(self.next.get())?;
+        self.next.set(self.next.get() + 1);
+        Some(place.get_or_init(|| escaped(name).into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_text_of_its_own_and_can_be_written_again() {
+        for (name, text) in [
+            (&b"web"[..], "web"),
+            ("größe".as_bytes(), "größe"),
+            (br"C:\x", r"C:\x"),
+            (br"\xFF", r"\xFF"),
+            (b"web\xff", r"web\xff"),
+            (br"web\xff", r"web\x5cxff"),
+            (br"web\x5cxff", r"web\x5cx5cxff"),
+            (b"a\0\xc3", r"a\x00\xc3"),
+            (b"\\\xff", r"\\xff"),
+            (b"\\xf\xff", r"\xf\xff"),
+            (b"a\nb", "a\nb"),
+        ] {
+            assert_eq!(to_text(name), text);
+            assert_eq!(&*to_bytes(text), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_escaped_names_of_a_message_are_bounded() {
+        let names = Names::default();
+        for _ in 0..limits::ESCAPED_NAMES {
+            assert_eq!(names.keep(b"\xff"), Some(r"\xff"));
+        }
+        assert_eq!(names.keep(b"\xff"), None);
+    }
+}
