@@ -222,8 +222,8 @@
  *     event.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
- *         member-failed, member-reap, member-suspect, member-alive, done, log, separated by
- *         commas
+ *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
+ *         separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.
@@ -376,6 +376,11 @@ enum sprat_event_kind {
      * latter case it goes on, and becomes a member if it gets the name.
      */
     SPRAT_EVENT_FATAL = 22,
+    /**
+     * No other node claims this node's name any more, after an event of kind `Fatal`
+     * had reported a name conflict. The members list this node again.
+     */
+    SPRAT_EVENT_NAME_REGAINED = 23,
 };
 
 /** The importance of a line of the log. Each level includes the levels before it. */

@@ -188,6 +188,9 @@ macro_rules! event_table {
                     /// The reason.
                     error: Error,
                 } = 22, "fatal";
+                /// No other node claims this node's name any more, after an event of kind `Fatal`
+                /// had reported a name conflict. The members list this node again.
+                NameRegained {} = 23, "name-regained";
             }
         }
     };
@@ -402,6 +405,7 @@ mod tests {
             (20, "overflow"),
             (21, "log"),
             (22, "fatal"),
+            (23, "name-regained"),
         ];
         assert_eq!(all, expected);
     }

@@ -908,6 +908,8 @@ fn a_node_that_took_a_name_gets_it_when_its_owner_is_gone() {
     net.run_until(60, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
     net.run(secs(30));
     assert_eq!(net.health(3).name_conflict, None);
+    let is_free = |it: &&CoreEvent| **it == CoreEvent::NameFree { reported: true };
+    assert_eq!(net.hosts[3].events.iter().filter(is_free).count(), 1);
     let again = net.join(3, 0);
     net.run_until(1, |net| net.is_done(3, again));
     let last = net.hosts[3].events.last();

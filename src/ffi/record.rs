@@ -165,7 +165,7 @@ impl EventRecord {
             EventBody::Fatal { error } => {
                 (c_view.status, text) = (error.status as i32, args::text(&error.message));
             }
-            any_member_event!() => {}
+            EventBody::NameRegained {} | any_member_event!() => {}
         }
         (c_view.name, c_view.text) = (name.as_ptr(), text.as_ptr());
         Box::new(EventRecord {

@@ -133,8 +133,8 @@
  *     event.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
- *         member-failed, member-reap, member-suspect, member-alive, done, log, separated by
- *         commas
+ *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
+ *         separated by commas
  *     The kinds of events that are queued; empty queues all. The kinds overflow and fatal are
  *     always queued. The end of an asynchronous operation is reported as an event only if done
  *     is queued.

@@ -43,10 +43,13 @@ impl Conflicts {
     }
 
     /// No other node claims the name any more.
-    pub fn on_name_free(&mut self) {
+    pub fn on_name_free(&mut self, common: &mut Common) {
+        let reported = std::mem::take(&mut self.reported);
+        if reported || self.warned.is_some() {
+            common.out.report(CoreEvent::NameFree { reported });
+        }
         self.before_us = None;
         self.warned = None;
-        self.reported = false;
     }
 
     /// Moves the times of claims forward, after a stall of this process.

@@ -62,4 +62,10 @@ pub enum CoreEvent {
         /// The address of the other node.
         other: SocketAddr,
     },
+    /// No other node claims this node's name any more. `reported` is true if a
+    /// [`CoreEvent::NameConflict`] was reported before.
+    NameFree {
+        /// True if the conflict was reported as certain.
+        reported: bool,
+    },
 }

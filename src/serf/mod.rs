@@ -460,7 +460,7 @@ impl Core {
                 serf.name_claimed(now, &name, claimed, asked);
             }
             Notice::NameTaken { addr } => serf.name_taken(addr),
-            Notice::NameFree => serf.conflicts.on_name_free(),
+            Notice::NameFree => serf.conflicts.on_name_free(&mut serf.common),
         }
     }
 

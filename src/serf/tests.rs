@@ -109,6 +109,7 @@ impl Rig {
                 LeaveEnd::Cancelled => "cancelled".into(),
             },
             CoreEvent::HintDone { .. } => "hinted".into(),
+            CoreEvent::NameFree { reported } => format!("free, reported: {reported}"),
             CoreEvent::NameClaimed { other } => format!("claimed {other}"),
             CoreEvent::NameConflict { other } => format!("conflict {other}"),
         };

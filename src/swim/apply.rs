@@ -19,8 +19,19 @@ use std::sync::Arc;
 pub(super) struct Merged {
     /// The number of members that became known.
     pub gained: u32,
-    /// True if the other node lists this node's name, alive, at another address.
-    pub name_is_taken: bool,
+    /// The state of this node's name at the other node.
+    pub own_name: OwnName,
+}
+
+/// The state of this node's name at another node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnName {
+    /// It is not listed as alive.
+    Free,
+    /// It is listed as alive at an address of this node.
+    Ours,
+    /// It is listed as alive at another address.
+    Taken,
 }
 
 impl Swim {
@@ -190,20 +201,22 @@ impl Swim {
                 bytes: state.user_state.to_vec(),
             });
         }
-        let name_is_taken = state.nodes.iter().any(|node| self.takes_own_name(node));
-        Ok(Merged {
-            gained,
-            name_is_taken,
-        })
+        let own_name = self.own_name_in(&state);
+        Ok(Merged { gained, own_name })
     }
 
-    /// Returns true if this is an entry of a live node with this node's name at another address.
-    fn takes_own_name(&self, node: &PushPullNode) -> bool {
+    fn own_name_in(&self, state: &PushPull) -> OwnName {
         let own = self.ctx.table.local().node();
-        let addr = address::decode(node.addr, node.port).map(|(addr, _)| addr);
-        node.name == &*own.name
-            && node.state == NodeState::Alive
-            && addr.is_some_and(|it| it != own.addr && !self.name_conflicts.is_alias(it))
+        let is_own = |node: &&PushPullNode| node.name == &*own.name;
+        let alive = state.nodes.iter().filter(is_own);
+        let alive = alive.filter(|node| node.state == NodeState::Alive);
+        let addrs = alive.filter_map(|node| address::decode(node.addr, node.port));
+        let mut ours = addrs.map(|(it, _)| it == own.addr || self.name_conflicts.is_alias(it));
+        match ours.next() {
+            None => OwnName::Free,
+            Some(true) => OwnName::Ours,
+            Some(false) => OwnName::Taken,
+        }
     }
 
     /// Merges one entry. A remote *dead* counts as a suspicion by this node.

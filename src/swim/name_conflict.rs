@@ -172,6 +172,16 @@ impl NameConflicts {
         echo
     }
 
+    /// A member lists this node's name at an address of this node. If no node answers at the other
+    /// address, that ends the claim.
+    pub fn on_name_listed(&mut self, ctx: &mut Context) {
+        let is_silent = |claim: &Claim| claim.verdict == ConflictVerdict::Silent;
+        if self.claim.as_ref().is_some_and(is_silent) {
+            self.claim = None;
+            ctx.outbox.tell(Notice::NameFree);
+        }
+    }
+
     /// Begins another round. A claim that no member repeats any more is dropped. If a node answered
     /// at the address, it is asked again; if none did, this node claims its own name.
     pub fn tick(&mut self, ctx: &mut Context) {

@@ -1,10 +1,11 @@
 //! Wiring of streams and look-ups: handles their inputs, and reports their ends to the parts that
 //! began them.
 
+use super::apply::OwnName;
 use super::lookups::LookupCause;
 use super::output::{JoinFailure, LookupId, Notice, StreamEnd, StreamId};
 use super::requests::StreamEvent;
-use super::streams::{Exchange, ExchangeCause, Purpose, Shows, Stream};
+use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
 use super::{Swim, push_pull, requests};
 use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
@@ -98,11 +99,17 @@ impl Swim {
                     })
                 });
                 match merged {
-                    Ok(merged) if exchange.shows == Shows::Nothing && !merged.name_is_taken => {
+                    Ok(merged) if exchange.is_look() && merged.own_name != OwnName::Taken => {
                         let introduction = exchange.introduction(merged.gained);
                         self.ctx.begin_exchange(introduction);
                     }
-                    merged => self.on_exchange_end(exchange, merged.map(|it| it.gained)),
+                    Ok(merged) => {
+                        if merged.own_name == OwnName::Ours {
+                            self.name_conflicts.on_name_listed(&mut self.ctx);
+                        }
+                        self.on_exchange_end(exchange, Ok(merged.gained));
+                    }
+                    Err(failure) => self.on_exchange_end(exchange, Err(failure)),
                 }
             }
         }

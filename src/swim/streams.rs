@@ -70,6 +70,11 @@ impl Exchange {
         }
     }
 
+    /// Returns true if this node shows nothing of itself.
+    pub fn is_look(&self) -> bool {
+        self.shows == Shows::Nothing
+    }
+
     /// The exchange that follows this look if the name is free at the other side. `gained` is the
     /// number of members that the look made known.
     pub fn introduction(self, gained: u32) -> Exchange {

@@ -81,6 +81,7 @@ impl View {
             EventBody::MemberLeave(member) => (member, &[Present, Suspect, Failed], Left),
             EventBody::MemberReap(member) => (member, &[Present, Suspect, Failed, Left], Unknown),
             EventBody::Done { .. }
+            | EventBody::NameRegained {}
             | EventBody::Overflow { .. }
             | EventBody::Log { .. }
             | EventBody::Fatal { .. } => return Err(format!("the core emitted {event:?}")),

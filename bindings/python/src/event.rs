@@ -3,14 +3,15 @@
 //! ```text
 //!   Event ── MemberEvent ── MemberJoined, MemberUpdated, MemberLeft, MemberFailed, ...
 //!         ├─ Overflow
-//!         └─ NodeFailed
+//!         ├─ NodeFailed
+//!         └─ NameRegained
 //! ```
 //!
 //! The classes of member events follow from the table of events in the library.
 
 use crate::member::{Member, pairs};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator, PyType};
+use pyo3::types::{PyDict, PyIterator, PyTuple, PyType};
 use sprat::{EventBody, EventKind, Level};
 use std::sync::Arc;
 
@@ -178,6 +179,9 @@ macro_rules! member_events {
                 EventBody::Fatal { error } => {
                     Py::new(py, base.add_subclass(NodeFailed::of(error)))?.into_any()
                 }
+                EventBody::NameRegained {} => {
+                    Py::new(py, base.add_subclass(NameRegained))?.into_any()
+                }
                 EventBody::Done { .. } => return Ok(None),
             };
             Ok(Some(object))
@@ -241,6 +245,48 @@ impl Overflow {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, (u64, u64, f64)) {
         let base = slf.as_super().get();
         (slf.get_type(), (slf.get().lost, base.seq, base.time))
+    }
+}
+
+/// No other node has this node's name any more, after a `NodeFailed` reported a name conflict: the
+/// members list this node again.
+#[pyclass(frozen, extends = Event, module = "sprat")]
+pub struct NameRegained;
+
+#[pymethods]
+impl NameRegained {
+    #[new]
+    #[pyo3(signature = (seq=0, time=0.0))]
+    fn new(seq: u64, time: f64) -> PyClassInitializer<Self> {
+        let kind = EventKind::NameRegained.name();
+        PyClassInitializer::from(Event { seq, time, kind }).add_subclass(NameRegained)
+    }
+
+    #[classattr]
+    fn __match_args__(py: Python<'_>) -> Bound<'_, PyTuple> {
+        PyTuple::empty(py)
+    }
+
+    /// Return everything as a new dict of plain values.
+    fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        slf.as_super().get().to_dict(slf.py())
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "NameRegained()"
+    }
+
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
+        slf.as_super().get().same(other.as_super().get())
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> u64 {
+        slf.as_super().get().__hash__()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> (Bound<'py, PyType>, (u64, f64)) {
+        let base = slf.as_super().get();
+        (slf.get_type(), (base.seq, base.time))
     }
 }
 
@@ -365,6 +411,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<MemberEvent>()?;
     add_member_events(module)?;
     module.add_class::<Overflow>()?;
+    module.add_class::<NameRegained>()?;
     module.add_class::<NodeFailed>()?;
     module.add_class::<LogLine>()
 }

@@ -176,6 +176,25 @@ def test_a_name_in_use_is_reported_by_join_and_by_every_reader(agent, ours, addr
     assert stock.sees("same", "alive")["addr"] == same.address
 
 
+def test_a_node_that_gets_its_name_back_is_told_so_and_later_readers_are_not_told_of_the_conflict(
+    agent, ours
+):
+    stock = agent("stock", "-profile=local")
+    owner, second = ours("same", profile="local"), ours("same", profile="local")
+    owner.join(stock.address)
+    regained = second.events(sprat.NameRegained, sprat.NodeFailed)
+    with pytest.raises(sprat.NameConflictError):
+        second.join(stock.address)
+    assert isinstance(regained.next(60), sprat.NodeFailed)
+    owner.leave()
+    owner.close()
+    assert isinstance(regained.next(60), sprat.NameRegained)
+    assert second.health().name_conflict is None
+    assert second.events(sprat.MemberReaped).next(0) is None
+    second.join(stock.address)
+    assert stock.sees("same", "alive")["addr"] == second.address
+
+
 def test_a_restart_at_another_address_is_shown_by_health_and_is_not_a_conflict(agent, ours):
     stock = agent("stock", "-profile=local")
     first = ours("moves", profile="local")

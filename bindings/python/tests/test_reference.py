@@ -141,4 +141,4 @@ def test_every_class_of_events_is_public_and_has_a_kind():
     leaves = {it for it in classes if not it.__subclasses__()}
     assert leaves == set(sprat._events.KINDS)
     names = list(sprat._events.KINDS.values())
-    assert len(names) == len(set(names)) == 9
+    assert len(names) == len(set(names)) == 10

@@ -112,6 +112,16 @@ impl Engine {
                 self.fail_joins(&error);
                 self.handle.events.push(EventBody::Fatal { error });
             }
+            CoreEvent::NameFree { reported } => self.on_name_free(reported),
+        }
+    }
+
+    fn on_name_free(&mut self, reported: bool) {
+        let (events, name) = (&self.handle.events, &self.handle.name);
+        let text = || format!("no other node has the name \"{name}\" any more");
+        self.log.line(events, Level::Info, "members", text);
+        if reported {
+            events.push(EventBody::NameRegained {});
         }
     }
 

@@ -60,6 +60,8 @@ impl Subscriptions {
         let mut state = lock(&self.state);
         if kind == EventKind::Fatal {
             state.fatal = Some((now, body.clone()));
+        } else if kind == EventKind::NameRegained {
+            state.fatal = None;
         }
         // The lock is held to the end. Otherwise a subscription that begins now would miss an
         // event on its way into the node's own queue.

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from . import _native
 from ._checks import check_maxsize, check_timeout
 from ._errors import ClosedError, Error
-from ._native import Event, NodeFailed, Overflow
+from ._native import Event, NameRegained, NodeFailed, Overflow
 from ._rate import Rate
 from ._waiting import wait
 
@@ -27,6 +27,7 @@ KINDS: dict[type[Event], str] = {
     **dict(_native.event_classes()),
     Overflow: "overflow",
     NodeFailed: "fatal",
+    NameRegained: "name-regained",
 }
 """The kind of each class of events, as Serf writes it: from the library's table of events."""
 

@@ -27,6 +27,7 @@ __all__ = [
     "MemberUpdated",
     "Members",
     "MembersIterator",
+    "NameRegained",
     "Node",
     "NodeFailed",
     "Overflow",
@@ -268,6 +269,20 @@ class NodeFailed(Event):
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, int, int, float]]: ...
+
+@final
+class NameRegained(Event):
+    """No other node has this node's name any more, after a `NodeFailed` reported a name
+    conflict: the members list this node again.
+    """
+
+    __match_args__: ClassVar[tuple[()]]
+    def __new__(cls, seq: int = 0, time: float = 0.0) -> Self: ...
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as a new dict of plain values."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Self], tuple[int, float]]: ...
 
 @final
 class LogLine(Event):
