@@ -34,8 +34,7 @@ pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry
     configured.iter().flat_map(of).collect()
 }
 
-/// Writes the file. The old content stays until the new one is complete, because another HAProxy
-/// may read it at the same moment.
+/// Writes the file with these servers.
 ///
 /// # Errors
 /// The error of the system.
@@ -50,6 +49,17 @@ pub fn write(path: &str, entries: &[StateEntry]) -> io::Result<()> {
             "0 {backend} 0 {server} {ip} 2 5 1 1 0 1 0 0 6 0 0 0 - {port} - 0 0 - - 0"
         );
     }
+    replace(path, &text, 0o600)
+}
+
+/// Replaces the file by one with this text and mode. The old content stays until the new one is
+/// complete, because another HAProxy may read it at the same moment. No link is followed, neither
+/// at this path nor at that of the temporary file: whoever may write in the folder could otherwise
+/// choose which file is overwritten.
+///
+/// # Errors
+/// The error of the system.
+pub fn replace(path: &str, text: &str, mode: u32) -> io::Result<()> {
     let temporary = format!("{path}.{}", std::process::id());
     match std::fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -59,7 +69,7 @@ pub fn write(path: &str, entries: &[StateEntry]) -> io::Result<()> {
     let mut file = options
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(mode)
         .open(&temporary)?;
     file.write_all(text.as_bytes())
         .and_then(|()| std::fs::rename(&temporary, path))

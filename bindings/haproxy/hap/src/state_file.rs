@@ -1,8 +1,11 @@
 //! The file from which HAProxy loads the servers of a `server-template` after a reload: the answer
-//! to
-//! `show servers state`, written again whenever a server has changed.
+//! to `show servers state`, written again whenever a server has changed.
 
+use sprat_haproxy::server_state;
 use std::path::Path;
+
+/// The mode of the file: HAProxy may read it as another user.
+const MODE: u32 = 0o644;
 
 /// The column that changes all the time: the seconds since the last change of a server.
 const SECONDS: usize = 9;
@@ -22,8 +25,7 @@ impl StateFile {
         }
     }
 
-    /// Writes an answer of HAProxy, if it differs from the last one. The old content stays until
-    /// the new one is complete, because HAProxy may read the file at the same moment.
+    /// Writes an answer of HAProxy, if it differs from the last one.
     ///
     /// # Errors
     /// The error of the system.
@@ -33,9 +35,7 @@ impl StateFile {
         if content == self.written && Path::new(&self.path).exists() {
             return Ok(());
         }
-        let temporary = format!("{}.{}", self.path, std::process::id());
-        std::fs::write(&temporary, answer)
-            .and_then(|()| std::fs::rename(&temporary, &self.path))
+        server_state::replace(&self.path, answer, MODE)
             .map_err(|error| format!("{} cannot be written: {error}", self.path))?;
         self.written = content;
         Ok(())
@@ -49,4 +49,32 @@ fn without_seconds(line: &str) -> String {
         .map(|(_, word)| word)
         .collect();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn links_in_the_place_of_the_file_or_its_temporary_file_are_not_followed() {
+        let folder = std::env::temp_dir().join(format!("sprat-state-file-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let (other, path) = (folder.join("other"), folder.join("servers"));
+        fs::write(&other, "somebody else's").unwrap();
+        symlink(&other, &path).unwrap();
+        let temporary = format!("{}.{}", path.display(), std::process::id());
+        symlink(&other, &temporary).unwrap();
+        let mut file = StateFile::new(path.to_str().unwrap().to_owned());
+        for answer in ["1\n", "1\n# more\n"] {
+            file.write(answer).unwrap();
+            assert_eq!(fs::read_to_string(&other).unwrap(), "somebody else's");
+            let meta = fs::symlink_metadata(&path).unwrap();
+            assert!(meta.is_file() && meta.permissions().mode() & 0o700 == 0o600);
+            assert_eq!(fs::read_to_string(&path).unwrap(), answer);
+            assert!(!Path::new(&temporary).exists());
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
