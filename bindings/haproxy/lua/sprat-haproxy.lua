@@ -230,8 +230,8 @@ local function set_state(server, state)
   else server:set_maint() end
 end
 
--- Sets what an assignment changes. A state that someone else has set is kept until the slot gets
--- another member or an operator gives an order: HAProxy's CLI is not a place that this script owns.
+-- Sets what an assignment changes. A state that someone else has set at HAProxy's CLI is kept until
+-- the slot gets another member or address, or until an operator gives an order with `sprat`.
 local function set_changes(pool, server, assignment)
   local before = pool.applied[assignment.slot] or {}
   local is_new = before.name ~= assignment.name or before.order ~= assignment.order
@@ -248,8 +248,9 @@ local function slot_key(assignment)
   return assignment.backend .. "/" .. assignment.slot
 end
 
--- Assignments whose address HAProxy has not taken, by slot. They are tried again until there is a
--- newer one.
+-- Assignments that could not be carried out yet, by slot: HAProxy has not taken the address, or the
+-- last server that serves would be removed before another one is ready. Each is tried again until
+-- it succeeds or a newer one replaces it.
 local retries = {}
 local retry_logged = {} -- by slot: the address for which a retry is logged
 

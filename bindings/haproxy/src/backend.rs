@@ -44,7 +44,7 @@ impl Backend {
 pub struct BackendKey {
     /// The name of the backend in HAProxy's configuration.
     pub name: Arc<str>,
-    /// The tag as `key=value`, without spaces.
+    /// The tag as `key=value`, with spaces escaped.
     pub tag: Arc<str>,
 }
 

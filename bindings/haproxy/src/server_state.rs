@@ -24,7 +24,7 @@ pub const HEAD: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state
 /// A server in the file: the names of its backend and of itself, and its address.
 pub type StateEntry = (Arc<str>, Arc<str>, SocketAddr);
 
-/// Returns the servers of a snapshot that the configured backends have.
+/// Returns the servers of a snapshot that belong to the configured backends.
 pub fn entries(snapshot: &Snapshot, configured: &[BackendKey]) -> Vec<StateEntry> {
     let of = |key: &BackendKey| {
         let name = key.name.clone();

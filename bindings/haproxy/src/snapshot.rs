@@ -31,7 +31,7 @@ const HEAD_LEN: usize = MAGIC.len() + 8 + 4 + 4;
 /// The contents of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// An operator has frozen removals.
+    /// Set if an operator has frozen removals.
     pub frozen: bool,
     /// The orders of an operator for members of all backends.
     pub orders: Vec<SavedOrder>,
@@ -164,8 +164,9 @@ impl SnapshotFile {
     /// Opens the file, or creates it, and reads its snapshot. A damaged snapshot counts as empty.
     ///
     /// # Errors
-    /// The error of the system; `InvalidInput` if the path is not a regular file, if other users
-    /// can write the file, or if the file holds something else, which would be overwritten.
+    /// The error of the system; `InvalidInput` if the path is a symbolic link or not a regular
+    /// file, if another user (except root) owns the file or can write it, or if the file holds
+    /// something else, which would be overwritten.
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
@@ -250,7 +251,8 @@ fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if the file, of this length, is empty or begins like a snapshot.
+/// Returns true if the file, of this length, is empty, or if either of its halves begins like a
+/// record, or with zeros because no record was written there.
 fn is_snapshot(file: &File, len: u64) -> bool {
     let mut head = [0; MAGIC.len()];
     let read =

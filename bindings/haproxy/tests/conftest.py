@@ -44,7 +44,7 @@ TUNE = "tune.lua.bool-sample-conversion normal" if VERSION >= (3, 1) else ""
 """HAProxy 3.1 and later warn if Lua is loaded without this setting."""
 SCRIPT = HERE.parent / "lua" / "sprat-haproxy.lua"
 ENVIRONMENT = {name: it for name, it in os.environ.items() if not name.startswith("SPRAT_")}
-"""The environment of HAProxy: the module takes variables that begin with SPRAT_ as settings."""
+"""The environment of HAProxy, without variables that the module would take as settings."""
 
 CONFIG = """
 global
@@ -122,7 +122,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class HAProxy:
-    """A running HAProxy that has loaded the module."""
+    """A running HAProxy, with the module unless `template` is `PLAIN`."""
 
     def __init__(
         self,
@@ -277,9 +277,9 @@ class HAProxy:
     def wait_for_handover_connection(self) -> None:
         """Wait until the script has its connection to the handover socket.
 
-        That connection keeps a stopping HAProxy alive; before it, a soft stop ends HAProxy at once.
-        A test that connects to the socket itself calls this first: this method counts connections,
-        and cannot tell that of the script from that of the test.
+        That connection keeps a stopping HAProxy alive. Without it, a soft stop ends HAProxy at
+        once. A test that connects to the socket itself calls this method first, because the method
+        counts connections and cannot tell that of the script from that of the test.
         """
         name = f"@sprat-{self.ip}:7946@".encode()
 
@@ -290,7 +290,7 @@ class HAProxy:
         eventually("the script is connected to the node", is_connected)
 
     def stop_softly(self) -> None:
-        """Send SIGUSR1 once the node can still leave the cluster afterwards."""
+        """Wait until a soft stop gives the node time to leave the cluster, and send SIGUSR1."""
         self.wait_for_handover_connection()
         os.kill(self.worker(), signal.SIGUSR1)
 

@@ -78,7 +78,7 @@ class Load:
 
     @staticmethod
     def _ask(connection: http.client.HTTPConnection) -> tuple[bool, str]:
-        """Return the last word of the answer, which is the name of the server, or the error."""
+        """Return true and the name of the server, its last word; or false and the error."""
         try:
             connection.request("GET", "/")
             response = connection.getresponse()

@@ -1,6 +1,6 @@
-"""More members than slots: no request is lost while somebody could serve.
+"""Members that wait for a slot or drain: no request is lost while any member could serve.
 
-The client of these tests never retries, and the slots never suffice for all members.
+The client of these tests never retries. In most of them, there are more members than slots.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> No
     first.set_tags("role=primary", "port=3000")
     proxy.serves(first)
     requests = load(proxy, 200)
-    # The new primary announces itself before the old one steps down, and after it.
+    # The new primary announces itself once before the old one steps down, and once after that.
     second.set_tags("role=primary", "port=3000")
     eventually("the second one waits", lambda: WAITS in proxy.show())
     first.set_tags("role=backend", "port=3000")
@@ -92,7 +92,7 @@ def test_a_draining_server_serves_again_when_it_is_the_only_one_left(haproxy, we
     assert "held: no other server would be ready" in proxy.members()["web-1"]
 
 
-def test_a_drain_that_is_heard_first_is_a_drain(haproxy, web) -> None:
+def test_a_member_that_asks_for_a_drain_when_it_joins_is_drained(haproxy, web) -> None:
     proxy = haproxy()
     web("web-1", "state=drain").join(proxy)
     other = web("web-2").join(proxy)

@@ -1,4 +1,4 @@
-"""The module itself: its imports, its settings, and loading it in every Lua and HAProxy."""
+"""The module itself: its imports, its settings, and how Lua and HAProxy load it."""
 
 from __future__ import annotations
 

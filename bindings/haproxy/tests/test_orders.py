@@ -53,7 +53,7 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     assert requests.failures == []
 
 
-def test_an_order_keeps_a_failed_member_and_takes_even_the_last_one_away(haproxy, web) -> None:
+def test_orders_keep_the_server_of_a_failed_member_and_stop_even_the_last_one(haproxy, web) -> None:
     proxy = haproxy(SETTINGS=FAST)
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
@@ -164,7 +164,7 @@ def test_weights_that_haproxy_refuses_are_shown_and_logged(haproxy, web) -> None
     eventually("it is shown", lambda: "; HAProxy has weight 1" in proxy.members()["web-1"])
 
 
-def test_a_long_name_is_a_server(haproxy, web) -> None:
+def test_a_member_with_a_long_name_becomes_a_server(haproxy, web) -> None:
     proxy = haproxy()
     name = "n" * 100
     first = web(name).join(proxy)

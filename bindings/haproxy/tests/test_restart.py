@@ -32,7 +32,7 @@ def first_answer(ip: str) -> str:
 
 def test_the_first_request_after_each_restart_is_answered(haproxy, saved_webs, tmp_path) -> None:
     snapshot = tmp_path / "snapshot"
-    # A connection to a wrong address would mark the server down.
+    # Without redispatch, a request that goes to a wrong address is lost.
     proxy = haproxy(SNAPSHOT=str(snapshot), checks="    option httpchk HEAD /")
     webs = saved_webs(proxy, snapshot, 2)
     for _ in range(RESTARTS):
@@ -50,7 +50,7 @@ def test_overlapping_reloads_lose_no_request(haproxy, saved_webs, load, tmp_path
     webs = saved_webs(proxy, snapshot, 3)
     requests = load(proxy, 200)
     master = int(proxy.pidfile.read_text().split()[0])
-    for _ in range(6):  # each begins while workers of the ones before still end
+    for _ in range(6):  # each begins while workers of earlier reloads are still ending
         before = proxy.worker()
         os.kill(master, signal.SIGUSR2)
         with contextlib.suppress(AssertionError):  # a busy master may merge two reloads

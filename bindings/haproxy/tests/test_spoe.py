@@ -40,7 +40,7 @@ def snippet(kind: str) -> str:
 
 
 class Program:
-    """A running agent."""
+    """A running SPOE agent."""
 
     def __init__(self, line: list[str], address: str, log: Path) -> None:
         self.address = address
@@ -61,7 +61,7 @@ class Program:
 
 @pytest.fixture
 def program(tmp_path: Path, addresses) -> Iterator[Callable[[str, str], Program]]:
-    """Start an agent: `program("python", seed)`."""
+    """Start an SPOE agent: `program("python", seed)`."""
     running: list[Program] = []
 
     def start(kind: str, seed: str) -> Program:
@@ -89,7 +89,7 @@ def program(tmp_path: Path, addresses) -> Iterator[Callable[[str, str], Program]
 
 
 class Asking:
-    """An HAProxy that asks an agent, with the configuration of the guide.
+    """An HAProxy that asks an SPOE agent, with the configuration of the guide.
 
     Only the timeouts are longer: on a busy machine an answer may take more than 50 ms.
     """

@@ -14,11 +14,11 @@ use std::time::Duration;
 /// The maximum number of connections at the same time. HAProxy opens one for each server that it is
 /// checking.
 const CONNECTIONS: usize = 256;
-/// The longest wait for the first bytes of a question.
+/// The longest wait for the first bytes of a question, and for the answer to be sent.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait for more bytes of a question that has no line end.
 const MORE: Duration = Duration::from_millis(50);
-/// The longest question, in bytes.
+/// The number of bytes of a question after which no more are read.
 const QUESTION_LEN: usize = 256;
 /// The maximum number of unknown names that are logged.
 const UNKNOWN: usize = 100;

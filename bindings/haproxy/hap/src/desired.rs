@@ -34,7 +34,7 @@ struct Inner {
     unreachable: BTreeMap<String, BTreeSet<String>>,
     /// The servers of each HAProxy whose state someone else has set.
     changed: BTreeMap<String, ChangedServers>,
-    /// The text about each slot that the controller has, and its member.
+    /// By slot: the member, and the text about its server that the controller was last sent.
     drifts: BTreeMap<usize, (Arc<str>, String)>,
 }
 

@@ -80,8 +80,8 @@ impl ChangesByOthers {
         };
     }
 
-    /// Notes that commands for a server are sent. Until HAProxy has confirmed them, its state may
-    /// be the old one or the new one.
+    /// Notes that commands for a server are sent. Until HAProxy has confirmed them, the state of
+    /// the server may be the old one or the new one.
     pub fn begin(&mut self, server: &str) {
         if !self.has_changed(server) {
             self.reached.remove(server);

@@ -34,7 +34,7 @@ const RANGES: u32 = 200_000;
 pub struct Step {
     pub server: Arc<str>,
     pub lines: Vec<String>,
-    /// The address that HAProxy has to have taken before the second line is sent. HAProxy 3 takes
+    /// The address that HAProxy must have taken before the second line is sent. HAProxy 3 takes
     /// addresses a moment after the command.
     pub addr: Option<SocketAddr>,
     /// The goal that the server has reached after the step; `None` if it has no member then.
@@ -110,7 +110,8 @@ impl Planner {
             .collect()
     }
 
-    /// Returns the names of the servers that `sprat-hap` did not add.
+    /// Returns the names of the servers that `sprat-hap` did not add, and that members therefore
+    /// cannot use. With a template there are none.
     pub fn reserved(&self, present: &BTreeMap<String, Server>) -> BTreeSet<String> {
         let reserved = present
             .iter()
@@ -173,7 +174,7 @@ impl Planner {
         found
     }
 
-    /// Returns the names of the servers of members that get requests.
+    /// Returns the names of those servers of members that get requests.
     pub fn serving(&self, present: &BTreeMap<String, Server>) -> BTreeSet<Arc<str>> {
         let template: BTreeSet<&str> = self.template.iter().map(|it| &**it).collect();
         let serves = |(name, it): &(&String, &Server)| {

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The pause between two rounds when nothing changes. Rounds go on, because a restarted HAProxy has
 /// none of the added servers.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often to look whether HAProxy has taken an address, and the pause between two looks.
+/// The maximum number of checks whether HAProxy has taken an address, and the pause between two.
 const ADDRESS_TRIES: u32 = 50;
 const ADDRESS_PAUSE: Duration = Duration::from_millis(10);
 

@@ -31,7 +31,7 @@ impl StateFile {
     /// The error of the system.
     pub fn write(&mut self, answer: &str) -> Result<(), String> {
         let content: Vec<String> = answer.lines().map(without_seconds).collect();
-        // After a restart of HAProxy its first answer may come before its servers are set.
+        // A file that someone has deleted is written again.
         if content == self.written && Path::new(&self.path).exists() {
             return Ok(());
         }

@@ -44,13 +44,13 @@ pub(super) enum Spare {
     Left,
     /// The member has failed, and is more likely to return; its server is stopped.
     Failed,
-    /// The member is present, and its server is stopped.
+    /// The member is present or remembered, and its server is stopped.
     Stopped,
     /// The member has left; its server is draining.
     Leaving,
     /// HAProxy does not reach the server, which is ready or draining.
     Unreachable,
-    /// The member is present, and its server is draining: clients may be bound to it.
+    /// The member is present or remembered, and its server is draining: clients may be bound to it.
     Draining,
 }
 
@@ -342,7 +342,7 @@ impl SlotMember {
         self.state == AdminState::Ready && !self.unreachable
     }
 
-    /// Returns true if the server is draining, and could serve.
+    /// Returns true if the server is draining and could serve, and no operator ordered the drain.
     pub fn may_be_recalled(&self) -> bool {
         self.state == AdminState::Drain && !self.unreachable && self.order.state.is_none()
     }

@@ -212,8 +212,9 @@ impl Balance {
         }
     }
 
-    /// Makes every server ready that should be, and lets stopped servers drain whose members ask
-    /// for that: clients may be bound to them. The server of a member that is gone stays stopped.
+    /// Makes every server ready that should be. A stopped server is drained if its member is
+    /// present and asks for that: clients may be bound to it. The server of a member that is gone
+    /// stays stopped.
     fn add(&mut self) {
         for member in self.slots.iter_mut() {
             let target = member.target();
@@ -267,7 +268,8 @@ impl Balance {
         changes
     }
 
-    /// Takes the changes that `take_changes` has returned since the last call, with their reasons.
+    /// Takes the changes, with their reasons, that `take_changes` has returned since the last call
+    /// of this function. The first assignment of a slot is not among them.
     pub fn take_log(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.log)
     }

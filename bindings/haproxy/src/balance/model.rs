@@ -166,7 +166,8 @@ impl World {
             .collect()
     }
 
-    /// Checks that the servers that are no longer ready were allowed to go.
+    /// Checks that the servers that are no longer ready were allowed to go, and that no member
+    /// waits or drains while no server serves.
     fn check_removals(&self, before: &BTreeMap<Arc<str>, usize>) {
         let after = self.ready();
         let taken: BTreeSet<usize> = after.values().copied().collect();

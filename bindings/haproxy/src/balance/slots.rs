@@ -234,9 +234,9 @@ impl Slots {
         self.give_to_first(now, Some(slot), |it, tried| serves(it) && !tried)
     }
 
-    /// If no server serves, gives a slot to a waiting member that could serve: one that HAProxy did
-    /// not reach before if `tried`, or else one that was not tried yet. Returns true if it has done
-    /// so.
+    /// If no server serves, gives a slot to a waiting member that could serve. If `tried` is true,
+    /// this is a member that HAProxy did not reach before; otherwise it is one that was not tried
+    /// yet. Returns true if a member got a slot.
     pub fn rescue(&mut self, now: Time, tried: bool) -> bool {
         let could_serve = |it: &Candidate| it.desired != Desired::Maint;
         let nobody_serves = !self.iter().any(|(_, it)| it.serves());
@@ -297,7 +297,7 @@ impl Slots {
     }
 
     /// Gives a slot to a member, whose server is at once in the state that it should have. The
-    /// member that had the slot waits from now on if it is present.
+    /// member that had the slot waits from now on if it is present and wants a server.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);
         member.order = self.orders.get(&candidate.name);
@@ -328,7 +328,7 @@ impl Slots {
     }
 
     /// Returns the first free slot from the preferred one on. If none is free, returns the slot
-    /// that its member can do without most easily, if not less easily than `most` says.
+    /// that its member can do without most easily, provided that its rank is not above `most`.
     fn slot_for(&self, name: &str, most: Spare) -> Option<usize> {
         let preferred = crc32fast::hash(name.as_bytes()) as usize % self.slots.len().max(1);
         self.free_from(preferred).or_else(|| {

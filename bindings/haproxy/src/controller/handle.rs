@@ -89,7 +89,7 @@ impl Controller {
     /// withdraws the order. `backend` limits the order to one backend.
     ///
     /// # Errors
-    /// No such backend has a member of this name.
+    /// There is no member of this name, or it is not known to this backend.
     pub fn order(
         &self,
         backend: Option<&str>,

@@ -8,8 +8,8 @@
 //!                        +---------------------- commands ---------------------+
 //! ```
 //!
-//! If the node or the controller thread hangs or dies, no more changes arrive. HAProxy keeps its
-//! servers without anything having to detect the fault.
+//! If the node or the controller thread hangs or dies, no more changes arrive, and HAProxy keeps
+//! its servers. Nothing has to detect the fault for that.
 //!
 //! | file | contents |
 //! | --- | --- |

@@ -23,7 +23,7 @@ const MORE: &str = "no more lines like this are logged in this minute; `show spr
 /// The level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// A change, as it is expected.
+    /// An expected change.
     Info,
     /// A mistake that someone should correct.
     Warning,

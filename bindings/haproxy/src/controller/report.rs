@@ -85,7 +85,8 @@ pub(super) struct Sums {
     pub ready: usize,
     pub draining: usize,
     pub stopped: usize,
-    /// Ready servers whose removal is held back.
+    /// Servers whose removal is held back, and servers of the snapshot whose members have not been
+    /// heard from yet.
     pub held: usize,
     /// Members that wait for a slot.
     pub waiting: usize,

@@ -32,8 +32,8 @@ fn census(census: Census) -> String {
     }
 }
 
-/// Adds a line for the backend, a line for each slot that is taken, and a line for each member that
-/// has no slot.
+/// Adds a line for the backend, a line for each slot that is taken, and a line for each complaint
+/// about a member, or order for one, that is in no slot.
 fn add_backend(backend: &BackendReport, text: &mut String) {
     let slots = match backend.slots {
         1 => "1 slot".to_owned(),

@@ -1,4 +1,4 @@
-//! Writes the snapshot: at most twice a second, and at once after a freeze or a thaw.
+//! Writes the snapshot: at most twice a second, and at once after an order, a freeze or a thaw.
 
 use crate::snapshot::{Snapshot, SnapshotFile};
 use std::time::{Duration, Instant};

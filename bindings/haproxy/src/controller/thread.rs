@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 
 /// The longest pause between two rounds: the period of the heartbeat.
 const BEAT: Duration = Duration::from_millis(250);
-/// The pause between two attempts to bind: the previous process may free the port at any moment.
+/// The pause between two attempts to bind, because the previous process may free the port at any
+/// moment, and between two looks for a successor.
 const BIND_RETRY: Duration = Duration::from_millis(5);
 /// The pause between two attempts to start after any other failure.
 const START_RETRY: Duration = Duration::from_secs(1);

@@ -276,7 +276,7 @@ class BaseNode:
 
 
 def _creation_place() -> str:
-    """Return the file and line of the program that makes a node, for the warning about it."""
+    """Return the file and line at which the program makes a node, for the warning about it."""
     folder = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - no file is touched
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(folder):

@@ -38,7 +38,7 @@ def wrong_type(name: str, wanted: str, value: object) -> TypeError:
 
 
 def check_text(name: str, text: object) -> str:
-    """Return `text` if it is a str that UTF-8 can encode, so without lone surrogates."""
+    """Return `text` if it is a str that UTF-8 can encode, that is, without lone surrogates."""
     if not isinstance(text, str):
         raise wrong_type(name, "str", text)
     try:
@@ -90,7 +90,7 @@ def check_address(name: str, address: object) -> str:
 
 def is_ip_address(value: object) -> bool:
     """Return true for an IPv4Address or IPv6Address, but not for an interface with a network."""
-    import ipaddress  # only if there is a value that may be of it
+    import ipaddress  # only when needed: most programs pass no such objects
 
     address = ipaddress.IPv4Address | ipaddress.IPv6Address
     interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface

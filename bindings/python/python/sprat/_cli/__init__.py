@@ -87,7 +87,7 @@ def _run(arguments: list[str]) -> int:
         BrokenPipeError,
         SystemExit,
     ):
-        # click and rich call `sys.exit` for this reason only.
+        # click and rich call `sys.exit` only if the reader is gone.
         return 0
     except Ended as ended:
         return 128 + ended.number

@@ -2,7 +2,7 @@
 
 When a rack fails, a script that writes a configuration should run once, not forty times. As in
 Serf, the first event opens a period (3 s) and each event restarts a quiet time (1 s). When either
-is over, the gathered events are handed on, in one call per kind.
+is over, the gathered events are handed on, in one call per kind unless a member had several kinds.
 
 No kind of event that a member had is left out. A member that left and returned at another address
 needs both calls, or a script would keep the old address; a member that joined and changed a tag

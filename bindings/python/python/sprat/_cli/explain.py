@@ -64,11 +64,11 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
 
 
 _PROBES = 20
-"""The maximum number of probes. They end with the first one that is answered by datagram."""
+"""The maximum number of probes, all of them answered by stream only."""
 
 
 def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
-    """Probe a member until it answers by datagram.
+    """Probe a member until it answers by datagram, or does not answer at all.
 
     If an answer by stream is faster, the probe ends with it, and does not show whether datagrams
     get answers.

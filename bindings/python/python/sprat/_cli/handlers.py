@@ -79,7 +79,7 @@ def environment(kind: str, name: str, tags: Mapping[str, str]) -> dict[str, str]
     found["SERF_SELF_ROLE"] = tags.get("role", "")
     for key, value in tags.items():
         found[f"SERF_TAG_{_variable(key)}"] = value
-    # A variable cannot hold a NUL. The script runs without it rather than not at all.
+    # A variable cannot hold a NUL. The script gets the value without it rather than not running.
     return {key: value.replace("\0", "") for key, value in found.items()}
 
 

@@ -112,7 +112,7 @@ def _classes(kinds: tuple[str, ...]) -> tuple[type[sprat.Event], ...]:
 
 
 def _skip(events: sprat.Events[sprat.Event]) -> None:
-    """Discard the events that the join itself caused: the list of members has their result."""
+    """Discard the events that the join itself caused: the list of members includes their effect."""
     while events.next(0) is not None:
         pass
 

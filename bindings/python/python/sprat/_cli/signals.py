@@ -39,7 +39,8 @@ class Ended(BaseException):
 def _child_signals() -> Iterator[None]:
     """Let the end of a child wake the command.
 
-    If SIGCHLD was ignored when the command started, the exit codes of scripts would be lost.
+    The handler is also needed for the exit codes of scripts: they would be lost if SIGCHLD was
+    ignored when the command started.
     """
     before = signal.signal(signal.SIGCHLD, lambda *_: None)  # the wake-up descriptor does the rest
     try:

@@ -1,4 +1,4 @@
-"""A table for people, whose last column holds lists of words, such as the tags of a member.
+"""A table for people. Its last column holds lists of words, such as the tags of a member.
 
 On a terminal, a list continues on the next line after a comma, and never inside a word. If a word
 is too wide for its column, the whole list follows below its row, where almost the full width is
@@ -66,7 +66,7 @@ def _folded(words: Sequence[str], width: int) -> Iterator[str]:
     """Yield lines of words with commas between them, none wider than `width`."""
     from rich.cells import cell_len
 
-    width = max(width, 2)  # the widest character
+    width = max(width, 2)  # the width of the widest character
     line = ""
     for number, word in enumerate(words, 1):
         text = word if number == len(words) else f"{word},"
