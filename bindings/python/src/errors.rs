@@ -1,6 +1,6 @@
 //! Turns errors and panics of the library into exceptions.
 //!
-//! The classes are defined in Python (`sprat/_errors.py`), because each has two bases and a native
+//! The classes are defined in Python (`sprat/_errors.py`), because most have two bases and a native
 //! class can have only one. They are looked up on first use.
 
 use pyo3::exceptions::PyTypeError;
@@ -40,7 +40,8 @@ pub fn refused_setting(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
-/// Makes the exception for a refused line of a file, which is always a `ConfigError`.
+/// Makes the exception for a refused line of a file. An unknown name or a wrong value is a
+/// `ConfigError`.
 pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
     let status = match error.status {
         Status::NotFound | Status::Invalid => Status::Config,

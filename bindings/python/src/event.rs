@@ -324,7 +324,7 @@ impl NodeFailed {
         &self.reason
     }
 
-    /// The reason as an exception: `sprat.NameConflictError`, `sprat.InternalError`.
+    /// The reason as an exception, such as `sprat.NameConflictError` or `sprat.InternalError`.
     #[getter]
     fn error(&self, py: Python<'_>) -> Py<pyo3::exceptions::PyBaseException> {
         crate::errors::from_number(py, self.code, &self.reason).into_value(py)

@@ -153,7 +153,7 @@ impl Member {
         class.call1((tags,))
     }
 
-    /// The metadata as on the wire, at most 512 bytes; in a Serf cluster, the encoded tags.
+    /// The metadata as on the wire; in a Serf cluster, the encoded tags.
     #[getter]
     fn meta<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.inner.meta)

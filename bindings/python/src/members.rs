@@ -140,12 +140,12 @@ impl Members {
         }
     }
 
-    /// Return the names, sorted.
+    /// Return the names, in the order of the members.
     fn names(&self) -> Vec<&str> {
         self.list.iter().map(|it| &*it.name).collect()
     }
 
-    /// Return the names, sorted: the keys of `dict(members)`.
+    /// Return the names, in the order of the members: the keys of `dict(members)`.
     fn keys(&self) -> Vec<&str> {
         self.names()
     }

@@ -26,7 +26,7 @@ from cluster import Addresses, Agent, eventually
 import sprat
 
 QUICK = ("--profile", "local", "--set", "leave_propagate_ms=0")
-"""Options of the command for short timings: no member is further away than this machine."""
+"""Options of the command for short timings, because every member is on this machine."""
 
 
 class LeaveSeenAsFailure(AssertionError):  # noqa: N818 - a state, not an error of the test

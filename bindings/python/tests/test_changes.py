@@ -24,7 +24,7 @@ def member(tags=None, address="10.0.0.1:7946", **more):
         (member(), member(incarnation=2), "no visible change"),
     ],
 )
-def test_a_difference_names_what_was_and_what_is(before, after, text):
+def test_a_difference_shows_the_old_and_the_new_value(before, after, text):
     assert differences(before, after) == text
 
 

@@ -1,4 +1,4 @@
-"""Leaks: a thousand repetitions leave no thread, descriptor, object or reference behind."""
+"""Leaks: many repetitions leave no thread, descriptor, object or reference behind."""
 
 import asyncio
 import contextlib

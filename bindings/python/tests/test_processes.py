@@ -81,7 +81,7 @@ FORGOTTEN = {
 
 @pytest.mark.parametrize("how", FORGOTTEN)
 def test_a_process_with_an_open_node_ends_at_once(run, how):
-    # Forked, not started: the end of the interpreter is tested twenty times, its start once.
+    # The processes are forked, so that twenty ends of the interpreter need only one start.
     code = textwrap.indent(textwrap.dedent(FORGOTTEN[how]), " " * 4)
     twenty = f"""
 for number in range(20):

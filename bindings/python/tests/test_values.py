@@ -210,7 +210,7 @@ def test_members_are_found_by_name():
         (A, TypeError),
     ],
 )
-def test_a_missing_member_is_the_error_of_a_list_or_dict(key, error):
+def test_a_missing_member_raises_what_a_list_or_dict_raises(key, error):
     with pytest.raises(error) as caught:
         FOUR[key]
     if error is KeyError:

@@ -90,7 +90,7 @@ class Member:
         """The tags, a read-only dict from str to str. Each access makes a new one."""
     @property
     def meta(self) -> bytes:
-        """The metadata as on the wire, at most 512 bytes; in a Serf cluster, the encoded tags."""
+        """The metadata as on the wire; in a Serf cluster, the encoded tags."""
     @property
     def incarnation(self) -> int:
         """The number of times the member renewed its own entry, for instance to refute a
@@ -135,9 +135,9 @@ class Members(Sequence[Member]):
     def get(self, name: str, default: _T) -> Member | _T:
         """Return the member with this name, or `default`."""
     def names(self) -> list[str]:
-        """Return the names, sorted."""
+        """Return the names, in the order of the members."""
     def keys(self) -> list[str]:
-        """Return the names, sorted: the keys of `dict(members)`."""
+        """Return the names, in the order of the members: the keys of `dict(members)`."""
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return all members as a new dict of plain values, by name."""
     def index(self, member: Member, start: int = 0, stop: int | None = None) -> int:
@@ -263,7 +263,7 @@ class NodeFailed(Event):
         """The reason in a sentence."""
     @property
     def error(self) -> Error:
-        """The reason as an exception: `sprat.NameConflictError`, `sprat.InternalError`."""
+        """The reason as an exception, such as `sprat.NameConflictError` or `sprat.InternalError`."""
     def to_dict(self) -> dict[str, Any]:
         """Return everything as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...

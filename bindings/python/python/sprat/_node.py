@@ -129,7 +129,7 @@ class Node(BaseNode):
 
         Raises `UnknownMemberError` if there is no such member, `StateError` if it has failed or
         left, if it is this node itself, if a hint already probes it or too many hints are under
-        way, or after `leave`, `TimeoutError` after `timeout` seconds.
+        way, or after `leave`; `TimeoutError` after `timeout` seconds.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_hint(check_text("name", name))

@@ -1,7 +1,7 @@
 """Records: read-only values with named fields, such as the health of a node.
 
 They are like frozen data classes, whose own module takes as long to import as half of this package.
-A tuple with names would be a list without names for `json`.
+`json` would turn a named tuple into a list without names.
 """
 
 import enum

@@ -165,7 +165,7 @@ def _type_of(name: str) -> str:
 
 
 def _text_of_library_type(name: str, value: object) -> str | None:
-    """Write a value of `datetime` or `ipaddress`; these are only imported if there is one."""
+    """Write a value of `datetime` or `ipaddress`, which are only imported for values like these."""
     import datetime
     import ipaddress
 

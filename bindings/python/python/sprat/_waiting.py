@@ -3,7 +3,8 @@
 Normally the native part waits, and other threads of the interpreter run in the meantime. gevent and
 eventlet replace threads by greenlets, which all run in one real thread: a native wait would stop
 them all. Once such a library has replaced parts of Python, waits go through its own `select`, and
-the other greenlets run in the meantime. Threads from before are real ones and wait natively.
+the other greenlets run in the meantime. Threads that were started before are real ones, and wait
+natively.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def wait(source: Source, timeout: float | None) -> bool:
 
 
 def way_to_wait() -> Callable[[Source, float | None], bool]:
-    """Return the function that waits as the threads that are started now need it."""
+    """Return the function with which a thread that is started now has to wait."""
     if _is_patched_by_gevent():
         return _wait_with_gevent
     if not isinstance(select.select, BuiltinFunctionType):  # as after eventlet.monkey_patch()
