@@ -46,7 +46,7 @@ local CHECKS_AT_ONCE = 32 -- the number of servers whose results are read betwee
 local LISTS_MS = 100 -- the shortest time between two updates of lists and maps
 local STOP_MS = 40 -- the period of asking whether HAProxy stops; a successor may wait for the port
 local LEAVE_MS = 6000 -- the longest wait for the node to leave the cluster
-local STUCK_S = 5 -- a task that has not run for so long is replaced
+local STUCK_S = 5 -- a task that has not run for this time is replaced
 local ADDRESS_TRIES = 50 -- the number of checks for whether HAProxy has taken an address
 
 ----------------------------------------------------------------------------------------------

@@ -42,7 +42,8 @@ impl Event {
 
 #[pymethods]
 impl Event {
-    /// The number of the event: one more than that of the previous event.
+    /// The number of the event among those of its reader, from 1. The numbers of lost events are
+    /// skipped.
     #[getter]
     fn seq(&self) -> u64 {
         self.seq
@@ -324,7 +325,7 @@ impl NodeFailed {
         &self.reason
     }
 
-    /// The reason as an exception, such as `sprat.NameConflictError` or `sprat.InternalError`.
+    /// The reason as an exception, such as a `sprat.NameConflictError`.
     #[getter]
     fn error(&self, py: Python<'_>) -> Py<pyo3::exceptions::PyBaseException> {
         crate::errors::from_number(py, self.code, &self.reason).into_value(py)

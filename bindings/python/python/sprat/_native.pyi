@@ -166,7 +166,9 @@ class Event:
 
     @property
     def seq(self) -> int:
-        """The number of the event: one more than that of the previous event."""
+        """The number of the event among those of its reader, from 1. The numbers of lost events are
+        skipped.
+        """
     @property
     def time(self) -> float:
         """The time at which the event was queued, in seconds of `time.monotonic()`."""
@@ -263,7 +265,7 @@ class NodeFailed(Event):
         """The reason in a sentence."""
     @property
     def error(self) -> Error:
-        """The reason as an exception, such as `sprat.NameConflictError` or `sprat.InternalError`."""
+        """The reason as an exception, such as a `sprat.NameConflictError`."""
     def to_dict(self) -> dict[str, Any]:
         """Return everything as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...

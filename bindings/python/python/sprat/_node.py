@@ -97,8 +97,9 @@ class Node(BaseNode):
     def join(self, *addresses: Address, timeout: float | None = 10) -> int:
         """Join a cluster: exchange member lists with each address. Returns how many answered.
 
-        It returns a moment after the first address has answered, and goes on with the others; all
-        of them are asked again later. If none answers, none is asked again: see `seeds`.
+        It returns a moment after the first address has answered, and goes on with the others. All
+        of them then count as `seeds`: each is asked again until it is a member. If none answers,
+        none is asked again.
 
         addresses: "10.0.0.1", "10.0.0.1:7946", "::1", "[::1]:7946", "host", "host:7946", or an
             object of `ipaddress`.

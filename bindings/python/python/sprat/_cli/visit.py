@@ -1,10 +1,10 @@
 """Visits: a command that only looks at the cluster is a member of it for a few seconds.
 
 Agents list a member for a day after it has left, and a monitoring job may run thousands of times a
-day. So all visits from one host share a few names, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on: each
-visit takes the first name that no other visit from this host is using. An agent thus remembers a
-few entries per host, not one per run. The tag `role=sprat-cli` lets handlers and dashboards ignore
-visitors.
+day. So all visits from one host share a few names, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on:
+each visit takes the first name that no other visit from this host is using. An agent thus remembers
+a few entries per host, not one per run. The tag `role=sprat-cli` lets handlers and dashboards
+ignore visitors.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAMES = 32
 """The number of names that visits from one host share."""
 
 _IDENTITY = ("name", "bind", "advertise", "seeds", "event_kinds")
-"""Settings that, in the file of --config, describe this host's permanent member, not the cluster."""
+"""Settings of a file that describe this host's permanent member, and not the cluster."""
 
 
 @contextlib.contextmanager
