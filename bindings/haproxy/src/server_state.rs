@@ -54,8 +54,8 @@ pub fn write(path: &str, entries: &[StateEntry]) -> io::Result<()> {
 
 /// Replaces the file by one with this text and mode. The old content stays until the new one is
 /// complete, because another HAProxy may read it at the same moment. No link is followed, neither
-/// at this path nor at that of the temporary file: whoever may write in the folder could otherwise
-/// choose which file is overwritten.
+/// at this path nor at that of the temporary file: otherwise a user who may write in the folder
+/// could choose which file is overwritten.
 ///
 /// # Errors
 /// The error of the system.

@@ -55,7 +55,7 @@ impl Event {
         self.time
     }
 
-    /// The name of the kind as Serf writes it, for example "member-join".
+    /// The name of the kind, for example "member-join": that of Serf, if Serf has this kind.
     #[getter]
     fn kind(&self) -> &'static str {
         self.kind
@@ -291,8 +291,8 @@ impl NameRegained {
     }
 }
 
-/// The node cannot do its work, or must not, for instance because another node has its name: close
-/// it.
+/// The node cannot do its work: it is broken, or another node has its name. In the latter case it
+/// goes on, and a `NameRegained` follows if it gets the name.
 #[pyclass(frozen, extends = Event, module = "sprat")]
 pub struct NodeFailed {
     reason: String,

@@ -29,7 +29,7 @@ KINDS: dict[type[Event], str] = {
     NodeFailed: "fatal",
     NameRegained: "name-regained",
 }
-"""The kind of each class of events, as Serf writes it: from the library's table of events."""
+"""The name of the kind of each class of events."""
 
 
 class Selection:

@@ -166,15 +166,15 @@ class Event:
 
     @property
     def seq(self) -> int:
-        """The number of the event among those of its reader, from 1. The numbers of lost events are
-        skipped.
+        """The number of the event among those of its reader, from 1. The numbers of lost events
+        are skipped.
         """
     @property
     def time(self) -> float:
         """The time at which the event was queued, in seconds of `time.monotonic()`."""
     @property
     def kind(self) -> str:
-        """The name of the kind as Serf writes it, for example "member-join"."""
+        """The name of the kind, for example "member-join": that of Serf, if Serf has this kind."""
     def to_dict(self) -> dict[str, Any]:
         """Return everything as a new dict of plain values."""
     def __iter__(self) -> Iterator[tuple[str, Any]]: ...
@@ -254,8 +254,8 @@ class Overflow(Event):
 
 @final
 class NodeFailed(Event):
-    """The node cannot do its work, or must not, for instance because another node has its name:
-    close it.
+    """The node cannot do its work: it is broken, or another node has its name. In the latter
+    case it goes on, and a `NameRegained` follows if it gets the name.
     """
 
     __match_args__: ClassVar[tuple[Literal["reason"]]]
