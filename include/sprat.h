@@ -351,7 +351,7 @@ enum sprat_node_state {
 
 /** Kinds of events. Ignore kinds that you do not know: later versions may add some. */
 enum sprat_event_kind {
-    /** A member joined, or returned after it had failed or left. */
+    /** A member joined, returned after it had failed or left, or now fits the filter. */
     SPRAT_EVENT_MEMBER_JOIN = 1,
     /** A member changed its tags, metadata, address or protocol versions. */
     SPRAT_EVENT_MEMBER_UPDATE = 2,
@@ -359,7 +359,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_LEAVE = 3,
     /** A member failed: it stopped answering without having announced that it leaves. */
     SPRAT_EVENT_MEMBER_FAIL = 4,
-    /** A member that had failed or left is no longer listed. */
+    /** A member is no longer listed: it had failed or left, or the filter rejects it. */
     SPRAT_EVENT_MEMBER_REAP = 5,
     /** A member is suspected: it will fail unless it refutes the suspicion. */
     SPRAT_EVENT_MEMBER_SUSPECT = 6,
@@ -434,7 +434,7 @@ enum sprat_setting_type {
     SPRAT_SETTING_MILLISECONDS = 4,
     /** One of a few words. */
     SPRAT_SETTING_WORD = 5,
-    /** An IP address with a port. */
+    /** An IP address and a port, which some settings let you leave out. */
     SPRAT_SETTING_ADDRESS = 6,
     /** A secret in base64, which cannot be read back. */
     SPRAT_SETTING_BASE64 = 7,

@@ -22,8 +22,8 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Makes an error with this status and sentence. The sentence becomes one line: a control
-    /// character, as a name or an answer of another node may contain it, is escaped.
+    /// Makes an error with this status and sentence. The sentence becomes one line: the control
+    /// characters that it may contain, for example in a name from another node, are escaped.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
         Error {
             status,

@@ -32,6 +32,8 @@ macro_rules! event_bodies {
         /// then leave or fail; then join again, or reap, after which the name is unknown. A failed
         /// member can still leave, when it is removed. The leave event comes when the member is
         /// gone; while a member is still leaving, its state is `Leaving` and no event is emitted.
+        /// If a filter is set, a member whose new tags it rejects is reaped at once, and joins
+        /// again when its tags fit.
         #[derive(Clone, Debug, PartialEq)]
         pub enum EventBody {
             $($(#[doc = $doc])* $Member(Arc<Member>),)*

@@ -9,10 +9,10 @@
 pub const NAME_LEN: usize = 255;
 /// Number of names in one message that are not text and get an escape; more are refused.
 pub const ESCAPED_NAMES: usize = 256;
-/// Length in bytes of the meta (encoded tags) of this node: the limit that the reference checks.
+/// Length in bytes of the meta (encoded tags) of this node: the limit that memberlist checks.
 pub const META_LEN: usize = 512;
-/// Length in bytes of the meta of other nodes. The reference stores any length; this much still
-/// fits one datagram.
+/// Length in bytes of the meta of other nodes. memberlist stores any length; this much still fits
+/// into one datagram.
 pub const REMOTE_META_LEN: usize = 8 * 1024;
 /// Length in bytes of the buffer that receives datagrams: no UDP datagram is as long.
 pub const DATAGRAM_LEN: usize = 65_536;
@@ -22,9 +22,9 @@ pub const PACKET_LEN: usize = 1400;
 pub const COMPOUND_PARTS: usize = 127;
 /// Number of compound and compress layers inside one another that are unpacked.
 pub const NESTING: usize = 8;
-/// Length in bytes of an encrypted frame of a stream: 20 MiB, the reference's limit.
+/// Length in bytes of an encrypted frame of a stream: 20 MiB, as in memberlist.
 pub const STREAM_LEN: usize = 20 * 1024 * 1024;
-/// Number of bytes to which a compressed stream may expand: 40 MiB, the reference's limit.
+/// Number of bytes to which a compressed stream may expand: 40 MiB, as in memberlist.
 pub const INFLATED_STREAM_LEN: usize = 2 * STREAM_LEN;
 /// Number of bytes to which a compressed datagram may expand. Senders that follow the protocol
 /// pack no more than their buffer, which is smaller.
@@ -35,7 +35,7 @@ pub const USER_STATE_LEN: usize = 20 * 1024 * 1024;
 pub const PUSH_PULL_NODES: usize = 1_048_576;
 /// Length of a label in bytes.
 pub const LABEL_LEN: usize = 255;
-/// Number of streams that one node serves or uses at a time (the reference serves 127).
+/// Number of streams that one node serves or uses at a time (memberlist serves 127).
 pub const STREAMS: usize = 128;
 /// Number of datagrams that a receive buffer can hold: the kernel charges half a kilobyte even for
 /// the smallest datagram.
@@ -44,7 +44,7 @@ pub const RECEIVE_QUEUE: usize = 8192;
 pub const ACCEPT_QUEUE: usize = 4096;
 /// Number of nodes in one member table.
 pub const MEMBERS: usize = 65_536;
-/// Number of slots of the event ring in one push/pull (the reference sends 512).
+/// Number of slots of the event ring in one push/pull (Serf sends 512).
 pub const EVENT_SLOTS: usize = 65_536;
 /// Number of events in all slots of one push/pull.
 pub const EVENTS: usize = 262_144;

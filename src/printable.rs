@@ -1,7 +1,7 @@
 //! Text from other nodes, made fit for people and programs to read.
 //!
-//! Bytes of the network are not always text, and text may hold characters that end a line, steer a
-//! terminal, or change the order in which a line is read. Nothing is dropped: a byte or character
+//! Bytes from the network are not always text, and text may hold characters that end a line, steer
+//! a terminal, or change the order in which a line is read. Nothing is dropped: a byte or character
 //! that cannot be shown is escaped, as `\xff` or `\u{2028}`.
 
 use std::borrow::Cow;

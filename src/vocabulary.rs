@@ -1,8 +1,8 @@
 //! The words that have a number in C and a name in text: statuses, kinds of events, states, levels.
 //!
 //! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header
-//! and the class names of Python follow from it: `build.rs` compiles this file too, so it uses
-//! nothing of the crate. A number is never used for anything else once it has been released.
+//! and the class names of Python follow from it. `build.rs` compiles this file too, so it uses no
+//! other file of the crate. A number is never used for anything else once it has been released.
 //!
 //! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`]
 //! where the event happens.
@@ -87,13 +87,14 @@ pub(crate) struct Row {
     pub about: &'static str,
 }
 
-/// The name of a constant in C, with NULs at its end.
+/// The name of a constant in C, filled up with NULs.
 #[allow(dead_code)] // without the C ABI nothing needs it
 pub(crate) struct CConstant([u8; 40]);
 
 #[allow(dead_code)] // without the C ABI nothing needs it
 impl CConstant {
-    /// `SPRAT_ERR_` and `TooLarge` make `SPRAT_ERR_TOO_LARGE`.
+    /// Joins a prefix and the name of a variant: `SPRAT_ERR_` and `TooLarge` become
+    /// `SPRAT_ERR_TOO_LARGE`.
     pub const fn new(prefix: &str, variant: &str) -> CConstant {
         let (prefix, variant) = (prefix.as_bytes(), variant.as_bytes());
         let (mut name, mut len) = ([0; 40], 0);
@@ -142,7 +143,7 @@ macro_rules! event_table {
     ($make:ident) => {
         $make! {
             members {
-                /// A member joined, or returned after it had failed or left.
+                /// A member joined, returned after it had failed or left, or now fits the filter.
                 MemberJoin = 1, "member-join", MemberJoined;
                 /// A member changed its tags, metadata, address or protocol versions.
                 MemberUpdate = 2, "member-update", MemberUpdated;
@@ -150,7 +151,7 @@ macro_rules! event_table {
                 MemberLeave = 3, "member-leave", MemberLeft;
                 /// A member failed: it stopped answering without having announced that it leaves.
                 MemberFail = 4, "member-failed", MemberFailed;
-                /// A member that had failed or left is no longer listed.
+                /// A member is no longer listed: it had failed or left, or the filter rejects it.
                 MemberReap = 5, "member-reap", MemberReaped;
                 /// A member is suspected: it will fail unless it refutes the suspicion.
                 MemberSuspect = 6, "member-suspect", MemberSuspected;
@@ -359,7 +360,7 @@ vocabulary! {
         Milliseconds = 4, "milliseconds";
         /// One of a few words.
         Word = 5, "word";
-        /// An IP address with a port.
+        /// An IP address and a port, which some settings let you leave out.
         Address = 6, "address";
         /// A secret in base64, which cannot be read back.
         Base64 = 7, "base64";

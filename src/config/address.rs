@@ -15,7 +15,7 @@ pub(crate) const TARGETS: usize = 4096;
 pub(super) const ZONE: &str = "an address with a zone has a meaning on this host only, and members \
                                pass addresses on without zones";
 
-/// Returns the reason why other hosts cannot reach a node at this address; `None` if they may.
+/// Returns the reason why no node can be reached at this address; `None` if one can.
 pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
     let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     match ip {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_cannot_be_reached_or_read_is_refused_by_name() {
+    fn an_unreachable_or_unreadable_target_is_refused_and_quoted() {
         for text in [
             "",
             "node/",

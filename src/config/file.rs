@@ -42,8 +42,9 @@ impl Config {
     /// an error no setting has changed.
     ///
     /// # Errors
-    /// `Io` if the file cannot be read; the errors of [`Config::set`], with the file and the line
-    /// in front.
+    /// `Io` if the file cannot be read, is not a regular file or is too large; `Config` if it is
+    /// not UTF-8; `Invalid` for a line that is not `key = value` or has wrong quotes; the errors of
+    /// [`Config::set`]. An error in a line begins with the file and the number of the line.
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let mut loaded = self.clone();
         each_line(path, |key, value| loaded.set(key, value))?;
@@ -51,8 +52,8 @@ impl Config {
         Ok(())
     }
 
-    /// Reads a file as [`Config::load`] does, and returns its keys and values in the order of the
-    /// lines. This is for programs that use some of the settings of another program.
+    /// Reads and checks a file as [`Config::load`] does, but changes no setting: returns the keys
+    /// and values in the order of the lines.
     ///
     /// # Errors
     /// The same as for [`Config::load`].
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_around_a_secret_are_not_shown_with_it() {
+    fn an_unclosed_quote_before_a_secret_does_not_reveal_the_secret() {
         let file = File::new("secret", "encrypt = \"c2VjcmV0\n");
         let error = Config::new().load(&file.0).unwrap_err();
         assert!(!error.message.contains("c2VjcmV0"), "{}", error.message);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_named_and_nothing_of_the_file_is_kept() {
+    fn a_wrong_line_is_named_and_no_setting_of_the_file_is_kept() {
         let file = File::new("bad", "name = n1\n\nprobe_intervall_ms = 5\n");
         let mut config = Config::new();
         config.set("name", "before").unwrap();

@@ -23,7 +23,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The largest size of the key of a tag in bytes.
+/// The maximum size in bytes of the key of a tag.
 const TAG_KEY_LEN: usize = 255;
 
 /// The settings of a node; [`settings()`] lists them.
@@ -92,8 +92,9 @@ impl Config {
         Config::default()
     }
 
-    /// Sets one setting from text. Space around the value is ignored, except in texts and file
-    /// names, which are taken as they are. The name of a node must not begin or end with space.
+    /// Sets one setting from text. Space around the value is ignored, except in a name, a label,
+    /// the value of a tag and the name of a file, which are taken as they are. The name of a node
+    /// must not begin or end with space.
     ///
     /// # Errors
     /// `NotFound` for an unknown name, with the most similar known name; `Invalid` or `TooLarge`
@@ -211,11 +212,13 @@ impl Config {
         Ok(())
     }
 
-    /// Checks everything in the settings that [`Node::start`](crate::Node::start) would refuse:
-    /// values outside their bounds, settings that contradict each other, and the keyring file.
+    /// Checks the settings by themselves: the bounds of values, settings that contradict each
+    /// other, and the keyring file. [`Node::start`](crate::Node::start) does the same first, and
+    /// then checks what depends on this host, such as its name and its addresses.
     ///
     /// # Errors
-    /// `Config`; `Io` for a keyring file that cannot be read.
+    /// `Config`; `Invalid` or `TooLarge` for tags that are not allowed; `Io` for a keyring file
+    /// that cannot be read.
     pub fn check(&self) -> Result<()> {
         self.check_values()?;
         let Settings { core, .. } = &self.settings;
@@ -267,7 +270,7 @@ impl Config {
     /// The name of a node on this host: the setting `name`, else the name of the host.
     ///
     /// # Errors
-    /// `Config` if the name of the host is taken and cannot be the name of a node.
+    /// `Config` if `name` is not set and the name of the host cannot be the name of a node.
     pub(crate) fn node_name(&self, host: impl FnOnce() -> Vec<u8>) -> Result<String> {
         let name = &self.settings.name.0;
         if !name.is_empty() {
@@ -394,7 +397,7 @@ fn check_tags(tags: &Tags) -> Result<()> {
     Ok(())
 }
 
-/// The largest size in bytes of a value that is shown whole.
+/// The maximum size in bytes of a value that is shown whole.
 const SHOWN: usize = 80;
 
 /// The error for a name that no setting has.

@@ -161,7 +161,7 @@ fn a_name_that_is_not_set_is_that_of_the_host() {
 }
 
 #[test]
-fn an_unknown_key_names_the_nearest_known_one() {
+fn the_error_for_an_unknown_setting_names_the_nearest_known_one() {
     for (wrong, nearest) in [
         ("nmae", "name"),
         ("probe_intervall_ms", "probe_interval_ms"),
@@ -186,7 +186,7 @@ fn an_unknown_key_names_the_nearest_known_one() {
 }
 
 #[test]
-fn a_profile_changes_only_settings_that_were_not_set_in_either_order() {
+fn a_profile_changes_no_setting_that_was_set_before_or_is_set_after_it() {
     for pairs in [
         [("profile", "wan"), ("probe_interval_ms", "1234")],
         [("probe_interval_ms", "1234"), ("profile", "wan")],

@@ -80,7 +80,7 @@ impl Value for Label {
     }
 }
 
-/// A tag with one value.
+/// The key and the value of a tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TagPair {
     pub(crate) key: String,
@@ -305,8 +305,8 @@ impl Word for LogLevel {
     }
 }
 
-/// Returns the reason why a text is not the address that a setting needs; empty if it is simply no
-/// address.
+/// Returns the reason why a text is not the address that a setting needs; empty if the text is
+/// simply not an address.
 fn unreadable(text: &str) -> Reason {
     let reason = if text.contains('%') {
         address::ZONE

@@ -115,8 +115,8 @@ impl Value for Key {
         "base64 of 16, 24 or 32 bytes".to_owned()
     }
 
-    /// Line breaks are ignored, wherever they are, as the reference does: a key that was read from
-    /// a file often ends with one.
+    /// Line breaks are ignored, wherever they are, as Serf ignores them: a key that was read from a
+    /// file often ends with one.
     fn read(text: &str) -> Result<Key, Reason> {
         let text = Zeroizing::new(text.replace(['\r', '\n'], ""));
         let mut bytes = STANDARD.decode(&*text).map_err(|_| Reason::new())?;
@@ -226,7 +226,7 @@ impl<T: Element> Value for Vec<T> {
     fn read(text: &str) -> Result<Vec<T>, Reason> {
         let parts = text.split(',').map(str::trim);
         let parts = parts.filter(|part| !part.is_empty());
-        // One more than allowed is read, so that `check` can refuse it.
+        // One element more than allowed is read, so that `check` can refuse the list.
         parts.take(ELEMENTS + 1).map(T::read).collect()
     }
 

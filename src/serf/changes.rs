@@ -10,8 +10,8 @@
 //! | updated | any | unchanged | update, if a present member visibly changed |
 //!
 //! A member has left if it said so in either way: by a leave intent, or by a dead message about
-//! itself. Serf counts it as failed without the intent, which datagrams can lose. In memberlist
-//! mode there are no intents.
+//! itself. Serf counts a member without a leave intent as failed, although the datagram with the
+//! intent may have been lost. In memberlist mode there are no intents.
 
 use super::common::Common;
 use super::early_intents::EarlyIntents;
@@ -124,7 +124,7 @@ impl Changes<'_> {
             Some(_) | None => (SerfStatus::Alive, 0),
         };
         let mut row = MemberRow::new(member, status, ltime, hidden);
-        // Until the member is gone: the time at which it was added.
+        // Until the member is gone, this is the time at which it was added.
         row.gone_at = self.now;
         self.common.members.insert(row);
         true

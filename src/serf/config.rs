@@ -36,7 +36,7 @@ pub struct Config {
     pub tombstone_timeout: Duration,
     /// The time between two checks for members to erase.
     pub reap_interval: Duration,
-    /// The members that are let in.
+    /// The filter of the members that the application sees.
     pub filter: MemberFilter,
 }
 

@@ -1,5 +1,5 @@
 //! Two nodes with one name: conflicts are counted, and a conflict about this node's name may mean
-//! that it should stop.
+//! that this node cannot be a member.
 //!
 //! The name belongs to the node that the peers knew first. Serf asks the cluster for a vote, with a
 //! query that this node does not send yet. Instead, this node asks the other node directly

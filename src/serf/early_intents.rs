@@ -38,7 +38,7 @@ impl EarlyIntent {
 }
 
 /// The latest intent about each unknown name, at most [`limits::BUFFERED_INTENTS`]. Further names
-/// are ignored: a leave that is missed for this reason shows as a failure.
+/// are ignored: a leave that is missed for this reason may show as a failure.
 #[derive(Debug, Default)]
 pub(super) struct EarlyIntents {
     waiting: ByName<EarlyIntent>,

@@ -24,7 +24,7 @@ pub enum CoreEvent {
     /// An event for the application, to be passed on unchanged.
     App(EventBody),
     /// A join ended, or reached a node. In the latter case, a second report with the same number
-    /// follows for the seeds that had not ended by then.
+    /// follows about the seeds that had neither answered nor failed by then.
     JoinDone {
         /// The number that `Core::join` returned.
         op: OpId,
@@ -56,8 +56,8 @@ pub enum CoreEvent {
         /// The other address.
         other: SocketAddr,
     },
-    /// Another node had this node's name first and still uses it: this node should stop. Reported
-    /// at most once, and only when it is certain; see `conflict.rs`.
+    /// Another node had this node's name first and still uses it, so this node cannot be a member.
+    /// Reported once until the name is free again, and only when it is certain; see `conflict.rs`.
     NameConflict {
         /// The address of the other node.
         other: SocketAddr,

@@ -121,7 +121,7 @@ impl Intents {
 
     /// Announces that a member leaves: this node itself, or a failed member that is removed. The
     /// intent is gossiped only if another member is present. `token` is reported when the intent
-    /// has been sent often enough. An intent of this node itself is also told to every member.
+    /// has been sent often enough. An intent about this node itself is also sent to every member.
     pub fn announce_leave(
         &mut self,
         now: Time,
@@ -151,9 +151,9 @@ impl Intents {
         }
     }
 
-    /// Tells a member of this node's leave that became known after its announcement. The intent
-    /// gets a later time: the member may have learned the time of the earlier one by a push/pull
-    /// without learning that it was a leave.
+    /// Tells the member `to`, which became known only after this node had announced its leave, of
+    /// that leave. The intent gets a later time: the member may have learned the time of the
+    /// earlier one by a push/pull without learning that it was a leave.
     pub fn tell_of_leave(&mut self, common: &mut Common, to: &Arc<str>) {
         let (ltime, node) = (self.clock.tick(), common.name.clone());
         common.change(&node, |row| row.ltime = ltime);

@@ -23,7 +23,8 @@ use crate::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// This bit is set in the numbers of leaves; those of the SWIM machine count from zero.
+/// This bit is set in the numbers of leaves, and in no number that the SWIM machine gives to an
+/// operation: those count up from 1.
 const OP_BIT: u64 = 1 << 62;
 
 /// The step that the leave has reached.
@@ -52,7 +53,7 @@ struct Announcing {
 /// The result of a leave command.
 pub(super) struct Begun {
     pub op: OpId,
-    /// If present: the caller has to announce a leave intent, whose broadcast carries this token.
+    /// If present, the caller has to announce a leave intent, whose broadcast carries this token.
     pub announce: Option<u64>,
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A failed member may be on the far side of a broken network, so the search goes on until the
 //! member is back, has left, is erased, or has been lost for longer than `reconnect_timeout`. In
-//! memberlist mode the table of members forgets dead members within a minute, but the search goes
-//! on for as long as Serf would keep them; otherwise a longer partition would never heal.
+//! memberlist mode the table of members forgets a dead member soon after `gossip_to_the_dead`, but
+//! the search goes on for as long as Serf would keep the member; otherwise a longer partition would
+//! never heal.
 
 use super::members::ByName;
 use super::outbox::{Order, Outbox};

@@ -6,7 +6,7 @@
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | `config`, `filter` | settings of a node, and the members that it lets in |
+//! | `config`, `filter` | settings of a node, and which members the application sees |
 //! | `members`, `lost` | the table of members, and the failed members that are searched for |
 //! | `outbox`, `counts` | orders, events and counters that come out |
 //! | `common` | the state that all parts share: settings, members, the outbox |
@@ -204,7 +204,7 @@ impl Core {
     }
 
     /// Takes the number of refusals by reason and source since the last call. The number of pairs
-    /// is bounded; the counters have all refusals.
+    /// is bounded, so refusals of further sources are only in the counters.
     pub fn take_refusals(&mut self) -> Vec<SourceCount> {
         self.swim.take_refusals()
     }
@@ -238,7 +238,7 @@ impl Core {
         self.serf.common.out.events.pop_front()
     }
 
-    /// Remembers seeds: each is asked again and again until it is a member.
+    /// Remembers seeds: each is asked again whenever it is not an alive member.
     pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
         self.swim.remember_seeds(now, seeds);
         self.pump(now, false);
@@ -256,8 +256,8 @@ impl Core {
         op
     }
 
-    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member has acknowledged it
-    /// or been silent for too long, and at once if there is none or the node has left already.
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member has acknowledged the
+    /// leave or been silent for too long; at once without such members, or after an earlier leave.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);
@@ -375,7 +375,7 @@ impl Core {
         self.serf.common.members.visible()
     }
 
-    /// Returns a number that changes whenever a member changes.
+    /// Returns a number that changes whenever a visible member changes.
     pub fn version(&self) -> u64 {
         self.serf.common.members.version()
     }

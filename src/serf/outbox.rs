@@ -41,12 +41,13 @@ pub(super) enum Order {
     ForgetLost {
         name: Arc<str>,
     },
-    /// Tells every live member of the intent to leave, until it acknowledges.
+    /// Tells every live member of the intent to leave, again and again until it acknowledges.
     AnnounceLeave {
         intent: Vec<u8>,
     },
     Leave,
-    /// Tells a member that became known during the leave. `intent` is `None` in memberlist mode.
+    /// Tells the member `name`, which became known only during the leave, of the leave. `intent` is
+    /// `None` in memberlist mode.
     TellOfLeave {
         name: Arc<str>,
         intent: Option<Vec<u8>>,
@@ -59,7 +60,7 @@ pub(super) enum Order {
     Refuse(Refusal),
 }
 
-/// The orders and events that wait to be carried out, and the counters.
+/// The orders and events that wait to be taken, and the counters.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub orders: VecDeque<Order>,

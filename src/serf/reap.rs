@@ -1,4 +1,4 @@
-//! Reaping: members are erased when they have been failed or left for long enough.
+//! Reaping: a member is erased when enough time has passed since it failed or left.
 
 use super::common::Common;
 use super::early_intents::EarlyIntents;

@@ -93,7 +93,7 @@ impl SerfState {
         }
     }
 
-    /// Tells a member that became known during the leave of this node.
+    /// Tells the member `name`, which became known only during this node's leave, of the leave.
     fn tell_of_leave(&mut self, name: &Arc<str>) {
         if self.common.is_serf() {
             self.intents.tell_of_leave(&mut self.common, name);
@@ -191,7 +191,7 @@ impl SerfState {
         }
     }
 
-    /// Handles one message. Returns the lane on which this node should pass it on, if it should.
+    /// Handles one message. Returns the lane in which this node should pass it on, if it should.
     fn handle(&mut self, now: Time, message: &SerfMessage<'_>) -> Option<usize> {
         let leaving = self.leave.is_under_way_or_done();
         let common = &mut self.common;

@@ -65,7 +65,8 @@ pub trait Service: Send {
     }
 
     /// Returns true if the service keeps the last members while this node may be cut off from the
-    /// cluster. Otherwise its peers would be told that all other members have failed.
+    /// cluster. A service that does not keep them would then tell its peers that the other members
+    /// have failed.
     fn keeps_members_while_isolated(&self) -> bool {
         false
     }

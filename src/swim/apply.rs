@@ -113,7 +113,7 @@ impl Swim {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
     }
 
-    /// A dead message; it means left when its sender is its subject.
+    /// A dead message. It means that the member has left if the member itself sent it.
     pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
         let offer = if accusation.from == accusation.node {
             Offer::Left
@@ -219,7 +219,8 @@ impl Swim {
         }
     }
 
-    /// Merges one entry. A remote *dead* counts as a suspicion by this node.
+    /// Merges one entry. A remote *dead* counts as a suspicion by this node. Returns true if the
+    /// entry made a member known or alive again.
     fn merge_node(&mut self, node: &PushPullNode, own_name: &str, pass_on: PassOn) -> bool {
         let accusation = |from| Accusation {
             incarnation: node.incarnation,
@@ -249,8 +250,8 @@ impl Swim {
         false
     }
 
-    /// The state of another node lists this node as suspect or dead. If it lists it at another
-    /// address, it may not accept the refutation from this one.
+    /// Another node lists this node as suspect or dead. If it lists this node at another address,
+    /// it may not accept a refutation from this node's own address.
     fn on_death_of_self(&mut self, node: &PushPullNode) {
         let own = self.ctx.table.local().node().addr;
         let listed = address::decode(node.addr, node.port).map(|(addr, _)| addr);

@@ -56,7 +56,7 @@ impl Awareness {
         self.score = self.score.saturating_add(by).min(self.max);
     }
 
-    /// Returns `duration` multiplied by the score plus 1.
+    /// Returns `duration` multiplied by `score + 1`.
     pub fn stretch(self, duration: Duration) -> Duration {
         duration * (self.score + 1)
     }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Swim {
-    /// Remembers seeds: each is asked again and again until it is a member.
+    /// Remembers seeds: each is asked again whenever it is not an alive member.
     pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
         self.at(now, |swim| {
             swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
@@ -18,8 +18,8 @@ impl Swim {
     }
 
     /// Joins the clusters of these seeds. [`super::Notice::JoinDone`] reports the outcome; a second
-    /// one follows if there were targets that had not ended by then. If a seed answers, all of them
-    /// are remembered. A seed that is this node itself counts as contacted.
+    /// notice follows if some seeds had neither answered nor failed by then. If a seed answers, all
+    /// these seeds are remembered. A seed that is this node itself counts as contacted.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         self.at(now, |swim| {
             let undecided = swim.name_conflicts.is_asking();
@@ -58,8 +58,9 @@ impl Swim {
         });
     }
 
-    /// Tells a member of the leave under way that became known after its beginning. `intent` is a
-    /// new intent that replaces the earlier one; `None` if intents are not used.
+    /// Tells the member `name`, which became known only after the leave under way had begun, of the
+    /// leave. `intent` is a new intent that replaces the earlier one; `None` if intents are not
+    /// used.
     pub fn tell_of_leave(&mut self, now: Time, name: &Arc<str>, intent: Option<&[u8]>) {
         self.at(now, |swim| {
             let intent = intent.map(encode_user);
@@ -95,10 +96,10 @@ impl Swim {
     }
 
     /// Probes a member that the application could not reach just now, in every way at once.
-    /// [`super::Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown,
-    /// dead, has left or is this node, or if this node has left. Also returns `None`, and counts it
-    /// in
-    /// `hints_limited`, if hints already probe this member or too many others.
+    /// [`super::Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown, is
+    /// dead, has left or is this node itself, or if this node has left. Also returns `None`, and
+    /// counts this hint in `hints_limited`, if a hint already probes this member, or if too many
+    /// hints are under way.
     pub fn hint(&mut self, now: Time, name: &str) -> Option<OpId> {
         self.at(now, |swim| swim.probing.hint(&mut swim.ctx, name))
     }

@@ -23,9 +23,9 @@ pub struct Health {
     pub live: usize,
     /// The number of known members that have not left, this node and lost ones included.
     pub known: usize,
-    /// True if at least two other members are known, and either none of them has been heard for the
-    /// shortest suspicion timeout, or more than half of them are suspect or have died within two
-    /// such timeouts.
+    /// True if at least two other members are known, and either no message from another node has
+    /// arrived for the shortest suspicion timeout, or more than half of these members are suspect
+    /// or have died within the last two such timeouts.
     pub isolated: bool,
     /// True if datagrams get answers.
     pub datagrams_work: bool,
@@ -34,8 +34,8 @@ pub struct Health {
     /// Another address at which members list this node's name, and what is known of the node
     /// there.
     pub name_conflict: Option<NameConflict>,
-    /// The reason for which bytes of failed or suspected members, or of seeds, cannot be read at
-    /// all: keys or labels differ. `None` if there were no such bytes within the last 90 seconds.
+    /// The reason why bytes from failed or suspected members, or from seeds, cannot be read at all:
+    /// keys or labels differ. `None` if no such bytes arrived within the last 90 seconds.
     pub mismatch: Option<Refusal>,
     /// One sentence, such as "streams work, datagrams do not".
     pub summary: &'static str,
@@ -140,7 +140,7 @@ fn is_isolated(ctx: &Context, lost: &[(&str, SocketAddr)], now: Time) -> bool {
     ctx.awareness.silence(now) >= wait || 2 * missing > others
 }
 
-/// Returns the reason for which bytes of a node that this node looks for cannot be read: see
+/// Returns the reason why bytes from a node that this node looks for cannot be read: see
 /// [`Health::mismatch`]. The address of a datagram may be forged, so the bytes of a member that
 /// answers do not count, nor those of a stranger.
 fn mismatch(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Option<Refusal> {

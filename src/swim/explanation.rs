@@ -32,8 +32,9 @@ pub struct Explanation {
     pub time_left: Option<Duration>,
     /// The last probe; `None` if this node has not probed the member.
     pub probe: Option<ProbeReport>,
-    /// The reason for which the last bytes from its address could not be read at all, because keys
-    /// or labels differ, and the time since then; `None` if there were none within 90 seconds.
+    /// The reason why the last bytes from its address could not be read at all, because keys or
+    /// labels differ, and the time since then; `None` if no such bytes arrived within the last 90
+    /// seconds.
     pub unreadable: Option<(Refusal, Duration)>,
 }
 
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_whose_messages_cannot_be_decrypted_is_not_called_silent_without_a_word_of_keys() {
+    fn an_explanation_says_that_messages_from_the_member_cannot_be_decrypted() {
         let rotated = Explanation {
             accuser: None,
             time_left: None,

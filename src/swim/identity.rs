@@ -49,8 +49,9 @@ pub(super) struct LocalNode {
     /// True if this node has left. It still answers, but accuses no member and refutes no
     /// accusation.
     pub left: bool,
-    /// True while members are told of a leave by an intent. Push/pulls show this node as alive
-    /// then: an agent that learns of the departure before the intent shows a failure.
+    /// True from the announcement of an intent to leave to the end of the leave. Push/pulls show
+    /// this node as alive then: an agent that learned of the departure before the intent would show
+    /// a failure.
     pub intends_to_leave: bool,
 }
 

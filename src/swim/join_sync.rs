@@ -1,14 +1,14 @@
 //! The join sync: after a burst of joins, pull the state of one more node. Beyond memberlist.
 //!
 //! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, where L is the
-//! number of transmissions. If 50 nodes start at the same time, then in every second such start one
+//! number of transmissions. If 50 nodes start at the same time, then in half of such starts one
 //! node misses one member, and plain memberlist repairs that only at the next periodic push/pull, a
 //! minute later. Here a node that learned many members by gossip pulls the state of one other node
 //! when the burst has calmed down: a single pull reduces the fraction from f to f x f. If the pull
 //! brought new members, it was needed, and another follows. After a single join only the newcomer
 //! pulls once more, so that the pulls cost little in comparison with the burst itself. A pull is an
-//! ordinary push/pull in which this node pushes only its own entry: on the wire it looks like the
-//! first exchange of a fresh node.
+//! ordinary push/pull in which this node pushes only its own entry: on the wire it looks like that
+//! of a node that knows no other.
 //!
 //! A ping from a node that is unknown or dead here also shows a missed join: that node is asked for
 //! its state.

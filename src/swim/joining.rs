@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// The number of targets of one join that are asked at the same time in the beginning.
 const JOIN_WIDTH: usize = 8;
-/// The number by which that grows with each tick.
+/// The number of further targets that each tick allows to be asked at the same time.
 const JOIN_WIDER: usize = 4;
 /// The time that a silent target gets if targets wait and no more streams may be open, in probe
 /// timeouts.
@@ -98,7 +98,7 @@ impl Joining {
         self.drive_all(ctx, undecided);
     }
 
-    /// Counts a target of a join that has ended: as contacted, or with its `failure`.
+    /// Counts one target of a join: as contacted, or as failed if there is a `failure`.
     pub fn on_target_end(
         &mut self,
         ctx: &mut Context,

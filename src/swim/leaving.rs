@@ -11,8 +11,8 @@
 //!    +---------+  up to ATTEMPTS times, and then -> unacked
 //! ```
 //!
-//! The datagram begins with this node's alive message: a member to which gossip has not brought it
-//! yet would acknowledge a leave that it cannot apply, and later take this node for a live one.
+//! The datagram begins with this node's alive message: a member that does not know this node yet
+//! would acknowledge a leave that it cannot apply, and later take this node for a live one.
 //!
 //! A Serf cluster is told in two steps: first the intent to leave, then the departure, which is a
 //! dead message that this node sends about itself. An agent that handles the departure before the
@@ -23,11 +23,11 @@
 //!
 //! # Large clusters
 //!
-//! A cluster of more than [`TOLD_DIRECTLY`] live members is told by gossip alone, except for that
-//! many members, if the retransmit limit is at least [`ENOUGH`]. All members pass the announcement
-//! on to random others, `limit` times each. A given member gets a number of copies that has a
-//! Poisson distribution with the mean `limit x (1 - loss)`, so at 10 % loss it gets no copy with a
-//! chance of at most `exp(-16 x 0.9)`, which is 5.6e-7.
+//! If the retransmit limit is at least [`ENOUGH`], at most [`TOLD_DIRECTLY`] live members are told
+//! directly, and the others by gossip alone. All members pass the announcement on to random others,
+//! `limit` times each. A given member gets a number of copies that has a Poisson distribution with
+//! the mean `limit x (1 - loss)`, so at 10 % loss it gets no copy with a chance of at most
+//! `exp(-16 x 0.9)`, which is 5.6e-7.
 
 use super::broadcast_queue::PART_COST;
 use super::context::Context;
@@ -40,9 +40,9 @@ use std::time::Duration;
 
 /// The number of pings after which a member counts as unreachable.
 const ATTEMPTS: u32 = 16;
-/// The number of pings in the second step, for a member that acknowledged none in the first.
+/// The number of pings in the second step for a member that has not acknowledged the first step.
 const FEWER_ATTEMPTS: u32 = 4;
-/// The time for an ack, as a part of the probe timeout.
+/// A ping waits for its ack for the probe timeout divided by this number.
 const ATTEMPTS_PER_TIMEOUT: u32 = 4;
 /// The number of pings that may wait for an ack at once.
 const ASKED: usize = 64;
@@ -185,8 +185,8 @@ impl Leaving {
         true
     }
 
-    /// Asks the members again whose second ack is due or whose acks are late. Gives up those that
-    /// were asked too often.
+    /// Asks again the members that have to acknowledge a second time, and those whose acks are
+    /// late. Gives up those that were asked too often.
     pub fn on_timeout(&mut self, ctx: &mut Context) {
         if self.next_timeout().is_none_or(|next| next > ctx.now) {
             return;

@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn random_choice_reaches_every_other_node_and_returns_none_twice_at_a_time() {
+    fn random_choice_reaches_every_other_node_and_never_returns_one_twice() {
         let (table, mut random) = table(31);
         let mut hits = vec![0; 31];
         for _ in 0..3000 {

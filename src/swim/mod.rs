@@ -167,7 +167,8 @@ impl Swim {
         }
     }
 
-    /// Runs an input or command at the time `now`. All that depend on the time pass through here.
+    /// Runs an input or command at the time `now`. Every input and command that depends on the time
+    /// passes through here.
     fn at<R>(&mut self, now: Time, run: impl FnOnce(&mut Swim) -> R) -> R {
         self.ctx.now = now;
         let result = run(self);
@@ -175,8 +176,8 @@ impl Swim {
         result
     }
 
-    /// Sets the origin of the input that is handled from now on. The inputs from the network set
-    /// it; the layer above sets it to `None` when it has acted on all that came of one.
+    /// Sets the origin of the input that is handled from now on. Each input from the network sets
+    /// it; the layer above sets it to `None` when it has acted on everything that the input caused.
     pub fn set_source(&mut self, source: Option<Source>) {
         self.ctx.outbox.sources.set_current(source);
     }

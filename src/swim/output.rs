@@ -103,7 +103,7 @@ pub enum Change {
 /// The result of a join: the number of targets that answered, and why the other targets failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JoinReport {
-    /// The number of addresses whose push/pull succeeded.
+    /// The number of addresses whose push/pull succeeded, or that are this node's own.
     pub contacted: usize,
     /// The target and the reason of each failure.
     pub failures: Vec<(String, JoinFailure)>,
@@ -178,7 +178,8 @@ pub enum Notice {
         /// The user state.
         bytes: Vec<u8>,
     },
-    /// A join command ended.
+    /// A join command ended, or reached a node. In the latter case, a second notice follows about
+    /// the targets that had neither answered nor failed by then.
     JoinDone {
         /// The command.
         op: OpId,

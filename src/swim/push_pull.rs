@@ -88,7 +88,7 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
     }
 }
 
-/// Encodes what this node knows, as far as it `shows` it.
+/// Encodes the state of this node: the user state, and the entries that it `shows`.
 fn encode_state(ctx: &Context, join: bool, shows: Shows, user_state: &[u8]) -> Vec<u8> {
     let table = &ctx.table;
     let is_shown = |member| match shows {

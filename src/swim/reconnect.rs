@@ -3,9 +3,9 @@
 //!
 //! Plain memberlist asks its seeds once and never contacts a dead node again. So if a network split
 //! outlasts the time for which dead members are remembered, the cluster stays split for ever. Here
-//! every seed ever given, and every member that the layer above reports as lost, is asked again
-//! with growing pauses. One push/pull across the former split turns the two clusters into one. Host
-//! names are resolved again each time. Seeds that are alive members are not asked.
+//! every seed that is remembered, and every member that the layer above reports as lost, is asked
+//! again with growing pauses. One push/pull across the former split turns the two clusters into
+//! one. Host names are resolved again each time. Seeds that are alive members are not asked.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
@@ -45,7 +45,7 @@ impl Reconnect {
         }
     }
 
-    /// Remembers a member that the layer above lost, until it is alive or forgotten.
+    /// Remembers a member that the layer above lost, until [`Reconnect::forget_lost`].
     pub fn remember_lost(&mut self, ctx: &mut Context, name: Arc<str>, addr: SocketAddr) {
         let retry = Retry::new(&ctx.config, ctx.now, &mut ctx.random);
         self.lost.push(LostMember { name, addr, retry });

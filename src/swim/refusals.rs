@@ -55,7 +55,7 @@ pub struct SourceCount {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unreadable {
     pub addr: SocketAddr,
-    /// The reason, which is one of those of [`Refusal::is_mismatch`].
+    /// The reason; [`Refusal::is_mismatch`] is true for it.
     pub why: Refusal,
     /// True if this node had dialled: it looks for a member there.
     pub dialled: bool,
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_sources_take_a_bounded_place() {
+    fn forged_sources_take_bounded_space() {
         let mut sources = RefusalSources::default();
         for port in 1..=10_000 {
             sources.set_current(Some(source(port, Transport::Datagram)));

@@ -1,5 +1,4 @@
-//! The seeds of a node: all seeds that it was ever given, up to a bound, each with the time of its
-//! next attempt.
+//! The seeds that a node remembers, up to a bound, each with the time of its next attempt.
 
 use super::members::MemberTable;
 use super::retry::Retry;

@@ -246,7 +246,7 @@ impl Streams {
         Some(stream)
     }
 
-    /// Ends the time of the joins that were begun with a deadline of at most `begun_until` and have
+    /// Makes the streams of joins overdue whose deadline is at most `begun_until` and that have
     /// brought no byte, so that other targets can be asked.
     pub fn end_silent_joins(&mut self, begun_until: Time, now: Time) {
         for stream in self.open.values_mut() {

@@ -446,7 +446,7 @@ fn a_stream_that_was_open_during_a_stall_does_not_count_against_streams() {
 }
 
 #[test]
-fn a_label_that_differs_is_told_of_members_that_do_not_answer_and_not_of_others() {
+fn a_different_label_is_reported_for_members_that_do_not_answer_and_for_no_others() {
     let mut net = Net::joined(2);
     let told = |net: &mut Net| {
         let labelled = b"\xf4\x04blue\x08x";
@@ -722,7 +722,7 @@ fn a_seed_that_comes_late_is_found_and_a_healed_partition_becomes_one_cluster() 
 }
 
 #[test]
-fn an_idle_pair_sends_one_ping_and_one_ack_a_second_and_wakes_up_rarely() {
+fn each_node_of_an_idle_pair_sends_a_ping_and_an_ack_a_second_and_no_gossip() {
     let mut net = Net::joined(2);
     net.run(Duration::from_secs(20));
     net.sent.clear();
@@ -1221,7 +1221,7 @@ fn an_intent_is_acknowledged_before_the_departure_is_announced() {
 
 /// An agent that pulls the state of a leaving node must not find it dead before it has the intent.
 #[test]
-fn a_push_pull_shows_a_leaving_node_as_alive_until_its_leave_is_over() {
+fn after_its_leave_intent_a_node_is_shown_as_alive_until_its_leave_is_over() {
     for intent in [true, false] {
         let mut net = Net::joined(2);
         if intent {
@@ -1246,7 +1246,7 @@ fn a_push_pull_shows_a_leaving_node_as_alive_until_its_leave_is_over() {
 
 /// Gossip that goes to nodes outside the cluster is lost, and counts as sent.
 #[test]
-fn what_a_stranger_sends_uses_up_no_broadcasts() {
+fn messages_from_a_stranger_use_up_no_broadcasts() {
     let mut net = Net::joined(2);
     net.nodes[0].broadcast(net.now, 0, b"news".to_vec(), Some(7));
     let ping = |source_node, source_addr| {
@@ -1301,7 +1301,8 @@ fn joins_done(net: &Net, who: usize) -> Vec<(usize, usize)> {
     net.notices.iter().filter_map(report).collect()
 }
 
-/// Addresses of hosts that do not exist: connections to them are neither accepted nor refused.
+/// Adds hosts that do not answer: connections to them are neither accepted nor refused. Returns
+/// their addresses.
 fn mute(net: &mut Net, count: usize) -> Vec<Seed> {
     let first = net.nodes.len();
     let silent = first..first + count;

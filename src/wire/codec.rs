@@ -1,8 +1,9 @@
 //! The settings on which both ends of a message must agree: keys, label, compression.
 //!
 //! Encryption is AES in GCM mode from the `aes-gcm` crate. One keyring may hold keys of 128, 192
-//! and 256 bits. Version 1 is written; version 0, which pads like PKCS#7, is read as well. Each
-//! key is expanded into its cipher once, and keys and ciphers are wiped when they are dropped.
+//! and 256 bits. Version 1 of the format is written; version 0, which pads like PKCS#7, is read as
+//! well. Each key is expanded into its cipher once, and keys and ciphers are wiped when they are
+//! dropped.
 
 use super::Refusal;
 use aes_gcm::aead::consts::U12;
@@ -152,7 +153,8 @@ impl Keyring {
     /// Removes a key that is not the primary one.
     ///
     /// # Errors
-    /// [`KeyringFault::Absent`] if the keyring does not hold the key, [`KeyringFault::Primary`].
+    /// [`KeyringFault::Absent`] if the keyring does not hold the key, [`KeyringFault::Primary`] if
+    /// the key is the primary one.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn remove(&mut self, key: &Key) -> Result<(), KeyringFault> {
         match self.place(key) {
@@ -275,7 +277,7 @@ impl Codec {
     /// Checks the label header at the front of `bytes`, and returns the bytes after it.
     ///
     /// # Errors
-    /// [`Refusal::Label`], or [`Refusal::Truncated`] when the header is cut.
+    /// [`Refusal::Label`], or [`Refusal::Truncated`] when the header is cut off.
     pub(super) fn strip_label<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], Refusal> {
         let mut reader = super::Reader::new(bytes);
         if reader.peek() != Some(super::message::kind::LABEL) {

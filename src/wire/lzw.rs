@@ -1,8 +1,8 @@
 //! LZW, the compression of memberlist: the message type 9 around any other message.
 //!
 //! The coder is the `weezl` crate with 8-bit literals, least significant bit first. Until the
-//! table is full, it writes the same bytes as the reference. After that the two differ, because
-//! Go's writer starts its table over one code earlier; each of them reads what the other writes
+//! table is full, it writes the same bytes as memberlist. After that the two differ, because Go's
+//! writer starts its table over one code earlier; each of them reads what the other writes
 //! (`tests/interop`). The reader accepts either timing, with or without a leading clear code, and
 //! never expands to more than its bound.
 

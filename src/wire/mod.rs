@@ -1,4 +1,4 @@
-//! Bytes to values and back. Pure functions: no state, no clock, no socket, no randomness.
+//! Bytes to values and back, without a clock, a socket or randomness.
 //!
 //! [`packet`] opens a datagram from outside in (label, encryption, checksum) and walks its
 //! compound and compressed parts. [`message`] decodes each message inside, [`serf_message`] the

@@ -1,8 +1,8 @@
 //! Msgpack in the old dialect of the protocol, which has one "raw" family for text and bytes.
 //!
 //! Markers and integers come from the `rmp` crate. The shapes are our own, because no crate writes
-//! this dialect. Writing is strict: raw forms only, the shortest unsigned integers, nil where the
-//! reference has nil. Reading is as liberal as the reference decoders: any integer width, the
+//! this dialect. Writing is strict: raw forms only, the shortest unsigned integers, nil where
+//! memberlist and Serf write nil. Reading is as liberal as their decoders: any integer width, the
 //! newer text and byte forms, nil as the zero value, a struct as a map in any order (unknown keys
 //! are skipped) or as an array in declaration order. All values borrow from the input.
 
@@ -203,7 +203,7 @@ pub fn map(reader: &mut Reader<'_>) -> Result<u32, Refusal> {
 
 /// Reads a struct: calls `field` with the name of each field that is there. `field` must read
 /// exactly the value (with [`skip`] if it does not know the name). Nil has no fields. `declared`
-/// holds the names in the reference's order of declaration, for the array form.
+/// holds the names in the order in which the Go struct declares them, for the array form.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for a value that is not a struct, [`Refusal::Truncated`], and the
@@ -240,7 +240,7 @@ pub fn take_nil(reader: &mut Reader<'_>) -> bool {
     nil && reader.u8().is_ok()
 }
 
-/// Drops the result of a write into a `Vec`, which cannot fail; the trait of `rmp` has one.
+/// Drops the result that `rmp` returns for a write. A write into a `Vec` cannot fail.
 fn written<T, E>(result: Result<T, E>) {
     debug_assert!(result.is_ok(), "a write into memory failed");
 }

@@ -1,10 +1,10 @@
 //! The push/pull: everything that one node knows, sent to one other node over a stream.
 //!
 //! It is a header map, then a map per node, then the user state of the layer above. The header's
-//! counts are the sender's claims and are bounded before they are used. Both reference versions
-//! store and pass on nodes that are malformed (a five-byte address, for example). Such a node must
-//! not stop the exchange with every node that has heard of it, so it is left out and counted, and
-//! the other nodes are taken.
+//! counts are the sender's claims and are bounded before they are used. memberlist stores and
+//! passes on nodes that are malformed (a five-byte address, for example). Such a node must not stop
+//! the exchange with every node that has heard of it, so it is left out and counted, and the other
+//! nodes are taken.
 
 use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
 use super::record::{Body, Record, record};

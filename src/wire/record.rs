@@ -4,7 +4,7 @@
 //! codec from [`super::fields`]. The struct, its decoder, its encoder and the size of its map
 //! follow from the rows. The rows are in the order in which the Go struct declares its fields,
 //! which is the order of the array form. The map is written in ascending order of the names, as
-//! the reference does.
+//! memberlist and Serf write it.
 //!
 //! Decoding has two steps. [`Record::read`] takes the map apart: fields come in any order, unknown
 //! ones are skipped, missing ones keep their default, and if several have the same name, the last
@@ -261,7 +261,7 @@ macro_rules! messages {
                 })
             }
 
-            /// Appends the message, type byte first, exactly as the reference writes it.
+            /// Appends the message, type byte first, exactly as stock agents write it.
             pub fn encode(&self, out: &mut Vec<u8>) {
                 use $crate::wire::record::Body;
                 match self {
@@ -272,7 +272,7 @@ macro_rules! messages {
                 }
             }
 
-            /// Returns the message, type byte first, exactly as the reference writes it.
+            /// Returns the message, type byte first, exactly as stock agents write it.
             pub fn encoded(&self) -> Vec<u8> {
                 let mut bytes = Vec::with_capacity(128);
                 self.encode(&mut bytes);

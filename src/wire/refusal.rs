@@ -32,7 +32,7 @@ macro_rules! refusals {
                 }
             }
 
-            /// Returns true if the bytes of two nodes with other keys or labels are refused for
+            /// Returns true if nodes with different keys or labels refuse each other's bytes for
             /// this reason: neither can read anything that the other sends.
             pub fn is_mismatch(self) -> bool {
                 use Refusal::{Label, PlaintextRefused, Undecryptable, UnexpectedEncryption};

@@ -94,7 +94,7 @@ fn shown(bytes: &[u8], refused: &mut dyn FnMut(Refusal)) -> String {
 mod tests {
     use super::*;
 
-    /// The tags in a meta, or the reasons for which some were refused.
+    /// Returns the tags in a meta, and the reasons why some were refused.
     fn read(meta: &[u8]) -> (Tags, Vec<Refusal>) {
         let mut reasons = Vec::new();
         let tags = decode_tags(meta, &mut |why| reasons.push(why));

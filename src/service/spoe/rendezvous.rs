@@ -16,13 +16,13 @@ fn hash(parts: [&[u8]; 2]) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// The score of a member for a key; `None` with the weight 0.
+/// The score of a member for a key; `None` if the weight is 0.
 fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
     if weight == 0 {
         return None;
     }
-    // 53 bits of the hash, as a fraction greater than 0. Only the greatest of them is rounded up to
-    // 1: its score is minus infinity.
+    // 53 bits of the hash, as a fraction greater than 0. Only the greatest fraction is rounded up
+    // to 1: its score is minus infinity.
     let part = ((hash([name.as_bytes(), key]) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     Some(f64::from(weight) / -part.ln())
 }
