@@ -7,7 +7,7 @@
 
 /// Length of a node name in bytes. Serf has an optional limit of 128.
 pub const NAME_LEN: usize = 255;
-/// Number of names in one message that are not text and get an escape; more are refused.
+/// Number of names in one message that can be escaped (see `wire/node_name.rs`).
 pub const ESCAPED_NAMES: usize = 256;
 /// Length in bytes of the meta (encoded tags) of this node: the limit that memberlist checks.
 pub const META_LEN: usize = 512;

@@ -58,7 +58,7 @@ impl Swim {
         before
     }
 
-    /// An alive message. Returns true if it made a member known or alive again.
+    /// Handles an alive message. Returns true if it made a member known or alive again.
     pub(super) fn on_alive(&mut self, alive: &Alive, pass_on: PassOn) -> bool {
         let vsn = versions(alive.vsn);
         let range_is_wrong = vsn[0] == 0 || vsn[1] == 0 || vsn[0] > vsn[1];
@@ -108,12 +108,12 @@ impl Swim {
         }
     }
 
-    /// A suspect message.
+    /// Handles a suspect message.
     pub(super) fn on_suspect(&mut self, accusation: &Accusation, pass_on: PassOn) {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
     }
 
-    /// A dead message. It means that the member has left if the member itself sent it.
+    /// Handles a dead message, which means that the member has left if the member itself sent it.
     pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
         let offer = if accusation.from == accusation.node {
             Offer::Left
@@ -205,6 +205,7 @@ impl Swim {
         Ok(Merged { gained, own_name })
     }
 
+    /// Returns the state of this node's name in the state of another node.
     fn own_name_in(&self, state: &PushPull) -> OwnName {
         let own = self.ctx.table.local().node();
         let is_own = |node: &&PushPullNode| node.name == &*own.name;
@@ -271,7 +272,7 @@ impl Swim {
         }
     }
 
-    /// An alive message about this node.
+    /// Handles an alive message about this node.
     fn on_alive_of_self(&mut self, alive: &Alive, addr: SocketAddr) {
         let own = self.ctx.table.local().node();
         let relation = if addr == own.addr {
@@ -290,7 +291,7 @@ impl Swim {
         }
     }
 
-    /// A suspect or dead message about this node.
+    /// Handles a suspect or dead message about this node.
     fn on_accusation_of_self(&mut self, offer: Offer, incarnation: u32) {
         let own = self.ctx.table.local().node().incarnation;
         let left = self.ctx.local.left;

@@ -14,7 +14,8 @@ pub struct Config {
     /// True if a probe also tries a stream when its direct ping gets no answer.
     pub stream_pings: bool,
     /// The factor by which the shortest suspicion timeout is longer than `probe_interval`, in a
-    /// cluster of up to 10 nodes. In larger clusters it grows with the logarithm of their size.
+    /// cluster of up to 10 nodes. In larger clusters, the timeout also grows with the logarithm of
+    /// their size.
     pub suspicion_mult: u32,
     /// The longest suspicion timeout, as a multiple of the shortest.
     pub suspicion_max_mult: u32,

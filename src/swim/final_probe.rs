@@ -5,11 +5,11 @@
 //!                                       any answer? pull its state, and probe again
 //! ```
 //!
-//! A refutation travels by gossip alone, and gossip misses members: under loss, a single observer
-//! sometimes never receives it. memberlist then declares dead a node that answers every ping. A
-//! final probe carries the accusation in front of a ping: a live suspect refutes, and its answer
-//! brings the refutation along. A suspect that answers and still has not refuted gets a reprieve:
-//! its state is pulled over a stream before it is probed again, at most three times.
+//! In memberlist, a refutation travels by gossip alone, and gossip misses members: under loss, a
+//! single observer sometimes never receives it. memberlist then declares dead a node that answers
+//! every ping. A final probe carries the accusation in front of a ping: a live suspect refutes, and
+//! its answer brings the refutation along. A suspect that answers and still has not refuted gets a
+//! reprieve: its state is pulled over a stream before it is probed again, at most three times.
 //!
 //! The verdict on a dead node comes at the same time as without final probes, with one exception:
 //! if late confirmations end the wait at once, the verdict still waits for two final probes. On the

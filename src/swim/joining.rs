@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The number of targets of one join that are asked at the same time in the beginning.
+/// The number of targets of one join that are asked at the same time at the beginning.
 const JOIN_WIDTH: usize = 8;
 /// The number of further targets that each tick allows to be asked at the same time.
 const JOIN_WIDER: usize = 4;

@@ -35,7 +35,7 @@ pub(super) enum Shows {
     Everything,
     /// Only its own entry: the answer is what counts.
     Own,
-    /// None: this node looks whether its name is taken.
+    /// None: this node only finds out whether its name is taken.
     Nothing,
 }
 

@@ -4,7 +4,8 @@
 //! compound and compressed parts. [`message`] decodes each message inside, [`serf_message`] the
 //! message of the Serf layer inside a user message. [`stream`] does the same for connections.
 //! A message is one table of fields, from which its struct, decoder and encoder follow: see
-//! `record.rs`, and `fields.rs` for the kinds of fields.
+//! `record.rs`, and `fields.rs` for the kinds of fields. [`node_name`] makes text of names that are
+//! not text.
 
 pub mod codec;
 mod fields;

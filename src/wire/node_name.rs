@@ -1,9 +1,8 @@
 //! Names of nodes as bytes on the wire, and as text everywhere else.
 //!
-//! The reference takes any bytes as a name. To every layer above, a name is text: a byte that is
-//! not UTF-8, and a NUL, is escaped as `\xff`. Text that looks like such an escape gets its
-//! backslash escaped (`\x5c`), so that two names never become one text, and the bytes can be
-//! written again.
+//! memberlist takes any bytes as a name. To every layer above, a name is text: a byte that is not
+//! UTF-8, and a NUL, is escaped as `\xff`. Text that looks like such an escape gets its backslash
+//! escaped (`\x5c`), so that two names never become one text, and the bytes can be written again.
 
 use crate::limits;
 use crate::printable;

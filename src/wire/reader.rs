@@ -1,7 +1,8 @@
 //! A view of bytes that is read from the front and cannot overrun.
 //!
 //! Every read returns as many bytes as it was asked for, or [`Refusal::Truncated`]. Nothing is
-//! indexed and nothing is copied. All decoders of this layer use it.
+//! indexed, and nothing is copied except a name that needs an escape. All decoders of this layer
+//! use it.
 
 use super::{Names, Refusal, node_name};
 
@@ -21,8 +22,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Makes a reader of a message whose names may need an escape. Without `names`, such a name is
-    /// refused.
+    /// Makes a reader that takes names that need an escape: `names` keeps their escaped texts. A
+    /// reader from [`Reader::new`] refuses such names.
     pub fn with_names(bytes: &'a [u8], names: &'a Names) -> Reader<'a> {
         Reader {
             rest: bytes,

@@ -1,9 +1,9 @@
 //! The push/pull user state of the Serf layer: clocks, intents and recent events of one member.
 //!
 //! A sender may list its whole ring of events, 512 slots that are nearly all nil; the nil ones are
-//! skipped. Names that no node can have here (empty, too long, not text) are left out: other
-//! implementations may let in a member with such a name, and it must not hide the state of all
-//! other members.
+//! skipped. A name that is empty or too long, or that needs an escape for which there is no room,
+//! is left out: other implementations may let in a member with such a name, and it must not hide
+//! the state of all other members.
 
 use super::fields::{self, Bytes, Number, Payload, codecs};
 use super::record::{Body, Record, record};
