@@ -39,7 +39,7 @@ const HEADINGS: [(&str, &str); 10] = [
     ("sprat_threads_prepare", "Threads"),
 ];
 
-/// Writes the header to `OUT_DIR`, and to the source tree if that is asked for.
+/// Writes the header to `OUT_DIR`, and also to the source tree if `SPRAT_WRITE_HEADER` is set.
 pub fn write() {
     let out = PathBuf::from(variable("OUT_DIR")).join("sprat.h");
     let header = header();

@@ -11,7 +11,7 @@
 
 struct program {
     sprat_node *node;
-    uint64_t leaving;               /* the number of the leave; 0 before it */
+    uint64_t leaving;               /* the id of the leave operation; 0 before it starts */
     uv_poll_t events;
     uv_signal_t interrupt;
 };

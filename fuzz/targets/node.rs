@@ -1,4 +1,4 @@
-//! A node that receives anything at any time still sees itself alive, comes to rest, and holds no
+//! A node that receives anything at any time never sees itself failed, comes to rest, and holds no
 //! more than its bounds allow. The input is a script; each step is a byte that chooses what
 //! happens, followed by its arguments.
 #![no_main]

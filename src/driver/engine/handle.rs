@@ -76,8 +76,8 @@ impl EngineHandle {
         self.request_end();
     }
 
-    /// Ends the node, because the host has closed a descriptor of it, or has put a file of its own
-    /// in its place. To go on would mean to read and write files of the host.
+    /// Ends the node, because the host program has closed one of the node's descriptors, or has
+    /// replaced it by a file of its own. A node that went on would read and write that file.
     pub fn on_lost_descriptors(&self) {
         let text =
             "this process closed descriptors that belong to a node, or replaced them by its own";

@@ -2,9 +2,9 @@
 //!
 //! A node keeps one descriptor in reserve. If the system refuses it another one and no stream can
 //! be dropped, it gives up the reserve, so that it can still open or accept one stream at a time.
-//! The resolver of the system needs a descriptor as well, and does not say so if it gets none: it
-//! has the reserve for as long as names are looked up. As soon as a descriptor is free again, it
-//! becomes the reserve.
+//! The system's resolver needs a descriptor as well, and does not report that it got none. So if no
+//! other descriptor is free when a name is looked up, the node gives up the reserve until all
+//! lookups have ended. As soon as a descriptor is free again, it becomes the reserve.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::time::Time;

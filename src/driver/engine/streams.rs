@@ -25,8 +25,9 @@ impl Engine {
         self.core.accepts_streams() && self.streams.len() < DESCRIPTORS
     }
 
-    /// The time for which an accepted stream does not give way. The fewer streams there are places
-    /// for, the shorter it is, so that honest peers get their turn as soon.
+    /// The time for which an accepted stream does not give way. It is shorter if fewer streams are
+    /// open: when descriptors allow only a few streams, an honest peer then waits no longer for its
+    /// turn than when they allow many.
     fn protection(&self) -> Duration {
         let most = self.stream_timeout / 10;
         let share = most * self.streams.len().min(limits::STREAMS) as u32 / limits::STREAMS as u32;

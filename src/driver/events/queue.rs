@@ -253,7 +253,7 @@ impl Queued {
         Some(event)
     }
 
-    /// Takes out the oldest event. If it is an overflow event, it does not have its number yet.
+    /// Takes out the oldest event. An overflow event does not have its number of lost events yet.
     fn pop_unreported(&mut self) -> Option<Event> {
         match self.next_is_log()? {
             true => self.logs.pop_front(),

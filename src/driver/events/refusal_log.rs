@@ -31,7 +31,7 @@ struct Named {
 /// The sources that the log has named within the last minute.
 pub(super) struct RefusalLog {
     named: Vec<Named>,
-    /// The number of refusals by reason whose sources are named.
+    /// For each reason, the number of refusals whose sources were named.
     attributed: [u64; Refusal::COUNT],
 }
 
@@ -91,7 +91,7 @@ impl RefusalLog {
         due
     }
 
-    /// Returns the number of refusals of a reason that were added and whose sources are named.
+    /// Returns the number of refusals with this reason whose sources were named.
     pub fn attributed(&self, why: Refusal) -> u64 {
         self.attributed[why as usize]
     }

@@ -161,7 +161,7 @@ impl StreamSet {
     /// Streams that are being closed do not count: their requests are done, and another bound
     /// limits their number.
     pub fn first_to_drop(&self) -> Option<(StreamId, Time)> {
-        // In the order of their numbers, which only grow.
+        // The map is in the order of the ids, and ids of accepted streams only grow.
         let open = || {
             self.streams
                 .iter()

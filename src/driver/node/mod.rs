@@ -36,8 +36,8 @@ use std::time::Duration;
 /// it at once. It ends with [`Node::shutdown`], with [`Node::close`], or when its last clone is
 /// dropped.
 ///
-/// An inherited node does not run in a forked child: calls return [`Status::Forked`] there, and
-/// calls that cannot fail return an empty value.
+/// An inherited node does not run in a forked child: calls that can fail return [`Status::Forked`]
+/// there, and lists such as [`Node::members`] are empty.
 #[derive(Clone)]
 pub struct Node {
     pub(in crate::driver) running: Arc<RunningNode>,
@@ -79,10 +79,11 @@ impl Node {
     }
 
     /// Joins a cluster: exchanges lists of members with every address. Returns a moment after the
-    /// first one has answered, with the number of those that have, and goes on with the others; all
-    /// of them are asked again later. If none answers, none is asked again. A node that has left
-    /// takes part again. After the timeout the join goes on without the caller; a `timeout` of
-    /// `None` waits without limit.
+    /// first address has answered, with the number of addresses that have answered by then. The
+    /// node goes on with the others, and later also asks an address again whenever it knows no
+    /// alive member there. If no address answers, the node asks none of them again. A node that has
+    /// left becomes a member again. After the timeout the join goes on without the caller; a
+    /// `timeout` of `None` waits without limit.
     ///
     /// Addresses look like `host`, `host:port`, `1.2.3.4` or `[::1]:7946`, with an optional node
     /// name in front as in `name/host:port`. The port is 7946 if none is given.
@@ -161,8 +162,8 @@ impl Node {
 
     /// Stops the node at once without telling anybody: the other members will see it fail. Calls
     /// that wait for the node return `Closed`; queued events, members, counters and the state can
-    /// still be read. Waits for the engine's thread, but not for a callback. A second call does
-    /// nothing.
+    /// still be read. Waits for the threads of the engine and of the services, but not for a
+    /// callback. A second call does nothing.
     pub fn shutdown(&self) {
         self.running.shut_down();
     }

@@ -17,8 +17,9 @@
 //! | [`threads`] | creating a thread, its name, its privileges, its end |
 //! | [`worker`] | a thread of a node: created by the library, prepared early, or the host's |
 //!
-//! The crate `nix` makes the calls safe. `libc` is used directly only for `pthread_atfork` and the
-//! marks of [`identity`], which `nix` does not have, and for error numbers.
+//! The crate `nix` makes the calls safe. The C library is called directly only where `nix` has no
+//! such call: for `pthread_atfork`, `pthread_setcancelstate`, `tgkill` and the marks of
+//! [`identity`].
 
 pub(crate) mod clock;
 pub(crate) mod descriptors;

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// The lowest number above the standard streams.
 const LOWEST: RawFd = 3;
 
-/// See the top of this file.
+/// A descriptor that keeps the rules at the top of this file.
 pub(in crate::driver) struct OwnFd<T: AsFd> {
     inner: ManuallyDrop<T>,
     identity: Identity,

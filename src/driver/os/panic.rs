@@ -1,8 +1,9 @@
 //! Panics inside this library are caught, described and never printed. Panics of the program are
 //! left alone.
 //!
-//! The threads of a node and every function of the C interface run inside [`caught`]. Code of the
-//! program that the library calls, such as a callback, runs [`outside`] of it again.
+//! The threads of a node run inside [`caught`], and so do all functions of the C interface that can
+//! panic. Code of the program that the library calls, such as a callback, runs [`outside`] of it
+//! again.
 //!
 //! One panic hook, set on first use, records the text and the place of every panic inside, and
 //! passes all other panics on to the previous hook. A hook applies to one copy of Rust's standard

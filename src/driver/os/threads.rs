@@ -79,8 +79,8 @@ impl Drop for Opener {
     }
 }
 
-/// Holds back `pthread_cancel` on this thread until dropped. Such an end unwinds the stack from
-/// within a system call, and code that catches panics on its way would abort the process.
+/// Holds back `pthread_cancel` on this thread until dropped. A cancelled thread unwinds its stack
+/// from within a system call, and code on the way that catches panics would abort the process.
 #[cfg(feature = "capi")]
 pub(crate) struct Uncancelled(libc::c_int);
 
