@@ -869,7 +869,7 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
 }
 
 #[test]
-fn a_node_shows_itself_to_no_owner_of_its_name_that_it_joins_through_or_has_as_a_seed() {
+fn a_node_does_not_show_itself_to_the_owner_of_its_name_even_if_that_is_a_seed() {
     let mut net = Net::joined(3);
     let late = net.boot_as(3, "n2", Config::default());
     net.hosts.push(late);

@@ -34,7 +34,7 @@ pub fn plain(value: &Value) -> Value {
     }
 }
 
-/// Returns text, which all vectors have where this is used.
+/// Returns bytes as text. The vectors contain only text where this is used.
 fn words(text: &[u8]) -> Value {
     String::from_utf8_lossy(text).into()
 }

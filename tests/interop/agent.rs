@@ -191,8 +191,8 @@ impl Agent {
         self.setup.clone()
     }
 
-    /// The process id, for measuring.
-    #[allow(dead_code)] // the benchmark uses it, the tests do not
+    /// The process id, for watching the process from outside.
+    #[allow(dead_code)] // for debugging by hand: no test uses it
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -40,7 +40,7 @@ enum Kind {
 struct Eight {
     plan: Plan,
     block: Block,
-    /// The state of the random numbers.
+    /// The state of the random number generator.
     lot: u64,
     running: [Option<Kind>; 8],
 }

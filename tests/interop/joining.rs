@@ -86,7 +86,7 @@ fn the_nodes_of_a_mixed_cluster_see_one_another_at_every_size_from_three_to_eigh
 }
 
 #[test]
-fn an_agent_whose_name_a_node_has_and_joins_through_calls_no_vote() {
+fn an_agent_calls_no_vote_when_a_node_with_its_name_joins_through_it() {
     let block = Block::new();
     let agent = Setup::new("twin", block.ip(1)).start();
     let other = Ours::start("other", block.ip(2));

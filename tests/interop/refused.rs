@@ -1,4 +1,5 @@
-//! Peers that refuse a node, or that a node refuses: it says who, why, and what to do.
+//! Peers that refuse a node, or that a node refuses: the node says which peer it was, why, and what
+//! to do.
 
 use super::agent::{Block, Setup};
 use super::ours::{self, Ours};
@@ -10,7 +11,7 @@ const OLD: &str = "AAECAwQFBgcICQoLDA0ODw==";
 const NEW: &str = "EBESExQVFhcYGRobHB0eHw==";
 
 #[test]
-fn a_key_rotation_that_leaves_a_node_behind_is_told_in_its_log_health_and_explanation() {
+fn a_key_rotation_that_leaves_a_node_behind_shows_in_its_log_health_and_explanation() {
     let block = Block::new();
     let first = Setup::new("first", block.ip(1))
         .key(OLD)

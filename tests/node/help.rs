@@ -13,13 +13,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 static TURN: RwLock<()> = RwLock::new(());
 
-/// The lock of a test that counts threads or descriptors, or forks: no other test runs at the same
-/// time.
+/// The lock of a test that must run alone, such as one that counts threads or descriptors, or forks.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     TURN.write()
 }
 
-/// The lock of every other test: such tests run at the same time, but not with one that is `alone`.
+/// The lock of a test that may run at the same time as others, but not with one that is `alone`.
 pub fn with_others() -> RwLockReadGuard<'static, ()> {
     TURN.read()
 }

@@ -116,7 +116,7 @@ fn a_host_can_create_the_threads_and_refuse_to() {
 }
 
 #[test]
-fn in_a_forked_child_a_node_is_dead_and_its_descriptors_closed_and_new_ones_start() {
+fn in_a_forked_child_an_inherited_node_is_dead_with_its_descriptors_closed_and_new_nodes_start() {
     let _turn = alone();
     let a = node("a");
     let fd = a.fd().unwrap();

@@ -182,6 +182,7 @@ fn a_thousand_nodes_join_through_one_seed() {
     assert!(took <= secs(20), "{took:?}");
 }
 
+/// Run it with:
 /// `SPRAT_BOOT_SEEDS=1000 cargo test --release --test sim bootstrap_table -- --ignored --nocapture`
 #[test]
 #[ignore = "prints a table for those who tune the core"]

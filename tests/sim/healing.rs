@@ -68,7 +68,7 @@ fn plain_memberlist_does_not_heal_a_partition_of_ten_minutes() {
 }
 
 #[test]
-fn one_node_that_was_cut_off_from_all_others_rejoins_them() {
+fn one_node_that_was_cut_off_from_all_others_reconnects_to_them() {
     let mut world = World::cluster(44, 8);
     let others: Vec<usize> = (1..8).collect();
     world.partition(&[&[0], &others]);

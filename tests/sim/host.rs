@@ -31,7 +31,8 @@ pub struct Host {
     pub config: Config,
     /// The process; `None` while it does not run.
     pub core: Option<Core>,
-    /// The number of processes so far. Inputs for an earlier process are dropped.
+    /// A number that grows whenever a process starts or ends. Wake-ups and lookups of an earlier
+    /// process are dropped.
     pub life: u32,
     /// The time since which the current process has run without a pause.
     pub well_since: Time,

@@ -30,7 +30,7 @@ impl Rng {
         low + Duration::from_nanos(self.below(span) as u64)
     }
 
-    /// True with this probability. Draws nothing when the answer is certain.
+    /// True with this probability. Draws nothing if the probability is 0.
     pub fn chance(&mut self, probability: f64) -> bool {
         probability > 0.0 && (self.next() >> 11) as f64 / ((1u64 << 53) as f64) < probability
     }

@@ -264,7 +264,8 @@ impl World {
         })
     }
 
-    /// Returns the number of events of a host since then for which `wanted` returns true.
+    /// Returns the number of events of a host, from the time `since` on, for which `wanted` returns
+    /// true.
     pub fn count_events(
         &self,
         host: usize,

@@ -155,7 +155,7 @@ fn a_part_that_imports_or_calls_another_is_found() {
 }
 
 #[test]
-fn a_part_that_stands_on_ground_alone_is_not() {
+fn a_part_that_uses_only_ground_causes_no_finding() {
     let probe = "use super::table::Table;\nfn f(it: &Table) {\n    it.shared();\n}\n";
     assert_eq!(broken_or_not(probe), [""; 0]);
 }

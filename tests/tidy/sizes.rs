@@ -229,7 +229,7 @@ fn broken_sizes_and_forms_are_found() {
 }
 
 #[test]
-fn good_sizes_and_forms_are_not() {
+fn good_sizes_and_forms_cause_no_finding() {
     let text = "//! A story.\nfn f(\n    a: u8,\n) -> u8 {\n    a\n}\nfn g() {}\n\
         // It is there.\nlet b = a.unwrap();\n// SAFETY: it is open.\nunsafe { c(b) }\n\
         #[test]\nfn a_name_of_words() {}\n";

@@ -1,8 +1,8 @@
 //! Files as the checks read them: each Rust file three ways, and the folders that are searched.
 //!
-//! A Rust file is split into its code, its comments and its string literals. All three have the
-//! lines and columns of the file: the other two kinds of text are blanked. The split relies on
-//! the layout that rustfmt makes, and understands comments, strings, raw strings and characters.
+//! A Rust file is kept as its text, as its code alone, and as its string literals alone. All three
+//! have the lines and columns of the file: everything that is left out is blanked. The split relies
+//! on the layout that rustfmt makes, and understands comments, strings, raw strings and characters.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub struct Source {
     pub path: String,
     /// Its lines.
     pub lines: Vec<String>,
-    /// Its lines with comments and the contents of literals blanked.
+    /// Its lines with comments and literals blanked.
     pub code: Vec<String>,
     /// Its lines with everything but string literals blanked.
     pub strings: Vec<String>,
