@@ -38,8 +38,8 @@ impl UserData {
     /// Hands the data back to the program.
     pub(super) fn release(self) {
         if let Some(free) = self.free {
-            // SAFETY: the program gave function and data together, and `release_if_last` runs this
-            // once.
+            // SAFETY: the program gave function and data together. Either the settings or the guard
+            // of a node owns them, and the owner runs this once.
             panic::outside(|| unsafe { free(self.data) });
         }
     }
@@ -113,7 +113,7 @@ impl State {
     }
 }
 
-/// See the top of this file.
+/// The guard of one node, which all its callbacks pass.
 pub(super) struct CallbackGuard {
     state: Mutex<State>,
     changed: Condvar,

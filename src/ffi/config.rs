@@ -335,9 +335,9 @@ pub unsafe extern "C" fn sprat_config_add_key(
     })
 }
 
-/// Lists and reports only this node and the members whose name matches a pattern. With several
-/// patterns, a member must match one of them. The other members stay in the protocol. This call
-/// adds a pattern to the setting `filter.names`.
+/// Makes the node list and report only itself and the members whose name matches a pattern. With
+/// several patterns, a member must match one of them. The other members stay in the protocol. This
+/// call adds a pattern to the setting `filter.names`.
 ///
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -366,9 +366,9 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
     })
 }
 
-/// Lists and reports only this node and the members that have a tag with exactly this value. With
-/// several such filters, a member must match all of them. The other members stay in the protocol.
-/// This call sets the setting `filter.tag.KEY`.
+/// Makes the node list and report only itself and the members that have a tag with exactly this
+/// value. With several such filters, a member must match all of them. The other members stay in the
+/// protocol. This call sets the setting `filter.tag.KEY`.
 ///
 /// @param config  the settings
 /// @param key     the key of the tag

@@ -1,5 +1,6 @@
-//! Every function of the C interface runs inside a function of this file, which lets no panic out,
-//! keeps every failure as the last error of its thread, and holds back pthread_cancel().
+//! The functions of the C interface run inside a function of this file, which lets no panic out,
+//! keeps every failure as the last error of its thread, and holds back pthread_cancel(). Functions
+//! that only return a static text or a number, such as sprat_version(), do not need it.
 
 use super::last_error;
 use crate::driver::os::panic;

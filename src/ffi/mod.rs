@@ -1,6 +1,6 @@
 //! The C ABI of `include/sprat.h`. It converts and checks arguments, and calls the driver.
 //!
-//! Every function runs inside [`entry`], which catches panics, keeps the sentence for
+//! A function that can fail runs inside [`entry`], which catches panics, keeps the sentence for
 //! `sprat_last_error` and turns an [`Error`] into the function's result for a failure. A node is a
 //! checked number ([`handle`]), so that a freed node is an error and never a dangling pointer.
 //! Callbacks of the program run inside a [`callback_guard`], which tells `sprat_node_free` when the

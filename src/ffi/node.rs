@@ -77,10 +77,11 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// Joins a cluster: contacts every address and exchanges lists of members with it. After
 /// sprat_node_leave() the node first becomes a member again.
 ///
-/// One address is enough. A moment after the first one has answered the call succeeds, and the node
-/// goes on with the addresses that have not. It asks all of them again later, so that a cluster
-/// that is split becomes one again. If no address answers, the node asks none of them again: call
-/// this function again, or set `seeds`, which the node asks until they answer.
+/// One address is enough. The call succeeds a moment after the first address has answered, and the
+/// node goes on with those that have not. Later it also asks an address again whenever it knows no
+/// alive member there, so that a cluster that is split becomes one again. If no address answers,
+/// the node asks none of them again: call this function again, or set `seeds`, which the node asks
+/// until they answer.
 ///
 /// @param node        the node
 /// @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or

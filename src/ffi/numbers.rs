@@ -1,6 +1,6 @@
 //! The enums of the C ABI that have no counterpart in the library; build.rs writes the others.
 //!
-//! The library only passes these enums out. A number that the caller passes in is taken as an `int`
+//! No function takes an enum. A number or flags that the caller passes in are taken as an integer
 //! and checked, because a Rust enum with a value that it does not define is undefined behaviour.
 #![allow(dead_code)] // some constants are for the header alone
 

@@ -91,7 +91,7 @@ pub struct sprat_event {
     pub level: i32,
     /// OVERFLOW: the number of events merged or dropped since the last OVERFLOW; else 0.
     pub lost: u64,
-    /// DONE: the op_data that the call was given which began the operation; else NULL.
+    /// DONE: the op_data of the call that began the operation; else NULL.
     pub op_data: *mut c_void,
 }
 
@@ -196,8 +196,8 @@ pub struct sprat_health {
 /// ends the process, and longjmp() out of it corrupts the process, because the thread is the
 /// library's. sprat_node_dispatch() says what holds for a function that is given to it.
 ///
-/// No callback may be suspended by a switch to another stack, as coroutines are: the library would
-/// take it for one that was left.
+/// A callback must not switch to another stack, as coroutines do, before it returns: the library
+/// could take it for a callback that was left.
 pub type sprat_event_cb = Option<
     unsafe extern "C-unwind" fn(
         node: *mut sprat_node,
