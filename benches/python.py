@@ -2,10 +2,10 @@
 
 Latency is the time from the moment the library queued an event (its own time stamp) to the first
 line of the program that has the event, measured for one event at a time on an idle interpreter.
-Throughput is the rate at which waiting events are delivered. The peer is the usual design of a
-native package: a thread of the library enters the interpreter for each event, here through the C
-interface of the same library with a callback by `ctypes`. The floor is two Python threads and an
-eventfd, without any library.
+Throughput is the rate at which waiting events are delivered. The rows `peer` show the usual design
+of a native package: a thread of the library enters the interpreter for each event, here through the
+C interface of the same library with a callback by `ctypes`. The row `floor` shows the least latency
+that is possible: two Python threads and an eventfd, without any library.
 
 The last column was measured on a prototype, on a machine with two shared cores. `scripts/bench.sh`
 runs this file with the library and the package built in the release profile.

@@ -1,10 +1,10 @@
 """Compares HAProxy as a member with the usual chain: lost requests, and the time of changes.
 
-Both variants balance three hosts with Node.js and a stock serf agent, in namespaces, under S6. In
-front of the hosts is first HAProxy with the module, and then the chain that it replaces: a serf
-agent whose handler rewrites haproxy.cfg from a template and reloads HAProxy. Two clients send 150
-requests per second each, one on a new connection for each request, one on kept connections. A kept
-connection that is closed while a request is under way counts as a lost request.
+Both variants balance three hosts. Each host is a network namespace, in which S6 runs Node.js and a
+stock serf agent. In front of the hosts is first HAProxy with the module, and then the chain that it
+replaces: a serf agent whose handler rewrites haproxy.cfg from a template and reloads HAProxy. Two
+clients send 150 requests per second each, one on a new connection for each request, one on kept
+connections. A kept connection that is closed while a request is under way counts as a lost request.
 
     scripts/bench-haproxy.sh
 

@@ -4,7 +4,7 @@
 //! cargo run --example watch -- --name me --bind 127.0.0.9:7946 --tag role=client 127.0.0.1:7946
 //! ```
 //!
-//! Every line of output is one event: what happened, the member's name and address, and its tags.
+//! Each event is one line of output: what happened, the member's name and address, and its tags.
 //! `--for SECONDS` leaves after that time. The program leaves at once when standard input ends or
 //! has the line `leave`.
 

@@ -40,7 +40,7 @@ pub struct sprat_setting {
 /// may add fields at its end. Its strings live as long as the list or event that it came from.
 #[repr(C)]
 pub struct sprat_member {
-    /// Its name, unique in the cluster. Bytes that are not UTF-8, and NUL, are escaped, as
+    /// Its name, unique in the cluster. Bytes that are not UTF-8 and NUL bytes are escaped, as in
     /// "web\xff".
     pub name: *const c_char,
     /// Its address in network order; IPv4 uses the first 4 bytes. See sprat_member_addr().

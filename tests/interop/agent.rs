@@ -92,8 +92,8 @@ impl Setup {
         self
     }
 
-    /// Gives it a name of any bytes. `serf members` shows it as the name of this setup, in which
-    /// each byte that is not UTF-8 must be U+FFFD.
+    /// Gives the agent these bytes as its name. `serf members` shows each byte that is not UTF-8 as
+    /// U+FFFD, and the name of this setup must be written in the same way.
     pub fn named(mut self, name: &[u8]) -> Setup {
         let arg = [b"-node=", name].concat();
         self.args.push(OsString::from_vec(arg));

@@ -13,7 +13,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 static TURN: RwLock<()> = RwLock::new(());
 
-/// The lock of a test that must run alone, such as one that counts threads or descriptors, or forks.
+/// The lock of a test that must run alone, such as one that forks, or that counts threads or
+/// descriptors.
 pub fn alone() -> RwLockWriteGuard<'static, ()> {
     TURN.write()
 }

@@ -1,7 +1,7 @@
 //! The random campaign: after an hour of random faults, all faults end, and the views of all nodes
 //! must come to agree without help.
 //!
-//! Every choice follows from the seed. The checkers look at every step. At the end every node that
+//! Every choice follows from the seed. The checkers watch the whole run. At the end every node that
 //! takes part must be seen alive by every other, with its current tags, within
 //! [`World::convergence`], and all other nodes must be seen as left or failed.
 

@@ -32,8 +32,8 @@ fn end_of(world: &World, host: usize) -> Option<LeaveEnd> {
     })
 }
 
-/// Lets one to half of the nodes leave, and ends their processes. Returns the number of these nodes,
-/// and the names of those whose leave every live member acknowledged.
+/// Lets one to half of the nodes leave, and ends their processes. Returns the number of these
+/// nodes, and the names of those whose leave every live member acknowledged.
 fn leave_at_once(world: &mut World, dice: &mut Rng) -> (usize, BTreeSet<Arc<str>>) {
     let nodes = world.hosts.len();
     let mut order: Vec<usize> = (0..nodes).collect();

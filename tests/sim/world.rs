@@ -2,7 +2,8 @@
 //!
 //! Virtual time jumps from one event to the next. A wake-up of a host is put into the queue only if
 //! it is earlier than the host's wake-up that is already there. A wake-up that comes too early
-//! finds nothing due, and the next one is queued. Every output of a core goes through a checker.
+//! finds nothing due, and the next one is queued. Every event of a core goes through a checker; so
+//! does every datagram, if `close_looks` is true.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;

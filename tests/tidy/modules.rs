@@ -199,8 +199,8 @@ fn defines(source: &Source, item: &str) -> bool {
     })
 }
 
-/// The `use` statements outside of functions and inside of them: where the path begins, and its
-/// text up to the semicolon.
+/// All `use` statements, those inside functions included: the offset at which the path of each
+/// begins, and its text up to the semicolon.
 fn use_statements(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("use ") {

@@ -31,7 +31,7 @@ struct Readers {
     /// The kinds that the node's own queue no longer accepts.
     taken: Vec<EventKind>,
     ended: bool,
-    /// The last fatal event, for later subscriptions.
+    /// The last fatal event, for later subscriptions. A node that has regained its name clears it.
     fatal: Option<(Time, EventBody)>,
 }
 

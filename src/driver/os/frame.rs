@@ -1,7 +1,8 @@
 //! Telling whether a function that has called code of the program still runs.
 //!
-//! Code of a program can leave without a return: longjmp() skips the functions that called it, and
-//! nothing tells them. So such a function keeps a number in a variable, and others look for traces:
+//! Code of a program can leave without a return: longjmp() skips the functions of the library that
+//! called it, and they never learn of that. So such a function keeps a number in a variable, and
+//! other code looks for traces of a jump:
 //!
 //! * The variable has lost its number: something else uses this part of the stack.
 //! * The thread works or sleeps further up in its stack, where the function was called from.
