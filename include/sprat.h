@@ -503,7 +503,7 @@ typedef struct sprat_setting {
  */
 typedef struct sprat_member {
     /**
-     * Its name, unique in the cluster. Bytes that are not UTF-8, and NUL, are escaped, as
+     * Its name, unique in the cluster. Bytes that are not UTF-8 and NUL bytes are escaped, as in
      * "web\xff".
      */
     const char *name;
@@ -560,7 +560,7 @@ typedef struct sprat_event {
     int32_t level;
     /** OVERFLOW: the number of events merged or dropped since the last OVERFLOW; else 0. */
     uint64_t lost;
-    /** DONE: the op_data that the call was given which began the operation; else NULL. */
+    /** DONE: the op_data of the call that began the operation; else NULL. */
     void *op_data;
 } sprat_event;
 
@@ -576,8 +576,8 @@ typedef struct sprat_event {
  * ends the process, and longjmp() out of it corrupts the process, because the thread is the
  * library's. sprat_node_dispatch() says what holds for a function that is given to it.
  *
- * No callback may be suspended by a switch to another stack, as coroutines are: the library would
- * take it for one that was left.
+ * A callback must not switch to another stack, as coroutines do, before it returns: the library
+ * could take it for a callback that was left.
  */
 typedef void (*sprat_event_cb)(struct sprat_node *node,
                                const struct sprat_event *event,
@@ -944,9 +944,9 @@ int sprat_config_add_key(struct sprat_config *config,
                          size_t len);
 
 /**
- * Lists and reports only this node and the members whose name matches a pattern. With several
- * patterns, a member must match one of them. The other members stay in the protocol. This call
- * adds a pattern to the setting `filter.names`.
+ * Makes the node list and report only itself and the members whose name matches a pattern. With
+ * several patterns, a member must match one of them. The other members stay in the protocol. This
+ * call adds a pattern to the setting `filter.names`.
  *
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -958,9 +958,9 @@ int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
 
 /**
- * Lists and reports only this node and the members that have a tag with exactly this value. With
- * several such filters, a member must match all of them. The other members stay in the protocol.
- * This call sets the setting `filter.tag.KEY`.
+ * Makes the node list and report only itself and the members that have a tag with exactly this
+ * value. With several such filters, a member must match all of them. The other members stay in the
+ * protocol. This call sets the setting `filter.tag.KEY`.
  *
  * @param config  the settings
  * @param key     the key of the tag
@@ -1063,10 +1063,11 @@ int sprat_node_start(const struct sprat_config *config,
  * Joins a cluster: contacts every address and exchanges lists of members with it. After
  * sprat_node_leave() the node first becomes a member again.
  *
- * One address is enough. A moment after the first one has answered the call succeeds, and the node
- * goes on with the addresses that have not. It asks all of them again later, so that a cluster
- * that is split becomes one again. If no address answers, the node asks none of them again: call
- * this function again, or set `seeds`, which the node asks until they answer.
+ * One address is enough. The call succeeds a moment after the first address has answered, and the
+ * node goes on with those that have not. Later it also asks an address again whenever it knows no
+ * alive member there, so that a cluster that is split becomes one again. If no address answers,
+ * the node asks none of them again: call this function again, or set `seeds`, which the node asks
+ * until they answer.
  *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
