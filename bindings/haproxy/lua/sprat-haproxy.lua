@@ -122,10 +122,11 @@ end
 
 -- A table for each backend, by the number of the backend. It holds tables by slot: `servers` holds
 -- the servers of HAProxy; `names` the members; `applied` the assignments that were carried out;
--- `states` their states; `requested` the addresses that HAProxy was told to take; `unreachable` true
+-- `states` their states; `moving` the address that HAProxy was told to take, until the server has its
+-- assignment, or "" if HAProxy must be told again; `unreachable` true
 -- for servers whose health checks fail; `failures` the number of health checks that had failed when
 -- the server was last started; `drifts` how HAProxy's servers differ from what was ordered, as text;
--- `moved_by_others` true for servers whose state someone else has set.
+-- `others` the state, weight and address that someone else has set.
 local pools = {}
 
 local function split_number(name)
@@ -167,8 +168,8 @@ local function make_pools()
     local number_of_backend = must(sprat.add_backend(backend.name, backend.tag, backend.value,
       table.concat(names, " "), MIN_READY, DRAIN_MS, GRACE_MS, LOOPBACK == "yes"))
     pools[number_of_backend] = {
-      name = backend.name, servers = servers, names = {}, applied = {}, states = {}, requested = {},
-      unreachable = {}, failures = {}, drifts = {}, moved_by_others = {},
+      name = backend.name, servers = servers, names = {}, applied = {}, states = {}, moving = {},
+      unreachable = {}, failures = {}, drifts = {}, others = {},
     }
   end
 end
@@ -210,12 +211,17 @@ local function has_address(server, assignment)
   return ip == assignment.ip and port == assignment.port
 end
 
+local function weight_of(server)
+  return math.tointeger(tonumber(server:get_weight()))
+end
+
 -- Sets the weight of a server, and logs it if HAProxy refuses the weight; each backend and each
 -- answer is logged once. Some balancing algorithms allow no weights that change.
 local refused = {}
 
 local function set_weight(pool, server, assignment)
   local why = server:set_weight(string.format("%d", assignment.weight))
+  assignment.is_weight_refused = why ~= nil
   if not why then return end
   local text = "backend " .. pool.name .. ": HAProxy refuses weights of members: "
     .. tostring(why):gsub("%s+$", "")
@@ -230,18 +236,54 @@ local function set_state(server, state)
   else server:set_maint() end
 end
 
--- Sets what an assignment changes. A state that someone else has set at HAProxy's CLI is kept until
--- the slot gets another member or address, or until an operator gives an order with `sprat`.
-local function set_changes(pool, server, assignment)
+-- Returns the administrative state that HAProxy has for a server; nil if it does not tell. A server
+-- with the weight 0 is shown as draining, whatever its state.
+local function actual_state(server, stats)
+  local status = stats.status
+  if not status then return nil end
+  if status:match("^MAINT") then return "maint" end
+  if weight_of(server) == 0 then return nil end
+  local draining = server:is_draining() -- 1 or 0 in HAProxy 2.6, true or false later
+  return (draining == true or draining == 1) and "drain" or "ready"
+end
+
+-- Notes the state, weight and address of a server that someone else has set: those that differ from
+-- what was ordered last. They are kept, whatever else of the server changes, until they are as
+-- ordered again, until an operator gives an order with `sprat`, or until the slot gets another
+-- member.
+local function note_others(pool, slot, stats)
+  local server, ordered = pool.servers[slot], pool.applied[slot]
+  if not ordered or pool.moving[slot] then return end
+  local state, weight = actual_state(server, stats), weight_of(server)
+  pool.others[slot] = {
+    state = state ~= ordered.state and state or nil,
+    weight = weight ~= ordered.weight and not ordered.is_weight_refused and weight or nil,
+    address = not has_address(server, ordered) and server:get_addr() or nil,
+  }
+end
+
+-- Returns true if an assignment gives the slot to another member, or follows an order.
+local function is_new(pool, assignment)
   local before = pool.applied[assignment.slot] or {}
-  local is_new = before.name ~= assignment.name or before.order ~= assignment.order
-    or before.ip ~= assignment.ip or before.port ~= assignment.port
-  if is_new or before.weight ~= assignment.weight then set_weight(pool, server, assignment) end
-  local keeps = pool.moved_by_others[assignment.slot]
-  if is_new or (before.state ~= assignment.state and not keeps) then
-    set_state(server, assignment.state)
+  return before.name ~= assignment.name or before.order ~= assignment.order
+end
+
+-- Sets the weight and the state of an assignment where it changes them, except those that someone
+-- else has set. A server that was stopped to be moved gets its state again.
+local function set_changes(pool, server, assignment)
+  local slot = assignment.slot
+  local before, kept = pool.applied[slot] or {}, pool.others[slot] or {}
+  local all = is_new(pool, assignment)
+  if not kept.weight and (all or before.weight ~= assignment.weight) then
+    set_weight(pool, server, assignment)
+  else
+    assignment.is_weight_refused = before.is_weight_refused
   end
-  pool.applied[assignment.slot] = assignment
+  local is_changed = before.state ~= assignment.state and not kept.state
+  if all or is_changed or pool.moving[slot] then
+    set_state(server, kept.state or assignment.state)
+  end
+  pool.applied[slot], pool.moving[slot] = assignment, nil
 end
 
 local function slot_key(assignment)
@@ -283,7 +325,7 @@ local function set_member(pool, assignment)
     sprat.set_drift(assignment.backend, slot, pool.names[slot], "")
   end
   pool.names[slot], pool.unreachable[slot] = assignment.name, nil
-  pool.drifts[slot], pool.moved_by_others[slot] = nil, nil
+  pool.drifts[slot], pool.others[slot] = nil, nil
 end
 
 -- Returns true if this server gets requests and HAProxy reaches no other one that does.
@@ -295,12 +337,20 @@ local function is_last(pool, slot)
   return true
 end
 
+-- Returns true if HAProxy does not have the address of an assignment, or may still take the address
+-- of an earlier one. An address that someone else has set is kept.
+local function needs_move(pool, server, assignment)
+  local slot = assignment.slot
+  if pool.moving[slot] then return true end
+  return not has_address(server, assignment) and not (pool.others[slot] or {}).address
+end
+
 -- Sets the address of a server, and waits until HAProxy has taken it. Returns false if it has not.
 local function move(pool, server, assignment, wait)
   local address = assignment.ip .. ":" .. assignment.port
   local last = is_last(pool, assignment.slot)
-  if pool.requested[assignment.slot] ~= address then
-    pool.requested[assignment.slot] = address
+  if pool.moving[assignment.slot] ~= address then
+    pool.moving[assignment.slot] = address
     if not last then server:set_maint() end
     server:set_addr(assignment.ip, assignment.port)
   end
@@ -309,7 +359,7 @@ local function move(pool, server, assignment, wait)
     wait()
   end
   if has_address(server, assignment) then return true end
-  pool.requested[assignment.slot] = nil
+  pool.moving[assignment.slot] = ""
   if not last then server:set_maint() end
   return false
 end
@@ -324,11 +374,16 @@ local function apply(assignment, wait)
   retries[slot_key(assignment)] = nil
   if not assignment.ip then -- the slot is free
     set_member(pool, assignment)
-    pool.applied[slot], pool.states[slot], pool.requested[slot] = nil, nil, nil
+    pool.applied[slot], pool.states[slot], pool.moving[slot] = nil, nil, nil
     server:set_maint()
     return
   end
-  if not has_address(server, assignment) and not move(pool, server, assignment, wait) then
+  if is_new(pool, assignment) then
+    pool.others[slot] = nil
+  else
+    note_others(pool, slot, statistics(server))
+  end
+  if needs_move(pool, server, assignment) and not move(pool, server, assignment, wait) then
     if wait then return retry_later(assignment) end
     late[#late + 1] = assignment
     return
@@ -338,9 +393,9 @@ local function apply(assignment, wait)
     return
   end
   set_changes(pool, server, assignment)
-  local is_new = pool.names[slot] ~= assignment.name
-  if is_new then set_member(pool, assignment) end
-  if is_new or pool.states[slot] == "maint" then
+  local is_other_member = pool.names[slot] ~= assignment.name
+  if is_other_member then set_member(pool, assignment) end
+  if is_other_member or pool.states[slot] == "maint" then
     pool.failures[slot] = failed_checks(statistics(server))
   end
   pool.states[slot] = assignment.state
@@ -409,30 +464,21 @@ end)
 local function is_unreachable(pool, slot, stats)
   local status = stats.status or ""
   if status:match("^DOWN") then return true end
-  if pool.moved_by_others[slot] and pool.states[slot] == "ready" then return true end
+  local others = pool.others[slot] or {}
+  if (others.state or others.weight == 0) and pool.states[slot] == "ready" then return true end
   return status:match("^UP %d") ~= nil and failed_checks(stats) > (pool.failures[slot] or 0)
-end
-
--- Returns the administrative state that HAProxy has for a server; nil if it does not tell.
-local function actual_state(server, stats)
-  local status = stats.status
-  if not status then return nil end
-  if status:match("^MAINT") then return "maint" end
-  local draining = server:is_draining() -- 1 or 0 in HAProxy 2.6, true or false later
-  return (draining == true or draining == 1) and "drain" or "ready"
 end
 
 -- Compares a server with what was ordered for it, and reports the difference.
 local function check_drift(backend, pool, slot, stats)
   local server, ordered = pool.servers[slot], pool.applied[slot]
-  if not ordered or retries[slot_key(ordered)] then return end
-  local found = {}
-  local state = actual_state(server, stats)
-  pool.moved_by_others[slot] = state and state ~= ordered.state
-  if pool.moved_by_others[slot] then found[1] = state end
-  local weight = math.tointeger(tonumber(server:get_weight()))
-  if weight and weight ~= ordered.weight then found[#found + 1] = "weight " .. weight end
-  if not has_address(server, ordered) then found[#found + 1] = "address " .. server:get_addr() end
+  if not ordered or pool.moving[slot] or retries[slot_key(ordered)] then return end
+  note_others(pool, slot, stats)
+  local others = pool.others[slot]
+  local found = { others.state }
+  local weight = ordered.is_weight_refused and weight_of(server) or others.weight
+  if weight then found[#found + 1] = "weight " .. weight end
+  if others.address then found[#found + 1] = "address " .. others.address end
   local text = #found > 0 and "HAProxy has " .. table.concat(found, ", ") or ""
   if text ~= (pool.drifts[slot] or "") then
     pool.drifts[slot] = text

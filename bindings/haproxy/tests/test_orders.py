@@ -109,6 +109,62 @@ def test_a_server_that_someone_else_changes_is_left_alone_and_shown(haproxy, web
     eventually("nothing differs", lambda: "HAProxy has" not in proxy.show())
 
 
+def part_of(proxy: Any, server: str, part: str) -> str:
+    """The state, the weight or the address of a server, as HAProxy has it."""
+    rows = proxy.cli("show servers state nodes").splitlines()
+    columns = rows[1].removeprefix("# ").split()
+    it = next(dict(zip(columns, row.split(), strict=False)) for row in rows if f" {server} " in row)
+    flags = int(it["srv_admin_state"])
+    parts = {
+        "state": "maint" if flags & 1 else "drain" if flags & 8 else "ready",
+        "weight": it["srv_uweight"],
+        "address": f"{it['srv_addr']}:{it['srv_port']}",
+    }
+    return parts[part]
+
+
+@pytest.mark.parametrize(
+    ("tags", "command", "part", "kept"),
+    [
+        ((), "disable server nodes/{}", "state", "maint"),
+        ((), "set server nodes/{} state drain", "state", "drain"),
+        (("state=maint",), "enable server nodes/{}", "state", "ready"),
+        ((), "set weight nodes/{} 3", "weight", "3"),
+        ((), "set weight nodes/{} 0", "weight", "0"),
+        ((), "set server nodes/{} addr 127.0.0.99 port 9", "address", "127.0.0.99:9"),
+    ],
+)
+def test_a_part_that_someone_else_has_set_is_kept_whatever_else_changes(
+    haproxy, web, tags, command, part, kept
+) -> None:
+    proxy = haproxy(slots=2)
+    first, other = web("web-0").join(proxy), web("web-1").join(proxy)
+    proxy.serves(first, other)
+    first.set_tags("role=backend", "port=3000", *tags)
+    server = server_of(proxy, "web-0")
+    state = tags[0].removeprefix("state=") if tags else "ready"
+    has = lambda part, value: part_of(proxy, server, part) == value  # noqa: E731
+    eventually("HAProxy has the state", lambda: has("state", state))
+    proxy.cli(command.format(server))
+    ordered = {"address": f"{first.ip}:3001", "weight": "7", "state": "drain"}
+    first.set_tags("role=backend", "port=3001", "weight=7", *tags)
+    for it in {"address", "weight"} - {part}:
+        eventually(f"the {it} follows", lambda it=it: has(it, ordered[it]))
+    # The script carries out one change after the other, so it is done with the first one when
+    # HAProxy has the second one.
+    first.set_tags("role=backend", "port=3001", "weight=8", "state=drain")
+    ordered["weight"] = "8"
+    shown = lambda: proxy.members()["web-0"].replace(";", " ").split()[1:4]  # noqa: E731
+    eventually("it is ordered", lambda: shown() == ["drain", "weight", "8"])
+    for it in {"address", "weight", "state"} - {part}:
+        eventually(f"the {it} follows", lambda it=it: has(it, ordered[it]))
+    assert has(part, kept)
+    assert proxy.cli("sprat auto web-0") == "done"
+    for it, value in ordered.items():
+        eventually(f"the {it} is the ordered one", lambda it=it, value=value: has(it, value))
+    proxy.serves(other)
+
+
 def test_programs_read_the_sums_and_the_log_has_levels(haproxy, web, agent) -> None:
     proxy = haproxy(slots=2)
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
