@@ -276,7 +276,7 @@ vocabulary! {
         Buffer = -20, "the buffer is too small";
         /// The library has a defect, or the process has closed descriptors of a node. The process
         /// goes on; a node whose state is broken has stopped.
-        Internal = -99, "a defect of the library";
+        Internal = -99, "a defect of the library, or its descriptors were closed";
     }
 }
 

@@ -21,10 +21,10 @@ fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
     if weight == 0 {
         return None;
     }
-    // 53 bits of the hash, as a fraction greater than 0. Only the greatest fraction is rounded up
-    // to 1: its score is minus infinity.
-    let part = ((hash([name.as_bytes(), key]) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    Some(f64::from(weight) / -part.ln())
+    // 52 bits of the hash, as a fraction between 0 and 1: 53 bits and a half would be rounded. The
+    // logarithm of the standard library differs from host to host in its last bit.
+    let part = ((hash([name.as_bytes(), key]) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+    Some(f64::from(weight) / -libm::log(part))
 }
 
 /// The index of the member for this key in a list of names and weights.
