@@ -300,9 +300,15 @@ enum sprat_status {
     SPRAT_ERR_ADDRESS = -15,
     /** No node answered. */
     SPRAT_ERR_UNREACHABLE = -16,
-    /** Encryption: a key is wrong or missing, the peer has none, or the labels differ. */
+    /**
+     * Encryption: a key is wrong or missing, or the peer has none. Among nodes with keys,
+     * labels that differ look the same.
+     */
     SPRAT_ERR_CRYPTO = -17,
-    /** A peer answered with something that is not this protocol. */
+    /**
+     * A peer answered with something that is not this protocol, or closed the connection
+     * without an answer: its label may differ, or the port may be an agent's RPC port.
+     */
     SPRAT_ERR_PROTOCOL = -18,
     /** Not supported by this version of the library. */
     SPRAT_ERR_UNSUPPORTED = -19,
@@ -377,8 +383,8 @@ enum sprat_event_kind {
      */
     SPRAT_EVENT_FATAL = 22,
     /**
-     * No other node claims this node's name any more, after an event of kind `Fatal`
-     * had reported a name conflict. The members list this node again.
+     * No other node has this node's name any more, after an event of kind `Fatal` had
+     * reported a name conflict. The members now list this node under its name.
      */
     SPRAT_EVENT_NAME_REGAINED = 23,
 };
@@ -1063,11 +1069,12 @@ int sprat_node_start(const struct sprat_config *config,
  * Joins a cluster: contacts every address and exchanges lists of members with it. After
  * sprat_node_leave() the node first becomes a member again.
  *
- * One address is enough. The call succeeds a moment after the first address has answered, and the
- * node goes on with those that have not. Later it also asks an address again whenever it knows no
- * alive member there, so that a cluster that is split becomes one again. If no address answers,
- * the node asks none of them again: call this function again, or set `seeds`, which the node asks
- * until they answer.
+ * One address is enough. The call succeeds within half of probe_timeout_ms after the first one has
+ * answered. The node goes on with the others, and no further result is reported. From then on all
+ * of them count as `seeds`: the node asks each one that is no live member again and again, after
+ * pauses of reconnect_min_ms to reconnect_max_ms, so that a cluster that is split becomes one
+ * again. After a join that fails, the node asks none of them again: call this function again, or
+ * start the node with the setting `seeds`.
  *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -1119,11 +1126,13 @@ int sprat_node_join_async(struct sprat_node *node,
  * Leaves the cluster, so that the other members see a leave and not a failure. Afterwards the node
  * still answers and lists members, and it may join again.
  *
- * Success means that every live member has acknowledged the leave. In a cluster of more than 1,024
- * live members with the default retransmit_mult, that many have; for each of the others, the
- * chance that it missed the leave is below 0.000001, even if 10 % of the datagrams are lost. A
- * member that has crashed unnoticed does not answer; the node leaves without its acknowledgement
- * after four times probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
+ * Success means that every live member, also a Serf agent, has acknowledged both steps of the
+ * leave, and lists the node as left. The node repeats lost messages until then. It does not wait
+ * for members that have left meanwhile. It asks at most 1,024 members: in a larger cluster with
+ * the default retransmit_mult, the chance that one of the others misses the leave is below
+ * 0.000001 for each of them, even if 10 % of the datagrams are lost. A member that has crashed
+ * unnoticed does not answer; the node leaves without its acknowledgement after four times
+ * probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
  *
  * @param node        the node
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
@@ -1291,14 +1300,16 @@ const struct sprat_member *sprat_members_self(const struct sprat_members *member
 void sprat_members_free(struct sprat_members *members);
 
 /**
- * Returns the value of a tag of a member.
+ * Returns the value of a tag of a member. In keys and values of other programs that are not UTF-8,
+ * the bytes that are not are escaped, as is NUL: "\xff". The meta of the member has the bytes.
  *
  * @param member  the member
  * @param key     the key of the tag
  * @return the value, which lives as long as the member; NULL if there is no such tag, or if an
  *         argument is NULL.
  */
-const char *sprat_member_tag(const struct sprat_member *member, const char *key);
+const char *sprat_member_tag(const struct sprat_member *member,
+                             const char *key);
 
 /**
  * Returns a tag of a member by its index. The tags are sorted by key.
@@ -1421,9 +1432,9 @@ int sprat_node_next_events(struct sprat_node *node,
  * a poller that reports only changes. The events are borrowed: cb must not free them.
  *
  * An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
- * delivered, the others stay queued, and the node can be used and freed as usual. longjmp() out of
- * cb, as lua_error() does, leaks the event that cb was given. If another thread frees the node
- * after such a jump, it waits until the thread that has jumped sleeps outside of cb, uses this
+ * delivered, the others stay queued, and any thread can use and free the node as usual. longjmp()
+ * out of cb, as lua_error() does, leaks the event that cb was given. If another thread frees the
+ * node after a longjmp(), it waits until the thread that has jumped sleeps outside of cb, uses this
  * part of its stack for something else, calls this function again, or ends.
  *
  * @param node        the node

@@ -189,8 +189,8 @@ macro_rules! event_table {
                     /// The reason.
                     error: Error,
                 } = 22, "fatal";
-                /// No other node claims this node's name any more, after an event of kind `Fatal`
-                /// had reported a name conflict. The members list this node again.
+                /// No other node has this node's name any more, after an event of kind `Fatal` had
+                /// reported a name conflict. The members now list this node under its name.
                 NameRegained {} = 23, "name-regained";
             }
         }
@@ -266,9 +266,11 @@ vocabulary! {
         Address = -15, "the address cannot be used";
         /// No node answered.
         Unreachable = -16, "no node answered";
-        /// Encryption: a key is wrong or missing, the peer has none, or the labels differ.
+        /// Encryption: a key is wrong or missing, or the peer has none. Among nodes with keys,
+        /// labels that differ look the same.
         Crypto = -17, "encryption keys or labels do not fit";
-        /// A peer answered with something that is not this protocol.
+        /// A peer answered with something that is not this protocol, or closed the connection
+        /// without an answer: its label may differ, or the port may be an agent's RPC port.
         Protocol = -18, "the peer speaks another protocol";
         /// Not supported by this version of the library.
         Unsupported = -19, "not supported";

@@ -260,9 +260,9 @@ fn check_max(max: usize) -> Result<()> {
 /// a poller that reports only changes. The events are borrowed: cb must not free them.
 ///
 /// An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
-/// delivered, the others stay queued, and the node can be used and freed as usual. longjmp() out of
-/// cb, as lua_error() does, leaks the event that cb was given. If another thread frees the node
-/// after such a jump, it waits until the thread that has jumped sleeps outside of cb, uses this
+/// delivered, the others stay queued, and any thread can use and free the node as usual. longjmp()
+/// out of cb, as lua_error() does, leaks the event that cb was given. If another thread frees the
+/// node after a longjmp(), it waits until the thread that has jumped sleeps outside of cb, uses this
 /// part of its stack for something else, calls this function again, or ends.
 ///
 /// @param node        the node

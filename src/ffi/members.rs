@@ -144,7 +144,8 @@ pub unsafe extern "C" fn sprat_members_free(members: *mut sprat_members) {
     unsafe { entry::free("sprat_members_free", members) }
 }
 
-/// Returns the value of a tag of a member.
+/// Returns the value of a tag of a member. In keys and values of other programs that are not UTF-8,
+/// the bytes that are not are escaped, as is NUL: "\xff". The meta of the member has the bytes.
 ///
 /// @param member  the member
 /// @param key     the key of the tag

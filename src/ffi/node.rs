@@ -77,11 +77,12 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// Joins a cluster: contacts every address and exchanges lists of members with it. After
 /// sprat_node_leave() the node first becomes a member again.
 ///
-/// One address is enough. The call succeeds a moment after the first address has answered, and the
-/// node goes on with those that have not. Later it also asks an address again whenever it knows no
-/// alive member there, so that a cluster that is split becomes one again. If no address answers,
-/// the node asks none of them again: call this function again, or set `seeds`, which the node asks
-/// until they answer.
+/// One address is enough. The call succeeds within half of probe_timeout_ms after the first one has
+/// answered. The node goes on with the others, and no further result is reported. From then on all
+/// of them count as `seeds`: the node asks each one that is no live member again and again, after
+/// pauses of reconnect_min_ms to reconnect_max_ms, so that a cluster that is split becomes one
+/// again. After a join that fails, the node asks none of them again: call this function again, or
+/// start the node with the setting `seeds`.
 ///
 /// @param node        the node
 /// @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -178,11 +179,13 @@ unsafe fn addresses<'a>(
 /// Leaves the cluster, so that the other members see a leave and not a failure. Afterwards the node
 /// still answers and lists members, and it may join again.
 ///
-/// Success means that every live member has acknowledged the leave. In a cluster of more than 1,024
-/// live members with the default retransmit_mult, that many have; for each of the others, the
-/// chance that it missed the leave is below 0.000001, even if 10 % of the datagrams are lost. A
-/// member that has crashed unnoticed does not answer; the node leaves without its acknowledgement
-/// after four times probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
+/// Success means that every live member, also a Serf agent, has acknowledged both steps of the
+/// leave, and lists the node as left. The node repeats lost messages until then. It does not wait
+/// for members that have left meanwhile. It asks at most 1,024 members: in a larger cluster with
+/// the default retransmit_mult, the chance that one of the others misses the leave is below
+/// 0.000001 for each of them, even if 10 % of the datagrams are lost. A member that has crashed
+/// unnoticed does not answer; the node leaves without its acknowledgement after four times
+/// probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait

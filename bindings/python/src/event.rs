@@ -250,7 +250,7 @@ impl Overflow {
 }
 
 /// No other node has this node's name any more, after a `NodeFailed` reported a name conflict: the
-/// members list this node again.
+/// members now list this node under its name.
 #[pyclass(frozen, extends = Event, module = "sprat")]
 pub struct NameRegained;
 

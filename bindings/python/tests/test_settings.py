@@ -113,6 +113,7 @@ def test_a_wrong_type_or_name_of_a_setting_is_a_type_error_that_names_it(setting
             "keys[1] must have 16, 24 or 32 bytes, got 0",
         ),
         ({"keys": ["c2VjcmV0"]}, sprat.ConfigError, "keys[0] must have 16, 24 or 32 bytes, got 6"),
+        ({"keys": ["AAECAwQFBgcICQoLDA0ODw== "]}, sprat.ConfigError, "keys[0] is not base64"),
         ({"keys": ["no base64"]}, sprat.ConfigError, "keys[0] is not base64"),
         ({"keys": ["schlüssel"]}, sprat.ConfigError, "keys[0] is not base64: it has characters"),
         ({"keys": [b"x" * 16] * 65}, sprat.TooLargeError, "65 keys are given, at most 64"),

@@ -104,7 +104,9 @@ def check_key(name: str, key: object) -> bytes:
         found = bytes(key)
     elif isinstance(key, str):
         try:
-            found = binascii.a2b_base64(key, strict_mode=True)
+            # A key that was read from a file often ends with a line break.
+            text = key.replace("\r", "").replace("\n", "")
+            found = binascii.a2b_base64(text, strict_mode=True)
         except binascii.Error as error:
             raise ConfigError(f"{name} is not base64: {error}") from None
         except ValueError:
