@@ -225,7 +225,8 @@ macro_rules! messages {
         }
 
         impl<'a> $messages<'a> {
-            /// Decodes one complete message, its type byte first. Bytes after it are ignored.
+            /// Decodes one complete message, its type byte first, for tests and tools: names have to
+            /// be text. Bytes after the message are ignored.
             ///
             /// # Errors
             /// [`Refusal::EmptyPart`] without a type byte, [`Refusal::UnknownType`] for a type
@@ -233,6 +234,7 @@ macro_rules! messages {
             ///
             /// [`Refusal::EmptyPart`]: $crate::wire::Refusal::EmptyPart
             /// [`Refusal::UnknownType`]: $crate::wire::Refusal::UnknownType
+            #[cfg(any(test, feature = "internals"))]
             pub fn decode(bytes: &'a [u8]) -> Result<Self, $crate::wire::Refusal> {
                 Self::read($crate::wire::Reader::new(bytes))
             }

@@ -51,12 +51,14 @@ record! {
 }
 
 impl<'a> SerfPushPull<'a> {
-    /// Decodes a state that begins with the Serf type byte (2).
+    /// Decodes a state that begins with the Serf type byte (2), for tests and tools: names have to
+    /// be text.
     ///
     /// # Errors
     /// [`Refusal::EmptyPart`], [`Refusal::UnknownType`], [`Refusal::Truncated`],
     /// [`Refusal::Msgpack`], and [`Refusal::TooLarge`] when a list is longer than its bound in
     /// [`crate::limits`].
+    #[cfg(any(test, feature = "internals"))]
     pub fn decode(bytes: &'a [u8]) -> Result<SerfPushPull<'a>, Refusal> {
         SerfPushPull::decode_from(Reader::new(bytes))
     }
