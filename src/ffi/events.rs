@@ -262,8 +262,8 @@ fn check_max(max: usize) -> Result<()> {
 /// An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
 /// delivered, the others stay queued, and any thread can use and free the node as usual. longjmp()
 /// out of cb, as lua_error() does, leaks the event that cb was given. If another thread frees the
-/// node after a longjmp(), it waits until the thread that has jumped sleeps outside of cb, uses this
-/// part of its stack for something else, calls this function again, or ends.
+/// node after a longjmp(), it waits until the thread that has jumped sleeps outside of cb, uses
+/// this part of its stack for something else, calls this function again, or ends.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,

@@ -225,8 +225,8 @@ macro_rules! messages {
         }
 
         impl<'a> $messages<'a> {
-            /// Decodes one complete message, its type byte first, for tests and tools: names have to
-            /// be text. Bytes after the message are ignored.
+            /// Decodes one complete message, its type byte first. Bytes after it are ignored. This
+            /// is for tests and tools: names have to be text.
             ///
             /// # Errors
             /// [`Refusal::EmptyPart`] without a type byte, [`Refusal::UnknownType`] for a type

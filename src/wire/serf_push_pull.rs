@@ -51,8 +51,8 @@ record! {
 }
 
 impl<'a> SerfPushPull<'a> {
-    /// Decodes a state that begins with the Serf type byte (2), for tests and tools: names have to
-    /// be text.
+    /// Decodes a state that begins with the Serf type byte (2). It is for tests and tools: names
+    /// have to be text.
     ///
     /// # Errors
     /// [`Refusal::EmptyPart`], [`Refusal::UnknownType`], [`Refusal::Truncated`],
