@@ -6,8 +6,8 @@ as soon as the last one is seen to fail or leave.
 
 This is not consensus. The lists agree within about a second, but not at every moment:
 
-- While the failure of the leader is being detected (seconds), no member leads. While a new member is
-  being detected, two may lead.
+- While the failure of the leader is being detected (seconds), no member leads. While a new member
+  is being detected, two may lead.
 - If the network splits, each side has a leader. Set `--at-least` to more than half of all members
   to stop the smaller side, once it has detected the split.
 - If most of several other members fall silent at once, a node cannot know whether they failed or it

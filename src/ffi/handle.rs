@@ -144,8 +144,8 @@ fn split(node: *const sprat_node) -> Result<(usize, usize)> {
         return Err(Error::new(Status::Handle, what));
     }
     if number >> FORK_SHIFT & ((1 << FORK_BITS) - 1) != forks() {
-        let message = "node was started before this process was forked off, and lives in its \
-                       parent: start a node of your own";
+        let message = "node was started in the parent process, before the fork: start a new one in \
+                       the child";
         return Err(Error::new(Status::Forked, message));
     }
     let generation = number >> SLOT_BITS & ((1 << GENERATION_BITS) - 1);

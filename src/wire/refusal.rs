@@ -67,13 +67,13 @@ refusals! {
     UnknownCompression "unknown_compression" "A compression other than LZW.",
     Msgpack "msgpack" "A value that is not msgpack, or not of the expected kind."
         "Check that the program at that address is a member of this cluster.",
-    Utf8 "utf8" "Text that is not UTF-8, or that holds a NUL; it is shown escaped where it can be.",
+    Utf8 "utf8" "Text that is not UTF-8, or that holds a NUL; shown escaped where possible.",
     NameLength "name_length" "A node name that is empty or too long."
         "Give that node a name of 1 to 255 bytes.",
     MetaLength "meta_length" "Node meta (encoded tags) that is too long."
         "Give that node fewer or shorter tags.",
-    AddressLength "address_length" "An address that is not 4 or 16 bytes long.",
-    VersionLength "version_length" "A version vector that is not 6 bytes long.",
+    AddressLength "address_length" "An address that is not 4 or 16 bytes long, or has port 0.",
+    VersionLength "version_length" "A version vector that is neither empty nor 6 bytes long.",
     VersionRange "version_range" "Protocol versions that contradict one another.",
     Checksum "checksum" "A datagram whose CRC-32 does not match."
         "Check the network between the two nodes.",
@@ -83,7 +83,7 @@ refusals! {
         "Give that node a key of this cluster, or set verify_incoming to false here.",
     UnexpectedEncryption "unexpected_encryption" "Encrypted bytes although there are no keys."
         "Restart this node with a key of the cluster.",
-    Label "label" "A label that is not this cluster's, is missing or malformed."
+    Label "label" "A label that is missing, malformed, or not this cluster's."
         "Compare the labels of the two nodes.",
     TooLarge "too_large" "A length or count above its bound.",
     TooDeep "too_deep" "Compound and compressed messages nested too deeply.",

@@ -191,12 +191,6 @@ impl Agent {
         self.setup.clone()
     }
 
-    /// The process id, for watching the process from outside.
-    #[allow(dead_code)] // for debugging by hand: no test uses it
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The lines that it has logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()

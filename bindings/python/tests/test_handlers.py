@@ -374,9 +374,7 @@ def test_failures_and_output_are_logged_and_the_next_handler_runs(run):
 APPEND = 'while read -r line; do printf "%s %s\\n" "$SERF_EVENT" "$line" >> "$CALLS"; done'
 
 
-def test_each_event_of_one_period_has_the_member_as_it_was_at_that_event(
-    run, addresses, tmp_path
-):
+def test_each_event_of_one_period_has_the_member_as_it_was_at_that_event(run, addresses, tmp_path):
     calls = tmp_path / "calls"
     # The period does not end before the command does.
     running = run("--name=ours", "--coalesce=3600", f"--handler={APPEND}", CALLS=str(calls))

@@ -18,7 +18,7 @@ const REPEAT: Duration = Duration::from_secs(60);
 
 /// The sentence about the health of a node that is short of descriptors.
 pub(super) const SUMMARY: &str = "this process has run out of descriptors (RLIMIT_NOFILE, \
-                                 ulimit -n): few streams work at a time";
+                                 ulimit -n): only a few streams work at a time";
 
 /// The work that a node cannot do without a descriptor.
 #[derive(Clone, Copy)]

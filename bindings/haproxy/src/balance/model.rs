@@ -196,7 +196,7 @@ impl World {
             });
             assert!(
                 could.count() == 0 && !drains,
-                "nobody serves, and members wait: {assignments:?} {waits:?} {:#?}",
+                "no server serves while members wait: {assignments:?} {waits:?} {:#?}",
                 self.log
             );
         }
