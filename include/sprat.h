@@ -864,7 +864,7 @@ struct sprat_config *sprat_config_copy(const struct sprat_config *config);
 void sprat_config_free(struct sprat_config *config);
 
 /**
- * Sets one of the settings that are listed at the top of this file; see also sprat_setting_at().
+ * Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at().
  *
  * Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
  * and the sentence of the first failure. A program may therefore ignore the result here.
@@ -950,9 +950,9 @@ int sprat_config_add_key(struct sprat_config *config,
                          size_t len);
 
 /**
- * Makes the node list and report only itself and the members whose name matches a pattern. With
- * several patterns, a member must match one of them. The other members stay in the protocol. This
- * call adds a pattern to the setting `filter.names`.
+ * Limits what the node lists and reports to itself and the members whose name matches a pattern.
+ * With several patterns, a member must match one of them. The other members stay in the protocol.
+ * This call adds a pattern to the setting `filter.names`.
  *
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -964,9 +964,9 @@ int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
 
 /**
- * Makes the node list and report only itself and the members that have a tag with exactly this
- * value. With several such filters, a member must match all of them. The other members stay in the
- * protocol. This call sets the setting `filter.tag.KEY`.
+ * Limits what the node lists and reports to itself and the members that have a tag with exactly
+ * this value. With several such filters, a member must match all of them. The other members stay
+ * in the protocol. This call sets the setting `filter.tag.KEY`.
  *
  * @param config  the settings
  * @param key     the key of the tag
@@ -1032,7 +1032,8 @@ int sprat_config_set_spawn_cb(struct sprat_config *config,
                               void *user_data);
 
 /**
- * Checks everything in the settings that sprat_node_start() would refuse, without starting a node.
+ * Checks the settings, without starting a node. sprat_node_start() also checks what depends on the
+ * host, such as its addresses, and the pointers that callbacks share.
  *
  * @param config  the settings
  * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
@@ -1433,9 +1434,9 @@ int sprat_node_next_events(struct sprat_node *node,
  *
  * An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
  * delivered, the others stay queued, and any thread can use and free the node as usual. longjmp()
- * out of cb, as lua_error() does, leaks the event that cb was given. If another thread frees the
- * node after a longjmp(), it waits until the thread that has jumped sleeps outside of cb, uses
- * this part of its stack for something else, calls this function again, or ends.
+ * out of cb, as lua_error() does, leaks the event that cb was given. After it, sprat_node_free()
+ * on another thread waits until the library can tell that cb was left: when the thread that jumped
+ * sleeps outside of cb, overwrites that part of its stack, calls this function again, or ends.
  *
  * @param node        the node
  * @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,

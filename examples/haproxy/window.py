@@ -1,7 +1,8 @@
 """A window into the rack: ports of this machine that lead to sockets of the load balancer.
 
-Nothing else can reach the network of the load balancer. But it also listens at sockets in its
-folder, and the hosts share the file system of this machine.
+The miniature hosts normally have a network of their own, which this machine cannot reach. They
+share its file system, though. So the load balancer also listens on Unix sockets in its folder, and
+each window forwards a TCP port to one of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 //! `sprat_config`: the settings and the callbacks that a node is started with.
 //!
-//! A setter that fails also marks the object, so that a program may ignore the single results and
-//! check once, when it starts the node.
+//! A setter that fails also marks the object, so that a program may ignore the individual results
+//! and check once, when it starts the node.
 
 use super::callback_guard::{EventSink, LogSink, UserData};
 use super::threads::HostSpawn;
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
     unsafe { entry::free("sprat_config_free", config) }
 }
 
-/// Sets one of the settings that are listed at the top of this file; see also sprat_setting_at().
+/// Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at().
 ///
 /// Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
 /// and the sentence of the first failure. A program may therefore ignore the result here.
@@ -335,9 +335,9 @@ pub unsafe extern "C" fn sprat_config_add_key(
     })
 }
 
-/// Makes the node list and report only itself and the members whose name matches a pattern. With
-/// several patterns, a member must match one of them. The other members stay in the protocol. This
-/// call adds a pattern to the setting `filter.names`.
+/// Limits what the node lists and reports to itself and the members whose name matches a pattern.
+/// With several patterns, a member must match one of them. The other members stay in the protocol.
+/// This call adds a pattern to the setting `filter.names`.
 ///
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -366,9 +366,9 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
     })
 }
 
-/// Makes the node list and report only itself and the members that have a tag with exactly this
-/// value. With several such filters, a member must match all of them. The other members stay in the
-/// protocol. This call sets the setting `filter.tag.KEY`.
+/// Limits what the node lists and reports to itself and the members that have a tag with exactly
+/// this value. With several such filters, a member must match all of them. The other members stay
+/// in the protocol. This call sets the setting `filter.tag.KEY`.
 ///
 /// @param config  the settings
 /// @param key     the key of the tag
@@ -479,7 +479,8 @@ pub unsafe extern "C" fn sprat_config_set_spawn_cb(
     })
 }
 
-/// Checks everything in the settings that sprat_node_start() would refuse, without starting a node.
+/// Checks the settings, without starting a node. sprat_node_start() also checks what depends on the
+/// host, such as its addresses, and the pointers that callbacks share.
 ///
 /// @param config  the settings
 /// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;

@@ -26,7 +26,7 @@ struct Reader {
     /// The time at which the reader stops waiting; `None` if it waits without limit.
     deadline: Option<Duration>,
     /// The number of events that it may still take once it has stopped waiting: those that were
-    /// queued at that time. So a call ends under any flood, also if the callback for log lines
+    /// queued at that time. So a call ends under any flood, even if the callback for log lines
     /// causes further lines.
     left: Option<usize>,
 }
@@ -261,9 +261,9 @@ fn check_max(max: usize) -> Result<()> {
 ///
 /// An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
 /// delivered, the others stay queued, and any thread can use and free the node as usual. longjmp()
-/// out of cb, as lua_error() does, leaks the event that cb was given. If another thread frees the
-/// node after a longjmp(), it waits until the thread that has jumped sleeps outside of cb, uses
-/// this part of its stack for something else, calls this function again, or ends.
+/// out of cb, as lua_error() does, leaks the event that cb was given. After it, sprat_node_free()
+/// on another thread waits until the library can tell that cb was left: when the thread that jumped
+/// sleeps outside of cb, overwrites that part of its stack, calls this function again, or ends.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,

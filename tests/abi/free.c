@@ -24,7 +24,7 @@ static void free_it(sprat_node *node, const sprat_event *event, void *user_data)
     running = 0;
 }
 
-/* Every node gets at least one event, because it reports that it joined itself. */
+/* Every node gets at least one event: the one that reports its own join. */
 static void inside_the_callback(void)
 {
     for (int round = 0; round < 100; round++) {

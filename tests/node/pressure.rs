@@ -89,10 +89,10 @@ fn silent_connections_are_bounded_and_closed_and_do_not_block_other_requests() {
 }
 
 #[test]
-fn a_request_that_comes_byte_by_byte_or_in_half_is_closed_in_time() {
+fn a_stream_with_a_slow_or_unfinished_request_is_closed_in_time() {
     let _turn = alone();
     let (attacked, friend) = pair();
-    // The start of a push/pull with three nodes: the type, and a map of three fields.
+    // The start of a push/pull with three nodes: the type, the header, and the first node cut off.
     let half = b"\x06\x83\xa4Join\xc2\xa5Nodes\x03\xacUserStateLen\x00\x87\xa4Addr";
     let begun = Instant::now();
     let mut silent: Vec<TcpStream> = (0..8).map(|_| dial(attacked.addr())).collect();

@@ -7,7 +7,7 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`balance`] | assigns members to slots and guards removals; deterministic, without I/O |
-//! | [`backend`] | a backend of HAProxy and the members that serve it |
+//! | [`backend`] | a backend of HAProxy, and the rules that choose its members |
 //! | [`snapshot`] | the file that keeps assignments across a reload or a restart |
 //! | [`restore`] | the assignments of a snapshot that a backend takes over |
 //! | [`server_state`] | the file from which HAProxy itself reads addresses when it starts |

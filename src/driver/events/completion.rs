@@ -21,7 +21,7 @@ pub struct Operation {
 
 /// The ways in which the outcome of an operation is delivered.
 pub(in crate::driver) enum Waiter {
-    /// A caller waits for the number of members that were reached.
+    /// A caller waits for the result: the number of members that a join reached, or else 0.
     Caller(Reply<Result<usize>>),
     /// A `Done` event of this operation goes to the readers of the node's events.
     Event(Operation),

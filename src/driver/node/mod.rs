@@ -89,9 +89,10 @@ impl Node {
     /// name in front as in `name/host:port`. The port is 7946 if none is given.
     ///
     /// # Errors
-    /// `Invalid` if no address is given; `Address` if an address cannot be parsed; if nobody
-    /// answers, the most useful reason: `Crypto`, `Protocol`, `Address` or `Unreachable`;
-    /// `NameConflict` if another node has the name of this node; `Timeout`; `Closed`; `Forked`.
+    /// `Invalid` if no address is given; `TooLarge` if more than 4,096 are; `Address` if one cannot
+    /// be parsed; if nobody answers, the most useful reason: `Crypto`, `Protocol`, `Address` or
+    /// `Unreachable`; `NameConflict` if another node has the name of this node; `Timeout`;
+    /// `Closed`; `Forked`.
     pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
         let seeds = self.seeds(addrs)?;
         self.run(timeout, "the join", move |waiter| Command::Join {
@@ -111,7 +112,7 @@ impl Node {
     /// outcome.
     ///
     /// # Errors
-    /// `Invalid`, `Address`, `Closed`, `Forked`; there is no event then.
+    /// `Invalid`, `TooLarge`, `Address`, `Closed`, `Forked`; there is no event then.
     pub fn join_async(&self, operation: Operation, addrs: &[&str]) -> Result<()> {
         let seeds = self.seeds(addrs)?;
         let waiter = Waiter::Event(operation);
@@ -122,16 +123,17 @@ impl Node {
     /// wait on, and holds the reason for each address that was not reached.
     ///
     /// # Errors
-    /// `Invalid`, `Address`, `Io` if the system refuses a descriptor, `Closed`, `Forked`.
+    /// `Invalid`, `TooLarge`, `Address`, `Io` if the system refuses a descriptor, `Closed`,
+    /// `Forked`.
     pub fn begin_join(&self, addrs: &[&str]) -> Result<Pending> {
         let seeds = self.seeds(addrs)?;
         self.start_pending(|waiter| Command::Join { seeds, waiter })
     }
 
     /// Leaves the cluster, and waits until every live member has acknowledged the leave. In a
-    /// cluster of more than 1,024 live members, that many acknowledge it, and gossip reaches the
-    /// others. Afterwards the node still lists members, and leaving again has the same result. A
-    /// `timeout` of `None` waits without limit.
+    /// cluster of more than 1,024 live members with the default `retransmit_mult`, it waits for
+    /// 1,024 of them, and gossip reaches the others. Afterwards the node still lists members, and
+    /// leaving again has the same result. A `timeout` of `None` waits without limit.
     ///
     /// # Errors
     /// `Unreachable` if this node has left but members did not acknowledge it, and may list this
@@ -271,8 +273,8 @@ impl Node {
     /// Declares that a failed member has left and will not come back.
     ///
     /// # Errors
-    /// `NotFound`; `State` if the member has not failed, in memberlist mode, or after a leave of
-    /// this node; `Closed`; `Forked`.
+    /// `NotFound`; `State` if the member has not failed, if the node is in memberlist mode, or if
+    /// this node has left; `Closed`; `Forked`.
     pub fn remove_failed(&self, name: &str) -> Result<()> {
         self.remove(name, false)
     }
@@ -299,9 +301,9 @@ impl Node {
     /// operation reports the verdict: success if the member answered, `Unreachable` if not.
     ///
     /// # Errors
-    /// `NotFound` if there is no such member; `State` if the member is this node, has failed or
-    /// left, if a hint about it is still under way or too many others are, or after a leave of this
-    /// node; `Closed`; `Forked`.
+    /// `NotFound` if there is no such member; `State` if the member is this node, or has failed or
+    /// left; if a hint about it, or too many other hints, are under way; or if this node has left;
+    /// `Closed`; `Forked`.
     pub fn hint(&self, operation: Operation, name: &str) -> Result<()> {
         self.hint_for(name, Waiter::Event(operation))
     }

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// Work for a thread.
 pub(in crate::driver) type Job = Box<dyn FnOnce() + Send>;
 
-/// Creates a thread of std with an explicit stack size. All signals are blocked on it from its
-/// first instruction.
+/// Creates a thread of std with an explicit stack size. From its first instruction on, all signals
+/// are blocked on it except SIGPROF and those of faults.
 ///
 /// # Errors
 /// The system refuses the thread; the job is dropped.

@@ -1,7 +1,7 @@
 //! The slots of a backend, and which member is in which.
 //!
 //! The preferred slot of a member follows from its name. A member keeps its slot until the cluster
-//! forgets it, and an address is served under one name only.
+//! forgets it or another member needs the slot more. An address is served under one name only.
 
 use super::assignment::{AdminState, Assignment};
 use super::member::{SlotMember, Spare};
@@ -227,7 +227,8 @@ impl Slots {
         any
     }
 
-    /// Gives this slot to a waiting member that is going to serve. Returns false if none waits.
+    /// Gives this slot to a waiting member that is alive, wants to serve and was not tried yet.
+    /// Returns false if there is none.
     pub fn replace(&mut self, now: Time, slot: usize) -> bool {
         let serves =
             |it: &Candidate| it.desired == Desired::Ready && it.presence == Presence::Alive;
@@ -243,8 +244,8 @@ impl Slots {
         nobody_serves && self.give_to_first(now, None, |it, was| could_serve(it) && was == tried)
     }
 
-    /// Makes a draining server ready again if no server serves otherwise. Returns true if it has
-    /// done so.
+    /// If no server serves, makes a draining server ready again, unless an operator ordered the
+    /// drain. Returns true if it has done so.
     pub fn recall(&mut self) -> bool {
         if self.iter().any(|(_, it)| it.serves()) {
             return false;
@@ -258,8 +259,8 @@ impl Slots {
     }
 
     /// Gives a slot to the first waiting member for which `wanted` is true; the second argument of
-    /// `wanted` says whether the member was tried. The slot is the given one, or the one that its
-    /// member can do without most easily.
+    /// `wanted` says whether the member was tried. The slot is the given one; otherwise a free
+    /// one; otherwise the one whose member can most easily do without it.
     fn give_to_first(
         &mut self,
         now: Time,
@@ -296,8 +297,8 @@ impl Slots {
         waiting
     }
 
-    /// Gives a slot to a member, whose server is at once in the state that it should have. The
-    /// member that had the slot waits from now on if it is present and wants a server.
+    /// Gives a slot to a member, and its server at once the state that it should have. The member
+    /// that had the slot waits from now on if it is present and wants a server.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);
         member.order = self.orders.get(&candidate.name);
@@ -328,7 +329,8 @@ impl Slots {
     }
 
     /// Returns the first free slot from the preferred one on. If none is free, returns the slot
-    /// that its member can do without most easily, provided that its rank is not above `most`.
+    /// whose member can most easily do without it, provided that the member's rank is at most
+    /// `most`.
     fn slot_for(&self, name: &str, most: Spare) -> Option<usize> {
         let preferred = crc32fast::hash(name.as_bytes()) as usize % self.slots.len().max(1);
         self.free_from(preferred).or_else(|| {

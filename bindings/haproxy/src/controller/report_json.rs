@@ -1,4 +1,4 @@
-//! Prints a report as JSON, for programs. Keys are only added in later versions.
+//! Prints a report as JSON, for programs. Later versions may add keys, but remove none.
 
 use super::report::{BackendReport, Report, ServerReport};
 use super::shared::NodePhase;
@@ -85,7 +85,8 @@ fn optional(text: Option<&str>) -> String {
     text.map_or_else(|| "null".to_owned(), string)
 }
 
-/// Returns a string of JSON. Control characters are escaped, because names come from the network.
+/// Returns the text as a JSON string literal. Control characters are escaped, because names come
+/// from the network.
 fn string(text: &str) -> String {
     let mut json = String::with_capacity(text.len() + 2);
     json.push('"');
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_from_the_network_cannot_end_a_string_of_json() {
+    fn text_from_the_network_cannot_end_a_json_string() {
         assert_eq!(string("a\"b\\c\n\u{7f}ä"), "\"a\\\"b\\\\c\\u000a\\u007fä\"");
     }
 

@@ -57,7 +57,7 @@ class Node(BaseNode):
         super()._open(path, given)
 
     def _await_callback(self, timeout: float) -> None:
-        """Do not wait: that thread only runs handlers of `logging`, no callback of the program."""
+        """Do not wait: the thread that delivers log lines runs no callback of the program."""
 
     async def join(self, *addresses: Address, timeout: float | None = 10) -> int:
         """Join a cluster, as `sprat.Node.join` does. It continues if the wait is cancelled."""
