@@ -197,7 +197,7 @@ class MemberEvent(Event):
 
 @final
 class MemberJoined(MemberEvent):
-    """A member joined, or returned after it had failed or left."""
+    """A member joined, returned after it had failed or left, or now fits the filter."""
 
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
@@ -221,7 +221,7 @@ class MemberFailed(MemberEvent):
 
 @final
 class MemberReaped(MemberEvent):
-    """A member that had failed or left is no longer listed."""
+    """A member is no longer listed: it had failed or left, or the filter rejects it."""
 
     def __new__(cls, member: Member, seq: int = 0, time: float = 0.0) -> Self: ...
 
@@ -275,7 +275,7 @@ class NodeFailed(Event):
 @final
 class NameRegained(Event):
     """No other node has this node's name any more, after a `NodeFailed` reported a name
-    conflict: the members list this node again.
+    conflict: the members now list this node under its name.
     """
 
     __match_args__: ClassVar[tuple[()]]
