@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
 : "${PREFIX:=/usr/local}" "${LIBDIR:=$PREFIX/lib}" "${INCLUDEDIR:=$PREFIX/include}" "${DESTDIR:=}"
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
+version=$(sed -n '/^version = /{s/^version = "\(.*\)"/\1/p;q}' "$ROOT/Cargo.toml")
 soname=libsprat.so.0
 real=libsprat.so.$version
 lib=$DESTDIR$LIBDIR

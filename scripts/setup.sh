@@ -79,7 +79,8 @@ install_debian_rust() {
 # Installs rustup: from Debian, which has it since version 13, or else with rustup's own installer,
 # which changes nothing outside of the home directory.
 install_rustup() {
-    if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+    # A `grep -q` would end before apt-cache does, and then the pipe may fail.
+    if apt-cache policy rustup 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null; then
         install_packages rustup
         return
     fi

@@ -7,7 +7,8 @@ export SPRAT_PROFILE=${SPRAT_PROFILE:-guest-dev}
 . "$ROOT/scripts/python.sh"
 
 export HAPROXY=${HAPROXY:-haproxy}
-"$HAPROXY" -v | head -n 1 || die "$HAPROXY does not run"
+version=$("$HAPROXY" -v) || die "$HAPROXY does not run"
+echo "${version%%$'\n'*}"
 
 python_env
 cd "$ROOT"

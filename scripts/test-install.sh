@@ -18,7 +18,7 @@ check_files() { # root libdir includedir
     done
     [ "$(readlink "$1$2/libsprat.so")" = libsprat.so.0 ] || die "libsprat.so links elsewhere"
     [ "$(readlink "$1$2/libsprat.so.0")" = libsprat.so.0.1.0 ] || die "libsprat.so.0 links elsewhere"
-    readelf -d "$1$2/libsprat.so" | grep -q 'soname: \[libsprat.so.0\]' || die "wrong soname"
+    [[ $(readelf -d "$1$2/libsprat.so") = *"soname: [libsprat.so.0]"* ]] || die "wrong soname"
     ! grep -r '@[A-Z_]*@' "$1$2/pkgconfig" "$1$2/cmake" || die "a template was not filled"
 }
 
@@ -49,7 +49,8 @@ read -r -a private <<<"$(pkg-config --static --libs-only-l sprat | sed 's/-lspra
 cc "${strict[@]}" -o "$work/static" tests/install/version.c "${flags[@]}" \
     "$prefix/lib/libsprat.a" "${private[@]}"
 "$work/static" 0.1.0
-! readelf -d "$work/static" | grep -q libsprat || die "the static program needs libsprat.so"
+needed=$(readelf -d "$work/static")
+[[ $needed != *libsprat* ]] || die "the static program needs libsprat.so"
 say "static, by pkg-config: ok"
 
 # Checks that a plug-in exports nothing of its copy of the library.
@@ -64,7 +65,8 @@ read -r -a flags <<<"$(pkg-config --static --cflags --libs sprat)"
 cc -static "${strict[@]}" -o "$work/alone" tests/install/version.c "${flags[@]}" 2>"$work/alone.log" ||
     { cat "$work/alone.log"; die "no program can be linked with -static"; }
 "$work/alone" 0.1.0
-! readelf -d "$work/alone" | grep -q NEEDED || die "the program of -static needs a shared library"
+needed=$(readelf -d "$work/alone")
+[[ $needed != *NEEDED* ]] || die "the program of -static needs a shared library"
 mv "$prefix/lib/libsprat.so" "$work/" # the linker then takes the archive
 cc -shared -fPIC -o "$work/plugin.so" tests/install/version.c "${flags[@]}"
 mv "$work/libsprat.so" "$prefix/lib/"
