@@ -22,7 +22,7 @@ export PATH
 
 # Succeeds if version $1 is at least version $2.
 at_least() {
-    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+    printf '%s\n%s\n' "$2" "$1" | sort --check --version-sort 2>/dev/null
 }
 
 # Prints the version of cargo, or of the given command; prints nothing if it does not run.

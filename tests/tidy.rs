@@ -18,6 +18,8 @@ mod not_yet;
 mod parts;
 #[path = "tidy/prose.rs"]
 mod prose;
+#[path = "tidy/scripts.rs"]
+mod scripts;
 #[path = "tidy/sizes.rs"]
 mod sizes;
 #[path = "tidy/source.rs"]
