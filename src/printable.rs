@@ -12,20 +12,21 @@ use std::fmt::Write;
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !bytes.contains(&0) => Cow::Borrowed(text),
-        _ => Cow::Owned(escaped(bytes)),
+        _ => Cow::Owned(escaped(bytes, |_, _| false)),
     }
 }
 
-fn escaped(bytes: &[u8]) -> String {
+/// Returns bytes as text in which each byte that is not UTF-8 and each NUL is escaped, and also
+/// each ASCII character for which `also` is true; it gets the text around it and its place there.
+pub(crate) fn escaped(bytes: &[u8], also: impl Fn(&[u8], usize) -> bool) -> String {
     let mut out = String::with_capacity(bytes.len() + 16);
     for chunk in bytes.utf8_chunks() {
-        for part in chunk.valid().split_inclusive('\0') {
-            match part.strip_suffix('\0') {
-                Some(text) => {
-                    out.push_str(text);
-                    put_bytes(&mut out, &[0]);
-                }
-                None => out.push_str(part),
+        let text = chunk.valid();
+        for (at, character) in text.char_indices() {
+            if character == '\0' || also(text.as_bytes(), at) {
+                put_bytes(&mut out, &text.as_bytes()[at..=at]);
+            } else {
+                out.push(character);
             }
         }
         put_bytes(&mut out, chunk.invalid());

@@ -62,10 +62,9 @@ pub enum CoreEvent {
         /// The address of the other node.
         other: SocketAddr,
     },
-    /// No other node claims this node's name any more. `reported` is true if a
-    /// [`CoreEvent::NameConflict`] was reported before.
+    /// No other node claims this node's name any more.
     NameFree {
-        /// True if the conflict was reported as certain.
+        /// True if a [`CoreEvent::NameConflict`] was reported before.
         reported: bool,
     },
 }

@@ -254,7 +254,7 @@ impl Streams {
                 &stream.purpose,
                 Purpose::PushPull(exchange) if matches!(exchange.cause, ExchangeCause::Join { .. })
             );
-            if is_join && stream.reader.held() == 0 && stream.deadline <= begun_until {
+            if is_join && !stream.heard && stream.deadline <= begun_until {
                 stream.deadline = now;
             }
         }

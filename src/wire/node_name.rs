@@ -25,19 +25,7 @@ pub(super) fn plain(name: &[u8]) -> Option<&str> {
 }
 
 fn escaped(name: &[u8]) -> String {
-    let mut out = String::with_capacity(name.len() + 16);
-    for chunk in name.utf8_chunks() {
-        let text = chunk.valid();
-        for (at, character) in text.char_indices() {
-            if character == '\0' || escape_at(text.as_bytes(), at).is_some() {
-                printable::put_bytes(&mut out, &text.as_bytes()[at..=at]);
-            } else {
-                out.push(character);
-            }
-        }
-        printable::put_bytes(&mut out, chunk.invalid());
-    }
-    out
+    printable::escaped(name, |text, at| escape_at(text, at).is_some())
 }
 
 /// Returns the bytes of the name that has this text.

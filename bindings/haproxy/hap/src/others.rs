@@ -3,8 +3,8 @@
 //!
 //! A state was set by someone else if it differs from the desired one, although HAProxy has had the
 //! desired state before and nothing else was desired since. It is left alone until it equals the
-//! desired state again, until an operator gives an order for the member, or until the server gets
-//! another member.
+//! desired state again, until the order for the member changes, or until the server gets another
+//! member.
 //!
 //! A new HAProxy process proves nothing about the old one: its states are left alone only if they
 //! are those that someone else had set, which HAProxy then has from its server-state file.
