@@ -6,7 +6,9 @@
 # Steps that mostly wait (for agents, timeouts, HAProxy) run at the same time as steps that compute.
 # The latter have a lower priority, so that they do not delay the timers of the former. The log of
 # each step is printed when the step and all before it have ended, so that the order is always the
-# same. A step that fails does not stop the others; the last line names the steps that failed.
+# same. A step that fails does not stop the others; the last line names the steps that failed. When
+# the time limit of the whole run has passed, or a signal ends it, the steps under way are ended, and
+# their logs are printed as well, because the log of a step that hangs tells which test does.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1
@@ -14,8 +16,8 @@ cd "$ROOT" || exit 1
 export SPRAT_TEST_LEVEL=${1:-quick}
 steps=(lint build build-tests tests documentation install interop examples python haproxy demo)
 case $SPRAT_TEST_LEVEL in
-quick) ;;
-all) steps+=(fuzz wheel reference debian-rust) ;;
+quick) LIMIT=3000 ;; # seconds
+all) steps+=(fuzz wheel reference debian-rust) LIMIT=21600 ;;
 *) die "usage: test.sh [all], not '$1'" ;;
 esac
 LOGS=$TARGET/test
@@ -41,13 +43,23 @@ after() {
     done
 }
 
+# Prints the log of a step, if it has begun.
+show_log() {
+    [ ! -e "$LOGS/$1.log" ] || cat "$LOGS/$1.log"
+}
+
 # Waits until a step has ended, and prints its log and its result.
 report() {
     local status took processor verdict=ok
-    after "$1" || echo "1 0 0" >"$LOGS/$1.end"
-    read -r status took processor <"$LOGS/$1.end"
+    after "$1" || true
     say "=== $1"
-    cat "$LOGS/$1.log"
+    show_log "$1"
+    if [ ! -e "$LOGS/$1.end" ]; then
+        say "=== $1: NOT ENDED"
+        failed+=("$1")
+        return
+    fi
+    read -r status took processor <"$LOGS/$1.end"
     [ "$status" = 0 ] || { verdict=FAILED && failed+=("$1"); }
     say "=== $1: $verdict ($took s, $processor s of processor time)"
     total=$((total + processor))
@@ -91,16 +103,36 @@ bindings() {
     step reference
 }
 
-set -m # gives each job a process group, so that the trap below ends all its processes
+set -m # gives each job a process group, so that all its processes can be ended together
 {
     set +m
     computing & releasing & waiting & bindings &
     wait
     touch "$LOGS/lanes.end"
 } &
-trap 'kill -- "-$!" 2>/dev/null' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+lanes=$!
+{
+    sleep "$LIMIT"
+    say "the time limit of $LIMIT s has passed"
+    kill -- "-$lanes"
+    touch "$LOGS/lanes.end"
+} &
+limit=$!
+set +m
+trap 'kill -- "-$lanes" "-$limit" 2>/dev/null' EXIT
+
+# Ends the run because of a signal: prints the logs of the steps under way.
+interrupted() {
+    local name
+    for name in "${steps[@]}"; do
+        [ -e "$LOGS/$name.log" ] && [ ! -e "$LOGS/$name.end" ] || continue
+        say "=== $name: under way"
+        show_log "$name"
+    done
+    exit "$1"
+}
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM
 
 failed=()
 total=0

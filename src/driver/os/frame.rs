@@ -1,10 +1,10 @@
 //! Telling whether a function that has called code of the program still runs.
 //!
 //! Code of a program can leave without a return: longjmp() skips the functions of the library that
-//! called it, and they never learn of that. So such a function keeps a number in a variable, and
-//! other code looks for traces of a jump:
+//! called it, and they never learn of that. So such a function keeps a number in each word of a
+//! variable, and other code looks for traces of a jump:
 //!
-//! * The variable has lost its number: something else uses this part of the stack.
+//! * A word has lost the number: something else uses this part of the stack.
 //! * The thread works or sleeps further up in its stack, where the function was called from.
 //! * The thread has ended.
 //!
@@ -40,7 +40,7 @@ impl Place {
     }
 
     /// The place of a variable of the calling function.
-    fn of(variable: &u64) -> Place {
+    fn of<T>(variable: &T) -> Place {
         Place {
             thread: gettid(),
             stack: ptr::from_ref(black_box(variable)).addr(),
@@ -48,22 +48,26 @@ impl Place {
     }
 }
 
-/// The variable of a function, with a number that no other one has.
-pub(crate) struct Variable(u64);
+/// The number of words of a variable. Another function may leave gaps in its part of the stack, but
+/// hardly one of this size.
+const WORDS: usize = 32;
+
+/// The variable of a function: a number that no other one has, in each word.
+pub(crate) struct Variable([u64; WORDS]);
 
 impl Variable {
     /// A variable with its number. It must not be moved once [`Variable::frame`] was called.
     pub(crate) fn new() -> Variable {
         /// The numbers begin at one that is rare in memory.
         static NEXT: AtomicU64 = AtomicU64::new(0x5bd1_e995_9e37_79b9);
-        Variable(black_box(NEXT.fetch_add(1, Ordering::Relaxed)))
+        Variable(black_box([NEXT.fetch_add(1, Ordering::Relaxed); WORDS]))
     }
 
     /// The function that has this variable.
     pub(crate) fn frame(&self) -> Frame {
         Frame {
             place: Place::of(&self.0),
-            number: self.0,
+            number: self.0[0],
         }
     }
 }
@@ -95,16 +99,19 @@ impl Frame {
         }
     }
 
-    /// Returns true if the variable has its number. The system reads it, because the stack may be
-    /// gone.
+    /// Returns true if each word of the variable has the number. The system reads them, because the
+    /// stack may be gone.
     fn is_intact(&self) -> bool {
-        let mut bytes = [0; size_of::<u64>()];
+        const WORD: usize = size_of::<u64>();
+        let mut bytes = [0; WORDS * WORD];
         let remote = RemoteIoVec {
             base: self.place.stack,
             len: bytes.len(),
         };
         match process_vm_readv(getpid(), &mut [IoSliceMut::new(&mut bytes)], &[remote]) {
-            Ok(_) => u64::from_ne_bytes(bytes) == self.number,
+            Ok(_) => bytes
+                .chunks(WORD)
+                .all(|word| word == self.number.to_ne_bytes()),
             Err(Errno::EFAULT) => false,
             Err(_) => true, // the system does not allow this call
         }
@@ -135,6 +142,7 @@ fn has_ended(thread: Pid) -> bool {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+    use std::time::{Duration, Instant};
 
     /// Calls `inner` from a function that runs, and returns the frame of that function.
     #[inline(never)]
@@ -149,6 +157,16 @@ mod tests {
     #[inline(never)]
     fn place_in_a_function() -> Place {
         black_box(Place::here())
+    }
+
+    /// Calls `inner` with a part of the stack in between that is larger than all functions need
+    /// which wait for a channel.
+    #[inline(never)]
+    fn further_down<R>(inner: impl FnOnce() -> R) -> R {
+        let between = black_box([0_u8; 1 << 16]);
+        let result = inner();
+        black_box(&between);
+        result
     }
 
     #[test]
@@ -170,11 +188,12 @@ mod tests {
         let (resume, wait) = mpsc::channel::<()>();
         let (go_on, paused) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let frame = function(|frame| {
-                tell.send(frame).unwrap();
-                wait.recv().unwrap();
+            further_down(|| {
+                function(|frame| {
+                    tell.send(frame).unwrap();
+                    wait.recv().unwrap();
+                })
             });
-            let _ = black_box(frame);
             let _ = paused.recv();
         });
         let frame = told.recv().unwrap();
@@ -183,7 +202,9 @@ mod tests {
             std::thread::yield_now();
         }
         resume.send(()).unwrap();
+        let begun = Instant::now();
         while !frame.was_left(Place::here()) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it sleeps");
             std::thread::yield_now();
         }
         drop(go_on);
