@@ -459,7 +459,10 @@ enum sprat_setting_type {
 /** The settings of a node, made by sprat_config_new(). They belong to one thread at a time. */
 typedef struct sprat_config sprat_config;
 
-/** The members at one moment, made by sprat_node_members(). Several threads may read the list. */
+/**
+ * The members at one moment, made by sprat_node_members() or sprat_node_look(). Several threads
+ * may read the list.
+ */
 typedef struct sprat_members sprat_members;
 
 /**
@@ -1249,6 +1252,39 @@ int sprat_node_members(const struct sprat_node *node,
                        struct sprat_members **out);
 
 /**
+ * Asks a node which members its cluster has, without joining it. Nobody there learns of this node,
+ * and no event or list of this node shows what it found.
+ *
+ * The list has the members in every state, as the other node sees them, also those that failed or
+ * left before. A node keeps the address and the tags of a failed member for half a minute, and its
+ * name for a day in Serf mode. Then the member has the address 0.0.0.0, the port 0 and no tags.
+ * sprat_members_self() returns NULL for this list.
+ *
+ * @param node        the node, whose keys and settings are used; it need not have joined
+ * @param addr        the address of the other node, in the forms that sprat_node_join() takes. If
+ *                    a host name has several addresses, each is asked until one answers.
+ * @param flags       must be 0
+ * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait. A
+ *                    host that is silent ends the call after stream_timeout_ms.
+ * @param out         receives the list, to be freed with sprat_members_free(); NULL after a
+ *                    failure
+ * @return SPRAT_OK; SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or
+ *         SPRAT_ERR_UNREACHABLE if no node answered, as for sprat_node_join(); SPRAT_ERR_ADDRESS
+ *         if addr cannot be parsed; SPRAT_ERR_STATE if 16 of these calls are under way;
+ *         SPRAT_ERR_TIMEOUT if the time is up; SPRAT_ERR_INVALID if flags is not 0 or timeout_ms
+ *         is below -1; SPRAT_ERR_TOO_LARGE if addr is too long; SPRAT_ERR_CLOSED if the node is
+ *         shut down before or during the call; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL;
+ *         SPRAT_ERR_UTF8.
+ *
+ * Thread-safe. The call is allowed in a callback, where it delays further events.
+ */
+int sprat_node_look(struct sprat_node *node,
+                    const char *addr,
+                    unsigned int flags,
+                    int timeout_ms,
+                    struct sprat_members **out);
+
+/**
  * Returns a number that changes whenever the list of members changes. While it stays the same
  * there is no need to take a new list.
  *
@@ -1289,7 +1325,8 @@ const struct sprat_member *sprat_members_find(const struct sprat_members *member
  * Returns the member that is the node itself.
  *
  * @param members  the list
- * @return the member, which lives as long as the list; NULL if members is NULL.
+ * @return the member, which lives as long as the list; NULL if members is NULL or comes from
+ *         sprat_node_look().
  */
 const struct sprat_member *sprat_members_self(const struct sprat_members *members);
 

@@ -3,7 +3,10 @@
 //! (`tests/sim.rs`) tests random faults and large clusters.
 
 use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
-use sprat::swim::{ConflictVerdict, Health, NameConflict, OpId, Output, Seed, StreamEnd, StreamId};
+use sprat::swim::{
+    ConflictVerdict, Health, JoinFailure, JoinReport, LookupId, NameConflict, OpId, Output, Seed,
+    StreamEnd, StreamId,
+};
 use sprat::time::Time;
 use sprat::wire::Codec;
 use sprat::wire::message::{Alive, Message};
@@ -12,7 +15,7 @@ use sprat::wire::serf_message::{
 };
 use sprat::{Counter, EventBody};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 const DELAY: Duration = Duration::from_millis(1);
@@ -24,6 +27,7 @@ enum Parcel {
     Connected { id: StreamId },
     Data { id: StreamId, bytes: Vec<u8> },
     End { id: StreamId, end: StreamEnd },
+    Resolved { id: LookupId, addrs: Vec<IpAddr> },
 }
 
 struct Host {
@@ -42,6 +46,8 @@ struct Net {
     sent: u64,
     /// Pairs that cannot reach one another.
     cuts: BTreeSet<(usize, usize)>,
+    /// The hosts that each host name stands for.
+    names: HashMap<&'static str, Vec<usize>>,
     /// Datagrams that were sent to an address at which there is no node.
     outside: Vec<Vec<u8>>,
 }
@@ -77,6 +83,7 @@ impl Net {
             parcels: BTreeMap::new(),
             sent: 0,
             cuts: BTreeSet::new(),
+            names: HashMap::new(),
             outside: Vec::new(),
         };
         for host in 0..hosts {
@@ -217,7 +224,11 @@ impl Net {
                     );
                 }
             }
-            Output::Resolve { host, .. } => panic!("no names here: {host}"),
+            Output::Resolve { id, host } => {
+                let found = self.names.get(&*host).into_iter().flatten();
+                let addrs = found.map(|it| addr(*it).ip()).collect();
+                self.send(from, Parcel::Resolved { id, addrs });
+            }
         }
     }
 
@@ -232,6 +243,7 @@ impl Net {
             Parcel::Connected { id } => host.core.handle_stream_connected(now, id),
             Parcel::Data { id, bytes } => host.core.handle_stream_data(now, id, &bytes),
             Parcel::End { id, end } => host.core.handle_stream_end(now, id, end),
+            Parcel::Resolved { id, addrs } => host.core.handle_resolved(now, id, &addrs),
         }
         self.collect(to);
     }
@@ -781,6 +793,98 @@ fn bare_memberlist_nodes_see_one_another_join_leave_and_fail_without_intents() {
     );
     let refused = net.command(0, |core, now| core.remove_failed(now, "n2", false));
     assert_eq!(refused, Err(CommandError::WrongMode));
+}
+
+/// Looks at a node, and returns the result: the report, and the members with their states.
+fn look(net: &mut Net, host: usize, at: Seed) -> (JoinReport, Vec<(String, MemberState)>) {
+    let op = net.command(host, |core, now| core.look(now, &at)).unwrap();
+    let result = |event: &CoreEvent| match event {
+        CoreEvent::LookDone {
+            op: done,
+            report,
+            members,
+        } if *done == op => {
+            let named = members.iter().map(|it| (it.name.to_string(), it.state));
+            Some((report.clone(), named.collect()))
+        }
+        _ => None,
+    };
+    let found = |net: &Net| net.hosts[host].events.iter().find_map(result);
+    net.run_until(30, |net| found(net).is_some());
+    found(net).unwrap()
+}
+
+#[test]
+fn a_look_lists_members_in_every_state_and_neither_side_learns_of_the_other() {
+    use MemberState::{Alive, Failed, Left, Suspect};
+    let mut net = Net::new(6);
+    for host in 1..5 {
+        net.join(host, 0);
+    }
+    net.run_until(10, |net| (0..5).all(|host| net.alive(host) == 5));
+    net.command(1, Core::leave);
+    net.run(secs(5));
+    net.hosts[2].up = false;
+    net.run_until(60, |net| net.state(0, 2) == Some(Failed));
+    // The nodes forget the address of a node that failed, but not its name.
+    net.run(secs(60));
+    net.hosts[3].up = false;
+    net.run_until(60, |net| net.state(0, 3) == Some(Suspect));
+    let event = SerfMessage::UserEvent(UserEvent {
+        ltime: 7,
+        name: b"of another cluster",
+        payload: None,
+        coalesce: false,
+    });
+    net.inject(5, &event);
+    net.run(secs(1));
+    let (report, found) = look(&mut net, 5, Seed::Addr(addr(0)));
+    assert_eq!((report.contacted, report.failures), (1, vec![]));
+    let expected = [Alive, Left, Failed, Suspect, Alive];
+    let expected = (0..5)
+        .zip(expected)
+        .map(|(host, state)| (name(host), state));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    net.run(secs(30));
+    for host in [0, 4] {
+        assert_eq!(net.hosts[host].core.member(&name(5)), None, "n{host}");
+        assert_eq!(net.counter(host, "event_time"), 1, "n{host}");
+    }
+    assert_eq!(net.hosts[5].core.members().count(), 1);
+}
+
+#[test]
+fn a_look_asks_the_addresses_of_a_host_in_turn_and_reports_each_failure() {
+    let mut net = Net::new(3);
+    net.names.insert("two", vec![2, 1]);
+    net.hosts[2].up = false;
+    let (report, found) = look(&mut net, 0, Seed::Host("two".into(), 7946));
+    assert_eq!((report.contacted, found.len()), (1, 1));
+    let failed = vec![(
+        "two:7946 (10.0.0.3:7946)".to_owned(),
+        JoinFailure::Unreachable,
+    )];
+    assert_eq!(report.failures, failed);
+    let (report, found) = look(&mut net, 0, Seed::Host("none".into(), 7946));
+    assert_eq!((report.contacted, found.len()), (0, 0));
+    assert_eq!(
+        report.failures,
+        [("none:7946".to_owned(), JoinFailure::Unresolved)]
+    );
+    let (report, _) = look(&mut net, 0, Seed::Addr(addr(2)));
+    assert_eq!(report.failures[0].0, "10.0.0.3:7946");
+}
+
+#[test]
+fn a_node_can_look_at_itself_and_the_number_of_looks_is_bounded() {
+    let mut net = Net::new(1);
+    let own = Seed::Addr(addr(0));
+    let (_, found) = look(&mut net, 0, own.clone());
+    assert_eq!(found, [(name(0), MemberState::Alive)]);
+    let mut begin = || net.command(0, |core, now| core.look(now, &own));
+    let begun = std::iter::repeat_with(&mut begin).take_while(Result::is_ok);
+    assert_eq!(begun.count(), 16);
+    assert_eq!(begin(), Err(CommandError::TooManyLooks));
 }
 
 #[test]

@@ -6,11 +6,13 @@ use super::types::{sprat_member, sprat_node};
 use super::{args, entry, handle};
 use crate::driver::os::lock::lock;
 use crate::error::{Error, Status};
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
+use std::sync::Arc;
 
-/// The members at one moment, made by sprat_node_members(). Several threads may read the list.
+/// The members at one moment, made by sprat_node_members() or sprat_node_look(). Several threads
+/// may read the list.
 pub struct sprat_members {
     list: List,
     own: Option<usize>,
@@ -43,6 +45,56 @@ pub unsafe extern "C" fn sprat_node_members(
             .ok();
         // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
         unsafe { out.write(Box::into_raw(Box::new(sprat_members { list, own }))) };
+        Ok(())
+    })
+}
+
+/// Asks a node which members its cluster has, without joining it. Nobody there learns of this node,
+/// and no event or list of this node shows what it found.
+///
+/// The list has the members in every state, as the other node sees them, also those that failed or
+/// left before. A node keeps the address and the tags of a failed member for half a minute, and its
+/// name for a day in Serf mode. Then the member has the address 0.0.0.0, the port 0 and no tags.
+/// sprat_members_self() returns NULL for this list.
+///
+/// @param node        the node, whose keys and settings are used; it need not have joined
+/// @param addr        the address of the other node, in the forms that sprat_node_join() takes. If
+///                    a host name has several addresses, each is asked until one answers.
+/// @param flags       must be 0
+/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait. A
+///                    host that is silent ends the call after stream_timeout_ms.
+/// @param out         receives the list, to be freed with sprat_members_free(); NULL after a
+///                    failure
+/// @return SPRAT_OK; SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or
+///         SPRAT_ERR_UNREACHABLE if no node answered, as for sprat_node_join(); SPRAT_ERR_ADDRESS
+///         if addr cannot be parsed; SPRAT_ERR_STATE if 16 of these calls are under way;
+///         SPRAT_ERR_TIMEOUT if the time is up; SPRAT_ERR_INVALID if flags is not 0 or timeout_ms
+///         is below -1; SPRAT_ERR_TOO_LARGE if addr is too long; SPRAT_ERR_CLOSED if the node is
+///         shut down before or during the call; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL;
+///         SPRAT_ERR_UTF8.
+///
+/// Thread-safe. The call is allowed in a callback, where it delays further events.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sprat_node_look(
+    node: *mut sprat_node,
+    addr: *const c_char,
+    flags: c_uint,
+    timeout_ms: c_int,
+    out: *mut *mut sprat_members,
+) -> c_int {
+    entry::status("sprat_node_look", || {
+        // SAFETY: the program passes NULL or a place for a list.
+        unsafe { args::out("out", out, ptr::null_mut())? };
+        let slot = handle::get(node)?;
+        args::flags(flags, 0)?;
+        // SAFETY: the program passes NULL or a NUL-terminated string.
+        let addr = unsafe { args::string("addr", addr)? };
+        let found = slot.node.look(addr, args::timeout(timeout_ms)?)?;
+        let list = found.iter().map(|it| Arc::new(MemberRecord::new(it)));
+        let list = list.collect();
+        let members = Box::new(sprat_members { list, own: None });
+        // SAFETY: `args::out` above returned an error for NULL, and the program promises a place.
+        unsafe { out.write(Box::into_raw(members)) };
         Ok(())
     })
 }
@@ -121,7 +173,8 @@ pub unsafe extern "C" fn sprat_members_find(
 /// Returns the member that is the node itself.
 ///
 /// @param members  the list
-/// @return the member, which lives as long as the list; NULL if members is NULL.
+/// @return the member, which lives as long as the list; NULL if members is NULL or comes from
+///         sprat_node_look().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_members_self(members: *const sprat_members) -> *const sprat_member {
     entry::quiet("sprat_members_self", ptr::null(), || {

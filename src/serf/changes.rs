@@ -13,16 +13,15 @@
 //! itself. Serf counts a member without a leave intent as failed, although the datagram with the
 //! intent may have been lost. In memberlist mode there are no intents.
 
+use super::Member;
 use super::common::Common;
 use super::early_intents::EarlyIntents;
 use super::members::{MemberRow, SerfStatus};
-use super::{Member, MemberState};
 use crate::event::EventBody;
 use crate::limits;
 use crate::swim::{Change, Node};
 use crate::time::Time;
 use crate::wire::Refusal;
-use crate::wire::serf_message;
 use std::sync::Arc;
 
 /// The parts of the Serf layer that a report of the SWIM machine can change.
@@ -57,27 +56,6 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns a member as the application will see it, except for its state: the table sets that.
-    fn describe(&mut self, node: &Node) -> Member {
-        let tags = if self.common.is_serf() {
-            let out = &mut self.common.out;
-            serf_message::decode_tags(&node.meta, &mut |why| out.refuse(why))
-        } else {
-            Default::default()
-        };
-        let [p0, p1, p2, d0, d1, d2] = node.vsn;
-        Member {
-            name: node.name.clone(),
-            addr: node.addr,
-            tags: Arc::new(tags),
-            meta: node.meta.clone(),
-            state: MemberState::Alive,
-            incarnation: node.incarnation,
-            protocol: [p0, p1, p2],
-            delegate: [d0, d1, d2],
-        }
-    }
-
     /// Returns true if the filter hides this member, and counts a refusal then. This node is never
     /// hidden.
     fn hides(&mut self, member: &Member) -> bool {
@@ -90,7 +68,7 @@ impl Changes<'_> {
     }
 
     fn joined(&mut self, node: &Node) {
-        let member = self.describe(node);
+        let member = self.common.describe(node);
         let hidden = self.hides(&member);
         let name = member.name.clone();
         let Some(row) = self.common.members.get(&name) else {
@@ -135,7 +113,7 @@ impl Changes<'_> {
         if self.common.members.get(&node.name).is_none() {
             return;
         }
-        let member = self.describe(node);
+        let member = self.common.describe(node);
         let hidden = self.hides(&member);
         self.replace(member, hidden, false);
     }

@@ -9,7 +9,9 @@ use super::members::{MemberRow, Members};
 use super::outbox::Outbox;
 use super::{Config, Member, MemberState, Mode};
 use crate::event::EventBody;
+use crate::swim::Node;
 use crate::time::Time;
+use crate::wire::serf_message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +54,26 @@ impl Common {
     pub fn has_company(&self) -> bool {
         let mut present = self.members.iter().filter(|row| row.status.is_present());
         present.any(|row| !self.is_self(&row.member.name))
+    }
+
+    /// Returns a member as the application will see it, except for its state: it is alive here.
+    pub fn describe(&mut self, node: &Node) -> Member {
+        let tags = if self.is_serf() {
+            serf_message::decode_tags(&node.meta, &mut |why| self.out.refuse(why))
+        } else {
+            Default::default()
+        };
+        let [p0, p1, p2, d0, d1, d2] = node.vsn;
+        Member {
+            name: node.name.clone(),
+            addr: node.addr,
+            tags: Arc::new(tags),
+            meta: node.meta.clone(),
+            state: MemberState::Alive,
+            incarnation: node.incarnation,
+            protocol: [p0, p1, p2],
+            delegate: [d0, d1, d2],
+        }
     }
 
     /// Changes a member, and emits an event if that begins or ends a visible suspicion.

@@ -1,6 +1,7 @@
 //! The reports of the core to its driver.
 
 use crate::event::EventBody;
+use crate::member::Member;
 use crate::swim::{JoinReport, OpId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +34,15 @@ pub enum CoreEvent {
         /// The address of another node that had this node's name first and still uses it, if there
         /// is one. In that case this node is not a member of the cluster that it tried to join.
         owner: Option<SocketAddr>,
+    },
+    /// A look ended.
+    LookDone {
+        /// The number that `Core::look` returned.
+        op: OpId,
+        /// 1 as the number of nodes that answered, or the reason for each address that did not.
+        report: JoinReport,
+        /// The members that the node lists, sorted by name; empty if no node answered.
+        members: Vec<Arc<Member>>,
     },
     /// A leave ended.
     LeaveDone {

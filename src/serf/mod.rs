@@ -6,6 +6,7 @@
 //!
 //! | file | contents |
 //! | --- | --- |
+//! | `commands`, `command_error` | the commands of the application, and why one is refused |
 //! | `config`, `filter` | settings of a node, and which members the application sees |
 //! | `members`, `lost` | the table of members, and the failed members that are searched for |
 //! | `outbox`, `counts` | orders, events and counters that come out |
@@ -15,12 +16,15 @@
 //! | `leave` | this node's own leave, step by step |
 //! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
+//! | `look` | the members that another cluster has |
 //! | `reap`, `conflict` | the erasing of members that are gone; two nodes with one name |
 //! | `serf_state` | the parts wired together |
 //! | `event`, `stats` | events and counters for the driver |
 
 mod changes;
 mod clock;
+mod command_error;
+mod commands;
 mod common;
 mod config;
 mod conflict;
@@ -30,6 +34,7 @@ mod event;
 mod filter;
 mod intent;
 mod leave;
+mod look;
 mod lost;
 mod members;
 mod outbox;
@@ -47,12 +52,13 @@ mod user_event;
 use crate::limits;
 pub use crate::member::{Member, MemberState};
 use crate::swim::{
-    Explanation, Health, Identity, LookupId, NodeState, Notice, OpId, Output, Seed, SendFailure,
-    Source, SourceCount, StreamEnd, StreamId, Swim,
+    Explanation, Health, Identity, LookupId, Notice, Output, SendFailure, Source, SourceCount,
+    StreamEnd, StreamId, Swim,
 };
 use crate::time::Time;
 pub use crate::wire::serf_message::{Tags, encode_tags};
 use crate::wire::{Codec, Refusal, node_name};
+pub use command_error::CommandError;
 pub use config::{Config, Mode};
 pub use counts::Counter;
 pub use event::{CoreEvent, LeaveEnd};
@@ -65,32 +71,6 @@ use std::time::Duration;
 
 /// The versions of the Serf protocol that this node announces: lowest, highest and used.
 const DELEGATE: [u8; 3] = [2, 5, 5];
-
-/// The reason why a command was refused. A refused command changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CommandError {
-    /// The name is empty, or the name, the tags or the meta take more bytes than allowed.
-    TooLarge {
-        /// The number of bytes that were given.
-        len: usize,
-        /// The maximum number of bytes.
-        max: usize,
-    },
-    /// The command does not exist in the mode of this node.
-    WrongMode,
-    /// This node is leaving or has left; a join brings it back.
-    Left,
-    /// There is no member of this name.
-    UnknownMember,
-    /// The member has failed or left.
-    NotAlive,
-    /// The member is this node itself.
-    Myself,
-    /// The member has not failed.
-    NotFailed,
-    /// A hint about this member is still under way, or too many others are.
-    Limited,
-}
 
 /// A deterministic member of a Serf or memberlist cluster. Opens no socket, reads no clock.
 pub struct Core {
@@ -122,7 +102,7 @@ impl Core {
             Mode::Serf => (encode_tags(&config.tags), DELEGATE),
             Mode::Memberlist => (config.meta.clone(), [0; 3]),
         };
-        let meta = checked_meta(meta)?;
+        let meta = command_error::checked_meta(meta)?;
         let identity = Identity {
             name: name.clone(),
             addr,
@@ -238,131 +218,6 @@ impl Core {
         self.serf.common.out.events.pop_front()
     }
 
-    /// Remembers seeds: each is asked again whenever it is not an alive member.
-    pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
-        self.swim.remember_seeds(now, seeds);
-        self.pump(now, false);
-    }
-
-    /// Joins a cluster through these seeds, which are remembered if one answers. One or two
-    /// [`CoreEvent::JoinDone`] report the outcome. During or after a leave, the node first takes
-    /// part again.
-    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
-        if self.serf.cancel_leave() {
-            self.swim.revive(now);
-        }
-        let op = self.swim.join(now, seeds);
-        self.pump(now, false);
-        op
-    }
-
-    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member has acknowledged the
-    /// leave or been silent for too long; at once without such members, or after an earlier leave.
-    pub fn leave(&mut self, now: Time) -> OpId {
-        let op = self.serf.begin_leave(now);
-        self.pump(now, false);
-        op
-    }
-
-    /// Replaces the tags of this node. Setting the same tags again causes no gossip.
-    ///
-    /// # Errors
-    /// `WrongMode` in memberlist mode; `TooLarge` if the encoded tags take more than
-    /// [`limits::META_LEN`] bytes; `Left`.
-    pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
-        match self.serf.common.config.mode {
-            Mode::Serf => {}
-            Mode::Memberlist => return Err(CommandError::WrongMode),
-        }
-        let meta = checked_meta(encode_tags(&tags))?;
-        self.check_not_left()?;
-        if tags != self.serf.tags {
-            self.serf.tags = tags;
-            self.swim.set_meta(now, meta);
-            self.pump(now, false);
-        }
-        Ok(())
-    }
-
-    /// Returns the tags of this node.
-    pub fn tags(&self) -> &Tags {
-        &self.serf.tags
-    }
-
-    /// Replaces the meta of this node. Setting the same meta again causes no gossip.
-    ///
-    /// # Errors
-    /// `WrongMode` in Serf mode; `TooLarge` if the meta is longer than [`limits::META_LEN`];
-    /// `Left`.
-    pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
-        match self.serf.common.config.mode {
-            Mode::Memberlist => {}
-            Mode::Serf => return Err(CommandError::WrongMode),
-        }
-        let meta = checked_meta(meta)?;
-        self.check_not_left()?;
-        if meta != self.swim.self_node().meta {
-            self.swim.set_meta(now, meta);
-            self.pump(now, false);
-        }
-        Ok(())
-    }
-
-    /// Turns a failed member into one that has left (Serf's force-leave). If `prune` is true, the
-    /// member is erased as well. A member that has left already can only be pruned.
-    ///
-    /// # Errors
-    /// `WrongMode` in memberlist mode; `UnknownMember`; `NotFailed` if the member is present, or
-    /// has left and `prune` is false; `Left`.
-    pub fn remove_failed(
-        &mut self,
-        now: Time,
-        name: &str,
-        prune: bool,
-    ) -> Result<(), CommandError> {
-        match self.serf.common.config.mode {
-            Mode::Serf => {}
-            Mode::Memberlist => return Err(CommandError::WrongMode),
-        }
-        self.check_not_left()?;
-        match self.member(name).map(|member| member.state) {
-            None => return Err(CommandError::UnknownMember),
-            Some(MemberState::Failed) => {}
-            Some(MemberState::Left) if prune => {}
-            Some(
-                MemberState::Alive
-                | MemberState::Suspect
-                | MemberState::Leaving
-                | MemberState::Left,
-            ) => return Err(CommandError::NotFailed),
-        }
-        self.serf.remove_failed(now, name, prune);
-        self.pump(now, false);
-        Ok(())
-    }
-
-    /// Probes a member at once, because the application could not reach it.
-    /// [`CoreEvent::HintDone`] reports the verdict.
-    ///
-    /// # Errors
-    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if a hint about this member is
-    /// still under way, or too many others are.
-    pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
-        self.check_not_left()?;
-        if self.serf.common.is_self(name) {
-            return Err(CommandError::Myself);
-        }
-        if self.member(name).is_none() {
-            return Err(CommandError::UnknownMember);
-        }
-        let op = self.swim.hint(now, name);
-        self.pump(now, false);
-        op.ok_or_else(|| match self.swim.node(name).map(|node| node.state) {
-            Some(NodeState::Alive | NodeState::Suspect) => CommandError::Limited,
-            Some(NodeState::Dead | NodeState::Left) | None => CommandError::NotAlive,
-        })
-    }
-
     /// Returns a member; `None` if it is unknown or the filter hides it.
     pub fn member(&self, name: &str) -> Option<&Arc<Member>> {
         let row = self.serf.common.members.get(name);
@@ -403,14 +258,6 @@ impl Core {
         stats::all(&self.swim.stats(), &self.serf)
     }
 
-    fn check_not_left(&self) -> Result<(), CommandError> {
-        if self.serf.leave.is_under_way_or_done() {
-            Err(CommandError::Left)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Handles notices and carries out orders until there are none left. `asked` is true if the
     /// input came on a stream that this node opened.
     fn pump(&mut self, now: Time, asked: bool) {
@@ -438,12 +285,26 @@ impl Core {
                 serf.member_changed(now, change, &name, self.swim.node(&name));
             }
             Notice::UserMessage { bytes } => serf.message_received(now, &bytes),
-            Notice::WantUserState { id, join: _ } => {
-                self.swim.provide_user_state(now, id, serf.encode_state());
+            Notice::WantUserState {
+                id,
+                join: _,
+                is_look,
+            } => {
+                let state = serf.encode_state(is_look);
+                self.swim.provide_user_state(now, id, state);
             }
             Notice::UserState { join: _, bytes } => serf.state_received(now, &bytes),
             Notice::JoinDone { op, report } => {
                 serf.join_done(op, report, self.swim.name_conflict());
+            }
+            Notice::LookDone { op, report, state } => {
+                let members = look::members(&mut serf.common, &state);
+                let done = CoreEvent::LookDone {
+                    op,
+                    report,
+                    members,
+                };
+                serf.common.out.report(done);
             }
             Notice::BroadcastDone { token } => serf.broadcast_done(now, token),
             Notice::LeaveSpread => serf.departure_gossiped(now),
@@ -485,14 +346,4 @@ impl Core {
             Order::Refuse(why) => self.swim.refuse(why),
         }
     }
-}
-
-fn checked_meta(meta: Vec<u8>) -> Result<Arc<[u8]>, CommandError> {
-    if meta.len() > limits::META_LEN {
-        return Err(CommandError::TooLarge {
-            len: meta.len(),
-            max: limits::META_LEN,
-        });
-    }
-    Ok(meta.into())
 }

@@ -63,6 +63,13 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
     bytes
 }
 
+/// Encodes a state without any content. Serf logs an error if there is no state at all.
+pub(super) fn encode_nothing() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    SerfPushPull::default().encode(&mut bytes);
+    bytes
+}
+
 /// Returns the messages that a received state stands for, in the order in which to handle them.
 pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<SerfMessage<'a>> {
     let ltimes = by_name(&mut state.status_ltimes.iter().copied());

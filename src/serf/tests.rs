@@ -109,6 +109,7 @@ impl Rig {
                 LeaveEnd::Cancelled => "cancelled".into(),
             },
             CoreEvent::HintDone { .. } => "hinted".into(),
+            CoreEvent::LookDone { members, .. } => format!("found {}", members.len()),
             CoreEvent::NameFree { reported } => format!("free, reported: {reported}"),
             CoreEvent::NameClaimed { other } => format!("claimed {other}"),
             CoreEvent::NameConflict { other } => format!("conflict {other}"),
@@ -200,7 +201,7 @@ fn in_memberlist_mode_the_report_decides_and_forgotten_members_are_reaped() {
     rig.reports(Change::Forgotten, "a", None);
     rig.reports(Change::Forgotten, "b", None);
     assert_eq!(rig.events(), ["reap a", "reap b"]);
-    assert!(rig.serf.encode_state().is_empty());
+    assert!(rig.serf.encode_state(false).is_empty());
 }
 
 #[test]
@@ -458,7 +459,7 @@ fn a_user_event_is_passed_on_once_and_carried_in_the_state() {
     rig.receives(&event(7, Some(b"v2")));
     rig.receives(&event(7, Some(b"v3")));
     assert_eq!(rig.broadcasts(), [(lane::EVENTS, 3), (lane::EVENTS, 3)]);
-    let bytes = rig.serf.encode_state();
+    let bytes = rig.serf.encode_state(false);
     let state = SerfPushPull::decode(&bytes).unwrap();
     let events = [b"v2", b"v3"].map(|payload| PastEvent {
         name: b"deploy",
@@ -574,7 +575,7 @@ fn a_push_pull_carries_which_members_have_left() {
 
     other
         .serf
-        .state_received(other.now, &one.serf.encode_state());
+        .state_received(other.now, &one.serf.encode_state(false));
 
     assert_eq!(other.status("gone"), Some(SerfStatus::Leaving));
     assert_eq!(other.status("dead"), Some(SerfStatus::Left));
@@ -597,7 +598,7 @@ fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes
         rig.leave_intent("gone", 6, false);
         rig.reports(Change::Left, "gone", None);
     }
-    let bytes = one.serf.encode_state();
+    let bytes = one.serf.encode_state(false);
     let state = SerfPushPull::decode(&bytes).unwrap();
     assert_eq!(state.left_members, ["gone"]);
     assert!(state.status_ltimes.contains(&("gone", 6)));
@@ -616,7 +617,7 @@ fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes
 #[test]
 fn a_left_member_that_announces_its_return_is_not_listed_as_left() {
     let left = |rig: &Rig| {
-        let bytes = rig.serf.encode_state();
+        let bytes = rig.serf.encode_state(false);
         SerfPushPull::decode(&bytes).unwrap().left_members.len()
     };
     let mut rig = Rig::new();

@@ -29,6 +29,13 @@ impl Swim {
         })
     }
 
+    /// Asks a node for the members of its cluster. Nobody there learns of this node, and nothing
+    /// that the node tells is merged. [`super::Notice::LookDone`] reports the answer. Returns
+    /// `None` if too many looks are under way.
+    pub fn look(&mut self, now: Time, target: &Seed) -> Option<OpId> {
+        self.at(now, |swim| swim.looking.begin(&mut swim.ctx, target))
+    }
+
     /// Remembers the seeds of joins that have reached a node. A join that reaches none is an error
     /// of its caller, who decides whether to try again.
     pub(super) fn remember_reached_seeds(&mut self) {

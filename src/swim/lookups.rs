@@ -9,6 +9,8 @@ use crate::sorted_map::SortedMap;
 pub(super) enum LookupCause {
     /// The host is a target of this join.
     Join(OpId),
+    /// The host is the target of this look.
+    Look(OpId),
     /// `reconnect` asks a seed again.
     Seed,
 }

@@ -24,6 +24,7 @@
 //! | `push_pull` | exchanges everything that two nodes know |
 //! | `join_sync` | does one more push/pull after a burst of joins |
 //! | `joining` | carries out join commands |
+//! | `looking` | carries out looks at other clusters |
 //! | `leaving` | tells every member of this node's leave until it acknowledges |
 //! | `reconnect` | asks seeds and lost members again |
 //! | `name_conflict` | finds out whether another node has this node's name |
@@ -64,6 +65,7 @@ mod join_sync;
 mod joining;
 mod leaving;
 mod local_node;
+mod looking;
 mod lookups;
 mod lost_members;
 mod members;
@@ -102,6 +104,7 @@ use gossip::Gossip;
 use join_sync::JoinSync;
 use joining::Joining;
 use leaving::Leaving;
+use looking::Looking;
 use members::MemberIndex;
 use name_conflict::NameConflicts;
 use probe::Probing;
@@ -134,6 +137,7 @@ pub struct Swim {
     gossip: Gossip,
     join_sync: JoinSync,
     joining: Joining,
+    looking: Looking,
     leaving: Leaving,
     reconnect: Reconnect,
     name_conflicts: NameConflicts,
@@ -161,6 +165,7 @@ impl Swim {
             gossip,
             join_sync: JoinSync::default(),
             joining: Joining::default(),
+            looking: Looking::default(),
             leaving: Leaving::default(),
             reconnect: Reconnect::default(),
             name_conflicts: NameConflicts::default(),

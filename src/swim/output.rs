@@ -109,7 +109,16 @@ pub struct JoinReport {
     pub failures: Vec<(String, JoinFailure)>,
 }
 
-/// The reason why a target of a join failed.
+/// The state of another node, which this node has not merged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteState {
+    /// The nodes that it lists, itself included.
+    pub nodes: Vec<Node>,
+    /// The user state of its layer above.
+    pub user_state: Vec<u8>,
+}
+
+/// The reason why a target of a join or look failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinFailure {
     /// The host name gave no address.
@@ -170,6 +179,8 @@ pub enum Notice {
         id: StreamId,
         /// True if the node that dialled is joining.
         join: bool,
+        /// True if the user state must not tell anything about this node, because it only looks.
+        is_look: bool,
     },
     /// A push/pull brought the other side's user state.
     UserState {
@@ -185,6 +196,15 @@ pub enum Notice {
         op: OpId,
         /// Its result.
         report: JoinReport,
+    },
+    /// A look ended.
+    LookDone {
+        /// The command.
+        op: OpId,
+        /// 1 as the number of nodes that answered, or the reason for each address that did not.
+        report: JoinReport,
+        /// The state of the node that answered; empty if none did.
+        state: RemoteState,
     },
     /// The broadcast with this token has reached its retransmit limit, or was replaced or dropped.
     BroadcastDone {

@@ -221,7 +221,11 @@ fn on_push_pull(ctx: &mut Context, id: StreamId, request: Vec<u8>) -> Result<(),
     let join = PushPull::decode(&request)?.join;
     if let Some(stream) = ctx.streams.get_mut(id) {
         stream.purpose = Purpose::Answer { join, request };
-        ctx.outbox.tell(Notice::WantUserState { id, join });
+        ctx.outbox.tell(Notice::WantUserState {
+            id,
+            join,
+            is_look: false,
+        });
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 
 use super::apply::OwnName;
 use super::lookups::LookupCause;
-use super::output::{JoinFailure, LookupId, Notice, StreamEnd, StreamId};
+use super::output::{JoinFailure, LookupId, Notice, OpId, StreamEnd, StreamId};
 use super::requests::StreamEvent;
 use super::streams::{Exchange, ExchangeCause, Purpose, Stream};
-use super::{Swim, push_pull, requests};
+use super::{Swim, looking, push_pull, requests};
 use crate::time::Time;
 use std::net::{IpAddr, SocketAddr};
 
@@ -44,8 +44,9 @@ impl Swim {
                     requests::send_ping(&mut swim.ctx, id, request);
                 }
                 Purpose::PushPull(exchange) => {
-                    let join = exchange.join;
-                    swim.ctx.outbox.tell(Notice::WantUserState { id, join });
+                    let (join, is_look) = (exchange.join, exchange.is_look());
+                    let notice = Notice::WantUserState { id, join, is_look };
+                    swim.ctx.outbox.tell(notice);
                 }
                 Purpose::Serve | Purpose::Answer { .. } => {}
             }
@@ -91,27 +92,45 @@ impl Swim {
                     self.on_probe_end(end);
                 }
             }
-            StreamEvent::ExchangeEnd { exchange, state } => {
-                let merged = state.and_then(|state| {
-                    self.merge_state(&state).map_err(|refusal| {
-                        self.refuse(refusal);
-                        JoinFailure::Protocol(refusal)
-                    })
-                });
-                match merged {
-                    Ok(merged) if exchange.is_look() && merged.own_name != OwnName::Taken => {
-                        let introduction = exchange.introduction(merged.gained);
-                        self.ctx.begin_exchange(introduction);
-                    }
-                    Ok(merged) => {
-                        if merged.own_name == OwnName::Ours {
-                            self.name_conflicts.on_name_listed(&mut self.ctx);
-                        }
-                        self.on_exchange_end(exchange, Ok(merged.gained));
-                    }
-                    Err(failure) => self.on_exchange_end(exchange, Err(failure)),
-                }
+            StreamEvent::ExchangeEnd { exchange, state } => match exchange.cause {
+                ExchangeCause::Look { op } => self.on_look_end(op, exchange.peer, state),
+                _ => self.on_answer(exchange, state),
+            },
+        }
+    }
+
+    /// A look has ended: its answer is not merged.
+    fn on_look_end(&mut self, op: OpId, peer: SocketAddr, state: Result<Vec<u8>, JoinFailure>) {
+        let state = state.and_then(|bytes| {
+            looking::decode(&mut self.ctx, peer, &bytes).map_err(|refusal| {
+                self.refuse(refusal);
+                JoinFailure::Protocol(refusal)
+            })
+        });
+        self.looking.on_answer(&mut self.ctx, op, peer, state);
+    }
+
+    /// Merges the answer to a push/pull. If it only served to find out whether the name of this
+    /// node is free, and it is, the push/pull follows in which this node shows itself.
+    fn on_answer(&mut self, exchange: Exchange, state: Result<Vec<u8>, JoinFailure>) {
+        let merged = state.and_then(|state| {
+            self.merge_state(&state).map_err(|refusal| {
+                self.refuse(refusal);
+                JoinFailure::Protocol(refusal)
+            })
+        });
+        match merged {
+            Ok(merged) if exchange.is_look() && merged.own_name != OwnName::Taken => {
+                let introduction = exchange.introduction(merged.gained);
+                self.ctx.begin_exchange(introduction);
             }
+            Ok(merged) => {
+                if merged.own_name == OwnName::Ours {
+                    self.name_conflicts.on_name_listed(&mut self.ctx);
+                }
+                self.on_exchange_end(exchange, Ok(merged.gained));
+            }
+            Err(failure) => self.on_exchange_end(exchange, Err(failure)),
         }
     }
 
@@ -138,7 +157,8 @@ impl Swim {
                 let answered = gained.as_ref().err().is_none_or(JoinFailure::is_answer);
                 self.reconnect.on_end(ctx, peer, answered);
             }
-            ExchangeCause::Periodic
+            ExchangeCause::Look { .. }
+            | ExchangeCause::Periodic
             | ExchangeCause::Suspect
             | ExchangeCause::Stranger
             | ExchangeCause::NameConflict => {}
@@ -151,10 +171,16 @@ impl Swim {
             let ctx = &mut swim.ctx;
             if let Some(lookup) = ctx.lookups.end(id) {
                 swim.reconnect.on_resolved(ctx, &lookup, addrs);
-                if let LookupCause::Join(op) = lookup.cause {
-                    let undecided = swim.name_conflicts.is_asking();
-                    let joining = &mut swim.joining;
-                    joining.on_resolved(ctx, op, lookup, addrs, undecided);
+                match lookup.cause {
+                    LookupCause::Join(op) => {
+                        let undecided = swim.name_conflicts.is_asking();
+                        let joining = &mut swim.joining;
+                        joining.on_resolved(ctx, op, lookup, addrs, undecided);
+                    }
+                    LookupCause::Look(op) => {
+                        swim.looking.on_resolved(ctx, op, &lookup, addrs);
+                    }
+                    LookupCause::Seed => {}
                 }
             }
             swim.remember_reached_seeds();

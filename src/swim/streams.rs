@@ -92,6 +92,8 @@ impl Exchange {
 pub(super) enum ExchangeCause {
     /// A join command, with the target as the caller wrote it.
     Join { op: OpId, target: String },
+    /// A look, of which nothing is merged.
+    Look { op: OpId },
     /// The regular exchange with a random member.
     Periodic,
     /// The sync after a burst of joins.

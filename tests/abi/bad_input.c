@@ -218,6 +218,9 @@ static void no_node(sprat_node *node, int expected)
     SAME(sprat_node_remove_failed(node, "x", 0), expected);
     SAME(sprat_node_members(node, &members), expected);
     CHECK(!members);
+    members = (sprat_members *)&id;
+    SAME(sprat_node_look(node, "127.0.0.1", 0, 0, &members), expected);
+    CHECK(!members);
     SAME(sprat_node_members_version(node), 0);
     SAME(sprat_node_set_tag(node, "x", "y"), expected);
     SAME(sprat_node_set_tags(node, tags, 1), expected);
@@ -315,6 +318,18 @@ static void arguments(sprat_node *node)
     SAME(sprat_node_health(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_stats(node, NULL), SPRAT_ERR_NULL);
     SAME(sprat_node_members(node, NULL), SPRAT_ERR_NULL);
+
+    sprat_members *found = (sprat_members *)buf;
+    SAME(sprat_node_look(node, "127.0.0.1:1", 0, 0, NULL), SPRAT_ERR_NULL);
+    SAME(sprat_node_look(node, NULL, 0, 0, &found), SPRAT_ERR_NULL);
+    CHECK(!found);
+    SAME(sprat_node_look(node, NOT_UTF8, 0, 0, &found), SPRAT_ERR_UTF8);
+    SAME(sprat_node_look(node, "127.0.0.1:1", 1, 0, &found), SPRAT_ERR_INVALID);
+    SAME(sprat_node_look(node, "127.0.0.1:1", 0, -2, &found), SPRAT_ERR_INVALID);
+    SAME(sprat_node_look(node, "", 0, 0, &found), SPRAT_ERR_ADDRESS);
+    SAME(sprat_node_look(node, "127.0.0.1:port", 0, 0, &found), SPRAT_ERR_ADDRESS);
+    SAME(sprat_node_look(node, "127.0.0.1:1", 0, 60000, &found), SPRAT_ERR_UNREACHABLE);
+    CHECK(!found);
 }
 
 /* A refused call changes nothing, not even in part. */
@@ -417,6 +432,7 @@ static void closed(sprat_node *node)
     SAME(sprat_node_state(node), SPRAT_NODE_SHUTDOWN);
     SAME(sprat_node_join(node, addrs, 1, 0, -1), SPRAT_ERR_CLOSED);
     SAME(sprat_node_join_async(node, addrs, 1, 0, NULL, NULL), SPRAT_ERR_CLOSED);
+    SAME(sprat_node_look(node, addrs[0], 0, -1, &members), SPRAT_ERR_CLOSED);
     SAME(sprat_node_leave(node, -1), SPRAT_ERR_CLOSED);
     SAME(sprat_node_leave_async(node, NULL, NULL), SPRAT_ERR_CLOSED);
     SAME(sprat_node_set_tag(node, "x", "y"), SPRAT_ERR_CLOSED);

@@ -65,6 +65,27 @@ static void members(sprat_node *a, sprat_node *b)
     sprat_members_free(later);
 }
 
+/* A node outside of the cluster lists its members, and no member learns of that node. */
+static void looks(sprat_node *a)
+{
+    char addr[64];
+    sprat_members *list;
+    sprat_node *outside = node_called("outside");
+    SAME(sprat_node_addr(a, addr, sizeof addr), SPRAT_OK);
+    SAME(sprat_node_look(outside, addr, 0, 60000, &list), SPRAT_OK);
+    SAME(sprat_members_count(list), 2);
+    const sprat_member *other = sprat_members_find(list, "b");
+    CHECK(other && other->state == SPRAT_MEMBER_ALIVE);
+    CHECK(strcmp(sprat_member_tag(other, "role"), "cache") == 0);
+    CHECK(!sprat_members_self(list));
+    sprat_node_free(outside);                   /* the list may outlive the node */
+    CHECK(strcmp(sprat_members_get(list, 0)->name, "a") == 0);
+    sprat_members_free(list);
+    SAME(sprat_node_members(a, &list), SPRAT_OK);
+    SAME(sprat_members_count(list), 2);
+    sprat_members_free(list);
+}
+
 static void hints_and_health(sprat_node *a)
 {
     uint64_t id = 0;
@@ -209,6 +230,7 @@ int main(void)
     join(a, b);
     sprat_event_free(wait_for(a, SPRAT_EVENT_MEMBER_JOIN, "b"));
     members(a, b);
+    looks(a);
     hints_and_health(a);
     descriptor(a, b);
     ending(a, b);

@@ -107,6 +107,44 @@ fn an_agent_calls_no_vote_when_a_node_with_its_name_joins_through_it() {
 }
 
 #[test]
+fn a_look_at_an_agent_finds_members_in_every_state_and_leaves_no_trace() {
+    let block = Block::new();
+    let agent = Setup::new("agent", block.ip(1)).tag("role", "web").start();
+    let gone = Setup::new("gone", block.ip(2)).join(agent.addr()).start();
+    let dead = Setup::new("dead", block.ip(3)).join(agent.addr()).start();
+    all_see_alive(&[&agent], &["agent", "dead", "gone"]);
+    gone.leave();
+    agent_sees(&agent, "gone", "left");
+    dead.kill();
+    agent_sees(&agent, "dead", "failed");
+    let ours = Ours::start("ours", block.ip(4));
+    let look = || ours.node().look(&agent.addr().to_string(), Some(PATIENCE));
+    let found = look().unwrap();
+    let states: Vec<_> = found.iter().map(|it| (&*it.name, it.state)).collect();
+    let expected = [
+        ("agent", MemberState::Alive),
+        ("dead", MemberState::Failed),
+        ("gone", MemberState::Left),
+    ];
+    assert_eq!(states, expected);
+    assert_eq!(found[0].tags["role"], "web");
+    // The agent forgets the addresses of the two after half a minute, but not their names.
+    until("the address is forgotten", || {
+        match look().unwrap()[1].addr.port() {
+            0 => Ok(()),
+            _ => Err("it is still known".to_owned()),
+        }
+    });
+    let found = look().unwrap();
+    let states: Vec<_> = found.iter().map(|it| it.state).collect();
+    assert_eq!(states, expected.map(|(_, state)| state));
+    assert!(found[1].tags.is_empty(), "{:?}", found[1]);
+    assert!(!agent.members().contains_key("ours"));
+    assert_eq!(agent.logged("ours"), 0, "{:?}", agent.log());
+    ours.sees_alive(&["ours"]);
+}
+
+#[test]
 fn compression_may_be_on_or_off_on_either_side() {
     let block = Block::new();
     let on = Setup::new("on", block.ip(1))

@@ -25,6 +25,8 @@ pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;
 pub(in crate::driver) enum Command {
     /// Joins the clusters of these seeds.
     Join { seeds: Vec<Seed>, waiter: Waiter },
+    /// Asks a node which members its cluster has.
+    Look { target: Seed, waiter: Waiter },
     /// Leaves the cluster.
     Leave { waiter: Waiter },
     /// Probes a member at once. The reply says whether the probe began; the waiter gets its

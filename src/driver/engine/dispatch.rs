@@ -32,6 +32,7 @@ impl Engine {
     fn run_command(&mut self, command: Command) {
         match command {
             Command::Join { seeds, waiter } => self.join(&seeds, waiter),
+            Command::Look { target, waiter } => self.look(&target, waiter),
             Command::Leave { waiter } => self.leave(waiter),
             Command::Hint {
                 name,
@@ -106,6 +107,14 @@ impl Engine {
         });
         let op = self.core.join(self.now, seeds);
         self.operations.begin_join(op, waiter);
+    }
+
+    fn look(&mut self, target: &Seed, waiter: Waiter) {
+        self.debug("look", || format!("asking {target}"));
+        match self.core.look(self.now, target) {
+            Ok(op) => self.operations.begin(op, waiter),
+            Err(why) => self.finish(waiter, &format!("look at {target}"), Err(why)),
+        }
     }
 
     fn leave(&mut self, waiter: Waiter) {

@@ -72,6 +72,18 @@ impl Engine {
                 let taken = owner.map(|owner| Err(self.name_is_taken(owner)).into());
                 self.complete(op, taken.unwrap_or_else(|| join_outcome(&report)));
             }
+            CoreEvent::LookDone {
+                op,
+                report,
+                members,
+            } => {
+                self.debug("look", || format!("{} members found", members.len()));
+                let outcome = Outcome {
+                    members: members.into(),
+                    ..join_outcome(&report)
+                };
+                self.complete(op, outcome);
+            }
             CoreEvent::LeaveDone { op, end } => {
                 let has_left = end != LeaveEnd::Cancelled;
                 if has_left && self.handle.lifecycle.state() == NodeState::Leaving {
@@ -84,19 +96,7 @@ impl Engine {
                 }
                 self.complete(op, outcome);
             }
-            CoreEvent::HintDone { op, name, answered } => {
-                let verdict = if answered {
-                    "answers"
-                } else {
-                    "does not answer"
-                };
-                self.debug("probe", || {
-                    format!("{name} {verdict}, probed because of a hint")
-                });
-                let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
-                let result = if answered { Ok(0) } else { Err(silent()) };
-                self.complete(op, result.into());
-            }
+            CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
                 let (name, own) = (&self.handle.name, self.handle.addr);
                 let text = format!(
@@ -114,6 +114,19 @@ impl Engine {
             }
             CoreEvent::NameFree { reported } => self.on_name_free(reported),
         }
+    }
+
+    fn on_hint_done(&mut self, op: OpId, name: &str, answered: bool) {
+        let verdict = match answered {
+            true => "answers",
+            false => "does not answer",
+        };
+        self.debug("probe", || {
+            format!("{name} {verdict}, probed because of a hint")
+        });
+        let silent = || Error::new(Status::Unreachable, format!("{name} does not answer"));
+        let result = if answered { Ok(0) } else { Err(silent()) };
+        self.complete(op, result.into());
     }
 
     fn on_name_free(&mut self, reported: bool) {

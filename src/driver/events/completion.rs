@@ -5,7 +5,6 @@ use crate::driver::events::queue::EventQueue;
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::os::clock;
 use crate::driver::os::oneshot::Reply;
-use crate::error::Result;
 use crate::event::EventBody;
 use std::sync::Arc;
 
@@ -21,8 +20,8 @@ pub struct Operation {
 
 /// The ways in which the outcome of an operation is delivered.
 pub(in crate::driver) enum Waiter {
-    /// A caller waits for the result: the number of members that a join reached, or else 0.
-    Caller(Reply<Result<usize>>),
+    /// A caller waits for the outcome.
+    Caller(Reply<Outcome>),
     /// A `Done` event of this operation goes to the readers of the node's events.
     Event(Operation),
     /// A `Done` event with this id goes to one queue only.
@@ -36,14 +35,14 @@ pub(in crate::driver) enum Waiter {
 impl Waiter {
     /// Delivers the outcome; a `Done` event for all readers goes to `events`.
     pub fn complete(self, events: &Subscriptions, outcome: Outcome) {
-        let result = outcome.result.clone();
         match self {
-            Waiter::Caller(reply) => reply.send(result),
+            Waiter::Caller(reply) => reply.send(outcome),
             Waiter::Event(Operation { id, token }) => {
+                let result = outcome.result;
                 events.push(EventBody::Done { id, token, result });
             }
             Waiter::Queue(queue, id) => {
-                let token = 0;
+                let (token, result) = (0, outcome.result);
                 queue.push(clock::now(), EventBody::Done { id, token, result });
             }
             Waiter::Pending(promise) => promise.keep(outcome),

@@ -150,6 +150,10 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
             let text = "this node leaves or has left; a join brings it back";
             (Status::State, text)
         }
+        CommandError::TooManyLooks => {
+            let text = "too many looks are under way; try again later";
+            (Status::State, text)
+        }
         CommandError::UnknownMember => (Status::NotFound, "there is no such member"),
         CommandError::NotAlive => (Status::State, "the member has failed or left"),
         CommandError::Myself => (Status::State, "the member is this node itself"),

@@ -5,22 +5,26 @@ use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
 use crate::error::{Error, Result, Status};
+use crate::member::Member;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex};
 
 /// The outcome of an operation.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The number of members that a join reached, 0 for other operations; or the reason why the
-    /// operation failed.
+    /// The number of members that a join or look reached, 0 for other operations; or the reason why
+    /// the operation failed.
     pub result: Result<usize>,
-    /// The addresses that a join did not reach, with the reasons; empty for other operations.
+    /// The addresses that a join or look did not reach, with the reasons; empty for other
+    /// operations.
     pub failures: Vec<FailedJoin>,
     /// The live members that have not acknowledged a leave; empty for other operations.
     pub unacked: Vec<Arc<str>>,
+    /// The members that a look has found, sorted by name; empty for other operations.
+    pub members: Arc<Vec<Arc<Member>>>,
 }
 
-/// An address that a join did not reach.
+/// An address that a join or look did not reach.
 #[derive(Clone, Debug)]
 pub struct FailedJoin {
     /// The address, as it was given.
@@ -35,6 +39,7 @@ impl From<Result<usize>> for Outcome {
             result,
             failures: Vec::new(),
             unacked: Vec::new(),
+            members: Arc::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The public face of a running member: the [`Node`].
 
+mod look;
 mod running;
 #[cfg(all(test, feature = "spoe"))]
 mod services_tests;
@@ -11,7 +12,7 @@ use crate::Config;
 use crate::config::{address, check_tag_key};
 use crate::driver::engine::command::Command;
 use crate::driver::events::completion::{Operation, Waiter};
-use crate::driver::events::pending::Pending;
+use crate::driver::events::pending::{Outcome, Pending};
 use crate::driver::events::queue::Ended;
 use crate::driver::events::subscriptions::Subscription;
 pub use crate::driver::node::running::EventCallback;
@@ -95,10 +96,8 @@ impl Node {
     /// `Closed`; `Forked`.
     pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
         let seeds = self.seeds(addrs)?;
-        self.run(timeout, "the join", move |waiter| Command::Join {
-            seeds,
-            waiter,
-        })
+        let join = |waiter| Command::Join { seeds, waiter };
+        self.run(timeout, "the join", join)?.result
     }
 
     /// A new operation with a value of the program, for one of the calls that do not wait. It has
@@ -141,7 +140,7 @@ impl Node {
     /// after which the leave goes on; `Closed`; `Forked`.
     pub fn leave(&self, timeout: Option<Duration>) -> Result<()> {
         let leave = |waiter| Command::Leave { waiter };
-        self.run(timeout, "the leave", leave).map(drop)
+        self.run(timeout, "the leave", leave)?.result.map(drop)
     }
 
     /// Like [`Node::leave`], but does not wait: a `Done` event of this operation reports the end.
@@ -430,7 +429,7 @@ impl Node {
         timeout: Option<Duration>,
         what: &str,
         command: impl FnOnce(Waiter) -> Command,
-    ) -> Result<usize> {
+    ) -> Result<Outcome> {
         let (reply, answer) = oneshot();
         self.finish(timeout, what, command(Waiter::Caller(reply)), answer)
     }
@@ -442,12 +441,12 @@ impl Node {
         timeout: Option<Duration>,
         what: &str,
         command: Command,
-        answer: Answer<Result<usize>>,
-    ) -> Result<usize> {
+        answer: Answer<Outcome>,
+    ) -> Result<Outcome> {
         self.running.check_wait()?;
         self.running.send(command)?;
         match answer.wait(timeout) {
-            Waited::Answered(result) => result,
+            Waited::Answered(outcome) => Ok(outcome),
             Waited::Dropped => Err(self.running.lifecycle.end_error()),
             Waited::TimedOut => {
                 let message = format!("the timeout has passed; {what} goes on");
@@ -458,7 +457,7 @@ impl Node {
 
     /// Sends a command that the engine finishes at once, and waits for its result.
     fn change(&self, command: impl FnOnce(Waiter) -> Command) -> Result<()> {
-        self.run(None, "the change", command).map(drop)
+        self.run(None, "the change", command)?.result.map(drop)
     }
 }
 

@@ -1,0 +1,43 @@
+//! The reasons for which a command is refused, and the check of a meta.
+
+use crate::limits;
+use std::sync::Arc;
+
+/// The reason why a command was refused. A refused command changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The name is empty, or the name, the tags or the meta take more bytes than allowed.
+    TooLarge {
+        /// The number of bytes that were given.
+        len: usize,
+        /// The maximum number of bytes.
+        max: usize,
+    },
+    /// The command does not exist in the mode of this node.
+    WrongMode,
+    /// This node is leaving or has left; a join brings it back.
+    Left,
+    /// Too many looks are under way.
+    TooManyLooks,
+    /// There is no member of this name.
+    UnknownMember,
+    /// The member has failed or left.
+    NotAlive,
+    /// The member is this node itself.
+    Myself,
+    /// The member has not failed.
+    NotFailed,
+    /// A hint about this member is still under way, or too many others are.
+    Limited,
+}
+
+/// Checks the length of a meta.
+pub(super) fn checked_meta(meta: Vec<u8>) -> Result<Arc<[u8]>, CommandError> {
+    if meta.len() > limits::META_LEN {
+        return Err(CommandError::TooLarge {
+            len: meta.len(),
+            max: limits::META_LEN,
+        });
+    }
+    Ok(meta.into())
+}

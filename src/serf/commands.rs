@@ -1,0 +1,153 @@
+//! The commands of the application: joining, looking and leaving, this node's tags and meta, the
+//! removal of failed members, and hints.
+
+use super::command_error::{CommandError, checked_meta};
+use super::{Core, MemberState, Mode, Tags, encode_tags};
+use crate::swim::{NodeState, OpId, Seed};
+use crate::time::Time;
+
+impl Core {
+    /// Remembers seeds: each is asked again whenever it is not an alive member.
+    pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
+        self.swim.remember_seeds(now, seeds);
+        self.pump(now, false);
+    }
+
+    /// Joins a cluster through these seeds, which are remembered if one answers. One or two
+    /// [`CoreEvent::JoinDone`] report the outcome. During or after a leave, the node first takes
+    /// part again.
+    pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
+        if self.serf.cancel_leave() {
+            self.swim.revive(now);
+        }
+        let op = self.swim.join(now, seeds);
+        self.pump(now, false);
+        op
+    }
+
+    /// Asks a node which members its cluster has, without joining. [`CoreEvent::LookDone`] reports
+    /// the answer.
+    ///
+    /// # Errors
+    /// `TooManyLooks`.
+    pub fn look(&mut self, now: Time, target: &Seed) -> Result<OpId, CommandError> {
+        let op = self.swim.look(now, target);
+        self.pump(now, false);
+        op.ok_or(CommandError::TooManyLooks)
+    }
+
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member has acknowledged the
+    /// leave or been silent for too long; at once without such members, or after an earlier leave.
+    pub fn leave(&mut self, now: Time) -> OpId {
+        let op = self.serf.begin_leave(now);
+        self.pump(now, false);
+        op
+    }
+
+    /// Replaces the tags of this node. Setting the same tags again causes no gossip.
+    ///
+    /// # Errors
+    /// `WrongMode` in memberlist mode; `TooLarge` if the encoded tags take more than
+    /// [`limits::META_LEN`] bytes; `Left`.
+    pub fn set_tags(&mut self, now: Time, tags: Tags) -> Result<(), CommandError> {
+        match self.serf.common.config.mode {
+            Mode::Serf => {}
+            Mode::Memberlist => return Err(CommandError::WrongMode),
+        }
+        let meta = checked_meta(encode_tags(&tags))?;
+        self.check_not_left()?;
+        if tags != self.serf.tags {
+            self.serf.tags = tags;
+            self.swim.set_meta(now, meta);
+            self.pump(now, false);
+        }
+        Ok(())
+    }
+
+    /// Returns the tags of this node.
+    pub fn tags(&self) -> &Tags {
+        &self.serf.tags
+    }
+
+    /// Replaces the meta of this node. Setting the same meta again causes no gossip.
+    ///
+    /// # Errors
+    /// `WrongMode` in Serf mode; `TooLarge` if the meta is longer than [`limits::META_LEN`];
+    /// `Left`.
+    pub fn set_meta(&mut self, now: Time, meta: Vec<u8>) -> Result<(), CommandError> {
+        match self.serf.common.config.mode {
+            Mode::Memberlist => {}
+            Mode::Serf => return Err(CommandError::WrongMode),
+        }
+        let meta = checked_meta(meta)?;
+        self.check_not_left()?;
+        if meta != self.swim.self_node().meta {
+            self.swim.set_meta(now, meta);
+            self.pump(now, false);
+        }
+        Ok(())
+    }
+
+    /// Turns a failed member into one that has left (Serf's force-leave). If `prune` is true, the
+    /// member is erased as well. A member that has left already can only be pruned.
+    ///
+    /// # Errors
+    /// `WrongMode` in memberlist mode; `UnknownMember`; `NotFailed` if the member is present, or
+    /// has left and `prune` is false; `Left`.
+    pub fn remove_failed(
+        &mut self,
+        now: Time,
+        name: &str,
+        prune: bool,
+    ) -> Result<(), CommandError> {
+        match self.serf.common.config.mode {
+            Mode::Serf => {}
+            Mode::Memberlist => return Err(CommandError::WrongMode),
+        }
+        self.check_not_left()?;
+        match self.member(name).map(|member| member.state) {
+            None => return Err(CommandError::UnknownMember),
+            Some(MemberState::Failed) => {}
+            Some(MemberState::Left) if prune => {}
+            Some(
+                MemberState::Alive
+                | MemberState::Suspect
+                | MemberState::Leaving
+                | MemberState::Left,
+            ) => return Err(CommandError::NotFailed),
+        }
+        self.serf.remove_failed(now, name, prune);
+        self.pump(now, false);
+        Ok(())
+    }
+
+    /// Probes a member at once, because the application could not reach it.
+    /// [`CoreEvent::HintDone`] reports the verdict.
+    ///
+    /// # Errors
+    /// `Left`; `UnknownMember`; `NotAlive`; `Myself`; `Limited` if a hint about this member is
+    /// still under way, or too many others are.
+    pub fn hint(&mut self, now: Time, name: &str) -> Result<OpId, CommandError> {
+        self.check_not_left()?;
+        if self.serf.common.is_self(name) {
+            return Err(CommandError::Myself);
+        }
+        if self.member(name).is_none() {
+            return Err(CommandError::UnknownMember);
+        }
+        let op = self.swim.hint(now, name);
+        self.pump(now, false);
+        op.ok_or_else(|| match self.swim.node(name).map(|node| node.state) {
+            Some(NodeState::Alive | NodeState::Suspect) => CommandError::Limited,
+            Some(NodeState::Dead | NodeState::Left) | None => CommandError::NotAlive,
+        })
+    }
+
+    fn check_not_left(&self) -> Result<(), CommandError> {
+        if self.serf.leave.is_under_way_or_done() {
+            Err(CommandError::Left)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The state of another cluster, as a list of its members.
+//!
+//! A node forgets the address and the tags of a failed member after half a minute, but Serf keeps
+//! its name for a day. Such a member is listed without them.
+
+use super::common::Common;
+use super::{Member, MemberState};
+use crate::swim::{NodeState, RemoteState};
+use crate::wire::Names;
+use crate::wire::serf_message::SerfPushPull;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// Returns the members that another node lists, sorted by name.
+pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Arc<Member>> {
+    let names = Names::default();
+    let serf = serf_state(common, &names, &state.user_state);
+    let left: BTreeSet<&str> = serf.left_members.iter().copied().collect();
+    let forgotten = serf.status_ltimes.iter();
+    let forgotten = forgotten.map(|&(name, _)| (name, (forgotten_member(name), NodeState::Dead)));
+    let mut found: BTreeMap<&str, (Member, NodeState)> = forgotten.collect();
+    for node in &state.nodes {
+        found.insert(&node.name, (common.describe(node), node.state));
+    }
+    let members = found.into_iter().map(|(name, (member, state))| {
+        let state = shown(state, left.contains(name));
+        Arc::new(Member { state, ..member })
+    });
+    members.collect()
+}
+
+/// Decodes what Serf adds to the state of a node. There is nothing in memberlist mode.
+fn serf_state<'a>(common: &mut Common, names: &'a Names, bytes: &'a [u8]) -> SerfPushPull<'a> {
+    if bytes.is_empty() || !common.is_serf() {
+        return SerfPushPull::default();
+    }
+    SerfPushPull::decode_in(bytes, names).unwrap_or_else(|why| {
+        common.out.refuse(why);
+        SerfPushPull::default()
+    })
+}
+
+/// A member of which only the name is known.
+fn forgotten_member(name: &str) -> Member {
+    Member {
+        name: name.into(),
+        addr: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        tags: Arc::default(),
+        meta: Arc::from([]),
+        state: MemberState::Failed,
+        incarnation: 0,
+        protocol: [0; 3],
+        delegate: [0; 3],
+    }
+}
+
+/// Returns the state of a member; `left` is true if Serf lists it as leaving or left.
+fn shown(state: NodeState, left: bool) -> MemberState {
+    match (state, left) {
+        (NodeState::Alive, false) => MemberState::Alive,
+        (NodeState::Suspect, false) => MemberState::Suspect,
+        (NodeState::Alive | NodeState::Suspect, true) => MemberState::Leaving,
+        (NodeState::Dead, false) => MemberState::Failed,
+        (NodeState::Dead, true) | (NodeState::Left, _) => MemberState::Left,
+    }
+}

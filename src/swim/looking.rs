@@ -1,0 +1,157 @@
+//! Looks: asking a node which members its cluster has, without becoming known there.
+//!
+//! A look is a push/pull in which this node shows nothing and of which it merges nothing. So no
+//! member learns of this node, and this node does not become a member. A look at a host name asks
+//! the addresses of the host one after the other until one answers.
+
+use super::address;
+use super::context::Context;
+use super::lookups::{Lookup, LookupCause};
+use super::members::versions;
+use super::output::{JoinFailure, JoinReport, Node, Notice, OpId, RemoteState};
+use super::seeds::Seed;
+use super::streams::{Exchange, ExchangeCause};
+use crate::wire::message::PushPull;
+use crate::wire::{Names, Refusal};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+/// The maximum number of looks under way.
+const MOST: usize = 16;
+
+/// A look under way.
+struct Look {
+    op: OpId,
+    /// The target as the caller wrote it.
+    target: String,
+    /// Addresses of the target that are still to be asked.
+    waiting: VecDeque<SocketAddr>,
+    report: JoinReport,
+}
+
+/// The looks under way.
+#[derive(Default)]
+pub(super) struct Looking(Vec<Look>);
+
+impl Looking {
+    /// Begins a look; `None` if too many are under way. [`Notice::LookDone`] reports the end.
+    pub fn begin(&mut self, ctx: &mut Context, target: &Seed) -> Option<OpId> {
+        if self.0.len() >= MOST {
+            return None;
+        }
+        let op = ctx.next_op();
+        self.0.push(Look {
+            op,
+            target: target.to_string(),
+            waiting: VecDeque::new(),
+            report: JoinReport::default(),
+        });
+        match target {
+            Seed::Addr(addr) => ask(ctx, op, *addr),
+            Seed::Host(host, port) => {
+                let cause = LookupCause::Look(op);
+                ctx.lookups
+                    .begin(&mut ctx.outbox, cause, host.clone(), *port);
+            }
+        }
+        Some(op)
+    }
+
+    /// The host name of a target was resolved.
+    pub fn on_resolved(&mut self, ctx: &mut Context, op: OpId, lookup: &Lookup, addrs: &[IpAddr]) {
+        let Some(look) = self.0.iter_mut().find(|look| look.op == op) else {
+            return;
+        };
+        look.waiting = addrs
+            .iter()
+            .map(|ip| SocketAddr::new(*ip, lookup.port))
+            .collect();
+        match look.waiting.pop_front() {
+            Some(first) => ask(ctx, op, first),
+            None => {
+                let failure = (look.target.clone(), JoinFailure::Unresolved);
+                look.report.failures.push(failure);
+                self.end(ctx, op, RemoteState::default());
+            }
+        }
+    }
+
+    /// The node at `peer` gave its state, or did not.
+    pub fn on_answer(
+        &mut self,
+        ctx: &mut Context,
+        op: OpId,
+        peer: SocketAddr,
+        state: Result<RemoteState, JoinFailure>,
+    ) {
+        let Some(look) = self.0.iter_mut().find(|look| look.op == op) else {
+            return;
+        };
+        match state {
+            Ok(state) => {
+                look.report.contacted = 1;
+                self.end(ctx, op, state);
+            }
+            Err(why) => {
+                let named = peer.to_string() == look.target;
+                let target = match named {
+                    true => look.target.clone(),
+                    false => format!("{} ({peer})", look.target),
+                };
+                look.report.failures.push((target, why));
+                match look.waiting.pop_front() {
+                    Some(next) => ask(ctx, op, next),
+                    None => self.end(ctx, op, RemoteState::default()),
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, ctx: &mut Context, op: OpId, state: RemoteState) {
+        let Some(i) = self.0.iter().position(|look| look.op == op) else {
+            return;
+        };
+        let report = self.0.swap_remove(i).report;
+        ctx.outbox.tell(Notice::LookDone { op, report, state });
+    }
+}
+
+fn ask(ctx: &mut Context, op: OpId, peer: SocketAddr) {
+    ctx.begin_exchange(Exchange::look(ExchangeCause::Look { op }, peer));
+}
+
+/// Decodes the state that the node at `peer` gave. An entry without a port gets that of the node,
+/// since all nodes of such a cluster use the same port.
+///
+/// # Errors
+/// The bytes are no push/pull, or exceed its bounds.
+pub(super) fn decode(
+    ctx: &mut Context,
+    peer: SocketAddr,
+    bytes: &[u8],
+) -> Result<RemoteState, Refusal> {
+    let names = Names::default();
+    let mut refused = |why| ctx.outbox.refuse(why);
+    let state = PushPull::decode_counting(bytes, &names, &mut refused)?;
+    let since = ctx.now;
+    let nodes = state.nodes.iter().filter_map(|node| {
+        let port = match node.port {
+            0 => peer.port(),
+            port => port,
+        };
+        let (addr, _) = address::decode(node.addr, port)?;
+        Some(Node {
+            name: node.name.into(),
+            addr,
+            meta: node.meta.unwrap_or_default().into(),
+            vsn: versions(node.vsn),
+            incarnation: node.incarnation,
+            state: node.state,
+            since,
+        })
+    });
+    Ok(RemoteState {
+        nodes: nodes.collect(),
+        user_state: state.user_state.to_vec(),
+    })
+}
