@@ -158,6 +158,10 @@ impl Node {
         enter(py, || self.inner.begin_join(&addresses)).map(Pending::new)
     }
 
+    fn begin_look(&self, py: Python<'_>, address: &str) -> PyResult<Pending> {
+        enter(py, || self.inner.begin_look(address)).map(Pending::new)
+    }
+
     fn begin_leave(&self, py: Python<'_>) -> PyResult<Pending> {
         enter(py, || self.inner.begin_leave()).map(Pending::new)
     }

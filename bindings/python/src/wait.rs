@@ -10,6 +10,7 @@
 
 use crate::errors::{enter, raised};
 use crate::event;
+use crate::members::Members;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::mem::MaybeUninit;
@@ -68,7 +69,7 @@ impl Subscription {
     }
 }
 
-/// A pending operation: a join, a leave or a hint.
+/// A pending operation: a join, a look, a leave or a hint.
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Pending(sprat::driver::Pending);
 
@@ -95,8 +96,8 @@ impl Pending {
 
     /// Returns the outcome of the operation, or `None` if the operation has not finished. The
     /// outcome is the number of members contacted (`None` after a failure), the error (`None` after
-    /// a success), the error of each address that a join did not reach, and the members that did
-    /// not acknowledge a leave.
+    /// a success), the error of each address that a join or look did not reach, the members that
+    /// did not acknowledge a leave, and the members that a look has found.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.0.outcome())? else {
             return Ok(None);
@@ -111,7 +112,9 @@ impl Pending {
             Err(error) => (None, Some(exception(&error))),
         };
         let unacked = outcome.unacked.iter().map(|name| name.to_string());
-        Ok(Some((contacted, error, failures, unacked.collect())))
+        let unacked = unacked.collect();
+        let members = Members::new(outcome.members);
+        Ok(Some((contacted, error, failures, unacked, members)))
     }
 }
 
@@ -121,6 +124,7 @@ type Outcome = (
     Option<Exception>,
     Vec<(String, Exception)>,
     Vec<String>,
+    Members,
 );
 
 /// Returns the time at which a timeout in seconds ends. `None` means no limit, as for a timeout

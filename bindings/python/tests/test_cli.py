@@ -63,6 +63,7 @@ def test_keygen_prints_a_new_key(cli, options, size):
 
 
 LOOK = ("members", "--join", "127.0.0.1:1")
+VISIT = ("monitor", "--join", "127.0.0.1:1")
 RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
 
 
@@ -88,11 +89,13 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
         ((*LOOK, "--config", __file__), 'expected "key = value"'),
         ((*LOOK, "--set", "probe_intervall_ms=1"), "probe_interval_ms"),
         ((*LOOK, "--set", "probe_interval_ms=x"), 'probe_interval_ms is "x", allowed: 10 to'),
-        ((*LOOK, "--bind", "here"), 'bind is "here", allowed: IP address'),
+        ((*LOOK, "--bind", "127.0.0.1:0"), "No such option"),
+        ((*LOOK, "--set", "bind=127.0.0.1:0"), "--set cannot change bind: this command does not"),
+        ((*VISIT, "--bind", "here"), 'bind is "here", allowed: IP address'),
         ((*LOOK, "--key", KEY, "--set", f"encrypt={KEY}"), "keys and encrypt exclude each other"),
         ((*LOOK, "--set", "seeds=a"), "--set cannot change seeds, got 'seeds=a': use --join"),
-        ((*LOOK, "--name", " a "), 'name is " a ", allowed: 1 to 255 bytes'),
-        ((*LOOK, "--set", "name=a "), 'name is "a ", allowed: 1 to 255 bytes'),
+        ((*VISIT, "--name", " a "), 'name is " a ", allowed: 1 to 255 bytes'),
+        ((*VISIT, "--set", "name=a "), 'name is "a ", allowed: 1 to 255 bytes'),
         ((*LOOK, "--timeout", "0"), "--timeout must be greater than 0 and at most 86400 s"),
         ((*LOOK, "--timeout", "-1.5"), "at most 86400 seconds, got -1.5"),
         ((*LOOK, "--timeout", "nan"), "at most 86400 seconds, got nan"),
@@ -137,10 +140,11 @@ def test_a_full_disk_is_a_one_line_error(command, option, message):
 def test_a_refusal_by_the_host_or_the_network_ends_with_1(cli, addresses):
     bind = ("--bind", addresses.address(0))
     nobody = addresses.address()
-    error = failed(cli("members", "--join", nobody, *bind), 1)
-    assert error == f"no node answered: {nobody}: connection refused"
-    error = failed(cli("members", "--join", "no-such-host.invalid", *bind), 1)
-    assert "no-such-host.invalid:7946: the name has no address" in error
+    for command in (("members",), ("monitor", *bind)):
+        error = failed(cli(*command, "--join", nobody), 1)
+        assert error == f"no node answered: {nobody}: connection refused"
+        error = failed(cli(*command, "--join", "no-such-host.invalid"), 1)
+        assert "no-such-host.invalid:7946: the name has no address" in error
     error = failed(cli("run", "--bind", "192.0.2.1:7946", "--log-level", "off"), 1)
     assert error.startswith("cannot bind TCP 192.0.2.1:7946")
 
@@ -164,21 +168,25 @@ def mute(addresses):
         yield Mute(listener)
 
 
-def test_a_join_ends_after_its_timeout(cli, addresses, mute):
-    bind = ("--bind", addresses.address(0))
-    error = failed(cli("members", "--join", mute.address, "--timeout", "0.3", *bind), 1)
+def test_a_join_and_a_look_end_after_their_timeout(cli, addresses, mute):
+    limit = ("--join", mute.address, "--timeout", "0.3")
+    error = failed(cli("monitor", *limit, "--bind", addresses.address(0)), 1)
     assert error == f"no answer within 0.3 s from {mute.address}"
+    error = failed(cli("members", *limit), 1)
+    assert error == f"no node answered: {mute.address}: no answer within 0.3 s"
 
 
+@pytest.mark.parametrize("name", ["members", "monitor"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_join_at_once(command, addresses, mute, number, code):
-    line = [*command, "members", "--join", mute.address, "--bind", addresses.address(0)]
+def test_a_signal_ends_a_join_or_look_at_once(command, addresses, mute, name, number, code):
+    bind = [] if name == "members" else ["--bind", addresses.address(0)]
+    line = [*command, name, "--join", mute.address, *bind]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         with mute.accept():
             process.send_signal(number)
             begun = time.monotonic()
             assert process.communicate(timeout=60) == (b"", b"")
-        assert time.monotonic() - begun < 9, "the timeout of the join is 10 s"
+        assert time.monotonic() - begun < 9, "the timeout of the command is 10 s"
     assert process.returncode == code
 
 
@@ -196,7 +204,7 @@ def test_a_closed_stdout_is_not_an_error(command, arguments):
 @pytest.mark.parametrize("after", [0.01, 0.03, 0.06, 0.1])
 def test_an_interrupt_at_the_very_start_prints_no_traceback(command, mute, after):
     # Python itself handles an interrupt before `main` begins; the line is printed after that.
-    arguments = ["sprat", "members", "--join", mute.address, "--bind", "127.0.0.1:0"]
+    arguments = ["sprat", "monitor", "--join", mute.address, "--bind", "127.0.0.1:0"]
     code = f"""
 import sys
 from sprat.__main__ import main

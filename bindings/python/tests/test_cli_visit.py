@@ -1,4 +1,4 @@
-"""The commands that only visit a cluster: members, monitor and explain, with stock agents."""
+"""The commands that look at a cluster or visit it, with stock agents."""
 
 import contextlib
 import datetime
@@ -30,11 +30,12 @@ OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMA=="
 
 @pytest.fixture
 def visit(command, addresses, tmp_path):
-    """Start a command that visits the cluster: `visit(name, *arguments)`."""
+    """Start a command that looks at the cluster or visits it: `visit(name, *arguments)`."""
     running = []
 
-    def start(*arguments, stdout=subprocess.PIPE, **environment):
-        line = [*command, *arguments, "--bind", addresses.address(0)]
+    def start(name, *arguments, stdout=subprocess.PIPE, **environment):
+        bind = [] if name == "members" else ["--bind", addresses.address(0)]
+        line = [*command, name, *arguments, *bind]
         env = {**os.environ, **environment}
         process = subprocess.Popen(
             line, stdout=stdout, stderr=subprocess.PIPE, text=True, env=env, bufsize=1
@@ -71,7 +72,7 @@ def done(process, code=0):
     return output
 
 
-def test_members_lists_the_cluster_and_leaves_it_without_a_failure(visit, agent):
+def test_members_lists_the_cluster_without_a_trace(visit, agent):
     stock = agent("stock", "-tag", "role=web", "-tag", "dc=ams")
     other = agent("other", "-tag", "role=db", f"-join={stock.address}")
     lines = done(visit("members", "--join", stock.address)).splitlines()
@@ -93,10 +94,45 @@ def test_members_lists_the_cluster_and_leaves_it_without_a_failure(visit, agent)
     filtered = ("--tag", "role=web", "--tag", "dc=ams", "--state", "alive", *QUICK)
     output = done(visit("members", "--join", host, *filtered))
     assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
-    # The visits share a few names: a concurrent test on this host may hold the first one.
-    all_left(stock)
-    assert all(re.fullmatch(r"sprat-cli-.*?(-\d\d?)?", name) for name in visits(stock))
-    sees_left(other, next(iter(visits(stock))))
+    assert stock.members().keys() == {"stock", "other"}
+    assert "sprat" not in stock.log()
+
+
+def test_members_lists_those_that_failed_or_left_before(visit, agent):
+    stock = agent("stock", "-profile=local")
+    failed = agent("failed", "-profile=local", "-tag", "role=db", f"-join={stock.address}")
+    left = agent("left", "-profile=local", f"-join={stock.address}")
+    eventually("the agent sees all", lambda: len(stock.members()) == 3)
+    left.leave()
+    sees_left(stock, "left")
+    failed.process.kill()
+    stock.sees("failed", "failed")
+    lines = done(visit("members", "--join", stock.address)).splitlines()
+    assert [line.split()[::2] for line in lines] == [
+        ["NAME", "STATE"],
+        ["failed", "failed"],
+        ["stock", "alive"],
+    ]
+
+    def shown():
+        lines = done(visit("members", "--join", stock.address, "--state", "failed")).splitlines()
+        return lines[1].split()
+
+    assert shown() in (["failed", failed.address, "failed", "role=db"], ["failed", "-", "failed"])
+    eventually("its address is forgotten", lambda: shown() == ["failed", "-", "failed"])
+    command = visit("members", "--join", stock.address, "--state", "left", "--format", "json")
+    (member,) = json.loads(done(command))["members"]
+    assert (member["name"], member["state"]) == ("left", "left")
+
+
+def test_the_first_of_several_members_to_answer_is_asked(visit, agent, addresses):
+    stock = agent("stock")
+    nobody = addresses.address()
+    with socket.create_server((addresses.ip(), 0)) as silent:
+        mute = "{}:{}".format(*silent.getsockname())
+        join = ("--join", f"{nobody},{mute}", "--join", stock.address)
+        output = done(visit("members", *join, "--timeout", "60"))
+    assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
 
 
 def test_simultaneous_visits_have_different_names(visit, agent):
@@ -156,13 +192,13 @@ def plain(text):
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n")
 
 
-def test_only_a_terminal_gets_colours_and_folded_lines(visit, command, agent, addresses):
+def test_only_a_terminal_gets_colours_and_folded_lines(visit, command, agent):
     stock = agent("stock", "-tag", f"long={'x' * 100}", "-tag", "list=a,b")
-    line = [*command, "members", "--join", stock.address, "--bind", addresses.address(0), *QUICK]
+    line = [*command, "members", "--join", stock.address, *QUICK]
     written, code = on_terminal(line, 60)
     assert code == 0
     assert "\x1b[32malive\x1b[0m" in written
-    assert "joining" in written  # on stderr
+    assert "asking" in written  # on stderr
     assert "1 member: 1 alive" in written
     rows = [row.rstrip() for row in plain(written).splitlines()]
     assert max(map(len, rows)) <= 60
@@ -177,7 +213,7 @@ def test_only_a_terminal_gets_colours_and_folded_lines(visit, command, agent, ad
     assert "\x1b" not in output
 
 
-def test_the_key_comes_from_a_file_or_the_environment(visit, cli, agent, tmp_path, addresses):
+def test_the_key_comes_from_a_file_or_the_environment(visit, cli, agent, tmp_path):
     stock = agent("stock", f"-encrypt={KEY}")
     file = tmp_path / "key"
     file.write_text(f"# of the cluster\n{KEY}\n")
@@ -189,12 +225,11 @@ def test_the_key_comes_from_a_file_or_the_environment(visit, cli, agent, tmp_pat
     config.write_text(f"name = daemon\ntag.role = web\nencrypt = {KEY}\nseeds = {stock.address}\n")
     assert "stock" in done(visit("members", "--config", str(config), *QUICK))
     assert stock.members().keys().isdisjoint({"daemon"})
-    bind = ("--bind", addresses.address(0))
     for options, message in [
         ({"SPRAT_KEY": OTHER_KEY}, "key"),
         ({}, "the peer encrypts, and this node has no key"),
     ]:
-        failed = cli(*join, *bind, **options)
+        failed = cli(*join, **options)
         assert failed.returncode == 1
         assert failed.stderr.startswith(f"sprat: error: no node answered: {stock.address}: ")
         assert message in failed.stderr
@@ -335,11 +370,11 @@ def test_monitor_ends_when_its_reader_is_gone(visit, agent):
 
 def test_a_first_signal_does_not_interrupt_a_running_leave(visit, agent):
     stock = agent("stock")
-    lister = visit("members", "--join", stock.address)
+    visitor = visit("explain", "stock", "--join", stock.address)
     leaves = {"leaving", "left"}
     eventually("the command has begun to leave", lambda: leaves & set(visits(stock).values()))
-    lister.send_signal(signal.SIGINT)
-    done(lister)
+    visitor.send_signal(signal.SIGINT)
+    assert "stock" in done(visitor)
     all_left(stock)
 
 
@@ -350,39 +385,39 @@ def test_members_ends_normally_when_its_reader_is_gone(visit, agent):
     lister = visit("members", "--join", stock.address, stdout=writer)
     os.close(writer)
     assert (lister.wait(60), lister.stderr.read()) == (0, "")
-    all_left(stock)
 
 
 def test_a_name_in_use_is_refused_and_its_owner_stays_listed(visit, agent):
     stock, taken = agent("stock"), agent("taken")
     taken.join(stock.address)
-    for command in (["members"], ["explain", "stock"]):
-        process = visit(*command, "--join", stock.address, "--name", "taken")
-        output, errors = process.communicate(timeout=90)
-        text = f'sprat: error: the name "taken" is in use by another node at {taken.address}\n'
-        assert (process.returncode, output, errors) == (1, "", text)
+    process = visit("explain", "stock", "--join", stock.address, "--name", "taken")
+    output, errors = process.communicate(timeout=90)
+    text = f'sprat: error: the name "taken" is in use by another node at {taken.address}\n'
+    assert (process.returncode, output, errors) == (1, "", text)
     assert stock.members()["taken"]["status"] == "alive"
     assert stock.members()["taken"]["addr"] == taken.address
 
 
-def test_a_visit_for_failed_members_explains_that_a_newcomer_does_not_know_them(visit, agent):
-    stock = agent("stock")
-    process = visit("members", "--join", stock.address, "--state", "failed")
-    output, errors = process.communicate(timeout=90)
-    assert (process.returncode, output.split()) == (0, ["NAME", "ADDRESS", "STATE", "TAGS"])
-    assert "a newcomer does not learn about members that were suspected, failed or left" in errors
-    process = visit("explain", "gone", "--join", stock.address)
-    output, errors = process.communicate(timeout=90)
-    assert (process.returncode, output) == (1, "")
-    assert "there is no member 'gone'" in errors
-    assert "ask a member that stays" in errors
+def test_explain_tells_whether_a_member_is_unknown_or_was_gone_before(visit, agent):
+    stock = agent("stock", "-profile=local")
+    agent("gone", "-profile=local", f"-join={stock.address}").leave()
+    sees_left(stock, "gone")
+    for name, text in [
+        ("nobody", "there is no member 'nobody'\n"),
+        ("gone", f"member 'gone' is left, as {stock.address} lists it; a newcomer is not told why"),
+    ]:
+        process = visit("explain", name, "--join", stock.address, *QUICK)
+        output, errors = process.communicate(timeout=90)
+        assert (process.returncode, output) == (1, "")
+        assert errors.startswith(f"sprat: error: {text}")
 
 
 def test_a_visit_takes_another_name_if_a_host_of_the_same_name_visits(cli, agent, addresses):
     stock = agent("stock")
     twin = agent("sprat-cli-" + re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()))
     twin.join(stock.address)
-    visit = cli("members", "--join", stock.address, "--bind", addresses.address(0), *QUICK)
+    bind = ("--bind", addresses.address(0))
+    visit = cli("explain", "stock", "--join", stock.address, *bind, *QUICK)
     assert (visit.returncode, "stock" in visit.stdout) == (0, True), visit.stderr
     assert stock.members()[twin.name]["addr"] == twin.address
 
@@ -411,10 +446,9 @@ def test_two_signals_at_once_still_let_a_visit_leave(visit, agent, shadow):
 def test_a_visit_ignores_name_and_address_in_the_environment(visit, agent, addresses):
     stock = agent("stock")
     taken = {"SPRAT_BIND": stock.address, "SPRAT_ADVERTISE": stock.address, "SPRAT_NAME": "stock"}
-    printed = json.loads(
-        done(visit("members", "--join", stock.address, "--format", "json", **taken))
-    )
-    assert [member["name"] for member in printed["members"]] == ["stock"]
+    for command in ("members",), ("explain", "stock"):
+        output = done(visit(*command, "--join", stock.address, **taken))
+        assert stock.address in output
 
 
 def test_a_monitor_ended_before_its_join_has_the_exit_code_of_the_signal(visit, addresses):

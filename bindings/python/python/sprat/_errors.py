@@ -151,7 +151,7 @@ class ProtocolError(Error):
 
 
 class JoinError(Error, ConnectionError):
-    """No address answered a join.
+    """No address answered a join or a look.
 
     `errors` maps each address to the reason for its failure. `code` is that of the error to fix
     first: keys come before addresses, addresses before hosts that do not answer.

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from . import _native
 from ._base_node import BaseNode
-from ._checks import check_addresses, check_text, check_timeout
+from ._checks import check_address, check_addresses, check_text, check_timeout
 from ._errors import ClosedError
 from ._events import Events
-from ._native import Event
+from ._native import Event, Members
 from ._operations import (
     Outcome,
     hint_result,
     join_result,
     last_leave,
     leave_result,
+    look_result,
     timed_out,
 )
 from ._waiting import wait
@@ -124,6 +125,24 @@ class Node(BaseNode):
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
         leave_result(_wait(pending, timeout, "leave"))
+
+    def look(self, address: Address, timeout: float | None = 10) -> Members:
+        """Ask a node which members its cluster has, without joining: nobody learns of this node.
+
+        Returns the members in every state, as the other node sees them. A node keeps the address
+        and the tags of a failed member for half a minute, and its name for a day; then the member
+        has the address "0.0.0.0:0" and no tags.
+
+        address: one address, in the forms that `join` takes. If a host name has several addresses,
+            each is asked until one answers.
+        timeout: in seconds; `None` waits without limit.
+
+        Raises `JoinError` if no node answered; `AddressError` if the address cannot be parsed;
+        `StateError` if 16 looks are under way; `TimeoutError` after `timeout`.
+        """
+        timeout = check_timeout(timeout)
+        pending = self._native.begin_look(check_address("address", address))
+        return look_result(_wait(pending, timeout, "look"))
 
     def hint(self, name: str, timeout: float | None = 10) -> bool:
         """Report that a request to a member failed. Probes it at once; returns whether it answers.

@@ -1,4 +1,4 @@
-"""Turns the outcome of a join, leave or hint into a result or an exception."""
+"""Turns the outcome of a join, look, leave or hint into a result or an exception."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from ._errors import ClosedError, Error, JoinError, LeaveError, TimeoutError
+from ._native import Members
 
 __all__ = [
     "Outcome",
@@ -14,32 +15,45 @@ __all__ = [
     "join_result",
     "last_leave",
     "leave_result",
+    "look_result",
     "timed_out",
 ]
 
 _log = logging.getLogger("sprat")
 
-Outcome = tuple[int | None, Error | None, list[tuple[str, Error]], list[str]]
+Outcome = tuple[int | None, Error | None, list[tuple[str, Error]], list[str], Members]
 """The outcome of an operation.
 
-It has the number of members contacted, the error, the error of each address that a join did not
-reach, and the members that did not acknowledge a leave.
+It has the number of members contacted, the error, the error of each address that a join or look did
+not reach, the members that did not acknowledge a leave, and the members that a look has found.
 """
 
 
 def join_result(outcome: Outcome) -> int:
     """Return the number of addresses that answered a join, or raise its error."""
-    contacted, error, failures, _ = outcome
+    contacted, error, failures, *_ = outcome
     if error is None:
         return contacted or 0
+    raise _unanswered(error, failures)
+
+
+def look_result(outcome: Outcome) -> Members:
+    """Return the members that a look has found, or raise its error."""
+    _, error, failures, _, members = outcome
+    if error is None:
+        return members
+    raise _unanswered(error, failures)
+
+
+def _unanswered(error: Error, failures: list[tuple[str, Error]]) -> Error:
     if not failures:
-        raise error  # the node was closed, or its name is in use
-    raise JoinError(str(error), code=error.code, errors=dict(failures))
+        return error  # the node was closed, its name is in use, or too many looks are under way
+    return JoinError(str(error), code=error.code, errors=dict(failures))
 
 
 def leave_result(outcome: Outcome) -> None:
     """Raise the error of a leave, if there is one."""
-    _, error, _, unacked = outcome
+    _, error, _, unacked, _ = outcome
     if error is None:
         return
     if unacked:
@@ -49,7 +63,7 @@ def leave_result(outcome: Outcome) -> None:
 
 def hint_result(outcome: Outcome) -> bool:
     """Return whether the member of a hint answered its probe."""
-    _, error, _, _ = outcome
+    _, error, *_ = outcome
     if error is None:
         return True
     if error.code == "SPRAT_ERR_UNREACHABLE":

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from . import _native
 from ._base_node import BaseNode
-from ._checks import check_addresses, check_text, check_timeout
+from ._checks import check_address, check_addresses, check_text, check_timeout
 from ._errors import ClosedError, ForkedError
 from ._events import BATCH, BaseEvents
-from ._native import Event
+from ._native import Event, Members
 from ._operations import (
     Outcome,
     hint_result,
     join_result,
     last_leave,
     leave_result,
+    look_result,
     timed_out,
 )
 
@@ -70,6 +71,12 @@ class Node(BaseNode):
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
         leave_result(await _wait(pending, timeout, "leave"))
+
+    async def look(self, address: Address, timeout: float | None = 10) -> Members:
+        """Ask a node which members its cluster has, as `sprat.Node.look` does."""
+        timeout = check_timeout(timeout)
+        pending = self._native.begin_look(check_address("address", address))
+        return look_result(await _wait(pending, timeout, "look"))
 
     async def hint(self, name: str, timeout: float | None = 10) -> bool:
         """Probe a member, as `sprat.Node.hint` does. It continues if the wait is cancelled."""

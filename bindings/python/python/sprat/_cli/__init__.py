@@ -4,9 +4,9 @@ Exit codes: 0 for success, 1 for a failure, 2 for wrong usage, and 128 plus the 
 if a signal ended a command before it was done. Every error is one line on stderr,
 `sprat: error: ...`. It is not an error if the reader of the output stops reading, as `head` does.
 
-Reading order: `options` (the shared options), `visit` (joining for a moment), the commands
-`members`, `monitor`, `explain`, `keygen`; then `run`, which builds a `service` of `handlers`,
-`coalesce`, `worker`, `script`, `children` and `notify`.
+Reading order: `options` (the shared options), `look` (asking a member), `visit` (joining for a
+moment), the commands `members`, `monitor`, `explain`, `keygen`; then `run`, which builds a
+`service` of `handlers`, `coalesce`, `worker`, `script`, `children` and `notify`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["main"]
 
 _HELP = """Look at a cluster of Serf or sprat members, or run a member of it.
 
-Every command that talks to a cluster joins it as a real member and leaves it before it ends, so no
-member ever sees a failure. Commands that only visit it are named sprat-cli-HOST and have the tag
-role=sprat-cli; agents list them as left afterwards. Runs on one host share that name, so these
-lists do not grow.
+`sprat members` asks a member for its list, and no member learns of it. The other commands join the
+cluster as a real member and leave it before they end, so no member ever sees a failure. Those that
+only visit it are named sprat-cli-HOST and have the tag role=sprat-cli; agents list them as left
+afterwards. Runs on one host share that name, so these lists do not grow.
 
 \b
   sprat members --join 10.0.0.5                  list the members

@@ -20,7 +20,7 @@ from .output import (
     waiting,
     write,
 )
-from .visit import visit
+from .visit import addresses, visit
 
 __all__ = ["explain"]
 
@@ -35,8 +35,8 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
     The command joins the cluster, probes NAME directly and through other members, and leaves. The
     result shows whether NAME answers *this host*; other members may see something else. If NAME
     does not answer, the cluster suspects it, as after any failed probe, until NAME refutes the
-    suspicion. The exit code is 1 if there is no such member; a newcomer does not learn about
-    members that were suspected, failed or left before it joined.
+    suspicion. The exit code is 1 if there is no such member, or if it was suspected, had failed or
+    had left before: a newcomer is not told why.
 
     \b
       sprat explain web-3 --join 10.0.0.5
@@ -51,16 +51,25 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
     with visit(connection) as node:
         member = node.member(member_name)
         if member is None:
-            raise click.ClickException(
-                f"there is no member {member_name!r}; a newcomer does not learn about members that"
-                " were suspected, failed or left before it joined: ask a member that stays, with"
-                " `serf members` or sprat.Node.explain()"
-            )
+            raise click.ClickException(_why_unknown(node, member_name, connection))
         with waiting(f"probing {member_name}"):
             _probe_now(node, member_name, connection.timeout)
         member = node.member(member_name) or member
         explanation = node.explain(member_name)
         (_show_json if style == "json" else _show)(member, explanation, node.health())
+
+
+def _why_unknown(node: sprat.Node, name: str, connection: Connection) -> str:
+    """Return why this node does not know a member, after asking the cluster for its list."""
+    for address in addresses(connection, connection.file()):
+        with contextlib.suppress(sprat.Error):
+            listed = node.look(address, connection.timeout).get(name)
+            if listed is not None:
+                return (
+                    f"member {name!r} is {listed.state}, as {address} lists it; a newcomer is not"
+                    " told why: ask a member that stays, with sprat.Node.explain()"
+                )
+    return f"there is no member {name!r}"
 
 
 _PROBES = 20

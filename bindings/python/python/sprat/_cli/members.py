@@ -8,6 +8,7 @@ import click
 
 import sprat
 
+from .look import look
 from .options import Connection, connection_options, parse_tags
 from .output import (
     as_json,
@@ -19,7 +20,6 @@ from .output import (
     write,
 )
 from .table import Row, print_table
-from .visit import visit
 
 __all__ = ["members"]
 
@@ -38,15 +38,15 @@ _STATES = [state.value for state in sprat.MemberState]
     help="List only members in this state; by default, in every state except left.",
 )
 @format_option
-@connection_options(visits=True)
+@connection_options(visits=True, joins=False)
 def members(
     tags: tuple[str, ...], states: tuple[str, ...], style: str, connection: Connection
 ) -> None:
     """List the members: name, address, state, tags.
 
-    The command joins the cluster, lists its members and leaves. A newcomer only learns about
-    members that are alive, not about those that were suspected, had failed or had left before. The
-    command itself is not listed.
+    The command asks a member for its list, and does not join the cluster: no member learns of it.
+    If several addresses are given, the first answer counts. A member keeps the address and the tags
+    of a failed member for half a minute, and its name for a day; then the address is "-".
 
     \b
       sprat members --join 10.0.0.5
@@ -54,26 +54,17 @@ def members(
       sprat members --join 10.0.0.5 --format json | jq -r '.members[].address'
 
     JSON: one object with "members", a list of objects with "name", "address", "host", "port",
-    "state" (alive, suspect, failed, leaving, left) and "tags".
+    "state" (alive, suspect, failed, leaving, left) and "tags". An unknown address is "0.0.0.0:0".
     """  # noqa: D301
     wanted = parse_tags(tags)
     chosen = set(states) or set(_STATES) - {"left"}
-    with visit(connection) as node:
-        found = [
-            member
-            for member in node.members(state=None)
-            if member.name != node.name
-            and ("all" in chosen or member.state in chosen)
-            and all(member.tags.get(key) == value for key, value in wanted)
-        ]
-        _show(found, style)
-    unknown = chosen & {"suspect", "failed", "left"}
-    if not found and unknown and chosen == unknown:
-        click.echo(
-            "a newcomer does not learn about members that were suspected, failed or left before it"
-            " joined: ask a member that stays, with `serf members` or sprat.Node.members()",
-            err=True,
-        )
+    found = [
+        member
+        for member in look(connection)
+        if ("all" in chosen or member.state in chosen)
+        and all(member.tags.get(key) == value for key, value in wanted)
+    ]
+    _show(found, style)
 
 
 def _show(found: list[sprat.Member], style: str) -> None:
@@ -91,4 +82,5 @@ def _show(found: list[sprat.Member], style: str) -> None:
 
 
 def _row(member: sprat.Member) -> Row:
-    return (clean(member.name), member.address, str(member.state)), tags_words(member.tags)
+    address = member.address if member.port else "-"
+    return (clean(member.name), address, str(member.state)), tags_words(member.tags)

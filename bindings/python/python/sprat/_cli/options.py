@@ -149,8 +149,11 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True)
 _LEVELS = ["off", "error", "warn", "info", "debug", "trace"]
 
 
-def _options(visits: bool) -> list[Callable[[Any], Any]]:
-    """Return the shared options. A command that `visits` has its own defaults: see `visit.py`."""
+def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
+    """Return the shared options. A command that `visits` has its own defaults: see `visit.py`.
+
+    One that does not join the cluster has no options for a name or an address: see `look.py`.
+    """
     name = "sprat-cli-HOST" if visits else "the host name"
     bind = "0.0.0.0:0, any free port" if visits else "0.0.0.0:7946"
     # SPRAT_NAME, SPRAT_BIND and SPRAT_ADVERTISE are for the permanent member of this host. A visit
@@ -160,8 +163,9 @@ def _options(visits: bool) -> list[Callable[[Any], Any]]:
     join = "Address of a member to join, or several separated by commas; may be repeated."
     if not visits:
         join += " Retried until it answers."
-    shared = [
-        _option("--join", multiple=True, metavar="ADDR", help=join),
+    if not joins:
+        join = "Address of a member to ask, or several separated by commas; may be repeated."
+    identity = [
         naming("--name", "--node", "name", help=f"Name of this member.  [default: {name}]"),
         naming(
             "--bind",
@@ -174,6 +178,10 @@ def _options(visits: bool) -> list[Callable[[Any], Any]]:
             metavar="IP:PORT",
             help="Address at which other members reach this member.",
         ),
+    ]
+    shared = [
+        _option("--join", multiple=True, metavar="ADDR", help=join),
+        *(identity if joins else []),
         _option("--config", type=_FILE, help='File of settings, in lines "key = value".'),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=one),
         _option("--key", help="Key in base64. Other users can see it: prefer --key-file."),
@@ -196,12 +204,12 @@ def _options(visits: bool) -> list[Callable[[Any], Any]]:
             callback=_positive_seconds,
             default=10.0,
             show_default=True,
-            help="Seconds to wait for the join.",
+            help=f"Seconds to wait for the {'join' if joins else 'answer'}.",
         ),
     ]
 
 
-def connection_options(*, visits: bool) -> Callable[[F], F]:
+def connection_options(*, visits: bool, joins: bool = True) -> Callable[[F], F]:
     """Add the shared options; the command receives them as the argument `connection`."""
 
     def decorate(function: F) -> F:
@@ -224,7 +232,7 @@ def connection_options(*, visits: bool) -> Callable[[F], F]:
             return function(connection=Connection(**shared, **_keys(keys)), **given)
 
         decorated: Any = command
-        for option in reversed(_options(visits)):
+        for option in reversed(_options(visits, joins)):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 

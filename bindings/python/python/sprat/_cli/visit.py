@@ -28,7 +28,7 @@ from .options import Connection, split_list
 from .output import waiting
 from .signals import Raiser, signals_raise
 
-__all__ = ["visit"]
+__all__ = ["addresses", "cluster_settings", "visit"]
 
 _NAMES = 32
 """The number of names that visits from one host share."""
@@ -41,12 +41,7 @@ _IDENTITY = ("name", "bind", "advertise", "seeds", "event_kinds")
 def visit(connection: Connection) -> Iterator[sprat.Node]:
     """Join the cluster for the block, and leave it afterwards even if the block fails."""
     file = connection.file()
-    join = connection.join or tuple(split_list(file.get("seeds", "")))
-    if not join:
-        raise click.UsageError(
-            "no address to join: give --join ADDR or set SPRAT_JOIN;"
-            " for an agent on this host, use --join 127.0.0.1"
-        )
+    join = addresses(connection, file)
     log_to_stderr(connection.log_level or "warn")
     with signals_raise() as raiser, _shared_name() as name, contextlib.ExitStack() as stack:
         node = stack.enter_context(_member(_visitor(connection, file, name, join), raiser))
@@ -56,6 +51,26 @@ def visit(connection: Connection) -> Iterator[sprat.Node]:
             node = stack.enter_context(_member(unshared, raiser))
             _join(node, join, connection.timeout)
         yield node
+
+
+def addresses(connection: Connection, file: dict[str, str]) -> tuple[str, ...]:
+    """Return the addresses of the cluster."""
+    found = connection.join or tuple(split_list(file.get("seeds", "")))
+    if not found:
+        raise click.UsageError(
+            "no address to join: give --join ADDR or set SPRAT_JOIN;"
+            " for an agent on this host, use --join 127.0.0.1"
+        )
+    return found
+
+
+def cluster_settings(connection: Connection, file: dict[str, str]) -> dict[str, Any]:
+    """Return the arguments of a node without those that describe this host's permanent member."""
+    foreign = ("tag.", "filter.")
+    shared = {k: v for k, v in file.items() if k not in _IDENTITY and not k.startswith(foreign)}
+    arguments = connection.arguments(shared)
+    arguments.pop("seeds", None)  # a node retries its seeds: a visit only joins once
+    return arguments
 
 
 @contextlib.contextmanager
@@ -78,11 +93,8 @@ def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node
 def _visitor(
     connection: Connection, file: dict[str, str], name: str, join: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the arguments for a visitor's node; `file` gives only settings of the cluster."""
-    foreign = ("tag.", "filter.")
-    shared = {k: v for k, v in file.items() if k not in _IDENTITY and not k.startswith(foreign)}
-    arguments = connection.arguments(shared)
-    arguments.pop("seeds", None)  # a node retries its seeds: a visit only joins once
+    """Return the arguments for a visitor's node."""
+    arguments = cluster_settings(connection, file)
     arguments.setdefault("name", name)
     # An agent may use port 7946 on this host, so the visitor uses any free port. IPv6 members need
     # an IPv6 socket.
