@@ -737,6 +737,30 @@ fn a_node_that_missed_a_leave_learns_of_it_by_push_pull() {
     assert_eq!(net.told(3, 2), ["suspect", "fail", "leave"]);
 }
 
+/// The member through which the node returns is new as well, so it does not know that others list
+/// the node as left.
+#[test]
+fn a_node_that_returns_through_a_newcomer_is_a_member_everywhere_within_seconds() {
+    let mut net = Net::joined(5);
+    let op = net.command(4, Core::leave);
+    net.run_until(15, |net| net.is_done(4, op));
+    net.hosts[4].up = false;
+    net.hosts[3].up = false;
+    net.run_until(60, |net| net.state(0, 3) == Some(MemberState::Failed));
+    for (host, through) in [(3, 0), (4, 3)] {
+        net.hosts[host] = net.boot(host, Config::default());
+        net.join(host, through);
+        net.run(secs(1));
+    }
+    let all_alive = |net: &Net| (0..5).all(|host| net.alive(host) == 5);
+    net.run_until(10, all_alive);
+    net.run(secs(60));
+    assert!(all_alive(&net));
+    for viewer in 0..3 {
+        assert_eq!(net.told(viewer, 4), ["leave", "join"]);
+    }
+}
+
 #[test]
 fn a_new_node_gets_earlier_user_events_and_does_not_spread_them() {
     let mut net = Net::joined(2);

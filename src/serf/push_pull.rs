@@ -70,13 +70,32 @@ pub(super) fn encode_nothing() -> Vec<u8> {
     bytes
 }
 
-/// Returns the messages that a received state stands for, in the order in which to handle them.
-pub(super) fn messages<'a>(state: &SerfPushPull<'a>, members: &Members) -> Vec<SerfMessage<'a>> {
+/// Returns the messages that a state which the node `own` received stands for, in the order in
+/// which to handle them.
+///
+/// A member that the other side lists as left has left only if it is not present here: the SWIM
+/// machine has merged the entries of the same exchange before, so it knows better. Without this
+/// rule, a member that returns would stay leaving for good if a node that had missed the return
+/// listed its leave with a later time than that of the return. Agents do that: they add one to the
+/// time each time that they read it.
+pub(super) fn messages<'a>(
+    state: &SerfPushPull<'a>,
+    members: &Members,
+    own: &str,
+) -> Vec<SerfMessage<'a>> {
     let ltimes = by_name(&mut state.status_ltimes.iter().copied());
     let left = state.left_members.iter();
     let mut left = left.map(|&node| (node, ltimes.get(node).copied().unwrap_or(0)));
     let left = by_name(&mut left);
-    let leaves = left.iter().map(|(&node, ltime)| {
+    let is_gone = |node: &str| {
+        members
+            .get(node)
+            .is_some_and(|row| !row.status.is_present())
+    };
+    let believed = left
+        .iter()
+        .filter(|(node, _)| **node == own || is_gone(node));
+    let leaves = believed.map(|(&node, ltime)| {
         // The leave gets a time one later than listed, so that it outweighs the intent by which the
         // member had joined. For a member that is known to have left, the time stays as listed:
         // otherwise each push/pull would move the leave to a later time.

@@ -262,7 +262,8 @@ impl SerfState {
                 self.common.out.counts.ltimes_refused += 1;
             }
         }
-        for message in push_pull::messages(&state, &self.common.members) {
+        let own = self.common.name.clone();
+        for message in push_pull::messages(&state, &self.common.members, &own) {
             self.handle(now, &message);
         }
     }

@@ -577,13 +577,20 @@ fn a_push_pull_carries_which_members_have_left() {
         .serf
         .state_received(other.now, &one.serf.encode_state(false));
 
-    assert_eq!(other.status("gone"), Some(SerfStatus::Leaving));
+    assert_eq!(
+        other.status("gone"),
+        Some(SerfStatus::Alive),
+        "it is alive here"
+    );
     assert_eq!(other.status("dead"), Some(SerfStatus::Left));
     assert_eq!(other.status("alive"), Some(SerfStatus::Alive));
     assert_eq!(other.serf.common.members.get("alive").unwrap().ltime, 9);
     assert_eq!(other.broadcasts(), []);
     other.reports(Change::Died, "gone", None);
-    assert_eq!(other.events(), ["leave dead", "leave gone"]);
+    other
+        .serf
+        .state_received(other.now, &one.serf.encode_state(false));
+    assert_eq!(other.events(), ["leave dead", "fail gone", "leave gone"]);
     assert!(other.serf.intents.clock.time() >= one.serf.intents.clock.time());
 }
 
@@ -604,14 +611,40 @@ fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes
     assert!(state.status_ltimes.contains(&("gone", 6)));
     other.serf.state_received(other.now, &bytes);
     assert_eq!(other.serf.common.members.get("gone").unwrap().ltime, 6);
+}
+
+/// A node that has missed a return lists the member as left, with a time that need not be lower
+/// than that of the return.
+#[test]
+fn a_member_that_is_present_stays_alive_whoever_lists_it_as_left() {
+    let mut state = SerfPushPull {
+        ltime: 9,
+        status_ltimes: vec![("back", 6)],
+        left_members: vec!["back"],
+        ..SerfPushPull::default()
+    };
+    let mut rig = Rig::new();
+    rig.joins("back", 3);
+    rig.leave_intent("back", 6, false);
+    rig.reports(Change::Left, "back", None);
+    rig.joins("back", 3);
     let mut newcomer = Rig::new();
-    newcomer.serf.state_received(newcomer.now, &bytes);
-    newcomer.joins("gone", 3);
-    assert_eq!(newcomer.status("gone"), Some(SerfStatus::Leaving));
-    newcomer.join_intent("gone", 7);
-    assert_eq!(newcomer.status("gone"), Some(SerfStatus::Leaving));
-    newcomer.join_intent("gone", 8);
-    assert_eq!(newcomer.status("gone"), Some(SerfStatus::Alive));
+    for rig in [&mut rig, &mut newcomer] {
+        for ltime in [6, 7, 20] {
+            state.status_ltimes = vec![("back", ltime)];
+            let mut bytes = Vec::new();
+            state.encode(&mut bytes);
+            rig.serf.state_received(rig.now, &bytes);
+            rig.joins("back", 3);
+            assert_eq!(rig.status("back"), Some(SerfStatus::Alive), "at {ltime}");
+        }
+        rig.join_intent("back", 7);
+        assert_eq!(rig.status("back"), Some(SerfStatus::Alive));
+        rig.leave_intent("back", 8, false);
+        assert_eq!(rig.status("back"), Some(SerfStatus::Leaving));
+        rig.reports(Change::Left, "back", None);
+        assert_eq!(rig.status("back"), Some(SerfStatus::Left));
+    }
 }
 
 #[test]

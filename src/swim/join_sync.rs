@@ -10,14 +10,16 @@
 //! ordinary push/pull in which this node pushes only its own entry: on the wire it looks like that
 //! of a node that knows no other.
 //!
-//! A ping from a node that is unknown or dead here also shows a missed join: that node is asked for
-//! its state.
+//! A ping from a node that is unknown or dead here also shows a missed join, and so does a node
+//! that announces itself although it is listed as dead or left. Such a node is asked for its state,
+//! at most one in a second.
 
 use super::NodeState;
 use super::context::Context;
 use super::streams::{Exchange, ExchangeCause};
 use super::timer::Timer;
 use crate::time::Time;
+use crate::wire::message::Alive;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -123,12 +125,29 @@ impl JoinSync {
     }
 
     /// A node with this name pinged this node. If it is unknown or dead here, one of the two nodes
-    /// has missed something, so this node exchanges states with it. This happens at most once a
-    /// second.
+    /// has missed something, so this node exchanges states with it.
     pub fn on_pinged_by(&mut self, ctx: &mut Context, name: &str, peer: SocketAddr) {
-        if !is_stranger(ctx, name) {
-            return;
+        if is_stranger(ctx, name) {
+            self.ask_stranger(ctx, peer);
         }
+    }
+
+    /// The node at `from` announced a member. If that is the node itself, and it is listed as dead
+    /// or left here with an incarnation that is not lower, it does not know of that: no member
+    /// believes the announcement. So this node exchanges states with it. This happens if a node
+    /// that has left returns through a member that is new itself.
+    pub fn on_announced(&mut self, ctx: &mut Context, from: SocketAddr, alive: &Alive) {
+        let is_outdated = ctx.table.named(alive.node).is_some_and(|record| {
+            let node = record.node();
+            let is_gone = matches!(node.state, NodeState::Dead | NodeState::Left);
+            is_gone && node.addr == from && node.incarnation >= alive.incarnation
+        });
+        if is_outdated && *alive.node != *ctx.local.name {
+            self.ask_stranger(ctx, from);
+        }
+    }
+
+    fn ask_stranger(&mut self, ctx: &mut Context, peer: SocketAddr) {
         let recent = |last| ctx.now.since(last) < STRANGER_PAUSE;
         let wanted = ctx.config.join_sync && !ctx.local.left && ctx.streams.may_dial();
         if !wanted || self.last_stranger.is_some_and(recent) || !ctx.is_allowed(peer.ip()) {

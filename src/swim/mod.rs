@@ -223,6 +223,7 @@ impl Swim {
             Message::Dead(accusation) => self.on_dead(&accusation, received),
             Message::Alive(alive) => {
                 self.on_alive(&alive, received);
+                self.join_sync.on_announced(&mut self.ctx, from, &alive);
             }
             Message::User(content) => {
                 let bytes = content.to_vec();
