@@ -1207,7 +1207,8 @@ int sprat_node_state(const struct sprat_node *node);
 
 /**
  * Writes the address at which the other members reach this node, with its actual port, such as
- * "10.0.0.1:7946".
+ * "10.0.0.1:7946". It may change while the node runs if `bind` is a wildcard and `advertise` is
+ * not set.
  *
  * @param node  the node
  * @param buf   receives the text, NUL-terminated; 64 bytes are always enough

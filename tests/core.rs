@@ -406,6 +406,55 @@ fn a_node_that_knows_no_other_knows_itself() {
 }
 
 #[test]
+fn a_node_whose_address_changes_before_it_joins_is_known_at_the_new_one_only() {
+    let mut net = Net::new(1);
+    let early = Core::new(
+        Config::default(),
+        Codec::default(),
+        name(1).into(),
+        "127.0.0.1:7946".parse().unwrap(),
+        [7; 32],
+        net.now,
+    );
+    net.hosts.push(Host {
+        core: early.unwrap(),
+        up: true,
+        events: Vec::new(),
+        peers: HashMap::new(),
+    });
+    net.run(secs(60));
+    net.command(1, |core, now| core.set_addr(now, addr(1)));
+    net.command(1, |core, now| core.set_addr(now, addr(1)));
+    assert_eq!(net.told(1, 1), ["join", "update"]);
+    let own = net.hosts[1].core.member(&name(1)).unwrap();
+    assert_eq!((own.addr, own.incarnation), (addr(1), 2));
+    net.join(0, 1);
+    net.run_until(5, |net| net.sees_at(0, 1, 1) && net.sees_at(1, 0, 0));
+    net.run(secs(60));
+    assert!(net.sees_at(0, 1, 1) && net.sees_at(1, 0, 0));
+    assert_eq!(net.told(0, 1), ["join"]);
+    assert_eq!(net.counter(0, "refused_conflict"), 0);
+    assert_eq!(net.counter(1, "refused_conflict"), 0);
+}
+
+#[test]
+fn members_accept_the_new_address_of_a_node_after_they_have_declared_the_old_one_failed() {
+    let mut net = Net::joined(3);
+    // The node moves from its place in the network to the next one.
+    let mut nothing = net.boot(9, Config::default());
+    nothing.up = false;
+    let moved = std::mem::replace(&mut net.hosts[2], nothing);
+    net.hosts.push(moved);
+    net.command(3, |core, now| core.set_addr(now, addr(3)));
+    net.run_until(180, |net| (0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
+    assert_eq!(net.told(0, 2).last(), Some(&"join"));
+    assert!(net.sees_at(3, 2, 3));
+    net.run_until(60, |net| net.health(3).name_conflict.is_none());
+    net.run(secs(120));
+    assert!((0..2).all(|viewer| net.sees_at(viewer, 2, 3)));
+}
+
+#[test]
 fn a_joining_node_and_the_cluster_see_each_other_with_their_tags() {
     let config = |host: usize| Config {
         tags: tags(&[("host", &host.to_string())]),

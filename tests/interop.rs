@@ -4,6 +4,8 @@
 //! must fail, in its own network namespaces. A test fails if `serf` or the rights are missing; it
 //! is never skipped. `make test` installs everything and runs the tests as root.
 
+#[path = "interop/addresses.rs"]
+mod addresses;
 #[path = "interop/agent.rs"]
 mod agent;
 #[path = "interop/changing.rs"]

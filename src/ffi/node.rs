@@ -296,7 +296,8 @@ pub unsafe extern "C" fn sprat_node_state(node: *const sprat_node) -> c_int {
 }
 
 /// Writes the address at which the other members reach this node, with its actual port, such as
-/// "10.0.0.1:7946".
+/// "10.0.0.1:7946". It may change while the node runs if `bind` is a wildcard and `advertise` is
+/// not set.
 ///
 /// @param node  the node
 /// @param buf   receives the text, NUL-terminated; 64 bytes are always enough

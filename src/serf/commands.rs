@@ -5,6 +5,7 @@ use super::command_error::{CommandError, checked_meta};
 use super::{Core, MemberState, Mode, Tags, encode_tags};
 use crate::swim::{NodeState, OpId, Seed};
 use crate::time::Time;
+use std::net::SocketAddr;
 
 impl Core {
     /// Remembers seeds: each is asked again whenever it is not an alive member.
@@ -86,6 +87,16 @@ impl Core {
             self.pump(now, false);
         }
         Ok(())
+    }
+
+    /// Replaces the address at which others reach this node. Setting the same address again causes
+    /// no gossip. Members that know the node at the old address accept the new one only after they
+    /// have declared the old one failed.
+    pub fn set_addr(&mut self, now: Time, addr: SocketAddr) {
+        if addr != self.swim.self_node().addr {
+            self.swim.set_addr(now, addr);
+            self.pump(now, false);
+        }
     }
 
     /// Turns a failed member into one that has left (Serf's force-leave). If `prune` is true, the

@@ -102,6 +102,15 @@ impl Swim {
         self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));
     }
 
+    /// Replaces the address of this node and announces it. Seeds and lost members are asked again
+    /// soon: it may be the network that has come back.
+    pub fn set_addr(&mut self, now: Time, addr: SocketAddr) {
+        self.at(now, |swim| {
+            local_node::set_addr(&mut swim.ctx, addr);
+            swim.reconnect.begin_anew(&mut swim.ctx);
+        });
+    }
+
     /// Probes a member that the application could not reach just now, in every way at once.
     /// [`super::Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown, is
     /// dead, has left or is this node itself, or if this node has left. Also returns `None`, and

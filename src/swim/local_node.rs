@@ -6,6 +6,7 @@ use super::outbox::LEAVE_TOKEN;
 use super::output::{Change, Notice};
 use crate::wire::Refusal;
 use crate::wire::message::{Accusation, Message};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Starts this node: it announces itself, and is its own first member.
@@ -45,6 +46,19 @@ fn raise_incarnation(ctx: &mut Context, highest: u32) -> bool {
 /// Replaces this node's meta and announces it.
 pub(super) fn set_meta(ctx: &mut Context, meta: &[u8]) {
     ctx.table.local_mut().set_meta(meta);
+    announce_change(ctx);
+}
+
+/// Replaces this node's address and announces it. Members that know this node at its old address
+/// accept the new one only after they have declared the old one failed.
+pub(super) fn set_addr(ctx: &mut Context, addr: SocketAddr) {
+    ctx.local.addr = addr;
+    ctx.table.local_mut().set_addr(addr);
+    announce_change(ctx);
+}
+
+/// Announces a change of this node, unless it has left, and reports it to the layer above.
+fn announce_change(ctx: &mut Context) {
     if !ctx.local.left {
         let incarnation = ctx.table.local().node().incarnation;
         raise_incarnation(ctx, incarnation);

@@ -73,6 +73,12 @@ impl MemberRecord {
         self.node.incarnation = incarnation;
     }
 
+    /// Replaces the address of this node itself, which is passed on in its short form.
+    pub fn set_addr(&mut self, addr: SocketAddr) {
+        self.node.addr = addr;
+        self.mapped = false;
+    }
+
     pub fn set_meta(&mut self, meta: &[u8]) {
         if *self.node.meta != *meta {
             self.node.meta = meta.into();

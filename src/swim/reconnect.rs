@@ -57,6 +57,16 @@ impl Reconnect {
         self.lost.remove(name);
     }
 
+    /// Asks all seeds and lost members again with the shortest pauses.
+    pub fn begin_anew(&mut self, ctx: &mut Context) {
+        let seeds = self.seeds.iter_mut().map(|it| &mut it.retry);
+        let lost = self.lost.iter_mut().map(|it| &mut it.retry);
+        for retry in seeds.chain(lost) {
+            *retry = Retry::new(&ctx.config, ctx.now, &mut ctx.random);
+        }
+        self.arm(ctx);
+    }
+
     /// The lost members: their names and addresses.
     pub fn lost(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
         self.lost.iter().map(|it| (&*it.name, it.addr))

@@ -85,6 +85,16 @@ impl Lab {
         run(&["ip", "-n", &name, "route", "add", "default", "dev", "eth0"]);
     }
 
+    /// Runs `ip` inside a host, with arguments that are separated by spaces.
+    pub fn ip_command(&self, host: u8, arguments: &str) {
+        let name = self.host(host);
+        let arguments = arguments.split(' ');
+        run(&["ip", "-n", &name]
+            .into_iter()
+            .chain(arguments)
+            .collect::<Vec<_>>());
+    }
+
     /// Cuts the link between two hosts in both directions.
     pub fn cut(&self, a: u8, b: u8, what: Cut) {
         self.drop_from(a, b, what);

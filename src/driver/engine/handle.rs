@@ -21,8 +21,10 @@ use std::sync::{Arc, Mutex};
 pub(in crate::driver) struct EngineHandle {
     /// The name of this node.
     pub name: String,
-    /// The address at which other members reach this node.
-    pub addr: SocketAddr,
+    /// The address at which other members reached this node when it started.
+    first_addr: SocketAddr,
+    /// The address at which other members reach this node now.
+    addr: Mutex<SocketAddr>,
     /// The process that started the node.
     pub origin: Origin,
     pub commands: CommandQueue,
@@ -49,7 +51,8 @@ impl EngineHandle {
     ) -> EngineHandle {
         EngineHandle {
             name,
-            addr,
+            first_addr: addr,
+            addr: Mutex::new(addr),
             origin: Origin::here(),
             commands,
             events,
@@ -60,6 +63,21 @@ impl EngineHandle {
             final_counters: Mutex::default(),
             last_id: AtomicU64::new(0),
         }
+    }
+
+    /// The address at which other members reach this node.
+    pub fn addr(&self) -> SocketAddr {
+        // A fork may have copied the lock while the engine held it, so a forked child does not
+        // take it.
+        if self.origin.is_elsewhere() {
+            return self.first_addr;
+        }
+        *lock(&self.addr)
+    }
+
+    /// Replaces the address at which other members reach this node.
+    pub fn set_addr(&self, addr: SocketAddr) {
+        *lock(&self.addr) = addr;
     }
 
     /// A new number for an operation.

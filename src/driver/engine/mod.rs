@@ -11,6 +11,7 @@
 //! | [`helper`] | the thread that resolves names |
 //! | `dispatch` | running commands |
 //! | `operations` | the operations under way, and the parties that wait for them |
+//! | `own_address` | noticing that the addresses of this host have changed |
 //! | `reports` | reports of the core on their way to the application |
 //! | `services` | the thread that hosts services such as SPOE |
 //! | `shortage` | running out of descriptors |
@@ -22,6 +23,7 @@ mod dispatch;
 pub(in crate::driver) mod handle;
 pub(in crate::driver) mod helper;
 mod operations;
+mod own_address;
 mod reports;
 pub(in crate::driver) mod services;
 mod shortage;
@@ -33,6 +35,7 @@ use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
 use crate::driver::engine::helper::Lookup;
 use crate::driver::engine::operations::Operations;
+use crate::driver::engine::own_address::OwnAddress;
 use crate::driver::engine::shortage::Shortage;
 use crate::driver::engine::stall::{Stall, StallDetector};
 use crate::driver::events::log::Log;
@@ -40,6 +43,7 @@ use crate::driver::net::sockets::Sockets;
 use crate::driver::net::streams::StreamSet;
 use crate::driver::os::clock;
 use crate::driver::os::descriptors::{self, PollFd, PollFlags};
+use crate::driver::os::interfaces::HostAddresses;
 use crate::driver::os::lock::lock;
 use crate::driver::os::panic;
 use crate::event::Level;
@@ -52,6 +56,7 @@ use crate::wire::Refusal;
 use crossbeam_channel::Sender;
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +86,7 @@ pub(in crate::driver) struct Engine {
     operations: Operations,
     log: Log,
     shortage: Shortage,
+    own_address: OwnAddress,
     counts: Counts,
 }
 
@@ -110,6 +116,7 @@ impl Engine {
             core,
             log: Log::new(config.settings.log_level.0, now),
             handle,
+            own_address: OwnAddress::new(config, sockets.bound, now),
             sockets,
             streams: StreamSet::for_gossip(),
             lookups,
@@ -139,6 +146,7 @@ impl Engine {
                 self.on_stall(stall);
             }
             self.shortage.renew_reserve();
+            self.check_own_address();
             self.core.handle_timeout(self.now);
             self.settle();
             let woken = self.sleep();
@@ -175,6 +183,41 @@ impl Engine {
             && self.sockets.are_intact()
             && self.streams.are_intact()
             && self.shortage.is_intact()
+    }
+
+    /// Looks at the addresses of this host if that is due.
+    fn check_own_address(&mut self) {
+        if self.own_address.is_due(self.now) {
+            self.choose_own_address();
+        }
+    }
+
+    /// Looks at the addresses of this host if this node has none that the host of `peer` can reach.
+    /// This happens before a stream is opened or accepted: if the network has just come up, no
+    /// other host must learn the loopback address.
+    pub(super) fn check_own_address_for(&mut self, peer: SocketAddr) {
+        let own = self.handle.addr().ip();
+        if own.is_loopback() && !peer.ip().is_loopback() && self.own_address.is_chosen() {
+            self.choose_own_address();
+        }
+    }
+
+    /// Looks at the addresses of this host, changes the address of this node if that helps, and
+    /// logs what is wrong with it.
+    fn choose_own_address(&mut self) {
+        let (host, own) = (HostAddresses::read(), self.handle.addr());
+        let alone = self.core.health(self.now).known <= 1;
+        let new = (self.own_address).choose(self.now, host.as_ref(), own.ip(), alone);
+        if let Some(ip) = new {
+            let new = SocketAddr::new(ip, own.port());
+            self.handle.set_addr(new);
+            self.core.set_addr(self.now, new);
+            let text = format!("this node now advertises {new} instead of {own}");
+            self.warn("net", text);
+        }
+        if let Some(problem) = self.own_address.take_warning(self.now) {
+            self.warn("net", problem.to_owned());
+        }
     }
 
     fn on_stall(&mut self, stall: Stall) {
@@ -298,11 +341,17 @@ impl Engine {
         self.buffer = buffer;
     }
 
-    /// The health of this node. A shortage of descriptors explains streams that do not work.
+    /// The health of this node. A shortage of descriptors explains streams that do not work, and
+    /// an address that no other host can reach explains silence.
     pub(super) fn health(&mut self) -> Health {
         let mut health = self.core.health(self.now);
-        if self.shortage.lasts(self.now) && health.name_conflict.is_none() {
+        if health.name_conflict.is_some() {
+            return health;
+        }
+        if self.shortage.lasts(self.now) {
             health.summary = shortage::SUMMARY;
+        } else if let Some(problem) = self.own_address.problem() {
+            health.summary = problem;
         }
         health
     }

@@ -98,7 +98,7 @@ impl Engine {
             }
             CoreEvent::HintDone { op, name, answered } => self.on_hint_done(op, &name, answered),
             CoreEvent::NameClaimed { other } => {
-                let (name, own) = (&self.handle.name, self.handle.addr);
+                let (name, own) = (&self.handle.name, self.handle.addr());
                 let text = format!(
                     "the name \"{name}\" of this node at {own} is listed at {other} as well"
                 );

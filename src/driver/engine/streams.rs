@@ -58,6 +58,7 @@ impl Engine {
                     if !self.has_place() {
                         self.drop_accepted(Duration::ZERO);
                     }
+                    self.check_own_address_for(from);
                     if let Ok(id) = self.streams.accept(self.now, socket) {
                         self.core.handle_stream_accepted(self.now, id, from);
                         self.settle();
@@ -77,6 +78,7 @@ impl Engine {
     /// Opens a connection for the core.
     pub(super) fn connect(&mut self, id: StreamId, to: SocketAddr) {
         self.debug("net", || format!("connecting to {to}"));
+        self.check_own_address_for(to);
         let mut dialled = self.streams.dial(id, to);
         if let Some(error) = dialled.as_ref().err().filter(|error| is_shortage(error)) {
             let what = format!("cannot open a connection to {to}");

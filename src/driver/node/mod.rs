@@ -193,9 +193,10 @@ impl Node {
         self.running.lifecycle.state()
     }
 
-    /// The address at which other members reach this node, with the real port.
+    /// The address at which other members reach this node, with the real port. It may change while
+    /// the node runs if `bind` is a wildcard and `advertise` is not set.
     pub fn addr(&self) -> SocketAddr {
-        self.running.addr
+        self.running.addr()
     }
 
     /// The name of this node.

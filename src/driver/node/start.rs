@@ -65,7 +65,8 @@ fn build(
     let sockets = sockets::bind(settings.bind.0)?;
     let addr = sockets::advertised(settings.advertise, sockets.bound)?;
     check_own_address(addr.ip(), &settings.core.swim.cidrs_allowed)?;
-    let services = services(config, addr.ip())?;
+    let is_final = settings.advertise.is_some() || !sockets.bound.ip().is_unspecified();
+    let services = services(config, addr.ip().is_loopback() && is_final)?;
     let core = core(config, &name, addr)?;
     let with_callback = callback.is_some();
     let no_descriptor = |error| Error::io("no descriptor for a node", &error);
@@ -167,16 +168,17 @@ impl Services {
     }
 }
 
-/// The services of a node whose own address is `own`. A new service is added here.
+/// The services of a node. `loopback` is true if its address is a loopback address that was chosen
+/// by the settings, so that it stays. A new service is added here.
 #[cfg(feature = "spoe")]
-fn services(config: &Config, own: IpAddr) -> Result<Services> {
+fn services(config: &Config, loopback: bool) -> Result<Services> {
     use crate::service::spoe::candidate::Rules;
     use crate::service::spoe::{COUNTERS, Spoe};
     let mut services = Services::default();
-    // If this node's own address is a loopback address, servers may have loopback addresses, too.
+    // If this node is on the loopback interface for good, servers may have loopback addresses, too.
     let spoe = || {
         Spoe::new(Rules {
-            loopback: own.is_loopback(),
+            loopback,
             ..config.spoe_rules()
         })
     };
@@ -186,7 +188,7 @@ fn services(config: &Config, own: IpAddr) -> Result<Services> {
 }
 
 #[cfg(not(feature = "spoe"))]
-fn services(config: &Config, _: IpAddr) -> Result<Services> {
+fn services(config: &Config, _: bool) -> Result<Services> {
     let [(setting, addr)] = config.service_addrs();
     if addr.is_some() {
         let message = format!(

@@ -14,16 +14,17 @@ pub(crate) fn host_name() -> Vec<u8> {
     gethostname().map_or_else(|_| Vec::new(), OsString::into_vec)
 }
 
-/// The addresses of all interfaces that are up.
-pub fn addresses() -> Vec<IpAddr> {
-    let interfaces = getifaddrs().into_iter().flatten();
+/// The addresses of all interfaces that are up; `None` if the system does not tell them, for
+/// instance because descriptors have run out.
+pub fn addresses() -> Option<Vec<IpAddr>> {
+    let interfaces = getifaddrs().ok()?;
     let up = interfaces.filter(|it| it.flags.contains(InterfaceFlags::IFF_UP));
-    up.filter_map(|it| {
+    let addresses = up.filter_map(|it| {
         let addr = it.address?;
         let v4 = addr.as_sockaddr_in().map(|it| it.ip().into());
         v4.or_else(|| addr.as_sockaddr_in6().map(|it| it.ip().into()))
-    })
-    .collect()
+    });
+    Some(addresses.collect())
 }
 
 /// The source address of packets that leave by the default route. No packet is sent to find it out:
@@ -74,27 +75,77 @@ fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
         .or_else(|| usable().next())
 }
 
-/// The address to advertise when the node is bound to `any`, which is 0.0.0.0 or `::`. It is an
-/// IPv4 address if possible, since every member of an IPv4 cluster can use it. With `::` it is an
-/// IPv6 address if this host has no usable IPv4 address, or only a loopback one.
+/// The addresses of this host at one moment.
+pub(in crate::driver) struct HostAddresses {
+    /// The addresses of all interfaces that are up.
+    all: Vec<IpAddr>,
+    /// The source addresses of packets that leave by the default route.
+    default_v4: Option<IpAddr>,
+    default_v6: Option<IpAddr>,
+}
+
+impl HostAddresses {
+    /// Reads the addresses; `None` if the system does not tell them.
+    pub fn read() -> Option<HostAddresses> {
+        Some(HostAddresses {
+            all: addresses()?,
+            default_v4: of_default_route(false),
+            default_v6: of_default_route(true),
+        })
+    }
+
+    /// Returns true if an interface that is up has this address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.all.contains(&ip)
+    }
+
+    /// Returns the address to advertise when the node is bound to `any`, which is 0.0.0.0 or `::`.
+    /// It is an IPv4 address if possible, since every member of an IPv4 cluster can use it. With
+    /// `::` it is an IPv6 address if this host has no usable IPv4 address, or only a loopback one.
+    pub fn best(&self, any: IpAddr) -> Option<IpAddr> {
+        let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = self.all.iter().partition(|ip| ip.is_ipv4());
+        let found = choose(&v4, self.default_v4);
+        if any.is_ipv4() || found.is_some_and(|ip| !ip.is_loopback()) {
+            return found;
+        }
+        let other = choose(&v6, self.default_v6);
+        other
+            .filter(|ip| found.is_none() || !ip.is_loopback())
+            .or(found)
+    }
+
+    /// Returns the address of the default route that other hosts can use, as a node bound to `any`
+    /// may advertise it.
+    pub fn of_default_route(&self, any: IpAddr) -> Option<IpAddr> {
+        let usable = |ip: &IpAddr| is_usable(ip) && !ip.is_loopback();
+        let v6 = self.default_v6.filter(|_| any.is_ipv6());
+        self.default_v4.filter(usable).or(v6.filter(usable))
+    }
+}
+
+/// The address to advertise when the node is bound to `any`, which is 0.0.0.0 or `::`: see
+/// [`HostAddresses::best`].
 ///
 /// # Errors
 /// `Address` if no interface has a usable address.
 pub(in crate::driver) fn advertised(any: IpAddr) -> Result<IpAddr> {
-    let all = addresses();
-    let v4: Vec<IpAddr> = all.iter().copied().filter(IpAddr::is_ipv4).collect();
-    let v6: Vec<IpAddr> = all.iter().copied().filter(IpAddr::is_ipv6).collect();
-    let mut found = choose(&v4, of_default_route(false));
-    if any.is_ipv6() && found.is_none_or(|ip| ip.is_loopback()) {
-        let other = choose(&v6, of_default_route(true));
-        found = other
-            .filter(|ip| found.is_none() || !ip.is_loopback())
-            .or(found);
-    }
+    let found = HostAddresses::read().and_then(|host| host.best(any));
     found.ok_or_else(|| {
         let message = "no interface has an address that others could reach; set advertise to one";
         Error::new(Status::Address, message)
     })
+}
+
+/// A host with these addresses, for tests. The address of the default route may be missing.
+#[cfg(test)]
+pub(in crate::driver) fn host_with(all: &[&str], default: Option<&str>) -> HostAddresses {
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    let default = default.map(ip);
+    HostAddresses {
+        all: all.iter().map(|text| ip(text)).collect(),
+        default_v4: default.filter(IpAddr::is_ipv4),
+        default_v6: default.filter(IpAddr::is_ipv6),
+    }
 }
 
 #[cfg(test)]
@@ -128,9 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn a_node_on_both_families_falls_back_to_ipv6_and_one_on_ipv4_does_not() {
+        let (any_v4, any_v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+        let best = |any, all: &[&str]| host_with(all, None).best(any).map(|ip| ip.to_string());
+        let only_v6 = ["127.0.0.1", "::1", "fe80::1", "fd00::5"];
+        assert_eq!(best(any_v4, &only_v6).as_deref(), Some("127.0.0.1"));
+        assert_eq!(best(any_v6, &only_v6).as_deref(), Some("fd00::5"));
+        let both = ["127.0.0.1", "10.0.0.5", "::1", "fd00::5"];
+        assert_eq!(best(any_v6, &both).as_deref(), Some("10.0.0.5"));
+        let link_local = ["127.0.0.1", "169.254.7.7", "::1", "fe80::1"];
+        assert_eq!(best(any_v6, &link_local).as_deref(), Some("127.0.0.1"));
+        assert_eq!(best(any_v6, &["::1"]).as_deref(), Some("::1"));
+        assert_eq!(best(any_v4, &["::1"]), None);
+    }
+
+    #[test]
     fn this_host_has_a_name_and_a_loopback_address() {
         assert!(!host_name().is_empty());
-        assert!(addresses().contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert!(
+            addresses()
+                .unwrap()
+                .contains(&IpAddr::V4(Ipv4Addr::LOCALHOST))
+        );
         assert!(advertised(Ipv4Addr::UNSPECIFIED.into()).unwrap().is_ipv4());
         assert!(advertised(Ipv6Addr::UNSPECIFIED.into()).is_ok());
     }

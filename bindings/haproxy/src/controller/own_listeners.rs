@@ -66,7 +66,10 @@ impl Listener {
             true => !self.only_v6,
             false => ip.is_ipv6(),
         };
-        let ips = host_addresses().into_iter().map(|it| it.to_canonical());
+        let ips = host_addresses()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|it| it.to_canonical());
         ips.filter(reaches)
             .map(|ip| SocketAddr::new(ip, port))
             .collect()

@@ -1,0 +1,296 @@
+//! Noticing that the addresses of this host have changed.
+//!
+//! A node that is bound to a wildcard and has no `advertise` chooses the address of an interface
+//! when it starts. That choice may become wrong: the network comes up later than the node, or the
+//! address goes away. So the engine looks at the interfaces again, changes its own address where
+//! that is certain to help, and says what is wrong where it is not:
+//!
+//! - An address in use stays as long as an interface has it. Members know it, and they accept
+//!   another one only after they have declared this one failed.
+//! - A loopback address is replaced by the first address that other hosts can reach.
+//! - An address that has been gone for a while is replaced by that of the default route. Any other
+//!   address, such as that of a bridge for containers, may be reachable from this host only.
+//! - A node that knows no other member loses nothing by a change, so it takes the best
+//!   address there is.
+
+use crate::Config;
+use crate::driver::os::interfaces::HostAddresses;
+use crate::time::Time;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The time between two looks while the address is one that other hosts cannot reach.
+const SOON: Duration = Duration::from_secs(2);
+/// The time between two looks while the address is in order.
+const LATER: Duration = Duration::from_secs(10);
+/// The time for which an address must have been gone before another one takes its place. An
+/// interface that is set up again loses its addresses for a moment.
+const GONE: Duration = Duration::from_secs(10);
+/// The least time between two warnings about the same problem.
+const REPEAT: Duration = Duration::from_secs(5 * 60);
+
+/// The problem of a node that other hosts cannot reach.
+const LOOPBACK: &str = "this node advertises a loopback address, which other hosts cannot reach, \
+                        because no interface has another usable address";
+/// The problem of a node that is bound to IPv4 on a host without.
+const IPV6_ONLY: &str = "this node advertises a loopback address, which other hosts cannot reach, \
+                         because it is bound to IPv4 and only IPv6 has another usable address: set \
+                         bind to [::]";
+/// The problem of a node whose address belongs to another host, or to none.
+const VANISHED: &str = "no interface has the address that this node advertises any more";
+
+/// The state of this node's own address.
+pub(super) struct OwnAddress {
+    /// The wildcard that the node is bound to; `None` if its address was set and never changes.
+    any: Option<IpAddr>,
+    /// The networks that the address must be in, unless there are none.
+    networks: Vec<IpNet>,
+    /// The time of the next look.
+    next: Time,
+    /// The time at which the address was first missing.
+    gone_since: Option<Time>,
+    problem: Option<&'static str>,
+    /// The last problem that was logged, and the time of the line.
+    warned: Option<(&'static str, Time)>,
+}
+
+impl OwnAddress {
+    pub fn new(config: &Config, bound: SocketAddr, now: Time) -> OwnAddress {
+        let settings = &config.settings;
+        let is_chosen = settings.advertise.is_none() && bound.ip().is_unspecified();
+        OwnAddress {
+            any: is_chosen.then_some(bound.ip()),
+            networks: settings.core.swim.cidrs_allowed.clone(),
+            next: now,
+            gone_since: None,
+            problem: None,
+            warned: None,
+        }
+    }
+
+    /// Returns what is wrong with the address, in one sentence.
+    pub fn problem(&self) -> Option<&'static str> {
+        self.problem
+    }
+
+    /// Returns true if the node may have another address than the one that it has now.
+    pub fn is_chosen(&self) -> bool {
+        self.any.is_some()
+    }
+
+    /// Returns true if it is time to look at the interfaces again.
+    pub fn is_due(&self, now: Time) -> bool {
+        self.any.is_some() && now >= self.next
+    }
+
+    /// Looks at the addresses of this host, if the system tells them, and returns the one that this
+    /// node is to have instead of `own`, if any. `alone` is true if the node knows no other member,
+    /// not even a lost one.
+    pub fn choose(
+        &mut self,
+        now: Time,
+        host: Option<&HostAddresses>,
+        own: IpAddr,
+        alone: bool,
+    ) -> Option<IpAddr> {
+        self.next = now + SOON;
+        let (any, host) = (self.any?, host?);
+        self.gone_since = match host.contains(own) {
+            true => None,
+            false => self.gone_since.or(Some(now)),
+        };
+        let is_gone = self.gone_since.is_some_and(|at| now.since(at) >= GONE);
+        let best = || host.best(any).filter(|ip| !ip.is_loopback());
+        let found = if own.is_loopback() || alone {
+            best()
+        } else if is_gone {
+            host.of_default_route(any)
+        } else {
+            None
+        };
+        let new = found.filter(|ip| *ip != own && self.is_allowed(*ip));
+        if new.is_some() {
+            self.gone_since = None;
+        }
+        self.problem = problem(any, host, new.unwrap_or(own));
+        if self.problem.is_none() {
+            self.next = now + LATER;
+        }
+        new
+    }
+
+    fn is_allowed(&self, ip: IpAddr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|it| it.contains(&ip))
+    }
+
+    /// Returns the problem if a line about it is due.
+    pub fn take_warning(&mut self, now: Time) -> Option<&'static str> {
+        let problem = self.problem?;
+        let is_due = |(logged, at): (&str, Time)| logged != problem || now.since(at) >= REPEAT;
+        if !self.warned.is_none_or(is_due) {
+            return None;
+        }
+        self.warned = Some((problem, now));
+        Some(problem)
+    }
+}
+
+/// Returns what is wrong with the address `own` of a node that is bound to `any`.
+fn problem(any: IpAddr, host: &HostAddresses, own: IpAddr) -> Option<&'static str> {
+    if !own.is_loopback() {
+        return (!host.contains(own)).then_some(VANISHED);
+    }
+    let v6 = host.best(Ipv6Addr::UNSPECIFIED.into());
+    let only_v6 = any.is_ipv4() && v6.is_some_and(|ip| ip.is_ipv6() && !ip.is_loopback());
+    Some(if only_v6 { IPV6_ONLY } else { LOOPBACK })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::os::interfaces::host_with;
+
+    const START: Time = Time::from_nanos(1);
+
+    fn at(seconds: u64) -> Time {
+        START + Duration::from_secs(seconds)
+    }
+
+    /// A node that is bound to `bind`, with further settings.
+    fn bound(bind: &str, settings: &[(&str, &str)]) -> OwnAddress {
+        let mut config = Config::new();
+        config.set("bind", bind).unwrap();
+        for (key, value) in settings {
+            config.set(key, value).unwrap();
+        }
+        OwnAddress::new(&config, config.settings.bind.0, START)
+    }
+
+    /// Looks at a host with these addresses, of which `default` is that of the default route.
+    fn choose(
+        node: &mut OwnAddress,
+        now: Time,
+        (all, default): (&[&str], Option<&str>),
+        own: &str,
+        alone: bool,
+    ) -> Option<String> {
+        let own = own.parse().unwrap();
+        let new = node.choose(now, Some(&host_with(all, default)), own, alone);
+        new.map(|ip| ip.to_string())
+    }
+
+    #[test]
+    fn a_loopback_address_is_a_problem_until_an_interface_has_another_one() {
+        for alone in [false, true] {
+            let mut node = bound("0.0.0.0:7946", &[]);
+            assert!(node.is_due(START));
+            let nothing = (&["127.0.0.1", "::1"][..], None);
+            assert_eq!(choose(&mut node, at(0), nothing, "127.0.0.1", alone), None);
+            assert_eq!(node.problem(), Some(LOOPBACK));
+            assert!(!node.is_due(at(1)) && node.is_due(at(2)));
+            let link_local = (&["127.0.0.1", "169.254.1.1", "fe80::1"][..], None);
+            assert_eq!(
+                choose(&mut node, at(2), link_local, "127.0.0.1", alone),
+                None
+            );
+            assert_eq!(node.problem(), Some(LOOPBACK));
+            let up = (&["127.0.0.1", "10.0.0.5"][..], None);
+            let new = choose(&mut node, at(4), up, "127.0.0.1", alone);
+            assert_eq!(new.as_deref(), Some("10.0.0.5"));
+            assert_eq!(node.problem(), None);
+            assert!(!node.is_due(at(13)) && node.is_due(at(14)));
+        }
+    }
+
+    #[test]
+    fn a_host_with_ipv6_only_serves_a_node_on_both_families_and_is_named_to_one_on_ipv4() {
+        let host = (
+            &["127.0.0.1", "::1", "fe80::1", "fd00::5"][..],
+            Some("fd00::5"),
+        );
+        let mut both = bound("[::]:7946", &[]);
+        let new = choose(&mut both, at(0), host, "127.0.0.1", false);
+        assert_eq!(new.as_deref(), Some("fd00::5"));
+        assert_eq!(both.problem(), None);
+        let mut four = bound("0.0.0.0:7946", &[]);
+        assert_eq!(choose(&mut four, at(0), host, "127.0.0.1", true), None);
+        assert_eq!(four.problem(), Some(IPV6_ONLY));
+    }
+
+    #[test]
+    fn an_address_in_use_stays_and_a_node_that_knows_nobody_takes_the_best_one() {
+        let host = (
+            &["127.0.0.1", "172.17.0.1", "10.0.0.5"][..],
+            Some("10.0.0.5"),
+        );
+        let mut node = bound("0.0.0.0:7946", &[]);
+        assert_eq!(choose(&mut node, at(0), host, "172.17.0.1", false), None);
+        assert_eq!(node.problem(), None);
+        let new = choose(&mut node, at(1), host, "172.17.0.1", true);
+        assert_eq!(new.as_deref(), Some("10.0.0.5"));
+        assert_eq!(choose(&mut node, at(2), host, "10.0.0.5", true), None);
+    }
+
+    #[test]
+    fn an_address_that_is_gone_for_good_gives_way_to_that_of_the_default_route_only() {
+        let mut node = bound("0.0.0.0:7946", &[]);
+        let down = (&["127.0.0.1", "172.17.0.1"][..], None);
+        assert_eq!(choose(&mut node, at(0), down, "10.0.0.5", false), None);
+        assert_eq!(node.problem(), Some(VANISHED));
+        assert_eq!(choose(&mut node, at(60), down, "10.0.0.5", false), None);
+        let back = (&["127.0.0.1", "10.0.0.5"][..], Some("10.0.0.5"));
+        assert_eq!(choose(&mut node, at(62), back, "10.0.0.5", false), None);
+        assert_eq!(node.problem(), None);
+        let other = (
+            &["127.0.0.1", "172.17.0.1", "10.0.0.6"][..],
+            Some("10.0.0.6"),
+        );
+        assert_eq!(choose(&mut node, at(72), other, "10.0.0.5", false), None);
+        assert_eq!(choose(&mut node, at(81), other, "10.0.0.5", false), None);
+        let new = choose(&mut node, at(82), other, "10.0.0.5", false);
+        assert_eq!(new.as_deref(), Some("10.0.0.6"));
+        assert_eq!(node.problem(), None);
+        // A loopback address does not take the place of one that may come back.
+        let mut node = bound("0.0.0.0:7946", &[]);
+        let none = (&["127.0.0.1"][..], None);
+        for seconds in [0, 60] {
+            assert_eq!(choose(&mut node, at(seconds), none, "10.0.0.5", true), None);
+            assert_eq!(node.problem(), Some(VANISHED));
+        }
+    }
+
+    #[test]
+    fn an_address_that_was_set_never_changes_and_the_filter_holds_for_a_new_one() {
+        for node in [
+            bound("127.0.0.1:7946", &[]),
+            bound("0.0.0.0:7946", &[("advertise", "127.0.0.1")]),
+        ] {
+            assert!(!node.is_due(at(1000)));
+            assert_eq!(node.problem(), None);
+        }
+        let mut node = bound(
+            "0.0.0.0:7946",
+            &[("cidrs_allowed", "127.0.0.0/8,10.0.0.0/8")],
+        );
+        let outside = (&["127.0.0.1", "192.168.1.5"][..], Some("192.168.1.5"));
+        assert_eq!(choose(&mut node, at(0), outside, "127.0.0.1", true), None);
+        assert_eq!(node.problem(), Some(LOOPBACK));
+        let inside = (&["127.0.0.1", "10.0.0.5"][..], Some("10.0.0.5"));
+        assert!(choose(&mut node, at(2), inside, "127.0.0.1", true).is_some());
+    }
+
+    #[test]
+    fn a_problem_is_logged_once_in_five_minutes_and_another_one_at_once() {
+        let mut node = bound("0.0.0.0:7946", &[]);
+        assert_eq!(node.take_warning(at(0)), None);
+        node.problem = Some(LOOPBACK);
+        assert_eq!(node.take_warning(at(0)), Some(LOOPBACK));
+        assert_eq!(node.take_warning(at(299)), None);
+        assert_eq!(node.take_warning(at(300)), Some(LOOPBACK));
+        node.problem = Some(VANISHED);
+        assert_eq!(node.take_warning(at(301)), Some(VANISHED));
+        node.problem = None;
+        assert_eq!(node.take_warning(at(900)), None);
+    }
+}
