@@ -169,6 +169,83 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     eventually("all is as it was", lambda: "HAProxy has" not in driver.report())
 
 
+def told(path, command: str) -> str:
+    """Return the answer of a control socket to a command."""
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(PATIENCE)
+        control.connect(str(path))
+        control.sendall(command.encode())
+        control.shutdown(socket.SHUT_WR)
+        return control.makefile().read()
+
+
+def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
+    haproxy, hap, web, tmp_path
+) -> None:
+    proxy, options, _ = with_template(haproxy, tmp_path)
+    control = tmp_path / "control"
+    driver = hap([proxy], *options, "--control", str(control))
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    assert told(control, "drain web-0\n") == ""
+    proxy.serves(webs[1])
+    assert "; an operator ordered drain" in told(control, "show\n")
+    assert '"order":"drain"' in told(control, "show json")
+    # Neither tags, nor a reload, nor a restart of sprat-hap undo the order.
+    webs[0].set_tags("role=backend", "port=3000", "state=ready", "weight=9")
+    proxy.reload()
+    proxy.serves(webs[1])
+    snapshot = tmp_path / "snapshot"
+    eventually("it is in the snapshot", lambda: b" drain web-0\n" in snapshot.read_bytes())
+    driver.process.kill()
+    driver.process.wait(PATIENCE)
+    driver = hap([proxy], *options, "--control", str(control))
+    driver.join(webs[1].agent)
+    eventually("it is shown", lambda: "ordered drain" in told(control, "show"))
+    proxy.serves(webs[1])
+    # An order may stop even the last server.
+    told(control, "maint web-1")
+    proxy.serves()
+    told(control, "auto web-0")
+    told(control, "auto web-1")
+    proxy.serves(*webs)
+    driver.process.terminate()
+    driver.process.wait(PATIENCE)
+    assert not control.exists()
+
+
+def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) -> None:
+    control = tmp_path / "control"
+    driver = hap([haproxy(template=PLAIN, server=NO_SERVER)], "--control", str(control))
+    driver.join(web("web-1").agent)
+    eventually("the member is known", lambda: "web-1" in told(control, "show"))
+    for command, answer in (
+        ("drain nobody", 'error: there is no member "nobody"; the report lists all\n'),
+        ("drain", "error: `drain` needs the name of a member\n"),
+        ("stop web-1\n", 'error: unknown command "stop web-1"; `help` lists all\n'),
+        ("\n", 'error: unknown command ""; `help` lists all\n'),
+        ("drain a\nauto b\n", 2 * 'error: there is no member "?"; the report lists all\n'),
+        ("", ""),
+        ("x" * 2000, "error: a command has less than 1024 bytes of UTF-8\n"),
+    ):
+        assert re.sub('"[ab]"', '"?"', told(control, command)) == answer
+    assert "auto NAME" in told(control, "help\n")
+    told(control, "freeze")
+    eventually("it is frozen", lambda: "frozen" in told(control, "show"))
+    told(control, "thaw")
+    eventually("it is not", lambda: "frozen" not in told(control, "show"))
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(control))
+        assert "web-1" in told(control, "show")
+    arguments = [HAP, "--backend", "a", "--agent-check", "127.0.0.1:0", "--bind", "127.0.0.1:0"]
+    arguments += ["--control", str(control)]
+    again = subprocess.run(arguments, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert again.returncode == 1
+    assert f"the control socket {control}: Address already in use" in again.stderr
+
+
 def test_names_that_are_commands_never_reach_the_cli(haproxy, hap, web, agent) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     driver = hap([proxy])

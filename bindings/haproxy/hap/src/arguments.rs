@@ -25,7 +25,10 @@ The backend:
                          give both words as one argument: `app 1-16`
   --server-state FILE    keep the answer to `show servers state` in this file, from which HAProxy
                          loads its servers after a reload; needs --template and a single --haproxy
-  --snapshot FILE        the file that keeps the members of the slots; needed by --template
+  --snapshot FILE        the file that keeps the members of the slots, and the orders of operators;
+                         needed by --template
+  --control PATH         a Unix socket for the orders of operators: `drain NAME`, `maint NAME`,
+                         `ready NAME`, `auto NAME`, and others that `help` lists
 
 The members that serve:
   --role KEY=VALUE       the tag of members that serve  [role=backend]
@@ -65,13 +68,14 @@ Exit codes: 0 success, 1 failure, 2 wrong usage.
 ";
 
 /// The options that take a value.
-const VALUED: [&str; 23] = [
+const VALUED: [&str; 24] = [
     "backend",
     "haproxy",
     "server",
     "template",
     "server-state",
     "snapshot",
+    "control",
     "role",
     "port",
     "networks",
@@ -107,6 +111,7 @@ pub struct Arguments {
     pub template: Vec<Arc<str>>,
     pub server_state: Option<String>,
     pub snapshot: Option<String>,
+    pub control: Option<String>,
     pub loopback: bool,
     pub limits: Limits,
     pub agent_check: Option<SocketAddr>,
@@ -125,6 +130,7 @@ pub fn parse(mut parser: Parser) -> Result<Invocation, String> {
         template: Vec::new(),
         server_state: None,
         snapshot: None,
+        control: None,
         loopback: false,
         limits: Limits::default(),
         agent_check: None,
@@ -177,6 +183,7 @@ impl Arguments {
             "template" => self.template = template(name, value)?,
             "server-state" => self.server_state = Some(value.to_owned()),
             "snapshot" => self.snapshot = Some(value.to_owned()),
+            "control" => self.control = Some(value.to_owned()),
             "role" => self.set_for(name, "spoe_servers", value)?,
             "port" => self.set_for(name, "spoe_port", value)?,
             "networks" => self.set_for(name, "spoe_networks", value)?,

@@ -19,10 +19,12 @@
 //! | `state_file` | the file from which HAProxy loads its servers after a reload |
 //! | `runtime_api` | one command on one connection |
 //! | `agent_check` | the answers to agent checks |
+//! | `control` | the orders of an operator |
 //! | `signals` | the signals that end the process, print a report, or lift a freeze |
 
 mod agent_check;
 mod arguments;
+mod control;
 mod desired;
 mod others;
 mod plan;
@@ -120,6 +122,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
     if let Some(addr) = arguments.agent_check {
         agent_check::serve(addr, desired.clone())?;
     }
+    let socket = arguments.control;
+    let _socket = socket
+        .map(|path| control::serve(&path, desired.clone()))
+        .transpose()?;
     follow(&desired, &signals);
     leave(desired.controller());
     Ok(())
