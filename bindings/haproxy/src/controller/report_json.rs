@@ -2,6 +2,7 @@
 
 use super::report::{BackendReport, Report, ServerReport};
 use super::shared::NodePhase;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -14,94 +15,75 @@ pub(super) fn text(report: &Report, phase: &NodePhase, silent: Duration) -> Stri
         NodePhase::Broken(why) => ("broken", Some(why.as_str())),
     };
     let census = report.census;
-    let backends: Vec<String> = report.backends.iter().map(backend).collect();
-    format!(
-        "{{\"node\":{{\"phase\":{},\"why\":{},\"active_ms_ago\":{},\"health\":{}}},\
-         \"members\":{{\"alive\":{},\"suspect\":{},\"failed\":{},\"left\":{}}},\
-         \"backends\":[{}]}}\n",
-        string(phase),
-        optional(why),
-        silent.as_millis(),
-        optional(report.health.as_deref()),
-        census.alive,
-        census.suspect,
-        census.failed,
-        census.left,
-        backends.join(",")
-    )
+    let report = json!({
+        "node": {
+            "phase": phase,
+            "why": why,
+            "active_ms_ago": u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
+            "health": report.health,
+        },
+        "members": {
+            "alive": census.alive,
+            "suspect": census.suspect,
+            "failed": census.failed,
+            "left": census.left,
+        },
+        "backends": report.backends.iter().map(backend).collect::<Value>(),
+    });
+    printable(&report.to_string()) + "\n"
 }
 
-fn backend(it: &BackendReport) -> String {
+fn backend(it: &BackendReport) -> Value {
     let sums = it.sums();
-    let servers: Vec<String> = it.servers.iter().map(server).collect();
-    let unplaced = it.unplaced.iter().map(|(member, what)| {
-        let (member, why) = (string(member), string(&what.text()));
-        format!("{{\"member\":{member},\"why\":{why}}}")
-    });
-    let orders = it.other_orders.iter().map(|(member, order)| {
-        let (member, order) = (string(member), string(order.name()));
-        format!("{{\"member\":{member},\"order\":{order}}}")
-    });
-    format!(
-        "{{\"name\":{},\"tag\":{},\"slots\":{},\"ready\":{},\"draining\":{},\"stopped\":{},\
-         \"held\":{},\"waiting\":{},\"refused\":{},\"frozen\":{},\"servers\":[{}],\
-         \"unplaced\":[{}],\"other_orders\":[{}]}}",
-        string(&it.name),
-        string(&it.tag),
-        it.slots,
-        sums.ready,
-        sums.draining,
-        sums.stopped,
-        sums.held,
-        sums.waiting,
-        sums.refused,
-        optional(it.frozen),
-        servers.join(","),
-        unplaced.collect::<Vec<_>>().join(","),
-        orders.collect::<Vec<_>>().join(",")
-    )
+    let unplaced = it.unplaced.iter();
+    let unplaced = unplaced.map(|(member, what)| json!({ "member": **member, "why": what.text() }));
+    let orders = it.other_orders.iter();
+    let orders = orders.map(|(member, order)| json!({ "member": **member, "order": order.name() }));
+    json!({
+        "name": it.name,
+        "tag": it.tag,
+        "slots": it.slots,
+        "ready": sums.ready,
+        "draining": sums.draining,
+        "stopped": sums.stopped,
+        "held": sums.held,
+        "waiting": sums.waiting,
+        "refused": sums.refused,
+        "frozen": it.frozen,
+        "servers": it.servers.iter().map(server).collect::<Value>(),
+        "unplaced": unplaced.collect::<Value>(),
+        "other_orders": orders.collect::<Value>(),
+    })
 }
 
-fn server(it: &ServerReport) -> String {
-    let complaints = it.complaints.iter().map(|what| string(&what.text()));
-    format!(
-        "{{\"slot\":{},\"server\":{},\"member\":{},\"address\":{},\"state\":{},\"weight\":{},\
-         \"unreachable\":{},\"held\":{},\"order\":{},\"drift\":{},\"complaints\":[{}]}}",
-        it.slot,
-        string(&it.server),
-        string(&it.member),
-        string(&it.addr.to_string()),
-        string(it.state.name()),
-        it.weight,
-        it.unreachable,
-        optional(it.hold.map(|hold| hold.text())),
-        optional(it.order.map(|order| order.name())),
-        optional(it.drift.as_deref()),
-        complaints.collect::<Vec<_>>().join(",")
-    )
+fn server(it: &ServerReport) -> Value {
+    json!({
+        "slot": it.slot,
+        "server": *it.server,
+        "member": *it.member,
+        "address": it.addr.to_string(),
+        "state": it.state.name(),
+        "weight": it.weight,
+        "unreachable": it.unreachable,
+        "held": it.hold.map(|hold| hold.text()),
+        "order": it.order.map(|order| order.name()),
+        "drift": it.drift,
+        "complaints": it.complaints.iter().map(|what| what.text()).collect::<Value>(),
+    })
 }
 
-fn optional(text: Option<&str>) -> String {
-    text.map_or_else(|| "null".to_owned(), string)
-}
-
-/// Returns the text as a JSON string literal. Control characters are escaped, because names come
-/// from the network.
-fn string(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 2);
-    json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => json.extend(['\\', c]),
-            c if c.is_control() => {
-                // Writing to a string cannot fail. Control characters are below U+00A0.
-                let _ = write!(json, "\\u{:04x}", u32::from(c));
-            }
-            c => json.push(c),
+/// Returns the JSON with every control character escaped, because names come from the network. JSON
+/// itself allows some of them in strings.
+fn printable(json: &str) -> String {
+    json.chars().fold(String::new(), |mut text, c| {
+        if c.is_control() {
+            // Writing to a string cannot fail. Control characters are below U+00A0.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
         }
-    }
-    json.push('"');
-    json
+        text
+    })
 }
 
 #[cfg(test)]
@@ -109,8 +91,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_the_network_cannot_end_a_json_string() {
-        assert_eq!(string("a\"b\\c\n\u{7f}ä"), "\"a\\\"b\\\\c\\u000a\\u007fä\"");
+    fn text_from_the_network_cannot_end_a_json_string_and_has_no_control_characters() {
+        let name = "a\"b\\c\n\u{7f}\u{9b}ä";
+        let text = printable(&json!(name).to_string());
+        assert_eq!(text, "\"a\\\"b\\\\c\\n\\u007f\\u009bä\"");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), name);
     }
 
     #[test]
@@ -120,9 +105,12 @@ mod tests {
             &NodePhase::Running,
             Duration::from_millis(7),
         );
-        let wanted = "{\"node\":{\"phase\":\"running\",\"why\":null,\"active_ms_ago\":7,\
-            \"health\":null},\"members\":{\"alive\":0,\"suspect\":0,\"failed\":0,\"left\":0},\
-            \"backends\":[]}\n";
-        assert_eq!(found, wanted);
+        let wanted = json!({
+            "node": { "phase": "running", "why": null, "active_ms_ago": 7, "health": null },
+            "members": { "alive": 0, "suspect": 0, "failed": 0, "left": 0 },
+            "backends": [],
+        });
+        assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), wanted);
+        assert!(found.ends_with("}\n") && !found.trim_end().contains('\n'));
     }
 }
