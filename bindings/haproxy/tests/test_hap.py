@@ -169,13 +169,17 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     eventually("all is as it was", lambda: "HAProxy has" not in driver.report())
 
 
-def told(path, command: str) -> str:
+LISTS = "`show` (on HAProxy's socket `show sprat`) lists all"
+
+
+def told(path, command: str, is_open: bool = False) -> str:
     """Return the answer of a control socket to a command."""
     with socket.socket(socket.AF_UNIX) as control:
         control.settimeout(PATIENCE)
         control.connect(str(path))
-        control.sendall(command.encode())
-        control.shutdown(socket.SHUT_WR)
+        control.sendall(command.encode(errors="surrogateescape"))
+        if not is_open:
+            control.shutdown(socket.SHUT_WR)
         return control.makefile().read()
 
 
@@ -189,7 +193,7 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     for it in webs:
         driver.join(it.agent)
     proxy.serves(*webs)
-    assert told(control, "drain web-0\n") == ""
+    assert told(control, "drain web-0\n") == "ok\n"
     proxy.serves(webs[1])
     assert "; an operator ordered drain" in told(control, "show\n")
     assert '"order":"drain"' in told(control, "show json")
@@ -222,16 +226,22 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
     driver.join(web("web-1").agent)
     eventually("the member is known", lambda: "web-1" in told(control, "show"))
     for command, answer in (
-        ("drain nobody", 'error: there is no member "nobody"; the report lists all\n'),
+        ("drain nobody", f'error: there is no member "nobody"; {LISTS}\n'),
         ("drain", "error: `drain` needs the name of a member\n"),
         ("stop web-1\n", 'error: unknown command "stop web-1"; `help` lists all\n'),
         ("\n", 'error: unknown command ""; `help` lists all\n'),
-        ("drain a\nauto b\n", 2 * 'error: there is no member "?"; the report lists all\n'),
+        ("drain a\nauto b\n", 2 * f'error: there is no member "?"; {LISTS}\n'),
         ("", ""),
-        ("x" * 2000, "error: a command has less than 1024 bytes of UTF-8\n"),
+        ("x" * 1025, "error: a command has at most 1024 bytes\n"),
+        ("x" * 100000 + "\nshow\n", "error: a command has at most 1024 bytes\n"),
+        ("\udcff\n", "error: a command must be UTF-8\n"),
     ):
         assert re.sub('"[ab]"', '"?"', told(control, command)) == answer
     assert "auto NAME" in told(control, "help\n")
+    # A command without a line end is not carried out while more of it may come.
+    wrong = "error: a command must end with a line end\n"
+    assert told(control, "drain web-1", is_open=True) == wrong
+    assert "ordered drain" not in told(control, "show")
     told(control, "freeze")
     eventually("it is frozen", lambda: "frozen" in told(control, "show"))
     told(control, "thaw")

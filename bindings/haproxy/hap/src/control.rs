@@ -3,21 +3,24 @@
 use super::desired::DesiredServers;
 use super::log;
 use sprat_haproxy::balance::AdminState;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _, copy, sink};
+use std::fs::Metadata;
+use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::Shutdown;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The longest wait for a command, and for its answer to be read.
+/// The longest wait for the end of a line, and for an answer to be read.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The number of bytes that a command may have, with its line end.
-const COMMAND_LEN: u64 = 1024;
+/// The maximum length of a command in bytes, without its line end.
+const COMMAND_LEN: usize = 1024;
 /// The number of bytes that are read and ignored after a line that is too long.
-const REST_LEN: u64 = 1 << 20;
+const REST_LEN: usize = 1 << 20;
+/// The answer to a command that has no other.
+const DONE: &str = "ok\n";
 
 const HELP: &str = "\
 drain NAME   drain the server of a member until `auto NAME`
@@ -31,80 +34,177 @@ show json    the same as JSON
 help         print this text
 ";
 
-/// The socket. Its file is deleted when this value is dropped.
-pub struct ControlSocket(PathBuf);
+/// A socket that takes commands once it is served. Its file is deleted when this value is dropped.
+pub struct ControlSocket {
+    path: PathBuf,
+    file: Metadata,
+    listener: UnixListener,
+}
+
+impl ControlSocket {
+    /// Binds a path. A socket that an earlier process has left there is replaced.
+    ///
+    /// # Errors
+    /// The path cannot be used, or a process listens there.
+    pub fn bind(path: &str) -> std::result::Result<ControlSocket, String> {
+        let failed = |error: Error| format!("the control socket {path}: {error}");
+        let path = Path::new(path);
+        let found = path.symlink_metadata();
+        if found.is_ok_and(|it| it.file_type().is_socket()) {
+            let refused = |error: Error| error.kind() == ErrorKind::ConnectionRefused;
+            if UnixStream::connect(path).is_err_and(refused) {
+                std::fs::remove_file(path).map_err(failed)?;
+            }
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        Ok(ControlSocket {
+            path: path.to_owned(),
+            file: path.symlink_metadata().map_err(failed)?,
+            listener,
+        })
+    }
+
+    /// Starts answering commands.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn serve(&self, desired: Arc<DesiredServers>) -> Result<()> {
+        let listener = self.listener.try_clone()?;
+        // Connections are served one at a time. Each takes a moment; a silent one takes PATIENCE.
+        let answer_all = move || {
+            for stream in listener.incoming() {
+                match stream {
+                    // If the connection breaks, the operator sees no answer.
+                    Ok(stream) => drop(answer(&stream, &desired)),
+                    // No descriptor is free.
+                    Err(_) => std::thread::sleep(Duration::from_millis(100)),
+                }
+            }
+        };
+        let thread = Builder::new().name("hap-control".to_owned());
+        thread.spawn(answer_all).map(drop)
+    }
+}
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let identity = |file: &Metadata| (file.dev(), file.ino());
+        let found = self.path.symlink_metadata();
+        if found.is_ok_and(|found| identity(&found) == identity(&self.file)) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Starts answering commands at a path. A socket that an earlier process has left there is
-/// replaced.
-///
-/// # Errors
-/// The path cannot be used, or a process listens there.
-pub fn serve(path: &str, desired: Arc<DesiredServers>) -> Result<ControlSocket, String> {
-    let failed = |error: std::io::Error| format!("the control socket {path}: {error}");
-    let place = Path::new(path);
-    let is_socket = std::fs::symlink_metadata(place).is_ok_and(|it| it.file_type().is_socket());
-    if is_socket {
-        let refused = |error: std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
-        if UnixStream::connect(place).is_err_and(refused) {
-            std::fs::remove_file(place).map_err(failed)?;
-        }
-    }
-    let listener = UnixListener::bind(place).map_err(failed)?;
-    let socket = ControlSocket(place.to_owned());
-    // One connection after the other: each takes a moment, and a silent one a few seconds.
-    let answer_all = move || {
-        for stream in listener.incoming() {
-            match stream {
-                // If the connection breaks, the operator gives the command again.
-                Ok(stream) => drop(answer(stream, &desired)),
-                Err(_) => std::thread::sleep(Duration::from_millis(100)), // no descriptor is free
-            }
-        }
-    };
-    let thread = Builder::new()
-        .name("hap-control".to_owned())
-        .spawn(answer_all);
-    thread.map(|_| socket).map_err(failed)
-}
-
-/// Answers the commands of a connection, one in each line, until it ends or is silent.
-fn answer(stream: UnixStream, desired: &DesiredServers) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+/// Answers the commands of a connection until it ends or is silent.
+fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut lines = BufReader::new(&stream);
+    let mut lines = Lines {
+        stream,
+        held: Vec::new(),
+    };
     loop {
-        let mut line = Vec::new();
-        (&mut lines)
-            .take(COMMAND_LEN)
-            .read_until(b'\n', &mut line)?;
-        let is_cut = line.len() as u64 == COMMAND_LEN && line.last() != Some(&b'\n');
-        let text = match std::str::from_utf8(&line) {
-            Ok("") => return Ok(()),
-            Ok(command) if !is_cut => {
-                let done = run(command.trim(), desired);
-                done.unwrap_or_else(|wrong| format!("error: {wrong}\n"))
-            }
-            Ok(_) | Err(_) => {
-                format!("error: a command has less than {COMMAND_LEN} bytes of UTF-8\n")
-            }
+        let done = match lines.next()? {
+            Line::Whole(line) => match String::from_utf8(line) {
+                Ok(command) => run(command.trim(), desired),
+                Err(_) => Err("a command must be UTF-8".to_owned()),
+            },
+            Line::Cut => Err("a command must end with a line end".to_owned()),
+            Line::TooLong => Err(format!("a command has at most {COMMAND_LEN} bytes")),
+            Line::None => return Ok(()),
         };
-        (&stream).write_all(text.as_bytes())?;
-        if is_cut {
-            // If the socket is closed while bytes wait that were not read, the answer is lost.
+        let text = done.unwrap_or_else(|wrong| format!("error: {wrong}\n"));
+        stream.write_all(text.as_bytes())?;
+        if lines.held.len() > COMMAND_LEN {
+            // Closing a socket with bytes that were not read would discard the answer.
             stream.shutdown(Shutdown::Write)?;
-            return copy(&mut lines.take(REST_LEN), &mut sink()).map(drop);
+            return lines.discard();
         }
     }
+}
+
+/// The lines of a connection.
+struct Lines<'a> {
+    stream: &'a UnixStream,
+    /// Bytes that were read and belong to no line yet.
+    held: Vec<u8>,
+}
+
+enum Line {
+    /// A line, without its line end; the last one of a connection may have none.
+    Whole(Vec<u8>),
+    /// The rest of a line did not come in time.
+    Cut,
+    TooLong,
+    /// No further line comes.
+    None,
+}
+
+impl Lines<'_> {
+    fn next(&mut self) -> Result<Line> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let end = self.held.iter().position(|byte| *byte == b'\n');
+            if let Some(end) = end.filter(|end| *end <= COMMAND_LEN) {
+                let rest = self.held.split_off(end + 1);
+                let mut line = std::mem::replace(&mut self.held, rest);
+                line.pop();
+                return Ok(Line::Whole(line));
+            }
+            if self.held.len() > COMMAND_LEN {
+                return Ok(Line::TooLong);
+            }
+            let is_open = match self.read(until) {
+                Ok(count) => count > 0,
+                Err(error) if is_timeout(&error) && !self.held.is_empty() => {
+                    self.held.clear();
+                    return Ok(Line::Cut);
+                }
+                Err(error) => return Err(error),
+            };
+            if !is_open {
+                return Ok(match self.held.is_empty() {
+                    true => Line::None,
+                    false => Line::Whole(std::mem::take(&mut self.held)),
+                });
+            }
+        }
+    }
+
+    /// Reads some bytes, and returns their number; 0 if the other side sends no more.
+    fn read(&mut self, until: Instant) -> Result<usize> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        let mut part = [0; COMMAND_LEN];
+        self.stream.set_read_timeout(Some(left))?;
+        let count = self.stream.read(&mut part)?;
+        self.held.extend_from_slice(&part[..count]);
+        Ok(count)
+    }
+
+    /// Reads and ignores what the other side still sends.
+    fn discard(&mut self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let mut total = 0;
+        while total < REST_LEN {
+            self.held.clear();
+            match self.read(until)? {
+                0 => break,
+                count => total += count,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_timeout(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Runs a command, and returns the text to answer.
-fn run(command: &str, desired: &DesiredServers) -> Result<String, String> {
+fn run(command: &str, desired: &DesiredServers) -> std::result::Result<String, String> {
     let controller = desired.controller();
     let (word, name) = command.split_once(' ').unwrap_or((command, ""));
     let order = |state| match name.trim() {
@@ -112,7 +212,7 @@ fn run(command: &str, desired: &DesiredServers) -> Result<String, String> {
         name => {
             controller.order(None, name, state)?;
             log(&format!("an operator ordered {word} {name:?}"));
-            Ok(String::new())
+            Ok(DONE.to_owned())
         }
     };
     match command {
@@ -121,7 +221,7 @@ fn run(command: &str, desired: &DesiredServers) -> Result<String, String> {
         "help" => Ok(HELP.to_owned()),
         "freeze" | "thaw" => {
             controller.set_frozen(command == "freeze");
-            Ok(String::new())
+            Ok(DONE.to_owned())
         }
         _ => match word {
             "drain" => order(Some(AdminState::Drain)),

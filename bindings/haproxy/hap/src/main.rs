@@ -35,6 +35,7 @@ mod signals;
 mod state_file;
 
 use arguments::{Arguments, Invocation};
+use control::ControlSocket;
 use desired::DesiredServers;
 use plan::{Planner, SERVERS};
 use signals::Signals;
@@ -110,6 +111,8 @@ fn run(arguments: Arguments) -> Result<(), String> {
         snapshot: snapshot.unwrap_or_default(),
         snapshot_file,
     };
+    let control = arguments.control.as_deref().map(ControlSocket::bind);
+    let control = control.transpose()?;
     let controller = Controller::start(config)
         .map_err(|error| format!("the thread of the controller cannot be started: {error}"))?;
     let desired = Arc::new(DesiredServers::new(controller));
@@ -122,10 +125,10 @@ fn run(arguments: Arguments) -> Result<(), String> {
     if let Some(addr) = arguments.agent_check {
         agent_check::serve(addr, desired.clone())?;
     }
-    let socket = arguments.control;
-    let _socket = socket
-        .map(|path| control::serve(&path, desired.clone()))
-        .transpose()?;
+    if let Some(control) = &control {
+        let served = control.serve(desired.clone());
+        served.map_err(|error| format!("the control socket cannot be served: {error}"))?;
+    }
     follow(&desired, &signals);
     leave(desired.controller());
     Ok(())

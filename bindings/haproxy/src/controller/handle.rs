@@ -108,7 +108,8 @@ impl Controller {
             let of = backend.map(|backend| format!(" of backend {backend}"));
             let of = of.unwrap_or_default();
             return Err(format!(
-                "there is no member {name:?}{of}; the report lists all"
+                "there is no member {name:?}{of}; `show` (on HAProxy's socket `show sprat`) lists \
+                 all"
             ));
         }
         for backend in meant {

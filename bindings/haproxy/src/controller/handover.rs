@@ -14,8 +14,8 @@ use std::os::unix::net::{SocketAddr as SocketName, UnixListener, UnixStream};
 
 /// HAProxy pads the names of abstract sockets with zeros to this length.
 const NAME_LEN: usize = 107;
-/// The message by which a successor asks for the port. HAProxy's own connections, which only keep
-/// the old process alive, send nothing.
+/// The message by which a successor asks for the port. HAProxy itself also connects to this socket,
+/// to keep the old process alive, but sends nothing.
 const REQUEST: &[u8] = b"handover\n";
 /// The maximum number of open connections. Further ones are closed at once.
 const CONNECTIONS: usize = 64;
@@ -31,7 +31,7 @@ fn abstract_name(addr: SocketAddr) -> std::io::Result<SocketName> {
     SocketName::from_abstract_name(bytes)
 }
 
-/// The side of the handover in the process that has the port.
+/// The handover as seen by the process that has the port.
 pub(super) struct Handover {
     listener: UnixListener,
     /// The open connections, whether or not a request has arrived on them.
