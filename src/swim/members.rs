@@ -73,7 +73,7 @@ impl MemberRecord {
         self.node.incarnation = incarnation;
     }
 
-    /// Replaces the address of this node itself, which is passed on in its short form.
+    /// Replaces the address of this node itself. An IPv4 address is then passed on in 4 bytes.
     pub fn set_addr(&mut self, addr: SocketAddr) {
         self.node.addr = addr;
         self.mapped = false;

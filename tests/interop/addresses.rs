@@ -78,6 +78,21 @@ fn a_node_that_starts_before_the_network_is_up_takes_its_address_and_joins() {
 }
 
 #[test]
+fn a_node_that_starts_when_only_a_bridge_is_up_joins_with_the_address_of_the_network() {
+    let lab = Lab::new(2);
+    let agent = Setup::new("web1", lab.ip(1)).within(&lab.host(1)).start();
+    lab.ip_command(2, "link set eth0 down");
+    lab.ip_command(2, "link add docker0 type bridge");
+    lab.ip_command(2, "addr add 172.17.0.1/16 dev docker0");
+    lab.ip_command(2, "link set docker0 up");
+    let ours = node(&lab, 2, Ipv4Addr::UNSPECIFIED.into(), agent.addr());
+    assert_eq!(ours.addr().ip().to_string(), "172.17.0.1");
+    lab.ip_command(2, "link set eth0 up");
+    lab.ip_command(2, "route add default dev eth0");
+    is_at(&ours, &agent, "10.77.0.2");
+}
+
+#[test]
 fn on_a_host_with_ipv6_only_a_node_on_both_families_takes_an_ipv6_address_when_there_is_one() {
     let lab = Lab::new(2);
     for host in [1, 2] {
@@ -112,7 +127,7 @@ fn a_node_whose_address_goes_away_takes_that_of_the_default_route() {
     let ours = node(&lab, 2, Ipv4Addr::UNSPECIFIED.into(), agent.addr());
     is_at(&ours, &agent, "10.77.0.2");
     lab.ip_command(2, "addr flush dev eth0");
-    says(&ours, "no interface has the address");
+    says(&ours, "no interface of this host has the address");
     lab.ip_command(2, "addr add 10.77.0.7/24 dev eth0");
     lab.ip_command(2, "route add default dev eth0");
     is_at(&ours, &agent, "10.77.0.7");

@@ -67,8 +67,8 @@ impl EngineHandle {
 
     /// The address at which other members reach this node.
     pub fn addr(&self) -> SocketAddr {
-        // A fork may have copied the lock while the engine held it, so a forked child does not
-        // take it.
+        // If the fork came while the engine held the lock, the child's copy of it is never
+        // released. So a forked child does not take the lock.
         if self.origin.is_elsewhere() {
             return self.first_addr;
         }

@@ -185,25 +185,26 @@ impl Engine {
             && self.shortage.is_intact()
     }
 
-    /// Looks at the addresses of this host if that is due.
+    /// Checks the interfaces of this host if that is due.
     fn check_own_address(&mut self) {
         if self.own_address.is_due(self.now) {
             self.choose_own_address();
         }
     }
 
-    /// Looks at the addresses of this host if this node has none that the host of `peer` can reach.
-    /// This happens before a stream is opened or accepted: if the network has just come up, no
-    /// other host must learn the loopback address.
+    /// Checks the interfaces before a stream with another host is opened or accepted, while this
+    /// node has a loopback address or knows no other member. If the network has just come up, the
+    /// other host must not learn an address that no longer is the best.
     pub(super) fn check_own_address_for(&mut self, peer: SocketAddr) {
-        let own = self.handle.addr().ip();
-        if own.is_loopback() && !peer.ip().is_loopback() && self.own_address.is_chosen() {
-            self.choose_own_address();
+        if self.own_address.is_chosen() && !peer.ip().is_loopback() {
+            let is_loopback = self.handle.addr().ip().is_loopback();
+            if is_loopback || self.core.health(self.now).known <= 1 {
+                self.choose_own_address();
+            }
         }
     }
 
-    /// Looks at the addresses of this host, changes the address of this node if that helps, and
-    /// logs what is wrong with it.
+    /// Chooses the address of this node anew, and logs what is wrong with it.
     fn choose_own_address(&mut self) {
         let (host, own) = (HostAddresses::read(), self.handle.addr());
         let alone = self.core.health(self.now).known <= 1;

@@ -20,9 +20,9 @@ use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// The time between two looks while the address is one that other hosts cannot reach.
+/// The time between two checks while other hosts cannot reach the address.
 const SOON: Duration = Duration::from_secs(2);
-/// The time between two looks while the address is in order.
+/// The time between two checks while the address is usable.
 const LATER: Duration = Duration::from_secs(10);
 /// The time for which an address must have been gone before another one takes its place. An
 /// interface that is set up again loses its addresses for a moment.
@@ -32,21 +32,21 @@ const REPEAT: Duration = Duration::from_secs(5 * 60);
 
 /// The problem of a node that other hosts cannot reach.
 const LOOPBACK: &str = "this node advertises a loopback address, which other hosts cannot reach, \
-                        because no interface has another usable address";
-/// The problem of a node that is bound to IPv4 on a host without.
+                        because no interface has another usable address that cidrs_allowed permits";
+/// The problem of a node that is bound to IPv4 on a host where only IPv6 is usable.
 const IPV6_ONLY: &str = "this node advertises a loopback address, which other hosts cannot reach, \
-                         because it is bound to IPv4 and only IPv6 has another usable address: set \
-                         bind to [::]";
-/// The problem of a node whose address belongs to another host, or to none.
-const VANISHED: &str = "no interface has the address that this node advertises any more";
+                         because it is bound to IPv4, and only IPv6 has an address that other \
+                         hosts can reach: set bind to [::]";
+/// The problem of a node whose address is on no interface of this host.
+const VANISHED: &str = "no interface of this host has the address that this node advertises";
 
 /// The state of this node's own address.
 pub(super) struct OwnAddress {
     /// The wildcard that the node is bound to; `None` if its address was set and never changes.
     any: Option<IpAddr>,
-    /// The networks that the address must be in, unless there are none.
+    /// The networks of `cidrs_allowed`; if the list is empty, every address is allowed.
     networks: Vec<IpNet>,
-    /// The time of the next look.
+    /// The time of the next check.
     next: Time,
     /// The time at which the address was first missing.
     gone_since: Option<Time>,
@@ -74,19 +74,19 @@ impl OwnAddress {
         self.problem
     }
 
-    /// Returns true if the node may have another address than the one that it has now.
+    /// Returns true if the node chooses its own address, which may then change.
     pub fn is_chosen(&self) -> bool {
         self.any.is_some()
     }
 
-    /// Returns true if it is time to look at the interfaces again.
+    /// Returns true if it is time for the next check.
     pub fn is_due(&self, now: Time) -> bool {
         self.any.is_some() && now >= self.next
     }
 
-    /// Looks at the addresses of this host, if the system tells them, and returns the one that this
-    /// node is to have instead of `own`, if any. `alone` is true if the node knows no other member,
-    /// not even a lost one.
+    /// Chooses the address of this node anew, and returns it if it differs from `own`. Changes
+    /// nothing if `host` is `None`. `alone` is true if the node knows no other member, lost ones
+    /// included.
     pub fn choose(
         &mut self,
         now: Time,
@@ -101,27 +101,26 @@ impl OwnAddress {
             false => self.gone_since.or(Some(now)),
         };
         let is_gone = self.gone_since.is_some_and(|at| now.since(at) >= GONE);
-        let best = || host.best(any).filter(|ip| !ip.is_loopback());
+        let allowed = host.within(&self.networks);
         let found = if own.is_loopback() || alone {
-            best()
+            allowed.best(any).filter(|ip| !ip.is_loopback())
         } else if is_gone {
-            host.of_default_route(any)
+            allowed.of_default_route(any, own)
         } else {
             None
         };
-        let new = found.filter(|ip| *ip != own && self.is_allowed(*ip));
+        let new = found.filter(|ip| *ip != own);
         if new.is_some() {
             self.gone_since = None;
         }
-        self.problem = problem(any, host, new.unwrap_or(own));
+        self.problem = match new.unwrap_or(own) {
+            own if own.is_loopback() => Some(loopback_problem(any, &allowed)),
+            own => (!host.contains(own)).then_some(VANISHED),
+        };
         if self.problem.is_none() {
             self.next = now + LATER;
         }
         new
-    }
-
-    fn is_allowed(&self, ip: IpAddr) -> bool {
-        self.networks.is_empty() || self.networks.iter().any(|it| it.contains(&ip))
     }
 
     /// Returns the problem if a line about it is due.
@@ -136,14 +135,11 @@ impl OwnAddress {
     }
 }
 
-/// Returns what is wrong with the address `own` of a node that is bound to `any`.
-fn problem(any: IpAddr, host: &HostAddresses, own: IpAddr) -> Option<&'static str> {
-    if !own.is_loopback() {
-        return (!host.contains(own)).then_some(VANISHED);
-    }
-    let v6 = host.best(Ipv6Addr::UNSPECIFIED.into());
+/// Returns what is wrong with the loopback address of a node that is bound to `any`.
+fn loopback_problem(any: IpAddr, allowed: &HostAddresses) -> &'static str {
+    let v6 = allowed.best(Ipv6Addr::UNSPECIFIED.into());
     let only_v6 = any.is_ipv4() && v6.is_some_and(|ip| ip.is_ipv6() && !ip.is_loopback());
-    Some(if only_v6 { IPV6_ONLY } else { LOOPBACK })
+    if only_v6 { IPV6_ONLY } else { LOOPBACK }
 }
 
 #[cfg(test)]
@@ -204,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_ipv6_only_serves_a_node_on_both_families_and_is_named_to_one_on_ipv4() {
+    fn a_host_with_ipv6_only_serves_a_node_bound_to_both_families_and_one_bound_to_ipv4_is_told() {
         let host = (
             &["127.0.0.1", "::1", "fe80::1", "fd00::5"][..],
             Some("fd00::5"),
@@ -233,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_gone_for_good_gives_way_to_that_of_the_default_route_only() {
+    fn only_the_address_of_the_default_route_replaces_one_that_is_gone() {
         let mut node = bound("0.0.0.0:7946", &[]);
         let down = (&["127.0.0.1", "172.17.0.1"][..], None);
         assert_eq!(choose(&mut node, at(0), down, "10.0.0.5", false), None);
@@ -276,8 +272,24 @@ mod tests {
         let outside = (&["127.0.0.1", "192.168.1.5"][..], Some("192.168.1.5"));
         assert_eq!(choose(&mut node, at(0), outside, "127.0.0.1", true), None);
         assert_eq!(node.problem(), Some(LOOPBACK));
-        let inside = (&["127.0.0.1", "10.0.0.5"][..], Some("10.0.0.5"));
+        let inside = (
+            &["127.0.0.1", "192.168.1.5", "10.0.0.5"][..],
+            Some("192.168.1.5"),
+        );
         assert!(choose(&mut node, at(2), inside, "127.0.0.1", true).is_some());
+    }
+
+    #[test]
+    fn an_address_in_the_allowed_networks_is_chosen_even_if_another_one_is_better() {
+        let networks = ("cidrs_allowed", "127.0.0.0/8,192.168.0.0/16");
+        let mut node = bound("0.0.0.0:7946", &[networks]);
+        let both = (
+            &["127.0.0.1", "10.0.0.5", "192.168.1.5"][..],
+            Some("10.0.0.5"),
+        );
+        let new = choose(&mut node, at(0), both, "127.0.0.1", false);
+        assert_eq!(new.as_deref(), Some("192.168.1.5"));
+        assert_eq!(node.problem(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::swim::{JoinFailure, JoinReport};
 use crate::wire::Refusal;
 use std::sync::Arc;
 
-/// Returns the outcome of a join, with the error of every target that was not reached.
+/// Returns the outcome of a join or look, with the error of every target that was not reached.
 pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     let failed = |(addr, why): &(String, JoinFailure)| FailedJoin {
         addr: addr.clone(),
@@ -101,7 +101,7 @@ fn is_about_keys(text: &str) -> bool {
     text.contains("decrypt") || text.contains("encrypt")
 }
 
-/// Returns the text that explains why one target of a join failed.
+/// Returns the text that explains why one target of a join or look failed.
 pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
     match why {
         JoinFailure::Unresolved => "the name has no address".to_owned(),
@@ -151,7 +151,7 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
             (Status::State, text)
         }
         CommandError::TooManyLooks => {
-            let text = "too many looks are under way; try again later";
+            let text = "16 looks are under way, which is the maximum; try again later";
             (Status::State, text)
         }
         CommandError::UnknownMember => (Status::NotFound, "there is no such member"),

@@ -6,6 +6,7 @@ use crate::driver::os::interfaces;
 use crate::driver::os::own_fd::OwnFd;
 use crate::error::{Error, Result, Status, system_text};
 use crate::swim::SendFailure;
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -170,17 +171,20 @@ fn send_failure(error: &io::Error) -> SendFailure {
 }
 
 /// The address to advertise: the one in the settings, or else the bound one. If the node is bound
-/// to all addresses, it is the address of an interface.
+/// to all addresses, it is the address of an interface, in one of these networks if possible.
 ///
 /// # Errors
 /// `Address` if this host has no suitable address.
 pub(in crate::driver) fn advertised(
     set: Option<Advertise>,
     bound: SocketAddr,
+    networks: &[IpNet],
 ) -> Result<SocketAddr> {
     let (ip, port) = match set {
         Some(set) => (set.ip, set.port.unwrap_or(bound.port())),
-        None if bound.ip().is_unspecified() => (interfaces::advertised(bound.ip())?, bound.port()),
+        None if bound.ip().is_unspecified() => {
+            (interfaces::advertised(bound.ip(), networks)?, bound.port())
+        }
         None => (bound.ip().to_canonical(), bound.port()),
     };
     Ok(SocketAddr::new(ip, port))
@@ -273,15 +277,15 @@ mod tests {
         };
         let bound = addr("127.0.0.2:99");
         assert_eq!(
-            advertised(set("1.2.3.4", Some(5)), bound),
+            advertised(set("1.2.3.4", Some(5)), bound, &[]),
             Ok(addr("1.2.3.4:5"))
         );
         assert_eq!(
-            advertised(set("1.2.3.4", None), bound),
+            advertised(set("1.2.3.4", None), bound, &[]),
             Ok(addr("1.2.3.4:99"))
         );
-        assert_eq!(advertised(None, bound), Ok(bound));
-        let any = advertised(None, addr("0.0.0.0:99")).unwrap();
+        assert_eq!(advertised(None, bound, &[]), Ok(bound));
+        let any = advertised(None, addr("0.0.0.0:99"), &[]).unwrap();
         assert!(!any.ip().is_unspecified() && any.port() == 99);
     }
 }

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Node {
-    /// Asks a node which members its cluster has, without joining: nobody there learns of this
-    /// node. Returns what that node lists, sorted by name, whatever the state of the members. It
-    /// has forgotten the address and the tags of members that failed more than half a minute ago:
-    /// such a member has the address 0.0.0.0 and the port 0. A `timeout` of `None` waits without
-    /// limit; a host that is silent ends the look after `stream_timeout_ms`.
+    /// Asks a node which members its cluster has, without joining: no member of that cluster learns
+    /// of this node. Returns what that node lists, sorted by name, whatever the state of the
+    /// members. A node forgets the address and the tags of a member soon after it has failed or
+    /// left (`gossip_to_the_dead_ms`): such a member has the address 0.0.0.0 and the port 0. A
+    /// `timeout` of `None` waits without limit; an address that is silent is given up after
+    /// `stream_timeout_ms`.
     ///
     /// # Errors
     /// `Address` if the address cannot be parsed or the host name has no address; `Unreachable`,

@@ -63,9 +63,13 @@ fn build(
     let name = config.node_name(host_name)?;
     fork::install();
     let sockets = sockets::bind(settings.bind.0)?;
-    let addr = sockets::advertised(settings.advertise, sockets.bound)?;
-    check_own_address(addr.ip(), &settings.core.swim.cidrs_allowed)?;
+    let networks = &settings.core.swim.cidrs_allowed;
+    let addr = sockets::advertised(settings.advertise, sockets.bound, networks)?;
     let is_final = settings.advertise.is_some() || !sockets.bound.ip().is_unspecified();
+    // A node that starts before the network has a loopback address until an interface is up.
+    if is_final || !addr.ip().is_loopback() {
+        check_own_address(addr.ip(), networks)?;
+    }
     let services = services(config, addr.ip().is_loopback() && is_final)?;
     let core = core(config, &name, addr)?;
     let with_callback = callback.is_some();
@@ -168,8 +172,8 @@ impl Services {
     }
 }
 
-/// The services of a node. `loopback` is true if its address is a loopback address that was chosen
-/// by the settings, so that it stays. A new service is added here.
+/// The services of a node. `loopback` is true if the settings fix its address to a loopback
+/// address. A new service is added here.
 #[cfg(feature = "spoe")]
 fn services(config: &Config, loopback: bool) -> Result<Services> {
     use crate::service::spoe::candidate::Rules;

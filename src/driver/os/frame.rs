@@ -48,8 +48,8 @@ impl Place {
     }
 }
 
-/// The number of words of a variable. Another function may leave gaps in its part of the stack, but
-/// hardly one of this size.
+/// The number of words of a variable. A later function may leave part of this stack area unwritten,
+/// but hardly 256 bytes in a row.
 const WORDS: usize = 32;
 
 /// The variable of a function: a number that no other one has, in each word.
@@ -159,8 +159,8 @@ mod tests {
         black_box(Place::here())
     }
 
-    /// Calls `inner` with a part of the stack in between that is larger than all functions need
-    /// which wait for a channel.
+    /// Calls `inner` with 64 KiB of stack in between, more than the functions that wait for a
+    /// channel use.
     #[inline(never)]
     fn further_down<R>(inner: impl FnOnce() -> R) -> R {
         let between = black_box([0_u8; 1 << 16]);

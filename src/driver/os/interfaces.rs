@@ -1,6 +1,7 @@
 //! The name of this host, and the addresses at which others can reach it.
 
 use crate::error::{Error, Result, Status};
+use ipnet::IpNet;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::unistd::gethostname;
@@ -94,6 +95,17 @@ impl HostAddresses {
         })
     }
 
+    /// Returns the addresses that are in one of these networks; all if there are no networks.
+    pub fn within(&self, networks: &[IpNet]) -> HostAddresses {
+        let is_inside =
+            |ip: &IpAddr| networks.is_empty() || networks.iter().any(|it| it.contains(ip));
+        HostAddresses {
+            all: self.all.iter().copied().filter(is_inside).collect(),
+            default_v4: self.default_v4.filter(is_inside),
+            default_v6: self.default_v6.filter(is_inside),
+        }
+    }
+
     /// Returns true if an interface that is up has this address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.all.contains(&ip)
@@ -114,22 +126,27 @@ impl HostAddresses {
             .or(found)
     }
 
-    /// Returns the address of the default route that other hosts can use, as a node bound to `any`
-    /// may advertise it.
-    pub fn of_default_route(&self, any: IpAddr) -> Option<IpAddr> {
+    /// Returns the source address of the default route, if other hosts can use it and a node bound
+    /// to `any` can advertise it; if possible one of the family of `own`.
+    pub fn of_default_route(&self, any: IpAddr, own: IpAddr) -> Option<IpAddr> {
         let usable = |ip: &IpAddr| is_usable(ip) && !ip.is_loopback();
-        let v6 = self.default_v6.filter(|_| any.is_ipv6());
-        self.default_v4.filter(usable).or(v6.filter(usable))
+        let v4 = self.default_v4.filter(usable);
+        let v6 = self.default_v6.filter(|ip| any.is_ipv6() && usable(ip));
+        match own.is_ipv6() {
+            true => v6.or(v4),
+            false => v4.or(v6),
+        }
     }
 }
 
 /// The address to advertise when the node is bound to `any`, which is 0.0.0.0 or `::`: see
-/// [`HostAddresses::best`].
+/// [`HostAddresses::best`]. It is in one of the networks if possible.
 ///
 /// # Errors
 /// `Address` if no interface has a usable address.
-pub(in crate::driver) fn advertised(any: IpAddr) -> Result<IpAddr> {
-    let found = HostAddresses::read().and_then(|host| host.best(any));
+pub(in crate::driver) fn advertised(any: IpAddr, networks: &[IpNet]) -> Result<IpAddr> {
+    let host = HostAddresses::read();
+    let found = host.and_then(|host| host.within(networks).best(any).or_else(|| host.best(any)));
     found.ok_or_else(|| {
         let message = "no interface has an address that others could reach; set advertise to one";
         Error::new(Status::Address, message)
@@ -194,6 +211,24 @@ mod tests {
     }
 
     #[test]
+    fn the_address_of_the_default_route_is_one_of_the_same_family_if_possible() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (any_v4, any_v6) = (ip("0.0.0.0"), ip("::"));
+        let (v4, v6) = (ip("10.0.0.6"), ip("fd00::6"));
+        let both = HostAddresses {
+            all: vec![v4, v6],
+            default_v4: Some(v4),
+            default_v6: Some(v6),
+        };
+        assert_eq!(both.of_default_route(any_v6, ip("fd00::5")), Some(v6));
+        assert_eq!(both.of_default_route(any_v6, ip("10.0.0.5")), Some(v4));
+        assert_eq!(both.of_default_route(any_v4, ip("10.0.0.5")), Some(v4));
+        let only_v6 = both.within(&["fd00::/8".parse().unwrap()]);
+        assert_eq!(only_v6.of_default_route(any_v6, ip("10.0.0.5")), Some(v6));
+        assert_eq!(only_v6.of_default_route(any_v4, ip("10.0.0.5")), None);
+    }
+
+    #[test]
     fn this_host_has_a_name_and_a_loopback_address() {
         assert!(!host_name().is_empty());
         assert!(
@@ -201,7 +236,10 @@ mod tests {
                 .unwrap()
                 .contains(&IpAddr::V4(Ipv4Addr::LOCALHOST))
         );
-        assert!(advertised(Ipv4Addr::UNSPECIFIED.into()).unwrap().is_ipv4());
-        assert!(advertised(Ipv6Addr::UNSPECIFIED.into()).is_ok());
+        let (v4, v6) = (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED);
+        assert!(advertised(v4.into(), &[]).unwrap().is_ipv4());
+        assert!(advertised(v6.into(), &[]).is_ok());
+        let inside = advertised(v4.into(), &["127.0.0.0/8".parse().unwrap()]);
+        assert!(inside.unwrap().is_loopback());
     }
 }
