@@ -70,7 +70,7 @@ RUN = ("run", "--bind", "127.0.0.1:0", "--log-level", "off")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("members",), "no address to join: give --join ADDR or set SPRAT_JOIN"),
+        (("members",), "no address of a member: give --join ADDR or set SPRAT_JOIN"),
         (("members", "--join", "b!!"), 'address "b!!": expected host'),
         (("members", "--join", "127.0.0.1:99999"), "the port must be a number"),
         (("explain", "--join", "127.0.0.1"), "Missing argument 'NAME'"),

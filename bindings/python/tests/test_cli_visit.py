@@ -98,7 +98,7 @@ def test_members_lists_the_cluster_without_a_trace(visit, agent):
     assert "sprat" not in stock.log()
 
 
-def test_members_lists_those_that_failed_or_left_before(visit, agent):
+def test_members_lists_members_that_failed_or_left_earlier(visit, agent):
     stock = agent("stock", "-profile=local")
     failed = agent("failed", "-profile=local", "-tag", "role=db", f"-join={stock.address}")
     left = agent("left", "-profile=local", f"-join={stock.address}")
@@ -132,6 +132,19 @@ def test_the_first_of_several_members_to_answer_is_asked(visit, agent, addresses
         mute = "{}:{}".format(*silent.getsockname())
         join = ("--join", f"{nobody},{mute}", "--join", stock.address)
         output = done(visit("members", *join, "--timeout", "60"))
+        assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
+        # Sixteen are asked at a time.
+        silent.listen(32)
+        join = ("--join", ",".join([mute] * 16), "--join", stock.address)
+        output = done(visit("members", *join, "--timeout", "4"))
+        assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
+
+
+def test_a_look_uses_a_file_of_settings_that_allows_only_other_networks(visit, agent, tmp_path):
+    stock = agent("stock")
+    config = tmp_path / "sprat.conf"
+    config.write_text(f"cidrs_allowed = 10.0.0.0/8\nbind = 10.0.0.1\nseeds = {stock.address}\n")
+    output = done(visit("members", "--config", str(config)))
     assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
 
 
@@ -398,13 +411,13 @@ def test_a_name_in_use_is_refused_and_its_owner_stays_listed(visit, agent):
     assert stock.members()["taken"]["addr"] == taken.address
 
 
-def test_explain_tells_whether_a_member_is_unknown_or_was_gone_before(visit, agent):
+def test_explain_distinguishes_an_unknown_member_from_one_that_had_left(visit, agent):
     stock = agent("stock", "-profile=local")
     agent("gone", "-profile=local", f"-join={stock.address}").leave()
     sees_left(stock, "gone")
     for name, text in [
         ("nobody", "there is no member 'nobody'\n"),
-        ("gone", f"member 'gone' is left, as {stock.address} lists it; a newcomer is not told why"),
+        ("gone", f"{stock.address} lists member 'gone' as left, but not why; ask a member that"),
     ]:
         process = visit("explain", name, "--join", stock.address, *QUICK)
         output, errors = process.communicate(timeout=90)

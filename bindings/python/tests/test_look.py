@@ -83,7 +83,7 @@ def test_a_look_raises_what_a_join_raises(node, addresses):
         for _ in range(15):
             with pytest.raises(sprat.TimeoutError):
                 node.look(mute, timeout=0)
-        with pytest.raises(sprat.StateError, match="too many looks are under way"):
+        with pytest.raises(sprat.StateError, match="16 looks are under way"):
             node.look(mute)
     node.close()
     with pytest.raises(sprat.ClosedError):

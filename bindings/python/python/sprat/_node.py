@@ -127,10 +127,11 @@ class Node(BaseNode):
         leave_result(_wait(pending, timeout, "leave"))
 
     def look(self, address: Address, timeout: float | None = 10) -> Members:
-        """Ask a node which members its cluster has, without joining: nobody learns of this node.
+        """Ask a node which members its cluster has, without joining it.
 
-        Returns the members in every state, as the other node sees them. A node keeps the address
-        and the tags of a failed member for half a minute, and its name for a day; then the member
+        No member of that cluster learns of this node. Returns the members in every state, as the
+        other node sees them. A node forgets the address and the tags of a member soon after it has
+        failed or left (`gossip_to_the_dead_ms`), and its name after a day. In between, the member
         has the address "0.0.0.0:0" and no tags.
 
         address: one address, in the forms that `join` takes. If a host name has several addresses,

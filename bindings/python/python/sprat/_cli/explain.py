@@ -36,7 +36,7 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
     result shows whether NAME answers *this host*; other members may see something else. If NAME
     does not answer, the cluster suspects it, as after any failed probe, until NAME refutes the
     suspicion. The exit code is 1 if there is no such member, or if it was suspected, had failed or
-    had left before: a newcomer is not told why.
+    had left before the command joined.
 
     \b
       sprat explain web-3 --join 10.0.0.5
@@ -61,15 +61,17 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
 
 def _why_unknown(node: sprat.Node, name: str, connection: Connection) -> str:
     """Return why this node does not know a member, after asking the cluster for its list."""
+    text = f"this node does not know member {name!r}, and no member could be asked for its list"
     for address in addresses(connection, connection.file()):
         with contextlib.suppress(sprat.Error):
             listed = node.look(address, connection.timeout).get(name)
             if listed is not None:
                 return (
-                    f"member {name!r} is {listed.state}, as {address} lists it; a newcomer is not"
-                    " told why: ask a member that stays, with sprat.Node.explain()"
+                    f"{address} lists member {name!r} as {listed.state}, but not why; ask a member"
+                    " that stays, with sprat.Node.explain()"
                 )
-    return f"there is no member {name!r}"
+            text = f"there is no member {name!r}"
+    return text
 
 
 _PROBES = 20

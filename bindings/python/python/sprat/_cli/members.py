@@ -45,8 +45,9 @@ def members(
     """List the members: name, address, state, tags.
 
     The command asks a member for its list, and does not join the cluster: no member learns of it.
-    If several addresses are given, the first answer counts. A member keeps the address and the tags
-    of a failed member for half a minute, and its name for a day; then the address is "-".
+    If several addresses are given, the first answer counts. A member forgets the address and the
+    tags of one that has failed or left after about half a minute, and its name after a day. In
+    between, the address is "-".
 
     \b
       sprat members --join 10.0.0.5

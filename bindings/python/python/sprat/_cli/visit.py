@@ -58,7 +58,7 @@ def addresses(connection: Connection, file: dict[str, str]) -> tuple[str, ...]:
     found = connection.join or tuple(split_list(file.get("seeds", "")))
     if not found:
         raise click.UsageError(
-            "no address to join: give --join ADDR or set SPRAT_JOIN;"
+            "no address of a member: give --join ADDR or set SPRAT_JOIN;"
             " for an agent on this host, use --join 127.0.0.1"
         )
     return found
