@@ -6,9 +6,9 @@
 # Steps that mostly wait (for agents, timeouts, HAProxy) run at the same time as steps that compute.
 # The latter have a lower priority, so that they do not delay the timers of the former. The log of
 # each step is printed when the step and all before it have ended, so that the order is always the
-# same. A step that fails does not stop the others; the last line names the steps that failed. When
-# the time limit of the whole run has passed, or a signal ends it, the steps under way are ended, and
-# their logs are printed as well, because the log of a step that hangs tells which test does.
+# same. A step that fails does not stop the others; the last line names the steps that failed. At
+# the time limit of the run, or on a signal, the steps under way are ended and their logs are printed
+# as well: the log shows which test hangs.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1

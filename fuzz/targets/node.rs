@@ -1,5 +1,5 @@
-//! A node that receives anything at any time never sees itself failed, comes to rest, and holds no
-//! more than its bounds allow. The input is a script; each step is a byte that chooses what
+//! A node that receives arbitrary input never lists itself as failed, comes to rest, and stays
+//! within its bounds. The input is a script; each step is a byte that chooses what
 //! happens, followed by its arguments.
 #![no_main]
 
@@ -151,6 +151,8 @@ impl<'a> Script<'a> {
             0..=5 => drop(self.core.join(now, &[Seed::Addr(addr(which))])),
             6 | 7 => drop(self.core.join(now, &[Seed::Host("seeds".into(), 7946)])),
             8 => drop(self.core.leave(now)),
+            9 => drop(self.core.look(now, &Seed::Addr(addr(which)))),
+            10 => self.core.set_addr(now, addr(which)),
             _ => drop(self.core.hint(now, "b")),
         }
     }

@@ -49,20 +49,21 @@ pub unsafe extern "C" fn sprat_node_members(
     })
 }
 
-/// Asks a node which members its cluster has, without joining it. Nobody there learns of this node,
-/// and no event or list of this node shows what it found.
+/// Asks a node which members its cluster has, without joining it. No member of that cluster learns
+/// of this node, and no event or list of this node shows what it found.
 ///
 /// The list has the members in every state, as the other node sees them, also those that failed or
-/// left before. A node keeps the address and the tags of a failed member for half a minute, and its
-/// name for a day in Serf mode. Then the member has the address 0.0.0.0, the port 0 and no tags.
+/// left before. A node forgets the address and the tags of a member soon after it has failed or
+/// left (gossip_to_the_dead_ms), and in Serf mode its name after a day. In between, the member has
+/// the address 0.0.0.0, the port 0 and no tags.
 /// sprat_members_self() returns NULL for this list.
 ///
 /// @param node        the node, whose keys and settings are used; it need not have joined
 /// @param addr        the address of the other node, in the forms that sprat_node_join() takes. If
 ///                    a host name has several addresses, each is asked until one answers.
 /// @param flags       must be 0
-/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait. A
-///                    host that is silent ends the call after stream_timeout_ms.
+/// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait.
+///                    An address that is silent is given up after stream_timeout_ms.
 /// @param out         receives the list, to be freed with sprat_members_free(); NULL after a
 ///                    failure
 /// @return SPRAT_OK; SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO, SPRAT_ERR_PROTOCOL or

@@ -12,7 +12,7 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Makes a counter with this value, or with the largest possible value if this one is larger.
+    /// Makes a counter with this value, or with `i64::MAX` if the value is larger.
     pub(crate) fn new(name: &'static str, value: u64, help: &'static str) -> Counter {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         Counter { name, value, help }

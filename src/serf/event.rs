@@ -39,7 +39,8 @@ pub enum CoreEvent {
     LookDone {
         /// The number that `Core::look` returned.
         op: OpId,
-        /// 1 as the number of nodes that answered, or the reason for each address that did not.
+        /// `contacted` is 1 if a node answered, or else 0; `failures` has the reason for each
+        /// address that did not.
         report: JoinReport,
         /// The members that the node lists, sorted by name; empty if no node answered.
         members: Vec<Arc<Member>>,

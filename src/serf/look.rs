@@ -1,7 +1,7 @@
 //! The state of another cluster, as a list of its members.
 //!
-//! A node forgets the address and the tags of a failed member after half a minute, but Serf keeps
-//! its name for a day. Such a member is listed without them.
+//! A node forgets the address and the tags of a member soon after it has failed or left, but Serf
+//! keeps its name for a day. Such a member is listed without them.
 
 use super::common::Common;
 use super::{Member, MemberState};
@@ -24,13 +24,13 @@ pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Arc<Membe
         found.insert(&node.name, (common.describe(node), node.state));
     }
     let members = found.into_iter().map(|(name, (member, state))| {
-        let state = shown(state, left.contains(name));
+        let state = member_state(state, left.contains(name));
         Arc::new(Member { state, ..member })
     });
     members.collect()
 }
 
-/// Decodes what Serf adds to the state of a node. There is nothing in memberlist mode.
+/// Decodes the Serf part of a node's state, which is empty in memberlist mode.
 fn serf_state<'a>(common: &mut Common, names: &'a Names, bytes: &'a [u8]) -> SerfPushPull<'a> {
     if bytes.is_empty() || !common.is_serf() {
         return SerfPushPull::default();
@@ -55,9 +55,9 @@ fn forgotten_member(name: &str) -> Member {
     }
 }
 
-/// Returns the state of a member; `left` is true if Serf lists it as leaving or left.
-fn shown(state: NodeState, left: bool) -> MemberState {
-    match (state, left) {
+/// Returns the state of a member from that in the SWIM machine.
+fn member_state(state: NodeState, is_listed_as_left: bool) -> MemberState {
+    match (state, is_listed_as_left) {
         (NodeState::Alive, false) => MemberState::Alive,
         (NodeState::Suspect, false) => MemberState::Suspect,
         (NodeState::Alive | NodeState::Suspect, true) => MemberState::Leaving,

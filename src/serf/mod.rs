@@ -6,7 +6,7 @@
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | `commands`, `command_error` | the commands of the application, and why one is refused |
+//! | `commands`, `command_error` | commands of the application, and reasons for refusing one |
 //! | `config`, `filter` | settings of a node, and which members the application sees |
 //! | `members`, `lost` | the table of members, and the failed members that are searched for |
 //! | `outbox`, `counts` | orders, events and counters that come out |
@@ -288,9 +288,9 @@ impl Core {
             Notice::WantUserState {
                 id,
                 join: _,
-                is_look,
+                shows_nothing,
             } => {
-                let state = serf.encode_state(is_look);
+                let state = serf.encode_state(shows_nothing);
                 self.swim.provide_user_state(now, id, state);
             }
             Notice::UserState { join: _, bytes } => serf.state_received(now, &bytes),

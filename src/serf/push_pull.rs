@@ -70,14 +70,13 @@ pub(super) fn encode_nothing() -> Vec<u8> {
     bytes
 }
 
-/// Returns the messages that a state which the node `own` received stands for, in the order in
-/// which to handle them.
+/// Returns the messages that a received state stands for, in the order in which to handle them.
+/// `own` is the name of this node.
 ///
-/// A member that the other side lists as left has left only if it is not present here: the SWIM
-/// machine has merged the entries of the same exchange before, so it knows better. Without this
-/// rule, a member that returns would stay leaving for good if a node that had missed the return
-/// listed its leave with a later time than that of the return. Agents do that: they add one to the
-/// time each time that they read it.
+/// A listing as left counts only for a member that is not present here: the SWIM machine has
+/// already merged the entries of the same exchange. Otherwise a member that returned could stay
+/// leaving for ever: a node that missed the return may list the leave with a later time than the
+/// return has, because an agent adds one to that time whenever it reads it.
 pub(super) fn messages<'a>(
     state: &SerfPushPull<'a>,
     members: &Members,

@@ -220,13 +220,14 @@ impl SerfState {
         is_new.then_some(lane)
     }
 
-    /// This node's state, for the other side of a push/pull. It has no content for a look, because
-    /// a node there would take over user events of another cluster. Empty in memberlist mode.
-    pub fn encode_state(&self, is_look: bool) -> Vec<u8> {
+    /// This node's state, for the other side of a push/pull. It has no content if this node
+    /// `shows_nothing`: the other node would otherwise take over user events of this cluster. Empty
+    /// in memberlist mode.
+    pub fn encode_state(&self, shows_nothing: bool) -> Vec<u8> {
         if !self.common.is_serf() {
             return Vec::new();
         }
-        if is_look {
+        if shows_nothing {
             return push_pull::encode_nothing();
         }
         let times = ClockTimes {

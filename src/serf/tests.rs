@@ -616,7 +616,7 @@ fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes
 /// A node that has missed a return lists the member as left, with a time that need not be lower
 /// than that of the return.
 #[test]
-fn a_member_that_is_present_stays_alive_whoever_lists_it_as_left() {
+fn a_present_member_stays_alive_when_another_node_lists_it_as_left() {
     let mut state = SerfPushPull {
         ltime: 9,
         status_ltimes: vec![("back", 6)],

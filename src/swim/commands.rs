@@ -29,9 +29,9 @@ impl Swim {
         })
     }
 
-    /// Asks a node for the members of its cluster. Nobody there learns of this node, and nothing
-    /// that the node tells is merged. [`super::Notice::LookDone`] reports the answer. Returns
-    /// `None` if too many looks are under way.
+    /// Asks a node for the members of its cluster. No member of that cluster learns of this node,
+    /// and nothing that the node tells is merged. [`super::Notice::LookDone`] reports the answer.
+    /// Returns `None` if too many looks are under way.
     pub fn look(&mut self, now: Time, target: &Seed) -> Option<OpId> {
         self.at(now, |swim| swim.looking.begin(&mut swim.ctx, target))
     }
@@ -102,8 +102,8 @@ impl Swim {
         self.at(now, |swim| local_node::set_meta(&mut swim.ctx, &meta));
     }
 
-    /// Replaces the address of this node and announces it. Seeds and lost members are asked again
-    /// soon: it may be the network that has come back.
+    /// Replaces the address of this node and announces it. The network may have just come back, so
+    /// seeds and lost members are asked again soon.
     pub fn set_addr(&mut self, now: Time, addr: SocketAddr) {
         self.at(now, |swim| {
             local_node::set_addr(&mut swim.ctx, addr);

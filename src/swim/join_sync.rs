@@ -132,10 +132,10 @@ impl JoinSync {
         }
     }
 
-    /// The node at `from` announced a member. If that is the node itself, and it is listed as dead
-    /// or left here with an incarnation that is not lower, it does not know of that: no member
-    /// believes the announcement. So this node exchanges states with it. This happens if a node
-    /// that has left returns through a member that is new itself.
+    /// The node at `from` announced a member. If that is the node itself, and it is dead or left
+    /// here with an incarnation at least as high, no member believes the announcement, and the node
+    /// does not know why. So this node exchanges states with it. This happens when a node that left
+    /// returns through a new member.
     pub fn on_announced(&mut self, ctx: &mut Context, from: SocketAddr, alive: &Alive) {
         let is_outdated = ctx.table.named(alive.node).is_some_and(|record| {
             let node = record.node();

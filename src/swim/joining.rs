@@ -187,7 +187,7 @@ impl Joining {
                 Seed::Addr(peer) => {
                     join.in_flight += 1;
                     let cause = ExchangeCause::Join { op, target };
-                    ctx.begin_exchange(Exchange::look(cause, peer));
+                    ctx.begin_exchange(Exchange::showing_nothing(cause, peer));
                 }
                 Seed::Host(host, port) => {
                     join.in_flight += 1;

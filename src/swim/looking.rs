@@ -1,8 +1,8 @@
 //! Looks: asking a node which members its cluster has, without becoming known there.
 //!
-//! A look is a push/pull in which this node shows nothing and of which it merges nothing. So no
-//! member learns of this node, and this node does not become a member. A look at a host name asks
-//! the addresses of the host one after the other until one answers.
+//! A look is a push/pull in which this node shows nothing, and whose answer it does not merge. So
+//! no member learns of this node, and this node does not become a member. A look at a host name
+//! asks the addresses of the host one after the other until one answers.
 
 use super::address;
 use super::context::Context;
@@ -117,11 +117,11 @@ impl Looking {
 }
 
 fn ask(ctx: &mut Context, op: OpId, peer: SocketAddr) {
-    ctx.begin_exchange(Exchange::look(ExchangeCause::Look { op }, peer));
+    ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Look { op }, peer));
 }
 
-/// Decodes the state that the node at `peer` gave. An entry without a port gets that of the node,
-/// since all nodes of such a cluster use the same port.
+/// Decodes the state that the node at `peer` gave. An entry without a port gets the port of `peer`:
+/// the first protocol versions assume one port for all nodes.
 ///
 /// # Errors
 /// The bytes are no push/pull, or exceed its bounds.

@@ -179,8 +179,8 @@ pub enum Notice {
         id: StreamId,
         /// True if the node that dialled is joining.
         join: bool,
-        /// True if the user state must not tell anything about this node, because it only looks.
-        is_look: bool,
+        /// True if this node shows nothing of itself, so the user state must have no content.
+        shows_nothing: bool,
     },
     /// A push/pull brought the other side's user state.
     UserState {
@@ -201,7 +201,8 @@ pub enum Notice {
     LookDone {
         /// The command.
         op: OpId,
-        /// 1 as the number of nodes that answered, or the reason for each address that did not.
+        /// `contacted` is 1 if a node answered, or else 0; `failures` has the reason for each
+        /// address that did not.
         report: JoinReport,
         /// The state of the node that answered; empty if none did.
         state: RemoteState,

@@ -4,7 +4,7 @@
 //! sends its own state as it was before, and then merges the request. `apply` merges the entries: a
 //! remote *dead* counts as a suspicion only, so that no member is declared dead by hearsay. With a
 //! node that may not know this one, an exchange comes first in which this node shows nothing: see
-//! [`Exchange::look`].
+//! [`Exchange::showing_nothing`].
 //!
 //! Push/pulls hold no state of their own: the timer is in the context, and the exchanges under way
 //! are streams.

@@ -148,7 +148,7 @@ impl Reconnect {
     fn ask(&self, ctx: &mut Context, peer: SocketAddr) {
         let idle = ctx.streams.may_dial() && !has_enough_exchanges(ctx, peer);
         if peer != ctx.local.addr && idle && !ctx.table.is_alive_at(peer) {
-            ctx.begin_exchange(Exchange::look(ExchangeCause::Reconnect, peer));
+            ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Reconnect, peer));
         }
     }
 

@@ -224,7 +224,7 @@ fn on_push_pull(ctx: &mut Context, id: StreamId, request: Vec<u8>) -> Result<(),
         ctx.outbox.tell(Notice::WantUserState {
             id,
             join,
-            is_look: false,
+            shows_nothing: false,
         });
     }
     Ok(())

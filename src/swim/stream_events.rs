@@ -44,9 +44,12 @@ impl Swim {
                     requests::send_ping(&mut swim.ctx, id, request);
                 }
                 Purpose::PushPull(exchange) => {
-                    let (join, is_look) = (exchange.join, exchange.is_look());
-                    let notice = Notice::WantUserState { id, join, is_look };
-                    swim.ctx.outbox.tell(notice);
+                    let (join, shows_nothing) = (exchange.join, exchange.shows_nothing());
+                    swim.ctx.outbox.tell(Notice::WantUserState {
+                        id,
+                        join,
+                        shows_nothing,
+                    });
                 }
                 Purpose::Serve | Purpose::Answer { .. } => {}
             }
@@ -110,8 +113,8 @@ impl Swim {
         self.looking.on_answer(&mut self.ctx, op, peer, state);
     }
 
-    /// Merges the answer to a push/pull. If it only served to find out whether the name of this
-    /// node is free, and it is, the push/pull follows in which this node shows itself.
+    /// Merges the answer to a push/pull. If this node only asked whether its name is free, and it
+    /// is, the push/pull in which it shows itself follows.
     fn on_answer(&mut self, exchange: Exchange, state: Result<Vec<u8>, JoinFailure>) {
         let merged = state.and_then(|state| {
             self.merge_state(&state).map_err(|refusal| {
@@ -120,7 +123,7 @@ impl Swim {
             })
         });
         match merged {
-            Ok(merged) if exchange.is_look() && merged.own_name != OwnName::Taken => {
+            Ok(merged) if exchange.shows_nothing() && merged.own_name != OwnName::Taken => {
                 let introduction = exchange.introduction(merged.gained);
                 self.ctx.begin_exchange(introduction);
             }

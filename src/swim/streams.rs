@@ -35,7 +35,7 @@ pub(super) enum Shows {
     Everything,
     /// Only its own entry: the answer is what counts.
     Own,
-    /// None: this node only finds out whether its name is taken.
+    /// None: this node only finds out whether its name is taken, or only looks.
     Nothing,
 }
 
@@ -63,7 +63,7 @@ impl Exchange {
     /// state. An agent that learns of another node with its own name lets the members vote, and
     /// ends if it does not get a majority. So this node shows itself, by the exchange of
     /// [`Exchange::introduction`], only to a node that does not list its name at another address.
-    pub fn look(cause: ExchangeCause, peer: SocketAddr) -> Exchange {
+    pub fn showing_nothing(cause: ExchangeCause, peer: SocketAddr) -> Exchange {
         Exchange {
             shows: Shows::Nothing,
             ..Exchange::new(cause, peer)
@@ -71,7 +71,7 @@ impl Exchange {
     }
 
     /// Returns true if this node shows nothing of itself.
-    pub fn is_look(&self) -> bool {
+    pub fn shows_nothing(&self) -> bool {
         self.shows == Shows::Nothing
     }
 
@@ -102,7 +102,7 @@ pub(super) enum ExchangeCause {
     Reconnect,
     /// A suspect answers pings, but its refutation was lost.
     Suspect,
-    /// A node that is unknown or dead here pinged this one.
+    /// A node that is unknown or gone here pinged this one or announced itself.
     Stranger,
     /// A member lists this node's name at another address.
     NameConflict,
@@ -170,9 +170,15 @@ impl Streams {
         self.dialled < DIALLED
     }
 
-    /// The number of push/pulls under way that this node began with the node at `addr`.
+    /// The number of push/pulls under way that this node began with the node at `addr`, without
+    /// looks.
     pub fn exchanges_with(&self, addr: SocketAddr) -> usize {
-        let with = |it: &Stream| matches!(&it.purpose, Purpose::PushPull(it) if it.peer == addr);
+        let with = |it: &Stream| match &it.purpose {
+            Purpose::PushPull(it) => {
+                it.peer == addr && !matches!(it.cause, ExchangeCause::Look { .. })
+            }
+            Purpose::Ping { .. } | Purpose::Serve | Purpose::Answer { .. } => false,
+        };
         self.open.iter().filter(|(_, it)| with(it)).count()
     }
 

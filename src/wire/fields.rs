@@ -1,8 +1,8 @@
 //! The codecs of fields: each reads, checks and writes one kind of value.
 //!
 //! A value that passes its codec is safe to store and to show. Text is UTF-8 without NUL; a name
-//! that is not such text is escaped. Names, addresses, version vectors and meta have lengths that
-//! make sense; lists are not longer than their bounds in [`crate::limits`]. Each row of a message
+//! that is not such text is escaped. Names, addresses, version vectors and meta have valid
+//! lengths; lists are not longer than their bounds in [`crate::limits`]. Each row of a message
 //! names its codec (see [`super::record`]).
 
 use super::{Reader, Refusal, msgpack, node_name};

@@ -51,8 +51,8 @@ fn shape(reader: &mut Reader<'_>) -> Result<Shape, Refusal> {
 
 /// Finds the end of msgpack values in a buffer that grows, without starting over each time.
 ///
-/// It keeps only the number of values that are still missing, so that depth costs nothing. It
-/// looks at each value once, and passes it as soon as all its bytes are there.
+/// It keeps only the number of values that are still missing, so nesting costs no memory. It reads
+/// each value once, and consumes it when all its bytes are there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     missing: u64,
@@ -64,8 +64,9 @@ impl Scan {
         Scan { missing: count }
     }
 
-    /// Continues at the front of `bytes`. Returns the number of bytes that it has passed, and true
-    /// if the last value has ended. The next call must begin with the first byte not passed.
+    /// Continues at the front of `bytes`. Returns the number of bytes that it has consumed, and
+    /// true if the last value has ended. The next call must begin with the first byte that was not
+    /// consumed.
     ///
     /// # Errors
     /// [`Refusal::Msgpack`] when the bytes are not msgpack.
@@ -89,10 +90,10 @@ impl Scan {
     }
 }
 
-/// Passes one value of any kind and depth.
+/// Skips one value of any kind and depth.
 ///
 /// # Errors
-/// [`Refusal::Truncated`] when it is cut, [`Refusal::Msgpack`] when it is not msgpack.
+/// [`Refusal::Truncated`] when it is incomplete, [`Refusal::Msgpack`] when it is not msgpack.
 pub fn skip(reader: &mut Reader<'_>) -> Result<(), Refusal> {
     let (passed, ended) = Scan::new(1).advance(reader.rest())?;
     reader.take(passed)?;
@@ -233,7 +234,7 @@ pub fn structure<'a>(
     Ok(())
 }
 
-/// If the next value is nil, passes it and returns true.
+/// If the next value is nil, skips it and returns true.
 #[inline]
 pub fn take_nil(reader: &mut Reader<'_>) -> bool {
     let nil = reader.peek() == Some(Marker::Null.to_u8());
@@ -454,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_without_end_is_passed_without_recursion() {
+    fn nesting_of_any_depth_is_skipped_without_recursion() {
         let deep = vec![0x91; 1_000_000];
         assert_eq!(skip(&mut Reader::new(&deep)), Err(Refusal::Truncated));
         let mut closed = deep;

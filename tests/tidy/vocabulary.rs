@@ -3,7 +3,7 @@
 //!
 //! A name is a string literal of small words joined by `-` or `_`, such as `"member-join"`. Two
 //! files may mention a few of the same names; when they share more, one of them repeats a list
-//! that should follow from the other.
+//! that should be derived from the other.
 
 use super::findings::{Finding, assert_no_findings};
 use super::source::{Source, shipped};
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The maximum number of names that two files may share.
 const SHARED: usize = 3;
 
-/// The names in a file, tests aside.
+/// The names in a file, without its tests.
 fn names_in(source: &Source) -> BTreeSet<String> {
     let text = source.strings[..source.product].join("\n");
     let is_name = |word: &&str| {
