@@ -4,11 +4,12 @@
 //! keeps its name for a day. Such a member is listed without them.
 
 use super::common::Common;
+use super::members::ByName;
+use super::push_pull::by_name;
 use super::{Member, MemberState};
 use crate::swim::{NodeState, RemoteState};
 use crate::wire::Names;
 use crate::wire::serf_message::SerfPushPull;
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -16,18 +17,22 @@ use std::sync::Arc;
 pub(super) fn members(common: &mut Common, state: &RemoteState) -> Vec<Arc<Member>> {
     let names = Names::default();
     let serf = serf_state(common, &names, &state.user_state);
-    let left: BTreeSet<&str> = serf.left_members.iter().copied().collect();
-    let forgotten = serf.status_ltimes.iter();
-    let forgotten = forgotten.map(|&(name, _)| (name, (forgotten_member(name), NodeState::Dead)));
-    let mut found: BTreeMap<&str, (Member, NodeState)> = forgotten.collect();
-    for node in &state.nodes {
-        found.insert(&node.name, (common.describe(node), node.state));
+    let left = by_name(&mut serf.left_members.iter().map(|name| (*name, 0)));
+    let mut found: ByName<Member> = ByName::new();
+    let mut list = |member: Member, state: NodeState| {
+        let state = member_state(state, left.contains_key(&*member.name));
+        found.insert(member.name.clone(), Box::new(Member { state, ..member }));
+    };
+    for (name, _) in &serf.status_ltimes {
+        list(forgotten_member(name), NodeState::Dead);
     }
-    let members = found.into_iter().map(|(name, (member, state))| {
-        let state = member_state(state, left.contains(name));
-        Arc::new(Member { state, ..member })
-    });
-    members.collect()
+    for node in &state.nodes {
+        list(common.describe(node), node.state);
+    }
+    found
+        .into_values()
+        .map(|member| Arc::new(*member))
+        .collect()
 }
 
 /// Decodes the Serf part of a node's state, which is empty in memberlist mode.

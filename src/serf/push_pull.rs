@@ -123,6 +123,8 @@ pub(super) fn messages<'a>(
 
 /// Collects Lamport times by name. Takes a `dyn` iterator, because a generic function would compile
 /// a sort for each type of iterator.
-fn by_name<'a>(entries: &mut dyn Iterator<Item = (&'a str, u64)>) -> BTreeMap<&'a str, u64> {
+pub(super) fn by_name<'a>(
+    entries: &mut dyn Iterator<Item = (&'a str, u64)>,
+) -> BTreeMap<&'a str, u64> {
     entries.collect()
 }
