@@ -140,6 +140,19 @@ def test_the_first_of_several_members_to_answer_is_asked(visit, agent, addresses
         assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
 
 
+def test_a_file_of_settings_of_a_running_member_serves_looks_and_visits(
+    visit, agent, tmp_path, addresses
+):
+    stock = agent("stock")
+    config = tmp_path / "sprat.conf"
+    with socket.create_server((addresses.ip(), 0)) as taken:
+        port = "{}:{}".format(*taken.getsockname())
+        own = f"name = stock\nbind = {stock.address}\nspoe_bind = {port}\nspoe_servers = role=web\n"
+        config.write_text(f"{own}seeds = {stock.address}\n")
+        for command in ("members",), ("explain", "stock"):
+            assert stock.address in done(visit(*command, "--config", str(config)))
+
+
 def test_a_look_uses_a_file_of_settings_that_allows_only_other_networks(visit, agent, tmp_path):
     stock = agent("stock")
     config = tmp_path / "sprat.conf"

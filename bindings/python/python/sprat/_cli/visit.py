@@ -33,7 +33,7 @@ __all__ = ["addresses", "cluster_settings", "visit"]
 _NAMES = 32
 """The number of names that visits from one host share."""
 
-_IDENTITY = ("name", "bind", "advertise", "seeds", "event_kinds")
+_IDENTITY = ("name", "bind", "advertise", "spoe_bind", "seeds", "event_kinds")
 """Settings of a file that describe this host's permanent member, and not the cluster."""
 
 
