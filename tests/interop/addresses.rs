@@ -88,7 +88,7 @@ fn a_node_that_starts_when_only_a_bridge_is_up_joins_with_the_address_of_the_net
     let ours = node(&lab, 2, Ipv4Addr::UNSPECIFIED.into(), agent.addr());
     assert_eq!(ours.addr().ip().to_string(), "172.17.0.1");
     lab.ip_command(2, "link set eth0 up");
-    lab.ip_command(2, "route add default dev eth0");
+    lab.default_route(2);
     is_at(&ours, &agent, "10.77.0.2");
 }
 
@@ -129,6 +129,6 @@ fn a_node_whose_address_goes_away_takes_that_of_the_default_route() {
     lab.ip_command(2, "addr flush dev eth0");
     says(&ours, "no interface of this host has the address");
     lab.ip_command(2, "addr add 10.77.0.7/24 dev eth0");
-    lab.ip_command(2, "route add default dev eth0");
+    lab.default_route(2);
     is_at(&ours, &agent, "10.77.0.7");
 }

@@ -81,8 +81,7 @@ impl Lab {
 
     /// Gives a host a default route, which leads nowhere. Agents use it to find their own address.
     pub fn default_route(&self, host: u8) {
-        let name = self.host(host);
-        run(&["ip", "-n", &name, "route", "add", "default", "dev", "eth0"]);
+        self.ip_command(host, "route add default dev eth0");
     }
 
     /// Runs `ip` inside a host, with arguments that are separated by spaces.
