@@ -83,6 +83,7 @@ mod ffi;
 #[cfg(not(feature = "internals"))]
 mod limits;
 mod member;
+mod networks;
 mod printable;
 #[cfg(not(feature = "internals"))]
 mod serf;

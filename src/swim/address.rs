@@ -1,6 +1,7 @@
 //! Addresses of members: their form on the wire, and which of them a member may have.
 
 use super::Config;
+use crate::networks;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Decodes the address of a wire message. An IPv4-mapped IPv6 address becomes IPv4, so that both
@@ -42,8 +43,7 @@ pub(super) fn is_allowed(config: &Config, ip: IpAddr) -> bool {
     if ip.is_unspecified() || ip.is_multicast() || broadcast {
         return false;
     }
-    let allowed = &config.cidrs_allowed;
-    allowed.is_empty() || allowed.iter().any(|net| net.contains(&ip))
+    networks::allow(&config.cidrs_allowed, ip)
 }
 
 #[cfg(test)]

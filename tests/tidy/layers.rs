@@ -7,8 +7,9 @@ use super::source::{Source, names, product, shipped};
 
 /// The layers, lowest first, each with the layers that it may name. A layer is a folder in `src`,
 /// or a file there, such as `src/error.rs`.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("limits", &[]),
+    ("networks", &[]),
     ("printable", &[]),
     ("sorted_map", &[]),
     ("time", &[]),
@@ -19,6 +20,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
         "swim",
         &[
             "limits",
+            "networks",
             "printable",
             "sorted_map",
             "time",
@@ -47,6 +49,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "event",
             "limits",
             "member",
+            "networks",
             "serf",
             "sorted_map",
             "swim",
@@ -78,6 +81,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "event",
             "limits",
             "member",
+            "networks",
             "printable",
             "serf",
             "service",

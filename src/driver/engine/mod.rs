@@ -188,7 +188,8 @@ impl Engine {
     /// Checks the interfaces of this host if that is due.
     fn check_own_address(&mut self) {
         if self.own_address.is_due(self.now) {
-            self.choose_own_address();
+            let alone = self.is_alone();
+            self.choose_own_address(alone);
         }
     }
 
@@ -197,18 +198,23 @@ impl Engine {
     /// other host must not learn an address that no longer is the best.
     pub(super) fn check_own_address_for(&mut self, peer: SocketAddr) {
         if self.own_address.is_chosen() && !peer.ip().is_loopback() {
-            let is_loopback = self.handle.addr().ip().is_loopback();
-            if is_loopback || self.core.health(self.now).known <= 1 {
-                self.choose_own_address();
+            let alone = self.is_alone();
+            if alone || self.handle.addr().ip().is_loopback() {
+                self.choose_own_address(alone);
             }
         }
     }
 
+    /// Returns true if this node knows no other member, not even a lost one.
+    fn is_alone(&self) -> bool {
+        self.core.health(self.now).known <= 1
+    }
+
     /// Chooses the address of this node anew, and logs what is wrong with it.
-    fn choose_own_address(&mut self) {
+    fn choose_own_address(&mut self, alone: bool) {
         let (host, own) = (HostAddresses::read(), self.handle.addr());
-        let alone = self.core.health(self.now).known <= 1;
-        let new = (self.own_address).choose(self.now, host.as_ref(), own.ip(), alone);
+        let chosen = &mut self.own_address;
+        let new = chosen.choose(self.now, host.as_ref(), own.ip(), alone);
         if let Some(ip) = new {
             let new = SocketAddr::new(ip, own.port());
             self.handle.set_addr(new);

@@ -2,8 +2,8 @@
 //!
 //! A node that is bound to a wildcard and has no `advertise` chooses the address of an interface
 //! when it starts. That choice may become wrong: the network comes up later than the node, or the
-//! address goes away. So the engine looks at the interfaces again, changes its own address where
-//! that is certain to help, and says what is wrong where it is not:
+//! address goes away. So the engine checks the interfaces again, changes the node's address where
+//! that is likely to help, and otherwise says what is wrong:
 //!
 //! - An address in use stays as long as an interface has it. Members know it, and they accept
 //!   another one only after they have declared this one failed.
@@ -14,6 +14,7 @@
 //!   address there is.
 
 use crate::Config;
+use crate::driver::net::sockets;
 use crate::driver::os::interfaces::HostAddresses;
 use crate::time::Time;
 use ipnet::IpNet;
@@ -58,7 +59,7 @@ pub(super) struct OwnAddress {
 impl OwnAddress {
     pub fn new(config: &Config, bound: SocketAddr, now: Time) -> OwnAddress {
         let settings = &config.settings;
-        let is_chosen = settings.advertise.is_none() && bound.ip().is_unspecified();
+        let is_chosen = sockets::is_address_chosen(settings.advertise.as_ref(), bound);
         OwnAddress {
             any: is_chosen.then_some(bound.ip()),
             networks: settings.core.swim.cidrs_allowed.clone(),

@@ -170,6 +170,12 @@ fn send_failure(error: &io::Error) -> SendFailure {
     }
 }
 
+/// Returns true if the node chooses its own address, which may then change: it is bound to all
+/// addresses, and the settings do not say which one to advertise.
+pub(in crate::driver) fn is_address_chosen(set: Option<&Advertise>, bound: SocketAddr) -> bool {
+    set.is_none() && bound.ip().is_unspecified()
+}
+
 /// The address to advertise: the one in the settings, or else the bound one. If the node is bound
 /// to all addresses, it is the address of an interface, in one of these networks if possible.
 ///

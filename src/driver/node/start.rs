@@ -20,6 +20,7 @@ use crate::driver::os::interfaces::host_name;
 use crate::driver::os::panic;
 use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
+use crate::networks;
 use crate::serf::Core;
 use crate::service::sessions::Sessions;
 use crate::service::{CounterNames, Service, ServiceCounters};
@@ -65,12 +66,13 @@ fn build(
     let sockets = sockets::bind(settings.bind.0)?;
     let networks = &settings.core.swim.cidrs_allowed;
     let addr = sockets::advertised(settings.advertise, sockets.bound, networks)?;
-    let is_final = settings.advertise.is_some() || !sockets.bound.ip().is_unspecified();
+    let is_chosen = sockets::is_address_chosen(settings.advertise.as_ref(), sockets.bound);
+    let is_loopback = addr.ip().is_loopback();
     // A node that starts before the network has a loopback address until an interface is up.
-    if is_final || !addr.ip().is_loopback() {
+    if !is_chosen || !is_loopback {
         check_own_address(addr.ip(), networks)?;
     }
-    let services = services(config, addr.ip().is_loopback() && is_final)?;
+    let services = services(config, is_loopback && !is_chosen)?;
     let core = core(config, &name, addr)?;
     let with_callback = callback.is_some();
     let no_descriptor = |error| Error::io("no descriptor for a node", &error);
@@ -120,7 +122,7 @@ fn build(
 /// Checks that this node passes its own member filter: peers with the same filter would reject a
 /// node that does not.
 fn check_own_address(own: IpAddr, networks: &[IpNet]) -> Result<()> {
-    if networks.is_empty() || networks.iter().any(|network| network.contains(&own)) {
+    if networks::allow(networks, own) {
         return Ok(());
     }
     let networks: Vec<String> = networks.iter().map(IpNet::to_string).collect();

@@ -1,6 +1,7 @@
 //! The name of this host, and the addresses at which others can reach it.
 
 use crate::error::{Error, Result, Status};
+use crate::networks;
 use ipnet::IpNet;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
@@ -97,8 +98,7 @@ impl HostAddresses {
 
     /// Returns the addresses that are in one of these networks; all if there are no networks.
     pub fn within(&self, networks: &[IpNet]) -> HostAddresses {
-        let is_inside =
-            |ip: &IpAddr| networks.is_empty() || networks.iter().any(|it| it.contains(ip));
+        let is_inside = |ip: &IpAddr| networks::allow(networks, *ip);
         HostAddresses {
             all: self.all.iter().copied().filter(is_inside).collect(),
             default_v4: self.default_v4.filter(is_inside),

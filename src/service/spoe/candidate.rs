@@ -5,6 +5,7 @@
 //! address as 0.0.0.0, and sends requests to any address it is given. So everything is checked
 //! before HAProxy sees it, and every problem has a description.
 
+use crate::networks;
 use crate::serf::{Member, MemberState};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
@@ -219,7 +220,7 @@ impl Rules {
         if ip.is_loopback() && !self.loopback {
             return Some(Unfit::Loopback(ip));
         }
-        if !self.networks.is_empty() && !self.networks.iter().any(|it| it.contains(&ip)) {
+        if !networks::allow(&self.networks, ip) {
             return Some(Unfit::Network(ip));
         }
         self.own.contains(&addr).then_some(Unfit::Own(addr))
