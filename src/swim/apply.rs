@@ -113,6 +113,27 @@ impl Swim {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
     }
 
+    /// Tells a member that suspects another one that the suspected member has left. The accuser has
+    /// missed the leave and would report a failure. Only the accuser itself is answered, not the
+    /// members that pass its accusation on, and only at the address where this node knows it: so a
+    /// datagram causes at most one of the same size. Beyond memberlist.
+    pub(super) fn correct_accuser(&mut self, from: SocketAddr, accusation: &Accusation) {
+        let table = &self.ctx.table;
+        let has_left = table.named(accusation.node).is_some_and(|record| {
+            let node = record.node();
+            node.state == NodeState::Left && node.incarnation >= accusation.incarnation
+        });
+        let accuser = table.named(accusation.from);
+        let is_accuser = accuser.is_some_and(|it| it.is_live() && it.node().addr == from);
+        if has_left && is_accuser && !self.ctx.local.left {
+            let leave = Message::Dead(Accusation {
+                from: accusation.node,
+                ..*accusation
+            });
+            self.ctx.send_parts(from, &[&leave.encoded()], false, None);
+        }
+    }
+
     /// Handles a dead message, which means that the member has left if the member itself sent it.
     pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
         let offer = if accusation.from == accusation.node {

@@ -219,7 +219,10 @@ impl Swim {
             Message::IndirectPing(ask) => self.relaying.on_indirect_ping(ctx, from, &ask),
             Message::Ack(ack) => self.on_ack(from, &ack),
             Message::Nack(nack) => self.probing.on_nack(ctx, from, nack.seq),
-            Message::Suspect(accusation) => self.on_suspect(&accusation, received),
+            Message::Suspect(accusation) => {
+                self.on_suspect(&accusation, received);
+                self.correct_accuser(from, &accusation);
+            }
             Message::Dead(accusation) => self.on_dead(&accusation, received),
             Message::Alive(alive) => {
                 self.on_alive(&alive, received);

@@ -1196,6 +1196,20 @@ fn a_member_that_never_acknowledges_a_leave_is_named() {
 }
 
 #[test]
+fn a_member_that_missed_a_leave_learns_of_it_when_it_suspects_the_member() {
+    let (mut net, _, _) = leave_past_silence(Duration::from_secs(4));
+    // Node 2 is gone. Node 1 can learn of its leave only by the gossip of node 0, whose broadcasts
+    // of the leave have all been sent.
+    net.cut = vec![(2, 0), (2, 1), (0, 2), (1, 2)];
+    net.cut_streams = vec![(0, 1), (1, 0), (0, 2), (1, 2)];
+    net.run(Duration::from_secs(15));
+    assert_eq!(net.state(1, 2), Some(NodeState::Left));
+    assert!(net.heard(1, Change::Suspected, 2));
+    assert!(!net.heard(1, Change::Died, 2), "node 1 reported a failure");
+    assert_eq!(net.state(0, 1), Some(NodeState::Alive));
+}
+
+#[test]
 fn an_intent_is_acknowledged_before_the_departure_is_announced() {
     let mut net = Net::joined(2);
     net.cut = vec![(1, 0)];
