@@ -1,8 +1,8 @@
 //! Applying: a message about a member is merged, carried out, passed on, and reported as a notice.
 //!
-//! `merge` decides and this file carries out the verdict, so it wires the parts that have to know
-//! of a change. The state of another member changes in one function, [`Swim::enter`], whatever the
-//! reason: gossip, push/pull, a failed probe, or the end of a suspicion.
+//! `merge` decides, and this file carries out the verdict. So this file wires the parts that have
+//! to learn of a change. The state of another member changes in one function, [`Swim::enter`],
+//! whatever the reason: gossip, push/pull, a failed probe, or the end of a suspicion.
 
 use super::broadcast_queue::PassOn;
 use super::members::{MemberIndex, MemberRecord, versions};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// The result of merging the state of another node.
 pub(super) struct Merged {
-    /// The number of members that became known.
+    /// The number of members that became known or alive again.
     pub gained: u32,
     /// The state of this node's name at the other node.
     pub own_name: OwnName,
@@ -113,7 +113,7 @@ impl Swim {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
     }
 
-    /// Handles a dead message, which means that the member has left if the member itself sent it.
+    /// Handles a dead message. If the member itself sent the message, the member has left.
     pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
         let offer = if accusation.from == accusation.node {
             Offer::Left
@@ -186,8 +186,8 @@ impl Swim {
         let names = Names::default();
         let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
-        // A node that knows no other node passes nothing on: the nodes that it now learns of know
-        // this state already, because it comes from them.
+        // A node that knows no other live node passes nothing on: the nodes that it now learns of
+        // know this state already, because they are the origin of the state.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
@@ -205,7 +205,7 @@ impl Swim {
         Ok(Merged { gained, own_name })
     }
 
-    /// Returns the state of this node's name in the state of another node.
+    /// Returns how another node lists this node's name in its state.
     fn own_name_in(&self, state: &PushPull) -> OwnName {
         let own = self.ctx.table.local().node();
         let is_own = |node: &&PushPullNode| node.name == &*own.name;
@@ -414,8 +414,8 @@ impl Swim {
         }
     }
 
-    /// A member became known or alive again. Counts the member for the join sync if gossip brought
-    /// it.
+    /// A member became known or alive again. Counts the member for the join sync if it became so by
+    /// gossip.
     fn note_gained(&mut self, pass_on: PassOn) {
         if matches!(pass_on, PassOn::Received(_)) {
             self.join_sync.on_learned(&mut self.ctx);

@@ -66,7 +66,7 @@ impl Timers {
     }
 }
 
-/// The deadlines of many things of one kind, each with the key of its thing.
+/// A set of deadlines, each with the key of the thing that it belongs to.
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
 
