@@ -1,4 +1,5 @@
-//! Applying: a message about a member is merged, carried out, passed on, and reported as a notice.
+//! Applying: a message about a member is merged, and the change is carried out, passed on, and
+//! reported as a notice.
 //!
 //! `merge` decides, and this file carries out the verdict. So this file wires the parts that have
 //! to learn of a change. The state of another member changes in one function, [`Swim::enter`],
@@ -26,11 +27,11 @@ pub(super) struct Merged {
 /// The state of this node's name at another node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnName {
-    /// It is not listed as alive.
+    /// The name is not listed as alive.
     Free,
-    /// It is listed as alive at an address of this node.
+    /// The name is listed as alive at an address of this node.
     Ours,
-    /// It is listed as alive at another address.
+    /// The name is listed as alive at another address.
     Taken,
 }
 

@@ -57,7 +57,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// memberlist's LAN profile, with the additions of sprat enabled.
+    /// Returns memberlist's LAN profile, with the additions of sprat enabled.
     pub fn lan() -> Config {
         Config {
             probe_interval: Duration::from_secs(1),

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// UDP, the checksum, and the header of compression.
 const FRAMING: usize = 128;
 
-/// The gossip rounds of a node. Their ticks have a phase that is random for each node.
+/// The gossip rounds of a node, at a phase that is random for each node.
 pub(super) struct Gossip {
     phase: Duration,
 }

@@ -53,7 +53,7 @@ pub(super) struct JoinSync {
 
 impl JoinSync {
     /// This node joined through `partner`. This node may be one of many that join at the same time,
-    /// and then the state that it received does not contain them all. So it pulls once more after a
+    /// and then the state that it received does not list them all. So it pulls once more after a
     /// short time.
     pub fn on_joined(&mut self, ctx: &mut Context, partner: SocketAddr) {
         if ctx.config.join_sync {

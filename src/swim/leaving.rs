@@ -50,7 +50,7 @@ const ATTEMPTS_PER_TIMEOUT: u32 = 4;
 const ASKED: usize = 64;
 /// The number of members that are told directly in a larger cluster.
 const TOLD_DIRECTLY: usize = 1024;
-/// The retransmit limit from which gossip alone is good enough.
+/// The lowest retransmit limit at which gossip alone is good enough.
 const ENOUGH: u32 = 16;
 
 /// A step of the leave, of which each member is told.
@@ -82,14 +82,14 @@ pub(super) struct Leaving {
     /// The members that were asked, each with the deadline for its ack.
     asked: Vec<(Time, Telling)>,
     /// The members that have acknowledged the intent, each with the time at which it is asked
-    /// again. In ascending order, because every member waits equally long.
+    /// again. The times are in ascending order, because every member waits equally long.
     acked_once: VecDeque<(Time, Arc<str>)>,
     unacked: BTreeSet<Arc<str>>,
 }
 
 impl Leaving {
-    /// Begins the first step: tells all live members of the intent.
-    /// [`Notice::LeaveAcked`] reports its end.
+    /// Begins the first step: tells all live members of the intent. [`Notice::LeaveAcked`] reports
+    /// the end of the step.
     pub fn announce_intent(&mut self, ctx: &mut Context, intent: Arc<[u8]>) {
         self.intent = Some(intent);
         self.tell_all(ctx, LeaveStep::Intent);

@@ -144,7 +144,8 @@ pub struct Swim {
 }
 
 impl Swim {
-    /// Creates a node that knows no other. Its own alive message is queued, and its timers are set.
+    /// Creates a node that knows no other node. Its own alive message is queued, and its timers are
+    /// set.
     pub fn new(
         config: Config,
         codec: Codec,
@@ -398,7 +399,7 @@ impl Swim {
         self.ctx.outbox.poll_notice()
     }
 
-    /// Returns the node with this name; `None` if it is unknown. It may be in any state.
+    /// Returns the node with this name, in any state; `None` if the name is unknown.
     pub fn node(&self, name: &str) -> Option<&Node> {
         Some(self.ctx.table.named(name)?.node())
     }

@@ -27,7 +27,7 @@ use std::time::Duration;
 const PINGS: u32 = 2;
 /// The time between two rounds about the same claim, in probe intervals.
 const ROUND: u32 = 2;
-/// The number of rounds after which a claim that no member has repeated is dropped.
+/// The number of rounds after which a claim is dropped if no member has repeated it.
 const ROUNDS_UNHEARD: u32 = 3;
 /// The maximum number of aliases of this node that are remembered.
 const ALIASES: usize = 8;

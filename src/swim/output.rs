@@ -140,8 +140,8 @@ pub enum JoinFailure {
 }
 
 impl JoinFailure {
-    /// Returns true if a program took the connection and then refused the exchange. Asking it again
-    /// soon would not change that.
+    /// Returns true if a program took the connection and then refused the exchange. Asking the
+    /// program again soon would not change its answer.
     pub(super) fn is_answer(&self) -> bool {
         match self {
             JoinFailure::ClosedUnanswered

@@ -398,8 +398,8 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
     if let Some(record) = ctx.table.get_named(round.member, &round.name) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
-        // A hint tries every way at once: once one way has brought an answer, the others had no
-        // time for theirs.
+        // A hint tries every way at once. If one way brought an answer, the other ways had no time
+        // for theirs.
         let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
         round.report.end(had_time, answered);
         record.last_probe = Some(Box::new(LastProbe {

@@ -1,10 +1,10 @@
 //! Push/pull: two nodes tell each other everything that they know.
 //!
-//! The dialling node sends its state and reads the other's. The answering node reads the request,
-//! sends its own state from before the merge, and then merges the request. `apply` merges the
-//! entries: a remote *dead* counts as a suspicion only, so that no member is declared dead by
-//! hearsay. A node that may not know this one is first asked in an exchange in which this node
-//! shows nothing: see [`Exchange::showing_nothing`].
+//! The dialling node sends its state and reads the state of the other node. The answering node
+//! reads the request, sends its own state from before the merge, and then merges the request.
+//! `apply` merges the entries: a remote *dead* counts as a suspicion only, so that no member is
+//! declared dead by hearsay. A node that may not know this one is first asked in an exchange in
+//! which this node shows nothing: see [`Exchange::showing_nothing`].
 //!
 //! This part has no state of its own: the timer is in the context, and the exchanges under way are
 //! streams.

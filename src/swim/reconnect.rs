@@ -153,8 +153,8 @@ impl Reconnect {
         }
     }
 
-    /// A host name was resolved: updates the addresses of the seeds with this name. If this part
-    /// began the look-up, asks the addresses.
+    /// A host name was resolved: updates the addresses of the seeds with this host name. If this
+    /// part began the look-up, asks the addresses.
     pub fn on_resolved(&mut self, ctx: &mut Context, lookup: &Lookup, addrs: &[IpAddr]) {
         self.seeds.resolved(&lookup.host, lookup.port, addrs);
         if matches!(lookup.cause, LookupCause::Seed) {
@@ -178,7 +178,7 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Addresses of the seeds that are remembered.
+    /// Returns the addresses of the seeds that are remembered.
     #[cfg(test)]
     pub fn seed_addrs(&self) -> Vec<SocketAddr> {
         let addrs = self.seeds.iter().flat_map(|it| &it.addrs);

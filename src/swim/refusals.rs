@@ -25,7 +25,7 @@ const REMEMBERED: Duration = Duration::from_secs(90);
 pub struct Source {
     /// The address of the other side.
     pub addr: SocketAddr,
-    /// The kind of input.
+    /// The way in which the input arrived.
     pub transport: Transport,
 }
 

@@ -30,7 +30,7 @@ struct Relay {
 #[derive(Default)]
 pub(super) struct Relaying {
     waiting: SortedMap<u32, Relay>,
-    /// In ascending order, because every relay waits equally long.
+    /// The deadlines are in ascending order, because every relay waits equally long.
     deadlines: VecDeque<(Time, u32)>,
 }
 

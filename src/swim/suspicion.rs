@@ -77,7 +77,7 @@ impl Suspicion {
         whole_ms.max(self.min)
     }
 
-    /// Extends the time that the suspect has to refute by `time`.
+    /// Moves the deadline by `time`, so that the suspect has longer to refute.
     pub fn postpone(&mut self, time: Duration) {
         self.started = self.started + time;
     }

@@ -40,7 +40,7 @@ fn node(i: usize, config: Config) -> Swim {
 struct Net {
     now: Time,
     nodes: Vec<Swim>,
-    /// Pairs (from, to): between them, datagrams are lost, or streams cannot be opened.
+    /// The pairs (from, to) whose datagrams are lost, and the pairs whose streams never open.
     cut: Vec<(usize, usize)>,
     cut_streams: Vec<(usize, usize)>,
     notices: Vec<(usize, Notice)>,
@@ -1256,7 +1256,7 @@ fn after_its_leave_intent_a_node_is_shown_as_alive_until_its_leave_is_over() {
     }
 }
 
-/// Gossip that goes to nodes outside the cluster is lost, and counts as sent.
+/// Gossip that goes to nodes outside the cluster is lost, but counts as sent.
 #[test]
 fn messages_from_a_stranger_use_up_no_broadcasts() {
     let mut net = Net::joined(2);

@@ -1,4 +1,4 @@
-//! Deadlines: a few named timers, and sets of deadlines in which each has a key.
+//! Deadlines: a few named timers, and sets in which each deadline has a key.
 
 use crate::time::Time;
 use std::collections::BTreeSet;

@@ -156,7 +156,8 @@ fn integer(reader: &mut Reader<'_>) -> Result<i128, Refusal> {
 /// Reads an integer that must fit the type `T`: `u8` to `u64`, `i64`.
 ///
 /// # Errors
-/// [`Refusal::Msgpack`] when it does not fit or is something else, [`Refusal::Truncated`].
+/// [`Refusal::Msgpack`] when the integer does not fit or the value is no integer,
+/// [`Refusal::Truncated`].
 #[inline]
 pub fn number<T: TryFrom<i128>>(reader: &mut Reader<'_>) -> Result<T, Refusal> {
     T::try_from(integer(reader)?).map_err(|_| Refusal::Msgpack)

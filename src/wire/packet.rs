@@ -57,7 +57,8 @@ pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal
             Ok(Opened::Owned(plain))
         }
         Err(_) if !codec.verify_incoming => Ok(Opened::Borrowed(&bytes[verify_checksum(bytes)?..])),
-        // An encrypted datagram begins with its version, 0 or 1, but so does a plain ping.
+        // An encrypted datagram begins with its version, 0 or 1, but so do plain pings and indirect
+        // pings.
         Err(_) if !matches!(bytes.first(), Some(0 | 1)) => Err(Refusal::PlaintextRefused),
         Err(refusal) => Err(refusal),
     }

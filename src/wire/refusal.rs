@@ -1,4 +1,4 @@
-//! The reasons why bytes from the wire are refused. Each has a counter of its own.
+//! The reasons why bytes from the wire are refused. Each reason has its own counter.
 
 /// Declares [`Refusal`] by rows: the variant, the name of its counter, its help (which is also its
 /// documentation), and the advice for an operator, if any.

@@ -118,7 +118,7 @@ record! {
     pub struct QueryResponse<'a> {
         /// The time of the query.
         ltime: u64 => "LTime" Number,
-        /// The number of the query.
+        /// The random number of the query.
         id: u32 => "ID" Number,
         /// The name of the member that answers.
         from: &'a str => "From" Name,
@@ -144,7 +144,7 @@ record! {
 
 codecs! {
     /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 and newer, so a
-    /// query with one is refused here and never passed on.
+    /// query with an empty filter is refused here and never passed on.
     Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_filters;
 }
 

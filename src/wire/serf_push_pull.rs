@@ -144,7 +144,7 @@ fn event_ring<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvents<'a>>, Refusa
 
 fn event_list<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvent<'a>>, Refusal> {
     let count = msgpack::list(reader)?;
-    // An event can be a single byte, so no memory is reserved for the count.
+    // An event can take a single byte, so no memory is reserved for the count.
     fields::items(reader, count, limits::EVENTS, usize::MAX, |reader| {
         Ok(PastEvent::check(PastEvent::read(reader)?).ok())
     })
