@@ -1,8 +1,9 @@
-//! Applying: a message about a member is merged, carried out, passed on, and reported as a notice.
+//! Applying: a message about a member is merged, and the change is carried out, passed on, and
+//! reported as a notice.
 //!
-//! `merge` decides and this file carries out the verdict, so it wires the parts that have to know
-//! of a change. The state of another member changes in one function, [`Swim::enter`], whatever the
-//! reason: gossip, push/pull, a failed probe, or the end of a suspicion.
+//! `merge` decides, and this file carries out the verdict. So this file wires the parts that have
+//! to learn of a change. The state of another member changes in one function, [`Swim::enter`],
+//! whatever the reason: gossip, push/pull, a failed probe, or the end of a suspicion.
 
 use super::broadcast_queue::PassOn;
 use super::members::{MemberIndex, MemberRecord, versions};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 /// The result of merging the state of another node.
 pub(super) struct Merged {
-    /// The number of members that became known.
+    /// The number of members that became known or alive again.
     pub gained: u32,
     /// The state of this node's name at the other node.
     pub own_name: OwnName,
@@ -26,11 +27,11 @@ pub(super) struct Merged {
 /// The state of this node's name at another node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnName {
-    /// It is not listed as alive.
+    /// The name is not listed as alive.
     Free,
-    /// It is listed as alive at an address of this node.
+    /// The name is listed as alive at an address of this node.
     Ours,
-    /// It is listed as alive at another address.
+    /// The name is listed as alive at another address.
     Taken,
 }
 
@@ -113,10 +114,9 @@ impl Swim {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
     }
 
-    /// Tells a member that suspects another one that the suspected member has left. The accuser has
-    /// missed the leave and would report a failure. Only the accuser itself is answered, not the
-    /// members that pass its accusation on, and only at the address where this node knows it: so a
-    /// datagram causes at most one of the same size. Beyond memberlist.
+    /// Tells an accuser that the member it suspects has left. The accuser has missed the leave, and
+    /// would report a failure. This node answers only the accuser itself, at the address that the
+    /// member table has for it, and not the members that pass the accusation on. Beyond memberlist.
     pub(super) fn correct_accuser(&mut self, from: SocketAddr, accusation: &Accusation) {
         let table = &self.ctx.table;
         let has_left = table.named(accusation.node).is_some_and(|record| {
@@ -134,7 +134,7 @@ impl Swim {
         }
     }
 
-    /// Handles a dead message, which means that the member has left if the member itself sent it.
+    /// Handles a dead message. If the member itself sent the message, the member has left.
     pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
         let offer = if accusation.from == accusation.node {
             Offer::Left
@@ -207,8 +207,8 @@ impl Swim {
         let names = Names::default();
         let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
-        // A node that knows no other node passes nothing on: the nodes that it now learns of know
-        // this state already, because it comes from them.
+        // A node that knows no other live node passes nothing on: the nodes that it now learns of
+        // know this state already, because they are the origin of the state.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
@@ -226,7 +226,7 @@ impl Swim {
         Ok(Merged { gained, own_name })
     }
 
-    /// Returns the state of this node's name in the state of another node.
+    /// Returns how another node lists this node's name in its state.
     fn own_name_in(&self, state: &PushPull) -> OwnName {
         let own = self.ctx.table.local().node();
         let is_own = |node: &&PushPullNode| node.name == &*own.name;
@@ -435,8 +435,8 @@ impl Swim {
         }
     }
 
-    /// A member became known or alive again. Counts the member for the join sync if gossip brought
-    /// it.
+    /// A member became known or alive again. Counts the member for the join sync if it became so by
+    /// gossip.
     fn note_gained(&mut self, pass_on: PassOn) {
         if matches!(pass_on, PassOn::Received(_)) {
             self.join_sync.on_learned(&mut self.ctx);

@@ -8,7 +8,7 @@
 use crate::time::Time;
 use std::time::Duration;
 
-/// Unanswered attempts in a row after which a transport counts as broken.
+/// The number of consecutive unanswered attempts after which a transport counts as broken.
 const BROKEN_AFTER: u32 = 3;
 
 /// The health of this node, as the node itself measures it.
@@ -17,9 +17,10 @@ pub(super) struct Awareness {
     /// 0 is healthy.
     score: u32,
     max: u32,
-    /// Regular probes that ended without an ack, since a direct ping was last answered.
+    /// The number of regular probes that have ended without an ack since a direct ping was last
+    /// answered.
     unanswered_pings: u32,
-    /// Streams in a row that failed although the member at the other end is alive.
+    /// The number of consecutive streams that failed although the member at the other end is alive.
     failed_streams: u32,
     /// The time at which a message from any other node last arrived.
     last_heard: Time,

@@ -21,7 +21,8 @@ pub(super) const PART_COST: usize = 2;
 /// are bounded, too.
 const LANE_MAX: usize = 4096;
 
-/// The place of a broadcast in the order: its transmissions, its length, and its arrival number.
+/// The place of a broadcast in the order: the number of its transmissions, its length, and its
+/// arrival number.
 type Rank = (u32, Reverse<usize>, Reverse<u64>);
 
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ impl BroadcastQueue {
     }
 
     /// Queues a broadcast. If it replaces a broadcast about the same subject, returns the token of
-    /// that one.
+    /// the replaced broadcast.
     pub fn push(
         &mut self,
         bytes: Arc<[u8]>,
@@ -215,7 +216,7 @@ impl Broadcasts {
 /// The way in which a change is passed on to other members.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PassOn<'a> {
-    /// The change came by gossip: the bytes of that message are passed on as they are.
+    /// The change came in a gossip message, whose bytes are passed on as they are.
     Received(&'a [u8]),
     /// The change came by push/pull or from this node itself: a new message is encoded.
     Encoded,

@@ -30,22 +30,22 @@ impl Swim {
     }
 
     /// Asks a node for the members of its cluster. No member of that cluster learns of this node,
-    /// and nothing that the node tells is merged. [`super::Notice::LookDone`] reports the answer.
-    /// Returns `None` if too many looks are under way.
+    /// and the answer is not merged. [`super::Notice::LookDone`] reports the answer. Returns `None`
+    /// if too many looks are under way.
     pub fn look(&mut self, now: Time, target: &Seed) -> Option<OpId> {
         self.at(now, |swim| swim.looking.begin(&mut swim.ctx, target))
     }
 
-    /// Remembers the seeds of joins that have reached a node. A join that reaches none is an error
-    /// of its caller, who decides whether to try again.
+    /// Remembers the seeds of joins that have reached a node. If a join reaches no node, its caller
+    /// gets an error and decides whether to try again.
     pub(super) fn remember_reached_seeds(&mut self) {
         let seeds = self.joining.take_seeds();
         self.reconnect.remember_seeds(&mut self.ctx, &seeds);
     }
 
-    /// Tells every live member that this node is going to leave; `intent` is the content of a user
-    /// message. [`super::Notice::LeaveAcked`] follows when each has acknowledged it or does not
-    /// answer.
+    /// Tells the live members that this node is going to leave; `intent` is the content of a user
+    /// message. [`super::Notice::LeaveAcked`] follows when each member that was told has
+    /// acknowledged the intent or has been given up.
     pub fn announce_leave(&mut self, now: Time, intent: &[u8]) {
         self.at(now, |swim| {
             swim.ctx.local.intends_to_leave = true;
@@ -55,9 +55,10 @@ impl Swim {
     }
 
     /// Leaves. [`super::Notice::LeaveSpread`] follows when the announcement has reached its
-    /// retransmit limit, or at once if no other node is there; [`super::Notice::LeaveAcked`] when
-    /// each live member has acknowledged it or does not answer. Until [`Swim::revive`], this node
-    /// still answers, but tells no other node that a member failed, and refutes nothing.
+    /// retransmit limit, or at once if there is no other live node. [`super::Notice::LeaveAcked`]
+    /// follows when each member that was told has acknowledged the leave or has been given up.
+    /// Until [`Swim::revive`], this node still answers, but tells no other node that a member
+    /// failed, and refutes nothing.
     pub fn leave(&mut self, now: Time) {
         self.at(now, |swim| {
             let departure = local_node::leave(&mut swim.ctx);
@@ -65,9 +66,9 @@ impl Swim {
         });
     }
 
-    /// Tells the member `name`, which became known only after the leave under way had begun, of the
-    /// leave. `intent` is a new intent that replaces the earlier one; `None` if intents are not
-    /// used.
+    /// Tells the member `name` of the leave under way, because this member became known only after
+    /// the leave had begun. `intent` is a new intent that replaces the earlier one; `None` if
+    /// intents are not used.
     pub fn tell_of_leave(&mut self, now: Time, name: &Arc<str>, intent: Option<&[u8]>) {
         self.at(now, |swim| {
             let intent = intent.map(encode_user);
@@ -142,7 +143,7 @@ impl Swim {
         });
     }
 
-    /// Forgets a lost member, because it is back or because nothing waits for it any more.
+    /// Forgets a lost member, because it is back or because the layer above no longer waits for it.
     pub fn forget_lost(&mut self, name: &str) {
         self.reconnect.forget_lost(name);
     }

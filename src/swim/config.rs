@@ -13,9 +13,9 @@ pub struct Config {
     pub indirect_checks: usize,
     /// True if a probe also tries a stream when its direct ping gets no answer.
     pub stream_pings: bool,
-    /// The factor by which the shortest suspicion timeout is longer than `probe_interval`, in a
-    /// cluster of up to 10 nodes. In larger clusters, the timeout also grows with the logarithm of
-    /// their size.
+    /// The shortest suspicion timeout in a cluster of up to 10 nodes, as a multiple of
+    /// `probe_interval`. In larger clusters, the timeout also grows with the logarithm of their
+    /// size.
     pub suspicion_mult: u32,
     /// The longest suspicion timeout, as a multiple of the shortest.
     pub suspicion_max_mult: u32,
@@ -25,8 +25,8 @@ pub struct Config {
     pub gossip_interval: Duration,
     /// The number of members that get a packet in each gossip round.
     pub gossip_nodes: usize,
-    /// The time for which dead members still get gossip. After that they are removed from the
-    /// table, when the probe order next comes to its end.
+    /// The time for which dead members still get gossip. After that time, they are removed from the
+    /// table at the next end of the probe order.
     pub gossip_to_the_dead: Duration,
     /// The number of transmissions of a broadcast in a cluster of fewer than 10 nodes. In larger
     /// clusters it is multiplied by the number of digits of their size.
@@ -57,7 +57,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// memberlist's LAN profile, with the additions of sprat enabled.
+    /// Returns memberlist's LAN profile, with the additions of sprat enabled.
     pub fn lan() -> Config {
         Config {
             probe_interval: Duration::from_secs(1),
@@ -84,7 +84,7 @@ impl Config {
         }
     }
 
-    /// The same settings, with everything disabled that plain memberlist does not do by default.
+    /// Returns these settings with everything disabled that goes beyond the defaults of memberlist.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn plain(self) -> Config {
         Config {

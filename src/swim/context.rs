@@ -1,10 +1,10 @@
 //! The context: the state that all parts of the protocol share.
 //!
-//! [`super::Swim`] owns one and passes it to a part with each call. A part changes its own state
-//! and the context, and returns to `Swim` whatever other parts have to act on.
+//! [`super::Swim`] owns the context and passes it to the functions of the parts. A part changes its
+//! own state and the context, and returns to `Swim` whatever other parts have to act on.
 //!
-//! The context also sends: a datagram takes along broadcasts that wait in the queue, and datagrams
-//! and streams are sealed with the keys of the node and random nonces.
+//! The context also sends: it fills datagrams with broadcasts that wait in the queue, and seals
+//! datagrams and streams with the keys of the node and random nonces.
 
 use super::awareness::Awareness;
 use super::broadcast_queue::{Broadcasts, PART_COST, retransmit_limit};
@@ -52,7 +52,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// The context of a node that knows no other, and has no timer set.
+    /// Creates the context of a node that knows no other node and has no timer set.
     pub fn new(
         config: Config,
         codec: Codec,
@@ -120,8 +120,8 @@ impl Context {
         address::is_allowed(&self.config, ip)
     }
 
-    /// Removes from the table the members that died or left, if `long_enough` is true of the time
-    /// since then.
+    /// Starts a new round of the probe order. Removes from the table the members that died or left,
+    /// if `long_enough` returns true for the time since then.
     pub fn forget_the_dead(&mut self, long_enough: impl Fn(Duration) -> bool) {
         let now = self.now;
         let gone = self.table.sweep(
@@ -141,7 +141,7 @@ impl Context {
             .saturating_sub(2 + self.codec.overhead())
     }
 
-    /// Returns true if this message can travel by gossip at all.
+    /// Returns true if this message is small enough to travel by gossip.
     pub fn fits_a_packet(&self, message: &[u8]) -> bool {
         message.len() + PART_COST <= self.packet_room()
     }
@@ -152,7 +152,7 @@ impl Context {
             let queue = &mut self.broadcasts.members;
             queue.push(message, Some(subject.clone()), None)
         } else {
-            // Push/pulls bring the new state to other nodes; the queued one is outdated.
+            // Only push/pulls bring the new state to other nodes; the queued state is outdated.
             self.outbox.refuse(Refusal::TooLarge);
             self.broadcasts.members.drop_about(subject)
         };
@@ -180,9 +180,9 @@ impl Context {
         messages
     }
 
-    /// Sends one message to an address that a message names, and as many broadcasts as fit into the
-    /// same packet if the live member of this name has that address. Any other receiver would not
-    /// pass them on, although each broadcast that is sent counts towards its retransmit limit.
+    /// Sends one message to an address that a received message names. If the live member `name` has
+    /// that address, the packet is filled with broadcasts. Any other receiver would not pass them
+    /// on, although each broadcast that is sent counts towards its retransmit limit.
     pub fn send_to_claimed(&mut self, to: SocketAddr, name: &str, message: &[u8]) {
         let member = self.table.named(name);
         if member.is_some_and(|it| it.is_live() && it.node().addr == to) {
@@ -193,8 +193,8 @@ impl Context {
     }
 
     /// Sends a ping to a member, an announcement of this node if there is one, and as many
-    /// broadcasts as fit into the same packet. `probe` is the sequence number of the probe that
-    /// learns of it if the datagram cannot be sent.
+    /// broadcasts as fit into the same packet. `probe` is the sequence number of the probe that is
+    /// informed if the datagram cannot be sent.
     pub fn send_ping(
         &mut self,
         to: SocketAddr,
@@ -211,7 +211,7 @@ impl Context {
         self.send_parts(to, &parts, false, probe);
     }
 
-    /// Sends these messages and nothing else.
+    /// Sends these messages in one datagram, without any broadcasts.
     pub fn send_parts(
         &mut self,
         to: SocketAddr,

@@ -21,11 +21,12 @@ pub struct Health {
     pub score_max: u32,
     /// The number of members that are alive or suspect, this node included.
     pub live: usize,
-    /// The number of known members that have not left, this node and lost ones included.
+    /// The number of known members that have not left, this node and the lost members included.
     pub known: usize,
-    /// True if at least two other members are known, and either no message from another node has
-    /// arrived for the shortest suspicion timeout, or more than half of these members are suspect
-    /// or have died within the last two such timeouts.
+    /// True if this node seems to be cut off: no message from another node has arrived for the
+    /// shortest suspicion timeout, or more than half of the other members are suspect or have died
+    /// within the last two such timeouts. It is always false if fewer than two other members are
+    /// known.
     pub isolated: bool,
     /// True if datagrams get answers.
     pub datagrams_work: bool,
@@ -41,7 +42,7 @@ pub struct Health {
     pub summary: &'static str,
 }
 
-/// Explains the state of a member; `suspicion` is the one it is under, if any.
+/// Explains the state of a member; `suspicion` is `None` if the member is not a suspect.
 pub(super) fn explanation(
     record: &MemberRecord,
     suspicion: Option<&Suspicion>,
@@ -107,8 +108,8 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     }
 }
 
-/// Returns true if this node has seeds other than itself, but knows no other member that has not
-/// left.
+/// Returns true if this node has seeds other than itself, but knows no other member, or only
+/// members that have left.
 pub(super) fn is_waiting_for_seeds(ctx: &Context, facts: &HealthFacts<'_>) -> bool {
     facts.has_other_seeds && others_known(ctx, &facts.lost) == 0
 }
@@ -122,7 +123,8 @@ fn others_known(ctx: &Context, lost: &[(&str, SocketAddr)]) -> usize {
 
 /// Returns true if the fault may be on this side: see [`Health::isolated`]. The answer has to be
 /// true before the first member is declared dead, because a program that acts on failures asks for
-/// it when it learns of a failure. With a single other member it is unknown which side is at fault.
+/// it when it learns of a failure. With a single other member, it is unknown which side is at
+/// fault.
 fn is_isolated(ctx: &Context, lost: &[(&str, SocketAddr)], now: Time) -> bool {
     let others = others_known(ctx, lost);
     if others < 2 {
@@ -141,8 +143,8 @@ fn is_isolated(ctx: &Context, lost: &[(&str, SocketAddr)], now: Time) -> bool {
 }
 
 /// Returns the reason why bytes from a node that this node looks for cannot be read: see
-/// [`Health::mismatch`]. The address of a datagram may be forged, so the bytes of a member that
-/// answers do not count, nor those of a stranger.
+/// [`Health::mismatch`]. The address of a datagram may be forged, so bytes from the address of a
+/// member that answers, or of a stranger, do not count.
 fn mismatch(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Option<Refusal> {
     let unreadable = ctx.outbox.sources.unreadable(now);
     let mut wanted: BTreeMap<SocketAddr, (Refusal, bool)> = unreadable

@@ -48,7 +48,8 @@ fn describe_answer(answer: ProbeAnswer) -> &'static str {
     }
 }
 
-/// Returns the end of a sentence about a member: its state, and the time that it has been in it.
+/// Returns the end of a sentence about a member: its state, and how long the member has been in
+/// that state.
 fn describe_state(state: NodeState, since: Duration) -> String {
     let since = duration(since);
     match state {
@@ -71,7 +72,7 @@ fn duration(time: Duration) -> String {
 }
 
 impl fmt::Display for Explanation {
-    /// The explanation as a paragraph of plain English, in one line.
+    /// Writes the explanation as a paragraph of plain English, in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable::line(&paragraph(self)))
     }

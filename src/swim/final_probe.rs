@@ -26,7 +26,7 @@ const LATE: u32 = 2;
 /// The number of times that a verdict is put off because the suspect answered.
 const REPRIEVES: u32 = 3;
 
-/// The step that is due about a suspect.
+/// The next step for a suspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SuspectStep {
     /// Probe it. The first probe also uses a stream.
@@ -40,7 +40,7 @@ pub(super) enum SuspectStep {
 /// The final probes of one suspect: the number still to come, and whether one was answered.
 #[derive(Clone, Debug)]
 pub(super) struct FinalProbes {
-    /// The time that one probe has for an answer.
+    /// The time between two probes.
     interval: Duration,
     /// The number of probes still to come.
     left: u32,

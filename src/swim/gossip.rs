@@ -10,11 +10,11 @@ use crate::wire::{Refusal, message};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The bytes of a datagram in addition to a message: the headers of IP and UDP, the checksum, and
-/// the header of compression.
+/// The bytes that are kept free in a datagram for everything but the message: the headers of IP and
+/// UDP, the checksum, and the header of compression.
 const FRAMING: usize = 128;
 
-/// The gossip rounds of a node. Their ticks have a phase that is random for each node.
+/// The gossip rounds of a node, at a phase that is random for each node.
 pub(super) struct Gossip {
     phase: Duration,
 }
@@ -25,8 +25,8 @@ impl Gossip {
         Gossip { phase }
     }
 
-    /// Sets the timer of the next round, unless it is set already or there is nothing to send or no
-    /// other node to send it to.
+    /// Sets the timer of the next round if there are broadcasts and another node, unless the timer
+    /// is set already.
     pub fn arm(&self, ctx: &mut Context) {
         let needed = ctx.table.len() > 1 && !ctx.broadcasts.is_empty();
         if needed && ctx.timers.get(Timer::Gossip).is_none() {
@@ -85,7 +85,7 @@ impl Gossip {
     }
 }
 
-/// Sends one packet of broadcasts. Returns false if there are none.
+/// Sends one packet of broadcasts. Returns false if there are no broadcasts.
 fn send_packet(ctx: &mut Context, member: MemberIndex) -> bool {
     let messages = ctx.take_broadcasts(ctx.packet_room(), limits::COMPOUND_PARTS);
     if messages.is_empty() {

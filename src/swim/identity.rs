@@ -16,13 +16,13 @@ pub struct Identity {
     pub addr: SocketAddr,
     /// The meta (encoded tags).
     pub meta: Arc<[u8]>,
-    /// Versions of the layer above: minimum, maximum, spoken.
+    /// The versions of the layer above: minimum, maximum, spoken.
     pub delegate: [u8; 3],
     /// The first incarnation, at least 1.
     pub incarnation: u32,
 }
 
-/// memberlist protocol versions that this node announces: minimum, maximum, spoken.
+/// The memberlist protocol versions that this node announces: minimum, maximum, spoken.
 const PROTOCOL: [u8; 3] = [1, 5, 2];
 
 impl Identity {

@@ -1,18 +1,18 @@
 //! The join sync: after a burst of joins, pull the state of one more node. Beyond memberlist.
 //!
 //! Gossip alone misses a fraction f = exp(-L (1 - f)) of the members per broadcast, where L is the
-//! number of transmissions. If 50 nodes start at the same time, then in half of such starts one
-//! node misses one member, and plain memberlist repairs that only at the next periodic push/pull, a
-//! minute later. Here a node that learned many members by gossip pulls the state of one other node
-//! when the burst has calmed down: a single pull reduces the fraction from f to f x f. If the pull
-//! brought new members, it was needed, and another follows. After a single join only the newcomer
-//! pulls once more, so that the pulls cost little in comparison with the burst itself. A pull is an
-//! ordinary push/pull in which this node pushes only its own entry: on the wire it looks like that
-//! of a node that knows no other.
+//! number of transmissions. If 50 nodes start at the same time, one node misses one member in half
+//! of the cases. Plain memberlist repairs that only at the next periodic push/pull, up to a minute
+//! later. Here a node that learned many members by gossip pulls the state of one other node a few
+//! gossip intervals later: a single pull reduces the fraction from f to f x f. If the pull brought
+//! new members, it was needed, and another follows. After a single join, only the newcomer pulls
+//! once more, so that the pulls cost little in comparison with the burst itself. A pull is an
+//! ordinary push/pull in which this node pushes only its own entry: on the wire, it looks like the
+//! push/pull of a node that knows no other node.
 //!
-//! A ping from a node that is unknown or dead here also shows a missed join, and so does a node
-//! that announces itself although it is listed as dead or left. Such a node is asked for its state,
-//! at most one in a second.
+//! A ping from a node that is unknown or dead here also shows a missed join. So does the
+//! announcement of a node that is listed as dead or left here. Such a node is asked for its state,
+//! but at most one such node a second.
 
 use super::NodeState;
 use super::context::Context;
@@ -27,7 +27,7 @@ use std::time::Duration;
 /// part, and the longest random part.
 const DELAY_ROUNDS: u32 = 2;
 const JITTER_ROUNDS: u32 = 2;
-/// The time from a pull that brought new members, or failed, to the next, in gossip intervals.
+/// The time from a pull that brought new members, or failed, to the next pull, in gossip intervals.
 const AGAIN_ROUNDS: u32 = 2;
 /// A pull is worthwhile when at least one in this many members was learned by gossip.
 const WORTH: usize = 16;
@@ -36,7 +36,7 @@ const MAX_SLOWDOWN: u32 = 32;
 /// The shortest time between two pulls from strangers.
 const STRANGER_PAUSE: Duration = Duration::from_secs(1);
 
-/// The members that this node learned recently, and the node that knows the rest.
+/// The joins that this node learned of recently, and the node through which it joined.
 #[derive(Default)]
 pub(super) struct JoinSync {
     /// The number of members learned by gossip since the last pull.
@@ -44,7 +44,7 @@ pub(super) struct JoinSync {
     /// True if a pull is due even without a burst, because this node has just joined, or because
     /// the last pull brought new members, failed, or could not be started.
     owed: bool,
-    /// The node that this node joined through: it knows every member that joined the same way.
+    /// The node that this node joined through: it knows every member that joined through it.
     partner: Option<SocketAddr>,
     slowdown: u32,
     last: Option<Time>,
@@ -52,9 +52,9 @@ pub(super) struct JoinSync {
 }
 
 impl JoinSync {
-    /// This node joined through `partner`. It may be one of many that join at the same time, and
-    /// the state that it received does not contain them all. So it pulls once more after a short
-    /// time.
+    /// This node joined through `partner`. This node may be one of many that join at the same time,
+    /// and then the state that it received does not list them all. So it pulls once more after a
+    /// short time.
     pub fn on_joined(&mut self, ctx: &mut Context, partner: SocketAddr) {
         if ctx.config.join_sync {
             self.partner = Some(partner);
@@ -83,7 +83,7 @@ impl JoinSync {
         self.arm(ctx, rounds);
     }
 
-    /// Sets the timer unless it is set.
+    /// Sets the timer unless it is set already.
     fn arm(&self, ctx: &mut Context, rounds: u32) {
         if ctx.timers.get(Timer::JoinSync).is_none() {
             let interval = ctx.config.gossip_interval;
@@ -132,10 +132,10 @@ impl JoinSync {
         }
     }
 
-    /// The node at `from` announced a member. If that is the node itself, and it is dead or left
-    /// here with an incarnation at least as high, no member believes the announcement, and the node
-    /// does not know why. So this node exchanges states with it. This happens when a node that left
-    /// returns through a new member.
+    /// The node at `from` announced a member. If the node announced itself, but is dead or left
+    /// here with an incarnation at least as high, members ignore the announcement, and the node
+    /// does not learn why. So this node exchanges states with it. This case occurs when a node that
+    /// left returns through a new member.
     pub fn on_announced(&mut self, ctx: &mut Context, from: SocketAddr, alive: &Alive) {
         let is_outdated = ctx.table.named(alive.node).is_some_and(|record| {
             let node = record.node();

@@ -1,10 +1,10 @@
 //! Joins: the targets of each join command, and how many of them have answered.
 //!
 //! A join is reported when all its targets have ended, or a moment after the first one answered: a
-//! target that is silent must not hold up a join that has succeeded. The rest of the targets are
-//! asked all the same, and reported in a second notice. Silent targets do not hold up those behind
-//! them either: the number of targets that are asked at the same time grows while some are waiting,
-//! and when no more streams may be open, silent ones end early.
+//! target that is silent must not hold up a join that has succeeded. The other targets are asked as
+//! well, and reported in a second notice. Silent targets do not hold up the targets behind them
+//! either. The number of targets that are asked at the same time grows while some are waiting; if
+//! no more streams may be open, silent targets are given up early.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
@@ -32,7 +32,7 @@ struct Join {
     op: OpId,
     /// Targets that are still to be asked, each with the text that names it in the report.
     waiting: VecDeque<(Seed, String)>,
-    /// Look-ups and push/pulls not yet ended.
+    /// The number of look-ups and push/pulls that have not ended yet.
     in_flight: usize,
     /// The number of targets that may be asked at the same time.
     width: usize,
@@ -42,7 +42,7 @@ struct Join {
     is_reported: bool,
     /// The targets that have ended since the last report.
     report: JoinReport,
-    /// The seeds, until the first target answers.
+    /// The seeds; empty once a target has answered.
     seeds: Vec<Seed>,
 }
 
@@ -156,8 +156,8 @@ impl Joining {
         }
     }
 
-    /// Starts as many targets of a join as may run at the same time, and reports the join when all
-    /// targets have ended.
+    /// Asks as many targets of a join as may be asked at the same time, and reports the join when
+    /// all targets have ended.
     fn drive(&mut self, ctx: &mut Context, op: OpId, undecided: bool) {
         let Some(i) = self.joins.iter().position(|join| join.op == op) else {
             return;
@@ -171,7 +171,7 @@ impl Joining {
                 return;
             }
             // If no target were under way, nothing would call this function again. So the first
-            // target is started even if too many streams are open.
+            // target is asked even if too many streams are open.
             let may_start = join.in_flight == 0 || ctx.streams.may_dial();
             if join.in_flight >= join.width || !may_start || join.waiting.is_empty() {
                 return arm(ctx);

@@ -1,4 +1,4 @@
-//! Leaving: every live member is told of this node's leave until it acknowledges it. Beyond
+//! Leaving: this node tells the live members of its leave until they acknowledge it. Beyond
 //! memberlist.
 //!
 //! memberlist only gossips a leave, and a member that the gossip misses sees a failure. This part
@@ -11,23 +11,25 @@
 //!    +---------+  up to ATTEMPTS times, and then -> unacked
 //! ```
 //!
-//! The datagram begins with this node's alive message: a member that does not know this node yet
-//! would acknowledge a leave that it cannot apply, and later take this node for a live one.
+//! The datagram begins with this node's alive message. Without it, a member that does not know this
+//! node yet would acknowledge a leave that it cannot apply, and would later list this node as
+//! alive.
 //!
 //! A Serf cluster is told in two steps: first the intent to leave, then the departure, which is a
 //! dead message that this node sends about itself. An agent that handles the departure before the
-//! intent shows a failure, so the departure follows when the intent has been acknowledged. That
-//! alone is not enough: memberlist acknowledges a ping at once, but queues the message before it,
-//! and handles the newest message in the queue first. So every member is asked again, one gossip
-//! interval after it acknowledged the intent: by its second ack, it has had time for its queue.
+//! intent shows a failure, so the departure is sent only after the intent has been acknowledged.
+//! That alone is not enough: memberlist acknowledges a ping at once, but queues the message before
+//! it, and handles the newest message in the queue first. So every member is asked again, one
+//! gossip interval after it acknowledged the intent: when its second ack comes, it has had time to
+//! work through its queue.
 //!
 //! # Large clusters
 //!
 //! If the retransmit limit is at least [`ENOUGH`], at most [`TOLD_DIRECTLY`] live members are told
 //! directly, and the others by gossip alone. All members pass the announcement on to random others,
-//! `limit` times each. A given member gets a number of copies that has a Poisson distribution with
-//! the mean `limit x (1 - loss)`, so at 10 % loss it gets no copy with a chance of at most
-//! `exp(-16 x 0.9)`, which is 5.6e-7.
+//! `limit` times each. The number of copies that a given member gets has a Poisson distribution
+//! with the mean `limit x (1 - loss)`. At 10 % loss, the probability that a member gets no copy is
+//! at most `exp(-16 x 0.9)`, which is 5.6e-7.
 
 use super::broadcast_queue::PART_COST;
 use super::context::Context;
@@ -48,10 +50,10 @@ const ATTEMPTS_PER_TIMEOUT: u32 = 4;
 const ASKED: usize = 64;
 /// The number of members that are told directly in a larger cluster.
 const TOLD_DIRECTLY: usize = 1024;
-/// The retransmit limit from which gossip alone is good enough.
+/// The lowest retransmit limit at which gossip alone is good enough.
 const ENOUGH: u32 = 16;
 
-/// The step that a member is told of.
+/// A step of the leave, of which each member is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeaveStep {
     Intent,
@@ -60,7 +62,7 @@ enum LeaveStep {
     Departure,
 }
 
-/// A member that has to be told.
+/// A member that has to be told of a step of the leave.
 struct Telling {
     name: Arc<str>,
     step: LeaveStep,
@@ -77,17 +79,17 @@ pub(super) struct Leaving {
     /// The departure; `None` before the second step.
     departure: Option<Arc<[u8]>>,
     waiting: VecDeque<Telling>,
-    /// The members that were asked, each with the time until which its ack should come.
+    /// The members that were asked, each with the deadline for its ack.
     asked: Vec<(Time, Telling)>,
     /// The members that have acknowledged the intent, each with the time at which it is asked
-    /// again. In ascending order, because every member waits equally long.
+    /// again. The times are in ascending order, because every member waits equally long.
     acked_once: VecDeque<(Time, Arc<str>)>,
     unacked: BTreeSet<Arc<str>>,
 }
 
 impl Leaving {
-    /// Begins the first step: tells all live members of the intent.
-    /// [`Notice::LeaveAcked`] reports its end.
+    /// Begins the first step: tells all live members of the intent. [`Notice::LeaveAcked`] reports
+    /// the end of the step.
     pub fn announce_intent(&mut self, ctx: &mut Context, intent: Arc<[u8]>) {
         self.intent = Some(intent);
         self.tell_all(ctx, LeaveStep::Intent);
@@ -101,7 +103,7 @@ impl Leaving {
         self.tell_all(ctx, LeaveStep::Departure);
     }
 
-    /// Tells a member that was not known when the step began. `intent` replaces the intent;
+    /// Tells a member that was not known when the step began. `intent` replaces the earlier intent;
     /// `None` in memberlist mode.
     pub fn tell(&mut self, ctx: &mut Context, name: &Arc<str>, intent: Option<Arc<[u8]>>) {
         let step = match intent {
@@ -120,7 +122,7 @@ impl Leaving {
         } else {
             usize::MAX
         };
-        // The table is in a random order, that of the probes.
+        // The table is iterated in the probe order, which is random.
         let live = ctx.table.others().filter(|it| it.is_live());
         let names: Vec<_> = live.take(most).map(|it| it.node().name.clone()).collect();
         for name in names {
@@ -139,7 +141,8 @@ impl Leaving {
         });
     }
 
-    /// Asks as many members as possible, and reports when none is left to ask.
+    /// Asks as many members as may be asked at once. If no ack is awaited any more, reports the end
+    /// of the step.
     fn go_on(&mut self, ctx: &mut Context) {
         let until = ctx.now + ctx.config.probe_timeout / ATTEMPTS_PER_TIMEOUT;
         while self.asked.len() < ASKED {
@@ -186,7 +189,7 @@ impl Leaving {
     }
 
     /// Asks again the members that have to acknowledge a second time, and those whose acks are
-    /// late. Gives up those that were asked too often.
+    /// late. Gives up the members that have no attempts left.
     pub fn on_timeout(&mut self, ctx: &mut Context) {
         if self.next_timeout().is_none_or(|next| next > ctx.now) {
             return;
@@ -255,7 +258,8 @@ fn ask(ctx: &mut Context, telling: &Telling, message: Option<&[u8]>) -> bool {
         ctx.send_parts(to, &[&ping], checksum, None);
         return true;
     };
-    // A member that does not know this node yet would ignore the message and list this node later.
+    // A member that does not know this node yet would ignore the message, and would later list this
+    // node as alive.
     let alive = ctx.table.local().encode_alive();
     let parts: [&[u8]; 3] = [&alive, message, &ping];
     let len: usize = parts.iter().map(|part| part.len() + PART_COST).sum();
@@ -264,7 +268,7 @@ fn ask(ctx: &mut Context, telling: &Telling, message: Option<&[u8]>) -> bool {
     true
 }
 
-/// Returns the record of a live member.
+/// Returns the record of a live member; `None` if no live member has this name.
 fn find<'a>(ctx: &'a Context, name: &str) -> Option<&'a MemberRecord> {
     ctx.table.named(name).filter(|it| it.is_live())
 }

@@ -31,8 +31,8 @@ pub(super) fn refute(ctx: &mut Context, accused: u32) {
     }
 }
 
-/// Announces this node with the incarnation after `highest`. Returns false if there is none:
-/// memberlist would wrap to 0, and its announcement would be ignored.
+/// Announces this node with the incarnation after `highest`. Returns false if `highest` is the last
+/// incarnation. memberlist would wrap around to 0 there, and its announcement would be ignored.
 fn raise_incarnation(ctx: &mut Context, highest: u32) -> bool {
     let Some(incarnation) = highest.checked_add(1) else {
         ctx.outbox.refuse(Refusal::IncarnationLimit);
@@ -68,7 +68,7 @@ fn announce_change(ctx: &mut Context) {
 }
 
 /// Gossips the leave of this node, and returns the encoded message. [`Notice::LeaveSpread`] follows
-/// when it has been sent often enough.
+/// when the message has been sent often enough, or at once if there is no other live node.
 pub(super) fn leave(ctx: &mut Context) -> Arc<[u8]> {
     ctx.local.left = true;
     let local = ctx.table.local_index();
@@ -96,7 +96,8 @@ pub(super) fn leave_silently(ctx: &mut Context) {
     ctx.outbox.tell_done(unsaid);
 }
 
-/// Takes part again after a leave, with a higher incarnation. Returns false if there was no leave.
+/// Takes part again after a leave, with a higher incarnation. Returns false if this node had not
+/// left.
 pub(super) fn revive(ctx: &mut Context) -> bool {
     if !ctx.local.left {
         return false;

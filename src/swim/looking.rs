@@ -76,7 +76,8 @@ impl Looking {
         }
     }
 
-    /// The node at `peer` gave its state, or did not.
+    /// The exchange with the node at `peer` ended: `state` is the state of that node, or the
+    /// failure.
     pub fn on_answer(
         &mut self,
         ctx: &mut Context,

@@ -41,7 +41,7 @@ impl Lookups {
         self.pending.insert(id, Lookup { cause, host, port });
     }
 
-    /// Ends a look-up; `None` if the number is unknown.
+    /// Ends a look-up and returns it; `None` if the number is unknown.
     pub fn end(&mut self, id: LookupId) -> Option<Lookup> {
         self.pending.remove(id)
     }

@@ -28,7 +28,7 @@ impl LostMembers {
         self.0.iter_mut()
     }
 
-    /// Adds a member, or its new address.
+    /// Adds a member, or replaces the entry that it has already.
     pub fn push(&mut self, member: LostMember) {
         self.remove(&member.name);
         if self.0.len() >= LOST {
@@ -37,7 +37,7 @@ impl LostMembers {
         self.0.push(member);
     }
 
-    /// Removes a member that is back, or that nothing waits for any more.
+    /// Removes a member that is back, or for which the layer above no longer waits.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|it| *it.name != *name);
     }

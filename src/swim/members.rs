@@ -1,8 +1,8 @@
 //! The member table: look-up by name, member states, the probe order, random choice.
 //!
 //! Every known node has a record with an index, so that timers and probes can refer to a member
-//! without owning it. This node is a record of the table, too. A record is only removed when the
-//! probe order starts again, as in memberlist: until then a dead member is still known.
+//! without owning it. This node has a record, too. A record is only removed when the probe order
+//! starts again, as in memberlist: until then a dead member is still known.
 //!
 //! The state of a member changes in one function, [`MemberTable::set_state`]; the field is private
 //! to this file. `apply` calls it for other members, `local_node` for this node.
@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The index of a record in the table. After the record was removed, the index may be reused.
+/// The index of a record in the table. After the record has been removed, the index may be reused.
 pub(super) type MemberIndex = u32;
 
 /// An announcement: the incarnation of this node, and that of the member that received it.
@@ -178,8 +178,8 @@ impl MemberTable {
         self.records.get(member as usize)?.as_ref()
     }
 
-    /// Returns a record, so that anything but the state can be changed; only
-    /// [`MemberTable::set_state`] changes the state.
+    /// Returns a record for changes of anything but the state. Only [`MemberTable::set_state`]
+    /// changes the state.
     pub fn get_mut(&mut self, member: MemberIndex) -> Option<&mut MemberRecord> {
         self.records.get_mut(member as usize)?.as_mut()
     }
@@ -203,7 +203,7 @@ impl MemberTable {
         }
     }
 
-    /// Returns the record of this node, so that anything but the state can be changed.
+    /// Returns the record of this node for changes of anything but the state.
     pub fn local_mut(&mut self) -> &mut MemberRecord {
         match self.get_mut(self.local) {
             Some(record) => record,
@@ -252,7 +252,8 @@ impl MemberTable {
         member
     }
 
-    /// Changes the state of a member, and returns the previous state. No other function changes it.
+    /// Changes the state of a member, and returns the previous state. No other function changes the
+    /// state of a member.
     pub fn set_state(&mut self, member: MemberIndex, state: NodeState, now: Time) -> NodeState {
         let Some(record) = self.get_mut(member) else {
             return state;
@@ -354,7 +355,8 @@ impl MemberTable {
         chosen
     }
 
-    /// Returns the address of a random other member that is alive; `None` if there is none.
+    /// Returns the address of a random other member that is alive; `None` if no other member is
+    /// alive.
     pub fn choose_alive(&self, random: &mut Random) -> Option<SocketAddr> {
         let chosen = self.choose(1, random, |_, node| node.state == NodeState::Alive);
         self.get(*chosen.first()?).map(|record| record.node.addr)

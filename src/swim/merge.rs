@@ -1,5 +1,5 @@
-//! The merge rule: how a message about a member changes the facts that are held about it. This is
-//! the heart of SWIM.
+//! The merge rule: how a message about a member changes the facts that are held about that member.
+//! This is the heart of SWIM.
 //!
 //! The rule is a pure function with a full match over (held, offered). Higher incarnations win; at
 //! equal incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
@@ -25,8 +25,8 @@ pub(super) enum Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
     Same,
-    /// The addresses differ. `reclaimable` is true if the member has been in its state for so long
-    /// that, if it is dead, another node may take its name.
+    /// The addresses differ. `reclaimable` is true if the member has been in its state for longer
+    /// than `dead_reclaim`: another node may then take the name of a dead member.
     Other {
         reclaimable: bool,
     },
@@ -157,7 +157,8 @@ mod tests {
     const STATES: [NodeState; 4] = [Alive, Suspect, Dead, Left];
     const OFFERS: [Offer; 4] = [Offer::Alive, Offer::Suspect, Offer::Dead, Offer::Left];
 
-    /// Verdicts for lower, equal and higher incarnation at the same address, written out.
+    /// The verdicts for a lower, an equal and a higher incarnation at the same address, written
+    /// out.
     fn expected(state: NodeState, offer: Offer) -> [Verdict; 3] {
         match (state, offer) {
             (Alive, Offer::Alive) => [Ignore, Ignore, Refresh],

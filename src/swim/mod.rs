@@ -8,11 +8,11 @@
 //! # How it is built
 //!
 //! The protocol consists of parts: types that own their state, or functions if there is no state.
-//! Every call passes the `Context`: the time, the settings, the member table, the outbox, the
-//! timers, the streams and the random source. No part calls another: a part returns to `Swim`
-//! whatever another part must act on. `Swim` connects the parts in four files: this one for
-//! datagrams and timers, `commands` for commands, `stream_events` for streams, and `apply` for
-//! changes of members.
+//! The parts share the `Context`, an argument of their functions: the time, the settings, the
+//! member table, the outbox, the timers, the streams and the random source. No part calls another:
+//! a part returns to `Swim` whatever another part must act on. `Swim` connects the parts in four
+//! files: this one for datagrams and timers, `commands` for commands, `stream_events` for streams,
+//! and `apply` for changes of members.
 //!
 //! | part | what it does |
 //! | --- | --- |
@@ -25,7 +25,7 @@
 //! | `join_sync` | does one more push/pull after a burst of joins |
 //! | `joining` | carries out join commands |
 //! | `looking` | carries out looks at other clusters |
-//! | `leaving` | tells every member of this node's leave until it acknowledges |
+//! | `leaving` | tells members of this node's leave until they acknowledge it |
 //! | `reconnect` | asks seeds and lost members again |
 //! | `name_conflict` | finds out whether another node has this node's name |
 //! | `local_node` | announces this node, refutes accusations, leaves and returns |
@@ -144,7 +144,8 @@ pub struct Swim {
 }
 
 impl Swim {
-    /// Creates a node that knows no other. Its own alive message is queued, and its timers are set.
+    /// Creates a node that knows no other node. Its own alive message is queued, and its timers are
+    /// set.
     pub fn new(
         config: Config,
         codec: Codec,
@@ -181,8 +182,9 @@ impl Swim {
         result
     }
 
-    /// Sets the origin of the input that is handled from now on. Each input from the network sets
-    /// it; the layer above sets it to `None` when it has acted on everything that the input caused.
+    /// Sets the origin of the input that is handled from now on. Datagrams and bytes on streams set
+    /// their origin here. The layer above sets it to `None` after it has acted on everything that
+    /// the input caused.
     pub fn set_source(&mut self, source: Option<Source>) {
         self.ctx.outbox.sources.set_current(source);
     }
@@ -348,10 +350,10 @@ impl Swim {
     /// other nodes have to meet move by `missed`, because the delay is not their fault.
     ///
     /// Returns true if the stall was longer than the time for which dead members are remembered.
-    /// After such a stall, an old message about a dead member could make a new member with the same
-    /// name and a lower incarnation dead. So dead members are forgotten, streams are closed and
-    /// probes begin again. Before the caller sends anything, it must discard the datagrams that
-    /// waited in the sockets, and count each as [`Refusal::Stale`].
+    /// After such a stall, an old message about a dead member could wrongly declare its successor
+    /// dead: a new member with the same name and a lower incarnation. So dead members are
+    /// forgotten, streams are closed and probes begin again. Before the caller sends anything, it
+    /// must discard the datagrams that waited in the sockets, and count each as [`Refusal::Stale`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         self.at(now, |swim| {
             swim.probing.postpone(missed);
@@ -400,7 +402,7 @@ impl Swim {
         self.ctx.outbox.poll_notice()
     }
 
-    /// Returns the node with this name; `None` if it is unknown. It may be in any state.
+    /// Returns the node with this name, in any state; `None` if the name is unknown.
     pub fn node(&self, name: &str) -> Option<&Node> {
         Some(self.ctx.table.named(name)?.node())
     }
@@ -416,14 +418,14 @@ impl Swim {
         self.name_conflicts.claimed()
     }
 
-    /// Takes the number of refusals by reason and source since the last call. The number of pairs
-    /// is bounded, so refusals of further sources are only in the counters.
+    /// Takes the numbers of refusals since the last call, one for each pair of reason and source.
+    /// The list of pairs is bounded: refusals of further sources are only in the counters.
     pub fn take_refusals(&mut self) -> Vec<SourceCount> {
         self.ctx.outbox.sources.take_counts()
     }
 
-    /// Returns the names of the nodes at this address, or at any port of its host for a stream that
-    /// was accepted.
+    /// Returns the names of the nodes at the address of this source. For an accepted stream, the
+    /// nodes at any port of that host count.
     pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
         let (addr, transport) = (source.addr, source.transport);
         let is_there = move |it: &SocketAddr| match transport {
@@ -436,7 +438,7 @@ impl Swim {
             .map(|node| &node.name)
     }
 
-    /// Explains why a member is in its state. `None` if this layer does not know the name.
+    /// Explains why a member is in its state. Returns `None` if this layer does not know the name.
     pub fn explain(&self, now: Time, name: &str) -> Option<Explanation> {
         let member = self.ctx.table.find(name)?;
         let record = self.ctx.table.get(member)?;
@@ -450,7 +452,8 @@ impl Swim {
         explain::health(&self.ctx, &self.health_facts(), now)
     }
 
-    /// Returns true if this node has other seeds, but knows no other member that has not left.
+    /// Returns true if this node has seeds other than itself, but knows no other member, or only
+    /// members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         explain::is_waiting_for_seeds(&self.ctx, &self.health_facts())
     }

@@ -2,14 +2,15 @@
 //! or to an earlier run of this one. Beyond memberlist.
 //!
 //! memberlist only reports the conflict, and members believe the node that they knew first. This
-//! node asks the other address: a ping carries the name of the node that it is meant for.
+//! node asks the other address: a ping carries the name of the node that it is meant for, and no
+//! other node answers it.
 //!
 //! ```text
-//! claim -> asked --- ack -----------> alive: two nodes have one name; it is asked again in rounds
-//!            |  --- own ping comes --> an alias, another address of this node: no claim
+//! claim -> asked --- ack -------------> alive: two nodes have one name; the other is asked again
+//!            |  --- own ping arrives --> an alias, another address of this node: no claim
 //!            |  nothing in time
 //!            +--> silent: an earlier run of this node. Members accept the new address once the
-//!                 old one has been dead for a while. Until they do, it is announced to them.
+//!                 old one has been dead for a while. Until then, this node announces it to them.
 //! ```
 
 use super::address;
@@ -26,7 +27,7 @@ use std::time::Duration;
 const PINGS: u32 = 2;
 /// The time between two rounds about the same claim, in probe intervals.
 const ROUND: u32 = 2;
-/// A claim that no member has repeated for this many rounds is over.
+/// The number of rounds after which a claim is dropped if no member has repeated it.
 const ROUNDS_UNHEARD: u32 = 3;
 /// The maximum number of aliases of this node that are remembered.
 const ALIASES: usize = 8;
@@ -83,8 +84,8 @@ impl NameConflicts {
         }
         match &mut self.claim {
             Some(claim) if claim.addr == addr => claim.heard = ctx.now,
-            // One claim is checked at a time. It gives way to another only if it is silent and was
-            // first asked at least one probe interval ago.
+            // One claim is checked at a time. It gives way to another claim only if no node answers
+            // at its address, which was first asked at least one probe interval ago.
             Some(claim) if claim.verdict != ConflictVerdict::Silent => {}
             Some(claim) if ctx.now.since(claim.asked) < ctx.config.probe_interval => {}
             Some(_) | None => self.look_into(ctx, addr),
@@ -182,8 +183,9 @@ impl NameConflicts {
         }
     }
 
-    /// Begins another round. A claim that no member repeats any more is dropped. If a node answered
-    /// at the address, it is asked again; if none did, this node claims its own name.
+    /// Begins another round. A claim is dropped if no member repeats it any more, or if this node
+    /// has left. If a node answered at the other address, this node asks it again; if no node
+    /// answered, this node announces itself to a member.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
         let over = |claim: &Claim| ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD;

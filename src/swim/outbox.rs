@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Token of the broadcast that announces this node's own leave. Tokens of the layer above are
+/// The token of the broadcast that announces this node's own leave. Tokens of the layer above are
 /// smaller.
 pub(super) const LEAVE_TOKEN: u64 = u64::MAX;
 

@@ -127,7 +127,7 @@ pub enum JoinFailure {
     Unreachable,
     /// The host refused the connection: no process listens there.
     ConnectionRefused,
-    /// The other side closed the connection without a byte of an answer.
+    /// The other side closed the connection before it sent any byte.
     ClosedUnanswered,
     /// The answer did not come in time.
     TimedOut,
@@ -140,8 +140,8 @@ pub enum JoinFailure {
 }
 
 impl JoinFailure {
-    /// Returns true if a program took the connection and then refused the exchange. Asking it again
-    /// soon would not change that.
+    /// Returns true if a program took the connection and then refused the exchange. Asking the
+    /// program again soon would not change its answer.
     pub(super) fn is_answer(&self) -> bool {
         match self {
             JoinFailure::ClosedUnanswered
@@ -156,7 +156,7 @@ impl JoinFailure {
     }
 }
 
-/// Something that the layer above has to learn or to provide.
+/// A fact that the layer above has to learn, or a request that it has to answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A member changed. About this node itself, only `Joined` (when it starts, and when it returns
@@ -189,8 +189,8 @@ pub enum Notice {
         /// The user state.
         bytes: Vec<u8>,
     },
-    /// A join command ended, or reached a node. In the latter case, a second notice follows about
-    /// the targets that had neither answered nor failed by then.
+    /// A join command ended, or reached a node. In the latter case, a second notice follows if some
+    /// targets had neither answered nor failed by then.
     JoinDone {
         /// The command.
         op: OpId,
@@ -202,9 +202,9 @@ pub enum Notice {
         /// The command.
         op: OpId,
         /// `contacted` is 1 if a node answered, or else 0; `failures` has the reason for each
-        /// address that did not.
+        /// address that did not answer.
         report: JoinReport,
-        /// The state of the node that answered; empty if none did.
+        /// The state of the node that answered; empty if no node did.
         state: RemoteState,
     },
     /// The broadcast with this token has reached its retransmit limit, or was replaced or dropped.
@@ -214,8 +214,8 @@ pub enum Notice {
     },
     /// The leave of this node has been gossiped often enough, or there is no other node to tell.
     LeaveSpread,
-    /// Every live member has acknowledged the step of the leave that was announced last, or has
-    /// been given up because it does not answer.
+    /// Every member that was told directly has acknowledged the last announced step of the leave,
+    /// or has been given up because it does not answer.
     LeaveAcked,
     /// The probe of a hint ended.
     HintDone {
@@ -273,7 +273,7 @@ pub const USER_LANES: usize = 3;
 pub struct Node {
     /// Its name.
     pub name: Arc<str>,
-    /// Its address; an IPv4 address in IPv4 form.
+    /// Its address. An IPv4 address is never held in IPv6 form.
     pub addr: SocketAddr,
     /// Its meta, as on the wire.
     pub meta: Arc<[u8]>,

@@ -40,7 +40,7 @@ pub(super) struct Probing {
     rounds: Vec<Round>,
 }
 
-/// The end of a probe, if other parts have to act on it.
+/// The end of a probe on which other parts have to act.
 pub(super) enum ProbeEnd {
     /// The member answered; if it is a suspect, that may put off its verdict.
     Answered { member: MemberIndex, name: Arc<str> },
@@ -78,8 +78,8 @@ impl Probing {
 
     /// Probes a member that the application could not reach. Returns `None` if the member is
     /// unknown, is this node, or is neither alive nor suspect, or if this node has left. Also
-    /// returns `None`, and counts it in `hints_limited`, if a hint already probes this member, or
-    /// if too many hints are under way.
+    /// returns `None`, and counts this hint in `hints_limited`, if a hint already probes this
+    /// member, or if too many hints are under way.
     pub fn hint(&mut self, ctx: &mut Context, name: &str) -> Option<OpId> {
         let member = ctx.table.find(name)?;
         let is_live = ctx.table.get(member)?.is_live();
@@ -398,7 +398,8 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
     if let Some(record) = ctx.table.get_named(round.member, &round.name) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
-        // A hint tries every way at once: when one way is answered, the others had no time.
+        // A hint tries every way at once. If one way brought an answer, the other ways had no time
+        // for theirs.
         let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
         round.report.end(had_time, answered);
         record.last_probe = Some(Box::new(LastProbe {

@@ -17,7 +17,7 @@ pub struct ProbeReport {
     pub stream: ProbeAnswer,
     /// Each helper that was asked, and its answer.
     pub helpers: Vec<HelperReport>,
-    /// Round-trip time of the last answer to a direct ping.
+    /// The round-trip time of the last answer to a direct ping.
     pub rtt: Option<Duration>,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct LastProbe {
 }
 
 impl LastProbe {
-    /// The report with its age.
+    /// Returns the report with the age of the probe.
     pub fn at(&self, now: Time) -> ProbeReport {
         ProbeReport {
             ago: now.since(self.began),

@@ -1,13 +1,13 @@
 //! Push/pull: two nodes tell each other everything that they know.
 //!
-//! The dialling node sends its state and reads the other's. The answering node reads the request,
-//! sends its own state as it was before, and then merges the request. `apply` merges the entries: a
-//! remote *dead* counts as a suspicion only, so that no member is declared dead by hearsay. With a
-//! node that may not know this one, an exchange comes first in which this node shows nothing: see
-//! [`Exchange::showing_nothing`].
+//! The dialling node sends its state and reads the state of the other node. The answering node
+//! reads the request, sends its own state from before the merge, and then merges the request.
+//! `apply` merges the entries: a remote *dead* counts as a suspicion only, so that no member is
+//! declared dead by hearsay. A node that may not know this one is first asked in an exchange in
+//! which this node shows nothing: see [`Exchange::showing_nothing`].
 //!
-//! Push/pulls hold no state of their own: the timer is in the context, and the exchanges under way
-//! are streams.
+//! This part has no state of its own: the timer is in the context, and the exchanges under way are
+//! streams.
 
 use super::context::Context;
 use super::members::{MemberIndex, MemberTable, versions};
@@ -55,20 +55,19 @@ fn arm(ctx: &mut Context, delay: Duration) {
     }
 }
 
-/// Returns the factor for the period of push/pulls: 1 up to 32 nodes, and then 1 more each time
-/// that the number of nodes doubles.
+/// Returns the factor for the period of push/pulls: 1 up to 32 nodes, 2 up to 64, 3 up to 128, and
+/// so on.
 fn period_scale(nodes: usize) -> u32 {
     if nodes <= 32 {
         return 1;
     }
     let rounded_up = (nodes - 1).ilog2() + 1;
-    rounded_up - 4 // log2(32) counts as one
+    rounded_up - 4 // for 32 nodes, log2 is 5 and the factor is 1
 }
 
 /// Sends this node's state on a stream that waited for the user state of the layer above. If this
-/// is an answer, returns the state that the other side had sent; the caller merges it now. It is
-/// merged after the answer because the protocol wants the answer to hold the state from before the
-/// merge.
+/// is an answer, returns the state that the other side had sent, which the caller merges now. The
+/// merge comes last because the protocol wants the answer to hold the state from before the merge.
 pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> Option<Vec<u8>> {
     match &mut ctx.streams.get_mut(id)?.purpose {
         Purpose::PushPull(exchange) => {
@@ -88,7 +87,7 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
     }
 }
 
-/// Encodes the state of this node: the user state, and the entries that it `shows`.
+/// Encodes the state of this node: the user state, and the entries that `shows` selects.
 fn encode_state(ctx: &Context, join: bool, shows: Shows, user_state: &[u8]) -> Vec<u8> {
     let table = &ctx.table;
     let is_shown = |member| match shows {

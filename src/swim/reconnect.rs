@@ -2,10 +2,10 @@
 //! memberlist.
 //!
 //! Plain memberlist asks its seeds once and never contacts a dead node again. So if a network split
-//! outlasts the time for which dead members are remembered, the cluster stays split for ever. Here
-//! every seed that is remembered, and every member that the layer above reports as lost, is asked
-//! again with growing pauses. One push/pull across the former split turns the two clusters into
-//! one. Host names are resolved again each time. Seeds that are alive members are not asked.
+//! outlasts the time for which dead members are remembered, the cluster stays split permanently.
+//! Here every seed that is remembered, and every member that the layer above reports as lost, is
+//! asked again with growing pauses. One push/pull across the former split turns the two clusters
+//! into one. Host names are resolved again each time. Seeds that are alive members are not asked.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
@@ -23,18 +23,18 @@ use std::sync::Arc;
 pub(super) struct Reconnect {
     seeds: Seeds,
     lost: LostMembers,
-    /// No attempt is made before this time, so that there is a pause between attempts.
+    /// The earliest time of the next attempt, which keeps a pause between attempts.
     not_before: Time,
 }
 
-/// The node whose turn it is.
+/// The target of an attempt: an address, or a host name to resolve.
 enum Target {
     Node(SocketAddr),
     Host(String, u16),
 }
 
 impl Reconnect {
-    /// Remembers seeds.
+    /// Remembers the seeds that are not remembered yet.
     pub fn remember_seeds(&mut self, ctx: &mut Context, seeds: &[Seed]) {
         for seed in seeds {
             if !self.seeds.contains(seed) {
@@ -52,12 +52,13 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Forgets a lost member, because it is back or because nothing waits for it any more.
+    /// Forgets a lost member, because it is back or because the layer above no longer waits for it.
     pub fn forget_lost(&mut self, name: &str) {
         self.lost.remove(name);
     }
 
-    /// Asks all seeds and lost members again with the shortest pauses.
+    /// Shortens the pauses of all seeds and lost members to the minimum, so that they are asked
+    /// soon.
     pub fn begin_anew(&mut self, ctx: &mut Context) {
         let seeds = self.seeds.iter_mut().map(|it| &mut it.retry);
         let lost = self.lost.iter_mut().map(|it| &mut it.retry);
@@ -109,7 +110,7 @@ impl Reconnect {
     }
 
     /// Takes the turn of the target that has waited longest. Returns `None` if no target is due, or
-    /// if enough attempts at that target are under way: then its turn comes again after the same
+    /// if enough attempts at this target are under way. Its next turn then comes after the same
     /// pause.
     fn take_turn(&mut self, ctx: &mut Context) -> Option<Target> {
         let due = |next: &Time| *next <= ctx.now;
@@ -152,8 +153,8 @@ impl Reconnect {
         }
     }
 
-    /// A host name was resolved: notes its addresses. If the look-up was an attempt of this part,
-    /// and not of a join, asks these addresses.
+    /// A host name was resolved: updates the addresses of the seeds with this host name. If this
+    /// part began the look-up, asks the addresses.
     pub fn on_resolved(&mut self, ctx: &mut Context, lookup: &Lookup, addrs: &[IpAddr]) {
         self.seeds.resolved(&lookup.host, lookup.port, addrs);
         if matches!(lookup.cause, LookupCause::Seed) {
@@ -177,7 +178,7 @@ impl Reconnect {
         self.arm(ctx);
     }
 
-    /// Addresses of the seeds that are remembered.
+    /// Returns the addresses of the seeds that are remembered.
     #[cfg(test)]
     pub fn seed_addrs(&self) -> Vec<SocketAddr> {
         let addrs = self.seeds.iter().flat_map(|it| &it.addrs);

@@ -1,10 +1,10 @@
 //! The sources of refused input: for the log, and for the explanations of members.
 //!
-//! The counters say how often something was refused, but not whose bytes it was. Two bounded lists
-//! add that. The first counts the refusals by reason and source until the driver takes them for the
-//! log. The second remembers the addresses whose bytes cannot be read at all, because keys or
-//! labels differ: a member at such an address looks silent, and the explanation has to say that it
-//! is not.
+//! The counters tell how often input was refused, but not where the input came from. Two bounded
+//! lists add the sources. The first counts the refusals by reason and source until the driver takes
+//! them for the log. The second remembers the addresses whose bytes cannot be read at all, because
+//! keys or labels differ: a member at such an address looks silent, and the explanation has to say
+//! that it is not.
 
 use crate::time::Time;
 use crate::wire::Refusal;
@@ -25,14 +25,14 @@ const REMEMBERED: Duration = Duration::from_secs(90);
 pub struct Source {
     /// The address of the other side.
     pub addr: SocketAddr,
-    /// The kind of input.
+    /// The way in which the input arrived.
     pub transport: Transport,
 }
 
 /// The way in which input arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A datagram. Members send them from the address at which they listen.
+    /// A datagram. Members send datagrams from the address at which they listen.
     Datagram,
     /// A stream that this node dialled: the other side listens at this address.
     Dialled,
@@ -57,7 +57,7 @@ pub(super) struct Unreadable {
     pub addr: SocketAddr,
     /// The reason; [`Refusal::is_mismatch`] is true for it.
     pub why: Refusal,
-    /// True if this node had dialled: it looks for a member there.
+    /// True if this node had dialled this address, because it looks for a member there.
     pub dialled: bool,
     at: Time,
 }
@@ -88,7 +88,8 @@ impl Source {
 }
 
 impl RefusalSources {
-    /// Sets the source of the input that is handled from now on; `None` for other inputs.
+    /// Sets the source of the input that is handled from now on; `None` if the input does not come
+    /// from the network.
     pub fn set_current(&mut self, source: Option<Source>) {
         self.current = source;
     }
@@ -113,8 +114,9 @@ impl RefusalSources {
         std::mem::take(&mut self.counts)
     }
 
-    /// Remembers that the input that is being handled could not be read at all, if the reason is
-    /// that keys or labels differ.
+    /// Remembers the source of the input that is being handled, because the input could not be read
+    /// at all. Only a source that listens at its address is remembered, and only if keys or labels
+    /// differ.
     pub fn note_unreadable(&mut self, now: Time, why: Refusal) {
         let listening = |it: &Source| it.transport != Transport::Accepted;
         let Some(Source { addr, transport }) = self.current.filter(listening) else {
@@ -141,14 +143,14 @@ impl RefusalSources {
         self.unreadable.push(new);
     }
 
-    /// Returns the addresses that lately sent bytes that cannot be read.
+    /// Returns the addresses that recently sent bytes that cannot be read.
     pub fn unreadable(&self, now: Time) -> impl Iterator<Item = &Unreadable> {
         let is_recent = move |it: &&Unreadable| now.since(it.at) <= REMEMBERED;
         self.unreadable.iter().filter(is_recent)
     }
 
     /// Returns why bytes from this address cannot be read, and the time since the last of them;
-    /// `None` if there were none lately.
+    /// `None` if no such bytes arrived recently.
     pub fn unreadable_from(&self, now: Time, addr: SocketAddr) -> Option<(Refusal, Duration)> {
         let last = self.unreadable(now).find(|it| it.addr == addr)?;
         Some((last.why, now.since(last.at)))

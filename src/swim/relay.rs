@@ -1,8 +1,8 @@
 //! Relaying: this node pings on behalf of other nodes, and carries the answers back.
 //!
 //! A helper never changes its own view because of the outcome (SWIM section 4.1). If the target
-//! stays silent and the asking node wanted a nack, it gets one, so that it can tell a dead target
-//! from a dead path to its helpers (Lifeguard).
+//! stays silent, the asking node gets a nack if it wanted one. With nacks, it can tell a dead
+//! target from a dead path to its helpers (Lifeguard).
 
 use super::address;
 use super::context::Context;
@@ -25,12 +25,12 @@ struct Relay {
     nack: bool,
 }
 
-/// Pings on behalf of other nodes that wait for an ack. The key is the sequence number of this
-/// node's ping.
+/// The relayed pings that wait for an ack, and their deadlines. The key is the sequence number of
+/// this node's ping.
 #[derive(Default)]
 pub(super) struct Relaying {
     waiting: SortedMap<u32, Relay>,
-    /// In ascending order, because every relay waits equally long.
+    /// The deadlines are in ascending order, because every relay waits equally long.
     deadlines: VecDeque<(Time, u32)>,
 }
 

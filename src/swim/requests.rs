@@ -33,7 +33,7 @@ pub(super) enum StreamEvent {
     },
 }
 
-/// Another node connected. The stream is closed again if too many are open.
+/// Another node connected. Closes the stream again if too many streams are open.
 pub(super) fn on_accepted(ctx: &mut Context, id: StreamId, from: SocketAddr) {
     if ctx.streams.may_accept() {
         let deadline = ctx.now + ctx.config.stream_timeout;
@@ -83,8 +83,8 @@ pub(super) fn on_data(ctx: &mut Context, id: StreamId, bytes: &[u8]) -> Option<S
 pub(super) fn on_end(ctx: &mut Context, id: StreamId, end: StreamEnd) -> Option<StreamEvent> {
     let why = match end {
         StreamEnd::Refused => JoinFailure::ConnectionRefused,
-        // A stock member closes a stream with another label like this, and so do most programs that
-        // do not know the protocol.
+        // A stock member that has another label ends a stream in this way, and so do most programs
+        // that do not know the protocol.
         StreamEnd::Eof | StreamEnd::Reset
             if ctx
                 .streams
@@ -107,7 +107,7 @@ pub(super) fn fail(ctx: &mut Context, id: StreamId, why: JoinFailure) -> Option<
 }
 
 /// Closes overdue streams up to the first that carried a ping or push/pull of this node. Returns
-/// the failure of that one, or `None` if no overdue stream is left.
+/// the failure of that ping or push/pull, or `None` if no overdue stream is left.
 pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     loop {
         let (id, stream) = ctx.streams.take_overdue(ctx.now)?;
@@ -123,9 +123,10 @@ pub(super) fn next_timeout(ctx: &mut Context) -> Option<StreamEvent> {
     }
 }
 
-/// Returns the failure of a ping or push/pull of this node. If a periodic push/pull or join sync
-/// with an alive member fails, that also counts as a sign that streams do not work, unless this
-/// process stalled while the stream was open: then the delay was the fault of this node.
+/// Returns the failure of the ping or push/pull that this node began on a stream, if any. The
+/// failure of a periodic push/pull or join sync with an alive member also counts as a sign that
+/// streams do not work. If this process stalled while the stream was open, the delay was the fault
+/// of this node: then the failure does not count, and the failure of a ping is not returned.
 fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamEvent> {
     match stream.purpose {
         Purpose::Ping { .. } if stream.stalled => None,
@@ -144,7 +145,7 @@ fn failed(ctx: &mut Context, stream: Stream, why: JoinFailure) -> Option<StreamE
 }
 
 /// Refuses the bytes that arrived on a stream and closes the stream. If the other side dialled, it
-/// is told the reason.
+/// gets the reason as an answer.
 fn refuse(ctx: &mut Context, id: StreamId, refusal: Refusal) -> Option<StreamEvent> {
     ctx.refuse_unreadable(refusal);
     if ctx.streams.get(id)?.side == Side::Accepted {

@@ -13,15 +13,15 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// Sets the first attempt: after the shortest pause and a random time of up to as much again.
+    /// Sets the first attempt: after the shortest pause and a random time that is at most as long.
     pub fn new(config: &Config, now: Time, random: &mut Random) -> Retry {
         let pause = config.reconnect_min;
         let next = now + pause + random.within(pause);
         Retry { next, pause }
     }
 
-    /// Sets the time of the next attempt: after the pause and a random time of up to half as much
-    /// again.
+    /// Sets the time of the next attempt: after the pause and a random time of at most half the
+    /// pause.
     pub fn put_off(&mut self, now: Time, random: &mut Random) {
         self.next = now + self.pause + random.within(self.pause / 2);
     }

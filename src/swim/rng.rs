@@ -36,7 +36,7 @@ impl Random {
         nonce
     }
 
-    /// Shuffles, by the algorithm of Fisher and Yates.
+    /// Shuffles the items with the Fisher-Yates algorithm.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));

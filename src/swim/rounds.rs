@@ -22,7 +22,8 @@ pub(super) struct Round {
     pub deadline: Time,
     pub nacks_expected: u32,
     pub nacks: u32,
-    /// The number of datagrams of this round that could not be sent because of this host.
+    /// The number of datagrams of this round that could not be sent because of a fault of this
+    /// host.
     pub unsent: usize,
     /// The addresses of the helpers, in the order in which `report` lists them.
     pub helper_addrs: Vec<SocketAddr>,
@@ -55,8 +56,8 @@ impl ProbeCause {
 }
 
 impl Round {
-    /// Returns true if none of the datagrams to the member and the helpers could be sent, so that
-    /// the fault lies with this host.
+    /// Returns true if none of the datagrams to the member and the helpers could be sent. The fault
+    /// then lies with this host.
     pub fn is_unsent(&self) -> bool {
         self.unsent > self.helper_addrs.len()
     }

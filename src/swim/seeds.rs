@@ -89,7 +89,7 @@ impl Seeds {
         });
     }
 
-    /// Notes the addresses that a host name stands for now.
+    /// Replaces the addresses of the seeds with this host name and port.
     pub fn resolved(&mut self, host: &str, port: u16, found: &[IpAddr]) {
         for it in self.iter_mut() {
             if matches!(&it.seed, Seed::Host(h, p) if h == host && *p == port) {

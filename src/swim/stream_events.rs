@@ -17,7 +17,7 @@ impl Swim {
         self.ctx.streams.may_accept()
     }
 
-    /// Runs an input from a stream.
+    /// Runs an input from a stream, whose other side becomes the source of the input.
     fn at_stream(&mut self, now: Time, id: StreamId, run: impl FnOnce(&mut Swim)) {
         let source = self.ctx.streams.get(id).map(Stream::source);
         self.set_source(source);
@@ -113,8 +113,8 @@ impl Swim {
         self.looking.on_answer(&mut self.ctx, op, peer, state);
     }
 
-    /// Merges the answer to a push/pull. If this node only asked whether its name is free, and it
-    /// is, the push/pull in which it shows itself follows.
+    /// Merges the answer to a push/pull. If this node only asked whether its name is free, and the
+    /// name is free, the push/pull in which this node shows itself follows.
     fn on_answer(&mut self, exchange: Exchange, state: Result<Vec<u8>, JoinFailure>) {
         let merged = state.and_then(|state| {
             self.merge_state(&state).map_err(|refusal| {

@@ -13,7 +13,7 @@ use crate::wire::{Codec, Refusal};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of streams that are kept free for dialling.
+/// The number of streams that are reserved for dialling. This node dials no more at once.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// A push/pull that this node began.
@@ -25,17 +25,18 @@ pub(super) struct Exchange {
     pub join: bool,
     /// The entries that this node sends.
     pub shows: Shows,
-    /// The number of members that became known by the look before this exchange.
+    /// The number of members that became known by the exchange before this one, in which this node
+    /// showed nothing.
     pub gained: u32,
 }
 
-/// The entries that this node sends in a push/pull which it began.
+/// The entries that this node sends in a push/pull that it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shows {
     Everything,
     /// Only its own entry: the answer is what counts.
     Own,
-    /// None: this node only finds out whether its name is taken, or only looks.
+    /// No entry: this node only finds out whether its name is taken, or only looks.
     Nothing,
 }
 
@@ -59,9 +60,9 @@ impl Exchange {
         }
     }
 
-    /// A push/pull with a node that may not know this one yet, which this node only asks for its
-    /// state. An agent that learns of another node with its own name lets the members vote, and
-    /// ends if it does not get a majority. So this node shows itself, by the exchange of
+    /// A push/pull that only asks another node for its state, because that node may not know this
+    /// one yet. An agent that learns of another node with its own name lets the members vote, and
+    /// ends if it does not get a majority. So this node shows itself, in the exchange of
     /// [`Exchange::introduction`], only to a node that does not list its name at another address.
     pub fn showing_nothing(cause: ExchangeCause, peer: SocketAddr) -> Exchange {
         Exchange {
@@ -75,8 +76,8 @@ impl Exchange {
         self.shows == Shows::Nothing
     }
 
-    /// The exchange that follows this look if the name is free at the other side. `gained` is the
-    /// number of members that the look made known.
+    /// Returns the exchange that follows this one if the name is free at the other side. `gained`
+    /// is the number of members that this exchange made known.
     pub fn introduction(self, gained: u32) -> Exchange {
         Exchange {
             join: true,
@@ -92,7 +93,7 @@ impl Exchange {
 pub(super) enum ExchangeCause {
     /// A join command, with the target as the caller wrote it.
     Join { op: OpId, target: String },
-    /// A look, of which nothing is merged.
+    /// A look, whose answer is not merged.
     Look { op: OpId },
     /// The regular exchange with a random member.
     Periodic,
@@ -254,8 +255,8 @@ impl Streams {
         Some(stream)
     }
 
-    /// Makes the streams of joins overdue whose deadline is at most `begun_until` and that have
-    /// brought no byte, so that other targets can be asked.
+    /// Makes those streams of joins overdue that have brought no byte, and whose deadline is at
+    /// most `begun_until`. Other targets can then be asked.
     pub fn end_silent_joins(&mut self, begun_until: Time, now: Time) {
         for stream in self.open.values_mut() {
             let is_join = matches!(
@@ -298,7 +299,7 @@ impl Streams {
         }
     }
 
-    /// Returns the bytes that wait in all streams for the rest of their messages.
+    /// Returns the number of bytes that wait in all streams for the rest of their messages.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.held

@@ -1,4 +1,5 @@
-//! The suspects: the time that each has left to refute, and the steps that are due before its end.
+//! The suspects: the time that each has left to refute, and the steps that are due before that time
+//! ends.
 //!
 //! `apply` begins, confirms and clears suspicions, because it changes the states of members. This
 //! file keeps the times: the deadline of `suspicion`, and before it the steps of `final_probe`.
@@ -74,7 +75,7 @@ impl Suspects {
     }
 
     /// Returns the next step that is due, and the suspect that it is about. If this node has left,
-    /// there are only verdicts, each when the suspicion itself ends.
+    /// the only steps are verdicts, each at the end of the suspicion itself.
     pub fn next_due(&mut self, ctx: &Context) -> Option<(MemberIndex, SuspectStep)> {
         loop {
             let member = self.deadlines.take_due(ctx.now)?;

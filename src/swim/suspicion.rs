@@ -27,7 +27,7 @@ pub(super) struct Suspicion {
 /// Returns the shortest time that a suspect has to refute, with `nodes` known nodes.
 pub(super) fn shortest(config: &Config, nodes: usize) -> Duration {
     let scale = libm::log10(nodes.max(1) as f64).max(1.0);
-    // Truncated to thousandths, as in memberlist, so that both sides agree.
+    // The scale is truncated to thousandths, as in memberlist, so that both give the same time.
     config.probe_interval * config.suspicion_mult * ((scale * 1000.0) as u32) / 1000
 }
 
@@ -48,8 +48,8 @@ impl Suspicion {
         }
     }
 
-    /// Registers another accuser. Returns true if it counts: it is new, and more confirmations were
-    /// wanted.
+    /// Registers another accuser. Returns true if the accuser counts: it is new, and more
+    /// confirmations were wanted.
     pub fn confirm(&mut self, from: &str) -> bool {
         let enough = self.confirmed_by.len() >= self.wanted as usize;
         let known = |name: &Arc<str>| **name == *from;
@@ -77,7 +77,7 @@ impl Suspicion {
         whole_ms.max(self.min)
     }
 
-    /// Gives the suspect `time` more to refute.
+    /// Moves the deadline by `time`, so that the suspect has longer to refute.
     pub fn postpone(&mut self, time: Duration) {
         self.started = self.started + time;
     }
@@ -87,7 +87,7 @@ impl Suspicion {
         &self.accuser
     }
 
-    /// The other accusers that counted.
+    /// The other accusers that counted as confirmations.
     pub fn confirmed_by(&self) -> &[Arc<str>] {
         &self.confirmed_by
     }

@@ -40,7 +40,7 @@ fn node(i: usize, config: Config) -> Swim {
 struct Net {
     now: Time,
     nodes: Vec<Swim>,
-    /// Pairs (from, to) between which datagrams, or streams, are lost.
+    /// The pairs (from, to) whose datagrams are lost, and the pairs whose streams never open.
     cut: Vec<(usize, usize)>,
     cut_streams: Vec<(usize, usize)>,
     notices: Vec<(usize, Notice)>,
@@ -243,11 +243,11 @@ fn a_silent_node_is_suspected_then_dead_and_everybody_agrees() {
     assert!((0..4).any(|i| net.heard(i, Change::Suspected, 4)));
     assert!(
         !(0..4).any(|i| net.heard(i, Change::Died, 4)),
-        "not before 4 s of suspicion"
+        "no node declares the member dead before 4 s of suspicion"
     );
     net.run(Duration::from_secs(30));
     for i in 0..4 {
-        assert!(net.heard(i, Change::Died, 4), "node {i}");
+        assert!(net.heard(i, Change::Died, 4), "node {i} sees the death");
         assert_eq!(net.nodes[i].ctx.table.live(), 4);
     }
 }
@@ -303,13 +303,13 @@ fn a_hint_gets_its_verdict_within_the_probe_timeout() {
     assert_eq!(
         net.nodes[0].hint(net.now, "n1"),
         None,
-        "it is being probed already"
+        "a hint probes this member already"
     );
     assert_eq!(net.nodes[0].stats().hints_limited, 1);
     assert_eq!(
         net.nodes[0].hint(net.now, "n0"),
         None,
-        "not about this node"
+        "a hint about this node is refused"
     );
     assert_eq!(net.nodes[0].hint(net.now, "nobody"), None);
     net.run(Duration::from_millis(520));
@@ -341,7 +341,7 @@ fn a_refutation_has_the_incarnation_after_that_of_the_accusation() {
     net.tell(0, Message::Dead(accuse(before + 8)));
     assert_eq!(own(&net), before + 9);
     net.tell(0, Message::Suspect(accuse(before)));
-    assert_eq!(own(&net), before + 9, "old accusations are ignored");
+    assert_eq!(own(&net), before + 9, "an old accusation changes nothing");
     assert_eq!(net.nodes[0].stats().refutations, 2);
     net.tell(0, Message::Dead(accuse(u32::MAX)));
     assert_eq!(
@@ -377,7 +377,7 @@ fn the_long_form_of_an_ipv4_address_is_not_a_conflict_and_is_kept() {
     net.tell(0, Message::Alive(alive(&[10, 0, 0, 9])));
     net.tell(0, Message::Alive(alive(&[10, 0, 0, 8])));
     let conflicts = net.nodes[0].stats().refused.0[Refusal::Conflict as usize];
-    assert_eq!(conflicts, 1, "only the really different address");
+    assert_eq!(conflicts, 1, "only another address is a conflict");
     let slot = net.nodes[0].ctx.table.find("far").unwrap();
     assert!(net.nodes[0].ctx.table.get(slot).unwrap().mapped);
     assert_eq!(
@@ -441,7 +441,10 @@ fn a_stream_that_was_open_during_a_stall_does_not_count_against_streams() {
             swim.handle_stall(net.now, away, Duration::ZERO);
             swim.handle_stream_end(net.now, id, StreamEnd::Failed);
         }
-        assert!(net.nodes[0].health(net.now).streams_work, "{away:?}");
+        assert!(
+            net.nodes[0].health(net.now).streams_work,
+            "a stall of {away:?}"
+        );
     }
 }
 
@@ -454,7 +457,7 @@ fn a_different_label_is_reported_for_members_that_do_not_answer_and_for_no_other
         net.nodes[0].handle_datagram(net.now, addr(9), labelled);
         net.nodes[0].health(net.now).mismatch
     };
-    // The address of a member that answers was forged.
+    // The address of a datagram may be forged, so a member that answers does not count.
     assert_eq!(told(&mut net), None);
     net.cut.extend([(0, 1), (1, 0)]);
     net.cut_streams.extend([(0, 1), (1, 0)]);
@@ -536,7 +539,7 @@ fn a_remote_dead_is_only_a_suspicion() {
     net.settle();
     assert_eq!(net.state(0, 2), Some(NodeState::Suspect));
     net.run(Duration::from_secs(3));
-    assert_eq!(net.state(0, 2), Some(NodeState::Alive), "it has refuted");
+    assert_eq!(net.state(0, 2), Some(NodeState::Alive), "n2 has refuted");
 }
 
 #[test]
@@ -585,7 +588,7 @@ fn a_ping_of_a_suspect_carries_the_accusation() {
     net.run(Duration::from_secs(3));
     assert_eq!(net.state(0, 1), Some(NodeState::Alive));
     assert!(net.heard(0, Change::Cleared, 1));
-    assert!(!net.heard(0, Change::Joined, 1), "it was never gone");
+    assert!(!net.heard(0, Change::Joined, 1), "n1 was never gone");
 }
 
 use crate::wire::message::kind as message_kind;
@@ -621,7 +624,7 @@ fn a_helper_relays_the_ack_and_sends_a_nack_when_none_comes() {
     assert_eq!(to_asker(&net), [expected]);
     net.tell(0, ask(&[10, 0, 0, 98], 501));
     net.run(Duration::from_millis(490));
-    assert_eq!(to_asker(&net).len(), 1, "not before the probe timeout");
+    assert_eq!(to_asker(&net).len(), 1, "no nack before the probe timeout");
     net.run(Duration::from_millis(30));
     let mut nack = Vec::new();
     Message::Nack(Nack { seq: 501 }).encode(&mut nack);
@@ -641,7 +644,10 @@ fn gossip_fills_packets_up_to_their_size_and_not_beyond() {
         .map(|(_, _, bytes)| bytes.len())
         .max()
         .unwrap();
-    assert!((1350..=1405).contains(&largest), "{largest}");
+    assert!(
+        (1350..=1405).contains(&largest),
+        "the largest has {largest} bytes"
+    );
     let received = |i: usize| {
         let user =
             |(who, n): &&(usize, Notice)| *who == i && matches!(n, Notice::UserMessage { .. });
@@ -728,7 +734,7 @@ fn each_node_of_an_idle_pair_sends_a_ping_and_an_ack_a_second_and_no_gossip() {
     net.sent.clear();
     net.run(Duration::from_secs(20));
     let datagrams = net.sent.iter().filter(|(from, _, _)| *from == 0).count();
-    assert!((38..=42).contains(&datagrams), "{datagrams}");
+    assert!((38..=42).contains(&datagrams), "{datagrams} datagrams");
     assert_eq!(
         net.nodes[0].ctx.timers.get(Timer::Gossip),
         None,
@@ -758,7 +764,11 @@ fn pings_announce_this_node_until_the_member_has_answered_and_again_after_a_chan
     net.run(Duration::from_secs(10));
     net.sent.clear();
     net.run(Duration::from_secs(10));
-    assert_eq!([told(&net, 1), told(&net, 2)], [0, 0], "both have answered");
+    assert_eq!(
+        [told(&net, 1), told(&net, 2)],
+        [0, 0],
+        "both have acknowledged"
+    );
 
     change_unheard(&mut net, *b"\xff\x81");
     net.run(Duration::from_secs(6));
@@ -798,7 +808,7 @@ fn a_stall_longer_than_dead_members_are_remembered_makes_a_node_forget_them() {
     }
 }
 
-/// Three nodes; node 1 is cut off, and node 0 has just come to suspect it.
+/// Three nodes; node 1 is cut off, and node 0 has just begun to suspect it.
 fn suspecting() -> Net {
     let mut net = Net::joined(3);
     for i in [0, 2] {
@@ -852,7 +862,7 @@ fn a_hint_about_a_dead_member_does_not_change_the_health_score_and_ends_in_time(
         assert!(net.now.since(began) <= Duration::from_millis(510));
         assert!(
             net.nodes[0].stats().health_score <= score + 1,
-            "a regular probe may fail as well"
+            "only a regular probe raises the score"
         );
     }
     let health = net.nodes[0].health(net.now);
@@ -870,7 +880,7 @@ fn an_ended_probe_waits_for_no_answer() {
     assert_eq!(
         (report.direct, report.stream),
         (ProbeAnswer::Silent, ProbeAnswer::NotAsked),
-        "the helper answered before the stream had its time"
+        "the helper answered before the stream timed out"
     );
     assert_eq!(
         report.helpers,
@@ -970,7 +980,7 @@ fn a_host_name_is_not_looked_up_while_every_node_it_stands_for_is_a_member() {
     net.dns = vec![0, 1, 2];
     net.nodes[2].join(net.now, &[Seed::Host("svc".into(), 7946)]);
     net.run(Duration::from_secs(600));
-    assert!(net.lookups <= 2, "{}", net.lookups);
+    assert!(net.lookups <= 2, "{} look-ups", net.lookups);
 }
 
 #[test]
@@ -993,7 +1003,6 @@ fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
 fn all_streams_together_hold_no_more_than_their_bound() {
     let mut net = Net::joined(2);
     let swim = &mut net.nodes[0];
-    // A push/pull that announces more user state than ever arrives.
     let state = PushPull {
         join: false,
         nodes: Vec::new(),
@@ -1006,6 +1015,7 @@ fn all_streams_together_hold_no_more_than_their_bound() {
     for stream in 0..60 {
         let id = StreamId(1000 + 2 * stream);
         swim.handle_stream_accepted(net.now, id, addr(1));
+        // A push/pull that announces more user state than ever arrives.
         let claim = b"\x06\x83\xa4Join\xc2\xa5Nodes\x00\xacUserStateLen\xce\x01\x00\x00\x00";
         swim.handle_stream_data(net.now, id, claim);
         for _ in 0..12 {
@@ -1031,7 +1041,7 @@ fn a_probe_this_host_cannot_send_accuses_the_member_only_if_helpers_find_it_sile
             assert_eq!(
                 net.state(0, other),
                 Some(NodeState::Alive),
-                "{helpers_reached}"
+                "node {other}, helpers reached: {helpers_reached}"
             );
         }
         let health = net.nodes[0].health(net.now);
@@ -1047,11 +1057,11 @@ fn a_probe_this_host_cannot_send_accuses_the_member_only_if_helpers_find_it_sile
     assert_ne!(
         net.state(0, 1),
         Some(NodeState::Alive),
-        "the helper did not reach it either"
+        "the helper did not reach n1 either"
     );
 }
 
-/// Tells node 0 that its name lives at another address, and returns that address.
+/// Tells node 0 that its name is claimed at another address, and returns that address.
 fn claim_the_name_of_node_0(net: &mut Net) -> SocketAddr {
     let claim = Alive {
         incarnation: 1,
@@ -1147,7 +1157,7 @@ fn an_accusation_of_an_earlier_run_does_not_change_the_health_score() {
 #[test]
 fn a_member_that_answers_a_hint_by_stream_first_is_not_called_silent() {
     let mut net = Net::joined(2);
-    net.cut.push((1, 0)); // its acks are late
+    net.cut.push((1, 0)); // its acks are lost
     net.nodes[0].hint(net.now, "n1").unwrap();
     net.settle();
     let probe = net.nodes[0].explain(net.now, "n1").unwrap().probe.unwrap();
@@ -1157,8 +1167,9 @@ fn a_member_that_answers_a_hint_by_stream_first_is_not_called_silent() {
     );
 }
 
-/// Runs a leave of node 2 of three nodes in which nothing of node 2 reaches node 1 for `silent`.
-/// Returns the time of the last acknowledgement, and the members that did not acknowledge.
+/// Runs a leave of node 2 of three nodes. For the time `silent`, no datagram reaches node 1.
+/// Returns the network, the time until [`Notice::LeaveAcked`], and the members that did not
+/// acknowledge.
 fn leave_past_silence(silent: Duration) -> (Net, Option<Duration>, Vec<Arc<str>>) {
     let mut net = Net::joined(3);
     let began = net.now;
@@ -1223,7 +1234,7 @@ fn an_intent_is_acknowledged_before_the_departure_is_announced() {
     let acked = (1, Notice::LeaveAcked);
     assert!(
         !net.notices.contains(&acked),
-        "an agent may not have handled it yet"
+        "an agent may not have handled the intent yet"
     );
     net.run(Duration::from_millis(200));
     assert!(net.notices.contains(&acked));
@@ -1233,7 +1244,8 @@ fn an_intent_is_acknowledged_before_the_departure_is_announced() {
     assert_eq!(net.state(0, 1), Some(NodeState::Left));
 }
 
-/// An agent that pulls the state of a leaving node must not find it dead before it has the intent.
+/// An agent that has not received the intent yet must not find the leaving node dead in a
+/// push/pull.
 #[test]
 fn after_its_leave_intent_a_node_is_shown_as_alive_until_its_leave_is_over() {
     for intent in [true, false] {
@@ -1258,7 +1270,7 @@ fn after_its_leave_intent_a_node_is_shown_as_alive_until_its_leave_is_over() {
     }
 }
 
-/// Gossip that goes to nodes outside the cluster is lost, and counts as sent.
+/// Gossip that goes to nodes outside the cluster is lost, but counts as sent.
 #[test]
 fn messages_from_a_stranger_use_up_no_broadcasts() {
     let mut net = Net::joined(2);

@@ -1,4 +1,4 @@
-//! Deadlines: a few named timers, and sets of deadlines in which each has a key.
+//! Deadlines: a few named timers, and sets in which each deadline has a key.
 
 use crate::time::Time;
 use std::collections::BTreeSet;
@@ -66,7 +66,7 @@ impl Timers {
     }
 }
 
-/// The deadlines of many things of one kind, each with the key of its thing.
+/// A set of deadlines, each with the key of the thing that it belongs to.
 #[derive(Clone, Debug)]
 pub(super) struct Deadlines<K: Ord>(BTreeSet<(Time, K)>);
 

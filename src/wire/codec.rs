@@ -1,4 +1,4 @@
-//! The settings on which both ends of a message must agree: keys, label, compression.
+//! The settings by which messages are wrapped and unwrapped: keys, label, compression.
 //!
 //! Encryption is AES in GCM mode from the `aes-gcm` crate. One keyring may hold keys of 128, 192
 //! and 256 bits. Version 1 of the format is written; version 0, which pads like PKCS#7, is read as
@@ -13,13 +13,13 @@ use zeroize::Zeroize;
 
 type Aes192Gcm = AesGcm<Aes192, U12>;
 
-/// Length of a nonce in bytes.
+/// The length of a nonce in bytes.
 pub(super) const NONCE_LEN: usize = 12;
-/// Length of an authentication tag in bytes.
+/// The length of an authentication tag in bytes.
 const TAG_LEN: usize = 16;
-/// Length of the blocks that version 0 pads to.
+/// The length of the blocks that version 0 pads to.
 const BLOCK_LEN: usize = 16;
-/// Bytes that version 1 adds: version byte, nonce, tag.
+/// The number of bytes that version 1 adds: version byte, nonce, tag.
 pub(super) const SEAL_LEN: usize = 1 + NONCE_LEN + TAG_LEN;
 
 /// A key of 16, 24 or 32 bytes. It is wiped from memory when it is dropped.
@@ -100,8 +100,8 @@ pub enum KeyringFault {
     Primary,
 }
 
-/// Keys in order: the first one, the primary key, encrypts; every key is tried for decryption.
-/// Clones share the expanded ciphers.
+/// Keys in order. The first key is the primary key, which encrypts; every key is tried for
+/// decryption. Clones share the expanded ciphers.
 #[derive(Clone, Default)]
 pub struct Keyring {
     keys: Vec<Arc<ExpandedKey>>,
@@ -128,7 +128,7 @@ impl Keyring {
         self.keys.iter().map(|one| one.key.clone()).collect()
     }
 
-    /// Adds a key at the end: it decrypts, and encrypts only if it is the only one. A key that the
+    /// Adds a key at the end: it decrypts, and encrypts only if it is the only key. A key that the
     /// keyring holds already keeps its place.
     pub fn add(&mut self, key: Key) {
         if self.place(&key).is_some() {
@@ -184,7 +184,7 @@ impl Keyring {
         out.extend_from_slice(plain);
         match primary.cipher.encrypt(nonce, aad, &mut out[text..]) {
             Some(tag) => out.extend_from_slice(&tag),
-            // Never taken: no message comes near the 64 GiB that one nonce allows.
+            // This branch is never taken: no message comes near the 64 GiB that one nonce allows.
             None => out.truncate(start),
         }
     }
@@ -233,9 +233,9 @@ fn unpad(plain: &mut Vec<u8>) -> Result<(), Refusal> {
 /// The rules by which a node wraps what it sends and unwraps what it receives.
 #[derive(Clone, Default)]
 pub struct Codec {
-    /// Keys; an empty keyring means no encryption.
+    /// The keys; an empty keyring means no encryption.
     pub keyring: Keyring,
-    /// Label of the cluster, at most [`crate::limits::LABEL_LEN`] bytes; empty means no label.
+    /// The label of the cluster, at most [`crate::limits::LABEL_LEN`] bytes; empty means no label.
     pub label: Vec<u8>,
     /// True if sent messages are compressed.
     pub compress: bool,

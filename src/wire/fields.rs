@@ -29,7 +29,7 @@ pub(super) trait Field<'a, Value> {
     /// Appends the value.
     fn put(out: &mut Vec<u8>, value: &Value);
 
-    /// Returns true if the field is written at all.
+    /// Returns true if the field is written.
     fn is_written(_value: &Value) -> bool {
         true
     }
@@ -95,7 +95,7 @@ codecs! {
     Unused(()) -> (): msgpack::skip, Ok, put_unused;
 }
 
-/// An integer, which has any width on the wire and must fit the type of its field.
+/// An integer, which may have any width on the wire but must fit the type of its field.
 pub(super) enum Number {}
 
 impl<'a, T> Field<'a, T> for Number
@@ -120,7 +120,8 @@ where
     }
 }
 
-/// A field by the codec `C` that is not written while it has its default value.
+/// The codec of a field that is not written while it has its default value, and otherwise has the
+/// codec `C`.
 pub(super) struct Omitted<C>(PhantomData<C>);
 
 impl<'a, Value: Default + PartialEq, C: Field<'a, Value>> Field<'a, Value> for Omitted<C> {

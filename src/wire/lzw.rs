@@ -1,10 +1,10 @@
 //! LZW, the compression of memberlist: the message type 9 around any other message.
 //!
-//! The coder is the `weezl` crate with 8-bit literals, least significant bit first. Until the
-//! table is full, it writes the same bytes as memberlist. After that the two differ, because Go's
-//! writer starts its table over one code earlier; each of them reads what the other writes
-//! (`tests/interop`). The reader accepts either timing, with or without a leading clear code, and
-//! never expands to more than its bound.
+//! The coder is the `weezl` crate with 8-bit literals, least significant bit first. Until the table
+//! is full, it writes the same bytes as memberlist. After that the two differ, because Go's writer
+//! starts its table over one code earlier; each reads the output of the other (`tests/interop`).
+//! The reader accepts either timing, with or without a leading clear code, and never expands to
+//! more than its bound.
 
 use super::fields::{Bytes, Number};
 use super::message::kind;
@@ -25,8 +25,9 @@ record! {
 const ALGORITHM: u8 = 0;
 
 thread_local! {
-    // Building a coder costs more than coding a datagram, so each thread keeps one of each. A call
-    // takes the coder out while it uses it, so that a coder that panicked is not used again.
+    // Building a coder costs more than coding a datagram, so each thread keeps an encoder and a
+    // decoder. A call takes the coder out while it uses it, so that a coder that panicked is not
+    // used again.
     static ENCODER: Cell<Option<Encoder>> = const { Cell::new(None) };
     static DECODER: Cell<Option<Decoder>> = const { Cell::new(None) };
 }
@@ -44,8 +45,9 @@ pub fn put_compressed(out: &mut Vec<u8>, plain: &[u8]) {
 /// Expands a compress message, its type byte first, to at most `limit` bytes.
 ///
 /// # Errors
-/// [`Refusal::UnknownCompression`]; [`Refusal::TooLarge`] beyond the limit; [`Refusal::Inflate`]
-/// when the bytes are not an LZW stream or expand to nothing; the refusals of the map.
+/// [`Refusal::UnknownType`]; [`Refusal::UnknownCompression`]; [`Refusal::TooLarge`] beyond the
+/// limit; [`Refusal::Inflate`] when the bytes are not an LZW stream or expand to nothing; and the
+/// refusals of the map in the message.
 pub fn expand(message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut reader = Reader::new(message);
     if reader.u8()? != kind::COMPRESS {
@@ -77,7 +79,7 @@ pub fn deflate(mut plain: &[u8]) -> Vec<u8> {
         plain = &plain[result.consumed_in..];
         match result.status {
             Ok(LzwStatus::Ok | LzwStatus::NoProgress) => {}
-            // Every byte is a valid literal of eight bits, so there is no error.
+            // Every byte is a valid literal of eight bits, so no error occurs.
             Ok(LzwStatus::Done) | Err(_) => break,
         }
     }
@@ -105,7 +107,7 @@ fn inflate_with(
     let mut out = Vec::new();
     loop {
         let filled = out.len();
-        // One byte beyond the limit is asked for, to find out whether there is more.
+        // One byte beyond the limit is requested, to find out whether there is more.
         let room = STEP.max(filled).min(limit.saturating_add(1) - filled);
         out.resize(filled + room, 0);
         let result = decoder.decode_bytes(content, &mut out[filled..]);
@@ -117,7 +119,7 @@ fn inflate_with(
         match result.status {
             Ok(LzwStatus::Done) => return Ok(out),
             Ok(LzwStatus::Ok) => {}
-            // All input is used, and there was no end code.
+            // All input is used, but it had no end code.
             Ok(LzwStatus::NoProgress) | Err(_) => return Err(Refusal::Inflate),
         }
     }
@@ -149,7 +151,7 @@ mod tests {
             }
         }
 
-        /// The bytes, the last one filled up with zeros.
+        /// Returns the bytes, the last one padded with zeros.
         fn finish(mut self) -> Vec<u8> {
             self.push(0, 7);
             self.bytes

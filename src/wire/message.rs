@@ -14,7 +14,7 @@ use super::record::{messages, record};
 
 pub use super::push_pull::{NodeState, PushPull, PushPullNode};
 
-/// Message types: the first byte.
+/// The message types: the first byte of each message.
 #[allow(missing_docs)]
 pub mod kind {
     pub const PING: u8 = 0;
@@ -50,7 +50,7 @@ messages! {
         Suspect(Accusation<'a>) = kind::SUSPECT,
         /// A node is alive.
         Alive(Alive<'a>) = kind::ALIVE,
-        /// A node has failed, or left if it accuses itself.
+        /// A node has failed, or has left if it accuses itself.
         Dead(Accusation<'a>) = kind::DEAD,
         /// The content of a user message in its form for datagrams, without a header map.
         User(&'a [u8]) = kind::USER,
@@ -63,15 +63,15 @@ record! {
     /// A direct probe.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Ping<'a> {
-        /// Sequence number, repeated by the ack.
+        /// The sequence number, repeated by the ack.
         seq: u32 => "SeqNo" Number,
-        /// Name of the node that the sender expects to reach; empty means any node.
+        /// The name of the node that the sender expects to reach; empty means any node.
         node: &'a str => "Node" NameOrNone,
-        /// Address of the sender, 4 or 16 bytes, or empty.
+        /// The address of the sender, 4 or 16 bytes, or empty.
         source_addr: &'a [u8] => "SourceAddr" Omitted<AddressOrNone>,
-        /// Port of the sender, or 0.
+        /// The port of the sender, or 0.
         source_port: u16 => "SourcePort" Omitted<Number>,
-        /// Name of the sender, or empty.
+        /// The name of the sender, or empty.
         source_node: &'a str => "SourceNode" Omitted<NameOrNone>,
     }
 
@@ -80,26 +80,26 @@ record! {
     pub struct IndirectPing<'a> {
         /// The asker's sequence number, repeated by the relayed ack or nack.
         seq: u32 => "SeqNo" Number,
-        /// Address of the target, 4 or 16 bytes.
+        /// The address of the target, 4 or 16 bytes.
         target: &'a [u8] => "Target" Address,
-        /// Port of the target; 0 means the receiver's own port.
+        /// The port of the target; 0 means the receiver's own port.
         port: u16 => "Port" Number,
-        /// Name of the target, or empty.
+        /// The name of the target, or empty.
         node: &'a str => "Node" NameOrNone,
         /// True if the asker wants a nack.
         nack: bool => "Nack" Boolean,
-        /// Address of the asker, 4 or 16 bytes, or empty.
+        /// The address of the asker, 4 or 16 bytes, or empty.
         source_addr: &'a [u8] => "SourceAddr" Omitted<AddressOrNone>,
-        /// Port of the asker, or 0.
+        /// The port of the asker, or 0.
         source_port: u16 => "SourcePort" Omitted<Number>,
-        /// Name of the asker, or empty.
+        /// The name of the asker, or empty.
         source_node: &'a str => "SourceNode" Omitted<NameOrNone>,
     }
 
     /// The answer to a ping.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Ack<'a> {
-        /// Sequence number of the ping.
+        /// The sequence number of the ping.
         seq: u32 => "SeqNo" Number,
         /// An addition by the layer above (Serf: a coordinate).
         payload: Option<&'a [u8]> => "Payload" Payload,
@@ -117,16 +117,16 @@ record! {
     pub struct Accusation<'a> {
         /// The incarnation that is accused.
         incarnation: u32 => "Incarnation" Number,
-        /// Name of the accused.
+        /// The name of the accused.
         node: &'a str => "Node" Name,
-        /// Name of the accuser, or empty.
+        /// The name of the accuser, or empty.
         from: &'a str => "From" NameOrNone,
     }
 
-    /// The announcement that a node is alive, by itself or by another node.
+    /// The announcement that a node is alive, sent by the node itself or passed on by another node.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Alive<'a> {
-        /// Incarnation of the node.
+        /// The incarnation of the node.
         incarnation: u32 => "Incarnation" Number,
         /// Its name.
         node: &'a str => "Node" Name,
@@ -136,8 +136,8 @@ record! {
         port: u16 => "Port" Number,
         /// Its meta, at most [`crate::limits::REMOTE_META_LEN`] bytes.
         meta: Option<&'a [u8]> => "Meta" Meta,
-        /// Empty or six versions: the minimum, maximum and spoken version of memberlist, then the
-        /// same of the layer above.
+        /// Empty, or six versions: the minimum, maximum and spoken version of memberlist, then
+        /// those of the layer above.
         vsn: &'a [u8] => "Vsn" Versions,
     }
 

@@ -1,11 +1,10 @@
-//! Bytes to values and back, without a clock, a socket or randomness.
+//! The conversion of bytes to values and back, without a clock, a socket or randomness.
 //!
-//! [`packet`] opens a datagram from outside in (label, encryption, checksum) and walks its
-//! compound and compressed parts. [`message`] decodes each message inside, [`serf_message`] the
-//! message of the Serf layer inside a user message. [`stream`] does the same for connections.
-//! A message is one table of fields, from which its struct, decoder and encoder follow: see
-//! `record.rs`, and `fields.rs` for the kinds of fields. [`node_name`] makes text of names that are
-//! not text.
+//! [`packet`] opens a datagram from outside in (label, encryption, checksum) and walks its compound
+//! and compressed parts. [`message`] decodes each message inside, [`serf_message`] the message of
+//! the Serf layer inside a user message. [`stream`] unwraps the messages of streams. A message is
+//! one table of fields, from which its struct, decoder and encoder follow: see `record.rs`, and
+//! `fields.rs` for the kinds of fields. [`node_name`] escapes names that are not text.
 
 pub mod codec;
 mod fields;

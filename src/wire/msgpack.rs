@@ -1,10 +1,11 @@
 //! Msgpack in the old dialect of the protocol, which has one "raw" family for text and bytes.
 //!
-//! Markers and integers come from the `rmp` crate. The shapes are our own, because no crate writes
-//! this dialect. Writing is strict: raw forms only, the shortest unsigned integers, nil where
-//! memberlist and Serf write nil. Reading is as liberal as their decoders: any integer width, the
-//! newer text and byte forms, nil as the zero value, a struct as a map in any order (unknown keys
-//! are skipped) or as an array in declaration order. All values borrow from the input.
+//! Markers and integers come from the `rmp` crate. All other code for the forms of values is here,
+//! because no crate writes this dialect. Writing is strict: raw forms only, the shortest unsigned
+//! integers, nil where memberlist and Serf write nil. Reading is as liberal as their decoders: any
+//! integer width, the newer text and byte forms, nil as the zero value, a struct as a map in any
+//! order (unknown keys are skipped) or as an array in declaration order. All values borrow from the
+//! input.
 
 use super::{Reader, Refusal};
 use rmp::Marker;
@@ -51,8 +52,9 @@ fn shape(reader: &mut Reader<'_>) -> Result<Shape, Refusal> {
 
 /// Finds the end of msgpack values in a buffer that grows, without starting over each time.
 ///
-/// It keeps only the number of values that are still missing, so nesting costs no memory. It reads
-/// each value once, and consumes it when all its bytes are there.
+/// It keeps only the number of values that are still missing, so nesting costs no memory. It
+/// consumes a value, or the head of a list or map, once all bytes of it have arrived, and does not
+/// read it again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scan {
     missing: u64,
@@ -154,13 +156,14 @@ fn integer(reader: &mut Reader<'_>) -> Result<i128, Refusal> {
 /// Reads an integer that must fit the type `T`: `u8` to `u64`, `i64`.
 ///
 /// # Errors
-/// [`Refusal::Msgpack`] when it does not fit or is something else, [`Refusal::Truncated`].
+/// [`Refusal::Msgpack`] when the integer does not fit or the value is no integer,
+/// [`Refusal::Truncated`].
 #[inline]
 pub fn number<T: TryFrom<i128>>(reader: &mut Reader<'_>) -> Result<T, Refusal> {
     T::try_from(integer(reader)?).map_err(|_| Refusal::Msgpack)
 }
 
-/// Reads a bool, or 0 or 1 as one; nil is false.
+/// Reads a bool. The numbers 0 and 1 are read as false and true, and nil as false.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for any other value, [`Refusal::Truncated`].
@@ -173,8 +176,9 @@ pub fn boolean(reader: &mut Reader<'_>) -> Result<bool, Refusal> {
     }
 }
 
-/// Reads the number of elements of a list; nil has none. The number is the sender's claim: it
-/// may bound a loop that reads at least a byte in each turn, and must not size an allocation.
+/// Reads the number of elements of a list; nil is an empty list. The number is the sender's claim:
+/// it may bound a loop that reads at least a byte in each turn, but must not determine the size of
+/// an allocation.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for a value that is not a list, [`Refusal::Truncated`].
@@ -188,7 +192,8 @@ pub fn list(reader: &mut Reader<'_>) -> Result<u32, Refusal> {
     })
 }
 
-/// Reads the number of pairs of a map; nil has none. Like that of [`list`], it is a claim.
+/// Reads the number of pairs of a map; nil is an empty map. Like the number of [`list`], it is a
+/// claim.
 ///
 /// # Errors
 /// [`Refusal::Msgpack`] for a value that is not a map, [`Refusal::Truncated`].
@@ -256,8 +261,8 @@ pub fn put_bool(out: &mut Vec<u8>, value: bool) {
     written(rmp::encode::write_bool(out, value));
 }
 
-/// Appends an integer in the shortest form: an unsigned one unless it is negative, as the older
-/// writers do.
+/// Appends an integer in the shortest form, as older writers do: a form for unsigned integers,
+/// unless the integer is negative.
 #[inline]
 pub fn put_number(out: &mut Vec<u8>, value: impl Into<i128>) {
     let value = value.into();
@@ -308,7 +313,7 @@ pub fn put_text(out: &mut Vec<u8>, value: &str) {
     put_raw(out, value.as_bytes());
 }
 
-/// Appends bytes, or nil when there are none.
+/// Appends bytes, or nil for `None`.
 pub fn put_bytes(out: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         Some(value) => put_raw(out, value),

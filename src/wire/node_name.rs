@@ -1,8 +1,9 @@
 //! Names of nodes as bytes on the wire, and as text everywhere else.
 //!
-//! memberlist takes any bytes as a name. To every layer above, a name is text: a byte that is not
-//! UTF-8, and a NUL, is escaped as `\xff`. Text that looks like such an escape gets its backslash
-//! escaped (`\x5c`), so that two names never become one text, and the bytes can be written again.
+//! memberlist takes any bytes as a name. To every layer above, a name is text: each byte that is
+//! not UTF-8, and each NUL, is escaped, for example as `\xff`. Text that looks like such an escape
+//! gets its backslash escaped (`\x5c`). So two names never have the same text, and the bytes of a
+//! name can be restored from its text.
 
 use crate::limits;
 use crate::printable;
@@ -17,7 +18,7 @@ pub fn to_text(name: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Returns a name as text if none of it needs an escape.
+/// Returns a name as text; `None` if the name needs an escape.
 pub(super) fn plain(name: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(name).ok()?;
     let is_plain = !name.contains(&0) && !(0..name.len()).any(|at| escape_at(name, at).is_some());
@@ -47,7 +48,7 @@ pub fn to_bytes(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Returns the byte that the escape at this place stands for, if there is one.
+/// Returns the byte for which the escape at this place stands; `None` if there is no escape.
 fn escape_at(text: &[u8], at: usize) -> Option<u8> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

@@ -1,8 +1,8 @@
 //! Datagrams: [`open`] and [`walk`] take one apart, [`compound`] and [`seal`] make one.
 //!
-//! From outside in a datagram has a label header, encryption, and a checksum; then compress and
-//! compound layers in any order and nesting; then messages. The depth of the layers and the sum
-//! of the bytes to which they expand are bounded, so that one datagram causes bounded work.
+//! From outside in, a datagram has a label header, encryption, and a checksum; then compress and
+//! compound layers in any order and nesting; then messages. The depth of the layers and the sum of
+//! the bytes to which they expand are bounded, so that one datagram causes bounded work.
 
 use super::codec::SEAL_LEN;
 use super::message::kind;
@@ -27,16 +27,18 @@ impl Opened<'_> {
     }
 }
 
-/// Length of the checksum header in bytes.
+/// The length of the checksum header in bytes.
 const CHECKSUM_LEN: usize = 5;
 
 /// Strips label, encryption and checksum.
 ///
 /// # Errors
-/// [`Refusal::Truncated`] for an empty datagram; [`Refusal::Label`]; [`Refusal::Checksum`]; when
-/// there are keys and plaintext is not accepted, [`Refusal::PlaintextRefused`] for bytes that are
-/// certainly not encrypted and [`Refusal::Undecryptable`] for other bytes that no key decrypts;
-/// without keys, [`Refusal::UnexpectedEncryption`] for bytes that look encrypted.
+/// - [`Refusal::Truncated`] for an empty datagram or for a label header that is cut off,
+///   [`Refusal::Label`], and [`Refusal::Checksum`].
+/// - If there are keys and plaintext is not accepted, [`Refusal::PlaintextRefused`] for bytes that
+///   are certainly not encrypted, and [`Refusal::Undecryptable`] for other bytes that no key
+///   decrypts.
+/// - Without keys, [`Refusal::UnexpectedEncryption`] for bytes that look encrypted.
 pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal> {
     if datagram.is_empty() {
         return Err(Refusal::Truncated);
@@ -55,15 +57,17 @@ pub fn open<'a>(codec: &Codec, datagram: &'a [u8]) -> Result<Opened<'a>, Refusal
             Ok(Opened::Owned(plain))
         }
         Err(_) if !codec.verify_incoming => Ok(Opened::Borrowed(&bytes[verify_checksum(bytes)?..])),
-        // An encrypted datagram begins with its version, 0 or 1, but so does a plain ping.
+        // An encrypted datagram begins with its version, 0 or 1, but so do plain pings and indirect
+        // pings.
         Err(_) if !matches!(bytes.first(), Some(0 | 1)) => Err(Refusal::PlaintextRefused),
         Err(refusal) => Err(refusal),
     }
 }
 
 /// Returns true if a datagram looks encrypted and cannot be anything else. The version in front, 0
-/// or 1, is also the type byte of a ping, but then a map, a list or nil follows. Behind the version
-/// of an encrypted datagram is a random byte, so one in seven is not recognised.
+/// or 1, is also the type byte of a ping or indirect ping, but then a map, a list or nil follows.
+/// In an encrypted datagram, a random byte follows, so about one encrypted datagram in seven is not
+/// recognised.
 fn is_encrypted(bytes: &[u8]) -> bool {
     match bytes {
         [0 | 1, 0x80..=0x9f | 0xc0 | 0xdc..=0xdf, ..] => false,
@@ -138,10 +142,10 @@ fn unpack_compound(
     Ok(())
 }
 
-/// Appends `messages` as one compound, or a single message as it is. There are at most
-/// [`crate::limits::COMPOUND_PARTS`], each complete, not empty and shorter than 64 KiB. A caller
-/// that breaks these rules has a defect; the offending messages are then left out, because
-/// memberlist 0.2.2 would lose the packet or crash.
+/// Appends `messages` as one compound, or a single message as it is. `messages` holds at most
+/// [`crate::limits::COMPOUND_PARTS`] messages, each complete, not empty and shorter than 64 KiB. If
+/// a caller breaks these rules by mistake, the offending messages are left out of the compound,
+/// because memberlist 0.2.2 would lose the packet or crash.
 pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
     debug_assert!(
         messages.len() <= limits::COMPOUND_PARTS,
@@ -215,7 +219,7 @@ mod tests {
         parts
     }
 
-    /// A user message of this length.
+    /// Returns a user message of this length.
     fn message(length: usize) -> Vec<u8> {
         vec![kind::USER; length]
     }
@@ -264,7 +268,7 @@ mod tests {
     #[test]
     fn a_part_without_content_is_refused_and_the_others_are_handled() {
         // Such a part crashes a process of memberlist 0.2.2, so `compound` never writes it. The
-        // test makes it from a valid compound.
+        // test makes such a part from a valid compound.
         let one = message(3);
         let mut broken = compounded(&[&one, &one, &one]);
         broken[5] = 0;
@@ -369,7 +373,7 @@ mod tests {
         let sealed = |nonce| seal(&encrypting(), &message(3), false, [nonce; 12]);
         let refused = |bytes: &[u8]| refusal(&Codec::default(), bytes);
         assert_eq!(refused(&sealed(9)), Some(Refusal::UnexpectedEncryption));
-        // This nonce makes it look like a ping.
+        // This nonce makes the datagram look like an indirect ping.
         assert_eq!(refused(&sealed(0x85)), None);
         assert_eq!(refused(&[kind::PING, 0x07]), None);
     }

@@ -1,10 +1,10 @@
 //! The push/pull: everything that one node knows, sent to one other node over a stream.
 //!
-//! It is a header map, then a map per node, then the user state of the layer above. The header's
-//! counts are the sender's claims and are bounded before they are used. memberlist stores and
-//! passes on nodes that are malformed (a five-byte address, for example). Such a node must not stop
-//! the exchange with every node that has heard of it, so it is left out and counted, and the other
-//! nodes are taken.
+//! A push/pull is a header map, then a map per node, then the user state of the layer above. The
+//! header's counts are the sender's claims and are bounded before they are used. memberlist stores
+//! and passes on nodes that are malformed (a five-byte address, for example). Such a node must not
+//! stop the exchanges with all nodes that know it, so its map is left out and counted, and the
+//! other nodes are taken.
 
 use super::fields::{self, Address, Boolean, Length, Meta, Name, Number, Versions, codecs};
 use super::record::{Body, Record, record};
@@ -14,7 +14,7 @@ use crate::limits;
 /// The type byte of a push/pull.
 pub(super) const KIND: u8 = 6;
 
-/// State of a node in a push/pull. The states are in the order of their numbers on the wire.
+/// The state of a node in a push/pull. The states are in the order of their numbers on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeState {
     /// The node answers.
@@ -39,7 +39,7 @@ impl NodeState {
 }
 
 codecs! {
-    /// The state of a node. An unknown number refuses the whole push/pull.
+    /// The state of a node. If the number is unknown, the whole push/pull is refused.
     StateNumber(NodeState) -> NodeState: node_state, Ok, put_node_state;
     /// The number of nodes after the header.
     NodeCount(i64) -> u32: msgpack::number, check_node_count, put_node_count;
@@ -104,7 +104,7 @@ pub struct PushPull<'a> {
     pub join: bool,
     /// Every node the sender knows, the sender itself included.
     pub nodes: Vec<PushPullNode<'a>>,
-    /// State of the layer above, or empty.
+    /// The state of the layer above, or empty.
     pub user_state: &'a [u8],
 }
 
@@ -119,8 +119,8 @@ impl<'a> PushPull<'a> {
         PushPull::read(Reader::new(bytes), &mut |_| ())
     }
 
-    /// Decodes like [`PushPull::decode`], but takes names that are not text, whose escaped texts
-    /// `names` keeps, and calls `left_out` with the reason for each node that is left out.
+    /// Decodes like [`PushPull::decode`], but also takes names that are not text: `names` keeps
+    /// their escaped texts. Calls `left_out` with the reason for each node that is left out.
     ///
     /// # Errors
     /// The same as those of [`PushPull::decode`].
@@ -136,7 +136,8 @@ impl<'a> PushPull<'a> {
         mut reader: Reader<'a>,
         left_out: &mut dyn FnMut(Refusal),
     ) -> Result<PushPull<'a>, Refusal> {
-        // The array form with a name of one byte and an address of four.
+        // The shortest node has the array form, with a name of one byte and an address of four
+        // bytes.
         const LEAST_NODE_LEN: usize = 8;
         if reader.u8()? != KIND {
             return Err(Refusal::UnknownType);
@@ -155,7 +156,7 @@ impl<'a> PushPull<'a> {
         })
     }
 
-    /// Appends the encoded state, type byte first.
+    /// Appends the encoded push/pull, type byte first.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(KIND);
         Header {

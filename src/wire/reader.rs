@@ -2,7 +2,7 @@
 //!
 //! Every read returns as many bytes as it was asked for, or [`Refusal::Truncated`]. Nothing is
 //! indexed, and nothing is copied except a name that needs an escape. All decoders of this layer
-//! use it.
+//! use this reader.
 
 use super::{Names, Refusal, node_name};
 
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Makes a reader that takes names that need an escape: `names` keeps their escaped texts. A
+    /// Makes a reader that accepts names that need an escape: `names` keeps their escaped texts. A
     /// reader from [`Reader::new`] refuses such names.
     pub fn with_names(bytes: &'a [u8], names: &'a Names) -> Reader<'a> {
         Reader {
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
     /// Returns the text of a name that was read.
     ///
     /// # Errors
-    /// [`Refusal::Utf8`] if it needs an escape and there is no room for that.
+    /// [`Refusal::Utf8`] if the name needs an escape and there is no room for the escaped text.
     #[inline]
     pub(super) fn name(&self, name: &'a [u8]) -> Result<&'a str, Refusal> {
         node_name::plain(name)
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     /// Reads the next `count` bytes.
     ///
     /// # Errors
-    /// [`Refusal::Truncated`] when there are fewer; then nothing is read.
+    /// [`Refusal::Truncated`] when fewer bytes are left; then nothing is read.
     #[inline]
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Refusal> {
         let (taken, rest) = self
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
     /// Reads the next `N` bytes as an array.
     ///
     /// # Errors
-    /// [`Refusal::Truncated`] when there are fewer; then nothing is read.
+    /// [`Refusal::Truncated`] when fewer bytes are left; then nothing is read.
     #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
         let (taken, rest) = self
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
     /// Reads the next two bytes, most significant first.
     ///
     /// # Errors
-    /// [`Refusal::Truncated`] when there are fewer.
+    /// [`Refusal::Truncated`] when fewer bytes are left.
     #[inline]
     pub fn u16(&mut self) -> Result<u16, Refusal> {
         self.array().map(u16::from_be_bytes)
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
     /// Reads the next four bytes, most significant first.
     ///
     /// # Errors
-    /// [`Refusal::Truncated`] when there are fewer.
+    /// [`Refusal::Truncated`] when fewer bytes are left.
     #[inline]
     pub fn u32(&mut self) -> Result<u32, Refusal> {
         self.array().map(u32::from_be_bytes)
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     /// Reads the next eight bytes, most significant first.
     ///
     /// # Errors
-    /// [`Refusal::Truncated`] when there are fewer.
+    /// [`Refusal::Truncated`] when fewer bytes are left.
     #[inline]
     pub fn u64(&mut self) -> Result<u64, Refusal> {
         self.array().map(u64::from_be_bytes)

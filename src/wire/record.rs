@@ -11,7 +11,8 @@
 //! one counts. [`Record::check`] then refuses values that are malformed or missing. A list of
 //! records leaves out a record that fails only the second step.
 //!
-//! [`messages!`] declares an enum of messages with their type bytes, its decoder and its encoder.
+//! [`messages!`] declares an enum of messages with their type bytes, and the decoder and encoder of
+//! the enum.
 
 use super::fields::Field;
 use super::{Reader, Refusal};
@@ -21,10 +22,10 @@ pub(super) trait Record<'a>: Sized {
     /// The values in the order of the rows, before they are checked.
     type Raw: Default;
 
-    /// Names of the fields in the order of the rows.
+    /// The names of the fields in the order of the rows.
     const NAMES: &'static [&'static str];
 
-    /// Indices of the rows in the order in which the fields are written.
+    /// The indices of the rows in the order in which the fields are written.
     const WRITTEN: &'static [usize];
 
     /// Reads the map.
@@ -102,7 +103,7 @@ impl<'a, R: Record<'a>> Field<'a, R> for Nested {
 }
 
 /// Returns the indices of `names` in the bytewise ascending order of the names. The compiler runs
-/// it once for each record.
+/// this function once for each record.
 pub(super) const fn ascending<const N: usize>(names: [&str; N]) -> [usize; N] {
     const fn is_before(left: &[u8], right: &[u8]) -> bool {
         let mut at = 0;
@@ -225,8 +226,8 @@ macro_rules! messages {
         }
 
         impl<'a> $messages<'a> {
-            /// Decodes one complete message, its type byte first. Bytes after it are ignored. This
-            /// is for tests and tools: names have to be text.
+            /// Decodes one complete message, its type byte first. Bytes after the message are
+            /// ignored. This function is for tests and tools: names have to be text.
             ///
             /// # Errors
             /// [`Refusal::EmptyPart`] without a type byte, [`Refusal::UnknownType`] for a type
@@ -239,7 +240,7 @@ macro_rules! messages {
                 Self::read($crate::wire::Reader::new(bytes))
             }
 
-            /// Decodes like `decode`, but takes names that are not text: `names` keeps their
+            /// Decodes like `decode`, but also takes names that are not text: `names` keeps their
             /// escaped texts.
             ///
             /// # Errors

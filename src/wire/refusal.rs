@@ -1,7 +1,7 @@
-//! The reasons why bytes from the wire are refused. Each has a counter of its own.
+//! The reasons why bytes from the wire are refused. Each reason has its own counter.
 
-/// Declares [`Refusal`] by rows: variant, name of its counter, its help, which is also the
-/// documentation of the variant, and what an operator should do, if there is anything.
+/// Declares [`Refusal`] by rows: the variant, the name of its counter, its help (which is also its
+/// documentation), and the advice for an operator, if any.
 macro_rules! refusals {
     ($($variant:ident $name:literal $help:literal $($advice:literal)?,)+) => {
         /// A reason for a refusal.
@@ -39,8 +39,8 @@ macro_rules! refusals {
                 matches!(self, Undecryptable | PlaintextRefused | UnexpectedEncryption | Label)
             }
 
-            /// Returns what an operator should do about it, in one sentence; `None` if there is
-            /// nothing to do, or if it depends on the sender.
+            /// Returns the advice for an operator, in one sentence; `None` if there is nothing to
+            /// do, or if the advice would depend on the sender.
             pub fn advice(self) -> Option<&'static str> {
                 match self {
                     $(Refusal::$variant => advice!($($advice)?),)+
@@ -50,7 +50,7 @@ macro_rules! refusals {
     };
 }
 
-/// The advice of a row, or `None` for a row without.
+/// The advice of a row, or `None` for a row without advice.
 macro_rules! advice {
     () => {
         None
@@ -126,7 +126,7 @@ mod tests {
                 name.bytes()
                     .all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_'))
             );
-            assert!(names.insert(name), "{name} twice");
+            assert!(names.insert(name), "two reasons have the counter {name}");
             for text in [Some(refusal.help()), refusal.advice()]
                 .into_iter()
                 .flatten()

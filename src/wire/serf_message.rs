@@ -1,7 +1,7 @@
 //! The messages of the Serf layer: the content of memberlist user messages and user state.
 //!
-//! One type byte, then a map; a relay has a whole message after its map. As with the messages of
-//! memberlist, decoding borrows, and encoding writes what Serf 0.9.4 writes.
+//! A message is one type byte, then a map; a relay has a whole message after its map. As with the
+//! messages of memberlist, decoding borrows, and encoding writes what Serf 0.9.4 writes.
 
 use super::fields::{
     self, Address, Boolean, Bytes, Name, NameOrNone, Number, Payload, Unused, codecs,
@@ -12,7 +12,7 @@ use super::{Reader, Refusal, msgpack};
 pub use super::serf_push_pull::{PastEvent, PastEvents, SerfPushPull};
 pub use super::tags::{Tags, decode_tags, encode_tags};
 
-/// Type bytes.
+/// The type bytes.
 #[allow(missing_docs)]
 pub mod kind {
     pub const LEAVE: u8 = 0;
@@ -40,11 +40,11 @@ messages! {
         Leave(LeaveIntent<'a>) = kind::LEAVE,
         /// A member has joined.
         Join(JoinIntent<'a>) = kind::JOIN,
-        /// An event of a user.
+        /// A user event.
         UserEvent(UserEvent<'a>) = kind::USER_EVENT,
         /// A query to the members.
         Query(Query<'a>) = kind::QUERY,
-        /// An answer to a query, or its ack.
+        /// An answer to a query, or an ack of the query.
         QueryResponse(QueryResponse<'a>) = kind::QUERY_RESPONSE,
         /// A message to be forwarded to one address.
         Relay(Relay<'a>) = kind::RELAY,
@@ -55,9 +55,9 @@ record! {
     /// A member is about to leave, or a failed member is removed.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct LeaveIntent<'a> {
-        /// Time of the member clock.
+        /// The time of the member clock.
         ltime: u64 => "LTime" Number,
-        /// Name of the member.
+        /// The name of the member.
         node: &'a str => "Node" Name,
         /// True if the member is to be erased as soon as it has left.
         prune: bool => "Prune" Boolean,
@@ -66,18 +66,18 @@ record! {
     /// A member has joined.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct JoinIntent<'a> {
-        /// Time of the member clock.
+        /// The time of the member clock.
         ltime: u64 => "LTime" Number,
-        /// Name of the member.
+        /// The name of the member.
         node: &'a str => "Node" Name,
     }
 
-    /// An event of a user.
+    /// A user event.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct UserEvent<'a> {
-        /// Time of the event clock.
+        /// The time of the event clock.
         ltime: u64 => "LTime" Number,
-        /// Name of the event, which is text unless the sender broke the rules.
+        /// The name of the event, which is text unless the sender broke the rules.
         name: &'a [u8] => "Name" Bytes,
         /// Its content.
         payload: Option<&'a [u8]> => "Payload" Payload,
@@ -88,39 +88,39 @@ record! {
     /// A query to the members, with all its fields.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub struct Query<'a> {
-        /// Time of the query clock.
+        /// The time of the query clock.
         ltime: u64 => "LTime" Number,
-        /// Random number; together with `ltime` it identifies the query.
+        /// A random number; together with `ltime`, it identifies the query.
         id: u32 => "ID" Number,
-        /// Address of the asker for answers: 4 or 16 bytes.
+        /// The asker's address, to which answers go: 4 or 16 bytes.
         addr: &'a [u8] => "Addr" Address,
-        /// Port of the asker for answers.
+        /// The asker's port, to which answers go.
         port: u16 => "Port" Number,
-        /// Name of the asker; empty from very old nodes.
+        /// The name of the asker; empty if the asker is a very old node.
         source_node: &'a str => "SourceNode" NameOrNone,
-        /// Filters that select the members that answer, each still encoded (type byte, then
+        /// The filters that select the members that answer, each still encoded (type byte, then
         /// msgpack) and not empty. With `None`, every member answers.
         filters: Option<Vec<&'a [u8]>> => "Filters" Filters,
         /// Bits: 1 asks for an ack, 2 forbids rebroadcasts.
         flags: u32 => "Flags" Number,
         /// The number of members that relay each answer.
         relay_factor: u8 => "RelayFactor" Number,
-        /// The time that the asker waits, in nanoseconds. May be negative.
+        /// The time that the asker waits, in nanoseconds. It may be negative.
         timeout_ns: i64 => "Timeout" Number,
-        /// Name of the query, which is text unless the sender broke the rules.
+        /// The name of the query, which is text unless the sender broke the rules.
         name: &'a [u8] => "Name" Bytes,
         /// Its content.
         payload: Option<&'a [u8]> => "Payload" Payload,
     }
 
-    /// An answer to a query, or its ack.
+    /// An answer to a query, or an ack of the query.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct QueryResponse<'a> {
-        /// Time of the query.
+        /// The time of the query.
         ltime: u64 => "LTime" Number,
-        /// Number of the query.
+        /// The random number of the query.
         id: u32 => "ID" Number,
-        /// Name of the member that answers.
+        /// The name of the member that answers.
         from: &'a str => "From" Name,
         /// Bits: 1 means that this is an ack.
         flags: u32 => "Flags" Number,
@@ -134,7 +134,7 @@ record! {
         node: &'a str => "DestName" NameOrNone,
     }
 
-    /// An address as Go's `net.UDPAddr`.
+    /// An address in the form of Go's `net.UDPAddr`.
     struct UdpAddress<'a> {
         ip: &'a [u8] => "IP" Address,
         port: u16 => "Port" Number,
@@ -144,7 +144,7 @@ record! {
 
 codecs! {
     /// The filters of a query. An empty filter crashes a process of Serf 0.9.4 and newer, so a
-    /// query with one is refused here and never passed on.
+    /// query with an empty filter is refused here and never passed on.
     Filters(Option<Vec<&'a [u8]>>) -> Option<Vec<&'a [u8]>>: filters, Ok, put_filters;
 }
 
@@ -172,11 +172,11 @@ fn put_filters(out: &mut Vec<u8>, filters: &Option<Vec<&[u8]>>) {
 /// A request to forward `inner`, a complete Serf message, to `addr:port`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relay<'a> {
-    /// Address of 4 or 16 bytes.
+    /// The address, 4 or 16 bytes.
     pub addr: &'a [u8],
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// Name of the receiver, or empty.
+    /// The name of the receiver, or empty.
     pub node: &'a str,
     /// The message, type byte first; never empty.
     pub inner: &'a [u8],

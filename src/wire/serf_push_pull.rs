@@ -21,11 +21,11 @@ record! {
         ltime: u64 => "LTime" Number,
         /// Every member the sender knows, and the time of its last intent.
         status_ltimes: Vec<(&'a str, u64)> => "StatusLTimes" StatusTimes,
-        /// Members that have left, as far as the sender knows.
+        /// The members that have left, as far as the sender knows.
         left_members: Vec<&'a str> => "LeftMembers" LeftMembers,
         /// The sender's event clock.
         event_ltime: u64 => "EventLTime" Number,
-        /// Recent user events, at most [`crate::limits::EVENTS`] together.
+        /// Recent user events, at most [`crate::limits::EVENTS`] in all slots together.
         events: Vec<PastEvents<'a>> => "Events" EventRing,
         /// The sender's query clock.
         query_ltime: u64 => "QueryLTime" Number,
@@ -34,7 +34,7 @@ record! {
     /// The user events of one Lamport time: a slot of the sender's ring of events.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct PastEvents<'a> {
-        /// Time of the event clock.
+        /// The time of the event clock.
         ltime: u64 => "LTime" Number,
         /// The events of that time.
         events: Vec<PastEvent<'a>> => "Events" EventList,
@@ -43,7 +43,7 @@ record! {
     /// A user event that the sender has seen.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct PastEvent<'a> {
-        /// Name of the event.
+        /// The name of the event.
         name: &'a [u8] => "Name" Bytes,
         /// Its content.
         payload: Option<&'a [u8]> => "Payload" Payload,
@@ -51,8 +51,8 @@ record! {
 }
 
 impl<'a> SerfPushPull<'a> {
-    /// Decodes a state that begins with the Serf type byte (2). It is for tests and tools: names
-    /// have to be text.
+    /// Decodes a state that begins with the Serf type byte (2). This function is for tests and
+    /// tools: names have to be text.
     ///
     /// # Errors
     /// [`Refusal::EmptyPart`], [`Refusal::UnknownType`], [`Refusal::Truncated`],
@@ -63,7 +63,7 @@ impl<'a> SerfPushPull<'a> {
         SerfPushPull::decode_from(Reader::new(bytes))
     }
 
-    /// Decodes like [`SerfPushPull::decode`], but takes names that are not text: `names` keeps
+    /// Decodes like [`SerfPushPull::decode`], but also takes names that are not text: `names` keeps
     /// their escaped texts.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ fn put_left_members(out: &mut Vec<u8>, names: &[&str]) {
     fields::put_items(out, names, |out, name| fields::put_name(out, name));
 }
 
-/// Reads the slots that hold something; all together hold at most [`limits::EVENTS`].
+/// Reads the slots that are not nil. All slots together hold at most [`limits::EVENTS`] events.
 fn event_ring<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvents<'a>>, Refusal> {
     let mut room = limits::EVENTS;
     let count = msgpack::list(reader)?;
@@ -144,7 +144,7 @@ fn event_ring<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvents<'a>>, Refusa
 
 fn event_list<'a>(reader: &mut Reader<'a>) -> Result<Vec<PastEvent<'a>>, Refusal> {
     let count = msgpack::list(reader)?;
-    // An event can be a single byte, so no memory is reserved for the count.
+    // An event can take a single byte, so no memory is reserved for the count.
     fields::items(reader, count, limits::EVENTS, usize::MAX, |reader| {
         Ok(PastEvent::check(PastEvent::read(reader)?).ok())
     })

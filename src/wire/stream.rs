@@ -1,10 +1,11 @@
 //! Streams: [`StreamReader`] collects a request or an answer until it is complete and unwraps it;
 //! [`seal`] wraps one.
 //!
-//! A stream carries one message each way. From outside in it has a label header, written once by
-//! the side that dialled; an encrypted frame or none; compression; the message. A message without
-//! a frame has no length in front, so the reader finds its end by scanning its msgpack values as
-//! they arrive. It scans each value once, however the bytes are cut.
+//! A stream carries one message each way. From outside in, it has a label header, which only the
+//! side that dialled writes; an encrypted frame, if the message is encrypted; compression, if it is
+//! used; and the message. A message without a frame has no length in front, so the reader finds its
+//! end by scanning its msgpack values as they arrive. The reader scans each value once, however the
+//! bytes are cut.
 
 use super::fields::Length;
 use super::message::kind;
@@ -82,8 +83,8 @@ impl StreamReader {
     /// Takes bytes that arrived, and returns the message when it is complete: type byte first,
     /// without label, encryption and compression. It is a ping, ack, error, push/pull (with all
     /// nodes and user state) or user message (`08`, header map, content). After a message or an
-    /// error the reader is done: it ignores further bytes, or refuses them for the same reason.
-    /// `codec` must stay the same for one stream.
+    /// error, the reader is done: it ignores the bytes after a message, and refuses the bytes after
+    /// an error for the same reason. `codec` must stay the same for one stream.
     ///
     /// # Errors
     /// The reason for which the stream is refused. The caller should answer with an error message
@@ -151,7 +152,7 @@ impl StreamReader {
         Ok(true)
     }
 
-    /// Chooses the next part by the type byte. Returns false if that has not arrived yet.
+    /// Chooses the next part by the type byte. Returns false if the type byte has not arrived yet.
     fn kind(&mut self, codec: &Codec) -> Result<bool, Refusal> {
         let Some(first) = self.buffer.first() else {
             return Ok(false);
@@ -313,9 +314,9 @@ pub fn put_user(out: &mut Vec<u8>, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// Wraps a message for a stream: compression whenever `codec` asks for it, an encrypted frame, and
-/// the label header if `side` dialled. `nonce` is used only when there is a key, and must not be
-/// used twice with one key.
+/// Wraps a message for a stream: compression and an encrypted frame, as `codec` says, and the label
+/// header if `side` is the side that dialled. `nonce` is used only when there is a key, and must
+/// not be used twice with one key.
 pub fn seal(codec: &Codec, side: Side, plain: &[u8], nonce: [u8; 12]) -> Vec<u8> {
     let mut out = Vec::with_capacity(codec.overhead() + 5 + plain.len());
     match side {

@@ -4,16 +4,16 @@
 //! tags; its whole meta is the value of the tag `role`.
 //!
 //! Other members may send any bytes as a tag. A tag that is not text must not hide the others, so
-//! it is shown escaped; the bytes as they came are in the meta.
+//! it is shown escaped; the original bytes are in the meta.
 
 use super::{Reader, Refusal, fields, msgpack};
 use crate::printable;
 use std::collections::BTreeMap;
 
-/// Tags of a member, sorted by key.
+/// The tags of a member, sorted by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// First byte of meta that holds tags.
+/// The first byte of meta that holds tags.
 const MAGIC: u8 = 0xff;
 
 /// Encodes tags as `ff` and the map; an empty set of tags is `ff 80`.
@@ -35,10 +35,10 @@ pub fn encode_tags(tags: &Tags) -> Vec<u8> {
 /// Decodes the tags in a node's meta. Meta that is empty or does not begin with `ff` is the tag
 /// `role` of an old node.
 ///
-/// Tags that cannot be read do not hide the others: text that is not UTF-8 or holds a NUL is shown
-/// escaped, as is a value of another kind, by its encoded bytes; where the meta is cut off or is
-/// not msgpack, the tags before that place are returned. Each time, `refused` is called with the
-/// reason.
+/// Tags that cannot be read do not hide the others. Text that is not UTF-8 or holds a NUL is shown
+/// escaped; a value of another kind is shown as its encoded bytes, escaped. If the meta is cut off,
+/// or is not msgpack from some place on, the tags before that place are returned. In each of these
+/// cases, `refused` is called with the reason.
 pub fn decode_tags(meta: &[u8], refused: &mut dyn FnMut(Refusal)) -> Tags {
     let mut reader = Reader::new(meta);
     let mut tags = Tags::new();
@@ -64,7 +64,7 @@ fn read_tags(
     Ok(())
 }
 
-/// Reads text; nil is empty.
+/// Reads text; nil is read as empty text.
 fn read_text(reader: &mut Reader<'_>, refused: &mut dyn FnMut(Refusal)) -> Result<String, Refusal> {
     let start = *reader;
     match fields::bytes(reader) {
@@ -82,7 +82,7 @@ fn read_text(reader: &mut Reader<'_>, refused: &mut dyn FnMut(Refusal)) -> Resul
     }
 }
 
-/// Returns bytes as text, escaped if they are not.
+/// Returns bytes as text, escaped if they are not text.
 fn shown(bytes: &[u8], refused: &mut dyn FnMut(Refusal)) -> String {
     if let Err(refusal) = fields::check_text(bytes) {
         refused(refusal);
@@ -137,7 +137,7 @@ mod tests {
         let meta = b"\xff\x84\xa1a\xa1b\xa1k\xa2\xfe!\xa2\xff\0\xa1x\xa1z\xa1y";
         let expected = tags([("a", "b"), ("k", r"\xfe!"), (r"\xff\x00", "x"), ("z", "y")]);
         assert_eq!(read(meta), (expected, vec![Refusal::Utf8; 2]));
-        // A number and a list.
+        // Here the values of two tags are a number and a list.
         let meta = b"\xff\x83\xa1a\x07\xa1k\x92\xa1x\x01\xa1z\xa1y";
         let expected = tags([("a", r"\x07"), ("k", r"\x92\xa1\x78\x01"), ("z", "y")]);
         assert_eq!(read(meta), (expected, vec![Refusal::Msgpack; 2]));
