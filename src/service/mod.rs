@@ -4,8 +4,8 @@
 //! thread: its host (`driver::engine::services`) does that for all services of a node, on one
 //! thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
-//! - [`CONNECTIONS`] at once; one more takes the place of the connection that has been silent
-//!   longest;
+//! - [`CONNECTIONS`] connections at once; a further connection takes the place of the one that has
+//!   been silent longest;
 //! - [`INPUT_MAX`] bytes that a session has received and not consumed;
 //! - [`OUTPUT_MAX`] bytes that a peer has not taken. Until the peer has taken them, its connection
 //!   is not read, so the requests of a slow peer wait at that peer;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The greatest weight of a server in HAProxy.
 pub const WEIGHT_MAX: u16 = 256;
-/// The weight of a member without a tag `weight`. It leaves room for smaller and greater ones.
+/// The weight of a member without a tag `weight`. It leaves room for smaller and greater weights.
 pub const WEIGHT_DEFAULT: u16 = 100;
 
 /// The longest name of a server, in bytes: the longest name of a member. HAProxy itself has no
@@ -174,7 +174,7 @@ impl Rules {
             name: member.name.clone(),
             presence: presence(member.state),
             addr: self.addr(&member.name, member.addr.ip(), tag("ip"), tag("port")),
-            weight: weight.max(1), // if it has to serve after all, it needs a weight
+            weight: weight.max(1), // if the member has to serve after all, it needs a weight
             desired,
             ignored,
         })

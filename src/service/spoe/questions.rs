@@ -65,7 +65,7 @@ impl MemberIndex {
     }
 
     /// The addresses of the present members, each with the member's value of `tag`. Members without
-    /// this tag are left out. If `tag` is `None`, each address comes with the name of the member. If
+    /// this tag are left out. If `tag` is `None`, each address comes with the member's name. If
     /// several of these members share an address, the first by name counts.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn by_address<'a>(
