@@ -95,7 +95,7 @@ impl EngineHandle {
     }
 
     /// Ends the node, because the host program has closed one of the node's descriptors, or has
-    /// replaced it by a file of its own. A node that went on would read and write that file.
+    /// replaced it with one of its own files. A node that went on would read and write that file.
     pub fn on_lost_descriptors(&self) {
         let text =
             "this process closed descriptors that belong to a node, or replaced them by its own";

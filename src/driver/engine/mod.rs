@@ -77,7 +77,8 @@ pub(in crate::driver) struct Engine {
     lookups: Sender<Lookup>,
     stream_timeout: Duration,
     /// The time of this turn, at which everything in the turn happens. Time that passes during a
-    /// turn is noticed at its end, so that the core learns of a stall before it sees the new time.
+    /// turn is noticed after the turn, so that the core learns of a stall before it sees the new
+    /// time.
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,

@@ -5,13 +5,13 @@
 //! address goes away. So the engine checks the interfaces again, changes the node's address where
 //! that is likely to help, and otherwise says what is wrong:
 //!
-//! - An address in use stays as long as an interface has it. Members know it, and they accept
-//!   another one only after they have declared this one failed.
+//! - An address in use stays as long as an interface has it. The other members know this address,
+//!   and they accept another address only after they have declared the node failed.
 //! - A loopback address is replaced by the first address that other hosts can reach.
 //! - An address that has been gone for a while is replaced by that of the default route. Any other
 //!   address, such as that of a bridge for containers, may be reachable from this host only.
-//! - A node that knows no other member loses nothing by a change, so it takes the best
-//!   address of the host.
+//! - A node that knows no other member loses nothing by a change, so it takes the best address of
+//!   the host.
 
 use crate::Config;
 use crate::driver::net::sockets;

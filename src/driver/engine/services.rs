@@ -357,7 +357,7 @@ impl ServiceHost {
             if !hosted.service.event_kinds().contains(&event.kind()) {
                 continue;
             }
-            // A session that is passed an event must find the change in the list of members.
+            // A session that gets an event must find the change in the list of members.
             hosted.refresh_from = now;
             refresh(hosted, &self.handle, now);
             let ids: Vec<StreamId> = hosted.connections.iter().map(|(id, _)| id).collect();

@@ -7,9 +7,9 @@
 //!   missed time to the core, which moves the deadlines of other nodes by that much.
 //! - The machine was suspended, and the clock stood still. The core missed none of its time, so no
 //!   deadline moves: a member that had two seconds left to refute still has two seconds. If the
-//!   deadline moved although the clock stood still, its start would lie in the future.
-//!   The length of the suspension is only used for the log, and to decide whether messages that
-//!   waited during the stall are too old.
+//!   deadline moved although the clock stood still, its start would lie in the future. The length
+//!   of the suspension is only used for the log, and to decide whether messages that waited during
+//!   the stall are too old.
 
 use crate::time::Time;
 use std::time::Duration;

@@ -13,8 +13,8 @@
 //! The number of gossip streams is limited, and so are the descriptors of the process. Any host can
 //! connect and send nothing, or a byte now and then. When a limit is reached, an accepted stream is
 //! dropped for the next one: the oldest stream from which nothing has arrived, or else the oldest
-//! stream. An honest request takes milliseconds, and the
-//! owner of the set leaves every stream open for a minimum time.
+//! stream. An honest request takes milliseconds, and the owner of the set leaves every stream open
+//! for a minimum time.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
 use crate::driver::os::own_fd::OwnFd;

@@ -66,10 +66,9 @@ impl AsFd for Wakeup {
 /// The pause in place of a wait that the kernel refuses.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Waits until a descriptor is ready or `timeout` has passed, and returns the ready flags of
-/// each descriptor.
-/// `None` waits without limit; a fraction of a millisecond is rounded up. If a signal interrupts
-/// the wait, it ends early and nothing is ready.
+/// Waits until a descriptor is ready or `timeout` has passed, and returns the ready flags of each
+/// descriptor. `None` waits without limit; a fraction of a millisecond is rounded up. If a signal
+/// interrupts the wait, it ends early and nothing is ready.
 ///
 /// The kernel refuses to wait for more descriptors than the process may open now, even if they were
 /// opened long ago. This happens to a host that gives up the right to open more descriptors, as

@@ -2,8 +2,8 @@
 //!
 //! These are the locks of std, not of parking_lot: parking_lot keeps the waiting threads of all
 //! locks of a process in one shared table, and a fork at the wrong moment leaves that table locked
-//! forever in the child. A lock of std has no state outside itself, and allocates nothing on
-//! the threads of the application.
+//! forever in the child. A lock of std has no state outside itself, and allocates nothing on the
+//! threads of the application.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
