@@ -20,7 +20,7 @@ fn main() {
     {
         // Only the C library may have this soname, not a module for another language that contains
         // this crate. A dlclose must not unmap the library, because its threads and its fork
-        // handlers outlive that.
+        // handlers go on running.
         let soname = format!("libsprat.so.{}", header::ABI);
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{soname}");
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");

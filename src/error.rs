@@ -14,7 +14,7 @@ pub struct Error {
     pub status: Status,
     /// The sentence for people.
     pub message: String,
-    /// The errno of the system call that failed; 0 if none did.
+    /// The errno of the system call that failed; 0 if no system call failed.
     pub errno: i32,
 }
 

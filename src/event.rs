@@ -2,11 +2,11 @@
 //!
 //! An [`Event`] is an [`EventBody`], one variant per kind with its payload, together with a number
 //! and a time that the queue gives it. The Serf layer makes the bodies of member events, the driver
-//! makes the others, and nothing translates them on the way: only the C ABI and the Python binding
-//! turn them into records of their own.
+//! makes the others. The application gets these values unchanged; only the C ABI and the Python
+//! binding turn them into their own records.
 //!
-//! The kinds are listed in one table, [`event_table`](crate::event_table), from which [`EventKind`]
-//! comes too.
+//! The kinds are listed in one table, [`event_table`](crate::event_table), which also defines
+//! [`EventKind`].
 
 use crate::error::{Error, Result};
 use crate::member::Member;
@@ -29,9 +29,10 @@ macro_rules! event_bodies {
         /// One event with its payload.
         ///
         /// For one member the order is: join first; then suspect, alive and update in any number;
-        /// then leave or fail; then join again, or reap, after which the name is unknown. A failed
-        /// member can still leave, when it is removed. The leave event comes when the member is
-        /// gone; while a member is still leaving, its state is `Leaving` and no event is emitted.
+        /// then leave or fail; then join again, or reap, after which the name is unknown. A fail
+        /// event may be followed by a leave event, if the failed member is removed. The leave event
+        /// comes when the member is gone; while a member is still leaving, its state is `Leaving`
+        /// and no event is emitted.
         /// If a filter is set, a member whose new tags it rejects is reaped at once, and joins
         /// again when its tags fit.
         #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +50,7 @@ macro_rules! event_bodies {
                 }
             }
 
-            /// The member that the event is about, as it was then.
+            /// The member that the event is about, as it was at the time of the event.
             pub fn member(&self) -> Option<&Arc<Member>> {
                 match self {
                     $(EventBody::$Member(member) => Some(member),)*
@@ -76,7 +77,7 @@ pub struct Event {
     /// The number of the event: one more than that of the previous event of the same reader. A
     /// larger step means that events were lost.
     pub seq: u64,
-    /// The time at which the engine queued it, by the monotonic clock.
+    /// The time at which the engine queued the event, by the monotonic clock.
     pub time: Time,
     /// The event itself: its kind and its payload.
     pub body: EventBody,
@@ -88,7 +89,7 @@ impl Event {
         self.body.kind()
     }
 
-    /// The member that the event is about, as it was then.
+    /// The member that the event is about, as it was at the time of the event.
     pub fn member(&self) -> Option<&Arc<Member>> {
         self.body.member()
     }

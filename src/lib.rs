@@ -41,7 +41,7 @@
 //! | `wire` | bytes to values and back: pure functions |
 //! | `swim` | the SWIM protocol as a state machine: bytes and time go in, outputs come out |
 //! | `serf` | Serf on top of `swim`: tags, intents, member states, user events, queries |
-//! | `service` | further services that a node can host, such as answers to HAProxy |
+//! | `service` | protocols with listeners of their own, such as HAProxy's SPOE |
 //! | `config` | the settings |
 //! | `driver` | threads, sockets, the clock, name resolution: the [`Node`] |
 //! | `ffi` | the C interface of `include/sprat.h` (feature `capi`) |
@@ -55,8 +55,8 @@
 //! - `capi`, on by default: the exported C functions. Bindings to other languages turn it off.
 //! - `spoe`, on by default: nodes can answer HAProxy's questions (SPOE). Without it, the setting
 //!   `spoe_bind` is refused.
-//! - `internals`, **unstable**: opens the layers, for the tests, benches, fuzz targets and bindings
-//!   of this repository. Anything that it exposes may change in any release.
+//! - `internals`, **unstable**: makes the layers public, for the tests, benches, fuzz targets and
+//!   bindings of this repository. Anything that it exposes may change in any release.
 
 #[cfg(feature = "internals")]
 pub mod driver;

@@ -11,23 +11,23 @@ pub const NAME_LEN: usize = 255;
 pub const ESCAPED_NAMES: usize = 256;
 /// Length in bytes of the meta (encoded tags) of this node: the limit that memberlist checks.
 pub const META_LEN: usize = 512;
-/// Length in bytes of the meta of other nodes. memberlist stores any length; this much still fits
-/// into one datagram.
+/// Length in bytes of the meta of other nodes. memberlist stores a meta of any length; one of 8 KiB
+/// still fits into a datagram.
 pub const REMOTE_META_LEN: usize = 8 * 1024;
-/// Length in bytes of the buffer that receives datagrams: no UDP datagram is as long.
+/// Length in bytes of the buffer that receives datagrams. Every UDP datagram is shorter.
 pub const DATAGRAM_LEN: usize = 65_536;
 /// Length in bytes up to which a datagram is filled with gossip (memberlist's UDPBufferSize).
 pub const PACKET_LEN: usize = 1400;
 /// Number of parts of a compound that even the oldest receivers handle.
 pub const COMPOUND_PARTS: usize = 127;
-/// Number of compound and compress layers inside one another that are unpacked.
+/// Number of nested compound and compress layers that are unpacked.
 pub const NESTING: usize = 8;
 /// Length in bytes of an encrypted frame of a stream: 20 MiB, as in memberlist.
 pub const STREAM_LEN: usize = 20 * 1024 * 1024;
 /// Number of bytes to which a compressed stream may expand: 40 MiB, as in memberlist.
 pub const INFLATED_STREAM_LEN: usize = 2 * STREAM_LEN;
 /// Number of bytes to which a compressed datagram may expand. Senders that follow the protocol
-/// pack no more than their buffer, which is smaller.
+/// compress at most the contents of their packet buffer, which is smaller.
 pub const INFLATED_DATAGRAM_LEN: usize = 256 * 1024;
 /// Length in bytes of the user state in a push/pull.
 pub const USER_STATE_LEN: usize = 20 * 1024 * 1024;

@@ -19,7 +19,7 @@ pub struct Member {
     pub meta: Arc<[u8]>,
     /// Its state.
     pub state: MemberState,
-    /// Its incarnation, as it last announced it.
+    /// The incarnation that it last announced.
     pub incarnation: u32,
     /// The minimum, maximum and spoken version of the memberlist protocol.
     pub protocol: [u8; 3],

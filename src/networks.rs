@@ -1,4 +1,4 @@
-//! Lists of networks that a setting allows.
+//! Lists of allowed networks, as settings contain them.
 
 use ipnet::IpNet;
 use std::net::IpAddr;

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Returns bytes as text. Bytes that are UTF-8 without NUL stay as they are; in all others, the
-/// bytes that are not UTF-8 and each NUL are escaped.
+/// Returns bytes as text. Text in UTF-8 without NUL stays as it is. Otherwise, each byte that is
+/// not UTF-8 and each NUL is escaped.
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !bytes.contains(&0) => Cow::Borrowed(text),
@@ -17,7 +17,8 @@ pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// Returns bytes as text in which each byte that is not UTF-8 and each NUL is escaped, and also
-/// each ASCII character for which `also` is true; it gets the text around it and its place there.
+/// each ASCII character for which `also` is true. `also` gets the surrounding text and the index of
+/// the character in it.
 pub(crate) fn escaped(bytes: &[u8], also: impl Fn(&[u8], usize) -> bool) -> String {
     let mut out = String::with_capacity(bytes.len() + 16);
     for chunk in bytes.utf8_chunks() {
@@ -42,7 +43,7 @@ pub(crate) fn put_bytes(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Returns a text as one line that a terminal shows as it is.
+/// Returns a text as one line, in which each character that [`is_unfit`] is escaped.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unfit) {
         return Cow::Borrowed(text);

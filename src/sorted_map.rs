@@ -1,7 +1,7 @@
 //! A map for few entries: a sorted list.
 //!
 //! For each type of its values, a map of the standard library adds several kilobytes of code to the
-//! library, and this one a few hundred bytes. Every insertion and removal moves the entries with
+//! library; this map adds a few hundred bytes. Every insertion and removal moves the entries with
 //! greater keys, so this map suits up to about a thousand entries.
 
 /// A map whose keys are copied, such as numbers.
@@ -24,7 +24,7 @@ impl<K: Copy + Ord, V> SortedMap<K, V> {
         Some(&self.0[self.place(key).ok()?].1)
     }
 
-    /// The value of a key, to be changed.
+    /// The value of a key, as a mutable reference.
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         let at = self.place(key).ok()?;
         Some(&mut self.0[at].1)
@@ -59,7 +59,7 @@ impl<K: Copy + Ord, V> SortedMap<K, V> {
         self.0.iter().map(|(key, value)| (*key, value))
     }
 
-    /// The values in the order of their keys, to be changed.
+    /// The values in the order of their keys, as mutable references.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.0.iter_mut().map(|(_, value)| value)
     }

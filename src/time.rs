@@ -1,8 +1,8 @@
 //! Time inside the core, in nanoseconds since the start of the driver's clock.
 //!
 //! The core never reads a clock: every call that depends on time is passed a [`Time`], which is
-//! never earlier than that of the previous call. The driver reads it from the monotonic clock, the
-//! simulator from a clock of its own.
+//! never earlier than that of the previous call. The driver reads the time from the monotonic
+//! clock, the simulator from its own clock.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;

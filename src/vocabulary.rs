@@ -2,7 +2,7 @@
 //!
 //! Each vocabulary is one table. The enum, its numbers, its names, the constants of the C header
 //! and the class names of Python follow from it. `build.rs` compiles this file too, so it uses no
-//! other file of the crate. A number is never used for anything else once it has been released.
+//! other file of the crate. Once a number has been released, its meaning never changes.
 //!
 //! To add a kind of event, add one row to [`event_table`] and emit [`crate::event::EventBody`]
 //! where the event happens.
@@ -33,7 +33,7 @@ macro_rules! vocabulary {
                 self as i32
             }
 
-            /// The name, as Serf writes it where Serf has one.
+            /// The name, in the spelling of Serf if Serf has a name for it.
             pub const fn name(self) -> &'static str {
                 match self {
                     $($Enum::$Variant => $name,)*
@@ -87,7 +87,7 @@ pub(crate) struct Row {
     pub about: &'static str,
 }
 
-/// The name of a constant in C, filled up with NULs.
+/// The name of a constant in C, padded with NULs.
 #[allow(dead_code)] // without the C ABI nothing needs it
 pub(crate) struct CConstant([u8; 40]);
 
@@ -189,8 +189,8 @@ macro_rules! event_table {
                     /// The reason.
                     error: Error,
                 } = 22, "fatal";
-                /// No other node has this node's name any more, after an event of kind `Fatal` had
-                /// reported a name conflict. The members now list this node under its name.
+                /// The name conflict that an event of kind `Fatal` reported is over: no other node
+                /// has this node's name any more. The members now list this node under its name.
                 NameRegained {} = 23, "name-regained";
             }
         }
@@ -248,7 +248,7 @@ vocabulary! {
         Forked = -6, "the node lives in the parent process";
         /// The node was shut down.
         Closed = -7, "the node was shut down";
-        /// Not possible in the current state or with these settings.
+        /// The call is not possible in the current state or with these settings.
         State = -8, "not possible in the current state";
         /// The time is up.
         Timeout = -9, "the time is up";
@@ -266,8 +266,8 @@ vocabulary! {
         Address = -15, "the address cannot be used";
         /// No node answered.
         Unreachable = -16, "no node answered";
-        /// Encryption: a key is wrong or missing, or the peer has none. Among nodes with keys,
-        /// labels that differ look the same.
+        /// Encryption: a key is wrong or missing, or the peer has no key. Between nodes with keys,
+        /// different labels cause the same error.
         Crypto = -17, "encryption keys or labels do not fit";
         /// A peer answered with something that is not this protocol, or closed the connection
         /// without an answer: its label may differ, or the port may be an agent's RPC port.
@@ -362,7 +362,7 @@ vocabulary! {
         Milliseconds = 4, "milliseconds";
         /// One of a few words.
         Word = 5, "word";
-        /// An IP address and a port, which some settings let you leave out.
+        /// An IP address and a port. Some settings let you leave out the port.
         Address = 6, "address";
         /// A secret in base64, which cannot be read back.
         Base64 = 7, "base64";

@@ -4,16 +4,16 @@
 //! thread: its host (`driver::engine::services`) does that for all services of a node, on one
 //! thread. The host accepts connections, reads and writes, and enforces every bound:
 //!
-//! - [`CONNECTIONS`] at once; one more takes the place of the connection that has been silent
-//!   longest;
+//! - [`CONNECTIONS`] connections at once; a further connection takes the place of the one that has
+//!   been silent longest;
 //! - [`INPUT_MAX`] bytes that a session has received and not consumed;
-//! - [`OUTPUT_MAX`] bytes that a peer has not taken. A connection with such bytes is not read, so
-//!   requests of a slow reader pile up at the reader;
+//! - [`OUTPUT_MAX`] bytes that a peer has not taken. Until the peer has taken them, its connection
+//!   is not read, so the requests of a slow peer wait at that peer;
 //! - [`REQUESTS_MAX`] requests of a session that the node has not finished.
 //!
-//! The thread of the services is not that of the engine: HAProxy gets its answers, from the last
-//! known members, even while the engine stands still. Hence no method of a service may block or
-//! compute for long.
+//! The thread of the services is not that of the engine: even while the engine stands still,
+//! HAProxy gets answers from the last known members. All services share the thread, so no method of
+//! a service may block or compute for long.
 //!
 //! # Adding a service
 //!
@@ -22,11 +22,11 @@
 //!    that lists the members answers from what [`Service::on_members`] received.
 //! 2. Add a row for its listener address to the table of settings, and the setting to
 //!    `Config::service_addrs`.
-//! 3. Add the service to `services` in `driver::node::start`, which pairs listener and service. The
-//!    compiler asks for it.
+//! 3. Add the service to `services` in `driver::node::start`, which pairs listener and service.
+//!    Until then, the code does not compile.
 //!
-//! The engine needs no change. Neither does the host, unless the service needs more of a node than
-//! members, events and [`Request`]s. `MemberList` in the tests of the host is a complete
+//! The engine needs no change. Neither does the host, unless the service needs more from a node
+//! than members, events and [`Request`]s. `MemberList` in the tests of the host is a complete
 //! example: it lists members, changes tags, and streams events.
 
 pub(crate) mod sessions;
@@ -43,8 +43,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The maximum number of connections that one service may have at once.
 pub const CONNECTIONS: usize = 256;
-/// The maximum number of bytes that a session may have received and not consumed: the largest frame
-/// of SPOE, and some more.
+/// The maximum number of bytes that a session may have received and not consumed: a little more
+/// than the largest frame of SPOE.
 pub const INPUT_MAX: usize = 264 * 1024;
 /// The maximum number of bytes that a peer may leave unread before its connection is closed.
 pub const OUTPUT_MAX: usize = 1024 * 1024;
@@ -78,8 +78,8 @@ pub trait Service: Send {
     /// Begins a session with a peer that has connected.
     fn open(&mut self, peer: SocketAddr) -> Self::Session;
 
-    /// Reads `input`, all bytes that the session has not consumed yet, and returns how many it
-    /// consumed now.
+    /// Reads `input`, which holds all bytes that the session has not consumed yet, and returns how
+    /// many of them the session consumes.
     fn on_bytes(
         &mut self,
         session: &mut Self::Session,
@@ -91,7 +91,7 @@ pub trait Service: Send {
     fn on_event(&mut self, _: &mut Self::Session, _: &Event, _: &mut Actions) {}
 
     /// Receives the outcome of the request that the session sent with this number: how many members
-    /// a join reached, 0 for other requests, or the reason of the failure.
+    /// a join reached, 0 for other requests, or the reason for the failure.
     fn on_done(&mut self, _: &mut Self::Session, _: u64, _: &Result<usize>, _: &mut Actions) {}
 }
 
@@ -109,7 +109,7 @@ pub struct Actions {
 }
 
 /// The ways in which a session ends its connection.
-#[cfg_attr(not(feature = "spoe"), allow(dead_code))] // only services end connections
+#[cfg_attr(not(feature = "spoe"), allow(dead_code))] // without SPOE, no service ends connections
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The conversation is complete.
@@ -119,7 +119,7 @@ pub enum End {
 }
 
 /// Something that a session asks the node to do.
-#[allow(dead_code)] // SPOE asks for nothing; the example in the tests does
+#[allow(dead_code)] // SPOE makes no requests; the example in the tests does
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Join the clusters of these seeds.

@@ -66,9 +66,9 @@ pub(in crate::driver) enum Command {
 
 struct Queue {
     waiting: VecDeque<Command>,
-    /// The engine was asked to end. It still runs the commands that wait.
+    /// True once the engine has been asked to end. It still runs the commands that wait.
     stopping: bool,
-    /// The engine has ended, and takes no further command.
+    /// True once the engine has ended. It takes no further command.
     ended: bool,
 }
 
@@ -78,7 +78,7 @@ pub(in crate::driver) struct CommandQueue {
     wakeup: Wakeup,
 }
 
-/// The content of the queue, as the engine takes it.
+/// The contents of the queue, as the engine takes them.
 pub(in crate::driver) struct Taken {
     pub commands: VecDeque<Command>,
     /// True if the engine must end once it has run these commands.
@@ -113,7 +113,8 @@ impl CommandQueue {
         self.wakeup.is_intact()
     }
 
-    /// Queues a command. Returns false, and drops the command, if the engine was asked to end.
+    /// Queues a command. Returns false, and drops the command, if the engine was asked to end or
+    /// has ended.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = lock(&self.queue);
         if queue.ended || queue.stopping {
@@ -126,7 +127,7 @@ impl CommandQueue {
         true
     }
 
-    /// Asks the engine to end after the commands that wait.
+    /// Asks the engine to end once it has run the commands that wait.
     pub fn stop(&self) {
         let mut queue = lock(&self.queue);
         queue.stopping = true;

@@ -20,8 +20,8 @@ impl Engine {
         self.commands = commands;
         while let Some(command) = self.commands.pop_front() {
             self.run_command(command);
-            // Once the engine must stop, nothing is sent any more: operations that begin now are
-            // given up, and their waiters get an error.
+            // Once the engine must stop, it sends nothing more: operations that begin now are given
+            // up, and their waiters get an error.
             if !stop {
                 self.settle();
             }
@@ -86,14 +86,15 @@ impl Engine {
         }
     }
 
-    /// Sends an answer, after making the effects of the command visible, also in the list of
+    /// Sends an answer, after making the effects of the command visible, for example in the list of
     /// members.
     fn reply<T>(&mut self, reply: Reply<T>, answer: T) {
         self.settle();
         reply.send(answer);
     }
 
-    /// Remembers seeds that are asked until they are members.
+    /// Makes the core remember seeds. It asks a seed again whenever no alive member has its
+    /// address.
     pub fn remember_seeds(&mut self, seeds: &[Seed]) {
         self.core.remember_seeds(self.now, seeds);
     }

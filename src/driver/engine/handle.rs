@@ -1,4 +1,4 @@
-//! The handle through which every other thread reaches the engine: commands go in, members, events
+//! The handle through which every other thread reaches the engine. Commands go in; members, events
 //! and the state of the node come out.
 
 use crate::driver::engine::command::{Command, CommandQueue};
@@ -67,8 +67,8 @@ impl EngineHandle {
 
     /// The address at which other members reach this node.
     pub fn addr(&self) -> SocketAddr {
-        // If the fork came while the engine held the lock, the child's copy of it is never
-        // released. So a forked child does not take the lock.
+        // If the fork came while the engine held the lock, the child's copy of the lock is never
+        // released. So a forked child does not take it.
         if self.origin.is_elsewhere() {
             return self.first_addr;
         }
@@ -95,7 +95,7 @@ impl EngineHandle {
     }
 
     /// Ends the node, because the host program has closed one of the node's descriptors, or has
-    /// replaced it by a file of its own. A node that went on would read and write that file.
+    /// replaced it with one of its own files. A node that went on would read and write that file.
     pub fn on_lost_descriptors(&self) {
         let text =
             "this process closed descriptors that belong to a node, or replaced them by its own";
@@ -116,7 +116,8 @@ impl EngineHandle {
     pub fn send(&self, command: Command) -> Result<()> {
         self.origin.check()?;
         if !self.commands.is_intact() {
-            // The engine could not be woken. It notices by itself, but this caller need not wait.
+            // The command could not wake the engine. The engine notices the loss at the end of its
+            // sleep, but this caller need not wait for that.
             self.on_lost_descriptors();
         }
         if self.commands.send(command) {
@@ -129,7 +130,7 @@ impl EngineHandle {
     /// Checks that the caller may wait for the engine.
     ///
     /// # Errors
-    /// `Forked`; `Deadlock` on the engine's own thread.
+    /// `Forked` in a forked child; `Deadlock` on the engine's own thread.
     pub fn check_wait(&self) -> Result<()> {
         self.origin.check()?;
         if self.thread.is_current() {
@@ -139,11 +140,10 @@ impl EngineHandle {
         Ok(())
     }
 
-    /// Queues the command that `command` makes with the reply it is passed, and waits for the
-    /// answer.
+    /// Queues the command that `command` makes from a reply, and waits for the answer.
     ///
     /// # Errors
-    /// As [`EngineHandle::send`]; `Deadlock` on the engine's own thread.
+    /// Same as [`EngineHandle::send`], and `Deadlock` on the engine's own thread.
     pub fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
         self.check_wait()?;
         let (reply, answer) = oneshot();

@@ -1,8 +1,8 @@
 //! The engine: one thread, one `poll(2)`, and all input and output of the core.
 //!
-//! No other thread touches the core, so it needs no lock. Each turn tells the core the time,
-//! carries out its orders, passes on its reports, and sleeps until the next deadline, or until a
-//! socket or a command of the application is ready.
+//! No other thread touches the core, so it needs no lock. In each turn, the engine tells the core
+//! the time, carries out its outputs, passes on its reports, and sleeps until the next deadline, or
+//! until a socket or a command of the application is ready.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -63,8 +63,9 @@ use std::time::Duration;
 
 /// The maximum number of datagrams received in one turn before other work is done.
 const BURST: usize = 256;
-/// The longest sleep. It bounds the delay with which the log reads the counters, and with which a
-/// thread notices that its host has closed its descriptors: no call can wake it then.
+/// The longest sleep. It bounds the delay until the log reads the counters, and until a thread
+/// notices that the host program has closed its descriptors. After that, no call can wake the
+/// thread.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3);
 
 /// The state of the engine's thread.
@@ -76,12 +77,14 @@ pub(in crate::driver) struct Engine {
     lookups: Sender<Lookup>,
     stream_timeout: Duration,
     /// The time of this turn, at which everything in the turn happens. Time that passes during a
-    /// turn is noticed at its end, so that the core learns of a stall before it sees the new time.
+    /// turn is noticed after the turn, so that the core learns of a stall before it sees the new
+    /// time.
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,
     /// Commands that were taken from the queue and have not run. After a panic they are dropped
-    /// with the engine, so that their callers are woken only when the reason for its end is known.
+    /// with the engine, so their callers are woken only when the reason for the engine's end is
+    /// known.
     commands: VecDeque<Command>,
     operations: Operations,
     log: Log,
@@ -175,8 +178,8 @@ impl Engine {
         }
     }
 
-    /// Returns true unless the host has closed a descriptor of this node, whose number may stand
-    /// for a file of the host by now.
+    /// Returns true unless the host program has closed a descriptor of this node. The number of
+    /// such a descriptor may meanwhile stand for a file of the host program.
     fn owns_its_descriptors(&self) -> bool {
         self.handle.commands.is_intact()
             && self.handle.events.are_intact()
@@ -185,7 +188,7 @@ impl Engine {
             && self.shortage.is_intact()
     }
 
-    /// Checks the interfaces of this host if that is due.
+    /// Checks the interfaces of this host if a check is due.
     fn check_own_address(&mut self) {
         if self.own_address.is_due(self.now) {
             let alone = self.is_alone();
@@ -193,9 +196,9 @@ impl Engine {
         }
     }
 
-    /// Checks the interfaces before a stream with another host is opened or accepted, while this
-    /// node has a loopback address or knows no other member. If the network has just come up, the
-    /// other host must not learn an address that no longer is the best.
+    /// Checks the interfaces before a stream with another host is opened or accepted, if this node
+    /// has a loopback address or knows no other member. Without this check, the other host could
+    /// learn an address that is no longer the best one, if the network has just come up.
     pub(super) fn check_own_address_for(&mut self, peer: SocketAddr) {
         if self.own_address.is_chosen() && !peer.ip().is_loopback() {
             let alone = self.is_alone();
@@ -210,7 +213,7 @@ impl Engine {
         self.core.health(self.now).known <= 1
     }
 
-    /// Chooses the address of this node anew, and logs what is wrong with it.
+    /// Chooses the address of this node again, and logs a problem with it if a line is due.
     fn choose_own_address(&mut self, alone: bool) {
         let (host, own) = (HostAddresses::read(), self.handle.addr());
         let chosen = &mut self.own_address;
@@ -243,7 +246,7 @@ impl Engine {
     }
 
     /// Discards the datagrams and connections that waited during a stall: old messages could
-    /// declare living members dead.
+    /// declare live members failed.
     fn discard(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..limits::RECEIVE_QUEUE {
@@ -261,7 +264,7 @@ impl Engine {
         }
     }
 
-    /// Carries out the orders of the core and passes on its reports, until there are neither.
+    /// Carries out the outputs of the core and passes on its reports, until none are left.
     fn settle(&mut self) {
         loop {
             while let Some(order) = self.core.poll_output() {
@@ -307,7 +310,7 @@ impl Engine {
         }
     }
 
-    /// Sleeps until there is something to do.
+    /// Sleeps until there is something to do, and returns the reasons for waking up.
     fn sleep(&mut self) -> Woken {
         let now = clock::now();
         let mut wanted = now + LONGEST_SLEEP;
@@ -348,8 +351,8 @@ impl Engine {
         self.buffer = buffer;
     }
 
-    /// The health of this node. A shortage of descriptors explains streams that do not work, and
-    /// an address that no other host can reach explains silence.
+    /// The health of this node. Unless there is a name conflict, the summary first names a shortage
+    /// of descriptors or a problem with this node's address. The core does not see these two.
     pub(super) fn health(&mut self) -> Health {
         let mut health = self.core.health(self.now);
         if health.name_conflict.is_some() {

@@ -5,13 +5,13 @@
 //! address goes away. So the engine checks the interfaces again, changes the node's address where
 //! that is likely to help, and otherwise says what is wrong:
 //!
-//! - An address in use stays as long as an interface has it. Members know it, and they accept
-//!   another one only after they have declared this one failed.
+//! - An address in use stays as long as an interface has it. The other members know this address,
+//!   and they accept another address only after they have declared the node failed.
 //! - A loopback address is replaced by the first address that other hosts can reach.
 //! - An address that has been gone for a while is replaced by that of the default route. Any other
 //!   address, such as that of a bridge for containers, may be reachable from this host only.
-//! - A node that knows no other member loses nothing by a change, so it takes the best
-//!   address there is.
+//! - A node that knows no other member loses nothing by a change, so it takes the best address of
+//!   the host.
 
 use crate::Config;
 use crate::driver::net::sockets;
@@ -85,9 +85,9 @@ impl OwnAddress {
         self.any.is_some() && now >= self.next
     }
 
-    /// Chooses the address of this node anew, and returns it if it differs from `own`. Changes
-    /// nothing if `host` is `None`. `alone` is true if the node knows no other member, lost ones
-    /// included.
+    /// Chooses the address of this node again, and returns it if it differs from `own`. The address
+    /// stays if `host` is `None`. `alone` is true if the node knows no other member, not even a
+    /// lost one.
     pub fn choose(
         &mut self,
         now: Time,
@@ -164,7 +164,7 @@ mod tests {
         OwnAddress::new(&config, config.settings.bind.0, START)
     }
 
-    /// Looks at a host with these addresses, of which `default` is that of the default route.
+    /// Lets a node choose on a host with these addresses. `default` is that of the default route.
     fn choose(
         node: &mut OwnAddress,
         now: Time,
@@ -248,7 +248,7 @@ mod tests {
         let new = choose(&mut node, at(82), other, "10.0.0.5", false);
         assert_eq!(new.as_deref(), Some("10.0.0.6"));
         assert_eq!(node.problem(), None);
-        // A loopback address does not take the place of one that may come back.
+        // A loopback address does not take the place of an address that may come back.
         let mut node = bound("0.0.0.0:7946", &[]);
         let none = (&["127.0.0.1"][..], None);
         for seconds in [0, 60] {

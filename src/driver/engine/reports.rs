@@ -35,9 +35,9 @@ impl Engine {
         any
     }
 
-    /// Brings the list of members to the version of the core, after `changes` were applied to it
-    /// one by one. Some changes have no event, such as that of a member that is about to leave. If
-    /// the core has made any of these, the whole list is read from the core again.
+    /// Brings the list of members to the version of the core, after this number of changes was
+    /// applied to the list one by one. Some changes have no event, for example when a member begins
+    /// to leave. If the core has made such a change, the whole list is read from the core again.
     fn update_members(&mut self, changes: u64) {
         let (held, now) = (self.handle.members.version(), self.core.version());
         if now.wrapping_sub(held) != changes {

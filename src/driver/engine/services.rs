@@ -3,10 +3,10 @@
 //! The thread is not that of the engine, so services also answer while the engine is stuck. No
 //! connection blocks the thread. [`crate::service`] lists the bounds of a connection.
 //!
-//! A service gets the current members before each of its events, and when a peer asks, in this case
-//! at most once in [`REFRESH`]. For a service that keeps its members while this node is isolated,
-//! the engine is asked first whether the node is isolated. If the engine does not answer, the node
-//! counts as isolated.
+//! If the members have changed, a service gets them before each of its events and before the bytes
+//! of a peer. The bytes of peers cause at most one such refresh per [`REFRESH`]. For a service that
+//! keeps its members while this node is isolated, the host first asks the engine whether the node
+//! is isolated. If the engine does not answer, the node counts as isolated.
 
 use crate::driver::engine::LONGEST_SLEEP;
 use crate::driver::engine::command::Command;
@@ -55,7 +55,7 @@ pub(in crate::driver) struct Hosted {
     counters: Arc<ServiceCounters>,
     /// The maximum number of connections that may be open at once.
     places: usize,
-    /// The version of the members that the service knows; `None` if it knows none yet.
+    /// The version of the members that the service knows; `None` if it has none yet.
     members: Option<u64>,
     /// The earliest time of the next refresh of the members.
     refresh_from: Time,
@@ -75,7 +75,7 @@ struct Pending {
     /// The index of the service in the list of the host.
     service: usize,
     connection: StreamId,
-    /// The number that the session gave it.
+    /// The number that the session gave the request.
     request: u64,
 }
 
@@ -86,7 +86,7 @@ pub(in crate::driver) struct ServiceHost {
     /// node, which wakes this thread.
     events: Arc<EventQueue>,
     services: Vec<Hosted>,
-    /// The requests under way, by their operation numbers.
+    /// The requests under way, by the numbers of their operations.
     pending: SortedMap<u64, Pending>,
     buffer: Vec<u8>,
 }
@@ -121,7 +121,7 @@ impl Hosted {
             let (socket, peer) = match self.listener.accept() {
                 Ok(Some(accepted)) => accepted,
                 Ok(None) => return,
-                Err(_) => return self.listener.pause(now), // no descriptor is left
+                Err(_) => return self.listener.pause(now), // descriptors or memory are short
             };
             let Ok(id) = self.streams.accept(now, socket) else {
                 continue; // this connection is broken already
@@ -137,7 +137,7 @@ impl Hosted {
         }
     }
 
-    /// Drops the connection that has been silent longest, if no further one may be open.
+    /// Drops the connection that has been silent longest, if there is no place for another one.
     fn make_place(&mut self) {
         if self.connections.len() < self.places {
             return;
@@ -270,8 +270,8 @@ impl ServiceHost {
         self.events.is_intact() && self.services.iter().all(of)
     }
 
-    /// Waits, and returns the sources that are ready. Connections come before listeners, so that a
-    /// connection that has just sent something is not taken for a silent one and dropped.
+    /// Waits, and returns the sources that are ready. Connections come before listeners: a
+    /// connection that has just sent something must not be dropped as silent for a new one.
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let now = clock::now();
         let mut wanted = now + LONGEST_SLEEP;
@@ -357,7 +357,7 @@ impl ServiceHost {
             if !hosted.service.event_kinds().contains(&event.kind()) {
                 continue;
             }
-            // A session that is passed an event must find the change in the list of members.
+            // A session that gets an event must find the change in the list of members.
             hosted.refresh_from = now;
             refresh(hosted, &self.handle, now);
             let ids: Vec<StreamId> = hosted.connections.iter().map(|(id, _)| id).collect();

@@ -1,9 +1,9 @@
 //! Running out of descriptors.
 //!
-//! A node keeps one descriptor in reserve. If the system refuses it another one and no stream can
-//! be dropped, it gives up the reserve, so that it can still open or accept one stream at a time.
-//! The system's resolver needs a descriptor as well, and does not report that it got none. So if no
-//! other descriptor is free when a name is looked up, the node gives up the reserve until all
+//! A node keeps one descriptor in reserve. If the system refuses another descriptor and no stream
+//! can be dropped, the node gives up the reserve, so that it can still open or accept one stream at
+//! a time. The system's resolver needs a descriptor as well, and does not report a shortage. So if
+//! no other descriptor is free when a name is looked up, the node gives up the reserve until all
 //! lookups have ended. As soon as a descriptor is free again, it becomes the reserve.
 
 use crate::driver::os::descriptors::Wakeup;
@@ -77,7 +77,7 @@ impl Shortage {
         }
     }
 
-    /// Notes that a name was looked up.
+    /// Notes that the lookup of a name has ended.
     pub fn end_lookup(&mut self) {
         self.lookups = self.lookups.saturating_sub(1);
     }
@@ -139,7 +139,7 @@ mod tests {
         assert!(shortage.spend_reserve());
         shortage.begin_lookup(START);
         shortage.renew_reserve();
-        assert!(!shortage.spend_reserve(), "the resolver may need it");
+        assert!(!shortage.spend_reserve(), "not renewed during a lookup");
         shortage.end_lookup();
         shortage.renew_reserve();
         assert!(shortage.spend_reserve());

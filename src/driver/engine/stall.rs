@@ -6,10 +6,10 @@
 //!   long past, and the core would blame other nodes for its own absence. So the engine reports the
 //!   missed time to the core, which moves the deadlines of other nodes by that much.
 //! - The machine was suspended, and the clock stood still. The core missed none of its time, so no
-//!   deadline moves: a member that had two seconds left to refute still has two seconds. If a
-//!   deadline moved further than the clock, the time that it counts from would lie in the future.
-//!   The length of the suspension is only used for the log, and to decide whether messages that
-//!   waited during the stall are too old.
+//!   deadline moves: a member that had two seconds left to refute still has two seconds. If the
+//!   deadline moved although the clock stood still, its start would lie in the future. The length
+//!   of the suspension is only used for the log, and to decide whether messages that waited during
+//!   the stall are too old.
 
 use crate::time::Time;
 use std::time::Duration;
@@ -72,7 +72,8 @@ impl StallDetector {
         (missed + suspended > Duration::ZERO).then_some(stall)
     }
 
-    /// Returns how much later than `wanted` it is, or zero if that is within the threshold.
+    /// Returns how much later than `wanted` the engine ran, or zero if the delay is within the
+    /// threshold.
     fn missed(&mut self, now: Time, wanted: Time) -> Duration {
         let late = now.since(wanted.max(self.last_seen));
         self.last_seen = self.last_seen.max(now);
@@ -146,7 +147,7 @@ mod tests {
         assert_eq!(
             detector.on_wake(START + SECOND, START + SECOND, hour),
             Some(suspended),
-            "it woke in time by its own clock"
+            "by its own clock, the engine woke in time"
         );
         assert_eq!(
             detector.on_wake(START + 2 * SECOND, START + 2 * SECOND, hour),
@@ -157,7 +158,7 @@ mod tests {
             suspended: hour,
         };
         let woke = detector.on_wake(START + 10 * SECOND, START + 3 * SECOND, 2 * hour);
-        assert_eq!(woke, Some(both), "the two times are not added");
+        assert_eq!(woke, Some(both), "missed and suspended stay separate");
     }
 
     #[test]
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(
             detector.on_work(START + SECOND),
             None,
-            "measured from the latest time seen"
+            "the time counts from the latest time seen"
         );
         let hour = Duration::from_secs(3600);
         let woke = |detector: &mut StallDetector, suspended| {

@@ -1,8 +1,8 @@
 //! Opening, accepting and serving streams, as long as there are places and descriptors for them.
 //!
-//! A new stream may cost an older one its place. In both kinds of shortage, of places and of
-//! descriptors, only accepted streams give way, and the silent ones first: any host can open them.
-//! The streams that this node opens itself never give way.
+//! If places or descriptors are short, a new stream may take the place of an older stream. Only
+//! accepted streams give way, the silent ones first, because any host can open them. The streams
+//! that this node opens itself never give way.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::shortage::Consequence;
@@ -25,9 +25,9 @@ impl Engine {
         self.core.accepts_streams() && self.streams.len() < DESCRIPTORS
     }
 
-    /// The time for which an accepted stream does not give way. It is shorter if fewer streams are
-    /// open: when descriptors allow only a few streams, an honest peer then waits no longer for its
-    /// turn than when they allow many.
+    /// The time for which an accepted stream does not give way. The fewer streams are open, the
+    /// shorter it is: where descriptors allow only a few streams, an honest peer should not wait
+    /// longer for its turn than where they allow many.
     fn protection(&self) -> Duration {
         let most = self.stream_timeout / 10;
         let share = most * self.streams.len().min(limits::STREAMS) as u32 / limits::STREAMS as u32;
@@ -35,7 +35,7 @@ impl Engine {
     }
 
     /// The time from which the next connection can be accepted: the pause of the listener is over,
-    /// and a place is free or can be freed. `None` while this node itself opened all streams.
+    /// and a place is free or can be freed. `None` if this node opened all streams itself.
     pub(super) fn accept_from(&self, now: Time) -> Option<Time> {
         let place = match self.has_place() {
             true => now,
@@ -108,8 +108,8 @@ impl Engine {
         }
     }
 
-    /// Frees a descriptor for a connection that waits. The reserve is for a node that has no
-    /// accepted stream at all.
+    /// Frees a descriptor for a connection that waits, and returns whether that was possible. The
+    /// reserve is spent only if this node has no accepted stream.
     fn free_descriptor_for_accept(&mut self) -> bool {
         if self.streams.drop_lingering() {
             return true;
@@ -120,8 +120,8 @@ impl Engine {
         }
     }
 
-    /// Frees a descriptor for a connection that this node opens: its own probes and joins come
-    /// before the streams of others.
+    /// Frees a descriptor for a connection that this node opens, and returns whether that was
+    /// possible. The node's own probes and joins come before accepted streams.
     fn free_descriptor_for_dial(&mut self) -> bool {
         self.streams.drop_lingering()
             || self.drop_accepted(self.protection())
@@ -130,7 +130,7 @@ impl Engine {
     }
 
     /// Drops the accepted stream that gives way first, if it has been open for `least`. Returns
-    /// whether there was one.
+    /// whether a stream was dropped.
     fn drop_accepted(&mut self, least: Duration) -> bool {
         let first = self.streams.first_to_drop();
         let Some((id, _)) = first.filter(|(_, accepted)| *accepted + least <= self.now) else {

@@ -1,4 +1,4 @@
-//! The waiter of an operation, which gets its outcome.
+//! Operations, and the waiters that get their outcomes.
 
 use crate::driver::events::pending::{Outcome, Promise};
 use crate::driver::events::queue::EventQueue;

@@ -19,7 +19,7 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     }
 }
 
-/// The number of members that the error of a leave names; it counts the others.
+/// The number of members that the error of a leave names. The error only counts the others.
 const NAMED: usize = 5;
 
 /// Returns the outcome of a leave. A leave that a reachable member may have missed is a failure,

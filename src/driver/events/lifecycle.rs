@@ -1,4 +1,4 @@
-//! The life of a node, as every thread that belongs to it sees it: from running to its end.
+//! The life of a node, from running to its end, as all threads of the node see it.
 
 use crate::error::{Error, Result, Status};
 use crate::vocabulary::NodeState;

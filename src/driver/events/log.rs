@@ -1,9 +1,9 @@
 //! The log: lines for people, as events, bounded in number.
 //!
-//! The library never prints. To log refusals, the counters are read when the engine wakes up, at
-//! most once a second. The line about a refusal says whose input it was, as far as that is known
-//! (see [`super::refusal_log`]), why it was refused, and what to do. A counter that has grown for
-//! any other reason is logged the first time, and then at most once a minute.
+//! The library never prints. To find refusals, the log reads the counters when the engine wakes up,
+//! at most once a second. The line about a refusal names the source of the input, as far as it is
+//! known (see [`super::refusal_log`]), the reason for the refusal, and the remedy. Any other growth
+//! of a counter is logged the first time, and then at most once a minute.
 
 use crate::driver::events::refusal_log::{REPEAT, RefusalLog};
 use crate::driver::events::subscriptions::Subscriptions;
@@ -30,7 +30,7 @@ struct LastLine {
 
 /// Makes log lines of the wanted levels.
 pub(in crate::driver) struct Log {
-    /// The level up to which lines are wanted; `None` if none are.
+    /// The level up to which lines are wanted; `None` if no lines are wanted.
     level: Option<Level>,
     /// The time at which the counters were last read.
     last_check: Time,
@@ -204,10 +204,10 @@ mod tests {
         let forged = "member-join db1\n\x1b[31mserf: all is well\u{202e}";
         log.line(&events, Level::Info, "members", || forged.to_owned());
         let Ok(Some(event)) = events.take(Some(Duration::ZERO)) else {
-            panic!("there is no line");
+            panic!("no event is queued");
         };
         let EventBody::Log { text, .. } = event.body else {
-            panic!("the event is no line");
+            panic!("the event is not a log line");
         };
         let expected = r"member-join db1\x0a\x1b[31mserf: all is well\u{202e}";
         assert_eq!(text, expected);
@@ -269,7 +269,7 @@ mod tests {
             )
             .unwrap()
         };
-        // A member that this node knows, and later the same member with another key.
+        // The node knows the member db1, which later sends with another key.
         let mut core = node("web1", 0, b"0123456789abcdef");
         let mut alive = Vec::new();
         crate::wire::message::Message::Alive(crate::wire::message::Alive {

@@ -56,7 +56,7 @@ pub struct Pending {
     origin: Origin,
 }
 
-/// The side of the engine: the promise that an outcome will come.
+/// The engine's side of an operation: the promise that an outcome will come.
 pub(in crate::driver) struct Promise(Arc<Completion>);
 
 impl Pending {

@@ -23,7 +23,7 @@ use std::time::Duration;
 /// The maximum number of log lines that wait; beyond that the oldest are dropped.
 const LOGS: usize = 256;
 
-/// The error of a queue in which no event is left and to which none will come.
+/// The error of a queue that has ended and in which no event is left to take.
 #[derive(Debug, PartialEq)]
 pub(in crate::driver) struct Ended;
 
@@ -35,16 +35,16 @@ struct Queued {
     last_seq: u64,
     /// True once no further event comes.
     ended: bool,
-    /// The reader has given up the queue, with the events that are left.
+    /// True once the reader has given up the queue and the events that are left in it.
     abandoned: bool,
-    /// The descriptor is readable.
+    /// True while the descriptor is readable.
     raised: bool,
-    /// An overflow event is queued.
+    /// True while an overflow event is queued.
     overflow_waits: bool,
     lost: u64,
     /// The number of lost events that overflow events have already reported.
     reported: u64,
-    /// The number of events that another queue lost, whose overflow event moved to this queue.
+    /// The number of events that another queue lost and whose overflow event moved to this queue.
     /// They are not part of `lost`.
     lost_elsewhere: u64,
 }
@@ -93,8 +93,8 @@ impl EventQueue {
         always || self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
-    /// Queues an event if its kind is wanted and the queue has not ended. An overflow event adds to
-    /// the one that is queued, if any.
+    /// Queues an event if its kind is wanted and the queue has not ended. An overflow event is
+    /// merged with the overflow event that is already queued, if any.
     pub fn push(&self, now: Time, body: EventBody) {
         let kind = body.kind();
         if !self.wants(kind) {
@@ -179,8 +179,8 @@ impl EventQueue {
         Ok(events)
     }
 
-    /// Takes out all queued events of the kinds for which `wanted` is true. An overflow event that
-    /// is taken out carries the number of lost events with it; if it stays, so does the number.
+    /// Takes out all queued events of the kinds for which `wanted` is true. An overflow event takes
+    /// the number of lost events along; if the overflow event stays, so does the number.
     pub fn take_out(&self, wanted: impl Fn(EventKind) -> bool) -> Vec<Event> {
         let mut state = lock(&self.state);
         let mut taken = Vec::new();
@@ -261,7 +261,8 @@ impl Queued {
         }
     }
 
-    /// Gives an overflow event, which leaves the queue now, the number of events lost so far.
+    /// Writes the number of lost events into an overflow event that leaves the queue. It counts the
+    /// events that were lost since the previous overflow event.
     fn report_lost(&mut self, event: &mut Event) {
         if let EventBody::Overflow { lost } = &mut event.body {
             self.overflow_waits = false;
@@ -456,7 +457,7 @@ mod tests {
         assert_eq!(drain(&events)[0].kind(), EventKind::MemberJoin);
     }
 
-    /// The numbers of lost events in the overflow events among these.
+    /// Returns the number of lost events of each overflow event in `events`.
     fn overflows(events: &[Event]) -> Vec<u64> {
         let lost = |event: &Event| match event.body {
             EventBody::Overflow { lost } => Some(lost),
@@ -557,7 +558,7 @@ mod tests {
         let mut next = 0;
         while next < 100_000 {
             let readable = becomes_readable(fd, Duration::from_secs(5));
-            assert!(readable, "silent after {next}");
+            assert!(readable, "not readable before event {next}");
             while let Ok(Some(event)) = events.take(Some(Duration::ZERO)) {
                 assert_eq!(id(&event), next);
                 next += 1;

@@ -1,10 +1,10 @@
-//! Chooses which sources of refused input the log names, so that neither one source nor many of
-//! them can fill it.
+//! Chooses which sources of refused input the log names, so that neither one source nor many
+//! sources can fill the log.
 //!
 //! A pair of reason and source is logged when it first occurs, and then at most once a minute with
 //! the number of refusals since. For each reason, only a few members and a few strangers are named
 //! in one minute: addresses can be forged, and strangers must not crowd out the members. The
-//! refusals of all other sources are left to the line about their counter.
+//! refusals of all other sources only appear in the line about their counter.
 
 use crate::swim::{Source, SourceCount};
 use crate::time::Time;
@@ -22,7 +22,7 @@ struct Named {
     source: Source,
     /// True if members live at its address.
     is_member: bool,
-    /// The time of its last line.
+    /// The time of its last line; zero before the first line.
     at: Time,
     /// The number of refusals since its last line.
     count: u64,

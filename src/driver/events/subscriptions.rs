@@ -2,9 +2,9 @@
 //!
 //! Every subscription gets all events of the kinds that it wants, at its own pace and with its own
 //! bound. Events that come before the first subscription wait in the node's own queue. The first
-//! subscription to a kind also gets these, and from then on the node's own queue accepts no event
-//! of that kind. So no event is lost between the start of a node and its first reader, and no
-//! events pile up in a queue without a reader.
+//! subscription to a kind also gets the events of that kind that wait there, and from then on the
+//! node's own queue accepts no event of that kind. So no event is lost between the start of a node
+//! and its first reader, and no events pile up in a queue without a reader.
 
 use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::queue::{Ended, EventQueue};
@@ -216,7 +216,8 @@ impl Subscription {
         self.queue.drain(max).map_err(|Ended| self.end_error())
     }
 
-    /// Ends the subscription: queued events are dropped, and a thread that polls is woken.
+    /// Ends the subscription: queued events are dropped, and a thread that polls the descriptor
+    /// is woken.
     pub fn abandon(&self) {
         if self.check_process().is_ok() {
             self.queue.abandon();

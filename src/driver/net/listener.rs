@@ -2,7 +2,7 @@
 //!
 //! Gossip and services accept their connections here. During a pause the listener is not polled,
 //! and connections wait in the backlog of the kernel. Without the pause, a thread that cannot
-//! accept them would spin.
+//! accept connections would spin.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags, is_shortage};
 use crate::driver::os::own_fd::OwnFd;
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The length of a pause.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The maximum number of broken connections that are skipped in a row. After that, the remaining
+/// The maximum number of broken connections that are skipped in one call. After that, the remaining
 /// connections wait for the next turn.
 const BROKEN: usize = 8;
 
@@ -56,8 +56,8 @@ impl Listener {
         PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)
     }
 
-    /// Accepts the next connection that waits; `Ok(None)` if none does. The address of an IPv4 peer
-    /// is in IPv4 form.
+    /// Accepts the next connection that waits; `Ok(None)` if none waits. The address of an IPv4
+    /// peer is in IPv4 form.
     ///
     /// # Errors
     /// The process or the system is short of descriptors or memory. The connection still waits: the

@@ -1,7 +1,7 @@
 //! Sockets that never block, and name resolution, which may.
 //!
-//! Gossip and services share all of it: a [`listener`] accepts their connections, and a set of
-//! [`streams`] reads and writes.
+//! Gossip and services both use a [`listener`], which accepts connections, and a set of
+//! [`streams`], which reads and writes.
 
 pub(crate) mod listener;
 pub(crate) mod resolve;

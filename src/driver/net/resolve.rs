@@ -5,13 +5,13 @@ use crate::config::address;
 use crate::swim::Seed;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-/// The largest number of addresses of one name that are used.
+/// The maximum number of addresses of one name that are used.
 const ADDRESSES: usize = 64;
 
 /// Resolves all seeds that are host names, adds their addresses to the seeds, and returns the names
 /// that have no address. A process that changes its root directory before it starts the node calls
-/// this first, since it cannot resolve names afterwards. Blocks as long as the resolver of the
-/// system does.
+/// this first, since it cannot resolve names afterwards. The call blocks as long as the resolver of
+/// the system does.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();
@@ -38,8 +38,8 @@ pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     unknown
 }
 
-/// The addresses of a host name, at most [`ADDRESSES`], without duplicates; empty if it has none.
-/// An IPv4 address is never in its IPv6 form.
+/// The addresses of a host name, at most [`ADDRESSES`], without duplicates; empty if the name has
+/// none. An IPv4 address is never in its IPv6 form.
 pub(in crate::driver) fn resolve(host: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
     let Ok(addrs) = (host, 0).to_socket_addrs() else {

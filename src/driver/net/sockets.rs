@@ -136,7 +136,7 @@ impl Sockets {
         }
     }
 
-    /// Receives the next waiting datagram; `None` if there is none. The address of an IPv4 sender
+    /// Receives the next waiting datagram; `None` if none waits. The address of an IPv4 sender
     /// is in IPv4 form.
     pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         // An error may belong to an earlier datagram that was sent to another host. Then the next
@@ -176,8 +176,8 @@ pub(in crate::driver) fn is_address_chosen(set: Option<&Advertise>, bound: Socke
     set.is_none() && bound.ip().is_unspecified()
 }
 
-/// The address to advertise: the one in the settings, or else the bound one. If the node is bound
-/// to all addresses, it is the address of an interface, in one of these networks if possible.
+/// The address to advertise: the one in the settings, or else the bound one. In place of a bound
+/// wildcard, it is the address of an interface, in one of these networks if possible.
 ///
 /// # Errors
 /// `Address` if this host has no suitable address.

@@ -5,16 +5,16 @@
 //!   accepted:              open -> flushing -> lingering -> gone
 //! ```
 //!
-//! The owner of a set closes a stream and forgets it. Bytes that the owner wrote before still go
+//! The owner of a set closes a stream and forgets it. Bytes that the owner has written still go
 //! out, for a bounded time. An accepted stream then waits a moment for the peer to close first. If
 //! this side closed first while bytes were unread, the kernel would reset the connection and the
 //! answer could be lost.
 //!
 //! The number of gossip streams is limited, and so are the descriptors of the process. Any host can
 //! connect and send nothing, or a byte now and then. When a limit is reached, an accepted stream is
-//! dropped for the next one: the one that has been open longest of those from which nothing has
-//! arrived, or of all if there is no such stream. An honest request takes milliseconds, and the
-//! owner of the set leaves every stream open for a minimum time.
+//! dropped for the next one: the oldest stream from which nothing has arrived, or else the oldest
+//! stream. An honest request takes milliseconds, and the owner of the set leaves every stream open
+//! for a minimum time.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
 use crate::driver::os::own_fd::OwnFd;
@@ -61,13 +61,13 @@ struct Stream {
     sent: usize,
     /// The time at which the stream was accepted; `None` for a dialled stream.
     accepted: Option<Time>,
-    /// Bytes have arrived.
+    /// True once bytes have arrived.
     heard: bool,
-    /// The peer has ended its side and writes no more; it may still read.
+    /// True once the peer has ended its side: it writes no more, but may still read.
     eof: bool,
 }
 
-/// Returns the end of a stream that could not be opened.
+/// Returns the end of a stream that could not be opened because of this error.
 pub(in crate::driver) fn stream_end(error: &io::Error) -> StreamEnd {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => StreamEnd::Refused,
@@ -75,8 +75,8 @@ pub(in crate::driver) fn stream_end(error: &io::Error) -> StreamEnd {
     }
 }
 
-/// Returns how a stream that was open ended by this error. A program that closes a connection
-/// before it has read everything resets it.
+/// Returns the end of an open stream that broke with this error. A program that closes a connection
+/// before it has read everything resets the connection.
 fn open_end(error: &io::Error) -> StreamEnd {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => StreamEnd::Reset,
@@ -99,7 +99,7 @@ pub(in crate::driver) enum StreamEvent {
 pub(in crate::driver) struct StreamSet {
     streams: SortedMap<StreamId, Stream>,
     last_accepted: u64,
-    /// The number of reads from one stream in a row before the other streams have their turn.
+    /// The number of reads from one stream before the other streams have their turn.
     reads: usize,
     /// True if a stream is read even while its peer has not taken everything that was written.
     reads_while_writing: bool,
@@ -173,7 +173,7 @@ impl StreamSet {
     }
 
     /// Drops a stream on which everything is written and that only waits for its peer to close.
-    /// Returns false if there is none.
+    /// Returns false if there is no such stream.
     pub fn drop_lingering(&mut self) -> bool {
         let is_lingering = |it: &Stream| matches!(it.phase, Phase::Lingering(_));
         let found = self.streams.iter().find(|(_, it)| is_lingering(it));
@@ -439,7 +439,7 @@ mod tests {
     ) {
         let (begun, mut events) = (std::time::Instant::now(), Vec::new());
         while !done(set, &events) {
-            assert!(begun.elapsed() < PATIENCE, "only {events:?}");
+            assert!(begun.elapsed() < PATIENCE, "not done after {events:?}");
             turn(set, &mut events);
         }
     }
@@ -556,7 +556,7 @@ mod tests {
         assert_eq!(
             set.first_to_drop(),
             Some((ids[1], now + SECOND)),
-            "the first is being closed"
+            "a stream that is being closed does not count"
         );
         others[1].write_all(b"a question").unwrap();
         until(&mut set, |_, events| {

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 impl Node {
     /// Asks a node which members its cluster has, without joining: no member of that cluster learns
-    /// of this node. Returns what that node lists, sorted by name, whatever the state of the
-    /// members. A node forgets the address and the tags of a member soon after it has failed or
-    /// left (`gossip_to_the_dead_ms`): such a member has the address 0.0.0.0 and the port 0. A
-    /// `timeout` of `None` waits without limit; an address that is silent is given up after
+    /// of this node. Returns the members that the asked node lists, in any state, sorted by name. A
+    /// node forgets the address and the tags of a member soon after the member has failed or left
+    /// (`gossip_to_the_dead_ms`): such a member has the address 0.0.0.0 and the port 0. A `timeout`
+    /// of `None` waits without limit; an address that is silent is given up after
     /// `stream_timeout_ms`.
     ///
     /// # Errors

@@ -34,11 +34,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A running member of a cluster. Clones refer to the same node, and any number of threads may use
-/// it at once. It ends with [`Node::shutdown`], with [`Node::close`], or when its last clone is
-/// dropped.
+/// it at once. The node ends with [`Node::shutdown`], with [`Node::close`], or when its last clone
+/// is dropped.
 ///
-/// An inherited node does not run in a forked child: calls that can fail return [`Status::Forked`]
-/// there, and lists such as [`Node::members`] are empty.
+/// A node that a forked child inherits does not run in the child: calls that can fail return
+/// [`Status::Forked`] there, and lists such as [`Node::members`] are empty.
 #[derive(Clone)]
 pub struct Node {
     pub(in crate::driver) running: Arc<RunningNode>,
@@ -59,7 +59,7 @@ impl Node {
     ///
     /// # Errors
     /// `Config` if settings contradict each other; `Address` if the address cannot be bound or this
-    /// host has none; `Io` if the system refuses a thread, a descriptor or a file.
+    /// host has no usable address; `Io` if the system refuses a thread, a descriptor or a file.
     pub fn start(config: &Config) -> Result<Node> {
         Node::start_with(config, None, None)
     }
@@ -81,19 +81,19 @@ impl Node {
 
     /// Joins a cluster: exchanges lists of members with every address. Returns a moment after the
     /// first address has answered, with the number of addresses that have answered by then. The
-    /// node goes on with the others, and later also asks an address again whenever it knows no
-    /// alive member there. If no address answers, the node asks none of them again. A node that has
-    /// left becomes a member again. After the timeout the join goes on without the caller; a
+    /// node goes on asking the other addresses. Later it asks an address again whenever it knows no
+    /// alive member there, but only if at least one of these addresses has answered. A node that
+    /// has left becomes a member again. After the timeout the join goes on without the caller; a
     /// `timeout` of `None` waits without limit.
     ///
     /// Addresses look like `host`, `host:port`, `1.2.3.4` or `[::1]:7946`, with an optional node
     /// name in front as in `name/host:port`. The port is 7946 if none is given.
     ///
     /// # Errors
-    /// `Invalid` if no address is given; `TooLarge` if more than 4,096 are; `Address` if one cannot
-    /// be parsed; if nobody answers, the most useful reason: `Crypto`, `Protocol`, `Address` or
-    /// `Unreachable`; `NameConflict` if another node has the name of this node; `Timeout`;
-    /// `Closed`; `Forked`.
+    /// `Invalid` if no address is given; `TooLarge` if more than 4,096 are given; `Address` if one
+    /// cannot be parsed; if no address answers, the most useful reason: `Crypto`, `Protocol`,
+    /// `Address` or `Unreachable`; `NameConflict` if another node has the name of this node;
+    /// `Timeout`; `Closed`; `Forked`.
     pub fn join(&self, addrs: &[&str], timeout: Option<Duration>) -> Result<usize> {
         let seeds = self.seeds(addrs)?;
         let join = |waiter| Command::Join { seeds, waiter };
@@ -111,7 +111,7 @@ impl Node {
     /// outcome.
     ///
     /// # Errors
-    /// `Invalid`, `TooLarge`, `Address`, `Closed`, `Forked`; there is no event then.
+    /// `Invalid`, `TooLarge`, `Address`, `Closed`, `Forked`; no event follows such an error.
     pub fn join_async(&self, operation: Operation, addrs: &[&str]) -> Result<()> {
         let seeds = self.seeds(addrs)?;
         let waiter = Waiter::Event(operation);
@@ -135,9 +135,9 @@ impl Node {
     /// leaving again has the same result. A `timeout` of `None` waits without limit.
     ///
     /// # Errors
-    /// `Unreachable` if this node has left but members did not acknowledge it, and may list this
-    /// node as failed: the message names them; `State` if a join cancels the leave; `Timeout`,
-    /// after which the leave goes on; `Closed`; `Forked`.
+    /// `Unreachable` if this node has left but some members did not acknowledge the leave and may
+    /// list this node as failed (the message names up to five of them); `State` if a join cancels
+    /// the leave; `Timeout`, after which the leave goes on; `Closed`; `Forked`.
     pub fn leave(&self, timeout: Option<Duration>) -> Result<()> {
         let leave = |waiter| Command::Leave { waiter };
         self.run(timeout, "the leave", leave)?.result.map(drop)
@@ -146,7 +146,7 @@ impl Node {
     /// Like [`Node::leave`], but does not wait: a `Done` event of this operation reports the end.
     ///
     /// # Errors
-    /// `Closed`, `Forked`; there is no event then.
+    /// `Closed`, `Forked`; no event follows such an error.
     pub fn leave_async(&self, operation: Operation) -> Result<()> {
         let waiter = Waiter::Event(operation);
         self.running.send(Command::Leave { waiter })
@@ -161,7 +161,7 @@ impl Node {
         self.start_pending(|waiter| Command::Leave { waiter })
     }
 
-    /// Stops the node at once without telling anybody: the other members will see it fail. Calls
+    /// Stops the node at once without telling the other members, which will see it fail. Calls
     /// that wait for the node return `Closed`; queued events, members, counters and the state can
     /// still be read. Waits for the threads of the engine and of the services, but not for a
     /// callback. A second call does nothing.
@@ -170,9 +170,9 @@ impl Node {
     }
 
     /// Like [`Node::shutdown`], but also waits for all other threads, and no further callback
-    /// starts. Inside the callback it returns at once, and the event thread waits for the others
-    /// when the callback has returned. A host name that is being resolved delays the end by at most
-    /// a second.
+    /// starts. Inside the callback it returns at once, and the event thread waits for the other
+    /// threads when the callback has returned. A host name that is being resolved delays the end by
+    /// at most a second.
     pub fn close(&self) {
         self.running.close();
     }
@@ -213,7 +213,7 @@ impl Node {
         self.running.members.all()
     }
 
-    /// The member of this name; `None` if there is none, or in a forked child.
+    /// The member of this name; `None` if there is no such member, and in a forked child.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
         if self.running.origin.is_elsewhere() {
             return None;
@@ -283,7 +283,7 @@ impl Node {
     /// also erases a member that has left already.
     ///
     /// # Errors
-    /// Same as [`Node::remove_failed`], except that a member that has left is no error.
+    /// Same as [`Node::remove_failed`], except that a member that has left is not an error.
     pub fn prune(&self, name: &str) -> Result<()> {
         self.remove(name, true)
     }
@@ -301,8 +301,8 @@ impl Node {
     /// operation reports the verdict: success if the member answered, `Unreachable` if not.
     ///
     /// # Errors
-    /// `NotFound` if there is no such member; `State` if the member is this node, or has failed or
-    /// left; if a hint about it, or too many other hints, are under way; or if this node has left;
+    /// `NotFound` if there is no such member; `State` if the member is this node, if it has failed
+    /// or left, if a hint about it or too many other hints are under way, or if this node has left;
     /// `Closed`; `Forked`.
     pub fn hint(&self, operation: Operation, name: &str) -> Result<()> {
         self.hint_for(name, Waiter::Event(operation))
@@ -344,14 +344,14 @@ impl Node {
         self.running.ask(|reply| Command::Health { reply })
     }
 
-    /// The counters. After the end of the node they have their last values; in a forked child there
-    /// are none.
+    /// The counters. After the end of the node they have their last values; in a forked child the
+    /// list is empty.
     pub fn stats(&self) -> Vec<Counter> {
         self.running.counters()
     }
 
-    /// A descriptor that is readable while events are queued, and always after the end of the node.
-    /// It is for polling only.
+    /// A descriptor that is readable while events are queued, and permanently once the node has
+    /// ended. It is for polling only.
     ///
     /// # Errors
     /// `State` if a callback takes the events; `Forked`.
@@ -360,7 +360,8 @@ impl Node {
         self.running.events.fd().ok_or_else(with_callback)
     }
 
-    /// Takes the next event, or `Ok(None)` after `timeout`. `None` waits without limit.
+    /// Takes the next event; returns `Ok(None)` after the timeout. A `timeout` of `None` waits
+    /// without limit.
     ///
     /// # Errors
     /// Once the node has ended and no event is left: `Closed`, or `Internal` if the node is broken.
@@ -389,9 +390,9 @@ impl Node {
     }
 
     /// Makes a separate reader for events of these kinds; an empty list stands for all kinds. Up to
-    /// `capacity` events wait for it. Any number of subscriptions may exist, and each sees every
-    /// event of its kinds; an overflow is reported to the subscription that it concerns. The first
-    /// subscription to a kind also gets the events that have waited since the start, and
+    /// `capacity` events can wait for it. Any number of subscriptions may exist, and each sees
+    /// every event of its kinds; an overflow is reported to the subscription that it concerns. The
+    /// first subscription to a kind also gets the events that have waited since the start, and
     /// [`Node::next_event`] returns no further event of that kind.
     ///
     /// # Errors
@@ -435,8 +436,8 @@ impl Node {
         self.finish(timeout, what, command(Waiter::Caller(reply)), answer)
     }
 
-    /// Sends a command, and waits for the answer. Not generic, because otherwise the library would
-    /// hold a copy for each command.
+    /// Sends a command, and waits for the answer. This function is not generic, because otherwise
+    /// the library would hold a copy of it for each command.
     fn finish(
         &self,
         timeout: Option<Duration>,
@@ -462,7 +463,7 @@ impl Node {
     }
 }
 
-/// Runs `work`, and turns a panic in it into an error instead of printing it. Bindings to other
+/// Runs `work`, and turns a panic in it into an error, which is not printed. Bindings to other
 /// languages need this, since no panic may reach their callers.
 ///
 /// # Errors

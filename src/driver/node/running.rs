@@ -13,8 +13,8 @@ use std::time::Duration;
 pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
 /// The longest time that the end of a node waits for a host name that is being resolved. Nothing
-/// can interrupt the resolver of the system. If it takes longer, the helper thread ends by itself
-/// later, and touches nothing but its own data.
+/// can interrupt the resolver of the system. If the resolver takes longer, the helper thread ends
+/// later, and the data that it uses lives until then.
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The threads of a node.
@@ -68,8 +68,8 @@ fn is_current(worker: &Option<Worker>) -> bool {
     worker.as_ref().is_some_and(Worker::is_current)
 }
 
-/// The threads of a node, once they have started. The event thread shares them, because it may have
-/// to wait for the others.
+/// The threads of a node, once they have started. The event thread shares this value, because
+/// it may have to wait for the other threads.
 pub(super) type ThreadsCell = Arc<OnceLock<Threads>>;
 
 /// A node that runs. The last clone of its `Node` drops this, which ends the node.
@@ -124,7 +124,8 @@ impl RunningNode {
     }
 
     /// Ends the node and waits for all its threads; no further callback starts. On the event thread
-    /// it returns at once, and that thread waits for the others when its callback has returned.
+    /// it returns at once, and that thread waits for the other threads when its callback has
+    /// returned.
     pub(super) fn close(&self) {
         if !self.request_end() {
             return;

@@ -1,4 +1,4 @@
-//! Services in a real node: a second service is hosted next to SPOE, and the host enforces its
+//! Services in a real node: a second service is hosted next to SPOE, and the host enforces the
 //! bounds.
 
 use crate::driver::engine::command::Command;
@@ -97,7 +97,7 @@ impl Service for MemberList {
     }
 }
 
-/// A node that hosts SPOE as usual, and the example on a host of its own.
+/// A node that hosts SPOE as usual, and a second host with the example service.
 struct Hosts {
     node: Node,
     addr: SocketAddr,
@@ -259,13 +259,13 @@ fn the_host_bounds_connections_input_and_output() {
     assert_eq!(third.ask("list\n"), "host\n");
     assert!(
         first.is_ended(),
-        "the peer that was silent longest made room"
+        "the connection that was silent longest makes room"
     );
     host.eventually(|it| &it.refused, 1);
     // The host may close the connection before everything is written.
     let endless = vec![b'x'; 2 * INPUT_MAX];
     let _ = second.0.get_mut().write_all(&endless);
-    assert!(second.is_ended(), "a line that never ends");
+    assert!(second.is_ended(), "a line that never ends is refused");
     host.eventually(|it| &it.refused, 2);
     third.send("large\n");
     host.eventually(|it| &it.refused, 3);

@@ -68,7 +68,8 @@ fn build(
     let addr = sockets::advertised(settings.advertise, sockets.bound, networks)?;
     let is_chosen = sockets::is_address_chosen(settings.advertise.as_ref(), sockets.bound);
     let is_loopback = addr.ip().is_loopback();
-    // A node that starts before the network has a loopback address until an interface is up.
+    // While the network is down, a node that chooses its address has a loopback address. That
+    // address is not checked, because it changes once an interface is up.
     if !is_chosen || !is_loopback {
         check_own_address(addr.ip(), networks)?;
     }
@@ -115,7 +116,7 @@ fn build(
         starting.threads.finish();
         return Err(Error::io("cannot create the threads of a node", &error));
     }
-    let _ = threads.set(starting.threads); // this is the only place that sets it
+    let _ = threads.set(starting.threads); // this is the only place that sets `threads`
     Ok(RunningNode::new(handle, threads, with_callback))
 }
 
@@ -154,8 +155,8 @@ struct Services {
 }
 
 impl Services {
-    /// Adds a service that listens at the address that a setting gives. If it gives none, only the
-    /// counters of the service exist.
+    /// Adds a service that listens at the address that a setting gives. If the setting gives
+    /// no address, only the counters of the service exist.
     #[cfg_attr(not(feature = "spoe"), allow(dead_code))] // a build without services adds none
     fn add<S: Service + 'static>(
         &mut self,
@@ -174,14 +175,14 @@ impl Services {
     }
 }
 
-/// The services of a node. `loopback` is true if the settings fix its address to a loopback
-/// address. A new service is added here.
+/// The services of a node. `loopback` is true if the settings fix the node's address to a
+/// loopback address. A new service is added here.
 #[cfg(feature = "spoe")]
 fn services(config: &Config, loopback: bool) -> Result<Services> {
     use crate::service::spoe::candidate::Rules;
     use crate::service::spoe::{COUNTERS, Spoe};
     let mut services = Services::default();
-    // If this node is on the loopback interface for good, servers may have loopback addresses, too.
+    // If this node always has a loopback address, servers may have loopback addresses, too.
     let spoe = || {
         Spoe::new(Rules {
             loopback,
@@ -206,7 +207,7 @@ fn services(config: &Config, _: bool) -> Result<Services> {
     Ok(Services::default())
 }
 
-/// The callback of the application, and everything that the event thread needs.
+/// The callback of the application, and everything else that the event thread needs.
 struct Callback {
     run: EventCallback,
     stack: usize,
@@ -221,8 +222,8 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    /// Starts all threads, the engine's last. If an earlier one is refused, the engine is dropped
-    /// here, before the caller ends the threads that have started.
+    /// Starts all threads, the engine's last. If an earlier thread is refused, the engine is
+    /// dropped here, before the caller ends the threads that have started.
     fn start(
         &mut self,
         engine: Engine,

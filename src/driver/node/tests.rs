@@ -1,4 +1,4 @@
-//! Tests of whole nodes that need to look inside one.
+//! Tests of whole nodes that run code on the engine's thread.
 
 use crate::driver::engine::command::Command;
 use crate::driver::events::completion::Waiter;
@@ -59,7 +59,7 @@ fn a_clock_that_jumps_by_an_hour_takes_no_time_from_a_suspected_member() {
         let jump = Box::new(|| clock::jump_ahead(3600 * SECOND));
         watching.running.send(Command::Test(jump)).unwrap();
         // The jump is noticed in one turn, in which the core also looks at its deadlines; the
-        // counters are read in a later one.
+        // counters are read in a later turn.
         let begun = Instant::now();
         while counter(&watching, "stalls") < jumps {
             assert!(begun.elapsed() < PATIENCE, "the jump was not noticed");
@@ -106,7 +106,7 @@ fn an_operation_that_begins_after_the_clock_jumps_within_a_turn_ends_in_time() {
     release.send(()).unwrap();
     assert_eq!(is_accepted.wait(Some(PATIENCE)), Waited::Answered(Ok(())));
     let Waited::Answered(Ok(explanation)) = explanation.wait(Some(PATIENCE)) else {
-        panic!("the member is known");
+        panic!("no explanation of a known member");
     };
     assert!(explanation.since < 2 * PATIENCE, "{explanation}");
     await_event(&watching, EventKind::Done);

@@ -1,8 +1,8 @@
 //! The clocks of the system.
 //!
 //! The time of the core is CLOCK_MONOTONIC: nobody can set it, and it never goes back. It stands
-//! still while the machine is suspended. CLOCK_BOOTTIME does not, so the difference between the two
-//! is the time for which the machine has been suspended.
+//! still while the machine is suspended. CLOCK_BOOTTIME goes on, so the difference between the two
+//! clocks is the time for which the machine has been suspended.
 
 use crate::time::Time;
 use nix::time::{ClockId, clock_gettime};

@@ -66,14 +66,15 @@ impl AsFd for Wakeup {
 /// The pause in place of a wait that the kernel refuses.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Waits until a descriptor is ready or `timeout` has passed, and returns what each is ready for.
-/// `None` waits without limit; a fraction of a millisecond is rounded up. If a signal interrupts
-/// the wait, it ends early and nothing is ready.
+/// Waits until a descriptor is ready or `timeout` has passed, and returns the ready flags of each
+/// descriptor. `None` waits without limit; a fraction of a millisecond is rounded up. If a signal
+/// interrupts the wait, it ends early and nothing is ready.
 ///
 /// The kernel refuses to wait for more descriptors than the process may open now, even if they were
-/// opened long ago. This happens to a host that gives up the right to open any more, as sandboxes
-/// do (`RLIMIT_NOFILE` 0). All descriptors then count as ready, after a pause that prevents a busy
-/// loop. That is harmless, because no operation of this library on a descriptor blocks.
+/// opened long ago. This happens to a host that gives up the right to open more descriptors, as
+/// sandboxes do (`RLIMIT_NOFILE` 0). All descriptors then count as ready, after a pause that
+/// prevents a busy loop. That is harmless, because no operation of this library on a descriptor
+/// blocks.
 pub(in crate::driver) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Vec<PollFlags> {
     let millis = timeout.map(|it| it.as_nanos().div_ceil(1_000_000));
     let limit = millis.map_or(PollTimeout::NONE, |millis| {
@@ -146,7 +147,7 @@ mod tests {
     fn a_wakeup_whose_number_was_taken_by_a_file_of_the_host_leaves_that_file_alone() {
         let wakeup = Wakeup::new().unwrap();
         assert!(wakeup.is_intact());
-        let kept = wakeup.0.try_clone().unwrap(); // keeps the number of its inode in use
+        let kept = wakeup.0.try_clone().unwrap(); // keeps the first eventfd open
         let foreign = Wakeup::new().unwrap();
         // SAFETY: both descriptors are open; this test alone uses the first.
         assert!(unsafe { libc::dup2(foreign.fd(), wakeup.fd()) } >= 0);

@@ -1,13 +1,14 @@
 //! Noticing a fork. The threads of a node do not exist in the child, so a node does not run there.
 //!
 //! This library registers one set of handlers with `pthread_atfork`. The handler in the child
-//! increments a generation number. Code that compares the number at which a value was made (its
-//! [`Origin`]) with the current number finds out whether the child inherited the value. The handler
+//! increments a generation number. A value records the current number when it is made (its
+//! [`Origin`]); if the number is another one later, a child has inherited the value. The handler
 //! also closes the child's copies of sockets and wake-up descriptors, so that a port is not kept
 //! open by a process that does not read from it.
 //!
 //! The child never touches a lock that a thread of the parent may have held. The list of
-//! descriptors is safe, because the forking thread itself takes its lock before the fork.
+//! descriptors is safe, because the forking thread itself takes the lock of the list before the
+//! fork.
 
 use crate::driver::os::identity::Identity;
 use crate::error::{Error, Result, Status};
@@ -55,8 +56,8 @@ impl Origin {
     }
 }
 
-/// Installs the handlers, once per process. Must be called before the first thread, descriptor or
-/// handle of a node exists.
+/// Installs the handlers, once per process. This function must be called before the first thread,
+/// descriptor or handle of a node exists.
 pub(crate) fn install() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
@@ -98,7 +99,7 @@ extern "C" fn in_child() {
 }
 
 /// The descriptors that a child closes. Their lock has no owner: a mutex of std may only be
-/// unlocked by the process that locked it, but this one is also unlocked in the child.
+/// unlocked by the process that locked it, but this lock is also unlocked in the child.
 struct OpenList {
     held: AtomicBool,
     list: UnsafeCell<Vec<(RawFd, Identity)>>,
@@ -137,7 +138,7 @@ pub(in crate::driver) fn close_in_child(fd: RawFd, identity: Identity) {
     OPEN.with(|list| list.push((fd, identity)));
 }
 
-/// Takes a descriptor off that list, before it is closed.
+/// Takes a descriptor off the list of those that a forked child closes, before it is closed here.
 pub(in crate::driver) fn forget(fd: RawFd, identity: Identity) {
     OPEN.with(|list| {
         if let Some(place) = list.iter().position(|it| *it == (fd, identity)) {

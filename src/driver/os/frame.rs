@@ -1,11 +1,11 @@
 //! Telling whether a function that has called code of the program still runs.
 //!
-//! Code of a program can leave without a return: longjmp() skips the functions of the library that
-//! called it, and they never learn of that. So such a function keeps a number in each word of a
-//! variable, and other code looks for traces of a jump:
+//! A function of the library that calls code of the program may never regain control: longjmp()
+//! skips the function. So such a function keeps a number in each word of a variable, and other code
+//! looks for traces of a jump:
 //!
 //! * A word has lost the number: something else uses this part of the stack.
-//! * The thread works or sleeps further up in its stack, where the function was called from.
+//! * The thread works or sleeps further up in its stack, in a caller of the function.
 //! * The thread has ended.
 //!
 //! A thread that has jumped may leave no trace for a while. Then the function seems to run until
@@ -49,16 +49,16 @@ impl Place {
 }
 
 /// The number of words of a variable. A later function may leave part of this stack area unwritten,
-/// but hardly 256 bytes in a row.
+/// but hardly 256 consecutive bytes.
 const WORDS: usize = 32;
 
-/// The variable of a function: a number that no other one has, in each word.
+/// The variable of a function. Each word holds a number that no other variable has.
 pub(crate) struct Variable([u64; WORDS]);
 
 impl Variable {
     /// A variable with its number. It must not be moved once [`Variable::frame`] was called.
     pub(crate) fn new() -> Variable {
-        /// The numbers begin at one that is rare in memory.
+        /// The numbers begin at a value that is rare in memory.
         static NEXT: AtomicU64 = AtomicU64::new(0x5bd1_e995_9e37_79b9);
         Variable(black_box([NEXT.fetch_add(1, Ordering::Relaxed); WORDS]))
     }
@@ -85,8 +85,8 @@ impl Frame {
         self.place
     }
 
-    /// Returns true if the code at `here` was called by this function, directly or not. Stacks grow
-    /// down.
+    /// Returns true if the code at `here` was called by this function, directly or indirectly.
+    /// Stacks grow down.
     pub(crate) fn is_around(&self, here: Place) -> bool {
         here.thread == self.place.thread && here.stack < self.place.stack && self.is_intact()
     }
@@ -122,8 +122,8 @@ impl Frame {
         let _uncancelled = Uncancelled::new();
         let path = format!("/proc/self/task/{}/syscall", self.place.thread);
         let text = fs::read_to_string(path).unwrap_or_default();
-        // The last two words are the stack pointer and the program counter, or the only word says
-        // that the thread runs.
+        // The last two words are the stack pointer and the program counter. If the thread runs, the
+        // text is one word.
         let word = text.split_whitespace().rev().nth(1).unwrap_or_default();
         let pointer = usize::from_str_radix(word.trim_start_matches("0x"), 16);
         let above = |at: usize| (1..SAME_STACK).contains(&at.wrapping_sub(self.place.stack));
@@ -159,8 +159,8 @@ mod tests {
         black_box(Place::here())
     }
 
-    /// Calls `inner` with 64 KiB of stack in between, more than the functions that wait for a
-    /// channel use.
+    /// Calls `inner` with 64 KiB of stack in between, which is more than waiting for a channel
+    /// uses.
     #[inline(never)]
     fn further_down<R>(inner: impl FnOnce() -> R) -> R {
         let between = black_box([0_u8; 1 << 16]);
@@ -204,7 +204,10 @@ mod tests {
         resume.send(()).unwrap();
         let begun = Instant::now();
         while !frame.was_left(Place::here()) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it sleeps");
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "the function must count as left"
+            );
             std::thread::yield_now();
         }
         drop(go_on);

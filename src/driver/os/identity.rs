@@ -1,21 +1,20 @@
 //! Telling a descriptor of this library from another one that has taken its number.
 //!
-//! A host can close the descriptors of a node, as daemons do that close all they do not know, and
-//! its own files then get the same numbers. The device and the inode of a descriptor show that,
-//! since every socket has an inode of its own. All eventfds share one inode with the other
-//! descriptors of their kind, so the library puts a mark on each of its own: the number of the
-//! signal that the kernel would send for it (`F_SETSIG`). No signal is ever sent, because nothing
-//! asks for that (`O_ASYNC`).
+//! A host can close the descriptors of a node, as daemons do that close all descriptors they do not
+//! know. Files of the host then get the same numbers. The device and the inode of a socket show
+//! this, because every socket has its own inode. But all eventfds share one inode, so the library
+//! puts a mark on each of its eventfds: the number of the signal that the kernel would send for it
+//! (`F_SETSIG`). No signal is ever sent, because the library does not request signals (`O_ASYNC`).
 
 use nix::sys::stat::fstat;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The two operations of fcntl(2), which the crate `libc` does not name for every platform.
+/// Two operations of fcntl(2) that the crate `libc` does not name for every platform.
 const F_SETSIG: libc::c_int = 10;
 const F_GETSIG: libc::c_int = 11;
-/// The marks are the numbers from 1 to this one: those that the kernel accepts as signals.
+/// The number of marks. A mark is a number from 1 to 64, which the kernel accepts as a signal.
 const MARKS: u32 = 64;
 
 /// The open file to which a descriptor refers.
@@ -43,8 +42,8 @@ impl Identity {
     }
 }
 
-/// Puts the next mark on a descriptor. On a system without marks it has the same identity as all
-/// other descriptors of its kind.
+/// Puts the next mark on a descriptor. On a system without marks, the descriptor has the same
+/// identity as all others of its kind.
 pub(in crate::driver) fn mark(fd: BorrowedFd<'_>) {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let next = LAST.fetch_add(1, Ordering::Relaxed) % MARKS + 1;

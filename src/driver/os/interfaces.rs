@@ -16,7 +16,7 @@ pub(crate) fn host_name() -> Vec<u8> {
     gethostname().map_or_else(|_| Vec::new(), OsString::into_vec)
 }
 
-/// The addresses of all interfaces that are up; `None` if the system does not tell them, for
+/// The addresses of all interfaces that are up; `None` if the system does not list them, for
 /// instance because descriptors have run out.
 pub fn addresses() -> Option<Vec<IpAddr>> {
     let interfaces = getifaddrs().ok()?;
@@ -29,7 +29,7 @@ pub fn addresses() -> Option<Vec<IpAddr>> {
     Some(addresses.collect())
 }
 
-/// The source address of packets that leave by the default route. No packet is sent to find it out:
+/// The source address of packets that leave by the default route. No packet is sent for this:
 /// the kernel already chooses the route when a datagram socket is connected.
 fn of_default_route(v6: bool) -> Option<IpAddr> {
     // These addresses are reserved for documentation, so only a default route leads there.
@@ -62,9 +62,9 @@ fn is_usable(ip: &IpAddr) -> bool {
     }
 }
 
-/// Chooses the address of this host that the other members can most likely reach: a private one if
-/// possible, that of the default route if possible, and a loopback address only if there is no
-/// other.
+/// Chooses the address of this host that the other members can most likely reach. A private address
+/// comes before a public one, then the address of the default route before another, and a loopback
+/// address comes last.
 fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
     let default = default.filter(|ip| is_usable(ip) && !ip.is_loopback());
     let usable = || all.iter().copied().filter(is_usable);
@@ -81,13 +81,13 @@ fn choose(all: &[IpAddr], default: Option<IpAddr>) -> Option<IpAddr> {
 pub(in crate::driver) struct HostAddresses {
     /// The addresses of all interfaces that are up.
     all: Vec<IpAddr>,
-    /// The source addresses of packets that leave by the default route.
+    /// The source address of IPv4 packets that leave by the default route.
     default_v4: Option<IpAddr>,
     default_v6: Option<IpAddr>,
 }
 
 impl HostAddresses {
-    /// Reads the addresses; `None` if the system does not tell them.
+    /// Reads the addresses; `None` if the system does not list them.
     pub fn read() -> Option<HostAddresses> {
         Some(HostAddresses {
             all: addresses()?,
@@ -96,7 +96,7 @@ impl HostAddresses {
         })
     }
 
-    /// Returns the addresses that are in one of these networks; all if there are no networks.
+    /// Returns the addresses that are in one of these networks; all if no networks are given.
     pub fn within(&self, networks: &[IpNet]) -> HostAddresses {
         let is_inside = |ip: &IpAddr| networks::allow(networks, *ip);
         HostAddresses {
@@ -127,7 +127,7 @@ impl HostAddresses {
     }
 
     /// Returns the source address of the default route, if other hosts can use it and a node bound
-    /// to `any` can advertise it; if possible one of the family of `own`.
+    /// to `any` can advertise it. An address of the family of `own` is preferred.
     pub fn of_default_route(&self, any: IpAddr, own: IpAddr) -> Option<IpAddr> {
         let usable = |ip: &IpAddr| is_usable(ip) && !ip.is_loopback();
         let v4 = self.default_v4.filter(usable);

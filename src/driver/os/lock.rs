@@ -2,8 +2,8 @@
 //!
 //! These are the locks of std, not of parking_lot: parking_lot keeps the waiting threads of all
 //! locks of a process in one shared table, and a fork at the wrong moment leaves that table locked
-//! for ever in the child. A lock of std has no state outside of itself, and allocates nothing on
-//! the threads of the application.
+//! forever in the child. A lock of std has no state outside itself, and allocates nothing on the
+//! threads of the application.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,8 +51,8 @@ pub(crate) fn wait<'a, T>(
     wait_until(condition, guard, None, done).0
 }
 
-/// The moment at which `timeout` will have passed. `None`, which stands for no limit, if there is
-/// no timeout or it is too long for the clock.
+/// The moment at which `timeout` will have passed. It is `None`, which means no limit, if there is
+/// no timeout or if the timeout is too long for the clock.
 pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

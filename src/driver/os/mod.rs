@@ -5,7 +5,7 @@
 //! | [`clock`] | the two clocks that a node reads |
 //! | [`descriptors`] | polling descriptors, the limit on open ones, waking a waiting thread |
 //! | [`fork`] | noticing a fork, and closing inherited descriptors in the child |
-//! | [`frame`] | functions that code of the program has left without a return |
+//! | [`frame`] | whether a function that called code of the program still runs |
 //! | [`identity`] | the file to which a descriptor refers |
 //! | [`interfaces`] | the name and the addresses of this host |
 //! | [`lock`] | locks and condition variables that a fork cannot freeze |

@@ -1,10 +1,10 @@
-//! A descriptor of this library, which lives in a process that belongs to somebody else.
+//! A descriptor of this library in a process that belongs to a host program.
 //!
-//! * It is never 0, 1 or 2. Where a host has closed these, they are the first numbers that the
-//!   system assigns, and a host that later opens its standard streams would replace ours.
+//! * Its number is never 0, 1 or 2. If a host has closed these descriptors, the system assigns
+//!   their numbers first, and a host that later opens its standard streams would replace ours.
 //! * A forked child closes its copy at once, and does not close it again when it drops this value.
-//! * Before it is used, its owner can ask whether the number still stands for the same file. Once
-//!   it does not, dropping this value closes nothing, because the file belongs to the host.
+//! * Before each use, the owner can ask whether the number still stands for the same file. If it
+//!   does not, dropping this value closes nothing, because the file belongs to the host.
 
 use crate::driver::os::fork::{self, Origin};
 use crate::driver::os::identity::Identity;

@@ -2,8 +2,8 @@
 //! left alone.
 //!
 //! The threads of a node run inside [`caught`], and so do all functions of the C interface that can
-//! panic. Code of the program that the library calls, such as a callback, runs [`outside`] of it
-//! again.
+//! panic. Code of a C program that the library calls, such as a callback, runs [`outside`] again; a
+//! callback of a Rust program runs inside.
 //!
 //! One panic hook, set on first use, records the text and the place of every panic inside, and
 //! passes all other panics on to the previous hook. A hook applies to one copy of Rust's standard

@@ -1,10 +1,10 @@
 //! Prepared threads: created early, for processes that may create none later.
 //!
-//! Some hosts forbid new threads once they serve (a process limit of zero), and fork before that.
-//! So threads are created early and wait on a condition variable; nodes use them before they create
-//! new ones. A forked child has none of its parent's threads: the fork handler creates the same
-//! number in the child, in a new pool, because the lock of the old one may have been held at the
-//! moment of the fork.
+//! Some hosts fork, and then forbid new threads before they begin to serve (a process limit of
+//! zero). So threads are created early and wait on a condition variable; nodes use them before they
+//! create new ones. A forked child has none of its parent's threads, so the fork handler creates
+//! the same number in the child. They belong to a new pool, because the lock of the old pool may
+//! have been held at the moment of the fork.
 
 use crate::driver::os::fork;
 use crate::driver::os::lock::{lock, wait};
@@ -36,8 +36,8 @@ struct Task {
     job: Job,
     /// Dropped when the job has ended and the thread waits again.
     opener: Opener,
-    /// The thread that submitted the job can no longer gain privileges (`no_new_privs`), so the job
-    /// must not be able to, either.
+    /// True if the thread that submitted the job can no longer gain privileges (`no_new_privs`).
+    /// Then the job must not be able to gain any, either.
     no_new_privileges: bool,
 }
 
@@ -140,7 +140,7 @@ impl Pool {
             drop(queue);
             set_name(&task.name);
             if task.no_new_privileges {
-                // The flag stays set: a later job may run with fewer rights, but never with more.
+                // The flag stays set: a later job may have fewer privileges, but never more.
                 renounce_new_privileges();
             }
             let _ = panic::caught(task.job); // the job reports its own panics
@@ -152,7 +152,7 @@ impl Pool {
 }
 
 /// Creates a new pool with the same number of threads in a forked child. A thread that cannot be
-/// created is missing from the pool, which shows when a node is started.
+/// created is missing from the pool, and the start of a node may fail for that reason.
 fn renew_in_child() {
     let n = WANTED.load(Ordering::Relaxed);
     // The old pool is not touched: its lock may be held by a thread that does not exist here.

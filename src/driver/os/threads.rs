@@ -49,7 +49,7 @@ impl Identity {
     }
 }
 
-/// Opens when a job has ended and its thread is free for another.
+/// A latch that opens when a job has ended and its thread is free for another job.
 #[derive(Default)]
 pub(in crate::driver) struct Latch {
     open: Mutex<bool>,
@@ -69,7 +69,7 @@ impl Latch {
     }
 }
 
-/// Opens its latch when dropped: after the job, whether it panicked or not, or if it never ran.
+/// Opens its latch when dropped: after the job has returned or panicked, or if it will never run.
 pub(in crate::driver) struct Opener(Arc<Latch>);
 
 impl Drop for Opener {
@@ -105,7 +105,7 @@ fn set_cancel_state(state: libc::c_int) -> libc::c_int {
         fn pthread_setcancelstate(state: libc::c_int, previous: *mut libc::c_int) -> libc::c_int;
     }
     let mut previous = 0;
-    // SAFETY: the call takes a number and a place for another one.
+    // SAFETY: the call takes a number, and a pointer to a variable that outlives the call.
     unsafe { pthread_setcancelstate(state, &raw mut previous) };
     previous
 }

@@ -1,9 +1,9 @@
 //! The threads of a node: where they come from, and how the library waits for their end.
 //!
 //! A host can create the threads itself ([`Spawn`]) or have them created early
-//! ([`PreparedThreads`]); otherwise the library creates them with std. In every case the last act
-//! of the thread's job is to open a latch, on which the library waits. A thread of std is joined
-//! after that, so that it no longer counts among the threads of the process.
+//! ([`PreparedThreads`]); otherwise the library creates them with std. In every case a latch
+//! opens when the job has ended, and the library waits for that. A thread of std is joined
+//! afterwards, so that it no longer counts among the threads of the process.
 
 use crate::driver::os::lock::lock;
 use crate::driver::os::threads::{Identity, Job, Latch, Opener, create};
@@ -76,8 +76,8 @@ impl Worker {
         let job: Job = Box::new(move || {
             signals::block_here();
             inside.enter();
-            // `work` reports its own panics. Dropping what it owns may panic as well, and that is
-            // caught here.
+            // `work` reports its own panics. Dropping the values that it owns may panic as well;
+            // that panic is caught here.
             let _ = panic::caught(work);
             inside.leave();
         });
@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// Waits until the work has ended or the timeout has passed, and returns whether the work has
-    /// ended. `None` waits without limit. Must not be called on the thread itself.
+    /// ended. `None` waits without limit. It must not be called on this thread itself.
     pub fn finish(&self, timeout: Option<Duration>) -> bool {
         let done = self.latch.wait(timeout);
         // The lock is held while joining, so that a second caller, too, returns only after the

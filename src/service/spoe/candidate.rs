@@ -1,5 +1,5 @@
-//! A member as a server for HAProxy: its address, weight and desired state, and whether it can be
-//! one.
+//! A member as a server for HAProxy: its address, weight and desired state, and whether it can be a
+//! server.
 //!
 //! All of it comes from the network. HAProxy truncates a port of 70000 to 4464, reads an empty
 //! address as 0.0.0.0, and sends requests to any address it is given. So everything is checked
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// The greatest weight of a server in HAProxy.
 pub const WEIGHT_MAX: u16 = 256;
-/// The weight of a member without a tag `weight`. It leaves room for smaller and greater ones.
+/// The weight of a member without a tag `weight`. It leaves room for smaller and greater weights.
 pub const WEIGHT_DEFAULT: u16 = 100;
 
 /// The longest name of a server, in bytes: the longest name of a member. HAProxy itself has no
@@ -28,7 +28,7 @@ pub enum Presence {
     Alive,
     /// It does not answer, but may still do so.
     Suspect,
-    /// It was declared dead.
+    /// It was declared failed.
     Failed,
     /// It has left the cluster.
     Left,
@@ -45,7 +45,7 @@ pub enum Desired {
     Maint,
 }
 
-/// The reason why a member cannot be a server. Texts of its tags are as they came from the network.
+/// The reason why a member cannot be a server. The texts of tags are as they came from the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unfit {
     /// Its name is too long, or has characters that mean something in a command to HAProxy.
@@ -129,7 +129,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Returns true if it takes part in the cluster, as far as this node knows.
+    /// Returns true if the member takes part in the cluster, as far as this node knows.
     pub fn is_there(&self) -> bool {
         matches!(self.presence, Presence::Alive | Presence::Suspect)
     }
@@ -153,11 +153,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// A member as a server; `None` if it has another role.
+    /// A member as a server; `None` if it does not have the tag of servers.
     ///
-    /// Its tags are `port`; `ip`, if it serves at an address other than its own in the cluster;
-    /// `weight`, 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A member with the
-    /// weight 0 drains.
+    /// Other tags of a server are `port`; `ip`, if it serves at an address other than its address
+    /// in the cluster; `weight`, 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A
+    /// member with the weight 0 drains.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
         let tag = |key: &str| member.tags.get(key).map(String::as_str);
         let (key, wanted) = &self.tag;
@@ -174,7 +174,7 @@ impl Rules {
             name: member.name.clone(),
             presence: presence(member.state),
             addr: self.addr(&member.name, member.addr.ip(), tag("ip"), tag("port")),
-            weight: weight.max(1), // if it has to serve after all, it needs a weight
+            weight: weight.max(1), // if the member has to serve after all, it needs a weight
             desired,
             ignored,
         })
@@ -374,7 +374,7 @@ mod tests {
         assert_eq!(
             objection("10.0.0.1:3000"),
             None,
-            "another port of the load balancer"
+            "another port of the load balancer is allowed"
         );
         assert_eq!(objection("[fd00::7]:80"), None);
         let outside = "10.0.1.5".parse().unwrap();
@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(typo.desired, Desired::Ready);
         assert_eq!(typo.ignored, [Ignored::State("drian".into())]);
         let light = found("weight", "0");
-        assert_eq!(light.desired, Desired::Drain, "it gets no new requests");
+        assert_eq!(light.desired, Desired::Drain, "weight 0 means drain");
     }
 
     #[test]

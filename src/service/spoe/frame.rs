@@ -189,8 +189,8 @@ fn name(bytes: &[u8]) -> Result<String, Malformed> {
 /// A variable that an answer sets in the scope of the transaction.
 pub type Variable = (&'static str, Value);
 
-/// The greeting of this side, with its length field. It repeats the frame size that HAProxy named:
-/// HAProxy 2.6 would write larger frames even if this side named a smaller size.
+/// The greeting of this side, with its length field. It repeats the frame size that HAProxy named,
+/// because HAProxy 2.6 would not keep to a smaller size.
 pub fn agent_hello(size: u64, is_check: bool) -> Vec<u8> {
     let capabilities = if is_check { "" } else { "pipelining" };
     let mut payload = Vec::new();

@@ -10,8 +10,8 @@
 //! | [`candidate`] | a member as a server: its address, weight and desired state |
 //! | [`rendezvous`] | choosing the member for a key |
 //!
-//! A frame that cannot be read ends its connection with the status that the specification has for
-//! it; other connections are not affected.
+//! A frame that cannot be read ends its connection with the status that the specification defines
+//! for this fault. Other connections are not affected.
 
 pub mod candidate;
 pub mod frame;

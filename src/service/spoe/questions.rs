@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `pick` | `key` | `name`, `ip`, `port` of the server for this key |
 //! | `member` | `ip` | `member`: true if a present member has this address |
-//! | `size` | | `size`: the number of present members, including this one |
+//! | `size` | | `size`: the number of present members, including this node |
 //! | `leader` | | `leader`: the first server by name |
 //! | `tag` | `name`, `key` | `tag`: the value of the tag `key` of the member `name` |
 //!
@@ -64,8 +64,9 @@ impl MemberIndex {
         self.addrs.contains(&ip.to_canonical())
     }
 
-    /// The address of each member that is present, with its value of this tag, or with its name if
-    /// `tag` is `None`. If several members share an address, the first by name counts.
+    /// The addresses of the present members, each with the member's value of `tag`. Members without
+    /// this tag are left out. If `tag` is `None`, each address comes with the member's name. If
+    /// several of these members share an address, the first by name counts.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn by_address<'a>(
         &'a self,

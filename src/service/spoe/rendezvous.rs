@@ -1,8 +1,8 @@
 //! The member for a key: the one with the highest weighted score (rendezvous hashing, Thaler and
 //! Ravishankar 1998).
 //!
-//! All nodes that know the same members choose the same one, without a table. When a member goes,
-//! only its keys move, and they spread over all other members.
+//! All nodes that know the same members choose the same member for a key, without a table. When a
+//! member goes, only its keys move, and they spread over all other members.
 
 /// A hash of 64 bits that is the same on every host and in every version: FNV-1a, followed by the
 /// last step of SplitMix64. Without that step, similar names would get similar hashes.
@@ -21,8 +21,9 @@ fn score(name: &str, key: &[u8], weight: u16) -> Option<f64> {
     if weight == 0 {
         return None;
     }
-    // 52 bits of the hash, as a fraction between 0 and 1: 53 bits and a half would be rounded. The
-    // logarithm of the standard library differs from host to host in its last bit.
+    // 52 bits of the hash plus one half, as a fraction between 0 and 1. With 53 bits, adding one
+    // half would round. The logarithm is that of libm, because that of the standard library differs
+    // from host to host in its last bit.
     let part = ((hash([name.as_bytes(), key]) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
     Some(f64::from(weight) / -libm::log(part))
 }

@@ -39,7 +39,7 @@ impl Session {
         at
     }
 
-    /// The length of the first frame with its length field; `None` while it is incomplete.
+    /// The length of the first frame with its length field; `None` while the frame is incomplete.
     fn next_frame(&self, input: &[u8]) -> Result<Option<usize>, Status> {
         let Some((len, _)) = input.split_first_chunk::<4>() else {
             return Ok(None);
@@ -111,7 +111,7 @@ mod tests {
     use super::super::wire::{Value, put_number, put_text, put_value};
     use super::*;
 
-    /// Answers with the length of a name.
+    /// A source that answers with the length of a name.
     struct Lengths;
 
     impl Answers for Lengths {

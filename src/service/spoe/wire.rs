@@ -19,14 +19,14 @@ pub enum Value {
     Uint(u64),
     /// An address.
     Ip(IpAddr),
-    /// Text. For HAProxy this may be any bytes.
+    /// Text. HAProxy may put any bytes into it.
     Text(Vec<u8>),
     /// Bytes.
     Binary(Vec<u8>),
 }
 
 impl Value {
-    /// The text, if this is text in UTF-8.
+    /// The text, if this value is text in UTF-8.
     pub fn text(&self) -> Option<&str> {
         match self {
             Value::Text(bytes) => std::str::from_utf8(bytes).ok(),
@@ -50,7 +50,7 @@ mod kind {
     pub const TRUE: u8 = 0x10;
 }
 
-/// Reads bytes from the front.
+/// A reader that takes bytes from the front.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a>(pub &'a [u8]);
 
@@ -74,8 +74,8 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// Reads a number: one byte if it is below 240, else 4 bits in the first byte and 7 in each
-    /// further one.
+    /// Reads a number: one byte if it is below 240, else 4 bits in the first byte and 7 bits in
+    /// each further byte.
     pub fn number(&mut self) -> Result<u64, Malformed> {
         let first = self.byte()?;
         let mut number = u64::from(first);
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(
             Reader(&[0xff; 20]).number(),
             Err(Malformed),
-            "without an end"
+            "a number without an end is refused"
         );
     }
 
@@ -244,8 +244,8 @@ mod tests {
                 assert_eq!(Reader(&bytes[..cut]).value(), Err(Malformed));
             }
         }
-        assert_eq!(Reader(&[15]).value(), Err(Malformed), "an unknown kind");
+        assert_eq!(Reader(&[15]).value(), Err(Malformed), "the kind is unknown");
         let minus_one = [2, 0xff, 0xf0, 0xfe, 0xff, 0x7e];
-        assert!(Reader(&minus_one).value().is_ok(), "of 32 bits");
+        assert!(Reader(&minus_one).value().is_ok(), "a 32-bit value is read");
     }
 }
