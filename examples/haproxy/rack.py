@@ -225,7 +225,7 @@ class Namespaces:
             raise UnmetError(f"{command}: {done.stderr.strip()}")
 
     def host(self, name: str, kind: str = "") -> Host:
-        """A host that is off, with the services of a kind (a folder of `hosts`)."""
+        """Make a host that is off, with the services of a kind (a folder of `hosts`)."""
         number = len(self.hosts) + 1
         folder = self._folder / name
         self.hosts.append(Host(folder, name, f"10.77.0.{number}", kind))
@@ -296,7 +296,7 @@ class Loopback:
         self.hosts: list[Host] = []
 
     def host(self, name: str, kind: str = "") -> Host:
-        """A host that is off, with the services of a kind (a folder of `hosts`)."""
+        """Make a host that is off, with the services of a kind (a folder of `hosts`)."""
         folder = self._folder / name
         ip = f"{self._net}.{len(self.hosts) + 1}"
         self.hosts.append(Host(folder, name, ip, kind))

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_string_that_is_not_utf8_names_the_byte() {
-        // SAFETY: a literal.
+        // SAFETY: the string is a literal with a NUL at its end.
         let got = unsafe { string("key", c"ab\xff".as_ptr()) };
         assert_eq!(got.unwrap_err().message, "key is not UTF-8 at byte 2");
     }

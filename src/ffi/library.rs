@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_version_is_that_of_the_package() {
-        // SAFETY: a static string.
+        // SAFETY: the version is a static string with a NUL at its end.
         let version = unsafe { CStr::from_ptr(sprat_version()) }.to_str().unwrap();
         assert_eq!(version, env!("CARGO_PKG_VERSION"));
         let parts: Vec<u32> = version

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub enum LeaveEnd {
     /// This node has left.
     Left {
-        /// The live members that have not acknowledged the leave, and may take it for a failure.
+        /// The live members that have not acknowledged the leave, and may mistake it for a failure.
         /// Empty if every member that can be reached has acknowledged it.
         unacked: Vec<Arc<str>>,
     },

@@ -247,7 +247,7 @@ impl Core {
         self.swim.health(now)
     }
 
-    /// Returns true if this node has seeds other than itself, but knows no other members, or only
+    /// Returns true if this node has seeds other than itself, but knows no other member, or only
     /// members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()

@@ -46,8 +46,8 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
             .iter()
             .map(|row| match row.status {
                 // The reader adds one to the time of each member listed as left. Serf lists only
-                // members that have left. A leaving member is listed one earlier, so that the
-                // reader gets the time of the leave intent.
+                // members that have left. A leaving member is listed with a time one earlier, so
+                // that the reader gets the time of the leave intent.
                 SerfStatus::Leaving => (&*row.member.name, row.ltime.saturating_sub(1)),
                 // A left member is listed with the time of its leave, as by Serf. With an earlier
                 // time, a member that returns through this node would refute with a time too low

@@ -293,7 +293,8 @@ impl SerfState {
             .announce_leave(now, &mut self.common, name, prune, token, leaving);
     }
 
-    /// Cancels a leave, because the application joins. Returns false if there is none.
+    /// Cancels a leave, because the application joins. Returns false if no leave is under way or
+    /// done.
     pub fn cancel_leave(&mut self) -> bool {
         if !self.leave.is_under_way_or_done() {
             return false;
