@@ -3,7 +3,7 @@
 //! ```text
 //! Member -> Intent      the leave intent is gossiped, and every member acknowledges it
 //!        -> Spreading   the same happens to the departure, which the SWIM machine announces
-//!        -> Lingering   probes are still answered, so that no peer mistakes the leave for a failure
+//!        -> Lingering   probes are still answered, so that no peer sees the leave as a failure
 //!        -> Left
 //! ```
 //!
