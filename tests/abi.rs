@@ -1,8 +1,9 @@
 //! The C ABI seen from C: the header, the shared library, and programs that use both.
 //!
-//! Each program of `tests/abi` checks itself and ends with 0; here they are compiled with the
-//! system's compilers, linked with the library of the release profile, and run under a time
-//! limit: plain, under AddressSanitizer, and under valgrind.
+//! Each program of `tests/abi` makes its own checks, and ends with status 0 if all of them hold.
+//! Here the programs are compiled with the system's compilers, linked with the library of the
+//! release profile, and run under a time limit: plain, under AddressSanitizer, under valgrind, and
+//! some of them under ThreadSanitizer.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
@@ -40,9 +41,9 @@ fn scratch() -> &'static Path {
     })
 }
 
-/// The shared library of the release profile, as it is shipped. It is not taken from the
-/// folder of this test program: a build of a binding leaves a library of the same name there, but
-/// without the C interface.
+/// Builds the shared library with the release profile, as it is shipped, and returns its path. The
+/// library in the folder of this test program is not used: a build of a binding leaves a library
+/// with the same name there, but without the C interface.
 fn built_library() -> PathBuf {
     let deps = env::current_exe().unwrap().parent().unwrap().to_owned();
     let target = deps.parent().unwrap().parent().unwrap();

@@ -1,6 +1,6 @@
 /* callback.c: events on a thread of the library, for programs that have threads anyway.
  *
- * Prints the number of members with role=backend that are alive whenever it changes, until Enter is
+ * Prints the number of alive members with role=backend whenever that number changes, until Enter is
  * pressed.
  *
  *     callback BIND [JOIN]...

@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     uint64_t join = 0;
     int status = sprat_node_start(config, &node);
     sprat_config_free(config);
-    if (status == SPRAT_OK && argc > 3)         /* an event of kind DONE reports its end */
+    if (status == SPRAT_OK && argc > 3)         /* an event of kind DONE reports the end */
         status = sprat_node_join_async(node, (const char *const *)argv + 3, argc - 3, 0, NULL,
                                        &join);
 

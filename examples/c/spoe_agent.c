@@ -5,8 +5,8 @@
  * HAProxy asks through its stream processing offload engine (SPOE): Which server owns this key? Is
  * the source of this request a member? How many members are there? Who is the leader? What is the
  * value of this tag? The library answers on a thread of its own, so the program is free for other
- * work: this one prints the number of answered questions every ten seconds. docs/haproxy/spoe.md
- * shows the configuration of HAProxy.
+ * work: this program prints the number of answered questions every ten seconds.
+ * docs/haproxy/spoe.md shows the configuration of HAProxy.
  *
  *     cc -o spoe_agent spoe_agent.c $(pkg-config --cflags --libs sprat)
  */

@@ -1,5 +1,5 @@
-/* uv.c: a node inside a libuv loop. Its callbacks never block: events report the end of a
- * join or leave.
+/* uv.c: a node inside a libuv loop. The callbacks of the loop never block: events report the end of
+ * a join or leave.
  *
  *     uv BIND [JOIN]...           leaves on Ctrl-C
  *     cc -o uv uv.c $(pkg-config --cflags --libs sprat libuv)

@@ -63,7 +63,7 @@ static void print_event(sprat_node *node, const sprat_event *event, void *user_d
 }
 
 /* Sets the options, and returns the index of the first address to join; -1 for bad usage. A wrong
- * setting is not bad usage: `config` remembers it, and sprat_node_start() reports it. */
+ * setting is not bad usage: `config` keeps the error, and sprat_node_start() reports it. */
 static int options(sprat_config *config, int argc, char **argv)
 {
     int i = 1;

@@ -2,7 +2,7 @@
 """Serf agents and a C program linked with libsprat form one cluster.
 
 The demo says in plain words what happens, shows the lines that the programs print, and checks them.
-If something expected is not seen in time, it says what is missing and ends with status 1. All
+If an expected line is not seen in time, the demo says what is missing and ends with status 1. All
 processes use loopback addresses that nothing else uses, and all end with the demo.
 """
 
@@ -21,7 +21,7 @@ BASE = f"127.{100 + os.getpid() % 100}.{1 + os.getpid() // 100 % 250}"
 COLOUR = sys.stdout.isatty()
 STARTED = time.monotonic()
 CHILDREN = []
-# Seconds to wait for something that must be seen. It takes seconds on a quiet machine.
+# Seconds to wait for something that must be seen. On a quiet machine, a few seconds are enough.
 PATIENCE = 120
 
 
@@ -36,7 +36,7 @@ def seen(text):
 
 
 class NotSeen(Exception):
-    """Something that must happen did not."""
+    """Something that must happen did not happen."""
 
 
 def end_children():
@@ -82,7 +82,7 @@ class CProgram:
             self.fresh.put(line.split())
 
     def prints(self, *words, within=PATIENCE):
-        """Wait for a line with all of these words. The lines before it are not looked at again."""
+        """Wait for a line with all of these words. Earlier lines are not examined again."""
         deadline = time.monotonic() + within
         while True:
             try:

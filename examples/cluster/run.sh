@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the library, compiles examples/c/watch.c with it as any program would, and runs the demo.
-# `make demo-c` calls this after scripts/setup.sh.
+# Builds and installs the library, compiles examples/c/watch.c as users compile their programs, and
+# runs the demo. `make demo-c` calls this script after scripts/setup.sh.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/env.sh"
 

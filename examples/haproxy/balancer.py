@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rack import PATIENCE, Host, UnmetError, wait_until
 
 STEADY = 3.0
-"""Longer than a connect timeout and two health checks."""
+"""Seconds: longer than a connect timeout and two health checks."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Balancer:
         return self.cli("show sprat")
 
     def worker(self) -> int:
-        """The process id of the worker, in the numbering of its own host."""
+        """The process id of the worker, in the PID namespace of its host."""
         lines = self.cli("show info").splitlines()
         found = [line.split()[1] for line in lines if line.startswith("Pid:")]
         return int(found[0]) if found else 0
@@ -66,7 +66,7 @@ class Balancer:
         return found
 
     def servers(self) -> dict[str, Server]:
-        """All servers that have a member, by its name."""
+        """All servers that have a member, by the name of the member."""
         assignments, found = self._assignments(), {}
         rows = self.cli("show stat").splitlines() or [""]
         names = rows[0].lstrip("# ").split(",")

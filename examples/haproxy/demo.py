@@ -40,7 +40,7 @@ GOSSIP = 7946
 
 
 class System:
-    """The hosts, and ways to ask them."""
+    """The hosts, and ways to start and query them."""
 
     def __init__(self, rack: Namespaces | Loopback) -> None:
         self.rack = rack

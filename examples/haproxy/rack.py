@@ -2,8 +2,8 @@
 
 A host has its own network, process tree and name (`unshare`). A cable links it to a switch, which
 is a network namespace as well; the addresses are 10.77.0.x and exist nowhere else. The first
-process of a host is `s6-svscan`, which keeps the services in the host's folder running. Everything
-vanishes with the program that made it, so nothing is left to clean up.
+process of a host is `s6-svscan`, which keeps the services in the host's folder running. All hosts
+vanish with the program that made them, so nothing is left to clean up.
 
 Where namespaces are not allowed, the hosts are loopback addresses (`Loopback`). They have no cable
 that could be pulled.
@@ -35,7 +35,7 @@ class UnmetError(Exception):
 
 
 def wait_until(what: str, holds: Callable[[], object], within: float = PATIENCE) -> float:
-    """Wait until a condition holds. Returns the seconds it took."""
+    """Wait until a condition holds. Return the seconds that this took."""
     began = time.monotonic()
     while not holds():
         if time.monotonic() - began > within:
@@ -45,9 +45,9 @@ def wait_until(what: str, holds: Callable[[], object], within: float = PATIENCE)
 
 
 def die_with_parent() -> None:
-    """Make the calling process end with this program in any case.
+    """Make the calling process end with this program, however this program ends.
 
-    A child calls it between fork and exec.
+    A child calls this function between fork and exec.
     """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -88,7 +88,7 @@ class Host:
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **variables, **own}
 
     def power_on(self, command: list[str], variables: dict[str, str]) -> None:
-        """Start its first process, which waits for `go`."""
+        """Start the first process of the host, which waits for `go`."""
         with (self.folder / "host.log").open("ab") as log:
             self._starter = subprocess.Popen(
                 [*command, *WAITS, *SVSCAN, str(self.services)],
@@ -109,7 +109,7 @@ class Host:
 
     @property
     def starter(self) -> int:
-        """The process that holds the host together."""
+        """The id of the process that started the host."""
         assert self._starter, f"{self.name} is off"
         return self._starter.pid
 
@@ -155,7 +155,7 @@ class Host:
         raise UnmetError(f"{service} of {self.name} does not run\n{self.said()}")
 
     def said(self) -> str:
-        """The last lines of the logs of its services."""
+        """The last lines of the logs of the host's services."""
         return "\n".join(
             f"    {self.name}/{log.parent.name}: {line}"
             for log in sorted(self.logs.glob("*/current"))
@@ -163,7 +163,7 @@ class Host:
         )
 
     def shut_down(self) -> None:
-        """Ask the supervisor to end all services in good order, and itself."""
+        """Ask the supervisor to end all services in good order, and then to exit."""
         line = ["s6-svscanctl", "-t", str(self.services)]
         subprocess.run(line, check=False, capture_output=True)
 
@@ -225,7 +225,7 @@ class Namespaces:
             raise UnmetError(f"{command}: {done.stderr.strip()}")
 
     def host(self, name: str, kind: str = "") -> Host:
-        """A host that is off, with the services of a kind (a folder of `hosts`)."""
+        """Make a host that is off, with the services of a kind (a folder of `hosts`)."""
         number = len(self.hosts) + 1
         folder = self._folder / name
         self.hosts.append(Host(folder, name, f"10.77.0.{number}", kind))
@@ -296,7 +296,7 @@ class Loopback:
         self.hosts: list[Host] = []
 
     def host(self, name: str, kind: str = "") -> Host:
-        """A host that is off, with the services of a kind (a folder of `hosts`)."""
+        """Make a host that is off, with the services of a kind (a folder of `hosts`)."""
         folder = self._folder / name
         ip = f"{self._net}.{len(self.hosts) + 1}"
         self.hosts.append(Host(folder, name, ip, kind))
@@ -318,7 +318,7 @@ class Loopback:
 
 
 def open_rack(folder: Path) -> Namespaces | Loopback:
-    """Return namespaces if they are allowed here, or else loopback addresses (RACK=loopback)."""
+    """Return namespaces, or loopback addresses if namespaces are not allowed or RACK=loopback."""
     if os.environ.get("RACK") != "loopback":
         if Namespaces.allowed():
             return Namespaces(folder)

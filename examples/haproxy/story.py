@@ -1,4 +1,4 @@
-"""Prints what happens, in plain lines. On a terminal, a live table of the servers is below them."""
+"""Prints what happens, line by line. On a terminal, a live table of the servers is below."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ class Story:
 
     @contextlib.contextmanager
     def act(self, title: str, *, dies: bool = False) -> Iterator[Act]:
-        """Send requests during an act. A lost request breaks the promise.
+        """Send requests during an act. A lost request counts as a broken promise.
 
         If a host dies in the act, the requests that it is answering at that moment are lost: no
-        retry can save an answer that has begun. The act allows `IN_FLIGHT` of them.
+        retry can save an answer that has begun. The act allows `IN_FLIGHT` such requests.
         """
         self.heading(title)
         act = Act(title, self.tell)

@@ -12,7 +12,7 @@ ATTACH, DETACH, ALL_KINDS = 16, 17, 0x40000000  # of ptrace and of waitpid
 
 
 def thread_named(name: str, processes: Iterable[int]) -> int:
-    """Return the thread of this name in one of these processes."""
+    """Return the id of the thread with this name in one of these processes."""
     for pid in processes:
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{pid}/task").iterdir():

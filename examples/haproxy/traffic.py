@@ -1,4 +1,4 @@
-"""Requests from a client host. `hey` sends them, and its reports count the lost ones."""
+"""Requests from a client host. `hey` sends them, and its reports count the lost requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rack import PATIENCE, die_with_parent
 
-WORKERS, RATE = 5, 20  # for each of two senders: new connections, and kept ones
+WORKERS, RATE = 5, 20  # for each of two senders: one opens new connections, one keeps them
 IN_FLIGHT = 2 * WORKERS
 """The maximum number of requests that can be in flight at one moment."""
 

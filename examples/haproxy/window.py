@@ -2,7 +2,7 @@
 
 The miniature hosts normally have a network of their own, which this machine cannot reach. They
 share its file system, though. So the load balancer also listens on Unix sockets in its folder, and
-each window forwards a TCP port to one of them.
+each window forwards a TCP port to one of these sockets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Window:
         self._path = path
         try:
             self._listener = socket.create_server(("127.0.0.1", port))
-        except OSError:  # another program has the port: take any free one
+        except OSError:  # another program has the port: take any free port
             self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()

@@ -2,17 +2,18 @@
 
 The rule: of the live members with the same role, the one whose name sorts first leads. Each member
 applies the rule to its own list. There are no votes and no messages, and the next leader is known
-as soon as the last one is seen to fail or leave.
+as soon as the previous leader is seen to fail or leave.
 
 This is not consensus. The lists agree within about a second, but not at every moment:
 
 - While the failure of the leader is being detected (seconds), no member leads. While a new member
-  is being detected, two may lead.
+  is being detected, two members may lead.
 - If the network splits, each side has a leader. Set `--at-least` to more than half of all members
   to stop the smaller side, once it has detected the split.
-- If most of several other members fall silent at once, a node cannot know whether they failed or it
-  is cut off. It does not act then (`node.health().isolated`) until enough of them are back. In a
-  cluster of two, each node leads after it has lost the other; `--at-least 2` prevents that.
+- If most of the other members, and at least two, fall silent at once, a node cannot know whether
+  they failed or whether it is cut off itself. It then does not act (`node.health().isolated`) until
+  enough members are back. In a cluster of two, each node leads after it has lost the other;
+  `--at-least 2` prevents that.
 - Each detection takes seconds, and a node that has just started knows no other member. So a leader
   acts only after it has led for `--settle` seconds.
 
@@ -21,7 +22,7 @@ If a second leader does harm, use a lock in a store with consensus.
 
     python leader.py --name a --bind 10.0.0.7 10.0.0.5 10.0.0.6
 
-The addresses at the end are those of any members of the cluster; they need not be up yet.
+The last arguments are addresses of members of the cluster. These members need not be up yet.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def act() -> None:
 
 
 def lead(node: sprat.Node, role: str, at_least: int, settle: float) -> NoReturn:
-    """Apply the rule after each event, and every second: silence causes no event."""
+    """Apply the rule after each event, and also every second, because silence causes no event."""
     events = node.events(sprat.MemberEvent)
     printed, due = "", 0.0
     while True:

@@ -1,8 +1,8 @@
 """Finds the member that owns a key, with a rendezvous-hash ring that follows the membership.
 
-Each member has a score for a key, a hash of both; the member with the highest score owns the key.
-So every member finds the same owner without a message. When a member is lost, only its keys move,
-spread over all the others.
+For a key, the score of each member is a hash of its name and the key. The member with the highest
+score owns the key. So every member finds the same owner without a message. When a member is lost,
+only its keys move, spread over all other members.
 
 The program prints the owners of some keys, and each key that moves:
 
@@ -36,7 +36,7 @@ def score(name: str, key: str) -> bytes:
 
 
 class Ring:
-    """The owners of keys among some names. It is immutable: make a new one when members change."""
+    """The owners of keys among some names. A ring never changes: make a new one for new members."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = frozenset(names)
@@ -46,7 +46,7 @@ class Ring:
         return next(iter(self.owners(key, 1)), None)
 
     def owners(self, key: str, count: int) -> list[str]:
-        """Return the first `count` owners, for copies: if one is lost, the next one moves up."""
+        """Return the first `count` owners, for copies: if an owner is lost, the next moves up."""
         return heapq.nlargest(count, self.names, lambda name: score(name, key))
 
 
@@ -87,7 +87,7 @@ def main() -> None:
         profile=options.profile,
         seeds=options.seeds,
     ) as node:
-        # Every event leads to a new look at the list, which is right even after lost events.
+        # After every event the list is read again, so the ring is right even if events were lost.
         for _ in node.events():
             show(Ring(node.members(role=options.role).names()), options.key, owners)
 

@@ -7,7 +7,7 @@ for a server that loses no request when it leaves.
     python service.py --bind 10.0.0.7 --port 9000 10.0.0.5 10.0.0.6 &
     nc 10.0.0.7 9000
 
-The addresses at the end are those of any members of the cluster; they need not be up yet.
+The last arguments are addresses of members of the cluster. These members need not be up yet.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ async def answer(
     node: sprat.aio.Node, _: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """Send the list of live members."""
-    # Taking the list is cheap, so there is no need to keep one.
+    # Taking the list is cheap, so there is no need to keep a list.
     lines = [f"{member.name} {member.address}\n" for member in node.members()]
     try:
         writer.write("".join(lines).encode())

@@ -1,15 +1,14 @@
 """A member of a cluster that HAProxy asks about requests.
 
 HAProxy asks through its stream processing offload engine (SPOE): which server owns a key, whether
-the source of a request is a member, how many members there are, who the leader is, and the value of
-a tag.
-The library answers on a thread of its own, without Python, so the program is free for other work:
-this one prints the number of questions every ten seconds. docs/haproxy/spoe.md describes the
-configuration of HAProxy.
+the source of a request is a member, how many members there are, who the leader is, and what the
+value of a tag is. The library answers on its own thread, without Python, so the program is free for
+other work: this program prints the number of questions every ten seconds. docs/haproxy/spoe.md
+describes the configuration of HAProxy.
 
     python spoe_agent.py --listen 127.0.0.1:29000 --bind 10.0.0.7 10.0.0.5 10.0.0.6
 
-The addresses at the end are those of any members of the cluster; they need not be up yet.
+The last arguments are addresses of members of the cluster. These members need not be up yet.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run until SIGINT or SIGTERM."""
     options = arguments()
-    # Blocked before any thread starts, so that a signal waits for sigtimedwait() below.
+    # Block the signals before any thread starts, so that they wait for sigtimedwait() below.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     with sprat.Node(
         name=options.name,

@@ -8,7 +8,7 @@ name, the address, the role and the tags of the member, separated by tabs.
     python watcher.py --bind 10.0.0.7 --tag role=lb ./handler.sh 10.0.0.5 10.0.0.6
 
 There is one difference: an agent gathers events for up to 3 seconds and may pass several members to
-one run, each on a line of its own. Here, each event starts a run of its own, without such a delay.
+one run, each on a line of its own. Here, each event starts a separate run, without such a delay.
 Only one run is active at a time, and none is interrupted. After SIGTERM or Ctrl-C, this program
 waits for the active run to end, then leaves the cluster.
 """

@@ -7,7 +7,7 @@ no more connections, finishes the running requests and exits. A second signal en
 
     python web_server.py --bind 10.0.0.7 --port 8080 10.0.0.5 10.0.0.6
 
-The addresses at the end are those of any members of the cluster; they need not be up yet.
+The last arguments are addresses of members of the cluster. These members need not be up yet.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Serve until a signal, and for the grace period after it."""
     options = arguments()
-    # Blocked before any thread starts, so that a signal waits for sigwait() below.
+    # Block the signals before any thread starts, so that they wait for sigwait() below.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     server = Server((options.bind.partition(":")[0], options.port), Handler)
     port = server.server_port
@@ -113,7 +113,7 @@ def main() -> None:
             os.write(options.ready_fd, b"\n")
             os.close(options.ready_fd)
         signal.sigwait(STOP)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends the process
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second signal ends the process
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         print("leaving", flush=True)
         leave(node)

@@ -15,7 +15,7 @@ pub(crate) const TARGETS: usize = 4096;
 pub(super) const ZONE: &str = "an address with a zone has a meaning on this host only, and members \
                                pass addresses on without zones";
 
-/// Returns the reason why no node can be reached at this address; `None` if one can.
+/// Returns the reason why no node can be reached at this address; `None` if a node can be reached.
 pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
     let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     match ip {
@@ -182,7 +182,10 @@ mod tests {
             let message = target(text).unwrap_err().message;
             assert!(message.contains(reason), "{message}");
         }
-        assert!(target("169.254.1.1").is_ok(), "IPv4 has no zones");
+        assert!(
+            target("169.254.1.1").is_ok(),
+            "an IPv4 address has no zone and must be accepted"
+        );
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Config {
     }
 }
 
-/// Passes each key and value of a file to `take`. An error gets the file and the line in front.
+/// Passes each key and value of a file to `take`. The message of an error then begins with the file
+/// and the line.
 fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
     for (index, line) in read(path)?.lines().enumerate() {
         let line = line.trim();

@@ -13,7 +13,7 @@ impl Config {
     /// `encrypt` is set.
     ///
     /// # Errors
-    /// `TooLarge` for more than 64 keys, the one in `encrypt` included.
+    /// `TooLarge` for more than 64 keys, including the key in `encrypt`.
     pub fn add_key(&mut self, key: Key) -> Result<()> {
         let keys = self.settings.encrypt.iter().len() + self.keys.len() + 1;
         check_count(keys, Status::TooLarge)?;
@@ -22,7 +22,7 @@ impl Config {
     }
 
     /// Reads the keyring file now. This is for a process that changes its user or its root
-    /// directory before it starts the node, and cannot read the file then.
+    /// directory before it starts the node, and can no longer read the file then.
     ///
     /// # Errors
     /// `Config` if keys come from two sources, the file has no valid keys, or there are more than
@@ -73,7 +73,7 @@ impl Config {
     }
 }
 
-/// Checks that a node may have this many keys. `status` is that of the error.
+/// Checks that a node may have this many keys. `status` is the status of the error.
 fn check_count(keys: usize, status: Status) -> Result<()> {
     if keys > KEYS {
         let message = format!("{keys} keys are given, at most {KEYS} are allowed");

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A text that could be meant in two ways is refused: an unclosed quote, text after the closing
-//! quote, an escape other than these two, or a comment in place of the value.
+//! quote, an escape other than `\"` and `\\`, or a comment in place of the value.
 
 use crate::error::{Error, Result, Status};
 use std::borrow::Cow;
@@ -49,7 +49,7 @@ fn plain(text: &str) -> Result<Cow<'_, str>> {
 
 /// Splits the text after a double quote into the value and the text after the closing quote.
 fn double_quoted(text: &str) -> Result<(Cow<'_, str>, &str)> {
-    let mut value = Cow::Borrowed(""); // copied only if there is a backslash: no secret has one
+    let mut value = Cow::Borrowed(""); // copied only at a backslash, which no secret has
     let mut left = text;
     loop {
         let at = left.find(['"', '\\']).ok_or_else(unclosed)?;

@@ -87,7 +87,7 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
-    /// Settings that are all at their defaults.
+    /// Returns settings that are all at their defaults.
     pub fn new() -> Config {
         Config::default()
     }
@@ -140,9 +140,9 @@ impl Config {
         self
     }
 
-    /// The value that a node would use, as text: the one that was set, else the default. The text
-    /// is empty for a setting that is not set and has no default. For the key in `encrypt` it is
-    /// only "set".
+    /// Returns the value that a node would use, as text: the value that was set, or else the
+    /// default. The text is empty for a setting that is not set and has no default. The text of a
+    /// key in `encrypt` is only "set".
     ///
     /// # Errors
     /// `NotFound` for an unknown name, and for a tag that is not set.
@@ -212,9 +212,9 @@ impl Config {
         Ok(())
     }
 
-    /// Checks the settings by themselves: the bounds of values, settings that contradict each
-    /// other, and the keyring file. [`Node::start`](crate::Node::start) does the same first, and
-    /// then checks what depends on this host, such as its name and its addresses.
+    /// Checks the settings without starting a node: the bounds of values, settings that contradict
+    /// each other, and the keyring file. [`Node::start`](crate::Node::start) does the same first,
+    /// and then checks what depends on this host, such as its name and its addresses.
     ///
     /// # Errors
     /// `Config`; `Invalid` or `TooLarge` for tags that are not allowed; `Io` for a keyring file
@@ -253,7 +253,7 @@ impl Config {
         self.keyring().map(drop)
     }
 
-    /// Checks the bounds of the values that were set, because typed setters do not.
+    /// Checks the bounds of the values that were set, because typed setters do not check them.
     fn check_values(&self) -> Result<()> {
         for name in &self.given {
             let (setting, place) = known(name)?;
@@ -267,7 +267,7 @@ impl Config {
         check_tags(tags)
     }
 
-    /// The name of a node on this host: the setting `name`, else the name of the host.
+    /// Returns the name of a node on this host: the setting `name`, or else the name of the host.
     ///
     /// # Errors
     /// `Config` if `name` is not set and the name of the host cannot be the name of a node.
@@ -291,14 +291,14 @@ impl Config {
 
     /// The number of threads that a node with these settings needs, for
     /// [`PreparedThreads::prepare`](crate::driver::PreparedThreads::prepare). A callback needs one
-    /// more.
+    /// more thread.
     pub fn threads(&self) -> usize {
         let addrs = self.service_addrs();
         2 + usize::from(addrs.iter().any(|(_, addr)| addr.is_some()))
     }
 
-    /// The settings that give the addresses of services, and their values. A service is on if it
-    /// has an address; all services of a node share one thread.
+    /// The settings that give the addresses of services, and their values. A service is enabled if
+    /// it has an address; all services of a node share one thread.
     pub(crate) fn service_addrs(&self) -> [(&'static str, Option<SocketAddr>); 1] {
         [("spoe_bind", self.settings.spoe_bind.0)]
     }
@@ -308,7 +308,7 @@ impl Config {
         self.settings.bind.0
     }
 
-    /// The address at which the node answers SPOE; `None` if it does not.
+    /// The address at which the node answers SPOE; `None` if SPOE is disabled.
     pub fn spoe_addr(&self) -> Option<SocketAddr> {
         self.settings.spoe_bind.0
     }
@@ -338,7 +338,7 @@ impl Config {
     }
 }
 
-/// The row of the setting of this name, and the place of its value.
+/// Returns the row of the setting with this name, and the place of its value.
 fn known(name: &str) -> Result<(&'static Setting, Place)> {
     let setting = find(name);
     let row = setting.and_then(|setting| Some((setting, setting.place?)));

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Makes the setter that an entry of the table names, if it names one.
+/// Makes the typed setter of an entry of the table, if the entry names a setter.
 macro_rules! setters {
     (@setter $name:literal $help:literal $($at:ident).+) => {};
     (@setter $name:literal $help:literal $($at:ident).+, $setter:ident $type:ty) => {

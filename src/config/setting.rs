@@ -94,17 +94,17 @@ pub(super) fn read_amount<T: Amount>(setting: &Setting, text: &str) -> Result<T,
     Ok(T::from_number(number))
 }
 
-/// The type of the settings that have this place.
+/// Returns the type of the setting at this place.
 pub(super) const fn type_of<T: Value>(_: fn(&Settings) -> &T) -> SettingType {
     T::TYPE
 }
 
-/// The type of the amounts that have this place.
+/// Returns the type of the amount at this place.
 pub(super) const fn type_of_amount<T: Amount>(_: fn(&Settings) -> &T) -> SettingType {
     T::TYPE
 }
 
-/// Describes the values that fit this place.
+/// Returns the function that describes the values allowed at this place.
 pub(super) const fn allowed_in<T: Value>(_: fn(&Settings) -> &T) -> fn(&Setting) -> String {
     |_| T::allowed()
 }
@@ -117,7 +117,7 @@ pub(super) fn allowed_amounts(setting: &Setting) -> String {
     })
 }
 
-/// Makes a row of each entry of the table. An entry is one of these:
+/// Makes a row from each entry of the table. An entry is one of these:
 ///
 /// ```text
 /// "name" => place = default, [setter(Type)] "help";

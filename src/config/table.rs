@@ -196,8 +196,8 @@ const FILTER_TAG: Setting = Setting {
     ..TAG
 };
 
-/// The index of a setting in the list of all settings. For the name of a tag, it is that of the
-/// setting whose name ends with `KEY`.
+/// The index of a setting in the list of all settings. For the name of a tag, such as `tag.role`,
+/// it is the index of the setting whose name ends with `KEY`.
 pub(crate) fn position(name: &str) -> Option<usize> {
     settings().iter().position(|setting| {
         let prefix = setting.name.strip_suffix("KEY");
@@ -205,7 +205,8 @@ pub(crate) fn position(name: &str) -> Option<usize> {
     })
 }
 
-/// The setting of this name. For the name of a tag, it is the setting whose name ends with `KEY`.
+/// Returns the setting with this name. For the name of a tag, it is the setting whose name ends
+/// with `KEY`.
 pub(super) fn find(name: &str) -> Option<&'static Setting> {
     position(name).map(|place| &settings()[place])
 }
@@ -218,8 +219,7 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     (likeness(nearest) >= ALIKE).then_some(nearest)
 }
 
-/// The least similarity, in millionths, at which one of two names may be a misspelling of the
-/// other.
+/// The lowest similarity, in millionths, at which a name may be a misspelling of another name.
 const ALIKE: u64 = 750_000;
 
 /// The defaults of this profile.

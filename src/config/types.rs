@@ -275,7 +275,7 @@ impl Word for Profile {
     }
 }
 
-/// The level up to which log lines become events; `None` if none do.
+/// The level up to which log lines become events; `None` if no line becomes an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogLevel(pub(crate) Option<Level>);
 
@@ -316,7 +316,8 @@ fn unreadable(text: &str) -> Reason {
     reason.to_owned()
 }
 
-/// Allows an address on which to listen: one that other hosts can reach, or an unspecified one.
+/// Allows an unspecified address, and any other address that [`address::unreachable`] does not
+/// refuse.
 fn allow_reachable(ip: Option<IpAddr>) -> Result<(), Reason> {
     let ip = ip.filter(|ip| !ip.is_unspecified());
     match ip.and_then(address::unreachable) {

@@ -33,7 +33,7 @@ pub(super) trait Value: Sized {
     const KEEPS_SPACE: bool = false;
     /// Describes the allowed values, for documentation and errors.
     fn allowed() -> String;
-    /// Reads the value from text, without [`Value::check`].
+    /// Reads the value from text, without calling [`Value::check`].
     fn read(text: &str) -> Result<Self, Reason>;
     /// Checks that a value is allowed, after it was read or given by a typed setter.
     fn check(&self) -> Result<(), Reason> {
@@ -43,7 +43,7 @@ pub(super) trait Value: Sized {
     fn write(&self) -> String;
 }
 
-/// Returns `Ok` if the value is allowed, else a refusal without a further reason.
+/// Returns `Ok` if `allowed` is true, and otherwise a refusal without a further reason.
 pub(super) fn allow(allowed: bool) -> Result<(), Reason> {
     if allowed { Ok(()) } else { Err(Reason::new()) }
 }
@@ -115,8 +115,8 @@ impl Value for Key {
         "base64 of 16, 24 or 32 bytes".to_owned()
     }
 
-    /// Line breaks are ignored, wherever they are, as Serf ignores them: a key that was read from a
-    /// file often ends with one.
+    /// Reads a key. Line breaks anywhere in the text are ignored, as by Serf: a key that was read
+    /// from a file often ends with a line break.
     fn read(text: &str) -> Result<Key, Reason> {
         let text = Zeroizing::new(text.replace(['\r', '\n'], ""));
         let mut bytes = STANDARD.decode(&*text).map_err(|_| Reason::new())?;
@@ -130,7 +130,7 @@ impl Value for Key {
     }
 }
 
-/// A whole number of something.
+/// A whole number, such as a count or a time in milliseconds.
 pub(super) trait Amount {
     const TYPE: SettingType = SettingType::Number;
     fn from_number(number: u64) -> Self;
@@ -259,7 +259,7 @@ impl Element for Seed {
     }
 }
 
-/// A network; an address alone is the network of that address.
+/// A network. An address without a prefix length is the network of that one address.
 impl Element for IpNet {
     const TYPE: SettingType = SettingType::Networks;
 

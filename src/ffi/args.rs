@@ -5,7 +5,7 @@ use crate::printable;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::time::Duration;
 
-/// The largest number of items in a list argument. It catches a count that is garbage.
+/// The largest number of items in a list argument. The limit catches a count that is garbage.
 pub(super) const LIST_LEN: usize = 4096;
 
 /// Returns the error for an argument that must not be NULL.
@@ -41,7 +41,7 @@ pub(super) unsafe fn optional<'a>(argument: &str, at: *const c_char) -> Result<O
     })
 }
 
-/// Reads bytes with a length. They may be NULL if the length is 0.
+/// Reads bytes with a length, which is at most `max`. `at` may be NULL if the length is 0.
 ///
 /// # Safety
 /// `at` is NULL or points to `len` bytes that outlive `'a`.
@@ -66,7 +66,7 @@ pub(super) unsafe fn bytes<'a>(
     Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
 }
 
-/// Reads a list with its count. It may be NULL if the count is 0.
+/// Reads a list with its count. `at` may be NULL if the count is 0.
 ///
 /// # Safety
 /// `at` is NULL or points to `len` items that outlive `'a`.
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_string_that_is_not_utf8_names_the_byte() {
-        // SAFETY: a literal.
+        // SAFETY: the string is a literal with a NUL at its end.
         let got = unsafe { string("key", c"ab\xff".as_ptr()) };
         assert_eq!(got.unwrap_err().message, "key is not UTF-8 at byte 2");
     }

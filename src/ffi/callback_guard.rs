@@ -31,7 +31,8 @@ pub(super) struct UserData {
 
 // SAFETY: the header tells the program that its functions and data are used from other threads.
 unsafe impl Send for UserData {}
-// SAFETY: the header says so for simultaneous use too; the library itself only copies the pointer.
+// SAFETY: the header tells the program that several threads may use them at once; the library
+// itself only copies the pointer.
 unsafe impl Sync for UserData {}
 
 impl UserData {
@@ -87,12 +88,13 @@ enum Phase {
     Released,
 }
 
-/// The time after which a thread that waits for callbacks looks for those that were left.
+/// The time after which a thread that waits for callbacks looks for callbacks that were left
+/// without a return.
 const CHECK: Duration = Duration::from_millis(50);
 
 struct State {
     phase: Phase,
-    /// The functions of the library that run a callback now, on any thread.
+    /// The frames of the library's functions that are running a callback, on any thread.
     running: Vec<Frame>,
     /// The number that callbacks get as their node.
     handle: usize,
@@ -122,7 +124,7 @@ pub(super) struct CallbackGuard {
 }
 
 impl CallbackGuard {
-    /// A guard that holds these callbacks back.
+    /// Makes a guard that holds these callbacks back.
     pub(super) fn new(event: Option<EventSink>, log: Option<LogSink>) -> CallbackGuard {
         let state = State {
             phase: Phase::Waiting,
@@ -175,7 +177,7 @@ impl CallbackGuard {
             if state.phase == Phase::Released || state.is_inside(here) {
                 return;
             }
-            // A callback that returns wakes this thread, but one that is left may not.
+            // A callback that returns wakes this thread, but a callback that is left may not.
             let is_released = |state: &mut State| state.phase == Phase::Released;
             drop(wait_until(
                 &self.changed,
@@ -245,7 +247,7 @@ impl CallbackGuard {
     }
 
     /// Hands the data back if the guard is closed and no callback runs. Of several threads that
-    /// try, one does it.
+    /// try, only one does so.
     fn release_if_last(&self, here: Place) {
         let mut state = lock(&self.state);
         state.forget_left(here);
@@ -328,7 +330,7 @@ mod tests {
             guard.close();
             guard.drain(Place::here()); // returns at once inside a callback
             assert_eq!(FREED.load(Ordering::SeqCst), 0);
-            assert!(!guard.pass(|_| panic!("closed")));
+            assert!(!guard.pass(|_| panic!("a callback passed a closed guard")));
         });
         assert_eq!(FREED.load(Ordering::SeqCst), 1);
         guard.drain(Place::here());
@@ -368,7 +370,7 @@ mod tests {
         guard.abandon();
         guard.close();
         guard.drain(Place::here());
-        assert!(!guard.pass(|_| panic!("abandoned")));
+        assert!(!guard.pass(|_| panic!("a callback passed an abandoned guard")));
         assert_eq!(FREED.load(Ordering::SeqCst), 0);
     }
 }

@@ -106,7 +106,7 @@ impl sprat_config {
         }
     }
 
-    /// Keeps the error of a setter, unless one failed before.
+    /// Keeps the error of a setter, unless an earlier setter failed.
     fn keep_failure(&mut self, function: &str, error: &Error) {
         let message = || format!("{function}: {}", error.message);
         self.failed.get_or_insert_with(|| Error {
@@ -115,7 +115,7 @@ impl sprat_config {
         });
     }
 
-    /// Refuses to start a node if another one owns the data of a callback.
+    /// Refuses to start a node if another node owns the data of a callback.
     pub(super) fn check_callbacks(&self) -> Result<()> {
         self.event.check_free("event")?;
         self.log.check_free("log")
@@ -191,8 +191,9 @@ pub unsafe extern "C" fn sprat_config_free(config: *mut sprat_config) {
 
 /// Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at().
 ///
-/// Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
-/// and the sentence of the first failure. A program may therefore ignore the result here.
+/// Like every setter, this function keeps its failure in the settings: sprat_node_start() then
+/// fails with SPRAT_ERR_CONFIG and the sentence of the first failure. A program may therefore
+/// ignore the result here.
 ///
 /// @param config  the settings
 /// @param key     the name of the setting
@@ -285,7 +286,7 @@ pub unsafe extern "C" fn sprat_config_set_tag(
     })
 }
 
-/// Sets the metadata of the node, which all members see. It needs mode "memberlist".
+/// Sets the metadata of the node, which all members see. Metadata needs mode "memberlist".
 ///
 /// @param config  the settings
 /// @param meta    any bytes, which are copied; may be NULL if len is 0
@@ -304,8 +305,8 @@ pub unsafe extern "C" fn sprat_config_set_meta(
     })
 }
 
-/// Adds an encryption key. All keys decrypt. The key of the setting `encrypt` encrypts; if that is
-/// not set, the key that was added first does.
+/// Adds an encryption key. All keys decrypt. The key of the setting `encrypt` encrypts; if
+/// `encrypt` is not set, the key that was added first encrypts.
 ///
 /// @param config  the settings
 /// @param key     the bytes of the key, which are copied
@@ -335,9 +336,9 @@ pub unsafe extern "C" fn sprat_config_add_key(
     })
 }
 
-/// Limits what the node lists and reports to itself and the members whose name matches a pattern.
-/// With several patterns, a member must match one of them. The other members stay in the protocol.
-/// This call adds a pattern to the setting `filter.names`.
+/// Makes the node list and report only itself and the members whose name matches a pattern. With
+/// several patterns, a member must match one of them. The other members stay in the protocol. This
+/// call adds a pattern to the setting `filter.names`.
 ///
 /// @param config   the settings
 /// @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -366,9 +367,9 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
     })
 }
 
-/// Limits what the node lists and reports to itself and the members that have a tag with exactly
-/// this value. With several such filters, a member must match all of them. The other members stay
-/// in the protocol. This call sets the setting `filter.tag.KEY`.
+/// Makes the node list and report only itself and the members that have a tag with exactly this
+/// value. With several such filters, a member must match all of them. The other members stay in the
+/// protocol. This call sets the setting `filter.tag.KEY`.
 ///
 /// @param config  the settings
 /// @param key     the key of the tag
@@ -480,7 +481,8 @@ pub unsafe extern "C" fn sprat_config_set_spawn_cb(
 }
 
 /// Checks the settings, without starting a node. sprat_node_start() also checks what depends on the
-/// host, such as its addresses, and the pointers that callbacks share.
+/// host, such as its addresses, and whether the user_data of a callback belongs to another node
+/// already.
 ///
 /// @param config  the settings
 /// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;

@@ -1,6 +1,6 @@
 //! The functions of the C interface run inside a function of this file, which lets no panic out,
 //! keeps every failure as the last error of its thread, and holds back pthread_cancel(). Functions
-//! that only return a static text or a number, such as sprat_version(), do not need it.
+//! that only return a static text or a stored number, such as sprat_version(), do not need this.
 
 use super::last_error;
 use crate::driver::os::panic;
@@ -28,9 +28,9 @@ pub(super) fn quiet<T>(function: &str, fallback: T, body: impl FnOnce() -> T) ->
     run(function, || Ok(body())).unwrap_or(fallback)
 }
 
-/// Runs one step of a function that calls code of the program between its steps: an exception that
-/// leaves that code must find nothing on its way that catches it. After a failure it returns the
-/// result of the function.
+/// Runs one step of a function that calls code of the program between its steps. That code runs
+/// outside of all steps, because a step would catch an exception that leaves the code. The error is
+/// the status that the function has to return.
 pub(super) fn step<T>(
     function: &str,
     body: impl FnOnce() -> Result<T>,
@@ -61,8 +61,8 @@ fn run<T>(function: &str, body: impl FnOnce() -> Result<T>) -> std::result::Resu
     value.ok_or(Status::Internal) // `guard` has run the body, so there is a value
 }
 
-/// Runs `body` once; keeps its error or its panic as the last error. Not generic, because otherwise
-/// the library would hold a copy for each function.
+/// Runs `body` once; keeps its error or its panic as the last error. It is not generic, because
+/// otherwise the library would hold a copy for each function.
 fn guard(function: &str, body: &mut dyn FnMut() -> Result<()>) -> std::result::Result<(), Status> {
     let _uncancelled = Uncancelled::new();
     let error = match panic::caught(body) {

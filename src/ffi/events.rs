@@ -1,7 +1,8 @@
 //! Events for C programs: one at a time, several at once, or through a function on the caller's
 //! thread.
 //!
-//! If the settings have a log callback, log lines are given to that callback and not counted.
+//! If the settings have a log callback, log lines are given to that callback and do not count as
+//! events.
 
 use super::callback_guard::CallbackGuard;
 use super::handle::{self, NodeSlot};
@@ -25,14 +26,14 @@ struct Reader {
     node: *const sprat_node,
     /// The time at which the reader stops waiting; `None` if it waits without limit.
     deadline: Option<Duration>,
-    /// The number of events that it may still take once it has stopped waiting: those that were
-    /// queued at that time. So a call ends under any flood, even if the callback for log lines
-    /// causes further lines.
+    /// The number of events that the reader may still take once it has stopped waiting: the events
+    /// that were queued at that time. So a call ends even if events keep coming, or if the callback
+    /// for log lines causes further lines.
     left: Option<usize>,
 }
 
 impl Reader {
-    /// A reader for a node without an event callback.
+    /// Makes a reader for a node that has no event callback.
     fn new(node: *const sprat_node, timeout_ms: c_int) -> Result<Reader> {
         check_reader(&*handle::get(node)?)?;
         let timeout = args::timeout(timeout_ms)?;
@@ -67,7 +68,7 @@ impl Reader {
         }))
     }
 
-    /// From now on takes only the events that were queued behind this one.
+    /// Lets the reader take only the events that were queued behind the last one taken.
     fn stop_waiting(&mut self, waiting: usize) {
         self.deadline = Some(Duration::ZERO);
         self.left.get_or_insert(waiting);
@@ -83,7 +84,7 @@ struct Taken {
 }
 
 /// Signals once more when dropped, if events are left. A poller that reports only changes (EPOLLET)
-/// would otherwise not report those that have come while the descriptor was readable.
+/// would otherwise not report events that came while the descriptor was readable.
 struct SignalAgain(*const sprat_node);
 
 impl Drop for SignalAgain {
@@ -259,11 +260,12 @@ fn check_max(max: usize) -> Result<()> {
 /// at that moment. If further events have come meanwhile, the descriptor signals once more, also to
 /// a poller that reports only changes. The events are borrowed: cb must not free them.
 ///
-/// An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
-/// delivered, the others stay queued, and any thread can use and free the node as usual. longjmp()
-/// out of cb, as lua_error() does, leaks the event that cb was given. After it, sprat_node_free()
-/// on another thread waits until the library can tell that cb was left: when the thread that jumped
-/// sleeps outside of cb, overwrites that part of its stack, calls this function again, or ends.
+/// An exception may leave cb, and cb may call pthread_exit(): the event then counts as delivered,
+/// the other events stay queued, and any thread can use and free the node as usual. longjmp() out
+/// of cb, as lua_error() does, leaks the event that was given to cb. After such a jump,
+/// sprat_node_free() on another thread waits until the library can tell that cb was left. It can
+/// tell when the thread that jumped sleeps outside of cb, overwrites that part of its stack, calls
+/// this function again, or ends.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,

@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Tells the node that the program could not reach a member: the node probes that member at once
 /// instead of waiting for its turn. An event of kind SPRAT_EVENT_DONE reports the result: its
 /// status is SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now
-/// suspected. The number is stored before the probe begins, as for sprat_node_join_async().
+/// suspected. The number of the operation is stored before the probe begins, as for
+/// sprat_node_join_async().
 ///
 /// @param node     the node
 /// @param name     the name of the member

@@ -5,11 +5,12 @@
 //!   | 0x5a    | fork gen  | generation       | slot          |     64 bits
 //! ```
 //!
-//! A number is assigned when a node starts, and never again: its slot is used again with the next
-//! generation, and retired when the generations are used up. 0x5a in the top byte makes the
-//! number an invalid address on x86-64, so that a program that dereferences its node fails at once.
-//! The fork generation tells a child that the node is its parent's, before the child touches any
-//! lock that another thread of the parent may have held; each process has a table of its own.
+//! A number is assigned to a node when the node starts, and to no other node later: the slot is
+//! used again with the next generation, and retired when the generations are used up. 0x5a in the
+//! top byte makes the number an invalid address on x86-64, so that a program that dereferences its
+//! node fails at once. The fork generation tells a child that the node belongs to its parent,
+//! before the child touches any lock that another thread of the parent may have held; each process
+//! has a table of its own.
 
 use super::callback_guard::CallbackGuard;
 use super::member_cache::MemberCache;
@@ -29,8 +30,8 @@ const FORK_BITS: u32 = usize::BITS / 8;
 const FORK_SHIFT: u32 = SLOT_BITS + GENERATION_BITS;
 const TAG: usize = 0x5a;
 
-/// The node behind a number, and what belongs to it. Calls share it, so it ends with the last call
-/// that uses it.
+/// A node, the guard of its callbacks, and its newest list of members. Calls share this object, so
+/// the node ends with the last call that uses it.
 pub(super) struct NodeSlot {
     pub(super) node: Node,
     pub(super) guard: Arc<CallbackGuard>,
@@ -49,7 +50,7 @@ impl Drop for Ended {
 }
 
 impl NodeSlot {
-    /// A node and the guard of its callbacks.
+    /// Combines a node with the guard of its callbacks.
     pub(super) fn new(node: Node, guard: Arc<CallbackGuard>) -> NodeSlot {
         let _ended = Ended(guard.clone());
         NodeSlot {
@@ -85,7 +86,7 @@ struct Table {
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 
 /// The slots of this process. A forked child starts a table of its own: a vanished thread may hold
-/// the lock of the inherited one, which is never freed.
+/// the lock of the inherited table, which is never freed.
 fn slots() -> &'static Mutex<Slots> {
     fork::install();
     let process = fork::generation();
@@ -106,7 +107,7 @@ fn slots() -> &'static Mutex<Slots> {
     }
 }
 
-/// The number of forks between the first process and this one, as far as it fits into a number.
+/// The number of forks between the first process and this one, cut to `FORK_BITS` bits.
 fn forks() -> usize {
     (fork::generation() - 1) as usize & ((1 << FORK_BITS) - 1)
 }
@@ -132,7 +133,7 @@ pub(super) fn insert(node: Arc<NodeSlot>) -> Result<usize> {
     Ok(TAG << (usize::BITS - 8) | forks() << FORK_SHIFT | entry.generation << SLOT_BITS | slot)
 }
 
-/// The slot and generation of a number that a program passed.
+/// Returns the slot and the generation of a number that a program passed.
 fn split(node: *const sprat_node) -> Result<(usize, usize)> {
     let number = node.addr();
     if number >> (usize::BITS - 8) != TAG {
@@ -156,7 +157,7 @@ fn gone() -> Error {
     Error::new(Status::Handle, "node was freed, or was never a node")
 }
 
-/// The node behind a number. The call keeps it alive.
+/// Returns the node behind a number. The result keeps the node alive.
 pub(super) fn get(node: *const sprat_node) -> Result<Arc<NodeSlot>> {
     let (slot, generation) = split(node)?;
     let slots = lock(slots());

@@ -64,7 +64,7 @@
  *   nothing. The child may start nodes of its own.
  * - Structs that the library fills may get new fields at their end in later versions: read them
  *   through the pointer that you were given, never copy them by value, and ignore numbers that you
- *   do not know. Lists of structs are lists of pointers, so that this holds for their items as well.
+ *   do not know. Lists of structs are lists of pointers, so the rule holds for their items as well.
  *
  * Generated from the source of the library: do not edit.
  */

@@ -1,9 +1,9 @@
 //! The last error of each thread.
 //!
-//! The texts lie in the fixed memory of the thread, which has no destructor: a pointer to one stays
-//! good to read until the thread ends, also in the destructors of `pthread_key_create` and after
-//! further failures. The last few texts are kept, so that one statement may make several calls and
-//! read the error of each.
+//! The texts lie in thread-local memory that has no destructor. So a pointer to a text can be read
+//! until the thread ends, also in the destructors of `pthread_key_create` and after further
+//! failures. The last few texts are kept, so that one statement may make several calls and read the
+//! error of each.
 
 use crate::error::{Error, Status};
 use std::cell::{Cell, UnsafeCell};

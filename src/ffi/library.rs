@@ -40,8 +40,8 @@ pub extern "C" fn sprat_version_number() -> u32 {
     major * 1_000_000 + minor * 1000 + patch
 }
 
-/// The names of all failures, in the order of their table. The compiler makes them, so that a call
-/// needs no lock, which in a forked child could be held for ever.
+/// The names of all failures, in the order of their table. They are made at compile time, so that a
+/// call needs no lock: in a forked child, a lock could stay held without end.
 static STATUS_NAMES: [CConstant; Status::ALL.len()] = {
     let mut names = [const { CConstant::new("", "") }; Status::ALL.len()];
     let mut i = 0;
@@ -101,7 +101,7 @@ pub extern "C" fn sprat_member_state_name(state: c_int) -> *const c_char {
 /// Returns the sentence of the last failure on this thread: the function, the argument, what was
 /// wrong, and what is allowed. A call that succeeds does not clear it.
 ///
-/// @return the sentence, never NULL, at most 1023 bytes, where a longer one is cut. The pointer can
+/// @return the sentence, never NULL; a sentence of more than 1023 bytes is cut. The pointer can
 ///         be read until the thread ends. It shows this sentence until four more calls have failed
 ///         on the same thread.
 #[unsafe(no_mangle)]
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_version_is_that_of_the_package() {
-        // SAFETY: a static string.
+        // SAFETY: the version is a static string with a NUL at its end.
         let version = unsafe { CStr::from_ptr(sprat_version()) }.to_str().unwrap();
         assert_eq!(version, env!("CARGO_PKG_VERSION"));
         let parts: Vec<u32> = version

@@ -18,7 +18,7 @@ pub(super) struct MemberCache {
 }
 
 impl MemberCache {
-    /// Returns the list at `version`. `members` is called only if the kept list is older.
+    /// Returns the list at `version`. `members` is called only if no list of this version is kept.
     pub(super) fn list(
         &mut self,
         version: u64,
@@ -62,7 +62,7 @@ mod tests {
     fn a_list_is_shared_until_the_version_changes() {
         let mut cache = MemberCache::default();
         let first = cache.list(1, || vec![member("a", &[])].into());
-        let again = cache.list(1, || panic!("not asked"));
+        let again = cache.list(1, || panic!("the kept list must be used"));
         assert!(Arc::ptr_eq(&first, &again));
         let next = cache.list(2, Arc::default);
         assert_eq!((first.len(), next.len()), (1, 0));

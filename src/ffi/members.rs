@@ -49,14 +49,14 @@ pub unsafe extern "C" fn sprat_node_members(
     })
 }
 
-/// Asks a node which members its cluster has, without joining it. No member of that cluster learns
-/// of this node, and no event or list of this node shows what it found.
+/// Asks a node which members its cluster has, without joining that cluster. No member of that
+/// cluster learns of this node, and no event or other list of this node shows the members found.
 ///
-/// The list has the members in every state, as the other node sees them, also those that failed or
-/// left before. A node forgets the address and the tags of a member soon after it has failed or
-/// left (gossip_to_the_dead_ms), and in Serf mode its name after a day. In between, the member has
-/// the address 0.0.0.0, the port 0 and no tags.
-/// sprat_members_self() returns NULL for this list.
+/// The list has the members in every state as the other node sees them, including members that have
+/// failed or left. A node forgets the address and the tags of a member soon after the member has
+/// failed or left (gossip_to_the_dead_ms), and in Serf mode the name after a day. In between, the
+/// member has the address 0.0.0.0, the port 0 and no tags. sprat_members_self() returns NULL for
+/// this list.
 ///
 /// @param node        the node, whose keys and settings are used; it need not have joined
 /// @param addr        the address of the other node, in the forms that sprat_node_join() takes. If
@@ -148,8 +148,8 @@ pub unsafe extern "C" fn sprat_members_get(
 ///
 /// @param members  the list
 /// @param name     the name
-/// @return the member, which lives as long as the list; NULL if there is none, or if an argument
-///         is NULL.
+/// @return the member, which lives as long as the list; NULL if there is no such member, or if an
+///         argument is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_members_find(
     members: *const sprat_members,
@@ -198,8 +198,9 @@ pub unsafe extern "C" fn sprat_members_free(members: *mut sprat_members) {
     unsafe { entry::free("sprat_members_free", members) }
 }
 
-/// Returns the value of a tag of a member. In keys and values of other programs that are not UTF-8,
-/// the bytes that are not are escaped, as is NUL: "\xff". The meta of the member has the bytes.
+/// Returns the value of a tag of a member. If another program sent a key or a value that is not
+/// UTF-8, the invalid bytes are escaped, as in "\xff". A NUL byte is escaped too. The meta of the
+/// member has the original bytes.
 ///
 /// @param member  the member
 /// @param key     the key of the tag

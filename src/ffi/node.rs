@@ -55,7 +55,7 @@ pub unsafe extern "C" fn sprat_node_start(
     })
 }
 
-/// Starts the node and returns its number. The guard in front of its callbacks is still closed.
+/// Starts the node and returns its number. The guard still holds back the callbacks of the node.
 fn start(config: &sprat_config, guard: &Arc<CallbackGuard>) -> Result<usize> {
     let callback = guard.event.map(|_| {
         let guard = guard.clone();
@@ -77,12 +77,12 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// Joins a cluster: contacts every address and exchanges lists of members with it. After
 /// sprat_node_leave() the node first becomes a member again.
 ///
-/// One address is enough. The call succeeds within half of probe_timeout_ms after the first one has
-/// answered. The node goes on with the others, and no further result is reported. From then on all
-/// of them count as `seeds`: the node asks each one that is no live member again and again, after
-/// pauses of reconnect_min_ms to reconnect_max_ms, so that a cluster that is split becomes one
-/// again. After a join that fails, the node asks none of them again: call this function again, or
-/// start the node with the setting `seeds`.
+/// One address is enough. The call succeeds within half of probe_timeout_ms after the first address
+/// has answered. The node goes on with the other addresses, but reports no further result. From
+/// then on all addresses count as `seeds`: whenever no live member has one of these addresses, the
+/// node tries that address again, after pauses of reconnect_min_ms to reconnect_max_ms, so that a
+/// split cluster heals. After a join that fails, the node tries none of the addresses again: call
+/// this function again, or start the node with the setting `seeds`.
 ///
 /// @param node        the node
 /// @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -121,8 +121,8 @@ pub unsafe extern "C" fn sprat_node_join(
 /// number in `id` and the same op_data reports the end, with SPRAT_OK or the reason for the failure
 /// in `status`.
 ///
-/// The number is stored before the operation begins. So whichever thread gets the event, *id has
-/// its value by then, even if this call has not returned yet. A call that fails has no event.
+/// The number is stored before the operation begins. So *id has its value before any thread gets
+/// the event, even if this call has not returned yet. A call that fails causes no event.
 ///
 /// @param node     the node
 /// @param addrs    the addresses, as for sprat_node_join()
@@ -179,17 +179,17 @@ unsafe fn addresses<'a>(
 /// Leaves the cluster, so that the other members see a leave and not a failure. Afterwards the node
 /// still answers and lists members, and it may join again.
 ///
-/// Success means that every live member, also a Serf agent, has acknowledged both steps of the
+/// Success means that every live member, Serf agents included, has acknowledged both steps of the
 /// leave, and lists the node as left. The node repeats lost messages until then. It does not wait
-/// for members that have left meanwhile. It asks at most 1,024 members: in a larger cluster with
-/// the default retransmit_mult, the chance that one of the others misses the leave is below
-/// 0.000001 for each of them, even if 10 % of the datagrams are lost. A member that has crashed
+/// for members that have left meanwhile. It asks at most 1,024 members for an acknowledgement. In a
+/// larger cluster with the default retransmit_mult, each of the other members misses the leave with
+/// a probability below 0.000001, even if 10 % of the datagrams are lost. A member that has crashed
 /// unnoticed does not answer; the node leaves without its acknowledgement after four times
 /// probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
-/// @return SPRAT_OK, for timeout_ms 0 only if the node had left already; SPRAT_ERR_UNREACHABLE if
+/// @return SPRAT_OK (with timeout_ms 0 only if the node had left already); SPRAT_ERR_UNREACHABLE if
 ///         the node has left but members did not acknowledge it, and may list the node as failed:
 ///         the error text names them; SPRAT_ERR_STATE if a join cancels the leave;
 ///         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
@@ -202,7 +202,7 @@ pub unsafe extern "C" fn sprat_node_leave(node: *mut sprat_node, timeout_ms: c_i
     entry::status("sprat_node_leave", || {
         let slot = handle::get(node)?;
         let timeout = args::timeout(timeout_ms)?;
-        // A node that has left has nothing to wait for: this succeeds even with a timeout of 0.
+        // A node that has left has nothing to wait for: the call succeeds even with a timeout of 0.
         if timeout_ms == 0 && slot.node.state() == NodeState::Left {
             return Ok(());
         }
@@ -235,8 +235,8 @@ pub unsafe extern "C" fn sprat_node_leave_async(
     })
 }
 
-/// Stops a node at once and without announcing it: the other members will see a failure, unless the
-/// node has left the cluster before.
+/// Stops a node at once, without announcing a leave: the other members will see a failure, unless
+/// the node has left the cluster before.
 ///
 /// Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
 /// and the state can still be read until sprat_node_free().
@@ -327,9 +327,9 @@ pub unsafe extern "C" fn sprat_node_addr(
 /// @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once; this flag
 ///               also erases a member that has left
 /// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if the member
-///         has not failed, if the mode is "memberlist", or if this node has called
-///         sprat_node_leave(); SPRAT_ERR_INVALID for unknown flags; SPRAT_ERR_CLOSED;
-///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+///         has not failed, if the mode is "memberlist", or after sprat_node_leave();
+///         SPRAT_ERR_INVALID for unknown flags; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+///         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_remove_failed(
     node: *mut sprat_node,

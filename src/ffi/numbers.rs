@@ -8,6 +8,6 @@
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum sprat_remove_flags {
-    /// Erase the member from the list at once instead of keeping it as one that left.
+    /// Erase the member from the list at once instead of keeping it as a member that left.
     SPRAT_REMOVE_PRUNE = 1,
 }

@@ -1,9 +1,8 @@
 //! Beginning an operation for a program that does not wait for its end.
 //!
-//! The number of the operation is stored where the program wants it before the operation begins.
-//! The event that reports the end comes later than that by necessity, whichever thread reads it.
-//! Once the operation has begun, the place is not touched any more: the handler of the event may
-//! free it.
+//! Before the operation begins, its number is stored where the program wants it. So the number is
+//! there before any thread can read the event that reports the end. Once the operation has begun,
+//! the place is not touched any more: the handler of the event may free its memory.
 
 use crate::driver::{Node, Operation};
 use crate::error::Result;

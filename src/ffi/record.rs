@@ -98,8 +98,8 @@ impl MemberRecord {
     }
 }
 
-/// Appends a text with its NUL and returns its offset. The offset fits: the name and tags of one
-/// member came in one message, which is far smaller than 4 GiB.
+/// Appends a text with its NUL and returns its offset. The offset fits into 32 bits: the name and
+/// tags of one member came in one message, which is far smaller than 4 GiB.
 fn push(text: &mut Vec<u8>, part: &str) -> u32 {
     let begin = text.len() as u32;
     text.extend_from_slice(args::text(part).as_bytes_with_nul());
@@ -129,7 +129,7 @@ pub(super) struct EventRecord {
 }
 
 impl EventRecord {
-    /// Makes the record of an event, on the heap from the start since it points into itself.
+    /// Makes the record of an event. It is boxed, so that its address stays the same.
     pub(super) fn new(event: &Event, owned: bool) -> Box<EventRecord> {
         let member = event.member().map(|it| Arc::new(MemberRecord::new(it)));
         let (mut name, mut text) = (c"".to_owned(), c"".to_owned());
@@ -228,7 +228,7 @@ impl EventRecord {
     }
 }
 
-/// Returns the pointer of a C string, NULL if there is none.
+/// Returns the pointer of a C string; NULL for `None`.
 pub(super) fn pointer(text: Option<&CStr>) -> *const c_char {
     text.map_or(ptr::null(), CStr::as_ptr)
 }

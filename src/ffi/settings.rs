@@ -96,7 +96,8 @@ pub extern "C" fn sprat_setting_at(i: usize) -> *const sprat_setting {
 /// Returns a setting by its name.
 ///
 /// @param name  the name; the name of a tag, such as "tag.role", finds the setting "tag.KEY"
-/// @return the setting, which is never freed; NULL if there is none or name is NULL. Thread-safe.
+/// @return the setting, which is never freed; NULL if there is no such setting or name is NULL.
+///         Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_setting_find(name: *const c_char) -> *const sprat_setting {
     entry::quiet("sprat_setting_find", ptr::null(), || {
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_setting_shows_all_its_fields_to_c() {
-        // SAFETY: a literal, and a setting that is never freed.
+        // SAFETY: the names are literals with a NUL at their end, and a setting is never freed.
         let (setting, default) = unsafe {
             let setting = sprat_setting_find(c"probe_timeout_ms".as_ptr());
             let wan = sprat_setting_default(setting, c"wan".as_ptr());
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn the_list_ends_with_the_tags_and_a_tag_is_found_by_its_name() {
         let last = sprat_setting_at(sprat_setting_count() - 2);
-        // SAFETY: a literal, and settings that are never freed.
+        // SAFETY: the name is a literal with a NUL at its end.
         let found = unsafe { sprat_setting_find(c"tag.role".as_ptr()) };
         assert_eq!(found, last);
         // SAFETY: the setting is never freed.

@@ -59,9 +59,9 @@ pub unsafe extern "C" fn sprat_stats_count(stats: *const sprat_stats) -> usize {
 ///
 /// @param stats  the counters
 /// @param i      the index, less than sprat_stats_count()
-/// @param value  receives the value, or 0 if there is no counter; may be NULL
-/// @param help   receives a sentence that explains the counter, or NULL if there is none; may be
-///               NULL
+/// @param value  receives the value, or 0 if there is no such counter; may be NULL
+/// @param help   receives a sentence that explains the counter, or NULL if there is no such
+///               counter; may be NULL
 /// @return the name of the counter; NULL past the end or if stats is NULL. The strings live as long
 ///         as the counters.
 #[unsafe(no_mangle)]

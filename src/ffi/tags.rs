@@ -14,9 +14,9 @@ use std::ffi::{c_char, c_int, c_void};
 /// @param value  the value, or NULL to remove the tag
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE for a key of more than 255 bytes, or if all tags together
 ///         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE if
-///         the mode is "memberlist", or if this node has called sprat_node_leave();
-///         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
-///         After a failure nothing has changed. Thread-safe.
+///         the mode is "memberlist", or after sprat_node_leave(); SPRAT_ERR_CLOSED;
+///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure
+///         nothing has changed. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_set_tag(
     node: *mut sprat_node,
@@ -66,13 +66,13 @@ pub unsafe extern "C" fn sprat_node_set_tags(
     })
 }
 
-/// Replaces the metadata of this node and announces the change. It needs mode "memberlist".
+/// Replaces the metadata of this node and announces the change. Metadata needs mode "memberlist".
 ///
 /// @param node  the node
 /// @param meta  any bytes, which are copied; may be NULL if len is 0
 /// @param len   the number of bytes, at most 512
-/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", or if this node
-///         has called sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+/// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", or after
+///         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
 ///         SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_set_meta(

@@ -13,12 +13,12 @@ use std::sync::Arc;
 const PREPARED_MAX: c_uint = 1024;
 
 /// Prepares threads for nodes that the program starts later, when it can no longer create threads.
-/// A node takes prepared threads before it creates new ones. It needs two, one more with an event
-/// callback, and one more with the setting spoe_bind.
+/// A node takes prepared threads before it creates new ones. A node needs two threads, one more
+/// with an event callback, and one more with the setting spoe_bind.
 ///
 /// A prepared thread waits and does nothing until a node takes it. A forked child gets the same
-/// number of its own. Threads that are already prepared count, so a second call with the same
-/// number does nothing.
+/// number of prepared threads. Threads that are already prepared count, so a second call with the
+/// same number does nothing.
 ///
 /// @param n  the number of prepared threads in all, at most 1024
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
@@ -59,7 +59,7 @@ pub(super) struct HostSpawn {
 
 // SAFETY: the callback and its data are only used inside sprat_node_start, on the calling thread.
 unsafe impl Send for HostSpawn {}
-// SAFETY: only the thread that called sprat_node_start ever uses it.
+// SAFETY: only the thread that called sprat_node_start ever uses the callback.
 unsafe impl Sync for HostSpawn {}
 
 type Job = Box<dyn FnOnce() + Send>;

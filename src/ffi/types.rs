@@ -194,10 +194,10 @@ pub struct sprat_health {
 ///
 /// A callback of the settings must return normally: an exception or pthread_exit() that leaves it
 /// ends the process, and longjmp() out of it corrupts the process, because the thread is the
-/// library's. sprat_node_dispatch() says what holds for a function that is given to it.
+/// library's. sprat_node_dispatch() describes the rules for a function that is given to it.
 ///
 /// A callback must not switch to another stack, as coroutines do, before it returns: the library
-/// could take it for a callback that was left.
+/// could mistake it for a callback that was left without a return.
 pub type sprat_event_cb = Option<
     unsafe extern "C-unwind" fn(
         node: *mut sprat_node,

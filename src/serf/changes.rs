@@ -56,7 +56,7 @@ impl Changes<'_> {
         }
     }
 
-    /// Returns true if the filter hides this member, and counts a refusal then. This node is never
+    /// Returns true, and counts a refusal, if the filter hides this member. This node is never
     /// hidden.
     fn hides(&mut self, member: &Member) -> bool {
         let admitted = self.common.config.filter.admits(&member.name, &member.tags);
@@ -88,7 +88,7 @@ impl Changes<'_> {
     }
 
     /// Adds a member that was unknown. If the table is full, the new member replaces the one that
-    /// failed or left longest ago. Returns false if there is none to replace.
+    /// failed or left longest ago. Returns false if the table is full of members that are present.
     fn adopt(&mut self, member: Member, hidden: bool) -> bool {
         if self.common.members.len() >= limits::MEMBERS {
             let Some(longest_gone) = self.common.members.longest_gone() else {
@@ -159,7 +159,7 @@ impl Changes<'_> {
             || (!self.common.is_serf() && before.meta != after.meta)
     }
 
-    /// A member died or left. `announced` is true if it said itself that it left.
+    /// A member died or left. `announced` is true if the member itself said that it left.
     fn gone(&mut self, name: &Arc<str>, announced: bool) {
         if self.common.is_self(name) {
             return;

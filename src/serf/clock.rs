@@ -1,8 +1,8 @@
 //! A Lamport clock, which orders intents, user events and queries without any agreement on time.
 //!
-//! Serf's clocks follow every time that they see, so one message with the largest number wraps them
-//! to zero and disturbs the whole cluster. The clocks here saturate, and refuse to leap further
-//! than [`limits::LTIME_LEAP`] at once.
+//! Serf's clocks follow any Lamport time that they see, so one message with the largest number
+//! wraps them to zero and disturbs the whole cluster. The clocks here saturate, and refuse to leap
+//! further than [`limits::LTIME_LEAP`] at once.
 
 use crate::limits;
 

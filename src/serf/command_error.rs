@@ -19,7 +19,7 @@ pub enum CommandError {
     Left,
     /// Too many looks are under way.
     TooManyLooks,
-    /// There is no member of this name.
+    /// There is no member with this name.
     UnknownMember,
     /// The member has failed or left.
     NotAlive,

@@ -8,15 +8,15 @@ use crate::time::Time;
 use std::net::SocketAddr;
 
 impl Core {
-    /// Remembers seeds: each is asked again whenever it is not an alive member.
+    /// Remembers seeds: each is tried again whenever no alive member has its address.
     pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
         self.swim.remember_seeds(now, seeds);
         self.pump(now, false);
     }
 
     /// Joins a cluster through these seeds, which are remembered if one answers. One or two
-    /// [`CoreEvent::JoinDone`] report the outcome. During or after a leave, the node first takes
-    /// part again.
+    /// [`CoreEvent::JoinDone`] report the outcome. If the node is leaving or has left, the join
+    /// first cancels the leave.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         if self.serf.cancel_leave() {
             self.swim.revive(now);
@@ -38,7 +38,8 @@ impl Core {
     }
 
     /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member has acknowledged the
-    /// leave or been silent for too long; at once without such members, or after an earlier leave.
+    /// leave or been silent for too long. It comes at once if there are no such members, or if the
+    /// node has left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);

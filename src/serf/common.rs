@@ -50,13 +50,14 @@ impl Common {
         *self.name == *name
     }
 
-    /// Returns true if any other member is present, so that gossip has a reader.
+    /// Returns true if another member is present to receive gossip.
     pub fn has_company(&self) -> bool {
         let mut present = self.members.iter().filter(|row| row.status.is_present());
         present.any(|row| !self.is_self(&row.member.name))
     }
 
-    /// Returns a member as the application will see it, except for its state: it is alive here.
+    /// Returns a member as the application will see it, except for the state, which is always
+    /// `Alive`.
     pub fn describe(&mut self, node: &Node) -> Member {
         let tags = if self.is_serf() {
             serf_message::decode_tags(&node.meta, &mut |why| self.out.refuse(why))

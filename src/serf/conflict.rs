@@ -124,8 +124,9 @@ impl Conflicts {
     }
 }
 
-/// Returns an upper bound for the time during which a cluster of `members` still lists a lost node
-/// as alive: the time until the next probe, the longest suspicion, and time for gossip to spread.
+/// Returns an upper bound for the time during which a cluster of `members` nodes still lists a lost
+/// node as alive: the time until the next probe, the longest suspicion, and time for gossip to
+/// spread.
 fn time_to_notice(config: &swim::Config, members: usize) -> Duration {
     let scale = members.max(10).ilog10() + 1;
     let suspicion = config

@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub enum LeaveEnd {
     /// This node has left.
     Left {
-        /// The live members that have not acknowledged the leave, and may take it for a failure.
+        /// The live members that have not acknowledged the leave, and may mistake it for a failure.
         /// Empty if every member that can be reached has acknowledged it.
         unacked: Vec<Arc<str>>,
     },
@@ -29,7 +29,7 @@ pub enum CoreEvent {
     JoinDone {
         /// The number that `Core::join` returned.
         op: OpId,
-        /// The number of nodes that answered, and the reasons why the others did not.
+        /// The number of addresses that answered, and the reason for each address that did not.
         report: JoinReport,
         /// The address of another node that had this node's name first and still uses it, if there
         /// is one. In that case this node is not a member of the cluster that it tried to join.
@@ -49,7 +49,7 @@ pub enum CoreEvent {
     LeaveDone {
         /// The number that `Core::leave` returned.
         op: OpId,
-        /// How it ended.
+        /// How the leave ended.
         end: LeaveEnd,
     },
     /// The probe requested by a hint has ended.
@@ -68,7 +68,8 @@ pub enum CoreEvent {
         other: SocketAddr,
     },
     /// Another node had this node's name first and still uses it, so this node cannot be a member.
-    /// Reported once until the name is free again, and only when it is certain; see `conflict.rs`.
+    /// Reported only when the conflict is certain, and only once until the name is free again; see
+    /// `conflict.rs`.
     NameConflict {
         /// The address of the other node.
         other: SocketAddr,

@@ -33,8 +33,8 @@ impl MemberFilter {
 }
 
 /// Returns true if `name` fits `pattern`. When the part after a star does not fit, the star takes
-/// one more character. Only the last star ever does that, so the work is bounded by the product of
-/// both lengths.
+/// one more character. Only the star that was met last does that, so the work is bounded by the
+/// product of both lengths.
 fn fits(pattern: &str, name: &str) -> bool {
     let (mut pattern, mut name) = (pattern, name);
     let mut retry: Option<(&str, &str)> = None;

@@ -151,9 +151,9 @@ impl Intents {
         }
     }
 
-    /// Tells the member `to`, which became known only after this node had announced its leave, of
-    /// that leave. The intent gets a later time: the member may have learned the time of the
-    /// earlier one by a push/pull without learning that it was a leave.
+    /// Announces this node's leave to the member `to`, which became known only after the first
+    /// announcement. The intent gets a later time than the first: the member may have learned the
+    /// time of the first intent by a push/pull without learning that it was a leave.
     pub fn tell_of_leave(&mut self, common: &mut Common, to: &Arc<str>) {
         let (ltime, node) = (self.clock.tick(), common.name.clone());
         common.change(&node, |row| row.ltime = ltime);

@@ -1,15 +1,15 @@
-//! This node's own leave, step by step, each with a deadline:
+//! This node's own leave, in steps that each have a deadline:
 //!
 //! ```text
 //! Member -> Intent      the leave intent is gossiped, and every member acknowledges it
-//!        -> Spreading   the same for the departure, which the SWIM machine announces
-//!        -> Lingering   probes are still answered, so that no peer takes the leave for a failure
+//!        -> Spreading   the same happens to the departure, which the SWIM machine announces
+//!        -> Lingering   probes are still answered, so that no peer sees the leave as a failure
 //!        -> Left
 //! ```
 //!
 //! When no other member is present, Intent and Lingering are skipped; memberlist mode has no
 //! Intent. A step that takes too long ends at its deadline and the leave goes on, as in newer
-//! versions of Serf; 0.9.4 gives up. The report at the end names the members that have not
+//! versions of Serf; Serf 0.9.4 gives up. The report at the end names the members that have not
 //! acknowledged the leave. A join cancels the leave, whatever step it is in.
 
 use super::CoreEvent;
@@ -23,8 +23,8 @@ use crate::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// This bit is set in the numbers of leaves, and in no number that the SWIM machine gives to an
-/// operation: those count up from 1.
+/// A bit that is set in the number of each leave. The SWIM machine numbers its operations from 1
+/// up, so none of its numbers has this bit.
 const OP_BIT: u64 = 1 << 62;
 
 /// The step that the leave has reached.
@@ -44,9 +44,9 @@ enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Announcing {
     until: Time,
-    /// True when it has been gossiped often enough.
+    /// True once the announcement has been gossiped often enough.
     gossiped: bool,
-    /// True when every member has acknowledged it or was given up.
+    /// True once every member has acknowledged the announcement or was given up.
     acked: bool,
 }
 
@@ -118,7 +118,7 @@ impl Leave {
         let mut announce = None;
         match self.step {
             Step::Member if disputed => {
-                // Peers would apply anything said about the name now to the other node.
+                // Peers would apply anything said about the name to the other node.
                 common.out.order(Order::LeaveSilently);
                 self.finish(now, common);
             }

@@ -1,7 +1,7 @@
 //! The state of another cluster, as a list of its members.
 //!
-//! A node forgets the address and the tags of a member soon after it has failed or left, but Serf
-//! keeps its name for a day. Such a member is listed without them.
+//! A node forgets the address and the tags of a member soon after the member has failed or left,
+//! but Serf keeps the name for a day. Such a member is listed without an address and tags.
 
 use super::common::Common;
 use super::members::ByName;
@@ -60,7 +60,7 @@ fn forgotten_member(name: &str) -> Member {
     }
 }
 
-/// Returns the state of a member from that in the SWIM machine.
+/// Returns the state that the application sees, from the state in the SWIM machine.
 fn member_state(state: NodeState, is_listed_as_left: bool) -> MemberState {
     match (state, is_listed_as_left) {
         (NodeState::Alive, false) => MemberState::Alive,

@@ -1,4 +1,4 @@
-//! Members that failed and that the SWIM machine tries to reach again from time to time.
+//! Failed members, which the SWIM machine tries to reach again from time to time.
 //!
 //! A failed member may be on the far side of a broken network, so the search goes on until the
 //! member is back, has left, is erased, or has been lost for longer than `reconnect_timeout`. In
@@ -31,7 +31,7 @@ impl Lost {
         out.order(Order::RememberLost { name, addr });
     }
 
-    /// Ends the search for a member, if there is one.
+    /// Ends the search for a member; does nothing if the member is not searched for.
     pub fn remove(&mut self, out: &mut Outbox, name: &str) {
         if let Some((name, _)) = self.since.remove_entry(name) {
             out.order(Order::ForgetLost { name });

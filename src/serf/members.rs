@@ -19,7 +19,7 @@ pub(super) type ByName<T> = BTreeMap<Arc<str>, Box<T>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SerfStatus {
     Alive,
-    /// An intent announces that the member leaves; it still answers.
+    /// An intent announces that the member leaves; the member still answers.
     Leaving,
     Left,
     Failed,
@@ -134,7 +134,8 @@ impl Members {
         Some(row)
     }
 
-    /// Changes a member; there is no other way to do so. Returns the row as it is afterwards.
+    /// Changes a member. No other function changes anything that the application can see in a row.
+    /// Returns the row after the change; `None` if the member is unknown.
     pub fn change(
         &mut self,
         name: &str,

@@ -17,7 +17,7 @@
 //! | `ring`, `seen`, `user_event`, `query` | messages that are passed on once |
 //! | `push_pull` | clocks, intents and user events in an exchange of states |
 //! | `look` | the members that another cluster has |
-//! | `reap`, `conflict` | the erasing of members that are gone; two nodes with one name |
+//! | `reap`, `conflict` | erasing members that failed or left; two nodes with one name |
 //! | `serf_state` | the parts wired together |
 //! | `event`, `stats` | events and counters for the driver |
 
@@ -164,7 +164,7 @@ impl Core {
         self.pump(now, id.0 % 2 == 1);
     }
 
-    /// Handles the answer of a look-up. An empty list means that the name could not be resolved.
+    /// Handles the answer to a look-up. An empty list means that the name could not be resolved.
     pub fn handle_resolved(&mut self, now: Time, id: LookupId, addrs: &[IpAddr]) {
         self.swim.handle_resolved(now, id, addrs);
         self.pump(now, false);
@@ -183,8 +183,8 @@ impl Core {
         self.swim.refuse(why);
     }
 
-    /// Takes the number of refusals by reason and source since the last call. The number of pairs
-    /// is bounded, so refusals of further sources are only in the counters.
+    /// Returns the number of refusals since the last call, for each pair of reason and source. The
+    /// number of pairs is bounded: refusals of further pairs appear only in the counters.
     pub fn take_refusals(&mut self) -> Vec<SourceCount> {
         self.swim.take_refusals()
     }
@@ -247,13 +247,13 @@ impl Core {
         self.swim.health(now)
     }
 
-    /// Returns true if this node has seeds other than itself, but knows no other member that has
-    /// not left.
+    /// Returns true if this node has seeds other than itself, but knows no other member, or only
+    /// members that have left.
     pub fn is_waiting_for_seeds(&self) -> bool {
         self.swim.is_waiting_for_seeds()
     }
 
-    /// Returns all counters, those of refusals included.
+    /// Returns all counters, including those of refusals.
     pub fn stats(&self) -> Vec<Counter> {
         stats::all(&self.swim.stats(), &self.serf)
     }

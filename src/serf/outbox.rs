@@ -1,6 +1,6 @@
 //! The outputs of the Serf state: orders for the SWIM machine, events for the driver, and counters.
 //!
-//! No part of the Serf state calls the SWIM machine. Each leaves an [`Order`] here instead, and
+//! No part of the Serf state calls the SWIM machine. A part leaves an [`Order`] here instead, and
 //! [`super::Core`] carries it out. For this reason all of Serf's rules can be tested without a
 //! network.
 
@@ -41,13 +41,14 @@ pub(super) enum Order {
     ForgetLost {
         name: Arc<str>,
     },
-    /// Tells every live member of the intent to leave, again and again until it acknowledges.
+    /// Sends the leave intent to every live member, again and again until the member acknowledges
+    /// it.
     AnnounceLeave {
         intent: Vec<u8>,
     },
     Leave,
-    /// Tells the member `name`, which became known only during the leave, of the leave. `intent` is
-    /// `None` in memberlist mode.
+    /// Announces the leave to the member `name`, which became known only during the leave. `intent`
+    /// is `None` in memberlist mode.
     TellOfLeave {
         name: Arc<str>,
         intent: Option<Vec<u8>>,

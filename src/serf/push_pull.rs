@@ -46,10 +46,12 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
             .iter()
             .map(|row| match row.status {
                 // The reader adds one to the time of each member listed as left. Serf lists only
-                // members that have left, with the time of their leave. With any other time, a
-                // member that returns through this node would refute with a time too low for
-                // members that joined through a stock agent.
+                // members that have left. A leaving member is listed with a time one earlier, so
+                // that the reader gets the time of the leave intent.
                 SerfStatus::Leaving => (&*row.member.name, row.ltime.saturating_sub(1)),
+                // A left member is listed with the time of its leave, as by Serf. With an earlier
+                // time, a member that returns through this node would refute with a time too low
+                // for members that joined through a stock agent.
                 SerfStatus::Alive | SerfStatus::Failed | SerfStatus::Left => {
                     (&*row.member.name, row.ltime)
                 }
@@ -63,7 +65,7 @@ pub(super) fn encode(times: &ClockTimes, members: &Members, events: &Ring<SeenEv
     bytes
 }
 
-/// Encodes a state without any content. Serf logs an error if there is no state at all.
+/// Encodes a state without any content. Serf logs an error if the state is missing.
 pub(super) fn encode_nothing() -> Vec<u8> {
     let mut bytes = Vec::new();
     SerfPushPull::default().encode(&mut bytes);
@@ -73,10 +75,11 @@ pub(super) fn encode_nothing() -> Vec<u8> {
 /// Returns the messages that a received state stands for, in the order in which to handle them.
 /// `own` is the name of this node.
 ///
-/// A listing as left counts only for a member that is not present here: the SWIM machine has
-/// already merged the entries of the same exchange. Otherwise a member that returned could stay
-/// leaving for ever: a node that missed the return may list the leave with a later time than the
-/// return has, because an agent adds one to that time whenever it reads it.
+/// A member listed as left is believed to leave only if it is not present here, or if it is this
+/// node itself: the SWIM machine has already merged the member entries of the same exchange.
+/// Otherwise a member that returned could stay leaving without end. A peer that missed the return
+/// may list the leave with a later time than that of the return, because an agent adds one to the
+/// time of a leave whenever it reads the time in a push/pull.
 pub(super) fn messages<'a>(
     state: &SerfPushPull<'a>,
     members: &Members,

@@ -24,7 +24,7 @@ const KEY_QUERIES: [&[u8]; 4] = [
     b"_serf_list-keys",
 ];
 
-/// A query that was seen, known by its number.
+/// A query that was seen, identified by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SeenQuery(pub u32);
 

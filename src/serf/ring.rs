@@ -39,8 +39,8 @@ pub(super) struct RingSlot<T> {
 pub(super) struct Ring<T> {
     /// The used slots, sorted by their indexes in Serf's ring.
     slots: Vec<RingSlot<T>>,
-    /// Items with an earlier Lamport time are too old. Rises when slots are dropped to make room,
-    /// since an item that was dropped could no longer be told from a new one.
+    /// Items with an earlier Lamport time are too old. This time rises when slots are dropped to
+    /// make room: a dropped item that came again would otherwise count as new.
     earliest: u64,
     weight: usize,
 }

@@ -93,7 +93,7 @@ impl SerfState {
         }
     }
 
-    /// Tells the member `name`, which became known only during this node's leave, of the leave.
+    /// Announces this node's leave to the member `name`, which became known only during the leave.
     fn tell_of_leave(&mut self, name: &Arc<str>) {
         if self.common.is_serf() {
             self.intents.tell_of_leave(&mut self.common, name);
@@ -220,9 +220,9 @@ impl SerfState {
         is_new.then_some(lane)
     }
 
-    /// This node's state, for the other side of a push/pull. It has no content if this node
-    /// `shows_nothing`: the other node would otherwise take over user events of this cluster. Empty
-    /// in memberlist mode.
+    /// Encodes this node's state for the other side of a push/pull. If `shows_nothing` is true, the
+    /// state has no content: the other node would otherwise take over user events of this cluster.
+    /// In memberlist mode the result is empty.
     pub fn encode_state(&self, shows_nothing: bool) -> Vec<u8> {
         if !self.common.is_serf() {
             return Vec::new();
@@ -293,7 +293,8 @@ impl SerfState {
             .announce_leave(now, &mut self.common, name, prune, token, leaving);
     }
 
-    /// Cancels a leave, because the application joins. Returns false if there is none.
+    /// Cancels a leave, because the application joins. Returns false if no leave is under way or
+    /// done.
     pub fn cancel_leave(&mut self) -> bool {
         if !self.leave.is_under_way_or_done() {
             return false;

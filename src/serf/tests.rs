@@ -117,7 +117,8 @@ impl Rig {
         self.serf.common.out.events.drain(..).map(word).collect()
     }
 
-    /// Plays the SWIM machine that ends the announcements of a leave, if it is ordered to.
+    /// Plays the SWIM machine, which must have been ordered to end the announcements of a leave,
+    /// and reports the members that have not acknowledged it.
     fn ends_leave(&mut self, unacked: &[&str]) {
         assert_eq!(self.orders().last(), Some(&Order::EndLeave));
         let unacked = unacked.iter().map(|&name| name.into()).collect();
@@ -402,7 +403,7 @@ fn a_leave_intent_about_this_node_is_refuted_with_a_later_time() {
         token: None,
     }) = rig.orders().pop()
     else {
-        panic!("no refutation")
+        panic!("the leave intent was not refuted")
     };
     let refutation = SerfMessage::Join(JoinIntent {
         ltime: 42,
@@ -580,7 +581,7 @@ fn a_push_pull_carries_which_members_have_left() {
     assert_eq!(
         other.status("gone"),
         Some(SerfStatus::Alive),
-        "it is alive here"
+        "a member that is present must stay alive"
     );
     assert_eq!(other.status("dead"), Some(SerfStatus::Left));
     assert_eq!(other.status("alive"), Some(SerfStatus::Alive));
@@ -594,9 +595,9 @@ fn a_push_pull_carries_which_members_have_left() {
     assert!(other.serf.intents.clock.time() >= one.serf.intents.clock.time());
 }
 
-/// A stock agent lists a left member with the time of its leave, and every reader adds one. A
-/// member that returns refutes with a time above the one that it reads. So the time that it reads
-/// from this node must not be lower than the time that other members read from stock agents.
+/// A stock agent lists a left member with the time of its leave, and every reader adds one to that
+/// time. A member that returns refutes with a time above the one that it reads. So the time that it
+/// reads from this node must not be lower than the time that other members read from stock agents.
 #[test]
 fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes_nothing() {
     let (mut one, mut other) = (Rig::new(), Rig::new());
@@ -613,8 +614,8 @@ fn a_left_member_is_listed_at_the_time_of_its_leave_and_listing_it_again_changes
     assert_eq!(other.serf.common.members.get("gone").unwrap().ltime, 6);
 }
 
-/// A node that has missed a return lists the member as left, with a time that need not be lower
-/// than that of the return.
+/// A node that missed the return of a member lists it as left, with a time that may be as late as
+/// that of the return, or later.
 #[test]
 fn a_present_member_stays_alive_when_another_node_lists_it_as_left() {
     let mut state = SerfPushPull {
@@ -661,12 +662,16 @@ fn a_left_member_that_announces_its_return_is_not_listed_as_left() {
     rig.join_intent("a", 9);
     assert_eq!((left(&rig), rig.status("a")), (0, Some(SerfStatus::Left)));
     rig.leave_intent("a", 10, false);
-    assert_eq!(left(&rig), 1, "a later leave intent cancels its return");
+    assert_eq!(left(&rig), 1, "a later leave intent must cancel the return");
     rig.join_intent("a", 11);
     rig.joins("a", 3);
     rig.leave_intent("a", 12, false);
     rig.reports(Change::Left, "a", None);
-    assert_eq!(left(&rig), 1, "it had returned, and has left again");
+    assert_eq!(
+        left(&rig),
+        1,
+        "a member that returned and left again must be listed"
+    );
 }
 
 #[test]
@@ -798,7 +803,7 @@ fn the_filter_hides_members_until_they_fit() {
     assert!(rig.events().is_empty());
     assert!(
         matches!(&rig.orders()[..], [Order::RememberLost { .. }]),
-        "a hidden member is searched for too"
+        "a hidden member must be searched for too"
     );
     rig.reports(Change::Joined, "a", Some(&node("a", 2, &web)));
     assert_eq!(rig.events(), ["join a"]);
@@ -829,12 +834,20 @@ fn a_leave_sends_its_intent_then_departs_then_lingers() {
     assert_eq!(rig.shown("self"), MemberState::Leaving);
     rig.serf.broadcast_done(rig.now, token + 1);
     rig.serf.leave_acked(rig.now);
-    assert_eq!(rig.orders(), [], "it has not been gossiped often enough");
+    assert_eq!(
+        rig.orders(),
+        [],
+        "the departure must wait until the intent has been gossiped"
+    );
     rig.serf.broadcast_done(rig.now, *token);
     assert_eq!(rig.orders(), [Order::Leave]);
     rig.serf.departure_gossiped(rig.now);
     rig.wait(1);
-    assert_eq!(rig.orders(), [], "a member has not acknowledged it");
+    assert_eq!(
+        rig.orders(),
+        [],
+        "the step must wait until every member has acknowledged the departure"
+    );
     rig.serf.leave_acked(rig.now);
     assert_eq!(rig.events(), Vec::<String>::new());
     rig.wait(1);

@@ -2,7 +2,7 @@
 //! push/pulls.
 //!
 //! This node sends no user events of its own yet, but it must pass on those of other nodes, so that
-//! their gossip has no hole here.
+//! their gossip does not stop here.
 
 use super::outbox::Outbox;
 use super::ring::Item;

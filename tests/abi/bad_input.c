@@ -1,6 +1,6 @@
 /* bad_input.c: calls every function with every bad input. No call may crash, and each must return
- * the error that the header names. Another test checks that it calls every function of the header.
- */
+ * the error that the header names. Another test checks that this program calls every function of
+ * the header. */
 #include "check.h"
 #include <stdint.h>
 
@@ -165,7 +165,7 @@ static void configs(void)
     SAME(sprat_config_check(config), SPRAT_OK);
     setters(config);
 
-    /* Settings remember their first mistake, and so do copies of them. */
+    /* Settings keep the error of the first setter that failed, and so do copies of the settings. */
     sprat_config *copy = sprat_config_copy(config);
     SAME(sprat_config_check(config), SPRAT_ERR_CONFIG);
     SAME(sprat_node_start(config, &node), SPRAT_ERR_CONFIG);
@@ -182,8 +182,8 @@ static void configs(void)
     sprat_config_free(config);
     SAME(freed, 2);
 
-    /* If the program refuses to start a thread, there is no node, and errno is what its callback
-     * returned. */
+    /* If the program refuses to start a thread, there is no node, and errno has the value that the
+     * callback returned. */
     config = settings("refused");
     SAME(sprat_config_set_spawn_cb(config, refuse_thread, NULL), SPRAT_OK);
     SAME(sprat_node_start(config, &node), SPRAT_ERR_IO);
@@ -196,7 +196,7 @@ static void configs(void)
     SAME(sprat_threads_idle(), 0);
 }
 
-/* Calls every function of a node with a handle that belongs to no node. */
+/* Calls every function that takes a node with a handle that belongs to no node. */
 static void no_node(sprat_node *node, int expected)
 {
     const char *addrs[1] = { "127.0.0.1" };
@@ -456,7 +456,7 @@ static void closed(sprat_node *node)
         SAME(poll(&fd, 1, 0), 1);
     }
     SAME(taken, SPRAT_ERR_CLOSED);
-    SAME(poll(&fd, 1, 0), 1);                   /* and stays readable */
+    SAME(poll(&fd, 1, 0), 1);                   /* the descriptor stays readable */
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Shared by the test programs: checks that print where they failed, nodes on loopback, forks, and
- * counts of threads and descriptors. */
+/* Code that the test programs share: checks that print where they failed, nodes on loopback, forks,
+ * and counts of threads and descriptors. */
 #ifndef CHECK_H
 #define CHECK_H
 #ifndef _GNU_SOURCE
@@ -52,8 +52,8 @@ static void pause_ms(int ms)
     nanosleep(&time, NULL);
 }
 
-/* Returns settings for a node on a free loopback port that notices failures fast. A stream may take
- * long, because valgrind and a busy machine are slow. */
+/* Returns settings for a node that uses a free loopback port and notices failures fast. A stream
+ * may take long, because valgrind and a busy machine are slow. */
 UNUSED static sprat_config *settings(const char *name)
 {
     sprat_config *config = sprat_config_new();
@@ -88,8 +88,8 @@ UNUSED static void join(sprat_node *node, const sprat_node *other)
     SAME(sprat_node_join(node, addrs, 1, 0, 120000), 1);
 }
 
-/* Forks. A thread that is inside AddressSanitizer's allocator at that moment leaves it locked in
- * the child, so this first gives the threads time to become idle. */
+/* Forks. A thread that is inside AddressSanitizer's allocator at that moment leaves the allocator
+ * locked in the child, so this function first gives the threads time to become idle. */
 UNUSED static pid_t forked(void)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -98,8 +98,8 @@ UNUSED static pid_t forked(void)
     return fork();
 }
 
-/* Ends a forked child with status 0. It does so by exec, because the child cannot free what the
- * threads of the parent owned, and a leak checker would report that at exit. */
+/* Ends a forked child with status 0. It does so by exec: the child cannot free the memory that the
+ * threads of the parent owned, and a leak checker would report that memory at exit. */
 UNUSED static void end_child(void)
 {
     execl("/bin/true", "true", (char *)NULL);

@@ -1,8 +1,8 @@
 /* cluster.c: checks with two nodes what the header promises about members, tags and events. */
 #include "check.h"
 
-/* Reads events until one of this kind arrives, about the member `name` unless that is NULL. The
- * caller frees the event that is returned. */
+/* Reads events until one of this kind about the member `name` arrives; NULL stands for any member.
+ * The caller frees the event that is returned. */
 static const sprat_event *wait_for(sprat_node *node, int kind, const char *name)
 {
     const sprat_event *event;
@@ -142,7 +142,7 @@ static void keep(sprat_node *node, const sprat_event *event, void *user_data)
 {
     CHECK(user_data == &dispatched);
     SAME(sprat_node_state(node), SPRAT_NODE_RUNNING);
-    sprat_event_free(event);                    /* does nothing: it is borrowed */
+    sprat_event_free(event);                    /* does nothing: the event is borrowed */
     dispatched++;
     if (!kept)
         kept = sprat_event_copy(event);
@@ -158,10 +158,10 @@ static void ending(sprat_node *a, sprat_node *b)
     CHECK(event->id == id && event->status == SPRAT_OK);
     sprat_event_free(event);
     SAME(sprat_node_state(b), SPRAT_NODE_LEFT);
-    SAME(sprat_node_leave(b, 0), SPRAT_OK);     /* it has left already */
+    SAME(sprat_node_leave(b, 0), SPRAT_OK);     /* b has left already */
     CHECK(sprat_node_dispatch(a, 60000, keep, &dispatched) >= 1);
 
-    join(b, a);                                 /* b takes part again */
+    join(b, a);                                 /* b becomes a member again */
     SAME(sprat_node_state(b), SPRAT_NODE_RUNNING);
     sprat_event_free(wait_for(a, SPRAT_EVENT_MEMBER_JOIN, "b"));
     sprat_node_free(b);                         /* no leave, so a sees a failure */
@@ -177,7 +177,7 @@ static void ending(sprat_node *a, sprat_node *b)
     sprat_event_free(kept);
 }
 
-/* Checks that log events come up to the level that was set, and none beyond it. */
+/* Checks that log events arrive up to the level that was set, and not beyond that level. */
 static void logged(const char *level, int expected)
 {
     sprat_config *config = settings("logged");

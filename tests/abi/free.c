@@ -15,7 +15,7 @@ static void free_it(sprat_node *node, const sprat_event *event, void *user_data)
 {
     (void)event;
     CHECK(user_data == &freed);
-    late += ended;                              /* no call may follow the free */
+    late += ended;                              /* no callback may run after the free */
     running = 1;
     sprat_node_free(node);
     SAME(sprat_node_state(node), SPRAT_ERR_HANDLE);

@@ -1,4 +1,5 @@
-/* header.c: includes only the header, and twice. The test compiles it as C99, C11 and C17. */
+/* header.c: includes nothing but the header, and includes the header twice. The test compiles this
+ * file as C99, C11 and C17. */
 #include <sprat.h>
 #include <sprat.h>
 

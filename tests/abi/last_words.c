@@ -1,5 +1,5 @@
-/* last_words.c: the errors of several calls, and of calls that fail at the end of a thread, after its
- * thread-local objects are gone. */
+/* last_words.c: the errors of several calls, and of calls that fail at the end of a thread, after
+ * the thread-local objects of that thread are gone. */
 #include "check.h"
 
 static pthread_key_t key;
@@ -27,7 +27,7 @@ static void *thread(void *arg)
     return NULL;
 }
 
-/* Checks that each thread has a last error of its own. */
+/* Checks that each thread has its own last error. */
 static void *other(void *arg)
 {
     (void)arg;

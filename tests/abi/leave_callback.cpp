@@ -1,4 +1,4 @@
-// leave_callback.cpp: callbacks on threads of the program that do not return. A C++ exception, the
+// leave_callback.cpp: callbacks that do not return, on threads of the program. A C++ exception, the
 // end of the thread or longjmp() leaves them. The node can be used and freed afterwards.
 #include "check.h"
 #include <csetjmp>
@@ -46,7 +46,7 @@ static void throw_line(int, const char *, const char *, void *)
     throw 7;
 }
 
-// A node with a callback for log lines, whose user_data shows when the node has ended.
+// Starts a node with a callback for log lines, whose user_data is released when the node has ended.
 static sprat_node *node_with_log(sprat_log_cb cb)
 {
     sprat_config *config = settings("left");
@@ -169,7 +169,7 @@ static void *free_here(void *node)
     return NULL;
 }
 
-// Another thread frees the node, while the thread that has jumped waits for that.
+// Another thread frees the node, while the thread that has jumped waits for that thread.
 static void jump_and_free_elsewhere()
 {
     sprat_node *node = node_with_log(ignore_line);
@@ -185,7 +185,7 @@ static void jump_line(int, const char *, const char *, void *)
     longjmp(before, 1);
 }
 
-// The callback for log lines runs where the program reads events.
+// The callback for log lines runs inside a call that reads events, and jumps out of that call.
 static void jump_out_of_log(void (*read)(sprat_node *), bool elsewhere)
 {
     sprat_node *node = node_with_log(jump_line);

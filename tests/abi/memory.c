@@ -1,12 +1,12 @@
 /* memory.c: measures the memory of a program with a node and without one.
  *
- *   memory crowd N         runs N nodes until the end of stdin; prints an address when all joined
+ *   memory crowd N         runs N nodes until stdin ends; prints an address when all have joined
  *   memory alone           prints the memory of this program without a node
  *   memory member ADDR N   prints the memory of this program with a node, once it sees N members
  */
 #include "check.h"
 
-/* The time without events before measuring: it suffices for probes, gossip and a push/pull. */
+/* The time without events before the measurement: enough for some probes and rounds of gossip. */
 enum { SETTLE_MS = 3000 };
 
 /* Returns the number in a line such as "VmRSS:  1234 kB" of a file in /proc/self; -1 if no line

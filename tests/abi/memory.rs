@@ -1,6 +1,6 @@
 //! The memory that a node in a cluster of 50 adds to a C program.
 //!
-//! The library is that of the release profile, which is the one that is installed.
+//! The library is built with the release profile, like the library that is installed.
 
 use super::{compile_in, scratch, test_program};
 use std::io::{BufRead, BufReader};
@@ -63,14 +63,20 @@ fn measured(program: &Path, args: &[&str]) -> [i64; 3] {
 fn a_node_among_fifty_adds_at_most_four_megabytes_to_its_program() {
     let program = program();
     let crowd = Crowd::gather(&program);
-    assert!(!crowd.addr.is_empty(), "the others did not find each other");
+    assert!(
+        !crowd.addr.is_empty(),
+        "the other members did not find each other"
+    );
     let without = measured(&program, &["alone"]);
     let with = measured(&program, &["member", &crowd.addr, &MEMBERS.to_string()]);
     let added = with[0] - without[0];
     println!("KiB resident, private, PSS: without a node {without:?}, with one {with:?}");
-    assert!(with[0] > without[0], "{with:?} against {without:?}");
+    assert!(
+        with[0] > without[0],
+        "a node must add memory: {with:?} with a node, {without:?} without"
+    );
     assert!(
         added <= ALLOWED,
-        "a node adds {added} KiB: {with:?} against {without:?}"
+        "a node adds {added} KiB, {ALLOWED} are allowed: {with:?} with a node, {without:?} without"
     );
 }

@@ -1,4 +1,4 @@
-/* operations.c: operations that nobody waits for. Their DONE events bring back the pointer of the
+/* operations.c: operations that no call waits for. Their DONE events bring back the pointer of the
  * program, and never come before the number of the operation is stored. */
 #include "check.h"
 #include <sys/epoll.h>
@@ -7,7 +7,7 @@ enum { ROUNDS = 300 };
 
 struct operation {
     uint64_t id;
-    int status;                                 /* what the event must report */
+    int status;                                 /* the status that the event must report */
 };
 
 static atomic_int done;
@@ -103,7 +103,7 @@ static void of_a_hint(void)
 
 static int edges, poller;
 
-/* Makes further events while it handles those that were queued. */
+/* Causes further events while it handles the events that were queued. */
 static void make_more(sprat_node *node, const sprat_event *event, void *user_data)
 {
     (void)event;
@@ -120,8 +120,8 @@ static int next_edge(int timeout_ms)
     return count;
 }
 
-/* One call of dispatch delivers everything that is queued, and a poller that reports only changes
- * learns of everything that comes meanwhile. */
+/* One call of dispatch delivers all events that are queued. A poller that reports only changes also
+ * reports the events that come meanwhile. */
 static void with_edges(void)
 {
     enum { EVENTS = 5000 };
@@ -165,7 +165,7 @@ static void with_edges(void)
 
 static sprat_node *chatty;
 
-/* Each line causes further ones, and waits until the engine has written some. */
+/* Causes further log lines for each line, and waits until the engine has written some of them. */
 static void on_line(int level, const char *target, const char *message, void *user_data)
 {
     const char *refused[1] = { "127.0.0.1:1" };
@@ -175,7 +175,8 @@ static void on_line(int level, const char *target, const char *message, void *us
     SAME(sprat_node_set_tag(chatty, "line", "read"), SPRAT_OK);
 }
 
-/* A call ends, although the callback for log lines causes a line for each line that it gets. */
+/* Each call that reads events ends, although the callback for log lines causes a line for each line
+ * that it gets. */
 static void endless_log(void)
 {
     sprat_config *config = settings("chatty");

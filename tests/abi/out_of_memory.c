@@ -1,10 +1,11 @@
-/* out_of_memory.c: a process whose address space is limited. A thread that the system refuses is an
- * error; memory that it refuses ends the process with a message and SIGABRT, as the header says. */
+/* out_of_memory.c: a process whose address space is limited. If the system refuses a thread, the
+ * call fails with an error. If the system refuses memory, the process ends with a message and
+ * SIGABRT, as the header says. */
 #include "check.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* Lets this process use only `more` bytes of address space beyond those it has. */
+/* Lets this process use only `more` bytes of address space in addition to its present size. */
 static void limit(size_t more)
 {
     unsigned long pages = 0;
@@ -25,7 +26,7 @@ static void unlimited(void)
     SAME(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
-/* A node whose threads get no stack does not start. Once there is memory, it does. */
+/* A node whose threads get no stack does not start. It starts once memory is available. */
 static void refused_thread(void)
 {
     sprat_config *config = settings("refused");
@@ -48,7 +49,7 @@ static void take_all(void)
         sprat_config_new();
 }
 
-/* The same while a node runs. */
+/* Takes memory in the same way while a node runs. */
 static void take_all_with_a_node(void)
 {
     CHECK(node_called("running"));

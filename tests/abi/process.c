@@ -87,7 +87,7 @@ static void signals(void)
     SAME(signals_in_main, 2001);
 
     sprat_node_free(other);
-    pause_ms(300);                              /* it probes the member that is gone */
+    pause_ms(300);                              /* the node probes the member that is gone */
     sprat_node_free(node);
     SAME(signals_in_main + signals_elsewhere, 2001);        /* no SIGPIPE */
 }

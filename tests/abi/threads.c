@@ -47,9 +47,10 @@ static void by_the_program(void)
     sprat_node_free(node);
     for (int i = 0; i < 1000 && ran < spawned; i++)
         pause_ms(1);
-    SAME(ran, spawned);                         /* each returned, and only once */
+    SAME(ran, spawned);                         /* each thread ran its job, and only once */
 
-    /* If the second or third thread cannot be created, those before it end, and nothing is left. */
+    /* If the second or third thread cannot be created, the threads before it end, and no descriptor
+     * is left open. */
     int fds = entries("fd");
     for (int have = 1; have <= 2; have++) {
         int limit = spawned + have;
@@ -78,7 +79,7 @@ static void prepared(void)
     if (pid == 0) {
         alarm(300);
         SAME(sprat_node_state(node), SPRAT_ERR_FORKED);
-        CHECK(sprat_threads_idle() > 0);      /* prepared for the child */
+        CHECK(sprat_threads_idle() > 0);      /* threads were prepared for the child */
         int before = entries("task");
         sprat_node *own = node_called("child");
         SAME(entries("task"), before);

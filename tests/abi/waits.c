@@ -29,7 +29,7 @@ static int wait_leave(sprat_node *node)
     return sprat_node_leave(node, -1);
 }
 
-/* Reads the events from before the end, which come first, and returns the error after them. */
+/* Reads the events that were queued before the end, and returns the error that follows them. */
 static int wait_event(sprat_node *node)
 {
     const sprat_event *event;
@@ -92,7 +92,7 @@ static int free_it(sprat_node *node)
     return SPRAT_OK;
 }
 
-/* Ends a node while a thread waits in each of the calls. */
+/* For each of the calls, ends a node while a thread waits in that call. */
 static void while_waiting(int (*end)(sprat_node *))
 {
     struct waiting calls[] = {
@@ -147,8 +147,8 @@ static void *wait_in_vain(void *node)
     return NULL;
 }
 
-/* Another member has the name. A join fails, even one that is already waiting, and the node reports
- * the conflict. */
+/* Another member has the name of the node. A join then fails, even a join that is already waiting,
+ * and the node reports the conflict. */
 static void name_conflict(void)
 {
     sprat_node *other = node_called("other"), *twin = node_called("twin");
@@ -204,7 +204,7 @@ static sprat_node *cancelled(void *(*run)(void *), pthread_t *thread)
     return node;
 }
 
-/* A thread that is cancelled in a call ends when the call has returned. The node is as before. */
+/* A thread that is cancelled in a call ends when the call has returned. The node stays usable. */
 static void cancelled_threads(void)
 {
     pthread_t thread;

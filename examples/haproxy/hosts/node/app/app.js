@@ -1,4 +1,4 @@
-// An ordinary web application. It prints one line when it serves.
+// An ordinary web application. It prints one line once it serves.
 const http = require('http')
 const os = require('os')
 
