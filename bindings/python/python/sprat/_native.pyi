@@ -1,4 +1,4 @@
-"""The native part of sprat: written by hand, compared with the module by a test.
+"""The types of the native part of sprat, written by hand; a test compares them with the module.
 
 The docstrings are those of the module: `tests/stub_docs.py` writes them.
 """

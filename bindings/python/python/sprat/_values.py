@@ -104,9 +104,9 @@ class Probe(Record):
     stream: ProbeAnswer
     """The result of the ping by stream, for networks that lose only datagrams."""
     helpers: dict[str, ProbeAnswer]
-    """The results of the helpers, the members asked to ping it on this node's behalf, by name."""
+    """The results of the helpers by name: members asked to ping it on this node's behalf."""
     rtt: float | None
-    """The round-trip time of the member's last answer to a direct ping; `None` if it sent none."""
+    """The round-trip time of the last answer to a direct ping; `None` if there was no answer."""
 
 
 class Explanation(Record):
@@ -123,7 +123,7 @@ class Explanation(Record):
     since: float
     """The time for which the member has been in this state."""
     accuser: str | None
-    """The name of the member that suspected it or declared it failed; `None` if none did."""
+    """The name of the member that suspected it or declared it failed; `None` if no member did."""
     confirmations: tuple[str, ...]
     """The names of the other members that confirmed the suspicion."""
     confirmations_wanted: int
@@ -131,7 +131,7 @@ class Explanation(Record):
     time_left: float | None
     """The time until the suspect is declared failed; `None` for other states."""
     probe: Probe | None
-    """This node's last probe of the member; `None` if it never probed it."""
+    """This node's last probe of the member; `None` if there was no probe."""
     text: str
     """The explanation in words, as one paragraph."""
 
@@ -161,7 +161,7 @@ class Health(Record):
     """The health of this node itself, as opposed to that of the members it watches."""
 
     score: int
-    """0 is healthy. The higher the score, the more time this node gives others to answer."""
+    """The health score; 0 is best. A higher score gives other members more time to answer."""
     score_max: int
     """The highest possible score."""
     live: int
@@ -186,7 +186,7 @@ class Health(Record):
     half a minute after they have declared the old one failed.
     """
     summary: str
-    """All of this in one sentence, such as "streams work, datagrams do not"."""
+    """The health in one sentence, such as "streams work, datagrams do not"."""
 
     def __str__(self) -> str:
         return self.summary
