@@ -123,7 +123,7 @@ def _with_hint(error: click.ClickException) -> str:
 def _drop_unwritten() -> None:
     """Drop the output that stdout does not take, because its reader is gone or the disk is full.
 
-    Otherwise the interpreter tries again at its end, and replaces the exit code by 120.
+    Otherwise the interpreter would try again at its end, and replace the exit code with 120.
     """
     try:
         sys.stdout.flush()
