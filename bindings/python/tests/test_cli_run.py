@@ -55,7 +55,7 @@ def test_run_may_be_started_before_the_members_it_joins(run, agent, addresses):
     running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
-    # The agent must join `ours`: its address differs from that of --join, so `ours` cannot find it.
+    # The address of the agent is not that of --join, so `ours` cannot find it: it joins `ours`.
     late.join(bound_address(running))
     late.sees("ours", "alive")
     ended(running)
