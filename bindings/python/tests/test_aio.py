@@ -79,7 +79,7 @@ def test_nodes_join_hint_change_tags_and_leave(run, aio_node):
                 assert isinstance(event, sprat.MemberLeft)
                 break
         assert not one.is_open
-        assert [type(it) async for it in events] == [sprat.MemberLeft], "its own leave is last"
+        assert [type(it) async for it in events] == [sprat.MemberLeft], "the node's leave is last"
 
     run(main)
 

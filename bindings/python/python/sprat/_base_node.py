@@ -1,4 +1,4 @@
-"""The part of a node that does not wait, which `sprat.Node` and `sprat.aio.Node` share."""
+"""The part that `sprat.Node` and `sprat.aio.Node` share, which never waits for the cluster."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _close_all() -> None:
 
 
 class BaseNode:
-    """The methods that `sprat.Node` and `sprat.aio.Node` share: none of them waits."""
+    """The methods that `sprat.Node` and `sprat.aio.Node` share: none waits for the cluster."""
 
     # Slots turn a misspelt attribute, as in `node.tag = {...}`, into an error.
     __slots__ = (
@@ -96,7 +96,7 @@ class BaseNode:
         if on_event is not None:
             check_callback(on_event)
         self._reader = self._delivery = None
-        self._reader_made = threading.RLock()  # a signal handler may interrupt its owner
+        self._reader_made = threading.RLock()  # a signal handler may interrupt its holder
         self._created = _creation_place()
         self._native = _native.Node.start(native_settings(given, path))
         try:

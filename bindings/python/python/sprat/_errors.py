@@ -258,7 +258,7 @@ _of_system: dict[tuple[type[Error], type[OSError]], type[Error]] = {}
 
 
 def _class_of_system(cls: type[Error], builtin: type[OSError]) -> type[Error]:
-    """Return a class that derives from both and has the name of the first."""
+    """Return a class that derives from both classes and has the name of the first."""
     if issubclass(cls, builtin):
         return cls
     if (cls, builtin) not in _of_system:

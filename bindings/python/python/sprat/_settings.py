@@ -102,7 +102,7 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
 
 
 def _check_names(given: Iterable[str]) -> None:
-    """Refuse an unknown name before any value is looked at."""
+    """Refuse an unknown name before any value is checked."""
     known = _PYTHON_ONLY | _library_types().keys() - NOT_IN_PYTHON
     for name in given:
         if name not in known and not name.startswith(("tag.", "filter.tag.")):
@@ -136,7 +136,7 @@ def _level(level: object) -> str:
 
 
 def _text(name: str, value: object) -> str:
-    """Write a value the way the library reads it from a file."""
+    """Return a value as text, in the form that the library reads from a file."""
     match value:
         case str():
             return check_text(name, value)
@@ -165,8 +165,8 @@ def _type_of(name: str) -> str:
 
 
 def _text_of_library_type(name: str, value: object) -> str | None:
-    """Write a value of `datetime` or `ipaddress`. Both modules are imported only when needed."""
-    import datetime
+    """Return a value of `datetime` or `ipaddress` as text, or `None` for any other value."""
+    import datetime  # like `ipaddress`, only when needed
     import ipaddress
 
     match value:

@@ -44,7 +44,7 @@ class Node(BaseNode):
     """A member of a cluster from the moment it is created, for programs with `asyncio`.
 
     It takes the arguments of `sprat.Node` except `on_event`; read events with ``async for``. Use it
-    in an ``async with`` block, which leaves the cluster at its end, also after an exception.
+    in an ``async with`` block, which leaves the cluster at its end, even after an exception.
     """
 
     __slots__ = ()

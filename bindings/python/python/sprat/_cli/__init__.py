@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
 
 def _prepare_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed: no other file may get its number
+        if getattr(sys, name) is None:  # closed: no other file may get its descriptor number
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         # A name from the cluster that the terminal cannot encode must not end a command.

@@ -24,7 +24,7 @@ _scripts: set[int] = set()
 def running(
     start: Callable[[], subprocess.Popen[bytes]],
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a script for a block that waits for its end. Meanwhile `reap` leaves it alone."""
+    """Start a script that the block waits for. Until the block ends, `reap` leaves it alone."""
     with _lock:  # `reap` must not see the process before its number is known
         process = start()
         _scripts.add(process.pid)

@@ -26,7 +26,7 @@ _OWN = ("name", "bind", "advertise")
 """Settings that describe a member. They are refused, because a look does not join."""
 
 _AT_ONCE = 16
-"""The number of addresses that are asked at the same time, which is the limit of a node."""
+"""The number of addresses asked at the same time: the maximum number of looks of a node."""
 
 
 def look(connection: Connection) -> sprat.Members:

@@ -2,7 +2,7 @@
 
 The script gets its own process group. So Ctrl-C ends the member and not its handler, and ending a
 handler also ends every process that it started. The last 8 KiB of the output are kept, as in Serf.
-A process that the script leaves behind delays the next handler by at most a second.
+A process that the script leaves behind delays the next handler by about a second at most.
 """
 
 from __future__ import annotations
