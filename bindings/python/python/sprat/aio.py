@@ -164,7 +164,8 @@ class Events(BaseEvents[E_co]):
         """Return the next event, or `None` after `timeout` seconds or once the node is closed.
 
         A timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped
-        the node. A cancelled wait loses no event.
+        the node, or the error of a `NodeFailed` that is not selected. A cancelled wait loses no
+        event.
         """
         timeout = check_timeout(timeout)
         if self._in_a_row >= BATCH:
