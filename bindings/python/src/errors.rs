@@ -1,7 +1,7 @@
 //! Turns errors and panics of the library into exceptions.
 //!
 //! The classes are defined in Python (`sprat/_errors.py`), because most have two bases and a native
-//! class can have only one. They are looked up on first use.
+//! class can have only one. The function that makes them is looked up on first use.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -50,8 +50,8 @@ pub fn refused_line(py: Python<'_>, error: Error) -> PyErr {
     raised(py, &Error { status, ..error })
 }
 
-/// Runs `work`. Its errors become exceptions, and a panic becomes `sprat.InternalError`: no
-/// `except Exception` would catch PyO3's own class for panics.
+/// Runs `work`. Its errors become exceptions, and a panic becomes `sprat.InternalError`,
+/// because `except Exception` would not catch PyO3's own class for panics.
 pub fn enter<R>(py: Python<'_>, work: impl FnOnce() -> sprat::Result<R>) -> PyResult<R> {
     let result = sprat::guarded(work).and_then(|result| result);
     result.map_err(|error| raised(py, &error))

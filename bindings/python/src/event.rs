@@ -55,7 +55,7 @@ impl Event {
         self.time
     }
 
-    /// The name of the kind, for example "member-join": that of Serf, if Serf has this kind.
+    /// The name of the kind, for example "member-join". It is Serf's name if Serf has this kind.
     #[getter]
     fn kind(&self) -> &'static str {
         self.kind
@@ -70,7 +70,7 @@ impl Event {
         Ok(dict)
     }
 
-    /// Yields the pairs of the `to_dict` of its class, for `dict()`.
+    /// Yields the pairs that `to_dict` of the object's own class returns, for `dict()`.
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyIterator>> {
         pairs(&slf.call_method0("to_dict")?)
     }
@@ -84,7 +84,7 @@ impl Event {
     }
 }
 
-/// An event about a member: `member` is the member as it was then.
+/// An event about a member. `member` is the member as it was when the event happened.
 #[pyclass(frozen, subclass, extends = Event, module = "sprat")]
 pub struct MemberEvent {
     member: Arc<sprat::Member>,
@@ -92,7 +92,7 @@ pub struct MemberEvent {
 
 #[pymethods]
 impl MemberEvent {
-    /// The member as it was when this happened.
+    /// The member as it was when the event happened.
     #[getter]
     fn member(&self) -> Member {
         Member::of(&self.member)
@@ -195,7 +195,7 @@ macro_rules! member_events {
     };
 }
 
-// One class for each row of the library's table of events.
+// One class for each row about members in the library's table of events.
 sprat::event_table!(member_events);
 
 /// Events were lost because no one took them in time: call `members()` again.
@@ -249,8 +249,8 @@ impl Overflow {
     }
 }
 
-/// No other node has this node's name any more, after a `NodeFailed` reported a name conflict: the
-/// members now list this node under its name.
+/// The name conflict that a `NodeFailed` reported is over: no other node has this node's name any
+/// more, and the members now list this node under it.
 #[pyclass(frozen, extends = Event, module = "sprat")]
 pub struct NameRegained;
 
@@ -291,8 +291,8 @@ impl NameRegained {
     }
 }
 
-/// The node cannot do its work: it is broken, or another node has its name. In the latter case it
-/// goes on, and a `NameRegained` follows if it gets the name.
+/// The node cannot do its work: it is broken, or another node has its name. In the latter case the
+/// node keeps running, and a `NameRegained` follows if it gets the name.
 #[pyclass(frozen, extends = Event, module = "sprat")]
 pub struct NodeFailed {
     reason: String,

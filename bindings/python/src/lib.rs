@@ -8,17 +8,17 @@
 //!   sprat::Node           engine and helper threads
 //! ```
 //!
-//! Two rules keep it simple. Nothing here calls into Python or holds a Python object, except for
-//! types and errors that are looked up once, so no thread of the library ever needs the
-//! interpreter. And every call that can block runs detached from the interpreter.
+//! Two rules keep the module simple. First, nothing here calls into Python or holds a Python
+//! object, except for types and errors that are looked up once. So no thread of the library ever
+//! needs the interpreter. Second, every call that can block runs detached from the interpreter.
 //!
 //! | file | contents |
 //! | --- | --- |
 //! | `node` | a node: settings go in, results come out |
-//! | `settings` | the table of settings, files of settings, settings of a start |
+//! | `settings` | the table of settings, files of settings, the settings to start a node with |
 //! | `wait` | event subscriptions and pending operations, and the one way to wait for them |
 //! | `member`, `members`, `event` | values |
-//! | `event_classes` | the classes of events with their kinds |
+//! | `event_classes` | the classes of member events with their kinds |
 //! | `explain` | explanations and health |
 //! | `errors` | the exceptions for errors and panics |
 
@@ -38,7 +38,7 @@ use pyo3::prelude::*;
 /// Returns true if this is the main interpreter, the only one that may import the module.
 ///
 /// Types and errors that are looked up once belong to one interpreter. PyO3 itself refuses other
-/// interpreters only from Python 3.12 on, where the stable ABI allows it.
+/// interpreters only from Python 3.12 on, the first version whose stable ABI supports this.
 fn in_main_interpreter() -> bool {
     // SAFETY: this thread is attached to an interpreter, since it is initialising a module.
     unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }

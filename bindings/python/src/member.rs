@@ -33,11 +33,11 @@ static TAGS_CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// A member of the cluster at one moment.
 ///
-/// Nodes return them, and tests may construct them:
-/// `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`. It is immutable, hashable,
-/// picklable and safe to share between threads; two are equal if all their fields are. `dict()` of
-/// it is the same as `to_dict()`. Raises `ValueError` if the address is not IPv4:PORT or
-/// [IPv6]:PORT, or if the state is unknown.
+/// Nodes return members, and tests may construct them:
+/// `sprat.Member("web-1", "10.0.0.1:7946", tags={"role": "web"})`. A member is immutable, hashable,
+/// picklable and safe to share between threads. Two members are equal if all their fields are
+/// equal. `dict()` of a member is the same as `to_dict()`. Raises `ValueError` if the address is
+/// not IPv4:PORT or [IPv6]:PORT, or if the state is unknown.
 #[pyclass(frozen, module = "sprat")]
 pub struct Member {
     pub inner: Arc<sprat::Member>,
@@ -261,8 +261,8 @@ fn tags_dict<'py>(py: Python<'py>, tags: &Tags) -> PyResult<Bound<'py, PyDict>> 
     Ok(dict)
 }
 
-/// Returns an iterator over the pairs of a dict. With it as `__iter__`, `dict()` of a value is the
-/// same as its `to_dict()`, and so is what web frameworks make of the value.
+/// Returns an iterator over the pairs of a dict. If `__iter__` of a value returns this iterator,
+/// `dict()` of the value is the same as its `to_dict()`. Web frameworks call `dict()`, too.
 pub fn pairs<'py>(fields: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
     fields.call_method0("items")?.try_iter()
 }

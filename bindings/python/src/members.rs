@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 /// The members at one moment: a sequence sorted by name that can also be indexed by name.
 ///
-/// `members[0]`, `members[1:3]`, `members["web-1"]` (raises `KeyError` for an unknown name),
-/// `"web-1" in members`. It is immutable, hashable, picklable, safe to share between threads, and
-/// it may outlive its node. `dict(members)` has the members by name.
+/// It supports `members[0]`, `members[1:3]`, `members["web-1"]` (raises `KeyError` for an unknown
+/// name) and `"web-1" in members`. It is immutable, hashable, picklable and safe to share between
+/// threads, and it may outlive its node. `dict(members)` has the members by name.
 #[pyclass(frozen, sequence, module = "sprat")]
 #[derive(Clone)]
 pub struct Members {
@@ -37,7 +37,7 @@ impl Members {
         place.ok().map(|at| Member::of(&self.list[at]))
     }
 
-    /// The indices of a member; only a list constructed by hand can have several.
+    /// The indices of a member. Only a list constructed by hand can contain a member repeatedly.
     fn positions<'a>(&'a self, member: &'a Bound<'_, PyAny>) -> impl Iterator<Item = usize> + 'a {
         let member = member.cast::<Member>().ok();
         let same = move |it: &Arc<sprat::Member>| {
@@ -88,7 +88,7 @@ impl Members {
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
         if key.is_instance_of::<PyString>() {
-            // No member has a name that is not valid Unicode.
+            // A str that is not valid Unicode is the name of no member.
             let found = key.extract::<&str>().ok().and_then(|name| self.find(name));
             let member = found.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))?;
             return Ok(Py::new(py, member)?.into_any());
@@ -159,7 +159,8 @@ impl Members {
         Ok(dict)
     }
 
-    /// Return the index of a member in `start` to `stop`. Raises `ValueError` if it is not there.
+    /// Return the first index of a member from `start` to `stop` (exclusive). Raises `ValueError`
+    /// if the member is not there.
     #[pyo3(signature = (member, start=0, stop=None))]
     fn index(
         &self,

@@ -30,7 +30,7 @@ struct Snapshot {
     members: Members,
 }
 
-/// Converts names of kinds, which are those of Serf.
+/// Converts the names of kinds of events, and skips unknown names.
 fn kinds(names: &[String]) -> Vec<EventKind> {
     let known = names.iter().filter_map(|name| EventKind::from_name(name));
     known.collect()
@@ -85,8 +85,8 @@ impl Node {
         self.inner.members_version()
     }
 
-    /// Returns the members in one of `states` (bit n stands for the state with number n) that have
-    /// the role and the tags, where given.
+    /// Returns the members in one of `states` that have the role and the tags, if these are given.
+    /// Bit n of `states` stands for the state with number n.
     #[pyo3(signature = (states, role=None, tags=None))]
     fn members(
         &self,
@@ -104,7 +104,8 @@ impl Node {
         };
         enter(py, || {
             self.inner.check_process()?;
-            // Read before the members: a change in between then only invalidates the snapshot.
+            // The version is read before the members, so a change in between only invalidates the
+            // snapshot.
             let version = self.inner.members_version();
             let mut snapshot = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
             match &*snapshot {

@@ -7,8 +7,9 @@ use sprat::serf::Tags;
 use sprat::{Config, Key};
 use std::path::PathBuf;
 
-/// Every setting of the library as a dict, the families `tag.KEY` and `filter.tag.KEY` included:
-/// name, type, unit, minimum, maximum, allowed, defaults by profile, help, changeable.
+/// Returns every setting of the library, including the families `tag.KEY` and `filter.tag.KEY`. A
+/// setting is a dict with name, type, unit, minimum, maximum, allowed, defaults (by profile), help
+/// and changeable.
 #[pyfunction]
 pub fn settings(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     let record = |it: &sprat::Setting| {
@@ -61,8 +62,8 @@ impl StartSettings {
         if let Some(path) = &self.path {
             let loaded = py.detach(|| config.load(path));
             loaded.map_err(|error| refused_line(py, error))?;
-            // In Python every reader selects its own kinds. A file must not narrow them: the events
-            // from before the first reader are kept for it, whatever it selects.
+            // In Python each reader selects its own kinds of events. A file must not narrow them,
+            // because the first reader also gets the events since the start of the node.
             config.set("event_kinds", "").map_err(refused)?;
         }
         for (key, value) in &self.values {

@@ -6,7 +6,7 @@
 //! because the system may deliver the signal to another thread of the program.
 //!
 //! Other threads receive no signal while they wait here. Python handles signals on the main thread
-//! only, which a signal that another thread received would not wake.
+//! only, and a signal to another thread would not wake the main thread.
 
 use crate::errors::{enter, raised};
 use crate::event;
@@ -35,7 +35,8 @@ impl Subscription {
 
 #[pymethods]
 impl Subscription {
-    /// Returns the descriptor: readable while events wait, and always after the node has ended.
+    /// Returns the descriptor, which is readable while events wait, and always after the end of the
+    /// node.
     fn fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
         enter(py, || self.0.fd())
     }
@@ -127,8 +128,8 @@ type Outcome = (
     Members,
 );
 
-/// Returns the time at which a timeout in seconds ends. `None` means no limit, as for a timeout
-/// that is too long for the clock.
+/// Returns the time at which a timeout in seconds ends. Returns `None`, that is, no limit, if
+/// `timeout` is `None` or too long for the clock.
 fn deadline(timeout: Option<f64>) -> Option<Instant> {
     let timeout = timeout.and_then(|it| Duration::try_from_secs_f64(it.max(0.0)).ok());
     timeout.and_then(|it| Instant::now().checked_add(it))
@@ -168,7 +169,7 @@ fn poll(fd: RawFd, pause: Duration) -> bool {
         false => all.as_ptr(),
     };
     // SAFETY: `entry` is one initialised `pollfd` that outlives the call, and the count is 1. The
-    // set was initialised above, and NULL means that no signal is blocked in addition.
+    // set was initialised above, and NULL leaves the signal mask unchanged.
     let ready = unsafe { libc::ppoll(&raw mut entry, 1, &raw const pause, blocked) };
     if ready >= 0 {
         return ready > 0;

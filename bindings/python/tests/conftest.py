@@ -1,7 +1,7 @@
 """Helpers of the tests: addresses, serf agents, programs in processes of their own.
 
-They all use addresses of 127.0.0.0/8 and end with their test. No test waits for a fixed time: each
-waits for a condition, up to a deadline that also suits a busy machine.
+All of them use addresses of 127.0.0.0/8 and end with their test. Where possible, a test waits for a
+condition and not for a fixed time, up to a deadline that also suits a busy machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LeaveSeenAsFailure(AssertionError):  # noqa: N818 - a state, not an error 
 def retry_if_leave_is_lost(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test again, at most twice, if the leave of an agent was seen as a failure.
 
-    An agent only gossips its leave. On a busy machine an observer may miss it and then sees a
+    An agent only gossips its leave. On a busy machine an observer may miss the leave and then see a
     member that does not answer: Serf's protocol allows that.
     """
 

@@ -78,7 +78,7 @@ class Page:
         except (KeyboardInterrupt, SystemExit):
             if not stops:
                 raise
-        assert self.output.wanted is None, f"never printed: {self.output.wanted}"
+        assert self.output.wanted is None, f"the block did not print: {self.output.wanted}"
         return self.output.text
 
     def program(self, code: str) -> str:
@@ -98,7 +98,7 @@ class Page:
                         wanted = None
                         process.send_signal(self.output.number)
             deadline.cancel()
-        assert wanted is None, f"never printed: {wanted}"
+        assert wanted is None, f"the program did not print: {wanted}"
         assert process.returncode in (0, -signal.SIGINT), process.returncode
         sys.__stdout__.write(text)
         return text

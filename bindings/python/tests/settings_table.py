@@ -1,6 +1,6 @@
 """Generates the table of settings in docs/python/settings.md from the installed package.
 
-Run `python tests/settings_table.py` after a change of a setting; `test_reference.py` compares.
+Run `python tests/settings_table.py` after a change of a setting; `test_reference.py` checks it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def table() -> str:
 
 
 def _default(defaults: dict[str, str]) -> str:
-    """Return the default of profile lan, and those of the profiles that differ from it."""
+    """Return the default of profile lan, and the defaults of other profiles that differ from it."""
     lan = defaults["lan"]
     others = [f"{name} {text}" for name, text in defaults.items() if text != lan]
     return ", ".join([lan, *others])

@@ -1,6 +1,6 @@
 """Writes the docstrings of the public native classes into the type stub, where editors read them.
 
-Run `python tests/stub_docs.py` after such a docstring has changed; `test_reference.py` compares.
+Run `python tests/stub_docs.py` after such a docstring has changed; `test_reference.py` checks it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def with_docs(stub: str) -> str:
         starts.append(starts[-1] + len(line))
     for node, text in reversed([*_documented(stub)]):
         first = node.body[0]
-        if isinstance(first, ast.Expr):  # `...` or a docstring: it is replaced
+        if isinstance(first, ast.Expr):  # `...` or a docstring, which is replaced
             header = stub[: starts[first.lineno - 1] + first.col_offset].rstrip()
             rest = stub[starts[first.end_lineno - 1] + first.end_col_offset :]
-        else:  # the first statement of a class: it stays, after an empty line
+        else:  # the first statement of a class, which stays, after an empty line
             begin = min(it.lineno for it in (first, *getattr(first, "decorator_list", ())))
             header, rest = stub[: starts[begin - 1] - 1], "\n" + stub[starts[begin - 1] - 1 :]
         stub = "\n".join([header, *_docstring(text, node.col_offset + 4)]) + rest

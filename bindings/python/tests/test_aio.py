@@ -79,7 +79,7 @@ def test_nodes_join_hint_change_tags_and_leave(run, aio_node):
                 assert isinstance(event, sprat.MemberLeft)
                 break
         assert not one.is_open
-        assert [type(it) async for it in events] == [sprat.MemberLeft], "its own leave"
+        assert [type(it) async for it in events] == [sprat.MemberLeft], "the node's leave is last"
 
     run(main)
 
@@ -455,7 +455,7 @@ def test_closing_does_not_wait_for_a_logging_handler(run, aio_node, caplog):
             assert await asyncio.to_thread(running.wait, 60)
             begun = time.monotonic()
             node.close()
-            assert time.monotonic() - begun < 4.5, "close waits 5 s for a callback"
+            assert time.monotonic() - begun < 4.5, "close waited 5 s, as it does for a callback"
         finally:
             go_on.set()
             logging.getLogger("sprat").removeHandler(handler)

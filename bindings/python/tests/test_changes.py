@@ -39,6 +39,6 @@ def test_an_event_is_known_if_it_tells_what_the_list_already_says():
     assert known.is_known(sprat.MemberUpdated(two))
     assert known.take(sprat.MemberLeft(left)) == two
     assert not known.is_known(sprat.MemberLeft(left))
-    assert not known.is_known(sprat.MemberJoined(two)), "it has returned"
+    assert not known.is_known(sprat.MemberJoined(two)), "the member has returned"
     assert known.take(sprat.MemberReaped(left)) == left
     assert known.take(sprat.MemberJoined(one)) is None

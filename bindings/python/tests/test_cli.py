@@ -157,7 +157,7 @@ class Mute:
         self.address = "{}:{}".format(*listener.getsockname())
 
     def accept(self):
-        """Wait until a command connects: its join then does not end before its timeout."""
+        """Wait until a command connects. After that, only a signal or its timeout can end it."""
         self.listener.settimeout(60)
         return self.listener.accept()[0]
 
@@ -186,7 +186,7 @@ def test_a_signal_ends_a_join_or_look_at_once(command, addresses, mute, name, nu
             process.send_signal(number)
             begun = time.monotonic()
             assert process.communicate(timeout=60) == (b"", b"")
-        assert time.monotonic() - begun < 9, "the timeout of the command is 10 s"
+        assert time.monotonic() - begun < 9, "the command waited for its timeout, which is 10 s"
     assert process.returncode == code
 
 
@@ -203,7 +203,7 @@ def test_a_closed_stdout_is_not_an_error(command, arguments):
 
 @pytest.mark.parametrize("after", [0.01, 0.03, 0.06, 0.1])
 def test_an_interrupt_at_the_very_start_prints_no_traceback(command, mute, after):
-    # Python itself handles an interrupt before `main` begins; the line is printed after that.
+    # Before `main` begins, Python itself handles an interrupt. The line below is printed later.
     arguments = ["sprat", "monitor", "--join", mute.address, "--bind", "127.0.0.1:0"]
     code = f"""
 import sys

@@ -55,7 +55,7 @@ def test_run_may_be_started_before_the_members_it_joins(run, agent, addresses):
     running = run("--name", "ours", "--join", early, "--set", "reconnect_max_ms=500")
     assert "connection refused" in logged(running, "[WARN] sprat.join")[-1]
     late = agent("late")
-    # The agent must join `ours`: its address differs from that of --join, so `ours` cannot find it.
+    # The address of the agent is not the one given to --join, so the agent must join `ours`.
     late.join(bound_address(running))
     late.sees("ours", "alive")
     ended(running)
@@ -94,7 +94,7 @@ def test_s6_is_notified_when_another_member_is_known(command, addresses, agent):
         agent("stock").join(address)
         os.set_blocking(reader, True)
         assert os.read(reader, 10) == b"\n"
-        assert os.read(reader, 10) == b""  # closed
+        assert os.read(reader, 10) == b""  # the command has closed its end
         os.close(reader)
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=90)

@@ -102,7 +102,7 @@ def test_members_lists_members_that_failed_or_left_earlier(visit, agent):
     stock = agent("stock", "-profile=local")
     failed = agent("failed", "-profile=local", "-tag", "role=db", f"-join={stock.address}")
     left = agent("left", "-profile=local", f"-join={stock.address}")
-    eventually("the agent sees all", lambda: len(stock.members()) == 3)
+    eventually("the agent sees all members", lambda: len(stock.members()) == 3)
     left.leave()
     sees_left(stock, "left")
     failed.process.kill()
@@ -119,7 +119,7 @@ def test_members_lists_members_that_failed_or_left_earlier(visit, agent):
         return lines[1].split()
 
     assert shown() in (["failed", failed.address, "failed", "role=db"], ["failed", "-", "failed"])
-    eventually("its address is forgotten", lambda: shown() == ["failed", "-", "failed"])
+    eventually("the agent forgets the address", lambda: shown() == ["failed", "-", "failed"])
     command = visit("members", "--join", stock.address, "--state", "left", "--format", "json")
     (member,) = json.loads(done(command))["members"]
     assert (member["name"], member["state"]) == ("left", "left")
@@ -133,7 +133,7 @@ def test_the_first_of_several_members_to_answer_is_asked(visit, agent, addresses
         join = ("--join", f"{nobody},{mute}", "--join", stock.address)
         output = done(visit("members", *join, "--timeout", "60"))
         assert [line.split()[0] for line in output.splitlines()] == ["NAME", "stock"]
-        # Sixteen are asked at a time.
+        # Sixteen addresses are asked at a time, so the last one is asked in a second round.
         silent.listen(32)
         join = ("--join", ",".join([mute] * 16), "--join", stock.address)
         output = done(visit("members", *join, "--timeout", "4"))
@@ -181,7 +181,7 @@ def test_after_a_killed_visit_the_next_one_takes_another_name(visit, agent):
     killed.kill()
     watcher = visit("monitor", "--join", stock.address, "--initial", *QUICK)
     assert any(" stock " in line for line in watcher.stdout)
-    assert len(visits(stock)) == 2, "one of them was killed"
+    assert len(visits(stock)) == 2, "the agent lists the killed visit and the new one"
     watcher.send_signal(signal.SIGTERM)
     done(watcher)
 
@@ -305,7 +305,7 @@ MILLISECOND = datetime.timedelta(milliseconds=1)
 def next_event(watcher, kind):
     """Return the next event of this kind that a monitor prints in JSON.
 
-    On a busy machine a member may be suspected, and refute that, in between.
+    On a busy machine, a member may be suspected in between, and refute the suspicion.
     """
     while True:
         event = json.loads(watcher.stdout.readline())
@@ -342,7 +342,7 @@ def test_monitor_prints_the_members_sorted_and_what_an_update_changed(visit, age
     first = agent(names[0], "-tag", "role=web", "-tag", "old=1", "-tag", "weight=10")
     for name in names[1:]:
         agent(name, f"-join={first.address}").sees(names[0], "alive")
-    eventually("the first sees all", lambda: len(first.members()) == len(names))
+    eventually("the first agent sees all members", lambda: len(first.members()) == len(names))
     formats = ("table", "json")
     watchers = {
         style: visit("monitor", "--join", first.address, "--initial", "--format", style, *QUICK)
@@ -388,7 +388,7 @@ def test_monitor_ends_when_its_reader_is_gone(visit, agent):
     stock = agent("stock")
     watcher = visit("monitor", "--join", stock.address, "--initial")
     assert "stock" in watcher.stdout.readline()
-    watcher.stdout.close()  # no event follows that it could write
+    watcher.stdout.close()  # no event follows, so only the poll can notice this
     assert watcher.wait(60) == 0
     assert watcher.stderr.read() == ""
     all_left(stock)

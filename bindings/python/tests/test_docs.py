@@ -4,7 +4,7 @@ Comments that readers do not see may surround the blocks of a page:
 
 - ``<!-- setup: CODE -->`` runs code before the next block, in the same namespace. The code can call
   ``replace(shown, real)`` for addresses that this machine does not have, ``interrupt(text)`` for
-  Ctrl-C once the next block has printed this text, and ``terminate(text)`` for SIGTERM then.
+  Ctrl-C once the next block has printed this text, and ``terminate(text)`` for SIGTERM instead.
 - ``<!-- program -->`` runs the next block in a process of its own.
 
 A text block after a Python block is its expected output; ``...`` matches any text. A page that
@@ -33,15 +33,15 @@ PAGES = [ROOT / "bindings/python/README.md", *sorted((ROOT / "docs/python").glob
 @dataclass
 class Block:
     what: str
-    """setup, python or program"""
+    """The kind of block: setup, python or program."""
     line: int
-    """the line where its code begins"""
+    """The number of the line where the code begins."""
     code: str
     printed: str | None = None
 
 
 def blocks(text: str, first: int = 1) -> list[Block]:
-    """Return the blocks of a page. A block that cannot be run is an error; none is skipped."""
+    """Return the blocks of a page. A block that cannot be run is an error; no block is skipped."""
     found: list[Block] = []
     program = fresh = False  # fresh: only empty lines since the last Python block
     lines = iter(enumerate(text.splitlines(), first))
@@ -53,13 +53,13 @@ def blocks(text: str, first: int = 1) -> list[Block]:
                     break
                 body.append(inner + "\n")
             else:
-                raise AssertionError(f"line {number}: a block without end")
+                raise AssertionError(f"line {number}: the block has no end")
             assert language in LANGUAGES, f"line {number}: unknown language {language!r}"
             if language == "python":
                 what = "program" if program else "python"
                 found.append(Block(what, number + 1, "".join(body)))
             elif language == "text":
-                assert fresh, f"line {number}: output without a Python block"
+                assert fresh, f"line {number}: no Python block comes before this output"
                 found[-1].printed = "".join(body)
             program, fresh = False, language == "python"
         elif line.startswith("<!--"):
@@ -73,10 +73,10 @@ def blocks(text: str, first: int = 1) -> list[Block]:
                 code = directive.removeprefix("setup:").strip() + "\n"
                 found.append(Block("setup", number, code))
             else:
-                raise AssertionError(f"line {number}: neither setup nor program: {directive}")
+                raise AssertionError(f"line {number}: neither a setup nor a program: {directive}")
             fresh = False
         elif line.strip():
-            assert "```" not in line, f"line {number}: an indented block"
+            assert "```" not in line, f"line {number}: a block must not be indented"
             fresh = False
     assert not program, "no block follows <!-- program -->"
     return found

@@ -89,7 +89,7 @@ def test_a_reader_gets_only_the_selected_kinds(node):
 
 def test_a_timeout_counts_from_the_call_even_if_the_wait_wakes_up_in_between(node):
     reader = node.events(sprat.MemberFailed)
-    # Events that are not selected wake the wait.
+    # This subscription has events that the reader does not select: each of them ends a wait.
     reader._native = node._native.subscribe(64, ["member-update"])
     stop = threading.Event()
 
@@ -194,7 +194,7 @@ def test_threads_that_share_a_reader_get_each_event_once_and_in_order(node):
         it.start()
     for number in range(1000):
         change(node, number)
-    eventually("all are read", lambda: sum(map(len, parts)) == 1000)
+    eventually("all events are read", lambda: sum(map(len, parts)) == 1000)
     node.close()
     for it in threads:
         it.join(60)
@@ -233,7 +233,7 @@ def test_a_descriptor_is_readable_exactly_while_there_are_events(node):
     change(node, 1)
     change(node, 2)
     assert value_of(node.next_event(60)) == "1"
-    assert select.select([node], [], [], 10)[0] == [node], "the second one waits"
+    assert select.select([node], [], [], 10)[0] == [node], "the second event waits"
     assert value_of(node.next_event(0)) == "2"
     assert node.next_event(0) is None
     assert select.select([node], [], [], 0)[0] == []
@@ -253,7 +253,7 @@ def test_a_reader_in_a_selector_can_be_taken_out_after_the_end(node):
         assert reader.next(0) is None
         with pytest.raises(sprat.ClosedError, match="the node was shut down"):
             node.next_event(0)
-        assert len(selector.select(10)) == 2, "the descriptors are still those of the readers"
+        assert len(selector.select(10)) == 2, "both descriptors stay readable after the end"
         selector.unregister(reader)
         selector.unregister(node)
 

@@ -50,7 +50,7 @@ def example(program) -> Callable[..., Any]:
 
 
 def until(running: Any, wanted: str) -> list[str]:
-    """Return the lines that a program prints, up to this one."""
+    """Return the lines that a program prints, up to the line `wanted`."""
     lines: list[str] = []
     while wanted not in lines:
         line = running.line()
@@ -96,7 +96,7 @@ def test_the_web_server_loses_no_request_on_sigterm(agent, addresses, example):
         server.send(signal.SIGTERM)
         sees_left(stock, "web")
         seen = len(answers)
-        eventually("requests are answered after that", lambda: len(answers) > seen + 3)
+        eventually("requests are answered after the leave", lambda: len(answers) > seen + 3)
         assert server.process.poll() is None
     assert set(answers) == {"hello\n"}
     assert server.end() == "leaving\nclosing\n"
@@ -108,7 +108,7 @@ def test_the_web_server_finishes_a_running_request(addresses, example):
     port = int(server.line().split()[-1])
     with socket.create_connection((ip, port), timeout=60) as slow:
         slow.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
-        # Once it answers a later request, the server has accepted the slow one.
+        # Once the server answers a later request, it has accepted the slow request.
         with urllib.request.urlopen(f"http://{ip}:{port}/", timeout=60) as answer:
             assert answer.read() == b"hello\n"
         server.send(signal.SIGINT)
@@ -231,10 +231,10 @@ def test_the_next_member_leads_after_the_leader_is_killed_and_a_single_member_do
         assert "acting" not in until(nodes[name], "b leads 2")
     until(nodes["b"], "acting")
     nodes["b"].process.kill()
-    # Alone it cannot know which side is cut off, and must notice that before it acts.
+    # A single member cannot know which side is cut off: it must report that, and must not act.
     assert "acting" not in until(nodes["c"], "isolated: nobody leads here")
     nodes["c"].send(signal.SIGTERM)
-    # It may still list the member that was killed, which does not acknowledge the leave.
+    # The last member may still list the killed one, which does not acknowledge the leave.
     assert re.fullmatch(r"(c: this node has left, .* failed: b\n)?", nodes["c"].end())
 
 

@@ -100,7 +100,7 @@ def test_events_are_due_after_a_quiet_time_or_the_period():
 
 
 def gathered(*events):
-    """Return the calls for events that come close together: (kind, member)."""
+    """Return the calls for events (kind, member) that come close together."""
     coalescer = Coalescer(3)
     for kind, it in events:
         coalescer.add(f"member-{kind}", it, 0.0)
@@ -179,7 +179,7 @@ def test_a_process_left_behind_does_not_delay_the_call():
     outcome = call("sleep 30 & echo $!", os.environ, b"")
     os.kill(int(outcome.output), signal.SIGKILL)
     assert (outcome.code, outcome.left_behind) == (0, True)
-    assert outcome.seconds < 25, "the process sleeps 30 s"
+    assert outcome.seconds < 25, "the call waited for the process, which sleeps 30 s"
 
 
 def test_ending_a_script_also_ends_its_child_processes():
@@ -194,7 +194,7 @@ def test_ending_a_script_also_ends_its_child_processes():
             return True
 
     for pid in map(int, outcome.output.split()):
-        # A killed process takes a moment to end, and init a moment to reap it.
+        # A killed process takes a moment to end, and init takes a moment to reap it.
         eventually(f"{pid} is gone", lambda state=Path(f"/proc/{pid}/stat"): is_gone(state))
 
 
@@ -294,7 +294,7 @@ done
 
 
 def appear(*files):
-    """Wait for files that the handlers write. A lost leave would write the file of a failure."""
+    """Wait for files that handlers write. If a leave is lost, the file of a failure appears."""
 
     def exist():
         for it in files:
@@ -323,7 +323,7 @@ def test_a_script_gets_the_same_input_from_sprat_as_from_a_stock_agent(
     running = run("--name", "ours", *tags, *handler, DUMP=str(folders["ours"]))
     stock.sees("ours", "alive")
 
-    # One tag each: Serf writes several in any order.
+    # Each agent has only one tag, because Serf writes several tags in any order.
     odd = agent("odd", f"-join={stock.address}", "-tag", "a=1\t2\n3\\4,5=\u6f22")
     leaver = agent("leaver", f"-join={stock.address}", "-tag", "role=db")
     every = {"odd.member-join", "leaver.member-join"}
@@ -416,7 +416,7 @@ def test_a_hanging_handler_delays_neither_the_member_nor_its_end(run, agent):
     begun = time.monotonic()
     running.send(signal.SIGTERM)
     assert "was ended after" in running.end()
-    assert time.monotonic() - begun < 40, "the handler runs 60 s"
+    assert time.monotonic() - begun < 40, "the command waited for the handler, which sleeps 60 s"
     sees_left(stock, "ours")
 
 

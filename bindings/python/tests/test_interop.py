@@ -172,7 +172,7 @@ def test_a_name_in_use_is_reported_by_join_and_by_every_reader(agent, ours, addr
         assert str(caught.value) == failed.reason
     with pytest.raises(sprat.NameConflictError):
         second.join(stock.address)
-    assert second.is_open, "the program decides whether to close it"
+    assert second.is_open, "the program decides whether to close the node"
     assert stock.sees("same", "alive")["addr"] == same.address
 
 
@@ -213,7 +213,7 @@ def test_a_restart_at_another_address_is_shown_by_health_and_is_not_a_conflict(a
         return member["status"] == "alive" and member["addr"] == second.address
 
     eventually("the agent takes the new address", moved)
-    eventually("nobody claims the name", lambda: second.health().name_conflict is None)
+    eventually("no name conflict is reported", lambda: second.health().name_conflict is None)
 
 
 def test_an_asyncio_node_joins_an_agent_and_leaves(agent, addresses):

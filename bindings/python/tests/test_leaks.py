@@ -36,7 +36,7 @@ def counts():
 
 @pytest.fixture
 def nothing_more(settings):
-    """Check that the numbers after the test are those from before it."""
+    """Check that the numbers after the test equal the numbers before it."""
     before = counts()
     yield
     eventually("nothing is left", lambda: counts() == before)
@@ -131,5 +131,5 @@ def test_values_leak_no_references(settings):
             assert events.next(0) is None
         del members
         after = [sys.getrefcount(it) for it in objects]
-    # Other code also counts references to None, so there is a tolerance.
+    # Other code also adds or drops references to None, so there is a tolerance.
     assert [b - a for a, b in zip(before, after, strict=True) if abs(b - a) > 20] == []

@@ -14,7 +14,7 @@ import sprat.aio
 
 @pytest.fixture
 def outside(addresses):
-    """A node that joins no other."""
+    """A node that has not joined a cluster yet."""
     with contextlib.closing(
         sprat.Node(name="outside", bind=addresses.address(), profile="local")
     ) as it:

@@ -11,7 +11,7 @@ import pytest
 
 import sprat
 
-# The first lines of every program below; its first argument is its address.
+# The first lines of every program below. The first argument of a program is its IP address.
 START = """
 import asyncio, atexit, contextlib, gc, itertools, os, re, signal, sys, threading, time, warnings
 import sprat, sprat.aio
@@ -23,7 +23,7 @@ def start(name="ours", cls=sprat.Node, **settings):
 
 @pytest.fixture
 def run(program, addresses):
-    """Run a program after `START`."""
+    """Run a program that begins with `START`."""
 
     def begin(code, *arguments, **more):
         return program(START + textwrap.dedent(code), addresses.ip(), *arguments, **more)
@@ -158,7 +158,7 @@ def test_the_exit_waits_for_all_running_callbacks_together(run):
     """)
     begun = time.monotonic()
     program.end()
-    assert time.monotonic() - begun < 19, "5 s for all four, not for each"
+    assert time.monotonic() - begun < 19, "the exit waits 5 s for all callbacks, not for each"
 
 
 # Interrupts
@@ -201,10 +201,10 @@ def test_ctrl_c_ends_a_wait_at_once_and_the_with_block_leaves(run, how):
         )
     )
     assert it.line() == "ready"
-    time.sleep(0.1)  # usually it waits by then; the result is the same if not
+    time.sleep(0.1)  # usually the program waits by then; if not, the result is the same
     sent = time.monotonic()
     it.send(signal.SIGINT)
-    assert float(it.line()) - sent < 10, "the wait would last 60 s or longer"
+    assert float(it.line()) - sent < 10, "Ctrl-C must end the wait, which would last 60 s or longer"
     assert it.line() == "MemberLeft"
     it.end(-signal.SIGINT)
 

@@ -162,7 +162,7 @@ def test_a_wrong_value_of_a_setting_is_refused_with_the_allowed_ones(settings, c
     with pytest.raises(cls) as caught:
         sprat.Node(**{**FINE, **settings})
     assert says in str(caught.value)
-    assert type(caught.value).__name__ == cls.__name__  # a class derived from cls and OSError
+    assert type(caught.value).__name__ == cls.__name__  # it may derive from cls and OSError
 
 
 class Handler:
@@ -260,7 +260,7 @@ def test_arguments_override_the_settings_of_a_file(tmp_path, addresses):
             for number in range(40):
                 node.tags["n"] = str(number)
             seen = [reader.next(0) for _ in range(20)]
-            assert sprat.Overflow in [type(it) for it in seen], "event_queue of the file is used"
+            assert sprat.Overflow in [type(it) for it in seen], "the file sets event_queue"
     with contextlib.closing(sprat.Node.from_file(file, name="ours")) as node:
         assert node.name == "ours"
 

@@ -1,4 +1,4 @@
-"""Tables for people: nothing is cut off, and no word is split that fits on a line."""
+"""Tables for people: nothing is cut off, and a word that fits on a line is not split."""
 
 import io
 import sys
@@ -18,7 +18,7 @@ COLUMNS = ("NAME", "ADDRESS", "STATE", "TAGS")
 
 @pytest.fixture
 def printed(monkeypatch):
-    """Return the lines of the table on a terminal of this width; `None` is a file."""
+    """Return the lines of the table on a terminal of this width; `None` stands for a file."""
 
     def show(width, rows=ROWS, color_system=None):
         stream = io.StringIO()

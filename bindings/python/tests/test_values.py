@@ -279,7 +279,7 @@ def test_a_member_event_matches_and_has_its_fields(cls, kind):
         case sprat.MemberEvent(member=sprat.Member(name="a")) as event:
             assert isinstance(event, cls)
         case _:
-            pytest.fail("no match")
+            pytest.fail("the event does not match")
     match event:
         case cls(it):
             assert it == A

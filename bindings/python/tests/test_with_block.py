@@ -17,7 +17,7 @@ def start(addresses):
 
 @pytest.fixture
 def departures(node, start):
-    """The departures that another member sees. Its own node is called "ours"."""
+    """The departures that another member sees. The name of this member is "ours"."""
     return node.events(sprat.MemberLeft, sprat.MemberFailed)
 
 
@@ -29,7 +29,7 @@ def block(node, error, action=lambda: None):
 
 
 class Interrupt(BaseException):
-    """An exception that is no `Exception`."""
+    """An exception that does not derive from `Exception`."""
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_ctrl_c_during_the_leave_ends_the_block(start):
 
 @pytest.fixture
 def bereaved(addresses):
-    """A node that lists a member which has just crashed as alive, for a long time."""
+    """A node that still lists a crashed member as alive, and will do so for a long time."""
     with sprat.Node(
         name="bereaved", bind=addresses.address(), profile="local", suspicion_mult=100
     ) as node:

@@ -1,6 +1,6 @@
-"""`sprat` and `python -m sprat`: the console command.
+"""The entry point of the console command, for `sprat` and `python -m sprat`.
 
-The command itself is `sprat._cli`. Only this module imports it, so `import sprat` stays small.
+The command itself is in `sprat._cli`. Only this module imports it, so `import sprat` stays small.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of a node that does not wait, which `sprat.Node` and `sprat.aio.Node` share."""
+"""The part that `sprat.Node` and `sprat.aio.Node` share, which never waits for the cluster."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ __all__ = ["BaseNode"]
 _DEFAULT_STATES = state_bits(ALIVE_OR_SUSPECT)
 
 _CALLBACK_WAIT = 5.0
-"""Seconds that the end of a node waits for a running callback."""
+"""The number of seconds to wait for running callbacks when nodes are closed."""
 
-# Open nodes: the end of the process closes them.
+# Open nodes, which are closed when the process ends.
 _open_nodes: weakref.WeakSet[BaseNode] = weakref.WeakSet()
 
 
@@ -53,7 +53,7 @@ def _close_all() -> None:
 
 
 class BaseNode:
-    """The methods that `sprat.Node` and `sprat.aio.Node` share: none of them waits."""
+    """The methods that `sprat.Node` and `sprat.aio.Node` share: none waits for the cluster."""
 
     # Slots turn a misspelt attribute, as in `node.tag = {...}`, into an error.
     __slots__ = (
@@ -96,7 +96,7 @@ class BaseNode:
         if on_event is not None:
             check_callback(on_event)
         self._reader = self._delivery = None
-        self._reader_made = threading.RLock()  # a signal handler may interrupt its owner
+        self._reader_made = threading.RLock()  # a signal handler may interrupt its holder
         self._created = _creation_place()
         self._native = _native.Node.start(native_settings(given, path))
         try:
@@ -155,7 +155,7 @@ class BaseNode:
 
     @property
     def is_open(self) -> bool:
-        """True if this node can be used: it is not closed, not broken, not inherited by a fork."""
+        """True if this node can be used; false if it is closed, broken or inherited by a fork."""
         return self._native.state not in ("shutdown", "broken")
 
     def _check_open(self) -> None:
@@ -186,9 +186,9 @@ class BaseNode:
         tags: selects members that have all of these tags, with these values.
 
         The result is an immutable snapshot, cheap enough to take whenever it is needed. After
-        `close` it is the last known one. Raises `InvalidError` for an unknown state.
+        `close`, it has the last known members. Raises `InvalidError` for an unknown state.
         """
-        # The default needs no conversion: this is called often.
+        # This method is called often, so its default is converted only once, above.
         states = _DEFAULT_STATES if state is ALIVE_OR_SUSPECT else state_bits(state)
         if role is not None:
             check_text("role", role)
@@ -231,9 +231,9 @@ class BaseNode:
     def tags(self) -> Tags:
         """The tags of this node, a live mapping: a change is sent to the cluster.
 
-        Assigning a mapping replaces all tags in one step. Raises `TooLargeError` if they take more
-        than 512 bytes, `StateError` in ``mode="memberlist"`` or after `leave`; then nothing
-        changes.
+        Assigning a mapping replaces all tags in one step. Raises `TooLargeError` if the tags take
+        more than 512 bytes, and `StateError` in ``mode="memberlist"`` or after `leave`. The tags
+        stay unchanged after an error.
         """
         return Tags(self._native)
 
@@ -244,8 +244,8 @@ class BaseNode:
     def set_meta(self, meta: bytes) -> None:
         """Replace the metadata of this node in ``mode="memberlist"``, at most 512 bytes.
 
-        Raises `TooLargeError` if it is longer, `StateError` in ``mode="serf"``, which has tags, or
-        after `leave`.
+        Raises `TooLargeError` if it is longer, and `StateError` after `leave` or in
+        ``mode="serf"``, which has tags instead.
         """
         if not isinstance(meta, bytes | bytearray | memoryview):
             raise wrong_type("meta", "bytes", meta)
@@ -276,7 +276,7 @@ class BaseNode:
 
 
 def _creation_place() -> str:
-    """Return the file and line at which the program makes a node, for the warning about it."""
+    """Return the file and line at which the program makes a node, for the `ResourceWarning`."""
     folder = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - no file is touched
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(folder):

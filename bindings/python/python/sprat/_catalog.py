@@ -11,7 +11,7 @@ from ._record import Record
 __all__ = ["NOT_IN_PYTHON", "Setting", "argument_name", "settings"]
 
 NOT_IN_PYTHON = frozenset({"event_kinds"})
-"""Settings of the library without an effect in Python: each reader selects its kinds of events."""
+"""Settings of the library that Python does not need: each reader selects its kinds of events."""
 
 _PROFILES = ("lan", "wan", "local")
 

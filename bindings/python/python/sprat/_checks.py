@@ -50,7 +50,7 @@ def check_text(name: str, text: object) -> str:
 
 
 def check_list(name: str, value: object) -> Iterable[Any]:
-    """Return `value` if it is iterable. A str or bytes is refused: it was meant as an item."""
+    """Return `value` if it is iterable. A str or bytes is refused: it was meant as one item."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise wrong_type(name, "a list", value)
     return value
@@ -71,7 +71,7 @@ def check_string_mapping(name: str, value: object) -> dict[str, str]:
 
 
 def check_addresses(addresses: tuple[object, ...]) -> list[str]:
-    """Return the positional arguments of `join`. The error for a list says how to unpack it."""
+    """Return the addresses for `join` as text. The error for a list says how to unpack it."""
     for address in addresses:
         if isinstance(address, list | tuple | set | frozenset):
             kind = type(address).__name__
@@ -80,7 +80,7 @@ def check_addresses(addresses: tuple[object, ...]) -> list[str]:
 
 
 def check_address(name: str, address: object) -> str:
-    """Return an address, which may be an object of `ipaddress`, as text."""
+    """Return the text of an address, which may be a str or an object of `ipaddress`."""
     if not isinstance(address, str) and is_ip_address(address):
         return str(address)
     if not isinstance(address, str):
@@ -89,7 +89,7 @@ def check_address(name: str, address: object) -> str:
 
 
 def is_ip_address(value: object) -> bool:
-    """Return true for an IPv4Address or IPv6Address, but not for an interface with a network."""
+    """Return true for an IPv4Address or IPv6Address, but false for an IPv4Interface or the like."""
     import ipaddress  # only when needed: most programs pass no such objects
 
     address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -98,7 +98,7 @@ def is_ip_address(value: object) -> bool:
 
 
 def check_key(name: str, key: object) -> bytes:
-    """Return the bytes of a key, given as bytes or in base64, as Serf writes keys."""
+    """Return the bytes of a key, which is given as bytes or, as in Serf, as a str in base64."""
     # The key is a secret and stays out of every message.
     if isinstance(key, bytes | bytearray | memoryview):
         found = bytes(key)
@@ -122,7 +122,7 @@ def check_callback(on_event: Any) -> None:
     """Refuse an `on_event` that cannot be called, or that is a coroutine function."""
     if not callable(on_event):
         raise wrong_type("on_event", "callable", on_event)
-    # `inspect` answers the same question, but takes as long to import as the whole package.
+    # `inspect` has a function for this, but takes as long to import as the whole package.
     for called in (on_event, getattr(on_event, "func", None), type(on_event).__call__):
         code = getattr(called, "__code__", None)
         if code is not None and code.co_flags & _CO_COROUTINE:
@@ -145,7 +145,7 @@ def check_timeout(timeout: float | None) -> float | None:
 
 
 def check_maxsize(maxsize: int) -> int:
-    """Return `maxsize`, the maximum number of events that wait for a reader, if it is allowed."""
+    """Return `maxsize`, the number of events that may wait for a reader, if it is allowed."""
     if isinstance(maxsize, bool) or not isinstance(maxsize, int):
         raise wrong_type("maxsize", "int or None", maxsize)
     if maxsize not in _QUEUE_SIZES:

@@ -35,7 +35,7 @@ _LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEB
 
 
 class HasCallback(Protocol):
-    """The node: the thread looks up its callback again for every batch."""
+    """A node with a callback, which the thread looks up again for every batch."""
 
     _on_event: Callable[[Any], object] | None
 
@@ -54,11 +54,11 @@ class Delivery:
         self.thread.start()
 
     def stop(self) -> None:
-        """Let no further callback start."""
+        """Prevent further callbacks from starting."""
         self.stopped = True
 
     def join(self, timeout: float) -> None:
-        """Wait for a running callback, unless this is called from it."""
+        """Wait for a running callback, unless the callback itself calls this method."""
         if self.thread is not threading.current_thread():
             self.thread.join(timeout)
 
@@ -86,7 +86,7 @@ def _run(
         with guarded:
             failures.report_when_due()
         del callback, events
-        event = None  # or the thread would hold the member of the last event
+        event = None  # otherwise the thread would keep the last event alive
     with guarded:
         failures.report()
 
@@ -94,7 +94,7 @@ def _run(
 class _Guard:
     """Keeps the delivery alive when `logging`, which runs code of the program, fails.
 
-    It suppresses every exception: `SystemExit` would end the thread silently.
+    It suppresses every exception, even `SystemExit`, which would end the thread silently.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ def _call(callback: Callable[[Any], object], event: Any, failures: _Failures) ->
 
 
 class _Failures:
-    """Logs the failures of a callback: the first ones with their traceback, the others counted."""
+    """Logs the failures of a callback: the first ones with a traceback, the others as a number."""
 
     def __init__(self) -> None:
         self._rate = Rate()

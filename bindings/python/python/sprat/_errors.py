@@ -70,8 +70,9 @@ class TooLargeError(Error, ValueError):
 class AddressError(Error, ValueError):
     """An address cannot be parsed, resolved, or used by this host.
 
-    `errno` is the system's reason for refusing it, such as `errno.EADDRINUSE`, or `None`. With such
-    a reason the error is also an `OSError`, and a `PermissionError` if that is the reason.
+    `errno` is the system's reason for refusing the address, such as `errno.EADDRINUSE`, or `None`.
+    If there is such a reason, the error is also the `OSError` that Python raises for it, for
+    example a `PermissionError`.
     """
 
     _code = "SPRAT_ERR_ADDRESS"
@@ -118,7 +119,8 @@ class DeadlockError(Error, RuntimeError):
 class NetworkError(Error, OSError):
     """The operating system reported an error: see `errno`.
 
-    It is also what Python itself raises for this `errno`, for example a `FileNotFoundError`.
+    The error is also the `OSError` that Python raises for this `errno`, for example a
+    `FileNotFoundError`.
     """
 
     _code = "SPRAT_ERR_IO"
@@ -154,7 +156,7 @@ class JoinError(Error, ConnectionError):
     """No address answered a join or a look.
 
     `errors` maps each address to the reason for its failure. `code` is that of the error to fix
-    first: keys come before addresses, addresses before hosts that do not answer.
+    first: errors about keys come before wrong addresses, and these before hosts that do not answer.
     """
 
     _code = "SPRAT_ERR_UNREACHABLE"
@@ -167,9 +169,9 @@ class JoinError(Error, ConnectionError):
 
 
 class LeaveError(Error, ConnectionError):
-    """The node has left, but members did not acknowledge that and may list it as failed.
+    """The node has left, but some members did not acknowledge the leave and may list it as failed.
 
-    `members` has their names. A member that crashed unnoticed is one of them.
+    `members` has the names of these members. A member whose crash is not noticed yet is among them.
     """
 
     _code = "SPRAT_ERR_UNREACHABLE"
@@ -184,8 +186,8 @@ class LeaveError(Error, ConnectionError):
 class NameConflictError(Error):
     """Another member of the cluster has this node's name.
 
-    This node is then not listed by the cluster. It keeps running: it sees the members, and becomes
-    one when the other node is gone. Most programs close it and choose another name.
+    The cluster then does not list this node. The node keeps running, sees the members, and becomes
+    a member itself when the other node is gone. Most programs close it and choose another name.
     """
 
     _code = "SPRAT_ERR_NAME_CONFLICT"
@@ -226,7 +228,7 @@ _IO = -14
 
 
 def printable(text: str) -> str:
-    """Escape the characters that a terminal would obey: names come from other hosts."""
+    """Escape control characters, which a terminal would obey: names come from other hosts."""
     if text.isprintable():
         return text
     return "".join(it if it.isprintable() else repr(it)[1:-1] for it in text)
@@ -243,7 +245,7 @@ def from_status(status: int, message: str, errno: int) -> Error:
 
 
 def of_system(cls: type[Error], message: str, code: str, errno: int) -> Error:
-    """Make an error that is also what Python raises for this number of the system, if any."""
+    """Make an error. A network or address error with an `errno` is also Python's error for it."""
     if errno == 0 or not issubclass(cls, NetworkError | AddressError):
         return cls(message, code=code)
     error: Any = _class_of_system(cls, type(OSError(errno, "")))(message, code=code)
@@ -256,7 +258,7 @@ _of_system: dict[tuple[type[Error], type[OSError]], type[Error]] = {}
 
 
 def _class_of_system(cls: type[Error], builtin: type[OSError]) -> type[Error]:
-    """Return a class that derives from both and has the name of the first."""
+    """Return a class that derives from both classes and has the name of the first."""
     if issubclass(cls, builtin):
         return cls
     if (cls, builtin) not in _of_system:

@@ -29,11 +29,11 @@ KINDS: dict[type[Event], str] = {
     NodeFailed: "fatal",
     NameRegained: "name-regained",
 }
-"""The name of the kind of each class of events."""
+"""The classes of events, each with the name of its kind."""
 
 
 class Selection:
-    """The kinds of events that a reader selects; without any, all of them."""
+    """The kinds of events that a reader selects; by default, all kinds."""
 
     __slots__ = ("_lost", "_warnings", "classes", "names")
 
@@ -51,8 +51,8 @@ class Selection:
     def wants(self, event: Any) -> bool:
         """Return true if the event is selected.
 
-        If they are not selected, an overflow is logged, and the error of a `NodeFailed` is raised:
-        neither may pass unnoticed.
+        An overflow that is not selected is logged, and a `NodeFailed` that is not selected raises
+        its error: neither may pass unnoticed.
         """
         if isinstance(event, self.classes):
             return True
@@ -63,7 +63,7 @@ class Selection:
         return False
 
     def _warn(self, lost: int) -> None:
-        """Log that events were lost. A line also counts those that were lost without a line."""
+        """Log that events were lost. A line also counts the losses that were not logged before."""
         self._lost += lost
         if self._warnings.admits():
             _log.warning("%d events were lost because they were not read in time", self._lost)
@@ -73,8 +73,8 @@ class Selection:
 class BaseEvents(Generic[E_co]):
     """The part of a reader that `sprat` and `sprat.aio` share: everything but the wait."""
 
-    # Events are taken one at a time: the descriptor then always tells whether one waits, threads
-    # that share a reader get them in order, and an interrupted thread loses no event.
+    # Events are taken one at a time: the descriptor then always tells whether an event waits,
+    # threads that share a reader get events in order, and an interrupted thread loses no event.
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class BaseEvents(Generic[E_co]):
         maxsize: int,
         keeps_alive: object,
     ) -> None:
-        """Subscribe. `keeps_alive` is the node, which must not be collected while it is read."""
+        """Subscribe. If `keeps_alive` is the node, it is not collected while the reader is used."""
         self._selection = Selection(kinds)
         self._native: _native.Subscription | None
         self._native = native.subscribe(check_maxsize(maxsize), self._selection.names)
@@ -130,7 +130,7 @@ class BaseEvents(Generic[E_co]):
     def close(self) -> None:
         """Stop reading, and end every wait for an event. A second call does nothing.
 
-        Any thread may call it.
+        Any thread may call this method.
         """
         native, self._native, self._keeps_alive = self._native, None, None
         if native is not None:
@@ -157,8 +157,8 @@ class BaseEvents(Generic[E_co]):
 class Events(BaseEvents[E_co]):
     """An iterator over the events of a node, made by `Node.events`.
 
-    It waits for the next event; Ctrl-C ends the wait. It ends when the node is closed. Any number
-    of threads may share it: each event goes to one of them.
+    It waits for the next event; Ctrl-C ends the wait. The iterator ends when the node is closed.
+    Any number of threads may share it: each event goes to one of them.
     """
 
     def __iter__(self) -> Self:
@@ -191,7 +191,7 @@ class Events(BaseEvents[E_co]):
     def fileno(self) -> int:
         """Return a descriptor that is readable while an event waits, for `select` and event loops.
 
-        Only poll it: do not read or close it. When it is readable, call `next(0)` until that
+        Only poll it: do not read or close it. When it is readable, call `next(0)` until the call
         returns `None`. After the end of the node it stays readable until the reader is closed.
         """
         native = self._native

@@ -1,4 +1,4 @@
-"""The native part of sprat: written by hand, compared with the module by a test.
+"""The types of the native part of sprat, written by hand; a test compares them with the module.
 
 The docstrings are those of the module: `tests/stub_docs.py` writes them.
 """
@@ -51,11 +51,11 @@ _T = TypeVar("_T")
 class Member:
     """A member of the cluster at one moment.
 
-    Nodes return them, and tests may construct them: `sprat.Member("web-1", "10.0.0.1:7946",
-    tags={"role": "web"})`. It is immutable, hashable, picklable and safe to share between
-    threads; two are equal if all their fields are. `dict()` of it is the same as `to_dict()`.
-    Raises `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, or if the state is
-    unknown.
+    Nodes return members, and tests may construct them: `sprat.Member("web-1", "10.0.0.1:7946",
+    tags={"role": "web"})`. A member is immutable, hashable, picklable and safe to share between
+    threads. Two members are equal if all their fields are equal. `dict()` of a member is the
+    same as `to_dict()`. Raises `ValueError` if the address is not IPv4:PORT or [IPv6]:PORT, or
+    if the state is unknown.
     """
 
     __match_args__: ClassVar[tuple[Literal["name"], Literal["address"]]]
@@ -113,9 +113,9 @@ class Member:
 class Members(Sequence[Member]):
     """The members at one moment: a sequence sorted by name that can also be indexed by name.
 
-    `members[0]`, `members[1:3]`, `members["web-1"]` (raises `KeyError` for an unknown name),
-    `"web-1" in members`. It is immutable, hashable, picklable, safe to share between threads,
-    and it may outlive its node. `dict(members)` has the members by name.
+    It supports `members[0]`, `members[1:3]`, `members["web-1"]` (raises `KeyError` for an
+    unknown name) and `"web-1" in members`. It is immutable, hashable, picklable and safe to
+    share between threads, and it may outlive its node. `dict(members)` has the members by name.
     """
 
     def __new__(cls, members: Iterable[Member] | None = ...) -> Self: ...
@@ -141,8 +141,8 @@ class Members(Sequence[Member]):
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return all members as a new dict of plain values, by name."""
     def index(self, member: Member, start: int = 0, stop: int | None = None) -> int:
-        """Return the index of a member in `start` to `stop`. Raises `ValueError` if it is not
-        there.
+        """Return the first index of a member from `start` to `stop` (exclusive). Raises
+        `ValueError` if the member is not there.
         """
     def count(self, member: Member) -> int:
         """Return the number of times that the member occurs."""
@@ -174,7 +174,9 @@ class Event:
         """The time at which the event was queued, in seconds of `time.monotonic()`."""
     @property
     def kind(self) -> str:
-        """The name of the kind, for example "member-join": that of Serf, if Serf has this kind."""
+        """The name of the kind, for example "member-join". It is Serf's name if Serf has this
+        kind.
+        """
     def to_dict(self) -> dict[str, Any]:
         """Return everything as a new dict of plain values."""
     def __iter__(self) -> Iterator[tuple[str, Any]]: ...
@@ -183,12 +185,12 @@ class Event:
 
 @disjoint_base
 class MemberEvent(Event):
-    """An event about a member: `member` is the member as it was then."""
+    """An event about a member. `member` is the member as it was when the event happened."""
 
     __match_args__: ClassVar[tuple[Literal["member"]]]
     @property
     def member(self) -> Member:
-        """The member as it was when this happened."""
+        """The member as it was when the event happened."""
     def to_dict(self) -> dict[str, Any]:
         """Return everything as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -255,7 +257,7 @@ class Overflow(Event):
 @final
 class NodeFailed(Event):
     """The node cannot do its work: it is broken, or another node has its name. In the latter
-    case it goes on, and a `NameRegained` follows if it gets the name.
+    case the node keeps running, and a `NameRegained` follows if it gets the name.
     """
 
     __match_args__: ClassVar[tuple[Literal["reason"]]]
@@ -274,8 +276,8 @@ class NodeFailed(Event):
 
 @final
 class NameRegained(Event):
-    """No other node has this node's name any more, after a `NodeFailed` reported a name
-    conflict: the members now list this node under its name.
+    """The name conflict that a `NodeFailed` reported is over: no other node has this node's name
+    any more, and the members now list this node under it.
     """
 
     __match_args__: ClassVar[tuple[()]]

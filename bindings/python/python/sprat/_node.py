@@ -36,9 +36,9 @@ E = TypeVar("E", bound=Event)
 class Node(BaseNode):
     """A member of a cluster from the moment it is created.
 
-    Until it joins another member, or another joins it, it is a cluster of its own. Use it in a
-    ``with`` block, which leaves the cluster at its end, also after an exception, or call `leave`
-    and `close`.
+    Until it joins another node, or another node joins it, it is the only member of its cluster.
+    Use it in a ``with`` block, which leaves the cluster at its end, even after an exception.
+    Otherwise call `leave` and `close`.
 
     name: the name of this node, unique in the cluster; the host name by default.
     bind: the address to listen on, with UDP and TCP.
@@ -98,9 +98,9 @@ class Node(BaseNode):
     def join(self, *addresses: Address, timeout: float | None = 10) -> int:
         """Join a cluster: exchange member lists with each address. Returns how many answered.
 
-        It returns a moment after the first address has answered, and goes on with the others. All
-        of them then count as `seeds`: each is asked again until it is a member. If none answers,
-        none is asked again.
+        The call returns a moment after the first address has answered; the join goes on with the
+        others. All addresses then count as `seeds`: each is asked again until it is a member. If
+        no address answers, no address is asked again.
 
         addresses: "10.0.0.1", "10.0.0.1:7946", "::1", "[::1]:7946", "host", "host:7946", or an
             object of `ipaddress`.
@@ -130,9 +130,9 @@ class Node(BaseNode):
         """Ask a node which members its cluster has, without joining it.
 
         No member of that cluster learns of this node. Returns the members in every state, as the
-        other node sees them. A node forgets the address and the tags of a member soon after it has
-        failed or left (`gossip_to_the_dead_ms`), and its name after a day. In between, the member
-        has the address "0.0.0.0:0" and no tags.
+        other node sees them. A node forgets the address and the tags of a member soon after the
+        member has failed or left (`gossip_to_the_dead_ms`), and its name after a day. In between,
+        the member has the address "0.0.0.0:0" and no tags.
 
         address: one address, in the forms that `join` takes. If a host name has several addresses,
             each is asked until one answers.
@@ -146,11 +146,11 @@ class Node(BaseNode):
         return look_result(_wait(pending, timeout, "look"))
 
     def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """Report that a request to a member failed. Probes it at once; returns whether it answers.
+        """Report that a request to a member failed, and probe it now. Returns whether it answers.
 
-        Raises `UnknownMemberError` if there is no such member, `StateError` if it has failed or
-        left, if it is this node itself, if a hint already probes it or too many hints are under
-        way, or after `leave`; `TimeoutError` after `timeout` seconds.
+        Raises `UnknownMemberError` if there is no such member, and `TimeoutError` after `timeout`
+        seconds. Raises `StateError` if the member has failed or left or is this node itself, if
+        another hint already probes it, if too many hints are under way, or after `leave`.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_hint(check_text("name", name))
@@ -193,7 +193,7 @@ class Node(BaseNode):
     def _shared_reader(self) -> Events[Event]:
         with self._reader_made:
             if self._reader is None:
-                # This reader must not keep the node alive: the node would never be collected.
+                # This reader must not keep the node alive, or the node would never be collected.
                 self._reader = Events(self._native, (), self._queue_size, None)
             reader: Events[Event] = self._reader
             return reader

@@ -62,7 +62,7 @@ def leave_result(outcome: Outcome) -> None:
 
 
 def hint_result(outcome: Outcome) -> bool:
-    """Return whether the member of a hint answered its probe."""
+    """Return whether the member that a hint was about answered the probe."""
     _, error, *_ = outcome
     if error is None:
         return True
@@ -81,7 +81,7 @@ def timed_out(operation: str, timeout: float | None) -> TimeoutError:
 def last_leave(name: str) -> Iterator[None]:
     """Log the errors of the leave at the end of a `with` block.
 
-    They must not replace the exception that ended the block.
+    These errors must not replace the exception that ended the block.
     """
     try:
         yield

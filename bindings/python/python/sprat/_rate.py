@@ -16,7 +16,7 @@ PER_PERIOD = 5
 """The number of lines that are logged in one period."""
 
 PERIOD = 60.0
-"""The length of a period in seconds. It begins with a line."""
+"""The length of a period in seconds. A period begins when a line is logged."""
 
 
 class Rate:
@@ -30,7 +30,7 @@ class Rate:
         self._begun = -math.inf
         self._logged = 0
         self.left_out = 0
-        """The number of lines that were not logged, since `take_left_out` was called."""
+        """The number of lines that were not logged since the last call of `take_left_out`."""
 
     def admits(self) -> bool:
         """Return true if another line may be logged now. Otherwise count it as left out."""
@@ -44,12 +44,12 @@ class Rate:
         return False
 
     def pause(self) -> float | None:
-        """Return the seconds until the lines left out are to be reported; `None` without any."""
+        """Return the seconds until the lines left out are reported; `None` if all were logged."""
         if self.left_out == 0:
             return None
         return max(self._begun + PERIOD - self._clock(), 0.0)
 
     def take_left_out(self) -> int:
-        """Return the number of lines left out, and begin to count anew."""
+        """Return the number of lines left out, and reset it to 0."""
         count, self.left_out = self.left_out, 0
         return count

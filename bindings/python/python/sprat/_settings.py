@@ -35,7 +35,7 @@ _LEVELS = {
 }
 
 _PYTHON_ONLY = {"tags", "filter_tags", "filter_names", "keys", "meta", "on_event"}
-"""Arguments that the library takes in another form."""
+"""Arguments that are not settings of the library, or have another form or name there."""
 
 _TEXTS = {"name", "profile", "mode", "label", "encrypt"}
 """Settings whose value must be a str."""
@@ -63,7 +63,7 @@ _TYPES = {
     "boolean": "bool",
     "file": "str or a path",
 }
-"""Python's words for the library's types; a list is a list of str, a type not listed is str."""
+"""Python's words for the library's types, for messages. Types that are missing here are str."""
 
 
 def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[
 
 
 def _check_names(given: Iterable[str]) -> None:
-    """Refuse an unknown name before any value is looked at."""
+    """Refuse an unknown name before any value is checked."""
     known = _PYTHON_ONLY | _library_types().keys() - NOT_IN_PYTHON
     for name in given:
         if name not in known and not name.startswith(("tag.", "filter.tag.")):
@@ -136,7 +136,7 @@ def _level(level: object) -> str:
 
 
 def _text(name: str, value: object) -> str:
-    """Write a value the way the library reads it from a file."""
+    """Return a value as text, in the form that the library reads from a file."""
     match value:
         case str():
             return check_text(name, value)
@@ -146,7 +146,7 @@ def _text(name: str, value: object) -> str:
             return str(value)
         case os.PathLike():
             return check_text(name, os.fsdecode(value))
-    text = _text_of_library_type(name, value)  # a network is also iterable
+    text = _text_of_library_type(name, value)  # before the lists: a network is iterable, too
     if text is not None:
         return text
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
@@ -165,8 +165,8 @@ def _type_of(name: str) -> str:
 
 
 def _text_of_library_type(name: str, value: object) -> str | None:
-    """Write a value of `datetime` or `ipaddress`, which are only imported for values like these."""
-    import datetime
+    """Return a value of `datetime` or `ipaddress` as text, or `None` for any other value."""
+    import datetime  # like `ipaddress`, only when needed
     import ipaddress
 
     match value:

@@ -89,7 +89,7 @@ class Tags(MutableMapping[str, str]):
 class MemberTags(dict[str, str]):
     """The tags of a member at one moment: a dict that cannot be changed."""
 
-    # A dict, so that `json`, `pickle` and everything else that knows dicts takes it.
+    # This is a dict, so that `json`, `pickle` and other code for dicts accepts it.
     __slots__ = ()
 
     def _refuse(self, *_values: object, **_more: object) -> NoReturn:

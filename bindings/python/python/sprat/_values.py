@@ -85,7 +85,7 @@ class ProbeAnswer(enum.StrEnum):
     ANSWERED = "answered"
     """The member answered."""
     NACK = "nack"
-    """The helper reports that the member did not answer it."""
+    """The helper reports that the member did not answer its ping."""
     SILENT = "silent"
     """No answer came in time."""
 
@@ -104,9 +104,9 @@ class Probe(Record):
     stream: ProbeAnswer
     """The result of the ping by stream, for networks that lose only datagrams."""
     helpers: dict[str, ProbeAnswer]
-    """The results of the helpers, the members asked to ping it on this node's behalf, by name."""
+    """The result of each helper, by name. Helpers are asked to ping the member for this node."""
     rtt: float | None
-    """The round-trip time of the member's last answer to a direct ping; `None` if it sent none."""
+    """The round-trip time of the last answer to a direct ping; `None` if there was no answer."""
 
 
 class Explanation(Record):
@@ -123,7 +123,7 @@ class Explanation(Record):
     since: float
     """The time for which the member has been in this state."""
     accuser: str | None
-    """The name of the member that suspected it or declared it failed; `None` if none did."""
+    """The name of the accuser, which suspected the member or declared it failed, or `None`."""
     confirmations: tuple[str, ...]
     """The names of the other members that confirmed the suspicion."""
     confirmations_wanted: int
@@ -131,7 +131,7 @@ class Explanation(Record):
     time_left: float | None
     """The time until the suspect is declared failed; `None` for other states."""
     probe: Probe | None
-    """This node's last probe of the member; `None` if it never probed it."""
+    """This node's last probe of the member; `None` if there was no probe."""
     text: str
     """The explanation in words, as one paragraph."""
 
@@ -161,7 +161,7 @@ class Health(Record):
     """The health of this node itself, as opposed to that of the members it watches."""
 
     score: int
-    """0 is healthy. The higher the score, the more time this node gives others to answer."""
+    """The health score; 0 is best. A higher score gives other members more time to answer."""
     score_max: int
     """The highest possible score."""
     live: int
@@ -181,12 +181,12 @@ class Health(Record):
     that address do not see this node.
     """
     name_conflict_alive: bool
-    """True if a node answers at that address: then two nodes have one name. If none answers, the
-    address is most likely this node's own from before a restart. Members accept the new address
-    half a minute after they have declared the old one failed.
+    """True if a node answers at the address in `name_conflict`: then two nodes have one name. If no
+    node answers, the address is most likely this node's own from before a restart. Members accept
+    the new address half a minute after they have declared the old one failed.
     """
     summary: str
-    """All of this in one sentence, such as "streams work, datagrams do not"."""
+    """The health in one sentence, such as "streams work, datagrams do not"."""
 
     def __str__(self) -> str:
         return self.summary

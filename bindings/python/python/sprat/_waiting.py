@@ -3,8 +3,8 @@
 Normally the native part waits, and other threads of the interpreter run in the meantime. gevent and
 eventlet replace threads by greenlets, which all run in one real thread: a native wait would stop
 them all. Once such a library has replaced parts of Python, waits go through its own `select`, and
-the other greenlets run in the meantime. Threads that were started before are real ones, and wait
-natively.
+the other greenlets run in the meantime. Threads that were started before the replacement are real
+ones, and wait natively.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Source(Protocol):
         """Return the descriptor, which is readable once the wait is over."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the descriptor is readable, and return true; false after the timeout."""
+        """Wait until the descriptor is readable, and return true. Return false after `timeout`."""
 
 
 def wait(source: Source, timeout: float | None) -> bool:
@@ -37,7 +37,7 @@ def wait(source: Source, timeout: float | None) -> bool:
 
 
 def way_to_wait() -> Callable[[Source, float | None], bool]:
-    """Return the function with which a thread that is started now has to wait."""
+    """Return the function that a thread started now must use to wait."""
     if _is_patched_by_gevent():
         return _wait_with_gevent
     if not isinstance(select.select, BuiltinFunctionType):  # as after eventlet.monkey_patch()

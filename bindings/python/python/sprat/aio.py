@@ -44,7 +44,7 @@ class Node(BaseNode):
     """A member of a cluster from the moment it is created, for programs with `asyncio`.
 
     It takes the arguments of `sprat.Node` except `on_event`; read events with ``async for``. Use it
-    in an ``async with`` block, which leaves the cluster at its end, also after an exception.
+    in an ``async with`` block, which leaves the cluster at its end, even after an exception.
     """
 
     __slots__ = ()
@@ -61,13 +61,13 @@ class Node(BaseNode):
         """Do not wait: the thread that delivers log lines runs no callback of the program."""
 
     async def join(self, *addresses: Address, timeout: float | None = 10) -> int:
-        """Join a cluster, as `sprat.Node.join` does. It continues if the wait is cancelled."""
+        """Join a cluster, as `sprat.Node.join` does. A cancelled wait does not stop the join."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_join(check_addresses(addresses))
         return join_result(await _wait(pending, timeout, "join"))
 
     async def leave(self, timeout: float | None = 5) -> None:
-        """Leave the cluster, as `sprat.Node.leave` does. It continues if the wait is cancelled."""
+        """Leave the cluster like `sprat.Node.leave`. A cancelled wait does not stop the leave."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
         leave_result(await _wait(pending, timeout, "leave"))
@@ -79,7 +79,7 @@ class Node(BaseNode):
         return look_result(await _wait(pending, timeout, "look"))
 
     async def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """Probe a member, as `sprat.Node.hint` does. It continues if the wait is cancelled."""
+        """Probe a member, as `sprat.Node.hint` does. A cancelled wait does not stop the probe."""
         timeout = check_timeout(timeout)
         pending = self._native.begin_hint(check_text("name", name))
         return hint_result(await _wait(pending, timeout, "probe"))
@@ -97,7 +97,7 @@ class Node(BaseNode):
         """Return the next event; see `sprat.Node.next_event`. A cancelled wait loses no event."""
         with self._reader_made:
             if self._reader is None:
-                # This reader must not keep the node alive: the node would never be collected.
+                # This reader must not keep the node alive, or the node would never be collected.
                 self._reader = Events(self._native, (), self._queue_size, None)
             reader: Events[Event] = self._reader
         event = await reader.next(timeout)
@@ -116,7 +116,7 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            # A coroutine that is thrown away, as when its event loop has ended, must not wait.
+            # A coroutine that is closed early, for example after its event loop, must not wait.
             if self.is_open and not isinstance(error, GeneratorExit):
                 with last_leave(self.name):
                     await self.leave()
@@ -130,9 +130,9 @@ class Events(BaseEvents[E_co]):
     It ends when the node is closed. Several tasks may share it: each event goes to one of them.
     """
 
-    # The event loop watches the descriptor only while a task waits. So a loop over events may be
-    # left without cleaning up, the events of a slow reader stay in the library, which bounds
-    # their number, and a reader may be used under one event loop after another.
+    # The event loop watches the descriptor only while a task waits. So an `async for` over events
+    # may be left without cleaning up, and a reader may be used under one event loop after another.
+    # The events of a slow reader stay in the library, which bounds their number.
 
     def __init__(
         self,
@@ -164,7 +164,8 @@ class Events(BaseEvents[E_co]):
         """Return the next event, or `None` after `timeout` seconds or once the node is closed.
 
         A timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped
-        the node. A cancelled wait loses no event.
+        the node, or the error of a `NodeFailed` that is not selected. A cancelled wait loses no
+        event.
         """
         timeout = check_timeout(timeout)
         if self._in_a_row >= BATCH:
@@ -194,7 +195,7 @@ class Events(BaseEvents[E_co]):
     async def _readable(self) -> None:
         """Wait until there may be an event to take."""
         loop = asyncio.get_running_loop()
-        native = self._native  # held: the watched descriptor must not be closed
+        native = self._native  # held, so that the watched descriptor stays open
         if native is None:
             return
         if self._loop is not loop:
@@ -226,8 +227,8 @@ def _unwatch(
 ) -> None:
     """Stop watching a descriptor.
 
-    Does nothing once the loop is closed, and in a forked child, whose loop shares its watched
-    descriptors with that of the parent.
+    Does nothing once the loop is closed. Does nothing in a forked child either, whose loop shares
+    its watched descriptors with the loop of the parent.
     """
     with contextlib.suppress(RuntimeError, ForkedError):
         loop.remove_reader(source.fileno())

@@ -27,10 +27,10 @@ Milliseconds = int | timedelta
 """A duration: an int of milliseconds, or a timedelta."""
 
 Address = str | IPv4Address | IPv6Address
-"""An address to listen on, one where other members reach a node, or one of a member to join."""
+"""An address of a node: to listen on, to be reached at, or to join."""
 
 Networks = str | IPv4Network | IPv6Network | Iterable[str | IPv4Network | IPv6Network]
-"""Networks in the notation ADDRESS/BITS, or objects of `ipaddress`: one or several."""
+"""One network or several, in the notation ADDRESS/BITS or as objects of `ipaddress`."""
 
 LogLevel = Literal["off", "error", "warn", "warning", "critical", "info", "debug", "trace"] | int
 """The lowest level that is logged, by name or as a number of `logging`."""

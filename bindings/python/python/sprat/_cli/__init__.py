@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
 
 def _prepare_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed: no other file may get its number
+        if getattr(sys, name) is None:  # closed: no other file may get its descriptor number
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         # A name from the cluster that the terminal cannot encode must not end a command.
@@ -123,7 +123,7 @@ def _with_hint(error: click.ClickException) -> str:
 def _drop_unwritten() -> None:
     """Drop the output that stdout does not take, because its reader is gone or the disk is full.
 
-    Otherwise the interpreter tries again at its end, and replaces the exit code by 120.
+    Otherwise the interpreter would try again at its end, and replace the exit code with 120.
     """
     try:
         sys.stdout.flush()

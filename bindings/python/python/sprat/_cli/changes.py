@@ -1,6 +1,6 @@
 """Shows what an update changed: the difference between two records of a member.
 
-The cluster only sends the new record, so the last known one is kept for each member.
+The cluster only sends the new record, so the last known record of each member is kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class KnownMembers:
         self._by_name = {member.name: member for member in members}
 
     def is_known(self, event: sprat.MemberEvent) -> bool:
-        """Return true if the event tells nothing new: it came before the list of members."""
+        """Return true if the event tells nothing new: the list of members includes it already."""
         known = self._by_name.get(event.member.name)
         may_repeat = isinstance(event, sprat.MemberJoined | sprat.MemberUpdated)
         return may_repeat and known == event.member
@@ -36,7 +36,7 @@ class KnownMembers:
 
 
 def differences(before: sprat.Member, after: sprat.Member) -> str:
-    """Return the differences for people, such as `weight: 10 -> 20, +version=2, -old=1`."""
+    """Return the differences as a text, such as `weight: 10 -> 20, +version=2, -old=1`."""
     return ", ".join(_differences(before, after)) or "no visible change"
 
 

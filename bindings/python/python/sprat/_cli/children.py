@@ -24,7 +24,7 @@ _scripts: set[int] = set()
 def running(
     start: Callable[[], subprocess.Popen[bytes]],
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a script. Until the end of the block, which waits for it, `reap` leaves it alone."""
+    """Start a script that the block waits for. Until the block ends, `reap` leaves it alone."""
     with _lock:  # `reap` must not see the process before its number is known
         process = start()
         _scripts.add(process.pid)
@@ -38,7 +38,8 @@ def running(
 def reap() -> None:
     """Remove the children that have ended.
 
-    It stops at a script that has just ended, and must be called again after the end of a script.
+    It stops at a script that has just ended, and must be called again once the caller of the script
+    has its exit code.
     """
     with _lock, contextlib.suppress(ChildProcessError):
         while (ended := _next_ended()) is not None and ended not in _scripts:

@@ -2,17 +2,18 @@
 
 When a rack fails, a script that writes a configuration should run once, not forty times. As in
 Serf, the first event opens a period (3 s) and each event restarts a quiet time (1 s). When either
-is over, the gathered events are handed on, in one call per kind unless a member had several kinds.
+is over, the gathered events are handed on, with one call per kind of event, or more if a member had
+events of several kinds.
 
-No kind of event that a member had is left out. A member that left and returned at another address
-needs both calls, or a script would keep the old address; a member that joined and changed a tag
-needs the join, or no script would add it. Serf hands on only the latest kind of each member, and
-not even that if it is the same as in the last call. Here only repetitions are dropped: each kind of
-a member is handed on once, in the order in which the member had them last. A join has the latest
-tags, since the script may not handle updates.
+Every kind of event that a member had is handed on. A member that left and returned at another
+address needs both calls, or a script would keep the old address; a member that joined and changed a
+tag needs the join, or no script would add it. Serf hands on only the latest kind of each member,
+and drops that, too, if it is the same as in the last call. Here only repetitions are dropped: each
+kind of event of a member is handed on once, and the last event of each kind determines the order. A
+join has the latest tags, since the script may not handle updates.
 
-Nothing is handed on while a handler runs: a slow handler gets fewer and larger calls, and the
-waiting events never outgrow the list of members.
+Nothing is handed on while a handler runs: a slow handler gets fewer and larger calls, and for each
+member at most one event of each kind waits.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ import sprat
 __all__ = ["Batch", "Coalescer"]
 
 Batch = list[tuple[str, list[sprat.Member]]]
-"""The calls to make, in this order: the kind of event, and its members."""
+"""The calls to make, in order. Each has a kind of event and the members of these events."""
 
 _QUIET_PART = 3
-"""The quiet time is the period divided by this."""
+"""The quiet time is the period divided by this number."""
 
 
 class Coalescer:
@@ -36,7 +37,7 @@ class Coalescer:
 
     def __init__(self, period: float) -> None:
         self._period, self._quiet = period, period / _QUIET_PART
-        # For each name the kinds of its events, and the member as it was then.
+        # By name of the member: the kinds of its events, and the record to hand on for each.
         self._gathered: dict[str, dict[str, sprat.Member]] = {}
         self._opened = self._last = 0.0
 
@@ -60,7 +61,7 @@ class Coalescer:
 
     def take(self) -> Batch:
         """Return the calls for the gathered events, and forget these events."""
-        # First the first kind of every member, then the second one of those that have several.
+        # The first round has the first kind of every member, the next round the second, and so on.
         rounds = itertools.zip_longest(*(kinds.items() for kinds in self._gathered.values()))
         batch = [call for each in rounds for call in _by_kind(filter(None, each))]
         self._gathered.clear()

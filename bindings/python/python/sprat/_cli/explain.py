@@ -75,13 +75,13 @@ def _why_unknown(node: sprat.Node, name: str, connection: Connection) -> str:
 
 
 _PROBES = 20
-"""The maximum number of probes, all of them answered by stream only."""
+"""The maximum number of probes, if each is answered by stream only."""
 
 
 def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
-    """Probe a member until it answers by datagram, or does not answer at all.
+    """Probe a member until it answers by datagram, or a probe gets no answer.
 
-    If an answer by stream is faster, the probe ends with it, and does not show whether datagrams
+    If an answer by stream is faster, it ends the probe, which then does not show whether datagrams
     get answers.
     """
     for _ in range(_PROBES):

@@ -1,6 +1,6 @@
 """Event handlers like those of `serf agent -event-handler`: their options and their input.
 
-A handler is `SCRIPT` for all events, or `KIND[,KIND...]=SCRIPT`; a list makes one handler per kind.
+An option is `SCRIPT`, for all events, or `KIND[,KIND...]=SCRIPT`, which makes a handler per kind.
 The environment of the script describes the event, and its standard input has a line per member.
 Scripts written for Serf run unchanged. A handler for user events or queries is refused, since it
 would never be called.
@@ -31,7 +31,7 @@ class Handler:
     script: str
 
     def wants(self, kind: str) -> bool:
-        """Return true if it handles this kind."""
+        """Return true if this handler runs for this kind of event."""
         return self.kind in ("*", kind)
 
 
@@ -79,12 +79,12 @@ def environment(kind: str, name: str, tags: Mapping[str, str]) -> dict[str, str]
     found["SERF_SELF_ROLE"] = tags.get("role", "")
     for key, value in tags.items():
         found[f"SERF_TAG_{_variable(key)}"] = value
-    # A variable cannot hold a NUL. The script gets the value without it rather than not running.
+    # A variable cannot hold a NUL character, so values lose it. Otherwise no script could run.
     return {key: value.replace("\0", "") for key, value in found.items()}
 
 
 def _variable(key: str) -> str:
-    """Return the part of a variable's name for a tag, as Serf makes it, character by character."""
+    """Return the key of a tag as a part of a variable's name, converted as Serf converts it."""
     upper = "".join(it.upper() if len(it.upper()) == 1 else it for it in key)
     return re.sub(r"[^A-Z0-9_]", "_", upper)
 

@@ -28,7 +28,7 @@ class _Formatter(logging.Formatter):
 
 
 def log_to_stderr(level: str) -> None:
-    """Write what sprat logs, from this level on, to stderr."""
+    """Write the log lines of sprat to stderr, from this level on."""
     logging.raiseExceptions = False  # a closed stderr must not end the command
     logging.addLevelName(5, "TRACE")
     logging.addLevelName(logging.WARNING, "WARN")

@@ -1,7 +1,7 @@
-"""Looks: a command that only wants the list of members asks a member for it, and does not join.
+"""Looks: a command that needs only the list of members asks a member for it instead of joining.
 
 The node of a look listens on the loopback address only, and no member learns of it. So a look
-leaves no entry in the lists of members, and calls no handler.
+leaves no entry in the lists of members, and no handler runs because of it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .visit import addresses, cluster_settings
 __all__ = ["look"]
 
 _OWN = ("name", "bind", "advertise")
-"""Settings that describe a member. A look is no member."""
+"""Settings that describe a member. They are refused, because a look does not join."""
 
 _AT_ONCE = 16
-"""The number of addresses that are asked at the same time: a node allows as many looks."""
+"""The number of addresses asked at the same time: the maximum number of looks of a node."""
 
 
 def look(connection: Connection) -> sprat.Members:
-    """Return the members that the first address to answer lists."""
+    """Return the list of members from the first address that answers."""
     file = connection.file()
     asked = addresses(connection, file)
     log_to_stderr(connection.log_level or "warn")
@@ -39,7 +39,7 @@ def look(connection: Connection) -> sprat.Members:
             raise click.UsageError(f"--set cannot change {key}: this command does not join")
     arguments = cluster_settings(connection, file)
     arguments.update(name="sprat-look", bind="127.0.0.1:0", tags={})
-    # A look dials only the given addresses, and its node is no member that a filter could refuse.
+    # This filter is only for members, and could refuse the loopback address of the node.
     arguments.pop("cidrs_allowed", None)
     errors: dict[str, str] = {}
     rounds = [asked[at : at + _AT_ONCE] for at in range(0, len(asked), _AT_ONCE)]

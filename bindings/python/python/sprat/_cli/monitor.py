@@ -83,7 +83,7 @@ def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Conne
     show = _show_json if style == "json" else _Lines().show
     # A signal is the normal end, unless it comes before the join has finished.
     with visit(connection) as node, contextlib.suppress(Ended):
-        # All events about members are read: an update is compared with what was known before.
+        # Unselected kinds are read, too: an update is compared with what was known before it.
         events: sprat.Events[Any] = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
         _skip(events)
         members = node.members()
@@ -120,8 +120,8 @@ def _skip(events: sprat.Events[sprat.Event]) -> None:
 def _watched(events: sprat.Events[sprat.Event]) -> Iterator[sprat.Event]:
     """Yield events until the reader of stdout is gone.
 
-    A pipe reports that only on a write or a poll. Without the poll, `sprat monitor | head` would
-    never end in a quiet cluster.
+    A pipe reports the end of its reader only on a write or a poll. Without the poll,
+    `sprat monitor | head` would never end in a quiet cluster.
     """
     poll = select.poll()
     poll.register(events.fileno(), select.POLLIN)

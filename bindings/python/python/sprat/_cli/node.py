@@ -25,7 +25,7 @@ def start(arguments: Mapping[str, Any]) -> sprat.Node:
     try:
         return sprat.Node(**arguments)
     except (sprat.ConfigError, sprat.InvalidError, sprat.TooLargeError, TypeError) as error:
-        # The seeds of a file were checked when it was read, so wrong ones come from the option.
+        # The seeds of a file were checked when it was read, so wrong seeds come from --join.
         raise click.UsageError(re.sub(r"^seeds\b", "--join", str(error))) from None
 
 

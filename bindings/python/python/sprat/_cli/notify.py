@@ -1,7 +1,7 @@
 """Notifies a supervisor that the member is ready, reloads or stops.
 
-systemd listens on a datagram socket that NOTIFY_SOCKET names, which may be an abstract one. s6 and
-others pass a descriptor and wait for a newline on it.
+systemd listens on the datagram socket that NOTIFY_SOCKET names, which may be an abstract socket. s6
+and others pass a descriptor and wait for a newline on it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Supervisor:
         self._fd = ready_fd
         if ready_fd is None:
             return
-        # Checked before this process opens a descriptor, which could get the same number.
+        # The check comes before this process opens a descriptor that could get the same number.
         try:
             os.fstat(ready_fd)
         except OSError:

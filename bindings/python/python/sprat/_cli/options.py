@@ -81,7 +81,7 @@ class Connection:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a list at its commas, without empty items."""
+    """Split a list at its commas, and drop empty items."""
     return [it.strip() for it in text.split(",") if it.strip()]
 
 
@@ -139,7 +139,7 @@ def _checked(
 
 
 def _option(*names: str, **attributes: Any) -> Callable[[F], F]:
-    """Make an option that the environment can give, too: SPRAT_KEY for --key."""
+    """Make an option that the environment can also give: SPRAT_KEY for --key."""
     long = max(names, key=len)
     env = "SPRAT_" + long.strip("-").replace("-", "_").upper()
     return click.option(*names, envvar=env, show_envvar=True, **attributes)
@@ -152,7 +152,7 @@ _LEVELS = ["off", "error", "warn", "info", "debug", "trace"]
 def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
     """Return the shared options. A command that `visits` has its own defaults: see `visit.py`.
 
-    One that does not join the cluster has no options for a name or an address: see `look.py`.
+    A command that does not join has no options for its name or its own address: see `look.py`.
     """
     name = "sprat-cli-HOST" if visits else "the host name"
     bind = "0.0.0.0:0, any free port" if visits else "0.0.0.0:7946"

@@ -2,7 +2,7 @@
 
 The script gets its own process group. So Ctrl-C ends the member and not its handler, and ending a
 handler also ends every process that it started. The last 8 KiB of the output are kept, as in Serf.
-A process that the script leaves behind does not delay the next handler.
+A process that the script leaves behind delays the next handler by about a second at most.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHECK_INTERVAL = 0.1
 """Seconds between two checks of a script that neither reads nor writes."""
 
 _GRACE = 1.0
-"""Seconds that a script gets to end after SIGTERM, and to flush its output."""
+"""Seconds to wait for a script to end after SIGTERM, and for the rest of its output."""
 
 
 @dataclasses.dataclass
@@ -35,7 +35,7 @@ class Outcome:
     """The outcome of a call."""
 
     code: int = 0
-    """The exit code; the negative number of a signal that ended the script."""
+    """The exit code, or the negative number of the signal that ended the script."""
     output: bytes = b""
     """The last bytes of the output."""
     printed: int = 0

@@ -1,9 +1,9 @@
 """The loop of `sprat run`, from the start of the member to its leave.
 
 The loop waits for events of the node, for signals, for ended child processes, for the thread of the
-handlers, and for the time at which gathered events are due. It never waits for a script. At its end
-the member leaves first, so that the cluster sends no more work here. Then a running handler gets
-the remaining time.
+handlers, and for the time at which gathered events are due. It never waits for a script. At the
+end, the member leaves first, so that the cluster sends no more work here. Then a running handler
+gets a limited time to finish.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Timeouts:
     """Time limits in seconds."""
 
     coalesce: float
-    """The longest time that events are gathered."""
+    """The longest time for which events are gathered."""
     handler: float
-    """The run time of a handler; 0 means no limit."""
+    """The longest run time of a handler; 0 means no limit."""
     stop: float
     """The time that a running handler gets after the leave."""
 
 
 class Service:
-    """Runs a node until a signal ends it. `tags` returns the configured tags, for SIGHUP."""
+    """Runs a node until a signal ends it. On SIGHUP, `tags` returns the configured tags."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Service:
             self._node.close()
 
     def _end_handlers(self) -> None:
-        """Let handlers finish, then run them for the rest of the events, this leave included."""
+        """Let running handlers finish, then handle the remaining events, including this leave."""
         if self._worker is None:
             return
         until = time.monotonic() + self._timeouts.stop

@@ -2,10 +2,10 @@
 
 In a command that only visits the cluster, a signal raises an exception wherever the command waits,
 and the command leaves on its way out. A command that stays queues signals for its loop. In both, a
-second signal ends the leave as well, but only if it comes at least a second after the first one:
-`timeout`, shells and service managers send two signals at once for one request, to the process and
-to its group, or SIGTERM and SIGHUP. A signal that is ignored when the command starts stays ignored,
-as `nohup` and shells with background jobs expect.
+second signal ends the leave as well, but only if it comes at least a second after the first one.
+The reason is that `timeout`, shells and service managers may send two signals for one request: to
+the process and to its group, or SIGTERM and SIGHUP. A signal that is ignored when the command
+starts stays ignored, as `nohup` and shells with background jobs expect.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REPEAT = 1.0
 
 
 class Ended(BaseException):
-    """A signal ended the command. No `except Exception` on the way out must catch it."""
+    """A signal ended the command. As a `BaseException` it escapes every `except Exception`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -90,10 +90,10 @@ class Raiser:
         self._requests = _Requests()
 
     def begin_leave(self) -> None:
-        """From now on the first signal interrupts nothing."""
+        """Begin the leave. From now on the first signal does not interrupt it."""
         self.is_leaving = True
-        # If two signals come at once and the handler of the first raises, Python may call that of
-        # the second one much later, as if it was a repeated request. This call runs it now.
+        # If two signals come at once and the handler of the first raises, Python may call the
+        # handler of the second much later, as if for a repeated request. This call runs it now.
         signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
@@ -113,7 +113,7 @@ def signals_raise() -> Iterator[Raiser]:
 
 
 class Inbox:
-    """Queued signals, and a descriptor that is readable when there are some.
+    """Queued signals, and a descriptor that is readable when signals are queued.
 
     Another thread may call `wake` to end a poll of the descriptor.
     """

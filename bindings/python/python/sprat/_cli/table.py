@@ -48,7 +48,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Row], styled: str) -> Non
 
 
 def _beside_or_below(begin: int, words: Sequence[str], width: int | None) -> Iterator[str]:
-    """Yield the text after the cells of a row, which end at column `begin`, and further lines."""
+    """Yield the text after the cells, which end at column `begin`, and then the lines below."""
     from rich.cells import cell_len
 
     if width is None:
@@ -63,7 +63,7 @@ def _beside_or_below(begin: int, words: Sequence[str], width: int | None) -> Ite
 
 
 def _folded(words: Sequence[str], width: int) -> Iterator[str]:
-    """Yield lines of words with commas between them, none wider than `width`."""
+    """Yield the words, separated by commas, in lines of at most `width` columns."""
     from rich.cells import cell_len
 
     width = max(width, 2)  # the width of the widest character

@@ -1,4 +1,4 @@
-"""Visits: a command that only looks at the cluster is a member of it for a few seconds.
+"""Visits: a command that only inspects the cluster is a member of it for a few seconds.
 
 Agents list a member for a day after it has left, and a monitoring job may run thousands of times a
 day. So all visits from one host share a few names, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on:
@@ -84,7 +84,7 @@ def _member(arguments: Mapping[str, Any], raiser: Raiser) -> Iterator[sprat.Node
         try:
             raiser.begin_leave()
             with waiting("leaving"):
-                # A silent member is often what the visit is about: it is no reason for a warning.
+                # Many visits are about a silent member, so its silence is no reason for a warning.
                 leave(node, unacked=logging.INFO)
         finally:
             node.close()
@@ -137,7 +137,7 @@ def _join(node: sprat.Node, addresses: tuple[str, ...], timeout: float) -> None:
 def _shared_name() -> Iterator[str]:
     """Take the first shared name of this host that no other visit has at the moment.
 
-    An abstract socket marks the name as taken. It vanishes however the process ends.
+    An abstract socket marks the name as taken. The socket vanishes with the process.
     """
     host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:200]
     base = f"sprat-cli-{host}"

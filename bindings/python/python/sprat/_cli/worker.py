@@ -44,7 +44,7 @@ class Worker:
         self._idle, self._abandoned = threading.Event(), threading.Event()
         self._idle.set()
         self._slow_logged = False
-        # A daemon: the command waits for its scripts, but only for a limited time.
+        # The thread is a daemon, because the command waits for scripts only for a limited time.
         threading.Thread(target=self._run, name="sprat-handlers", daemon=True).start()
 
     @property
