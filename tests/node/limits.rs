@@ -139,13 +139,13 @@ fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_tim
         let named = other_addr.replace("127.0.0.1", "localhost");
         for addr in [&other_addr, &named, &other_addr] {
             assert_eq!(a.join(&[addr], Some(PATIENCE)), Ok(1));
-            eventually("the node has taken back its reserve", || exhaust().is_empty());
+            eventually("the reserve is back", || exhaust().is_empty());
         }
         // The test's ends of the connections have descriptors already; `a` needs new ones.
         for socket in &silent {
             socket.connect(&a.addr().into()).unwrap();
         }
-        eventually("accepting has failed twice", || counter(&a, "accept_failures") >= 2);
+        eventually("accepting fails", || counter(&a, "accept_failures") >= 2);
         let health = a.health().unwrap();
         assert!(health.summary.contains("descriptors"), "{health:?}");
         // Probes are datagrams, so they go on.

@@ -1,8 +1,8 @@
 //! Starts at scale: many nodes through one seed.
 //!
 //! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
-//! per broadcast the missed fraction f solves f = exp(-L (1 - f)). Members that were missed wait
-//! for a push/pull, a minute or more. With sprat, every member must know every other within 3 s, in
+//! per broadcast, the missed fraction f solves f = exp(-L (1 - f)). A missed member waits a minute
+//! or more for a push/pull. With sprat, every member must know every other within 3 s, in
 //! every run.
 //!
 //! All nodes start at random times within 200 ms; results count from the end of these 200 ms. Bytes
@@ -80,7 +80,7 @@ fn start(nodes: usize, mode: Mode, seed: u64, patience: Duration) -> Start {
 
 /// A summary of many starts.
 struct Summary {
-    /// Sorted; starts that were never complete come last.
+    /// The times of the starts, sorted. Starts that were never complete come last.
     times: Vec<Duration>,
     bytes: f64,
 }
@@ -182,7 +182,7 @@ fn a_thousand_nodes_join_through_one_seed() {
     assert!(took <= secs(20), "{took:?}");
 }
 
-/// Run it with:
+/// This command prints the table:
 /// `SPRAT_BOOT_SEEDS=1000 cargo test --release --test sim bootstrap_table -- --ignored --nocapture`
 #[test]
 #[ignore = "prints a table for those who tune the core"]

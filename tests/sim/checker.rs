@@ -231,8 +231,8 @@ pub struct Truth {
     pub now: Time,
     /// True if the member takes part in the cluster.
     pub member: bool,
-    /// The time since which both it and the observer have run without a pause; `None` if one of
-    /// them does not run.
+    /// The time since which both the member and the observer have run without a pause; `None` if
+    /// one of them does not run.
     pub well_since: Option<Time>,
     /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
@@ -240,8 +240,8 @@ pub struct Truth {
     pub grace: Duration,
 }
 
-/// Checks that it was right to declare this member failed. A time of zero gets no grace, because
-/// there was no fault before the start.
+/// Checks that it was right to declare this member failed. Time zero, the start of the run, is not
+/// the end of a fault, so no grace period follows it.
 pub fn failure(truth: &Truth) -> Result<(), String> {
     let (Some(well), Some(calm)) = (truth.well_since, truth.calm_since) else {
         return Ok(());
@@ -276,7 +276,7 @@ mod tests {
         member(index, MemberState::Alive, 1)
     }
 
-    /// Replays a history at node 0, of which only the last event may be refused. Returns the
+    /// Replays a history at node 0. The last event must be refused, and no earlier one. Returns the
     /// reason.
     fn refused(history: &[EventBody]) -> String {
         let mut view = View::new(0);
