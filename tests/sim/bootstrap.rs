@@ -1,4 +1,4 @@
-//! Starts at scale: many nodes through one seed.
+//! Starts of large clusters: many nodes join through one seed.
 //!
 //! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
 //! per broadcast, the missed fraction f solves f = exp(-L (1 - f)). A missed member waits a minute
