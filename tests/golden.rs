@@ -1,7 +1,7 @@
 //! Tests against bytes of real agents. Every captured packet decodes to its description, and
 //! encoding the result gives the captured bytes again. LZW compression produces the same bytes as
 //! the reference writer until the code table is full. Unusual input has the same outcome as in
-//! running agents.
+//! running agents, apart from the exceptions that the test names.
 //!
 //! The vectors are from Serf 0.9.4 (memberlist 0.2.2) and, in `newest.json`, from the newest
 //! release. This crate reads the longer signed integers of the newest release, but does not write

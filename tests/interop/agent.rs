@@ -83,7 +83,7 @@ impl Setup {
         self.arg(&format!("-encrypt={key}"))
     }
 
-    /// Joins this address when the agent starts. The agent ends if that fails.
+    /// Joins this address when the agent starts. The agent ends if the join fails.
     pub fn join(self, to: SocketAddr) -> Setup {
         self.arg(&format!("-join={to}"))
     }

@@ -1,4 +1,4 @@
-//! A process with a sprat node that is stopped for longer than a suspicion lasts.
+//! A sprat node whose process is stopped for longer than a suspicion lasts.
 //!
 //! The node runs in a forked child, which reports its events and counters through a pipe.
 

@@ -110,9 +110,9 @@ pub fn counter(node: &Node, name: &str) -> i64 {
     found.unwrap_or_else(|| panic!("no counter {name}")).value
 }
 
-/// Runs `child` in a forked child, and returns whether it returned true in time.
+/// Runs `child` in a forked process, and returns whether `child` returned true in time.
 pub fn in_child(child: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child uses nodes only as the library allows after a fork, and ends by `_exit`.
+    // SAFETY: the child uses nodes only as the library allows after a fork, and ends with `_exit`.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {

@@ -1,4 +1,4 @@
-//! Attackers and broken peers: floods, idle connections, half requests.
+//! Attackers and broken peers: floods, idle connections, unfinished requests.
 //!
 //! Each test has a node under attack, and another member of its cluster that must not notice
 //! anything.
@@ -136,7 +136,7 @@ fn malformed_datagrams() -> impl Iterator<Item = Vec<u8>> {
     (0..).map(move |number: u64| {
         let len = 1 + random() % 1400;
         let mut bytes: Vec<u8> = (0..len).map(|_| random() as u8).collect();
-        // Known and unknown types in turn; types from 14 to 243 do not exist.
+        // The first byte is the type: 0 to 19 in turn, of which 14 to 19 do not exist.
         bytes[0] = (number % 20) as u8;
         bytes
     })

@@ -2,19 +2,19 @@
 //!
 //! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
 //! per broadcast, the missed fraction f solves f = exp(-L (1 - f)). A missed member waits a minute
-//! or more for a push/pull. With sprat, every member must know every other within 3 s, in
-//! every run.
+//! or more for a push/pull. With sprat, every member must know every other within 3 s, in every
+//! run.
 //!
-//! All nodes start at random times within 200 ms; results count from the end of these 200 ms. Bytes
-//! are counted over the first 10 s: the earliest regular push/pull comes after a whole period of at
-//! least 30 s, so in both modes the window holds the start and nothing else.
+//! All nodes start at random times within 200 ms, and times are measured from the end of these 200
+//! ms. Bytes are counted over the first 10 s: the earliest regular push/pull comes after a whole
+//! period of at least 30 s, so in both modes the window holds the start and nothing else.
 
 use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
 use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
 
-/// The number of runs of plain memberlist. Its bytes vary little, so few runs are enough for a
+/// The number of runs of plain memberlist. Their bytes vary little, so few runs are enough for a
 /// mean.
 const SEEDS_FOR_BYTES: u64 = 20;
 /// All nodes start within this time.

@@ -216,7 +216,7 @@ impl Campaign {
         }
     }
 
-    /// Returns true if every node sees the truth.
+    /// Returns true if the views of all nodes are right.
     fn is_right(world: &World) -> bool {
         let gone = |state| matches!(state, None | Some(MemberState::Left | MemberState::Failed));
         (0..world.hosts.len()).all(|of| {

@@ -1,12 +1,11 @@
 //! The checker: conditions that must hold at every step, whatever the network does.
 //!
-//! * [`View`] replays the events of one node. They must form a legal history for each member, and
-//!   `members()` must list the result of the replay.
-//! * In one view the incarnation of a member never falls while the member is present.
-//! * A node never sees itself suspect, failed or reaped.
-//! * [`datagram`]: nothing is sent that UDP cannot carry or that memberlist 0.2.2 cannot handle.
-//! * [`health`]: the score stays in its range.
-//! * [`failure`]: while the network is well, no member that is well is declared failed.
+//! * [`View`] replays the events of one node. The events must form a legal history for each member,
+//!   and `members()` must list the result of the replay. In one view, the incarnation of a member
+//!   never falls while the member is present. A node never sees itself suspect, failed or reaped.
+//! * [`datagram`] refuses datagrams that UDP cannot carry or that memberlist 0.2.2 cannot handle.
+//! * [`health`] refuses a health score or a count of live members that is out of its range.
+//! * [`failure`] refuses a failure of a member that is well, while the network is well.
 //!
 //! For each condition, a test checks that a hand-made history that violates it is refused.
 
@@ -39,7 +38,7 @@ struct Seen {
     standing: Standing,
     /// The member as the last event showed it.
     member: Option<Arc<Member>>,
-    /// The highest incarnation listed since the member was last gone.
+    /// The highest incarnation listed since the member last failed, left or was reaped.
     incarnation: u32,
 }
 

@@ -17,7 +17,7 @@ pub struct Modules<'a> {
 
 struct Module<'a> {
     source: &'a Source,
-    /// The names that its `use` lines bring in, with the paths that they stand for. `*` is a glob.
+    /// The names that the `use` lines bring in, with the paths that they stand for. `*` is a glob.
     uses: Vec<(String, Path)>,
 }
 

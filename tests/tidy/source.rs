@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 /// A Rust file.
 pub struct Source {
-    /// Its path from the root of the repository.
+    /// The path from the root of the repository.
     pub path: String,
-    /// Its lines.
+    /// The lines.
     pub lines: Vec<String>,
-    /// Its lines with comments and literals blanked.
+    /// The lines, with comments and literals replaced by spaces.
     pub code: Vec<String>,
-    /// Its lines with everything but string literals blanked.
+    /// The lines, with everything but string literals replaced by spaces.
     pub strings: Vec<String>,
     /// The number of lines of the product: those before the first `#[cfg(test)] mod`; 0 for a file
     /// of tests.
