@@ -5,8 +5,8 @@
 //! or more for a push/pull. With sprat, every member must know every other within 3 s, in every
 //! run.
 //!
-//! All nodes start at random times within 200 ms, and times are measured from the end of these 200
-//! ms. Bytes are counted over the first 10 s: the earliest regular push/pull comes after a whole
+//! All nodes start at random times within 200 ms, and times are measured from the end of these
+//! 200 ms. Bytes are counted over the first 10 s: the earliest regular push/pull comes after a full
 //! period of at least 30 s, so in both modes the window holds the start and nothing else.
 
 use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
