@@ -1,7 +1,7 @@
 //! Times the codec: encoding and decoding, compression, encryption, whole datagrams.
 //!
-//! Prints the nanoseconds of one operation: the minimum and the median of many batches. The minimum
-//! is the cost of the code; its distance to the median shows how busy the machine was.
+//! The bench prints the nanoseconds of one operation: the minimum and the median of many batches.
+//! The minimum is the cost of the code; its distance to the median shows how busy the machine was.
 
 use sprat::wire::codec::{Codec, Key, Keyring};
 use sprat::wire::message::{Alive, Message};
@@ -9,8 +9,9 @@ use sprat::wire::{lzw, packet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Number of batches per row, and the approximate time of one.
+/// The number of batches per row.
 const BATCHES: usize = 41;
+/// The approximate time of a batch.
 const BATCH: Duration = Duration::from_millis(10);
 
 /// Measures `work` and prints a row for it.
@@ -56,7 +57,7 @@ fn encoded(name: &str, meta: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Makes a codec that encrypts with a key of this length, if there is one.
+/// Makes a codec that encrypts with a key of this length, if a length is given.
 fn codec(key_len: Option<usize>, compress: bool) -> Codec {
     let key = key_len.map(|len| {
         let bytes: Vec<u8> = (0..len as u8).collect();
@@ -71,7 +72,7 @@ fn codec(key_len: Option<usize>, compress: bool) -> Codec {
     }
 }
 
-/// Opens a datagram and decodes every message inside, as a node does that receives it.
+/// Opens a datagram and decodes every message inside, as a receiving node does.
 fn receive(codec: &Codec, datagram: &[u8]) -> usize {
     let opened = packet::open(codec, datagram).expect("it was sealed by the same codec");
     let mut count = 0;

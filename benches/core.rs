@@ -2,9 +2,9 @@
 //!
 //! Every step goes through the public interface of [`Core`], as in the engine, and ends when the
 //! outputs and events are drained. The bench prints nanoseconds and heap allocations for one
-//! operation: the minimum and the median time of many batches. The minimum is the cost of the code;
-//! the distance to the median shows how busy the machine was. The number of allocations varies
-//! between batches only because hash maps have random keys.
+//! operation: the minimum and the median time of many batches, and the fewest allocations. The
+//! minimum is the cost of the code; the distance to the median shows how busy the machine was. The
+//! number of allocations varies between batches only because hash maps have random keys.
 
 use sprat::serf::{Config, Core};
 use sprat::swim::{Output, StreamId};
@@ -18,15 +18,15 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Batches per row.
+/// The number of batches per row.
 const BATCHES: usize = 31;
-/// Members of a push/pull, and of the cluster of every other row.
+/// The number of members in a push/pull, and in the clusters of most other rows.
 const MEMBERS: usize = 1_000;
-/// New members in one batch.
+/// The number of new members in one batch.
 const NEWCOMERS: usize = 1_000;
-/// Gossip rounds in one batch: fewer than it takes to send everything that is queued.
+/// The number of gossip rounds in one batch: too few to send everything that is queued.
 const ROUNDS: usize = 100;
-/// Stale messages and pings in one batch.
+/// The number of stale messages, or of pings, in one batch.
 const DATAGRAMS: usize = 2_000;
 
 /// The system's allocator, and the number of times that it was asked for memory.
@@ -38,7 +38,7 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`, which is that of the system's.
+        // SAFETY: the caller keeps the contract of `alloc`, which both allocators share.
         unsafe { System.alloc(layout) }
     }
 
@@ -93,8 +93,8 @@ fn name(member: usize) -> String {
     format!("web-{member:05}")
 }
 
-/// A node of a quiet cluster: it begins no probe and no push/pull by itself, so that a row
-/// measures the step it names.
+/// A node that begins no probe and no push/pull, so that a row measures only the step that it
+/// names.
 fn node(index: usize, codec: &Codec) -> Core {
     let mut config = Config::default();
     config.swim.probe_interval = Duration::from_secs(3_600);
@@ -188,14 +188,14 @@ fn push_pull_request(codec: &Codec) -> Vec<u8> {
     request.expect("a push/pull begins with the state of the dialler")
 }
 
-/// All rows for one codec.
+/// Measures all rows for one codec.
 fn rows(label: &str, codec: &Codec) {
     datagrams(label, codec);
     members(label, codec);
     push_pull(label, codec);
 }
 
-/// Datagrams that change nothing.
+/// Measures datagrams that change no member.
 fn datagrams(label: &str, codec: &Codec) {
     let (now, sender) = (Time::ZERO, addr(1));
     let handle = |core: &mut Core, datagram: &[u8]| {
@@ -215,7 +215,7 @@ fn datagrams(label: &str, codec: &Codec) {
         DATAGRAMS,
         || {
             let mut core = cluster(0, 2, codec);
-            // Now the broadcast about member 1 has been sent often enough: acks carry nothing else.
+            // These acks use up the broadcast about member 1, so later acks carry nothing else.
             (0..40).for_each(|_| handle(&mut core, &ping));
             core
         },
@@ -223,7 +223,7 @@ fn datagrams(label: &str, codec: &Codec) {
     );
 }
 
-/// New members, and the gossip that announces them to others.
+/// Measures new members, and the gossip that announces them to others.
 fn members(label: &str, codec: &Codec) {
     let newcomers: Vec<Vec<u8>> = (1..=NEWCOMERS).map(|it| alive(it, 1, codec)).collect();
     measure(
@@ -251,7 +251,7 @@ fn members(label: &str, codec: &Codec) {
     );
 }
 
-/// A push/pull between two nodes that know all members already.
+/// Measures a push/pull between two nodes that know all members already.
 fn push_pull(label: &str, codec: &Codec) {
     let now = Time::ZERO;
     let request = push_pull_request(codec);

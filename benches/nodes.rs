@@ -145,7 +145,7 @@ impl Cluster {
 
     fn kill(&mut self, at: usize) {
         if let Some(mut child) = self.nodes[at].take() {
-            // Both fail only if the process has ended already.
+            // Both calls fail only if the process has ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -289,7 +289,7 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
     cluster.wait(true, views(&[0], &names[..1]), limit)?;
     let began = Instant::now();
     (1..size).for_each(|at| cluster.start(at));
-    // The report of the seed about itself was consumed above and does not come again.
+    // The seed has already reported its own join, and does not report it again.
     let mut all = views(&everybody, &names);
     all.remove(&(0, names[0].clone()));
     let last = cluster.wait(true, all, limit)?.1;

@@ -1,7 +1,8 @@
 """The cost of the Python package, compared with other ways to use the same library.
 
-Latency is the time from the moment the library queued an event (its own time stamp) to the first
-line of the program that has the event, measured for one event at a time on an idle interpreter.
+Latency is the time from the moment the library queued an event (the time stamp of the event) to
+the first line of the program that has the event. It is measured for one event at a time on an idle
+interpreter.
 Throughput is the rate at which waiting events are delivered. The rows `peer` show the usual design
 of a native package: a thread of the library enters the interpreter for each event, here through the
 C interface of the same library with a callback by `ctypes`. The row `floor` shows the least latency

@@ -1,6 +1,6 @@
-//! The whole deterministic core: a handful of nodes on an in-memory network. Time is virtual, a
-//! datagram or a stream takes 1 ms, and nothing is lost unless a test cuts a link. The simulator
-//! (`tests/sim.rs`) tests random faults and large clusters.
+//! Tests of the whole deterministic core, with a handful of nodes on an in-memory network. Time is
+//! virtual, a datagram or a piece of a stream takes 1 ms, and nothing is lost unless a test cuts a
+//! link. The simulator (`tests/sim.rs`) tests random faults and large clusters.
 
 use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
 use sprat::swim::{
@@ -248,7 +248,7 @@ impl Net {
         self.collect(to);
     }
 
-    /// Runs the next parcel or the next timeout. Returns false if neither is due by `end`.
+    /// Delivers the next parcel or runs the next timeout. Returns false if neither is due by `end`.
     fn step(&mut self, end: Time) -> bool {
         let up = self.hosts.iter().enumerate().filter(|(_, host)| host.up);
         let timeouts = up.filter_map(|(i, host)| Some((host.core.poll_timeout()?, i)));
@@ -440,7 +440,7 @@ fn a_node_whose_address_changes_before_it_joins_is_known_at_the_new_one_only() {
 #[test]
 fn members_accept_the_new_address_of_a_node_after_they_have_declared_the_old_one_failed() {
     let mut net = Net::joined(3);
-    // The node moves from its place in the network to the next one.
+    // The node moves from its address in the network to the next one.
     let mut nothing = net.boot(9, Config::default());
     nothing.up = false;
     let moved = std::mem::replace(&mut net.hosts[2], nothing);
@@ -588,7 +588,7 @@ fn a_join_after_a_leave_takes_part_again() {
         assert_eq!(net.told(viewer, 2), ["leave", "join"]);
     }
     assert_eq!(net.told(2, 2), ["leave", "join"]);
-    // And it can leave again.
+    // The node can leave again.
     let op = net.command(2, Core::leave);
     net.run_until(15, |net| net.is_done(2, op));
     net.run_until(5, |net| {
@@ -1031,7 +1031,7 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
         verdict: ConflictVerdict::Alive,
     };
     assert_eq!(net.health(3).name_conflict, Some(other));
-    // The owner hears nothing of it: an agent would let the cluster vote, and might have to quit.
+    // The owner must not hear of the conflict: an agent would start a vote, and might have to quit.
     assert_eq!(net.health(2).name_conflict, None);
     let left = net.command(3, Core::leave);
     net.run_until(5, |net| net.is_done(3, left));

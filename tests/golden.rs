@@ -1,7 +1,7 @@
 //! Tests against bytes of real agents. Every captured packet decodes to its description, and
 //! encoding the result gives the captured bytes again. LZW compression produces the same bytes as
 //! the reference writer until the code table is full. Unusual input has the same outcome as in
-//! running agents.
+//! running agents, apart from the exceptions that the test names.
 //!
 //! The vectors are from Serf 0.9.4 (memberlist 0.2.2) and, in `newest.json`, from the newest
 //! release. This crate reads the longer signed integers of the newest release, but does not write
@@ -255,7 +255,7 @@ fn an_encrypted_stream_without_keys_and_a_plaintext_stream_with_keys_are_refused
     );
 }
 
-/// Decodes tags of which none is refused.
+/// Decodes tags, none of which may be refused.
 fn all_tags(meta: &[u8]) -> Tags {
     decode_tags(meta, &mut |why| panic!("{why:?}"))
 }
@@ -310,8 +310,8 @@ fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
         ("ping-other-node", vec![], None),
         ("ping-lenient", vec![2], None),
         ("ping-bin8-string", vec![22], None),
-        // Exception: Serf 0.9.4 refuses it. This crate follows the newest release, whose string
-        // decoder accepts it according to its source; no such agent was run.
+        // Exception: Serf 0.9.4 refuses this datagram. This crate follows the newest release, whose
+        // source shows that it accepts the datagram; no agent of that release was asked.
         ("ping-bin8-key", vec![23], None),
         ("ping-array-form", vec![25], None),
         ("crc-good", vec![6], None),
@@ -319,7 +319,8 @@ fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
         ("compress-in-compress", vec![9], None),
         ("compound-in-compound", vec![10], None),
         ("compound-127", all(100, 127), None),
-        // Exception: Serf 0.9.4 misreads it. This crate follows the newest release, which reads it.
+        // Exception: Serf 0.9.4 misreads this datagram. This crate follows the newest release,
+        // which reads it.
         ("compound-128", all(100, 128), None),
         ("compound-truncated", vec![13], Some(Refusal::Truncated)),
         ("label-to-old", vec![], Some(Refusal::Label)),

@@ -1,8 +1,8 @@
 //! Mixed clusters of sprat nodes and `serf` agents.
 //!
 //! Every test starts its own agents, on loopback addresses that no other test uses or, where links
-//! must fail, in its own network namespaces. A test fails if `serf` or the rights are missing; it
-//! is never skipped. `make test` installs everything and runs the tests as root.
+//! must fail, in its own network namespaces. A test fails if `serf` or a privilege is missing; no
+//! test is ever skipped. `make test` installs everything and runs the tests as root.
 
 #[path = "interop/addresses.rs"]
 mod addresses;

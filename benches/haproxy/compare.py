@@ -3,12 +3,13 @@
 Both variants balance three hosts. Each host is a network namespace, in which S6 runs Node.js and a
 stock serf agent. In front of the hosts is first HAProxy with the module, and then the chain that it
 replaces: a serf agent whose handler rewrites haproxy.cfg from a template and reloads HAProxy. Two
-clients send 150 requests per second each, one on a new connection for each request, one on kept
-connections. A kept connection that is closed while a request is under way counts as a lost request.
+clients send 150 requests per second each: the first opens a new connection for each request, and
+the second keeps its connections. A kept connection that is closed while a request is under way
+counts as a lost request.
 
-    scripts/bench-haproxy.sh
+This command prints the tables of the comparison in docs/haproxy/measured.md, and draws the plot:
 
-prints the tables of docs/haproxy/measured.md and draws its plot.
+    scripts/bench-haproxy.sh chain
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Ten of fifty servers die at once, under a thousand requests per second.
+"""Measures how HAProxy reacts when ten of fifty servers die at once, under load.
 
 Fifty C programs (examples/c/web_server.c) are members on loopback addresses, and HAProxy with the
-module balances them. HAProxy's log shows when each of the ten went out of rotation, because of
-HAProxy's own checks or because of membership. A member in Python records when the cluster declared
-each of them failed.
+module balances a thousand requests per second among them. HAProxy's log shows when each of the ten
+went out of rotation, because of HAProxy's own checks or because of membership. A member in Python
+records when the cluster declared each of the ten failed.
 
     scripts/bench-haproxy.sh many
 """

@@ -1,7 +1,7 @@
 """Measures what health checks, redispatch, hints and gossip contribute when a server dies.
 
-HAProxy with the module balances three hosts with Node.js and a stock serf agent. Each variant
-leaves out some of these parts: checks and redispatch by editing the configuration, gossip by
+HAProxy with the module balances three hosts that run Node.js and a stock serf agent. Each variant
+leaves out some of these four: checks and redispatch by editing the configuration, gossip by
 freezing removals. A hint is HAProxy's report that a server fails its checks. One host dies twice:
 first its processes are killed, so that connections are refused; later its cable is pulled, so that
 no packet comes back. The client sends 150 requests per second, each on a new connection. A request

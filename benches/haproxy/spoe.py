@@ -1,8 +1,8 @@
-"""Measures the cost of asking the SPOE agent, compared with the same HAProxy that does not ask.
+"""Measures the cost of asking the SPOE agent, compared with requests that do not ask.
 
-On loopback addresses, HAProxy itself answers requests: on one port at once, on the other after two
-questions to the agent (the size of the cluster, and whether the client is a member). `wrk` measures
-both in turn, for three rounds; the results are the medians.
+HAProxy itself answers the requests, on loopback addresses: immediately on one port, and on the
+other after two questions to the agent (the size of the cluster, and whether the client is a
+member). `wrk` measures both ports in turn, for three rounds; the results are the medians.
 """
 
 from __future__ import annotations

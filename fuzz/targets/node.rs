@@ -1,6 +1,6 @@
 //! A node that receives arbitrary input never lists itself as failed, comes to rest, and stays
-//! within its bounds. The input is a script; each step is a byte that chooses what
-//! happens, followed by its arguments.
+//! within its bounds. The input is a script. Each step is a byte that chooses what happens,
+//! followed by the arguments of the step.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A connection of HAProxy's SPOE that arrives in pieces has the same answers however it is cut,
-//! and their length is bounded.
+//! The input of an SPOE connection gets the same answers however it is cut into pieces, and the
+//! length of the answers is bounded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,7 @@ use sprat::service::Actions;
 use sprat::service::spoe::questions::MemberIndex;
 use sprat::service::spoe::session::Session;
 
-/// The largest number of answered bytes for each byte of input.
+/// The largest number of bytes in the answers for each byte of input.
 const ANSWERS: usize = 64;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -18,7 +18,8 @@ const ADDED: [&str; 5] = [
     "slots",
 ];
 
-/// Returns a vector's description without the keys that are [`ADDED`].
+/// Returns a vector's description as this file would write it: without the keys in [`ADDED`] and
+/// the `-ns` at the end of keys, and with nothing but the `hex` of bytes.
 pub fn plain(value: &Value) -> Value {
     match value {
         Value::Object(map) if map.contains_key("hex") => json!({ "hex": map["hex"] }),
@@ -34,7 +35,7 @@ pub fn plain(value: &Value) -> Value {
     }
 }
 
-/// Returns bytes as text. The vectors contain only text where this is used.
+/// Returns bytes as text. In the vectors, all bytes that are given to this function are text.
 fn words(text: &[u8]) -> Value {
     String::from_utf8_lossy(text).into()
 }
@@ -47,7 +48,7 @@ fn maybe(value: Option<&[u8]>) -> Value {
     value.map_or(Value::Null, bytes)
 }
 
-/// Adds to the body of a ping those fields of the sender that the ping carries.
+/// Adds the fields that describe the sender to the body of a ping, if the ping carries them.
 fn with_source(mut body: Value, addr: &[u8], port: u16, node: &str) -> Value {
     if !addr.is_empty() {
         body["SourceAddr"] = bytes(addr);
@@ -61,7 +62,7 @@ fn with_source(mut body: Value, addr: &[u8], port: u16, node: &str) -> Value {
     body
 }
 
-/// Describes a message of a datagram: one value for each layer, from outside in.
+/// Describes a message of a datagram: one value for each layer, the outermost first.
 pub fn message(wire: &[u8]) -> Result<Vec<Value>, Refusal> {
     let (name, body) = match Message::decode(wire)? {
         Message::Ping(ping) => {

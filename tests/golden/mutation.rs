@@ -82,7 +82,7 @@ fn seeds() -> Vec<Seed> {
     seeds
 }
 
-/// Breaks `bytes` in one to three places, some of them by a piece of `other`.
+/// Breaks `bytes` in one to three places, in some of them by inserting a piece of `other`.
 fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     const TELLING: [u8; 12] = [
         0, 1, 0x7f, 0x80, 0xc0, 0xc1, 0xcf, 0xd9, 0xdb, 0xdd, 0xdf, 0xff,
@@ -232,7 +232,8 @@ fn broken_vectors_neither_panic_nor_take_long_and_messages_that_decode_are_stabl
             "round {round} took too long"
         );
     }
-    // The mutations prove something only if many decode and every check has refused some.
+    // The test proves something only if many broken vectors decode, and if each of these checks
+    // refuses some.
     assert!(tally.decoded > ROUNDS / 4, "{} decoded", tally.decoded);
     for refusal in [
         Refusal::Truncated,

@@ -1,4 +1,4 @@
-//! Reads the vectors from the JSON files, and the layers around the messages in each.
+//! Reads the vectors from the JSON files, and the layers around the messages of each vector.
 
 use serde_json::Value;
 use sprat::wire::stream::Side;
@@ -63,7 +63,7 @@ pub struct Layers {
     pub messages: Vec<Vec<Value>>,
 }
 
-/// Reads the layers of a vector from outside in.
+/// Reads the layers of a vector, the outermost first.
 pub fn layers(vector: &Value, decoded: &Value) -> Layers {
     let mut layers = Layers::default();
     layers.codec.verify_incoming = true;
@@ -117,7 +117,7 @@ pub fn layers(vector: &Value, decoded: &Value) -> Layers {
 
 /// One direction of a stream.
 pub struct Direction {
-    /// The end that reads it.
+    /// The side that reads these bytes.
     pub reader: Side,
     pub bytes: Vec<u8>,
     pub layers: Layers,

@@ -1,4 +1,4 @@
-/* A program that uses an installed sprat: right header, right library, and a node that starts. */
+/* Checks an installed sprat: the library and the header have one version, and a node starts. */
 #include <sprat.h>
 #include <stdio.h>
 #include <string.h>

@@ -6,7 +6,7 @@ use super::ours::{Ours, config_at};
 use super::wait::until;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A node that is bound to a wildcard, logs warnings, and looks for a seed.
+/// A node that is bound to a wildcard address, logs warnings, and has one seed.
 fn node(lab: &Lab, host: u8, any: IpAddr, seed: SocketAddr) -> Ours {
     let mut config = config_at("ours", SocketAddr::new(any, PORT));
     config.set("log_level", "warn").unwrap();
@@ -121,7 +121,7 @@ fn a_node_bound_to_ipv4_on_a_host_with_ipv6_only_says_what_to_set() {
 #[test]
 fn a_node_whose_address_goes_away_takes_that_of_the_default_route() {
     let lab = Lab::new(2);
-    // The agent complains of the new address until it has given up the old one.
+    // The agent complains about the new address until it gives up the old one.
     let agent = Setup::new("web1", lab.ip(1)).provoked("10.77.0.7:7946");
     let agent = agent.within(&lab.host(1)).start();
     let ours = node(&lab, 2, Ipv4Addr::UNSPECIFIED.into(), agent.addr());

@@ -1,8 +1,8 @@
 //! A `serf agent` as a child process: started, asked, changed, stopped, killed.
 //!
-//! Every wait is bounded, and dropping an [`Agent`] ends its process. Its log is kept: a test that
-//! fails prints it, and a test whose agent has logged a complaint about anything but the network
-//! fails.
+//! Every wait is bounded, and dropping an [`Agent`] ends its process. The log of each agent is
+//! kept: a failing test prints its last lines, and a test fails if its agent has logged a complaint
+//! about anything but the network.
 
 use super::wait::until;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// The port of a node that sets no other one. The nodes of a test have different addresses.
+/// The default port of a node. The nodes of a test have different addresses.
 pub const PORT: u16 = 7946;
 
 /// Complaints that an agent may log, because tests cut the network and kill and stop nodes. A
@@ -36,7 +36,7 @@ const ORDINARY: [&str; 15] = [
     "failed to receive: EOF",
     "i/o timeout",
     "connection reset by peer",
-    // A client of the RPC port has its answer, and has closed the connection.
+    // A client of the RPC port closed the connection as soon as it had its answer.
     "agent.ipc: Failed to stream query end",
 ];
 
@@ -45,15 +45,15 @@ const ORDINARY: [&str; 15] = [
 pub struct Setup {
     /// Name in the cluster.
     pub name: String,
-    /// The address at which it listens for gossip and for RPC.
+    /// The address at which the agent listens for gossip and for RPC.
     pub ip: IpAddr,
-    /// The network namespace that it runs in; `None` for that of the test.
+    /// The network namespace that the agent runs in; `None` for that of the test.
     pub namespace: Option<String>,
-    /// Its port for gossip; its RPC port is higher by [`RPC`].
+    /// The port for gossip. The RPC port is higher by [`RPC`].
     pub port: u16,
     /// More arguments of `serf agent`.
     pub args: Vec<OsString>,
-    /// Words of the complaints that this test provokes, if it provokes any.
+    /// Words that occur in the complaints that the test provokes.
     pub provoked: Vec<&'static str>,
 }
 
@@ -83,7 +83,7 @@ impl Setup {
         self.arg(&format!("-encrypt={key}"))
     }
 
-    /// Joins this address when the agent starts. The agent ends if that fails.
+    /// Joins this address when the agent starts. The agent ends if the join fails.
     pub fn join(self, to: SocketAddr) -> Setup {
         self.arg(&format!("-join={to}"))
     }
@@ -133,7 +133,7 @@ pub struct Seen {
     pub status: String,
     /// Address and port.
     pub addr: String,
-    /// Its tags.
+    /// The tags of the member.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -178,27 +178,27 @@ impl Agent {
         agent
     }
 
-    /// Its name in the cluster.
+    /// The name of the agent in the cluster.
     pub fn name(&self) -> &str {
         &self.setup.name
     }
 
-    /// The address at which others join it.
+    /// The address at which other nodes join the agent.
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::new(self.setup.ip, self.setup.port)
     }
 
-    /// The settings with which it was started.
+    /// The settings with which the agent was started.
     pub fn setup(&self) -> Setup {
         self.setup.clone()
     }
 
-    /// The lines that it has logged so far.
+    /// The lines that the agent has logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    /// The number of lines of its log that contain `text`.
+    /// The number of lines of the log that contain `text`.
     pub fn logged(&self, text: &str) -> usize {
         self.log
             .lock()
@@ -208,7 +208,7 @@ impl Agent {
             .count()
     }
 
-    /// The lines of its log that complain about anything but the network.
+    /// The lines of the log that complain about anything but the network.
     pub fn complaints(&self) -> Vec<String> {
         let complains = |line: &String| {
             let ordinary = ORDINARY.iter().chain(&self.setup.provoked);
@@ -218,7 +218,7 @@ impl Agent {
         self.log().into_iter().filter(complains).collect()
     }
 
-    /// Its members by name.
+    /// The members that the agent lists, by name.
     pub fn members(&self) -> BTreeMap<String, Seen> {
         self.try_members()
             .unwrap_or_else(|why| panic!("{}: {why}", self.setup.name))
@@ -252,8 +252,8 @@ impl Agent {
         self.change_tags(&["tags", "-delete", key]);
     }
 
-    /// Runs `serf keys`. Members that do not answer the key query make the command fail, although
-    /// the agents have done as told; so its result says nothing.
+    /// Runs `serf keys`. The command fails if a member does not answer the key query, even if all
+    /// agents have carried it out, so its result is ignored.
     pub fn keys(&self, args: &[&str]) {
         self.ask(&[&["keys"], args].concat());
     }
@@ -275,7 +275,7 @@ impl Agent {
         })
     }
 
-    /// Makes it leave the cluster, and waits until its process has ended.
+    /// Makes the agent leave the cluster, and waits until its process has ended.
     pub fn leave(mut self) -> Setup {
         self.must(&["leave"]);
         until("the agent that left ends", || {
@@ -287,18 +287,18 @@ impl Agent {
         self.setup()
     }
 
-    /// Kills it, so that it cannot leave.
+    /// Kills the agent, so that it cannot leave.
     pub fn kill(mut self) -> Setup {
         self.end();
         self.setup()
     }
 
-    /// Stops its process: it neither receives nor sends anything.
+    /// Stops the process of the agent, which then neither receives nor sends anything.
     pub fn pause(&self) {
         self.signal("STOP");
     }
 
-    /// Continues its process.
+    /// Continues the process of the agent.
     pub fn resume(&self) {
         self.signal("CONT");
     }
@@ -313,7 +313,7 @@ impl Agent {
     }
 
     fn end(&mut self) {
-        // Both fail only if the process has ended already.
+        // Both calls fail only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -377,7 +377,7 @@ impl Drop for Agent {
     }
 }
 
-/// A command that runs its first argument in a network namespace, or in that of the test.
+/// Returns a command that runs its arguments in a network namespace; `None` is that of the test.
 fn in_namespace(namespace: Option<&str>) -> Command {
     match namespace {
         Some(name) => {
@@ -423,9 +423,9 @@ fn seen(member: &serde_json::Value) -> (String, Seen) {
     (text(&member["name"]), seen)
 }
 
-/// The loopback addresses 127.x.y.* for one test. A socket with a name made of x and y claims them,
-/// as in tests/support/cluster.py, so that tests that run at the same time, even in different
-/// processes, have different addresses.
+/// The loopback addresses 127.x.y.* for one test. A socket whose name contains x and y claims them,
+/// as in tests/support/cluster.py. Tests that run at the same time, even in different processes,
+/// therefore have different addresses.
 pub struct Block {
     prefix: [u8; 2],
     _claim: UnixDatagram,

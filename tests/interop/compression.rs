@@ -1,8 +1,9 @@
 //! A stock agent reads the output of the LZW coder beyond one full table.
 //!
-//! The coder and Go's writer reset their tables at different codes, so their long outputs differ.
-//! Here an agent is sent two megabytes of state in one push/pull, and a datagram of almost the
-//! largest size; the agent's next push/pull must then contain every event of both.
+//! sprat's coder and Go's writer reset their tables at different codes, so their long outputs
+//! differ. This test sends an agent two megabytes of state in one push/pull, and then a datagram of
+//! almost the largest size. After each, the agent's next push/pull must contain every event that
+//! fits into the agent's ring of events.
 
 use super::agent::{Agent, Block, PORT, Setup, agent_sees};
 use super::wait::until;
@@ -95,7 +96,7 @@ fn push_pull(ip: IpAddr, events: &Events) -> Vec<u8> {
     out
 }
 
-/// Sends a compressed push/pull, and returns the agent's push/pull, which is the answer.
+/// Sends a compressed push/pull, and returns the push/pull with which the agent answers.
 fn exchange(agent: &Agent, plain: &[u8]) -> Result<Vec<u8>, String> {
     let codec = compressing();
     let sealed = stream::seal(&codec, Side::Dialled, plain, [0; 12]);
@@ -137,7 +138,7 @@ fn held(agent: &Agent, ip: IpAddr) -> Result<Events, String> {
     Ok(held.collect())
 }
 
-/// Waits until the agent holds exactly these events. Calls `before` before each time that it asks.
+/// Waits until the agent holds exactly these events. Calls `before` ahead of each request.
 fn holds(agent: &Agent, ip: IpAddr, expected: &Events, mut before: impl FnMut()) {
     until("the agent has read every event", || {
         before();

@@ -1,8 +1,8 @@
-//! Eight nodes, four agents and four of sprat.
+//! Clusters of eight nodes: four agents and four sprat nodes.
 //!
-//! They start in any order, with and without encryption and compression; two are killed and two
-//! leave, and all return. Another test changes tags for half a minute, during which no node may
-//! fail.
+//! The nodes start in any order, with and without encryption and compression. Two are killed, two
+//! leave, and all four return. Another test changes tags for half a minute, during which no node
+//! may fail.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
@@ -25,7 +25,7 @@ enum Compression {
 
 /// The settings of the eight nodes.
 struct Plan {
-    /// Determines the order of starts, and the node through which each one joins.
+    /// Determines the order of starts, and through which node each node joins.
     seed: u64,
     encrypted: bool,
     compression: Compression,
@@ -118,7 +118,7 @@ impl Eight {
         });
     }
 
-    /// Starts nodes in a random order. Each joins through one that runs already, except the first.
+    /// Starts nodes in a random order. Each joins through a running node, if there is one.
     fn start_all(&mut self, places: Vec<usize>) {
         for place in self.shuffled(places) {
             let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
@@ -127,10 +127,10 @@ impl Eight {
         }
     }
 
-    /// Starts a node again, which joins through any node that runs, and waits until all see it
-    /// alive. Nodes return one after the other: while the return of the first one spreads, an agent
-    /// may tell a second one that the first is leaving, with a Lamport time that the join of the
-    /// first does not exceed.
+    /// Starts a node again, makes it join through a running node, and waits until all see it alive.
+    /// Callers bring nodes back one at a time. While the return of one node still spreads, an agent
+    /// may tell the next one that the first is leaving, at a Lamport time that the first node's
+    /// join does not exceed.
     fn comes_back(&mut self, place: usize) {
         let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
         let through = there[self.draw(there.len())];
@@ -174,7 +174,7 @@ impl Eight {
         all_see_alive(&self.agents(), &names);
     }
 
-    /// Waits until every running node sees these two in this state.
+    /// Waits until every running node sees these two nodes in this state.
     fn all_see(&self, places: [usize; 2], state: MemberState, word: &str) {
         for gone in places.map(name) {
             for ours in self.ours() {
@@ -286,7 +286,7 @@ fn eight_in_any_order_come_and_go_encrypted() {
     ]);
 }
 
-/// Starts all eight alone, and joins them afterwards.
+/// Starts each of the eight nodes alone, and joins them afterwards.
 fn all_alone() {
     let mut eight = Eight::new(Plan {
         seed: 4,

@@ -64,7 +64,8 @@ fn agents_and_nodes_on_ipv6_join_in_both_directions_and_fail_and_leave_and_retur
     ours2.join(web1.addr());
     all_see_alive(&[&web1, &web2], &names);
     ours2.sees_alive(&names);
-    // Later it may be 2: on a busy machine the leave of a stock agent is sometimes lost.
+    // The count is checked before the agent leaves: on a busy machine, the leave of a stock agent
+    // is sometimes lost, and counts as one more failure.
     assert_eq!(ours1.count(EventKind::MemberFail, "web2"), 1);
 
     web2.leave();
@@ -77,7 +78,7 @@ fn agents_and_nodes_on_ipv6_join_in_both_directions_and_fail_and_leave_and_retur
 }
 
 /// An agent that finds its own IPv4 address sends it in sixteen bytes; an agent with a configured
-/// address sends four. A node on `[::]` receives from both at mapped addresses.
+/// address sends four. To a node bound to `[::]`, datagrams of both come from mapped addresses.
 #[test]
 fn one_address_in_three_forms_is_one_address() {
     let lab = Lab::new(3);

@@ -128,7 +128,7 @@ fn a_look_at_an_agent_finds_members_in_every_state_and_leaves_no_trace() {
     ];
     assert_eq!(states, expected);
     assert_eq!(found[0].tags["role"], "web");
-    // The agent forgets the addresses of the two after half a minute, but not their names.
+    // After half a minute, the agent forgets the addresses of `dead` and `gone`, but not the names.
     until("the address is forgotten", || {
         match look().unwrap()[1].addr.port() {
             0 => Ok(()),

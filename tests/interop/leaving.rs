@@ -1,4 +1,4 @@
-//! Leaving a mixed cluster: an agent never takes the leave of a sprat node for a failure.
+//! Leaving a mixed cluster: an agent never mistakes the leave of a sprat node for a failure.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{Ours, config};
@@ -6,8 +6,8 @@ use super::wait::PATIENCE;
 
 const LEAVERS: [&str; 2] = ["left1", "left2"];
 
-/// Two sprat nodes join an agent that has just started, and leave at once as soon as all three see
-/// each other.
+/// Starts an agent and two sprat nodes that join it. When all three see one another, both nodes
+/// leave at the same time. Returns the agent.
 fn two_leave_at_once(block: &Block) -> Agent {
     let observer = Setup::new("observer", block.ip(1))
         .arg("-profile=local")

@@ -1,7 +1,7 @@
 //! A network for one test: a switch, hosts in network namespaces, and links that can be cut.
 //!
-//! The hosts have addresses 10.77.0.x, which exist in the namespaces only. Packet filters in the
-//! namespaces cut links, so nothing outside changes. Dropping the [`Lab`] removes everything.
+//! The hosts have the addresses 10.77.0.x, which exist in the namespaces only. Packet filters in
+//! the namespaces cut links, so nothing outside changes. Dropping the [`Lab`] removes everything.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};

@@ -22,7 +22,7 @@ pub struct Heard {
 pub struct Ours {
     node: Node,
     heard: Mutex<Vec<Heard>>,
-    /// The lines of its log; empty unless its log level is set.
+    /// The lines of the node's log; empty unless the node's log level is set.
     log: Mutex<Vec<String>>,
 }
 
@@ -57,12 +57,12 @@ impl Ours {
         }
     }
 
-    /// The node itself.
+    /// The [`Node`] that this struct wraps.
     pub fn node(&self) -> &Node {
         &self.node
     }
 
-    /// The address at which others join it.
+    /// The address at which other nodes join this node.
     pub fn addr(&self) -> SocketAddr {
         self.node.addr()
     }
@@ -105,7 +105,7 @@ impl Ours {
         heard.clone()
     }
 
-    /// The lines of its log so far, oldest first.
+    /// The lines of the node's log so far, oldest first.
     pub fn logged(&self) -> Vec<String> {
         self.heard();
         self.log.lock().unwrap().clone()
@@ -166,7 +166,7 @@ impl Ours {
         });
     }
 
-    /// A counter by name.
+    /// The value of the counter that has this name.
     pub fn counter(&self, name: &str) -> i64 {
         let stats = self.node.stats();
         let found = stats.iter().find(|it| it.name == name);

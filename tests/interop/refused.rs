@@ -1,5 +1,5 @@
-//! Peers that refuse a node, or that a node refuses: the node says which peer it was, why, and what
-//! to do.
+//! Peers that refuse a node, or that a node refuses: the node reports the peer, the reason, and
+//! what to do about it.
 
 use super::agent::{Block, Setup};
 use super::ours::{self, Ours};
@@ -62,7 +62,7 @@ fn a_key_rotation_that_leaves_a_node_behind_shows_in_its_log_health_and_explanat
             false => Err(text),
         }
     });
-    // One source gives at most one line a minute for one reason.
+    // For each pair of source and reason, the node logs at most one line a minute.
     let lines = ours.logged();
     let from_first = format!("from {} ", first.addr());
     let of_first = lines.iter().filter(|line| line.contains(&from_first));

@@ -1,4 +1,4 @@
-//! A process with a sprat node that is stopped for longer than a suspicion lasts.
+//! A sprat node whose process is stopped for longer than a suspicion lasts.
 //!
 //! The node runs in a forked child, which reports its events and counters through a pipe.
 
@@ -51,7 +51,7 @@ impl Process {
     }
 
     fn signal(&self, signal: i32) {
-        // SAFETY: `pid` is a child of this process that was not waited for yet.
+        // SAFETY: `pid` is a child of this process that has not been waited for yet.
         assert_eq!(unsafe { libc::kill(self.pid, signal) }, 0);
     }
 }
@@ -68,12 +68,12 @@ impl Drop for Process {
     }
 }
 
-/// Runs a node in the child until it is killed.
+/// Runs a node in the child process until that process is killed.
 fn live(name: &str, ip: IpAddr, seed: SocketAddr, mut to: File) -> ! {
     let fd = to.as_raw_fd() as u32;
-    // SAFETY: no code in the child uses the descriptors that are closed: they are copies of those
-    // of other tests, which would wait for their pipes to close. `prctl` makes the child end with
-    // the thread of its test.
+    // SAFETY: no code in the child uses the descriptors that are closed here. They are copies of
+    // descriptors of other tests, which would otherwise wait for their pipes to close. `prctl`
+    // makes the child end with the thread of its test.
     unsafe {
         libc::close_range(3, fd - 1, 0);
         libc::close_range(fd + 1, u32::MAX, 0);

@@ -19,14 +19,14 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
     TURN.write()
 }
 
-/// The lock of a test that may run at the same time as others, but not with one that is `alone`.
+/// The lock of a test that may run at the same time as others, except those that run [`alone`].
 pub fn with_others() -> RwLockReadGuard<'static, ()> {
     TURN.read()
 }
 
 pub fn config(name: &str, bind: &str) -> Config {
     let mut config = Config::new();
-    // A busy machine may take long for a stream.
+    // On a busy machine, a stream may take long.
     let patient = ("stream_timeout_ms", "120000");
     for (key, value) in [
         ("profile", "local"),
@@ -103,16 +103,16 @@ pub fn threads() -> usize {
     names.filter(|name| name.starts_with(b"sprat")).count()
 }
 
-/// A counter of a node by name.
+/// The value of the counter of a node that has this name.
 pub fn counter(node: &Node, name: &str) -> i64 {
     let stats = node.stats();
     let found = stats.iter().find(|it| it.name == name);
     found.unwrap_or_else(|| panic!("no counter {name}")).value
 }
 
-/// Runs `child` in a forked child, and returns whether it returned true in time.
+/// Runs `child` in a forked process, and returns whether `child` returned true in time.
 pub fn in_child(child: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child only calls functions that the library promises to work there, and `_exit`.
+    // SAFETY: the child uses nodes only as the library allows after a fork, and ends with `_exit`.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {
@@ -123,7 +123,7 @@ pub fn in_child(child: impl FnOnce() -> bool) -> bool {
     let begun = Instant::now();
     let mut status = 0;
     loop {
-        // SAFETY: `pid` is a child of this process that was not waited for yet.
+        // SAFETY: `pid` is a child of this process that has not been waited for yet.
         if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
             return libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0;
         }

@@ -159,8 +159,8 @@ fn a_node_on_both_families_and_one_on_ipv4_are_one_cluster_with_one_form_of_addr
     let mut both = config("both", "[::]:0");
     both.set("advertise", "127.0.0.1").unwrap();
     let (a, b, c) = (Node::start(&both).unwrap(), node("b"), node("c"));
-    join(&b, &a); // a is dialled from a mapped address
-    join(&a, &c); // and dials c at one
+    join(&b, &a); // a accepts this stream from a mapped address
+    join(&a, &c); // a sends datagrams to c at a mapped address
     let nodes = [&a, &b, &c];
     for (node, name) in [(&a, "b"), (&a, "c"), (&b, "c"), (&b, "both"), (&c, "both")] {
         eventually("all members are listed", || {

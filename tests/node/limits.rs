@@ -1,8 +1,8 @@
-//! A process that has run out of descriptors, gives up the right to open any, closes those of a
-//! node, or puts its own in their place.
+//! Processes that run out of descriptors, give up the right to open more, close the descriptors of
+//! a node, or open their own under the same numbers.
 //!
-//! The limit applies to the whole process, so each test runs in a child of its own. The exit status
-//! of the child shows whether the test has passed; a failure is printed.
+//! The limit of descriptors applies to a whole process, so each test runs in its own child process.
+//! The exit status of the child shows whether the test has passed; a failure is printed.
 
 use super::help::{
     PATIENCE, alone, config, count, counter, eventually, in_child, is_readable, join, node,
@@ -73,7 +73,7 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
         let settings = config("a", "127.0.0.1:0");
         let mut files = exhaust();
         let mut refused = 0;
-        // Each round allows one descriptor more: the error does not depend on which one is missing.
+        // Each round frees one more descriptor. The error must not depend on which one is missing.
         let started = loop {
             match Node::start(&settings) {
                 Ok(node) => break node,
@@ -91,7 +91,7 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
         };
         assert!(
             (3..=8).contains(&refused),
-            "{refused} descriptors are needed"
+            "a start needs {refused} descriptors, expected 3 to 8"
         );
         assert_eq!(started.health().unwrap().live, 1);
         drop(started);
@@ -102,7 +102,8 @@ fn a_start_without_descriptors_names_the_limit_and_leaves_nothing_behind() {
     });
 }
 
-/// Takes all events that wait, and returns the texts of the log lines among them.
+/// Takes all queued events, and returns the texts of the log lines among them. Panics if a member
+/// has failed.
 fn logged(node: &Node) -> Vec<String> {
     let mut lines = Vec::new();
     while let Some(event) = node.next_event(Some(Duration::ZERO)).unwrap() {
@@ -115,7 +116,7 @@ fn logged(node: &Node) -> Vec<String> {
     lines
 }
 
-/// Checks that a shortage that lasted since `begun` was logged, but no more than once a minute.
+/// Checks that a shortage that began at `begun` was logged, and at most once a minute.
 fn assert_logged(lines: &[String], what: &str, begun: Instant) {
     let count = lines.iter().filter(|it| it.contains(what)).count() as u64;
     let most = 1 + begun.elapsed().as_secs() / 60;
@@ -138,13 +139,13 @@ fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_tim
         let named = other_addr.replace("127.0.0.1", "localhost");
         for addr in [&other_addr, &named, &other_addr] {
             assert_eq!(a.join(&[addr], Some(PATIENCE)), Ok(1));
-            eventually("it has a reserve again", || exhaust().is_empty());
+            eventually("the reserve is back", || exhaust().is_empty());
         }
-        // These ends of the connections have descriptors; `a` has to accept them.
+        // The test's ends of the connections have descriptors already; `a` needs new ones.
         for socket in &silent {
             socket.connect(&a.addr().into()).unwrap();
         }
-        eventually("a connection waits", || counter(&a, "accept_failures") >= 2);
+        eventually("accepting fails", || counter(&a, "accept_failures") >= 2);
         let health = a.health().unwrap();
         assert!(health.summary.contains("descriptors"), "{health:?}");
         // Probes are datagrams, so they go on.
@@ -157,7 +158,7 @@ fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_tim
         assert!((turns as f64) < most, "{turns} turns in {time:?}");
         let cpu = used() - cpu;
         assert!(cpu < time.mul_f64(0.6), "{cpu:?} of {time:?}");
-        // The node's own streams come before those of strangers.
+        // The node's own streams have priority over those of strangers.
         join();
         assert_logged(&logged(&a), "cannot accept connections", begun);
         drop((files, silent));
@@ -169,14 +170,14 @@ fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_tim
     logged(&other);
 }
 
-/// The idle connections of a stranger, in a process that may open few descriptors.
+/// A stranger opens idle connections to a node whose process may open only a few descriptors.
 #[test]
 fn silent_connections_give_way_when_descriptors_run_out_and_joins_work_in_both_directions() {
     let _turn = alone();
     let friend = node("friend");
     let (friend_addr, seen) = (friend.addr().to_string(), friend.clone());
     let stranger = std::thread::spawn(move || {
-        eventually("the node is there", || {
+        eventually("the node `few` has joined", || {
             state_of(&seen, "few") == Some(MemberState::Alive)
         });
         let few = seen.member("few").unwrap().addr;
@@ -263,7 +264,7 @@ fn assert_broken(node: &Node) {
     node.close();
 }
 
-/// Some daemons close all descriptors that they do not know, and some do it too late.
+/// Some daemons close all descriptors that they do not know, even after a node has started.
 #[test]
 fn nodes_whose_descriptors_were_closed_by_their_host_are_broken_and_end_by_themselves() {
     in_a_process(|| {
@@ -284,7 +285,8 @@ fn nodes_whose_descriptors_were_closed_by_their_host_are_broken_and_end_by_thems
     });
 }
 
-/// The call that waits for the engine cannot wake it, and must not wait for its next turn.
+/// The call cannot wake the engine through a closed descriptor. It must fail at once instead of
+/// waiting until the engine wakes up for another reason.
 #[test]
 fn a_call_on_a_node_whose_descriptors_were_closed_fails_although_the_engine_sleeps() {
     in_a_process(|| {
@@ -301,14 +303,14 @@ fn a_call_on_a_node_whose_descriptors_were_closed_fails_although_the_engine_slee
     });
 }
 
-/// Opens descriptors of the host of one kind; a pipe opens two.
+/// Opens a file of one kind for the host, and returns its descriptors: two for a pipe, else one.
 type Opener = fn() -> Vec<OwnedFd>;
 
 fn file() -> Vec<OwnedFd> {
     vec![tempfile().into()]
 }
 
-/// A file without a name, which is empty.
+/// Returns an empty file that no longer has a name.
 fn tempfile() -> File {
     let path = std::env::temp_dir().join(format!("sprat-host-{}", std::process::id()));
     let mut options = File::options();
@@ -336,7 +338,7 @@ fn epoll() -> Vec<OwnedFd> {
     vec![unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(0)) }]
 }
 
-/// A daemon that closes all descriptors usually opens its own right afterwards.
+/// A daemon that closes all descriptors usually opens files of its own right afterwards.
 #[test]
 fn nodes_whose_descriptors_now_belong_to_files_of_the_host_leave_these_alone() {
     let kinds: [Opener; 5] = [file, udp, pipe, eventfd, epoll];

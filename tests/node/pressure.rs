@@ -1,4 +1,4 @@
-//! Attackers and broken peers: floods, idle connections, half requests.
+//! Attackers and broken peers: floods, idle connections, unfinished requests.
 //!
 //! Each test has a node under attack, and another member of its cluster that must not notice
 //! anything.
@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// The largest number of silent streams that a node keeps open for others.
+/// The maximum number of accepted streams, silent or not, that a node keeps open.
 const MAX_SILENT: i64 = 96;
 
 /// A node to attack, and another member of its cluster.
@@ -71,8 +71,8 @@ fn silent_connections_are_bounded_and_closed_and_do_not_block_other_requests() {
     eventually("as many silent streams are open as allowed", || {
         counter(&attacked, "streams_open") >= MAX_SILENT
     });
-    // No more silent streams are allowed, and two hundred connections wait. A request is still
-    // served.
+    // The node holds as many silent streams as it allows, and two hundred connections wait. A
+    // request is still served.
     let joined = friend.join(&[&attacked.addr().to_string()], Some(PATIENCE));
     assert_eq!(joined, Ok(1));
     assert!(counter(&attacked, "streams_open") <= MAX_SILENT + 32);
@@ -136,7 +136,7 @@ fn malformed_datagrams() -> impl Iterator<Item = Vec<u8>> {
     (0..).map(move |number: u64| {
         let len = 1 + random() % 1400;
         let mut bytes: Vec<u8> = (0..len).map(|_| random() as u8).collect();
-        // Known and unknown types in turn; types from 14 to 243 do not exist.
+        // The first byte is the type: 0 to 19 in turn, of which 14 to 19 do not exist.
         bytes[0] = (number % 20) as u8;
         bytes
     })

@@ -1,4 +1,4 @@
-//! A node as a guest of a process: its callbacks, threads, descriptors, and what a fork leaves.
+//! Nodes inside a host process: their callbacks, threads and descriptors, and forks of the process.
 
 use super::help::{PATIENCE, alone, config, count, eventually, in_child, join, node, threads};
 use sprat::driver::{PreparedThreads, Spawn};
@@ -152,7 +152,7 @@ fn in_a_forked_child_an_inherited_node_is_dead_with_its_descriptors_closed_and_n
 
 #[test]
 fn prepared_threads_are_taken_first_and_exist_in_a_forked_child_too() {
-    // In a child, so that other tests of this process find no prepared threads.
+    // The test runs in a child, so that other tests of this process find no prepared threads.
     let _turn = alone();
     let good = in_child(|| {
         PreparedThreads::prepare(3).unwrap();
@@ -167,7 +167,7 @@ fn prepared_threads_are_taken_first_and_exist_in_a_forked_child_too() {
             assert_eq!(
                 PreparedThreads::idle(),
                 3,
-                "ready for the next node at once"
+                "all three are ready for the next node at once"
             );
         };
         (0..100).for_each(|_| use_them());
@@ -184,8 +184,8 @@ fn prepared_threads_are_taken_first_and_exist_in_a_forked_child_too() {
     assert!(good);
 }
 
-/// The number of threads of this process that run for a node, and the number of those that cannot
-/// gain privileges.
+/// The number of threads of this process that run for a node, and the number of those among them
+/// that cannot gain privileges.
 fn node_threads() -> (usize, usize) {
     let mut count = (0, 0);
     for task in std::fs::read_dir("/proc/self/task").unwrap() {
@@ -204,14 +204,14 @@ fn prepared_threads_give_up_the_privileges_that_the_starter_of_a_node_has_given_
     let good = in_child(|| {
         PreparedThreads::prepare(2).unwrap();
         let a = node("a");
-        eventually("two at work", || node_threads() == (2, 0));
+        eventually("two threads run", || node_threads() == (2, 0));
         a.close();
         // SAFETY: this operation takes numbers only.
         let given_up = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
         assert_eq!(given_up, 0);
         let b = node("b");
         assert_eq!(b.health().unwrap().live, 1);
-        eventually("two at work", || node_threads() == (2, 2));
+        eventually("two threads run", || node_threads() == (2, 2));
         true
     });
     assert!(good);

@@ -116,7 +116,7 @@ fn several_tags_change_in_one_step() {
         ("gone".to_owned(), None),
     ]);
     a.update_tags(changes).unwrap();
-    eventually("the other sees it", || {
+    eventually("the other node sees the tags", || {
         b.member("tagged-a")
             .is_some_and(|it| it.tags.get("role").is_some())
     });

@@ -1,20 +1,20 @@
-//! Starts at scale: many nodes through one seed.
+//! Starts of large clusters: many nodes join through one seed.
 //!
 //! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
-//! per broadcast the missed fraction f solves f = exp(-L (1 - f)). Members that were missed wait
-//! for a push/pull, a minute or more. With sprat, every member must know every other within 3 s, in
-//! every run.
+//! per broadcast, the missed fraction f solves f = exp(-L (1 - f)). A missed member waits a minute
+//! or more for a push/pull. With sprat, every member must know every other within 3 s, in every
+//! run.
 //!
-//! All nodes start at random times within 200 ms; results count from the end of these 200 ms. Bytes
-//! are counted over the first 10 s: the earliest regular push/pull comes after a whole period of at
-//! least 30 s, so in both modes the window holds the start and nothing else.
+//! All nodes start at random times within 200 ms, and times are measured from the end of these
+//! 200 ms. Bytes are counted over the first 10 s: the earliest regular push/pull comes after a full
+//! period of at least 30 s, so in both modes the window holds the start and nothing else.
 
 use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
 use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
 
-/// The number of runs of plain memberlist. Its bytes vary little, so few runs are enough for a
+/// The number of runs of plain memberlist. Their bytes vary little, so few runs are enough for a
 /// mean.
 const SEEDS_FOR_BYTES: u64 = 20;
 /// All nodes start within this time.
@@ -80,7 +80,7 @@ fn start(nodes: usize, mode: Mode, seed: u64, patience: Duration) -> Start {
 
 /// A summary of many starts.
 struct Summary {
-    /// Sorted; starts that were never complete come last.
+    /// The times of the starts, sorted. Starts that were never complete come last.
     times: Vec<Duration>,
     bytes: f64,
 }
@@ -182,7 +182,7 @@ fn a_thousand_nodes_join_through_one_seed() {
     assert!(took <= secs(20), "{took:?}");
 }
 
-/// Run it with:
+/// This command prints the table:
 /// `SPRAT_BOOT_SEEDS=1000 cargo test --release --test sim bootstrap_table -- --ignored --nocapture`
 #[test]
 #[ignore = "prints a table for those who tune the core"]

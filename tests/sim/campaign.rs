@@ -1,9 +1,9 @@
 //! The random campaign: after an hour of random faults, all faults end, and the views of all nodes
-//! must come to agree without help.
+//! must agree again without help.
 //!
-//! Every choice follows from the seed. The checkers watch the whole run. At the end every node that
-//! takes part must be seen alive by every other, with its current tags, within
-//! [`World::convergence`], and all other nodes must be seen as left or failed.
+//! Every choice follows from the seed. The checkers watch the whole run. Within
+//! [`World::convergence`] of the last fault, all nodes must see every node that takes part as
+//! alive, with its current tags, and every other node as left or failed.
 
 use super::net::{Counters, Link};
 use super::rng::Rng;
@@ -191,7 +191,7 @@ impl Campaign {
             self.note(format!("n{host} leaves"));
             self.world.leave(host);
             if self.dice.chance(0.5) {
-                // Many programs end after a leave, and some of them a little too early.
+                // Many programs end after a leave, and some of them end before it is over.
                 let (after, life) = (secs(1 + self.dice.below(20) as u64), self.life(host));
                 self.world.later(after, move |world| {
                     let h = &world.hosts[host];
@@ -216,7 +216,7 @@ impl Campaign {
         }
     }
 
-    /// Returns true if every node sees the truth.
+    /// Returns true if the views of all nodes are right.
     fn is_right(world: &World) -> bool {
         let gone = |state| matches!(state, None | Some(MemberState::Left | MemberState::Failed));
         (0..world.hosts.len()).all(|of| {
@@ -260,8 +260,8 @@ impl Campaign {
     }
 }
 
-/// Returns the codec of a cluster. Of every three seeds, the first has none of its features, the
-/// second has all, and the third has only compression.
+/// Returns the codec of a cluster. Of every three seeds, the first uses plain messages, the second
+/// uses encryption, a label and compression, and the third uses compression alone.
 fn codec(seed: u64) -> Codec {
     let encrypted = seed % 3 == 1;
     let key = Key::new(&[seed as u8; 32]).filter(|_| encrypted);
@@ -280,7 +280,8 @@ fn codec(seed: u64) -> Codec {
 }
 
 impl World {
-    /// From now on the clock of a host runs `ppm` millionths too fast, or too slow if negative.
+    /// Lets the clock of a host run `ppm` millionths too fast from now on, or too slow if `ppm` is
+    /// negative.
     fn skew_clock(&mut self, host: usize, ppm: i64) {
         self.net.count.clocks_changed += 1;
         self.hosts[host].clock.set_skew(self.now, ppm);

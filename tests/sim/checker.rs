@@ -1,12 +1,11 @@
 //! The checker: conditions that must hold at every step, whatever the network does.
 //!
-//! * [`View`] replays the events of one node. They must form a legal history for each member, and
-//!   `members()` must list the result of the replay.
-//! * In one view the incarnation of a member never falls while the member is present.
-//! * A node never sees itself suspect, failed or reaped.
-//! * [`datagram`]: nothing is sent that UDP cannot carry or that memberlist 0.2.2 cannot handle.
-//! * [`health`]: the score stays in its range.
-//! * [`failure`]: while the network is well, no member that is well is declared failed.
+//! * [`View`] replays the events of one node. The events must form a legal history for each member,
+//!   and `members()` must list the result of the replay. In one view, the incarnation of a member
+//!   never falls while the member is present. A node never sees itself suspect, failed or reaped.
+//! * [`datagram`] refuses datagrams that UDP cannot carry or that memberlist 0.2.2 cannot handle.
+//! * [`health`] refuses a health score or a count of live members that is out of its range.
+//! * [`failure`] refuses a failure of a member that is well, while the network is well.
 //!
 //! For each condition, a test checks that a hand-made history that violates it is refused.
 
@@ -39,7 +38,7 @@ struct Seen {
     standing: Standing,
     /// The member as the last event showed it.
     member: Option<Arc<Member>>,
-    /// The highest incarnation listed since the member was last gone.
+    /// The highest incarnation listed since the member last failed, left or was reaped.
     incarnation: u32,
 }
 
@@ -231,8 +230,8 @@ pub struct Truth {
     pub now: Time,
     /// True if the member takes part in the cluster.
     pub member: bool,
-    /// The time since which both it and the observer have run without a pause; `None` if one of
-    /// them does not run.
+    /// The time since which both the member and the observer have run without a pause; `None` if
+    /// one of them does not run.
     pub well_since: Option<Time>,
     /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,
@@ -240,8 +239,8 @@ pub struct Truth {
     pub grace: Duration,
 }
 
-/// Checks that it was right to declare this member failed. A time of zero gets no grace, because
-/// there was no fault before the start.
+/// Checks that it was right to declare this member failed. Time zero, the start of the run, is not
+/// the end of a fault, so no grace period follows it.
 pub fn failure(truth: &Truth) -> Result<(), String> {
     let (Some(well), Some(calm)) = (truth.well_since, truth.calm_since) else {
         return Ok(());
@@ -276,7 +275,7 @@ mod tests {
         member(index, MemberState::Alive, 1)
     }
 
-    /// Replays a history at node 0, of which only the last event may be refused. Returns the
+    /// Replays a history at node 0. The last event must be refused, and no earlier one. Returns the
     /// reason.
     fn refused(history: &[EventBody]) -> String {
         let mut view = View::new(0);

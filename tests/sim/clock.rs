@@ -33,7 +33,7 @@ impl Clock {
         self.world + Duration::from_nanos(wanted.div_ceil(u128::from(self.rate)) as u64)
     }
 
-    /// Lets the clock run `ppm` millionths too fast from now on, or too slow if negative.
+    /// Lets the clock run `ppm` millionths too fast from now on, or too slow if `ppm` is negative.
     pub fn set_skew(&mut self, world: Time, ppm: i64) {
         self.local = self.local(world);
         self.world = world;

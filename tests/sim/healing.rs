@@ -6,8 +6,9 @@ use sprat::serf::MemberState;
 use sprat::swim::Health;
 use std::time::Duration;
 
-/// Splits a cluster of ten in two for this time. Each half must see the other as failed in the end,
-/// and all must be one cluster again soon after.
+/// Splits a cluster of ten nodes into halves for this time. At its end, each half must see the
+/// other as failed. After the split has healed, all nodes must soon see one another alive. Returns
+/// the time that this took.
 fn part_and_heal(seed: u64, time: Duration) -> Duration {
     let mut world = World::cluster(seed, 10);
     let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
@@ -26,7 +27,7 @@ fn part_and_heal(seed: u64, time: Duration) -> Duration {
     assert!(world.net.count.cut > 0);
     world.heal();
     let healed = world.run_until(world.convergence(), World::is_complete);
-    // Old suspicions may spread once more; after the grace period there are none.
+    // Old suspicions may spread once more. After the grace period, none is left.
     world.run(world.grace());
     world.expect_throughout(secs(120), World::is_complete);
     healed
@@ -72,8 +73,9 @@ fn one_node_that_was_cut_off_from_all_others_reconnects_to_them() {
     let mut world = World::cluster(44, 8);
     let others: Vec<usize> = (1..8).collect();
     world.partition(&[&[0], &others]);
-    // The others see it fail. It sees all others fail one after another: each has to wait for its
-    // probe, and no member confirms the suspicion, which therefore runs for its longest time.
+    // The others see node 0 fail. Node 0 sees the others fail one after another: it has to probe
+    // each of them first, and no member confirms its suspicions, which therefore run for their
+    // longest time.
     let failed = |state| state == Some(MemberState::Failed);
     world.run_until(secs(60), |w| others.iter().all(|&o| failed(w.state(o, 0))));
     world.run_until(secs(60), |w| {

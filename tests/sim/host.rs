@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The receive buffer of a socket: the size that memberlist asks the kernel for.
+/// The size in bytes of the receive buffer of a socket: as much as memberlist asks the kernel for.
 const BUFFER: usize = 2 * 1024 * 1024;
 /// The bytes that the kernel accounts for a datagram in addition to its payload.
 const ACCOUNTED: usize = 768;
@@ -53,9 +53,9 @@ pub struct Host {
     pub armed: Option<Time>,
     pub view: View,
     pub events: Vec<(Time, CoreEvent)>,
-    /// Steps since the last close check.
+    /// The number of steps since the member list was last checked.
     pub unchecked: u32,
-    /// The version of the list at that check.
+    /// The version of the member list at its last check.
     pub looked_at: u64,
 }
 
@@ -94,7 +94,8 @@ impl Host {
         self.core.is_some() && self.paused.is_none()
     }
 
-    /// Returns true if the node takes part: its process runs or is stopped, and it is not leaving.
+    /// Returns true if the node takes part: it has a process, which may be stopped, and is not
+    /// leaving.
     pub fn is_member(&self) -> bool {
         self.core.is_some() && !self.leaving
     }

@@ -1,7 +1,7 @@
-//! Leaving: no member takes a leave for a failure if the node was told that its leave succeeded.
+//! Leaving: no member mistakes a leave for a failure if every live member acknowledged the leave.
 //!
-//! In each run, one to half of the nodes of a cluster leave at once. Each process ends as soon as
-//! its leave is over, as a program does.
+//! In each run, some nodes of a cluster leave at the same time: at least one, and at most half of
+//! them. The process of each ends as soon as the leave is over, as a program would.
 
 use super::net::Link;
 use super::rng::Rng;
@@ -32,8 +32,8 @@ fn end_of(world: &World, host: usize) -> Option<LeaveEnd> {
     })
 }
 
-/// Lets one to half of the nodes leave, and ends their processes. Returns the number of these
-/// nodes, and the names of those whose leave every live member acknowledged.
+/// Lets some nodes leave, at most half of them, and ends their processes. Returns the number of
+/// these nodes, and the names of those whose leave every live member acknowledged.
 fn leave_at_once(world: &mut World, dice: &mut Rng) -> (usize, BTreeSet<Arc<str>>) {
     let nodes = world.hosts.len();
     let mut order: Vec<usize> = (0..nodes).collect();

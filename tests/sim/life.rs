@@ -46,8 +46,9 @@ fn the_same_seed_gives_the_same_history_and_another_seed_another() {
 fn a_killed_node_is_seen_as_failed_by_all_and_not_too_early() {
     let mut world = World::cluster(2, 10);
     world.kill(3);
-    // No earlier than after the shortest suspicion, 4 s. No later than after nine probe intervals
-    // (the others may all be probed first), the probe itself, that suspicion, and some gossip.
+    // All see the failure after the shortest suspicion, 4 s, at the earliest. At the latest, they
+    // see it after nine probe intervals (all other members may be probed first), the probe, that
+    // suspicion, and some gossip.
     world.expect_between(secs(4), secs(20), |w| w.all_see(3, MemberState::Failed));
     assert_eq!(world.failures(), 9);
     world.expect_throughout(secs(60), |w| w.all_see(3, MemberState::Failed));

@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | `rng`, `queue`, `clock` | random numbers, the order of events, the time at each host |
 //! | `net`, `tcp` | the faults of the network, for datagrams and for streams |
-//! | `host`, `world` | a process with a core in it, and all of them together |
-//! | `scenario` | the language of the tests |
+//! | `host`, `world` | one process with its core, and all hosts with their network |
+//! | `scenario` | the functions with which tests build, break and watch clusters |
 //! | `checker` | conditions that must hold at every step |
 //! | `life`, `leaving`, `faults`, `healing`, `campaign`, `bootstrap` | the tests |
 

@@ -1,6 +1,6 @@
 //! The network: loss, duplication, reordering, delay, cut links, partitions.
 //!
-//! Conditions hold per directed link, with one default for all. Every fault that strikes is
+//! Faults are set for one direction of a link, or for all links at once. Every fault that occurs is
 //! counted, so that a test can prove that it happened.
 
 use super::rng::Rng;
@@ -14,7 +14,7 @@ pub struct Link {
     pub loss: f64,
     /// Probability that a datagram arrives twice.
     pub duplicate: f64,
-    /// Probability that a datagram is held back so that later ones overtake it.
+    /// Probability that a datagram is held back so that later datagrams overtake it.
     pub reorder: f64,
     /// One-way delay: the minimum, and the exclusive maximum.
     pub delay: (Duration, Duration),
@@ -149,7 +149,8 @@ impl Net {
         self.links.insert((from, to), link);
     }
 
-    /// Cuts one direction. Streams stop in both directions, because acknowledgements are lost.
+    /// Cuts one direction of a link. Streams stop in both directions, because acknowledgements are
+    /// lost.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.cut_datagrams.insert((from, to));
         self.cut_streams.insert((from, to));
@@ -226,8 +227,8 @@ impl Net {
         self.link.reorder > 0.0 || self.links.values().any(|link| link.reorder > 0.0)
     }
 
-    /// A datagram with this number has arrived. Counts it as reordered if one that was sent later
-    /// arrived earlier.
+    /// Notes that the datagram with this number has arrived. Counts it as reordered if a datagram
+    /// that was sent later arrived earlier.
     pub fn arrived(&mut self, from: usize, to: usize, number: u64) {
         let latest = self.overtaken.entry((from, to)).or_default();
         if number < *latest {

@@ -29,7 +29,7 @@ impl<T> Ord for Entry<T> {
     }
 }
 
-/// Future events. Two at the same time happen in the order in which they were pushed.
+/// Future events. Events at the same time happen in the order in which they were pushed.
 pub struct Queue<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,
     pushed: u64,

@@ -1,4 +1,4 @@
-//! Random numbers of the simulator: SplitMix64, ten lines that are the same on every platform.
+//! Random numbers of the simulator: SplitMix64, which gives the same numbers on every platform.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Rng {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
-    /// A duration from `low` up to but not including `high`; `low` if there is none.
+    /// A duration that is at least `low` and less than `high`; `low` if `high` is not greater.
     pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = high.saturating_sub(low).as_nanos() as usize;
         low + Duration::from_nanos(self.below(span) as u64)

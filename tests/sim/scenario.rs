@@ -31,7 +31,7 @@ pub fn settings() -> Config {
     config
 }
 
-/// Building and commanding.
+/// Functions that build clusters and command their nodes.
 impl World {
     /// Adds running nodes with the default settings.
     pub fn lan(self, nodes: usize) -> World {
@@ -46,7 +46,7 @@ impl World {
         self
     }
 
-    /// A cluster that has come together and is calm.
+    /// Returns a cluster whose nodes have joined, and have had 5 s to settle.
     pub fn cluster(seed: u64, nodes: usize) -> World {
         let mut world = World::new(seed).lan(nodes);
         world.join_all_through(0);
@@ -147,7 +147,7 @@ impl World {
     }
 }
 
-/// Letting time pass.
+/// Functions that let time pass.
 impl World {
     pub fn run(&mut self, time: Duration) {
         self.run_to(self.now + time);
@@ -199,7 +199,7 @@ impl World {
         took
     }
 
-    /// Runs for this time, in which the condition must hold throughout.
+    /// Runs for this time. The condition must hold throughout.
     pub fn expect_throughout(&mut self, time: Duration, holds: impl Fn(&World) -> bool) {
         let end = self.now + time;
         while self.now < end {
@@ -215,7 +215,7 @@ impl World {
     }
 }
 
-/// Watching.
+/// Functions that watch the nodes.
 impl World {
     pub fn state(&self, observer: usize, of: usize) -> Option<MemberState> {
         let core = self.hosts[observer].core.as_ref()?;
@@ -334,14 +334,14 @@ impl World {
     }
 
     /// The longest time until a lost member is asked again: the longest pause and its jitter (half
-    /// as much), a second for each other lost member, and 10 s for a stream that was opened before
+    /// as much), a second for each other lost member, and 10 s for a stream that was dialled before
     /// the cut ended and hangs until its deadline.
     fn longest_reconnect(&self) -> Duration {
         secs(45) + secs(self.hosts.len() as u64) + secs(10)
     }
 
-    /// The time after a fault in which its consequences may show: the separated parts meet again
-    /// and tell one another of old deaths, which become suspicions that run for their full time.
+    /// The time after a fault in which its consequences may show. The separated parts meet again,
+    /// and tell one another of old deaths. These become suspicions, which run for their full time.
     pub fn grace(&self) -> Duration {
         self.longest_reconnect() + secs(8) + self.longest_suspicion()
     }

@@ -1,4 +1,4 @@
-//! Streams: bytes arrive in order, are sent again when a flight is lost, and the stream breaks when
+//! Streams: bytes arrive in order, and are sent again when a flight is lost. A stream breaks when
 //! no flight gets through for a long time.
 //!
 //! The kernel of the other host accepts a connection even while its process is stopped: the
@@ -18,13 +18,13 @@ use std::time::Duration;
 const SYN_AGAIN: Duration = Duration::from_secs(1);
 /// The first pause before a flight of data is repeated.
 const DATA_AGAIN: Duration = Duration::from_millis(200);
-/// The time without a flight that gets through after which a stream is broken.
+/// The time after which a stream breaks if no flight gets through.
 const GIVE_UP: Duration = Duration::from_secs(15);
 /// The payload of a segment in bytes.
 const SEGMENT: usize = 1460;
 /// The bytes of headers of a segment.
 const HEADERS: u64 = 40;
-/// Segments without payload: three to set up, four to tear down.
+/// The number of segments without payload: three set a stream up, and four tear it down.
 const BARE_SEGMENTS: u64 = 7;
 
 /// An item on its way along a stream.
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// The connection request was answered: the dialler may write.
+    /// Tells the dialler that its connection request was answered: it may write now.
     pub(super) fn syn_acked(&mut self, id: u64) {
         let Some(conn) = self.conns.get(&id) else {
             return;
@@ -156,8 +156,8 @@ impl World {
         self.conns.get(&id)?.sides[0].id
     }
 
-    /// Lets the core of a host take the next stream from its backlog. Returns false if there is
-    /// none, or if the core takes no more.
+    /// Lets the core of a host take the next stream from its backlog. Returns false if the backlog
+    /// is empty, or if the core takes no more.
     pub(super) fn accept(&mut self, host: usize) -> bool {
         let state = &mut self.hosts[host];
         if !state
@@ -205,7 +205,8 @@ impl World {
         self.send(id, side, Item::Data(bytes));
     }
 
-    /// The core has forgotten the stream; the other side learns that after all written bytes.
+    /// Closes the side of a stream that its core has forgotten. The other side sees the end after
+    /// all written bytes.
     pub(super) fn close(&mut self, host: usize, stream: StreamId) {
         let Some((id, side)) = self.hosts[host].streams.remove(&stream) else {
             return;
@@ -266,7 +267,7 @@ impl World {
         this.trying_since = None;
     }
 
-    /// An item arrived at this side.
+    /// Handles an item that arrived at this side.
     pub(super) fn arrived(&mut self, id: u64, side: usize, item: Item) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
@@ -315,8 +316,8 @@ impl World {
         }
     }
 
-    /// Breaks a stream, because no flight gets through or no process is there. Both sides learn of
-    /// it.
+    /// Breaks a stream, because no flight gets through or the other host has no process. Both sides
+    /// are told.
     pub(super) fn broken(&mut self, id: u64) {
         let Some(conn) = self.conns.remove(&id) else {
             return;
@@ -330,7 +331,7 @@ impl World {
         }
     }
 
-    /// The process of a host has ended: the hosts at the other ends of its streams see them reset.
+    /// Resets the streams of a host whose process has ended, for the hosts at the other ends.
     pub(super) fn reset_streams(&mut self, host: usize) {
         let streams = std::mem::take(&mut self.hosts[host].streams);
         let mut gone: Vec<(u64, usize)> = streams.into_values().collect();

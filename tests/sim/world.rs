@@ -1,9 +1,9 @@
 //! The world: hosts, a network between them, and one queue of events.
 //!
 //! Virtual time jumps from one event to the next. A wake-up of a host is put into the queue only if
-//! it is earlier than the host's wake-up that is already there. A wake-up that comes too early
-//! finds nothing due, and the next one is queued. Every event of a core goes through a checker; so
-//! does every datagram, if `close_looks` is true.
+//! it is earlier than the host's wake-up that is already there. If nothing is due when a wake-up
+//! comes, the next one is queued. Every event of a core goes through a checker; so does every
+//! datagram, if `close_looks` is true.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;
@@ -25,7 +25,7 @@ use std::time::Duration;
 const LOOK_EVERY: u32 = 64;
 /// The time that the name server takes to answer.
 const LOOKUP: Duration = Duration::from_millis(5);
-/// A driver notices a stop of its process that lasts longer than this.
+/// The longest stop of a process that its driver does not notice.
 const STALL: Duration = Duration::from_secs(2);
 
 /// An event in the queue.
@@ -83,7 +83,8 @@ pub struct World {
     pub(super) queue: Queue<Action>,
     pub(super) conns: BTreeMap<u64, Conn>,
     pub(super) next_conn: u64,
-    /// True if lists, health and datagrams are checked. Too slow for a thousand nodes.
+    /// True if member lists, health and datagrams are checked, which is too slow for a thousand
+    /// nodes.
     pub close_looks: bool,
     /// True if every event of every host is kept.
     pub keep_events: bool,
@@ -123,7 +124,7 @@ impl World {
         }
     }
 
-    /// Fails the test: a condition that must hold does not.
+    /// Fails the test, because the condition that `what` describes is violated at this host.
     pub fn fail(&self, host: usize, what: &str) -> ! {
         let at = self.now.since(Time::ZERO);
         panic!(
@@ -189,7 +190,7 @@ impl World {
         self.hosts[host].paused = Some(self.now);
     }
 
-    /// Lets a stopped process go on: it is given the inputs that arrived while it was stopped.
+    /// Continues a stopped process, and gives it the inputs that arrived while it was stopped.
     pub fn resume(&mut self, host: usize) {
         let Some(since) = self.hosts[host].paused.take() else {
             return;
@@ -261,7 +262,7 @@ impl World {
         result
     }
 
-    /// Runs a function later.
+    /// Runs a function after this time.
     pub fn later(&mut self, after: Duration, what: impl FnOnce(&mut World) + 'static) {
         self.queue
             .push(self.now + after, Action::Do(Box::new(what)));
@@ -324,7 +325,7 @@ impl World {
         }
     }
 
-    /// An input arrives at the process of a host. A stopped process handles it when it goes on.
+    /// Gives an input to the process of a host. A stopped process handles it when it continues.
     pub(super) fn input(&mut self, host: usize, input: Input) {
         let h = &mut self.hosts[host];
         if h.paused.is_some() {
@@ -368,7 +369,7 @@ impl World {
         self.touch(host);
     }
 
-    /// Carries out the outputs of a core until there are none, and sets its wake-up.
+    /// Carries out the outputs of a core until none is left, and sets its wake-up.
     pub(super) fn touch(&mut self, host: usize) {
         loop {
             self.flush(host);
@@ -456,7 +457,7 @@ impl World {
         }
     }
 
-    /// Checks an event of a core, and keeps it.
+    /// Checks an event of a core, and keeps it if `keep_events` is true.
     fn take_event(&mut self, host: usize, event: CoreEvent) {
         if let CoreEvent::App(body) = &event {
             if let Err(why) = self.hosts[host].view.event(body) {
@@ -479,7 +480,7 @@ impl World {
                 &format!("{name} failed, which is not a name of the simulator"),
             );
         };
-        // An observer that was stopped itself only has an outdated view.
+        // An observer that was stopped has an outdated view, so its verdict is no fault.
         let well = |host: &Host| host.is_running().then_some(host.well_since);
         let both = well(subject).zip(well(&self.hosts[observer]));
         let truth = Truth {

@@ -16,7 +16,8 @@ from typing import Any
 
 PATIENCE = 75.0
 """Seconds to wait for something that must happen. The bound only ends tests that hang: a stock
-agent that missed some gossip needs half of that time, and a busy machine makes all slower."""
+agent that missed some gossip needs half of that time, and everything is slower on a busy
+machine."""
 
 _claims: list[socket.socket] = []
 
@@ -35,8 +36,8 @@ def eventually(what: str, holds: Callable[[], Any], within: float = PATIENCE) ->
 def claim_addresses() -> str:
     """Claim the loopback addresses 127.x.y.* until this process ends; return 127.x.y.
 
-    The claim is a socket of this name, as in tests/interop/agent.rs: no two tests that run at the
-    same time, in whichever process, have the same addresses.
+    A socket whose name contains 127.x.y holds the claim, as in tests/interop/agent.rs. Tests that
+    run at the same time, in one process or in several, therefore have different addresses.
     """
     for number in itertools.count(os.getpid() % 0x8000):
         prefix = f"127.{100 + (number >> 8) % 128}.{number % 256}"
@@ -91,7 +92,7 @@ class Agent:
         return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     def must(self, command: str, *arguments: str) -> str:
-        """Run a `serf` command on this agent."""
+        """Run a `serf` command on this agent, and return its output."""
         done = self._ask(command, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr + self.log()
         return done.stdout

@@ -38,7 +38,7 @@ impl fmt::Display for Finding {
 /// An exception: the rule, the file, words that the finding must contain, and the reason.
 pub type Exception = (&'static str, &'static str, &'static str, &'static str);
 
-/// All exceptions. One that is not needed any more fails the test.
+/// All exceptions. The test fails if an exception is no longer needed.
 pub const EXCEPTIONS: &[Exception] = &[
     (
         "driver only",

@@ -1,7 +1,8 @@
 //! The modules of the library, and which file imports from which.
 //!
-//! An import is a path in a `use` or in code that begins with `crate`, `super`, `self` or a module
-//! declared in the same file. It leads to the file that defines its item: re-exports are followed.
+//! An import is a path, in a `use` or elsewhere in code, that begins with `crate`, `super`, `self`
+//! or a module declared in the same file. It leads to the file that defines its item: re-exports
+//! are followed.
 
 use super::source::{Source, names};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ pub struct Modules<'a> {
 
 struct Module<'a> {
     source: &'a Source,
-    /// The names that its `use` lines bring in, with the paths that they stand for. `*` is a glob.
+    /// The names that the `use` lines bring in, with the paths that they stand for. `*` is a glob.
     uses: Vec<(String, Path)>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Modules<'a> {
         modules
     }
 
-    /// The imports of a file, tests aside, from other files of the library.
+    /// The imports of a file from other files of the library, without those of its tests.
     pub fn imports(&self, source: &Source) -> Vec<Import> {
         let own = module_path(&source.path);
         let text = source.product_text();
@@ -119,7 +120,7 @@ impl<'a> Modules<'a> {
         Some(base)
     }
 
-    /// The file that defines what is at `path`.
+    /// The file that defines the item at `path`.
     fn defining(&self, path: &Path, depth: usize) -> Option<&'a Source> {
         let known = (0..=path.len())
             .rev()

@@ -1,4 +1,4 @@
-//! Files that do not follow a rule yet. Nothing is added to this list.
+//! Files that do not follow a rule yet. Nothing may be added to this list.
 
-/// The rule, and the file that breaks it.
+/// Pairs of a rule and a file that breaks it.
 pub const NOT_YET: &[(&str, &str)] = &[];

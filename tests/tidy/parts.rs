@@ -1,7 +1,8 @@
 //! The parts of `swim`: none imports another, and none calls a method of another.
 //!
-//! The tables at the top of `src/swim/mod.rs` name them: first the parts, then the ground that they
-//! build on. Only the files of [`WIRING`] know more than one part. Ground knows no part.
+//! The first table at the top of `src/swim/mod.rs` names the parts. The second table names the
+//! files that the parts share, called ground here. Only the files of [`WIRING`] know more than one
+//! part; ground knows none.
 
 use super::findings::{Finding, assert_no_findings};
 use super::modules::Modules;
@@ -17,7 +18,7 @@ const WIRING: [&str; 4] = [
     "src/swim/commands.rs",
     "src/swim/stream_events.rs",
 ];
-/// Names of methods of the standard library. A call of such a name need not be a call of a part.
+/// Names of methods of the standard library. A call of such a method need not call a part.
 const STANDARD: [&str; 15] = [
     "clear", "contains", "extend", "get", "insert", "is_empty", "iter", "len", "next", "position",
     "push", "remove", "retain", "take", "clone",
@@ -91,7 +92,7 @@ fn entangled(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// The methods that only one other part defines, with the file of that part.
+/// The methods that another part defines and no other file of `swim`, with the file of that part.
 fn foreign_methods(
     source: &Source,
     swim: &[&Source],

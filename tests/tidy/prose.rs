@@ -1,8 +1,8 @@
 //! The prose of the project: comments, documentation strings and Markdown, as sentences.
 //!
 //! Prose is found by the kind of file: `//` and `/* */` in Rust and C, `#` and strings that stand
-//! alone in Python, `#` in shell, make and TOML, `--` in Lua, and all but code and headings in
-//! Markdown. Lines that belong together become a paragraph, which is cut into sentences.
+//! alone in Python, `#` in shell, make and TOML, `--` in Lua, and everything but code and headings
+//! in Markdown. Lines that belong together become a paragraph, which is cut into sentences.
 
 /// A sentence, and the line where it begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ fn markdown(text: &str) -> Vec<Option<String>> {
     lines.collect()
 }
 
-/// The comments and the strings that stand alone of Python.
+/// The comments of Python, and the strings that stand alone.
 fn python(text: &str) -> Vec<Option<String>> {
     let mut within: Option<&str> = None;
     let lines = text.lines().map(|line| {
@@ -131,7 +131,7 @@ fn python(text: &str) -> Vec<Option<String>> {
     lines.collect()
 }
 
-/// The comments of a language that has no strings as documentation.
+/// The comments of a language without documentation strings.
 fn comments(text: &str, language: Language) -> Vec<Option<String>> {
     let mut within = false;
     let lines = text.lines().map(|line| match language {

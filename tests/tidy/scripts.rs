@@ -1,12 +1,12 @@
-//! Scripts: no command at the end of a pipe ends before the one in front of it has written all.
+//! Scripts: no command in a pipe stops reading before the command in front of it has written all.
 //!
-//! With `pipefail`, a command that writes into a closed pipe makes the whole pipe fail. Whether it
-//! still writes at that time is luck.
+//! With `pipefail`, a command that writes into a closed pipe makes the whole pipe fail. Whether the
+//! command still writes when the pipe is closed is a matter of chance.
 
 use super::findings::{Finding, assert_no_findings};
 use super::source::{files, relative};
 
-/// The ends of a pipe that stop reading early.
+/// Commands at the end of a pipe that stop reading early.
 const EARLY: [&str; 3] = ["| head", "| grep -q", "| grep -m"];
 
 fn early_ends(path: &str, text: &str) -> Vec<Finding> {

@@ -36,7 +36,7 @@ fn stories_and_file_lengths(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// The line of the head and the number of lines of every function of the product.
+/// For every function of the product, the line of its head and its number of lines.
 fn functions(source: &Source) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (number, line) in source.product_code() {
@@ -130,7 +130,7 @@ fn unproved_unwraps(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// `unsafe` outside of its folders, and blocks without a `SAFETY:` line.
+/// `unsafe` outside of [`FOLDERS_WITH_UNSAFE`], and blocks without a `SAFETY:` line.
 fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {

@@ -1,20 +1,21 @@
-//! Files as the checks read them: each Rust file three ways, and the folders that are searched.
+//! Files as the checks read them: each Rust file in three forms, and the folders that are searched.
 //!
 //! A Rust file is kept as its text, as its code alone, and as its string literals alone. All three
-//! have the lines and columns of the file: everything that is left out is blanked. The split relies
-//! on the layout that rustfmt makes, and understands comments, strings, raw strings and characters.
+//! have the lines and columns of the file: whatever a form leaves out is replaced by spaces. The
+//! split relies on the layout that rustfmt makes. It knows comments, strings, raw strings and
+//! characters.
 
 use std::path::{Path, PathBuf};
 
 /// A Rust file.
 pub struct Source {
-    /// Its path from the root of the repository.
+    /// The path from the root of the repository.
     pub path: String,
-    /// Its lines.
+    /// The lines.
     pub lines: Vec<String>,
-    /// Its lines with comments and literals blanked.
+    /// The lines, with comments and literals replaced by spaces.
     pub code: Vec<String>,
-    /// Its lines with everything but string literals blanked.
+    /// The lines, with everything but string literals replaced by spaces.
     pub strings: Vec<String>,
     /// The number of lines of the product: those before the first `#[cfg(test)] mod`; 0 for a file
     /// of tests.
@@ -57,7 +58,7 @@ impl Source {
     }
 }
 
-/// A text of Rust in two of its kinds, each with every line break of the text.
+/// The code and the string literals of a Rust text, each with all line breaks of the text.
 struct Split {
     code: String,
     strings: String,
@@ -185,17 +186,17 @@ pub fn sources(folders: &[&str]) -> Vec<Source> {
     paths.iter().map(read).collect()
 }
 
-/// The library.
+/// The Rust files of the library.
 pub fn product() -> Vec<Source> {
     sources(&["src"])
 }
 
-/// The library and the bindings.
+/// The Rust files of the library and the bindings.
 pub fn shipped() -> Vec<Source> {
     sources(&["src", "bindings"])
 }
 
-/// Everything in Rust.
+/// All Rust files of the repository.
 pub fn everything() -> Vec<Source> {
     sources(&["src", "bindings", "tests", "examples", "benches", "fuzz"])
 }

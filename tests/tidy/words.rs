@@ -39,7 +39,7 @@ const HEADLESS: [&str; 8] = [
     "So many",
     "That which",
 ];
-/// Words of a comment about safety that point to another one.
+/// Words at the start of a comment about safety that only point to another comment.
 const ELSEWHERE: [&str; 7] = [
     "as above",
     "see above",
