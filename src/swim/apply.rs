@@ -67,12 +67,7 @@ impl Swim {
             self.refuse(Refusal::VersionRange);
             return false;
         }
-        let port = if alive.port == 0 {
-            self.ctx.local.addr.port()
-        } else {
-            alive.port
-        };
-        let Some((addr, mapped)) = address::decode(alive.addr, port) else {
+        let Some((addr, mapped)) = self.ctx.decode_addr(alive.addr, alive.port) else {
             self.refuse(Refusal::AddressLength);
             return false;
         };
@@ -232,7 +227,7 @@ impl Swim {
         let is_own = |node: &&PushPullNode| node.name == &*own.name;
         let alive = state.nodes.iter().filter(is_own);
         let alive = alive.filter(|node| node.state == NodeState::Alive);
-        let addrs = alive.filter_map(|node| address::decode(node.addr, node.port));
+        let addrs = alive.filter_map(|node| self.ctx.decode_addr(node.addr, node.port));
         let mut ours = addrs.map(|(it, _)| it == own.addr || self.name_conflicts.is_alias(it));
         match ours.next() {
             None => OwnName::Free,
@@ -276,7 +271,10 @@ impl Swim {
     /// it may not accept a refutation from this node's own address.
     fn on_death_of_self(&mut self, node: &PushPullNode) {
         let own = self.ctx.table.local().node().addr;
-        let listed = address::decode(node.addr, node.port).map(|(addr, _)| addr);
+        let listed = self
+            .ctx
+            .decode_addr(node.addr, node.port)
+            .map(|(addr, _)| addr);
         if let Some(addr) = listed.filter(|addr| *addr != own && !self.ctx.local.left) {
             self.on_claim(addr);
         }

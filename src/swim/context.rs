@@ -120,6 +120,16 @@ impl Context {
         address::is_allowed(&self.config, ip)
     }
 
+    /// Decodes the address of a member. The first protocol versions send no port, because they
+    /// assume that all nodes have the same port.
+    pub fn decode_addr(&self, bytes: &[u8], port: u16) -> Option<(SocketAddr, bool)> {
+        let port = match port {
+            0 => self.local.addr.port(),
+            port => port,
+        };
+        address::decode(bytes, port)
+    }
+
     /// Starts a new round of the probe order. Removes from the table the members that died or left,
     /// if `long_enough` returns true for the time since then.
     pub fn forget_the_dead(&mut self, long_enough: impl Fn(Duration) -> bool) {

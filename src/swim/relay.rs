@@ -37,12 +37,7 @@ pub(super) struct Relaying {
 impl Relaying {
     /// Another node asks this one to ping a third node.
     pub fn on_indirect_ping(&mut self, ctx: &mut Context, from: SocketAddr, ask: &IndirectPing) {
-        let port = if ask.port == 0 {
-            ctx.local.addr.port()
-        } else {
-            ask.port
-        };
-        let Some((target, _)) = address::decode(ask.target, port) else {
+        let Some((target, _)) = ctx.decode_addr(ask.target, ask.port) else {
             return ctx.outbox.refuse(Refusal::AddressLength);
         };
         if !ctx.is_allowed(target.ip()) {

@@ -542,6 +542,36 @@ fn a_remote_dead_is_only_a_suspicion() {
     assert_eq!(net.state(0, 2), Some(NodeState::Alive), "n2 has refuted");
 }
 
+/// The first protocol versions send port 0, which stands for the port of the receiver.
+#[test]
+fn a_push_pull_without_ports_does_not_move_this_node_to_another_address() {
+    let mut net = Net::joined(2);
+    let entry = |state| PushPullNode {
+        name: "n0",
+        addr: &[10, 0, 0, 1],
+        port: 0,
+        incarnation: 1,
+        meta: None,
+        vsn: &[1, 5, 2, 2, 5, 5],
+        state,
+    };
+    for (id, state) in [(1000, NodeState::Alive), (1001, NodeState::Dead)] {
+        let (mut bytes, nodes) = (Vec::new(), vec![entry(state)]);
+        PushPull {
+            join: false,
+            nodes,
+            user_state: &[],
+        }
+        .encode(&mut bytes);
+        net.nodes[0].handle_stream_accepted(net.now, StreamId(id), addr(1));
+        net.nodes[0].handle_stream_data(net.now, StreamId(id), &bytes);
+        net.settle();
+    }
+    let stats = net.nodes[0].stats();
+    assert_eq!(stats.refused.0[Refusal::Conflict as usize], 0);
+    assert_eq!(stats.refutations, 1);
+}
+
 #[test]
 fn a_node_that_speaks_another_version_is_not_merged() {
     let mut net = Net::joined(2);
@@ -984,7 +1014,7 @@ fn a_host_name_is_not_looked_up_while_every_node_it_stands_for_is_a_member() {
 }
 
 #[test]
-fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
+fn the_first_seeds_are_kept_and_later_seeds_make_room_for_one_another() {
     let mut swim = node(0, Config::lan());
     for port in 1..2000 {
         swim.remember_seeds(
@@ -1003,13 +1033,6 @@ fn seeds_are_remembered_up_to_a_bound_and_the_first_of_them_for_ever() {
 fn all_streams_together_hold_no_more_than_their_bound() {
     let mut net = Net::joined(2);
     let swim = &mut net.nodes[0];
-    let state = PushPull {
-        join: false,
-        nodes: Vec::new(),
-        user_state: &[],
-    };
-    let mut head = Vec::new();
-    state.encode(&mut head);
     let chunk = vec![0x90; 1 << 20];
     let mut sent = 0;
     for stream in 0..60 {
