@@ -109,8 +109,10 @@ impl<'a> Reader<'a> {
         Ok(match byte & 0x0f {
             kind::NULL => Value::Null,
             kind::BOOL => Value::Bool(byte & kind::TRUE != 0),
-            kind::INT32 => Value::Int(i64::from(self.number()? as u32 as i32)),
-            kind::UINT32 => Value::Uint(u64::from(self.number()? as u32)),
+            kind::INT32 => Value::Int(int32(self.number()?)?.into()),
+            kind::UINT32 => {
+                Value::Uint(u32::try_from(self.number()?).map_err(|_| Malformed)?.into())
+            }
             kind::INT64 => Value::Int(self.number()? as i64),
             kind::UINT64 => Value::Uint(self.number()?),
             kind::IPV4 => {
@@ -126,6 +128,14 @@ impl<'a> Reader<'a> {
             _ => return Err(Malformed),
         })
     }
+}
+
+/// Returns the signed number that an agent has written as a number without a sign. A negative number
+/// may have been extended to 64 bits.
+fn int32(number: u64) -> Result<i32, Malformed> {
+    let extended = i32::try_from(number as i64);
+    let extended = extended.or_else(|_| u32::try_from(number).map(|number| number as i32));
+    extended.map_err(|_| Malformed)
 }
 
 /// Writes a number.
@@ -245,7 +255,21 @@ mod tests {
             }
         }
         assert_eq!(Reader(&[15]).value(), Err(Malformed), "the kind is unknown");
-        let minus_one = [2, 0xff, 0xf0, 0xfe, 0xff, 0x7e];
-        assert!(Reader(&minus_one).value().is_ok(), "a 32-bit value is read");
+    }
+
+    #[test]
+    fn values_of_32_bits_are_read_with_their_sign_and_longer_ones_are_refused() {
+        let read = |kind: u8, number: u64| {
+            let mut bytes = vec![kind];
+            put_number(&mut bytes, number);
+            Reader(&bytes).value()
+        };
+        let (top, beyond) = (u64::from(u32::MAX), u64::from(u32::MAX) + 1);
+        assert_eq!(read(kind::INT32, 7), Ok(Value::Int(7)));
+        assert_eq!(read(kind::INT32, top), Ok(Value::Int(-1)));
+        assert_eq!(read(kind::INT32, -1_i64 as u64), Ok(Value::Int(-1)));
+        assert_eq!(read(kind::INT32, beyond), Err(Malformed));
+        assert_eq!(read(kind::UINT32, top), Ok(Value::Uint(top)));
+        assert_eq!(read(kind::UINT32, beyond), Err(Malformed));
     }
 }
