@@ -152,9 +152,13 @@ def test_sigterm_ends_the_process_as_without_sprat(run):
 
 def test_the_exit_waits_for_all_running_callbacks_together(run):
     program = run("""
-        for number in range(4):
-            start(name=f"n{number}", on_event=lambda event: time.sleep(60)).next_event
-        time.sleep(0.5)
+        running = threading.Semaphore(0)
+        def sleep(event):
+            running.release()
+            time.sleep(60)
+        nodes = [start(f"n{number}", on_event=sleep) for number in range(4)]
+        for node in nodes:
+            running.acquire()
     """)
     begun = time.monotonic()
     program.end()
