@@ -251,8 +251,8 @@ fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if the file, of this length, is empty, or if either of its halves begins like a
-/// record, or with zeros because no record was written there.
+/// Returns true if the file is empty, or if one of its halves begins like a record, or with zeros
+/// because no record was written there. `len` is the length of the file.
 fn is_snapshot(file: &File, len: u64) -> bool {
     let mut head = [0; MAGIC.len()];
     let read =

@@ -1,4 +1,4 @@
-//! Prints a report as JSON, for programs. Later versions may add keys, but remove none.
+//! Prints a report as JSON, for programs. Later versions may add keys, but will not remove any.
 
 use super::report::{BackendReport, Report, ServerReport};
 use super::shared::NodePhase;
