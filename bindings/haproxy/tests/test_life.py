@@ -155,7 +155,7 @@ def test_remembered_servers_are_checked_at_their_own_addresses(
 
     eventually("both servers are checked", are_checked)
     assert "Layer4 connection problem" not in again.log(), "a check went to another address"
-    webs[0].process.kill()  # and not its agent
+    webs[0].process.kill()  # its agent lives on
     eventually("its server is down", lambda: again.up() == {webs[1].served_at})
 
 
