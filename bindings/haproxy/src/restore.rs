@@ -1,8 +1,8 @@
 //! The assignments of a snapshot that the backends of a new configuration take over.
 //!
-//! A server keeps its member unless the server or its backend was renamed. A renamed backend takes
-//! over the members of the old one, and the member of a renamed server moves to a free slot: a new
-//! name is no reason to begin without servers.
+//! A server keeps its member unless the server was renamed. The member of a renamed server moves to
+//! a free slot, and a renamed backend takes over the members of the old one: a new name is no
+//! reason to begin without servers.
 
 use crate::backend::{Backend, BackendKey};
 use crate::balance::Assignment;

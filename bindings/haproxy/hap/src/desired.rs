@@ -1,6 +1,6 @@
 //! The desired servers, shared by all threads. For each HAProxy, a thread makes the servers equal
-//! to the desired ones. It also reports which names are reserved there, and which servers that
-//! HAProxy does not reach.
+//! to the desired ones. The thread also reports which names are reserved there, and which servers
+//! that HAProxy does not reach.
 
 use sprat_haproxy::balance::{AdminState, Assignment};
 use sprat_haproxy::controller::Controller;

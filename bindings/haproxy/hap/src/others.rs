@@ -6,9 +6,9 @@
 //! desired state again, until the order for the member changes, or until the server gets another
 //! member.
 //!
-//! After HAProxy was restarted, a state is left alone only if it is the one that someone else had
-//! set before, and the server still has the address of its member: then the state comes from
-//! HAProxy's server-state file.
+//! In a new HAProxy process, a state is left alone only if it is the one that someone else had set
+//! in the old process, and the server still has the address of its member: then the state comes
+//! from HAProxy's server-state file.
 
 use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::BTreeMap;
