@@ -202,9 +202,9 @@ end
 ----------------------------------------------------------------------------------------------
 -- Assignments: the member, address, weight and state that a slot should have.
 --
--- A server that changes its address is stopped first: from HAProxy 3.0 on the change takes a
--- moment, in which requests would go to the old address. The last server that serves is not stopped:
--- until HAProxy has taken the new address, requests go to the old one instead of nowhere.
+-- A server that changes its address is stopped first: from HAProxy 3.0 on, the change takes a
+-- moment, during which requests would go to the old address. The last server that serves is not
+-- stopped: until HAProxy has taken the new address, requests go to the old one instead of nowhere.
 
 local function address_of(server)
   local text = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
@@ -221,8 +221,8 @@ local function weight_of(server)
   return math.tointeger(tonumber(server:get_weight()))
 end
 
--- Sets the weight of a server. If HAProxy refuses the weight, its answer is logged: each answer once
--- for each backend. Some balancing algorithms do not allow weights to change.
+-- Sets the weight of a server. If HAProxy refuses the weight, its answer is logged: each answer
+-- once for each backend. Some balancing algorithms do not allow weights to change.
 local refused = {}
 
 local function set_weight(pool, server, assignment)
@@ -344,7 +344,7 @@ local function is_last(pool, slot)
 end
 
 -- Returns true if HAProxy does not have the address of an assignment, or may still take the address
--- of an earlier one. An address that someone else has set is kept.
+-- of an earlier assignment. An address that someone else has set is kept.
 local function needs_move(pool, server, assignment)
   local slot = assignment.slot
   if pool.moving[slot] then return true end
@@ -786,7 +786,8 @@ register_order("auto", "withdraw the order for the server of a member")
 
 -- The converters `lua.sprat_ip`, `lua.sprat_port` and `lua.sprat_name` return the address, port and
 -- name of the member for a key, by rendezvous hashing among the members of the first backend. For
--- example: `http-request set-dst url_param(user),lua.sprat_ip`. The result is "" if no member serves.
+-- example: `http-request set-dst url_param(user),lua.sprat_ip`. The result is "" if no member
+-- serves.
 local function register_converter(name, part)
   core.register_converters(name, function(key)
     local results = { sprat.pick(tostring(key), 1) }

@@ -170,7 +170,7 @@ impl SnapshotFile {
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
-        options.mode(0o600); // it holds the addresses of all members
+        options.mode(0o600); // the file holds the addresses of all members
         options.custom_flags(libc::O_NOFOLLOW);
         let file = options.open(path).map_err(|error| match error {
             it if it.raw_os_error() == Some(libc::ELOOP) => refused("it is a symbolic link"),

@@ -88,7 +88,7 @@ def test_a_server_that_someone_else_changes_is_left_alone_and_shown(haproxy, web
     eventually("the change is logged", lambda: line in proxy.log())
     webs[0].set_tags("role=backend", "port=3000", "weight=7")
     eventually("the weight follows", lambda: "weight 7" in proxy.members()["web-0"])
-    eventually("HAProxy has 7", lambda: proxy.cli(f"get weight nodes/{server}").startswith("7 "))
+    eventually("weight 7 is set", lambda: proxy.cli(f"get weight nodes/{server}").startswith("7 "))
     proxy.serves(webs[1])
     # The guard counts the server as one that does not serve.
     webs[1].set_tags("role=backend", "port=3000", "state=drain")

@@ -480,7 +480,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
 /// Loads the module: `require("sprat")` calls it.
 ///
 /// # Safety
-/// Lua calls it with the state that loads the module.
+/// Lua calls this function with the state that is loading the module.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn luaopen_sprat(state: *mut LuaState) -> c_int {
     // SAFETY: `require` calls this function with the state that is loading the module.

@@ -50,7 +50,7 @@ pub(super) enum Spare {
     Leaving,
     /// HAProxy does not reach the server, which is ready or draining.
     Unreachable,
-    /// The member is present or remembered, and its server is draining: clients may be bound to it.
+    /// The member is present or remembered. Its server is draining, and clients may be bound to it.
     Draining,
 }
 
@@ -314,8 +314,9 @@ impl SlotMember {
             (Listing::Listed(Presence::Left), _) => AdminState::Drain,
             (Listing::Listed(_), Desired::Maint) => AdminState::Maint,
             (Listing::Listed(_), Desired::Drain) => AdminState::Drain,
-            // Neither the cluster nor HAProxy can reach it. It is drained rather than stopped, so
-            // that HAProxy goes on checking it. It is ready again once either of them reaches it.
+            // Neither the cluster nor HAProxy reaches the member. The server is drained rather than
+            // stopped, so that HAProxy goes on checking it. The server is ready again once the
+            // cluster or HAProxy reaches the member.
             (Listing::Listed(Presence::Suspect), Desired::Ready) if self.unreachable => {
                 AdminState::Drain
             }

@@ -21,15 +21,14 @@
 //!                                                froze removals
 //! ```
 //!
-//! A server that may not be removed is *held*: it stays ready, and HAProxy's own health checks
-//! decide about it. The same rule holds when HAProxy itself takes the last ready server out of
-//! rotation, because it does not reach it: then a member that waits gets a slot (a *rescue*), or a
-//! draining server is ready again (a *recall*). `model.rs` checks the rule against random
-//! sequences of events.
+//! A server that may not be removed is *held*: it stays ready, and only HAProxy's own health checks
+//! can take it out of rotation. The same rule holds when they take the last ready server out of
+//! rotation: a member that waits gets a slot (a *rescue*), or a draining server is ready again (a
+//! *recall*). `model.rs` checks the rule against random sequences of events.
 //!
 //! An operator may order a state for the server of a member. Orders are carried out at once,
-//! without the guard: it protects against faults of the cluster and the network, not against the
-//! operator.
+//! without the guard: the guard protects against faults of the cluster and the network, not against
+//! the operator.
 //!
 //! Nothing here knows HAProxy: members and the time go in, and the assignment of each slot comes
 //! out.

@@ -236,9 +236,9 @@ impl Slots {
         self.give_to_first(now, Some(slot), |it, tried| serves(it) && !tried)
     }
 
-    /// If no server serves, gives a slot to a waiting member that could serve. If `tried` is true,
-    /// this is a member that HAProxy did not reach before; otherwise it is one that was not tried
-    /// yet. Returns true if a member got a slot.
+    /// If no server serves, gives a slot to a waiting member that could serve: to a member that
+    /// HAProxy did not reach before if `tried` is true, or else to one that was not tried yet.
+    /// Returns true if a member got a slot.
     pub fn rescue(&mut self, now: Time, tried: bool) -> bool {
         let could_serve = |it: &Candidate| it.desired != Desired::Maint;
         let nobody_serves = !self.iter().any(|(_, it)| it.serves());
@@ -298,7 +298,7 @@ impl Slots {
         waiting
     }
 
-    /// Gives a slot to a member, and sets its server to the state that it should have at once. The
+    /// Gives a slot to a member, and at once sets its server to the state that it should have. The
     /// member that had the slot waits from now on if it is present and wants a server.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);

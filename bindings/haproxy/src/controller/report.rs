@@ -1,6 +1,6 @@
 //! The content of `show sprat`: members, slots, and the reason for each server that is held.
 //! `report_text` prints this content for people, and `report_json` for programs. The conditions
-//! that are logged also come from it.
+//! that are logged also come from this content.
 
 use super::notices::{Conditions, Level, Notice};
 use super::pools::{Pool, Pools};

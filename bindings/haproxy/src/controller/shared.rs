@@ -205,7 +205,7 @@ impl Shared {
         lock(&self.changes).pop_front()
     }
 
-    /// Queues changes. A newer change of a slot replaces one that was not taken yet.
+    /// Queues changes. A change of a slot replaces an older one that was not taken yet.
     pub fn push_changes(&self, new: Vec<(usize, Assignment)>) {
         if new.is_empty() {
             return;
