@@ -73,7 +73,7 @@ bench-haproxy: setup
 fuzz: setup
 	@scripts/fuzz.sh
 
-# Does not build, so that `sudo make install` after `make build` needs no compiler.
+# These targets do not build, so that `sudo make install` after `make build` needs no compiler.
 install uninstall:
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' \
 	    scripts/install.sh $@

@@ -10,7 +10,7 @@ RUST_WANTED=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 PROFILE=${SPRAT_PROFILE:-guest}
 BUILT=$TARGET/$PROFILE
 
-# With these, `cargo build` and `cargo test` have the same profile, and share what they build.
+# With these variables, `cargo build` and `cargo test` use the same profile and share their builds.
 export CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 
 # Incremental compilation makes a first build slower, and most builds of these scripts are first ones.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the C library, its header, and its pkg-config and CMake files under PREFIX, staged in
-# DESTDIR: `install.sh install`. Removes these files: `install.sh uninstall`.
+# `install.sh install` installs the C library, its header, and its pkg-config and CMake files under
+# PREFIX, staged in DESTDIR. `install.sh uninstall` removes these files.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 

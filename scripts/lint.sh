@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks everything that can be checked without running it: formatting, clippy, Python style and
+# Checks everything that can be checked without running the code: formatting, clippy, Python style and
 # types, warnings of the C compilers, and the syntax of shell scripts.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the packages and the Rust that the targets of the Makefile need, on Debian 12 or later.
-# If nothing is missing, it only asks the package database and cargo, and needs no root.
+# If nothing is missing, the script only asks the package database and cargo, and needs no root.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
@@ -42,8 +42,8 @@ update_packages() {
     apt update && updated=yes
 }
 
-# Installs packages. The package serf starts an agent if the machine has a service manager; sprat
-# does not need it, but something else may, so it is left running.
+# Installs packages. The package serf starts an agent if the machine has a service manager. sprat
+# does not need this agent, but something else may, so it is left running.
 install_packages() {
     say "installing: $*"
     apt install --no-install-recommends "$@" ||
@@ -76,8 +76,8 @@ install_debian_rust() {
     install_packages "${set[@]}"
 }
 
-# Installs rustup: from Debian, which has it since version 13, or else with rustup's own installer,
-# which changes nothing outside of the home directory.
+# Installs rustup: from Debian, which has rustup since version 13, or else with rustup's own
+# installer, which changes nothing outside of the home directory.
 install_rustup() {
     # A `grep -q` would end before apt-cache does, and then the pipe may fail.
     if apt-cache policy rustup 2>/dev/null | grep 'Candidate: [0-9]' >/dev/null; then
@@ -95,8 +95,8 @@ install_rustup() {
         die "rustup could not be installed. Install it as https://rustup.rs says, then run this again."
 }
 
-# Makes sure that there is a Rust that is new enough, with rustfmt and clippy. Downloads one from
-# elsewhere only if Debian has none.
+# Makes sure that a new enough Rust is installed, with rustfmt and clippy. Downloads a toolchain from
+# elsewhere only if Debian has no suitable one.
 check_rust() {
     if ! at_least "$(cargo_version)" "$RUST_WANTED" && install_debian_rust; then
         hash -r

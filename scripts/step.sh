@@ -44,7 +44,7 @@ documentation)
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
     cargo test --locked --doc
     ;;
-interop) # these tests wait for most of the time, so that more of them run at once
+interop) # these tests mostly wait, so more of them run at once than there are processors
     RUST_TEST_THREADS=6 cargo test --locked --no-fail-fast --test interop
     ;;
 fuzz) FUZZ_RUNS=50000 scripts/fuzz.sh ;;

@@ -18,7 +18,7 @@ from cluster import PATIENCE, claim_addresses  # needs the path above
 folder = sys.argv[1]
 BASE = claim_addresses()
 AGENT = f"{BASE}.1"
-# An example takes seconds. One that takes this long hangs, and is killed.
+# An example takes seconds. An example that takes this long hangs, and is killed.
 LIMIT = 4 * PATIENCE
 
 

@@ -11,5 +11,5 @@ install_wheel
 cd "$PACKAGE"
 # In the folder of the sources, Python would import them and not the installed package.
 (cd tests && "$VENV/bin/python" -m mypy.stubtest sprat --mypy-config-file ../pyproject.toml)
-# The tests wait for most of the time, so that more of them run than there are processors.
+# The tests mostly wait, so more of them run at once than there are processors.
 "$VENV/bin/python" -m pytest -q -n "${SPRAT_PYTEST_WORKERS:-4}" "$@"

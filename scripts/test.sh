@@ -4,11 +4,11 @@
 # builds and tries everything as it is shipped.
 #
 # Steps that mostly wait (for agents, timeouts, HAProxy) run at the same time as steps that compute.
-# The latter have a lower priority, so that they do not delay the timers of the former. The log of
-# each step is printed when the step and all before it have ended, so that the order is always the
-# same. A step that fails does not stop the others; the last line names the steps that failed. At
-# the time limit of the run, or on a signal, the steps under way are ended and their logs are printed
-# as well: the log shows which test hangs.
+# The computing steps have a lower priority, so that they do not delay the timers of the waiting
+# steps. The log of each step is printed when the step and all before it have ended, so that the order
+# is always the same. A step that fails does not stop the others; the last line names the steps that
+# failed. At the time limit of the run, or on a signal, the steps under way are ended and their logs
+# are printed as well: the log shows which test hangs.
 set -uo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT" || exit 1
@@ -24,8 +24,8 @@ LOGS=$TARGET/test
 rm -rf "$LOGS"
 mkdir -p "$LOGS"
 
-# Runs a step and writes NAME.log and NAME.end: its output; its exit status, the time it took, and
-# its processor time, both in seconds.
+# Runs a step. Writes its output to NAME.log; writes its exit status, the time that it took, and its
+# processor time to NAME.end, with both times in seconds.
 step() {
     local name=$1 TIMEFORMAT='%0R %0U %0S' status took user system
     { time scripts/step.sh "$name" >"$LOGS/$name.log" 2>&1 </dev/null; } 2>"$LOGS/$name.time"
@@ -35,7 +35,7 @@ step() {
     mv "$LOGS/$name.new" "$LOGS/$name.end"
 }
 
-# Waits until a step has ended. Fails if it cannot end any more, because all lanes have ended.
+# Waits until a step has ended. Fails if all lanes have ended without it.
 after() {
     while [ ! -e "$LOGS/$1.end" ]; do
         [ ! -e "$LOGS/lanes.end" ] || return 1

@@ -1,6 +1,6 @@
 -- HAProxy as a member of a cluster: members with a certain tag become the servers of a backend.
 --
--- The section `global` loads this script. The settings are environment variables, set before it:
+-- The section `global` loads this script. The settings are environment variables, set before that:
 --
 --     setenv SPRAT_BACKEND nodes
 --     lua-load /usr/share/sprat/sprat-haproxy.lua
@@ -109,7 +109,7 @@ end
 
 local BACKENDS = parse_backends()
 
--- HAProxy reads this file after its configuration, and so after this script.
+-- HAProxy reads the server-state file after its configuration, and so after this script has run.
 if env("SERVER_STATE") then
   must(env("SNAPSHOT"), "SPRAT_SERVER_STATE needs SPRAT_SNAPSHOT, from which the file is written")
   local words = {}
@@ -120,13 +120,19 @@ end
 ----------------------------------------------------------------------------------------------
 -- Backends and their servers
 
--- A table for each backend, by the number of the backend. It holds tables by slot: `servers` holds
--- the servers of HAProxy; `names` the members; `applied` the assignments that were carried out;
--- `states` their states; `moving` the address that HAProxy was told to take, until the server has its
--- assignment, or "" if HAProxy must be told again; `unreachable` true
--- for servers whose health checks fail; `failures` the number of health checks that had failed when
--- the server was last started; `drifts` how HAProxy's servers differ from what was ordered, as text;
--- `others` the state, weight and address that someone else has set.
+-- A table for each backend, by the number of the backend. `name` is the name of the backend. The
+-- other fields are tables by slot:
+--
+--     servers      the server of HAProxy
+--     names        the name of the member
+--     applied      the assignment that was last carried out
+--     states       the state in that assignment
+--     moving       the address that HAProxy was told to take, until the server has its assignment;
+--                  "" if HAProxy must be told again
+--     unreachable  true if HAProxy sends no requests to a server that should get them
+--     failures     the number of health checks that had failed when the server was last started
+--     drifts       how the server differs from its assignment, as text
+--     others       the state, weight and address that someone else has set
 local pools = {}
 
 local function split_number(name)
@@ -196,9 +202,9 @@ end
 ----------------------------------------------------------------------------------------------
 -- Assignments: the member, address, weight and state that a slot should have.
 --
--- A server that changes its address is stopped first: from HAProxy 3.0 on the change takes a
--- moment, in which requests would go to the old address. The last server that serves is not stopped:
--- until HAProxy has taken the new address, requests go to the old one instead of nowhere.
+-- A server that changes its address is stopped first: from HAProxy 3.0 on, the change takes a
+-- moment, during which requests would go to the old address. The last server that serves is not
+-- stopped: until HAProxy has taken the new address, requests go to the old one instead of nowhere.
 
 local function address_of(server)
   local text = server:get_addr() -- "10.0.0.1:80", and "::1:80" for IPv6
@@ -215,8 +221,8 @@ local function weight_of(server)
   return math.tointeger(tonumber(server:get_weight()))
 end
 
--- Sets the weight of a server, and logs it if HAProxy refuses the weight; each backend and each
--- answer is logged once. Some balancing algorithms allow no weights that change.
+-- Sets the weight of a server. If HAProxy refuses the weight, its answer is logged: each answer
+-- once for each backend. Some balancing algorithms do not allow weights to change.
 local refused = {}
 
 local function set_weight(pool, server, assignment)
@@ -236,8 +242,8 @@ local function set_state(server, state)
   else server:set_maint() end
 end
 
--- Returns the administrative state that HAProxy has for a server; nil if it does not tell. A server
--- with the weight 0 is shown as draining, whatever its state.
+-- Returns the administrative state that HAProxy has for a server; nil if the state cannot be told
+-- from the statistics. HAProxy shows a server with the weight 0 as draining, whatever its state.
 local function actual_state(server, stats)
   local status = stats.status
   if not status then return nil end
@@ -248,9 +254,9 @@ local function actual_state(server, stats)
 end
 
 -- Notes the state, weight and address of a server that someone else has set: those that differ from
--- what was ordered last. They are kept, whatever else of the server changes, until they are as
--- ordered again, until an operator gives an order with `sprat`, or until the slot gets another
--- member.
+-- the assignment that was last carried out. They are kept, whatever else changes, until they equal
+-- the assignment again, until an operator gives an order with `sprat`, or until the slot gets
+-- another member.
 local function note_others(pool, slot, stats)
   local server, ordered = pool.servers[slot], pool.applied[slot]
   if not ordered or pool.moving[slot] then return end
@@ -268,8 +274,8 @@ local function is_new(pool, assignment)
   return before.name ~= assignment.name or before.order ~= assignment.order
 end
 
--- Sets the weight and the state of an assignment where it changes them, except those that someone
--- else has set. A server that was stopped to be moved gets its state again.
+-- Sets the weight and the state of a server where the assignment changes them, except those that
+-- someone else has set. A server that was stopped to be moved gets its state again.
 local function set_changes(pool, server, assignment)
   local slot = assignment.slot
   local before, kept = pool.applied[slot] or {}, pool.others[slot] or {}
@@ -314,11 +320,11 @@ local function is_retrying(assignment)
   return false
 end
 
--- Assignments of the snapshot whose addresses HAProxy takes only once it runs: HAProxy 3 without a
--- server-state file.
+-- Assignments of the snapshot whose addresses HAProxy takes only once it runs. HAProxy 3 does so if
+-- it has no server-state file.
 local late = {}
 
--- Notes the member of a slot, and forgets what was found out about the one before.
+-- Notes the member of a slot, and forgets what was found out about the previous member.
 local function set_member(pool, assignment)
   local slot = assignment.slot
   if (pool.drifts[slot] or "") ~= "" then
@@ -328,7 +334,7 @@ local function set_member(pool, assignment)
   pool.drifts[slot], pool.others[slot] = nil, nil
 end
 
--- Returns true if this server gets requests and HAProxy reaches no other one that does.
+-- Returns true if this server gets requests and HAProxy reaches no other server that gets requests.
 local function is_last(pool, slot)
   if pool.states[slot] ~= "ready" or pool.unreachable[slot] then return false end
   for other, state in pairs(pool.states) do
@@ -338,14 +344,15 @@ local function is_last(pool, slot)
 end
 
 -- Returns true if HAProxy does not have the address of an assignment, or may still take the address
--- of an earlier one. An address that someone else has set is kept.
+-- of an earlier assignment. An address that someone else has set is kept.
 local function needs_move(pool, server, assignment)
   local slot = assignment.slot
   if pool.moving[slot] then return true end
   return not has_address(server, assignment) and not (pool.others[slot] or {}).address
 end
 
--- Sets the address of a server, and waits until HAProxy has taken it. Returns false if it has not.
+-- Sets the address of a server, and waits until HAProxy has taken it. Returns false if HAProxy has
+-- not taken it in time. Without `wait`, this function does not wait.
 local function move(pool, server, assignment, wait)
   local address = assignment.ip .. ":" .. assignment.port
   local last = is_last(pool, assignment.slot)
@@ -410,8 +417,8 @@ local function as_assignment(backend, slot, state, weight, ip, port, name, order
   }
 end
 
--- The assignment that is being applied; nil between two. A task that replaces a stuck one begins
--- with it.
+-- The assignment that is being applied; nil between two assignments. A task that replaces a stuck
+-- task begins with this assignment.
 local in_progress = nil
 
 local function apply_changes(wait)
@@ -459,8 +466,8 @@ end)
 -- health checks say that HAProxy does not reach it, or someone else has stopped it.
 --
 -- HAProxy shows "UP 1/2" when the last check has failed and the previous one has not. It shows the
--- same for a server that was just started and not checked yet; so it also matters whether a
--- check has failed since the start.
+-- same for a server that was just started and not checked yet. Such a server therefore counts as
+-- unreachable only if a check has failed since its start.
 local function is_unreachable(pool, slot, stats)
   local status = stats.status or ""
   if status:match("^DOWN") then return true end
@@ -469,7 +476,7 @@ local function is_unreachable(pool, slot, stats)
   return status:match("^UP %d") ~= nil and failed_checks(stats) > (pool.failures[slot] or 0)
 end
 
--- Compares a server with what was ordered for it, and reports the difference.
+-- Compares a server with its assignment, and reports the difference.
 local function check_drift(backend, pool, slot, stats)
   local server, ordered = pool.servers[slot], pool.applied[slot]
   if not ordered or pool.moving[slot] or retries[slot_key(ordered)] then return end
@@ -486,7 +493,7 @@ local function check_drift(backend, pool, slot, stats)
   end
 end
 
-local round, next_in_round = {}, 1 -- the servers of this round, and the next one to read
+local round, next_in_round = {}, 1 -- the servers of this round, and the index of the next to read
 
 local function begin_round()
   if next_in_round <= #round then return end -- the previous round is not over
@@ -515,10 +522,10 @@ local function read_checks()
 end
 
 ----------------------------------------------------------------------------------------------
--- Lists and maps of members, which HAProxy looks up for each request.
+-- Lists and maps of members, in which HAProxy can look up an address for each request.
 
--- A list for each file. `current` returns the entries that it should have, `entries` holds those
--- that it has, and `failed` is set once HAProxy has refused a change.
+-- A table for each file. `current` returns the entries that the file should have, `entries` holds
+-- those that it has, and `failed` is set once HAProxy has refused a change.
 local lists = {}
 
 -- Parses lines of an address, a space and a value.
@@ -629,14 +636,14 @@ local function log_notices()
   end
 end
 
--- The task that serves has a number. A task that HAProxy does not wake any more, or that has ended
--- with an error, is replaced by one with the next number: nothing else would notice that servers no
+-- The task that serves has a number. A task that HAProxy no longer wakes, or that has ended with an
+-- error, is replaced by a task with the next number: nothing else would notice that servers no
 -- longer follow the members.
 local task, served_at, is_serving = 1, 0, false
 local connection = nil -- the connection that keeps a stopping HAProxy alive
 local SUPERSEDED = "another task serves now"
 
--- Notes that this task runs; ends it if another one has replaced it.
+-- Notes that this task runs; ends the task if another one has replaced it.
 local function beat(number)
   if number ~= task then error(SUPERSEDED, 0) end
   served_at = core.now().sec
@@ -689,7 +696,7 @@ local function run(number)
   if not ok and why ~= SUPERSEDED then error(why, 0) end
 end
 
--- Returns for how many seconds no task has served; nil if none should.
+-- Returns for how many seconds no task has served; nil if no task should serve.
 local function stuck_for()
   return is_serving and core.now().sec - served_at or nil
 end
@@ -778,8 +785,9 @@ register_order("ready", "keep the server of a member ready until `sprat auto`")
 register_order("auto", "withdraw the order for the server of a member")
 
 -- The converters `lua.sprat_ip`, `lua.sprat_port` and `lua.sprat_name` return the address, port and
--- name of the server for a key, by rendezvous hashing among the members of the first backend. For
--- example: `http-request set-dst url_param(user),lua.sprat_ip`. The result is "" if none serves.
+-- name of the member for a key, by rendezvous hashing among the members of the first backend. For
+-- example: `http-request set-dst url_param(user),lua.sprat_ip`. The result is "" if no member
+-- serves.
 local function register_converter(name, part)
   core.register_converters(name, function(key)
     local results = { sprat.pick(tostring(key), 1) }
@@ -791,12 +799,12 @@ register_converter("sprat_ip", 1)
 register_converter("sprat_port", 2)
 register_converter("sprat_name", 3)
 
--- The fetch `lua.sprat_pick(url_param,user)` does the same for the value of another fetch. It
--- returns the name, and sets txn.sprat.ip and txn.sprat.port. If no member serves, it returns ""
--- and unsets both.
+-- The fetch `lua.sprat_pick(url_param,user)` picks a member for the value of another fetch. It
+-- returns the name of the member, and sets txn.sprat.ip and txn.sprat.port. If no member serves, it
+-- returns "" and unsets both variables.
 local unknown_fetches = {} -- the names that have been logged
 
--- Returns the value of another fetch as a key; nil if it has none.
+-- Returns the value of another fetch as a key; nil if that fetch has no value.
 local function fetch_key(txn, fetch, ...)
   local found, key = pcall(function(...) return txn.f[fetch](txn.f, ...) end, ...)
   if not found and not unknown_fetches[fetch or ""] then
@@ -822,8 +830,8 @@ core.register_fetches("sprat_pick", function(txn, fetch, ...)
 end)
 
 -- The fetch `lua.sprat_server(url_param,user)` returns the name of the server of the member for the
--- key, for `use-server`: HAProxy goes on to check that server, to limit its connections and to
--- redispatch. It returns "" if there is no such server.
+-- key, for `use-server`: HAProxy still checks that server, limits its connections and redispatches.
+-- The fetch returns "" if there is no such server.
 core.register_fetches("sprat_server", function(txn, fetch, ...)
   local key = fetch_key(txn, fetch, ...)
   local server = nil
@@ -831,8 +839,8 @@ core.register_fetches("sprat_server", function(txn, fetch, ...)
   return server or ""
 end)
 
--- The fetch `lua.sprat_member` is true if a member listens at the source of the request, or at the
--- given address.
+-- The fetch `lua.sprat_member` is true if a member listens at the source address of the request, or
+-- at the given address.
 core.register_fetches("sprat_member", function(txn, ip)
   return sprat.is_member(ip or txn.f:src()) == true
 end)

@@ -38,8 +38,8 @@ impl Backend {
     }
 }
 
-/// The key of a backend in a snapshot: its name and the tag of its members. The position of the
-/// backend would not do, because it changes with the configuration.
+/// The key of a backend in a snapshot: its name and the tag of its members. The number of the
+/// backend cannot be the key, because it changes with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendKey {
     /// The name of the backend in HAProxy's configuration.
@@ -49,7 +49,8 @@ pub struct BackendKey {
 }
 
 impl BackendKey {
-    /// Makes a key. Spaces in the tag are escaped, because a snapshot is made of words.
+    /// Makes a key. Spaces in the tag are escaped, because spaces separate the words of a line in a
+    /// snapshot.
     pub fn new(name: &str, key: &str, value: &str) -> BackendKey {
         let tag = format!("{key}={value}");
         BackendKey {

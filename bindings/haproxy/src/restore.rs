@@ -1,16 +1,16 @@
 //! The assignments of a snapshot that the backends of a new configuration take over.
 //!
-//! A server keeps its member as long as the names of the backend and of the server stay. A backend
-//! that was renamed takes over the members of the old one, and a server that was renamed leaves its
-//! member to a free slot: a new name is no reason to begin without servers.
+//! A server keeps its member unless the server was renamed. The member of a renamed server moves to
+//! a free slot, and a renamed backend takes over the members of the old one: a new name is no
+//! reason to begin without servers.
 
 use crate::backend::{Backend, BackendKey};
 use crate::balance::Assignment;
 use crate::snapshot::{SavedServer, Snapshot};
 use std::collections::BTreeSet;
 
-/// Returns the key under which the snapshot knows a backend. If the snapshot does not know it, the
-/// key is that of a backend that has the same tag and is no longer configured.
+/// Returns the key under which the snapshot knows a backend. If the snapshot does not have the key
+/// of the backend, returns that of a backend that has the same tag and is no longer configured.
 pub fn known_as<'a>(
     snapshot: &'a Snapshot,
     key: &BackendKey,
@@ -53,7 +53,7 @@ pub fn assignments(snapshot: &Snapshot, backends: &[Backend]) -> Vec<(usize, Ass
 
 fn of_backend(backend: &Backend, mut servers: Vec<&SavedServer>) -> Vec<Assignment> {
     let slot_of = |it: &SavedServer| backend.servers.iter().position(|name| *name == it.server);
-    // Servers that still exist keep their slots. Of two entries of a member, the one that admits
+    // Servers that still exist keep their slots. Of two entries for a member, the one that admits
     // more requests counts.
     servers.sort_by_key(|it| (slot_of(it).is_none(), it.state));
     let (mut names, mut addrs, mut slots) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());

@@ -21,7 +21,7 @@ pub const HEAD: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state
     srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn \
     srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n";
 
-/// A server in the file: the names of its backend and of itself, and its address.
+/// A server in the file: the name of its backend, its own name, and its address.
 pub type StateEntry = (Arc<str>, Arc<str>, SocketAddr);
 
 /// Returns the servers of a snapshot that belong to the configured backends.
@@ -42,8 +42,9 @@ pub fn write(path: &str, entries: &[StateEntry]) -> io::Result<()> {
     let mut text = HEAD.to_owned();
     for (backend, server, addr) in entries {
         let (ip, port) = (addr.ip(), addr.port());
-        // The states 2, 5 and 6 say: running before, in maintenance by configuration and by
-        // command, health checks enabled. Writing to a string cannot fail.
+        // The states 2, 5 and 6 mean: the server was running before, is in maintenance by
+        // configuration and by command, and has health checks that are enabled. Writing to a string
+        // cannot fail.
         let _ = writeln!(
             text,
             "0 {backend} 0 {server} {ip} 2 5 1 1 0 1 0 0 6 0 0 0 - {port} - 0 0 - - 0"
@@ -52,10 +53,10 @@ pub fn write(path: &str, entries: &[StateEntry]) -> io::Result<()> {
     replace(path, &text, 0o600)
 }
 
-/// Replaces the file by one with this text and mode. The old content stays until the new one is
-/// complete, because another HAProxy may read it at the same moment. No link is followed, neither
-/// at this path nor at that of the temporary file: otherwise a user who may write in the folder
-/// could choose which file is overwritten.
+/// Replaces the file with one that has this text and mode. The old content stays until the new one
+/// is complete, because another HAProxy may read it at the same moment. Links are not followed at
+/// this path or at that of the temporary file: otherwise a user who may write in the folder could
+/// choose which file is overwritten.
 ///
 /// # Errors
 /// The error of the system.

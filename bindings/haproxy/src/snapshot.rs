@@ -170,7 +170,7 @@ impl SnapshotFile {
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
-        options.mode(0o600); // it holds the addresses of all members
+        options.mode(0o600); // the file holds the addresses of all members
         options.custom_flags(libc::O_NOFOLLOW);
         let file = options.open(path).map_err(|error| match error {
             it if it.raw_os_error() == Some(libc::ELOOP) => refused("it is a symbolic link"),
@@ -251,8 +251,8 @@ fn check_owner(meta: &Metadata, user: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns true if the file, of this length, is empty, or if either of its halves begins like a
-/// record, or with zeros because no record was written there.
+/// Returns true if the file is empty, or if one of its halves begins like a record, or with zeros
+/// because no record was written there. `len` is the length of the file.
 fn is_snapshot(file: &File, len: u64) -> bool {
     let mut head = [0; MAGIC.len()];
     let read =

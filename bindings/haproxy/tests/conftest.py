@@ -249,7 +249,7 @@ class HAProxy:
         """Wait until HAProxy sends requests to exactly these web servers."""
         wanted = {web.served_at for web in webs}
         with contextlib.suppress(AssertionError):
-            eventually("they get requests", lambda: self.up() == wanted, within)
+            eventually("these web servers get requests", lambda: self.up() == wanted, within)
         assert self.up() == wanted, f"{self.servers()}\n{self.show()}\n{self.log()}"
 
     def reload(self) -> None:
@@ -279,7 +279,7 @@ class HAProxy:
 
         That connection keeps a stopping HAProxy alive. Without it, a soft stop ends HAProxy at
         once. A test that connects to the socket itself calls this method first, because the method
-        counts connections and cannot tell that of the script from that of the test.
+        counts connections and cannot tell the script's connection from the test's.
         """
         name = f"@sprat-{self.ip}:7946@".encode()
 

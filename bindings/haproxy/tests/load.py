@@ -78,7 +78,10 @@ class Load:
 
     @staticmethod
     def _ask(connection: http.client.HTTPConnection) -> tuple[bool, str]:
-        """Return true and the name of the server, its last word; or false and the error."""
+        """Return true and the name of the server, or false and the error.
+
+        The name is the last word of the answer.
+        """
         try:
             connection.request("GET", "/")
             response = connection.getresponse()
@@ -98,8 +101,8 @@ class Load:
     def failures_without(self, *deaths: Interval) -> list[Failure]:
         """Return the failures, except those of requests in flight when a server was killed.
 
-        A server that dies by SIGKILL takes the requests that it is answering with it: HAProxy can
-        send a request again only as long as no part of the answer has arrived.
+        A server that dies by SIGKILL loses the requests that it is answering: HAProxy can send a
+        request again only if no part of the answer has arrived.
         """
         return [it for it in self.failures if not any(it.time.overlaps(death) for death in deaths)]
 

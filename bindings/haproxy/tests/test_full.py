@@ -21,9 +21,10 @@ def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> No
     first.set_tags("role=primary", "port=3000")
     proxy.serves(first)
     requests = load(proxy, 200)
-    # The new primary announces itself once before the old one steps down, and once after that.
+    # The role moves twice: first the new primary announces itself before the old one steps down,
+    # and then after that.
     second.set_tags("role=primary", "port=3000")
-    eventually("the second one waits", lambda: WAITS in proxy.show())
+    eventually("the second member waits", lambda: WAITS in proxy.show())
     first.set_tags("role=backend", "port=3000")
     proxy.serves(second)
     second.set_tags("role=backend", "port=3000")
@@ -40,7 +41,7 @@ def test_a_member_that_waits_serves_when_the_only_server_dies(haproxy, web) -> N
     first = web("web-1").join(proxy)
     proxy.serves(first)
     second = web("web-2").join(proxy)
-    eventually("the second one waits", lambda: WAITS in proxy.show())
+    eventually("the second member waits", lambda: WAITS in proxy.show())
     first.kill()
     proxy.serves(second)
 
@@ -50,7 +51,7 @@ def test_a_member_that_waits_serves_when_haproxy_finds_the_only_server_down(hapr
     first = web("web-1").join(proxy)
     proxy.serves(first)
     second = web("web-2").join(proxy)
-    eventually("the second one waits", lambda: WAITS in proxy.show())
+    eventually("the second member waits", lambda: WAITS in proxy.show())
     first.process.kill()  # its agent lives on, so the cluster sees the member alive
     proxy.serves(second)
 
@@ -76,7 +77,7 @@ def test_a_member_that_asks_for_no_requests_gives_its_slot_to_one_that_waits(hap
     second = web("web-2").join(proxy)
     proxy.serves(second)
     idle.set_tags("role=backend", "port=3000", "state=ready")
-    eventually("the first one waits", lambda: WAITS in proxy.show())
+    eventually("the first member waits", lambda: WAITS in proxy.show())
     second.leave()
     proxy.serves(idle)
 
@@ -101,4 +102,4 @@ def test_a_member_that_asks_for_a_drain_when_it_joins_is_drained(haproxy, web) -
     status = lambda: {it["status"] for it in proxy.statistics().values()}  # noqa: E731
     eventually("HAProxy drains the server", lambda: any("DRAIN" in it for it in status()))
     other.set_tags("role=backend", "port=3000", "state=maint")
-    eventually("the last one is held", lambda: "ready" in proxy.members()["web-2"])
+    eventually("the last server is held", lambda: "ready" in proxy.members()["web-2"])

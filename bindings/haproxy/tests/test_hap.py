@@ -13,7 +13,7 @@ from conftest import HAP, NO_SERVER, PLAIN
 
 FORGETFUL = ("--set", "tombstone_timeout_ms=1000", "--set", "reconnect_timeout_ms=1000")
 """Settings with which members that have left or failed are forgotten soon. Both are needed: a leave
-of which the node does not hear in time counts as a failure."""
+that the node does not hear about in time counts as a failure."""
 
 
 def test_servers_come_and_go_under_their_own_names_and_others_are_left_alone(
@@ -64,7 +64,7 @@ SLOTS = "server-template app 1-8 member.invalid:1 init-addr last,0.0.0.0 disable
 def with_template(haproxy, folder):
     """Start an HAProxy with slots and a server-state file.
 
-    Return it, the options of `sprat-hap`, and the file.
+    Return the HAProxy, the options of `sprat-hap`, and the file.
     """
     state = folder / "servers"
     state.write_text(EMPTY)
@@ -163,10 +163,10 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
     proxy.serves(webs[1])
     webs[1].set_tags("role=backend", "port=3000", "state=drain")
     held = "held: no other server would be ready"
-    eventually("the last one is held", lambda: held in driver.report())
+    eventually("the last server is held", lambda: held in driver.report())
     proxy.cli("enable server nodes/web-0")
     proxy.serves(webs[0])
-    eventually("all is as it was", lambda: "HAProxy has" not in driver.report())
+    eventually("no state differs", lambda: "HAProxy has" not in driver.report())
 
 
 LISTS = "`show` (on HAProxy's socket `show sprat`) lists all"
@@ -202,12 +202,12 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     proxy.reload()
     proxy.serves(webs[1])
     snapshot = tmp_path / "snapshot"
-    eventually("it is in the snapshot", lambda: b" drain web-0\n" in snapshot.read_bytes())
+    eventually("the order is saved", lambda: b" drain web-0\n" in snapshot.read_bytes())
     driver.process.kill()
     driver.process.wait(PATIENCE)
     driver = hap([proxy], *options, "--control", str(control))
     driver.join(webs[1].agent)
-    eventually("it is shown", lambda: "ordered drain" in told(control, "show"))
+    eventually("the order is shown", lambda: "ordered drain" in told(control, "show"))
     proxy.serves(webs[1])
     # An order may stop even the last server.
     told(control, "maint web-1")
@@ -243,9 +243,9 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
     assert told(control, "drain web-1", is_open=True) == wrong
     assert "ordered drain" not in told(control, "show")
     told(control, "freeze")
-    eventually("it is frozen", lambda: "frozen" in told(control, "show"))
+    eventually("removals are frozen", lambda: "frozen" in told(control, "show"))
     told(control, "thaw")
-    eventually("it is not", lambda: "frozen" not in told(control, "show"))
+    eventually("removals are thawed", lambda: "frozen" not in told(control, "show"))
     with socket.socket(socket.AF_UNIX) as silent:
         silent.connect(str(control))
         assert "web-1" in told(control, "show")
@@ -296,7 +296,7 @@ def test_agent_checks_are_answered_with_the_state_of_a_member(hap, web, addresse
             return stream.makefile().read()
 
     eventually("sprat-hap knows the member", lambda: ask("web-1") == "up ready 40%\n")
-    assert ask("web-1", end="") == "up ready 40%\n", "HAProxy sends no line end by itself"
+    assert ask("web-1", end="") == "up ready 40%\n", "HAProxy does not add a line end"
     second.set_tags("role=backend", "port=3000", "state=drain")
     eventually("the answer is drain", lambda: ask("web-2") == "drain\n")
     second.set_tags("role=backend", "port=3000", "state=maint")
@@ -363,7 +363,7 @@ def test_sprat_hap_recognises_its_servers_after_a_restart(haproxy, hap, web, loa
     )
     proxy.serves(*webs)
     again.join(webs[1].agent)
-    eventually("the one that left is deleted", lambda: "web-0" not in proxy.servers())
+    eventually("the server of web-0 is deleted", lambda: "web-0" not in proxy.servers())
     proxy.serves(*webs[1:])
     requests.stop()
     assert requests.failures == []
@@ -445,7 +445,7 @@ def test_a_command_that_haproxy_refuses_is_logged_and_stops_no_other_server(
     refused = "ddd: ", "(command: add server"
     eventually("the refused command is logged", lambda: all(it in other.log() for it in refused))
     first.set_tags("role=backend", "port=3000", "weight=9")
-    eventually("the others follow", lambda: proxy.cli("get weight nodes/aaa").startswith("9 "))
+    eventually("the weight follows", lambda: proxy.cli("get weight nodes/aaa").startswith("9 "))
 
 
 def test_on_sigusr1_sprat_hap_prints_members_and_servers(haproxy, hap, web) -> None:

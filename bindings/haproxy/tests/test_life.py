@@ -155,13 +155,13 @@ def test_remembered_servers_are_checked_at_their_own_addresses(
 
     eventually("both servers are checked", are_checked)
     assert "Layer4 connection problem" not in again.log(), "a check went to another address"
-    webs[0].process.kill()  # and not its agent
+    webs[0].process.kill()  # its agent lives on
     eventually("its server is down", lambda: again.up() == {webs[1].served_at})
 
 
 @pytest.mark.parametrize("fault", ["real(600000)", 'error("a fault", 0)'])
 def test_a_task_that_does_not_run_any_more_is_replaced(haproxy, web, tmp_path, fault) -> None:
-    # The task that serves is the only one that sleeps for 20 ms.
+    # The task that serves is the only task that sleeps for 20 ms.
     fault_file = tmp_path / "fault"
     script = tmp_path / "faulty.lua"
     script.write_text(

@@ -138,7 +138,7 @@ def test_checking_a_configuration_starts_nothing_and_finds_mistakes(haproxy, tmp
     ):
         config = tmp_path / "wrong.cfg"
         config.write_text(fine.replace("    lua-load", f"    {wrong}\n    lua-load"))
-        # A check does not look for the backends: their absence is only found at the start.
+        # A check does not look for the backends: only a start finds that one is missing.
         line = [HAPROXY, "-f", str(config)] + ([] if "there is no" in says else ["-c"])
         done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 1, wrong
@@ -196,7 +196,7 @@ def test_at_rest_the_module_takes_little_processor_time(haproxy, web) -> None:
     time.sleep(3)
     share = (used() - before) / (time.monotonic() - began)
     print(f"at rest: {share * 100:.2f} % of a core")
-    assert share < 0.05, "several times what it takes on a quiet machine"
+    assert share < 0.05, "the limit is several times the share on a quiet machine"
     eventually("HAProxy still serves", proxy.up)
 
 

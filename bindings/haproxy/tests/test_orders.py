@@ -58,7 +58,7 @@ def test_orders_keep_the_server_of_a_failed_member_and_stop_even_the_last_one(ha
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
     assert proxy.cli("sprat ready web-0") == "done"
-    webs[0].agent.kill()  # and not the application
+    webs[0].agent.kill()  # its application lives on
     eventually("the member has failed", lambda: "(1 failed)" in proxy.show())
     proxy.serves(*webs)
     for it in webs:
@@ -88,12 +88,12 @@ def test_a_server_that_someone_else_changes_is_left_alone_and_shown(haproxy, web
     eventually("the change is logged", lambda: line in proxy.log())
     webs[0].set_tags("role=backend", "port=3000", "weight=7")
     eventually("the weight follows", lambda: "weight 7" in proxy.members()["web-0"])
-    eventually("HAProxy has it", lambda: proxy.cli(f"get weight nodes/{server}").startswith("7 "))
+    eventually("weight 7 is set", lambda: proxy.cli(f"get weight nodes/{server}").startswith("7 "))
     proxy.serves(webs[1])
     # The guard counts the server as one that does not serve.
     webs[1].set_tags("role=backend", "port=3000", "state=drain")
     held = "held: no other server would be ready"
-    eventually("the last one is held", lambda: held in proxy.members()["web-1"])
+    eventually("the last server is held", lambda: held in proxy.members()["web-1"])
     webs[1].set_tags("role=backend", "port=3000", "state=ready")
     proxy.cli(f"enable server nodes/{server}")
     proxy.serves(*webs)
@@ -150,12 +150,12 @@ def test_a_part_that_someone_else_has_set_is_kept_whatever_else_changes(
     first.set_tags("role=backend", "port=3001", "weight=7", *tags)
     for it in {"address", "weight"} - {part}:
         eventually(f"the {it} follows", lambda it=it: has(it, ordered[it]))
-    # The script carries out one change after the other, so it is done with the first one when
-    # HAProxy has the second one.
+    # The script carries out one change after the other: once HAProxy has the second change, the
+    # first one is complete.
     first.set_tags("role=backend", "port=3001", "weight=8", "state=drain")
     ordered["weight"] = "8"
     shown = lambda: proxy.members()["web-0"].replace(";", " ").split()[1:4]  # noqa: E731
-    eventually("it is ordered", lambda: shown() == ["drain", "weight", "8"])
+    eventually("the second change is shown", lambda: shown() == ["drain", "weight", "8"])
     for it in {"address", "weight", "state"} - {part}:
         eventually(f"the {it} follows", lambda it=it: has(it, ordered[it]))
     assert has(part, kept)
@@ -217,7 +217,7 @@ def test_weights_that_haproxy_refuses_are_shown_and_logged(haproxy, web) -> None
     refused = "sprat: backend nodes: HAProxy refuses weights of members: Backend is using a static"
     eventually("the refusal is logged", lambda: refused in proxy.log())
     assert proxy.log().count(refused) == 1
-    eventually("it is shown", lambda: "; HAProxy has weight 1" in proxy.members()["web-1"])
+    eventually("it is also shown", lambda: "; HAProxy has weight 1" in proxy.members()["web-1"])
 
 
 def test_a_member_with_a_long_name_becomes_a_server(haproxy, web) -> None:

@@ -18,8 +18,8 @@ def test_failures_below_the_floor_are_held_and_haproxys_checks_decide(haproxy, w
     webs = [web(f"web-{n}").join(proxy) for n in range(4)]
     proxy.serves(*webs)
     requests = load(proxy, 100)
-    # The agents die, and the applications do not. Failures in quick succession would look like an
-    # isolation, so the test waits for longer than two suspicion timeouts after each.
+    # The agents die, and the applications live on. Failures in quick succession would look like an
+    # isolation, so the test waits for longer than two suspicion timeouts after each failure.
     for failed, it in enumerate(webs[:3], 1):
         it.agent.kill()
         eventually("the member has failed", lambda n=failed: f"({n} failed)" in proxy.show())
@@ -103,8 +103,8 @@ def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
 
 
 def test_a_member_that_haproxy_cannot_reach_is_probed_at_once(haproxy, web) -> None:
-    # By itself the node would probe every ten minutes, and there is no other member that could
-    # probe instead.
+    # On its own, the node would probe only every ten minutes, and no other member could probe
+    # instead.
     proxy = haproxy(SETTINGS="probe_interval_ms=600000 probe_timeout_ms=500")
     only = web("web-1").join(proxy)
     proxy.serves(only)

@@ -1,4 +1,4 @@
-"""Restarts and reloads under clients that never retry: the first request is answered, too."""
+"""Restarts and reloads under clients that never retry: even the first request is answered."""
 
 from __future__ import annotations
 

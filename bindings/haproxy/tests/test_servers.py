@@ -130,7 +130,7 @@ def test_tags_and_names_that_haproxy_would_misread_never_reach_it(haproxy, web, 
 def test_a_member_without_a_slot_gets_one_when_another_is_forgotten(haproxy, web) -> None:
     proxy = haproxy(SETTINGS="tombstone_timeout_ms=1000", DRAIN_MS="100")
     webs = [web(f"web-{n}").join(proxy) for n in range(9)]
-    eventually("one has no slot", lambda: proxy.show().count("more members than slots") == 1)
+    eventually("one member has no slot", lambda: proxy.show().count("more members than slots") == 1)
     eventually("the others serve", lambda: len(proxy.up()) == 8)
     unplaced = proxy.show().split('- "')[1].split('"')[0]
     next(it for it in webs if it.name != unplaced).leave()
@@ -140,7 +140,7 @@ def test_a_member_without_a_slot_gets_one_when_another_is_forgotten(haproxy, web
 def test_a_slot_kept_for_a_return_is_given_to_a_member_that_needs_it(haproxy, web) -> None:
     proxy = haproxy(DRAIN_MS="100")
     webs = [web(f"web-{n}").join(proxy) for n in range(9)]
-    eventually("one has no slot", lambda: proxy.show().count("more members than slots") == 1)
+    eventually("one member has no slot", lambda: proxy.show().count("more members than slots") == 1)
     unplaced = proxy.show().split('- "')[1].split('"')[0]
     next(it for it in webs if it.name != unplaced).leave()
     eventually("the waiting member has a slot", lambda: f" {unplaced} " in proxy.show())
@@ -167,7 +167,7 @@ def test_a_member_that_returns_gets_its_slot_again(haproxy, web) -> None:
 def test_a_key_keeps_its_server_while_others_come_and_go(haproxy, web) -> None:
     by_user = re.search(r"```haproxy-snippet\n(.*?)```", README, re.DOTALL).group(1)
     proxy = haproxy(
-        SETTINGS="probe_interval_ms=5000 probe_timeout_ms=2000",  # a suspect would move its keys
+        SETTINGS="probe_interval_ms=5000 probe_timeout_ms=2000",  # a suspect would lose its keys
         frontend="    use_backend chosen if { url_param(k) -m found }\n"
         "    http-request return status 200 content-type text/plain string member"
         " if { path /member } { lua.sprat_member -m bool }\n",
@@ -219,7 +219,7 @@ def test_a_list_holds_the_addresses_of_the_members(haproxy, web, tmp_path) -> No
     first, second = web("web-1").join(proxy), web("web-2").join(proxy)
     eventually("both are listed", lambda: listed() == {first.ip, second.ip, proxy.ip})
     second.leave()
-    eventually("one is left", lambda: listed() == {first.ip, proxy.ip})
+    eventually("only two are listed", lambda: listed() == {first.ip, proxy.ip})
     proxy.end()
     wrong = haproxy(MEMBERS_ACL="/nowhere")
     first.join(wrong)

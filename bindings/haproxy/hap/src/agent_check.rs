@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-/// The maximum number of connections at the same time. HAProxy opens one for each server that it is
-/// checking.
+/// The maximum number of open connections. HAProxy opens one for each server that it is checking.
 const CONNECTIONS: usize = 256;
 /// The longest wait for the first bytes of a question, and for the answer to be sent.
 const FIRST: Duration = Duration::from_secs(1);
@@ -47,15 +46,15 @@ pub fn serve(addr: SocketAddr, desired: Arc<DesiredServers>) -> Result<(), Strin
 /// Answers the questions of all connections.
 struct Responder {
     desired: Arc<DesiredServers>,
-    /// The unknown names that are logged already.
+    /// The unknown names that have been logged.
     logged: Mutex<BTreeSet<String>>,
     /// The number of open connections.
     open: AtomicUsize,
 }
 
 impl Responder {
-    /// Answers a connection on a thread of its own, or closes it if there are too many. HAProxy
-    /// then goes on without an answer.
+    /// Answers a connection on a thread of its own, or closes it if too many are open. HAProxy then
+    /// goes on without an answer.
     fn accept(self: Arc<Self>, stream: TcpStream) {
         if self.open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
             self.open.fetch_sub(1, Ordering::Relaxed);
@@ -63,7 +62,7 @@ impl Responder {
         }
         let responder = self.clone();
         let work = move || {
-            // If the connection breaks, HAProxy connects again by itself.
+            // If the connection breaks, HAProxy connects again.
             let _ = responder.answer(stream);
             responder.open.fetch_sub(1, Ordering::Relaxed);
         };
@@ -81,7 +80,7 @@ impl Responder {
         let name = question.trim();
         let servers = self.desired.current();
         let answer = servers.get(name).map(|it| match it.state {
-            // The default weight is 100, so that HAProxy takes the weight as a percentage.
+            // HAProxy takes the weight as a percentage, which suits the default weight of 100.
             AdminState::Ready => format!("up ready {}%\n", it.weight),
             AdminState::Drain => "drain\n".to_owned(),
             AdminState::Maint => "down #failed, gone or in maintenance\n".to_owned(),

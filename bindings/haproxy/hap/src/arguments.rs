@@ -216,7 +216,7 @@ impl Arguments {
         Ok(())
     }
 
-    /// Returns the rules by which a member is a server.
+    /// Returns the rules that decide which members are servers.
     pub fn rules(&self) -> Rules {
         Rules {
             loopback: self.loopback,

@@ -1,4 +1,4 @@
-//! The control socket, over which an operator gives orders: a command in each line.
+//! The control socket, over which an operator gives orders: one command in each line.
 
 use super::desired::DesiredServers;
 use super::log;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const COMMAND_LEN: usize = 1024;
 /// The number of bytes that are read and ignored after a line that is too long.
 const REST_LEN: usize = 1 << 20;
-/// The answer to a command that has no other.
+/// The answer to a command that succeeds and prints nothing.
 const DONE: &str = "ok\n";
 
 const HELP: &str = "\
@@ -116,7 +116,7 @@ fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
         let text = done.unwrap_or_else(|wrong| format!("error: {wrong}\n"));
         stream.write_all(text.as_bytes())?;
         if lines.held.len() > COMMAND_LEN {
-            // Closing a socket with bytes that were not read would discard the answer.
+            // Closing a socket that has unread bytes would discard the answer.
             stream.shutdown(Shutdown::Write)?;
             return lines.discard();
         }

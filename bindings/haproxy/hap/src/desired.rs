@@ -1,5 +1,6 @@
-//! The desired servers, shared by all threads. The threads that make the servers of each HAProxy
-//! equal to them also report which names HAProxy has reserved, and which servers it does not reach.
+//! The desired servers, shared by all threads. For each HAProxy, a thread makes the servers equal
+//! to the desired ones. The thread also reports which names are reserved there, and which servers
+//! that HAProxy does not reach.
 
 use sprat_haproxy::balance::{AdminState, Assignment};
 use sprat_haproxy::controller::Controller;
@@ -34,7 +35,7 @@ struct Inner {
     unreachable: BTreeMap<String, BTreeSet<String>>,
     /// The servers of each HAProxy whose state someone else has set.
     changed: BTreeMap<String, ChangedServers>,
-    /// By slot: the member, and the text about its server that the controller was last sent.
+    /// By slot: the member, and the last text about its server that was sent to the controller.
     drifts: BTreeMap<usize, (Arc<str>, String)>,
 }
 

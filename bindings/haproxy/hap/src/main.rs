@@ -11,13 +11,13 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `arguments` | the command line |
-//! | `desired` | the servers as they should be, shared by all threads |
+//! | `desired` | the desired servers, shared by all threads |
 //! | `server_state` | the servers as HAProxy has them: the answer to `show servers state` |
 //! | `plan` | the commands that turn the actual servers into the desired ones |
 //! | `others` | the servers whose state someone else has set |
 //! | `reconcile` | the thread of one HAProxy |
 //! | `state_file` | the file from which HAProxy loads its servers after a reload |
-//! | `runtime_api` | one command on one connection |
+//! | `runtime_api` | sends a command to HAProxy, on a connection of its own |
 //! | `agent_check` | the answers to agent checks |
 //! | `control` | the orders of an operator |
 //! | `signals` | the signals that end the process, print a report, or lift a freeze |

@@ -6,8 +6,9 @@
 //! desired state again, until the order for the member changes, or until the server gets another
 //! member.
 //!
-//! A new HAProxy process proves nothing about the old one: its states are left alone only if they
-//! are those that someone else had set, which HAProxy then has from its server-state file.
+//! In a new HAProxy process, a state is left alone only if it is the one that someone else had set
+//! in the old process, and the server still has the address of its member: then the state comes
+//! from HAProxy's server-state file.
 
 use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ impl Goal {
     }
 }
 
-/// See the top of this file. Servers are known by the names that HAProxy has for them.
+/// See the top of this file. Servers are identified by their names in HAProxy.
 #[derive(Default)]
 pub struct ChangesByOthers {
     /// The process that answered last.

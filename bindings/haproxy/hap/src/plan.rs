@@ -7,8 +7,9 @@
 //! whatever its name. The range follows from the tag of the members, so two `sprat-hap` for
 //! different tags can share a backend.
 //!
-//! With a `server-template`, the servers exist already: each slot is the server of its number, and
-//! only addresses, weights and states are set. HAProxy then finds its servers again after a reload.
+//! With a `server-template`, the servers exist already: they are the slots, in the order of their
+//! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
+//! after a reload.
 //!
 //! A state that someone else has set is left alone; `others` finds such states.
 
@@ -56,7 +57,7 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// `tag` is the tag of the members that serve.
+    /// Creates a planner. `tag` is the tag of the members that serve.
     pub fn new(
         backend: String,
         tag: &(String, String),
@@ -85,8 +86,8 @@ impl Planner {
     }
 
     /// Returns the assignments that an earlier `sprat-hap` has carried out. HAProxy does not know
-    /// the member of a slot of a `server-template`, so its address stands for the name. A server of
-    /// such a slot that gets no requests is not returned.
+    /// which member is in a slot of a `server-template`, so the member gets a name made from its
+    /// address. Servers of a `server-template` that are in maintenance are left out.
     pub fn remembered(&self, present: &BTreeMap<String, Server>) -> Vec<Assignment> {
         let assignment = |(slot, name, server): (usize, String, &Server)| Assignment {
             slot,
@@ -110,8 +111,8 @@ impl Planner {
             .collect()
     }
 
-    /// Returns the names of the servers that `sprat-hap` did not add, and that members therefore
-    /// cannot use. With a template there are none.
+    /// Returns the names of the servers that `sprat-hap` did not add: members cannot have these
+    /// names. With a template, no name is reserved.
     pub fn reserved(&self, present: &BTreeMap<String, Server>) -> BTreeSet<String> {
         let reserved = present
             .iter()
@@ -174,7 +175,7 @@ impl Planner {
         found
     }
 
-    /// Returns the names of those servers of members that get requests.
+    /// Returns the names of the servers for members that get requests.
     pub fn serving(&self, present: &BTreeMap<String, Server>) -> BTreeSet<Arc<str>> {
         let template: BTreeSet<&str> = self.template.iter().map(|it| &**it).collect();
         let serves = |(name, it): &(&String, &Server)| {
@@ -343,9 +344,9 @@ impl Step {
     }
 }
 
-/// Returns HAProxy's objection to a line of commands; `None` if HAProxy carried them out. A server
-/// that cannot be deleted yet, because it still has connections, is not an objection: the deletion
-/// is sent again.
+/// Returns HAProxy's objection to a line of commands; `None` if HAProxy carried them out. No answer
+/// to a deletion counts as an objection: the server may still have connections, and the deletion is
+/// sent again.
 pub fn objection(line: &str, answer: &str) -> Option<String> {
     let is_deletion = line.starts_with("del server ");
     let is_fine = |line: &&str| {
@@ -420,7 +421,7 @@ mod tests {
         ];
         assert!(
             planner().unreachable(&present(), &slots).is_empty(),
-            "web-2 is stopped"
+            "web-2 is stopped, so it does not count as unreachable"
         );
         let mut down = present();
         down.get_mut("web-1").unwrap().is_down = true;
@@ -498,7 +499,7 @@ mod tests {
         let other = Planner::new("nodes".to_owned(), &tag, String::new(), Vec::new());
         assert!(
             other.remembered(&present()).is_empty(),
-            "it serves members of another tag"
+            "servers for members with another tag are not recognised"
         );
     }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 /// The pause between two rounds when nothing changes. Rounds go on, because a restarted HAProxy has
 /// none of the added servers.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The maximum number of checks whether HAProxy has taken an address, and the pause between two.
+/// The maximum number of checks for whether HAProxy has taken an address, and the pause between two
+/// of them.
 const ADDRESS_TRIES: u32 = 50;
 const ADDRESS_PAUSE: Duration = Duration::from_millis(10);
 
@@ -75,8 +76,8 @@ impl Reconciler {
         }
     }
 
-    /// Runs one round and returns the problems of single servers. A command that HAProxy refuses
-    /// for one server does not stop the others; it is sent again in the next round.
+    /// Runs one round and returns the problems of single servers. If HAProxy refuses a command for
+    /// one server, the commands for other servers are still sent, and the next round tries again.
     fn round(&mut self) -> Result<BTreeSet<String>, String> {
         let (process, present) = self.present()?;
         self.desired
@@ -108,7 +109,7 @@ impl Reconciler {
         Ok((server_state::process(&answer), present))
     }
 
-    /// Carries out the steps of a round. If a server could not be made ready, the last one that
+    /// Carries out the steps of a round. If a server could not be made ready, the last server that
     /// serves is not taken away.
     fn carry_out_all(
         &mut self,
@@ -137,7 +138,8 @@ impl Reconciler {
         Ok(problems)
     }
 
-    /// Sends the lines of a step. Returns a problem if HAProxy refused one of them.
+    /// Sends the lines of a step. Returns a problem if HAProxy refused a line or has not taken an
+    /// address in time.
     fn carry_out(&self, step: &Step) -> Result<Option<String>, String> {
         for (number, line) in step.lines.iter().enumerate() {
             let addr = step.addr.filter(|_| number == 1);
@@ -181,7 +183,8 @@ impl Reconciler {
 
     /// Restores servers that an earlier `sprat-hap` has added or set, and that are not desired now:
     /// they may belong to members that have not been heard from yet. The controller keeps such
-    /// servers for a while. The slots of a template are restored once: later they are known.
+    /// servers for a while. The slots of a template are restored only in the first round, because
+    /// later the controller knows their members.
     fn restore(&mut self, present: &BTreeMap<String, Server>) -> Result<(), String> {
         let is_first = !std::mem::replace(&mut self.has_restored, true);
         if self.planner.has_template() && !is_first {

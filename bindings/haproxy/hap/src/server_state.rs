@@ -1,4 +1,4 @@
-//! The servers that HAProxy has, as it answers `show servers state`.
+//! The servers that HAProxy has, read from its answer to `show servers state`.
 
 use sprat_haproxy::balance::AdminState;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ const DRAIN: u32 = 0x08 | 0x10;
 const CONFIGURED: u32 = 0x02;
 const ENABLED: u32 = 0x04;
 
-/// Returns the text that identifies the process which has answered `show info`.
+/// Returns the text that identifies the process that has answered `show info`.
 pub fn process(answer: &str) -> String {
     let is_one = |line: &&str| {
         ["Pid: ", "Start_time_sec: "]

@@ -239,7 +239,8 @@ fn start(_: &Arguments) -> CallResult {
     done()
 }
 
-/// `generation()`: returns a number that changes when `next_change` has something new.
+/// `generation()`: returns a number that changes when `next_change`, `addresses` or `map` has
+/// something new.
 fn generation(_: &Arguments) -> CallResult {
     let module = module();
     let generation = module.controller().map_or(0, Controller::generation);
@@ -248,7 +249,7 @@ fn generation(_: &Arguments) -> CallResult {
 
 /// `next_change()`: takes the next changed assignment: backend, slot, state, weight, ip, port, name
 /// and the number of an operator's order; ip, port and name are nil for a free slot. Returns nil if
-/// there is none.
+/// no assignment has changed.
 fn next_change(_: &Arguments) -> CallResult {
     let change = module().running()?.next_change();
     Ok(change.map_or_else(
@@ -286,8 +287,8 @@ fn order(arguments: &Arguments) -> CallResult {
     done()
 }
 
-/// `set_drift(backend, slot, name, text)`: reports the difference between what was ordered for the
-/// server of a member and what HAProxy has; "" if there is none.
+/// `set_drift(backend, slot, name, text)`: reports how the server of a member in HAProxy differs
+/// from its assignment; "" if it does not differ.
 fn set_drift(arguments: &Arguments) -> CallResult {
     let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
     let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;
@@ -344,7 +345,7 @@ fn show(_: &Arguments) -> CallResult {
     Ok(vec![report.into()])
 }
 
-/// `show_json()`: returns the same for programs.
+/// `show_json()`: returns the same content as JSON, for programs.
 fn show_json(_: &Arguments) -> CallResult {
     let report = module().running()?.report_json();
     Ok(vec![report.into()])
@@ -360,9 +361,9 @@ fn is_member(arguments: &Arguments) -> CallResult {
     Ok(vec![Value::Flag(is_member)])
 }
 
-/// `pick(key, backend)`: returns ip, port and name of the member for a key, which are the same on
-/// every host, and the name of its server, or nil if it has no slot here. Returns nil if no member
-/// serves.
+/// `pick(key, backend)`: returns ip, port and name of the member for a key, and the name of its
+/// server, or nil if the member has no slot here. Every host picks the same member. Returns nil if
+/// no member serves.
 fn pick(arguments: &Arguments) -> CallResult {
     let key = arguments.text(1, "key")?;
     let backend = arguments.number(2, "backend", 1, 10_000)? as usize - 1;
@@ -389,7 +390,7 @@ fn addresses(_: &Arguments) -> CallResult {
 }
 
 /// `map(tag)`: returns the addresses of the members, each as a line of the address, a space, and
-/// the value of this tag. With "" for the tag, the value is the name.
+/// the value of this tag. If the tag is "", the value is the name of the member.
 fn map(arguments: &Arguments) -> CallResult {
     let tag = arguments.text(1, "tag")?;
     let tag = (!tag.is_empty()).then_some(&*tag);
@@ -405,7 +406,7 @@ fn map(arguments: &Arguments) -> CallResult {
 }
 
 /// `next_notice()`: takes the next line for the log: the name of HAProxy's function that logs it,
-/// and the text; nil if there is none.
+/// and the text; nil if no line is left.
 fn next_notice(_: &Arguments) -> CallResult {
     let notice = module().running()?.next_notice();
     Ok(notice.map_or_else(
@@ -479,7 +480,7 @@ static FUNCTIONS: &[(&std::ffi::CStr, Function)] = functions![
 /// Loads the module: `require("sprat")` calls it.
 ///
 /// # Safety
-/// Lua calls it with the state that loads the module.
+/// Lua calls this function with the state that is loading the module.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn luaopen_sprat(state: *mut LuaState) -> c_int {
     // SAFETY: `require` calls this function with the state that is loading the module.

@@ -34,7 +34,7 @@ impl AdminState {
     }
 }
 
-/// The desired server of a slot.
+/// The assignment of a slot: its member, and the desired state of its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The number of the slot, from 0.

@@ -50,7 +50,7 @@ pub(super) enum Spare {
     Leaving,
     /// HAProxy does not reach the server, which is ready or draining.
     Unreachable,
-    /// The member is present or remembered, and its server is draining: clients may be bound to it.
+    /// The member is present or remembered. Its server is draining, and clients may be bound to it.
     Draining,
 }
 
@@ -76,21 +76,21 @@ pub(super) struct SlotMember {
     /// The order of an operator.
     pub order: Order,
     desired: Desired,
-    /// Set while no server may be at the address that the member names.
+    /// Set while no server may be at the address that the member claims.
     unfit: bool,
     listing: Listing,
     /// The time at which `listing` last changed.
     since: Time,
-    /// Set when another member owns its address now.
+    /// Set while another member owns its address.
     superseded: bool,
-    /// Set if it had failed, rather than left, when the cluster stopped listing it.
+    /// Set if the member had failed, rather than left, when the cluster stopped listing it.
     lost: bool,
     state: AdminState,
     hold: Option<Hold>,
 }
 
 impl SlotMember {
-    /// A member that the cluster lists.
+    /// Creates a member that the cluster lists.
     pub fn new(candidate: &Candidate, addr: SocketAddr, now: Time) -> SlotMember {
         SlotMember {
             name: candidate.name.clone(),
@@ -109,7 +109,7 @@ impl SlotMember {
         }
     }
 
-    /// A member of the snapshot; `None` if the assignment is of a free slot.
+    /// Creates a member from a snapshot; `None` if the slot of the assignment is free.
     pub fn remembered(assignment: &Assignment, now: Time) -> Option<SlotMember> {
         Some(SlotMember {
             name: assignment.name.clone()?,
@@ -174,9 +174,9 @@ impl SlotMember {
         }
     }
 
-    /// Returns how easily the member can do without its slot; the lowest rank gives it up first,
-    /// and within a rank the member that has been in its state for longest. `None` if no other
-    /// member may have the slot.
+    /// Returns how easily the member can do without its slot; `None` if no other member may have
+    /// the slot. The lowest rank gives its slot up first; within a rank, the member whose listing
+    /// has been the same for longest.
     pub fn spare_rank(&self) -> Option<(Spare, Time)> {
         let is_gone = !self.is_present() && !self.is_remembered();
         let has_failed = self.listing == Listing::Listed(Presence::Failed);
@@ -192,7 +192,7 @@ impl SlotMember {
         Some((spare, self.since))
     }
 
-    /// Returns the member as a candidate for another slot; `None` if it is gone or wants no server.
+    /// Returns the member as a candidate for another slot; `None` if it is gone or may not serve.
     pub fn candidate(&self) -> Option<Candidate> {
         let may_serve = self.desired != Desired::Maint && !self.unfit;
         let wants_a_slot = self.owns_its_address() && may_serve;
@@ -314,8 +314,9 @@ impl SlotMember {
             (Listing::Listed(Presence::Left), _) => AdminState::Drain,
             (Listing::Listed(_), Desired::Maint) => AdminState::Maint,
             (Listing::Listed(_), Desired::Drain) => AdminState::Drain,
-            // Neither the cluster nor HAProxy can reach it. It is drained rather than stopped, so
-            // that HAProxy goes on checking it. It is ready again once either of them reaches it.
+            // Neither the cluster nor HAProxy reaches the member. The server is drained rather than
+            // stopped, so that HAProxy goes on checking it. The server is ready again once the
+            // cluster or HAProxy reaches the member.
             (Listing::Listed(Presence::Suspect), Desired::Ready) if self.unreachable => {
                 AdminState::Drain
             }

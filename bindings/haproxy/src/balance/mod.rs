@@ -21,15 +21,14 @@
 //!                                                froze removals
 //! ```
 //!
-//! A server that may not be removed is *held*: it stays ready, and HAProxy's own health checks
-//! decide about it. The same rule holds when HAProxy itself takes the last ready server out of
-//! rotation, because it does not reach it: then a member that waits gets a slot (a *rescue*), or a
-//! draining server is ready again (a *recall*). `model.rs` checks the rule against random
-//! sequences of events.
+//! A server that may not be removed is *held*: it stays ready, and only HAProxy's own health checks
+//! can take it out of rotation. The same rule holds when they take the last ready server out of
+//! rotation: a member that waits gets a slot (a *rescue*), or a draining server is ready again (a
+//! *recall*). `model.rs` checks the rule against random sequences of events.
 //!
 //! An operator may order a state for the server of a member. Orders are carried out at once,
-//! without the guard: it protects against faults of the cluster and the network, not against the
-//! operator.
+//! without the guard: the guard protects against faults of the cluster and the network, not against
+//! the operator.
 //!
 //! Nothing here knows HAProxy: members and the time go in, and the assignment of each slot comes
 //! out.
@@ -139,7 +138,7 @@ impl Balance {
     }
 
     /// Sets whether the server in a slot is unreachable for HAProxy's health checks. A report about
-    /// a member that has lost the slot since is ignored. Returns the member if its server has just
+    /// a member that no longer has the slot is ignored. Returns the member if its server has just
     /// become unreachable: the cluster may want to probe the member.
     pub fn set_unreachable(
         &mut self,
@@ -184,8 +183,8 @@ impl Balance {
     pub fn advance(&mut self, now: Time) {
         self.forget_remembered(now);
         let frozen = self.frozen || self.isolated;
-        // Each round settles at least one slot or one waiting member. The bound makes sure that no
-        // mistake in the rules can keep the thread busy for ever.
+        // Each round settles at least one slot or one waiting member. The bound ensures that a
+        // mistake in the rules cannot keep the thread busy forever.
         for _ in 0..4 * (1 + self.slots.len() + self.slots.waiting()) {
             self.add();
             let placed = self.slots.place_waiting(now);
@@ -212,9 +211,9 @@ impl Balance {
         }
     }
 
-    /// Makes every server ready that should be. A stopped server is drained if its member is
-    /// present and asks for that: clients may be bound to it. The server of a member that is gone
-    /// stays stopped.
+    /// Makes every server ready that should be ready. A stopped server begins to drain if its
+    /// member is present and asks to drain: clients may be bound to the server. The server of a
+    /// member that is gone stays stopped.
     fn add(&mut self) {
         for member in self.slots.iter_mut() {
             let target = member.target();
@@ -248,7 +247,7 @@ impl Balance {
     }
 
     /// Returns the assignments that have changed since the last call. Changes that admit more
-    /// come first, so that new servers are ready before others are taken away.
+    /// requests come first, so that new servers are ready before others are taken away.
     pub fn take_changes(&mut self) -> Vec<Assignment> {
         let mut changes = Vec::new();
         for slot in 0..self.slots.len() {

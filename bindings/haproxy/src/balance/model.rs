@@ -1,10 +1,10 @@
-//! The guard as a model: random sequences of joins, failures, leaves, drains, freezes and
-//! isolations in simulated time, beside a world that knows which applications answer.
+//! Checks the guard against random sequences of joins, failures, leaves, drains, freezes and
+//! isolations in simulated time, in a world that knows which applications answer.
 //!
 //! Two properties are checked. After each event: a ready server was taken away only if enough
-//! others are ready, or if another member has its slot. After the events, once HAProxy's health
-//! checks have had time: if the application of any member that is present and may serve answers,
-//! then a ready server answers.
+//! others are ready, or if another member has its slot. After every twentieth event, once HAProxy's
+//! health checks have had time: a ready server answers if the application of any member that is
+//! present and may serve answers.
 
 use super::*;
 use sprat::service::spoe::candidate::{Desired, Presence};
@@ -42,7 +42,7 @@ struct Simulated {
     /// `None` if the cluster does not list the member.
     presence: Option<Presence>,
     desired: Desired,
-    /// True if its application answers.
+    /// True if the application of the member answers.
     answers: bool,
 }
 
@@ -51,7 +51,7 @@ impl Simulated {
         matches!(self.presence, Some(Presence::Alive | Presence::Suspect))
     }
 
-    /// Returns true if requests to the member would be answered, and it allows them.
+    /// Returns true if the member allows requests and would answer them.
     fn could_serve(&self) -> bool {
         self.is_present() && self.answers && self.desired != Desired::Maint
     }

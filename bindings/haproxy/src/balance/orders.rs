@@ -1,5 +1,5 @@
-//! The orders of an operator: the state that the server of a member has, whatever the member, the
-//! cluster and the guard say, until the operator withdraws the order.
+//! The orders of an operator. An order sets the state of a member's server, whatever the member,
+//! the cluster and the guard say, until the operator withdraws it.
 
 use super::assignment::AdminState;
 use sprat::service::spoe::candidate::{Candidate, Desired};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) struct Order {
     /// The state that is ordered; `None` if the last order was withdrawn.
     pub state: Option<AdminState>,
-    /// The number of the order, from 1; 0 if there never was one.
+    /// The number of the order, from 1; 0 if there never was an order.
     pub number: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Removals: which ready server may be drained or stopped, which one gives its place to a member
-//! that waits, and which one is held back.
+//! Removals: which ready servers may be drained or stopped, which ones give their places to members
+//! that wait, and which ones are held.
 //!
 //! Servers whose members ask for the removal go first, then those whose members have been gone for
 //! longest. After a freeze the removals of failed members are paced, so that an operator sees them
@@ -32,7 +32,7 @@ impl Removals {
     }
 
     /// Drains or stops every server that should be drained or stopped, if the guard allows it or a
-    /// waiting member takes its place. Returns true if that has changed any slot.
+    /// waiting member takes its place. Returns true if any slot has changed.
     pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) -> bool {
         let mut guard = Guard::new(now, slots, limits, frozen);
         let (mut pacing, mut changed) = (false, false);
@@ -127,7 +127,7 @@ impl Guard {
         (left < self.floor).then_some(Hold::Floor)
     }
 
-    /// Returns true if a server with this objection may go if another takes its place at once.
+    /// Returns true if a server with this objection may be replaced by a waiting member.
     fn allows_replacement(&self, hold: Hold, is_loss: bool) -> bool {
         match hold {
             Hold::Last | Hold::Floor => !(is_loss && self.frozen),
@@ -135,7 +135,7 @@ impl Guard {
         }
     }
 
-    /// Counts a replacement of a server; HAProxy is assumed to reach the new one.
+    /// Counts the replacement of a server. HAProxy is assumed to reach the new server.
     fn count_replacement(&mut self, was_unreachable: bool) {
         self.reachable += usize::from(was_unreachable);
     }

@@ -45,7 +45,8 @@ pub(super) struct Slots {
     /// Members that have no slot yet, with their addresses.
     waiting: Vec<(Candidate, SocketAddr)>,
     /// Waiting members whose servers HAProxy did not reach, and the time at which each gave its
-    /// slot to another member. They come last, so that all get their turn if HAProxy reaches none.
+    /// slot to another member. They come last, so that each gets its turn if HAProxy reaches none
+    /// of them.
     tried: HashMap<Arc<str>, Time>,
     orders: Orders,
 }
@@ -114,7 +115,7 @@ impl Slots {
     }
 
     /// Puts a remembered member into this slot, or into the next free one. A member whose name or
-    /// address is already in a slot gets no second one.
+    /// address is already in a slot gets no second slot.
     pub fn remember(&mut self, slot: usize, mut member: SlotMember) {
         if let Some(known) = self.iter_mut().find(|it| it.name == member.name) {
             return known.merge_remembered(member.state());
@@ -210,7 +211,7 @@ impl Slots {
         self.free_unneeded();
         let mut any = false;
         for (candidate, addr) in self.take_waiting() {
-            // Only a member that is going to serve may take a slot that another present one has.
+            // Only a member that is going to serve may take the slot of a member that is present.
             let most = match candidate.desired {
                 Desired::Ready => Spare::Leaving,
                 Desired::Drain | Desired::Maint => Spare::Failed,
@@ -228,16 +229,16 @@ impl Slots {
     }
 
     /// Gives this slot to a waiting member that is alive, wants to serve and was not tried yet.
-    /// Returns false if there is none.
+    /// Returns false if there is no such member.
     pub fn replace(&mut self, now: Time, slot: usize) -> bool {
         let serves =
             |it: &Candidate| it.desired == Desired::Ready && it.presence == Presence::Alive;
         self.give_to_first(now, Some(slot), |it, tried| serves(it) && !tried)
     }
 
-    /// If no server serves, gives a slot to a waiting member that could serve. If `tried` is true,
-    /// this is a member that HAProxy did not reach before; otherwise it is one that was not tried
-    /// yet. Returns true if a member got a slot.
+    /// If no server serves, gives a slot to a waiting member that could serve: to a member that
+    /// HAProxy did not reach before if `tried` is true, or else to one that was not tried yet.
+    /// Returns true if a member got a slot.
     pub fn rescue(&mut self, now: Time, tried: bool) -> bool {
         let could_serve = |it: &Candidate| it.desired != Desired::Maint;
         let nobody_serves = !self.iter().any(|(_, it)| it.serves());
@@ -245,7 +246,7 @@ impl Slots {
     }
 
     /// If no server serves, makes a draining server ready again, unless an operator ordered the
-    /// drain. Returns true if it has done so.
+    /// drain. Returns true if a server is ready again.
     pub fn recall(&mut self) -> bool {
         if self.iter().any(|(_, it)| it.serves()) {
             return false;
@@ -275,7 +276,7 @@ impl Slots {
         let Some((candidate, addr)) = chosen else {
             return false;
         };
-        // A member that drains itself takes no slot from another one that does.
+        // A member that asks to drain takes no slot from another member that drains.
         let most = match candidate.desired {
             Desired::Ready => Spare::Draining,
             Desired::Drain | Desired::Maint => Spare::Unreachable,
@@ -297,8 +298,8 @@ impl Slots {
         waiting
     }
 
-    /// Gives a slot to a member, and its server at once the state that it should have. The member
-    /// that had the slot waits from now on if it is present and wants a server.
+    /// Gives a slot to a member, and at once sets its server to the state that it should have. The
+    /// member that had the slot waits from now on if it is present and wants a server.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);
         member.order = self.orders.get(&candidate.name);

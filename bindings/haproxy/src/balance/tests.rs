@@ -160,7 +160,7 @@ fn one_address_serves_under_one_name() {
         balance.complaints(),
         [("web-7".into(), Complaint::SameAddress)]
     );
-    // The first member fails: it was a restart under a new name.
+    // The first member fails: its application was restarted under a new name.
     balance.observe(
         at(2),
         &[member(0, Alive), member(1, Failed), double.clone()],
@@ -281,7 +281,7 @@ fn failed_members_below_the_floor_are_held_until_others_join() {
     assert_eq!(
         count(&balance, Ready),
         3,
-        "the two new members and the one that lives"
+        "the two new members and the old one that is alive"
     );
     assert!((0..4).all(|n| hold_of(&balance, n).is_none()));
 }
@@ -304,7 +304,7 @@ fn the_last_ready_server_is_never_removed() {
     assert_eq!(
         state_of(&balance, 0),
         Ready,
-        "even when the cluster no longer lists it"
+        "the last server stays ready even when the cluster no longer lists its member"
     );
     balance.observe(at(3), &[member(1, Alive)]);
     assert_eq!(state_of(&balance, 1), Ready);
@@ -435,7 +435,7 @@ fn an_unreachable_server_does_not_count_as_the_last_ready_one() {
     assert_eq!(
         count(&balance, Ready),
         2,
-        "the unreachable one, and one that serves"
+        "the unreachable server and one that serves are ready"
     );
     assert_eq!(count(&balance, Drain), 1);
     balance.set_unreachable(at(3), dead, "web-0", false);
@@ -500,13 +500,13 @@ fn remembered_members_are_kept_until_others_are_heard_and_the_grace_is_over() {
     assert_eq!(
         state_of(&balance, 2),
         Maint,
-        "the cluster did not mention it for 30 s"
+        "the cluster has not mentioned the member for 30 s"
     );
     assert_eq!(count(&balance, Ready), 2);
 }
 
-/// In any sequence of events, each address has at most one ready slot, and once a server has been
-/// ready, at least one is.
+/// In any sequence of events, each address has at most one ready slot. Once any server has been
+/// ready, at least one server is ready at all times.
 #[test]
 fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
     let mut state = 1_u64;
@@ -572,18 +572,22 @@ fn an_order_of_an_operator_outlasts_tags_and_failures_until_it_is_withdrawn() {
         balance.observe(at(1), &members);
         assert_eq!(state_of(&balance, 1), state);
         balance.observe(at(2), &[member(0, Alive), asking_for(1, Desired::Drain)]);
-        assert_eq!(state_of(&balance, 1), state, "whatever the member asks for");
+        assert_eq!(state_of(&balance, 1), state, "the tag has no effect");
     }
     balance.observe(at(3), &all(3, |n| if n == 1 { Failed } else { Alive }));
     balance.observe(at(4), &members);
     assert_eq!(
         state_of(&balance, 1),
         Maint,
-        "also after the member has returned"
+        "the order still holds after the member has returned"
     );
     balance.observe(at(5), &[member(0, Alive)]);
     balance.observe(at(6), &members);
-    assert_eq!(state_of(&balance, 1), Maint, "also after it was forgotten");
+    assert_eq!(
+        state_of(&balance, 1),
+        Maint,
+        "the order still holds after the member was forgotten"
+    );
     let orders: Vec<_> = balance.orders().map(|(name, it)| (&**name, it)).collect();
     assert_eq!(orders, [("web-1", Maint)]);
     balance.set_order(at(1), "web-1", None);
@@ -601,7 +605,7 @@ fn an_order_is_carried_out_without_the_guard_and_a_waiting_member_takes_the_plac
     assert_eq!(
         state_of(&balance, 0),
         Drain,
-        "the last one, too, and it is not recalled"
+        "even the last ready server is drained, and it is not recalled"
     );
     balance.observe(at(2), &all(2, |_| Alive));
     assert_eq!(state_of(&balance, 1), Ready);

@@ -38,7 +38,7 @@ impl Controller {
         Ok(Controller { shared, backends })
     }
 
-    /// Returns a number that changes when there is something new to read.
+    /// Returns a number that changes when assignments, member indexes or addresses have changed.
     pub fn generation(&self) -> u64 {
         self.shared.generation()
     }
@@ -89,7 +89,7 @@ impl Controller {
     /// withdraws the order. `backend` limits the order to one backend.
     ///
     /// # Errors
-    /// There is no member of this name, or it is not known to this backend.
+    /// No backend knows a member of this name, or the given backend does not.
     pub fn order(
         &self,
         backend: Option<&str>,
@@ -122,15 +122,15 @@ impl Controller {
         Ok(())
     }
 
-    /// Returns the name of the server of a member, as HAProxy's configuration has it; `None` if the
-    /// member has no slot.
+    /// Returns the name of a member's server in HAProxy's configuration; `None` if the member has
+    /// no slot.
     pub fn server_of(&self, backend: usize, name: &str) -> Option<Arc<str>> {
         let slot = (*self.shared.rosters().get(backend)?.get(name)?)?;
         self.backends[backend].servers.get(slot).cloned()
     }
 
-    /// Sets the difference between what was ordered for the server of a member and what HAProxy
-    /// has; an empty text if there is none.
+    /// Sets the text that tells how the server of a member in HAProxy differs from its assignment;
+    /// an empty text if it does not differ.
     pub fn set_drift(&self, backend: usize, slot: usize, name: Arc<str>, text: String) {
         self.shared.send(Command::SetDrift {
             backend,
@@ -189,14 +189,14 @@ impl Controller {
     }
 
     /// Sets the names of the backend's servers that are reserved, that is, not available to
-    /// members. A member of such a name is not served.
+    /// members. A member with such a name gets no server.
     pub fn reserve_names(&self, backend: usize, names: BTreeSet<String>) {
         self.shared.send(Command::ReserveNames { backend, names });
     }
 
     /// Ends the node. If a successor process on this host waits for the port, the node ends
-    /// silently. Otherwise the node waits up to `patience` for one, and then leaves the cluster.
-    /// [`NodePhase::Released`] marks the end.
+    /// silently. Otherwise the node waits up to `patience` for a successor, and leaves the cluster
+    /// if none comes. [`NodePhase::Released`] marks the end.
     pub fn release(&self, patience: Duration) {
         self.shared.send(Command::Release { patience });
     }

@@ -17,7 +17,7 @@ const NAME_LEN: usize = 107;
 /// The message by which a successor asks for the port. HAProxy itself also connects to this socket,
 /// to keep the old process alive, but sends nothing.
 const REQUEST: &[u8] = b"handover\n";
-/// The maximum number of open connections. Further ones are closed at once.
+/// The maximum number of open connections. Further connections are closed at once.
 const CONNECTIONS: usize = 64;
 
 /// Returns the name of the socket, as HAProxy expects it after `abns@`.

@@ -1,5 +1,5 @@
-//! Decides whether this node is cut off from the cluster. It is cut off from the moment when most
-//! other members are out of sight until most of them have been heard from again.
+//! Decides whether this node is cut off from the cluster. It counts as cut off from the moment when
+//! most other members are out of sight until most of them have been heard from again.
 //!
 //! The node itself reports an isolation only for a while, because it ignores members that were lost
 //! long ago. For a load balancer, even an old loss is a reason not to remove servers.
@@ -40,7 +40,10 @@ mod tests {
     fn an_isolation_lasts_until_most_members_are_heard_again() {
         let mut isolation = Isolation::default();
         assert!(!isolation.update(false, 4, 4));
-        assert!(!isolation.update(false, 4, 2), "two suspects");
+        assert!(
+            !isolation.update(false, 4, 2),
+            "two suspects are no isolation"
+        );
         assert!(isolation.update(true, 4, 1));
         assert!(
             isolation.update(false, 1, 1),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The time between two joins.
 const PAUSE: Duration = Duration::from_secs(30);
-/// The maximum number of seeds that are joined.
+/// The maximum number of seeds in a join.
 const SEEDS: usize = 8;
 
 /// See the top of this file.
@@ -22,7 +22,7 @@ pub(super) struct JoinDiagnosis {
 }
 
 impl JoinDiagnosis {
-    /// Takes the seeds of the settings.
+    /// Creates a diagnosis that joins the seeds of the settings.
     pub fn new(seeds: &[Seed]) -> JoinDiagnosis {
         let seeds = seeds.iter().take(SEEDS);
         JoinDiagnosis {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! If the node or the controller thread hangs or dies, no more changes arrive, and HAProxy keeps
-//! its servers. Nothing has to detect the fault for that.
+//! its servers. This works even if nothing detects the fault.
 //!
 //! | file | contents |
 //! | --- | --- |
@@ -18,7 +18,7 @@
 //! | `thread` | the controller's thread, which wires the parts below |
 //! | `pools` | the backends with their slots |
 //! | `peers` | the addresses of members, and seeds for the next start |
-//! | `snapshot_writer` | writes the snapshot, not too often |
+//! | `snapshot_writer` | writes the snapshot, and limits how often |
 //! | `isolation` | decides whether this node is cut off from the cluster |
 //! | `join_diagnosis` | finds out why no seed answers |
 //! | `own_listeners` | the addresses at which this process listens |

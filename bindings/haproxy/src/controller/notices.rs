@@ -7,7 +7,7 @@
 //! | level | lines |
 //! | --- | --- |
 //! | info | each change of a server, with its reason |
-//! | warning | mistakes of members, more members than slots, servers that others have changed |
+//! | warning | mistakes of members, more members than slots, servers that someone else changed |
 //! | alert | frozen removals, a node that is alone, another node with the same name |
 
 use sprat::time::Time;
@@ -17,7 +17,7 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 /// The maximum number of lines of a kind in a minute.
 const PER_MINUTE: usize = 120;
-/// The text of the line that stands for all further ones.
+/// The text of the line that replaces all further lines of the minute.
 const MORE: &str = "no more lines like this are logged in this minute; `show sprat` shows the rest";
 
 /// The level of a line.
@@ -71,7 +71,8 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    /// Returns the lines to log for the conditions of this round and for changes since the last.
+    /// Returns the lines to log: for conditions that have begun since the last round, and for
+    /// changes.
     pub fn update(
         &mut self,
         now: Time,

@@ -1,8 +1,8 @@
 //! The addresses at which this process itself listens. None of them may become a server: the load
 //! balancer would send each request to itself, again and again, until it has no connection left.
 //!
-//! The listeners are found among the descriptors of the process. That needs no setting and no file,
-//! and so works in a chroot.
+//! The listeners are found among the descriptors of the process. This search needs no setting and
+//! no file, so it works in a chroot.
 
 use sprat::driver::addresses as host_addresses;
 use std::net::{IpAddr, SocketAddr};
@@ -77,7 +77,7 @@ impl Listener {
 }
 
 /// Returns the listener behind a descriptor; `None` if the descriptor is closed, or is not a
-/// listening socket of IP.
+/// listening IP socket.
 fn bound_listener(fd: RawFd) -> Option<Listener> {
     if option(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 {
         return None;
@@ -120,7 +120,7 @@ mod tests {
         let port = all.local_addr().unwrap().port();
         assert!(found.contains(&SocketAddr::from(([127, 0, 0, 1], port))));
         assert!(!found.contains(&datagrams.local_addr().unwrap()));
-        assert_eq!(own.addresses_if_due(now), None, "it is not time yet");
+        assert_eq!(own.addresses_if_due(now), None, "no answer is due yet");
         assert_eq!(own.addresses_if_due(now + PAUSE), Some(found));
     }
 }

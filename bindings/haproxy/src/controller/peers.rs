@@ -36,7 +36,7 @@ impl Peers {
     pub fn add_to_seeds(&self, config: Config) -> Config {
         let peers = self.peers.iter().copied().map(Seed::Addr);
         let seeds = config.seed_list();
-        // Not all peers may fit: a list of seeds that is too long would be refused.
+        // Peers that do not fit are left out: a list of seeds that is too long would be refused.
         let most = seeds.len().max(PEERS);
         let seeds: Vec<Seed> = seeds.iter().cloned().chain(peers).take(most).collect();
         config.seeds(seeds)

@@ -15,13 +15,12 @@ use std::sync::Arc;
 pub(super) struct Pool {
     pub backend: Backend,
     pub balance: Balance,
-    /// By slot: the member, and the difference between what was ordered and what HAProxy has.
+    /// By slot: the member, and how its server in HAProxy differs from the assignment.
     drifts: BTreeMap<usize, (Arc<str>, String)>,
 }
 
 impl Pool {
-    /// Returns the difference between what was ordered for the server of a member and what HAProxy
-    /// has.
+    /// Returns how the server of a member in HAProxy differs from its assignment.
     pub fn drift(&self, slot: usize, member: &str) -> Option<&str> {
         let (of, text) = self.drifts.get(&slot)?;
         (**of == *member).then_some(text)
@@ -49,7 +48,7 @@ impl Pools {
         self.0.iter()
     }
 
-    /// Restores the assignments and the freeze of a snapshot.
+    /// Restores the assignments, the orders and the freeze of a snapshot.
     pub fn restore_snapshot(&mut self, now: Time, snapshot: &Snapshot) {
         let backends: Vec<Backend> = self.0.iter().map(|it| it.backend.clone()).collect();
         for (backend, assignment) in restore::assignments(snapshot, &backends) {
@@ -72,8 +71,8 @@ impl Pools {
         }
     }
 
-    /// Sets the difference between what was ordered for the server of a member and what HAProxy
-    /// has; an empty text if there is none.
+    /// Sets the text that tells how the server of a member in HAProxy differs from its assignment;
+    /// an empty text if it does not differ.
     pub fn set_drift(&mut self, backend: usize, slot: usize, name: Arc<str>, text: String) {
         let Some(pool) = self.0.get_mut(backend) else {
             return;

@@ -1,6 +1,6 @@
-//! The content of `show sprat`: members, slots, and the reason for each server that is held. The
-//! conditions that are logged come from the same state. `report_text` prints it for people,
-//! `report_json` for programs.
+//! The content of `show sprat`: members, slots, and the reason for each server that is held.
+//! `report_text` prints this content for people, and `report_json` for programs. The conditions
+//! that are logged also come from this content.
 
 use super::notices::{Conditions, Level, Notice};
 use super::pools::{Pool, Pools};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The number of members in each state.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Census {
-    /// Members that are neither suspect, failed nor left, the local node included.
+    /// Members that are alive or leaving, the local node included.
     pub alive: usize,
     pub suspect: usize,
     pub failed: usize,
@@ -74,7 +74,7 @@ pub(super) struct ServerReport {
     pub hold: Option<Hold>,
     /// The order of an operator.
     pub order: Option<AdminState>,
-    /// The difference between what was ordered and what HAProxy has.
+    /// How the server in HAProxy differs from the assignment.
     pub drift: Option<String>,
     /// Complaints about its member.
     pub complaints: Vec<Complaint>,

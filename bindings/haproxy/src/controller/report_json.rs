@@ -1,4 +1,4 @@
-//! Prints a report as JSON, for programs. Later versions may add keys, but remove none.
+//! Prints a report as JSON, for programs. Later versions may add keys, but will not remove any.
 
 use super::report::{BackendReport, Report, ServerReport};
 use super::shared::NodePhase;
@@ -73,7 +73,7 @@ fn server(it: &ServerReport) -> Value {
 }
 
 /// Returns the JSON with every control character escaped, because names come from the network. JSON
-/// itself allows some of them in strings.
+/// itself allows some control characters in strings.
 fn printable(json: &str) -> String {
     json.chars().fold(String::new(), |mut text, c| {
         if c.is_control() {

@@ -15,8 +15,8 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
-/// Returns a text such as "members 4 (1 failed)". Members that have left are listed but not
-/// counted.
+/// Returns a text such as "members 4 (1 failed)". Members that have left are named in the
+/// parentheses, but the number before them does not include them.
 fn census(census: Census) -> String {
     let members = census.alive + census.suspect + census.failed;
     let others = [
@@ -32,8 +32,8 @@ fn census(census: Census) -> String {
     }
 }
 
-/// Adds a line for the backend, a line for each slot that is taken, and a line for each complaint
-/// about a member, or order for one, that is in no slot.
+/// Adds a line for the backend and a line for each taken slot. Each complaint about a member that
+/// is in no slot, and each order for such a member, also gets a line.
 fn add_backend(backend: &BackendReport, text: &mut String) {
     let slots = match backend.slots {
         1 => "1 slot".to_owned(),
@@ -60,7 +60,7 @@ fn add_backend(backend: &BackendReport, text: &mut String) {
         add_server(server, text);
     }
     for (member, complaint) in &backend.unplaced {
-        // The name is quoted and escaped, because a name without a slot may hold any character.
+        // The name is quoted and escaped, because a member without a slot may have any name.
         let _ = match complaint {
             Complaint::Ignored(what) => writeln!(text, "  - {member:?}: {}", what.text()),
             why => writeln!(text, "  - {member:?} has no slot: {}", why.text()),

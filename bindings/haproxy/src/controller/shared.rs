@@ -37,8 +37,8 @@ pub(super) enum Command {
         name: Arc<str>,
         state: Option<AdminState>,
     },
-    /// Set the difference between what was ordered for the server of a member and what HAProxy has;
-    /// an empty text if there is none.
+    /// Set the text that tells how the server of a member in HAProxy differs from its assignment;
+    /// an empty text if it does not differ.
     SetDrift {
         backend: usize,
         slot: usize,
@@ -85,7 +85,7 @@ struct Overview {
 pub(super) struct Shared {
     /// The address at which the node listens, from its settings.
     pub bind: SocketAddr,
-    /// A number that every change increases.
+    /// A number that increases with every change of assignments, member indexes or addresses.
     generation: AtomicU64,
     /// The time at which the controller's thread was last active, in milliseconds since `began`.
     heartbeat: AtomicU64,
@@ -113,6 +113,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// Creates the shared state of a node that listens at `bind`.
+    ///
     /// # Errors
     /// The process has no descriptor left.
     pub fn new(bind: SocketAddr) -> io::Result<Shared> {
@@ -184,7 +186,7 @@ impl Shared {
 
     pub fn set_report(&self, report: Report) {
         let before = std::mem::replace(&mut lock(&self.overview).report, Arc::new(report));
-        drop(before); // after the lock is released: it may be the last reference
+        drop(before); // after the lock is released, because freeing the old value may take long
     }
 
     pub fn rosters(&self) -> Arc<Vec<Roster>> {
@@ -196,14 +198,14 @@ impl Shared {
             return;
         }
         let before = std::mem::replace(&mut *lock(&self.rosters), Arc::new(rosters));
-        drop(before); // after the lock is released: it may be the last reference
+        drop(before); // after the lock is released, because freeing the old value may take long
     }
 
     pub fn next_change(&self) -> Option<(usize, Assignment)> {
         lock(&self.changes).pop_front()
     }
 
-    /// Queues changes. A newer change of a slot replaces one that was not taken yet.
+    /// Queues changes. A change of a slot replaces an older one that was not taken yet.
     pub fn push_changes(&self, new: Vec<(usize, Assignment)>) {
         if new.is_empty() {
             return;
@@ -222,7 +224,7 @@ impl Shared {
 
     pub fn set_member_indexes(&self, indexes: Vec<MemberIndex>) {
         let before = std::mem::replace(&mut *lock(&self.member_indexes), Arc::new(indexes));
-        drop(before); // after the lock is released: it may be the last reference
+        drop(before); // after the lock is released, because freeing the old value may take long
         self.next_generation();
     }
 
@@ -235,7 +237,7 @@ impl Shared {
             return;
         }
         let before = std::mem::replace(&mut *lock(&self.addrs), Arc::new(addrs.clone()));
-        drop(before); // after the lock is released: it may be the last reference
+        drop(before); // after the lock is released, because freeing the old value may take long
         self.next_generation();
     }
 
@@ -253,7 +255,7 @@ impl Shared {
     /// Queues a command and wakes the controller's thread.
     pub fn send(&self, command: Command) {
         lock(&self.commands).push(command);
-        // A write that fails because the socket is full needs no retry: the thread is awake then.
+        // If the write fails because the socket is full, the thread wakes up anyway.
         let _ = (&self.wake).write(&[1]);
     }
 

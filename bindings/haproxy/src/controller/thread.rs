@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 /// The longest pause between two rounds: the period of the heartbeat.
 const BEAT: Duration = Duration::from_millis(250);
-/// The pause between two attempts to bind, because the previous process may free the port at any
-/// moment, and between two looks for a successor.
+/// The pause between two attempts to bind, and between two checks for a successor. It is short,
+/// because the previous process may free the port at any moment.
 const BIND_RETRY: Duration = Duration::from_millis(5);
 /// The pause between two attempts to start after any other failure.
 const START_RETRY: Duration = Duration::from_secs(1);
@@ -161,9 +161,9 @@ impl ControllerThread<'_> {
     /// Reads the members, and publishes the resulting changes, report and notices.
     fn observe(&mut self, node: &Node) {
         self.refresh_own_listeners();
-        let version = node.members_version(); // first, so that the members are as new or newer
+        let version = node.members_version(); // read first, so that it is not newer than `members`
         let members = node.members();
-        let health = node.health().ok(); // after the members, so that it is as new as they are
+        let health = node.health().ok(); // read later, so that it is not older than `members`
         let local = node.name();
         let others: Vec<&Member> = (members.iter().map(|it| &**it))
             .filter(|it| *it.name != *local)
@@ -207,7 +207,7 @@ impl ControllerThread<'_> {
     }
 
     /// Publishes changes, the report, the addresses of members, and log lines. `alerts` are the
-    /// conditions of the node.
+    /// lines about conditions of the node itself.
     fn publish(&mut self, census: Census, health: Option<String>, alerts: Vec<String>) {
         self.shared.push_changes(self.pools.take_changes());
         let report = Report::new(&self.pools, census, health);
@@ -334,7 +334,7 @@ impl ControllerThread<'_> {
     }
 }
 
-/// Returns a line about another node that has the name of the local one; `None` if there is none.
+/// Returns a line about another node with the name of the local one; `None` if no such node exists.
 fn name_conflict(health: &Health, local: &str) -> Option<String> {
     let conflict = health.name_conflict.as_ref();
     let conflict = conflict.filter(|it| it.verdict == ConflictVerdict::Alive)?;
