@@ -267,7 +267,7 @@ fn at_rest(cluster: &Cluster, rest: Duration, figures: &mut Figures) {
     let pss = of(&|pid| field(&format!("/proc/{pid}/smaps_rollup"), "Pss"));
     let rows = [
         ("resident memory, median", "KiB", status("VmRSS")),
-        ("proportional share of it (PSS), median", "KiB", pss),
+        ("proportional set size (PSS), median", "KiB", pss),
         ("threads", "", status("Threads")),
         (
             "processor time at rest",
@@ -294,7 +294,7 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
     all.remove(&(0, names[0].clone()));
     let last = cluster.wait(true, all, limit)?.1;
     figures.rows.push((
-        "all started together, until all see all",
+        "all started together, until each sees all",
         "s",
         seconds(began, last),
     ));
@@ -330,16 +330,16 @@ fn measure(kind: Kind, size: usize) -> Result<Figures, String> {
         .rows
         .push(("one more started, until all see it", "s", median(joins)));
     figures.rows.push((
-        "killed, until the first calls it failed",
+        "killed, until the first node reports it failed",
         "s",
         median(first),
     ));
     figures
         .rows
-        .push(("killed, until all call it failed", "s", median(all)));
+        .push(("killed, until all nodes report it failed", "s", median(all)));
     figures
         .rows
-        .push(("from the first to the last of them", "s", median(spread)));
+        .push(("from the first report to the last", "s", median(spread)));
     Ok(figures)
 }
 

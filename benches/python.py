@@ -392,7 +392,7 @@ def main() -> None:
     show("async for, uvloop", microseconds(uvloop_latency()), "")
     show("peer: library's thread, ctypes", microseconds(ctypes_latency()), "22-26, 74-103")
     show("floor: eventfd between two threads", microseconds(eventfd_latency()), "16, 33")
-    print(f"throughput, {BACKLOG} events that wait")
+    print(f"throughput, {BACKLOG} waiting events")
     show("callback on the package's thread", callback_throughput(), "1.9-3.8 million/s")
     show("for event in node.events()", iterator_throughput(), "")
     show("async for, asyncio", async_throughput(), "1.6-2.1 million/s")

@@ -64,7 +64,7 @@
  *   nothing. The child may start nodes of its own.
  * - Structs that the library fills may get new fields at their end in later versions: read them
  *   through the pointer that you were given, never copy them by value, and ignore numbers that you
- *   do not know. Lists of structs are lists of pointers, so that this holds for their items as well.
+ *   do not know. Lists of structs are lists of pointers, so the rule holds for their items as well.
  *
  * Generated from the source of the library: do not edit.
  */
@@ -239,7 +239,7 @@
  *     that can reach it can read all tags, so a loopback address is advisable.
  *
  * spoe_servers: text [role=backend], KEY=VALUE
- *     The tag of the members that are servers, for questions that arrive at spoe_bind.
+ *     The tag of the members that are servers, for the questions of HAProxy at spoe_bind.
  *
  * spoe_port: number [0], 0 to 65535
  *     The port used for members without a `port` tag; 0 ignores such members.
@@ -248,15 +248,16 @@
  *     The networks that servers must have their addresses in; empty allows all.
  *
  * filter.names: list of patterns [not set], patterns with * and ?, separated by commas
- *     Lists and reports only this node and the members whose name matches one of these
- *     patterns; empty matches all. The other members stay in the protocol and see this node.
+ *     Makes the node list and report only itself and the members whose name matches one of
+ *     these patterns; empty matches all. The other members stay in the protocol and see this
+ *     node.
  *
  * tag.KEY: text [not set], all tags together at most 512 bytes
  *     The tag KEY of this node, which all members see; only in serf mode.
  *
  * filter.tag.KEY: text [not set], at most 255 bytes
- *     Lists and reports only this node and the members whose tag KEY has exactly this value.
- *     With several such settings a member must match all. The other members stay in the
+ *     Makes the node list and report only itself and the members whose tag KEY has exactly this
+ *     value. With several such settings a member must match all. The other members stay in the
  *     protocol and see this node. Only in serf mode.
  */
 
@@ -282,7 +283,7 @@ enum sprat_status {
     SPRAT_ERR_FORKED = -6,
     /** The node was shut down. */
     SPRAT_ERR_CLOSED = -7,
-    /** Not possible in the current state or with these settings. */
+    /** The call is not possible in the current state or with these settings. */
     SPRAT_ERR_STATE = -8,
     /** The time is up. */
     SPRAT_ERR_TIMEOUT = -9,
@@ -301,8 +302,8 @@ enum sprat_status {
     /** No node answered. */
     SPRAT_ERR_UNREACHABLE = -16,
     /**
-     * Encryption: a key is wrong or missing, or the peer has none. Among nodes with keys,
-     * labels that differ look the same.
+     * Encryption: a key is wrong or missing, or the peer has no key. Between nodes with keys,
+     * different labels cause the same error.
      */
     SPRAT_ERR_CRYPTO = -17,
     /**
@@ -373,7 +374,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_ALIVE = 7,
     /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
-    /** Events were lost because they were not taken in time: take a fresh list of members. */
+    /** Events were lost because they were not taken in time: take a new list of members. */
     SPRAT_EVENT_OVERFLOW = 20,
     /** A line of the log. */
     SPRAT_EVENT_LOG = 21,
@@ -383,8 +384,8 @@ enum sprat_event_kind {
      */
     SPRAT_EVENT_FATAL = 22,
     /**
-     * No other node has this node's name any more, after an event of kind `Fatal` had
-     * reported a name conflict. The members now list this node under its name.
+     * The name conflict that an event of kind `Fatal` reported is over: no other node
+     * has this node's name any more. The members now list this node under its name.
      */
     SPRAT_EVENT_NAME_REGAINED = 23,
 };
@@ -421,7 +422,7 @@ enum sprat_probe_answer {
 
 /** Flags of sprat_node_remove_failed(). */
 enum sprat_remove_flags {
-    /** Erase the member from the list at once instead of keeping it as one that left. */
+    /** Erase the member from the list at once instead of keeping it as a member that left. */
     SPRAT_REMOVE_PRUNE = 1,
 };
 
@@ -440,7 +441,7 @@ enum sprat_setting_type {
     SPRAT_SETTING_MILLISECONDS = 4,
     /** One of a few words. */
     SPRAT_SETTING_WORD = 5,
-    /** An IP address and a port, which some settings let you leave out. */
+    /** An IP address and a port. Some settings let you leave out the port. */
     SPRAT_SETTING_ADDRESS = 6,
     /** A secret in base64, which cannot be read back. */
     SPRAT_SETTING_BASE64 = 7,
@@ -583,10 +584,10 @@ typedef struct sprat_event {
  *
  * A callback of the settings must return normally: an exception or pthread_exit() that leaves it
  * ends the process, and longjmp() out of it corrupts the process, because the thread is the
- * library's. sprat_node_dispatch() says what holds for a function that is given to it.
+ * library's. sprat_node_dispatch() describes the rules for a function that is given to it.
  *
  * A callback must not switch to another stack, as coroutines do, before it returns: the library
- * could take it for a callback that was left.
+ * could mistake it for a callback that was left without a return.
  */
 typedef void (*sprat_event_cb)(struct sprat_node *node,
                                const struct sprat_event *event,
@@ -781,7 +782,7 @@ const char *sprat_member_state_name(int state);
  * Returns the sentence of the last failure on this thread: the function, the argument, what was
  * wrong, and what is allowed. A call that succeeds does not clear it.
  *
- * @return the sentence, never NULL, at most 1023 bytes, where a longer one is cut. The pointer can
+ * @return the sentence, never NULL; a sentence of more than 1023 bytes is cut. The pointer can
  *         be read until the thread ends. It shows this sentence until four more calls have failed
  *         on the same thread.
  */
@@ -822,7 +823,8 @@ const struct sprat_setting *sprat_setting_at(size_t i);
  * Returns a setting by its name.
  *
  * @param name  the name; the name of a tag, such as "tag.role", finds the setting "tag.KEY"
- * @return the setting, which is never freed; NULL if there is none or name is NULL. Thread-safe.
+ * @return the setting, which is never freed; NULL if there is no such setting or name is NULL.
+ *         Thread-safe.
  */
 const struct sprat_setting *sprat_setting_find(const char *name);
 
@@ -869,8 +871,9 @@ void sprat_config_free(struct sprat_config *config);
 /**
  * Sets one of the settings that are listed at the top of sprat.h; see also sprat_setting_at().
  *
- * Like every setter, it remembers its failure: sprat_node_start() then fails with SPRAT_ERR_CONFIG
- * and the sentence of the first failure. A program may therefore ignore the result here.
+ * Like every setter, this function keeps its failure in the settings: sprat_node_start() then
+ * fails with SPRAT_ERR_CONFIG and the sentence of the first failure. A program may therefore
+ * ignore the result here.
  *
  * @param config  the settings
  * @param key     the name of the setting
@@ -929,7 +932,7 @@ int sprat_config_set_tag(struct sprat_config *config,
                          const char *value);
 
 /**
- * Sets the metadata of the node, which all members see. It needs mode "memberlist".
+ * Sets the metadata of the node, which all members see. Metadata needs mode "memberlist".
  *
  * @param config  the settings
  * @param meta    any bytes, which are copied; may be NULL if len is 0
@@ -939,8 +942,8 @@ int sprat_config_set_tag(struct sprat_config *config,
 int sprat_config_set_meta(struct sprat_config *config, const void *meta, size_t len);
 
 /**
- * Adds an encryption key. All keys decrypt. The key of the setting `encrypt` encrypts; if that is
- * not set, the key that was added first does.
+ * Adds an encryption key. All keys decrypt. The key of the setting `encrypt` encrypts; if
+ * `encrypt` is not set, the key that was added first encrypts.
  *
  * @param config  the settings
  * @param key     the bytes of the key, which are copied
@@ -953,9 +956,9 @@ int sprat_config_add_key(struct sprat_config *config,
                          size_t len);
 
 /**
- * Limits what the node lists and reports to itself and the members whose name matches a pattern.
- * With several patterns, a member must match one of them. The other members stay in the protocol.
- * This call adds a pattern to the setting `filter.names`.
+ * Makes the node list and report only itself and the members whose name matches a pattern. With
+ * several patterns, a member must match one of them. The other members stay in the protocol. This
+ * call adds a pattern to the setting `filter.names`.
  *
  * @param config   the settings
  * @param pattern  the pattern: `*` stands for any characters, `?` for one character; it must not
@@ -967,9 +970,9 @@ int sprat_config_set_filter_name(struct sprat_config *config,
                                  const char *pattern);
 
 /**
- * Limits what the node lists and reports to itself and the members that have a tag with exactly
- * this value. With several such filters, a member must match all of them. The other members stay
- * in the protocol. This call sets the setting `filter.tag.KEY`.
+ * Makes the node list and report only itself and the members that have a tag with exactly this
+ * value. With several such filters, a member must match all of them. The other members stay in the
+ * protocol. This call sets the setting `filter.tag.KEY`.
  *
  * @param config  the settings
  * @param key     the key of the tag
@@ -1036,7 +1039,8 @@ int sprat_config_set_spawn_cb(struct sprat_config *config,
 
 /**
  * Checks the settings, without starting a node. sprat_node_start() also checks what depends on the
- * host, such as its addresses, and the pointers that callbacks share.
+ * host, such as its addresses, and whether the user_data of a callback belongs to another node
+ * already.
  *
  * @param config  the settings
  * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
@@ -1073,12 +1077,12 @@ int sprat_node_start(const struct sprat_config *config,
  * Joins a cluster: contacts every address and exchanges lists of members with it. After
  * sprat_node_leave() the node first becomes a member again.
  *
- * One address is enough. The call succeeds within half of probe_timeout_ms after the first one has
- * answered. The node goes on with the others, and no further result is reported. From then on all
- * of them count as `seeds`: the node asks each one that is no live member again and again, after
- * pauses of reconnect_min_ms to reconnect_max_ms, so that a cluster that is split becomes one
- * again. After a join that fails, the node asks none of them again: call this function again, or
- * start the node with the setting `seeds`.
+ * One address is enough. The call succeeds within half of probe_timeout_ms after the first address
+ * has answered. The node goes on with the other addresses, but reports no further result. From
+ * then on all addresses count as `seeds`: whenever no live member has one of these addresses, the
+ * node tries that address again, after pauses of reconnect_min_ms to reconnect_max_ms, so that a
+ * split cluster heals. After a join that fails, the node tries none of the addresses again: call
+ * this function again, or start the node with the setting `seeds`.
  *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -1108,8 +1112,8 @@ int sprat_node_join(struct sprat_node *node,
  * number in `id` and the same op_data reports the end, with SPRAT_OK or the reason for the failure
  * in `status`.
  *
- * The number is stored before the operation begins. So whichever thread gets the event, *id has
- * its value by then, even if this call has not returned yet. A call that fails has no event.
+ * The number is stored before the operation begins. So *id has its value before any thread gets
+ * the event, even if this call has not returned yet. A call that fails causes no event.
  *
  * @param node     the node
  * @param addrs    the addresses, as for sprat_node_join()
@@ -1130,17 +1134,17 @@ int sprat_node_join_async(struct sprat_node *node,
  * Leaves the cluster, so that the other members see a leave and not a failure. Afterwards the node
  * still answers and lists members, and it may join again.
  *
- * Success means that every live member, also a Serf agent, has acknowledged both steps of the
+ * Success means that every live member, Serf agents included, has acknowledged both steps of the
  * leave, and lists the node as left. The node repeats lost messages until then. It does not wait
- * for members that have left meanwhile. It asks at most 1,024 members: in a larger cluster with
- * the default retransmit_mult, the chance that one of the others misses the leave is below
- * 0.000001 for each of them, even if 10 % of the datagrams are lost. A member that has crashed
+ * for members that have left meanwhile. It asks at most 1,024 members for an acknowledgement. In a
+ * larger cluster with the default retransmit_mult, each of the other members misses the leave with
+ * a probability below 0.000001, even if 10 % of the datagrams are lost. A member that has crashed
  * unnoticed does not answer; the node leaves without its acknowledgement after four times
  * probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
  *
  * @param node        the node
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
- * @return SPRAT_OK, for timeout_ms 0 only if the node had left already; SPRAT_ERR_UNREACHABLE if
+ * @return SPRAT_OK (with timeout_ms 0 only if the node had left already); SPRAT_ERR_UNREACHABLE if
  *         the node has left but members did not acknowledge it, and may list the node as failed:
  *         the error text names them; SPRAT_ERR_STATE if a join cancels the leave;
  *         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
@@ -1168,8 +1172,8 @@ int sprat_node_leave_async(struct sprat_node *node,
                            uint64_t *id);
 
 /**
- * Stops a node at once and without announcing it: the other members will see a failure, unless the
- * node has left the cluster before.
+ * Stops a node at once, without announcing a leave: the other members will see a failure, unless
+ * the node has left the cluster before.
  *
  * Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
  * and the state can still be read until sprat_node_free().
@@ -1227,9 +1231,9 @@ int sprat_node_addr(const struct sprat_node *node, char *buf, size_t size);
  * @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once; this flag
  *               also erases a member that has left
  * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if the member
- *         has not failed, if the mode is "memberlist", or if this node has called
- *         sprat_node_leave(); SPRAT_ERR_INVALID for unknown flags; SPRAT_ERR_CLOSED;
- *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ *         has not failed, if the mode is "memberlist", or after sprat_node_leave();
+ *         SPRAT_ERR_INVALID for unknown flags; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE;
+ *         SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_remove_failed(struct sprat_node *node,
                              const char *name,
@@ -1253,14 +1257,14 @@ int sprat_node_members(const struct sprat_node *node,
                        struct sprat_members **out);
 
 /**
- * Asks a node which members its cluster has, without joining it. No member of that cluster learns
- * of this node, and no event or list of this node shows what it found.
+ * Asks a node which members its cluster has, without joining that cluster. No member of that
+ * cluster learns of this node, and no event or other list of this node shows the members found.
  *
- * The list has the members in every state, as the other node sees them, also those that failed or
- * left before. A node forgets the address and the tags of a member soon after it has failed or
- * left (gossip_to_the_dead_ms), and in Serf mode its name after a day. In between, the member has
- * the address 0.0.0.0, the port 0 and no tags.
- * sprat_members_self() returns NULL for this list.
+ * The list has the members in every state as the other node sees them, including members that have
+ * failed or left. A node forgets the address and the tags of a member soon after the member has
+ * failed or left (gossip_to_the_dead_ms), and in Serf mode the name after a day. In between, the
+ * member has the address 0.0.0.0, the port 0 and no tags. sprat_members_self() returns NULL for
+ * this list.
  *
  * @param node        the node, whose keys and settings are used; it need not have joined
  * @param addr        the address of the other node, in the forms that sprat_node_join() takes. If
@@ -1317,8 +1321,8 @@ const struct sprat_member *sprat_members_get(const struct sprat_members *members
  *
  * @param members  the list
  * @param name     the name
- * @return the member, which lives as long as the list; NULL if there is none, or if an argument
- *         is NULL.
+ * @return the member, which lives as long as the list; NULL if there is no such member, or if an
+ *         argument is NULL.
  */
 const struct sprat_member *sprat_members_find(const struct sprat_members *members,
                                               const char *name);
@@ -1340,8 +1344,9 @@ const struct sprat_member *sprat_members_self(const struct sprat_members *member
 void sprat_members_free(struct sprat_members *members);
 
 /**
- * Returns the value of a tag of a member. In keys and values of other programs that are not UTF-8,
- * the bytes that are not are escaped, as is NUL: "\xff". The meta of the member has the bytes.
+ * Returns the value of a tag of a member. If another program sent a key or a value that is not
+ * UTF-8, the invalid bytes are escaped, as in "\xff". A NUL byte is escaped too. The meta of the
+ * member has the original bytes.
  *
  * @param member  the member
  * @param key     the key of the tag
@@ -1385,9 +1390,9 @@ int sprat_member_addr(const struct sprat_member *member, char *buf, size_t size)
  * @param value  the value, or NULL to remove the tag
  * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE for a key of more than 255 bytes, or if all tags together
  *         would take more than 512 bytes; SPRAT_ERR_INVALID for an empty key; SPRAT_ERR_STATE if
- *         the mode is "memberlist", or if this node has called sprat_node_leave();
- *         SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
- *         After a failure nothing has changed. Thread-safe.
+ *         the mode is "memberlist", or after sprat_node_leave(); SPRAT_ERR_CLOSED;
+ *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. After a failure
+ *         nothing has changed. Thread-safe.
  */
 int sprat_node_set_tag(struct sprat_node *node,
                        const char *key,
@@ -1405,16 +1410,18 @@ int sprat_node_set_tag(struct sprat_node *node,
 int sprat_node_set_tags(struct sprat_node *node, const struct sprat_tag *tags, size_t ntags);
 
 /**
- * Replaces the metadata of this node and announces the change. It needs mode "memberlist".
+ * Replaces the metadata of this node and announces the change. Metadata needs mode "memberlist".
  *
  * @param node  the node
  * @param meta  any bytes, which are copied; may be NULL if len is 0
  * @param len   the number of bytes, at most 512
- * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", or if this node
- *         has called sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
+ * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_STATE if the mode is "serf", or after
+ *         sprat_node_leave(); SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
  *         SPRAT_ERR_NULL. After a failure nothing has changed. Thread-safe.
  */
-int sprat_node_set_meta(struct sprat_node *node, const void *meta, size_t len);
+int sprat_node_set_meta(struct sprat_node *node,
+                        const void *meta,
+                        size_t len);
 
 /* ==========================================================================================
  * Events
@@ -1471,11 +1478,12 @@ int sprat_node_next_events(struct sprat_node *node,
  * at that moment. If further events have come meanwhile, the descriptor signals once more, also to
  * a poller that reports only changes. The events are borrowed: cb must not free them.
  *
- * An exception may leave cb, and pthread_exit() may end the thread in it: the event counts as
- * delivered, the others stay queued, and any thread can use and free the node as usual. longjmp()
- * out of cb, as lua_error() does, leaks the event that cb was given. After it, sprat_node_free()
- * on another thread waits until the library can tell that cb was left: when the thread that jumped
- * sleeps outside of cb, overwrites that part of its stack, calls this function again, or ends.
+ * An exception may leave cb, and cb may call pthread_exit(): the event then counts as delivered,
+ * the other events stay queued, and any thread can use and free the node as usual. longjmp() out
+ * of cb, as lua_error() does, leaks the event that was given to cb. After such a jump,
+ * sprat_node_free() on another thread waits until the library can tell that cb was left. It can
+ * tell when the thread that jumped sleeps outside of cb, overwrites that part of its stack, calls
+ * this function again, or ends.
  *
  * @param node        the node
  * @param timeout_ms  how long to wait for the first event in milliseconds; -1 waits without limit,
@@ -1513,7 +1521,8 @@ void sprat_event_free(const struct sprat_event *event);
  * Tells the node that the program could not reach a member: the node probes that member at once
  * instead of waiting for its turn. An event of kind SPRAT_EVENT_DONE reports the result: its
  * status is SPRAT_OK if the member answered, and SPRAT_ERR_UNREACHABLE if it did not and is now
- * suspected. The number is stored before the probe begins, as for sprat_node_join_async().
+ * suspected. The number of the operation is stored before the probe begins, as for
+ * sprat_node_join_async().
  *
  * @param node     the node
  * @param name     the name of the member
@@ -1603,9 +1612,9 @@ size_t sprat_stats_count(const struct sprat_stats *stats);
  *
  * @param stats  the counters
  * @param i      the index, less than sprat_stats_count()
- * @param value  receives the value, or 0 if there is no counter; may be NULL
- * @param help   receives a sentence that explains the counter, or NULL if there is none; may be
- *               NULL
+ * @param value  receives the value, or 0 if there is no such counter; may be NULL
+ * @param help   receives a sentence that explains the counter, or NULL if there is no such
+ *               counter; may be NULL
  * @return the name of the counter; NULL past the end or if stats is NULL. The strings live as long
  *         as the counters.
  */
@@ -1637,12 +1646,12 @@ void sprat_stats_free(struct sprat_stats *stats);
 
 /**
  * Prepares threads for nodes that the program starts later, when it can no longer create threads.
- * A node takes prepared threads before it creates new ones. It needs two, one more with an event
- * callback, and one more with the setting spoe_bind.
+ * A node takes prepared threads before it creates new ones. A node needs two threads, one more
+ * with an event callback, and one more with the setting spoe_bind.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
- * number of its own. Threads that are already prepared count, so a second call with the same
- * number does nothing.
+ * number of prepared threads. Threads that are already prepared count, so a second call with the
+ * same number does nothing.
  *
  * @param n  the number of prepared threads in all, at most 1024
  * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.

@@ -127,7 +127,7 @@ impl CConstant {
 const fn c_str(text: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
         Ok(text) => text,
-        Err(_) => panic!("a name holds no NUL"),
+        Err(_) => panic!("a name must end with NUL and contain no other NUL"),
     }
 }
 
@@ -169,7 +169,7 @@ macro_rules! event_table {
                     /// error if the operation failed.
                     result: Result<usize>,
                 } = 14, "done";
-                /// Events were lost because they were not taken in time: take a fresh list of members.
+                /// Events were lost because they were not taken in time: take a new list of members.
                 Overflow {
                     /// The number of events merged or dropped since the last event of this kind.
                     lost: u64,

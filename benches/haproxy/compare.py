@@ -258,7 +258,7 @@ def plot(systems: list[System]) -> str:
 
 def main() -> int:
     if not Namespaces.allowed():
-        sys.exit("this needs network namespaces, and with them root or user namespaces")
+        sys.exit("this needs network namespaces, and therefore root or user namespaces")
     systems = []
     for kind in ("member", "chain"):
         with tempfile.TemporaryDirectory(prefix="sprat-bench-") as folder:

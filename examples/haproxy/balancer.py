@@ -104,7 +104,7 @@ class Balancer:
                 since = now
             return now - since >= STEADY
 
-        wait_until(f"{self.host.name} sends requests to all of them steadily", is_steady)
+        wait_until(f"{self.host.name} sends requests to all these members steadily", is_steady)
 
     def requests(self, member: str) -> int:
         """The number of requests that a member has received."""

@@ -96,7 +96,7 @@ def start_in_any_order(system: System, story: Story) -> None:
         "         ha is HAProxy with the module; node-1 is unmodified Node.js with a stock serf"
     )
     story.tell(
-        "         agent; python-1 and c-1 are members by themselves. S6 keeps all services running."
+        "         agent; python-1 and c-1 are themselves members. S6 keeps all services running."
     )
     began = time.monotonic()
     system.power_on(system.client)
@@ -173,7 +173,7 @@ def crash(system: System, story: Story) -> None:
         wait_until("S6 starts it again", lambda: is_new(system.c, killed))
         system.c.wait_until_ready("web")
         system.balancer.uses("c-1")
-        act.takes("the new one is a member and gets requests", time.monotonic() - began)
+        act.takes("the new server is a member and gets requests", time.monotonic() - began)
         system.balancer.serves("node-1", "python-1", "c-1", "c-2")
 
 
@@ -266,7 +266,7 @@ def engine_stuck(system: System, story: Story) -> None:
                 raise UnmetError("a server was removed")
             act.seen("HAProxy goes on with all servers")
         wait_until("the engine goes on", lambda: "not answered" not in system.balancer.policy())
-        act.seen("released, it answers again")
+        act.seen("after its release, the engine answers again")
 
 
 def reload(system: System, story: Story) -> None:

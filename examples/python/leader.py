@@ -46,9 +46,9 @@ def verdict(node: sprat.Node, role: str, at_least: int) -> tuple[bool, str]:
     # A suspect still counts: members differ in whom they suspect, and most suspicions pass.
     members = node.members(role=role)
     if node.health().isolated:
-        return False, "isolated: nobody leads here"
+        return False, "isolated: no member leads here"
     if len(members) < at_least:
-        return False, f"{len(members)} of at least {at_least} members: nobody leads here"
+        return False, f"{len(members)} of at least {at_least} members: no member leads here"
     first = leader(members)
     return first == node.name, f"{first} leads {len(members)}"
 
@@ -83,7 +83,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--name", help="name of the member; the host name by default")
     parser.add_argument("--bind", default="0.0.0.0:7946", help="address to listen on")
     parser.add_argument("--role", default="worker", help="only members with this role may lead")
-    parser.add_argument("--at-least", type=int, default=1, help="no leader among fewer members")
+    parser.add_argument("--at-least", type=int, default=1, help="fewest members that have a leader")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds to lead before acting")
     parser.add_argument("--profile", default="lan", help="lan, wan or local")
     return parser.parse_args()

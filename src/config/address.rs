@@ -12,8 +12,8 @@ const HOST_LEN: usize = 253;
 pub(crate) const TARGETS: usize = 4096;
 
 /// The reason why an address with a zone, such as `fe80::1%eth0`, is refused.
-pub(super) const ZONE: &str = "an address with a zone has a meaning on this host only, and members \
-                               pass addresses on without zones";
+pub(super) const ZONE: &str = "an address with a zone is valid on this host only, and members pass \
+                               addresses on without the zone";
 
 /// Returns the reason why no node can be reached at this address; `None` if a node can be reached.
 pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
@@ -23,8 +23,8 @@ pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
         IpAddr::V4(ip) if ip.octets()[0] == 0 => Some("0.0.0.0/8 is reserved and has no hosts"),
         _ if ip.is_multicast() || is_broadcast => Some("this address belongs to no single node"),
         IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(
-            "a link-local address is another host on every link, and members pass it on without \
-             its zone",
+            "a link-local address means a different host on every link, and members pass it on \
+             without its zone",
         ),
         IpAddr::V4(_) | IpAddr::V6(_) => None,
     }

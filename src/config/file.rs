@@ -106,7 +106,7 @@ pub(super) fn keyring(path: &Path) -> Result<Vec<Key>> {
         .collect();
     let keys = keys.ok_or_else(|| wrong("a key is not base64 of 16, 24 or 32 bytes"))?;
     if keys.is_empty() {
-        return Err(wrong("it holds no key"));
+        return Err(wrong("the file holds no key"));
     }
     Ok(keys)
 }

@@ -144,15 +144,15 @@ macro_rules! settings_table {
             "The address at which HAProxy may ask about requests (SPOE); empty disables it. A \
              client that can reach it can read all tags, so a loopback address is advisable.";
         "spoe_servers" => spoe_servers = TagPair::new("role", "backend"),
-            "The tag of the members that are servers, for questions that arrive at spoe_bind.";
+            "The tag of the members that are servers, for the questions of HAProxy at spoe_bind.";
         "spoe_port" => spoe_port: 0, 0, 0 in 0..=65_535 "", [spoe_port(u16)]
             "The port used for members without a `port` tag; 0 ignores such members.";
         "spoe_networks" => spoe_networks = Vec::new(),
             "The networks that servers must have their addresses in; empty allows all.";
         "filter.names" => core.filter.names = Vec::new(), [filter_names(Vec<String>)]
-            "Lists and reports only this node and the members whose name matches one of these \
-             patterns; empty matches all. The other members stay in the protocol and see this \
-             node.";
+            "Makes the node list and report only itself and the members whose name matches one of \
+             these patterns; empty matches all. The other members stay in the protocol and see \
+             this node.";
 
         + TAG, FILTER_TAG
     } };
@@ -188,9 +188,9 @@ const TAG: Setting = Setting {
 
 const FILTER_TAG: Setting = Setting {
     name: "filter.tag.KEY",
-    help: "Lists and reports only this node and the members whose tag KEY has exactly this \
-           value. With several such settings a member must match all. The other members stay in \
-           the protocol and see this node. Only in serf mode.",
+    help: "Makes the node list and report only itself and the members whose tag KEY has exactly \
+           this value. With several such settings a member must match all. The other members stay \
+           in the protocol and see this node. Only in serf mode.",
     changeable: false,
     describe: |_| format!("at most {LABEL_LEN} bytes"),
     ..TAG

@@ -356,7 +356,9 @@ pub unsafe extern "C" fn sprat_config_set_filter_name(
             return config.config.set("filter.names", "");
         };
         if pattern.trim().is_empty() || pattern.contains(',') {
-            let message = format!("pattern is \"{pattern}\", allowed: one pattern, not empty");
+            let message = format!(
+                "pattern is \"{pattern}\", allowed: one pattern that is not empty and has no comma"
+            );
             return Err(Error::new(Status::Invalid, message));
         }
         let before = config.config.get("filter.names")?;

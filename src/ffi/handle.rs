@@ -140,7 +140,7 @@ fn split(node: *const sprat_node) -> Result<(usize, usize)> {
         let what = if number == 0 {
             "node is NULL"
         } else {
-            "node is not a node"
+            "node is not a valid node handle"
         };
         return Err(Error::new(Status::Handle, what));
     }

@@ -150,7 +150,7 @@
  *     that can reach it can read all tags, so a loopback address is advisable.
  *
  * spoe_servers: text [role=backend], KEY=VALUE
- *     The tag of the members that are servers, for questions that arrive at spoe_bind.
+ *     The tag of the members that are servers, for the questions of HAProxy at spoe_bind.
  *
  * spoe_port: number [0], 0 to 65535
  *     The port used for members without a `port` tag; 0 ignores such members.
@@ -159,14 +159,15 @@
  *     The networks that servers must have their addresses in; empty allows all.
  *
  * filter.names: list of patterns [not set], patterns with * and ?, separated by commas
- *     Lists and reports only this node and the members whose name matches one of these
- *     patterns; empty matches all. The other members stay in the protocol and see this node.
+ *     Makes the node list and report only itself and the members whose name matches one of
+ *     these patterns; empty matches all. The other members stay in the protocol and see this
+ *     node.
  *
  * tag.KEY: text [not set], all tags together at most 512 bytes
  *     The tag KEY of this node, which all members see; only in serf mode.
  *
  * filter.tag.KEY: text [not set], at most 255 bytes
- *     Lists and reports only this node and the members whose tag KEY has exactly this value.
- *     With several such settings a member must match all. The other members stay in the
+ *     Makes the node list and report only itself and the members whose tag KEY has exactly this
+ *     value. With several such settings a member must match all. The other members stay in the
  *     protocol and see this node. Only in serf mode.
  */

@@ -10,7 +10,7 @@ use super::members::{MemberIndex, MemberRecord, versions};
 use super::merge::{self, Address, Held, Offer, OwnVerdict, Verdict};
 use super::output::{Change, Node, Notice};
 use super::probe::ProbeEnd;
-use super::{NodeState, Swim, address, local_node, push_pull};
+use super::{NodeState, Swim, local_node, push_pull};
 use crate::wire::message::{Accusation, Alive, Message, PushPull, PushPullNode};
 use crate::wire::{Names, Refusal};
 use std::net::SocketAddr;

@@ -85,7 +85,7 @@ pub(super) fn health(ctx: &Context, facts: &HealthFacts<'_>, now: Time) -> Healt
     let mismatch = mismatch(ctx, facts, now);
     let summary = match (facts.name_conflict, datagrams_work, streams_work) {
         _ if mismatch.is_some() => of_mismatch(mismatch),
-        _ if isolated => "isolated: most of the cluster is out of sight, so the fault may be here",
+        _ if isolated => "isolated: most members are silent, so the fault may be at this node",
         (Some(conflict), _, _) => of_name_conflict(conflict.verdict),
         (None, true, true) if is_waiting_for_seeds(ctx, facts) => "alone: no seed answers",
         (None, true, true) if ctx.awareness.score() == 0 => "healthy",

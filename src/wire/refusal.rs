@@ -95,17 +95,18 @@ refusals! {
     AddressNotAllowed "address_not_allowed" "A node at an address outside the allowed networks."
         "Extend cidrs_allowed if the node belongs to this cluster.",
     Filtered "filtered" "A member that the application's filter refused.",
-    TooManyMembers "too_many_members" "A new node although the table is full.",
+    TooManyMembers "too_many_members" "A new node that does not fit into the member table.",
     UnknownSequence "unknown_sequence" "An ack or nack that no probe waits for.",
     OtherNode "other_node" "A ping meant for a node of another name."
         "Check whether a node with that name has moved, or whether two nodes share an address.",
     Conflict "conflict" "A node that claims a name in use at another address."
         "Give each node a name of its own.",
-    TooManyStreams "too_many_streams" "A connection above the number served."
-        "Check what that address connects for.",
-    TooManyRelays "too_many_relays" "A request to probe for others above the number served.",
+    TooManyStreams "too_many_streams" "A connection beyond the number served at a time."
+        "Find out why that address opens so many connections.",
+    TooManyRelays "too_many_relays"
+        "A request for an indirect probe beyond the number served at a time.",
     StreamTimeout "stream_timeout" "A connection that took too long."
-        "Check the network, and that the program at that address is a member.",
+        "Check the network, and whether the program at that address is a member.",
     Stale "stale" "A datagram or connection that waited while this process was stopped.",
     IncarnationLimit "incarnation_limit" "An incarnation so high that it cannot be refuted."
         "Restart the node with that name; if it comes back, look for forged messages.",

@@ -185,7 +185,7 @@ fn a_thousand_nodes_join_through_one_seed() {
 /// This command prints the table:
 /// `SPRAT_BOOT_SEEDS=1000 cargo test --release --test sim bootstrap_table -- --ignored --nocapture`
 #[test]
-#[ignore = "prints a table for those who tune the core"]
+#[ignore = "prints a table that helps to tune the core"]
 fn bootstrap_table_of_all_sizes_is_printed() {
     println!("nodes mode  median     p99.9      max        > 3 s       MB  bytes/plain");
     for nodes in SIZES {

@@ -76,12 +76,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         "101",
         "rustfmt does not break the lines of a macro's pattern",
     ),
-    (
-        "line length",
-        "src/vocabulary.rs",
-        "103",
-        "a line of documentation inside a macro's input",
-    ),
 ];
 
 /// Fails if there is a finding without an exception, or an exception from one of these rules that

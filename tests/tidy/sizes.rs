@@ -107,7 +107,7 @@ fn unnamed_tests(sources: &[Source]) -> Vec<Finding> {
             let head = after.find_map(|line| line.trim().strip_prefix("fn "));
             let name = head.unwrap_or("").split('(').next().unwrap_or("");
             if name.split('_').count() < 3 {
-                let what = format!("'{name}' is no sentence");
+                let what = format!("'{name}' is not a sentence");
                 findings.push(Finding::new("test name", &source.path, i + 1, what));
             }
         }
@@ -140,7 +140,7 @@ fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
         for (line, code) in source.product_code() {
             let block = names(code, "unsafe {") || names(code, "unsafe impl");
             if (block || names(code, "unsafe fn")) && !allowed {
-                let what = format!("stands outside of {FOLDERS_WITH_UNSAFE:?}");
+                let what = format!("is outside of {FOLDERS_WITH_UNSAFE:?}");
                 findings.push(Finding::new("unsafe", &source.path, line, what));
             }
             if block && !explained(source, line) {

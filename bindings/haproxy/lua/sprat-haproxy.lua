@@ -113,7 +113,9 @@ local BACKENDS = parse_backends()
 if env("SERVER_STATE") then
   must(env("SNAPSHOT"), "SPRAT_SERVER_STATE needs SPRAT_SNAPSHOT, from which the file is written")
   local words = {}
-  for _, it in ipairs(BACKENDS) do words[#words + 1] = it.name .. " " .. it.tag .. "=" .. it.value end
+  for _, it in ipairs(BACKENDS) do
+    words[#words + 1] = it.name .. " " .. it.tag .. "=" .. it.value
+  end
   must(sprat.write_server_state(env("SERVER_STATE"), table.concat(words, " ")))
 end
 
@@ -707,8 +709,8 @@ local function replace_stuck_tasks()
     local seconds = stuck_for()
     if seconds and seconds >= STUCK_S then
       task, served_at = task + 1, core.now().sec
-      core.Alert("sprat: no server was changed for " .. seconds .. " s, because the task that does it"
-        .. " did not run; a new task replaces it")
+      core.Alert("sprat: no server was changed for " .. seconds .. " s, because the task that"
+        .. " changes servers did not run; a new task replaces it")
       local number = task
       core.register_task(function() run(number) end)
     end
@@ -756,7 +758,9 @@ core.register_cli({ "show", "sprat" },
       .. (silent and ", active " .. silent .. " ms ago" or "")
       .. (phase and why and ": " .. why or ""))
     local seconds = stuck_for() or 0
-    if seconds >= STUCK_S then send_line(applet, "no server was changed for " .. seconds .. " s") end
+    if seconds >= STUCK_S then
+      send_line(applet, "no server was changed for " .. seconds .. " s")
+    end
     send_line(applet, (sprat.show()) or "")
   end)
 

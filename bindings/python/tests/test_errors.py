@@ -186,7 +186,7 @@ def test_a_wrong_argument_type_is_a_type_error_that_names_the_argument(node, cal
         (
             lambda it: it.tags.update(a="x" * 600),
             sprat.TooLargeError,
-            "all together take 607 bytes",
+            "the tags or meta take 607 bytes together",
         ),
         (lambda it: it.tags.update(a="\ud800"), sprat.InvalidError, r"tags['a'] must be text that"),
         (
@@ -302,7 +302,7 @@ def test_a_node_that_left_can_join_again(node):
     assert node.members().names() == []
     assert node.members(state="left").names() == ["ours"]
     for call in (lambda: node.hint("x"), lambda: node.tags.update(a="b")):
-        with pytest.raises(sprat.StateError, match="has left; a join brings it back"):
+        with pytest.raises(sprat.StateError, match="has left; a join makes it a member again"):
             call()
     with pytest.raises(sprat.JoinError):
         node.join("127.0.0.1:1")

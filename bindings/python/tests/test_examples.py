@@ -232,7 +232,7 @@ def test_the_next_member_leads_after_the_leader_is_killed_and_a_single_member_do
     until(nodes["b"], "acting")
     nodes["b"].process.kill()
     # A single member cannot know which side is cut off: it must report that, and must not act.
-    assert "acting" not in until(nodes["c"], "isolated: nobody leads here")
+    assert "acting" not in until(nodes["c"], "isolated: no member leads here")
     nodes["c"].send(signal.SIGTERM)
     # The last member may still list the killed one, which does not acknowledge the leave.
     assert re.fullmatch(r"(c: this node has left, .* failed: b\n)?", nodes["c"].end())
@@ -240,7 +240,7 @@ def test_the_next_member_leads_after_the_leader_is_killed_and_a_single_member_do
 
 def test_too_few_members_have_no_leader(addresses, example):
     places = [addresses.address() for _ in range(2)]
-    few = "1 of at least 2 members: nobody leads here"
+    few = "1 of at least 2 members: no member leads here"
     options = ["--at-least", "2", *QUICK, *places]
     first = example("leader", "--name", "a", "--bind", places[0], *options)
     until(first, few)

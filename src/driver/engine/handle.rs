@@ -98,7 +98,7 @@ impl EngineHandle {
     /// replaced it with one of its own files. A node that went on would read and write that file.
     pub fn on_lost_descriptors(&self) {
         let text =
-            "this process closed descriptors that belong to a node, or replaced them by its own";
+            "this process closed descriptors that belong to a node, or replaced them with its own";
         self.break_down(text.to_owned());
     }
 

@@ -108,8 +108,9 @@ pub(in crate::driver) fn failure_text(why: &JoinFailure) -> String {
         JoinFailure::Unreachable => "the connection failed or broke".to_owned(),
         JoinFailure::ConnectionRefused => "connection refused".to_owned(),
         JoinFailure::ClosedUnanswered => "the peer closed the connection without an answer: the \
-             labels of the two nodes differ, or it is no member (a Serf agent takes members at its \
-             bind port, 7946 by default, and not at its RPC port, 7373), or it is shutting down"
+             labels of the two nodes differ, or the peer is shutting down, or it is not a member \
+             (a Serf agent accepts members at its bind port, 7946 by default, and not at its RPC \
+             port, 7373)"
             .to_owned(),
         JoinFailure::TimedOut => "no answer in time".to_owned(),
         JoinFailure::Crypto(Refusal::UnexpectedEncryption) => {
@@ -139,15 +140,16 @@ pub(in crate::driver) fn command_error(what: &str, why: &serf::CommandError) -> 
     use serf::CommandError;
     let (status, text) = match why {
         CommandError::TooLarge { len, max } => {
-            let text = format!("all together take {len} bytes, at most {max} are allowed");
-            return Error::new(Status::TooLarge, format!("{what}: {text}"));
+            let len = format!("the tags or meta take {len} bytes together");
+            let message = format!("{what}: {len}, at most {max} are allowed");
+            return Error::new(Status::TooLarge, message);
         }
         CommandError::WrongMode => {
             let text = "tags need mode = serf, raw meta needs mode = memberlist";
             (Status::State, text)
         }
         CommandError::Left => {
-            let text = "this node leaves or has left; a join brings it back";
+            let text = "this node is leaving or has left; a join makes it a member again";
             (Status::State, text)
         }
         CommandError::TooManyLooks => {

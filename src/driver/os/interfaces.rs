@@ -148,7 +148,7 @@ pub(in crate::driver) fn advertised(any: IpAddr, networks: &[IpNet]) -> Result<I
     let host = HostAddresses::read();
     let found = host.and_then(|host| host.within(networks).best(any).or_else(|| host.best(any)));
     found.ok_or_else(|| {
-        let message = "no interface has an address that others could reach; set advertise to one";
+        let message = "no interface has an address that other hosts could reach; set advertise";
         Error::new(Status::Address, message)
     })
 }

@@ -49,13 +49,13 @@ Questions from HAProxy:
 The local member:
   --name NAME            its name  [the host name]
   --bind IP:PORT         the address for the cluster, UDP and TCP  [0.0.0.0:7946]
-  --advertise IP:PORT    the address that other members use, if it differs
+  --advertise IP:PORT    the address that other members use, if it differs from --bind
   --join ADDRESS,...     seeds to join; each is asked until it is a member
   --profile NAME         lan, wan or local  [lan]
   --keyring-file FILE    the keys of an encrypted cluster, in Serf's format
   --tag KEY=VALUE        a tag of the local member; repeat it for several  [role=balancer]
   --set KEY=VALUE        any other setting of the library
-  --config FILE          a file of settings, one line each: key = value
+  --config FILE          a file of settings, one per line: key = value
 
   -h, --help             print this text
   -V, --version          print the version

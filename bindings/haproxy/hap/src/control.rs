@@ -30,7 +30,7 @@ auto NAME    withdraw the order for the server of a member
 freeze       freeze removals
 thaw         end a freeze
 show         print the members, the servers, and the reason for each removal that is held back
-show json    the same as JSON
+show json    print the report of show as JSON
 help         print this text
 ";
 

@@ -277,7 +277,9 @@ fn order(arguments: &Arguments) -> CallResult {
     let (member, word) = (arguments.text(1, "member")?, arguments.text(2, "state")?);
     let state = AdminState::from_name(&word);
     if state.is_none() && word != "auto" {
-        return Err(format!("{word:?} is not ready, drain, maint or auto"));
+        return Err(format!(
+            "the state is {word:?}, allowed: ready, drain, maint or auto"
+        ));
     }
     let (backend, name) = match member.split_once('/') {
         Some((backend, name)) => (Some(backend), name),

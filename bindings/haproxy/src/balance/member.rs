@@ -285,10 +285,10 @@ impl SlotMember {
             return "no server may be at its address";
         }
         if self.order.state.is_some() {
-            return "an operator ordered it";
+            return "an operator ordered this state";
         }
         match self.listing {
-            Listing::Remembered => "it was so before the restart",
+            Listing::Remembered => "the server was in this state before the restart",
             Listing::Unlisted => "the cluster no longer lists the member with this tag",
             Listing::Listed(Presence::Failed) => "the member has failed",
             Listing::Listed(Presence::Left) => "the member has left",

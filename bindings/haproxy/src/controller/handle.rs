@@ -69,7 +69,7 @@ impl Controller {
         let silent = self.silent_for();
         let report = self.shared.report();
         let report = report.map(|it| report_text::text(&it));
-        let mut report = report.unwrap_or_else(|| "busy, ask again\n".to_owned());
+        let mut report = report.unwrap_or_else(|| "the node is busy; ask again\n".to_owned());
         if silent > SILENCE {
             let text = format!("the node has not answered for {} s\n", silent.as_secs());
             report.insert_str(0, &text);
@@ -81,7 +81,7 @@ impl Controller {
     pub fn report_json(&self) -> String {
         match (self.shared.report(), self.phase()) {
             (Some(report), Some(phase)) => report_json::text(&report, &phase, self.silent_for()),
-            _ => "{\"error\":\"busy, ask again\"}\n".to_owned(),
+            _ => "{\"error\":\"the node is busy; ask again\"}\n".to_owned(),
         }
     }
 

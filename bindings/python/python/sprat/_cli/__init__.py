@@ -31,10 +31,11 @@ __all__ = ["main"]
 
 _HELP = """Look at a cluster of Serf or sprat members, or run a member of it.
 
-`sprat members` asks a member for its list, and no member learns of it. The other commands join the
-cluster as a real member and leave it before they end, so no member ever sees a failure. Commands
-that only visit it are named sprat-cli-HOST and have the tag role=sprat-cli; agents list them as
-left afterwards. Runs on one host share that name, so these lists do not grow.
+`sprat members` asks a member for its list without joining, so the cluster does not notice it. The
+other commands join the cluster as a real member and leave it before they end, so no member ever
+sees a failure. The members that `monitor` and `explain` create are named sprat-cli-HOST and have
+the tag role=sprat-cli; agents list them as left afterwards. Runs on one host share the name, so the
+lists do not grow.
 
 \b
   sprat members --join 10.0.0.5                  list the members

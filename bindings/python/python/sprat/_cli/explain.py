@@ -110,7 +110,7 @@ def _show(member: sprat.Member, explanation: sprat.Explanation, health: sprat.He
     state = str(member.state)
     lines = [
         ("member", f"{member.name}  {member.address}", ""),
-        ("state", f"{state}; this node has known that for {_span(explanation.since)}", state),
+        ("state", f"{state} (known to this node for {_span(explanation.since)})", state),
     ]
     if explanation.accuser is not None:
         lines.append(

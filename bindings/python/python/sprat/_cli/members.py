@@ -45,8 +45,8 @@ def members(
     """List the members: name, address, state, tags.
 
     The command asks a member for its list, and does not join the cluster: no member learns of it.
-    If several addresses are given, the first answer counts. A member forgets the address and the
-    tags of one that has failed or left after about half a minute, and its name after a day. In
+    If several addresses are given, the first answer counts. About half a minute after a member has
+    failed or left, the others forget its address and tags; after a day they forget its name. In
     between, the address is "-".
 
     \b

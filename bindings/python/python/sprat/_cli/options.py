@@ -162,7 +162,7 @@ def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
     one = "A setting of the library, for example label=blue; may be repeated."
     join = "Address of a member to join, or several separated by commas; may be repeated."
     if not visits:
-        join += " Retried until it answers."
+        join += " The member retries each address until it answers."
     if not joins:
         join = "Address of a member to ask, or several separated by commas; may be repeated."
     identity = [
@@ -182,7 +182,7 @@ def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
     shared = [
         _option("--join", multiple=True, metavar="ADDR", help=join),
         *(identity if joins else []),
-        _option("--config", type=_FILE, help='File of settings, in lines "key = value".'),
+        _option("--config", type=_FILE, help='File of settings, with lines "key = value".'),
         click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=one),
         _option("--key", help="Key in base64. Other users can see it: prefer --key-file."),
         _option("--key-file", type=_FILE, help="File with one key in base64 per line."),

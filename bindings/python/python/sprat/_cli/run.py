@@ -35,14 +35,14 @@ __all__ = ["run"]
     default=3.0,
     show_default=True,
     help="Gather events for this many seconds before a call, or until none arrives for a third of"
-    " this time; 0 disables.",
+    " this time; 0 disables it.",
 )
 @click.option(
     "--handler-timeout",
     type=float,
     callback=seconds,
     default=0.0,
-    help="Seconds after which a handler is ended.  [default: no limit]",
+    help="Seconds after which a handler is terminated.  [default: no limit]",
 )
 @click.option(
     "--stop-timeout",
