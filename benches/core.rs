@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 /// The number of batches per row.
 const BATCHES: usize = 31;
-/// The number of members in a push/pull, and in the clusters of most other rows.
+/// The number of members in a push/pull, and in the clusters of the rows for stale
+/// messages and gossip.
 const MEMBERS: usize = 1_000;
 /// The number of new members in one batch.
 const NEWCOMERS: usize = 1_000;
@@ -29,7 +30,7 @@ const ROUNDS: usize = 100;
 /// The number of stale messages, or of pings, in one batch.
 const DATAGRAMS: usize = 2_000;
 
-/// The system's allocator, and the number of times that it was asked for memory.
+/// The system's allocator, which counts in [`ALLOCATIONS`] how often it is asked for memory.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -273,7 +274,7 @@ fn main() {
         "operation", "min ns", "median ns", "allocs"
     );
     rows("plain", &Codec::default());
-    let key = Key::new(&[7; 32]).expect("32 is a length of keys");
+    let key = Key::new(&[7; 32]).expect("a key may have 32 bytes");
     let sealed = Codec {
         keyring: Keyring::new(vec![key]),
         compress: true,

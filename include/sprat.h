@@ -374,7 +374,7 @@ enum sprat_event_kind {
     SPRAT_EVENT_MEMBER_ALIVE = 7,
     /** An operation that was started without waiting has ended. */
     SPRAT_EVENT_DONE = 14,
-    /** Events were lost because they were not taken in time: take a new list of members. */
+    /** Events were not taken in time and are lost: read the list of members again. */
     SPRAT_EVENT_OVERFLOW = 20,
     /** A line of the log. */
     SPRAT_EVENT_LOG = 21,

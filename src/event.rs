@@ -1,9 +1,9 @@
 //! Events: what a node tells the application that uses it.
 //!
-//! An [`Event`] is an [`EventBody`], one variant per kind with its payload, together with a number
-//! and a time that the queue gives it. The Serf layer makes the bodies of member events, the driver
-//! makes the others. The application gets these values unchanged; only the C ABI and the Python
-//! binding turn them into their own records.
+//! An [`Event`] is an [`EventBody`], one variant per kind with its payload, together with its
+//! number in the queue and the time at which it was queued. The Serf layer makes the bodies of
+//! member events, and the driver makes the others. The application gets these values unchanged;
+//! only the C ABI and the Python binding turn them into their own records.
 //!
 //! The kinds are listed in one table, [`event_table`](crate::event_table), which also defines
 //! [`EventKind`].
@@ -28,11 +28,11 @@ macro_rules! event_bodies {
     ) => {
         /// One event with its payload.
         ///
-        /// For one member the order is: join first; then suspect, alive and update in any number;
-        /// then leave or fail; then join again, or reap, after which the name is unknown. A fail
-        /// event may be followed by a leave event, if the failed member is removed. The leave event
-        /// comes when the member is gone; while a member is still leaving, its state is `Leaving`
-        /// and no event is emitted.
+        /// For one member the order is: join first; then any number of suspect, alive and update
+        /// events; then leave or fail; then join again, or reap, after which the name is unknown. A
+        /// fail event may be followed by a leave event, if the failed member is removed or if its
+        /// leave becomes known only later. The leave event comes when the member is gone. When a
+        /// member begins to leave, its state becomes `Leaving`, and no event is emitted.
         /// If a filter is set, a member whose new tags it rejects is reaped at once, and joins
         /// again when its tags fit.
         #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,7 @@ pub struct Event {
     /// The number of the event: one more than that of the previous event of the same reader. A
     /// larger step means that events were lost.
     pub seq: u64,
-    /// The time at which the engine queued the event, by the monotonic clock.
+    /// The time at which the event was queued, by the monotonic clock.
     pub time: Time,
     /// The event itself: its kind and its payload.
     pub body: EventBody,

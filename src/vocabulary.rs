@@ -165,11 +165,11 @@ macro_rules! event_table {
                     id: u64,
                     /// The value that the program gave to the operation.
                     token: usize,
-                    /// The number of members that a join reached, or 0 for any other operation; an
-                    /// error if the operation failed.
+                    /// The number of addresses that a join reached, or 0 for any other operation;
+                    /// an error if the operation failed.
                     result: Result<usize>,
                 } = 14, "done";
-                /// Events were lost because they were not taken in time: take a new list of members.
+                /// Events were not taken in time and are lost: read the list of members again.
                 Overflow {
                     /// The number of events merged or dropped since the last event of this kind.
                     lost: u64,

@@ -1,6 +1,6 @@
 """Measures the cost of asking the SPOE agent, compared with requests that do not ask.
 
-HAProxy itself answers the requests, on loopback addresses: immediately on one port, and on the
+HAProxy itself answers the requests, on a loopback address: immediately on one port, and on the
 other after two questions to the agent (the size of the cluster, and whether the client is a
 member). `wrk` measures both ports in turn, for three rounds; the results are the medians.
 """
@@ -61,7 +61,7 @@ spoe-group grp
 
 
 def measure(port: int, connections: int) -> tuple[float, float, float]:
-    """Return the milliseconds at p50 and p99, and the requests per second."""
+    """Return the latency in milliseconds at p50 and p99, and the requests per second."""
     url = f"http://{BASE}.1:{port}/?k=somebody"
     line = ["wrk", "--latency", "-t", "1", "-c", str(connections), "-d", f"{SECONDS}s", url]
     text = subprocess.run(line, capture_output=True, text=True, check=True).stdout

@@ -2,9 +2,9 @@
 //!
 //! A failed member may be on the far side of a broken network, so the search goes on until the
 //! member is back, has left, is erased, or has been lost for longer than `reconnect_timeout`. In
-//! memberlist mode the table of members forgets a dead member soon after `gossip_to_the_dead`, but
-//! the search goes on for as long as Serf would keep the member; otherwise a longer partition would
-//! never heal.
+//! memberlist mode the table of members forgets a dead member soon after it has been dead for
+//! `gossip_to_the_dead`, but the search goes on for as long as Serf would keep the member;
+//! otherwise a longer partition would never heal.
 
 use super::members::ByName;
 use super::outbox::{Order, Outbox};

@@ -18,8 +18,9 @@
 //! # Adding a service
 //!
 //! 1. Write the protocol as a folder here, with one type that implements [`Service`] and one for
-//!    its sessions. An RPC server sends [`Request`]s and answers in [`Service::on_done`]; a page
-//!    that lists the members answers from what [`Service::on_members`] received.
+//!    its sessions. For example, an RPC server would send [`Request`]s to the node and answer its
+//!    peers in [`Service::on_done`]; a page that lists the members would answer from what
+//!    [`Service::on_members`] received.
 //! 2. Add a row for its listener address to the table of settings, and the setting to
 //!    `Config::service_addrs`.
 //! 3. Add the service to `services` in `driver::node::start`, which pairs listener and service.
@@ -71,8 +72,9 @@ pub trait Service: Send {
         false
     }
 
-    /// Receives the members. The host calls this before the first bytes of a connection, and again
-    /// before later bytes if the members have changed.
+    /// Receives the members. The host calls this before the first bytes or the first event that it
+    /// passes on. Later it calls this if the members have changed: before each event, and before
+    /// bytes at most once in 20 ms. See also [`Service::keeps_members_while_isolated`].
     fn on_members(&mut self, members: Members);
 
     /// Begins a session with a peer that has connected.
@@ -90,15 +92,16 @@ pub trait Service: Send {
     /// Receives an event of the node, once for each session.
     fn on_event(&mut self, _: &mut Self::Session, _: &Event, _: &mut Actions) {}
 
-    /// Receives the outcome of the request that the session sent with this number: how many members
-    /// a join reached, 0 for other requests, or the reason for the failure.
+    /// Receives the outcome of the request that the session sent with this number: how many
+    /// addresses a join reached, 0 for other requests, or the reason for the failure.
     fn on_done(&mut self, _: &mut Self::Session, _: u64, _: &Result<usize>, _: &mut Actions) {}
 }
 
 /// The actions that a session asks its host for.
 #[derive(Debug, Default)]
 pub struct Actions {
-    /// Bytes to send, in one write as far as the kernel takes them.
+    /// Bytes to send. The host passes them to the kernel in one write, and later those that the
+    /// kernel has not taken.
     pub bytes: Vec<u8>,
     /// The way in which the connection ends after these bytes; `None` if it stays open.
     pub end: Option<End>,
@@ -128,7 +131,7 @@ pub enum Request {
     Leave,
     /// Set tags of this node, or remove those whose value is `None`.
     UpdateTags(Vec<(String, Option<String>)>),
-    /// Mark a failed member as left, or erase it.
+    /// Mark a failed member as left; with `prune`, erase a member that has failed or left.
     RemoveFailed {
         /// The name of the member.
         name: String,

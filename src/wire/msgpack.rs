@@ -1,11 +1,11 @@
-//! Msgpack in the old dialect of the protocol, which has one "raw" family for text and bytes.
+//! The old dialect of msgpack that the protocol uses, with one "raw" family for text and bytes.
 //!
-//! Markers and integers come from the `rmp` crate. All other code for the forms of values is here,
-//! because no crate writes this dialect. Writing is strict: raw forms only, the shortest unsigned
-//! integers, nil where memberlist and Serf write nil. Reading is as liberal as their decoders: any
-//! integer width, the newer text and byte forms, nil as the zero value, a struct as a map in any
-//! order (unknown keys are skipped) or as an array in declaration order. All values borrow from the
-//! input.
+//! The `rmp` crate defines the markers, and writes bools, integers and the heads of lists and maps.
+//! The rest is written here, because no crate writes or reads this dialect. Writing is strict: raw
+//! forms only, the shortest unsigned integers, nil where memberlist and Serf write nil. Reading is
+//! as liberal as their decoders: any integer width, the newer text and byte forms, nil as the zero
+//! value, a struct as a map in any order (unknown keys are skipped) or as an array in declaration
+//! order. Text and bytes borrow from the input.
 
 use super::{Reader, Refusal};
 use rmp::Marker;
@@ -156,7 +156,7 @@ fn integer(reader: &mut Reader<'_>) -> Result<i128, Refusal> {
 /// Reads an integer that must fit the type `T`: `u8` to `u64`, `i64`.
 ///
 /// # Errors
-/// [`Refusal::Msgpack`] when the integer does not fit or the value is no integer,
+/// [`Refusal::Msgpack`] when the integer does not fit or the value is not an integer,
 /// [`Refusal::Truncated`].
 #[inline]
 pub fn number<T: TryFrom<i128>>(reader: &mut Reader<'_>) -> Result<T, Refusal> {
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_byte_by_byte_finds_the_same_end() {
+    fn a_scan_that_is_interrupted_at_any_byte_finds_the_same_end() {
         let wire =
             b"\x84\xa1a\x92\xda\0\x02xy\xc0\xc4\x01z\xcf12345678\xa0\xc7\x01\x05e\xa1f\xcbFLOATING";
         for end in 0..wire.len() {

@@ -31,7 +31,7 @@ fn two_leave_at_once(block: &Block) -> Agent {
 }
 
 #[test]
-fn sprat_nodes_that_leave_at_once_have_left_for_an_agent_that_has_just_started() {
+fn a_new_agent_sees_two_sprat_nodes_that_leave_together_as_left_and_never_as_failed() {
     let block = Block::new();
     let all_levels = std::env::var("SPRAT_TEST_LEVEL").as_deref() == Ok("all");
     for round in 0..if all_levels { 100 } else { 4 } {

@@ -18,13 +18,14 @@ const WIRING: [&str; 4] = [
     "src/swim/commands.rs",
     "src/swim/stream_events.rs",
 ];
-/// Names of methods of the standard library. A call of such a method need not call a part.
+/// The names of methods of the standard library. A call by such a name is not reported, because it
+/// may not be a call of a part.
 const STANDARD: [&str; 15] = [
     "clear", "contains", "extend", "get", "insert", "is_empty", "iter", "len", "next", "position",
     "push", "remove", "retain", "take", "clone",
 ];
 
-/// The files of the parts: the names in backquotes in the rows of the table of parts.
+/// The files of the parts: the names in backquotes in the first column of the table of parts.
 fn parts(head: &Source) -> BTreeSet<String> {
     let rows = head
         .lines
@@ -65,7 +66,7 @@ fn entangled(sources: &[Source]) -> Vec<Finding> {
     let modules = Modules::of(sources);
     let mut findings = Vec::new();
     if parts.len() < 2 {
-        findings.push(Finding::new("part", HEAD, 1, "names no parts"));
+        findings.push(Finding::new("part", HEAD, 1, "names fewer than two parts"));
     }
     for source in swim
         .iter()
@@ -92,7 +93,8 @@ fn entangled(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// The methods that another part defines and no other file of `swim`, with the file of that part.
+/// The methods that only one file of `swim` defines, if that file is another part; each with its
+/// file. Names in [`STANDARD`] are left out.
 fn foreign_methods(
     source: &Source,
     swim: &[&Source],

@@ -484,7 +484,7 @@ local function check_drift(backend, pool, slot, stats)
   if not ordered or pool.moving[slot] or retries[slot_key(ordered)] then return end
   note_others(pool, slot, stats)
   local others = pool.others[slot]
-  local found = { others.state }
+  local found = { others.state and "state " .. others.state }
   local weight = ordered.is_weight_refused and weight_of(server) or others.weight
   if weight then found[#found + 1] = "weight " .. weight end
   if others.address then found[#found + 1] = "address " .. others.address end

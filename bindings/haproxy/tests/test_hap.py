@@ -117,11 +117,11 @@ def test_a_server_that_someone_has_stopped_stays_so_over_a_reload_but_not_over_a
     proxy.serves(*webs)
     name = next(it for it, (_, at) in proxy.servers().items() if at == webs[0].served_at)
     proxy.cli(f"disable server nodes/{name}")
-    said = f"server {name} (web-0): HAProxy has maint"
+    said = f"server {name} (web-0): HAProxy has state maint"
     eventually("the change is logged", lambda: said in driver.log())
     eventually("the change is in the file", lambda: f" {webs[0].ip} 0 5 " in state.read_text())
     proxy.reload()
-    eventually("the new process is asked", lambda: "HAProxy has maint" in driver.report())
+    eventually("the new process is asked", lambda: "HAProxy has state maint" in driver.report())
     proxy.serves(webs[1])
     proxy.end()
     state.write_text(EMPTY)
@@ -155,9 +155,9 @@ def test_a_state_that_someone_else_sets_is_left_alone(haproxy, hap, web) -> None
         driver.join(it.agent)
     proxy.serves(*webs)
     proxy.cli("disable server nodes/web-0")
-    said = "(web-0): HAProxy has maint"
+    said = "(web-0): HAProxy has state maint"
     eventually("the change is logged", lambda: said in driver.log())
-    assert "HAProxy has maint" in driver.report()
+    assert "HAProxy has state maint" in driver.report()
     webs[0].set_tags("role=backend", "port=3000", "weight=9")
     eventually("the weight follows", lambda: proxy.cli("get weight nodes/web-0").startswith("9 "))
     proxy.serves(webs[1])
@@ -239,7 +239,7 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
         assert re.sub('"[ab]"', '"?"', told(control, command)) == answer
     assert "auto NAME" in told(control, "help\n")
     # A command without a line end is not carried out while more of it may come.
-    wrong = "error: a command must end with a line end\n"
+    wrong = "error: a command must end with a newline\n"
     assert told(control, "drain web-1", is_open=True) == wrong
     assert "ordered drain" not in told(control, "show")
     told(control, "freeze")

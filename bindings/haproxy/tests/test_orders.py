@@ -83,8 +83,10 @@ def test_a_server_that_someone_else_changes_is_left_alone_and_shown(haproxy, web
     proxy.serves(*webs)
     server = server_of(proxy, "web-0")
     proxy.cli(f"disable server nodes/{server}")
-    eventually("the change is shown", lambda: "; HAProxy has maint" in proxy.members()["web-0"])
-    line = f"server {server} (web-0): HAProxy has maint"
+    eventually(
+        "the change is shown", lambda: "; HAProxy has state maint" in proxy.members()["web-0"]
+    )
+    line = f"server {server} (web-0): HAProxy has state maint"
     eventually("the change is logged", lambda: line in proxy.log())
     webs[0].set_tags("role=backend", "port=3000", "weight=7")
     eventually("the weight follows", lambda: "weight 7" in proxy.members()["web-0"])
@@ -103,7 +105,7 @@ def test_a_server_that_someone_else_changes_is_left_alone_and_shown(haproxy, web
     differs = "HAProxy has weight 3, address 127.0.0.99:9"
     eventually("address and weight are shown", lambda: differs in proxy.members()["web-0"])
     proxy.cli(f"disable server nodes/{server}")
-    eventually("the state is shown", lambda: "HAProxy has maint" in proxy.members()["web-0"])
+    eventually("the state is shown", lambda: "HAProxy has state maint" in proxy.members()["web-0"])
     assert proxy.cli("sprat auto web-0") == "done"
     proxy.serves(*webs)
     eventually("nothing differs", lambda: "HAProxy has" not in proxy.show())

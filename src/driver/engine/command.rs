@@ -17,11 +17,12 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Mutex;
 
-/// Changes of tags: a key and its new value, or `None` to remove it.
+/// Changes of tags: each is a key with its new value, or with `None` to remove the tag.
 pub(in crate::driver) type TagChanges = Vec<(String, Option<String>)>;
 
 /// Something for the engine to do. A `waiter` gets the outcome when the operation has ended; a
-/// `reply` is sent as soon as the command has run. By then the list of members shows the effects.
+/// `reply` is sent as soon as the command has run. In both cases, the list of members already shows
+/// the effects.
 pub(in crate::driver) enum Command {
     /// Joins the clusters of these seeds.
     Join { seeds: Vec<Seed>, waiter: Waiter },
@@ -57,7 +58,7 @@ pub(in crate::driver) enum Command {
     Health { reply: Reply<Health> },
     /// Reads all counters.
     Counters { reply: Reply<Vec<Counter>> },
-    /// Delivers the addresses of a host name that the core asked to resolve.
+    /// Delivers the addresses of a host name that the core asked the driver to resolve.
     Resolved { id: LookupId, addrs: Vec<IpAddr> },
     /// Runs a closure of a test on the engine's thread.
     #[cfg(test)]

@@ -56,7 +56,7 @@ fn unacked_text(unacked: &[Arc<str>]) -> String {
     )
 }
 
-/// Returns the number of nodes that a join reached, or the error that best explains why no node
+/// Returns the number of addresses that a join reached, or the error that best explains why no node
 /// answered.
 fn join_result(report: &JoinReport) -> crate::error::Result<usize> {
     if report.contacted > 0 {

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 /// The outcome of an operation.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The number of members that a join or look reached, 0 for other operations; or the reason why
-    /// the operation failed.
+    /// The number of addresses that a join or look reached, 0 for other operations; or the reason
+    /// why the operation failed.
     pub result: Result<usize>,
     /// The addresses that a join or look did not reach, with the reasons; empty for other
     /// operations.

@@ -39,8 +39,8 @@ impl Threads {
         }
     }
 
-    /// Waits for all threads except the event thread. Returns at once on the engine's thread and on
-    /// the helper thread.
+    /// Waits for all threads except the event thread; for the helper thread, at most
+    /// `RESOLVER_PATIENCE`. Returns at once on the engine's thread and on the helper thread.
     pub fn finish_inner(&self) {
         if is_current(&self.engine) || is_current(&self.helper) {
             return;
@@ -113,7 +113,7 @@ impl RunningNode {
         true
     }
 
-    /// Ends the engine and the services, and waits for them. Queued events stay.
+    /// Ends the engine and the services, and waits for them. Queued events can still be read.
     pub(super) fn shut_down(&self) {
         if !self.request_end() {
             return;

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The maximum number of connections of the service under test.
 const PLACES: usize = 2;
 
-/// An example of a service. Each line of a peer is a command:
+/// An example of a service. Each line from a peer is a command:
 ///
 /// - `list` answers with the names of the members that are known;
 /// - `tag KEY VALUE` sets a tag of this node, and answers `done` or `error`;
@@ -152,7 +152,7 @@ impl Hosts {
         }
     }
 
-    /// Stops the engine until the returned sender is dropped.
+    /// Blocks the engine until the returned sender is dropped.
     fn stop_engine(&self) -> crossbeam_channel::Sender<()> {
         let (go_on, wait) = crossbeam_channel::bounded(0);
         let (stands, standing) = crossbeam_channel::bounded(1);
@@ -236,7 +236,7 @@ fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
 }
 
 #[test]
-fn a_service_answers_while_the_engine_stands_still_and_its_requests_are_bounded() {
+fn a_service_answers_while_the_engine_is_blocked_and_the_requests_of_a_session_are_bounded() {
     let host = Hosts::start();
     let (mut peer, mut eager) = (host.connect(), host.connect());
     let go_on = host.stop_engine();
@@ -259,7 +259,7 @@ fn the_host_bounds_connections_input_and_output() {
     assert_eq!(third.ask("list\n"), "host\n");
     assert!(
         first.is_ended(),
-        "the connection that was silent longest makes room"
+        "the connection that has been silent longest makes room"
     );
     host.eventually(|it| &it.refused, 1);
     // The host may close the connection before everything is written.

@@ -1,4 +1,4 @@
-//! The control socket, over which an operator gives orders: one command in each line.
+//! The control socket, over which an operator gives orders: one command per line.
 
 use super::desired::DesiredServers;
 use super::log;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The maximum length of a command in bytes, without its line end.
 const COMMAND_LEN: usize = 1024;
-/// The number of bytes that are read and ignored after a line that is too long.
+/// The maximum number of bytes that are read and ignored after a line that is too long.
 const REST_LEN: usize = 1 << 20;
 /// The answer to a command that succeeds and prints nothing.
 const DONE: &str = "ok\n";
@@ -67,7 +67,7 @@ impl ControlSocket {
     /// Starts answering commands.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// No descriptor is free, or no thread can be started.
     pub fn serve(&self, desired: Arc<DesiredServers>) -> Result<()> {
         let listener = self.listener.try_clone()?;
         // Connections are served one at a time. Each takes a moment; a silent one takes PATIENCE.
@@ -109,7 +109,7 @@ fn answer(mut stream: &UnixStream, desired: &DesiredServers) -> Result<()> {
                 Ok(command) => run(command.trim(), desired),
                 Err(_) => Err("a command must be UTF-8".to_owned()),
             },
-            Line::Cut => Err("a command must end with a line end".to_owned()),
+            Line::Cut => Err("a command must end with a newline".to_owned()),
             Line::TooLong => Err(format!("a command has at most {COMMAND_LEN} bytes")),
             Line::None => return Ok(()),
         };
@@ -203,7 +203,7 @@ fn is_timeout(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// Runs a command, and returns the text to answer.
+/// Runs a command, and returns the text of the answer.
 fn run(command: &str, desired: &DesiredServers) -> std::result::Result<String, String> {
     let controller = desired.controller();
     let (word, name) = command.split_once(' ').unwrap_or((command, ""));

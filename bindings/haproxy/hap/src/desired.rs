@@ -1,6 +1,6 @@
 //! The desired servers, shared by all threads. For each HAProxy, a thread makes the servers equal
-//! to the desired ones. The thread also reports which names are reserved there, and which servers
-//! that HAProxy does not reach.
+//! to the desired ones. The thread also reports which names are reserved in its HAProxy, which
+//! members get no requests from it, and which servers have a state that someone else has set.
 
 use sprat_haproxy::balance::{AdminState, Assignment};
 use sprat_haproxy::controller::Controller;
@@ -31,7 +31,8 @@ struct Inner {
     /// The names of the servers of each HAProxy that are reserved, that is, not available to
     /// members.
     reserved: BTreeMap<String, BTreeSet<String>>,
-    /// The names of the servers that each HAProxy does not reach.
+    /// For each HAProxy, the names of the members whose servers get no requests from it, because
+    /// HAProxy does not reach them or because someone else has stopped them.
     unreachable: BTreeMap<String, BTreeSet<String>>,
     /// The servers of each HAProxy whose state someone else has set.
     changed: BTreeMap<String, ChangedServers>,
@@ -71,8 +72,8 @@ impl DesiredServers {
         }
     }
 
-    /// Restores servers that an earlier `sprat-hap` has added, and waits until the controller has
-    /// decided which of them are desired.
+    /// Restores servers that an earlier `sprat-hap` added or set, and waits until the controller
+    /// has decided which of them are desired.
     ///
     /// # Errors
     /// The controller has ended.
@@ -85,7 +86,7 @@ impl DesiredServers {
         Ok(())
     }
 
-    /// Sets the names of the servers of an HAProxy that are reserved, that is, not available to
+    /// Takes the names of the servers that are reserved in an HAProxy, that is, not available to
     /// members.
     pub fn set_reserved(&self, haproxy: &str, names: BTreeSet<String>) {
         let mut inner = self.lock();
@@ -96,8 +97,8 @@ impl DesiredServers {
         }
     }
 
-    /// Sets the names of the servers that an HAProxy does not reach. A server counts as unreachable
-    /// only if no HAProxy reaches it.
+    /// Takes the names of the members whose servers get no requests from an HAProxy. A server
+    /// counts as unreachable only if that is so for every HAProxy that has reported.
     pub fn set_unreachable(&self, haproxy: &str, names: BTreeSet<String>) {
         let mut inner = self.lock();
         inner.unreachable.insert(haproxy.to_owned(), names);
@@ -113,7 +114,7 @@ impl DesiredServers {
         }
     }
 
-    /// Sets the servers of an HAProxy whose state someone else has set.
+    /// Takes the servers of an HAProxy that are in a state that someone else has set.
     pub fn set_changed(&self, haproxy: &str, servers: ChangedServers) {
         let mut inner = self.lock();
         if inner.changed.get(haproxy) == Some(&servers) {
@@ -172,7 +173,7 @@ impl Inner {
                 _ => format!(" at {haproxy}"),
             };
             for (slot, (member, state)) in servers {
-                let text = format!("HAProxy{of} has {}", state.name());
+                let text = format!("HAProxy{of} has state {}", state.name());
                 let (_, all) = drifts
                     .entry(*slot)
                     .or_insert((member.clone(), String::new()));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 /// The administrative state of a server, as HAProxy knows it.
 ///
-/// The order is from the most requests to the fewest: a removal moves a server to a greater state.
+/// The states are in the order of the requests that a server gets, from the most to none. So a
+/// removal, which drains or stops a server, always moves the server to a greater state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AdminState {
     /// The server gets requests.
@@ -47,8 +48,8 @@ pub struct Assignment {
     pub weight: u16,
     /// The administrative state of its server.
     pub state: AdminState,
-    /// The number of the last order that an operator gave for the member; 0 if there is none. A new
-    /// order is carried out even if it changes nothing else.
+    /// The number of the operator's last order for the member, or of its withdrawal; 0 if there
+    /// never was one. So an order for the present state is a change as well, and is carried out.
     pub order: u32,
 }
 

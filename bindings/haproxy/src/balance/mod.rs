@@ -1,10 +1,10 @@
 //! Assigns members to server slots, and decides which servers may be removed.
 //!
-//! HAProxy has a fixed number of server slots. A member keeps its slot until the cluster forgets
+//! A backend has a fixed number of server slots. A member keeps its slot until the cluster forgets
 //! it, so a member that returns gets the same slot again. The preferred slot follows from the name
 //! of the member, so several load balancers mostly assign the same slots. If there are more members
-//! than slots, members that are gone, and then those that ask for no requests, give their slots to
-//! members that wait.
+//! than slots, a member that waits takes the slot of a member whose server is stopped, or else the
+//! slot of a member that has left and whose server drains.
 //!
 //! Members are added at once. Removals are guarded, because the failure of many members is more
 //! often a fault of this node's own network. The guard is one rule:
@@ -15,23 +15,26 @@
 //! How many are *enough* depends on the reason for the removal:
 //!
 //! ```text
-//! the member asks for it (it drains or leaves)   one that HAProxy reaches
-//! the member is lost (failed, unreachable)       one that HAProxy reaches, and the floor; never
-//!                                                enough while this node is isolated or an operator
-//!                                                froze removals
+//! the member asks for it (it drains or leaves)   one that HAProxy reaches; any one, if HAProxy
+//!                                                reaches none
+//! the member is lost (failed, unreachable)       the same, and at least `min_ready` percent of the
+//!                                                known members
 //! ```
 //!
+//! While this node is isolated, or an operator has frozen removals, a lost member keeps its server,
+//! and no member that waits takes its place.
+//!
 //! A server that may not be removed is *held*: it stays ready, and only HAProxy's own health checks
-//! can take it out of rotation. The same rule holds when they take the last ready server out of
-//! rotation: a member that waits gets a slot (a *rescue*), or a draining server is ready again (a
-//! *recall*). `model.rs` checks the rule against random sequences of events.
+//! can take it out of rotation. When they take the last ready server out of rotation, a member that
+//! waits gets a slot (a *rescue*), or a draining server is made ready again (a *recall*).
+//! `model.rs` checks the rule against random sequences of events.
 //!
 //! An operator may order a state for the server of a member. Orders are carried out at once,
 //! without the guard: the guard protects against faults of the cluster and the network, not against
 //! the operator.
 //!
-//! Nothing here knows HAProxy: members and the time go in, and the assignment of each slot comes
-//! out.
+//! Nothing here talks to HAProxy: members, orders, the results of health checks and the time go in,
+//! and the assignment of each slot comes out.
 
 mod assignment;
 mod limits;
@@ -78,7 +81,7 @@ pub struct Balance {
     /// The assignment that `take_changes` last returned for each slot.
     taken: Vec<Option<Assignment>>,
     log: Vec<Change>,
-    /// Set while this node may be cut off from the cluster, so that failures prove nothing.
+    /// Set while this node may be cut off from the cluster, in which case failures prove nothing.
     isolated: bool,
     /// Set while an operator has frozen removals.
     frozen: bool,
@@ -102,14 +105,16 @@ impl Balance {
     }
 
     /// Restores an assignment from before a restart. Its member is kept for [`Limits::grace`],
-    /// counted from the time at which a member of the backend was first heard from.
+    /// counted from the restoration, or from the time at which a member of the backend was first
+    /// heard from if that is later.
     pub fn remember(&mut self, now: Time, assignment: &Assignment) {
         if let Some(member) = SlotMember::remembered(assignment, now) {
             self.slots.remember(assignment.slot, member);
         }
     }
 
-    /// Applies the current list of members. A member that is missing counts as forgotten.
+    /// Applies the current list of members. A member that is missing counts as forgotten,
+    /// unless it was restored and has not been listed since.
     pub fn observe(&mut self, now: Time, candidates: &[Candidate]) {
         if !candidates.is_empty() {
             self.heard.get_or_insert(now);
@@ -127,8 +132,8 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Freezes removals if `frozen` is true, or else thaws them. Members that join are served in
-    /// both cases.
+    /// Freezes removals if `frozen` is true, and thaws them otherwise. Members that join are served
+    /// in both cases.
     pub fn set_frozen(&mut self, now: Time, frozen: bool) {
         if self.frozen && !frozen {
             self.removals.thaw();
@@ -164,7 +169,7 @@ impl Balance {
     }
 
     /// Returns the members that are known, each with its slot if it has one: members that are in a
-    /// slot, that have no slot, or for which an operator has ordered a state.
+    /// slot, about which there is a complaint, or for which an operator has ordered a state.
     pub fn roster(&self) -> Roster {
         let complaints = self.slots.complaints().iter().map(|(name, _)| name);
         let known = complaints.chain(self.orders().map(|(name, _)| name));
@@ -211,9 +216,9 @@ impl Balance {
         }
     }
 
-    /// Makes every server ready that should be ready. A stopped server begins to drain if its
-    /// member is present and asks to drain: clients may be bound to the server. The server of a
-    /// member that is gone stays stopped.
+    /// Makes every server ready that should be ready. A stopped server that should drain begins to
+    /// drain only if its member is present, because clients may be bound to the server. Otherwise
+    /// it stays stopped.
     fn add(&mut self) {
         for member in self.slots.iter_mut() {
             let target = member.target();

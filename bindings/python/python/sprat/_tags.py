@@ -82,14 +82,14 @@ class Tags(MutableMapping[str, str]):
         return repr(dict(self._all()))
 
     def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
-        # A node stays in its process: a copy or a pickle has the tags of this moment.
+        # A node cannot leave its process: a copy or a pickle is a dict of its present tags.
         return dict, (dict(self._all()),)
 
 
 class MemberTags(dict[str, str]):
     """The tags of a member at one moment: a dict that cannot be changed."""
 
-    # This is a dict, so that `json`, `pickle` and other code for dicts accepts it.
+    # This is a dict, so that `json`, `pickle` and other code that expects a dict accept it.
     __slots__ = ()
 
     def _refuse(self, *_values: object, **_more: object) -> NoReturn:
