@@ -1,6 +1,7 @@
 //! Addresses as people write them: for joining, binding and advertising.
 
 use crate::error::{Error, Result, Status};
+use crate::networks;
 use crate::swim::Seed;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,21 +15,6 @@ pub(crate) const TARGETS: usize = 4096;
 /// The reason why an address with a zone, such as `fe80::1%eth0`, is refused.
 pub(super) const ZONE: &str = "an address with a zone is valid on this host only, and members pass \
                                addresses on without the zone";
-
-/// Returns the reason why no node can be reached at this address; `None` if a node can be reached.
-pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
-    let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    match ip {
-        _ if ip.is_unspecified() => Some("this address means \"any\" and cannot be reached"),
-        IpAddr::V4(ip) if ip.octets()[0] == 0 => Some("0.0.0.0/8 is reserved and has no hosts"),
-        _ if ip.is_multicast() || is_broadcast => Some("this address belongs to no single node"),
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => Some(
-            "a link-local address means a different host on every link, and members pass it on \
-             without its zone",
-        ),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
-    }
-}
 
 /// Reads an address to join, such as `host`, `host:port`, `1.2.3.4` or `[::1]:7946`. A node name in
 /// front, as in `name/host:port`, is ignored.
@@ -44,7 +30,7 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
         if port == 0 {
             return Err(wrong("port 0 cannot be reached"));
         }
-        if let Some(why) = unreachable(ip) {
+        if let Some(why) = networks::unreachable(ip) {
             return Err(wrong(why));
         }
         return Ok(Seed::Addr(SocketAddr::new(ip, port)));

@@ -4,6 +4,7 @@ use super::address;
 use super::value::{Reason, Value, Word, allow};
 use crate::event::Level;
 use crate::limits;
+use crate::networks;
 use crate::vocabulary::SettingType;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -190,7 +191,7 @@ impl Value for Advertise {
     }
 
     fn check(&self) -> Result<(), Reason> {
-        if let Some(why) = address::unreachable(self.ip) {
+        if let Some(why) = networks::unreachable(self.ip) {
             return Err(why.to_owned());
         }
         allow(self.port != Some(0))
@@ -316,11 +317,11 @@ fn unreadable(text: &str) -> Reason {
     reason.to_owned()
 }
 
-/// Allows an unspecified address, and any other address that [`address::unreachable`] does not
+/// Allows an unspecified address, and any other address that [`networks::unreachable`] does not
 /// refuse.
 fn allow_reachable(ip: Option<IpAddr>) -> Result<(), Reason> {
     let ip = ip.filter(|ip| !ip.is_unspecified());
-    match ip.and_then(address::unreachable) {
+    match ip.and_then(networks::unreachable) {
         Some(why) => Err(why.to_owned()),
         None => Ok(()),
     }

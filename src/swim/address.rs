@@ -36,14 +36,10 @@ pub(super) fn of_answer(source: &[u8], port: u16, from: SocketAddr) -> SocketAdd
     decode(source, port).map_or(from, |(addr, _)| addr)
 }
 
-/// Returns true if a member may have this address: it can belong to a single host, and it lies in
-/// one of the networks of the setting `cidrs_allowed` unless that list is empty.
+/// Returns true if a member may have this address: other members can reach it, and it lies in one of
+/// the networks of the setting `cidrs_allowed` unless that list is empty.
 pub(super) fn is_allowed(config: &Config, ip: IpAddr) -> bool {
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    if ip.is_unspecified() || ip.is_multicast() || broadcast {
-        return false;
-    }
-    networks::allow(&config.cidrs_allowed, ip)
+    networks::unreachable(ip).is_none() && networks::allow(&config.cidrs_allowed, ip)
 }
 
 #[cfg(test)]

@@ -387,14 +387,22 @@ fn the_long_form_of_an_ipv4_address_is_not_a_conflict_and_is_kept() {
 }
 
 #[test]
-fn addresses_that_no_single_host_can_have_are_refused() {
+fn addresses_at_which_members_cannot_reach_a_node_are_refused() {
     let mut net = Net::new(1);
-    for addr in [[0, 0, 0, 0], [255, 255, 255, 255], [224, 0, 0, 1]] {
+    let link_local = "fe80::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let addrs: [&[u8]; 5] = [
+        &[0, 0, 0, 0],
+        &[0, 1, 2, 3],
+        &[255, 255, 255, 255],
+        &[224, 0, 0, 1],
+        &link_local,
+    ];
+    for addr in addrs {
         let vsn = &[1, 5, 2, 2, 5, 5];
         let alive = Alive {
             incarnation: 1,
             node: "x",
-            addr: &addr,
+            addr,
             port: 1,
             meta: None,
             vsn,
@@ -404,7 +412,7 @@ fn addresses_that_no_single_host_can_have_are_refused() {
     assert_eq!(net.nodes[0].ctx.table.len(), 1);
     assert_eq!(
         net.nodes[0].stats().refused.0[Refusal::AddressNotAllowed as usize],
-        3
+        5
     );
 }
 

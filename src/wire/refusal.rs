@@ -92,7 +92,7 @@ refusals! {
     Incompatible "incompatible" "A push/pull with nodes of other protocol versions."
         "Upgrade the older node, or use the same mode on both.",
     TooManyNodes "too_many_nodes" "A push/pull that claims too many nodes.",
-    AddressNotAllowed "address_not_allowed" "A node at an address outside the allowed networks."
+    AddressNotAllowed "address_not_allowed" "A node at an address that is not allowed or that members cannot reach."
         "Extend cidrs_allowed if the node belongs to this cluster.",
     Filtered "filtered" "A member that the application's filter refused.",
     TooManyMembers "too_many_members" "A new node that does not fit into the member table.",

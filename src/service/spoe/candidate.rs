@@ -213,8 +213,7 @@ impl Rules {
     /// The reason why no server may have this address; `None` if the address is allowed.
     pub fn objection(&self, addr: SocketAddr) -> Option<Unfit> {
         let ip = addr.ip();
-        let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-        if ip.is_unspecified() || ip.is_multicast() || broadcast {
+        if networks::unreachable(ip).is_some() {
             return Some(Unfit::Unroutable(ip));
         }
         if ip.is_loopback() && !self.loopback {
