@@ -197,8 +197,8 @@ impl SlotMember {
         Some((spare, self.since))
     }
 
-    /// Returns the member as a candidate for another slot; `None` if it is not present, does not own
-    /// its address, or may not serve.
+    /// Returns the member as a candidate for another slot; `None` if it is not present, does not
+    /// own its address, or may not serve.
     pub fn candidate(&self) -> Option<Candidate> {
         let may_serve = self.desired != Desired::Maint && !self.unfit;
         let wants_a_slot = self.owns_its_address() && may_serve;
@@ -350,7 +350,8 @@ impl SlotMember {
         self.state == AdminState::Ready && !self.unreachable
     }
 
-    /// Returns true if the server is draining, HAProxy reaches it, and no operator ordered the drain.
+    /// Returns true if the server is draining, HAProxy reaches it, and no operator ordered the
+    /// drain.
     pub fn may_be_recalled(&self) -> bool {
         self.state == AdminState::Drain && !self.unreachable && self.order.state.is_none()
     }

@@ -505,8 +505,8 @@ fn remembered_members_are_kept_until_others_are_heard_and_the_grace_is_over() {
     assert_eq!(count(&balance, Ready), 2);
 }
 
-/// In any sequence of events without orders of an operator, each address has at most one ready slot,
-/// and once any server has been ready, at least one server is ready at all times.
+/// In any sequence of events without orders of an operator, each address has at most one ready
+/// slot, and once any server has been ready, at least one server is ready at all times.
 #[test]
 fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
     let mut state = 1_u64;

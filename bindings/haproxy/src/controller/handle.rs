@@ -48,8 +48,8 @@ impl Controller {
         self.shared.next_change()
     }
 
-    /// Takes the next line for the log. The line of a condition is returned once while the condition
-    /// lasts.
+    /// Takes the next line for the log. The line of a condition is returned once while the
+    /// condition lasts.
     pub fn next_notice(&self) -> Option<Notice> {
         self.shared.next_notice()
     }
