@@ -86,9 +86,10 @@ impl Planner {
         (slot < SERVERS).then_some(slot)
     }
 
-    /// Returns the assignments that an earlier `sprat-hap` has carried out. HAProxy does not know
-    /// which member is in a slot of a `server-template`, so the member gets a name made from its
-    /// address. Servers of a `server-template` that are in maintenance are left out.
+    /// Returns the assignments that this or an earlier `sprat-hap` has carried out, as far as the
+    /// servers of HAProxy show. HAProxy does not know which member is in a slot of a
+    /// `server-template`, so the member gets a name made from its address. Servers of a
+    /// `server-template` that are in maintenance are left out.
     pub fn remembered(&self, present: &BTreeMap<String, Server>) -> Vec<Assignment> {
         let assignment = |(slot, name, server): (usize, String, &Server)| Assignment {
             slot,

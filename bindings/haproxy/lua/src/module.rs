@@ -259,7 +259,7 @@ fn next_change(_: &Arguments) -> CallResult {
 }
 
 /// `set_unreachable(backend, slot, name, unreachable)`: reports whether the server of a member is
-/// unreachable for HAProxy's health checks.
+/// unreachable: HAProxy's health checks do not reach it, or someone else has drained or stopped it.
 fn set_unreachable(arguments: &Arguments) -> CallResult {
     let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
     let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;

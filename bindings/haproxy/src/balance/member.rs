@@ -75,7 +75,8 @@ pub(super) struct SlotMember {
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub weight: u16,
-    /// Set while HAProxy's health checks do not reach its server.
+    /// Set while its server gets no requests from HAProxy: the health checks do not reach it, or
+    /// someone else has drained or stopped it.
     pub unreachable: bool,
     /// The order of an operator.
     pub order: Order,

@@ -300,7 +300,7 @@ impl Slots {
         waiting
     }
 
-    /// Gives a slot to a member, and at once sets its server to the state that it should have. The
+    /// Gives a slot to a member, whose server immediately gets the state that it should have. The
     /// member that had the slot waits from now on if it is present and wants a server.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);

@@ -154,7 +154,8 @@ impl Controller {
         self.shared.addrs()
     }
 
-    /// Sets whether the server of a member in a slot is unreachable for HAProxy's health checks.
+    /// Sets whether the server of a member in a slot is unreachable: HAProxy's health checks do not
+    /// reach it, or someone else has drained or stopped it.
     /// The call has no effect if the slot no longer belongs to this member.
     pub fn set_unreachable(&self, backend: usize, slot: usize, name: Arc<str>, unreachable: bool) {
         self.shared.send(Command::SetUnreachable {

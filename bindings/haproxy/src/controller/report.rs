@@ -69,7 +69,7 @@ pub(super) struct ServerReport {
     pub addr: SocketAddr,
     pub state: AdminState,
     pub weight: u16,
-    /// True if HAProxy's health checks do not reach it.
+    /// True if HAProxy's health checks do not reach it, or someone else has drained or stopped it.
     pub unreachable: bool,
     pub hold: Option<Hold>,
     /// The order of an operator.

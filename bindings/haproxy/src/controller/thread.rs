@@ -81,8 +81,8 @@ struct ControllerThread<'a> {
     /// The version of the members from which questions are answered; `None` before the first
     /// round.
     index_version: Option<u64>,
-    /// Members that HAProxy has found unreachable, and that the node has not been told to probe
-    /// yet.
+    /// Members whose servers were reported unreachable, and that the node has not been told to
+    /// probe yet.
     unreachable: Vec<Arc<str>>,
     /// The parties waiting for the changes that follow from restored assignments.
     restored: Vec<Sender<()>>,
