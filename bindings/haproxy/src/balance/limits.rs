@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The limits on the removal of servers.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The percentage of the known members whose servers stay ready at least, however many members
+    /// The minimum percentage of the known members whose servers stay ready, however many members
     /// fail. At least one server stays ready even if this is 0.
     pub min_ready: u32,
     /// The time for which the server of a member that has left is drained before it is stopped.

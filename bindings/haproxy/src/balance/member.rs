@@ -89,7 +89,7 @@ pub(super) struct SlotMember {
     since: Time,
     /// Set once another member owns its address, until the member is present and gets an address.
     superseded: bool,
-    /// Set if the member was last listed as failed when the cluster stopped listing it.
+    /// Set if the cluster listed the member as failed before it stopped listing the member.
     lost: bool,
     state: AdminState,
     hold: Option<Hold>,

@@ -32,8 +32,8 @@ impl Removals {
     }
 
     /// Drains or stops every server that should be drained or stopped, if the guard allows it or a
-    /// waiting member takes its place. The guard has no say if the server is not ready or an
-    /// operator has ordered its state. Returns true if any slot has changed.
+    /// waiting member takes its place. The guard does not apply if the server is not ready or
+    /// an operator has ordered its state. Returns true if any slot has changed.
     pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) -> bool {
         let mut guard = Guard::new(now, slots, limits, frozen);
         let (mut pacing, mut changed) = (false, false);

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The reason why a member that is present has no slot or is stopped, or a tag of it that has an
+/// A problem with a member that is present: it has no slot, is stopped, or has a tag with an
 /// invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Complaint {
@@ -213,7 +213,7 @@ impl Slots {
         let mut any = false;
         for (candidate, addr) in self.take_waiting() {
             // Only a member that is going to serve may take the slot of a stopped member that is
-            // present or remembered, or of a gone member whose server still drains.
+            // present or remembered, or of a member that is gone and whose server still drains.
             let most = match candidate.desired {
                 Desired::Ready => Spare::Leaving,
                 Desired::Drain | Desired::Maint => Spare::Failed,

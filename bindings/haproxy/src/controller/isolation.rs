@@ -1,6 +1,6 @@
 //! Decides whether this node is cut off from the cluster. It counts as cut off from the moment when
-//! its health suggests so, until more than half of the members that were present before are alive
-//! again.
+//! its health report says that it is isolated or gives the worst score, until more than half of the
+//! members that were present before are alive again.
 //!
 //! The node itself reports an isolation only for a while, because it ignores members that were lost
 //! long ago. For a load balancer, even an old loss is a reason not to remove servers.
@@ -15,9 +15,9 @@ pub(super) struct Isolation {
 }
 
 impl Isolation {
-    /// Returns true if this node is cut off. `isolated` is true while the node's own health
-    /// suggests so. `present` is the number of other members that have neither failed nor left, and
-    /// `alive` is the number of other members in the state `Alive`.
+    /// Returns true if this node is cut off. `isolated` is true while the node's own health report
+    /// suggests an isolation. `present` is the number of other members that have neither failed nor
+    /// left, and `alive` is the number of other members in the state `Alive`.
     pub fn update(&mut self, isolated: bool, present: usize, alive: usize) -> bool {
         self.cut_off = isolated || (self.cut_off && 2 * alive <= self.before);
         if !self.cut_off {
