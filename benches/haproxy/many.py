@@ -1,4 +1,4 @@
-"""Measures how HAProxy reacts when ten of fifty servers die at once, under load.
+"""Measures how HAProxy reacts when ten of fifty servers die together, under load.
 
 Fifty C programs (examples/c/web_server.c) are members on loopback addresses, and HAProxy with the
 module balances a thousand requests per second among them. HAProxy's log shows when each of the ten

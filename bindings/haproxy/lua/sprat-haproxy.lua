@@ -142,15 +142,15 @@ local function split_number(name)
   return prefix or name, tonumber(digits) or 0
 end
 
--- Returns true if a server has the address of a `server-template`, or the address that this script
--- wrote to the server-state file. Other servers belong to the operator.
+-- Returns true if a server has the address 0.0.0.0 or `::` of a `server-template`, or the address
+-- that this script wrote to the server-state file. Other servers belong to the operator.
 local function is_slot(backend, name, server)
   local ip, port = server:get_addr():match("^(.*):(%d+)$")
   if ip == "0.0.0.0" or ip == "::" then return true end
   return ip ~= nil and sprat.is_in_server_state(backend, name, ip, math.tointeger(tonumber(port)))
 end
 
--- Returns the servers of a `server-template` in the order of their numbers.
+-- Returns the servers that are slots, sorted by prefix and number, and their names.
 local function servers_of(backend)
   local proxy = must(core.backends[backend], "there is no backend " .. backend)
   local names = {}
@@ -270,7 +270,7 @@ local function note_others(pool, slot, stats)
   }
 end
 
--- Returns true if an assignment gives the slot to another member, or follows an order.
+-- Returns true if an assignment gives the slot to another member, or follows a new order.
 local function is_new(pool, assignment)
   local before = pool.applied[assignment.slot] or {}
   return before.name ~= assignment.name or before.order ~= assignment.order
@@ -639,8 +639,8 @@ local function log_notices()
 end
 
 -- The task that serves has a number. A task that HAProxy no longer wakes, or that has ended with an
--- error, is replaced by a task with the next number: nothing else would notice that servers no
--- longer follow the members.
+-- error, is replaced by a task with the next number. Otherwise the servers would silently stop
+-- following the members.
 local task, served_at, is_serving = 1, 0, false
 local connection = nil -- the connection that keeps a stopping HAProxy alive
 local SUPERSEDED = "another task serves now"
@@ -652,7 +652,7 @@ local function beat(number)
 end
 
 local function serve(number)
-  local applied, listed = -1, -1 -- the generations that servers and lists are at
+  local applied, listed = -1, -1 -- the generations last applied to servers and to lists
   local since_checks, since_stop, since_lists = 0, 0, LISTS_MS
   local function wait()
     core.yield()
@@ -843,8 +843,8 @@ core.register_fetches("sprat_server", function(txn, fetch, ...)
   return server or ""
 end)
 
--- The fetch `lua.sprat_member` is true if a member listens at the source address of the request, or
--- at the given address.
+-- The fetch `lua.sprat_member` is true if a member listens at the given address; without one, at
+-- the source address of the request.
 core.register_fetches("sprat_member", function(txn, ip)
   return sprat.is_member(ip or txn.f:src()) == true
 end)

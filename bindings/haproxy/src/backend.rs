@@ -44,13 +44,13 @@ impl Backend {
 pub struct BackendKey {
     /// The name of the backend in HAProxy's configuration.
     pub name: Arc<str>,
-    /// The tag as `key=value`, with spaces escaped.
+    /// The tag as `key=value`, with spaces and percent signs escaped.
     pub tag: Arc<str>,
 }
 
 impl BackendKey {
-    /// Makes a key. Spaces in the tag are escaped, because spaces separate the words of a line in a
-    /// snapshot.
+    /// Makes a key. Spaces in the tag are escaped (and so is `%`, which begins an escape), because
+    /// spaces separate the words of a line in a snapshot.
     pub fn new(name: &str, key: &str, value: &str) -> BackendKey {
         let tag = format!("{key}={value}");
         BackendKey {

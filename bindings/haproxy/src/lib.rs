@@ -1,7 +1,7 @@
 //! Assigns the members of a cluster to the servers of HAProxy.
 //!
-//! Two programs carry the assignments out: the Lua module that HAProxy loads (`lua/`), and
-//! `sprat-hap`, which drives HAProxy's runtime API from outside (`hap/`). The library decides which
+//! The Lua module that HAProxy loads (`lua/`) carries the assignments out, or else `sprat-hap`,
+//! which drives HAProxy's runtime API from outside (`hap/`). The library `sprat` decides which
 //! members can be servers: [`sprat::service::spoe::candidate`].
 //!
 //! | module | contents |

@@ -53,8 +53,8 @@ pub fn assignments(snapshot: &Snapshot, backends: &[Backend]) -> Vec<(usize, Ass
 
 fn of_backend(backend: &Backend, mut servers: Vec<&SavedServer>) -> Vec<Assignment> {
     let slot_of = |it: &SavedServer| backend.servers.iter().position(|name| *name == it.server);
-    // Servers that still exist keep their slots. Of two entries for a member, the one that admits
-    // more requests counts.
+    // Servers that still exist come first, so that they keep their slots; then the states that
+    // admit more requests. Of two entries for a member, the first counts.
     servers.sort_by_key(|it| (slot_of(it).is_none(), it.state));
     let (mut names, mut addrs, mut slots) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut found = Vec::new();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_keeps_its_member_and_a_renamed_one_leaves_it_to_a_free_slot() {
+    fn a_server_keeps_its_member_and_the_member_of_a_renamed_one_gets_a_free_slot() {
         let ready = AdminState::Ready;
         let before = snapshot(vec![
             saved("a", "old1", 1, ready),

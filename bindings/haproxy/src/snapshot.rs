@@ -161,12 +161,13 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
-    /// Opens the file, or creates it, and reads its snapshot. A damaged snapshot counts as empty.
+    /// Opens the file, or creates it, and reads its newest intact record. Without one, the snapshot
+    /// is empty.
     ///
     /// # Errors
     /// The error of the system; `InvalidInput` if the path is a symbolic link or not a regular
     /// file, if another user (except root) owns the file or can write it, or if the file holds
-    /// something else, which would be overwritten.
+    /// something other than a snapshot, which would be overwritten.
     pub fn open(path: &str) -> io::Result<(SnapshotFile, Snapshot)> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
@@ -270,7 +271,7 @@ fn checksum(number: u64, text: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Reads a record; `None` if it is damaged.
+/// Reads a record; `None` if it is missing or damaged.
 fn read_record(file: &File, half: u64) -> Option<(u64, String)> {
     let at = half * RECORD_LEN as u64;
     let mut head = [0; HEAD_LEN];

@@ -207,7 +207,7 @@ class HAProxy:
         return self.cli("show sprat")
 
     def wait_for_node(self) -> None:
-        """Wait until the node of this HAProxy is a member of the cluster."""
+        """Wait until the node of this HAProxy runs."""
         eventually("the node of HAProxy runs", lambda: "node running" in self.show())
 
     def worker(self) -> int:
@@ -218,11 +218,11 @@ class HAProxy:
         return int(info["Pid"])
 
     def servers(self) -> dict[str, tuple[str, str]]:
-        """Status and address of every server that has an address, as HAProxy has them."""
+        """Status and address of every server of the backend `nodes` that has an address."""
         return {name: (it["status"], it["addr"]) for name, it in self.statistics().items()}
 
     def statistics(self) -> dict[str, dict[str, str]]:
-        """The columns of `show stat` for every server that has an address."""
+        """The columns of `show stat` for every server of the backend that has an address."""
         rows = self.cli("show stat").splitlines()
         columns = rows[0].lstrip("# ").split(",")
         found = {}
@@ -277,9 +277,9 @@ class HAProxy:
     def wait_for_handover_connection(self) -> None:
         """Wait until the script has its connection to the handover socket.
 
-        That connection keeps a stopping HAProxy alive. Without it, a soft stop ends HAProxy at
-        once. A test that connects to the socket itself calls this method first, because the method
-        counts connections and cannot tell the script's connection from the test's.
+        That connection keeps a stopping HAProxy alive. Without it, a soft stop ends HAProxy
+        immediately. A test that connects to the socket itself calls this method first, because the
+        method counts connections and cannot tell the script's connection from the test's.
         """
         name = f"@sprat-{self.ip}:7946@".encode()
 
@@ -364,7 +364,7 @@ class Web:
             self.agent.must("tags", *words)
 
     def kill(self) -> Interval:
-        """Kill the web server and its agent at once, as if the host had vanished.
+        """Kill the web server and its agent together, as if the host had vanished.
 
         Return the interval in which the web server died: requests that were in flight in it may
         be lost.

@@ -31,7 +31,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Failure:
-    """A request that no web server answered."""
+    """A request that was not answered with the status 200."""
 
     time: Interval
     what: str

@@ -25,7 +25,7 @@ const UNKNOWN: usize = 100;
 /// Starts answering agent checks at an address.
 ///
 /// # Errors
-/// The address cannot be used.
+/// The address cannot be used, or no thread can be created.
 pub fn serve(addr: SocketAddr, desired: Arc<DesiredServers>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{addr}: {error}");
     let listener = TcpListener::bind(addr).map_err(failed)?;
@@ -91,7 +91,7 @@ impl Responder {
         stream.write_all(answer.unwrap_or_default().as_bytes())
     }
 
-    /// Logs a name that no member has, once for each name.
+    /// Logs a name that no member in a slot has, once for each name.
     fn log_unknown(&self, name: &str) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() < UNKNOWN && logged.insert(name.to_owned()) {

@@ -120,7 +120,7 @@ pub struct Arguments {
 /// Reads the command line.
 ///
 /// # Errors
-/// A message that names the option and the values that it allows.
+/// A message about what is wrong or missing.
 pub fn parse(mut parser: Parser) -> Result<Invocation, String> {
     let mut found = Arguments {
         config: Config::new(),
@@ -226,7 +226,7 @@ impl Arguments {
 
     fn check(&mut self) -> Result<(), String> {
         if self.haproxys.is_empty() && self.backend.is_empty() {
-            "members".clone_into(&mut self.backend); // the name appears in reports only
+            "members".clone_into(&mut self.backend); // HAProxy does not get this name
         }
         if self.backend.is_empty() {
             return Err(

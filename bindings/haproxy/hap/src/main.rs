@@ -163,7 +163,8 @@ fn follow(desired: &DesiredServers, signals: &Signals) {
     }
 }
 
-/// Leaves the cluster. The servers of HAProxy stay as they are.
+/// Leaves the cluster, unless a successor has asked for the port. The servers of HAProxy stay as
+/// they are.
 fn leave(controller: &Controller) {
     let until = Instant::now() + LEAVE;
     controller.release(Duration::ZERO);

@@ -14,7 +14,8 @@ use sprat_haproxy::balance::{AdminState, Assignment};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The goal for a server: its member, the number of the last order for the member, and its state.
+/// The goal for a server: its member, the number of the last order for the member, and the desired
+/// state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
     member: Arc<str>,

@@ -1,11 +1,10 @@
 //! The commands that turn the servers that HAProxy has into those that it should have.
 //!
 //! HAProxy is asked for its servers before each round. So the result is the same after a restart of
-//! either side, after a reload that forgets all dynamic servers, and after commands of a person at
-//! the CLI. Servers that `sprat-hap` adds have ids in a range of their own, and HAProxy lists these
-//! ids. So the servers are recognised after a restart, and no other server is ever touched,
-//! whatever its name. The range follows from the tag of the members, so two `sprat-hap` for
-//! different tags can share a backend.
+//! either side, and after a reload that forgets all dynamic servers. Servers that `sprat-hap` adds
+//! have ids in a range of their own, and HAProxy lists these ids. So the servers are recognised
+//! after a restart, and no other server is ever touched, whatever its name. The range follows from
+//! the tag of the members, so two `sprat-hap` for different tags can share a backend.
 //!
 //! With a `server-template`, the servers exist already: they are the slots, in the order of their
 //! numbers, and only addresses, weights and states are set. HAProxy then finds its servers again
@@ -21,7 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The number of slots of the backend. HAProxy itself does not limit the number of servers.
+/// The number of slots without a `server-template`, and the maximum with one. HAProxy itself does
+/// not limit the number of servers.
 pub const SERVERS: usize = 4096;
 /// The lowest id of a server that `sprat-hap` adds. HAProxy itself counts from 1, and ids go up to
 /// 2,147,483,647.
@@ -40,7 +40,7 @@ pub struct Step {
     pub addr: Option<SocketAddr>,
     /// The goal that the server has reached after the step; `None` if it has no member then.
     pub goal: Option<Goal>,
-    /// True if the server is ready after the step.
+    /// True if the server should be ready after the step.
     pub is_ready: bool,
 }
 
@@ -79,15 +79,17 @@ impl Planner {
         !self.template.is_empty()
     }
 
-    /// Returns the slot of a server; `None` if `sprat-hap` did not add the server.
+    /// Returns the slot for which the id of a server stands; `None` if `sprat-hap` did not add the
+    /// server.
     fn slot(&self, server: &Server) -> Option<usize> {
         let slot = server.id.checked_sub(self.first_id)? as usize;
         (slot < SERVERS).then_some(slot)
     }
 
-    /// Returns the assignments that an earlier `sprat-hap` has carried out. HAProxy does not know
-    /// which member is in a slot of a `server-template`, so the member gets a name made from its
-    /// address. Servers of a `server-template` that are in maintenance are left out.
+    /// Returns the assignments that this or an earlier `sprat-hap` has carried out, as far as the
+    /// servers of HAProxy show. HAProxy does not know which member is in a slot of a
+    /// `server-template`, so the member gets a name made from its address. Servers of a
+    /// `server-template` that are in maintenance are left out.
     pub fn remembered(&self, present: &BTreeMap<String, Server>) -> Vec<Assignment> {
         let assignment = |(slot, name, server): (usize, String, &Server)| Assignment {
             slot,
@@ -129,7 +131,7 @@ impl Planner {
     }
 
     /// Returns the names of the members whose servers get no requests: HAProxy does not reach the
-    /// server, or someone else has stopped it.
+    /// server, or someone else has drained or stopped it.
     pub fn unreachable(
         &self,
         present: &BTreeMap<String, Server>,
@@ -175,7 +177,7 @@ impl Planner {
         found
     }
 
-    /// Returns the names of the servers for members that get requests.
+    /// Returns the names of those servers for members that get requests from HAProxy.
     pub fn serving(&self, present: &BTreeMap<String, Server>) -> BTreeSet<Arc<str>> {
         let template: BTreeSet<&str> = self.template.iter().map(|it| &**it).collect();
         let serves = |(name, it): &(&String, &Server)| {
@@ -289,7 +291,8 @@ impl Planner {
     ///
     /// A server that gets another address is stopped first: no request may go to the new address in
     /// the old state. The last server that serves is not stopped: until HAProxy has taken the new
-    /// address, requests go to the old one instead of nowhere.
+    /// address, requests go to the old one instead of nowhere. A state that someone else has set is
+    /// not changed either.
     fn change(
         &self,
         name: &str,
@@ -344,9 +347,9 @@ impl Step {
     }
 }
 
-/// Returns HAProxy's objection to a line of commands; `None` if HAProxy carried them out. No answer
-/// to a deletion counts as an objection: the server may still have connections, and the deletion is
-/// sent again.
+/// Returns HAProxy's objection to a line of commands; `None` if HAProxy carried them out. A refused
+/// deletion does not count as an objection: the server may still have connections, and the deletion
+/// is sent again.
 pub fn objection(line: &str, answer: &str) -> Option<String> {
     let is_deletion = line.starts_with("del server ");
     let is_fine = |line: &&str| {
@@ -504,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_servers_are_added_different_ones_are_changed_and_no_others_are_touched() {
+    fn missing_servers_are_added_and_only_servers_that_differ_are_changed() {
         let mut moved = assignment(2, AdminState::Ready);
         moved.addr = Some("[fd00::2]:80".parse().unwrap());
         let desired = servers(&[

@@ -53,9 +53,9 @@ struct Reconciler {
     planner: Planner,
     desired: Arc<DesiredServers>,
     state_file: Option<StateFile>,
-    /// The servers of an earlier `sprat-hap` that the controller has been told about.
+    /// The servers that `restore` has found in HAProxy before, and need not restore again.
     restored: BTreeSet<String>,
-    /// Set once HAProxy has answered and its servers were restored.
+    /// Set once HAProxy has answered for the first time.
     has_restored: bool,
 }
 

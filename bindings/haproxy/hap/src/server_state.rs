@@ -11,11 +11,11 @@ pub struct Server {
     pub addr: Option<SocketAddr>,
     pub state: AdminState,
     pub weight: u16,
-    /// Set if HAProxy's health checks have found the server down.
+    /// Set if the server is down: its checks have failed, or it is in maintenance.
     pub is_down: bool,
-    /// Set if the server has health checks that are not enabled yet.
+    /// Set if the server has health checks that are not enabled.
     pub check_disabled: bool,
-    /// Set if the server has agent checks that are not enabled yet.
+    /// Set if the server has agent checks that are not enabled.
     pub agent_disabled: bool,
 }
 
@@ -43,8 +43,8 @@ pub fn process(answer: &str) -> String {
 /// Reads the answer to `show servers state`. Returns the servers by name.
 ///
 /// # Errors
-/// The answer is not a table. The message is the text of the answer, or names the column that is
-/// missing.
+/// The answer is not a table, or lacks a column. The message is the text of the answer, or names
+/// the column.
 pub fn parse(answer: &str) -> Result<BTreeMap<String, Server>, String> {
     let mut lines = answer.lines().skip_while(|line| !line.starts_with('#'));
     let head = lines.next().ok_or_else(|| answer.trim().to_owned())?;

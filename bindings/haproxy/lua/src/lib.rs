@@ -3,9 +3,9 @@
 //! One file serves Lua 5.3 and 5.4: it imports only functions that both versions have with the same
 //! meaning, and links no Lua library, because the host has one. Three rules:
 //!
-//! - No call waits. The node runs on threads of its own; a call reads what these threads have
-//!   published.
-//! - No panic and no Lua error leaves a call: a call that fails returns `nil` and a message.
+//! - No call waits once HAProxy serves. The node runs on threads of its own; a call reads what
+//!   these threads have published.
+//! - No panic leaves a call, and a call that fails raises no error: it returns `nil` and a message.
 //! - When memory runs out, Lua leaves a call by a jump that skips all destructors. All results of a
 //!   call are therefore complete, in memory that is never freed, before the first one is pushed.
 //!

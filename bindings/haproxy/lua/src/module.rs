@@ -259,7 +259,7 @@ fn next_change(_: &Arguments) -> CallResult {
 }
 
 /// `set_unreachable(backend, slot, name, unreachable)`: reports whether the server of a member is
-/// unreachable for HAProxy's health checks.
+/// unreachable: HAProxy's health checks do not reach it, or someone else has drained or stopped it.
 fn set_unreachable(arguments: &Arguments) -> CallResult {
     let backend = arguments.number(1, "backend", 1, 10_000)? as usize - 1;
     let slot = arguments.number(2, "slot", 1, 10_000)? as usize - 1;
@@ -347,7 +347,7 @@ fn show(_: &Arguments) -> CallResult {
     Ok(vec![report.into()])
 }
 
-/// `show_json()`: returns the same content as JSON, for programs.
+/// `show_json()`: returns the content of `show()` as JSON, for programs.
 fn show_json(_: &Arguments) -> CallResult {
     let report = module().running()?.report_json();
     Ok(vec![report.into()])
@@ -364,8 +364,8 @@ fn is_member(arguments: &Arguments) -> CallResult {
 }
 
 /// `pick(key, backend)`: returns ip, port and name of the member for a key, and the name of its
-/// server, or nil if the member has no slot here. Every host picks the same member. Returns nil if
-/// no member serves.
+/// server, or nil if the member has no slot here. Hosts that see the same members pick the same
+/// one. Returns nil if no member serves.
 fn pick(arguments: &Arguments) -> CallResult {
     let key = arguments.text(1, "key")?;
     let backend = arguments.number(2, "backend", 1, 10_000)? as usize - 1;
@@ -392,7 +392,8 @@ fn addresses(_: &Arguments) -> CallResult {
 }
 
 /// `map(tag)`: returns the addresses of the members, each as a line of the address, a space, and
-/// the value of this tag. If the tag is "", the value is the name of the member.
+/// the value of this tag. Members without the tag are left out. If the tag is "", the value is the
+/// name of the member.
 fn map(arguments: &Arguments) -> CallResult {
     let tag = arguments.text(1, "tag")?;
     let tag = (!tag.is_empty()).then_some(&*tag);

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The limits on the removal of servers.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The percentage of the known members that stay ready, however many fail. At least one member
-    /// stays ready even if this is 0.
+    /// The minimum percentage of the known members whose servers stay ready, however many members
+    /// fail. At least one server stays ready even if this is 0.
     pub min_ready: u32,
     /// The time for which the server of a member that has left is drained before it is stopped.
     pub drain: Duration,
@@ -15,8 +15,8 @@ pub struct Limits {
     /// The time for which a failed member counts as known. After that it no longer keeps other
     /// servers from being removed.
     pub memory: Duration,
-    /// The time for which remembered members are kept once a member of the backend has been heard
-    /// from.
+    /// The time for which members of the snapshot keep their servers without being heard from. It
+    /// begins when any member of the backend is first heard from.
     pub grace: Duration,
 }
 

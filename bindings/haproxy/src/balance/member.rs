@@ -9,16 +9,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The reason why a server that should be removed is still ready.
+/// The reason why a server is held: its removal is due but not allowed, or its member has not been
+/// heard from yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// No other server would be ready.
+    /// No other server would be ready. If HAProxy reaches any ready server, those that it does not
+    /// reach do not count.
     Last,
     /// Too few other servers would be ready.
     Floor,
     /// Removals are frozen.
     Frozen,
-    /// Removals are paced, and other removals come first.
+    /// Removals are paced, and the time for the next one has not come yet.
     Paced,
     /// The server comes from the snapshot, and its member has not been heard from yet.
     Remembered,
@@ -37,16 +39,18 @@ impl Hold {
     }
 }
 
-/// How easily a member can do without its slot. The order is that in which slots are given away.
+/// How easily a member can do without its slot. The slots of the first variant are given away
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Spare {
-    /// The member has left; its server is stopped.
+    /// The member has left or is no longer listed; its server is stopped.
     Left,
-    /// The member has failed, and is more likely to return; its server is stopped.
+    /// The member has failed, and is more likely to return than one that left. Its server is
+    /// stopped.
     Failed,
     /// The member is present or remembered, and its server is stopped.
     Stopped,
-    /// The member has left; its server is draining.
+    /// The member has left, has failed, or is no longer listed; its server is draining.
     Leaving,
     /// HAProxy does not reach the server, which is ready or draining.
     Unreachable,
@@ -61,7 +65,7 @@ enum Listing {
     Remembered,
     /// The cluster lists the member.
     Listed(Presence),
-    /// The cluster no longer lists the member, or the member has another role now.
+    /// The cluster no longer lists the member, or the member no longer has the backend's tag.
     Unlisted,
 }
 
@@ -71,19 +75,21 @@ pub(super) struct SlotMember {
     pub name: Arc<str>,
     pub addr: SocketAddr,
     pub weight: u16,
-    /// Set while HAProxy's health checks do not reach its server.
+    /// Set while its server gets no requests from HAProxy: the health checks do not reach it, or
+    /// someone else has drained or stopped it.
     pub unreachable: bool,
     /// The order of an operator.
     pub order: Order,
     desired: Desired,
-    /// Set while no server may be at the address that the member claims.
+    /// Set while the member cannot be a server at the address that it claims, or another member
+    /// owns that address.
     unfit: bool,
     listing: Listing,
     /// The time at which `listing` last changed.
     since: Time,
-    /// Set while another member owns its address.
+    /// Set once another member owns its address, until the member is present and gets an address.
     superseded: bool,
-    /// Set if the member had failed, rather than left, when the cluster stopped listing it.
+    /// Set if the cluster listed the member as failed before it stopped listing the member.
     lost: bool,
     state: AdminState,
     hold: Option<Hold>,
@@ -128,8 +134,8 @@ impl SlotMember {
         })
     }
 
-    /// Applies what the cluster says now. `addr` is `None` if no server may be at the member's
-    /// address.
+    /// Applies what the cluster says now. `addr` is `None` if the member cannot be a server, or if
+    /// another member owns its address.
     pub fn update(&mut self, candidate: &Candidate, addr: Option<SocketAddr>, now: Time) {
         let listing = Listing::Listed(candidate.presence);
         if self.listing != listing {
@@ -143,7 +149,7 @@ impl SlotMember {
         }
     }
 
-    /// Notes that the cluster does not list the member.
+    /// Notes that the cluster does not list the member. A remembered member stays remembered.
     pub fn set_unlisted(&mut self, now: Time) {
         match self.listing {
             Listing::Listed(presence) => {
@@ -167,16 +173,16 @@ impl SlotMember {
     }
 
     /// Merges a second snapshot entry for the same member; the state that admits more requests
-    /// wins.
+    /// wins. This has no effect once the member has been heard from.
     pub fn merge_remembered(&mut self, state: AdminState) {
         if self.is_remembered() && state < self.state {
             self.set_state(state);
         }
     }
 
-    /// Returns how easily the member can do without its slot; `None` if no other member may have
-    /// the slot. The lowest rank gives its slot up first; within a rank, the member whose listing
-    /// has been the same for longest.
+    /// Returns how easily the member can do without its slot; `None` if its server is ready and
+    /// HAProxy reaches it. The lowest rank gives its slot up first; within a rank, the member whose
+    /// listing has been the same for longest.
     pub fn spare_rank(&self) -> Option<(Spare, Time)> {
         let is_gone = !self.is_present() && !self.is_remembered();
         let has_failed = self.listing == Listing::Listed(Presence::Failed);
@@ -192,7 +198,8 @@ impl SlotMember {
         Some((spare, self.since))
     }
 
-    /// Returns the member as a candidate for another slot; `None` if it is gone or may not serve.
+    /// Returns the member as a candidate for another slot; `None` if it is not present, does not
+    /// own its address, or may not serve.
     pub fn candidate(&self) -> Option<Candidate> {
         let may_serve = self.desired != Desired::Maint && !self.unfit;
         let wants_a_slot = self.owns_its_address() && may_serve;
@@ -246,15 +253,15 @@ impl SlotMember {
         self.state
     }
 
-    /// Returns the reason why the server is still ready although it should not be. For a
-    /// remembered member, this is [`Hold::Remembered`].
+    /// Returns the reason why the server is still ready although it should not be. If there is none
+    /// and the member is remembered, this is [`Hold::Remembered`], whatever the server's state.
     pub fn hold(&self) -> Option<Hold> {
         self.hold
             .or(self.is_remembered().then_some(Hold::Remembered))
     }
 
-    /// Returns true if a due removal is held back. A remembered member does not count, because no
-    /// removal of it is due.
+    /// Returns true if a due removal is held back. [`Hold::Remembered`] does not count, because it
+    /// holds back no due removal.
     pub fn is_held(&self) -> bool {
         self.hold.is_some()
     }
@@ -326,7 +333,8 @@ impl SlotMember {
         }
     }
 
-    /// Like `target`, but `Maint` for a member that left and has been drained for long enough.
+    /// Like `target`, but `Maint` for a member that left at least `drain` ago, unless an operator
+    /// ordered the drain.
     pub fn target_at(&self, now: Time, drain: Duration) -> AdminState {
         match (self.listing, self.target()) {
             (Listing::Listed(Presence::Left), AdminState::Drain)
@@ -343,13 +351,14 @@ impl SlotMember {
         self.state == AdminState::Ready && !self.unreachable
     }
 
-    /// Returns true if the server is draining and could serve, and no operator ordered the drain.
+    /// Returns true if the server is draining, HAProxy reaches it, and no operator ordered the
+    /// drain.
     pub fn may_be_recalled(&self) -> bool {
         self.state == AdminState::Drain && !self.unreachable && self.order.state.is_none()
     }
 
-    /// Returns true if the removal is intended (the member left, changed its role or state, or
-    /// moved its address to another name) rather than caused by a failure.
+    /// Returns true if the removal is not caused by a failure: the member left, no longer has the
+    /// tag, asks for it, cannot be a server, or has lost its address to another member.
     pub fn is_voluntary(&self) -> bool {
         if self.superseded {
             return true; // another member serves at its address now

@@ -1,10 +1,10 @@
 //! Checks the guard against random sequences of joins, failures, leaves, drains, freezes and
 //! isolations in simulated time, in a world that knows which applications answer.
 //!
-//! Two properties are checked. After each event: a ready server was taken away only if enough
-//! others are ready, or if another member has its slot. After every twentieth event, once HAProxy's
-//! health checks have had time: a ready server answers if the application of any member that is
-//! present and may serve answers.
+//! After each event, the model checks that a ready server was taken away only if another one is
+//! ready, and that no member that may serve waits or drains while no server serves. After every
+//! twentieth event, once HAProxy's health checks have had time, it checks that a ready server
+//! answers if the application of any member that is present and may serve answers.
 
 use super::*;
 use sprat::service::spoe::candidate::{Desired, Presence};
@@ -51,7 +51,7 @@ impl Simulated {
         matches!(self.presence, Some(Presence::Alive | Presence::Suspect))
     }
 
-    /// Returns true if the member allows requests and would answer them.
+    /// Returns true if the member is present, answers, and does not ask for maintenance.
     fn could_serve(&self) -> bool {
         self.is_present() && self.answers && self.desired != Desired::Maint
     }
@@ -157,7 +157,7 @@ impl World {
         }
     }
 
-    /// Returns the ready servers by name, each with its slot.
+    /// Returns the members whose servers are ready, each with its slot.
     fn ready(&self) -> BTreeMap<Arc<str>, usize> {
         let slots = self.balance.assignments().into_iter();
         let ready = slots.filter(|(it, _)| it.state == AdminState::Ready);

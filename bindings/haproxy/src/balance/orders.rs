@@ -1,5 +1,6 @@
 //! The orders of an operator. An order sets the state of a member's server, whatever the member,
-//! the cluster and the guard say, until the operator withdraws it.
+//! the cluster and the guard say, until the operator withdraws it. Only a member that cannot be a
+//! server, or whose address another member owns, is stopped all the same.
 
 use super::assignment::AdminState;
 use sprat::service::spoe::candidate::{Candidate, Desired};
@@ -11,15 +12,15 @@ use std::sync::Arc;
 pub(super) struct Order {
     /// The state that is ordered; `None` if the last order was withdrawn.
     pub state: Option<AdminState>,
-    /// The number of the order, from 1; 0 if there never was an order.
+    /// The number of the last order or withdrawal, from 1; 0 if there never was an order.
     pub number: u32,
 }
 
-/// The orders for the members of one backend, by their names.
+/// The orders for the members of one backend, by the names of the members.
 #[derive(Default)]
 pub(super) struct Orders {
     orders: BTreeMap<Arc<str>, Order>,
-    /// The number of the last order.
+    /// The number of the last order or withdrawal in this backend.
     last: u32,
 }
 

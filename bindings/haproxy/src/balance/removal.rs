@@ -1,9 +1,9 @@
 //! Removals: which ready servers may be drained or stopped, which ones give their places to members
 //! that wait, and which ones are held.
 //!
-//! Servers whose members ask for the removal go first, then those whose members have been gone for
-//! longest. After a freeze the removals of failed members are paced, so that an operator sees them
-//! begin.
+//! Removals that no failure has caused go first, then those of lost members; of each kind, those
+//! whose members changed their state earliest. After a freeze the removals of failed members are
+//! paced, so that an operator sees them begin.
 
 use super::assignment::AdminState;
 use super::limits::Limits;
@@ -32,7 +32,8 @@ impl Removals {
     }
 
     /// Drains or stops every server that should be drained or stopped, if the guard allows it or a
-    /// waiting member takes its place. Returns true if any slot has changed.
+    /// waiting member takes its place. The guard does not apply if the server is not ready or
+    /// an operator has ordered its state. Returns true if any slot has changed.
     pub fn run(&mut self, now: Time, slots: &mut Slots, limits: &Limits, frozen: bool) -> bool {
         let mut guard = Guard::new(now, slots, limits, frozen);
         let (mut pacing, mut changed) = (false, false);
@@ -73,7 +74,7 @@ impl Removals {
     }
 }
 
-/// Returns the slots in the order of their removal.
+/// Returns the taken slots in the order in which their servers are considered for removal.
 fn removal_order(slots: &Slots) -> Vec<usize> {
     let key = |(slot, member): (usize, &SlotMember)| (!member.is_voluntary(), member.since(), slot);
     let mut order: Vec<_> = slots.iter().map(key).collect();

@@ -12,8 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The reason why a member that is present has no slot, is stopped, or is served without one of
-/// its tags.
+/// A problem with a member that is present: it has no slot, is stopped, or has a tag with an
+/// invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Complaint {
     /// There are more members than slots.
@@ -22,7 +22,7 @@ pub enum Complaint {
     SameAddress,
     /// The member cannot be a server.
     Unfit(Unfit),
-    /// One of its tags makes no sense; the member is served without it.
+    /// One of its tags has an invalid value, for which a valid one is used.
     Ignored(Ignored),
 }
 
@@ -114,8 +114,9 @@ impl Slots {
             .map_or_else(|| Assignment::free(slot), |it| it.assignment(slot))
     }
 
-    /// Puts a remembered member into this slot, or into the next free one. A member whose name or
-    /// address is already in a slot gets no second slot.
+    /// Puts a remembered member into this slot, or into the next free one. If the member already
+    /// has a slot, only the states are merged. If the slot does not exist, the address is already
+    /// in a slot or no slot is free, the member is left out.
     pub fn remember(&mut self, slot: usize, mut member: SlotMember) {
         if let Some(known) = self.iter_mut().find(|it| it.name == member.name) {
             return known.merge_remembered(member.state());
@@ -162,7 +163,7 @@ impl Slots {
 
     /// Returns the member that owns each address. If several present members claim an address, the
     /// one that already serves there keeps it; if none does, the first in the list gets it. A
-    /// member that is gone or only remembered has to give its address up.
+    /// member that is gone or only remembered owns no address.
     fn owners(&self, candidates: &[Candidate]) -> HashMap<SocketAddr, Arc<str>> {
         let mut owners = HashMap::new();
         for must_serve_there in [true, false] {
@@ -211,7 +212,8 @@ impl Slots {
         self.free_unneeded();
         let mut any = false;
         for (candidate, addr) in self.take_waiting() {
-            // Only a member that is going to serve may take the slot of a member that is present.
+            // Only a member that is going to serve may take the slot of a stopped member that is
+            // present or remembered, or of a member that is gone and whose server still drains.
             let most = match candidate.desired {
                 Desired::Ready => Spare::Leaving,
                 Desired::Drain | Desired::Maint => Spare::Failed,
@@ -245,8 +247,8 @@ impl Slots {
         nobody_serves && self.give_to_first(now, None, |it, was| could_serve(it) && was == tried)
     }
 
-    /// If no server serves, makes a draining server ready again, unless an operator ordered the
-    /// drain. Returns true if a server is ready again.
+    /// If no server serves, makes one draining server ready again: the first that HAProxy reaches
+    /// and that no operator ordered to drain. Returns true if a server is ready again.
     pub fn recall(&mut self) -> bool {
         if self.iter().any(|(_, it)| it.serves()) {
             return false;
@@ -298,7 +300,7 @@ impl Slots {
         waiting
     }
 
-    /// Gives a slot to a member, and at once sets its server to the state that it should have. The
+    /// Gives a slot to a member, whose server immediately gets the state that it should have. The
     /// member that had the slot waits from now on if it is present and wants a server.
     fn give(&mut self, now: Time, slot: usize, candidate: &Candidate, addr: SocketAddr) {
         let mut member = SlotMember::new(candidate, addr, now);
@@ -316,7 +318,7 @@ impl Slots {
         }
     }
 
-    /// Updates the complaints about members that have no slot.
+    /// Updates the complaints about members that wait for a slot.
     pub fn update_complaints(&mut self) {
         self.complaints.retain(|(_, it)| *it != Complaint::Full);
         let waiting = self.waiting.iter();

@@ -93,7 +93,7 @@ fn a_member_that_joins_gets_a_slot_and_each_change_is_returned_once() {
 }
 
 #[test]
-fn a_slot_is_kept_over_failures_and_given_away_when_its_member_is_forgotten() {
+fn a_slot_is_kept_over_failures_and_freed_when_its_member_is_forgotten() {
     let mut balance = pool(4);
     let slot = slot_of(&balance, 2);
     balance.observe(at(10), &all(4, |n| if n == 2 { Failed } else { Alive }));
@@ -108,7 +108,7 @@ fn a_slot_is_kept_over_failures_and_given_away_when_its_member_is_forgotten() {
 }
 
 #[test]
-fn two_balancers_assign_the_same_slots_in_any_order_of_arrival() {
+fn two_balancers_assign_mostly_the_same_slots_in_any_order_of_arrival() {
     let mut first = Balance::new(Limits::default(), 64);
     let mut second = Balance::new(Limits::default(), 64);
     let members = all(8, |_| Alive);
@@ -266,7 +266,7 @@ fn a_suspect_keeps_its_requests_unless_haproxy_cannot_reach_it_either() {
 }
 
 #[test]
-fn failed_members_below_the_floor_are_held_until_others_join() {
+fn failed_members_are_held_while_too_few_others_are_ready() {
     let mut balance = pool(4);
     balance.observe(at(1), &all(4, |n| if n < 3 { Failed } else { Alive }));
     assert_eq!((count(&balance, Ready), count(&balance, Maint)), (2, 2));
@@ -505,8 +505,8 @@ fn remembered_members_are_kept_until_others_are_heard_and_the_grace_is_over() {
     assert_eq!(count(&balance, Ready), 2);
 }
 
-/// In any sequence of events, each address has at most one ready slot. Once any server has been
-/// ready, at least one server is ready at all times.
+/// In any sequence of events without orders of an operator, each address has at most one ready
+/// slot, and once any server has been ready, at least one server is ready at all times.
 #[test]
 fn in_any_sequence_of_events_a_server_is_ready_and_no_address_serves_twice() {
     let mut state = 1_u64;
@@ -620,7 +620,7 @@ fn an_order_keeps_the_server_of_a_failed_member_ready() {
 }
 
 #[test]
-fn an_order_that_changes_nothing_is_a_change() {
+fn an_order_for_the_present_state_is_returned_as_a_change() {
     let mut balance = pool(3);
     balance.set_order(at(1), "web-1", Some(Ready));
     balance.observe(at(1), &all(3, |_| Alive));

@@ -1,4 +1,4 @@
-//! The calls that HAProxy's threads make. None of them waits for the node.
+//! The calls that HAProxy's threads or `sprat-hap` make. None of them waits for the node.
 
 use super::config::ControllerConfig;
 use super::handover;
@@ -48,7 +48,8 @@ impl Controller {
         self.shared.next_change()
     }
 
-    /// Takes the next line for the log. Each line is returned once while its condition lasts.
+    /// Takes the next line for the log. The line of a condition is returned once while the
+    /// condition lasts.
     pub fn next_notice(&self) -> Option<Notice> {
         self.shared.next_notice()
     }
@@ -85,11 +86,11 @@ impl Controller {
         }
     }
 
-    /// Orders a state for the server of a member, whatever the member and the cluster say; `None`
-    /// withdraws the order. `backend` limits the order to one backend.
+    /// Orders a state for the server of a member, in place of the state that the member and the
+    /// cluster call for; `None` withdraws the order. `backend` limits the order to one backend.
     ///
     /// # Errors
-    /// No backend knows a member of this name, or the given backend does not.
+    /// No backend has a member of this name, or the given backend has none.
     pub fn order(
         &self,
         backend: Option<&str>,
@@ -153,8 +154,9 @@ impl Controller {
         self.shared.addrs()
     }
 
-    /// Sets whether the server of a member in a slot is unreachable for HAProxy's health checks.
-    /// The report is ignored if the slot has another member by now.
+    /// Sets whether the server of a member in a slot is unreachable: HAProxy's health checks do not
+    /// reach it, or someone else has drained or stopped it.
+    /// The call has no effect if the slot no longer belongs to this member.
     pub fn set_unreachable(&self, backend: usize, slot: usize, name: Arc<str>, unreachable: bool) {
         self.shared.send(Command::SetUnreachable {
             backend,

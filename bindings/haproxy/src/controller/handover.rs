@@ -17,7 +17,7 @@ const NAME_LEN: usize = 107;
 /// The message by which a successor asks for the port. HAProxy itself also connects to this socket,
 /// to keep the old process alive, but sends nothing.
 const REQUEST: &[u8] = b"handover\n";
-/// The maximum number of open connections. Further connections are closed at once.
+/// The maximum number of open connections. Further connections are closed immediately.
 const CONNECTIONS: usize = 64;
 
 /// Returns the name of the socket, as HAProxy expects it after `abns@`.
@@ -40,7 +40,8 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    /// Listens for a successor; `None` if another process has the socket.
+    /// Listens for a successor; `None` if that fails, for example because another process has the
+    /// socket.
     pub fn listen(addr: SocketAddr) -> Option<Handover> {
         let listener = UnixListener::bind_addr(&abstract_name(addr).ok()?).ok()?;
         listener.set_nonblocking(true).ok()?;
@@ -96,8 +97,9 @@ fn is_trusted(stream: &UnixStream) -> bool {
     failed == 0 && (peer.uid == own || peer.uid == 0)
 }
 
-/// Asks the process that has the port to give it up. Returns the connection, or `None` if no
-/// process listens on the socket. A caller that keeps the connection need not ask again.
+/// Asks the process that has the port to give it up. Returns the connection, or `None` if that
+/// fails, for example because no process listens on the socket. A caller that keeps the connection
+/// need not ask again.
 pub(super) fn request(addr: SocketAddr) -> Option<UnixStream> {
     let mut stream = UnixStream::connect_addr(&abstract_name(addr).ok()?).ok()?;
     stream.write_all(REQUEST).ok()?;

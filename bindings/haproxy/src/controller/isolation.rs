@@ -1,5 +1,6 @@
 //! Decides whether this node is cut off from the cluster. It counts as cut off from the moment when
-//! most other members are out of sight until most of them have been heard from again.
+//! its health report says that it is isolated or gives the worst score, until more than half of the
+//! members that were present before are alive again.
 //!
 //! The node itself reports an isolation only for a while, because it ignores members that were lost
 //! long ago. For a load balancer, even an old loss is a reason not to remove servers.
@@ -14,9 +15,9 @@ pub(super) struct Isolation {
 }
 
 impl Isolation {
-    /// Returns true if this node is cut off. `isolated` is the node's own report. `present` is the
-    /// number of other members that have neither failed nor left, and `alive` is the number of
-    /// other members in the state `Alive`.
+    /// Returns true if this node is cut off. `isolated` is true while the node's own health report
+    /// suggests an isolation. `present` is the number of other members that have neither failed nor
+    /// left, and `alive` is the number of other members in the state `Alive`.
     pub fn update(&mut self, isolated: bool, present: usize, alive: usize) -> bool {
         self.cut_off = isolated || (self.cut_off && 2 * alive <= self.before);
         if !self.cut_off {
@@ -42,7 +43,7 @@ mod tests {
         assert!(!isolation.update(false, 4, 4));
         assert!(
             !isolation.update(false, 4, 2),
-            "two suspects are no isolation"
+            "two suspects are not an isolation"
         );
         assert!(isolation.update(true, 4, 1));
         assert!(

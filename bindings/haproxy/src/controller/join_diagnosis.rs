@@ -22,7 +22,7 @@ pub(super) struct JoinDiagnosis {
 }
 
 impl JoinDiagnosis {
-    /// Creates a diagnosis that joins the seeds of the settings.
+    /// Creates a diagnosis that joins the first seeds of this list, at most [`SEEDS`].
     pub fn new(seeds: &[Seed]) -> JoinDiagnosis {
         let seeds = seeds.iter().take(SEEDS);
         JoinDiagnosis {
@@ -33,7 +33,7 @@ impl JoinDiagnosis {
         }
     }
 
-    /// Returns the reason why the node is alone, once it is known.
+    /// Begins a join if one is due. Returns the reason why the node is alone, once it is known.
     pub fn update(&mut self, node: &Node, is_alone: bool) -> Option<&str> {
         let now = Instant::now();
         if !is_alone || self.seeds.is_empty() {

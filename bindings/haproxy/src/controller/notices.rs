@@ -1,12 +1,12 @@
 //! The lines for the log: conditions that an operator should know, and changes of servers.
 //!
-//! The line of a condition is logged once while the condition lasts. At most [`PER_MINUTE`] lines
-//! of each kind are logged in a minute: names and tags come from the network and may change all the
-//! time.
+//! The line of a condition is logged once while the condition lasts. In a minute at most
+//! [`PER_MINUTE`] lines about conditions are logged, and as many about changes: names and tags come
+//! from the network and may change all the time.
 //!
 //! | level | lines |
 //! | --- | --- |
-//! | info | each change of a server, with its reason |
+//! | info | each change of a server |
 //! | warning | mistakes of members, more members than slots, servers that someone else changed |
 //! | alert | frozen removals, a node that is alone, another node with the same name |
 
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The maximum number of lines of a kind in a minute.
+/// The maximum number of lines about conditions, and of lines about changes, in a minute.
 const PER_MINUTE: usize = 120;
 /// The text of the line that replaces all further lines of the minute.
 const MORE: &str = "no more lines like this are logged in this minute; `show sprat` shows the rest";
@@ -23,7 +23,7 @@ const MORE: &str = "no more lines like this are logged in this minute; `show spr
 /// The level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// An expected change.
+    /// A change of a server.
     Info,
     /// A mistake that someone should correct.
     Warning,
@@ -92,7 +92,7 @@ impl Notices {
     }
 }
 
-/// The number of lines that were logged in this minute.
+/// Limits the lines of one kind: those about conditions, or those about changes.
 #[derive(Default)]
 struct Quota {
     minute_began: Time,

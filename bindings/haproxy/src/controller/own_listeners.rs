@@ -55,7 +55,7 @@ impl OwnListeners {
 }
 
 impl Listener {
-    /// Returns the addresses that reach the listener: its own, or if it listens on 0.0.0.0 or `::`,
+    /// Returns the addresses that reach the listener: its own or, if it listens on 0.0.0.0 or `::`,
     /// every address of this host in the families that it accepts.
     fn addresses(&self) -> Vec<SocketAddr> {
         let (ip, port) = (self.addr.ip().to_canonical(), self.addr.port());

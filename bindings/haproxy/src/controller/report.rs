@@ -1,6 +1,6 @@
 //! The content of `show sprat`: members, slots, and the reason for each server that is held.
-//! `report_text` prints this content for people, and `report_json` for programs. The conditions
-//! that are logged also come from this content.
+//! `report_text` prints this content for people, and `report_json` for programs. The conditions of
+//! backends that are logged also come from this content.
 
 use super::notices::{Conditions, Level, Notice};
 use super::pools::{Pool, Pools};
@@ -38,7 +38,7 @@ impl Census {
 #[derive(Default)]
 pub(super) struct Report {
     pub census: Census,
-    /// The node's summary; `None` before the node runs.
+    /// The node's summary, and the reason if it is alone; `None` if the node does not run.
     pub health: Option<String>,
     pub backends: Vec<BackendReport>,
 }
@@ -69,7 +69,7 @@ pub(super) struct ServerReport {
     pub addr: SocketAddr,
     pub state: AdminState,
     pub weight: u16,
-    /// True if HAProxy's health checks do not reach it.
+    /// True if HAProxy's health checks do not reach it, or someone else has drained or stopped it.
     pub unreachable: bool,
     pub hold: Option<Hold>,
     /// The order of an operator.
@@ -90,7 +90,7 @@ pub(super) struct Sums {
     pub held: usize,
     /// Members that wait for a slot.
     pub waiting: usize,
-    /// Members that cannot be servers.
+    /// Members that cannot be servers, or whose address another member owns.
     pub refused: usize,
 }
 
@@ -162,7 +162,7 @@ impl BackendReport {
     }
 }
 
-/// Returns the conditions that an operator should know.
+/// Returns the conditions of backends that an operator should know.
 pub(super) fn conditions(report: &Report) -> Conditions {
     let mut conditions = Conditions::new();
     let mut add = |key: String, level, text: String| {
@@ -202,7 +202,8 @@ pub(super) fn conditions(report: &Report) -> Conditions {
     conditions
 }
 
-/// Returns a line for each change of a server.
+/// Takes the changes of servers, and returns a line for each that affects more than an order's
+/// number.
 pub(super) fn changes(pools: &mut Pools) -> Vec<Notice> {
     let log = pools.take_log();
     let lines = log

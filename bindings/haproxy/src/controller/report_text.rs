@@ -15,8 +15,8 @@ pub(super) fn text(report: &Report) -> String {
     text
 }
 
-/// Returns a text such as "members 4 (1 failed)". Members that have left are named in the
-/// parentheses, but the number before them does not include them.
+/// Returns a text such as "members 4 (1 failed, 2 left)". The first number does not include the
+/// members that have left.
 fn census(census: Census) -> String {
     let members = census.alive + census.suspect + census.failed;
     let others = [

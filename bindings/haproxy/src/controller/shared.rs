@@ -57,7 +57,7 @@ pub(super) enum Command {
         backend: usize,
         names: BTreeSet<String>,
     },
-    /// End the node, after waiting this long for a successor.
+    /// End the node, after waiting at most this long for a successor.
     Release { patience: Duration },
 }
 
@@ -66,16 +66,16 @@ pub(super) enum Command {
 pub enum NodePhase {
     /// The node does not run yet. Holds the reason once an attempt has failed.
     Starting(Option<String>),
-    /// The node is a member of the cluster.
+    /// The node runs, but may be alone.
     #[default]
     Running,
-    /// The node has ended, and its port is free.
+    /// The node has ended and no longer has its port, or it never ran.
     Released,
     /// The node is broken, for this reason.
     Broken(String),
 }
 
-/// The part of the state that is shown to a person.
+/// The phase of the node, and the last report.
 struct Overview {
     phase: NodePhase,
     report: Arc<Report>,

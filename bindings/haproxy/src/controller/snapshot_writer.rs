@@ -1,4 +1,5 @@
-//! Writes the snapshot: at most twice a second, and at once after an order, a freeze or a thaw.
+//! Writes the snapshot: at most twice a second, except that an order, a freeze or a thaw is written
+//! at the next opportunity.
 
 use crate::snapshot::{Snapshot, SnapshotFile};
 use std::time::{Duration, Instant};

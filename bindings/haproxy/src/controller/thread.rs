@@ -81,8 +81,8 @@ struct ControllerThread<'a> {
     /// The version of the members from which questions are answered; `None` before the first
     /// round.
     index_version: Option<u64>,
-    /// Members that HAProxy has found unreachable, and that the node has not been told to probe
-    /// yet.
+    /// Members whose servers were reported unreachable, and that the node has not been told to
+    /// probe yet.
     unreachable: Vec<Arc<str>>,
     /// The parties waiting for the changes that follow from restored assignments.
     restored: Vec<Sender<()>>,
@@ -117,7 +117,8 @@ impl ControllerThread<'_> {
             };
             let pause = match error.status {
                 Status::Address => {
-                    // The previous process may have the port; it frees the port on request.
+                    // The previous process may have the port. Once told to stop, it frees the port
+                    // for a process that has asked.
                     request = request.or_else(|| handover::request(self.shared.bind));
                     BIND_RETRY
                 }
@@ -300,7 +301,8 @@ impl ControllerThread<'_> {
         }
     }
 
-    /// Waits until the controller is released; the servers stay as they are.
+    /// Reports the node as broken, and waits until the controller is released. Until then only
+    /// orders of an operator change servers.
     fn wait_for_release(&mut self, why: String) {
         self.shared.set_phase(NodePhase::Broken(why));
         while self.release.is_none() {
@@ -334,7 +336,8 @@ impl ControllerThread<'_> {
     }
 }
 
-/// Returns a line about another node with the name of the local one; `None` if no such node exists.
+/// Returns a line about another node with the name of the local one; `None` if no such node is
+/// alive.
 fn name_conflict(health: &Health, local: &str) -> Option<String> {
     let conflict = health.name_conflict.as_ref();
     let conflict = conflict.filter(|it| it.verdict == ConflictVerdict::Alive)?;
