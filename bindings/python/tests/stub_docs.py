@@ -1,6 +1,6 @@
 """Writes the docstrings of the public native classes into the type stub, where editors read them.
 
-Run `python tests/stub_docs.py` after such a docstring has changed; `test_reference.py` checks it.
+Run it after such a docstring has changed; `test_reference.py` checks that the stub is up to date.
 """
 
 from __future__ import annotations
