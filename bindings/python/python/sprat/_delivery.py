@@ -122,7 +122,7 @@ def _call(callback: Callable[[Any], object], event: Any, failures: _Failures) ->
 
 
 class _Failures:
-    """Logs failures of a callback: the first few of a period with tracebacks, then their number."""
+    """Logs failures of a callback: a few per period with a traceback, the others as a number."""
 
     def __init__(self) -> None:
         self._rate = Rate()

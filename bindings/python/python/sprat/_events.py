@@ -19,7 +19,7 @@ __all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 BATCH = 256
-"""The maximum number of events that a batch has, or that a task handles before others run."""
+"""The maximum number of events in a batch, or that a task reads before other tasks run."""
 
 _log = logging.getLogger("sprat")
 

@@ -119,8 +119,8 @@ class Node(BaseNode):
 
         When the call returns, every live member has acknowledged the leave, so none of them sees a
         failure. (In a cluster of more than 1,024 members, with the default `retransmit_mult`, 1,024
-        have acknowledged it, and gossip reaches the others.) The node still answers and lists
-        members, and may join again.
+        have acknowledged it, and gossip reaches the others. During a name conflict, the node leaves
+        without an announcement.) The node still answers and lists members, and may join again.
 
         Raises `LeaveError` if members did not acknowledge the leave, with their names in
         `members`; `StateError` if a join cancels the leave; and `TimeoutError` after `timeout`

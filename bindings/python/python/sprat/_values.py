@@ -169,9 +169,9 @@ class Health(Record):
     known: int
     """The number of known members that have not left, including this node."""
     isolated: bool
-    """True if the fault may lie with this node: no message has arrived for a while, or more than
-    half of the other members, at least two, became suspect or failed within a short time. If they
-    fall silent together, this becomes true before the first of them is reported as failed.
+    """True if the fault may lie with this node: no other node has sent anything for a while, or
+    more than half of the other members, at least two, became suspect or failed within a short time.
+    If members fall silent together, it is true before the first of them is reported as failed.
     """
     datagrams_work: bool
     """True if datagrams (UDP) get answers."""
@@ -182,9 +182,10 @@ class Health(Record):
     the name at that address do not list this node.
     """
     name_conflict_alive: bool
-    """True if a node answers at the address in `name_conflict`: then two nodes have one name. If no
-    node answers, the address is most likely this node's own from before a restart. Members accept
-    the new address some time (their `dead_reclaim_ms`) after they have declared the old one failed.
+    """True if a node has answered at the address in `name_conflict`: then two nodes have one name.
+    If no node answers, the address is most likely this node's own from before a restart. Members
+    accept the new address some time (their `dead_reclaim_ms`) after they have declared the old one
+    failed.
     """
     summary: str
     """The health in one sentence, such as "streams work, datagrams do not"."""
