@@ -1,6 +1,6 @@
 """Generates the table of settings in docs/python/settings.md from the installed package.
 
-Run it after a change of a setting; `test_reference.py` checks that the table is up to date.
+Run this program after a change of a setting. `test_reference.py` checks the table.
 """
 
 from __future__ import annotations

@@ -82,9 +82,12 @@ class BaseNode:
     ) -> Self:
         """Start a node with the settings of a file: lines ``key = value`` and ``tag.KEY = value``.
 
-        The other arguments are those of the class; they override the file. Raises `NetworkError`
-        if the file cannot be read, is not a regular file or is larger than 1 MiB, and `ConfigError`
-        or `TooLargeError` if a line is wrong. The `__init__` of a subclass is not called.
+        The other arguments are those of the class; they override the file, except that `tags` and
+        `filter_tags` are added to those of the file, and keys cannot be given both here and in a
+        `keyring_file` of the file. The `__init__` of a subclass is not called.
+
+        Raises `NetworkError` if the file cannot be read, is not a regular file or is larger than
+        1 MiB, and `ConfigError` or `TooLargeError` if a line is wrong.
         """
         node = cls.__new__(cls)
         callback = {} if on_event is None else {"on_event": on_event}

@@ -47,7 +47,7 @@ class Timeouts:
 
 
 class Service:
-    """Runs a node until a signal ends it. On SIGHUP, `tags` returns the configured tags."""
+    """Runs a node until a signal ends it. On SIGHUP, `tags` is called for the configured tags."""
 
     def __init__(
         self,

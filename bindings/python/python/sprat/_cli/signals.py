@@ -82,7 +82,7 @@ class _Requests:
 
 
 class Raiser:
-    """Raises `Ended`, except that the first signal does not interrupt a running leave."""
+    """Raises `Ended` on the first signal, except during a leave, and on a repeated request."""
 
     is_leaving = False
 
