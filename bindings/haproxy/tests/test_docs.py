@@ -14,7 +14,7 @@ README = (HERE.parent / "README.md").read_text()
 def test_the_configuration_of_the_readme_serves(haproxy, web, modules, tmp_path, addresses) -> None:
     seed = web("web-1")
     text = re.search(r"```haproxy\n(.*?)```", README, re.DOTALL).group(1)
-    proxy = haproxy()  # makes the folder and the address; its configuration is replaced
+    proxy = haproxy()  # for its folder and its address; the configuration is replaced below
     proxy.end()
     ip = proxy.ip
     local = f"    setenv SPRAT_MODULES {modules}\n    setenv SPRAT_BIND {ip}:7946\n"

@@ -1,6 +1,6 @@
-"""Members that wait for a slot or drain: no request is lost while any member could serve.
+"""Members that drain or wait for a slot: no request is lost while any member could serve.
 
-The client of these tests never retries. In most of them, there are more members than slots.
+The client of these tests never retries. In most tests, there are more members than slots.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> No
     first.set_tags("role=primary", "port=3000")
     proxy.serves(first)
     requests = load(proxy, 200)
-    # The role moves twice: first the new primary announces itself before the old one steps down,
-    # and then after that.
+    # The role moves twice. The first time, the new primary announces itself before the old one
+    # steps down; the second time, only afterwards.
     second.set_tags("role=primary", "port=3000")
     eventually("the second member waits", lambda: WAITS in proxy.show())
     first.set_tags("role=backend", "port=3000")

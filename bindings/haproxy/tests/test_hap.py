@@ -197,7 +197,7 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     proxy.serves(webs[1])
     assert "; an operator ordered drain" in told(control, "show\n")
     assert '"order":"drain"' in told(control, "show json")
-    # Neither tags, nor a reload, nor a restart of sprat-hap undo the order.
+    # The order survives new tags, a reload, and a restart of sprat-hap.
     webs[0].set_tags("role=backend", "port=3000", "state=ready", "weight=9")
     proxy.reload()
     proxy.serves(webs[1])
@@ -238,7 +238,7 @@ def test_the_control_socket_explains_what_is_wrong(haproxy, hap, web, tmp_path) 
     ):
         assert re.sub('"[ab]"', '"?"', told(control, command)) == answer
     assert "auto NAME" in told(control, "help\n")
-    # A command without a line end is not carried out while more of it may come.
+    # A command without a newline is not carried out while more of it may come.
     wrong = "error: a command must end with a newline\n"
     assert told(control, "drain web-1", is_open=True) == wrong
     assert "ordered drain" not in told(control, "show")
@@ -296,7 +296,7 @@ def test_agent_checks_are_answered_with_the_state_of_a_member(hap, web, addresse
             return stream.makefile().read()
 
     eventually("sprat-hap knows the member", lambda: ask("web-1") == "up ready 40%\n")
-    assert ask("web-1", end="") == "up ready 40%\n", "HAProxy does not add a line end"
+    assert ask("web-1", end="") == "up ready 40%\n", "HAProxy adds no newline to the name"
     second.set_tags("role=backend", "port=3000", "state=drain")
     eventually("the answer is drain", lambda: ask("web-2") == "drain\n")
     second.set_tags("role=backend", "port=3000", "state=maint")

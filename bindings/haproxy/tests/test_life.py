@@ -161,7 +161,7 @@ def test_remembered_servers_are_checked_at_their_own_addresses(
 
 @pytest.mark.parametrize("fault", ["real(600000)", 'error("a fault", 0)'])
 def test_a_task_that_does_not_run_any_more_is_replaced(haproxy, web, tmp_path, fault) -> None:
-    # The task that serves is the only task that sleeps for 20 ms.
+    # Only the task that serves sleeps for 20 ms or less at a time.
     fault_file = tmp_path / "fault"
     script = tmp_path / "faulty.lua"
     script.write_text(

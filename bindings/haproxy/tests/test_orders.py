@@ -34,7 +34,7 @@ def test_an_operator_takes_a_server_away_until_the_order_is_withdrawn(
     proxy.serves(*webs[1:])
     eventually("HAProxy drains", lambda: "DRAIN" in str(proxy.statistics()))
     assert "; an operator ordered drain" in proxy.members()["web-0"]
-    # Neither tags nor a reload undo the order.
+    # The order survives new tags and a reload.
     webs[0].set_tags("role=backend", "port=3000", "weight=7")
     eventually("the weight follows", lambda: "weight 7" in proxy.members()["web-0"])
     assert proxy.members()["web-0"].split()[1] == "drain"

@@ -13,7 +13,9 @@ ISOLATED = "frozen: this node may be isolated"
 FROZEN = "frozen: an operator froze removals"
 
 
-def test_failures_below_the_floor_are_held_and_haproxys_checks_decide(haproxy, web, load) -> None:
+def test_failures_that_leave_too_few_servers_are_held_and_haproxys_checks_decide(
+    haproxy, web, load
+) -> None:
     proxy = haproxy(SETTINGS=f"{FAST} suspicion_mult=2")
     webs = [web(f"web-{n}").join(proxy) for n in range(4)]
     proxy.serves(*webs)
@@ -37,7 +39,7 @@ def test_an_isolated_balancer_keeps_every_server_and_goes_on_when_it_is_back(
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)
     requests = load(proxy, 100)
-    # The balancer loses sight of all agents at once, and the applications go on.
+    # The balancer loses sight of all agents at the same time, and the applications go on.
     for it in webs:
         it.agent.process.send_signal(signal.SIGSTOP)
     eventually("removals are frozen", lambda: ISOLATED in proxy.show())

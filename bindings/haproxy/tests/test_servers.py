@@ -38,7 +38,9 @@ def test_hosts_may_start_in_any_order(haproxy, web, addresses) -> None:
     assert first.agent.sees("lb", "alive")["tags"] == {"role": "balancer"}
 
 
-def test_no_request_is_lost_when_hosts_join_drain_leave_and_are_killed(haproxy, web, load) -> None:
+def test_only_requests_in_a_killed_server_are_lost_while_hosts_come_and_go(
+    haproxy, web, load
+) -> None:
     proxy = haproxy(DRAIN_MS="1000")
     webs = [web(f"web-{n}").join(proxy) for n in range(3)]
     proxy.serves(*webs)

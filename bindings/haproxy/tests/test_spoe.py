@@ -91,7 +91,8 @@ def program(tmp_path: Path, addresses) -> Iterator[Callable[[str, str], Program]
 class Asking:
     """An HAProxy that asks an SPOE agent, with the configuration of the guide.
 
-    Only the timeouts are longer: on a busy machine an answer may take more than 50 ms.
+    The timeouts are longer, because on a busy machine an answer may take more than 50 ms. The tests
+    also ask further messages, show the answers at `/tell`, and check the agent more often.
     """
 
     def __init__(self, haproxy: Callable[..., HAProxy], folder: Path, agent: str) -> None:

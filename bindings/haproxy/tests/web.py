@@ -28,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Ignores connections that the client resets."""
+    """Ignores errors, such as connections that the client resets."""
 
     request_queue_size = 128
     daemon_threads = True

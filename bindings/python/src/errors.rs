@@ -28,7 +28,7 @@ fn make(py: Python<'_>, status: i32, message: &str, errno: i32) -> PyErr {
 }
 
 /// Makes the exception for a refused setting. An unknown name is a `TypeError`, as for every
-/// unknown keyword argument.
+/// unknown keyword argument; a wrong value is a `ConfigError`.
 pub fn refused_setting(py: Python<'_>, error: Error) -> PyErr {
     match error.status {
         Status::NotFound => PyTypeError::new_err(error.message),

@@ -4,7 +4,8 @@
 //!   Event ── MemberEvent ── MemberJoined, MemberUpdated, MemberLeft, MemberFailed, ...
 //!         ├─ Overflow
 //!         ├─ NodeFailed
-//!         └─ NameRegained
+//!         ├─ NameRegained
+//!         └─ LogLine (only inside the package)
 //! ```
 //!
 //! The classes of member events follow from the table of events in the library.
@@ -61,7 +62,7 @@ impl Event {
         self.kind
     }
 
-    /// Return everything as a new dict of plain values.
+    /// Return the fields as a new dict of plain values.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         dict.set_item("event", self.kind)?;
@@ -103,7 +104,7 @@ impl MemberEvent {
         ("member",)
     }
 
-    /// Return everything as a new dict of plain values.
+    /// Return the fields as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
         let dict = slf.as_super().get().to_dict(py)?;
@@ -224,7 +225,7 @@ impl Overflow {
         ("lost",)
     }
 
-    /// Return everything as a new dict of plain values.
+    /// Return the fields as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let dict = slf.as_super().get().to_dict(slf.py())?;
         dict.set_item("lost", slf.get().lost)?;
@@ -250,7 +251,7 @@ impl Overflow {
 }
 
 /// The name conflict that a `NodeFailed` reported is over: no other node has this node's name any
-/// more, and the members now list this node under it.
+/// more, and the members now list this node under its name.
 #[pyclass(frozen, extends = Event, module = "sprat")]
 pub struct NameRegained;
 
@@ -268,7 +269,7 @@ impl NameRegained {
         PyTuple::empty(py)
     }
 
-    /// Return everything as a new dict of plain values.
+    /// Return the fields as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         slf.as_super().get().to_dict(slf.py())
     }
@@ -336,7 +337,7 @@ impl NodeFailed {
         ("reason",)
     }
 
-    /// Return everything as a new dict of plain values.
+    /// Return the fields as a new dict of plain values.
     fn to_dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let dict = slf.as_super().get().to_dict(slf.py())?;
         dict.set_item("reason", slf.get().reason())?;
@@ -367,7 +368,7 @@ impl NodeFailed {
     }
 }
 
-/// A line for `logging`. Users of the package do not see it.
+/// A line of the log, which the package passes to `logging`. Users never get such an event.
 #[pyclass(frozen, extends = Event, module = "sprat._native")]
 pub struct LogLine {
     level: i32,

@@ -3,14 +3,14 @@
 //! ```text
 //!   _node.py, aio.py      the public classes: waits, threads, callbacks, logging
 //!        |
-//!   _native               calls that do not wait, values, descriptors to wait on
+//!   _native               calls, values, descriptors, and the wait for a descriptor
 //!        |
 //!   sprat::Node           engine and helper threads
 //! ```
 //!
-//! Two rules keep the module simple. First, nothing here calls into Python or holds a Python
-//! object, except for types and errors that are looked up once. So no thread of the library ever
-//! needs the interpreter. Second, every call that can block runs detached from the interpreter.
+//! Two rules keep the module simple. First, nothing that the library keeps calls into Python or
+//! holds a Python object. So no thread of the library ever needs the interpreter. Second, every
+//! call that can block runs detached from the interpreter.
 //!
 //! | file | contents |
 //! | --- | --- |
@@ -37,8 +37,9 @@ use pyo3::prelude::*;
 
 /// Returns true if this is the main interpreter, the only one that may import the module.
 ///
-/// Types and errors that are looked up once belong to one interpreter. PyO3 itself refuses other
-/// interpreters only from Python 3.12 on, the first version whose stable ABI supports this.
+/// The types and functions that the module looks up once belong to one interpreter. PyO3 itself
+/// refuses other interpreters only from Python 3.12 on, the first version whose stable ABI supports
+/// this.
 fn in_main_interpreter() -> bool {
     // SAFETY: this thread is attached to an interpreter, since it is initialising a module.
     unsafe { pyo3::ffi::PyInterpreterState_GetID(pyo3::ffi::PyInterpreterState_Get()) == 0 }

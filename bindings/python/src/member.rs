@@ -159,7 +159,8 @@ impl Member {
         PyBytes::new(py, &self.inner.meta)
     }
 
-    /// The number of times the member renewed its own entry, for instance to refute a suspicion.
+    /// A number that the member raises when it renews its entry, for instance to refute a
+    /// suspicion.
     #[getter]
     fn incarnation(&self) -> u32 {
         self.inner.incarnation

@@ -88,7 +88,7 @@ impl Members {
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
         if key.is_instance_of::<PyString>() {
-            // A str that is not valid Unicode is the name of no member.
+            // No member has a name that is not valid Unicode.
             let found = key.extract::<&str>().ok().and_then(|name| self.find(name));
             let member = found.ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))?;
             return Ok(Py::new(py, member)?.into_any());

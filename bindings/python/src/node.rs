@@ -16,14 +16,14 @@ use std::sync::{Mutex, PoisonError};
 #[pyclass(frozen, module = "sprat._native")]
 pub struct Node {
     inner: sprat::Node,
-    /// The settings `event_queue` and `log_level`, from arguments or a file.
+    /// The values of the settings `event_queue` and `log_level`.
     event_queue: usize,
     log_level: String,
     snapshot: Mutex<Option<Snapshot>>,
 }
 
-/// The members that were returned last. While nothing changes, they are returned again without a
-/// copy.
+/// The members that were last returned for a selection by states alone. They are returned again for
+/// the same states, without a copy, until a member changes.
 struct Snapshot {
     version: u64,
     states: u32,
@@ -178,7 +178,7 @@ impl Node {
         })
     }
 
-    /// Subscribes to events of these kinds; at most `capacity` of them may wait.
+    /// Subscribes to events of these kinds; at most `capacity` of these events may wait.
     fn subscribe(
         &self,
         py: Python<'_>,

@@ -61,8 +61,8 @@ impl Subscription {
         py.detach(|| self.0.abandon());
     }
 
-    /// Waits until an event can be taken, and returns true. Returns false if `timeout` seconds pass
-    /// first; `None` waits without limit.
+    /// Waits until an event can be taken or the subscription has ended, and returns true. Returns
+    /// false if `timeout` seconds pass first; `None` waits without limit.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let fd = enter(py, || self.0.fd())?;
@@ -96,9 +96,9 @@ impl Pending {
     }
 
     /// Returns the outcome of the operation, or `None` if the operation has not finished. The
-    /// outcome is the number of members contacted (`None` after a failure), the error (`None` after
-    /// a success), the error of each address that a join or look did not reach, the members that
-    /// did not acknowledge a leave, and the members that a look has found.
+    /// outcome is the number of addresses that a join or look reached (`None` after a failure), the
+    /// error (`None` after a success), the error of each address that a join or look did not reach,
+    /// the members that did not acknowledge a leave, and the members that a look has found.
     fn outcome(&self, py: Python<'_>) -> PyResult<Option<Outcome>> {
         let Some(outcome) = enter(py, || self.0.outcome())? else {
             return Ok(None);
@@ -150,7 +150,8 @@ fn readable(py: Python<'_>, fd: RawFd, deadline: Option<Instant>) -> PyResult<bo
     }
 }
 
-/// Waits at most `pause` until the descriptor is readable.
+/// Waits at most `pause` until the descriptor is readable. Returns true if it is readable, or after
+/// [`POLL_REFUSED_PAUSE`] if the kernel refuses to poll.
 fn poll(fd: RawFd, pause: Duration) -> bool {
     let mut entry = libc::pollfd {
         fd,

@@ -1,7 +1,7 @@
 """Helpers of the tests: addresses, serf agents, programs in processes of their own.
 
-All of them use addresses of 127.0.0.0/8 and end with their test. Where possible, a test waits for a
-condition and not for a fixed time, up to a deadline that also suits a busy machine.
+All agents and programs use addresses of 127.0.0.0/8 and end with their test. Where possible, a test
+waits for a condition and not for a fixed time, up to a deadline that also suits a busy machine.
 """
 
 from __future__ import annotations

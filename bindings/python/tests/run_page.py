@@ -17,7 +17,7 @@ from typing import Any
 class Output(io.TextIOBase):
     """The output of a block: kept, copied to stdout, and searched for a text.
 
-    When the text appears, this process gets a signal.
+    At the end of the first line that completes the text, this process gets a signal.
     """
 
     def __init__(self) -> None:

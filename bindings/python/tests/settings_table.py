@@ -1,6 +1,6 @@
 """Generates the table of settings in docs/python/settings.md from the installed package.
 
-Run `python tests/settings_table.py` after a change of a setting; `test_reference.py` checks it.
+Run this program after a change of a setting. `test_reference.py` checks the table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes the docstrings of the public native classes into the type stub, where editors read them.
 
-Run `python tests/stub_docs.py` after such a docstring has changed; `test_reference.py` checks it.
+Run this program after such a docstring has changed. `test_reference.py` checks the stub.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def test_a_closed_stdout_is_not_an_error(command, arguments):
 
 @pytest.mark.parametrize("after", [0.01, 0.03, 0.06, 0.1])
 def test_an_interrupt_at_the_very_start_prints_no_traceback(command, mute, after):
-    # Before `main` begins, Python itself handles an interrupt. The line below is printed later.
+    # Before `main` begins, Python itself handles an interrupt. `main` has begun when 1 is printed.
     arguments = ["sprat", "monitor", "--join", mute.address, "--bind", "127.0.0.1:0"]
     code = f"""
 import sys

@@ -125,7 +125,7 @@ def test_members_lists_members_that_failed_or_left_earlier(visit, agent):
     assert (member["name"], member["state"]) == ("left", "left")
 
 
-def test_the_first_of_several_members_to_answer_is_asked(visit, agent, addresses):
+def test_the_list_comes_from_the_first_address_that_answers(visit, agent, addresses):
     stock = agent("stock")
     nobody = addresses.address()
     with socket.create_server((addresses.ip(), 0)) as silent:
@@ -448,7 +448,7 @@ def test_a_visit_takes_another_name_if_a_host_of_the_same_name_visits(cli, agent
     assert stock.members()[twin.name]["addr"] == twin.address
 
 
-def test_a_full_disk_during_a_visit_is_a_one_line_error(visit, agent):
+def test_a_full_disk_during_a_look_is_a_one_line_error(visit, agent):
     stock = agent("stock")
     with Path("/dev/full").open("w") as full:
         process = visit("members", "--join", stock.address, "--format", "json", stdout=full)

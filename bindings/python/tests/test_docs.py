@@ -1,4 +1,4 @@
-"""Runs the documentation: every Python block of a page, in order.
+"""Runs the documentation: every Python block of each page, in order.
 
 Comments that readers do not see may surround the blocks of a page:
 
@@ -41,7 +41,10 @@ class Block:
 
 
 def blocks(text: str, first: int = 1) -> list[Block]:
-    """Return the blocks of a page. A block that cannot be run is an error; no block is skipped."""
+    """Return the Python blocks of a page, with the setups and the expected outputs.
+
+    Blocks of shell commands and of settings are left out. A malformed block is an error.
+    """
     found: list[Block] = []
     program = fresh = False  # fresh: only empty lines since the last Python block
     lines = iter(enumerate(text.splitlines(), first))

@@ -92,7 +92,7 @@ def test_an_error_of_the_system_is_what_python_raises_for_it(status, number, cla
         assert repr(it) == f"{classes[0].__name__}('it failed')"
 
 
-def test_a_path_that_is_missing_or_no_file_raises_what_python_raises_for_it(tmp_path):
+def test_a_path_that_is_missing_or_a_folder_raises_an_os_error(tmp_path):
     missing = tmp_path / "missing"
     for attempt in (
         lambda: sprat.Node.from_file(missing),

@@ -33,9 +33,9 @@ __all__ = ["BaseNode"]
 _DEFAULT_STATES = state_bits(ALIVE_OR_SUSPECT)
 
 _CALLBACK_WAIT = 5.0
-"""The number of seconds to wait for running callbacks when nodes are closed."""
+"""The maximum number of seconds to wait for running callbacks when nodes are closed."""
 
-# Open nodes, which are closed when the process ends.
+# The nodes that were started and are not collected yet. All are closed when the interpreter exits.
 _open_nodes: weakref.WeakSet[BaseNode] = weakref.WeakSet()
 
 
@@ -82,9 +82,12 @@ class BaseNode:
     ) -> Self:
         """Start a node with the settings of a file: lines ``key = value`` and ``tag.KEY = value``.
 
-        The other arguments are those of the class; they override the file. Raises `NetworkError`
-        with `errno` if the file cannot be read, `ConfigError` if a line is wrong. The `__init__`
-        of a subclass is not called.
+        The other arguments are those of the class; they override the file, except that `tags` and
+        `filter_tags` are added to those of the file, and keys cannot be given both here and in a
+        `keyring_file` of the file. The `__init__` of a subclass is not called.
+
+        Raises `NetworkError` if the file cannot be read, is not a regular file or is larger than
+        1 MiB, and `ConfigError` or `TooLargeError` if a line is wrong.
         """
         node = cls.__new__(cls)
         callback = {} if on_event is None else {"on_event": on_event}
@@ -123,7 +126,7 @@ class BaseNode:
         message = f"{self!r} was not closed; it was created at {self._created}"
         try:
             warnings.warn(message, ResourceWarning, source=self, stacklevel=1)
-        finally:  # a warning filter may turn it into an error
+        finally:  # a filter may turn the warning into an error
             native.close()
 
     def __reduce__(self) -> Any:
@@ -166,7 +169,7 @@ class BaseNode:
 
     @property
     def self_member(self) -> Member:
-        """This node as a member. Raises `ClosedError` once the node is no longer listed."""
+        """This node as a member. Works after `close`, too."""
         member = self._native.member(self._native.name)
         if member is None:
             raise ClosedError("the node was shut down")
@@ -179,14 +182,17 @@ class BaseNode:
         role: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Members:
-        """Return the current members, sorted by name, including this node.
+        """Return the members that the arguments select, sorted by name.
+
+        This node is one of the members, so the default lists it until it leaves.
 
         state: one `MemberState` or several; `None` selects all.
         role: selects members whose tag ``role`` has this value.
         tags: selects members that have all of these tags, with these values.
 
         The result is an immutable snapshot, cheap enough to take whenever it is needed. After
-        `close`, it has the last known members. Raises `InvalidError` for an unknown state.
+        `close`, the call returns the last known members. Raises `InvalidError` for an unknown
+        state.
         """
         # This method is called often, so its default is converted only once, above.
         states = _DEFAULT_STATES if state is ALIVE_OR_SUSPECT else state_bits(state)
@@ -200,9 +206,10 @@ class BaseNode:
         return self._native.member(check_text("name", name))
 
     def remove_failed(self, name: str, prune: bool = False) -> None:
-        """Mark a failed member as left; with `prune`, erase it at once.
+        """Mark a failed member as left; with `prune`, erase a failed or left member immediately.
 
-        Raises `UnknownMemberError` if there is no such member, `StateError` if it has not failed.
+        Raises `UnknownMemberError` if there is no such member. Raises `StateError` if the member
+        is in another state, in ``mode="memberlist"``, or after `leave`.
         """
         self._native.remove_failed(check_text("name", name), prune)
 
@@ -254,10 +261,11 @@ class BaseNode:
     # Closing
 
     def close(self) -> None:
-        """Stop at once, without leaving the cluster.
+        """Stop immediately, without leaving the cluster.
 
-        The other members see a failure, unless `leave` was called before. A second call does
-        nothing. A callback may call this method. Waits at most 5 s for a running callback.
+        The other members see a failure, unless the node has left before. A second call does
+        nothing. `sprat.Node` waits at most 5 s for a running callback, unless the callback itself
+        calls this method.
         """
         self._stop()
         self._await_callback(_CALLBACK_WAIT)

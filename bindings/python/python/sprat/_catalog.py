@@ -42,7 +42,7 @@ class Setting(Record):
 
 
 def settings(profile: Literal["lan", "wan", "local"] = "lan") -> list[Setting]:
-    """Return all settings of the library, with the defaults of a profile.
+    """Return the settings of the library that `Node` takes, with the defaults of a profile.
 
     `Node` takes five arguments that are not among them: `tags`, `keys`, `meta`, `filter_tags` and
     `on_event`. Raises `InvalidError` for an unknown profile.

@@ -58,7 +58,7 @@ class Delivery:
         self.stopped = True
 
     def join(self, timeout: float) -> None:
-        """Wait for a running callback, unless the callback itself calls this method."""
+        """Wait at most `timeout` seconds for the thread to end, unless it is the current one."""
         if self.thread is not threading.current_thread():
             self.thread.join(timeout)
 
@@ -122,7 +122,7 @@ def _call(callback: Callable[[Any], object], event: Any, failures: _Failures) ->
 
 
 class _Failures:
-    """Logs the failures of a callback: the first ones with a traceback, the others as a number."""
+    """Logs failures of a callback: a few per period with a traceback, the others as a number."""
 
     def __init__(self) -> None:
         self._rate = Rate()

@@ -1,7 +1,8 @@
 """The exceptions of sprat.
 
-Every error has a `code`, its name in the C interface, and a message that names the argument, its
-value and what is allowed. An argument of the wrong type raises a plain `TypeError`.
+Every error has a `code`, its name in the C interface, and a message. The message about a wrong
+argument names the argument, its value (unless that is secret) and what is allowed. An argument of
+the wrong type raises a plain `TypeError`.
 """
 
 from __future__ import annotations
@@ -56,13 +57,13 @@ class InvalidError(Error, ValueError):
 
 
 class ConfigError(Error, ValueError):
-    """A setting has a value that is not allowed, or contradicts another setting."""
+    """A setting, a key or a line of a file is wrong, or two settings contradict each other."""
 
     _code = "SPRAT_ERR_CONFIG"
 
 
 class TooLargeError(Error, ValueError):
-    """A name, a tag, all tags together, or a list is longer than allowed."""
+    """A name, a tag, all tags together, the metadata or a list is longer than allowed."""
 
     _code = "SPRAT_ERR_TOO_LARGE"
 
@@ -99,7 +100,7 @@ class TimeoutError(Error, builtins.TimeoutError):  # noqa: A001 - it derives fro
 
 
 class ClosedError(Error):
-    """The node was closed."""
+    """The node or the reader was closed."""
 
     _code = "SPRAT_ERR_CLOSED"
 
@@ -117,10 +118,10 @@ class DeadlockError(Error, RuntimeError):
 
 
 class NetworkError(Error, OSError):
-    """The operating system reported an error: see `errno`.
+    """The operating system refused a call, or a file is not a regular file or is too large.
 
-    The error is also the `OSError` that Python raises for this `errno`, for example a
-    `FileNotFoundError`.
+    `errno` is the reason of the system, or `None`. If there is such a reason, the error is also the
+    `OSError` that Python raises for it, for example a `FileNotFoundError`.
     """
 
     _code = "SPRAT_ERR_IO"
@@ -147,7 +148,7 @@ class CryptoError(Error):
 
 
 class ProtocolError(Error):
-    """A peer sent something that is not this protocol."""
+    """A peer answered in another protocol or version, or closed the connection unanswered."""
 
     _code = "SPRAT_ERR_PROTOCOL"
 
@@ -156,7 +157,8 @@ class JoinError(Error, ConnectionError):
     """No address answered a join or a look.
 
     `errors` maps each address to the reason for its failure. `code` is that of the error to fix
-    first: errors about keys come before wrong addresses, and these before hosts that do not answer.
+    first: errors about keys come first, then errors of the protocol, then host names without an
+    address, and last hosts that do not answer.
     """
 
     _code = "SPRAT_ERR_UNREACHABLE"
@@ -186,8 +188,9 @@ class LeaveError(Error, ConnectionError):
 class NameConflictError(Error):
     """Another member of the cluster has this node's name.
 
-    The cluster then does not list this node. The node keeps running, sees the members, and becomes
-    a member itself when the other node is gone. Most programs close it and choose another name.
+    Members that list the other node do not list this one. This node keeps running, sees the
+    members, and becomes a member itself when the other node is gone. Most programs close this node
+    and choose another name.
     """
 
     _code = "SPRAT_ERR_NAME_CONFLICT"
@@ -205,7 +208,7 @@ class InternalError(Error, RuntimeError):
 for _name in __all__:
     globals()[_name].__module__ = "sprat"  # the name that tracebacks show
 
-# The class for each number of `enum sprat_status`.
+# The classes for the numbers of `enum sprat_status`, except `_IO`. Other numbers should not occur.
 _CLASSES: dict[int, type[Error]] = {
     -2: InvalidError,
     -3: InvalidError,
@@ -228,7 +231,7 @@ _IO = -14
 
 
 def printable(text: str) -> str:
-    """Escape control characters, which a terminal would obey: names come from other hosts."""
+    """Escape unprintable characters. Names come from other hosts and could control a terminal."""
     if text.isprintable():
         return text
     return "".join(it if it.isprintable() else repr(it)[1:-1] for it in text)
@@ -245,7 +248,7 @@ def from_status(status: int, message: str, errno: int) -> Error:
 
 
 def of_system(cls: type[Error], message: str, code: str, errno: int) -> Error:
-    """Make an error. A network or address error with an `errno` is also Python's error for it."""
+    """Make an error. A network or address error is also Python's own error for its `errno`."""
     if errno == 0 or not issubclass(cls, NetworkError | AddressError):
         return cls(message, code=code)
     error: Any = _class_of_system(cls, type(OSError(errno, "")))(message, code=code)

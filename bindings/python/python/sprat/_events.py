@@ -19,7 +19,7 @@ __all__ = ["BATCH", "KINDS", "BaseEvents", "Events", "Selection"]
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 
 BATCH = 256
-"""The maximum number of events handled in a row before another thread or task gets its turn."""
+"""The maximum number of events in a batch, or that a task reads before other tasks run."""
 
 _log = logging.getLogger("sprat")
 
@@ -83,7 +83,7 @@ class BaseEvents(Generic[E_co]):
         maxsize: int,
         keeps_alive: object,
     ) -> None:
-        """Subscribe. If `keeps_alive` is the node, it is not collected while the reader is used."""
+        """Subscribe. If `keeps_alive` is the node, it is not collected before this reader ends."""
         self._selection = Selection(kinds)
         self._native: _native.Subscription | None
         self._native = native.subscribe(check_maxsize(maxsize), self._selection.names)
@@ -157,8 +157,9 @@ class BaseEvents(Generic[E_co]):
 class Events(BaseEvents[E_co]):
     """An iterator over the events of a node, made by `Node.events`.
 
-    It waits for the next event; Ctrl-C ends the wait. The iterator ends when the node is closed.
-    Any number of threads may share it: each event goes to one of them.
+    It waits for the next event; Ctrl-C ends the wait. After the node is closed, the iterator
+    returns the events that wait, and ends. Any number of threads may share it: each event goes to
+    one of them.
     """
 
     def __iter__(self) -> Self:
@@ -173,10 +174,11 @@ class Events(BaseEvents[E_co]):
         return event
 
     def next(self, timeout: float | None = None) -> E_co | None:
-        """Return the next event, or `None` after `timeout` seconds or once the node is closed.
+        """Return the next event, or `None` after `timeout` seconds.
 
-        A timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped
-        the node, or the error of a `NodeFailed` that is not selected.
+        Also returns `None` once this reader is closed, or the node is closed and no event waits. A
+        timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped the
+        node, or the error of a `NodeFailed` that is not selected.
         """
         timeout = check_timeout(timeout)
         until = None if timeout is None else time.monotonic() + timeout

@@ -93,7 +93,7 @@ class Member:
         """The metadata as on the wire; in a Serf cluster, the encoded tags."""
     @property
     def incarnation(self) -> int:
-        """The number of times the member renewed its own entry, for instance to refute a
+        """A number that the member raises when it renews its entry, for instance to refute a
         suspicion.
         """
     @property
@@ -178,7 +178,7 @@ class Event:
         kind.
         """
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as a new dict of plain values."""
+        """Return the fields as a new dict of plain values."""
     def __iter__(self) -> Iterator[tuple[str, Any]]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -192,7 +192,7 @@ class MemberEvent(Event):
     def member(self) -> Member:
         """The member as it was when the event happened."""
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as a new dict of plain values."""
+        """Return the fields as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[Member, int, float]]: ...
@@ -249,7 +249,7 @@ class Overflow(Event):
     def lost(self) -> int:
         """The number of events that were merged or dropped since the last `Overflow`, 1 or more."""
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as a new dict of plain values."""
+        """Return the fields as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[int, int, float]]: ...
@@ -269,7 +269,7 @@ class NodeFailed(Event):
     def error(self) -> Error:
         """The reason as an exception, such as a `sprat.NameConflictError`."""
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as a new dict of plain values."""
+        """Return the fields as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[str, int, int, float]]: ...
@@ -277,13 +277,13 @@ class NodeFailed(Event):
 @final
 class NameRegained(Event):
     """The name conflict that a `NodeFailed` reported is over: no other node has this node's name
-    any more, and the members now list this node under it.
+    any more, and the members now list this node under its name.
     """
 
     __match_args__: ClassVar[tuple[()]]
     def __new__(cls, seq: int = 0, time: float = 0.0) -> Self: ...
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as a new dict of plain values."""
+        """Return the fields as a new dict of plain values."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Self], tuple[int, float]]: ...

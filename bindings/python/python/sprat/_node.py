@@ -45,7 +45,7 @@ class Node(BaseNode):
     advertise: the address where other members reach this node, if it differs from `bind`.
     tags: key-value pairs that describe this node to the others, at most 512 bytes together.
     keys: encryption keys, as bytes or in base64; the first encrypts, all of them decrypt.
-    profile: "lan", "wan" or "local": selects the defaults of all timings.
+    profile: "lan", "wan" or "local": selects the defaults of times and numbers.
     mode: "serf", or "memberlist" for clusters without tags.
     seeds: addresses to join in the background, retried for as long as the node runs.
     on_event: a function called with each event, on a thread named "sprat-events".
@@ -99,8 +99,8 @@ class Node(BaseNode):
         """Join a cluster: exchange member lists with each address. Returns how many answered.
 
         The call returns a moment after the first address has answered; the join goes on with the
-        others. All addresses then count as `seeds`: each is asked again until it is a member. If
-        no address answers, no address is asked again.
+        others. All addresses then count as `seeds`: each is asked again whenever no alive member
+        has it. If no address answers, none of them becomes a seed.
 
         addresses: "10.0.0.1", "10.0.0.1:7946", "::1", "[::1]:7946", "host", "host:7946", or an
             object of `ipaddress`.
@@ -117,10 +117,14 @@ class Node(BaseNode):
     def leave(self, timeout: float | None = 5) -> None:
         """Leave the cluster: announce the departure and wait until it has spread.
 
-        When it returns, every live member has acknowledged the leave, so none of them sees a
-        failure. The node still answers and lists members, and may join again. Raises `LeaveError`
-        if members did not acknowledge the leave, with their names in `members`, and
-        `TimeoutError` after `timeout` seconds; the leave continues.
+        When the call returns, every live member has acknowledged the leave, so none of them sees a
+        failure. (In a cluster of more than 1,024 members, with the default `retransmit_mult`, 1,024
+        have acknowledged it, and gossip reaches the others. During a name conflict, the node leaves
+        without an announcement.) The node still answers and lists members, and may join again.
+
+        Raises `LeaveError` if members did not acknowledge the leave, with their names in
+        `members`; `StateError` if a join cancels the leave; and `TimeoutError` after `timeout`
+        seconds, after which the leave continues.
         """
         timeout = check_timeout(timeout)
         pending = self._native.begin_leave()
@@ -131,11 +135,11 @@ class Node(BaseNode):
 
         No member of that cluster learns of this node. Returns the members in every state, as the
         other node sees them. A node forgets the address and the tags of a member soon after the
-        member has failed or left (`gossip_to_the_dead_ms`), and its name after a day. In between,
-        the member has the address "0.0.0.0:0" and no tags.
+        member has failed or left (`gossip_to_the_dead_ms`). For about a day after that, the member
+        is listed with the address "0.0.0.0:0" and no tags, or not at all in ``mode="memberlist"``.
 
         address: one address, in the forms that `join` takes. If a host name has several addresses,
-            each is asked until one answers.
+            they are asked one after the other until one answers.
         timeout: in seconds; `None` waits without limit.
 
         Raises `JoinError` if no node answered; `AddressError` if the address cannot be parsed;
@@ -146,7 +150,9 @@ class Node(BaseNode):
         return look_result(_wait(pending, timeout, "look"))
 
     def hint(self, name: str, timeout: float | None = 10) -> bool:
-        """Report that a request to a member failed, and probe it now. Returns whether it answers.
+        """Report that a request to a member failed, and probe the member now.
+
+        Returns whether the member answers.
 
         Raises `UnknownMemberError` if there is no such member, and `TimeoutError` after `timeout`
         seconds. Raises `StateError` if the member has failed or left or is this node itself, if
@@ -165,8 +171,9 @@ class Node(BaseNode):
     def events(self, *kinds: type[Event], maxsize: int | None = None) -> Events[Any]:
         """Return a new reader: an iterator that waits for events of these kinds (default: all).
 
-        Each reader gets every event from its creation on; the first reader also gets the events
-        since the start of the node. A reader ends when the node is closed.
+        Each reader gets every event of these kinds from its creation on. The first reader of a kind
+        also gets the events of this kind since the start of the node; `on_event` counts as such a
+        reader. After the node is closed, a reader returns the events that wait, and ends.
 
         maxsize: the number of events that may wait for this reader, 4 to 1048576, `event_queue`
             by default. An `Overflow` reports events lost beyond it.
@@ -176,7 +183,7 @@ class Node(BaseNode):
     def next_event(self, timeout: float | None = None) -> Event | None:
         """Return the next event, or `None` after `timeout` seconds.
 
-        Raises `ClosedError` once the node is closed.
+        Raises `ClosedError` once the node is closed and no event waits.
         """
         event = self._shared_reader().next(timeout)
         if event is None and not self.is_open:
@@ -186,7 +193,7 @@ class Node(BaseNode):
     def fileno(self) -> int:
         """Return a descriptor that is readable while `next_event` has an event to return.
 
-        Only poll it: do not read or close it.
+        It stays readable after the node is closed. Only poll it: do not read or close it.
         """
         return self._shared_reader().fileno()
 

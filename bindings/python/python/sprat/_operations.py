@@ -24,8 +24,9 @@ _log = logging.getLogger("sprat")
 Outcome = tuple[int | None, Error | None, list[tuple[str, Error]], list[str], Members]
 """The outcome of an operation.
 
-It has the number of members contacted, the error, the error of each address that a join or look did
-not reach, the members that did not acknowledge a leave, and the members that a look has found.
+It has the number of addresses that a join or look reached, the error, the error of each address
+that a join or look did not reach, the members that did not acknowledge a leave, and the members
+that a look has found.
 """
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 __all__ = ["PERIOD", "PER_PERIOD", "Rate"]
 
 PER_PERIOD = 5
-"""The number of lines that are logged in one period."""
+"""The maximum number of lines that are logged in one period."""
 
 PERIOD = 60.0
-"""The length of a period in seconds. A period begins when a line is logged."""
+"""The length of a period in seconds. A line after its end begins the next one."""
 
 
 class Rate:

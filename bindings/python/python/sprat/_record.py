@@ -1,7 +1,7 @@
 """Records: read-only values with named fields, such as the health of a node.
 
 They are like frozen data classes, but the module `dataclasses` takes half as long to import as this
-package. Named tuples would lose their names in `json`, which turns them into lists.
+package. Named tuples would lose the names of their fields in `json`, which turns them into lists.
 """
 
 import enum

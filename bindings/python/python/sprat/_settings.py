@@ -1,6 +1,6 @@
 """Converts keyword arguments into the settings that the native part starts a node with.
 
-Names and types are checked here; the library checks the values.
+Names and types are checked here; the library checks most values.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ _TYPES = {
     "boolean": "bool",
     "file": "str or a path",
 }
-"""Python's words for the library's types, for messages. Types that are missing here are str."""
+"""Python's words for the library's types, for messages. All others are str, or lists of str."""
 
 
 def native_settings(given: Mapping[str, Any], path: str | bytes | None) -> dict[str, Any]:
-    """Return the argument of `_native.Node.start`. A setting that is `None` keeps its default."""
+    """Return the argument of `_native.Node.start`. A setting that is `None` counts as not given."""
     _check_names(given)
     rest = {key: value for key, value in given.items() if value is not None}
     for name in _TEXTS & rest.keys():
@@ -166,7 +166,7 @@ def _type_of(name: str) -> str:
 
 def _text_of_library_type(name: str, value: object) -> str | None:
     """Return a value of `datetime` or `ipaddress` as text, or `None` for any other value."""
-    import datetime  # like `ipaddress`, only when needed
+    import datetime  # both modules are imported only when needed
     import ipaddress
 
     match value:

@@ -32,11 +32,11 @@ class MemberState(enum.StrEnum):
     LEAVING = "leaving"
     """The member has announced that it will leave."""
     LEFT = "left"
-    """The member left the cluster, or was removed by `Node.remove_failed`."""
+    """The member left the cluster, or was removed after it had failed."""
 
 
 ALIVE_OR_SUSPECT = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
-"""The states of members that take part in the cluster."""
+"""The states that `Node.members` selects by default."""
 
 
 _BITS = {state: 2**number for number, state in enumerate(MemberState, start=1)}
@@ -85,7 +85,7 @@ class ProbeAnswer(enum.StrEnum):
     ANSWERED = "answered"
     """The member answered."""
     NACK = "nack"
-    """The helper reports that the member did not answer its ping."""
+    """The helper reports that the member did not answer the helper's ping."""
     SILENT = "silent"
     """No answer came in time."""
 
@@ -169,8 +169,9 @@ class Health(Record):
     known: int
     """The number of known members that have not left, including this node."""
     isolated: bool
-    """True if most of the cluster, at least two members, fell silent at once: then the fault may
-    lie with this node. It becomes true before the first of these members is reported as failed.
+    """True if the fault may lie with this node: no other node has sent anything for a while, or
+    more than half of the other members, at least two, became suspect or failed within a short time.
+    If members fall silent together, it is true before the first of them is reported as failed.
     """
     datagrams_work: bool
     """True if datagrams (UDP) get answers."""
@@ -178,12 +179,13 @@ class Health(Record):
     """True if streams (TCP) get answers."""
     name_conflict: str | None
     """The other address at which members list this node's name; normally `None`. Members that list
-    that address do not see this node.
+    the name at that address do not list this node.
     """
     name_conflict_alive: bool
-    """True if a node answers at the address in `name_conflict`: then two nodes have one name. If no
-    node answers, the address is most likely this node's own from before a restart. Members accept
-    the new address half a minute after they have declared the old one failed.
+    """True if a node has answered at the address in `name_conflict`: then two nodes have one name.
+    If no node answers, the address is most likely this node's own from before a restart. Members
+    accept the new address some time (their `dead_reclaim_ms`) after they have declared the old one
+    failed.
     """
     summary: str
     """The health in one sentence, such as "streams work, datagrams do not"."""

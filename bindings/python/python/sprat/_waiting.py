@@ -3,8 +3,8 @@
 Normally the native part waits, and other threads of the interpreter run in the meantime. gevent and
 eventlet replace threads by greenlets, which all run in one real thread: a native wait would stop
 them all. Once such a library has replaced parts of Python, waits go through its own `select`, and
-the other greenlets run in the meantime. Threads that were started before the replacement are real
-ones, and wait natively.
+the other greenlets run in the meantime. A thread that delivers events and was started before the
+replacement is a real one, and goes on waiting natively.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Nodes for `asyncio`.
 
-`sprat.aio.Node` has the methods of `sprat.Node`; those that wait are coroutines. Nothing runs in an
-executor: the library itself is asynchronous and signals each result on a descriptor, which the
-event loop watches.
+`sprat.aio.Node` has the methods of `sprat.Node` except `fileno`; those that wait are coroutines.
+Nothing runs in an executor: the library itself is asynchronous and signals each result on a
+descriptor, which the event loop watches.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Node(BaseNode):
         trace: TracebackType | None,
     ) -> None:
         try:
-            # A coroutine that is closed early, for example after its event loop, must not wait.
+            # A coroutine that is closed early, for example after its loop has ended, must not wait.
             if self.is_open and not isinstance(error, GeneratorExit):
                 with last_leave(self.name):
                     await self.leave()
@@ -127,7 +127,8 @@ class Node(BaseNode):
 class Events(BaseEvents[E_co]):
     """An asynchronous iterator over the events of a node, made by `Node.events`.
 
-    It ends when the node is closed. Several tasks may share it: each event goes to one of them.
+    After the node is closed, it returns the events that wait, and ends. Several tasks may share it:
+    each event goes to one of them.
     """
 
     # The event loop watches the descriptor only while a task waits. So an `async for` over events
@@ -161,11 +162,11 @@ class Events(BaseEvents[E_co]):
         return event
 
     async def next(self, timeout: float | None = None) -> E_co | None:
-        """Return the next event, or `None` after `timeout` seconds or once the node is closed.
+        """Return the next event, or `None` after `timeout` seconds.
 
-        A timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped
-        the node, or the error of a `NodeFailed` that is not selected. A cancelled wait loses no
-        event.
+        Also returns `None` once this reader is closed, or the node is closed and no event waits. A
+        timeout of 0 does not wait, `None` waits without limit. Raises the error that stopped the
+        node, or the error of a `NodeFailed` that is not selected. A cancelled wait loses no event.
         """
         timeout = check_timeout(timeout)
         if self._in_a_row >= BATCH:

@@ -27,7 +27,7 @@ Milliseconds = int | timedelta
 """A duration: an int of milliseconds, or a timedelta."""
 
 Address = str | IPv4Address | IPv6Address
-"""An address of a node: to listen on, to be reached at, or to join."""
+"""An address to listen on, to be reached at, or to join."""
 
 Networks = str | IPv4Network | IPv6Network | Iterable[str | IPv4Network | IPv6Network]
 """One network or several, in the notation ADDRESS/BITS or as objects of `ipaddress`."""
@@ -40,7 +40,10 @@ State = MemberState | Literal["alive", "suspect", "failed", "leaving", "left"]
 
 
 class OtherSettings(TypedDict, total=False):
-    """Arguments of `sprat.Node` that its signature does not name; `sprat.settings()` lists them."""
+    """Arguments of `sprat.Node` that its signature does not name.
+
+    `sprat.settings()` describes all of them except `filter_tags` and `meta`.
+    """
 
     filter_names: Iterable[str] | None
     filter_tags: Mapping[str, str] | None

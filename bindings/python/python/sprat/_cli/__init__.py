@@ -2,7 +2,8 @@
 
 Exit codes: 0 for success, 1 for a failure, 2 for wrong usage, and 128 plus the number of the signal
 if a signal ended a command before it was done. Every error is one line on stderr,
-`sprat: error: ...`. It is not an error if the reader of the output stops reading, as `head` does.
+`sprat: error: ...`, except that `sprat` without a command prints its help there. It is not an error
+if the reader of the output stops reading, as `head` does.
 
 Reading order: `options` (the shared options), `look` (asking a member), `visit` (joining for a
 moment), the commands `members`, `monitor`, `explain`, `keygen`; then `run`, which builds a

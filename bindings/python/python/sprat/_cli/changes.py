@@ -15,7 +15,7 @@ __all__ = ["KnownMembers", "differences"]
 
 
 class KnownMembers:
-    """The members as the events so far describe them."""
+    """The members as the initial list and the events since then describe them."""
 
     def __init__(self, members: Iterable[sprat.Member]) -> None:
         self._by_name = {member.name: member for member in members}

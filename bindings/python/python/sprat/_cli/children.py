@@ -1,8 +1,8 @@
 """The child processes of the command: scripts, and processes that were left behind.
 
-A process whose parent has ended becomes a child of process 1, which is this command in a container
-without an init. Only the new parent can remove such a child from the process table after its end;
-until then it is a zombie. So the command removes every child that has ended, except a script: the
+A process whose parent has ended becomes a child of process 1. In a container without an init, this
+command is process 1. When such a child ends, it stays in the process table as a zombie until its
+new parent removes it. So the command removes every child that has ended, except a script: the
 caller of the script waits for its exit code.
 """
 

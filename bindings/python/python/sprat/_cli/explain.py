@@ -75,11 +75,11 @@ def _why_unknown(node: sprat.Node, name: str, connection: Connection) -> str:
 
 
 _PROBES = 20
-"""The maximum number of probes, if each is answered by stream only."""
+"""The maximum number of probes. It is reached if each probe is answered by stream only."""
 
 
 def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
-    """Probe a member until it answers by datagram, or a probe gets no answer.
+    """Probe a member until it answers by datagram, or a probe gets no answer, or 20 times.
 
     If an answer by stream is faster, it ends the probe, which then does not show whether datagrams
     get answers.
@@ -87,8 +87,8 @@ def _probe_now(node: sprat.Node, name: str, timeout: float) -> None:
     for _ in range(_PROBES):
         answers = False
         with contextlib.suppress(sprat.StateError, sprat.TimeoutError):
-            # A member that is not alive, is this node itself, or is being probed already cannot be
-            # probed now: its present state is the result.
+            # A member that has failed or left, is this node itself, or is the subject of another
+            # hint cannot be probed now: its present state is the result.
             answers = node.hint(name, timeout=timeout)
         probe = node.explain(name).probe
         if not answers or probe is None or probe.direct is sprat.ProbeAnswer.ANSWERED:

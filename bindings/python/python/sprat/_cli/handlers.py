@@ -2,8 +2,8 @@
 
 An option is `SCRIPT`, for all events, or `KIND[,KIND...]=SCRIPT`, which makes a handler per kind.
 The environment of the script describes the event, and its standard input has a line per member.
-Scripts written for Serf run unchanged. A handler for user events or queries is refused, since it
-would never be called.
+Scripts that were written for Serf run unchanged, but a handler for user events or queries is
+refused, since it would never be called.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from .visit import addresses, cluster_settings
 __all__ = ["look"]
 
 _OWN = ("name", "bind", "advertise")
-"""Settings that describe a member. They are refused, because a look does not join."""
+"""Settings that describe a member. --set must not give them, because a look does not join."""
 
 _AT_ONCE = 16
 """The number of addresses asked at the same time: the maximum number of looks of a node."""

@@ -17,7 +17,7 @@ __all__ = ["leave", "start"]
 _log = logging.getLogger("sprat.cli")
 
 _LEAVE_TIMEOUT = 12.0
-"""Seconds for a leave: two broadcasts of at most 5 s each, and the time the node stays on."""
+"""Seconds for a leave: two broadcasts of at most 5 s each, and the `leave_propagate_ms` of 1 s."""
 
 
 def start(arguments: Mapping[str, Any]) -> sprat.Node:

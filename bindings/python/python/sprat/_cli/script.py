@@ -1,8 +1,8 @@
 """One call of a handler: runs `/bin/sh -c SCRIPT` with its input, and returns its outcome.
 
 The script gets its own process group. So Ctrl-C ends the member and not its handler, and ending a
-handler also ends every process that it started. The last 8 KiB of the output are kept, as in Serf.
-A process that the script leaves behind delays the next handler by about a second at most.
+handler also ends every process in its group. The last 8 KiB of the output are kept, as in Serf. A
+process that the script leaves behind delays the next handler by about a second at most.
 """
 
 from __future__ import annotations

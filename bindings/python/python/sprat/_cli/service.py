@@ -2,8 +2,8 @@
 
 The loop waits for events of the node, for signals, for ended child processes, for the thread of the
 handlers, and for the time at which gathered events are due. It never waits for a script. At the
-end, the member leaves first, so that the cluster sends no more work here. Then a running handler
-gets a limited time to finish.
+end, the member leaves first, so that the cluster sends no more work here. Then the handlers get a
+limited time to finish. A second SIGINT or SIGTERM ends the leave and the wait for handlers.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Timeouts:
     handler: float
     """The longest run time of a handler; 0 means no limit."""
     stop: float
-    """The time that a running handler gets after the leave."""
+    """The time that the handlers get after the leave."""
 
 
 class Service:
-    """Runs a node until a signal ends it. On SIGHUP, `tags` returns the configured tags."""
+    """Runs a node until a signal ends it. On SIGHUP, `tags` is called for the configured tags."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Service:
         self._events = node.events(sprat.MemberEvent, sprat.Overflow, sprat.NodeFailed)
 
     def run(self) -> None:
-        """Run until a signal arrives. Raises the error of a `NodeFailed`, if any."""
+        """Run until SIGINT or SIGTERM arrives. Raises the error of a `NodeFailed`, if any."""
         is_hurried = False
         try:
             self._loop()
@@ -149,7 +149,7 @@ class Service:
         _log.info("%s: leaving the cluster", signal.Signals(number).name)
 
     def _reload(self) -> None:
-        """Reload the tags from the file. Other settings need a restart."""
+        """Reload the tags from the file and the options. Other settings need a restart."""
         if self._is_ready:
             self._supervisor.reloading()
         try:
@@ -177,7 +177,7 @@ class Service:
             self._node.close()
 
     def _end_handlers(self) -> None:
-        """Let running handlers finish, then handle the remaining events, including this leave."""
+        """Let the batch finish, then run handlers for the last events, such as the node's leave."""
         if self._worker is None:
             return
         until = time.monotonic() + self._timeouts.stop

@@ -1,11 +1,11 @@
 """Signals that end a command, which leaves the cluster first.
 
-In a command that only visits the cluster, a signal raises an exception wherever the command waits,
-and the command leaves on its way out. A command that stays queues signals for its loop. In both, a
-second signal ends the leave as well, but only if it comes at least a second after the first one.
-The reason is that `timeout`, shells and service managers may send two signals for one request: to
-the process and to its group, or SIGTERM and SIGHUP. A signal that is ignored when the command
-starts stays ignored, as `nohup` and shells with background jobs expect.
+In a command that only looks at the cluster or visits it, a signal raises an exception wherever the
+command waits, and the command leaves on its way out. A command that stays queues signals for its
+loop. In both, a second SIGINT or SIGTERM ends the leave as well, but only if it comes at least a
+second after the first signal. The reason is that `timeout`, shells and service managers may send
+two signals for one request: to the process and to its group, or SIGTERM and SIGHUP. A signal that
+is ignored when the command starts stays ignored, as `nohup` and shells with background jobs expect.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _Requests:
 
 
 class Raiser:
-    """Raises `Ended`, except that the first signal does not interrupt a running leave."""
+    """Raises `Ended` on the first signal, except during a leave, and on a repeated request."""
 
     is_leaving = False
 
@@ -92,7 +92,7 @@ class Raiser:
     def begin_leave(self) -> None:
         """Begin the leave. From now on the first signal does not interrupt it."""
         self.is_leaving = True
-        # If two signals come at once and the handler of the first raises, Python may call the
+        # If two signals come together and the handler of the first raises, Python may call the
         # handler of the second much later, as if for a repeated request. This call runs it now.
         signal.pthread_sigmask(signal.SIG_BLOCK, ())
 

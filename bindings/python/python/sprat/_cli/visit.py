@@ -1,10 +1,11 @@
-"""Visits: a command that only inspects the cluster is a member of it for a few seconds.
+"""Visits: a command that only inspects the cluster is a member of it while the command runs.
 
 Agents list a member for a day after it has left, and a monitoring job may run thousands of times a
 day. So all visits from one host share a few names, `sprat-cli-HOST`, `sprat-cli-HOST-2` and so on:
 each visit takes the first name that no other visit from this host is using. An agent thus remembers
-a few entries per host, not one per run. The tag `role=sprat-cli` lets handlers and dashboards
-ignore visitors.
+a few entries per host, not one per run. A visit adds its process number to the name only if the
+cluster still lists the name at another address, or if all names are taken. The tag `role=sprat-cli`
+lets handlers and dashboards ignore visitors.
 """
 
 from __future__ import annotations
