@@ -184,7 +184,7 @@ mod tests {
         }
         assert!(
             target("169.254.1.1").is_ok(),
-            "an IPv4 address has no zone and must be accepted"
+            "a link-local IPv4 address has no zone and must be accepted"
         );
     }
 

@@ -68,8 +68,8 @@ impl Config {
     }
 }
 
-/// Passes each key and value of a file to `take`. The message of an error then begins with the file
-/// and the line.
+/// Passes each key and value of a file to `take`. The message of an error about a line begins with
+/// the file and the number of the line.
 fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
     for (index, line) in read(path)?.lines().enumerate() {
         let line = line.trim();
