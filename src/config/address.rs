@@ -15,7 +15,7 @@ pub(crate) const TARGETS: usize = 4096;
 pub(super) const ZONE: &str = "an address with a zone is valid on this host only, and members pass \
                                addresses on without the zone";
 
-/// Returns the reason why no node can be reached at this address; `None` if a node can be reached.
+/// Returns the reason why no node can be reached at this address; `None` if there is none.
 pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
     let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     match ip {

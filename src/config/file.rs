@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The size of the largest file in bytes. Larger files are refused before they are read.
+/// The maximum size of a file in bytes. Larger files are refused before they are read.
 const FILE_LEN: u64 = 1024 * 1024;
 
 /// Reads a text file of at most [`FILE_LEN`] bytes.
