@@ -15,7 +15,7 @@ pub(crate) const TARGETS: usize = 4096;
 pub(super) const ZONE: &str = "an address with a zone is valid on this host only, and members pass \
                                addresses on without the zone";
 
-/// Returns the reason why no node can be reached at this address; `None` if there is none.
+/// Returns why no node can be reached at this address; `None` if there is no such reason.
 pub(super) fn unreachable(ip: IpAddr) -> Option<&'static str> {
     let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     match ip {
@@ -72,7 +72,7 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
     Ok(Seed::Host(host.to_owned(), port))
 }
 
-/// Checks that this many addresses may be joined at once.
+/// Checks that one join may have this many addresses.
 ///
 /// # Errors
 /// `TooLarge` if there are too many.
