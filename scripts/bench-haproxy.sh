@@ -2,7 +2,7 @@
 # Measures HAProxy as a member of the cluster, in four benches that take about seven minutes:
 #   chain  compares it with the chain of agent, template and reload that it replaces
 #   parts  shows what health checks, redispatch and gossip each contribute
-#   many   lets ten of fifty servers die at once
+#   many   kills ten of fifty servers at the same moment
 #   spoe   measures the answers to HAProxy's questions
 # `bench-haproxy.sh` runs all of them, `bench-haproxy.sh NAME...` only the named ones.
 set -euo pipefail

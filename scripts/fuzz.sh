@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs libFuzzer on the decoders and on a node, starting from the captured bytes in tests/golden.
+# Runs libFuzzer on the decoders and on a node, starting from the captured bytes in tests/golden and
+# a few SPOE frames.
 # Each target runs for FUZZ_SECONDS (60), or for FUZZ_RUNS inputs if that is set, which is the same
 # amount of work on every machine.
 #

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# `install.sh install` installs the C library, its header, and its pkg-config and CMake files under
-# PREFIX, staged in DESTDIR. `install.sh uninstall` removes these files.
+# `install.sh install` installs the C library, its header, its pkg-config and CMake files, and the
+# suppressions for ThreadSanitizer under PREFIX, staged in DESTDIR. `install.sh uninstall` removes
+# these files.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 

@@ -1,5 +1,6 @@
-# Sourced by the other scripts after env.sh. Makes a virtual environment in target/python with the
-# tools for the Python package, in the versions that bindings/python/requirements-dev.txt pins.
+# Sourced by the other scripts after env.sh. Holds the functions that make a virtual environment in
+# target/python and install the wheel there. The environment has the tools for the Python package,
+# in the versions that bindings/python/requirements-dev.txt pins.
 
 VENV=$TARGET/python
 PACKAGE=$ROOT/bindings/python

@@ -96,7 +96,7 @@ install_rustup() {
 }
 
 # Makes sure that a new enough Rust is installed, with rustfmt and clippy. Downloads a toolchain from
-# elsewhere only if Debian has no suitable one.
+# elsewhere only if Debian has no suitable one, or if the package rustup is installed.
 check_rust() {
     if ! at_least "$(cargo_version)" "$RUST_WANTED" && install_debian_rust; then
         hash -r

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one step of the tests: `step.sh NAME`, with one of the names below. scripts/test.sh runs all
-# steps, scripts/soak.sh repeats some of them.
+# Runs one step of the tests: `step.sh NAME`, with one of the names below. `scripts/test.sh all`
+# runs all steps, scripts/soak.sh repeats some of them.
 #
 # With SPRAT_TEST_LEVEL=all, a step runs every seed and every case, and the bindings are built as they
 # are shipped. Otherwise it runs only a few seeds, and the bindings are built quickly.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs each example with a serf agent.
+"""Runs the Rust example and four of the C examples, one after the other, with a serf agent.
 
 The example and the agent must see each other before the example leaves.
 """

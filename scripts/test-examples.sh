@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the examples as they are: the Rust code of README.md, the Rust and C examples together with a
-# serf agent, and the demo of examples/cluster.
+# Runs examples as they are: the Rust code of README.md, the Rust example and four of the C examples
+# together with a serf agent, and the demo of examples/cluster.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 cd "$ROOT"

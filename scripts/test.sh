@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests. `make test` calls `test.sh`, which runs few seeds and the essential cases;
-# `make test-all` calls `test.sh all`, which runs every seed and case, fuzzes the decoders, and also
-# builds and tries everything as it is shipped.
+# `make test-all` calls `test.sh all`, which runs every seed and case, fuzzes the decoders and a
+# node, and also builds and tries everything as it is shipped.
 #
 # Steps that mostly wait (for agents, timeouts, HAProxy) run at the same time as steps that compute.
 # The computing steps have a lower priority, so that they do not delay the timers of the waiting

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Returns the reason why members cannot reach a node at this address, whatever the network is like;
-/// `None` if they may reach one.
+/// Returns why members cannot reach a node at this address, whatever the network is like; `None` if
+/// there is no such reason.
 pub(crate) fn unreachable(ip: IpAddr) -> Option<&'static str> {
     let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     match ip {

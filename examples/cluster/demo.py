@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Serf agents and a C program linked with libsprat form one cluster.
+"""Serf agents and C programs linked with libsprat form one cluster.
 
-The demo says in plain words what happens, shows the lines that the programs print, and checks them.
-If an expected line is not seen in time, the demo says what is missing and ends with status 1. All
-processes use loopback addresses that nothing else uses, and all end with the demo.
+The demo says in plain words what happens, shows the lines that the C programs print, and checks
+them and the agents' lists of members. If something expected is not seen in time, the demo says what
+is missing and ends with status 1. All processes use loopback addresses that depend on the process
+id of the demo, and all end with the demo.
 """
 
 import atexit

@@ -85,7 +85,7 @@ class Story:
     def act(self, title: str, *, dies: bool = False) -> Iterator[Act]:
         """Send requests during an act. A lost request counts as a broken promise.
 
-        If a host dies in the act, the requests that it is answering at that moment are lost: no
+        If a host dies in the act, the requests that it is answering at that moment may be lost: no
         retry can save an answer that has begun. The act allows `IN_FLIGHT` such requests.
         """
         self.heading(title)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from rack import PATIENCE, die_with_parent
 
-WORKERS, RATE = 5, 20  # for each of two senders: one opens new connections, one keeps them
+# There are two senders: one opens new connections, one keeps them. Each has WORKERS workers, and
+# each worker sends RATE requests per second.
+WORKERS, RATE = 5, 20
 IN_FLIGHT = 2 * WORKERS
 """The maximum number of requests that can be in flight at one moment."""
 

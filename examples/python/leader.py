@@ -10,10 +10,10 @@ This is not consensus. The lists agree within about a second, but not at every m
   is being detected, two members may lead.
 - If the network splits, each side has a leader. Set `--at-least` to more than half of all members
   to stop the smaller side, once it has detected the split.
-- If most of the other members, and at least two, fall silent at once, a node cannot know whether
-  they failed or whether it is cut off itself. It then does not act (`node.health().isolated`) until
-  enough members are back. In a cluster of two, each node leads after it has lost the other;
-  `--at-least 2` prevents that.
+- If most of the other members, and at least two, fall silent at about the same time, a node cannot
+  know whether they failed or whether it is cut off itself. It then does not act
+  (`node.health().isolated`) until enough members are back. In a cluster of two, each node leads
+  after it has lost the other; `--at-least 2` prevents that.
 - Each detection takes seconds, and a node that has just started knows no other member. So a leader
   acts only after it has led for `--settle` seconds.
 

@@ -69,7 +69,7 @@ def serving(server: Server) -> Iterator[None]:
 
 
 def leave(node: sprat.Node) -> None:
-    """Leave the cluster. If the other members do not answer, continue without waiting."""
+    """Leave the cluster. If the leave does not finish in time, continue."""
     try:
         node.leave()
     except sprat.TimeoutError as error:

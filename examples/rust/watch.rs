@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Each event is one line of output: what happened, the member's name and address, and its tags.
-//! `--for SECONDS` leaves after that time. The program leaves at once when standard input ends or
-//! has the line `leave`.
+//! `--for SECONDS` leaves after that time. The program also leaves when standard input ends or has
+//! the line `leave`.
 
 use sprat::{Config, Event, EventBody, Member, Node};
 use std::io::BufRead;

@@ -58,7 +58,7 @@ pub(crate) fn target(text: &str) -> Result<Seed> {
     Ok(Seed::Host(host.to_owned(), port))
 }
 
-/// Checks that this many addresses may be joined at once.
+/// Checks that one join may have this many addresses.
 ///
 /// # Errors
 /// `TooLarge` if there are too many.
@@ -170,7 +170,7 @@ mod tests {
         }
         assert!(
             target("169.254.1.1").is_ok(),
-            "an IPv4 address has no zone and must be accepted"
+            "a link-local IPv4 address has no zone and must be accepted"
         );
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The size of the largest file in bytes. Larger files are refused before they are read.
+/// The maximum size of a file in bytes. Larger files are refused before they are read.
 const FILE_LEN: u64 = 1024 * 1024;
 
 /// Reads a text file of at most [`FILE_LEN`] bytes.
@@ -68,8 +68,8 @@ impl Config {
     }
 }
 
-/// Passes each key and value of a file to `take`. The message of an error then begins with the file
-/// and the line.
+/// Passes each key and value of a file to `take`. The message of an error about a line begins with
+/// the file and the number of the line.
 fn each_line(path: &Path, mut take: impl FnMut(&str, &str) -> Result<()>) -> Result<()> {
     for (index, line) in read(path)?.lines().enumerate() {
         let line = line.trim();

@@ -140,7 +140,7 @@ def test_the_service_lists_the_members_and_leaves(agent, addresses, example):
     sees_left(stock, "service")
 
 
-# Appends the environment and input of a handler to a file.
+# Appends the SERF_ variables and the input of a handler to a file.
 HANDLER = """\
 import os, sys
 given = {name: value for name, value in os.environ.items() if name.startswith("SERF_")}
@@ -149,7 +149,7 @@ open(sys.argv[1], "a").write(repr((given, sys.stdin.buffer.read())) + "\\n")
 
 
 def runs(path: Path) -> list[tuple[dict[str, str], list[bytes]]]:
-    """Return the inputs of a script: an item for each member, with sorted tags."""
+    """Return the environment and the fields, with sorted tags, of each line of a script's input."""
     found = []
     for text in path.read_text().splitlines() if path.exists() else ():
         environment, lines = eval(text)

@@ -1,4 +1,4 @@
-"""Programs whose threads are greenlets: no call of sprat stops the other greenlets."""
+"""Programs under gevent or eventlet: a call of sprat that waits lets other greenlets run."""
 
 import signal
 import textwrap

@@ -32,7 +32,7 @@ def observer(addresses):
 
 @pytest.fixture
 def server(observer, addresses, program, tmp_path):
-    """Start gunicorn with the files of the page, next to the observer and not on port 7946."""
+    """Start gunicorn with the files of the page, whose nodes join the observer."""
     for name in ("membership.py", "gunicorn.conf.py"):
         block = re.search(rf"```python\n(# {re.escape(name)}\n.*?)```", PAGE.read_text(), re.DOTALL)
         text = block[1].replace("10.0.0.5", observer.address)

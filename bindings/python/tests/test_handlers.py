@@ -323,7 +323,7 @@ def test_a_script_gets_the_same_input_from_sprat_as_from_a_stock_agent(
     running = run("--name", "ours", *tags, *handler, DUMP=str(folders["ours"]))
     stock.sees("ours", "alive")
 
-    # Each agent has only one tag, because Serf writes several tags in any order.
+    # These two agents have one tag each, because Serf writes several tags in any order.
     odd = agent("odd", f"-join={stock.address}", "-tag", "a=1\t2\n3\\4,5=\u6f22")
     leaver = agent("leaver", f"-join={stock.address}", "-tag", "role=db")
     every = {"odd.member-join", "leaver.member-join"}

@@ -22,7 +22,7 @@ ENCODED = {
 
 @pytest.fixture
 def ours(addresses):
-    """Start a node with the LAN profile, which the agents have, too: `ours(name)`."""
+    """Start a node, by default with the LAN profile, like the agents: `ours(name)`."""
     with contextlib.ExitStack() as stack:
 
         def start(name="ours", **settings):
@@ -146,7 +146,7 @@ def test_keys_of_every_size_work_with_the_agent(agent, ours, size):
         with pytest.raises(sprat.JoinError) as caught:
             node.join(stock.address, "127.0.0.1:1")
         errors = caught.value.errors
-        assert caught.value.code == "SPRAT_ERR_CRYPTO", "keys come before hosts that do not answer"
+        assert caught.value.code == "SPRAT_ERR_CRYPTO", "the error about keys takes precedence"
         assert type(errors[stock.address]) is sprat.CryptoError
         assert "key" in str(errors[stock.address]) or "encrypt" in str(errors[stock.address])
         assert type(errors["127.0.0.1:1"]) is sprat.UnreachableError
@@ -193,7 +193,7 @@ def test_a_node_hears_that_it_has_its_name_again_and_later_readers_hear_of_no_co
     assert stock.sees("same", "alive")["addr"] == second.address
 
 
-def test_a_restart_at_another_address_is_shown_by_health_and_is_not_a_conflict(agent, ours):
+def test_a_restart_at_another_address_is_shown_by_health_and_is_not_fatal(agent, ours):
     stock = agent("stock", "-profile=local")
     first = ours("moves", profile="local")
     first.join(stock.address)

@@ -24,7 +24,7 @@ KINDS = (
 
 
 def counts():
-    """Return the numbers of threads, descriptors and objects of sprat."""
+    """Return how many threads, descriptors and objects of `KINDS` this process has."""
     gc.collect()
     ours = [type(it).__name__ for it in gc.get_objects() if isinstance(it, KINDS)]
     return {

@@ -11,7 +11,8 @@ import pytest
 
 import sprat
 
-# The first lines of every program below. The first argument of a program is its IP address.
+# The first lines of the programs that `run` starts. The first argument of a program is its IP
+# address.
 START = """
 import asyncio, atexit, contextlib, gc, itertools, os, re, signal, sys, threading, time, warnings
 import sprat, sprat.aio

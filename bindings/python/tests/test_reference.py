@@ -22,7 +22,9 @@ MODULES = [sprat, sprat.aio]
 
 
 def own(module, cls):
-    """Yield the public methods and properties that a class has from this package."""
+    """Yield the names and values of the public methods and properties that this package defines
+    for a class.
+    """
     for name in dir(cls):
         if name.startswith("_"):
             continue

@@ -162,7 +162,7 @@ def test_a_wrong_value_of_a_setting_is_refused_with_the_allowed_ones(settings, c
     with pytest.raises(cls) as caught:
         sprat.Node(**{**FINE, **settings})
     assert says in str(caught.value)
-    assert type(caught.value).__name__ == cls.__name__  # it may derive from cls and OSError
+    assert type(caught.value).__name__ == cls.__name__  # a class may derive from it and OSError
 
 
 class Handler:

@@ -113,7 +113,7 @@ def test_ctrl_c_during_the_leave_ends_the_block(start):
 
 @pytest.fixture
 def bereaved(addresses):
-    """A node that still lists a crashed member as alive, and will do so for a long time."""
+    """A node that has not declared a crashed member failed, and will not for a long time."""
     with sprat.Node(
         name="bereaved", bind=addresses.address(), profile="local", suspicion_mult=100
     ) as node:
