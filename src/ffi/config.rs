@@ -249,11 +249,9 @@ pub unsafe extern "C" fn sprat_config_get(
 ///
 /// @param config  the settings
 /// @param path    the path of the file
-/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(), or if it is
-///         not a regular file or has more than 1 MiB; SPRAT_ERR_CONFIG if it is not UTF-8;
-///         SPRAT_ERR_INVALID for a line that is not `name = value` or has wrong quotes; otherwise
-///         as sprat_config_set(). For an error in a line, sprat_last_error() also gives the file
-///         and the number of the line. After a failure nothing has changed.
+/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(), or has more
+///         than 1 MiB; SPRAT_ERR_CONFIG if it is not UTF-8; otherwise as sprat_config_set(), and
+///         sprat_last_error() also gives file and line. After a failure nothing has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_load(
     config: *mut sprat_config,
@@ -489,9 +487,8 @@ pub unsafe extern "C" fn sprat_config_set_spawn_cb(
 /// already.
 ///
 /// @param config  the settings
-/// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, if settings contradict each other, or if
-///         the keyring file holds no valid keys or there are more than 64 keys; SPRAT_ERR_IO if the
-///         keyring file cannot be read; SPRAT_ERR_NULL.
+/// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, settings contradict each other, or the
+///         keys are not valid; SPRAT_ERR_IO if the keyring file cannot be read; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_check(config: *const sprat_config) -> c_int {
     entry::status("sprat_config_check", || {

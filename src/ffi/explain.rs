@@ -54,8 +54,8 @@ pub unsafe extern "C" fn sprat_node_hint(
 ///              failure
 /// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member, if a filter hides it, or if
 ///         it failed or left longer than `gossip_to_the_dead_ms` ago and the node has forgotten the
-///         reasons; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL.
-///         Thread-safe.
+///         reasons; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
+///         SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_explain(
     node: *const sprat_node,
