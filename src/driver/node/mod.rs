@@ -236,8 +236,8 @@ impl Node {
     ///
     /// # Errors
     /// `Invalid` if the key is empty; `TooLarge` if the key exceeds 255 bytes or all tags together
-    /// exceed 512 bytes; `State` in memberlist mode or after a leave; `Closed`; `Forked`. After an
-    /// error nothing has changed.
+    /// exceed 512 bytes; `State` in memberlist mode or once a leave has begun; `Closed`; `Forked`.
+    /// After an error nothing has changed.
     pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
         self.change_tags(vec![(key.to_owned(), value.map(str::to_owned))])
     }
@@ -269,8 +269,8 @@ impl Node {
     /// Replaces the meta of this node.
     ///
     /// # Errors
-    /// `TooLarge` if the meta exceeds 512 bytes; `State` in serf mode or after a leave; `Closed`;
-    /// `Forked`. After an error nothing has changed.
+    /// `TooLarge` if the meta exceeds 512 bytes; `State` in serf mode or once a leave has begun;
+    /// `Closed`; `Forked`. After an error nothing has changed.
     pub fn set_meta(&self, meta: &[u8]) -> Result<()> {
         let meta = meta.to_vec();
         self.change(|waiter| Command::SetMeta { meta, waiter })
@@ -279,8 +279,8 @@ impl Node {
     /// Declares that a failed member has left and will not come back.
     ///
     /// # Errors
-    /// `NotFound`; `State` if the member has not failed, if the node is in memberlist mode, or if
-    /// this node has left; `Closed`; `Forked`.
+    /// `NotFound`; `State` if the member has not failed, if this node is in memberlist mode, or once
+    /// it has begun to leave; `Closed`; `Forked`.
     pub fn remove_failed(&self, name: &str) -> Result<()> {
         self.remove(name, false)
     }
@@ -308,8 +308,8 @@ impl Node {
     ///
     /// # Errors
     /// `NotFound` if there is no such member; `State` if the member is this node, if it has failed
-    /// or left, if a hint about it or too many other hints are under way, or if this node has left;
-    /// `Closed`; `Forked`.
+    /// or left, if a hint about it or too many other hints are under way, or once this node has
+    /// begun to leave; `Closed`; `Forked`.
     pub fn hint(&self, operation: Operation, name: &str) -> Result<()> {
         self.hint_for(name, Waiter::Event(operation))
     }
