@@ -354,7 +354,8 @@ impl Engine {
     }
 
     /// The health of this node. The core does not see a shortage of descriptors or a problem with
-    /// this node's address; unless there is a name conflict, one of these replaces its summary.
+    /// this node's address, so the text about one of these replaces the summary of the core, unless
+    /// there is a name conflict.
     pub(super) fn health(&mut self) -> Health {
         let mut health = self.core.health(self.now);
         if health.name_conflict.is_some() {
