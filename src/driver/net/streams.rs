@@ -14,7 +14,7 @@
 //! connect and send nothing, or a byte now and then. When a limit is reached, an accepted stream of
 //! gossip is dropped for the next one: the oldest stream from which nothing has arrived, or else
 //! the oldest stream. An honest request takes milliseconds, and the engine leaves an accepted
-//! stream open for a minimum time, unless it needs the descriptor for a stream that it opens itself.
+//! stream open for a minimum time, unless a stream that it opens itself needs the descriptor.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
 use crate::driver::os::own_fd::OwnFd;
