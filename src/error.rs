@@ -7,7 +7,7 @@ use std::fmt;
 pub use crate::vocabulary::Status;
 
 /// An error: its status, and a sentence that says what failed. For a wrong argument, the sentence
-/// names the argument, its value, and the values that are allowed.
+/// names the argument, and usually also its value and the values that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     /// The kind of the failure.

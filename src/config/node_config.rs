@@ -28,8 +28,8 @@ const TAG_KEY_LEN: usize = 255;
 
 /// The settings of a node; [`settings()`] lists them.
 ///
-/// Each setting can be set from text, which is checked at once, or with a typed setter, which is
-/// checked when the node starts.
+/// Each setting can be set from text, which is checked immediately. Most also have a typed setter,
+/// whose value is checked when the node starts.
 ///
 /// ```
 /// use sprat::{Config, Profile};
@@ -97,9 +97,10 @@ impl Config {
     /// must not begin or end with space.
     ///
     /// # Errors
-    /// `NotFound` for an unknown name, with the most similar known name; `Invalid` or `TooLarge`
-    /// for a value that is not allowed, with the name, the value and the allowed values. After an
-    /// error nothing has changed.
+    /// `NotFound` for an unknown name, with the most similar known name if there is one; `Invalid`
+    /// for a value that is not allowed, with the name, the value (only its size if it is a key) and
+    /// the allowed values; for a tag, the errors of [`Config::set_tag`] or
+    /// [`Config::set_filter_tag`]. After an error nothing has changed.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         if let Some(key) = name.strip_prefix("tag.") {
             return self.set_tag(key, Some(value));
@@ -253,7 +254,7 @@ impl Config {
         self.keyring().map(drop)
     }
 
-    /// Checks the bounds of the values that were set, because typed setters do not check them.
+    /// Checks the values that were set, and the tags, because typed setters do not check them.
     fn check_values(&self) -> Result<()> {
         for name in &self.given {
             let (setting, place) = known(name)?;

@@ -20,7 +20,7 @@ fn with(pairs: &[(&str, &str)]) -> Config {
 }
 
 #[test]
-fn the_defaults_are_a_config_that_starts() {
+fn the_defaults_pass_the_check() {
     assert_eq!(Config::new().check(), Ok(()));
 }
 

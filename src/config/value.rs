@@ -137,7 +137,7 @@ pub(super) trait Amount {
     fn number(&self) -> u64;
 }
 
-/// An amount of whole milliseconds. A fraction of a millisecond is dropped.
+/// A time is checked and written in whole milliseconds, without the fraction of a millisecond.
 impl Amount for Duration {
     const TYPE: SettingType = SettingType::Milliseconds;
 

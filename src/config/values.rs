@@ -8,8 +8,8 @@ use crate::wire::Key;
 use ipnet::IpNet;
 use std::path::PathBuf;
 
-/// The values of all settings. [`Default`] makes blank values: the defaults of the settings are in
-/// the table of settings.
+/// The values of all settings. [`Default`] does not give the settings their defaults: these are in
+/// the table of settings, and `defaults_of` sets them.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) name: NodeName,

@@ -2,12 +2,14 @@
 //! resolution to the deterministic core.
 //!
 //! ```text
-//!   application --commands--> engine --events--> application, or the thread of its callback
-//!        ^                    |    ^
-//!        | members     lookups|    |addresses
-//!        |                    v    |
-//!     services                helper
+//!   application --commands--> engine --events, members--> application
+//!   services                  |    ^                      services
+//!                      lookups|    |addresses
+//!                             v    |
+//!                             helper
 //! ```
+//!
+//! If the application has a callback, the event thread takes the events and runs the callback.
 //!
 //! The folders are layers. Each one uses only the layers above it in this table:
 //!

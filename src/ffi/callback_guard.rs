@@ -4,10 +4,11 @@
 //!   waiting --open()--> open --close()--> closed, and once no callback runs: released
 //! ```
 //!
-//! Every callback passes the guard. The guard holds callbacks back until the program has its node,
-//! so that no callback sees a node that its program does not know yet. Once the guard is closed, no
-//! callback starts, and the last callback that ends hands back the `user_data`: exactly once, on
-//! whichever thread it runs. No lock is held while code of the program runs.
+//! Every callback for events or log lines passes the guard. The guard holds callbacks back until
+//! the program has its node, so that no callback sees a node that its program does not know yet.
+//! Once the guard is closed, no callback starts, and the `user_data` is handed back exactly once:
+//! by the last callback that ends, on whichever thread it runs, or by [`CallbackGuard::drain`] if
+//! no callback runs. No lock is held while code of the program runs.
 //!
 //! A callback that runs on a thread of the program may be left without a return: by an exception,
 //! by the end of the thread, or by longjmp(). The first two unwind the stack, which ends the
@@ -169,7 +170,7 @@ impl CallbackGuard {
     }
 
     /// Waits, after `close`, until no callback runs and the data is handed back. Inside one of this
-    /// node's callbacks it does not wait; that callback hands the data back when it ends.
+    /// node's callbacks it does not wait; the last callback hands the data back when it ends.
     pub(super) fn drain(&self, here: Place) {
         loop {
             self.release_if_last(here);
@@ -203,8 +204,8 @@ impl CallbackGuard {
         }
     }
 
-    /// Runs `call` with the number of the node unless the guard is closed, and returns whether it
-    /// ran.
+    /// Waits until the guard is open or closed. Runs `call` with the number of the node if it is
+    /// open, and returns whether `call` ran.
     pub(super) fn pass(&self, call: impl FnOnce(*mut sprat_node)) -> bool {
         let is_decided = |state: &mut State| state.phase != Phase::Waiting;
         let mut state = wait(&self.changed, lock(&self.state), is_decided);

@@ -249,9 +249,9 @@ pub unsafe extern "C" fn sprat_config_get(
 ///
 /// @param config  the settings
 /// @param path    the path of the file
-/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); otherwise as
-///         sprat_config_set(), and sprat_last_error() also gives the file and the line. After a
-///         failure nothing has changed.
+/// @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(), or has more
+///         than 1 MiB; SPRAT_ERR_CONFIG if it is not UTF-8; otherwise as sprat_config_set(), and
+///         sprat_last_error() also gives file and line. After a failure nothing has changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_load(
     config: *mut sprat_config,
@@ -487,8 +487,8 @@ pub unsafe extern "C" fn sprat_config_set_spawn_cb(
 /// already.
 ///
 /// @param config  the settings
-/// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
-///         SPRAT_ERR_IO if the keyring file cannot be read; SPRAT_ERR_NULL.
+/// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, settings contradict each other, or the
+///         keys are not valid; SPRAT_ERR_IO if the keyring file cannot be read; SPRAT_ERR_NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_check(config: *const sprat_config) -> c_int {
     entry::status("sprat_config_check", || {

@@ -134,8 +134,8 @@ fn check_reader(slot: &NodeSlot) -> Result<()> {
 }
 
 /// Returns a descriptor for poll(), epoll or select(). It is readable exactly while events are
-/// queued, and permanently after sprat_node_shutdown(). Only poll it; never read, write or close
-/// it. It is valid until sprat_node_free().
+/// queued, and permanently once the node has ended. Only poll it; never read, write or close it. It
+/// is valid until sprat_node_free().
 ///
 /// @param node  the node
 /// @return the descriptor; SPRAT_ERR_STATE if the settings have an event callback;
@@ -156,9 +156,9 @@ pub unsafe extern "C" fn sprat_node_fd(node: *const sprat_node) -> c_int {
 /// @param out         receives the event, to be freed with sprat_event_free(), or NULL if there is
 ///                    none; the event may outlive the node
 /// @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
-///         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
-///         SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
-///         SPRAT_ERR_NULL. Thread-safe.
+///         that was shut down; SPRAT_ERR_INTERNAL after the last event of a node that is broken;
+///         SPRAT_ERR_STATE if the settings have an event callback; SPRAT_ERR_INVALID if timeout_ms
+///         is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn sprat_node_next_event(
     node: *mut sprat_node,

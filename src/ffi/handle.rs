@@ -31,7 +31,7 @@ const FORK_SHIFT: u32 = SLOT_BITS + GENERATION_BITS;
 const TAG: usize = 0x5a;
 
 /// A node, the guard of its callbacks, and its newest list of members. Calls share this object, so
-/// the node ends with the last call that uses it.
+/// the node is dropped only when the last call that uses it has ended.
 pub(super) struct NodeSlot {
     pub(super) node: Node,
     pub(super) guard: Arc<CallbackGuard>,

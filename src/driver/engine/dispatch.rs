@@ -1,7 +1,7 @@
 //! Running commands on the engine's thread.
 //!
-//! All commands of a turn run at the time of the turn. If the clock has jumped since then, the core
-//! must learn of the stall before it sees the new time.
+//! All commands of a turn run at one time, that at which the engine woke up. If the clock has
+//! jumped since then, the core must learn of the stall before it sees the new time.
 
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::{Command, Taken};
@@ -20,8 +20,8 @@ impl Engine {
         self.commands = commands;
         while let Some(command) = self.commands.pop_front() {
             self.run_command(command);
-            // Once the engine must stop, it sends nothing more: operations that begin now are given
-            // up, and their waiters get an error.
+            // An engine that must stop need not send anything more: operations that begin now are
+            // given up, and their waiters get an error.
             if !stop {
                 self.settle();
             }
@@ -93,8 +93,8 @@ impl Engine {
         reply.send(answer);
     }
 
-    /// Makes the core remember seeds. It asks a seed again whenever no alive member has its
-    /// address.
+    /// Makes the core remember seeds. If the setting `reconnect` is on, the core asks a seed again
+    /// whenever no alive member has its address.
     pub fn remember_seeds(&mut self, seeds: &[Seed]) {
         self.core.remember_seeds(self.now, seeds);
     }

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 pub(in crate::driver) struct EngineHandle {
     /// The name of this node.
     pub name: String,
-    /// The address at which other members reached this node when it started.
+    /// The address at which other members could reach this node when it started.
     first_addr: SocketAddr,
     /// The address at which other members reach this node now.
     addr: Mutex<SocketAddr>,

@@ -2,11 +2,11 @@
 //!
 //! No other thread touches the core, so it needs no lock. In each turn, the engine tells the core
 //! the time, carries out its outputs, passes on its reports, and sleeps until the next deadline, or
-//! until a socket or a command of the application is ready.
+//! until a socket is ready or a command arrives.
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | [`command`] | the commands of the application, and their queue |
+//! | [`command`] | the commands of other threads, and their queue |
 //! | [`handle`] | the handle that other threads hold |
 //! | [`helper`] | the thread that resolves names |
 //! | `dispatch` | running commands |
@@ -64,8 +64,8 @@ use std::time::Duration;
 /// The maximum number of datagrams received in one turn before other work is done.
 const BURST: usize = 256;
 /// The longest sleep. It bounds the delay until the log reads the counters, and until a thread
-/// notices that the host program has closed its descriptors. After that, no call can wake the
-/// thread.
+/// notices that the host program has closed its descriptors, since no call can wake a thread whose
+/// descriptors are closed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3);
 
 /// The state of the engine's thread.
@@ -76,9 +76,9 @@ pub(in crate::driver) struct Engine {
     streams: StreamSet,
     lookups: Sender<Lookup>,
     stream_timeout: Duration,
-    /// The time of this turn, at which everything in the turn happens. Time that passes during a
-    /// turn is noticed after the turn, so that the core learns of a stall before it sees the new
-    /// time.
+    /// The time at which everything happens until the clock is read again, which is at the
+    /// beginning of each turn and after its sleep. Time that passes in between is noticed only
+    /// then, so that the core learns of a stall before it sees the new time.
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,
@@ -141,7 +141,7 @@ impl Engine {
         self.handle.clone()
     }
 
-    /// Runs until the node is shut down.
+    /// Runs until the node is asked to end, or has lost a descriptor to the host program.
     pub fn run(&mut self) {
         loop {
             self.now = clock::now();
@@ -178,8 +178,8 @@ impl Engine {
         }
     }
 
-    /// Returns true unless the host program has closed a descriptor of this node. The number of
-    /// such a descriptor may meanwhile stand for a file of the host program.
+    /// Returns true unless the host program has closed or replaced a descriptor of the engine. The
+    /// number of such a descriptor may meanwhile stand for a file of the host program.
     fn owns_its_descriptors(&self) -> bool {
         self.handle.commands.is_intact()
             && self.handle.events.are_intact()
@@ -197,8 +197,9 @@ impl Engine {
     }
 
     /// Checks the interfaces before a stream with another host is opened or accepted, if this node
-    /// has a loopback address or knows no other member. Without this check, the other host could
-    /// learn an address that is no longer the best one, if the network has just come up.
+    /// chooses its own address, and has a loopback address or knows no other member. Without this
+    /// check, the other host could learn an address that is no longer the best one, if the network
+    /// has just come up.
     pub(super) fn check_own_address_for(&mut self, peer: SocketAddr) {
         if self.own_address.is_chosen() && !peer.ip().is_loopback() {
             let alone = self.is_alone();
@@ -208,7 +209,8 @@ impl Engine {
         }
     }
 
-    /// Returns true if this node knows no other member, not even a lost one.
+    /// Returns true if this node knows no other member, not even a lost one. Members that have left
+    /// do not count.
     fn is_alone(&self) -> bool {
         self.core.health(self.now).known <= 1
     }
@@ -351,8 +353,9 @@ impl Engine {
         self.buffer = buffer;
     }
 
-    /// The health of this node. Unless there is a name conflict, the summary first names a shortage
-    /// of descriptors or a problem with this node's address. The core does not see these two.
+    /// The health of this node. The core does not see a shortage of descriptors or a problem with
+    /// this node's address, so the text about one of these replaces the summary of the core, unless
+    /// there is a name conflict.
     pub(super) fn health(&mut self) -> Health {
         let mut health = self.core.health(self.now);
         if health.name_conflict.is_some() {

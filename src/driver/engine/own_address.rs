@@ -7,7 +7,8 @@
 //!
 //! - An address in use stays as long as an interface has it. The other members know this address,
 //!   and they accept another address only after they have declared the node failed.
-//! - A loopback address is replaced by the first address that other hosts can reach.
+//! - A loopback address is replaced as soon as an interface has an address that other hosts can
+//!   reach.
 //! - An address that has been gone for a while is replaced by that of the default route. Any other
 //!   address, such as that of a bridge for containers, may be reachable from this host only.
 //! - A node that knows no other member loses nothing by a change, so it takes the best address of
@@ -87,7 +88,7 @@ impl OwnAddress {
 
     /// Chooses the address of this node again, and returns it if it differs from `own`. The address
     /// stays if `host` is `None`. `alone` is true if the node knows no other member, not even a
-    /// lost one.
+    /// lost one; members that have left do not count.
     pub fn choose(
         &mut self,
         now: Time,
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_ipv6_only_serves_a_node_bound_to_both_families_and_one_bound_to_ipv4_is_told() {
+    fn with_only_ipv6_a_node_on_both_families_finds_an_address_and_one_on_ipv4_reports_a_problem() {
         let host = (
             &["127.0.0.1", "::1", "fe80::1", "fd00::5"][..],
             Some("fd00::5"),
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_is_logged_once_in_five_minutes_and_another_one_at_once() {
+    fn a_problem_is_logged_once_in_five_minutes_and_a_different_one_immediately() {
         let mut node = bound("0.0.0.0:7946", &[]);
         assert_eq!(node.take_warning(at(0)), None);
         node.problem = Some(LOOPBACK);

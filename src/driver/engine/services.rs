@@ -4,9 +4,9 @@
 //! connection blocks the thread. [`crate::service`] lists the bounds of a connection.
 //!
 //! If the members have changed, a service gets them before each of its events and before the bytes
-//! of a peer. The bytes of peers cause at most one such refresh per [`REFRESH`]. For a service that
-//! keeps its members while this node is isolated, the host first asks the engine whether the node
-//! is isolated. If the engine does not answer, the node counts as isolated.
+//! of a peer. The bytes of peers cause at most one such refresh per [`REFRESH`]. If a service keeps
+//! its members while this node is isolated, the host asks the engine before each refresh but the
+//! first whether the node is isolated. If the engine does not answer, the node counts as isolated.
 
 use crate::driver::engine::LONGEST_SLEEP;
 use crate::driver::engine::command::Command;
@@ -32,16 +32,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The least time between two refreshes of the members that a service knows.
+/// The least time between two refreshes of a service's members that the bytes of peers cause.
 const REFRESH: Duration = Duration::from_millis(20);
-/// The longest time that the engine may take to say whether this node is isolated. The peer waits
+/// The longest time that the engine may take to say whether this node is isolated. All peers wait
 /// during that time.
 const ENGINE_PATIENCE: Duration = Duration::from_millis(10);
-/// The time until the next refresh if the engine did not answer.
+/// The time until the bytes of a peer can cause a refresh again if the engine did not answer.
 const REFRESH_STUCK: Duration = Duration::from_secs(1);
 /// The longest time that a peer may take to receive the last bytes of a connection.
 const FLUSH: Duration = Duration::from_secs(5);
-/// The number of bytes read from one connection before other connections have their turn.
+/// The maximum number of bytes read from one connection before other connections have their turn.
 const PORTION: usize = 64 * 1024;
 /// The maximum number of events and outcomes of requests that may wait for this thread.
 const EVENTS: usize = 4096;
@@ -264,7 +264,7 @@ impl ServiceHost {
         }
     }
 
-    /// Returns true unless the host has closed a descriptor of a service.
+    /// Returns true unless the host program has closed or replaced a descriptor of this thread.
     fn owns_its_descriptors(&self) -> bool {
         let of = |it: &Hosted| it.listener.is_intact() && it.streams.are_intact();
         self.events.is_intact() && self.services.iter().all(of)
@@ -378,7 +378,8 @@ enum Source {
     Stream(usize, StreamId),
 }
 
-/// Passes the members to the service, if they have changed and a refresh is due.
+/// Passes the members to the service if they have changed and a refresh is due, unless the service
+/// keeps its members because this node is isolated.
 fn refresh(hosted: &mut Hosted, handle: &EngineHandle, now: Time) {
     let version = handle.members.version();
     if hosted.members == Some(version) || now < hosted.refresh_from {

@@ -1,10 +1,11 @@
 //! Running out of descriptors.
 //!
 //! A node keeps one descriptor in reserve. If the system refuses another descriptor and no stream
-//! can be dropped, the node gives up the reserve, so that it can still open or accept one stream at
-//! a time. The system's resolver needs a descriptor as well, and does not report a shortage. So if
-//! no other descriptor is free when a name is looked up, the node gives up the reserve until all
-//! lookups have ended. As soon as a descriptor is free again, it becomes the reserve.
+//! gives way, the node gives up the reserve, so that it can still open a stream, or accept one if
+//! no accepted stream is open. The system's resolver needs a descriptor as well, and does not
+//! report a shortage. So if no other descriptor is free when a name is looked up, the node gives up
+//! the reserve until all lookups have ended. When no lookup is under way, the next free descriptor
+//! becomes the reserve.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::time::Time;
@@ -68,7 +69,8 @@ impl Shortage {
         self.reserve.take().is_some()
     }
 
-    /// Makes sure that the resolver can have a descriptor for another name.
+    /// Notes that the lookup of a name begins. If no other descriptor is free, the resolver gets
+    /// the reserve.
     pub fn begin_lookup(&mut self, now: Time) {
         self.lookups += 1;
         if Wakeup::new().is_err() {
@@ -82,7 +84,7 @@ impl Shortage {
         self.lookups = self.lookups.saturating_sub(1);
     }
 
-    /// Renews the reserve, if that is possible.
+    /// Renews the reserve if a descriptor is free and no lookup is under way.
     pub fn renew_reserve(&mut self) {
         if self.reserve.is_none() && self.lookups == 0 {
             self.reserve = Wakeup::new().ok();
@@ -96,7 +98,7 @@ impl Shortage {
         self.reserve.is_none() || self.last_refusal.is_some_and(recent)
     }
 
-    /// Returns true unless the host has closed or replaced the reserve.
+    /// Returns true unless the host program has closed or replaced the reserve.
     pub fn is_intact(&self) -> bool {
         self.reserve.as_ref().is_none_or(Wakeup::is_intact)
     }

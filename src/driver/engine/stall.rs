@@ -2,14 +2,15 @@
 //!
 //! There are two kinds of stalls, with different effects on the core:
 //!
-//! - The process was stopped or starved of processor time, and the clock went on. All deadlines are
-//!   long past, and the core would blame other nodes for its own absence. So the engine reports the
-//!   missed time to the core, which moves the deadlines of other nodes by that much.
+//! - The process was stopped or starved of processor time, and the clock went on. Deadlines have
+//!   passed meanwhile, and the core would blame other nodes for its own absence. So the engine
+//!   reports the missed time to the core, which moves the deadlines that other nodes have to meet
+//!   by that much.
 //! - The machine was suspended, and the clock stood still. The core missed none of its time, so no
-//!   deadline moves: a member that had two seconds left to refute still has two seconds. If the
-//!   deadline moved although the clock stood still, its start would lie in the future. The length
-//!   of the suspension is only used for the log, and to decide whether messages that waited during
-//!   the stall are too old.
+//!   deadline moves: a member that had two seconds left to refute still has two seconds. (If the
+//!   deadline moved, the start of the suspicion would move with it, into the future.) The length of
+//!   the suspension is only used for the log, and to decide whether messages that waited during the
+//!   stall are too old.
 
 use crate::time::Time;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The errors of joins and commands: a status for programs and a sentence for people.
+//! The errors of operations and commands: a status for programs and a sentence for people.
 
 use crate::driver::events::pending::{FailedJoin, Outcome};
 use crate::error::{Error, Status};
@@ -19,7 +19,7 @@ pub(in crate::driver) fn join_outcome(report: &JoinReport) -> Outcome {
     }
 }
 
-/// The number of members that the error of a leave names. The error only counts the others.
+/// The maximum number of members that the error of a leave names. The error only counts the others.
 const NAMED: usize = 5;
 
 /// Returns the outcome of a leave. A leave that a reachable member may have missed is a failure,

@@ -2,8 +2,9 @@
 //!
 //! The library never prints. To find refusals, the log reads the counters when the engine wakes up,
 //! at most once a second. The line about a refusal names the source of the input, as far as it is
-//! known (see [`super::refusal_log`]), the reason for the refusal, and the remedy. Any other growth
-//! of a counter is logged the first time, and then at most once a minute.
+//! known (see [`super::refusal_log`]), the reason for the refusal, and the remedy. Refusals that no
+//! such line reports, and the growth of a few other counters, are logged under the name of the
+//! counter: the first time, and then at most once a minute.
 
 use crate::driver::events::refusal_log::{REPEAT, RefusalLog};
 use crate::driver::events::subscriptions::Subscriptions;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 /// The least time between two readings of the counters.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The maximum number of lines in one second; further lines are dropped.
+/// The maximum number of lines between two readings of the counters; further lines are dropped.
 const RATE: u32 = 50;
 
 /// The last line about one counter: the value that it logged, and its time.
@@ -54,8 +55,8 @@ impl Log {
         }
     }
 
-    /// Logs a line if its level is wanted and there were not too many lines in this second. Only
-    /// then is the text created.
+    /// Logs a line if its level is wanted and there were not too many lines since the counters were
+    /// last read. Only then is the text created.
     pub fn line(
         &mut self,
         events: &Subscriptions,
@@ -184,7 +185,7 @@ mod tests {
     use crate::driver::events::subscriptions::Subscriptions;
 
     #[test]
-    fn a_line_of_a_level_that_is_off_is_not_made_and_debug_leaves_room_for_errors() {
+    fn the_text_of_an_unwanted_level_is_not_created_and_debug_leaves_room_for_errors() {
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let mut log = Log::new(Some(Level::Info), Time::ZERO);
         let made = || -> String { panic!("the text was created although debug is off") };

@@ -5,10 +5,10 @@
 //! ended. The descriptor is raised and lowered under the lock of the queue, so that no wake-up is
 //! lost.
 //!
-//! A queue that overflows keeps only the last event of each member, and then drops the oldest
-//! member events. One `Overflow` event tells the application to read the list of members again, so
-//! that it does not miss their current states. Log lines wait in a ring of their own and never
-//! displace other events.
+//! A queue that overflows keeps only the last event of each member. If that is not enough, it drops
+//! the oldest member events, and at last the oldest events of any kind. One `Overflow` event tells
+//! the application to read the list of members again, so that it does not miss their current
+//! states. Log lines wait in a ring of their own and never displace other events.
 
 use crate::driver::os::descriptors::Wakeup;
 use crate::driver::os::lock::{deadline, lock, wait_until};
@@ -82,7 +82,7 @@ impl EventQueue {
         self.signal.as_ref().map(Wakeup::as_fd)
     }
 
-    /// Returns true unless the host has closed or replaced the descriptor.
+    /// Returns true unless the host program has closed or replaced the descriptor.
     pub fn is_intact(&self) -> bool {
         self.signal.as_ref().is_none_or(Wakeup::is_intact)
     }
@@ -281,7 +281,8 @@ impl Queued {
         }
     }
 
-    /// Brings a full queue down to three quarters, so that it does not overflow again at once.
+    /// Makes room in a full queue. If it holds enough member events, it shrinks to three quarters,
+    /// so that it does not overflow again immediately.
     fn make_room(&mut self, now: Time, capacity: usize) {
         let before = self.events.len();
         self.keep_last_of_each_member();

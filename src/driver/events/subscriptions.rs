@@ -36,7 +36,7 @@ struct Readers {
 }
 
 impl Readers {
-    /// Adds a queue, which ends at once if the node has ended.
+    /// Adds a queue, and ends it immediately if the node has ended.
     fn add(&mut self, queue: &Arc<EventQueue>) {
         self.subscribers.push(Arc::downgrade(queue));
         if self.ended {
@@ -131,7 +131,7 @@ impl Subscriptions {
         self.own.fd()
     }
 
-    /// Returns true unless the host has closed or replaced the descriptor of a queue.
+    /// Returns true unless the host program has closed or replaced the descriptor of a queue.
     pub fn are_intact(&self) -> bool {
         self.sum(|queue| u64::from(!queue.is_intact())) == 0
     }
@@ -146,7 +146,7 @@ impl Subscriptions {
         self.sum(EventQueue::lost)
     }
 
-    /// Returns the number of queued events.
+    /// Returns the number of events in all queues.
     pub fn waiting(&self) -> usize {
         self.sum(|queue| queue.waiting() as u64) as usize
     }

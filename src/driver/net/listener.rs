@@ -36,7 +36,7 @@ impl Listener {
         })
     }
 
-    /// Returns true unless the host has closed or replaced the descriptor.
+    /// Returns true unless the host program has closed or replaced the descriptor.
     pub fn is_intact(&self) -> bool {
         self.socket.is_intact()
     }

@@ -1,4 +1,4 @@
-//! Sockets that never block, and name resolution, which may.
+//! Sockets that never block, and name resolution, which may block.
 //!
 //! Gossip and services both use a [`listener`], which accepts connections, and a set of
 //! [`streams`], which reads and writes.

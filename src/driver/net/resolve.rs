@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 /// The maximum number of addresses of one name that are used.
 const ADDRESSES: usize = 64;
 
-/// Resolves all seeds that are host names, adds their addresses to the seeds, and returns the names
-/// that have no address. A process that changes its root directory before it starts the node calls
-/// this first, since it cannot resolve names afterwards. The call blocks as long as the resolver of
-/// the system does.
+/// Resolves all seeds that are host names, adds their addresses to the seeds unless these would
+/// become too many, and returns the names that have no address. A process that changes its root
+/// directory before it starts the node calls this first, since it cannot resolve names afterwards.
+/// The call blocks as long as the resolver of the system does.
 #[cfg_attr(not(feature = "internals"), expect(dead_code))]
 pub fn resolve_seeds(config: &mut Config) -> Vec<String> {
     let mut seeds = config.settings.seeds.clone();

@@ -122,13 +122,13 @@ impl Sockets {
         self.udp.as_fd()
     }
 
-    /// Returns true unless the host has closed or replaced a descriptor.
+    /// Returns true unless the host program has closed or replaced a descriptor.
     pub fn are_intact(&self) -> bool {
         self.udp.is_intact() && self.listener.is_intact()
     }
 
-    /// Sends a datagram at once, or drops it: gossip is repeated, and an old datagram is worth
-    /// nothing.
+    /// Sends a datagram without waiting, or drops it: gossip is repeated, and an old datagram is
+    /// worth nothing.
     pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> std::result::Result<(), SendFailure> {
         match self.udp.send_to(bytes, for_family(to, self.bound)) {
             Ok(_) => Ok(()),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_send_failure_is_local_unless_the_other_host_reports_it() {
+    fn a_send_failure_is_local_unless_the_network_or_the_other_host_reports_it() {
         let four = bind(addr("127.0.0.1:0")).unwrap();
         assert_eq!(four.send(addr("[::1]:9"), b"x"), Err(SendFailure::Local));
         let big = vec![0; 70_000];

@@ -11,10 +11,10 @@
 //! answer could be lost.
 //!
 //! The number of gossip streams is limited, and so are the descriptors of the process. Any host can
-//! connect and send nothing, or a byte now and then. When a limit is reached, an accepted stream is
-//! dropped for the next one: the oldest stream from which nothing has arrived, or else the oldest
-//! stream. An honest request takes milliseconds, and the owner of the set leaves every stream open
-//! for a minimum time.
+//! connect and send nothing, or a byte now and then. When a limit is reached, an accepted stream of
+//! gossip is dropped for the next one: the oldest stream from which nothing has arrived, or else
+//! the oldest stream. An honest request takes milliseconds, and the engine leaves an accepted
+//! stream open for a minimum time, unless a stream that it opens itself needs the descriptor.
 
 use crate::driver::os::descriptors::{PollFd, PollFlags};
 use crate::driver::os::own_fd::OwnFd;
@@ -99,7 +99,7 @@ pub(in crate::driver) enum StreamEvent {
 pub(in crate::driver) struct StreamSet {
     streams: SortedMap<StreamId, Stream>,
     last_accepted: u64,
-    /// The number of reads from one stream before the other streams have their turn.
+    /// The maximum number of reads from one stream before the other streams have their turn.
     reads: usize,
     /// True if a stream is read even while its peer has not taken everything that was written.
     reads_while_writing: bool,
@@ -138,7 +138,7 @@ impl StreamSet {
         })
     }
 
-    /// Returns true unless the host has closed or replaced a descriptor.
+    /// Returns true unless the host program has closed or replaced a descriptor.
     pub fn are_intact(&self) -> bool {
         self.streams.iter().all(|(_, it)| it.socket.is_intact())
     }
@@ -189,7 +189,7 @@ impl StreamSet {
     /// Begins to open a connection. A later event says whether that succeeded.
     ///
     /// # Errors
-    /// The connection fails at once.
+    /// The connection fails immediately, or the system has no descriptor left.
     pub fn dial(&mut self, id: StreamId, to: SocketAddr) -> io::Result<()> {
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -215,7 +215,8 @@ impl StreamSet {
         }
     }
 
-    /// Closes a stream once everything is written, or after `patience`.
+    /// Closes a stream once everything is written, or after `patience`. A stream that is still
+    /// connecting, or is being closed already, is dropped.
     pub fn close(&mut self, now: Time, id: StreamId, patience: Duration) {
         let Some(stream) = self.streams.get_mut(id) else {
             return;

@@ -34,8 +34,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A running member of a cluster. Clones refer to the same node, and any number of threads may use
-/// it at once. The node ends with [`Node::shutdown`], with [`Node::close`], or when its last clone
-/// is dropped.
+/// it at the same time. The node ends with [`Node::shutdown`], with [`Node::close`], or when its
+/// last clone is dropped. Calls that need a running node then return [`Status::Closed`], or
+/// [`Status::Internal`] if the node has broken down.
 ///
 /// A node that a forked child inherits does not run in the child: calls that can fail return
 /// [`Status::Forked`] there, and lists such as [`Node::members`] are empty.
@@ -55,11 +56,14 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Binds the sockets and starts the threads. Events wait until the application takes them.
+    /// Binds the sockets, starts the threads, and begins to join the setting `seeds`. Events wait
+    /// until the application takes them.
     ///
     /// # Errors
-    /// `Config` if settings contradict each other; `Address` if the address cannot be bound or this
-    /// host has no usable address; `Io` if the system refuses a thread, a descriptor or a file.
+    /// `Config` if a value is not allowed, if settings contradict each other, or if they do not fit
+    /// the name or the address of this host; `Invalid` or `TooLarge` for tags that are not allowed;
+    /// `Address` if an address cannot be bound or this host has no usable address; `Io` if the
+    /// system refuses a thread, a descriptor or a file.
     pub fn start(config: &Config) -> Result<Node> {
         Node::start_with(config, None, None)
     }
@@ -161,16 +165,16 @@ impl Node {
         self.start_pending(|waiter| Command::Leave { waiter })
     }
 
-    /// Stops the node at once without telling the other members, which will see it fail. Calls
-    /// that wait for the node return `Closed`; queued events, members, counters and the state can
-    /// still be read. Waits for the threads of the engine and of the services, but not for a
-    /// callback. A second call does nothing.
+    /// Stops the node immediately without telling the other members, which will see it fail unless
+    /// it has left. Calls that wait for the node return `Closed`; queued events, members, counters
+    /// and the state can still be read. Waits for the threads of the engine and of the services,
+    /// but not for a callback. A second call does nothing.
     pub fn shutdown(&self) {
         self.running.shut_down();
     }
 
     /// Like [`Node::shutdown`], but also waits for all other threads, and no further callback
-    /// starts. Inside the callback it returns at once, and the event thread waits for the other
+    /// starts. Inside the callback it returns immediately, and the event thread waits for the other
     /// threads when the callback has returned. A host name that is being resolved delays the end by
     /// at most a second.
     pub fn close(&self) {
@@ -204,8 +208,9 @@ impl Node {
         &self.running.name
     }
 
-    /// All members sorted by name, this node included. The list never changes once it is returned,
-    /// is shared instead of copied, and may outlive the node. It is empty in a forked child.
+    /// This node and all members that the filters of the settings let through, sorted by name. The
+    /// list never changes once it is returned, is shared instead of copied, and may outlive the
+    /// node. It is empty in a forked child.
     pub fn members(&self) -> Arc<Vec<Arc<Member>>> {
         if self.running.origin.is_elsewhere() {
             return Arc::default();
@@ -213,7 +218,8 @@ impl Node {
         self.running.members.all()
     }
 
-    /// The member of this name; `None` if there is no such member, and in a forked child.
+    /// The member of this name; `None` if there is no such member or a filter hides it, and in a
+    /// forked child.
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
         if self.running.origin.is_elsewhere() {
             return None;
@@ -230,8 +236,8 @@ impl Node {
     ///
     /// # Errors
     /// `Invalid` if the key is empty; `TooLarge` if the key exceeds 255 bytes or all tags together
-    /// exceed 512 bytes; `State` in memberlist mode or after a leave; `Closed`; `Forked`. After an
-    /// error nothing has changed.
+    /// exceed 512 bytes; `State` in memberlist mode or once a leave has begun; `Closed`; `Forked`.
+    /// After an error nothing has changed.
     pub fn set_tag(&self, key: &str, value: Option<&str>) -> Result<()> {
         self.change_tags(vec![(key.to_owned(), value.map(str::to_owned))])
     }
@@ -263,8 +269,8 @@ impl Node {
     /// Replaces the meta of this node.
     ///
     /// # Errors
-    /// `TooLarge` if the meta exceeds 512 bytes; `State` in Serf mode or after a leave; `Closed`;
-    /// `Forked`. After an error nothing has changed.
+    /// `TooLarge` if the meta exceeds 512 bytes; `State` in serf mode or once a leave has begun;
+    /// `Closed`; `Forked`. After an error nothing has changed.
     pub fn set_meta(&self, meta: &[u8]) -> Result<()> {
         let meta = meta.to_vec();
         self.change(|waiter| Command::SetMeta { meta, waiter })
@@ -273,8 +279,8 @@ impl Node {
     /// Declares that a failed member has left and will not come back.
     ///
     /// # Errors
-    /// `NotFound`; `State` if the member has not failed, if the node is in memberlist mode, or if
-    /// this node has left; `Closed`; `Forked`.
+    /// `NotFound`; `State` if the member has not failed, if this node is in memberlist mode, or
+    /// once it has begun to leave; `Closed`; `Forked`.
     pub fn remove_failed(&self, name: &str) -> Result<()> {
         self.remove(name, false)
     }
@@ -302,8 +308,8 @@ impl Node {
     ///
     /// # Errors
     /// `NotFound` if there is no such member; `State` if the member is this node, if it has failed
-    /// or left, if a hint about it or too many other hints are under way, or if this node has left;
-    /// `Closed`; `Forked`.
+    /// or left, if a hint about it or too many other hints are under way, or once this node has
+    /// begun to leave; `Closed`; `Forked`.
     pub fn hint(&self, operation: Operation, name: &str) -> Result<()> {
         self.hint_for(name, Waiter::Event(operation))
     }
@@ -330,7 +336,9 @@ impl Node {
     /// Explains the state of a member.
     ///
     /// # Errors
-    /// `NotFound`, `Closed`, `Forked`.
+    /// `NotFound` if there is no such member, if a filter hides it, or if it failed or left longer
+    /// than `gossip_to_the_dead_ms` ago and this node has forgotten the reasons; `Closed`;
+    /// `Forked`.
     pub fn explain(&self, name: &str) -> Result<Explanation> {
         let name = name.to_owned();
         self.running.ask(|reply| Command::Explain { name, reply })?
@@ -391,9 +399,9 @@ impl Node {
 
     /// Makes a separate reader for events of these kinds; an empty list stands for all kinds. Up to
     /// `capacity` events can wait for it. Any number of subscriptions may exist, and each sees
-    /// every event of its kinds; an overflow is reported to the subscription that it concerns. The
-    /// first subscription to a kind also gets the events that have waited since the start, and
-    /// [`Node::next_event`] returns no further event of that kind.
+    /// every event of its kinds; an overflow is reported to the subscription that it concerns, and
+    /// a fatal event to all of them. The first subscription to a kind also gets the events that
+    /// have waited since the start, and [`Node::next_event`] returns no further event of that kind.
     ///
     /// # Errors
     /// `State` if a callback takes the events; `Io` if the system refuses a descriptor; after the
@@ -463,7 +471,7 @@ impl Node {
     }
 }
 
-/// Runs `work`, and turns a panic in it into an error, which is not printed. Bindings to other
+/// Runs `work`, and turns a panic in it into an error. The panic is not printed. Bindings to other
 /// languages need this, since no panic may reach their callers.
 ///
 /// # Errors

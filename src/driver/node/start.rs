@@ -1,5 +1,5 @@
 //! Starting a node: its sockets, services, core and threads, in this order. If one of them fails,
-//! the others are taken down again.
+//! those before it are taken down again.
 
 use crate::Config;
 use crate::driver::engine::Engine;

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 /// An eventfd that is either raised (readable) or lowered. Raising it wakes a thread that polls it.
 ///
-/// A descriptor that the host has closed is neither written nor read: the number may stand for a
-/// file of the host.
+/// A descriptor that the host program has closed is neither written nor read: the number may stand
+/// for a file of that program.
 pub(in crate::driver) struct Wakeup(OwnFd<File>);
 
 impl Wakeup {
@@ -30,7 +30,7 @@ impl Wakeup {
         Ok(Wakeup(OwnFd::new(opened.into())?))
     }
 
-    /// Returns true unless the host has closed or replaced the descriptor.
+    /// Returns true unless the host program has closed or replaced the descriptor.
     pub fn is_intact(&self) -> bool {
         self.0.is_intact()
     }
@@ -71,10 +71,10 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// interrupts the wait, it ends early and nothing is ready.
 ///
 /// The kernel refuses to wait for more descriptors than the process may open now, even if they were
-/// opened long ago. This happens to a host that gives up the right to open more descriptors, as
-/// sandboxes do (`RLIMIT_NOFILE` 0). All descriptors then count as ready, after a pause that
-/// prevents a busy loop. That is harmless, because no operation of this library on a descriptor
-/// blocks.
+/// opened long ago. This happens in a host program that gives up the right to open more
+/// descriptors, as sandboxes do (`RLIMIT_NOFILE` 0). All descriptors then count as ready, after a
+/// pause that prevents a busy loop. That is harmless, because no operation of this library on a
+/// descriptor blocks.
 pub(in crate::driver) fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Vec<PollFlags> {
     let millis = timeout.map(|it| it.as_nanos().div_ceil(1_000_000));
     let limit = millis.map_or(PollTimeout::NONE, |millis| {
@@ -101,7 +101,7 @@ pub(in crate::driver) fn limit() -> u64 {
 }
 
 /// Returns true if this error means that the process or the system has run out of a resource:
-/// waiting helps, trying again at once does not.
+/// waiting helps, trying again immediately does not.
 pub(in crate::driver) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

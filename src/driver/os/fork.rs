@@ -85,7 +85,8 @@ extern "C" fn in_child() {
     // SAFETY: `before` took the lock on this very thread, and the child has no other thread.
     let open = unsafe { &mut *OPEN.list.get() };
     for (fd, identity) in open.drain(..) {
-        // The host may have closed the descriptor and given its number to a file of its own.
+        // The host program may have closed the descriptor and given its number to a file of its
+        // own.
         // SAFETY: the call only looks at the number, whatever it stands for.
         let now = Identity::of(unsafe { BorrowedFd::borrow_raw(fd) });
         if now.is_ok_and(|now| now == identity) {

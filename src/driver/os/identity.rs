@@ -1,10 +1,11 @@
 //! Telling a descriptor of this library from another one that has taken its number.
 //!
-//! A host can close the descriptors of a node, as daemons do that close all descriptors they do not
-//! know. Files of the host then get the same numbers. The device and the inode of a socket show
-//! this, because every socket has its own inode. But all eventfds share one inode, so the library
-//! puts a mark on each of its eventfds: the number of the signal that the kernel would send for it
-//! (`F_SETSIG`). No signal is ever sent, because the library does not request signals (`O_ASYNC`).
+//! A host program can close the descriptors of a node, as daemons do that close all descriptors
+//! they do not know. Files of the program then get the same numbers. The device and the inode of a
+//! socket show this, because every socket has its own inode. But all eventfds share one inode, so
+//! the library puts a mark on each of its eventfds: the number of the signal that the kernel would
+//! send for it (`F_SETSIG`). No signal is ever sent, because the library does not request signals
+//! (`O_ASYNC`).
 
 use nix::sys::stat::fstat;
 use std::io;

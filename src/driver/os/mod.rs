@@ -1,4 +1,4 @@
-//! The lowest layer of the driver: every system call is wrapped in one place.
+//! The lowest layer of the driver: it wraps the system calls, except those of sockets and streams.
 //!
 //! | file | what it wraps |
 //! | --- | --- |
@@ -10,12 +10,12 @@
 //! | [`interfaces`] | the name and the addresses of this host |
 //! | [`lock`] | locks and condition variables that a fork cannot freeze |
 //! | [`oneshot`] | one answer, handed from one thread to another |
-//! | [`own_fd`] | a descriptor of this library in the process of a host |
+//! | [`own_fd`] | a descriptor of this library in the process of a host program |
 //! | [`panic`] | catching panics and describing them |
 //! | [`prepared`] | threads that were created before they are needed |
 //! | [`signals`] | the signal mask of a thread |
 //! | [`threads`] | creating a thread, its name, its privileges, its end |
-//! | [`worker`] | a thread of a node: created by the library, prepared early, or the host's |
+//! | [`worker`] | a thread of a node: made by the library, now or early, or by the host program |
 //!
 //! The crate `nix` makes the calls safe. The C library is called directly only where `nix` has no
 //! such call: for `pthread_atfork`, `pthread_setcancelstate`, `tgkill` and the marks of

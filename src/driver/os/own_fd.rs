@@ -2,7 +2,8 @@
 //!
 //! * Its number is never 0, 1 or 2. If a host has closed these descriptors, the system assigns
 //!   their numbers first, and a host that later opens its standard streams would replace ours.
-//! * A forked child closes its copy at once, and does not close it again when it drops this value.
+//! * A forked child closes its copy right after the fork, and does not close it again when it drops
+//!   this value.
 //! * Before each use, the owner can ask whether the number still stands for the same file. If it
 //!   does not, dropping this value closes nothing, because the file belongs to the host.
 

@@ -1,10 +1,10 @@
 //! Prepared threads: created early, for processes that may create none later.
 //!
-//! Some hosts fork, and then forbid new threads before they begin to serve (a process limit of
-//! zero). So threads are created early and wait on a condition variable; nodes use them before they
-//! create new ones. A forked child has none of its parent's threads, so the fork handler creates
-//! the same number in the child. They belong to a new pool, because the lock of the old pool may
-//! have been held at the moment of the fork.
+//! Some host programs fork, and then forbid new threads before they begin to serve (a process limit
+//! of zero). So threads are created early and wait on a condition variable; nodes use them before
+//! they create new ones. A forked child has none of its parent's threads, so the fork handler
+//! creates the same number in the child. They belong to a new pool, because the lock of the old
+//! pool may have been held at the moment of the fork.
 
 use crate::driver::os::fork;
 use crate::driver::os::lock::{lock, wait};

@@ -1,6 +1,6 @@
 //! The threads of a node: where they come from, and how the library waits for their end.
 //!
-//! A host can create the threads itself ([`Spawn`]) or have them created early
+//! A host program can create the threads itself ([`Spawn`]) or have them created early
 //! ([`PreparedThreads`]); otherwise the library creates them with std. In every case a latch
 //! opens when the job has ended, and the library waits for that. A thread of std is joined
 //! afterwards, so that it no longer counts among the threads of the process.
@@ -104,7 +104,7 @@ impl Worker {
     }
 
     /// Waits until the work has ended or the timeout has passed, and returns whether the work has
-    /// ended. `None` waits without limit. It must not be called on this thread itself.
+    /// ended. `None` waits without limit. This method must not be called on the thread itself.
     pub fn finish(&self, timeout: Option<Duration>) -> bool {
         let done = self.latch.wait(timeout);
         // The lock is held while joining, so that a second caller, too, returns only after the
