@@ -1,4 +1,5 @@
-//! Changes that the SWIM machine reports about members, and their effect on the table.
+//! Changes that the SWIM machine reports about members, and their effect on the table of members.
+//! These changes concern the status, or a description that stays visible:
 //!
 //! | change | status before | status after | event |
 //! | --- | --- | --- | --- |

@@ -26,7 +26,7 @@ pub struct Config {
     pub tags: Tags,
     /// The meta of this node, at most [`limits::META_LEN`] bytes; in memberlist mode only.
     pub meta: Vec<u8>,
-    /// The time for which a leaving node still answers probes after its leave has spread.
+    /// The time for which a leave goes on after it has spread, so that probes are still answered.
     pub leave_propagate: Duration,
     /// The longest time that one step of a leave may take to spread.
     pub broadcast_timeout: Duration,
