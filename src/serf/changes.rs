@@ -1,5 +1,5 @@
 //! Changes that the SWIM machine reports about members, and their effect on the table of members.
-//! These changes concern the status, or a description that stays visible:
+//! The rows below leave out suspicions, forgotten members, and members that the filter hides.
 //!
 //! | change | status before | status after | event |
 //! | --- | --- | --- | --- |

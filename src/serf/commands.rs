@@ -39,9 +39,9 @@ impl Core {
     }
 
     /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member that was told has
-    /// acknowledged the leave or been silent for too long. It comes immediately if there is no other
-    /// live member, if this node's name seems to belong to another node, or if this node has left
-    /// already.
+    /// acknowledged the leave or been silent for too long. It comes immediately if there is no
+    /// other live member, if this node's name seems to belong to another node, or if this node has
+    /// left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);

@@ -12,8 +12,8 @@ pub enum LeaveEnd {
     /// This node has left.
     Left {
         /// The live members that have not acknowledged the leave, and may mistake it for a failure.
-        /// Empty if every live member that was told directly has acknowledged it, and if this node
-        /// left silently because its name seemed to belong to another node.
+        /// Empty if every live member that was told directly has acknowledged it. Also empty if
+        /// this node left silently because its name seemed to belong to another node.
         unacked: Vec<Arc<str>>,
     },
     /// A join cancelled the leave.
@@ -63,8 +63,9 @@ pub enum CoreEvent {
         /// True if the member answered.
         answered: bool,
     },
-    /// A peer lists this node's name at another address, or a node answers to it there. That address belongs to an earlier run of
-    /// this node, or to another node with the same name, which may have joined earlier or later.
+    /// A peer lists this node's name at another address, or a node answers to it there. That
+    /// address belongs to an earlier run of this node, or to another node with the same name, which
+    /// may have joined earlier or later.
     NameClaimed {
         /// The other address.
         other: SocketAddr,

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! When no other member is present, Intent and Lingering are skipped; memberlist mode has no
-//! Intent. A node whose name seems to belong to another node goes to Left immediately. A step that takes too long ends at its deadline and the leave goes on, as in newer
-//! versions of Serf; Serf 0.9.4 gives up. The report at the end names the members that have not
-//! acknowledged the leave. A join cancels the leave, whatever step it is in.
+//! Intent. A node whose name seems to belong to another node goes to Left immediately. A step that
+//! takes too long ends at its deadline and the leave goes on, as in newer versions of Serf; Serf
+//! 0.9.4 gives up. The report at the end names the members that have not acknowledged the leave. A
+//! join cancels the leave, whatever step it is in.
 
 use super::CoreEvent;
 use super::common::Common;

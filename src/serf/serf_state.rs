@@ -1,9 +1,9 @@
 //! The Serf state: the one place where its parts are wired together.
 //!
 //! Each part is a type in its own file; it owns its state and works on [`Common`]. The results of
-//! one part reach the others through the methods here. An input is a
-//! report of the SWIM machine, a message, or a command; the results are in the outbox of
-//! [`Common`], from which [`super::Core`] takes them.
+//! one part reach the others through the methods here. An input is a report of the SWIM machine, a
+//! message, or a command; the results are in the outbox of [`Common`], from which [`super::Core`]
+//! takes them.
 
 use super::changes::Changes;
 use super::common::Common;
@@ -282,8 +282,8 @@ impl SerfState {
         begun.op
     }
 
-    /// Announces that a member that failed or left is removed. If `prune` is true, every node erases
-    /// it.
+    /// Announces that a member that failed or left is removed. If `prune` is true, every node
+    /// erases it.
     pub fn remove_failed(&mut self, now: Time, name: &str, prune: bool) {
         self.announce_leave(now, name, prune, None);
     }
