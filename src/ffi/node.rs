@@ -91,9 +91,9 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// @param naddrs      the number of addresses, 1 to 4096
 /// @param flags       must be 0
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
-/// @return the number of addresses that answered so far, at least 1. If none answered,
-///         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and
-///         otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
+/// @return the number of addresses that answered so far, at least 1; an address of this node itself
+///         counts. If none answered, SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if
+///         that is the reason, and otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
 ///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
 ///         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0,
 ///         flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than
@@ -131,7 +131,8 @@ pub unsafe extern "C" fn sprat_node_join(
 /// @param flags    must be 0
 /// @param op_data  any pointer, which the event hands back; the library never follows it
 /// @param id       receives the number of the operation, or 0 after a failure; may be NULL
-/// @return SPRAT_OK once the join has begun; otherwise as sprat_node_join(). Thread-safe.
+/// @return SPRAT_OK once the join has begun; if it cannot begin, an error as for sprat_node_join().
+///         Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_join_async(
     node: *mut sprat_node,
@@ -194,7 +195,7 @@ unsafe fn addresses<'a>(
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
 /// @return SPRAT_OK (with timeout_ms 0 only if the node had left already); SPRAT_ERR_UNREACHABLE if
 ///         the node has left but members did not acknowledge it, and may list the node as failed:
-///         the error text names them; SPRAT_ERR_STATE if a join cancels the leave;
+///         the error text names up to five of them; SPRAT_ERR_STATE if a join cancels the leave;
 ///         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
 ///         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
 ///         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
@@ -256,7 +257,7 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 }
 
 /// Frees a node: shuts it down and releases everything. Afterwards every function that is given the
-/// node returns SPRAT_ERR_HANDLE.
+/// node fails with SPRAT_ERR_HANDLE.
 ///
 /// When this call returns, no callback runs or will run, free_user_data has been called, and the
 /// threads and descriptors of the node are gone. Calls of other threads that wait for the node

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 /// A running node, made by sprat_node_start(). Any number of threads may use it at once.
 ///
-/// It is a checked number, not an address: after sprat_node_free() every function returns
+/// It is a checked number, not an address: after sprat_node_free() every function fails with
 /// SPRAT_ERR_HANDLE for it. Never dereference it.
 pub struct sprat_node {
     _opaque: [u8; 0],
@@ -182,9 +182,10 @@ pub struct sprat_health {
     /// Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if there is
     /// none, as is usual. Members that list the name at that address do not see this node.
     pub name_conflict: *const c_char,
-    /// True if another node answers at that address, so two nodes have the same name. If no node
-    /// answers there, the address is that of an earlier run of this node: members accept the new
-    /// address some time after they have declared the old one failed (half a minute in Serf).
+    /// True if another node answers at that address, so two nodes have the same name; false while
+    /// the address is still being asked. If no node answers there, the address is that of an
+    /// earlier run of this node: members accept the new address some time after they have declared
+    /// the old one failed (half a minute in Serf).
     pub name_conflict_alive: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,
