@@ -93,11 +93,11 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
 /// @return the number of addresses that answered so far, at least 1; an address of this node itself
 ///         counts. If none answered, SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if
-///         that is the reason, and otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
-///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
-///         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0,
-///         flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than
-///         4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
+///         that is the reason, and otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address
+///         cannot be parsed; SPRAT_ERR_NAME_CONFLICT if another node has the name of this node;
+///         SPRAT_ERR_TIMEOUT if the time is up, after which the join goes on; SPRAT_ERR_INVALID if
+///         naddrs is 0, flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is
+///         greater than 4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
 ///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events.
@@ -239,8 +239,8 @@ pub unsafe extern "C" fn sprat_node_leave_async(
     })
 }
 
-/// Stops a node at once, without announcing a leave: the other members will see a failure, unless
-/// the node has left the cluster before.
+/// Stops a node immediately, without announcing a leave: the other members will see a failure,
+/// unless the node has left the cluster before.
 ///
 /// Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
 /// and the state can still be read until sprat_node_free().
@@ -262,7 +262,8 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 /// When this call returns, no callback runs or will run, free_user_data has been called, and the
 /// threads and descriptors of the node are gone. Calls of other threads that wait for the node
 /// return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
-/// returns at once: that callback is then the last one, and free_user_data is called when it ends.
+/// returns immediately: that callback is then the last one, and free_user_data is called when it
+/// ends.
 ///
 /// This call waits for a running callback: do not hold a lock that the callback waits for. If the
 /// callback never returns, neither does this call.
@@ -328,7 +329,7 @@ pub unsafe extern "C" fn sprat_node_addr(
 ///
 /// @param node   the node
 /// @param name   the name of the member
-/// @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once; this flag
+/// @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists as well; this flag
 ///               also erases a member that has left
 /// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if the member
 ///         has not failed, if the mode is "memberlist", or after sprat_node_leave();

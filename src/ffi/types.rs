@@ -3,7 +3,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-/// A running node, made by sprat_node_start(). Any number of threads may use it at once.
+/// A running node, made by sprat_node_start(). Any number of threads may use it at the same time.
 ///
 /// It is a checked number, not an address: after sprat_node_free() every function fails with
 /// SPRAT_ERR_HANDLE for it. Never dereference it.

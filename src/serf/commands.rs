@@ -135,7 +135,7 @@ impl Core {
         Ok(())
     }
 
-    /// Probes a member at once, because the application could not reach it.
+    /// Probes a member immediately, because the application could not reach it.
     /// [`CoreEvent::HintDone`] reports the verdict.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ const ATTEMPTS: u32 = 16;
 const FEWER_ATTEMPTS: u32 = 4;
 /// A ping waits for its ack for the probe timeout divided by this number.
 const ATTEMPTS_PER_TIMEOUT: u32 = 4;
-/// The number of pings that may wait for an ack at once.
+/// The number of pings that may wait for an ack at the same time.
 const ASKED: usize = 64;
 /// The maximum number of members that are told directly if gossip alone is good enough.
 const TOLD_DIRECTLY: usize = 1024;
@@ -142,8 +142,8 @@ impl Leaving {
         });
     }
 
-    /// Asks as many members as may be asked at once. If no ack is awaited any more, reports the end
-    /// of the step.
+    /// Asks as many members as may be asked at the same time. If no ack is awaited any more,
+    /// reports the end of the step.
     fn go_on(&mut self, ctx: &mut Context) {
         let until = ctx.now + ctx.config.probe_timeout / ATTEMPTS_PER_TIMEOUT;
         while self.asked.len() < ASKED {
