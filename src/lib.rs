@@ -34,7 +34,7 @@
 //!
 //! # How the crate is built
 //!
-//! The crate consists of layers. Each layer names only layers below it.
+//! The crate consists of layers. Each layer uses only the layers listed before it.
 //!
 //! | layer | contents |
 //! | --- | --- |
@@ -46,9 +46,10 @@
 //! | `driver` | threads, sockets, the clock, name resolution: the [`Node`] |
 //! | `ffi` | the C interface of `include/sprat.h` (feature `capi`) |
 //!
-//! Only `driver` and `ffi` have side effects, except that `config` reads files of settings. The
-//! layers below `driver` open no socket, read no clock, start no thread, and draw randomness only
-//! from a seed that they are given: the code that ships is the code that the simulator runs.
+//! Only `driver` and `ffi` have side effects, except that `config` reads files of settings and
+//! keys. The layers listed before `driver` open no socket, read no clock, start no thread, and draw
+//! randomness only from a seed that they are given: the code that ships is the code that the
+//! simulator runs.
 //!
 //! # Features
 //!

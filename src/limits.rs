@@ -16,7 +16,8 @@ pub const META_LEN: usize = 512;
 pub const REMOTE_META_LEN: usize = 8 * 1024;
 /// Length in bytes of the buffer that receives datagrams. Every UDP datagram is shorter.
 pub const DATAGRAM_LEN: usize = 65_536;
-/// Length in bytes up to which a datagram is filled with gossip (memberlist's UDPBufferSize).
+/// Length in bytes up to which a datagram is filled with gossip by default: the setting
+/// `packet_bytes` (memberlist's UDPBufferSize).
 pub const PACKET_LEN: usize = 1400;
 /// Number of parts of a compound that even the oldest receivers handle.
 pub const COMPOUND_PARTS: usize = 127;

@@ -35,7 +35,7 @@ pub(crate) fn escaped(bytes: &[u8], also: impl Fn(&[u8], usize) -> bool) -> Stri
     out
 }
 
-/// Appends each byte as `\x` and two digits.
+/// Appends each byte as `\x` and two hexadecimal digits.
 pub(crate) fn put_bytes(out: &mut String, bytes: &[u8]) {
     for byte in bytes {
         // Writing to a String cannot fail, here and below.
@@ -43,7 +43,7 @@ pub(crate) fn put_bytes(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Returns a text as one line, in which each character that [`is_unfit`] is escaped.
+/// Returns a text as one line, in which each character for which [`is_unfit`] is true is escaped.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unfit) {
         return Cow::Borrowed(text);

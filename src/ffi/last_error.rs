@@ -1,9 +1,9 @@
 //! The last error of each thread.
 //!
 //! The texts lie in thread-local memory that has no destructor. So a pointer to a text can be read
-//! until the thread ends, also in the destructors of `pthread_key_create` and after further
-//! failures. The last few texts are kept, so that one statement may make several calls and read the
-//! error of each.
+//! until the thread ends, also in destructors that `pthread_key_create` registers, and after
+//! further failures. The last few texts are kept, so that one statement may make several calls and
+//! read the error of each.
 
 use crate::error::{Error, Status};
 use std::cell::{Cell, UnsafeCell};
@@ -12,7 +12,8 @@ use std::fmt::{self, Write};
 
 /// The number of failures whose texts are kept.
 const KEPT: usize = 4;
-/// The size of a text with its NUL. A longer text is cut.
+/// The size of the place for a text and its NUL. A text that leaves no room there for [`CUT`] is
+/// cut.
 const SIZE: usize = 1024;
 /// The end of a text that was cut.
 const CUT: &str = "...";

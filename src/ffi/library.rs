@@ -77,8 +77,8 @@ pub extern "C" fn sprat_status_text(status: c_int) -> *const c_char {
     last_error::plain(status).as_ptr()
 }
 
-/// Returns the name of a kind of event, such as "member-join"; "unknown" for other numbers. Serf
-/// and the setting `event_kinds` use the same names.
+/// Returns the name of a kind of event, such as "member-join"; "unknown" for other numbers. The
+/// setting `event_kinds` uses the same names, and so does Serf for the kinds that it has.
 ///
 /// @param kind  an enum sprat_event_kind
 /// @return a static string, never NULL. Thread-safe.
@@ -98,12 +98,12 @@ pub extern "C" fn sprat_member_state_name(state: c_int) -> *const c_char {
     known.map_or(c"unknown", MemberState::c_name).as_ptr()
 }
 
-/// Returns the sentence of the last failure on this thread: the function, the argument, what was
-/// wrong, and what is allowed. A call that succeeds does not clear it.
+/// Returns the sentence of the last failure on this thread: the function and what was wrong, and
+/// for an argument its name and what is allowed. A call that succeeds does not clear it.
 ///
-/// @return the sentence, never NULL; a sentence of more than 1023 bytes is cut. The pointer can
-///         be read until the thread ends. It shows this sentence until four more calls have failed
-///         on the same thread.
+/// @return the sentence, never NULL; "success" if no call has failed yet. A sentence of more than
+///         1020 bytes is cut. The pointer can be read until the thread ends. It shows this sentence
+///         until four more calls have failed on the same thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_error() -> *const c_char {
     entry::quiet(
@@ -120,7 +120,7 @@ pub extern "C" fn sprat_last_status() -> c_int {
 }
 
 /// Returns the errno of the last failure on this thread if that was SPRAT_ERR_IO, or
-/// SPRAT_ERR_ADDRESS for an address that the system refused to bind; otherwise 0.
+/// SPRAT_ERR_ADDRESS for an address that the system refused to bind; 0 if no system call failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn sprat_last_errno() -> c_int {
     last_error::errno()

@@ -1,7 +1,7 @@
 //! The newest list of members of a node, as records for C.
 //!
-//! A list holds counted references to records. A record is made once per change of a member: a node
-//! keeps its newest list, and the next list takes over the records of unchanged members.
+//! A list holds counted references to records. A node keeps its newest list, and the next list
+//! takes over the records of unchanged members, so only new and changed members need new records.
 
 use super::record::MemberRecord;
 use crate::serf::Member;

@@ -18,7 +18,8 @@ pub struct sprat_members {
     own: Option<usize>,
 }
 
-/// Takes a list of all members, whatever their state, this node included. It is sorted by name.
+/// Takes a list of the members in any state, this node included, sorted by name. Members that the
+/// filter settings hide are left out.
 ///
 /// The list is a consistent picture of one moment. It never changes and may outlive the node. The
 /// call is cheap: the list shares unchanged members with the previous list.
@@ -54,9 +55,9 @@ pub unsafe extern "C" fn sprat_node_members(
 ///
 /// The list has the members in every state as the other node sees them, including members that have
 /// failed or left. A node forgets the address and the tags of a member soon after the member has
-/// failed or left (gossip_to_the_dead_ms), and in Serf mode the name after a day. In between, the
-/// member has the address 0.0.0.0, the port 0 and no tags. sprat_members_self() returns NULL for
-/// this list.
+/// failed or left (gossip_to_the_dead_ms). In Serf mode it then lists the member with the address
+/// 0.0.0.0, the port 0 and no tags for about a day; in memberlist mode not at all.
+/// sprat_members_self() returns NULL for this list.
 ///
 /// @param node        the node, whose keys and settings are used; it need not have joined
 /// @param addr        the address of the other node, in the forms that sprat_node_join() takes. If

@@ -7,7 +7,7 @@
 //! last one has returned.
 //!
 //! `SOURCES` in include/header.rs gives the order of the files in the header: [`numbers`] and
-//! [`types`] hold its types, and each other file with `sprat_` functions is one part of it.
+//! [`types`] hold most of its types, and each other file with `sprat_` functions is one part of it.
 //!
 //! [`Error`]: crate::Error
 #![allow(non_camel_case_types)]

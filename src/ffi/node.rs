@@ -20,17 +20,17 @@ use std::sync::Arc;
 /// Starts a node: binds its sockets and starts its threads. The node is a cluster of its own until
 /// it joins other nodes or they join it.
 ///
-/// The settings are copied and may be freed at once. The callbacks and their user_data now belong
-/// to the node. Settings whose callback has a free_user_data can start only one node. Set the
-/// callback again before starting another.
+/// The settings are copied and may be freed right after the call. The callbacks and their user_data
+/// now belong to the node. Settings whose callback has a free_user_data can start only one node.
+/// Set the callback again before starting another.
 ///
 /// @param config  the settings
 /// @param out     receives the node, to be freed with sprat_node_free(); NULL after a failure
-/// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
-///         SPRAT_ERR_STATE if the user_data of a callback belongs to another node already;
-///         SPRAT_ERR_ADDRESS if the address cannot be bound; SPRAT_ERR_IO if no thread or
-///         descriptor can be created; SPRAT_ERR_TOO_LARGE if the process has too many nodes;
-///         SPRAT_ERR_NULL.
+/// @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, or if the settings contradict each other
+///         or do not fit this host; SPRAT_ERR_STATE if the user_data of a callback belongs to
+///         another node already; SPRAT_ERR_ADDRESS if an address cannot be bound, or if this host
+///         has no usable address; SPRAT_ERR_IO if the system refuses a thread, a descriptor or a
+///         port; SPRAT_ERR_TOO_LARGE if the process has too many nodes; SPRAT_ERR_NULL.
 ///
 /// The call waits for the operating system only. It is thread-safe if no other thread uses config.
 #[unsafe(no_mangle)]
@@ -78,11 +78,12 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// sprat_node_leave() the node first becomes a member again.
 ///
 /// One address is enough. The call succeeds within half of probe_timeout_ms after the first address
-/// has answered. The node goes on with the other addresses, but reports no further result. From
-/// then on all addresses count as `seeds`: whenever no live member has one of these addresses, the
-/// node tries that address again, after pauses of reconnect_min_ms to reconnect_max_ms, so that a
-/// split cluster heals. After a join that fails, the node tries none of the addresses again: call
-/// this function again, or start the node with the setting `seeds`.
+/// has answered, or somewhat later if the cluster lists the name of this node at another address.
+/// The node goes on with the other addresses, but reports no further result. From then on all
+/// addresses count as `seeds`: unless the setting `reconnect` is false, the node tries an address
+/// again whenever no alive member has it, after pauses that grow from reconnect_min_ms to
+/// reconnect_max_ms, so that a split cluster heals. After a join that fails, the node tries none of
+/// the addresses again: call this function again, or start the node with the setting `seeds`.
 ///
 /// @param node        the node
 /// @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -90,13 +91,13 @@ fn deliver(guard: &CallbackGuard, event: &Event) {
 /// @param naddrs      the number of addresses, 1 to 4096
 /// @param flags       must be 0
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
-/// @return the number of addresses that answered so far, at least 1. If none answered,
-///         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and
-///         otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
-///         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
-///         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0,
-///         flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than
-///         4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
+/// @return the number of addresses that answered so far, at least 1; an address of this node itself
+///         counts. If none answered, SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if
+///         that is the reason, and otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address
+///         cannot be parsed; SPRAT_ERR_NAME_CONFLICT if another node has the name of this node;
+///         SPRAT_ERR_TIMEOUT if the time is up, after which the join goes on; SPRAT_ERR_INVALID if
+///         naddrs is 0, flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is
+///         greater than 4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
 ///         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
 ///
 /// Thread-safe. The call is allowed in a callback, where it delays further events.
@@ -130,7 +131,8 @@ pub unsafe extern "C" fn sprat_node_join(
 /// @param flags    must be 0
 /// @param op_data  any pointer, which the event hands back; the library never follows it
 /// @param id       receives the number of the operation, or 0 after a failure; may be NULL
-/// @return SPRAT_OK once the join has begun; otherwise as sprat_node_join(). Thread-safe.
+/// @return SPRAT_OK once the join has begun; if it cannot begin, an error as for sprat_node_join().
+///         Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_join_async(
     node: *mut sprat_node,
@@ -179,19 +181,21 @@ unsafe fn addresses<'a>(
 /// Leaves the cluster, so that the other members see a leave and not a failure. Afterwards the node
 /// still answers and lists members, and it may join again.
 ///
-/// Success means that every live member, Serf agents included, has acknowledged both steps of the
+/// Success means that every live member that was asked, Serf agents included, has acknowledged the
 /// leave, and lists the node as left. The node repeats lost messages until then. It does not wait
-/// for members that have left meanwhile. It asks at most 1,024 members for an acknowledgement. In a
-/// larger cluster with the default retransmit_mult, each of the other members misses the leave with
-/// a probability below 0.000001, even if 10 % of the datagrams are lost. A member that has crashed
-/// unnoticed does not answer; the node leaves without its acknowledgement after four times
-/// probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
+/// for members that have left or failed meanwhile. If gossip sends each message at least 16 times
+/// (with a retransmit_mult of 4, in a cluster of 1,000 members or more), the node asks at most
+/// 1,024 members. Each of the others misses the leave with a probability below 0.000001, even if
+/// 10 % of the datagrams are lost. A member that has crashed unnoticed does not answer; the node
+/// leaves without its acknowledgement after about five times probe_timeout_ms. In Serf mode a leave
+/// has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them. If another node
+/// seems to have the name of this node, this node leaves without telling the other members.
 ///
 /// @param node        the node
 /// @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
 /// @return SPRAT_OK (with timeout_ms 0 only if the node had left already); SPRAT_ERR_UNREACHABLE if
 ///         the node has left but members did not acknowledge it, and may list the node as failed:
-///         the error text names them; SPRAT_ERR_STATE if a join cancels the leave;
+///         the error text names up to five of them; SPRAT_ERR_STATE if a join cancels the leave;
 ///         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
 ///         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
 ///         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
@@ -235,8 +239,8 @@ pub unsafe extern "C" fn sprat_node_leave_async(
     })
 }
 
-/// Stops a node at once, without announcing a leave: the other members will see a failure, unless
-/// the node has left the cluster before.
+/// Stops a node immediately, without announcing a leave: the other members will see a failure,
+/// unless the node has left the cluster before.
 ///
 /// Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
 /// and the state can still be read until sprat_node_free().
@@ -253,12 +257,13 @@ pub unsafe extern "C" fn sprat_node_shutdown(node: *mut sprat_node) -> c_int {
 }
 
 /// Frees a node: shuts it down and releases everything. Afterwards every function that is given the
-/// node returns SPRAT_ERR_HANDLE.
+/// node fails with SPRAT_ERR_HANDLE.
 ///
 /// When this call returns, no callback runs or will run, free_user_data has been called, and the
 /// threads and descriptors of the node are gone. Calls of other threads that wait for the node
 /// return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
-/// returns at once: that callback is then the last one, and free_user_data is called when it ends.
+/// returns immediately: that callback is then the last one, and free_user_data is called when it
+/// ends.
 ///
 /// This call waits for a running callback: do not hold a lock that the callback waits for. If the
 /// callback never returns, neither does this call.
@@ -324,7 +329,7 @@ pub unsafe extern "C" fn sprat_node_addr(
 ///
 /// @param node   the node
 /// @param name   the name of the member
-/// @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once; this flag
+/// @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists as well; this flag
 ///               also erases a member that has left
 /// @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if the member
 ///         has not failed, if the mode is "memberlist", or after sprat_node_leave();

@@ -99,7 +99,7 @@ impl MemberRecord {
 }
 
 /// Appends a text with its NUL and returns its offset. The offset fits into 32 bits: the name and
-/// tags of one member came in one message, which is far smaller than 4 GiB.
+/// tags of one member fit into one message, which is far smaller than 4 GiB.
 fn push(text: &mut Vec<u8>, part: &str) -> u32 {
     let begin = text.len() as u32;
     text.extend_from_slice(args::text(part).as_bytes_with_nul());

@@ -7,7 +7,7 @@
 use crate::settings;
 use std::{env, fs};
 
-/// The longest line of the header in characters.
+/// The length of the longest line of the list in bytes.
 const WIDTH: usize = 96;
 
 /// Makes the comment that lists every setting.

@@ -36,8 +36,9 @@ pub unsafe extern "C" fn sprat_node_set_tag(
 /// @param node   the node
 /// @param tags   the new tags, which are copied; may be NULL if ntags is 0
 /// @param ntags  the number of tags, at most 4096
-/// @return SPRAT_OK; SPRAT_ERR_INVALID for a key that is empty or occurs twice; otherwise as
-///         sprat_node_set_tag(). After a failure nothing has changed. Thread-safe.
+/// @return SPRAT_OK; SPRAT_ERR_INVALID for a key that is empty or occurs twice; SPRAT_ERR_TOO_LARGE
+///         also if ntags is greater than 4096; SPRAT_ERR_NULL also for a value that is NULL;
+///         otherwise as sprat_node_set_tag(). After a failure nothing has changed. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_node_set_tags(
     node: *mut sprat_node,

@@ -9,16 +9,17 @@ use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::io;
 use std::sync::Arc;
 
-/// The largest number of threads that one process may prepare.
+/// The largest number of threads that a process can ask for.
 const PREPARED_MAX: c_uint = 1024;
 
 /// Prepares threads for nodes that the program starts later, when it can no longer create threads.
-/// A node takes prepared threads before it creates new ones. A node needs two threads, one more
-/// with an event callback, and one more with the setting spoe_bind.
+/// A node takes prepared threads before it creates new ones, unless its settings have a spawn
+/// callback (sprat_config_set_spawn_cb()). A node needs two threads, one more with an event
+/// callback, and one more with the setting spoe_bind.
 ///
 /// A prepared thread waits and does nothing until a node takes it. A forked child gets the same
-/// number of prepared threads. Threads that are already prepared count, so a second call with the
-/// same number does nothing.
+/// number of prepared threads. Threads that are already prepared count, even if a node uses them,
+/// so a second call with the same number does nothing.
 ///
 /// @param n  the number of prepared threads in all, at most 1024
 /// @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.
@@ -65,7 +66,7 @@ unsafe impl Sync for HostSpawn {}
 type Job = Box<dyn FnOnce() + Send>;
 
 impl HostSpawn {
-    /// A spawner that calls `cb`, or `None` if `cb` is NULL.
+    /// Returns a spawner that calls `cb`, or `None` if `cb` is NULL.
     pub(super) fn new(cb: sprat_spawn_cb, data: *mut c_void) -> Option<HostSpawn> {
         cb.map(|call| HostSpawn { call, data })
     }
@@ -102,7 +103,7 @@ unsafe extern "C" fn run(arg: *mut c_void) {
     let _ = panic::caught(job);
 }
 
-/// The spawner for a node: the callback of the program, or `None` if the library creates the
+/// The spawner for a node: the callback of the program, or `None` if the library provides the
 /// threads.
 pub(super) fn spawner(host: Option<HostSpawn>) -> Option<Arc<dyn Spawn>> {
     host.map(|host| Arc::new(host) as Arc<dyn Spawn>)

@@ -3,9 +3,9 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-/// A running node, made by sprat_node_start(). Any number of threads may use it at once.
+/// A running node, made by sprat_node_start(). Any number of threads may use it at the same time.
 ///
-/// It is a checked number, not an address: after sprat_node_free() every function returns
+/// It is a checked number, not an address: after sprat_node_free() every function fails with
 /// SPRAT_ERR_HANDLE for it. Never dereference it.
 pub struct sprat_node {
     _opaque: [u8; 0],
@@ -55,8 +55,8 @@ pub struct sprat_member {
     pub port: u16,
     /// An enum sprat_member_state.
     pub state: i32,
-    /// Its incarnation: it grows each time the member announces itself again, for instance to
-    /// refute a suspicion.
+    /// Its incarnation: a number that the member raises to refute a suspicion, and when it changes
+    /// its tags, its metadata or its address.
     pub incarnation: u32,
     /// The number of its tags. See sprat_member_tag() and sprat_member_tag_at().
     pub ntags: u32,
@@ -81,7 +81,7 @@ pub struct sprat_event {
     pub time_ns: u64,
     /// Member events: the member as it was at that time; else NULL.
     pub member: *const sprat_member,
-    /// LOG: the part of the library that writes the line. Never NULL.
+    /// LOG: the part of the library that writes the line; else empty. Never NULL.
     pub name: *const c_char,
     /// FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL.
     pub text: *const c_char,
@@ -98,7 +98,7 @@ pub struct sprat_event {
 /// A tag: a key and a value, both chosen by the program.
 #[repr(C)]
 pub struct sprat_tag {
-    /// 1 or more bytes, UTF-8.
+    /// 1 to 255 bytes, UTF-8.
     pub key: *const c_char,
     /// Any text, UTF-8.
     pub value: *const c_char,
@@ -110,7 +110,7 @@ pub struct sprat_tag {
 pub struct sprat_helper {
     /// The name of the helper.
     pub name: *const c_char,
-    /// An enum sprat_probe_answer: the result that the helper reported.
+    /// An enum sprat_probe_answer: the result of this helper's probe.
     pub answer: i32,
 }
 
@@ -128,17 +128,21 @@ pub struct sprat_explanation {
     pub incarnation: u32,
     /// Milliseconds since it entered this state.
     pub since_ms: i64,
-    /// The node that suspected it or declared it failed; NULL if none did.
+    /// The node that suspected it or declared it failed; the member itself if it announced its
+    /// leave; NULL if it is alive.
     pub accuser: *const c_char,
-    /// The names of other nodes that confirmed the suspicion; NULL if nconfirmations is 0.
+    /// The names of the other nodes whose accusations confirmed the suspicion, while the member is
+    /// suspected; NULL if nconfirmations is 0.
     pub confirmations: *const *const c_char,
-    /// The number of nodes that confirmed the suspicion.
+    /// The number of these names; 0 if the member is not suspected.
     pub nconfirmations: u32,
-    /// The number of confirmations that shorten the suspicion timeout to its minimum.
+    /// The number of confirmations that shorten the suspicion timeout to its minimum; 0 if the
+    /// member is not suspected.
     pub confirmations_wanted: u32,
-    /// Milliseconds until the suspect is declared failed; -1 if it is not suspected.
+    /// Milliseconds until the suspect is declared failed unless it refutes; -1 if it is not
+    /// suspected.
     pub time_left_ms: i64,
-    /// Milliseconds since this node's last probe of it began; -1 if it never probed it.
+    /// Milliseconds since the start of this node's last finished probe of it; -1 if there is none.
     pub probe_ago_ms: i64,
     /// An enum sprat_probe_answer: the result of the direct probe by datagram.
     pub probe_direct: i32,
@@ -166,9 +170,10 @@ pub struct sprat_health {
     pub live: u32,
     /// The number of known members that have not left, this node included.
     pub known: u32,
-    /// True if most of the other members, and at least two, fell silent at once: the fault may be
-    /// at this node. It becomes true before the first of them is declared failed, so that a handler
-    /// of SPRAT_EVENT_MEMBER_FAIL can rely on it.
+    /// True if this node hears nothing from other members, or if most of them, and at least two,
+    /// fell silent within a short time: the fault may be at this node. It becomes true before the
+    /// first of them is declared failed, so that a handler of SPRAT_EVENT_MEMBER_FAIL can rely on
+    /// it. It is always false if fewer than two other members are known.
     pub isolated: bool,
     /// True if datagrams get answers.
     pub datagrams_work: bool,
@@ -177,9 +182,10 @@ pub struct sprat_health {
     /// Another address at which members list this node's name, as "10.0.0.5:7946"; NULL if there is
     /// none, as is usual. Members that list the name at that address do not see this node.
     pub name_conflict: *const c_char,
-    /// True if another node answers at that address, so two nodes have the same name. If no node
-    /// answers there, the address is that of an earlier run of this node: members accept the new
-    /// address some time after they have declared the old one failed (half a minute in Serf).
+    /// True if another node answers at that address, so two nodes have the same name; false while
+    /// the address is still being asked. If no node answers there, the address is that of an
+    /// earlier run of this node: members accept the new address some time after they have declared
+    /// the old one failed (half a minute in Serf).
     pub name_conflict_alive: bool,
     /// One sentence, as "streams work, datagrams do not". Never NULL.
     pub summary: *const c_char,

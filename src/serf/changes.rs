@@ -1,4 +1,5 @@
-//! Changes that the SWIM machine reports about members, and their effect on the table.
+//! Changes that the SWIM machine reports about members, and their effect on the table of members.
+//! The rows below leave out suspicions, forgotten members, and members that the filter hides.
 //!
 //! | change | status before | status after | event |
 //! | --- | --- | --- | --- |

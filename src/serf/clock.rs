@@ -2,7 +2,7 @@
 //!
 //! Serf's clocks follow any Lamport time that they see, so one message with the largest number
 //! wraps them to zero and disturbs the whole cluster. The clocks here saturate, and refuse to leap
-//! further than [`limits::LTIME_LEAP`] at once.
+//! further than [`limits::LTIME_LEAP`] in one step.
 
 use crate::limits;
 

@@ -8,7 +8,8 @@ use crate::time::Time;
 use std::net::SocketAddr;
 
 impl Core {
-    /// Remembers seeds: each is tried again whenever no alive member has its address.
+    /// Remembers seeds: unless the setting `reconnect` is false, each is tried again whenever no
+    /// alive member has its address.
     pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
         self.swim.remember_seeds(now, seeds);
         self.pump(now, false);
@@ -37,9 +38,10 @@ impl Core {
         op.ok_or(CommandError::TooManyLooks)
     }
 
-    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member has acknowledged the
-    /// leave or been silent for too long. It comes at once if there are no such members, or if the
-    /// node has left already.
+    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member that was told has
+    /// acknowledged the leave or been silent for too long. It comes immediately if there is no
+    /// other live member, if this node's name seems to belong to another node, or if this node has
+    /// left already.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);
@@ -133,7 +135,7 @@ impl Core {
         Ok(())
     }
 
-    /// Probes a member at once, because the application could not reach it.
+    /// Probes a member immediately, because the application could not reach it.
     /// [`CoreEvent::HintDone`] reports the verdict.
     ///
     /// # Errors

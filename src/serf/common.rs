@@ -1,8 +1,8 @@
 //! Everything that the parts of the Serf state share: settings, members, and the outbox.
 //!
-//! Each part owns its own state and is handed a [`Common`], together with the time. A change of a
-//! member that the application can see goes through [`Common::change`], which also emits an event
-//! when a suspicion begins or ends.
+//! Each part owns its own state and is handed a [`Common`], together with the time. Every change of
+//! a row that the application can see goes through [`Common::change`], which also emits an event
+//! when the member becomes suspect, or is alive again after a suspicion.
 
 use super::lost::Lost;
 use super::members::{MemberRow, Members};
@@ -77,7 +77,8 @@ impl Common {
         }
     }
 
-    /// Changes a member, and emits an event if that begins or ends a visible suspicion.
+    /// Changes a member. Emits an event if the application now sees the member as suspect, or as
+    /// alive again after a suspicion.
     pub fn change(&mut self, name: &str, change: impl FnOnce(&mut MemberRow)) {
         let Some(row) = self.members.change(name, change) else {
             return;

@@ -26,13 +26,14 @@ pub struct Config {
     pub tags: Tags,
     /// The meta of this node, at most [`limits::META_LEN`] bytes; in memberlist mode only.
     pub meta: Vec<u8>,
-    /// The time for which a leaving node still answers probes after its leave has spread.
+    /// The time for which a leave goes on after it has spread, so that probes are still answered.
     pub leave_propagate: Duration,
     /// The longest time that one step of a leave may take to spread.
     pub broadcast_timeout: Duration,
-    /// The time for which a failed member is kept and searched for before it is erased.
+    /// The time for which a failed member is searched for. In Serf mode it is also kept for this
+    /// time before it is erased.
     pub reconnect_timeout: Duration,
-    /// The time for which a member that left is kept before it is erased.
+    /// The time for which a member that left is kept before it is erased; in Serf mode only.
     pub tombstone_timeout: Duration,
     /// The time between two checks for members to erase.
     pub reap_interval: Duration,

@@ -11,8 +11,8 @@
 //! - peers still list it there after more than the time in which a cluster notices that a node is
 //!   gone: they can reach it, even if we cannot.
 //!
-//! Until it is certain, the application is only warned, and a leave is silent: peers would apply
-//! anything said about the name to the other node.
+//! Until it is certain, the application is only warned. Certain or not, a leave is silent if peers
+//! have listed the name at that address recently: they would apply the leave to the other node.
 
 use super::CoreEvent;
 use super::common::Common;
@@ -65,7 +65,7 @@ impl Conflicts {
     }
 
     /// This node's name is listed at the address `claimed`. `asked` is true if a peer that this
-    /// node asked lists it there, and this node is not leaving.
+    /// node asked lists it there, and this node is not leaving and has not left.
     pub fn on_claim(&mut self, now: Time, common: &mut Common, claimed: SocketAddr, asked: bool) {
         if self.was_before_us(claimed) {
             self.claimed = now;
@@ -110,14 +110,14 @@ impl Conflicts {
         }
     }
 
-    /// Returns the address that had this node's name first and still has it, if that is certain.
+    /// Returns the address that had this node's name first, if a node there still answers to it.
     pub fn owner(&self, name_conflict: Option<NameConflict>) -> Option<SocketAddr> {
         let NameConflict { addr, verdict } = name_conflict?;
         let is_owner = verdict == ConflictVerdict::Alive && self.was_before_us(addr);
         is_owner.then_some(addr)
     }
 
-    /// Returns true if this node's name seems to belong to another node, which claimed it recently.
+    /// Returns true if another address had this node's name first, and was listed with it recently.
     pub fn is_name_disputed(&self, now: Time, common: &Common) -> bool {
         let patience = time_to_notice(&common.config.swim, common.members.len());
         self.before_us.is_some() && now.since(self.claimed) <= 2 * patience

@@ -12,7 +12,8 @@ pub enum LeaveEnd {
     /// This node has left.
     Left {
         /// The live members that have not acknowledged the leave, and may mistake it for a failure.
-        /// Empty if every member that can be reached has acknowledged it.
+        /// Empty if every live member that was told directly has acknowledged it. Also empty if
+        /// this node left silently because its name seemed to belong to another node.
         unacked: Vec<Arc<str>>,
     },
     /// A join cancelled the leave.
@@ -29,7 +30,8 @@ pub enum CoreEvent {
     JoinDone {
         /// The number that `Core::join` returned.
         op: OpId,
-        /// The number of addresses that answered, and the reason for each address that did not.
+        /// The number of addresses that answered, and the reason for each target that failed, since
+        /// the previous report.
         report: JoinReport,
         /// The address of another node that had this node's name first and still uses it, if there
         /// is one. In that case this node is not a member of the cluster that it tried to join.
@@ -61,8 +63,9 @@ pub enum CoreEvent {
         /// True if the member answered.
         answered: bool,
     },
-    /// A peer lists this node's name at another address. That address belongs to an earlier run of
-    /// this node, or to another node with the same name, which may have joined earlier or later.
+    /// A peer lists this node's name at another address, or a node answers to it there. That
+    /// address belongs to an earlier run of this node, or to another node with the same name, which
+    /// may have joined earlier or later.
     NameClaimed {
         /// The other address.
         other: SocketAddr,
@@ -76,7 +79,7 @@ pub enum CoreEvent {
     },
     /// No other node claims this node's name any more.
     NameFree {
-        /// True if a [`CoreEvent::NameConflict`] was reported before.
+        /// True if a [`CoreEvent::NameConflict`] was reported since the name was last free.
         reported: bool,
     },
 }

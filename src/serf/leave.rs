@@ -1,16 +1,17 @@
 //! This node's own leave, in steps that each have a deadline:
 //!
 //! ```text
-//! Member -> Intent      the leave intent is gossiped, and every member acknowledges it
+//! Member -> Intent      the leave intent is gossiped, and the members told directly acknowledge it
 //!        -> Spreading   the same happens to the departure, which the SWIM machine announces
 //!        -> Lingering   probes are still answered, so that no peer sees the leave as a failure
 //!        -> Left
 //! ```
 //!
 //! When no other member is present, Intent and Lingering are skipped; memberlist mode has no
-//! Intent. A step that takes too long ends at its deadline and the leave goes on, as in newer
-//! versions of Serf; Serf 0.9.4 gives up. The report at the end names the members that have not
-//! acknowledged the leave. A join cancels the leave, whatever step it is in.
+//! Intent. A node whose name seems to belong to another node goes to Left immediately. A step that
+//! takes too long ends at its deadline and the leave goes on, as in newer versions of Serf; Serf
+//! 0.9.4 gives up. The report at the end names the members that have not acknowledged the leave. A
+//! join cancels the leave, whatever step it is in.
 
 use super::CoreEvent;
 use super::common::Common;
@@ -46,7 +47,7 @@ struct Announcing {
     until: Time,
     /// True once the announcement has been gossiped often enough.
     gossiped: bool,
-    /// True once every member has acknowledged the announcement or was given up.
+    /// True once every member that was told has acknowledged the announcement or was given up.
     acked: bool,
 }
 
@@ -164,7 +165,8 @@ impl Leave {
         self.go_on(now, common);
     }
 
-    /// Every member has acknowledged the announcement of the current step, or was given up.
+    /// Every member that was told has acknowledged the announcement of the current step, or was
+    /// given up.
     pub fn on_acked(&mut self, now: Time, common: &mut Common) {
         match &mut self.step {
             Step::Intent(announcing) | Step::Spreading(announcing) => announcing.acked = true,

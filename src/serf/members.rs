@@ -52,7 +52,8 @@ pub(super) struct MemberRow {
     pub returning: bool,
     /// Lamport time of the last intent about it.
     pub ltime: u64,
-    /// The time at which it failed or left; for a present member, when it was added.
+    /// The time at which it last failed or left; when it was added, if it never has. A leave intent
+    /// about a failed member does not change it.
     pub gone_at: Time,
 }
 

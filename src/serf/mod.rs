@@ -126,7 +126,8 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// Handles a datagram that could not be sent.
+    /// Handles a datagram that could not be sent; it belongs to the probe with this sequence
+    /// number.
     pub fn handle_send_failure(&mut self, now: Time, probe: u32, why: SendFailure) {
         self.swim.handle_send_failure(now, probe, why);
         self.pump(now, false);

@@ -75,11 +75,11 @@ pub(super) fn encode_nothing() -> Vec<u8> {
 /// Returns the messages that a received state stands for, in the order in which to handle them.
 /// `own` is the name of this node.
 ///
-/// A member listed as left is believed to leave only if it is not present here, or if it is this
-/// node itself: the SWIM machine has already merged the member entries of the same exchange.
-/// Otherwise a member that returned could stay leaving without end. A peer that missed the return
-/// may list the leave with a later time than that of the return, because an agent adds one to the
-/// time of a leave whenever it reads the time in a push/pull.
+/// A member listed as left is believed to leave only if it is known here as failed or left, or if
+/// it is this node itself: the SWIM machine has already merged the member entries of the same
+/// exchange. Otherwise a member that returned could stay leaving without end. A peer that missed
+/// the return may list the leave with a later time than that of the return, because an agent adds
+/// one to the time of a leave whenever it reads the time in a push/pull.
 pub(super) fn messages<'a>(
     state: &SerfPushPull<'a>,
     members: &Members,

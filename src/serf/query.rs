@@ -46,7 +46,7 @@ impl Seen<SeenQuery> {
     }
 }
 
-/// Forwards a response to the member that the relay names.
+/// Forwards a response to the address that the relay gives, if a member has that address.
 pub(super) fn forward(common: &mut Common, relay: &Relay<'_>) {
     let Some(to) = address(relay.addr, relay.port) else {
         return common.out.refuse(Refusal::AddressLength);

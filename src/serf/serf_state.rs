@@ -1,9 +1,9 @@
 //! The Serf state: the one place where its parts are wired together.
 //!
-//! Each part is a type in its own file; it owns its state and works on [`Common`]. No part knows
-//! another: what one part finds out reaches the others through the methods here. An input is a
-//! report of the SWIM machine, a message, or a command; the results are in the outbox of
-//! [`Common`], from which [`super::Core`] takes them.
+//! Each part is a type in its own file; it owns its state and works on [`Common`]. The results of
+//! one part reach the others through the methods here. An input is a report of the SWIM machine, a
+//! message, or a command; the results are in the outbox of [`Common`], from which [`super::Core`]
+//! takes them.
 
 use super::changes::Changes;
 use super::common::Common;
@@ -126,7 +126,7 @@ impl SerfState {
         self.leave.on_departure_gossiped(now, &mut self.common);
     }
 
-    /// Every member has acknowledged the current step of the leave, or was given up.
+    /// Every member that was told has acknowledged the current step of the leave, or was given up.
     pub fn leave_acked(&mut self, now: Time) {
         self.leave.on_acked(now, &mut self.common);
     }
@@ -157,8 +157,8 @@ impl SerfState {
         }
     }
 
-    /// A join command ended. If at least one node answered, announces this node to the whole
-    /// cluster.
+    /// A join command ended, or reached a node. If at least one node answered, this node announces
+    /// itself to the whole cluster, unless it is leaving or has left; only in Serf mode.
     pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
         let owner = self.conflicts.owner(name_conflict);
         if report.contacted > 0 {
@@ -282,7 +282,8 @@ impl SerfState {
         begun.op
     }
 
-    /// Announces that a failed member is removed. If `prune` is true, every node erases it.
+    /// Announces that a member that failed or left is removed. If `prune` is true, every node
+    /// erases it.
     pub fn remove_failed(&mut self, now: Time, name: &str, prune: bool) {
         self.announce_leave(now, name, prune, None);
     }

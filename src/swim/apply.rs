@@ -129,7 +129,7 @@ impl Swim {
         }
     }
 
-    /// Handles a dead message. If the member itself sent the message, the member has left.
+    /// Handles a dead message. If the accuser is the member itself, the member has left.
     pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
         let offer = if accusation.from == accusation.node {
             Offer::Left
@@ -173,7 +173,8 @@ impl Swim {
         }
     }
 
-    /// A suspect did not refute in time. Other nodes are told, unless this node has left.
+    /// A suspect did not refute in time: declares it dead. Other nodes are told, unless this node
+    /// has left.
     pub(super) fn on_suspicion_end(&mut self, member: MemberIndex) {
         let pass_on = if self.ctx.local.left {
             PassOn::No
@@ -202,8 +203,8 @@ impl Swim {
         let names = Names::default();
         let state = PushPull::decode_counting(bytes, &names, &mut |refusal| self.refuse(refusal))?;
         push_pull::check_versions(&self.ctx.table, &state.nodes)?;
-        // A node that knows no other live node passes nothing on: the nodes that it now learns of
-        // know this state already, because they are the origin of the state.
+        // A node that knows no other live node does not pass on that nodes are alive: the nodes
+        // that it now learns of know this state already, because they are the origin of the state.
         let alone = self.ctx.config.join_sync && self.ctx.table.live() <= 1;
         let pass_on = if alone { PassOn::No } else { PassOn::Encoded };
         let own_name = self.ctx.local.name.clone();
@@ -236,8 +237,8 @@ impl Swim {
         }
     }
 
-    /// Merges one entry. A remote *dead* counts as a suspicion by this node. Returns true if the
-    /// entry made a member known or alive again.
+    /// Merges one entry. About other nodes, a remote *dead* or *suspect* counts as a suspicion by
+    /// this node. Returns true if the entry made a member known or alive again.
     fn merge_node(&mut self, node: &PushPullNode, own_name: &str, pass_on: PassOn) -> bool {
         let accusation = |from| Accusation {
             incarnation: node.incarnation,

@@ -1,9 +1,9 @@
 //! The health of this node itself: the local health score, and the transports that get answers.
 //!
 //! A node that gets no answers may itself be the one that is slow (Lifeguard, "Local Health Aware
-//! Probe"). The score rises when probes fail or when the node has to refute, and falls when answers
-//! come. The node's own probe deadlines are multiplied by `score + 1`, so that a struggling node
-//! accuses later.
+//! Probe"). The score rises when regular probes fail or when the node has to refute, and falls when
+//! probes are answered. The deadlines of the node's regular probes are multiplied by `score + 1`,
+//! so that a struggling node accuses later.
 
 use crate::time::Time;
 use std::time::Duration;

@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Swim {
-    /// Remembers seeds: each is asked again whenever it is not an alive member.
+    /// Remembers seeds: unless the setting `reconnect` is false, each is asked again whenever it is
+    /// not an alive member.
     pub fn remember_seeds(&mut self, now: Time, seeds: &[Seed]) {
         self.at(now, |swim| {
             swim.reconnect.remember_seeds(&mut swim.ctx, seeds);
@@ -19,7 +20,7 @@ impl Swim {
 
     /// Joins the clusters of these seeds. [`super::Notice::JoinDone`] reports the outcome; a second
     /// notice follows if some seeds had neither answered nor failed by then. If a seed answers, all
-    /// these seeds are remembered. A seed that is this node itself counts as contacted.
+    /// these seeds are remembered. A seed that is this node itself counts as one that answers.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         self.at(now, |swim| {
             let undecided = swim.name_conflicts.is_asking();
@@ -43,9 +44,9 @@ impl Swim {
         self.reconnect.remember_seeds(&mut self.ctx, &seeds);
     }
 
-    /// Tells the live members that this node is going to leave; `intent` is the content of a user
-    /// message. [`super::Notice::LeaveAcked`] follows when each member that was told has
-    /// acknowledged the intent or has been given up.
+    /// Tells the live members (in a large cluster some of them) that this node is going to leave;
+    /// `intent` is the content of a user message. [`super::Notice::LeaveAcked`] follows when each
+    /// member that was told has acknowledged the intent or has been given up.
     pub fn announce_leave(&mut self, now: Time, intent: &[u8]) {
         self.at(now, |swim| {
             swim.ctx.local.intends_to_leave = true;
@@ -55,10 +56,10 @@ impl Swim {
     }
 
     /// Leaves. [`super::Notice::LeaveSpread`] follows when the announcement has reached its
-    /// retransmit limit, or at once if there is no other live node. [`super::Notice::LeaveAcked`]
-    /// follows when each member that was told has acknowledged the leave or has been given up.
-    /// Until [`Swim::revive`], this node still answers, but tells no other node that a member
-    /// failed, and refutes nothing.
+    /// retransmit limit, or immediately if there is no other live node.
+    /// [`super::Notice::LeaveAcked`] follows when each member that was told has acknowledged the
+    /// leave or has been given up. Until [`Swim::revive`], this node still answers, but tells no
+    /// other node that a member failed, and refutes nothing.
     pub fn leave(&mut self, now: Time) {
         self.at(now, |swim| {
             let departure = local_node::leave(&mut swim.ctx);
@@ -83,7 +84,8 @@ impl Swim {
     }
 
     /// Leaves without an announcement. This is for a node that shares its name with another node:
-    /// members would believe that the other node left. Members that know this node see it fail.
+    /// from an announcement, members could conclude that the other node left. Members that know
+    /// this node see it fail.
     pub fn leave_silently(&mut self) {
         local_node::leave_silently(&mut self.ctx);
     }
@@ -112,7 +114,7 @@ impl Swim {
         });
     }
 
-    /// Probes a member that the application could not reach just now, in every way at once.
+    /// Probes a member that the application could not reach, in all ways at the same time.
     /// [`super::Notice::HintDone`] reports the verdict. Returns `None` if the member is unknown, is
     /// dead, has left or is this node itself, or if this node has left. Also returns `None`, and
     /// counts this hint in `hints_limited`, if a hint already probes this member, or if too many
@@ -131,12 +133,13 @@ impl Swim {
         });
     }
 
-    /// Sends a user message to one address, at once and only once.
+    /// Sends a user message to one address, immediately and only once.
     pub fn send_user(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) {
         self.at(now, |swim| swim.gossip.send_user(&mut swim.ctx, to, bytes));
     }
 
-    /// Remembers a member that failed. It is asked again and again until [`Swim::forget_lost`].
+    /// Remembers a member that failed. Unless the setting `reconnect` is false, it is asked again
+    /// and again until [`Swim::forget_lost`].
     pub fn remember_lost(&mut self, now: Time, name: Arc<str>, addr: SocketAddr) {
         self.at(now, |swim| {
             swim.reconnect.remember_lost(&mut swim.ctx, name, addr);

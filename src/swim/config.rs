@@ -9,7 +9,7 @@ pub struct Config {
     pub probe_interval: Duration,
     /// The time that the answer to a direct ping may take before helpers are asked.
     pub probe_timeout: Duration,
-    /// The number of helpers asked in an indirect probe.
+    /// The maximum number of helpers asked in an indirect probe.
     pub indirect_checks: usize,
     /// True if a probe also tries a stream when its direct ping gets no answer.
     pub stream_pings: bool,
@@ -23,15 +23,17 @@ pub struct Config {
     pub awareness_max: u32,
     /// The time between two gossip rounds.
     pub gossip_interval: Duration,
-    /// The number of members that get a packet in each gossip round.
+    /// The maximum number of members that get a packet in each gossip round.
     pub gossip_nodes: usize,
-    /// The time for which dead members still get gossip. After that time, they are removed from the
-    /// table at the next end of the probe order.
+    /// The time for which dead members still get gossip. Members that have been dead, or have been
+    /// gone after a leave, for longer are removed from the table at the next end of the probe
+    /// order.
     pub gossip_to_the_dead: Duration,
     /// The number of transmissions of a broadcast in a cluster of fewer than 10 nodes. In larger
     /// clusters it is multiplied by the number of digits of their size.
     pub retransmit_mult: u32,
-    /// The time between two periodic push/pulls; zero disables them.
+    /// The time between two periodic push/pulls in a cluster of up to 32 nodes; it is longer in a
+    /// larger cluster. Zero disables them.
     pub push_pull_interval: Duration,
     /// The longest life of a stream, from dialling or accepting it to its end.
     pub stream_timeout: Duration,
@@ -47,12 +49,14 @@ pub struct Config {
     pub join_sync: bool,
     /// If true, a suspect is probed again before it is declared dead. Beyond memberlist.
     pub final_probe: bool,
-    /// If true, seeds and lost members are asked again for as long as the node lives. Beyond
-    /// memberlist.
+    /// If true, seeds and lost members are asked again and again, except after this node has left.
+    /// Beyond memberlist.
     pub reconnect: bool,
-    /// The first pause before a seed or a lost member is asked again.
+    /// The first pause before a seed or a lost member is asked again, without the random time that
+    /// is added to each pause.
     pub reconnect_min: Duration,
-    /// The longest pause between two attempts at the same seed or lost member.
+    /// The longest pause between two attempts at the same seed or lost member, without that random
+    /// time.
     pub reconnect_max: Duration,
 }
 
@@ -84,7 +88,8 @@ impl Config {
         }
     }
 
-    /// Returns these settings with everything disabled that goes beyond the defaults of memberlist.
+    /// Returns these settings with every setting disabled that goes beyond the defaults of
+    /// memberlist.
     #[cfg_attr(not(feature = "internals"), expect(dead_code))]
     pub fn plain(self) -> Config {
         Config {

@@ -93,7 +93,8 @@ impl Context {
         self.last_seq
     }
 
-    /// Counts an ack or nack that no ping waits for: the ping has expired, or was never sent.
+    /// Counts an ack or nack that no ping waits for: the ping has its answer or has expired, or was
+    /// never sent.
     pub fn count_late_answer(&mut self, seq: u32) {
         if (1..=self.last_seq).contains(&seq) {
             self.outbox.stats.late_answers += 1;

@@ -22,15 +22,19 @@ pub struct Explanation {
     pub since: Duration,
     /// Its incarnation.
     pub incarnation: u32,
-    /// The member that suspected it or declared it dead; `None` while it is alive.
+    /// The member that suspected it or declared it dead; the member itself if it announced its
+    /// leave; `None` while it is alive.
     pub accuser: Option<Arc<str>>,
-    /// The other members that confirmed the suspicion.
+    /// The other members that confirmed the suspicion; empty if the member is not a suspect.
     pub confirmations: Vec<Arc<str>>,
-    /// The number of confirmations that shorten the wait to its minimum.
+    /// The number of confirmations that shorten the wait to its minimum; 0 if the member is not a
+    /// suspect.
     pub confirmations_wanted: u32,
-    /// The time until a suspect is declared dead; `None` if the member is not a suspect.
+    /// The time until a suspect is declared dead unless it refutes; `None` if the member is not a
+    /// suspect.
     pub time_left: Option<Duration>,
-    /// The last probe; `None` if this node has not probed the member.
+    /// The last probe that has ended, final probes without an answer excepted; `None` if there is
+    /// none.
     pub probe: Option<ProbeReport>,
     /// The reason why the last bytes from its address could not be read at all, because keys or
     /// labels differ, and the time since then; `None` if no such bytes arrived within the last 90

@@ -12,16 +12,18 @@
 //! reprieve: its state is pulled over a stream before it is probed again, at most three times.
 //!
 //! The verdict on a dead node comes at the same time as without final probes, with one exception:
-//! if late confirmations end the wait at once, the verdict still waits for two final probes. On the
-//! wire, final probes are ordinary pings, accusations and push/pulls.
+//! if late confirmations end the wait immediately, the verdict still waits for two final probes. On
+//! the wire, final probes are ordinary pings, accusations and push/pulls.
 
 use super::Config;
 use crate::time::Time;
 use std::time::Duration;
 
-/// The number of probes before a verdict. At 30 % loss, half of them are answered.
+/// The number of probes before a verdict on a suspect that does not answer. At 30 % loss, a suspect
+/// that is alive answers half of them.
 pub(super) const FINAL_PROBES: u32 = 6;
-/// The number of probes that the verdict waits for even if late confirmations end the wait at once.
+/// The number of probes that the verdict waits for even if late confirmations end the wait
+/// immediately.
 const LATE: u32 = 2;
 /// The number of times that a verdict is put off because the suspect answered.
 const REPRIEVES: u32 = 3;

@@ -10,8 +10,8 @@ use crate::wire::{Refusal, message};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The bytes that are kept free in a datagram for everything but the message: the headers of IP and
-/// UDP, the checksum, and the header of compression.
+/// The bytes that are kept free in a datagram for everything but the message, the label and the
+/// encryption: the headers of IP and UDP, the checksum, and the header of compression.
 const FRAMING: usize = 128;
 
 /// The gossip rounds of a node, at a phase that is random for each node.
@@ -75,7 +75,7 @@ impl Gossip {
         }
     }
 
-    /// Sends a user message to one address at once.
+    /// Sends a user message to one address immediately.
     pub fn send_user(&self, ctx: &mut Context, to: SocketAddr, content: &[u8]) {
         let message = user_message(content);
         if message.len() + ctx.codec.overhead() + FRAMING > limits::DATAGRAM_LEN {

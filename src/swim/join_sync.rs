@@ -11,8 +11,8 @@
 //! push/pull of a node that knows no other node.
 //!
 //! A ping from a node that is unknown or dead here also shows a missed join. So does the
-//! announcement of a node that is listed as dead or left here. Such a node is asked for its state,
-//! but at most one such node a second.
+//! announcement of a node that is listed as dead or left here. This node exchanges states with such
+//! a node, but with at most one a second.
 
 use super::NodeState;
 use super::context::Context;
@@ -27,7 +27,8 @@ use std::time::Duration;
 /// part, and the longest random part.
 const DELAY_ROUNDS: u32 = 2;
 const JITTER_ROUNDS: u32 = 2;
-/// The time from a pull that brought new members, or failed, to the next pull, in gossip intervals.
+/// The time from a pull that brought new members, failed, or could not be started to the next pull,
+/// in gossip intervals, without the random part.
 const AGAIN_ROUNDS: u32 = 2;
 /// A pull is worthwhile when at least one in this many members was learned by gossip.
 const WORTH: usize = 16;
@@ -62,7 +63,7 @@ impl JoinSync {
         }
     }
 
-    /// A member became known by gossip.
+    /// A member became known or alive again by gossip.
     pub fn on_learned(&mut self, ctx: &mut Context) {
         if ctx.config.join_sync {
             self.learned += 1;
@@ -70,8 +71,9 @@ impl JoinSync {
         }
     }
 
-    /// A pull ended. If it brought members, gossip had missed them, and another pull follows. After
-    /// a failure another pull follows as well.
+    /// A pull ended; `gained` is the number of members that it brought, or `None` if it failed. If
+    /// it brought members, gossip had missed them, and another pull follows. After a failure
+    /// another pull follows as well.
     pub fn on_pull_end(&mut self, ctx: &mut Context, gained: Option<u32>) {
         if gained != Some(0) {
             self.owe(ctx, AGAIN_ROUNDS);

@@ -57,8 +57,8 @@ pub(super) struct Joining {
 }
 
 impl Joining {
-    /// Asks every seed for the state of its cluster. [`Notice::JoinDone`] reports the end. A seed
-    /// that is this node itself counts as contacted.
+    /// Asks every seed for the state of its cluster. [`Notice::JoinDone`] reports the outcome. A
+    /// seed that is this node itself counts as contacted.
     pub fn begin(&mut self, ctx: &mut Context, seeds: &[Seed], undecided: bool) -> OpId {
         let op = ctx.next_op();
         let targets = seeds.iter().map(|seed| (seed.clone(), seed.to_string()));

@@ -17,11 +17,11 @@
 //!
 //! A Serf cluster is told in two steps: first the intent to leave, then the departure, which is a
 //! dead message that this node sends about itself. An agent that handles the departure before the
-//! intent shows a failure, so the departure is sent only after the intent has been acknowledged.
-//! That alone is not enough: memberlist acknowledges a ping at once, but queues the message before
-//! it, and handles the newest message in the queue first. So every member is asked again, one
-//! gossip interval after it acknowledged the intent: when its second ack comes, it has had time to
-//! work through its queue.
+//! intent shows a failure, so the departure is sent only after the intent has been acknowledged or
+//! given up. That alone is not enough: memberlist acknowledges a ping immediately, but queues the
+//! message before it, and handles the newest message in the queue first. So every member is asked
+//! again, one gossip interval after it acknowledged the intent: when its second ack comes, it has
+//! had time to work through its queue.
 //!
 //! # Large clusters
 //!
@@ -42,13 +42,13 @@ use std::time::Duration;
 
 /// The number of pings after which a member counts as unreachable.
 const ATTEMPTS: u32 = 16;
-/// The number of pings in the second step for a member that has not acknowledged the first step.
+/// The number of pings in a later step for a member that has not acknowledged an earlier one.
 const FEWER_ATTEMPTS: u32 = 4;
 /// A ping waits for its ack for the probe timeout divided by this number.
 const ATTEMPTS_PER_TIMEOUT: u32 = 4;
-/// The number of pings that may wait for an ack at once.
+/// The number of pings that may wait for an ack at the same time.
 const ASKED: usize = 64;
-/// The number of members that are told directly in a larger cluster.
+/// The maximum number of members that are told directly if gossip alone is good enough.
 const TOLD_DIRECTLY: usize = 1024;
 /// The lowest retransmit limit at which gossip alone is good enough.
 const ENOUGH: u32 = 16;
@@ -76,7 +76,7 @@ struct Telling {
 pub(super) struct Leaving {
     /// The intent, as a user message; `None` in memberlist mode.
     intent: Option<Arc<[u8]>>,
-    /// The departure; `None` before the second step.
+    /// The departure; `None` before it is announced.
     departure: Option<Arc<[u8]>>,
     waiting: VecDeque<Telling>,
     /// The members that were asked, each with the deadline for its ack.
@@ -88,15 +88,16 @@ pub(super) struct Leaving {
 }
 
 impl Leaving {
-    /// Begins the first step: tells all live members of the intent. [`Notice::LeaveAcked`] reports
+    /// Begins the first step: tells the live members of the intent. [`Notice::LeaveAcked`] reports
     /// the end of the step.
     pub fn announce_intent(&mut self, ctx: &mut Context, intent: Arc<[u8]>) {
         self.intent = Some(intent);
         self.tell_all(ctx, LeaveStep::Intent);
     }
 
-    /// Begins the second step: tells all live members of the departure. The members that have not
-    /// acknowledged the intent are given up. [`Notice::LeaveAcked`] reports the end of the step.
+    /// Begins the step of the departure: tells the live members of it. For members that have not
+    /// acknowledged the intent, the step of the intent ends here. [`Notice::LeaveAcked`] reports
+    /// the end of the step.
     pub fn announce_departure(&mut self, ctx: &mut Context, departure: Arc<[u8]>) {
         self.give_up();
         self.departure = Some(departure);
@@ -141,8 +142,8 @@ impl Leaving {
         });
     }
 
-    /// Asks as many members as may be asked at once. If no ack is awaited any more, reports the end
-    /// of the step.
+    /// Asks as many members as may be asked at the same time. If no ack is awaited any more,
+    /// reports the end of the step.
     fn go_on(&mut self, ctx: &mut Context) {
         let until = ctx.now + ctx.config.probe_timeout / ATTEMPTS_PER_TIMEOUT;
         while self.asked.len() < ASKED {
@@ -229,7 +230,8 @@ impl Leaving {
         }
     }
 
-    /// Ends the leave. Returns the live members that have not acknowledged every step.
+    /// Ends the leave. Returns the live members that were told of it and have not acknowledged
+    /// every step.
     pub fn end(&mut self, ctx: &Context) -> Vec<Arc<str>> {
         self.give_up();
         let ended = std::mem::take(self);

@@ -68,7 +68,7 @@ fn announce_change(ctx: &mut Context) {
 }
 
 /// Gossips the leave of this node, and returns the encoded message. [`Notice::LeaveSpread`] follows
-/// when the message has been sent often enough, or at once if there is no other live node.
+/// when the message has been sent often enough, or immediately if there is no other live node.
 pub(super) fn leave(ctx: &mut Context) -> Arc<[u8]> {
     ctx.local.left = true;
     let local = ctx.table.local_index();

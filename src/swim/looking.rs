@@ -125,7 +125,7 @@ fn ask(ctx: &mut Context, op: OpId, peer: SocketAddr) {
 /// the first protocol versions assume one port for all nodes.
 ///
 /// # Errors
-/// The bytes are no push/pull, or exceed its bounds.
+/// The bytes are not a push/pull, or exceed its bounds.
 pub(super) fn decode(
     ctx: &mut Context,
     peer: SocketAddr,

@@ -64,7 +64,7 @@ pub enum Unfit {
     Network(IpAddr),
     /// The load balancer itself listens at its address: requests would come back to it.
     Own(SocketAddr),
-    /// The load balancer has a server with its name that is not meant for members.
+    /// A server of the load balancer that is not meant for members has its name already.
     Taken,
 }
 
@@ -157,7 +157,7 @@ impl Rules {
     ///
     /// Other tags of a server are `port`; `ip`, if it serves at an address other than its address
     /// in the cluster; `weight`, 0 to 256; and `state`, one of `ready`, `drain` and `maint`. A
-    /// member with the weight 0 drains.
+    /// member with the weight 0 drains, unless its state is `maint`.
     pub fn candidate(&self, member: &Member) -> Option<Candidate> {
         let tag = |key: &str| member.tags.get(key).map(String::as_str);
         let (key, wanted) = &self.tag;
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_haproxy_would_read_as_commands_are_refused() {
+    fn names_that_a_command_to_haproxy_must_not_contain_are_refused() {
         for name in [
             "a;show version;x",
             "a b",

@@ -111,8 +111,8 @@ impl MemberIndex {
     }
 }
 
-/// The servers that get requests. Suspected members are included only if no other member is
-/// available: in that case the fault may be at this node.
+/// The servers that get requests. Suspected members are included only if no server among the
+/// members that are alive can take requests: in that case the fault may be at this node.
 fn servers(members: &[Arc<Member>], rules: &Rules) -> Vec<Candidate> {
     let all = members.iter().filter_map(|it| rules.candidate(it));
     let willing = |it: &Candidate| it.is_there() && it.desired == Desired::Ready && it.addr.is_ok();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn suspected_members_serve_if_there_is_no_other() {
+    fn suspected_members_serve_if_no_server_is_alive() {
         let rules = Rules {
             tag: ("role".to_owned(), "backend".to_owned()),
             ..Rules::default()

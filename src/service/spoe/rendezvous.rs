@@ -1,8 +1,8 @@
 //! The member for a key: the one with the highest weighted score (rendezvous hashing, Thaler and
 //! Ravishankar 1998).
 //!
-//! All nodes that know the same members choose the same member for a key, without a table. When a
-//! member goes, only its keys move, and they spread over all other members.
+//! All nodes that know the same members with the same weights choose the same member for a key,
+//! without a table. When a member goes, only its keys move, and they spread over all other members.
 
 /// A hash of 64 bits that is the same on every host and in every version: FNV-1a, followed by the
 /// last step of SplitMix64. Without that step, similar names would get similar hashes.

@@ -5,7 +5,7 @@ use crate::service::{Actions, End};
 
 /// A source of answers.
 pub trait Answers {
-    /// The variables that answer one question; empty if the question is unknown.
+    /// The variables that answer one question; empty if it cannot be answered.
     fn answer(&self, question: &Message) -> Vec<Variable>;
 }
 
@@ -18,8 +18,8 @@ pub struct Session {
 
 impl Session {
     /// Reads the whole frames at the start of `input`, adds the answers to `actions`, and returns
-    /// how many bytes it read. HAProxy 3.2 expects the greeting in one segment, so all answers are
-    /// written at once.
+    /// how many bytes it read. HAProxy 3.2 expects the greeting in one segment, so all answers go
+    /// out in one write.
     pub fn read(&mut self, input: &[u8], answers: &impl Answers, actions: &mut Actions) -> usize {
         let mut at = 0;
         while actions.end.is_none() {
@@ -163,7 +163,7 @@ mod tests {
         actions.bytes.get(at + text.len()).copied()
     }
 
-    /// The actions of a session that gets these bytes at once.
+    /// The actions of a session that gets these bytes in one piece.
     fn read(session: &mut Session, input: &[u8], answers: &impl Answers) -> Actions {
         let mut actions = Actions::default();
         let consumed = session.read(input, answers, &mut actions);
@@ -171,7 +171,7 @@ mod tests {
         actions
     }
 
-    /// The actions of a fresh session that gets these bytes at once.
+    /// The actions of a fresh session that gets these bytes in one piece.
     fn answer(input: &[u8]) -> Actions {
         read(&mut Session::default(), input, &Lengths)
     }
