@@ -118,7 +118,7 @@ impl Keyring {
         keyring
     }
 
-    /// Returns true if there is no key, so that gossip is not encrypted.
+    /// Returns true if there is no key, so that nothing is encrypted.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

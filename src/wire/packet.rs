@@ -1,7 +1,7 @@
 //! Datagrams: [`open`] and [`walk`] take one apart, [`compound`] and [`seal`] make one.
 //!
-//! From outside in, a datagram has a label header, encryption, and a checksum; then compress and
-//! compound layers in any order and nesting; then messages. The depth of the layers and the sum of
+//! From outside in, a datagram may have a label header, encryption, and a checksum; then compress
+//! and compound layers in any order and nesting. Inside are the messages. The depth of the layers and the sum of
 //! the bytes to which they expand are bounded, so that one datagram causes bounded work.
 
 use super::codec::SEAL_LEN;
@@ -11,7 +11,7 @@ use crate::limits;
 
 /// A datagram without its label, encryption and checksum.
 pub enum Opened<'a> {
-    /// The datagram was not encrypted.
+    /// The datagram was taken as plain bytes.
     Borrowed(&'a [u8]),
     /// The datagram was decrypted.
     Owned(Vec<u8>),
