@@ -57,7 +57,7 @@ pub(super) enum Verdict {
     Conflict,
     /// An alive member becomes suspect.
     Suspect,
-    /// A suspect has one more accuser.
+    /// A suspect is accused again.
     Confirm,
     /// An alive or suspect member becomes dead or left.
     MarkDead,

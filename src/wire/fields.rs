@@ -2,8 +2,8 @@
 //!
 //! A value that passes its codec is safe to store. A name is UTF-8 without NUL: a name that is not
 //! such text is escaped. Names, addresses, version vectors and meta have valid lengths; lists are
-//! not longer than their bounds in [`crate::limits`], if they have any. Other bytes are not checked.
-//! Each row of a message names its codec (see [`super::record`]).
+//! not longer than their bounds in [`crate::limits`], if they have any. Other bytes are not
+//! checked. Each row of a message names its codec (see [`super::record`]).
 
 use super::{Reader, Refusal, msgpack, node_name};
 use crate::limits;

@@ -1,8 +1,9 @@
 //! Datagrams: [`open`] and [`walk`] take one apart, [`compound`] and [`seal`] make one.
 //!
 //! From outside in, a datagram may have a label header, encryption, and a checksum; then compress
-//! and compound layers in any order and nesting. Inside are the messages. The depth of the layers and the sum of
-//! the bytes to which they expand are bounded, so that one datagram causes bounded work.
+//! and compound layers in any order and nesting. Inside are the messages. The depth of the layers
+//! and the sum of the bytes to which they expand are bounded, so that one datagram causes bounded
+//! work.
 
 use super::codec::SEAL_LEN;
 use super::message::kind;

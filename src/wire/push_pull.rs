@@ -110,8 +110,8 @@ pub struct PushPull<'a> {
 
 impl<'a> PushPull<'a> {
     /// Decodes a push/pull, its type byte (6) first, bounded by [`crate::limits`]. Malformed nodes,
-    /// and those whose name needs an escape, are left out silently;
-    /// [`PushPull::decode_counting`] reports nodes that are left out.
+    /// and those whose name needs an escape, are left out silently; [`PushPull::decode_counting`]
+    /// reports nodes that are left out.
     ///
     /// # Errors
     /// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`] (also for an unknown

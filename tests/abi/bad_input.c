@@ -1,5 +1,5 @@
-/* bad_input.c: calls every function with bad input. No call may crash, and each must return the
- * error that the header names, if it can fail. Another test checks that this program calls every function of
+/* bad_input.c: calls every function with bad input. No call may crash, and each must return what
+ * the header promises for it. Another test checks that this program calls every function of
  * the header. */
 #include "check.h"
 #include <stdint.h>
