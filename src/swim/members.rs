@@ -187,7 +187,7 @@ impl MemberTable {
     }
 
     /// Returns the record at this index if it still belongs to the member `name`. The member may
-    /// have been removed, and the index may belong to another member by now.
+    /// have been removed, and the index may now belong to another member.
     pub fn get_named(&mut self, member: MemberIndex, name: &str) -> Option<&mut MemberRecord> {
         self.get_mut(member).filter(|it| *it.node.name == *name)
     }

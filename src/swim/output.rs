@@ -175,7 +175,7 @@ pub enum Notice {
         /// Its content, which begins with Serf's type byte in a Serf cluster.
         bytes: Vec<u8>,
     },
-    /// The layer above must give its user state for this push/pull at once, by a call of
+    /// The layer above must give its user state for this push/pull immediately, by a call of
     /// `Swim::provide_user_state`.
     WantUserState {
         /// The stream of the push/pull.

@@ -65,7 +65,7 @@ impl Swim {
         });
     }
 
-    /// The other side or the network ended a stream.
+    /// The other side closed a stream, or the stream broke or could not be opened.
     pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
         self.at_stream(now, id, |swim| {
             if let Some(event) = requests::on_end(&mut swim.ctx, id, end) {

@@ -1,4 +1,5 @@
-//! The open streams: the purpose of each, the bytes that have arrived, and its deadline.
+//! The streams that are open or being opened: the purpose of each, the bytes that have arrived, and
+//! its deadline.
 //!
 //! A stream carries one request and at most one answer. The number of accepted streams is bounded,
 //! and so are the bytes that all streams hold; a share of the streams is kept for those that this
@@ -132,7 +133,7 @@ pub(super) struct Stream {
     peer: SocketAddr,
     /// True if this process stalled while the stream was open.
     pub stalled: bool,
-    /// True if this node dialled, and the stream is open.
+    /// True if this node dialled, and the connection has been established.
     pub connected: bool,
     /// True if bytes have arrived.
     pub heard: bool,

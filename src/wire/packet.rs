@@ -145,8 +145,8 @@ fn unpack_compound(
 
 /// Appends `messages` as one compound, or a single message as it is. `messages` holds at most
 /// [`crate::limits::COMPOUND_PARTS`] messages, each complete, not empty and shorter than 64 KiB. If
-/// a caller breaks these rules by mistake, the offending messages are left out of the compound,
-/// because memberlist 0.2.2 would lose the packet or crash.
+/// a caller breaks these rules by mistake, a release build leaves the offending messages out of the
+/// compound, because memberlist 0.2.2 would lose the packet or crash.
 pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
     debug_assert!(
         messages.len() <= limits::COMPOUND_PARTS,
