@@ -240,7 +240,7 @@ vocabulary! {
         Invalid = -2, "an argument is not valid";
         /// A string is not UTF-8.
         Utf8 = -3, "a string is not UTF-8";
-        /// A name, a tag, all tags together or a list is longer than allowed.
+        /// A tag, the metadata, a list or a count exceeds its limit.
         TooLarge = -4, "too large";
         /// The node is NULL, was freed, or never was a node.
         Handle = -5, "not a node, or freed already";

@@ -2,8 +2,8 @@
 //!
 //! Each program of `tests/abi` makes its own checks, and ends with status 0 if all of them hold.
 //! Here the programs are compiled with the system's compilers, linked with the library of the
-//! release profile, and run under a time limit: plain, under AddressSanitizer, under valgrind, and
-//! some of them under ThreadSanitizer.
+//! release profile, and run under a time limit: plain, most of them also under AddressSanitizer and
+//! under valgrind, and `free.c` also under ThreadSanitizer.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;

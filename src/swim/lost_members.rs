@@ -1,11 +1,12 @@
-//! The lost members: failed members that the layer above still waits for, each with the time of
-//! its next attempt.
+//! The lost members: failed members that the layer above still waits for, each with the time of the
+//! next attempt to reach it.
 
 use super::retry::Retry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The number of lost members that are remembered. If there are more, the oldest is forgotten.
+/// The maximum number of lost members that are remembered. If there are more, the one that was
+/// added first is forgotten.
 const LOST: usize = 1024;
 
 /// A member that is lost.

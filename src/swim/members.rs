@@ -36,7 +36,8 @@ pub(super) struct MemberRecord {
     /// True if the member's IPv4 address was learned in its 16-byte form, and is passed on in that
     /// form.
     pub mapped: bool,
-    /// The member that suspected it or declared it dead.
+    /// The accuser in the suspect or dead message that put the member into its state; the member
+    /// itself if it has left.
     pub accuser: Option<Arc<str>>,
     pub last_probe: Option<Box<LastProbe>>,
     /// The announcement of this node that the member last acknowledged.
@@ -85,7 +86,8 @@ impl MemberRecord {
         }
     }
 
-    /// Takes over the content of an alive message, except for the state.
+    /// Takes over the content of an alive message, but leaves the state unchanged. If the message
+    /// has no versions, the known versions stay.
     pub fn refresh(&mut self, alive: &Alive, addr: SocketAddr, mapped: bool) {
         self.set_meta(alive.meta.unwrap_or_default());
         if alive.vsn.len() == 6 {
@@ -97,7 +99,7 @@ impl MemberRecord {
         self.accuser = None;
     }
 
-    /// Takes over the content of a suspect or dead message, except for the state.
+    /// Takes over the content of a suspect or dead message, but leaves the state unchanged.
     pub fn accuse(&mut self, incarnation: u32, accuser: &Arc<str>) {
         self.node.incarnation = incarnation;
         self.accuser = Some(accuser.clone());
@@ -185,7 +187,7 @@ impl MemberTable {
     }
 
     /// Returns the record at this index if it still belongs to the member `name`. The member may
-    /// have been removed, and the index may belong to another member by now.
+    /// have been removed, and the index may now belong to another member.
     pub fn get_named(&mut self, member: MemberIndex, name: &str) -> Option<&mut MemberRecord> {
         self.get_mut(member).filter(|it| *it.node.name == *name)
     }
@@ -268,8 +270,8 @@ impl MemberTable {
         before
     }
 
-    /// This process did not run for `by`: that time does not count towards the time that members
-    /// have been dead.
+    /// This process did not run for `by`: that time does not count towards the time since members
+    /// died or left.
     pub fn postpone(&mut self, now: Time, by: Duration) {
         for record in self.records.iter_mut().flatten() {
             if !record.is_live() {

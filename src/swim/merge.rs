@@ -3,11 +3,15 @@
 //!
 //! The rule is a pure function with a full match over (held, offered). Higher incarnations win; at
 //! equal incarnation `dead > suspect > alive`; only the node itself may raise its incarnation, so a
-//! suspect or dead node comes back with a higher one. The rules are those of memberlist 0.2.2, with
-//! two exceptions. First, an alive message of incarnation 0 about an unknown name is ignored, not
-//! stored as dead. Second, if this node receives an outdated accusation of itself, it repeats its
-//! refutation, which evidently did not reach every member. memberlist stays silent then, so a node
-//! whose few refutations were all lost is declared dead although it sends acks.
+//! suspect or dead node comes back with a higher one. In two cases the incarnation does not decide:
+//! suspect and dead messages about a member that is dead or has left are ignored, and an alive
+//! message with another address is refused, or takes over the name.
+//!
+//! The rules are those of memberlist 0.2.2, with two exceptions. First, an alive message of
+//! incarnation 0 about an unknown name is ignored, not stored as dead. Second, if this node
+//! receives an outdated accusation of itself, it repeats its refutation, which evidently did not
+//! reach every member. memberlist stays silent then, so a node whose few refutations were all lost
+//! is declared dead although it sends acks.
 
 use super::NodeState;
 
@@ -17,7 +21,7 @@ pub(super) enum Offer {
     Alive,
     Suspect,
     Dead,
-    /// A dead message whose sender is its subject.
+    /// A dead message in which a member accuses itself: it has left.
     Left,
 }
 
@@ -26,7 +30,8 @@ pub(super) enum Offer {
 pub(super) enum Address {
     Same,
     /// The addresses differ. `reclaimable` is true if the member has been in its state for longer
-    /// than `dead_reclaim`: another node may then take the name of a dead member.
+    /// than `dead_reclaim`, and `dead_reclaim` is not 0: another node may then take the name of a
+    /// dead member.
     Other {
         reclaimable: bool,
     },
@@ -46,13 +51,13 @@ pub(super) enum Verdict {
     Ignore,
     /// The member is new.
     Create,
-    /// The member is alive, with the incarnation, meta and versions of the message.
+    /// The member is alive, with the incarnation, address, meta and versions of the message.
     Refresh,
     /// The name is claimed at another address: nothing changes, and the conflict is reported.
     Conflict,
     /// An alive member becomes suspect.
     Suspect,
-    /// A suspect has one more accuser.
+    /// A suspect is accused again.
     Confirm,
     /// An alive or suspect member becomes dead or left.
     MarkDead,
@@ -114,8 +119,8 @@ pub(super) enum OwnVerdict {
     Conflict,
 }
 
-/// The rule for this node. `identical` is true if an alive message has the same content as this
-/// node's own.
+/// The rule for this node. `identical` is true if an alive message has the same meta and versions
+/// as this node.
 pub(super) fn merge_own(
     left: bool,
     own_incarnation: u32,

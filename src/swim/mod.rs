@@ -2,8 +2,8 @@
 //!
 //! A driver calls a `handle_*` function of [`Swim`] for everything that happens. It then calls
 //! [`Swim::poll_output`] (orders to the driver) and [`Swim::poll_notice`] (notices for the layer
-//! above) until both return `None`, and sleeps until [`Swim::poll_timeout`]. The same calls with
-//! the same random seed give the same outputs.
+//! above) until both return `None`, and sleeps until something happens, at the latest until
+//! [`Swim::poll_timeout`]. The same calls with the same random seed give the same outputs.
 //!
 //! # How it is built
 //!
@@ -144,8 +144,8 @@ pub struct Swim {
 }
 
 impl Swim {
-    /// Creates a node that knows no other node. Its own alive message is queued, and its timers are
-    /// set.
+    /// Creates a node that knows no other node. Queues its own alive message, and sets the timers
+    /// of the first probe and of the first regular push/pull.
     pub fn new(
         config: Config,
         codec: Codec,
@@ -256,7 +256,7 @@ impl Swim {
     }
 
     /// An ack arrived. It answers a probe, a question about a name conflict, a relayed ping, or the
-    /// announcement of this node's leave.
+    /// announcement of this node's leave. Any other ack is only counted.
     fn on_ack(&mut self, from: SocketAddr, ack: &Ack) {
         let ctx = &mut self.ctx;
         if let Some(end) = self.probing.on_ack(ctx, from, ack.seq) {
@@ -351,9 +351,10 @@ impl Swim {
     ///
     /// Returns true if the stall was longer than the time for which dead members are remembered.
     /// After such a stall, an old message about a dead member could wrongly declare its successor
-    /// dead: a new member with the same name and a lower incarnation. So dead members are
-    /// forgotten, streams are closed and probes begin again. Before the caller sends anything, it
-    /// must discard the datagrams that waited in the sockets, and count each as [`Refusal::Stale`].
+    /// dead: a new member with the same name and a lower incarnation. So members that are dead or
+    /// have left are forgotten, streams are closed and probes begin again. Before the caller sends
+    /// anything, it must discard the datagrams that waited in the sockets, and count each as
+    /// [`Refusal::Stale`].
     pub fn handle_stall(&mut self, now: Time, missed: Duration, suspended: Duration) -> bool {
         self.at(now, |swim| {
             swim.probing.postpone(missed);
@@ -372,8 +373,9 @@ impl Swim {
         })
     }
 
-    /// After a long stall, forgets dead members, closes streams, drops queued states of members,
-    /// and restarts the probes under way.
+    /// After a long stall, closes streams, forgets members that are dead or have left, restarts the
+    /// probes under way, drops queued states of members, and announces this node unless it has
+    /// left.
     fn forget_what_is_old(&mut self) {
         for id in self.ctx.streams.ids() {
             if let Some(event) = requests::fail(&mut self.ctx, id, JoinFailure::TimedOut) {
@@ -419,13 +421,14 @@ impl Swim {
     }
 
     /// Takes the numbers of refusals since the last call, one for each pair of reason and source.
-    /// The list of pairs is bounded: refusals of further sources are only in the counters.
+    /// The list of pairs is bounded: refusals of further pairs are only in the counters, and so are
+    /// refusals that no input from the network caused.
     pub fn take_refusals(&mut self) -> Vec<SourceCount> {
         self.ctx.outbox.sources.take_counts()
     }
 
-    /// Returns the names of the nodes at the address of this source. For an accepted stream, the
-    /// nodes at any port of that host count.
+    /// Returns the names of the other nodes at the address of this source. For an accepted stream,
+    /// the nodes at any port of that host count.
     pub fn nodes_at(&self, source: &Source) -> impl Iterator<Item = &Arc<str>> {
         let (addr, transport) = (source.addr, source.transport);
         let is_there = move |it: &SocketAddr| match transport {

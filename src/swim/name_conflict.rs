@@ -1,5 +1,5 @@
-//! Name conflicts: members list this node's name at another address, which belongs to another node
-//! or to an earlier run of this one. Beyond memberlist.
+//! Name conflicts: members list this node's name at another address, which belongs to another node,
+//! to an earlier run of this one, or to this node as well. Beyond memberlist.
 //!
 //! memberlist only reports the conflict, and members believe the node that they knew first. This
 //! node asks the other address: a ping carries the name of the node that it is meant for, and no
@@ -23,7 +23,7 @@ use crate::wire::message::Ping;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of pings that are sent to an address, because datagrams get lost.
+/// The number of pings that are sent to an address: more than one, because datagrams get lost.
 const PINGS: u32 = 2;
 /// The time between two rounds about the same claim, in probe intervals.
 const ROUND: u32 = 2;
@@ -36,7 +36,7 @@ const ALIASES: usize = 8;
 #[derive(Clone, Copy)]
 struct Claim {
     addr: SocketAddr,
-    /// The time at which a member last made this claim.
+    /// The time at which a member last made this claim, or the node at the address last answered.
     heard: Time,
     /// The time at which the address was first asked.
     asked: Time,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// smaller.
 pub(super) const LEAVE_TOKEN: u64 = u64::MAX;
 
-/// Everything that leaves the core, in order.
+/// Everything that leaves the SWIM layer: outputs and notices, each in order.
 #[derive(Default)]
 pub(super) struct Outbox {
     outputs: VecDeque<Output>,

@@ -1,4 +1,4 @@
-//! The outputs of the core: orders to the driver, and notices to the layer above.
+//! The outputs of the SWIM layer: orders to the driver, and notices to the layer above.
 
 use super::NodeState;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ pub enum Output {
         to: SocketAddr,
         /// The sealed datagram.
         bytes: Vec<u8>,
-        /// The sequence number of the probe that it belongs to.
+        /// The sequence number of the probe that it belongs to, if any.
         probe: Option<u32>,
     },
     /// Open a stream. Answer with `handle_stream_connected` or `handle_stream_end`.
@@ -86,7 +86,8 @@ pub enum SendFailure {
 pub enum Change {
     /// It became known, or is alive again after it was dead or had left.
     Joined,
-    /// It announced a newer incarnation. Its meta and versions may have changed.
+    /// It announced a newer incarnation. Its meta and versions may have changed. For this node: its
+    /// meta or its address was set.
     Updated,
     /// It is suspected from now on.
     Suspected,
@@ -100,7 +101,8 @@ pub enum Change {
     Forgotten,
 }
 
-/// The result of a join: the number of targets that answered, and why the other targets failed.
+/// The result of a join or look: the number of addresses that answered, and the targets that
+/// failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JoinReport {
     /// The number of addresses whose push/pull succeeded, or that are this node's own.
@@ -123,25 +125,26 @@ pub struct RemoteState {
 pub enum JoinFailure {
     /// The host name gave no address.
     Unresolved,
-    /// The connection could not be opened, or broke before the answer.
+    /// The connection could not be opened, or broke before the answer was complete.
     Unreachable,
     /// The host refused the connection: no process listens there.
     ConnectionRefused,
-    /// The other side closed the connection before it sent any byte.
+    /// The other side closed or reset the connection before it sent any byte.
     ClosedUnanswered,
     /// The answer did not come in time.
     TimedOut,
     /// The answer could not be decrypted, or only one side encrypts.
     Crypto(crate::wire::Refusal),
-    /// The answer could not be decoded, or the protocol versions are incompatible.
+    /// The answer was refused for another reason: it cannot be decoded, is not an answer to the
+    /// request, or has incompatible protocol versions, for example.
     Protocol(crate::wire::Refusal),
     /// The other side answered with an error.
     Refused(String),
 }
 
 impl JoinFailure {
-    /// Returns true if a program took the connection and then refused the exchange. Asking the
-    /// program again soon would not change its answer.
+    /// Returns true if a program accepted the connection, and then it or this node refused the
+    /// exchange. Asking the program again soon would not change its answer.
     pub(super) fn is_answer(&self) -> bool {
         match self {
             JoinFailure::ClosedUnanswered
@@ -172,7 +175,7 @@ pub enum Notice {
         /// Its content, which begins with Serf's type byte in a Serf cluster.
         bytes: Vec<u8>,
     },
-    /// The layer above must give its user state for this push/pull at once, by a call of
+    /// The layer above must give its user state for this push/pull immediately, by a call of
     /// `Swim::provide_user_state`.
     WantUserState {
         /// The stream of the push/pull.
@@ -189,8 +192,8 @@ pub enum Notice {
         /// The user state.
         bytes: Vec<u8>,
     },
-    /// A join command ended, or reached a node. In the latter case, a second notice follows if some
-    /// targets had neither answered nor failed by then.
+    /// A join command ended; or it reached a node a moment ago, and still waits for other targets.
+    /// In the latter case, a second notice reports the other targets.
     JoinDone {
         /// The command.
         op: OpId,
@@ -202,20 +205,22 @@ pub enum Notice {
         /// The command.
         op: OpId,
         /// `contacted` is 1 if a node answered, or else 0; `failures` has the reason for each
-        /// address that did not answer.
+        /// address that was asked in vain, or for the host name if it has no address.
         report: JoinReport,
         /// The state of the node that answered; empty if no node did.
         state: RemoteState,
     },
-    /// The broadcast with this token has reached its retransmit limit, or was replaced or dropped.
+    /// The broadcast with this token has reached its retransmit limit, or was replaced, dropped or
+    /// refused.
     BroadcastDone {
         /// The token that came with the broadcast.
         token: u64,
     },
-    /// The leave of this node has been gossiped often enough, or there is no other node to tell.
+    /// The leave of this node has been gossiped often enough, or its broadcast was replaced or
+    /// dropped, or there is no other live node to tell.
     LeaveSpread,
     /// Every member that was told directly has acknowledged the last announced step of the leave,
-    /// or has been given up because it does not answer.
+    /// or has been given up.
     LeaveAcked,
     /// The probe of a hint ended.
     HintDone {
@@ -240,7 +245,7 @@ pub enum Notice {
         /// The address of the other node.
         addr: SocketAddr,
     },
-    /// No other node claims this node's name any more.
+    /// No member claims any more that another node has this node's name, or this node has left.
     NameFree,
 }
 

@@ -6,12 +6,13 @@
 //!    +--> helpers and a stream ping of this node try as well --- ack by datagram ---> answered
 //!            |  no ack until probe_interval x (health score + 1)
 //!            +--> the stream ping was answered: alive, but datagrams do not work
+//!            +--> this host could not send any datagram: no verdict
 //!            +--> else: suspect
 //! ```
 //!
-//! A hint of the application starts an additional round that tries every way at once and decides
-//! within probe_timeout. Nacks would come later, so a hint that fails does not change the health
-//! score. The rules are those of SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
+//! A hint of the application starts an additional round that tries every way at the same time and
+//! decides within probe_timeout. Nacks would come later, so a hint that fails does not change the
+//! health score. The rules are those of SWIM section 4.1, Lifeguard, and memberlist 0.2.2.
 
 use super::context::Context;
 use super::final_probe::FINAL_PROBES;
@@ -57,7 +58,8 @@ impl Probing {
     }
 
     /// Probes the next member in turn, unless the round of the previous turn is still running. At
-    /// the end of the probe order, members that have been dead long enough are forgotten.
+    /// the end of the probe order, forgets the members that died or left long enough ago. A node
+    /// that has left itself probes no member, and only forgets them.
     pub fn tick(&mut self, ctx: &mut Context) {
         ctx.timers
             .set(Timer::Probe, ctx.now + ctx.config.probe_interval);
@@ -98,7 +100,7 @@ impl Probing {
         Some(op)
     }
 
-    /// Probes a suspect before its verdict.
+    /// Probes a suspect before its verdict, unless too many such probes are under way.
     pub fn begin_final_probe(&mut self, ctx: &mut Context, member: MemberIndex, first: bool) {
         if self.running(ProbeCause::is_final_probe) < FINAL_ROUNDS {
             self.begin(ctx, member, ProbeCause::FinalProbe { first });
@@ -273,9 +275,9 @@ impl Probing {
         }
     }
 
-    /// A datagram of a probe could not be sent. The helpers are asked at once: they may reach the
-    /// member when this host cannot. A local failure says nothing about the member: if no datagram
-    /// of the probe could be sent, the member is not accused.
+    /// A datagram of a probe could not be sent. If helpers are still to be asked, they are asked
+    /// now: they may reach the member when this host cannot. A local failure says nothing about the
+    /// member: if no datagram of the probe could be sent, the member is not accused.
     pub fn on_send_failure(&mut self, ctx: &mut Context, seq: u32, why: SendFailure) {
         let Some(i) = self.position(seq) else { return };
         let round = &mut self.rounds[i];
@@ -294,7 +296,8 @@ impl Probing {
         self.rounds.iter_mut().for_each(|round| round.postpone(by));
     }
 
-    /// Restarts the probes under way, because their answers are discarded.
+    /// Restarts the probes under way, because their answers are discarded. The probes of members
+    /// that have been forgotten end.
     pub fn restart(&mut self, ctx: &mut Context) {
         for round in std::mem::take(&mut self.rounds) {
             if ctx.table.get_named(round.member, &round.name).is_some() {
@@ -398,8 +401,8 @@ fn close(ctx: &mut Context, mut round: Round, answered: bool) -> Arc<str> {
     if let Some(record) = ctx.table.get_named(round.member, &round.name) {
         let before = record.last_probe.as_ref().and_then(|it| it.report.rtt);
         round.report.rtt = round.report.rtt.or(before);
-        // A hint tries every way at once. If one way brought an answer, the other ways had no time
-        // for theirs.
+        // A hint tries every way at the same time. If one way brought an answer, the other ways had
+        // no time for theirs.
         let had_time = round.widen_at.is_none() && !(answered && round.cause.is_hint());
         round.report.end(had_time, answered);
         record.last_probe = Some(Box::new(LastProbe {

@@ -46,7 +46,8 @@ pub(super) fn pull_from(ctx: &mut Context, member: MemberIndex, cause: ExchangeC
     }
 }
 
-/// Sets the timer of the next regular exchange. The period grows with the cluster.
+/// Sets the timer of the next regular exchange, unless `push_pull_interval` is 0. The period grows
+/// with the cluster.
 fn arm(ctx: &mut Context, delay: Duration) {
     let interval = ctx.config.push_pull_interval;
     if !interval.is_zero() {

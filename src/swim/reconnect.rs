@@ -1,11 +1,10 @@
-//! Reconnecting: seeds and lost members are asked again for as long as the node lives. Beyond
-//! memberlist.
+//! Reconnecting: seeds and lost members are asked again until this node leaves. Beyond memberlist.
 //!
-//! Plain memberlist asks its seeds once and never contacts a dead node again. So if a network split
-//! outlasts the time for which dead members are remembered, the cluster stays split permanently.
-//! Here every seed that is remembered, and every member that the layer above reports as lost, is
-//! asked again with growing pauses. One push/pull across the former split turns the two clusters
-//! into one. Host names are resolved again each time. Seeds that are alive members are not asked.
+//! Plain memberlist asks its seeds once, and contacts a dead node only until it forgets that node.
+//! So if a network split outlasts that time, the cluster stays split permanently. Here every seed
+//! that is remembered, and every member that the layer above reports as lost, is asked again with
+//! growing pauses. One push/pull across the former split turns the two clusters into one. Host
+//! names are resolved again each time. Seeds that are alive members are not asked.
 
 use super::context::Context;
 use super::lookups::{Lookup, LookupCause};
@@ -92,8 +91,7 @@ impl Reconnect {
         }
     }
 
-    /// Asks the seed or lost member that has waited longest; its next turn comes after a longer
-    /// pause.
+    /// Asks the seed or lost member that has waited longest. The pauses between its turns grow.
     pub fn tick(&mut self, ctx: &mut Context) {
         if let Some(target) = self.take_turn(ctx) {
             self.not_before = ctx.now + ctx.config.reconnect_min;
@@ -110,8 +108,8 @@ impl Reconnect {
     }
 
     /// Takes the turn of the target that has waited longest. Returns `None` if no target is due, or
-    /// if enough attempts at this target are under way. Its next turn then comes after the same
-    /// pause.
+    /// if enough attempts at this target are under way. In the latter case, the pause of the target
+    /// does not grow.
     fn take_turn(&mut self, ctx: &mut Context) -> Option<Target> {
         let due = |next: &Time| *next <= ctx.now;
         let seeds = self.seeds.iter_mut();
@@ -186,8 +184,8 @@ impl Reconnect {
     }
 }
 
-/// Returns true if two exchanges with this node are open already. More than one is allowed, because
-/// a second one may get through while the first waits for a lost packet.
+/// Returns true if two exchanges with the node at `peer` are open already. More than one is
+/// allowed, because a second one may get through while the first waits for a lost packet.
 fn has_enough_exchanges(ctx: &Context, peer: SocketAddr) -> bool {
     ctx.streams.exchanges_with(peer) >= 2
 }

@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The maximum number of pairs of reason and source that are counted until the driver takes them.
-/// The counters still count the refusals of further sources.
+/// The counters still count the refusals of further pairs.
 const SOURCES: usize = 64;
-/// The maximum number of addresses whose bytes cannot be read.
+/// The maximum number of addresses that are remembered because their bytes cannot be read.
 const UNREADABLE: usize = 64;
 /// The time for which such an address is remembered. It is longer than the usual longest pause
 /// between two attempts to reach a lost member.

@@ -26,7 +26,7 @@ impl Retry {
         self.next = now + self.pause + random.within(self.pause / 2);
     }
 
-    /// Doubles the pause.
+    /// Doubles the pause, up to `reconnect_max`.
     pub fn slow_down(&mut self, config: &Config) {
         self.pause = (self.pause * 2).min(config.reconnect_max);
     }

@@ -40,8 +40,8 @@ pub(super) enum ProbeCause {
     Turn,
     /// The application could not reach the member.
     Hint(OpId),
-    /// The member is a suspect that will soon be declared dead. The first final probe of a suspect
-    /// also tries a stream.
+    /// The member is a suspect that will soon be declared dead unless it refutes. The first final
+    /// probe of a suspect also tries a stream.
     FinalProbe { first: bool },
 }
 
@@ -56,8 +56,8 @@ impl ProbeCause {
 }
 
 impl Round {
-    /// Returns true if none of the datagrams to the member and the helpers could be sent. The fault
-    /// then lies with this host.
+    /// Returns true if a fault of this host kept all datagrams to the member and the helpers from
+    /// being sent.
     pub fn is_unsent(&self) -> bool {
         self.unsent > self.helper_addrs.len()
     }

@@ -1,4 +1,4 @@
-//! The seeds that a node remembers, up to a bound, each with the time of its next attempt.
+//! The seeds that a node remembers, up to a bound, each with the time of the next attempt at it.
 
 use super::members::MemberTable;
 use super::retry::Retry;
@@ -34,14 +34,16 @@ pub(super) struct KnownSeed {
     /// The literal address, or the addresses of the host name at the last look-up.
     pub addrs: Vec<SocketAddr>,
     pub retry: Retry,
-    /// True while its name is being looked up. A second look-up would only wait behind the first.
+    /// True while `reconnect` is looking up its name. A second look-up would only wait behind the
+    /// first.
     pub looked_up: bool,
 }
 
 impl KnownSeed {
-    /// Returns true if the seed is to be asked again. A literal address is asked until an alive
-    /// member has it. A host name is asked until it has at least one address other than this
-    /// node's, and all of these other addresses belong to alive members.
+    /// Returns true if the seed is to be asked again. A literal address other than this node's is
+    /// asked until an alive member has it. A host name is looked up again, one look-up at a time,
+    /// until it has at least one address other than this node's, and all of these other addresses
+    /// belong to alive members.
     pub fn wants(&self, table: &MemberTable) -> bool {
         let own = table.local().node().addr;
         let missing = |addr: &SocketAddr| !table.is_alive_at(*addr);

@@ -65,7 +65,7 @@ impl Swim {
         });
     }
 
-    /// The other side or the network ended a stream.
+    /// The other side closed a stream, or the stream broke or could not be opened.
     pub fn handle_stream_end(&mut self, now: Time, id: StreamId, end: StreamEnd) {
         self.at_stream(now, id, |swim| {
             if let Some(event) = requests::on_end(&mut swim.ctx, id, end) {
@@ -102,7 +102,7 @@ impl Swim {
         }
     }
 
-    /// A look has ended: its answer is not merged.
+    /// A push/pull of a look has ended. Its answer is not merged.
     fn on_look_end(&mut self, op: OpId, peer: SocketAddr, state: Result<Vec<u8>, JoinFailure>) {
         let state = state.and_then(|bytes| {
             looking::decode(&mut self.ctx, peer, &bytes).map_err(|refusal| {
@@ -113,8 +113,9 @@ impl Swim {
         self.looking.on_answer(&mut self.ctx, op, peer, state);
     }
 
-    /// Merges the answer to a push/pull. If this node only asked whether its name is free, and the
-    /// name is free, the push/pull in which this node shows itself follows.
+    /// Merges the answer to a push/pull. If this node showed nothing in it, and the answer does not
+    /// list this node's name at another address, the push/pull in which this node shows itself
+    /// follows.
     fn on_answer(&mut self, exchange: Exchange, state: Result<Vec<u8>, JoinFailure>) {
         let merged = state.and_then(|state| {
             self.merge_state(&state).map_err(|refusal| {
@@ -137,8 +138,8 @@ impl Swim {
         }
     }
 
-    /// A push/pull that this node began has ended. If its state was merged, `gained` is the number
-    /// of members that became known or alive again by it.
+    /// A push/pull that this node began has ended. If the answer was merged, `gained` is the number
+    /// of members that became known or alive again by it; otherwise it is the failure.
     fn on_exchange_end(&mut self, exchange: Exchange, gained: Result<u32, JoinFailure>) {
         let (ctx, peer) = (&mut self.ctx, exchange.peer);
         let gained = gained.map(|gained| exchange.gained + gained);

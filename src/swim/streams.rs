@@ -1,7 +1,9 @@
-//! The open streams: the purpose of each, the bytes that have arrived, and its deadline.
+//! The streams that are open or being opened: the purpose of each, the bytes that have arrived, and
+//! its deadline.
 //!
-//! A stream carries one request and at most one answer. The number of streams and the bytes they
-//! hold are bounded; a share of the streams is kept for those that this node dials.
+//! A stream carries one request and at most one answer. The number of accepted streams is bounded,
+//! and so are the bytes that all streams hold; a share of the streams is kept for those that this
+//! node dials.
 
 use super::output::{OpId, StreamId};
 use super::refusals::{Source, Transport};
@@ -13,7 +15,8 @@ use crate::wire::{Codec, Refusal};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The number of streams that are reserved for dialling. This node dials no more at once.
+/// The number of streams that are reserved for dialling. While so many are open, this node dials
+/// further ones only for looks, and one for each join that is asking no target.
 const DIALLED: usize = limits::STREAMS / 4;
 
 /// A push/pull that this node began.
@@ -25,8 +28,8 @@ pub(super) struct Exchange {
     pub join: bool,
     /// The entries that this node sends.
     pub shows: Shows,
-    /// The number of members that became known by the exchange before this one, in which this node
-    /// showed nothing.
+    /// The number of members that became known or alive again by the exchange before this one, in
+    /// which this node showed nothing; 0 if there was none.
     pub gained: u32,
 }
 
@@ -36,7 +39,7 @@ pub(super) enum Shows {
     Everything,
     /// Only its own entry: the answer is what counts.
     Own,
-    /// No entry: this node only finds out whether its name is taken, or only looks.
+    /// No entry: this node first finds out whether its name is taken, or only looks.
     Nothing,
 }
 
@@ -97,11 +100,11 @@ pub(super) enum ExchangeCause {
     Look { op: OpId },
     /// The regular exchange with a random member.
     Periodic,
-    /// The sync after a burst of joins.
+    /// The join sync: after a burst of joins, or after this node itself has joined.
     JoinSync,
     /// `reconnect` asks a seed or a lost member again.
     Reconnect,
-    /// A suspect answers pings, but its refutation was lost.
+    /// A suspect answers pings, but its refutation has not arrived.
     Suspect,
     /// A node that is unknown or gone here pinged this one or announced itself.
     Stranger,
@@ -130,7 +133,7 @@ pub(super) struct Stream {
     peer: SocketAddr,
     /// True if this process stalled while the stream was open.
     pub stalled: bool,
-    /// True if this node dialled, and the stream is open.
+    /// True if this node dialled, and the connection has been established.
     pub connected: bool,
     /// True if bytes have arrived.
     pub heard: bool,
@@ -228,7 +231,7 @@ impl Streams {
     /// Takes bytes that arrived on an open stream; returns the message once it is complete.
     ///
     /// # Errors
-    /// The bytes are malformed, or all streams together hold too many.
+    /// The reader refuses the bytes, or all streams together hold too many bytes.
     pub fn read(
         &mut self,
         codec: &Codec,
@@ -255,8 +258,8 @@ impl Streams {
         Some(stream)
     }
 
-    /// Makes those streams of joins overdue that have brought no byte, and whose deadline is at
-    /// most `begun_until`. Other targets can then be asked.
+    /// Makes streams of joins overdue, so that other targets can be asked: those that have brought
+    /// no byte, and whose deadline is at most `begun_until`.
     pub fn end_silent_joins(&mut self, begun_until: Time, now: Time) {
         for stream in self.open.values_mut() {
             let is_join = matches!(

@@ -52,7 +52,7 @@ impl Suspects {
         self.suspects.insert(member, suspect);
     }
 
-    /// Another member accuses the suspect. Returns true if that counts as a confirmation.
+    /// The suspect is accused again. Returns true if that counts as a confirmation.
     pub fn confirm(&mut self, member: MemberIndex, accuser: &str) -> bool {
         self.change(member, |suspect| suspect.suspicion.confirm(accuser))
     }

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! min = mult x log10(n) (at least 1) x probe interval        max = max_mult x min
-//! wait after c of k confirmations = max - ln(c + 1) / ln(k + 1) x (max - min)
+//! k = mult - 2, or 0 if n < mult
+//! wait after c of k confirmations = max - ln(c + 1) / ln(k + 1) x (max - min), or min if k is 0
 //! ```
 
 use super::Config;

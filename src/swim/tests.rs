@@ -1,4 +1,5 @@
-//! Tests of the whole state machine: a few nodes on an ideal network in virtual time.
+//! Tests of the whole state machine: a few nodes in virtual time, on a network that loses nothing
+//! unless the test says so.
 
 use super::streams::{Exchange, ExchangeCause, Purpose};
 use super::*;
@@ -610,7 +611,7 @@ fn a_node_that_speaks_another_version_is_not_merged() {
 }
 
 #[test]
-fn a_ping_of_a_suspect_carries_the_accusation() {
+fn a_ping_to_a_suspect_carries_the_accusation() {
     let mut net = Net::joined(2);
     net.cut.push((1, 0));
     net.cut_streams.push((0, 1));
@@ -996,7 +997,7 @@ fn lookups(answer: Option<&[usize]>) -> Vec<u64> {
 }
 
 #[test]
-fn a_host_name_is_looked_up_again_while_it_stands_for_no_other_node_or_for_a_lost_one() {
+fn a_host_name_is_looked_up_again_while_it_stands_for_no_other_node_or_for_an_unknown_one() {
     for answer in [&[][..], &[0], &[0, 1], &[1]] {
         let asked = lookups(Some(answer));
         assert!(asked.len() > 12, "{answer:?}: {asked:?}");
@@ -1240,7 +1241,7 @@ fn a_member_that_never_acknowledges_a_leave_is_named() {
 #[test]
 fn a_member_that_missed_a_leave_learns_of_it_when_it_suspects_the_member() {
     let (mut net, _, _) = leave_past_silence(Duration::from_secs(4));
-    // Node 2 is gone. Node 1 can learn of its leave only by the gossip of node 0, whose broadcasts
+    // Node 2 is gone. Node 1 can learn of its leave only by a datagram of node 0, whose broadcasts
     // of the leave have all been sent.
     net.cut = vec![(2, 0), (2, 1), (0, 2), (1, 2)];
     net.cut_streams = vec![(0, 1), (1, 0), (0, 2), (1, 2)];

@@ -10,13 +10,13 @@ use std::time::Duration;
 pub(super) enum Timer {
     /// Probe the next member.
     Probe,
-    /// Send broadcasts; set only while there are any.
+    /// Send broadcasts; not set again while there are none.
     Gossip,
     /// Exchange everything with one member.
     PushPull,
-    /// Pull once more after a burst of joins.
+    /// Pull the state of one more node if a join sync is due.
     JoinSync,
-    /// Report joins, and ask more of their targets; set only while a join is under way.
+    /// Report joins, and ask more of their targets; not set again while no join is under way.
     Joining,
     /// Ask a seed or a lost member again.
     Reconnect,

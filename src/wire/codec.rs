@@ -118,7 +118,7 @@ impl Keyring {
         keyring
     }
 
-    /// Returns true if there is no key, so that gossip is not encrypted.
+    /// Returns true if there is no key, so that nothing is encrypted.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -237,7 +237,7 @@ pub struct Codec {
     pub keyring: Keyring,
     /// The label of the cluster, at most [`crate::limits::LABEL_LEN`] bytes; empty means no label.
     pub label: Vec<u8>,
-    /// True if sent messages are compressed.
+    /// True if sent messages are compressed: datagrams only if that makes them shorter.
     pub compress: bool,
     /// True if received bytes that are not encrypted are refused when there are keys
     /// (GossipVerifyIncoming).

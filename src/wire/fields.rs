@@ -1,9 +1,9 @@
 //! The codecs of fields: each reads, checks and writes one kind of value.
 //!
-//! A value that passes its codec is safe to store and to show. Text is UTF-8 without NUL; a name
-//! that is not such text is escaped. Names, addresses, version vectors and meta have valid
-//! lengths; lists are not longer than their bounds in [`crate::limits`]. Each row of a message
-//! names its codec (see [`super::record`]).
+//! A value that passes its codec is safe to store. A name is UTF-8 without NUL: a name that is not
+//! such text is escaped. Names, addresses, version vectors and meta have valid lengths; lists are
+//! not longer than their bounds in [`crate::limits`], if they have any. Other bytes are not
+//! checked. Each row of a message names its codec (see [`super::record`]).
 
 use super::{Reader, Refusal, msgpack, node_name};
 use crate::limits;
@@ -193,8 +193,8 @@ pub(super) fn check_text(value: &[u8]) -> Result<&str, Refusal> {
     }
 }
 
-/// The name of a node as it was read. It is checked only when its whole record is checked, so that
-/// a list can leave out a record without a valid name.
+/// The name of a node as it was read. An invalid name is refused only when its whole record is
+/// checked, so that a list can leave out the record.
 pub(super) struct ReadName<'a>(Result<&'a str, Refusal>);
 
 impl Default for ReadName<'_> {

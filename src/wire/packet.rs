@@ -1,8 +1,9 @@
 //! Datagrams: [`open`] and [`walk`] take one apart, [`compound`] and [`seal`] make one.
 //!
-//! From outside in, a datagram has a label header, encryption, and a checksum; then compress and
-//! compound layers in any order and nesting; then messages. The depth of the layers and the sum of
-//! the bytes to which they expand are bounded, so that one datagram causes bounded work.
+//! From outside in, a datagram may have a label header, encryption, and a checksum; then compress
+//! and compound layers in any order and nesting. Inside are the messages. The depth of the layers
+//! and the sum of the bytes to which they expand are bounded, so that one datagram causes bounded
+//! work.
 
 use super::codec::SEAL_LEN;
 use super::message::kind;
@@ -11,7 +12,7 @@ use crate::limits;
 
 /// A datagram without its label, encryption and checksum.
 pub enum Opened<'a> {
-    /// The datagram was not encrypted.
+    /// The datagram was taken as plain bytes.
     Borrowed(&'a [u8]),
     /// The datagram was decrypted.
     Owned(Vec<u8>),
@@ -148,8 +149,8 @@ fn unpack_compound(
 
 /// Appends `messages` as one compound, or a single message as it is. `messages` holds at most
 /// [`crate::limits::COMPOUND_PARTS`] messages, each complete, not empty and shorter than 64 KiB. If
-/// a caller breaks these rules by mistake, the offending messages are left out of the compound,
-/// because memberlist 0.2.2 would lose the packet or crash.
+/// a caller breaks these rules by mistake, a release build leaves the offending messages out of the
+/// compound, because memberlist 0.2.2 would lose the packet or crash.
 pub fn compound(messages: &[&[u8]], out: &mut Vec<u8>) {
     debug_assert!(
         messages.len() <= limits::COMPOUND_PARTS,

@@ -102,15 +102,16 @@ record! {
 pub struct PushPull<'a> {
     /// True if the dialler joins; the answer repeats the flag.
     pub join: bool,
-    /// Every node the sender knows, the sender itself included.
+    /// The nodes that the sender lists: usually all that it knows, itself included.
     pub nodes: Vec<PushPullNode<'a>>,
     /// The state of the layer above, or empty.
     pub user_state: &'a [u8],
 }
 
 impl<'a> PushPull<'a> {
-    /// Decodes a push/pull, its type byte (6) first, bounded by [`crate::limits`]. Nodes that
-    /// break a bound are left out silently; [`PushPull::decode_counting`] reports them.
+    /// Decodes a push/pull, its type byte (6) first, bounded by [`crate::limits`]. Malformed nodes,
+    /// and those whose name needs an escape, are left out silently; [`PushPull::decode_counting`]
+    /// reports nodes that are left out.
     ///
     /// # Errors
     /// [`Refusal::UnknownType`], [`Refusal::Truncated`], [`Refusal::Msgpack`] (also for an unknown

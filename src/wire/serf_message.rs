@@ -99,7 +99,7 @@ record! {
         /// The name of the asker; empty if the asker is a very old node.
         source_node: &'a str => "SourceNode" NameOrNone,
         /// The filters that select the members that answer, each still encoded (type byte, then
-        /// msgpack) and not empty. With `None`, every member answers.
+        /// msgpack) and not empty. Without a filter, every member answers.
         filters: Option<Vec<&'a [u8]>> => "Filters" Filters,
         /// Bits: 1 asks for an ack, 2 forbids rebroadcasts.
         flags: u32 => "Flags" Number,

@@ -1,11 +1,11 @@
 //! Streams: [`StreamReader`] collects a request or an answer until it is complete and unwraps it;
 //! [`seal`] wraps one.
 //!
-//! A stream carries one message each way. From outside in, it has a label header, which only the
-//! side that dialled writes; an encrypted frame, if the message is encrypted; compression, if it is
-//! used; and the message. A message without a frame has no length in front, so the reader finds its
-//! end by scanning its msgpack values as they arrive. The reader scans each value once, however the
-//! bytes are cut.
+//! A stream carries at most one message each way. From outside in, it has a label header, which
+//! only the side that dialled writes; an encrypted frame, if the message is encrypted; compression,
+//! if it is used; and the message. A message without a frame has no length in front, so the reader
+//! finds its end by scanning its msgpack values as they arrive. The reader scans each value once,
+//! however the bytes are cut.
 
 use super::fields::Length;
 use super::message::kind;

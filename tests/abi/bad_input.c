@@ -1,5 +1,5 @@
-/* bad_input.c: calls every function with every bad input. No call may crash, and each must return
- * the error that the header names. Another test checks that this program calls every function of
+/* bad_input.c: calls every function with bad input. No call may crash, and each must return what
+ * the header promises for it. Another test checks that this program calls every function of
  * the header. */
 #include "check.h"
 #include <stdint.h>
@@ -182,8 +182,8 @@ static void configs(void)
     sprat_config_free(config);
     SAME(freed, 2);
 
-    /* If the program refuses to start a thread, there is no node, and errno has the value that the
-     * callback returned. */
+    /* If the program refuses to start a thread, there is no node, and the errno of the error is the
+     * value that the callback returned. */
     config = settings("refused");
     SAME(sprat_config_set_spawn_cb(config, refuse_thread, NULL), SPRAT_OK);
     SAME(sprat_node_start(config, &node), SPRAT_ERR_IO);
@@ -196,7 +196,7 @@ static void configs(void)
     SAME(sprat_threads_idle(), 0);
 }
 
-/* Calls every function that takes a node with a handle that belongs to no node. */
+/* Calls every function that takes a node, and passes a handle that belongs to no node. */
 static void no_node(sprat_node *node, int expected)
 {
     const char *addrs[1] = { "127.0.0.1" };
@@ -480,7 +480,7 @@ int main(void)
     sprat_node_free(node);
     no_node(node, SPRAT_ERR_HANDLE);
     no_node((sprat_node *)((uintptr_t)node + 1), SPRAT_ERR_HANDLE);
-    sprat_node *next = node_called("next");     /* may reuse the slot, but not the number */
+    sprat_node *next = node_called("next");     /* must not get the same handle */
     CHECK(next != node);
     no_node(node, SPRAT_ERR_HANDLE);
     sprat_node_free(next);

@@ -1,4 +1,5 @@
-/* cluster.c: checks with two nodes what the header promises about members, tags and events. */
+/* cluster.c: checks, with two or three nodes, what the header promises about members, tags, events,
+ * hints, health, keys and the log. */
 #include "check.h"
 
 /* Reads events until one of this kind about the member `name` arrives; NULL stands for any member.

@@ -51,7 +51,7 @@ static void inside_dispatch(void)
 }
 
 /* Checks that the callback is given the node that the program started. The callback is slow, so
- * that another thread frees the node at the same time. */
+ * that another thread frees the node while the callback runs. */
 static void slow(sprat_node *node, const sprat_event *event, void *user_data)
 {
     (void)event, (void)user_data;
