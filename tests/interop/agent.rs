@@ -208,7 +208,7 @@ impl Agent {
             .count()
     }
 
-    /// The warnings and errors in the log that are neither in [`ORDINARY`] nor provoked by the test.
+    /// The warnings and errors in the log that are neither [`ORDINARY`] nor provoked by the test.
     pub fn complaints(&self) -> Vec<String> {
         let complains = |line: &String| {
             let ordinary = ORDINARY.iter().chain(&self.setup.provoked);
@@ -263,8 +263,8 @@ impl Agent {
         self.must(&["event", name, payload]);
     }
 
-    /// Sends a query to the cluster, and returns the answers as JSON. Each answer is also relayed by
-    /// at most `helpers` other members.
+    /// Sends a query to the cluster, and returns the answers as JSON. At most `helpers` other
+    /// members also relay each answer.
     pub fn query(&self, name: &str, helpers: u8) -> serde_json::Value {
         let relay = format!("-relay-factor={helpers}");
         let output = self.ask(&["query", "-format=json", "-timeout=3s", &relay, name]);

@@ -2,8 +2,8 @@
 //! a node, or open their own under the same numbers.
 //!
 //! Descriptors and their limit belong to a whole process, so each test works on those of a child
-//! process of its own. The exit status of the child shows whether its part of the test has passed; a
-//! failure is printed.
+//! process of its own. The exit status of the child shows whether its part of the test has passed;
+//! a failure is printed.
 
 use super::help::{
     PATIENCE, alone, config, count, counter, eventually, in_child, is_readable, join, node,
