@@ -1,6 +1,7 @@
 //! Tests of the whole deterministic core, with a handful of nodes on an in-memory network. Time is
 //! virtual, a datagram or a piece of a stream takes 1 ms, and nothing is lost unless a test cuts a
-//! link. The simulator (`tests/sim.rs`) tests random faults and large clusters.
+//! link or switches a node off. The simulator (`tests/sim.rs`) tests random faults and large
+//! clusters.
 
 use sprat::serf::{CommandError, Config, Core, CoreEvent, MemberState, Mode, Tags};
 use sprat::swim::{
@@ -273,7 +274,7 @@ impl Net {
                 self.deliver(to, parcel);
                 true
             }
-            (Some(_), None) => unreachable!("the arm before takes it"),
+            (Some(_), None) => unreachable!("the second arm handles a timeout without a parcel"),
         }
     }
 
@@ -326,7 +327,8 @@ impl Net {
             .map(|member| member.state)
     }
 
-    /// Returns true if `viewer` lists the name of `of` as alive at the address of `at`.
+    /// Returns true if host `viewer` lists the name of host `of` as alive at the address of host
+    /// `at`.
     fn sees_at(&self, viewer: usize, of: usize, at: usize) -> bool {
         let member = self.hosts[viewer].core.member(&name(of));
         member.is_some_and(|it| it.state == MemberState::Alive && it.addr == addr(at))
@@ -387,7 +389,7 @@ impl Net {
 }
 
 #[test]
-fn a_node_that_knows_no_other_knows_itself() {
+fn a_node_that_is_alone_lists_only_itself() {
     let config = Config {
         tags: tags(&[("role", "web")]),
         ..Config::default()
@@ -668,7 +670,7 @@ fn a_false_leave_intent_is_refuted_by_its_subject() {
 }
 
 #[test]
-fn one_intent_from_the_far_future_changes_nothing_anywhere() {
+fn intents_from_the_far_future_change_nothing_anywhere() {
     let mut net = Net::joined(3);
     let time = net.counter(1, "member_time");
     net.inject(
@@ -774,7 +776,7 @@ fn a_relay_is_forwarded_to_a_member_and_to_no_other_address() {
 #[test]
 fn a_node_that_missed_a_leave_learns_of_it_by_push_pull() {
     let mut net = Net::joined(4);
-    // n3 hears nothing while n2 leaves.
+    // n3 is cut off while n2 leaves.
     net.cuts.extend([(0, 3), (1, 3), (2, 3)]);
     let op = net.command(2, Core::leave);
     net.run_until(15, |net| net.is_done(2, op));
@@ -1031,7 +1033,8 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
         verdict: ConflictVerdict::Alive,
     };
     assert_eq!(net.health(3).name_conflict, Some(other));
-    // The owner must not hear of the conflict: an agent would start a vote, and might have to quit.
+    // The owner must not hear of the conflict: if it were a Serf agent, it would start a vote, and
+    // might have to quit.
     assert_eq!(net.health(2).name_conflict, None);
     let left = net.command(3, Core::leave);
     net.run_until(5, |net| net.is_done(3, left));
@@ -1105,7 +1108,8 @@ fn a_node_that_returns_at_another_address_is_a_member_soon_after_members_give_up
     let joined = net.join(5, 0);
     net.run_until(1, |net| net.is_done(5, joined));
     net.run_until(60, |net| net.state(0, 4) == Some(MemberState::Failed));
-    // Members accept another address for the name 30 s after that, and the node asks every 5 s.
+    // Members accept another address for the name 30 s after they have declared the old one failed.
+    // Until then, the node announces itself to a member every 2 s.
     net.run_until(40, |net| (0..4).all(|viewer| net.sees_at(viewer, 4, 5)));
     net.run(secs(20));
     assert_eq!(net.health(5).summary, "healthy");

@@ -1,11 +1,13 @@
 //! Tests against bytes of real agents. Every captured packet decodes to its description, and
-//! encoding the result gives the captured bytes again. LZW compression produces the same bytes as
-//! the reference writer until the code table is full. Unusual input has the same outcome as in
-//! running agents, apart from the exceptions that the test names.
+//! encoding the result gives the captured bytes again, apart from forms that this crate reads but
+//! does not write. LZW compression produces the same bytes as the reference writer until the code
+//! table is full. Unusual input has the same outcome as in running agents, apart from the
+//! exceptions that the test names.
 //!
-//! The vectors are from Serf 0.9.4 (memberlist 0.2.2) and, in `newest.json`, from the newest
-//! release. This crate reads the longer signed integers of the newest release, but does not write
-//! them: it writes the older forms, which both releases read.
+//! The packets are from Serf 0.9.4 (memberlist 0.2.2) and, in `newest.json`, from the newest
+//! release; some were made by hand and sent to an agent. The forms that this crate does not write
+//! are version 0 of the encryption, nil slots in Serf's list of events, and the longer signed
+//! integers of the newest release: it writes the older forms, which both releases read.
 
 #[path = "golden/json.rs"]
 mod json;
@@ -89,7 +91,8 @@ fn every_captured_datagram_reencodes_byte_for_byte() {
     }
 }
 
-/// Checks that a message of a datagram, and a Serf message inside it, encode to the same bytes.
+/// Checks that a message, and a Serf message inside it, encode to the same bytes. In the vectors of
+/// [`SIGNED`], the bytes of the Serf message differ, but decode to the same message.
 fn message_reencodes(id: &str, wire: &[u8]) {
     let message = Message::decode(wire).expect(id);
     let mut again = Vec::new();
@@ -299,8 +302,8 @@ fn tags_in_the_vectors_decode_and_reencode() {
     assert_eq!(count, 61);
 }
 
-/// Lists, for each datagram made by hand, the sequence numbers of the pings that a node named `r`
-/// answers, and the reason why a part is refused, if one is.
+/// Checks, for each datagram made by hand, the sequence numbers of the pings that a node named `r`
+/// answers, and the reason why the datagram or a part of it is refused, if it is.
 #[test]
 fn unusual_datagrams_have_the_outcome_that_running_agents_showed() {
     let all = |first: u32, count: u32| (first..first + count).collect::<Vec<u32>>();

@@ -1,5 +1,5 @@
 //! Clusters of the shipped core in virtual time: scenarios, a random campaign, and starts of large
-//! clusters. Everything follows from one seed; nothing here sleeps or opens a socket.
+//! clusters. Each run follows from its seed alone; nothing here sleeps or opens a socket.
 //!
 //! | variable | meaning |
 //! | --- | --- |

@@ -26,7 +26,7 @@ static void unlimited(void)
     SAME(setrlimit(RLIMIT_AS, &limit), 0);
 }
 
-/* A node whose threads get no stack does not start. It starts once memory is available. */
+/* A start fails if the threads of the node get no stack, and succeeds once memory is available. */
 static void refused_thread(void)
 {
     sprat_config *config = settings("refused");

@@ -1,5 +1,5 @@
-/* waits.c: ends a node while a call waits, once for each call that can wait. The call must return
- * soon, with an error that names the call. */
+/* waits.c: ends a node while a call waits, once for each call that can wait, except for
+ * sprat_node_look(). The call must return soon, with an error that names the call. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -19,7 +19,7 @@ const ADDED: [&str; 5] = [
 ];
 
 /// Returns a vector's description as this file would write it: without the keys in [`ADDED`] and
-/// the `-ns` at the end of keys, and with nothing but the `hex` of bytes.
+/// the `-ns` at the end of keys. Of a value that is bytes, only the key `hex` is kept.
 pub fn plain(value: &Value) -> Value {
     match value {
         Value::Object(map) if map.contains_key("hex") => json!({ "hex": map["hex"] }),

@@ -41,8 +41,9 @@ impl Seed {
     }
 }
 
-/// Returns the vectors, and also the bytes inside their encryption, checksum and compression. A
-/// vector that is broken outside of these layers hardly ever reaches the decoders inside.
+/// Returns the vectors, and also what is inside their encryption, checksum and compression: the
+/// plain bytes, the messages and the user states. If the outer layers of a vector are broken, its
+/// bytes hardly ever reach the decoders of the messages.
 fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     for vector in CAPTURED
@@ -232,8 +233,8 @@ fn broken_vectors_neither_panic_nor_take_long_and_messages_that_decode_are_stabl
             "round {round} took too long"
         );
     }
-    // The test proves something only if many broken vectors decode, and if each of these checks
-    // refuses some.
+    // The test proves something only if many broken vectors decode, and if some are refused for
+    // each of the following reasons.
     assert!(tally.decoded > ROUNDS / 4, "{} decoded", tally.decoded);
     for refusal in [
         Refusal::Truncated,

@@ -26,7 +26,7 @@ fn says(ours: &Ours, text: &str) {
     });
 }
 
-/// Waits until the node has this address and the agent lists it there.
+/// Waits until the node has this address, the agent lists it there as alive, and it is healthy.
 fn is_at(ours: &Ours, agent: &Agent, ip: &str) {
     let addr = SocketAddr::new(ip.parse().unwrap(), PORT);
     until(&format!("the node advertises {addr}"), || {

@@ -2,7 +2,7 @@
 //!
 //! Every wait is bounded, and dropping an [`Agent`] ends its process. The log of each agent is
 //! kept: a failing test prints its last lines, and a test fails if its agent has logged a complaint
-//! about anything but the network.
+//! that is neither ordinary nor provoked by the test.
 
 use super::wait::until;
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex};
 /// The default port of a node. The nodes of a test have different addresses.
 pub const PORT: u16 = 7946;
 
-/// Complaints that an agent may log, because tests cut the network and kill and stop nodes. A
-/// message that the agent does not understand is not among them.
+/// Complaints that an agent may log, because tests cut the network, and kill and stop nodes. No
+/// complaint about a message that the agent does not understand is among them.
 const ORDINARY: [&str; 15] = [
     "Was able to connect to",
     "Refuting a suspect message",
@@ -120,7 +120,7 @@ impl Setup {
         self
     }
 
-    /// Starts the agent and waits until it answers.
+    /// Starts the agent, and waits until it answers and has joined, if it is to join.
     pub fn start(self) -> Agent {
         Agent::start(self)
     }
@@ -208,7 +208,7 @@ impl Agent {
             .count()
     }
 
-    /// The lines of the log that complain about anything but the network.
+    /// The warnings and errors in the log that are neither [`ORDINARY`] nor provoked by the test.
     pub fn complaints(&self) -> Vec<String> {
         let complains = |line: &String| {
             let ordinary = ORDINARY.iter().chain(&self.setup.provoked);
@@ -263,8 +263,8 @@ impl Agent {
         self.must(&["event", name, payload]);
     }
 
-    /// Sends a query to the cluster. Each answer is also relayed by this number of helpers. Returns
-    /// the answers as JSON.
+    /// Sends a query to the cluster, and returns the answers as JSON. At most `helpers` other
+    /// members also relay each answer.
     pub fn query(&self, name: &str, helpers: u8) -> serde_json::Value {
         let relay = format!("-relay-factor={helpers}");
         let output = self.ask(&["query", "-format=json", "-timeout=3s", &relay, name]);

@@ -101,7 +101,7 @@ fn an_agent_that_leaves_has_left_and_is_never_called_failed() {
 }
 
 #[test]
-fn a_sprat_node_that_dies_fails_for_the_agents_and_returns() {
+fn the_agents_see_a_sprat_node_that_dies_as_failed_and_it_can_return() {
     let block = Block::new();
     let (agents, ours) = cluster(&block);
     ours.kill();
@@ -115,7 +115,7 @@ fn a_sprat_node_that_dies_fails_for_the_agents_and_returns() {
 }
 
 #[test]
-fn a_sprat_node_that_leaves_has_left_for_the_agents_and_returns() {
+fn the_agents_see_a_sprat_node_that_leaves_as_left_and_it_can_return() {
     let block = Block::new();
     let (agents, ours) = cluster(&block);
     ours.leave();

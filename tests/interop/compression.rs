@@ -2,7 +2,7 @@
 //!
 //! sprat's coder and Go's writer reset their tables at different codes, so their long outputs
 //! differ. This test sends an agent two megabytes of state in one push/pull, and then a datagram of
-//! almost the largest size. After each, the agent's next push/pull must contain every event that
+//! almost the largest size. After each, a push/pull of the agent must soon contain every event that
 //! fits into the agent's ring of events.
 
 use super::agent::{Agent, Block, PORT, Setup, agent_sees};

@@ -25,7 +25,8 @@ enum Compression {
 
 /// The settings of the eight nodes.
 struct Plan {
-    /// Determines the order of starts, and through which node each node joins.
+    /// Determines the order of the starts, the node through which each node joins, and the nodes
+    /// that are killed or leave.
     seed: u64,
     encrypted: bool,
     compression: Compression,
@@ -128,9 +129,9 @@ impl Eight {
     }
 
     /// Starts a node again, makes it join through a running node, and waits until all see it alive.
-    /// Callers bring nodes back one at a time. While the return of one node still spreads, an agent
-    /// may tell the next one that the first is leaving, at a Lamport time that the first node's
-    /// join does not exceed.
+    /// Callers bring nodes back one at a time. While the return of one node is still spreading, an
+    /// agent may tell the next node that the first one is leaving, with a Lamport time that is not
+    /// below that of the first node's join.
     fn comes_back(&mut self, place: usize) {
         let there: Vec<usize> = (0..8).filter(|at| self.running[*at].is_some()).collect();
         let through = there[self.draw(there.len())];
@@ -225,7 +226,8 @@ impl Eight {
         }
     }
 
-    /// Kills two nodes at once, makes two leave at once, and brings all four back.
+    /// Kills two nodes at the same time, makes two others leave at the same time, and brings all
+    /// four back.
     fn come_and_go(mut self) {
         self.all_see_all();
         let dead = [self.draw(4), 4 + self.draw(4)];
@@ -286,7 +288,7 @@ fn eight_in_any_order_come_and_go_encrypted() {
     ]);
 }
 
-/// Starts each of the eight nodes alone, and joins them afterwards.
+/// Starts each of the eight nodes alone, joins them afterwards, and then lets them come and go.
 fn all_alone() {
     let mut eight = Eight::new(Plan {
         seed: 4,

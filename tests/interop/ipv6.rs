@@ -1,6 +1,6 @@
 //! Clusters on IPv6, and IPv4 addresses mapped into IPv6.
 //!
-//! There is only one `::1`, so these nodes have different ports, and each test has its own network.
+//! There is only one `::1`, so nodes at `::1` have different ports. Each test has its own network.
 
 use super::agent::{Agent, PORT, Setup, agent_sees, all_see_alive};
 use super::net::Lab;

@@ -1,4 +1,5 @@
-//! Joining: in both directions, in any order, in clusters of all sizes, encrypted and not.
+//! Joining: in both directions, in any order, in clusters of up to eight nodes, encrypted or not;
+//! and looking at a cluster without joining it.
 
 use super::agent::{Agent, Block, Setup, agent_sees, all_see_alive};
 use super::ours::{self, Ours};
@@ -283,7 +284,7 @@ fn an_agent_whose_name_is_not_utf8_is_a_member_like_any_other() {
     let stock = Setup::new("stock", block.ip(2)).join(odd.addr()).start();
     let first = Ours::start("first", block.ip(3));
     first.join(stock.addr());
-    // The second node learns of the others from the first only.
+    // The second node joins through the first node, not through an agent.
     let second = Ours::start("second", block.ip(4));
     second.join(first.addr());
     let escaped = ["first", "second", "stock", r"web\xff"];

@@ -79,7 +79,8 @@ impl Lab {
         IpAddr::V4(Ipv4Addr::new(10, 77, 0, host))
     }
 
-    /// Gives a host a default route, which leads nowhere. Agents use it to find their own address.
+    /// Gives a host a default route, which leads nowhere. Agents and sprat nodes use it to find
+    /// their own address.
     pub fn default_route(&self, host: u8) {
         self.ip_command(host, "route add default dev eth0");
     }

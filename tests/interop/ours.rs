@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Heard {
     /// The kind of event.
     pub kind: EventKind,
-    /// The name of the member.
+    /// The name of the member; empty if the event is not about a member.
     pub name: String,
 }
 
@@ -88,7 +88,7 @@ impl Ours {
         Some(self.member(name)?.tags.get(key)?.to_string())
     }
 
-    /// All events so far, oldest first.
+    /// All events so far except log lines, oldest first.
     pub fn heard(&self) -> Vec<Heard> {
         let mut heard = self.heard.lock().unwrap();
         while let Some(event) = self.node.next_event(Some(Duration::ZERO)).ok().flatten() {

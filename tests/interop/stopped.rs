@@ -28,7 +28,8 @@ impl Process {
         );
         // SAFETY: both descriptors were just opened, and nothing else owns them.
         let [from, to] = ends.map(|fd| unsafe { File::from_raw_fd(fd) });
-        // SAFETY: the child only starts a node, which the library allows after a fork.
+        // SAFETY: the child closes descriptors and runs a node, which the library allows after a
+        // fork, and it ends with `_exit`.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {

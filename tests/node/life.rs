@@ -78,7 +78,7 @@ fn a_leave_is_seen_as_a_leave_and_a_join_brings_the_node_back() {
 }
 
 #[test]
-fn a_node_that_is_shut_down_without_a_leave_fails() {
+fn a_node_that_is_shut_down_without_a_leave_is_seen_as_failed() {
     let _turn = alone();
     let (a, b) = (node("a"), node("b"));
     join(&b, &a);
@@ -184,7 +184,7 @@ fn a_node_on_both_families_and_one_on_ipv4_are_one_cluster_with_one_form_of_addr
 }
 
 #[test]
-fn the_descriptor_is_readable_exactly_while_events_are_queued() {
+fn the_descriptor_is_readable_while_events_are_queued_and_after_the_end() {
     let _turn = alone();
     let a = node("a");
     let fd = a.fd().unwrap();
@@ -207,7 +207,7 @@ fn the_descriptor_is_readable_exactly_while_events_are_queued() {
     a.shutdown();
     assert!(
         a.next_event(None).unwrap().is_some(),
-        "what was queued can be read"
+        "events that were queued can be read"
     );
     assert!(is_readable(fd, 0));
     assert_eq!(a.next_event(None).unwrap_err().status, Status::Closed);

@@ -1,8 +1,9 @@
 //! Processes that run out of descriptors, give up the right to open more, close the descriptors of
 //! a node, or open their own under the same numbers.
 //!
-//! The limit of descriptors applies to a whole process, so each test runs in its own child process.
-//! The exit status of the child shows whether the test has passed; a failure is printed.
+//! Descriptors and their limit belong to a whole process, so each test works on those of a child
+//! process of its own. The exit status of the child shows whether its part of the test has passed;
+//! a failure is printed.
 
 use super::help::{
     PATIENCE, alone, config, count, counter, eventually, in_child, is_readable, join, node,
@@ -17,7 +18,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Runs `child` in a forked process. The test fails if `child` panics.
+/// Runs `child` in a forked process. The test fails if `child` panics or does not end in time.
 fn in_a_process(child: impl FnOnce()) {
     let _turn = alone();
     assert!(in_child(|| {
@@ -391,7 +392,7 @@ fn a_forked_child_keeps_the_files_that_have_taken_the_numbers_of_a_node() {
     });
 }
 
-/// A daemon whose standard streams are closed opens `/dev/null` in their place, some time later.
+/// A daemon whose standard streams are closed may open `/dev/null` in their place some time later.
 #[test]
 fn no_descriptor_of_a_node_is_a_standard_stream() {
     in_a_process(|| {

@@ -92,7 +92,7 @@ fn silent_connections_are_bounded_and_closed_and_do_not_block_other_requests() {
 fn a_stream_with_a_slow_or_unfinished_request_is_closed_in_time() {
     let _turn = alone();
     let (attacked, friend) = pair();
-    // The start of a push/pull with three nodes: the type, the header, and the first node cut off.
+    // The start of a push/pull with three nodes: the type, the header, and part of the first node.
     let half = b"\x06\x83\xa4Join\xc2\xa5Nodes\x03\xacUserStateLen\x00\x87\xa4Addr";
     let begun = Instant::now();
     let mut silent: Vec<TcpStream> = (0..8).map(|_| dial(attacked.addr())).collect();
@@ -101,7 +101,7 @@ fn a_stream_with_a_slow_or_unfinished_request_is_closed_in_time() {
     }
     let mut slow: Vec<TcpStream> = (0..8).map(|_| dial(attacked.addr())).collect();
     for byte in half.iter().cycle().take(400) {
-        // The test waits until a write fails, which shows that the peer has closed.
+        // If the writes to all slow streams fail, the node has closed these streams.
         let mut open = 0;
         for stream in &mut slow {
             open += usize::from(stream.write_all(&[*byte]).is_ok());

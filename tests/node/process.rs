@@ -167,7 +167,7 @@ fn prepared_threads_are_taken_first_and_exist_in_a_forked_child_too() {
             assert_eq!(
                 PreparedThreads::idle(),
                 3,
-                "all three are ready for the next node at once"
+                "all three are ready for the next node as soon as close returns"
             );
         };
         (0..100).for_each(|_| use_them());

@@ -1,4 +1,4 @@
-//! SPOE in a real node: its answers over a real connection, and its end.
+//! SPOE in a real node: its answers over real connections, and the start and end of the service.
 
 use super::help::{
     PATIENCE, alone, config, count, counter, eventually, join, node, state_of, threads, with,

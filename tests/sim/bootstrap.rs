@@ -1,26 +1,26 @@
 //! Starts of large clusters: many nodes join through one seed.
 //!
 //! Plain memberlist spreads a join by gossip alone, and gossip misses members: with L transmissions
-//! per broadcast, the missed fraction f solves f = exp(-L (1 - f)). A missed member waits a minute
-//! or more for a push/pull. With sprat, every member must know every other within 3 s, in every
-//! run.
+//! per broadcast, the missed fraction f solves f = exp(-L (1 - f)). A missed member may wait a
+//! minute or more for a push/pull. With sprat, every member must know every other within 3 s, in at
+//! least 99.9 % of the runs.
 //!
 //! All nodes start at random times within 200 ms, and times are measured from the end of these
 //! 200 ms. Bytes are counted over the first 10 s: the earliest regular push/pull comes after a full
-//! period of at least 30 s, so in both modes the window holds the start and nothing else.
+//! period of at least 30 s, so in both modes this window holds none.
 
 use super::scenario::{self, each_seed, millis, number_from_env, secs, settings};
 use super::world::World;
 use sprat::serf::Config;
 use std::time::Duration;
 
-/// The number of runs of plain memberlist. Their bytes vary little, so few runs are enough for a
-/// mean.
+/// The maximum number of runs of plain memberlist with which the bytes of sprat are compared. The
+/// bytes of these runs vary little, so few runs are enough for a mean.
 const SEEDS_FOR_BYTES: u64 = 20;
 /// All nodes start within this time.
 const STARTS: Duration = Duration::from_millis(200);
 const WINDOW: Duration = Duration::from_secs(10);
-/// The longest time to wait for stragglers of plain memberlist.
+/// The longest time that a run may take where stragglers are expected, and in the table.
 const PATIENCE: Duration = Duration::from_secs(300);
 const SIZES: [usize; 5] = [9, 50, 99, 100, 200];
 
@@ -41,7 +41,8 @@ impl Mode {
     }
 }
 
-/// One start: the time until every node sees every other, and the bytes of the window.
+/// One start: the time until every node sees every other, and the bytes of the window. The time is
+/// `None` if the run ends before that.
 #[derive(Clone, Copy, Debug)]
 struct Start {
     took: Option<Duration>,

@@ -1,9 +1,11 @@
-//! The random campaign: after an hour of random faults, all faults end, and the views of all nodes
-//! must agree again without help.
+//! The random campaign: after an hour of random faults, the network heals, stopped processes go on,
+//! and the views of all nodes must agree again without help. Clocks stay wrong, and processes that
+//! have ended are not restarted.
 //!
 //! Every choice follows from the seed. The checkers watch the whole run. Within
-//! [`World::convergence`] of the last fault, all nodes must see every node that takes part as
-//! alive, with its current tags, and every other node as left or failed.
+//! [`World::convergence`] of the end of the faults, all running nodes must see every node that
+//! takes part as alive, with its current tags. They must list every other node as left or failed,
+//! or not at all.
 
 use super::net::{Counters, Link};
 use super::rng::Rng;
@@ -40,7 +42,7 @@ impl Campaign {
         }
     }
 
-    /// Returns a random host for which `holds` is true.
+    /// Returns a random host for which `holds` returns true, if there is one.
     fn pick(&mut self, holds: impl Fn(&World, usize) -> bool) -> Option<usize> {
         let fit: Vec<usize> = (0..self.world.hosts.len())
             .filter(|&host| holds(&self.world, host))
@@ -55,8 +57,8 @@ impl Campaign {
         ));
     }
 
-    /// Returns the seeds for a host that comes back: the first host, and up to three random hosts,
-    /// which may not be running.
+    /// Returns the seeds for a host that comes back: the first host and three random hosts, without
+    /// the host itself. Some of these seeds may be down.
     fn seeds(&mut self, host: usize) -> Vec<usize> {
         let nodes = self.world.hosts.len();
         let mut seeds = vec![0];
@@ -65,7 +67,8 @@ impl Campaign {
         seeds
     }
 
-    /// Begins or ends one random fault.
+    /// Does one random thing: begins or ends a fault, brings a node back, lets a node leave, or
+    /// changes a tag.
     fn act(&mut self) {
         match self.dice.below(14) {
             0 | 1 => self.weather(),
@@ -159,7 +162,7 @@ impl Campaign {
         }
     }
 
-    /// Lets the clock of a host drift by up to one percent, or jump by up to an hour.
+    /// Lets the clock of a host drift by up to one percent, or jump ahead by up to an hour.
     fn change_clock(&mut self) {
         let Some(host) = self.pick(|w, h| w.hosts[h].is_running()) else {
             return;

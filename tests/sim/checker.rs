@@ -5,9 +5,10 @@
 //!   never falls while the member is present. A node never sees itself suspect, failed or reaped.
 //! * [`datagram`] refuses datagrams that UDP cannot carry or that memberlist 0.2.2 cannot handle.
 //! * [`health`] refuses a health score or a count of live members that is out of its range.
-//! * [`failure`] refuses a failure of a member that is well, while the network is well.
+//! * [`failure`] refuses a failure of a member while the member, the node that declares it failed,
+//!   and the network are well.
 //!
-//! For each condition, a test checks that a hand-made history that violates it is refused.
+//! For each condition, a test checks that a hand-made example that violates it is refused.
 
 use sprat::EventBody;
 use sprat::serf::{Member, MemberState};
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 /// The largest payload of a UDP datagram over IPv4.
 const DATAGRAM: usize = 65_507;
-/// The number of parts of a compound that old receivers accept.
+/// The maximum number of parts of a compound that old receivers accept.
 const PARTS: u8 = 127;
 
 /// The state of a member according to the events so far.
@@ -230,8 +231,8 @@ pub struct Truth {
     pub now: Time,
     /// True if the member takes part in the cluster.
     pub member: bool,
-    /// The time since which both the member and the observer have run without a pause; `None` if
-    /// one of them does not run.
+    /// The time since which both the member and the observer have been well: the last start, join
+    /// or end of a pause of either. `None` if one of them does not run.
     pub well_since: Option<Time>,
     /// The time since which the network has had no fault; `None` while it has one.
     pub calm_since: Option<Time>,

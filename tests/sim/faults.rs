@@ -1,5 +1,5 @@
-//! Faults that must not make a member fail: lost packets, cut links, stopped processes, wrong
-//! clocks.
+//! Single faults and what must follow from them: lost packets, cut links, stopped processes, wrong
+//! clocks. Also hints.
 
 use super::net::Link;
 use super::scenario::{millis, secs, seeds};
@@ -147,7 +147,7 @@ fn seventeen_joiners_all_get_in_at_thirty_percent_loss() {
             world.run(millis(100));
             world.join(host, &[0]);
         }
-        // Every node knows every other, whether it is suspect at the moment or not.
+        // Every node lists every other as alive or suspect.
         let known = |state| matches!(state, Some(MemberState::Alive | MemberState::Suspect));
         world.run_until(secs(60), |w| {
             (0..17).all(|observer| (0..17).all(|of| known(w.state(observer, of))))

@@ -1,4 +1,5 @@
-//! Partitions of any length heal without help.
+//! Partitions heal without help, and a node that is cut off from most members reports that it is
+//! isolated.
 
 use super::scenario::secs;
 use super::world::World;
@@ -6,9 +7,9 @@ use sprat::serf::MemberState;
 use sprat::swim::Health;
 use std::time::Duration;
 
-/// Splits a cluster of ten nodes into halves for this time. At its end, each half must see the
-/// other as failed. After the split has healed, all nodes must soon see one another alive. Returns
-/// the time that this took.
+/// Splits a cluster of ten nodes into halves for this time. At the end of it, each half must see
+/// the other as failed. After the split has healed, all nodes must soon see one another alive.
+/// Returns the time that this took.
 fn part_and_heal(seed: u64, time: Duration) -> Duration {
     let mut world = World::cluster(seed, 10);
     let (left, right): (Vec<usize>, Vec<usize>) = ((0..5).collect(), (5..10).collect());
@@ -84,7 +85,7 @@ fn one_node_that_was_cut_off_from_all_others_reconnects_to_them() {
     assert!(health(&world).isolated, "{:?}", health(&world));
     world.run(secs(300));
     assert!(others.iter().all(|&o| failed(world.state(0, o))));
-    // The node reports its isolation for as long as it lasts, although it no longer gossips.
+    // The node reports its isolation until the cut ends, although no member is left to gossip to.
     let alone = health(&world);
     assert!(alone.isolated, "{alone:?}");
     assert_eq!((alone.live, alone.known), (1, 8));
@@ -94,7 +95,7 @@ fn one_node_that_was_cut_off_from_all_others_reconnects_to_them() {
 }
 
 #[test]
-fn a_node_that_is_cut_off_knows_that_before_it_declares_any_member_dead() {
+fn a_node_that_is_cut_off_is_isolated_before_it_declares_any_member_failed() {
     for (seed, size) in [(50, 3), (51, 4), (52, 5), (53, 8), (54, 25), (55, 60)] {
         let mut world = World::cluster(seed, size);
         world.run(secs(30));
@@ -119,7 +120,7 @@ fn a_node_that_loses_its_only_peer_is_not_isolated() {
 }
 
 #[test]
-fn a_node_that_sees_a_few_of_many_members_die_is_not_isolated() {
+fn a_node_that_sees_fewer_than_half_of_the_members_die_is_not_isolated() {
     let mut world = World::cluster(57, 20);
     (11..20).for_each(|host| world.kill(host));
     world.expect_throughout(secs(120), |w| !health(w).isolated);
@@ -150,7 +151,7 @@ fn deaths_and_joins_during_a_partition_are_known_to_all_after_it() {
     let right = |w: &World| {
         let members = [0, 2, 3, 4, 5, 6, 7, 8];
         let alive = members.iter().all(|&of| w.all_see(of, MemberState::Alive));
-        let old = &members[..7]; // the newcomer never knew the dead node
+        let old = &members[..7]; // the newcomer need not know the dead node
         alive && w.all_see_of(old, 1, MemberState::Failed) && w.all_know_the_truth_about(6)
     };
     world.run_until(world.convergence(), right);

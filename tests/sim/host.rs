@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// The size in bytes of the receive buffer of a socket: as much as memberlist asks the kernel for.
 const BUFFER: usize = 2 * 1024 * 1024;
-/// The bytes that the kernel accounts for a datagram in addition to its payload.
+/// The bytes that the kernel charges to the buffer for a datagram, in addition to its payload.
 const ACCOUNTED: usize = 768;
 
 /// An input of a process.
@@ -34,14 +34,16 @@ pub struct Host {
     /// A number that grows whenever a process starts or ends. Wake-ups and lookups of an earlier
     /// process are dropped.
     pub life: u32,
-    /// The time since which the current process has run without a pause.
+    /// The time at which the current process last started, was asked to join, or went on after a
+    /// pause.
     pub well_since: Time,
     pub clock: Clock,
     /// The time since which the process has been stopped; `None` if it is not.
     pub paused: Option<Time>,
     /// True if the whole machine is suspended: no input is kept for the process.
     pub asleep: bool,
-    /// True if the node was asked to leave, and has not been asked to join since.
+    /// True if the node was asked to leave, and since then has neither been asked to join nor been
+    /// restarted.
     pub leaving: bool,
     /// Inputs that arrived while the process was stopped.
     pub inbox: VecDeque<Input>,
@@ -105,7 +107,8 @@ impl Host {
         self.backlog.contains(&conn)
     }
 
-    /// Keeps an input until the process runs again. Returns false if the buffer is full.
+    /// Keeps an input until the process runs again. Returns false, and drops the input, if it is a
+    /// datagram for which the receive buffer has no room.
     pub fn keep(&mut self, input: Input) -> bool {
         if let Input::Datagram { bytes, .. } = &input {
             let size = bytes.len() + ACCOUNTED;

@@ -112,7 +112,7 @@ fn ten_of_twenty_nodes_killed_at_once_are_all_seen_as_failed() {
 }
 
 #[test]
-fn a_node_whose_leave_reaches_no_member_ends_as_failed() {
+fn a_node_whose_leave_reaches_no_member_ends_as_left_or_failed() {
     let mut world = World::cluster(7, 6);
     let others: Vec<usize> = (1..6).collect();
     world.partition(&[&[0], &others]);

@@ -1,7 +1,8 @@
 //! The network: loss, duplication, reordering, delay, cut links, partitions.
 //!
-//! Faults are set for one direction of a link, or for all links at once. Every fault that occurs is
-//! counted, so that a test can prove that it happened.
+//! Faults are set for one direction of a link, for all links, or between groups of hosts. The
+//! faults that occur are counted, so that a test can prove that they happened; a stream that meets
+//! a cut link is counted only when it breaks.
 
 use super::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,27 +45,29 @@ impl Link {
     }
 }
 
-/// Counters of the faults so far.
+/// Counters of the traffic and the faults so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     pub datagrams: u64,
     /// The bytes that all hosts sent, including those that were lost. A datagram counts its payload
     /// and 28 bytes of headers. A stream counts its payload, 40 bytes of headers for each 1,460
-    /// bytes, and seven segments of 40 bytes to set it up and tear it down.
+    /// bytes, and seven segments of 40 bytes to set it up and tear it down. A connection that is
+    /// refused counts two such segments.
     pub bytes: u64,
     pub lost: u64,
     pub duplicated: u64,
     pub reordered: u64,
     /// Datagrams that met a cut link or a partition.
     pub cut: u64,
-    /// Datagrams to a host that was down or had moved.
+    /// Datagrams to an address at which no process runs.
     pub undeliverable: u64,
-    /// Datagrams that did not fit the receive buffer of a paused process.
+    /// Datagrams that did not fit the receive buffer of a paused process, and all inputs of a
+    /// suspended machine.
     pub overflowed: u64,
     pub streams: u64,
     pub refused: u64,
     pub streams_broken: u64,
-    /// Streams that waited in a backlog because the core took no more.
+    /// Streams that waited in a backlog, because the core took no more or its process was stopped.
     pub backlogged: u64,
     pub crashed: u64,
     pub restarted: u64,

@@ -33,7 +33,7 @@ pub fn settings() -> Config {
 
 /// Functions that build clusters and command their nodes.
 impl World {
-    /// Adds running nodes with the default settings.
+    /// Adds running nodes with the [`settings`] of the tests.
     pub fn lan(self, nodes: usize) -> World {
         self.nodes(nodes, &settings())
     }
@@ -88,7 +88,7 @@ impl World {
         self.crash(host);
     }
 
-    /// Starts a new process with the same name.
+    /// Starts a new process with the same name, and makes it join.
     pub fn restart(&mut self, host: usize, seeds: &[usize]) {
         self.net.count.restarted += 1;
         self.boot(host);
@@ -108,7 +108,7 @@ impl World {
         set.expect("the tag is short and the node has not left");
     }
 
-    /// Gives every link these faults from now on.
+    /// Gives these faults, from now on, to every link that has no faults of its own.
     pub fn every_link(&mut self, link: Link) {
         self.net.link = link;
         self.note_weather();

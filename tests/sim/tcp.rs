@@ -331,7 +331,8 @@ impl World {
         }
     }
 
-    /// Resets the streams of a host whose process has ended, for the hosts at the other ends.
+    /// Resets all streams of a host, whose process has ended or was stopped for too long. The hosts
+    /// at the other ends see the streams fail.
     pub(super) fn reset_streams(&mut self, host: usize) {
         let streams = std::mem::take(&mut self.hosts[host].streams);
         let mut gone: Vec<(u64, usize)> = streams.into_values().collect();

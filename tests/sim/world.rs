@@ -1,9 +1,9 @@
 //! The world: hosts, a network between them, and one queue of events.
 //!
 //! Virtual time jumps from one event to the next. A wake-up of a host is put into the queue only if
-//! it is earlier than the host's wake-up that is already there. If nothing is due when a wake-up
-//! comes, the next one is queued. Every event of a core goes through a checker; so does every
-//! datagram, if `close_looks` is true.
+//! the earliest wake-up of this host that is already there, if any, is later. When a wake-up comes,
+//! the next one is queued, even if nothing was due. Every event of a core goes through a checker;
+//! so does every datagram, if `close_looks` is true.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;
@@ -86,7 +86,7 @@ pub struct World {
     /// True if member lists, health and datagrams are checked, which is too slow for a thousand
     /// nodes.
     pub close_looks: bool,
-    /// True if every event of every host is kept.
+    /// True if every event of every host is kept, and the digest is updated.
     pub keep_events: bool,
     /// True if drivers report stalls to their cores, as the real driver does.
     pub tell_stalls: bool,
@@ -191,6 +191,7 @@ impl World {
     }
 
     /// Continues a stopped process, and gives it the inputs that arrived while it was stopped.
+    /// After a long stall, its streams are reset, and the datagrams among these inputs are refused.
     pub fn resume(&mut self, host: usize) {
         let Some(since) = self.hosts[host].paused.take() else {
             return;
@@ -238,8 +239,8 @@ impl World {
         self.wake(host);
     }
 
-    /// Reports a stall to the core. Returns true if the datagrams that arrived during the stall are
-    /// too old.
+    /// Reports a stall to the core, if it is longer than [`STALL`]. Returns true if the datagrams
+    /// that arrived during the stall are too old.
     fn note_stall(&mut self, host: usize, missed: Duration, suspended: Duration) -> bool {
         if !self.tell_stalls || missed + suspended <= STALL {
             return false;
@@ -325,7 +326,8 @@ impl World {
         }
     }
 
-    /// Gives an input to the process of a host. A stopped process handles it when it continues.
+    /// Gives an input to the process of a host. A stopped process handles it when it continues; a
+    /// suspended machine loses it.
     pub(super) fn input(&mut self, host: usize, input: Input) {
         let h = &mut self.hosts[host];
         if h.paused.is_some() {
@@ -369,7 +371,8 @@ impl World {
         self.touch(host);
     }
 
-    /// Carries out the outputs of a core until none is left, and sets its wake-up.
+    /// Carries out the outputs of a core and lets it accept streams, until nothing is left to do.
+    /// Then queues its next wake-up.
     pub(super) fn touch(&mut self, host: usize) {
         loop {
             self.flush(host);

@@ -34,7 +34,7 @@ def eventually(what: str, holds: Callable[[], Any], within: float = PATIENCE) ->
 
 
 def claim_addresses() -> str:
-    """Claim the loopback addresses 127.x.y.* until this process ends; return 127.x.y.
+    """Claim the loopback addresses 127.x.y.* until this process ends; return their prefix 127.x.y.
 
     A socket whose name contains 127.x.y holds the claim, as in tests/interop/agent.rs. Tests that
     run at the same time, in one process or in several, therefore have different addresses.
@@ -55,7 +55,7 @@ def claim_addresses() -> str:
 
 
 class Addresses:
-    """Loopback addresses that no other test uses."""
+    """Loopback addresses that no other running test uses."""
 
     def __init__(self) -> None:
         self._prefix = claim_addresses()
@@ -106,7 +106,7 @@ class Agent:
         return {member["name"]: member for member in answer["members"]}
 
     def sees(self, name: str, status: str, within: float = PATIENCE) -> dict[str, Any]:
-        """Wait until the agent sees a member in this state."""
+        """Wait until the agent sees a member in this state, and return the member."""
 
         def seen() -> dict[str, Any] | None:
             member = self.members().get(name)

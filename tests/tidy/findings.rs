@@ -38,7 +38,7 @@ impl fmt::Display for Finding {
 /// An exception: the rule, the file, words that the finding must contain, and the reason.
 pub type Exception = (&'static str, &'static str, &'static str, &'static str);
 
-/// All exceptions. The test fails if an exception is no longer needed.
+/// All exceptions. A check fails if one of its exceptions is no longer needed.
 pub const EXCEPTIONS: &[Exception] = &[
     (
         "driver only",
@@ -78,8 +78,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     ),
 ];
 
-/// Fails if there is a finding without an exception, or an exception from one of these rules that
-/// no finding needs.
+/// Fails if a finding has neither an exception nor an entry in [`NOT_YET`], or if no finding needs
+/// an exception from one of these rules.
 pub fn assert_no_findings(rules: &[&str], mut findings: Vec<Finding>) {
     findings.retain(|it| !NOT_YET.contains(&(it.rule, it.path.as_str())));
     let left = unexcused(rules, EXCEPTIONS, findings);

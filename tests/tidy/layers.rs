@@ -111,7 +111,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
         ],
     ),
 ];
-/// The floors of the driver, lowest first. A floor may name only floors below it.
+/// The floors of the driver, lowest first. A floor may name only itself and floors below it.
 const FLOORS: [&str; 5] = ["os", "net", "events", "engine", "node"];
 /// Names that only the driver may use, because they reach clocks, the network, threads or files.
 const DRIVER_ONLY: [&str; 9] = [
@@ -127,8 +127,8 @@ const DRIVER_ONLY: [&str; 9] = [
 ];
 /// The crate of system calls, which only the driver and the C interface may use.
 const SYSTEM: &str = "libc::";
-/// Names that no file may use, because they print, end the process, mark unfinished code, change
-/// the environment, or can raise SIGPIPE (`write_vectored`).
+/// Names that no shipped code may use, because they print, end the process, mark unfinished code,
+/// change the environment, or can raise SIGPIPE (`write_vectored`).
 const FORBIDDEN: [&str; 12] = [
     "write_vectored",
     "print!",

@@ -173,7 +173,7 @@ fn line_of(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
-/// Returns true if a file defines an item of this name at its top level.
+/// Returns true if a file defines an item of this name, other than a module, at its top level.
 fn defines(source: &Source, item: &str) -> bool {
     const KINDS: [&str; 10] = [
         "struct ",

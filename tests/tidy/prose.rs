@@ -14,7 +14,7 @@ pub struct Sentence {
 /// The languages whose prose is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Language {
-    /// Rust, C and C++.
+    /// Rust, C, C++ and JavaScript.
     Slashes,
     /// Python.
     Python,
@@ -70,8 +70,8 @@ pub fn sentences(path: &str, text: &str) -> Vec<Sentence> {
     found
 }
 
-/// Returns whether a line begins an item of a list, a row or a heading, and the line without its
-/// marker.
+/// Returns whether a line begins an item of a list or a quotation, or is a row of a table, and the
+/// line without its marker. A row keeps its bars.
 fn marker(line: &str) -> (bool, &str) {
     for mark in ["- ", "* ", "+ ", "> "] {
         if let Some(rest) = line.strip_prefix(mark) {
@@ -166,7 +166,8 @@ fn comment_after(line: &str, mark: &str) -> Option<String> {
     found.map(|(at, _)| line[at + mark.len()..].to_owned())
 }
 
-/// Cuts a paragraph after every full stop, question mark or exclamation mark before a space.
+/// Cuts a paragraph after every full stop, question mark or exclamation mark that ends a word,
+/// except after `e.g.` and `i.e.`
 fn cut(paragraph: &[(usize, String)]) -> Vec<Sentence> {
     let mut found: Vec<Sentence> = Vec::new();
     let mut ended = true;

@@ -1,4 +1,4 @@
-//! Scripts: no command in a pipe stops reading before the command in front of it has written all.
+//! Scripts: no command in a pipe stops reading before the previous command has finished writing.
 //!
 //! With `pipefail`, a command that writes into a closed pipe makes the whole pipe fail. Whether the
 //! command still writes when the pipe is closed is a matter of chance.
@@ -31,7 +31,7 @@ fn no_pipe_in_a_script_ends_early() {
 }
 
 #[test]
-fn an_early_end_is_found_and_a_comment_is_none() {
+fn an_early_end_is_found_in_code_and_not_in_comments() {
     let found = |text| early_ends("a.sh", text).len();
     assert_eq!(found("a | grep -q b || die\n"), 1);
     assert_eq!(found("a | head -n 1\n"), 1);

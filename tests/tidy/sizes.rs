@@ -36,7 +36,8 @@ fn stories_and_file_lengths(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// For every function of the product, the line of its head and its number of lines.
+/// The line of the head and the number of lines of every function of the product, except functions
+/// without a body and functions whose body begins and ends on one line.
 fn functions(source: &Source) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (number, line) in source.product_code() {
@@ -130,7 +131,7 @@ fn unproved_unwraps(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// `unsafe` outside of [`FOLDERS_WITH_UNSAFE`], and blocks without a `SAFETY:` line.
+/// `unsafe` outside of [`FOLDERS_WITH_UNSAFE`], and blocks and impls without a `SAFETY:` line.
 fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
@@ -152,8 +153,8 @@ fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Returns true if a SAFETY: comment is on the line, or above the statement that the line belongs
-/// to.
+/// Returns true if a SAFETY: comment is on the line or above it, with at most three other lines of
+/// code between them.
 fn explained(source: &Source, line: usize) -> bool {
     let mut code_lines = 0;
     for text in source.lines[..line].iter().rev() {

@@ -144,7 +144,7 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The paths of all files under these folders and with one of these extensions, sorted. Folders of
+/// The paths of all files under these folders that have one of these extensions, sorted. Folders of
 /// builds, caches and version control are left out.
 pub fn files(folders: &[&str], extensions: &[&str]) -> Vec<PathBuf> {
     let skipped = ["target", ".git", "__pycache__", "build"];
@@ -196,7 +196,7 @@ pub fn shipped() -> Vec<Source> {
     sources(&["src", "bindings"])
 }
 
-/// All Rust files of the repository.
+/// All Rust files of the repository, except `include/header.rs` and build scripts.
 pub fn everything() -> Vec<Source> {
     sources(&["src", "bindings", "tests", "examples", "benches", "fuzz"])
 }

@@ -1,8 +1,8 @@
 //! One list per vocabulary: kinds of events, settings, counters and refusals are listed in one file
 //! each.
 //!
-//! A name is a string literal of small words joined by `-` or `_`, such as `"member-join"`. Two
-//! files may mention a few of the same names; when they share more, one of them repeats a list
+//! A name is a string literal of lower-case words joined by `-` or `_`, such as `"member-join"`.
+//! Two files may mention a few of the same names; when they share more, one of them repeats a list
 //! that should be derived from the other.
 
 use super::findings::{Finding, assert_no_findings};

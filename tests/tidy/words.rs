@@ -50,8 +50,8 @@ const ELSEWHERE: [&str; 7] = [
     "ditto",
 ];
 
-/// The opening of a sentence that names no thing, if it has one. A question may begin with `What`,
-/// and `Those` may stand before a noun in the plural.
+/// The [`HEADLESS`] opening of a sentence, if it has one. A question may begin with `What`, `Who`,
+/// `Whom` or `Whose`, and `Those` may stand before a noun in the plural.
 fn headless(sentence: &str) -> Option<&'static str> {
     let opening = HEADLESS.into_iter().find(|opening| {
         let rest = sentence.strip_prefix(opening);
