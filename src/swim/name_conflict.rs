@@ -183,13 +183,18 @@ impl NameConflicts {
         }
     }
 
-    /// Begins another round. A claim is dropped if no member repeats it any more, or if this node
-    /// has left. If a node answered at the other address, this node asks it again; if no node
-    /// answered, this node announces itself to a member.
+    /// Begins another round. A claim is dropped if no member repeats it any more. If a node answered
+    /// at the other address, this node asks it again; if no node answered, this node announces
+    /// itself to a member. A node that has left does neither, and no member tells it of a claim, so
+    /// it keeps the claim for the time after its return.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
+        if let Some(claim) = self.claim.as_mut().filter(|_| ctx.local.left) {
+            claim.heard = ctx.now;
+            return ctx.timers.set(Timer::NameConflict, ctx.now + round);
+        }
         let over = |claim: &Claim| ctx.now.since(claim.heard) > round * ROUNDS_UNHEARD;
-        if ctx.local.left || self.claim.as_ref().is_none_or(over) {
+        if self.claim.as_ref().is_none_or(over) {
             self.claim = None;
             return ctx.outbox.tell(Notice::NameFree);
         }
@@ -212,6 +217,7 @@ impl NameConflicts {
         }
         if let Some(claim) = &mut self.claim {
             claim.heard = claim.heard + by;
+            claim.asked = claim.asked + by;
         }
     }
 }

@@ -1165,6 +1165,20 @@ fn a_silent_claim_to_the_name_is_forgotten_unless_it_is_repeated() {
     assert_eq!(sent_to(&net, ghost).len(), 2);
 }
 
+/// A node that has left hears nothing of the other node, which therefore need not be gone.
+#[test]
+fn a_leave_does_not_end_a_claim_to_the_name() {
+    let mut net = Net::joined(2);
+    claim_the_name_of_node_0(&mut net);
+    net.nodes[0].leave(net.now);
+    net.run(Duration::from_secs(60));
+    let is_free = |net: &Net| net.notices.contains(&(0, Notice::NameFree));
+    assert!(!is_free(&net));
+    net.nodes[0].revive(net.now);
+    net.run(Duration::from_secs(40));
+    assert!(is_free(&net), "no member has repeated the claim");
+}
+
 #[test]
 fn an_accusation_of_an_earlier_run_does_not_change_the_health_score() {
     let mut net = Net::joined(2);
