@@ -65,6 +65,29 @@ pub(in crate::driver) enum Command {
     Test(Box<dyn FnOnce() + Send>),
 }
 
+impl Command {
+    /// Returns the waiter of a command that will not run. A caller that waits for a reply is woken
+    /// when the command is dropped.
+    pub fn into_waiter(self) -> Option<Waiter> {
+        match self {
+            Command::Join { waiter, .. }
+            | Command::Look { waiter, .. }
+            | Command::Leave { waiter }
+            | Command::Hint { waiter, .. }
+            | Command::UpdateTags { waiter, .. }
+            | Command::SetTags { waiter, .. }
+            | Command::SetMeta { waiter, .. }
+            | Command::RemoveFailed { waiter, .. } => Some(waiter),
+            Command::Explain { .. }
+            | Command::Health { .. }
+            | Command::Counters { .. }
+            | Command::Resolved { .. } => None,
+            #[cfg(test)]
+            Command::Test(_) => None,
+        }
+    }
+}
+
 struct Queue {
     waiting: VecDeque<Command>,
     /// True once the engine has been asked to end. It still runs the commands that wait.
@@ -147,13 +170,10 @@ impl CommandQueue {
         }
     }
 
-    /// Closes the queue: the engine has ended. Commands that still wait are dropped, which wakes
-    /// the callers that wait for their answers.
-    pub fn end(&self) {
+    /// Closes the queue: the engine has ended. Returns the commands that still wait.
+    pub fn end(&self) -> VecDeque<Command> {
         let mut queue = lock(&self.queue);
         queue.ended = true;
-        let unanswered = std::mem::take(&mut queue.waiting);
-        drop(queue);
-        drop(unanswered);
+        std::mem::take(&mut queue.waiting)
     }
 }

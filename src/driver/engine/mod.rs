@@ -462,11 +462,14 @@ impl Drop for Engine {
             *lock(&self.handle.final_counters) = counters;
         }
         self.handle.lifecycle.enter(NodeState::Shutdown);
-        for waiter in self.operations.drain() {
+        // If the engine panicked, it has not run all the commands that it took.
+        let mut commands = std::mem::take(&mut self.commands);
+        commands.extend(self.handle.commands.end());
+        let unrun = commands.into_iter().filter_map(Command::into_waiter);
+        for waiter in self.operations.drain().chain(unrun) {
             let ended = Err(self.handle.lifecycle.end_error());
             waiter.complete(&self.handle.events, ended.into());
         }
-        self.handle.commands.end();
         self.handle.events.end();
     }
 }

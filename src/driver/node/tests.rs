@@ -5,7 +5,7 @@ use crate::driver::events::completion::Waiter;
 use crate::driver::os::clock;
 use crate::driver::os::oneshot::{Waited, oneshot};
 use crate::error::Status;
-use crate::event::EventKind;
+use crate::event::{EventBody, EventKind};
 use crate::{Config, Node, NodeState};
 use std::net::TcpListener;
 use std::sync::mpsc;
@@ -121,16 +121,34 @@ fn calls_that_wait_for_a_node_that_breaks_return_the_reason() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = silent.local_addr().unwrap().to_string();
     let joining = node.begin_join(&[&addr]).unwrap();
+    // The engine is held until the command after the panic is queued as well.
+    let (release, released) = mpsc::channel::<()>();
+    let hold = Box::new(move || released.recv().unwrap());
     let panic = Box::new(|| panic!("on purpose"));
-    node.running.send(Command::Test(panic)).unwrap();
+    let unrun = node.operation(7);
+    for command in [
+        Command::Test(hold),
+        Command::Test(panic),
+        Command::Leave {
+            waiter: Waiter::Event(unrun),
+        },
+    ] {
+        node.running.send(command).unwrap();
+    }
+    release.send(()).unwrap();
     let error = node.join(&[&addr], None).unwrap_err();
     assert_eq!(error.status, Status::Internal);
     assert!(error.message.contains("on purpose"), "{error:?}");
-    let fatal = std::iter::from_fn(|| node.next_event(None).ok().flatten());
-    assert_eq!(
-        fatal.last().map(|event| event.kind()),
-        Some(EventKind::Fatal)
-    );
+    let events = std::iter::from_fn(|| node.next_event(None).ok().flatten());
+    let bodies: Vec<_> = events.map(|event| event.body).collect();
+    let is_fatal = |body: &EventBody| matches!(body, EventBody::Fatal { .. });
+    assert!(bodies.iter().any(is_fatal), "{bodies:?}");
+    let done = bodies.iter().find_map(|body| match body {
+        EventBody::Done { id, result, .. } if *id == unrun.id => Some(result.clone()),
+        _ => None,
+    });
+    let ended = done.expect("the command after the panic has an outcome");
+    assert_eq!(ended.unwrap_err().status, Status::Internal);
     assert_eq!(node.state(), NodeState::Broken);
     assert_eq!(node.leave(None).unwrap_err().status, Status::Internal);
     let outcome = joining.outcome().unwrap().unwrap();
