@@ -363,6 +363,7 @@ fn ask_helper(ctx: &mut Context, round: &mut Round, helper: MemberIndex) {
 /// A round has timed out.
 fn time_over(ctx: &mut Context, round: Round) -> Option<ProbeEnd> {
     if round.cause.is_final_probe() {
+        close(ctx, round, false);
         return None; // the member is a suspect already
     }
     let is_turn = round.cause == ProbeCause::Turn;
