@@ -128,8 +128,7 @@ pub struct sprat_explanation {
     pub incarnation: u32,
     /// Milliseconds since it entered this state.
     pub since_ms: i64,
-    /// The node that suspected it or declared it failed; the member itself if it announced its
-    /// leave; NULL if it is alive.
+    /// The node that suspected it or declared it failed; NULL if it is alive or has left.
     pub accuser: *const c_char,
     /// The names of the other nodes whose accusations confirmed the suspicion, while the member is
     /// suspected; NULL if nconfirmations is 0.

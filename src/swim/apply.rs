@@ -408,10 +408,15 @@ impl Swim {
         accusation: &Accusation,
         pass_on: PassOn,
     ) {
+        let has_left = offer == Offer::Left;
         if let Some(record) = self.ctx.table.get_mut(member) {
-            record.accuse(accusation.incarnation, &accusation.from.into());
+            if has_left {
+                record.leave(accusation.incarnation);
+            } else {
+                record.accuse(accusation.incarnation, &accusation.from.into());
+            }
         }
-        let state = if offer == Offer::Left {
+        let state = if has_left {
             NodeState::Left
         } else {
             NodeState::Dead

@@ -99,6 +99,12 @@ impl MemberRecord {
         self.accuser = None;
     }
 
+    /// Takes over the content of a leave, but leaves the state unchanged. A leave accuses no one.
+    pub fn leave(&mut self, incarnation: u32) {
+        self.node.incarnation = incarnation;
+        self.accuser = None;
+    }
+
     /// Takes over the content of a suspect or dead message, but leaves the state unchanged.
     pub fn accuse(&mut self, incarnation: u32, accuser: &Arc<str>) {
         self.node.incarnation = incarnation;
