@@ -234,7 +234,9 @@ impl<T: Element> Value for Vec<T> {
         if self.len() > ELEMENTS {
             return Err(format!("more than {ELEMENTS} elements"));
         }
-        Ok(())
+        // A value that a program has set may have elements that no text could have given.
+        let read_back = |element: &T| T::read(&element.write()).map(drop);
+        self.iter().try_for_each(read_back)
     }
 
     fn write(&self) -> String {
@@ -309,6 +311,9 @@ impl Element for String {
         if text.len() > limits::NAME_LEN {
             let longest = limits::NAME_LEN;
             return Err(format!("a pattern has more than {longest} bytes"));
+        }
+        if text.trim().is_empty() || text.contains(',') {
+            return Err(format!("\"{text}\" is not a pattern"));
         }
         Ok(text.to_owned())
     }
