@@ -174,10 +174,12 @@ static void configs(void)
     sprat_config_free(copy);
 
     /* free_user_data is called when a callback is replaced, and when settings that no node has used
-     * are freed. */
+     * are freed, but not if no callback was set. */
     SAME(sprat_config_set_event_cb(config, ignore_event, NULL, count_free), SPRAT_OK);
     SAME(sprat_config_set_event_cb(config, NULL, NULL, NULL), SPRAT_OK);
     SAME(freed, 1);
+    SAME(sprat_config_set_event_cb(config, NULL, NULL, count_free), SPRAT_OK);
+    SAME(sprat_config_set_log_cb(config, SPRAT_LOG_WARN, NULL, NULL, count_free), SPRAT_OK);
     SAME(sprat_config_set_log_cb(config, SPRAT_LOG_WARN, ignore_log, NULL, count_free), SPRAT_OK);
     sprat_config_free(config);
     SAME(freed, 2);

@@ -1,5 +1,5 @@
-/* waits.c: ends a node while a call waits, once for each call that can wait, except for
- * sprat_node_look(). The call must return soon, with an error that names the call. */
+/* waits.c: ends a node while a call waits, once for each call that can wait. The call must return
+ * soon, with an error that names the call. */
 #include "check.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -22,6 +22,14 @@ static int wait_join(sprat_node *node)
 {
     const char *addrs[1] = { silent };
     return sprat_node_join(node, addrs, 1, 0, -1);
+}
+
+static int wait_look(sprat_node *node)
+{
+    sprat_members *members;
+    int status = sprat_node_look(node, silent, 0, -1, &members);
+    CHECK(!members);
+    return status;
 }
 
 static int wait_leave(sprat_node *node)
@@ -97,6 +105,7 @@ static void while_waiting(int (*end)(sprat_node *))
 {
     struct waiting calls[] = {
         { .call = wait_join, .function = "sprat_node_join" },
+        { .call = wait_look, .function = "sprat_node_look" },
         { .call = wait_leave, .function = "sprat_node_leave" },
         { .call = wait_event, .function = "sprat_node_next_event" },
         { .call = wait_events, .function = "sprat_node_next_events" },
@@ -107,6 +116,7 @@ static void while_waiting(int (*end)(sprat_node *))
         /* Each node needs its own name: in a name conflict, a leave is silent and does not wait. */
         sprat_config *config = settings(calls[i].function);
         SAME(sprat_config_set(config, "leave_propagate_ms", "60000"), SPRAT_OK);
+        SAME(sprat_config_set(config, "stream_timeout_ms", "60000"), SPRAT_OK);
         sprat_node *node = calls[i].node = started(config);
         join(node, other);
         pthread_t thread;

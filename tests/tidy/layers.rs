@@ -63,6 +63,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "error",
             "event",
             "limits",
+            "networks",
             "member",
             "printable",
             "serf",

@@ -175,7 +175,7 @@ fn line_of(text: &str, at: usize) -> usize {
 
 /// Returns true if a file defines an item of this name, other than a module, at its top level.
 fn defines(source: &Source, item: &str) -> bool {
-    const KINDS: [&str; 10] = [
+    const KINDS: [&str; 9] = [
         "struct ",
         "enum ",
         "trait ",
@@ -185,7 +185,6 @@ fn defines(source: &Source, item: &str) -> bool {
         "static ",
         "union ",
         "macro_rules! ",
-        "mod ",
     ];
     let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
     source.code.iter().any(|line| {
@@ -195,7 +194,7 @@ fn defines(source: &Source, item: &str) -> bool {
             && heads.into_iter().any(|kind| {
                 let rest = line.split_once(kind).map_or("", |(_, rest)| rest);
                 let rest = rest.trim_start_matches("mut ");
-                rest.strip_prefix(item).is_some_and(ends) && *kind != "mod "
+                rest.strip_prefix(item).is_some_and(ends)
             })
     })
 }

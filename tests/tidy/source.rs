@@ -198,7 +198,9 @@ pub fn shipped() -> Vec<Source> {
 
 /// All Rust files of the repository, except `include/header.rs` and build scripts.
 pub fn everything() -> Vec<Source> {
-    sources(&["src", "bindings", "tests", "examples", "benches", "fuzz"])
+    sources(&[
+        "src", "include", "bindings", "tests", "examples", "benches", "fuzz",
+    ])
 }
 
 #[test]
