@@ -1,7 +1,7 @@
 /* web_server.c: a web server that joins a cluster to receive requests, and leaves it without losing
  * a request.
  *
- *     web_server [--name N] [--bind IP] [--port P] [--ready-fd FD] [SEED]...
+ *     web_server [--name N] [--bind IP] [--port P] [--profile P] [--ready-fd FD] [SEED]...
  *
  * A load balancer follows the members with the tag role=backend and sends requests to their
  * address, at the port in the tag `port`. On SIGINT or SIGTERM this server leaves the cluster, then
@@ -23,7 +23,7 @@
 enum { GRACE = 3 /* seconds to serve after leaving */ };
 
 struct options {
-    const char *name, *bind, *port;
+    const char *name, *bind, *port, *profile;
     int ready_fd;
     char seeds[1024];
 };
@@ -66,6 +66,7 @@ static sprat_node *announce(const struct options *options)
     sprat_config *config = sprat_config_new();
     sprat_config_set(config, "name", options->name);
     sprat_config_set(config, "bind", options->bind);
+    sprat_config_set(config, "profile", options->profile);
     sprat_config_set(config, "seeds", options->seeds);
     sprat_config_set_tag(config, "role", "backend");
     sprat_config_set_tag(config, "port", options->port);
@@ -97,6 +98,8 @@ static int parse(struct options *options, int argc, char **argv)
             options->bind = value;
         else if (strcmp(option, "port") == 0)
             options->port = value;
+        else if (strcmp(option, "profile") == 0)
+            options->profile = value;
         else if (strcmp(option, "ready-fd") == 0)
             options->ready_fd = atoi(value);
         else
@@ -115,10 +118,12 @@ int main(int argc, char **argv)
 {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    struct options options = { .name = host, .bind = "127.0.0.1", .port = "8080", .ready_fd = -1 };
+    struct options options = {
+        .name = host, .bind = "127.0.0.1", .port = "8080", .profile = "lan", .ready_fd = -1,
+    };
     if (parse(&options, argc, argv) < 0) {
-        fprintf(stderr, "usage: web_server [--name N] [--bind IP] [--port P] [--ready-fd FD] "
-                        "[SEED]...\n");
+        fprintf(stderr, "usage: web_server [--name N] [--bind IP] [--port P] [--profile P] "
+                        "[--ready-fd FD] [SEED]...\n");
         return 2;
     }
 
