@@ -62,8 +62,8 @@ The local member:
 
 On SIGTERM or SIGINT, sprat-hap leaves the cluster. The servers stay as they are, and the next
 sprat-hap takes them over. SIGUSR1 prints the members, the servers, and the reason for each removal
-that is held back. SIGUSR2 thaws removals that are frozen because most of the cluster is out of
-sight.
+that is held back. SIGUSR2 thaws removals, whether an operator froze them or most of the cluster is
+out of sight.
 Exit codes: 0 success, 1 failure, 2 wrong usage.
 ";
 
@@ -244,6 +244,9 @@ impl Arguments {
                 "--server must not contain a semicolon or a line end, which would end the command"
                     .to_owned(),
             );
+        }
+        if !self.template.is_empty() && self.haproxys.is_empty() {
+            return Err("--template needs a --haproxy that has these servers".to_owned());
         }
         if !self.template.is_empty() && self.snapshot.is_none() {
             return Err(
