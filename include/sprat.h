@@ -84,7 +84,7 @@
 /** Major * 1000000 + minor * 1000 + patch: compare with sprat_version_number(). */
 #define SPRAT_VERSION_NUMBER \
     (SPRAT_VERSION_MAJOR * 1000000 + SPRAT_VERSION_MINOR * 1000 + SPRAT_VERSION_PATCH)
-/** The number in libsprat.so.N: changes only when programs linked before would break. */
+/** The number in libsprat.so.N: changes only if programs linked before would break. */
 #define SPRAT_ABI 0
 
 /* The settings, for sprat_config_set(), sprat_config_get() and sprat_config_load():
@@ -122,7 +122,8 @@
  *     A label in front of all traffic; clusters with different labels do not see each other.
  *
  * seeds: list of addresses [not set], HOST or HOST:PORT, separated by commas
- *     Addresses that are joined at the start and tried again for as long as the node lives.
+ *     Addresses that are joined at the start, and tried again whenever no alive member has
+ *     them, unless reconnect is false.
  *
  * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
  *     The time between two probes.
@@ -132,7 +133,7 @@
  *     less than probe_interval_ms.
  *
  * indirect_checks: number [3, local 1], 0 to 32
- *     The number of helpers that are asked for an indirect probe.
+ *     The maximum number of helpers that are asked for an indirect probe.
  *
  * stream_pings: boolean [true], true or false
  *     Whether a probe that gets no answer over UDP is also tried over TCP.
@@ -151,7 +152,7 @@
  *     The time between two rounds of gossip.
  *
  * gossip_nodes: number [3, wan 4], 1 to 64
- *     The number of members that a round of gossip is sent to.
+ *     The maximum number of members that a round of gossip is sent to.
  *
  * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
  *     The time for which gossip is still sent to a dead member.
@@ -160,7 +161,8 @@
  *     Multiplier for the number of times that a broadcast is sent.
  *
  * push_pull_interval_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
- *     The time between two push/pull exchanges with another member; 0 disables them.
+ *     The time between two push/pull exchanges with another member, longer in clusters of more
+ *     than 32 nodes; 0 disables them.
  *
  * stream_timeout_ms: milliseconds [10000, wan 30000, local 1000], 100 to 600000
  *     The longest time that one TCP exchange may take.
@@ -199,27 +201,29 @@
  *     Whether seeds and lost members are tried again, so that a split cluster heals.
  *
  * reconnect_min_ms: milliseconds [250], 50 to 86400000
- *     The first pause before a seed or a lost member is tried again.
+ *     The first pause before a seed or a lost member is tried again. A random time is added to
+ *     each pause.
  *
  * reconnect_max_ms: milliseconds [30000], 100 to 86400000
- *     The longest pause between two attempts; it must be at least reconnect_min_ms.
+ *     The longest pause between two attempts at the same address, without the random time; it
+ *     must be at least reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
- *     The time for which a leaving node still answers after its leave has spread.
+ *     The time that a leave goes on after it has spread, so that the node still answers probes.
  *
  * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
  *     The longest wait for one step of a leave to spread.
  *
  * reconnect_timeout_ms: milliseconds [86400000], 1000 to 2592000000
- *     A failed member is erased after this time.
+ *     The time for which a failed member is searched for, and in serf mode kept in the list.
  *
  * tombstone_timeout_ms: milliseconds [86400000], 1000 to 2592000000
- *     A member that left is erased after this time.
+ *     The time for which a member that left is kept in the list; only in serf mode.
  *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events that can wait for the application. A full queue keeps only the last
- *     event of each member, then drops the oldest ones, and reports the loss with one overflow
- *     event.
+ *     event of each member, then drops the oldest events, and reports the loss with one
+ *     overflow event.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
@@ -232,7 +236,8 @@
  *     The level up to which log lines become events.
  *
  * thread_stack_kib: number [8192], 64 to 1048576
- *     The size of the stack of the thread that runs callbacks.
+ *     The size of the stack of the thread that runs callbacks, if the library creates it for
+ *     the node.
  *
  * spoe_bind: address [not set], IPv4:PORT or [IPv6]:PORT
  *     The address at which HAProxy may ask about requests (SPOE); empty disables it. A client
@@ -275,7 +280,7 @@ enum sprat_status {
     SPRAT_ERR_INVALID = -2,
     /** A string is not UTF-8. */
     SPRAT_ERR_UTF8 = -3,
-    /** A name, a tag, all tags together or a list is longer than allowed. */
+    /** A tag, the metadata, a list or a count exceeds its limit. */
     SPRAT_ERR_TOO_LARGE = -4,
     /** The node is NULL, was freed, or never was a node. */
     SPRAT_ERR_HANDLE = -5,
@@ -467,9 +472,9 @@ typedef struct sprat_config sprat_config;
 typedef struct sprat_members sprat_members;
 
 /**
- * A running node, made by sprat_node_start(). Any number of threads may use it at once.
+ * A running node, made by sprat_node_start(). Any number of threads may use it at the same time.
  *
- * It is a checked number, not an address: after sprat_node_free() every function returns
+ * It is a checked number, not an address: after sprat_node_free() every function fails with
  * SPRAT_ERR_HANDLE for it. Never dereference it.
  */
 typedef struct sprat_node sprat_node;
@@ -530,8 +535,8 @@ typedef struct sprat_member {
     /** An enum sprat_member_state. */
     int32_t state;
     /**
-     * Its incarnation: it grows each time the member announces itself again, for instance to
-     * refute a suspicion.
+     * Its incarnation: a number that the member raises to refute a suspicion, and when it changes
+     * its tags, its metadata or its address.
      */
     uint32_t incarnation;
     /** The number of its tags. See sprat_member_tag() and sprat_member_tag_at(). */
@@ -560,7 +565,7 @@ typedef struct sprat_event {
     uint64_t time_ns;
     /** Member events: the member as it was at that time; else NULL. */
     const struct sprat_member *member;
-    /** LOG: the part of the library that writes the line. Never NULL. */
+    /** LOG: the part of the library that writes the line; else empty. Never NULL. */
     const char *name;
     /** FATAL, LOG, and a DONE that failed: a sentence; else empty. Never NULL. */
     const char *text;
@@ -621,7 +626,7 @@ typedef int (*sprat_spawn_cb)(const char *name,
 
 /** A tag: a key and a value, both chosen by the program. */
 typedef struct sprat_tag {
-    /** 1 or more bytes, UTF-8. */
+    /** 1 to 255 bytes, UTF-8. */
     const char *key;
     /** Any text, UTF-8. */
     const char *value;
@@ -634,7 +639,7 @@ typedef struct sprat_tag {
 typedef struct sprat_helper {
     /** The name of the helper. */
     const char *name;
-    /** An enum sprat_probe_answer: the result that the helper reported. */
+    /** An enum sprat_probe_answer: the result of this helper's probe. */
     int32_t answer;
 } sprat_helper;
 
@@ -653,17 +658,28 @@ typedef struct sprat_explanation {
     uint32_t incarnation;
     /** Milliseconds since it entered this state. */
     int64_t since_ms;
-    /** The node that suspected it or declared it failed; NULL if none did. */
+    /** The node that suspected it or declared it failed; NULL if it is alive or has left. */
     const char *accuser;
-    /** The names of other nodes that confirmed the suspicion; NULL if nconfirmations is 0. */
+    /**
+     * The names of the other nodes whose accusations confirmed the suspicion, while the member is
+     * suspected; NULL if nconfirmations is 0.
+     */
     const char *const *confirmations;
-    /** The number of nodes that confirmed the suspicion. */
+    /** The number of these names; 0 if the member is not suspected. */
     uint32_t nconfirmations;
-    /** The number of confirmations that shorten the suspicion timeout to its minimum. */
+    /**
+     * The number of confirmations that shorten the suspicion timeout to its minimum; 0 if the
+     * member is not suspected.
+     */
     uint32_t confirmations_wanted;
-    /** Milliseconds until the suspect is declared failed; -1 if it is not suspected. */
+    /**
+     * Milliseconds until the suspect is declared failed unless it refutes; -1 if it is not
+     * suspected.
+     */
     int64_t time_left_ms;
-    /** Milliseconds since this node's last probe of it began; -1 if it never probed it. */
+    /**
+     * Milliseconds since the start of this node's last finished probe of it; -1 if there is none.
+     */
     int64_t probe_ago_ms;
     /** An enum sprat_probe_answer: the result of the direct probe by datagram. */
     int32_t probe_direct;
@@ -697,9 +713,10 @@ typedef struct sprat_health {
     /** The number of known members that have not left, this node included. */
     uint32_t known;
     /**
-     * True if most of the other members, and at least two, fell silent at once: the fault may be
-     * at this node. It becomes true before the first of them is declared failed, so that a handler
-     * of SPRAT_EVENT_MEMBER_FAIL can rely on it.
+     * True if this node hears nothing from other members, or if most of them, and at least two,
+     * fell silent within a short time: the fault may be at this node. It becomes true before the
+     * first of them is declared failed, so that a handler of SPRAT_EVENT_MEMBER_FAIL can rely on
+     * it. It is always false if fewer than two other members are known.
      */
     bool isolated;
     /** True if datagrams get answers. */
@@ -712,9 +729,10 @@ typedef struct sprat_health {
      */
     const char *name_conflict;
     /**
-     * True if another node answers at that address, so two nodes have the same name. If no node
-     * answers there, the address is that of an earlier run of this node: members accept the new
-     * address some time after they have declared the old one failed (half a minute in Serf).
+     * True if another node answers at that address, so two nodes have the same name; false while
+     * the address is still being asked. If no node answers there, the address is that of an
+     * earlier run of this node: members accept the new address some time after they have declared
+     * the old one failed (half a minute in Serf).
      */
     bool name_conflict_alive;
     /** One sentence, as "streams work, datagrams do not". Never NULL. */
@@ -762,8 +780,8 @@ const char *sprat_status_name(int status);
 const char *sprat_status_text(int status);
 
 /**
- * Returns the name of a kind of event, such as "member-join"; "unknown" for other numbers. Serf
- * and the setting `event_kinds` use the same names.
+ * Returns the name of a kind of event, such as "member-join"; "unknown" for other numbers. The
+ * setting `event_kinds` uses the same names, and so does Serf for the kinds that it has.
  *
  * @param kind  an enum sprat_event_kind
  * @return a static string, never NULL. Thread-safe.
@@ -779,12 +797,12 @@ const char *sprat_event_kind_name(int kind);
 const char *sprat_member_state_name(int state);
 
 /**
- * Returns the sentence of the last failure on this thread: the function, the argument, what was
- * wrong, and what is allowed. A call that succeeds does not clear it.
+ * Returns the sentence of the last failure on this thread: the function and what was wrong, and
+ * for an argument its name and what is allowed. A call that succeeds does not clear it.
  *
- * @return the sentence, never NULL; a sentence of more than 1023 bytes is cut. The pointer can
- *         be read until the thread ends. It shows this sentence until four more calls have failed
- *         on the same thread.
+ * @return the sentence, never NULL; "success" if no call has failed yet. A sentence of more than
+ *         1020 bytes is cut. The pointer can be read until the thread ends. It shows this sentence
+ *         until four more calls have failed on the same thread.
  */
 const char *sprat_last_error(void);
 
@@ -793,7 +811,7 @@ int sprat_last_status(void);
 
 /**
  * Returns the errno of the last failure on this thread if that was SPRAT_ERR_IO, or
- * SPRAT_ERR_ADDRESS for an address that the system refused to bind; otherwise 0.
+ * SPRAT_ERR_ADDRESS for an address that the system refused to bind; 0 if no system call failed.
  */
 int sprat_last_errno(void);
 
@@ -910,9 +928,9 @@ int sprat_config_get(const struct sprat_config *config,
  *
  * @param config  the settings
  * @param path    the path of the file
- * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(); otherwise as
- *         sprat_config_set(), and sprat_last_error() also gives the file and the line. After a
- *         failure nothing has changed.
+ * @return SPRAT_OK; SPRAT_ERR_IO if the file cannot be read, see sprat_last_errno(), or has more
+ *         than 1 MiB; SPRAT_ERR_CONFIG if it is not UTF-8; otherwise as sprat_config_set(), and
+ *         sprat_last_error() also gives file and line. After a failure nothing has changed.
  */
 int sprat_config_load(struct sprat_config *config,
                       const char *path);
@@ -992,7 +1010,7 @@ int sprat_config_set_filter_tag(struct sprat_config *config,
  * @param cb              the callback; NULL removes it
  * @param user_data       a pointer that is passed to cb
  * @param free_user_data  called once, when neither the settings nor a node need user_data any
- *                        more; may be NULL
+ *                        more; never if this call fails or if cb is NULL; may be NULL
  * @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
  */
 int sprat_config_set_event_cb(struct sprat_config *config,
@@ -1013,7 +1031,7 @@ int sprat_config_set_event_cb(struct sprat_config *config,
  * @param cb              the callback; NULL removes it
  * @param user_data       a pointer that is passed to cb
  * @param free_user_data  called once, when neither the settings nor a node need user_data any
- *                        more; may be NULL
+ *                        more; never if this call fails or if cb is NULL; may be NULL
  * @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL if config is NULL.
  */
 int sprat_config_set_log_cb(struct sprat_config *config,
@@ -1043,8 +1061,8 @@ int sprat_config_set_spawn_cb(struct sprat_config *config,
  * already.
  *
  * @param config  the settings
- * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
- *         SPRAT_ERR_IO if the keyring file cannot be read; SPRAT_ERR_NULL.
+ * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, settings contradict each other, or the
+ *         keys are not valid; SPRAT_ERR_IO if the keyring file cannot be read; SPRAT_ERR_NULL.
  */
 int sprat_config_check(const struct sprat_config *config);
 
@@ -1056,17 +1074,17 @@ int sprat_config_check(const struct sprat_config *config);
  * Starts a node: binds its sockets and starts its threads. The node is a cluster of its own until
  * it joins other nodes or they join it.
  *
- * The settings are copied and may be freed at once. The callbacks and their user_data now belong
- * to the node. Settings whose callback has a free_user_data can start only one node. Set the
- * callback again before starting another.
+ * The settings are copied and may be freed right after the call. The callbacks and their user_data
+ * now belong to the node. Settings whose callback has a free_user_data can start only one node.
+ * Set the callback again before starting another.
  *
  * @param config  the settings
  * @param out     receives the node, to be freed with sprat_node_free(); NULL after a failure
- * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed or settings contradict each other;
- *         SPRAT_ERR_STATE if the user_data of a callback belongs to another node already;
- *         SPRAT_ERR_ADDRESS if the address cannot be bound; SPRAT_ERR_IO if no thread or
- *         descriptor can be created; SPRAT_ERR_TOO_LARGE if the process has too many nodes;
- *         SPRAT_ERR_NULL.
+ * @return SPRAT_OK; SPRAT_ERR_CONFIG if a setter failed, or if the settings contradict each other
+ *         or do not fit this host; SPRAT_ERR_STATE if the user_data of a callback belongs to
+ *         another node already; SPRAT_ERR_ADDRESS if an address cannot be bound, or if this host
+ *         has no usable address; SPRAT_ERR_IO if the system refuses a thread, a descriptor or a
+ *         port; SPRAT_ERR_TOO_LARGE if the process has too many nodes; SPRAT_ERR_NULL.
  *
  * The call waits for the operating system only. It is thread-safe if no other thread uses config.
  */
@@ -1078,11 +1096,12 @@ int sprat_node_start(const struct sprat_config *config,
  * sprat_node_leave() the node first becomes a member again.
  *
  * One address is enough. The call succeeds within half of probe_timeout_ms after the first address
- * has answered. The node goes on with the other addresses, but reports no further result. From
- * then on all addresses count as `seeds`: whenever no live member has one of these addresses, the
- * node tries that address again, after pauses of reconnect_min_ms to reconnect_max_ms, so that a
- * split cluster heals. After a join that fails, the node tries none of the addresses again: call
- * this function again, or start the node with the setting `seeds`.
+ * has answered, or somewhat later if the cluster lists the name of this node at another address.
+ * The node goes on with the other addresses, but reports no further result. From then on all
+ * addresses count as `seeds`: unless the setting `reconnect` is false, the node tries an address
+ * again whenever no alive member has it, after pauses that grow from reconnect_min_ms to
+ * reconnect_max_ms, so that a split cluster heals. After a join that fails, the node tries none of
+ * the addresses again: call this function again, or start the node with the setting `seeds`.
  *
  * @param node        the node
  * @param addrs       addresses as "10.0.0.1:7946", "[::1]:7946", "10.0.0.1", "host" or
@@ -1090,13 +1109,13 @@ int sprat_node_start(const struct sprat_config *config,
  * @param naddrs      the number of addresses, 1 to 4096
  * @param flags       must be 0
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
- * @return the number of addresses that answered so far, at least 1. If none answered,
- *         SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if that is the reason, and
- *         otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address cannot be parsed;
- *         SPRAT_ERR_NAME_CONFLICT if another node has the name of this node; SPRAT_ERR_TIMEOUT if
- *         the time is up, after which the join goes on; SPRAT_ERR_INVALID if naddrs is 0,
- *         flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is greater than
- *         4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
+ * @return the number of addresses that answered so far, at least 1; an address of this node itself
+ *         counts. If none answered, SPRAT_ERR_ADDRESS, SPRAT_ERR_CRYPTO or SPRAT_ERR_PROTOCOL if
+ *         that is the reason, and otherwise SPRAT_ERR_UNREACHABLE; SPRAT_ERR_ADDRESS if an address
+ *         cannot be parsed; SPRAT_ERR_NAME_CONFLICT if another node has the name of this node;
+ *         SPRAT_ERR_TIMEOUT if the time is up, after which the join goes on; SPRAT_ERR_INVALID if
+ *         naddrs is 0, flags is not 0, or timeout_ms is below -1; SPRAT_ERR_TOO_LARGE if naddrs is
+ *         greater than 4096; SPRAT_ERR_CLOSED if the node is shut down before or during the call;
  *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL; SPRAT_ERR_UTF8.
  *
  * Thread-safe. The call is allowed in a callback, where it delays further events.
@@ -1121,7 +1140,8 @@ int sprat_node_join(struct sprat_node *node,
  * @param flags    must be 0
  * @param op_data  any pointer, which the event hands back; the library never follows it
  * @param id       receives the number of the operation, or 0 after a failure; may be NULL
- * @return SPRAT_OK once the join has begun; otherwise as sprat_node_join(). Thread-safe.
+ * @return SPRAT_OK once the join has begun; if it cannot begin, an error as for sprat_node_join().
+ *         Thread-safe.
  */
 int sprat_node_join_async(struct sprat_node *node,
                           const char *const *addrs,
@@ -1134,19 +1154,21 @@ int sprat_node_join_async(struct sprat_node *node,
  * Leaves the cluster, so that the other members see a leave and not a failure. Afterwards the node
  * still answers and lists members, and it may join again.
  *
- * Success means that every live member, Serf agents included, has acknowledged both steps of the
+ * Success means that every live member that was asked, Serf agents included, has acknowledged the
  * leave, and lists the node as left. The node repeats lost messages until then. It does not wait
- * for members that have left meanwhile. It asks at most 1,024 members for an acknowledgement. In a
- * larger cluster with the default retransmit_mult, each of the other members misses the leave with
- * a probability below 0.000001, even if 10 % of the datagrams are lost. A member that has crashed
- * unnoticed does not answer; the node leaves without its acknowledgement after four times
- * probe_timeout_ms, or after broadcast_timeout_ms if that is shorter.
+ * for members that have left or failed meanwhile. If gossip sends each message at least 16 times
+ * (with a retransmit_mult of 4, in a cluster of 1,000 members or more), the node asks at most
+ * 1,024 members. Each of the others misses the leave with a probability below 0.000001, even if
+ * 10 % of the datagrams are lost. A member that has crashed unnoticed does not answer; the node
+ * leaves without its acknowledgement after about five times probe_timeout_ms. In Serf mode a leave
+ * has two steps, in memberlist mode one; broadcast_timeout_ms limits each of them. If another node
+ * seems to have the name of this node, this node leaves without telling the other members.
  *
  * @param node        the node
  * @param timeout_ms  how long to wait in milliseconds; -1 waits without limit, 0 does not wait
  * @return SPRAT_OK (with timeout_ms 0 only if the node had left already); SPRAT_ERR_UNREACHABLE if
  *         the node has left but members did not acknowledge it, and may list the node as failed:
- *         the error text names them; SPRAT_ERR_STATE if a join cancels the leave;
+ *         the error text names up to five of them; SPRAT_ERR_STATE if a join cancels the leave;
  *         SPRAT_ERR_TIMEOUT if the time is up, after which the leave goes on; SPRAT_ERR_CLOSED if
  *         the node is shut down before or during the call; SPRAT_ERR_INVALID if timeout_ms is
  *         below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED.
@@ -1172,8 +1194,8 @@ int sprat_node_leave_async(struct sprat_node *node,
                            uint64_t *id);
 
 /**
- * Stops a node at once, without announcing a leave: the other members will see a failure, unless
- * the node has left the cluster before.
+ * Stops a node immediately, without announcing a leave: the other members will see a failure,
+ * unless the node has left the cluster before.
  *
  * Calls that wait for the node return SPRAT_ERR_CLOSED. Queued events, the members, the counters
  * and the state can still be read until sprat_node_free().
@@ -1186,12 +1208,13 @@ int sprat_node_shutdown(struct sprat_node *node);
 
 /**
  * Frees a node: shuts it down and releases everything. Afterwards every function that is given the
- * node returns SPRAT_ERR_HANDLE.
+ * node fails with SPRAT_ERR_HANDLE.
  *
  * When this call returns, no callback runs or will run, free_user_data has been called, and the
  * threads and descriptors of the node are gone. Calls of other threads that wait for the node
  * return SPRAT_ERR_CLOSED; other calls finish safely. Inside a callback of the same node this call
- * returns at once: that callback is then the last one, and free_user_data is called when it ends.
+ * returns immediately: that callback is then the last one, and free_user_data is called when it
+ * ends.
  *
  * This call waits for a running callback: do not hold a lock that the callback waits for. If the
  * callback never returns, neither does this call.
@@ -1228,7 +1251,7 @@ int sprat_node_addr(const struct sprat_node *node, char *buf, size_t size);
  *
  * @param node   the node
  * @param name   the name of the member
- * @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists at once; this flag
+ * @param flags  0, or SPRAT_REMOVE_PRUNE to erase the member from the lists as well; this flag
  *               also erases a member that has left
  * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_STATE if the member
  *         has not failed, if the mode is "memberlist", or after sprat_node_leave();
@@ -1244,7 +1267,8 @@ int sprat_node_remove_failed(struct sprat_node *node,
  * ========================================================================================== */
 
 /**
- * Takes a list of all members, whatever their state, this node included. It is sorted by name.
+ * Takes a list of the members in any state, this node included, sorted by name. Members that the
+ * filter settings hide are left out.
  *
  * The list is a consistent picture of one moment. It never changes and may outlive the node. The
  * call is cheap: the list shares unchanged members with the previous list.
@@ -1262,9 +1286,9 @@ int sprat_node_members(const struct sprat_node *node,
  *
  * The list has the members in every state as the other node sees them, including members that have
  * failed or left. A node forgets the address and the tags of a member soon after the member has
- * failed or left (gossip_to_the_dead_ms), and in Serf mode the name after a day. In between, the
- * member has the address 0.0.0.0, the port 0 and no tags. sprat_members_self() returns NULL for
- * this list.
+ * failed or left (gossip_to_the_dead_ms). In Serf mode it then lists the member with the address
+ * 0.0.0.0, the port 0 and no tags for about a day; in memberlist mode not at all.
+ * sprat_members_self() returns NULL for this list.
  *
  * @param node        the node, whose keys and settings are used; it need not have joined
  * @param addr        the address of the other node, in the forms that sprat_node_join() takes. If
@@ -1404,10 +1428,13 @@ int sprat_node_set_tag(struct sprat_node *node,
  * @param node   the node
  * @param tags   the new tags, which are copied; may be NULL if ntags is 0
  * @param ntags  the number of tags, at most 4096
- * @return SPRAT_OK; SPRAT_ERR_INVALID for a key that is empty or occurs twice; otherwise as
- *         sprat_node_set_tag(). After a failure nothing has changed. Thread-safe.
+ * @return SPRAT_OK; SPRAT_ERR_INVALID for a key that is empty or occurs twice; SPRAT_ERR_TOO_LARGE
+ *         also if ntags is greater than 4096; SPRAT_ERR_NULL also for a value that is NULL;
+ *         otherwise as sprat_node_set_tag(). After a failure nothing has changed. Thread-safe.
  */
-int sprat_node_set_tags(struct sprat_node *node, const struct sprat_tag *tags, size_t ntags);
+int sprat_node_set_tags(struct sprat_node *node,
+                        const struct sprat_tag *tags,
+                        size_t ntags);
 
 /**
  * Replaces the metadata of this node and announces the change. Metadata needs mode "memberlist".
@@ -1429,8 +1456,8 @@ int sprat_node_set_meta(struct sprat_node *node,
 
 /**
  * Returns a descriptor for poll(), epoll or select(). It is readable exactly while events are
- * queued, and permanently after sprat_node_shutdown(). Only poll it; never read, write or close
- * it. It is valid until sprat_node_free().
+ * queued, and permanently once the node has ended. Only poll it; never read, write or close it. It
+ * is valid until sprat_node_free().
  *
  * @param node  the node
  * @return the descriptor; SPRAT_ERR_STATE if the settings have an event callback;
@@ -1446,9 +1473,9 @@ int sprat_node_fd(const struct sprat_node *node);
  * @param out         receives the event, to be freed with sprat_event_free(), or NULL if there is
  *                    none; the event may outlive the node
  * @return 1 for an event, 0 when the time is up; SPRAT_ERR_CLOSED after the last event of a node
- *         that was shut down; SPRAT_ERR_STATE if the settings have an event callback;
- *         SPRAT_ERR_INVALID if timeout_ms is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED;
- *         SPRAT_ERR_NULL. Thread-safe.
+ *         that was shut down; SPRAT_ERR_INTERNAL after the last event of a node that is broken;
+ *         SPRAT_ERR_STATE if the settings have an event callback; SPRAT_ERR_INVALID if timeout_ms
+ *         is below -1; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_next_event(struct sprat_node *node,
                           int timeout_ms,
@@ -1546,8 +1573,10 @@ int sprat_node_hint(struct sprat_node *node,
  * @param name  the name of the member
  * @param out   receives the explanation, to be freed with sprat_explanation_free(); NULL after a
  *              failure
- * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member; SPRAT_ERR_CLOSED;
- *         SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8; SPRAT_ERR_NULL. Thread-safe.
+ * @return SPRAT_OK; SPRAT_ERR_NOT_FOUND if there is no such member, if a filter hides it, or if
+ *         it failed or left longer than `gossip_to_the_dead_ms` ago and the node has forgotten the
+ *         reasons; SPRAT_ERR_CLOSED; SPRAT_ERR_HANDLE; SPRAT_ERR_FORKED; SPRAT_ERR_UTF8;
+ *         SPRAT_ERR_NULL. Thread-safe.
  */
 int sprat_node_explain(const struct sprat_node *node,
                        const char *name,
@@ -1646,12 +1675,13 @@ void sprat_stats_free(struct sprat_stats *stats);
 
 /**
  * Prepares threads for nodes that the program starts later, when it can no longer create threads.
- * A node takes prepared threads before it creates new ones. A node needs two threads, one more
- * with an event callback, and one more with the setting spoe_bind.
+ * A node takes prepared threads before it creates new ones, unless its settings have a spawn
+ * callback (sprat_config_set_spawn_cb()). A node needs two threads, one more with an event
+ * callback, and one more with the setting spoe_bind.
  *
  * A prepared thread waits and does nothing until a node takes it. A forked child gets the same
- * number of prepared threads. Threads that are already prepared count, so a second call with the
- * same number does nothing.
+ * number of prepared threads. Threads that are already prepared count, even if a node uses them,
+ * so a second call with the same number does nothing.
  *
  * @param n  the number of prepared threads in all, at most 1024
  * @return SPRAT_OK; SPRAT_ERR_TOO_LARGE; SPRAT_ERR_IO if the system refuses a thread.

@@ -63,7 +63,7 @@ keeps_its_copy() {
 # A program without any shared library, and a plug-in that keeps its copy of the library to itself.
 read -r -a flags <<<"$(pkg-config --static --cflags --libs sprat)"
 cc -static "${strict[@]}" -o "$work/alone" tests/install/version.c "${flags[@]}" 2>"$work/alone.log" ||
-    { cat "$work/alone.log"; die "no program can be linked with -static"; }
+    { cat "$work/alone.log"; die "a program cannot be linked with -static"; }
 "$work/alone" 0.1.0
 needed=$(readelf -d "$work/alone")
 [[ $needed != *NEEDED* ]] || die "the program of -static needs a shared library"

@@ -208,7 +208,7 @@ class System:
         self.act("crash", self.crash)
         self.restart_the_crashed_host()
         self.act("10 reloads", self.reloads)
-        self.act("200 changes", self.changes)
+        self.act("201 changes", self.changes)
 
 
 def tables(systems: list[System]) -> str:

@@ -43,7 +43,8 @@ macro_rules! settings_table {
             "A label in front of all traffic; clusters with different labels do not see each \
              other.";
         "seeds" => seeds = Vec::new(), [seeds(Vec<Seed>)]
-            "Addresses that are joined at the start and tried again for as long as the node lives.";
+            "Addresses that are joined at the start, and tried again whenever no alive member has \
+             them, unless reconnect is false.";
 
         "probe_interval_ms" => core.swim.probe_interval: 1_000, 5_000, 1_000 in 10..=600_000 "ms",
             [probe_interval(Duration)]
@@ -54,7 +55,7 @@ macro_rules! settings_table {
              less than probe_interval_ms.";
         "indirect_checks" => core.swim.indirect_checks: 3, 3, 1 in 0..=32 "members",
             [indirect_checks(usize)]
-            "The number of helpers that are asked for an indirect probe.";
+            "The maximum number of helpers that are asked for an indirect probe.";
         "stream_pings" => core.swim.stream_pings = true,
             "Whether a probe that gets no answer over UDP is also tried over TCP.";
         "suspicion_mult" => core.swim.suspicion_mult: 4, 6, 3 in 1..=100 "", [suspicion_mult(u32)]
@@ -69,7 +70,7 @@ macro_rules! settings_table {
             [gossip_interval(Duration)]
             "The time between two rounds of gossip.";
         "gossip_nodes" => core.swim.gossip_nodes: 3, 4, 3 in 1..=64 "members", [gossip_nodes(usize)]
-            "The number of members that a round of gossip is sent to.";
+            "The maximum number of members that a round of gossip is sent to.";
         "gossip_to_the_dead_ms" => core.swim.gossip_to_the_dead: 30_000, 60_000, 15_000
             in 0..=86_400_000 "ms", [gossip_to_the_dead(Duration)]
             "The time for which gossip is still sent to a dead member.";
@@ -78,7 +79,8 @@ macro_rules! settings_table {
             "Multiplier for the number of times that a broadcast is sent.";
         "push_pull_interval_ms" => core.swim.push_pull_interval: 30_000, 60_000, 15_000
             in 0..=86_400_000 "ms", [push_pull_interval(Duration)]
-            "The time between two push/pull exchanges with another member; 0 disables them.";
+            "The time between two push/pull exchanges with another member, longer in clusters of \
+             more than 32 nodes; 0 disables them.";
         "stream_timeout_ms" => core.swim.stream_timeout: 10_000, 30_000, 1_000
             in 100..=600_000 "ms", [stream_timeout(Duration)]
             "The longest time that one TCP exchange may take.";
@@ -109,28 +111,32 @@ macro_rules! settings_table {
             "Whether seeds and lost members are tried again, so that a split cluster heals.";
         "reconnect_min_ms" => core.swim.reconnect_min: 250, 250, 250 in 50..=86_400_000 "ms",
             [reconnect_min(Duration)]
-            "The first pause before a seed or a lost member is tried again.";
+            "The first pause before a seed or a lost member is tried again. A random time is added \
+             to each pause.";
         "reconnect_max_ms" => core.swim.reconnect_max: 30_000, 30_000, 30_000
             in 100..=86_400_000 "ms", [reconnect_max(Duration)]
-            "The longest pause between two attempts; it must be at least reconnect_min_ms.";
+            "The longest pause between two attempts at the same address, without the random time; \
+             it must be at least reconnect_min_ms.";
         "leave_propagate_ms" => core.leave_propagate: 1_000, 1_000, 1_000 in 0..=600_000 "ms",
             [leave_propagate(Duration)]
-            "The time for which a leaving node still answers after its leave has spread.";
+            "The time that a leave goes on after it has spread, so that the node still answers \
+             probes.";
         "broadcast_timeout_ms" => core.broadcast_timeout: 5_000, 5_000, 5_000 in 100..=600_000 "ms",
             [broadcast_timeout(Duration)]
             "The longest wait for one step of a leave to spread.";
         "reconnect_timeout_ms" => core.reconnect_timeout: 86_400_000, 86_400_000, 86_400_000
             in 1_000..=2_592_000_000 "ms", [reconnect_timeout(Duration)]
-            "A failed member is erased after this time.";
+            "The time for which a failed member is searched for, and in serf mode kept in the \
+             list.";
         "tombstone_timeout_ms" => core.tombstone_timeout: 86_400_000, 86_400_000, 86_400_000
             in 1_000..=2_592_000_000 "ms", [tombstone_timeout(Duration)]
-            "A member that left is erased after this time.";
+            "The time for which a member that left is kept in the list; only in serf mode.";
 
         "event_queue" => event_queue: 4_096, 4_096, 4_096 in 16..=1_048_576 "events",
             [event_queue(usize)]
             "The number of events that can wait for the application. A full queue keeps only the \
-             last event of each member, then drops the oldest ones, and reports the loss with one \
-             overflow event.";
+             last event of each member, then drops the oldest events, and reports the loss with \
+             one overflow event.";
         "event_kinds" => event_kinds = Vec::new(), [event_kinds(Vec<EventKind>)]
             "The kinds of events that are queued; empty queues all. The kinds overflow and fatal \
              are always queued. The end of an asynchronous operation is reported as an event only \
@@ -139,7 +145,8 @@ macro_rules! settings_table {
             "The level up to which log lines become events.";
         "thread_stack_kib" => thread_stack_kib: 8_192, 8_192, 8_192 in 64..=1_048_576 "KiB",
             [thread_stack_kib(usize)]
-            "The size of the stack of the thread that runs callbacks.";
+            "The size of the stack of the thread that runs callbacks, if the library creates it \
+             for the node.";
         "spoe_bind" => spoe_bind = Listen::default(), [spoe_bind(SocketAddr)]
             "The address at which HAProxy may ask about requests (SPOE); empty disables it. A \
              client that can reach it can read all tags, so a loopback address is advisable.";

@@ -37,6 +37,10 @@ unsafe impl Send for UserData {}
 unsafe impl Sync for UserData {}
 
 impl UserData {
+    pub(super) fn new(data: *mut c_void, free: sprat_free_cb) -> UserData {
+        UserData { data, free }
+    }
+
     /// Hands the data back to the program.
     pub(super) fn release(self) {
         if let Some(free) = self.free {

@@ -401,7 +401,7 @@ pub unsafe extern "C" fn sprat_config_set_filter_tag(
 /// @param cb              the callback; NULL removes it
 /// @param user_data       a pointer that is passed to cb
 /// @param free_user_data  called once, when neither the settings nor a node need user_data any
-///                        more; may be NULL
+///                        more; never if this call fails or if cb is NULL; may be NULL
 /// @return SPRAT_OK; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_event_cb(
@@ -411,10 +411,7 @@ pub unsafe extern "C" fn sprat_config_set_event_cb(
     free_user_data: sprat_free_cb,
 ) -> c_int {
     change("sprat_config_set_event_cb", config, |config| {
-        let user = UserData {
-            data: user_data,
-            free: free_user_data,
-        };
+        let user = UserData::new(user_data, free_user_data);
         config.event.replace(EventSink::new(cb, user));
         Ok(())
     })
@@ -432,7 +429,7 @@ pub unsafe extern "C" fn sprat_config_set_event_cb(
 /// @param cb              the callback; NULL removes it
 /// @param user_data       a pointer that is passed to cb
 /// @param free_user_data  called once, when neither the settings nor a node need user_data any
-///                        more; may be NULL
+///                        more; never if this call fails or if cb is NULL; may be NULL
 /// @return SPRAT_OK; SPRAT_ERR_INVALID for an unknown level; SPRAT_ERR_NULL if config is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sprat_config_set_log_cb(
@@ -452,10 +449,7 @@ pub unsafe extern "C" fn sprat_config_set_log_cb(
             }
         };
         config.config.set("log_level", level)?;
-        let user = UserData {
-            data: user_data,
-            free: free_user_data,
-        };
+        let user = UserData::new(user_data, free_user_data);
         config.log.replace(LogSink::new(cb, user));
         Ok(())
     })

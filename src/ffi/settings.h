@@ -33,7 +33,8 @@
  *     A label in front of all traffic; clusters with different labels do not see each other.
  *
  * seeds: list of addresses [not set], HOST or HOST:PORT, separated by commas
- *     Addresses that are joined at the start and tried again for as long as the node lives.
+ *     Addresses that are joined at the start, and tried again whenever no alive member has
+ *     them, unless reconnect is false.
  *
  * probe_interval_ms: milliseconds [1000, wan 5000], 10 to 600000
  *     The time between two probes.
@@ -43,7 +44,7 @@
  *     less than probe_interval_ms.
  *
  * indirect_checks: number [3, local 1], 0 to 32
- *     The number of helpers that are asked for an indirect probe.
+ *     The maximum number of helpers that are asked for an indirect probe.
  *
  * stream_pings: boolean [true], true or false
  *     Whether a probe that gets no answer over UDP is also tried over TCP.
@@ -62,7 +63,7 @@
  *     The time between two rounds of gossip.
  *
  * gossip_nodes: number [3, wan 4], 1 to 64
- *     The number of members that a round of gossip is sent to.
+ *     The maximum number of members that a round of gossip is sent to.
  *
  * gossip_to_the_dead_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
  *     The time for which gossip is still sent to a dead member.
@@ -71,7 +72,8 @@
  *     Multiplier for the number of times that a broadcast is sent.
  *
  * push_pull_interval_ms: milliseconds [30000, wan 60000, local 15000], 0 to 86400000
- *     The time between two push/pull exchanges with another member; 0 disables them.
+ *     The time between two push/pull exchanges with another member, longer in clusters of more
+ *     than 32 nodes; 0 disables them.
  *
  * stream_timeout_ms: milliseconds [10000, wan 30000, local 1000], 100 to 600000
  *     The longest time that one TCP exchange may take.
@@ -110,27 +112,29 @@
  *     Whether seeds and lost members are tried again, so that a split cluster heals.
  *
  * reconnect_min_ms: milliseconds [250], 50 to 86400000
- *     The first pause before a seed or a lost member is tried again.
+ *     The first pause before a seed or a lost member is tried again. A random time is added to
+ *     each pause.
  *
  * reconnect_max_ms: milliseconds [30000], 100 to 86400000
- *     The longest pause between two attempts; it must be at least reconnect_min_ms.
+ *     The longest pause between two attempts at the same address, without the random time; it
+ *     must be at least reconnect_min_ms.
  *
  * leave_propagate_ms: milliseconds [1000], 0 to 600000
- *     The time for which a leaving node still answers after its leave has spread.
+ *     The time that a leave goes on after it has spread, so that the node still answers probes.
  *
  * broadcast_timeout_ms: milliseconds [5000], 100 to 600000
  *     The longest wait for one step of a leave to spread.
  *
  * reconnect_timeout_ms: milliseconds [86400000], 1000 to 2592000000
- *     A failed member is erased after this time.
+ *     The time for which a failed member is searched for, and in serf mode kept in the list.
  *
  * tombstone_timeout_ms: milliseconds [86400000], 1000 to 2592000000
- *     A member that left is erased after this time.
+ *     The time for which a member that left is kept in the list; only in serf mode.
  *
  * event_queue: number [4096], 16 to 1048576
  *     The number of events that can wait for the application. A full queue keeps only the last
- *     event of each member, then drops the oldest ones, and reports the loss with one overflow
- *     event.
+ *     event of each member, then drops the oldest events, and reports the loss with one
+ *     overflow event.
  *
  * event_kinds: list of words [not set], member-join, member-update, member-leave,
  *         member-failed, member-reap, member-suspect, member-alive, done, log, name-regained,
@@ -143,7 +147,8 @@
  *     The level up to which log lines become events.
  *
  * thread_stack_kib: number [8192], 64 to 1048576
- *     The size of the stack of the thread that runs callbacks.
+ *     The size of the stack of the thread that runs callbacks, if the library creates it for
+ *     the node.
  *
  * spoe_bind: address [not set], IPv4:PORT or [IPv6]:PORT
  *     The address at which HAProxy may ask about requests (SPOE); empty disables it. A client

@@ -47,10 +47,10 @@ counts! {
         "User events and queries too far behind the clock, or too many with one Lamport time.",
     ltimes_refused: "Lamport times too far ahead to be believed.",
     relays: "Responses of others forwarded to the member that had sent the query.",
-    relays_refused: "Responses not forwarded because no member is known at their address.",
+    relays_refused: "Responses not forwarded because no member has the address of the receiver.",
     stray_answers: "Responses to queries that this node never sent.",
     app_messages_ignored: "Messages and states of memberlist applications that were ignored.",
-    reaped: "Members erased.",
+    reaped: "Members taken off the list.",
     conflicts: "Claims that a known name is at another address.",
     conflicts_self: "Claims that this node's name is at another address.",
 }

@@ -33,14 +33,14 @@ fn of_swim(it: &swim::Stats) -> Vec<Counter> {
         stream_bytes_in = it.stream_bytes_in, "Bytes received on streams.";
         stream_bytes_out = it.stream_bytes_out, "Bytes sent on streams.";
         probes = it.probes, "Probes begun.";
-        probes_failed = it.probes_failed, "Probes that no node answered in any way.";
+        probes_failed = it.probes_failed, "Probes that got no ack in any way.";
         indirect_probes = it.indirect_probes, "Helpers asked to probe a member for this node.";
         stream_fallbacks = it.stream_fallbacks, "Probes that only a stream answered.";
-        late_answers = it.late_answers, "Acks and nacks that came after their probe had ended.";
+        late_answers = it.late_answers, "Acks and nacks that came after their ping had ended.";
         suspicions = it.suspicions, "Times that a member became suspect.";
         refutations = it.refutations, "Times that this node refuted an accusation.";
         push_pulls = it.push_pulls, "Exchanges of state begun with another node.";
-        join_syncs = it.join_syncs, "Push/pulls after a burst of joins.";
+        join_syncs = it.join_syncs, "Push/pulls to find members that gossip may have missed.";
         reconnects = it.reconnects, "Attempts to reach seeds and lost members again.";
         hints = it.hints, "Probes begun because the application could not reach a member.";
         hints_limited = it.hints_limited,

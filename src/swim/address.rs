@@ -36,8 +36,8 @@ pub(super) fn of_answer(source: &[u8], port: u16, from: SocketAddr) -> SocketAdd
     decode(source, port).map_or(from, |(addr, _)| addr)
 }
 
-/// Returns true if a member may have this address: other members can reach it, and it lies in one of
-/// the networks of the setting `cidrs_allowed` unless that list is empty.
+/// Returns true if a member may have this address: other members can reach it, and it lies in one
+/// of the networks of the setting `cidrs_allowed` unless that list is empty.
 pub(super) fn is_allowed(config: &Config, ip: IpAddr) -> bool {
     networks::unreachable(ip).is_none() && networks::allow(&config.cidrs_allowed, ip)
 }

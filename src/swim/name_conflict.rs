@@ -183,10 +183,10 @@ impl NameConflicts {
         }
     }
 
-    /// Begins another round. A claim is dropped if no member repeats it any more. If a node answered
-    /// at the other address, this node asks it again; if no node answered, this node announces
-    /// itself to a member. A node that has left does neither, and no member tells it of a claim, so
-    /// it keeps the claim for the time after its return.
+    /// Begins another round. A claim is dropped if no member repeats it any more. If a node
+    /// answered at the other address, this node asks it again; if no node answered, this node
+    /// announces itself to a member. A node that has left does neither, and no member tells it of a
+    /// claim, so it keeps the claim for the time after its return.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
         if let Some(claim) = self.claim.as_mut().filter(|_| ctx.local.left) {

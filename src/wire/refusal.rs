@@ -92,11 +92,11 @@ refusals! {
     Incompatible "incompatible" "A push/pull with nodes of other protocol versions."
         "Upgrade the older node, or use the same mode on both.",
     TooManyNodes "too_many_nodes" "A push/pull that claims too many nodes.",
-    AddressNotAllowed "address_not_allowed" "A node at an address that is not allowed or that members cannot reach."
+    AddressNotAllowed "address_not_allowed" "A node at an address that is not allowed."
         "Extend cidrs_allowed if the node belongs to this cluster.",
     Filtered "filtered" "A member that the application's filter refused.",
     TooManyMembers "too_many_members" "A new node that does not fit into the member table.",
-    UnknownSequence "unknown_sequence" "An ack or nack that no probe waits for.",
+    UnknownSequence "unknown_sequence" "An ack or nack that answers no ping of this node.",
     OtherNode "other_node" "A ping meant for a node of another name."
         "Check whether a node with that name has moved, or whether two nodes share an address.",
     Conflict "conflict" "A node that claims a name in use at another address."

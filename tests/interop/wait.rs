@@ -23,10 +23,7 @@ pub fn throughout(time: Duration, what: &str, mut condition: impl FnMut() -> Res
     let began = Instant::now();
     while began.elapsed() < time {
         if let Err(error) = condition() {
-            panic!(
-                "no longer true after {:?}: {what}: {error}",
-                began.elapsed()
-            );
+            panic!("not true after {:?}: {what}: {error}", began.elapsed());
         }
         std::thread::sleep(Duration::from_millis(250));
     }

@@ -90,7 +90,7 @@ def test_a_draining_server_serves_again_when_it_is_the_only_one_left(haproxy, we
     proxy.serves(other)
     other.process.kill()  # its agent lives on
     proxy.serves(draining)
-    assert "held: no other server would be ready" in proxy.members()["web-1"]
+    assert "held: HAProxy would reach no other ready server" in proxy.members()["web-1"]
 
 
 def test_a_member_that_asks_for_a_drain_when_it_joins_is_drained(haproxy, web) -> None:

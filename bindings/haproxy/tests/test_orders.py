@@ -94,7 +94,7 @@ def test_a_server_that_someone_else_changes_is_left_alone_and_shown(haproxy, web
     proxy.serves(webs[1])
     # The guard counts the server as one that does not serve.
     webs[1].set_tags("role=backend", "port=3000", "state=drain")
-    held = "held: no other server would be ready"
+    held = "held: HAProxy would reach no other ready server"
     eventually("the last server is held", lambda: held in proxy.members()["web-1"])
     webs[1].set_tags("role=backend", "port=3000", "state=ready")
     proxy.cli(f"enable server nodes/{server}")

@@ -96,7 +96,8 @@ def test_servers_stay_when_the_engine_is_stuck(haproxy, web, load) -> None:
     with held(thread_named("sprat-engine", [proxy.worker()])):
         webs[0].agent.kill()
         eventually(
-            "the stuck engine is reported", lambda: "the node has not answered for" in proxy.show()
+            "the stuck controller is reported",
+            lambda: "the controller has not been active for" in proxy.show(),
         )
         assert proxy.up() == {it.served_at for it in webs}
     proxy.serves(*webs[1:])
@@ -114,7 +115,7 @@ def test_a_member_that_haproxy_cannot_reach_is_probed_at_once(haproxy, web) -> N
     only.agent.kill()
     only.process.kill()
     # A suspect that HAProxy cannot reach either would be drained, but this is the last server.
-    held = "held: no other server would be ready"
+    held = "held: HAProxy would reach no other ready server"
     eventually("the member is suspected", lambda: held in proxy.show())
 
 
@@ -161,7 +162,7 @@ def test_a_server_that_haproxy_finds_down_does_not_count_as_the_last_one(
     assert "unreachable" not in proxy.members()["web-1"]
     requests = load(proxy, 100)
     alive.set_tags("role=backend", "port=3000", "state=drain")
-    held = "held: no other server would be ready"
+    held = "held: HAProxy would reach no other ready server"
     eventually("the other server is held", lambda: held in proxy.show())
     requests.stop()
     assert requests.failures == []

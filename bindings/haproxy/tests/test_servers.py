@@ -284,7 +284,7 @@ def test_a_weight_of_zero_is_a_drain_and_never_empties_a_backend(haproxy, web, l
     webs[0].set_tags("role=backend", "port=3000", "weight=0")
     proxy.serves(webs[1])
     webs[1].set_tags("role=backend", "port=3000", "weight=0")
-    held = "held: no other server would be ready"
+    held = "held: HAProxy would reach no other ready server"
     eventually("the last server is held", lambda: held in proxy.show())
     time.sleep(0.5)  # time in which requests could be lost
     requests.stop()

@@ -91,7 +91,7 @@ impl Engine {
                 }
                 let outcome = leave_outcome(end);
                 match &outcome.result {
-                    Ok(_) => self.debug("leave", || "every member acknowledged".to_owned()),
+                    Ok(_) => self.debug("leave", || "no acknowledgement is missing".to_owned()),
                     Err(error) => self.warn("leave", error.message.clone()),
                 }
                 self.complete(op, outcome);

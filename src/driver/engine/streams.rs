@@ -102,8 +102,8 @@ impl Engine {
             self.warn(
                 "engine",
                 format!(
-                    "{what} without dropping another: {error}; this process may open {limit} \
-                     descriptors (RLIMIT_NOFILE, ulimit -n)"
+                    "{what} without dropping another connection: {error}; this process may open \
+                     {limit} descriptors (RLIMIT_NOFILE, ulimit -n)"
                 ),
             );
         }

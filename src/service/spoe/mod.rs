@@ -38,7 +38,8 @@ pub const COUNTERS: CounterNames = [
     ),
     (
         "spoe_refused",
-        "Connections of SPOE that broke the protocol or were dropped for newer ones.",
+        "Connections of SPOE that broke the protocol, exceeded a limit, or were dropped for newer \
+         ones.",
     ),
 ];
 

@@ -96,7 +96,8 @@ impl Responder {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() < UNKNOWN && logged.insert(name.to_owned()) {
             log(&format!(
-                "an agent check asks for the unknown member {name:?}; the answer is empty"
+                "an agent check asks for {name:?}, but no member of this name has a server; the \
+                 answer is empty"
             ));
         }
     }

@@ -30,11 +30,11 @@ impl Hold {
     /// Returns the reason as `show sprat` prints it.
     pub fn text(self) -> &'static str {
         match self {
-            Hold::Last => "no other server would be ready",
+            Hold::Last => "HAProxy would reach no other ready server",
             Hold::Floor => "too few other servers would be ready",
             Hold::Frozen => "removals are frozen",
             Hold::Paced => "removals are paced",
-            Hold::Remembered => "not heard from since the start",
+            Hold::Remembered => "not listed by the cluster since the start",
         }
     }
 }
@@ -289,7 +289,7 @@ impl SlotMember {
             return "another member has its address";
         }
         if self.unfit {
-            return "no server may be at its address";
+            return "the member cannot be a server";
         }
         if self.order.state.is_some() {
             return "an operator ordered this state";

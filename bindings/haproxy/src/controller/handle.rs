@@ -72,7 +72,10 @@ impl Controller {
         let report = report.map(|it| report_text::text(&it));
         let mut report = report.unwrap_or_else(|| "the node is busy; ask again\n".to_owned());
         if silent > SILENCE {
-            let text = format!("the node has not answered for {} s\n", silent.as_secs());
+            let text = format!(
+                "the controller has not been active for {} s\n",
+                silent.as_secs()
+            );
             report.insert_str(0, &text);
         }
         report

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// Returns the text of `show sprat`.
 pub(super) fn text(report: &Report) -> String {
     let health = report.health.as_deref();
-    let health = health.unwrap_or("the node is not running yet");
+    let health = health.unwrap_or("the node is not running");
     let mut text = format!("{}, {health}\n", census(report.census));
     for backend in &report.backends {
         add_backend(backend, &mut text);

@@ -32,11 +32,11 @@ __all__ = ["main"]
 
 _HELP = """Look at a cluster of Serf or sprat members, or run a member of it.
 
-`sprat members` asks a member for its list without joining, so the cluster does not notice it. The
-other commands join the cluster as a real member and leave it before they end, so no member ever
-sees a failure. The members that `monitor` and `explain` create are named sprat-cli-HOST and have
-the tag role=sprat-cli; agents list them as left afterwards. Runs on one host share the name, so the
-lists do not grow.
+`sprat members` asks a member for its list without joining, so the cluster does not notice it.
+`sprat keygen` sends nothing. The other commands join the cluster as a real member and leave it
+before they end, so that no member sees a failure. The members that `monitor` and `explain` create
+are named sprat-cli-HOST and have the tag role=sprat-cli; agents list them as left afterwards. Runs
+on one host share a few names, so the lists hardly grow.
 
 \b
   sprat members --join 10.0.0.5                  list the members
@@ -48,7 +48,8 @@ lists do not grow.
 The shared options can also be given by environment variables, such as SPRAT_JOIN or SPRAT_KEY_FILE:
 see `sprat members --help`.
 
-Exit codes: 0 success, 1 failure, 2 wrong usage, 130 or 143 if a signal ended the command early.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 128 plus the number of the signal if one ended the
+command early.
 """
 
 

@@ -35,8 +35,8 @@ def explain(member_name: str, style: str, connection: Connection) -> None:
     The command joins the cluster, probes NAME directly and through other members, and leaves. The
     result shows whether NAME answers *this host*; other members may see something else. If NAME
     does not answer, the cluster suspects it, as after any failed probe, until NAME refutes the
-    suspicion. The exit code is 1 if there is no such member, or if it was suspected, had failed or
-    had left before the command joined.
+    suspicion or is declared failed. The exit code is 1 if there is no such member, or if it was
+    suspected, had failed or had left before the command joined.
 
     \b
       sprat explain web-3 --join 10.0.0.5

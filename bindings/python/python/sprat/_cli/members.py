@@ -45,9 +45,9 @@ def members(
     """List the members: name, address, state, tags.
 
     The command asks a member for its list, and does not join the cluster: no member learns of it.
-    If several addresses are given, the first answer counts. About half a minute after a member has
-    failed or left, the others forget its address and tags; after a day they forget its name. In
-    between, the address is "-".
+    If several addresses are given, the first answer counts. Some time after a member has
+    failed or left (half a minute by default), the others forget its address and tags; after about a
+    day they forget its name. In between, the address is "-".
 
     \b
       sprat members --join 10.0.0.5

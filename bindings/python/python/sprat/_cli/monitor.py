@@ -66,9 +66,9 @@ _STYLES = {
 def monitor(kinds: tuple[str, ...], initial: bool, style: str, connection: Connection) -> None:
     """Print events as they happen, until Ctrl-C.
 
-    The command joins the cluster and leaves it at the end. It ends with exit code 0 on Ctrl-C,
-    SIGTERM or SIGHUP, and when the reader of its output goes away. It prints no events about
-    itself. A member-update shows what has changed: "weight: 10 -> 20, +new=1, -old=1".
+    The command joins the cluster and leaves it at the end. Once it has joined, it ends with exit
+    code 0 on Ctrl-C, SIGTERM or SIGHUP, and when the reader of its output goes away. It prints no
+    events about itself. A member-update shows what has changed: "weight: 10 -> 20, +new=1, -old=1".
 
     \b
       sprat monitor --join 10.0.0.5

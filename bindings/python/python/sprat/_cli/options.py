@@ -162,7 +162,7 @@ def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
     one = "A setting of the library, for example label=blue; may be repeated."
     join = "Address of a member to join, or several separated by commas; may be repeated."
     if not visits:
-        join += " The member retries each address until it answers."
+        join += " The member retries each address whenever no alive member has it."
     if not joins:
         join = "Address of a member to ask, or several separated by commas; may be repeated."
     identity = [
@@ -190,7 +190,7 @@ def _options(visits: bool, joins: bool) -> list[Callable[[Any], Any]]:
         _option(
             "--profile",
             type=click.Choice(["lan", "wan", "local"]),
-            help="The defaults of all timings.",
+            help="Selects the defaults of times and numbers.",
         ),
         _option("--log-level", type=click.Choice(_LEVELS), help="Level of the log on stderr."),
     ]
