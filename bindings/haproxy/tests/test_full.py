@@ -28,7 +28,7 @@ def test_a_role_that_moves_takes_the_only_slot_with_it(haproxy, web, load) -> No
     first.set_tags("role=backend", "port=3000")
     proxy.serves(second)
     second.set_tags("role=backend", "port=3000")
-    eventually("the server is held", lambda: "held: no other server" in proxy.show())
+    eventually("the server is held", lambda: "held: HAProxy would reach no other" in proxy.show())
     first.set_tags("role=primary", "port=3000")
     proxy.serves(first)
     requests.stop()

@@ -359,7 +359,7 @@ def test_sprat_hap_recognises_its_servers_after_a_restart(haproxy, hap, web, loa
     again = hap([proxy], *FORGETFUL, "--drain-ms", "100", "--grace-ms", "3000")
     eventually(
         "sprat-hap has all servers again",
-        lambda: again.report().count("held: not heard from") >= 3,
+        lambda: again.report().count("held: not listed") >= 3,
     )
     proxy.serves(*webs)
     again.join(webs[1].agent)
