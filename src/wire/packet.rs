@@ -33,7 +33,7 @@ const CHECKSUM_LEN: usize = 5;
 
 /// Shorter contents are sent as they are. The compress message adds 16 bytes, so they hardly ever
 /// become shorter, and without the attempts a node at rest executes a seventh fewer instructions.
-const COMPRESSIBLE_LEN: usize = 128;
+const COMPRESSIBLE_LEN: usize = 96;
 
 /// Strips label, encryption and checksum.
 ///
