@@ -151,8 +151,8 @@ def measure(running: list[subprocess.Popen[str]], folder: Path) -> None:
     last = max(verdicts.values())
     print(f"all stopped by membership {(max(log.stopped.values()) - last) * 1000:.0f} ms after the "
           f"last verdict was seen by another member")  # fmt: skip
-    print(f"batches: {batches(list(log.out.values()))} out of rotation, "
-          f"{batches(list(log.stopped.values()))} by membership; "
+    print(f"servers went out of rotation in {batches(list(log.out.values()))} batches, and were "
+          f"stopped by membership in {batches(list(log.stopped.values()))}; "
           f"servers that were stopped: {len(log.stopped)}")  # fmt: skip
 
 

@@ -27,7 +27,8 @@ use std::time::Duration;
 const PINGS: u32 = 2;
 /// The time between two rounds about the same claim, in probe intervals.
 const ROUND: u32 = 2;
-/// The number of rounds after which a claim is dropped if no member has repeated it.
+/// The number of rounds after which a claim is dropped if no member has repeated it and no node has
+/// answered at its address.
 const ROUNDS_UNHEARD: u32 = 3;
 /// The maximum number of aliases of this node that are remembered.
 const ALIASES: usize = 8;
@@ -85,7 +86,7 @@ impl NameConflicts {
         match &mut self.claim {
             Some(claim) if claim.addr == addr => claim.heard = ctx.now,
             // One claim is checked at a time. It gives way to another claim only if no node answers
-            // at its address, which was first asked at least one probe interval ago.
+            // at its address, and if this node first asked there at least one probe interval ago.
             Some(claim) if claim.verdict != ConflictVerdict::Silent => {}
             Some(claim) if ctx.now.since(claim.asked) < ctx.config.probe_interval => {}
             Some(_) | None => self.look_into(ctx, addr),
@@ -183,10 +184,11 @@ impl NameConflicts {
         }
     }
 
-    /// Begins another round. A claim is dropped if no member repeats it any more. If a node
-    /// answered at the other address, this node asks it again; if no node answered, this node
-    /// announces itself to a member. A node that has left does neither, and no member tells it of a
-    /// claim, so it keeps the claim for the time after its return.
+    /// Begins another round. A claim is dropped if for some rounds no member has repeated it and no
+    /// node has answered at the other address. If a node answered at the other address, this node
+    /// asks it again; if no node answered, this node announces itself to a member. A node that has
+    /// left does neither, and no member tells it of a claim, so it keeps the claim for the time
+    /// after its return.
     pub fn tick(&mut self, ctx: &mut Context) {
         let round = round(ctx);
         if let Some(claim) = self.claim.as_mut().filter(|_| ctx.local.left) {

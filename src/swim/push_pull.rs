@@ -38,7 +38,7 @@ pub(super) fn tick(ctx: &mut Context) {
     }
 }
 
-/// Pulls the state of one member.
+/// Pulls everything that one member knows. This node sends only its own entry.
 pub(super) fn pull_from(ctx: &mut Context, member: MemberIndex, cause: ExchangeCause) {
     let peer = ctx.table.get(member).map(|record| record.node().addr);
     if let Some(peer) = peer.filter(|_| ctx.streams.may_dial()) {

@@ -1,9 +1,9 @@
 //! The world: hosts, a network between them, and one queue of events.
 //!
-//! Virtual time jumps from one event to the next. A wake-up of a host is put into the queue only if
-//! the earliest wake-up of this host that is already there, if any, is later. When a wake-up comes,
-//! the next one is queued, even if nothing was due. Every event of a core goes through a checker;
-//! so does every datagram, if `close_looks` is true.
+//! Virtual time jumps from one event to the next. A wake-up of a host is queued unless `armed`
+//! notes one at the same time or earlier. When a wake-up comes, the next one is queued, even if
+//! nothing was due. Every event of a core for the application goes through a checker; so does every
+//! datagram, if `close_looks` is true.
 
 use super::checker::{self, Truth};
 use super::clock::Clock;
@@ -460,7 +460,8 @@ impl World {
         }
     }
 
-    /// Checks an event of a core, and keeps it if `keep_events` is true.
+    /// Checks an event of a core if it is for the application, and keeps it if `keep_events` is
+    /// true.
     fn take_event(&mut self, host: usize, event: CoreEvent) {
         if let CoreEvent::App(body) = &event {
             if let Err(why) = self.hosts[host].view.event(body) {
@@ -480,7 +481,7 @@ impl World {
         let Some(subject) = checker::number(name).ok().and_then(|i| self.hosts.get(i)) else {
             self.fail(
                 observer,
-                &format!("{name} failed, which is not a name of the simulator"),
+                &format!("{name} was declared failed, but no host has this name"),
             );
         };
         // An observer that was stopped has an outdated view, so its verdict is no fault.

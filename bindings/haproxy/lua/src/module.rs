@@ -363,9 +363,9 @@ fn is_member(arguments: &Arguments) -> CallResult {
     Ok(vec![Value::Flag(is_member)])
 }
 
-/// `pick(key, backend)`: returns ip, port and name of the member for a key, and the name of its
-/// server, or nil if the member has no slot here. Hosts that see the same members pick the same
-/// one. Returns nil if no member serves.
+/// `pick(key, backend)`: returns four values: ip, port and name of the member for a key, and the
+/// name of its server; the last is nil if the member has no slot here. Hosts that see the same
+/// members pick the same member. Returns a single nil if no member serves.
 fn pick(arguments: &Arguments) -> CallResult {
     let key = arguments.text(1, "key")?;
     let backend = arguments.number(2, "backend", 1, 10_000)? as usize - 1;
@@ -392,8 +392,9 @@ fn addresses(_: &Arguments) -> CallResult {
 }
 
 /// `map(tag)`: returns the addresses of the members, each as a line of the address, a space, and
-/// the value of this tag. Members without the tag are left out. If the tag is "", the value is the
-/// name of the member.
+/// the value of this tag. Members without the tag are left out, and so are values with control
+/// characters. If members share an address, the first by name counts. If the tag is "", the value
+/// is the name of the member.
 fn map(arguments: &Arguments) -> CallResult {
     let tag = arguments.text(1, "tag")?;
     let tag = (!tag.is_empty()).then_some(&*tag);

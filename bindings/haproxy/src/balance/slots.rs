@@ -42,11 +42,11 @@ impl Complaint {
 pub(super) struct Slots {
     slots: Vec<Option<SlotMember>>,
     complaints: Vec<(Arc<str>, Complaint)>,
-    /// Members that have no slot yet, with their addresses.
+    /// Members that wait for a slot, with their addresses.
     waiting: Vec<(Candidate, SocketAddr)>,
     /// Waiting members whose servers HAProxy did not reach, and the time at which each gave its
-    /// slot to another member. They come last, so that each gets its turn if HAProxy reaches none
-    /// of them.
+    /// slot to another member. They come after the others, the one that gave its slot first before
+    /// the rest, so that each gets its turn if HAProxy reaches none of them.
     tried: HashMap<Arc<str>, Time>,
     orders: Orders,
 }
@@ -115,8 +115,8 @@ impl Slots {
     }
 
     /// Puts a remembered member into this slot, or into the next free one. If the member already
-    /// has a slot, only the states are merged. If the slot does not exist, the address is already
-    /// in a slot or no slot is free, the member is left out.
+    /// has a slot, only the states are merged. The member is left out if the slot does not exist,
+    /// if its address is already in a slot, or if no slot is free.
     pub fn remember(&mut self, slot: usize, mut member: SlotMember) {
         if let Some(known) = self.iter_mut().find(|it| it.name == member.name) {
             return known.merge_remembered(member.state());
@@ -238,9 +238,9 @@ impl Slots {
         self.give_to_first(now, Some(slot), |it, tried| serves(it) && !tried)
     }
 
-    /// If no server serves, gives a slot to a waiting member that could serve: to a member that
-    /// HAProxy did not reach before if `tried` is true, or else to one that was not tried yet.
-    /// Returns true if a member got a slot.
+    /// If no server serves, gives a slot to a waiting member that could serve. If `tried` is true,
+    /// only members that HAProxy did not reach before are considered; if it is false, only members
+    /// that were not tried yet. Returns true if a member got a slot.
     pub fn rescue(&mut self, now: Time, tried: bool) -> bool {
         let could_serve = |it: &Candidate| it.desired != Desired::Maint;
         let nobody_serves = !self.iter().any(|(_, it)| it.serves());
@@ -278,7 +278,8 @@ impl Slots {
         let Some((candidate, addr)) = chosen else {
             return false;
         };
-        // A member that asks to drain takes no slot from another member that drains.
+        // A member that asks to drain takes no slot from a member whose server drains and is
+        // reached by HAProxy, unless that member is gone.
         let most = match candidate.desired {
             Desired::Ready => Spare::Draining,
             Desired::Drain | Desired::Maint => Spare::Unreachable,
