@@ -13,11 +13,11 @@ help:
 	@echo '                    a minute once built. KEEP=1 keeps it running at the end'
 	@echo 'make demo-c         stock Serf agents and a C program form one cluster; half a minute once built'
 	@echo 'make test           lint, tests, examples, documentation, installation; 10 minutes'
-	@echo 'make test-all       the same with every seed and every case, and with what is shipped'
+	@echo 'make test-all       the same with every seed and every case, on the builds that are shipped; fuzzing'
 	@echo 'make test-haproxy   the tests of the HAProxy module; HAPROXY=/path/to/haproxy tests with another one'
 	@echo 'make soak           each group of tests five times while the processors are busy; hours'
 	@echo 'make bench          resources and reaction times, compared with Serf agents; 5 minutes'
-	@echo 'make bench-haproxy  HAProxy as a member, compared with an agent and reloads; 7 minutes'
+	@echo 'make bench-haproxy  HAProxy as a member, compared with an agent that reloads it; 7 minutes'
 	@echo 'make fuzz           a minute of libFuzzer on each decoder and on a node; FUZZ_SECONDS=60'
 	@echo 'make lint           formatting, clippy, C warnings, Python types and style'
 	@echo 'make build          the library: libsprat.so and libsprat.a, release profile'
@@ -73,7 +73,8 @@ bench-haproxy: setup
 fuzz: setup
 	@scripts/fuzz.sh
 
-# These targets do not build, so that `sudo make install` after `make build` needs no compiler.
+# `install` builds only what was not built before, so that `sudo make install` after `make build`
+# needs no compiler.
 install uninstall:
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' \
 	    scripts/install.sh $@

@@ -15,9 +15,10 @@ impl Core {
         self.pump(now, false);
     }
 
-    /// Joins a cluster through these seeds, which are remembered if one answers. One or two
-    /// [`CoreEvent::JoinDone`] report the outcome. If the node is leaving or has left, the join
-    /// first cancels the leave.
+    /// Joins a cluster through these seeds, which are remembered if one answers.
+    /// [`CoreEvent::JoinDone`] reports the outcome; a second one follows if some seeds were still
+    /// awaited at the time of the first. If the node is leaving or has left, the join first cancels
+    /// the leave.
     pub fn join(&mut self, now: Time, seeds: &[Seed]) -> OpId {
         if self.serf.cancel_leave() {
             self.swim.revive(now);
@@ -38,10 +39,10 @@ impl Core {
         op.ok_or(CommandError::TooManyLooks)
     }
 
-    /// Leaves gracefully. [`CoreEvent::LeaveDone`] comes when each live member that was told has
-    /// acknowledged the leave or been silent for too long. It comes immediately if there is no
-    /// other live member, if this node's name seems to belong to another node, or if this node has
-    /// left already.
+    /// Leaves gracefully. The leave is gossiped, and each live member that is told acknowledges it
+    /// or is given up. [`CoreEvent::LeaveDone`] comes `leave_propagate` later. It comes immediately
+    /// if there is no other live member, if this node's name seems to belong to another node, or if
+    /// this node has left already. A join cancels the leave, and ends it.
     pub fn leave(&mut self, now: Time) -> OpId {
         let op = self.serf.begin_leave(now);
         self.pump(now, false);
@@ -93,8 +94,8 @@ impl Core {
     }
 
     /// Replaces the address at which others reach this node. Setting the same address again causes
-    /// no gossip. Members that know the node at the old address accept the new one only after they
-    /// have declared the old one failed.
+    /// no gossip. Members that know the node at the old address accept the new one only after the
+    /// node has been failed there for `dead_reclaim`, or has left.
     pub fn set_addr(&mut self, now: Time, addr: SocketAddr) {
         if addr != self.swim.self_node().addr {
             self.swim.set_addr(now, addr);

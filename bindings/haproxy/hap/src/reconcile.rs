@@ -53,7 +53,7 @@ struct Reconciler {
     planner: Planner,
     desired: Arc<DesiredServers>,
     state_file: Option<StateFile>,
-    /// The servers that `restore` has found in HAProxy before, and need not restore again.
+    /// The servers that `restore` has already found in HAProxy and need not restore again.
     restored: BTreeSet<String>,
     /// Set once HAProxy has answered for the first time.
     has_restored: bool,

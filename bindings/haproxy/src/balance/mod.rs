@@ -3,8 +3,8 @@
 //! A backend has a fixed number of server slots. A member keeps its slot until the cluster forgets
 //! it, so a member that returns gets the same slot again. The preferred slot follows from the name
 //! of the member, so several load balancers mostly assign the same slots. If there are more members
-//! than slots, a member that waits takes the slot of a member whose server is stopped, or else the
-//! slot of a member that has left and whose server drains.
+//! than slots, a waiting member that is going to serve takes the slot of a member whose server is
+//! stopped, or else of a member that is gone and whose server drains.
 //!
 //! Members are added at once. Removals are guarded, because the failure of many members is more
 //! often a fault of this node's own network. The guard is one rule:
@@ -16,13 +16,13 @@
 //!
 //! ```text
 //! the member asks for it (it drains or leaves)   one that HAProxy reaches; any one, if HAProxy
-//!                                                reaches none
+//!                                                reaches no ready server, this one included
 //! the member is lost (failed, unreachable)       the same, and at least `min_ready` percent of the
 //!                                                known members
 //! ```
 //!
-//! While this node is isolated, or an operator has frozen removals, a lost member keeps its server,
-//! and no member that waits takes its place.
+//! While this node is isolated, or an operator has frozen removals, a lost member whose server is
+//! ready keeps it, and no member that waits takes its place, except in a rescue (see below).
 //!
 //! A server that may not be removed is *held*: it stays ready, and only HAProxy's own health checks
 //! can take it out of rotation. When they take the last ready server out of rotation, a member that
@@ -142,9 +142,10 @@ impl Balance {
         self.advance(now);
     }
 
-    /// Sets whether the server in a slot is unreachable for HAProxy's health checks. A report about
-    /// a member that no longer has the slot is ignored. Returns the member if its server has just
-    /// become unreachable: the cluster may want to probe the member.
+    /// Sets whether the server in a slot gets no requests from HAProxy, because the health checks
+    /// do not reach it or because someone else has drained or stopped it. A report about a member
+    /// that no longer has the slot is ignored. Returns the member if its server has just become
+    /// unreachable: the cluster may want to probe the member.
     pub fn set_unreachable(
         &mut self,
         now: Time,
@@ -217,8 +218,8 @@ impl Balance {
     }
 
     /// Makes every server ready that should be ready. A stopped server that should drain begins to
-    /// drain only if its member is present, because clients may be bound to the server. Otherwise
-    /// it stays stopped.
+    /// drain if its member is present, because clients may be bound to the server. If the member is
+    /// not present, the server stays stopped.
     fn add(&mut self) {
         for member in self.slots.iter_mut() {
             let target = member.target();
@@ -291,7 +292,8 @@ impl Balance {
             .collect()
     }
 
-    /// Returns true if the server in a slot is unreachable for HAProxy's health checks.
+    /// Returns true if the last report says that the server in a slot gets no requests from
+    /// HAProxy.
     pub fn is_unreachable(&self, slot: usize) -> bool {
         self.slots.get(slot).is_some_and(|it| it.unreachable)
     }
