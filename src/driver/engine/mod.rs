@@ -67,6 +67,8 @@ const BURST: usize = 256;
 /// notices that the host program has closed its descriptors, since no call can wake a thread whose
 /// descriptors are closed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3);
+/// The shortest time between two checks of all eventfds.
+const EVENTFD_CHECK: Duration = Duration::from_secs(1);
 
 /// The state of the engine's thread.
 pub(in crate::driver) struct Engine {
@@ -82,15 +84,16 @@ pub(in crate::driver) struct Engine {
     now: Time,
     stall_detector: StallDetector,
     buffer: Vec<u8>,
-    /// Commands that were taken from the queue and have not run. After a panic they are dropped
-    /// with the engine, so their callers are woken only when the reason for the engine's end is
-    /// known.
+    /// Commands that were taken from the queue and have not run. After a panic they end with the
+    /// engine, so their callers are woken only when the reason for the engine's end is known.
     commands: VecDeque<Command>,
     operations: Operations,
     log: Log,
     shortage: Shortage,
     own_address: OwnAddress,
     counts: Counts,
+    /// The time of the next check of all eventfds.
+    eventfds_due: Time,
 }
 
 /// The counters of the engine.
@@ -131,6 +134,7 @@ impl Engine {
             operations: Operations::default(),
             shortage: Shortage::new()?,
             counts: Counts::default(),
+            eventfds_due: now,
         };
         engine.replace_members();
         Ok(engine)
@@ -180,11 +184,17 @@ impl Engine {
 
     /// Returns true unless the host program has closed or replaced a descriptor of the engine. The
     /// number of such a descriptor may meanwhile stand for a file of the host program.
-    fn owns_its_descriptors(&self) -> bool {
+    ///
+    /// Sockets are checked in each turn, before they are used. Each use of an eventfd checks it, so
+    /// here they are checked only from time to time, to notice the loss.
+    fn owns_its_descriptors(&mut self) -> bool {
+        let owns_sockets = self.sockets.are_intact() && self.streams.are_intact();
+        if !owns_sockets || self.now < self.eventfds_due {
+            return owns_sockets;
+        }
+        self.eventfds_due = self.now + EVENTFD_CHECK;
         self.handle.commands.is_intact()
             && self.handle.events.are_intact()
-            && self.sockets.are_intact()
-            && self.streams.are_intact()
             && self.shortage.is_intact()
     }
 

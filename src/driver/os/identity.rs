@@ -33,8 +33,11 @@ impl Identity {
     /// The descriptor is closed.
     pub fn of(fd: BorrowedFd<'_>) -> io::Result<Identity> {
         let status = fstat(fd)?;
-        // SAFETY: the operation reads a number and takes no argument.
-        let mark = unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) };
+        let mark = match status.st_mode & libc::S_IFMT {
+            libc::S_IFSOCK => 0, // the inode suffices
+            // SAFETY: the operation reads a number and takes no argument.
+            _ => unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) },
+        };
         Ok(Identity {
             device: status.st_dev,
             inode: status.st_ino,
