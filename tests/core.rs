@@ -1048,6 +1048,75 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
     }
 }
 
+/// The owner of the name must not hear of the other node from nodes that ask that node, either.
+#[test]
+fn a_node_whose_name_is_taken_shows_itself_to_nobody_who_asks_it() {
+    let mut net = Net::joined(3);
+    let late = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(late);
+    let joined = net.join(3, 0);
+    net.run_until(1, |net| net.is_done(3, joined));
+    let newcomer = net.boot(4, Config::default());
+    net.hosts.push(newcomer);
+    // The owner, another member and a newcomer ask the node; the newcomer also joins the cluster.
+    for (host, through) in [(2, 3), (0, 3), (4, 3), (4, 0)] {
+        net.join(host, through);
+        net.run(secs(1));
+    }
+    net.run(secs(60));
+    for leaves in [false, true] {
+        if leaves {
+            let left = net.command(3, Core::leave);
+            net.run_until(15, |net| net.is_done(3, left));
+            for host in [0, 2, 4] {
+                net.join(host, 3);
+            }
+            net.run(secs(60));
+        }
+        for viewer in [0, 1, 2, 4] {
+            assert!(net.sees_at(viewer, 2, 2), "host {viewer}, leaves: {leaves}");
+            assert_eq!(net.health(viewer).name_conflict, None);
+            assert_eq!(net.counter(viewer, "conflicts"), 0);
+        }
+    }
+}
+
+/// A node that uses the same list of seeds as all others asks itself first.
+#[test]
+fn a_seed_that_is_the_node_itself_does_not_hide_that_its_name_is_taken() {
+    let mut net = Net::joined(3);
+    let late = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(late);
+    net.cuts.extend([(0, 3), (1, 3), (2, 3)]);
+    net.join(3, 3);
+    net.run(secs(5));
+    net.cuts.clear();
+    net.join(3, 0);
+    net.run(secs(5));
+    let conflict = CoreEvent::NameConflict { other: addr(2) };
+    assert!(net.hosts[3].events.contains(&conflict));
+}
+
+#[test]
+fn a_node_that_returns_when_its_name_is_free_again_joins_at_once() {
+    let mut net = Net::joined(3);
+    let late = net.boot_as(3, "n2", Config::default());
+    net.hosts.push(late);
+    let joined = net.join(3, 0);
+    net.run_until(1, |net| net.is_done(3, joined));
+    let left = net.command(3, Core::leave);
+    net.run_until(15, |net| net.is_done(3, left));
+    let left = net.command(2, Core::leave);
+    net.run_until(15, |net| net.is_done(2, left));
+    net.hosts[2].up = false;
+    net.hosts[3].events.clear();
+    let joined = net.join(3, 0);
+    net.run_until(5, |net| net.is_done(3, joined));
+    let is_refused = |it: &CoreEvent| matches!(it, CoreEvent::JoinDone { owner: Some(_), .. });
+    assert!(!net.hosts[3].events.iter().any(is_refused));
+    net.run_until(60, |net| net.sees_at(0, 2, 3));
+}
+
 #[test]
 fn a_node_does_not_show_itself_to_the_owner_of_its_name_even_if_that_is_a_seed() {
     let mut net = Net::joined(3);

@@ -44,7 +44,7 @@ impl Core {
     /// if there is no other live member, if this node's name seems to belong to another node, or if
     /// this node has left already. A join cancels the leave, and ends it.
     pub fn leave(&mut self, now: Time) -> OpId {
-        let op = self.serf.begin_leave(now);
+        let op = self.serf.begin_leave(now, self.swim.name_conflict());
         self.pump(now, false);
         op
     }

@@ -65,8 +65,16 @@ impl Conflicts {
     }
 
     /// This node's name is listed at the address `claimed`. `asked` is true if a peer that this
-    /// node asked lists it there, and this node is not leaving and has not left.
-    pub fn on_claim(&mut self, now: Time, common: &mut Common, claimed: SocketAddr, asked: bool) {
+    /// node asked lists it there, and this node is not leaving and has not left. `alive` is true if
+    /// the name is listed as alive: a dead node may be an earlier run of this one.
+    pub fn on_claim(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        claimed: SocketAddr,
+        asked: bool,
+        alive: bool,
+    ) {
         if self.was_before_us(claimed) {
             self.claimed = now;
         }
@@ -80,7 +88,7 @@ impl Conflicts {
                 self.claimed = now;
                 self.warn_of(common, claimed);
             }
-            Some((before, since)) if before == claimed && now.since(since) > patience => {
+            Some((before, since)) if alive && before == claimed && now.since(since) > patience => {
                 self.report(common, claimed);
             }
             None | Some(_) => {}
@@ -117,10 +125,19 @@ impl Conflicts {
         is_owner.then_some(addr)
     }
 
-    /// Returns true if another address had this node's name first, and was listed with it recently.
-    pub fn is_name_disputed(&self, now: Time, common: &Common) -> bool {
+    /// Returns true if another address had this node's name first, and was listed with it recently,
+    /// or if a node there answers to the name or has not been given up.
+    pub fn is_name_disputed(
+        &self,
+        now: Time,
+        common: &Common,
+        name_conflict: Option<NameConflict>,
+    ) -> bool {
         let patience = time_to_notice(&common.config.swim, common.members.len());
-        self.before_us.is_some() && now.since(self.claimed) <= 2 * patience
+        let is_listed = self.before_us.is_some() && now.since(self.claimed) <= 2 * patience;
+        let may_answer =
+            |it: NameConflict| it.verdict != ConflictVerdict::Silent && self.was_before_us(it.addr);
+        is_listed || name_conflict.is_some_and(may_answer)
     }
 }
 

@@ -272,6 +272,8 @@ impl Core {
             self.handle_notice(now, notice, asked);
         }
         self.swim.set_source(None);
+        let is_taken = self.serf.is_name_taken(self.swim.name_conflict());
+        self.swim.set_name_is_taken(now, is_taken);
         self.serf.refresh_self(now, self.swim.self_node());
         if self.population != self.serf.common.members.len() {
             self.population = self.serf.common.members.len();
@@ -318,8 +320,9 @@ impl Core {
                 name,
                 known: _,
                 claimed,
+                alive,
             } => {
-                serf.name_claimed(now, &name, claimed, asked);
+                serf.name_claimed(now, &name, claimed, asked, alive);
             }
             Notice::NameTaken { addr } => serf.name_taken(addr),
             Notice::NameFree => serf.conflicts.on_name_free(&mut serf.common),

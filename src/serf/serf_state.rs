@@ -139,7 +139,15 @@ impl SerfState {
 
     /// A known name is claimed at another address. `asked` is true if the claim came from a peer
     /// that this node had asked.
-    pub fn name_claimed(&mut self, now: Time, name: &str, claimed: SocketAddr, asked: bool) {
+    /// `alive` is true if that node is listed as alive there.
+    pub fn name_claimed(
+        &mut self,
+        now: Time,
+        name: &str,
+        claimed: SocketAddr,
+        asked: bool,
+        alive: bool,
+    ) {
         self.common.out.counts.conflicts += 1;
         if !self.common.is_self(name) {
             return;
@@ -147,7 +155,12 @@ impl SerfState {
         self.common.out.counts.conflicts_self += 1;
         let asked = asked && !self.leave.is_under_way_or_done();
         self.conflicts
-            .on_claim(now, &mut self.common, claimed, asked);
+            .on_claim(now, &mut self.common, claimed, asked, alive);
+    }
+
+    /// Returns true if this node's name belongs to another node, which answers to it.
+    pub fn is_name_taken(&self, name_conflict: Option<NameConflict>) -> bool {
+        self.conflicts.owner(name_conflict).is_some()
     }
 
     /// A node at this address answers to this node's name.
@@ -162,7 +175,9 @@ impl SerfState {
     pub fn join_done(&mut self, op: OpId, report: JoinReport, name_conflict: Option<NameConflict>) {
         let owner = self.conflicts.owner(name_conflict);
         if report.contacted > 0 {
-            self.conflicts.join_succeeded();
+            if report.reached_another {
+                self.conflicts.join_succeeded();
+            }
             if self.common.is_serf() && !self.leave.is_under_way_or_done() {
                 self.intents.announce_join(&mut self.common);
             }
@@ -272,8 +287,9 @@ impl SerfState {
     // Commands.
 
     /// Begins to leave. If a leave is under way already, the command ends together with it.
-    pub fn begin_leave(&mut self, now: Time) -> OpId {
-        let disputed = self.conflicts.is_name_disputed(now, &self.common);
+    pub fn begin_leave(&mut self, now: Time, name_conflict: Option<NameConflict>) -> OpId {
+        let conflicts = &self.conflicts;
+        let disputed = conflicts.is_name_disputed(now, &self.common, name_conflict);
         let begun = self.leave.begin(now, &mut self.common, disputed);
         if begun.announce.is_some() {
             let name = self.common.name.clone();

@@ -25,7 +25,8 @@ pub(super) fn due(
         its: record.node().incarnation,
     };
     let is_alive = record.node().state == NodeState::Alive;
-    let wanted = ctx.config.join_sync && is_alive && !ctx.local.left;
+    let is_shown = ctx.local.is_shown() && !ctx.local.left;
+    let wanted = ctx.config.join_sync && is_alive && is_shown;
     if !wanted || record.acked == Some(announced) {
         return None;
     }

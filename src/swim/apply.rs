@@ -96,7 +96,7 @@ impl Swim {
                 let record = member.and_then(|member| self.ctx.table.get(member));
                 if let Some(node) = record.map(MemberRecord::node) {
                     let (name, known) = (node.name.clone(), node.addr);
-                    self.tell_conflict(name, known, addr);
+                    self.tell_conflict(name, known, addr, true);
                 }
                 false
             }
@@ -116,7 +116,7 @@ impl Swim {
         let table = &self.ctx.table;
         let has_left = table.named(accusation.node).is_some_and(|record| {
             let node = record.node();
-            node.state == NodeState::Left && node.incarnation >= accusation.incarnation
+            node.state == NodeState::Left && node.incarnation == accusation.incarnation
         });
         let accuser = table.named(accusation.from);
         let is_accuser = accuser.is_some_and(|it| it.is_live() && it.node().addr == from);
@@ -277,18 +277,18 @@ impl Swim {
             .decode_addr(node.addr, node.port)
             .map(|(addr, _)| addr);
         if let Some(addr) = listed.filter(|addr| *addr != own && !self.ctx.local.left) {
-            self.on_claim(addr);
+            self.on_claim(addr, false);
         }
         self.on_accusation_of_self(Offer::Suspect, node.incarnation);
     }
 
-    /// A member lists this node's name at another address.
-    fn on_claim(&mut self, addr: SocketAddr) {
+    /// A member lists this node's name at another address, as alive or as suspect or dead.
+    fn on_claim(&mut self, addr: SocketAddr, alive: bool) {
         self.refuse(Refusal::Conflict);
         if self.name_conflicts.on_claim(&mut self.ctx, addr) {
             let own = self.ctx.table.local().node();
             let (name, known) = (own.name.clone(), own.addr);
-            self.tell_conflict(name, known, addr);
+            self.tell_conflict(name, known, addr, alive);
         }
     }
 
@@ -307,7 +307,7 @@ impl Swim {
         match merge::merge_own(left, held, Offer::Alive, offered, relation, identical) {
             OwnVerdict::Ignore | OwnVerdict::Repeat => {}
             OwnVerdict::Refute => local_node::refute(&mut self.ctx, offered),
-            OwnVerdict::Conflict => self.on_claim(addr),
+            OwnVerdict::Conflict => self.on_claim(addr, true),
         }
     }
 
@@ -447,11 +447,18 @@ impl Swim {
         }
     }
 
-    fn tell_conflict(&mut self, name: Arc<str>, known: SocketAddr, claimed: SocketAddr) {
+    fn tell_conflict(
+        &mut self,
+        name: Arc<str>,
+        known: SocketAddr,
+        claimed: SocketAddr,
+        alive: bool,
+    ) {
         self.ctx.outbox.tell(Notice::Conflict {
             name,
             known,
             claimed,
+            alive,
         });
     }
 }

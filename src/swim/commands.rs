@@ -95,8 +95,17 @@ impl Swim {
         self.at(now, |swim| {
             swim.end_leave();
             if local_node::revive(&mut swim.ctx) {
+                swim.name_conflicts.on_return(&mut swim.ctx);
                 swim.reconnect.arm(&mut swim.ctx);
             }
+        });
+    }
+
+    /// Sets whether this node's name belongs to another node, in which case no other node is told
+    /// of this node.
+    pub fn set_name_is_taken(&mut self, now: Time, taken: bool) {
+        self.at(now, |swim| {
+            local_node::set_name_is_taken(&mut swim.ctx, taken)
         });
     }
 

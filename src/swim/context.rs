@@ -67,6 +67,8 @@ impl Context {
             addr: node.addr,
             left: false,
             intends_to_leave: false,
+            name_is_taken: false,
+            left_silently: false,
         };
         Context {
             now,

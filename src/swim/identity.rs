@@ -53,9 +53,19 @@ pub(super) struct LocalNode {
     /// this node as alive then: an agent that learned of the departure before the intent would show
     /// a failure.
     pub intends_to_leave: bool,
+    /// True while this node's name belongs to another node, as the layer above has found out.
+    pub name_is_taken: bool,
+    /// True if this node has left without an announcement.
+    pub left_silently: bool,
 }
 
 impl LocalNode {
+    /// Returns true if push/pulls, gossip and pings may show this node. If they showed a node whose
+    /// name belongs to another node, agents would start a vote, and the owner might have to quit.
+    pub fn is_shown(&self) -> bool {
+        !self.name_is_taken && !self.left_silently
+    }
+
     /// Encodes a ping from this node to `node`.
     pub fn encode_ping(&self, seq: u32, node: &str) -> Vec<u8> {
         let addr = address::encode(self.addr.ip(), false);

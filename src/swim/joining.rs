@@ -114,6 +114,7 @@ impl Joining {
             Some(failure) => join.report.failures.push(failure),
             None => {
                 join.report.contacted += 1;
+                join.report.reached_another = true;
                 join.reached.get_or_insert(ctx.now);
                 self.seeds.append(&mut join.seeds);
             }

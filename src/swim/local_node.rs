@@ -16,8 +16,11 @@ pub(super) fn start(ctx: &mut Context) {
         .tell_member(Change::Joined, ctx.local.name.clone());
 }
 
-/// Queues this node's own alive message.
+/// Queues this node's own alive message, unless this node must not be shown.
 pub(super) fn announce(ctx: &mut Context) {
+    if !ctx.local.is_shown() {
+        return;
+    }
     let name = ctx.local.name.clone();
     let alive = ctx.table.local().encode_alive();
     ctx.queue_broadcast(&name, alive.into());
@@ -92,6 +95,24 @@ pub(super) fn leave(ctx: &mut Context) -> Arc<[u8]> {
 /// Leaves without an announcement.
 pub(super) fn leave_silently(ctx: &mut Context) {
     ctx.local.left = true;
+    ctx.local.left_silently = true;
+    drop_announcements(ctx);
+}
+
+/// Sets whether this node's name belongs to another node.
+pub(super) fn set_name_is_taken(ctx: &mut Context, taken: bool) {
+    if ctx.local.name_is_taken == taken {
+        return;
+    }
+    ctx.local.name_is_taken = taken;
+    if taken {
+        drop_announcements(ctx);
+    } else if !ctx.local.left {
+        announce(ctx);
+    }
+}
+
+fn drop_announcements(ctx: &mut Context) {
     let unsaid = ctx.broadcasts.members.drop_about(&ctx.local.name);
     ctx.outbox.tell_done(unsaid);
 }
@@ -103,6 +124,7 @@ pub(super) fn revive(ctx: &mut Context) -> bool {
         return false;
     }
     ctx.local.left = false;
+    ctx.local.left_silently = false;
     let local = ctx.table.local_index();
     ctx.table.set_state(local, NodeState::Alive, ctx.now);
     let incarnation = ctx.table.local().node().incarnation;

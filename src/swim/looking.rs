@@ -91,6 +91,7 @@ impl Looking {
         match state {
             Ok(state) => {
                 look.report.contacted = 1;
+                look.report.reached_another = true;
                 self.end(ctx, op, state);
             }
             Err(why) => {

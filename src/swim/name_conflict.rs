@@ -94,6 +94,14 @@ impl NameConflicts {
         true
     }
 
+    /// This node takes part again after a leave. The verdict on a claim may be out of date, so the
+    /// other address is asked again, and joins wait for the answer.
+    pub fn on_return(&mut self, ctx: &mut Context) {
+        if let Some(claim) = self.claim {
+            self.look_into(ctx, claim.addr);
+        }
+    }
+
     fn look_into(&mut self, ctx: &mut Context, addr: SocketAddr) {
         self.claim = Some(Claim {
             addr,

@@ -107,6 +107,8 @@ pub enum Change {
 pub struct JoinReport {
     /// The number of addresses whose push/pull succeeded, or that are this node's own.
     pub contacted: usize,
+    /// True if a push/pull with another node succeeded.
+    pub reached_another: bool,
     /// The target and the reason of each failure.
     pub failures: Vec<(String, JoinFailure)>,
 }
@@ -239,13 +241,15 @@ pub enum Notice {
         known: SocketAddr,
         /// The address that the message claims.
         claimed: SocketAddr,
+        /// True if the message says that the node is alive there.
+        alive: bool,
     },
     /// Another node answers to this node's name.
     NameTaken {
         /// The address of the other node.
         addr: SocketAddr,
     },
-    /// No member claims any more that another node has this node's name, or this node has left.
+    /// No member claims any more that another node has this node's name.
     NameFree,
 }
 

@@ -92,6 +92,7 @@ pub(super) fn send_state(ctx: &mut Context, id: StreamId, user_state: &[u8]) -> 
 fn encode_state(ctx: &Context, join: bool, shows: Shows, user_state: &[u8]) -> Vec<u8> {
     let table = &ctx.table;
     let is_shown = |member| match shows {
+        _ if member == table.local_index() && !ctx.local.is_shown() => false,
         Shows::Everything => true,
         Shows::Own => member == table.local_index(),
         Shows::Nothing => false,

@@ -178,6 +178,7 @@ mod tests {
         let failures = vec![("a:1".to_owned(), JoinFailure::TimedOut)];
         let report = JoinReport {
             contacted: 2,
+            reached_another: true,
             failures,
         };
         assert_eq!(join_result(&report), Ok(2));
@@ -187,6 +188,7 @@ mod tests {
     fn the_error_of_a_join_is_the_one_to_correct_and_names_every_target() {
         let report = JoinReport {
             contacted: 0,
+            reached_another: false,
             failures: vec![
                 ("a:1".to_owned(), JoinFailure::Unreachable),
                 (

@@ -42,7 +42,9 @@ impl JoinDiagnosis {
         }
         if let Some(Ok(Some(outcome))) = self.join.as_ref().map(Pending::outcome) {
             self.join = None;
-            self.reason = outcome.result.err().map(|error| error.message);
+            // A join that reaches only the address of this node itself succeeds.
+            let failed = outcome.failures.into_iter().next().map(|it| it.error);
+            self.reason = outcome.result.err().or(failed).map(|error| error.message);
         }
         if self.join.is_none() && now >= self.next_join {
             let seeds: Vec<&str> = self.seeds.iter().map(String::as_str).collect();
