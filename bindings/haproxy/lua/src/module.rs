@@ -110,7 +110,7 @@ fn write_server_state(arguments: &Arguments) -> CallResult {
         Some((_, snapshot)) => server_state::entries(snapshot, &keys),
         None => Vec::new(),
     };
-    server_state::write(&path, &entries)
+    server_state::write(&path, &keys, &entries)
         .map_err(|error| format!("the server-state file {path} cannot be written: {error}"))?;
     module.server_state = entries;
     done()
