@@ -1018,8 +1018,13 @@ fn a_node_that_claims_the_name_after_a_join_came_second() {
     let mut rig = Rig::new();
     rig.serf.conflicts.join_succeeded();
     for _ in 0..10 {
-        rig.serf
-            .name_claimed(rig.now, "self", "10.9.9.9:7946".parse().unwrap(), true, true);
+        rig.serf.name_claimed(
+            rig.now,
+            "self",
+            "10.9.9.9:7946".parse().unwrap(),
+            true,
+            true,
+        );
         rig.wait(100);
     }
     assert_eq!(rig.events(), Vec::<String>::new());

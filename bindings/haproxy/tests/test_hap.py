@@ -395,6 +395,28 @@ def test_sprat_hap_recognises_its_servers_when_haproxy_does_not_answer_at_first(
     proxy.serves(webs[1])
 
 
+def test_an_haproxy_that_is_gone_does_not_hide_that_a_server_serves_nobody(
+    haproxy, hap, web
+) -> None:
+    gone = haproxy(template=PLAIN, server=NO_SERVER)
+    proxy = haproxy(template=PLAIN, server=NO_SERVER)
+    driver = hap([gone, proxy])
+    good, dead = web("web-0"), web("web-1")
+    for it in (good, dead):
+        driver.join(it.agent)
+    for it in (gone, proxy):
+        it.serves(good, dead)
+    gone.end()
+    dead.process.kill()  # the server; its member stays alive
+    eventually(
+        "the server is unreachable for every HAProxy that answers",
+        lambda: "ready weight 100 unreachable" in driver.report(),
+    )
+    good.set_tags("role=backend", "port=3000", "state=drain")
+    eventually("the last server is held", lambda: "held: HAProxy would reach" in driver.report())
+    proxy.serves(good)
+
+
 def test_two_sprat_haps_share_a_backend_with_members_of_different_tags(haproxy, hap, web) -> None:
     proxy = haproxy(template=PLAIN, server=NO_SERVER)
     one = hap([proxy])

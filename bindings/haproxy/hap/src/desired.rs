@@ -34,6 +34,8 @@ struct Inner {
     /// For each HAProxy, the names of the members whose servers get no requests from it, because
     /// HAProxy does not reach them or because someone else has stopped them.
     unreachable: BTreeMap<String, BTreeSet<String>>,
+    /// Each HAProxy that does not answer.
+    silent: BTreeSet<String>,
     /// The servers of each HAProxy whose state someone else has set.
     changed: BTreeMap<String, ChangedServers>,
     /// By slot: the member, and the last text about its server that was sent to the controller.
@@ -98,11 +100,31 @@ impl DesiredServers {
     }
 
     /// Takes the names of the members whose servers get no requests from an HAProxy. A server
-    /// counts as unreachable only if that is so for every HAProxy that has reported.
+    /// counts as unreachable only if that is so for every HAProxy that answers.
     pub fn set_unreachable(&self, haproxy: &str, names: BTreeSet<String>) {
         let mut inner = self.lock();
         inner.unreachable.insert(haproxy.to_owned(), names);
-        let for_all = |name: &str| inner.unreachable.values().all(|it| it.contains(name));
+        inner.silent.remove(haproxy);
+        self.report_unreachable(&inner);
+    }
+
+    /// An HAProxy does not answer, so it serves nobody: its last report no longer counts, unless no
+    /// other HAProxy answers either.
+    pub fn set_silent(&self, haproxy: &str) {
+        let mut inner = self.lock();
+        if inner.silent.insert(haproxy.to_owned()) {
+            self.report_unreachable(&inner);
+        }
+    }
+
+    fn report_unreachable(&self, inner: &Inner) {
+        let all = inner.unreachable.iter();
+        let answering = all.filter(|(haproxy, _)| !inner.silent.contains(*haproxy));
+        let reports: Vec<_> = answering.map(|(_, names)| names).collect();
+        if reports.is_empty() {
+            return;
+        }
+        let for_all = |name: &str| reports.iter().all(|it| it.contains(name));
         for assignment in inner.by_slot.values() {
             let Some(name) = assignment.name.clone() else {
                 continue;

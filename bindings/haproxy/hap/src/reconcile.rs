@@ -79,7 +79,11 @@ impl Reconciler {
     /// Runs one round and returns the problems of single servers. If HAProxy refuses a command for
     /// one server, the commands for other servers are still sent, and the next round tries again.
     fn round(&mut self) -> Result<BTreeSet<String>, String> {
-        let (process, present) = self.present()?;
+        let answered = self.present();
+        if answered.is_err() {
+            self.desired.set_silent(&self.haproxy);
+        }
+        let (process, present) = answered?;
         self.desired
             .set_reserved(&self.haproxy, self.planner.reserved(&present));
         let has_template = self.planner.has_template();
