@@ -617,7 +617,8 @@ typedef void (*sprat_log_cb)(int level, const char *target, const char *message,
  *
  * It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
  * will never be called. The library calls it only inside sprat_node_start(), on the thread that
- * called sprat_node_start().
+ * called sprat_node_start(). It must return normally: in C++, catch the exception with which
+ * std::thread reports that the system refuses a thread, and return its code.
  */
 typedef int (*sprat_spawn_cb)(const char *name,
                               void (*run)(void *arg),

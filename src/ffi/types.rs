@@ -232,7 +232,8 @@ pub type sprat_free_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 ///
 /// It returns 0 if run(arg) will be called, and another number, preferably an errno, if run(arg)
 /// will never be called. The library calls it only inside sprat_node_start(), on the thread that
-/// called sprat_node_start().
+/// called sprat_node_start(). It must return normally: in C++, catch the exception with which
+/// std::thread reports that the system refuses a thread, and return its code.
 pub type sprat_spawn_cb = Option<
     unsafe extern "C" fn(
         name: *const c_char,

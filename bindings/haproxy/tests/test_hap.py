@@ -61,7 +61,7 @@ EMPTY = "1\n# be_id\n"
 SLOTS = "server-template app 1-8 member.invalid:1 init-addr last,0.0.0.0 disabled check inter 1s"
 
 
-def with_template(haproxy, folder):
+def with_template(haproxy, folder, balance="roundrobin"):
     """Start an HAProxy with slots and a server-state file.
 
     Return the HAProxy, the options of `sprat-hap`, and the file.
@@ -70,6 +70,7 @@ def with_template(haproxy, folder):
     state.write_text(EMPTY)
     text = PLAIN.replace("global\n", f"global\n    server-state-file {state}\n")
     text = text.replace("defaults\n", "defaults\n    load-server-state-from-file global\n")
+    text = text.replace("balance roundrobin", f"balance {balance}")
     options = ["--template", "app 1-8", "--snapshot", str(folder / "snapshot")]
     options += ["--server-state", str(state)]
     return haproxy("-W", template=text, server=SLOTS), options, state
@@ -104,6 +105,23 @@ def test_with_a_template_reloads_lose_no_request(haproxy, hap, web, load, tmp_pa
     proxy.serves(webs[0], webs[2])
     requests.stop()
     assert requests.failures == []
+
+
+def test_with_a_static_balance_a_server_that_someone_has_stopped_stays_so(
+    haproxy, hap, web, tmp_path
+) -> None:
+    proxy, options, _ = with_template(haproxy, tmp_path, "static-rr")
+    driver = hap([proxy], *options)
+    webs = [web(f"web-{n}") for n in range(2)]
+    for it in webs:
+        driver.join(it.agent)
+    proxy.serves(*webs)
+    eventually("the weight is refused", lambda: "using a static LB algorithm" in driver.log())
+    name = next(it for it, (_, at) in proxy.servers().items() if at == webs[0].served_at)
+    proxy.cli(f"disable server nodes/{name}")
+    said = f"server {name} (web-0): HAProxy has state maint"
+    eventually("the change is logged", lambda: said in driver.log())
+    proxy.serves(webs[1])
 
 
 def test_a_server_that_someone_has_stopped_stays_so_over_a_reload_but_not_over_a_fresh_start(

@@ -347,6 +347,12 @@ impl Step {
     }
 }
 
+/// Returns the line of an answer with which HAProxy refuses a weight.
+pub fn weight_refusal(answer: &str) -> Option<&str> {
+    let mut lines = answer.lines().map(str::trim);
+    lines.find(|line| line.contains("static LB algorithm"))
+}
+
 /// Returns HAProxy's objection to a line of commands; `None` if HAProxy carried them out. A refused
 /// deletion does not count as an objection: the server may still have connections, and the deletion
 /// is sent again.
@@ -358,6 +364,7 @@ pub fn objection(line: &str, answer: &str) -> Option<String> {
             || line.starts_with("Server deleted")
             || line.contains("IP changed")
             || line.contains("no need to change")
+            || weight_refusal(line).is_some()
             || is_deletion
     };
     let mut lines = answer.lines().map(str::trim);
@@ -582,6 +589,13 @@ mod tests {
             found.unwrap(),
             "Permission denied: the socket needs `level admin`"
         );
+        let refused = "Backend is using a static LB algorithm and only accepts weights '0%' and \
+                       '100%'.\n\n";
+        assert_eq!(
+            objection("set server nodes/web-1 weight 100", refused),
+            None
+        );
+        assert!(weight_refusal(refused).is_some());
         let answer = "Server still has connections attached to it, cannot remove it.\n";
         assert_eq!(objection("del server nodes/web-1", answer), None);
     }

@@ -3,7 +3,7 @@
 
 use super::desired::DesiredServers;
 use super::log;
-use super::plan::{Planner, Step, objection};
+use super::plan::{Planner, Step, objection, weight_refusal};
 use super::runtime_api;
 use super::server_state::{self, Server};
 use super::state_file::StateFile;
@@ -128,8 +128,7 @@ impl Reconciler {
                 continue;
             }
             self.planner.others.begin(&step.server);
-            if let Some(problem) = self.carry_out(&step)? {
-                problems.insert(problem);
+            if !self.carry_out(&step, &mut problems)? {
                 is_one_missing |= step.is_ready;
                 continue;
             }
@@ -142,22 +141,29 @@ impl Reconciler {
         Ok(problems)
     }
 
-    /// Sends the lines of a step. Returns a problem if HAProxy refused a line or has not taken an
-    /// address in time.
-    fn carry_out(&self, step: &Step) -> Result<Option<String>, String> {
+    /// Sends the lines of a step. Returns false, with a problem, if HAProxy refused a line or has
+    /// not taken an address in time. The refusal of a weight is a problem as well, but the step goes
+    /// on: with a static balance algorithm, HAProxy takes no other weight than the configured one.
+    fn carry_out(&self, step: &Step, problems: &mut BTreeSet<String>) -> Result<bool, String> {
+        let server = &step.server;
         for (number, line) in step.lines.iter().enumerate() {
             let addr = step.addr.filter(|_| number == 1);
-            if let Some(addr) = addr.filter(|addr| !self.has_taken(&step.server, *addr)) {
-                let server = &step.server;
-                return Ok(Some(format!(
+            if let Some(addr) = addr.filter(|addr| !self.has_taken(server, *addr)) {
+                problems.insert(format!(
                     "{server}: HAProxy has not taken the address {addr} yet"
-                )));
+                ));
+                return Ok(false);
             }
-            if let Some(why) = objection(line, &self.send(line)?) {
-                return Ok(Some(format!("{}: {why} (command: {line})", step.server)));
+            let answer = self.send(line)?;
+            if let Some(why) = weight_refusal(&answer) {
+                problems.insert(format!("{server}: {why}"));
+            }
+            if let Some(why) = objection(line, &answer) {
+                problems.insert(format!("{server}: {why} (command: {line})"));
+                return Ok(false);
             }
         }
-        Ok(None)
+        Ok(true)
     }
 
     /// Waits until HAProxy has taken an address. Returns false if that takes too long.
