@@ -20,7 +20,7 @@ use super::{Config, CoreEvent, Tags};
 use crate::swim::{Change, JoinReport, NameConflict, Node, OpId};
 use crate::time::Time;
 use crate::wire::Names;
-use crate::wire::serf_message::{SerfMessage, SerfPushPull};
+use crate::wire::serf_message::{LeaveIntent, SerfMessage, SerfPushPull};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +101,14 @@ impl SerfState {
             let (name, intent) = (name.clone(), None);
             self.common.out.order(Order::TellOfLeave { name, intent });
         }
+    }
+
+    /// Returns the leave intent of a member that has left, encoded; `None` in memberlist mode.
+    pub fn leave_intent(&self, node: &str) -> Option<Vec<u8>> {
+        let ltime = self.common.members.get(node)?.ltime;
+        let prune = false;
+        let intent = SerfMessage::Leave(LeaveIntent { ltime, node, prune });
+        self.common.is_serf().then(|| intent.encoded())
     }
 
     /// Brings this node's own row up to date.

@@ -109,23 +109,20 @@ impl Swim {
         self.on_accusation(Offer::Suspect, accusation, pass_on);
     }
 
-    /// Tells an accuser that the member it suspects has left. The accuser has missed the leave, and
-    /// would report a failure. This node answers only the accuser itself, at the address that the
-    /// member table has for it, and not the members that pass the accusation on. Beyond memberlist.
+    /// A member suspects another one that has left: it has missed the leave, and would report a
+    /// failure. The layer above tells it of the leave. Only the accuser itself is told, at the
+    /// address that the member table has for it, and not the members that pass the accusation on.
+    /// Beyond memberlist.
     pub(super) fn correct_accuser(&mut self, from: SocketAddr, accusation: &Accusation) {
         let table = &self.ctx.table;
-        let has_left = table.named(accusation.node).is_some_and(|record| {
-            let node = record.node();
-            node.state == NodeState::Left && node.incarnation == accusation.incarnation
-        });
+        let left = table.named(accusation.node).map(MemberRecord::node);
+        let left = left.filter(|it| it.state == NodeState::Left);
+        let left = left.filter(|it| it.incarnation == accusation.incarnation);
         let accuser = table.named(accusation.from);
         let is_accuser = accuser.is_some_and(|it| it.is_live() && it.node().addr == from);
-        if has_left && is_accuser && !self.ctx.local.left {
-            let leave = Message::Dead(Accusation {
-                from: accusation.node,
-                ..*accusation
-            });
-            self.ctx.send_parts(from, &[&leave.encoded()], false, None);
+        if let Some(node) = left.filter(|_| is_accuser && !self.ctx.local.left) {
+            let name = node.name.clone();
+            self.ctx.outbox.tell(Notice::LeaveMissed { name, by: from });
         }
     }
 

@@ -5,7 +5,7 @@ use super::output::OpId;
 use super::{Seed, Swim, local_node};
 use crate::time::Time;
 use crate::wire::Refusal;
-use crate::wire::message::Message;
+use crate::wire::message::{Accusation, Message};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -74,6 +74,31 @@ impl Swim {
         self.at(now, |swim| {
             let intent = intent.map(encode_user);
             swim.leaving.tell(&mut swim.ctx, name, intent);
+        });
+    }
+
+    /// Tells a node of the leave of another member. `intent` is the leave intent, which goes in front
+    /// in the same datagram, because an agent that has no intent reports a failure; `None` if
+    /// intents are not used.
+    pub fn tell_of_past_leave(
+        &mut self,
+        now: Time,
+        to: SocketAddr,
+        name: &str,
+        intent: Option<&[u8]>,
+    ) {
+        self.at(now, |swim| {
+            let Some(record) = swim.ctx.table.named(name) else {
+                return;
+            };
+            let leave = Message::Dead(Accusation {
+                incarnation: record.node().incarnation,
+                node: name,
+                from: name,
+            });
+            let (intent, leave) = (intent.map(encode_user), leave.encoded());
+            let parts: Vec<&[u8]> = intent.as_deref().into_iter().chain([&*leave]).collect();
+            swim.ctx.send_parts(to, &parts, false, None);
         });
     }
 

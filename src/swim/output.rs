@@ -244,6 +244,13 @@ pub enum Notice {
         /// True if the message says that the node is alive there.
         alive: bool,
     },
+    /// The member at the address `by` has missed the leave of the member `name`.
+    LeaveMissed {
+        /// The name of the member that has left.
+        name: Arc<str>,
+        /// The address of the member to tell; see [`super::Swim::tell_of_past_leave`].
+        by: SocketAddr,
+    },
     /// Another node answers to this node's name.
     NameTaken {
         /// The address of the other node.

@@ -112,8 +112,14 @@ impl Net {
             for i in 0..self.nodes.len() {
                 while let Some(notice) = self.nodes[i].poll_notice() {
                     quiet = false;
-                    if let Notice::WantUserState { id, .. } = &notice {
-                        self.nodes[i].provide_user_state(self.now, *id, Vec::new());
+                    match &notice {
+                        Notice::WantUserState { id, .. } => {
+                            self.nodes[i].provide_user_state(self.now, *id, Vec::new());
+                        }
+                        Notice::LeaveMissed { name, by } => {
+                            self.nodes[i].tell_of_past_leave(self.now, *by, name, Some(b"intent"));
+                        }
+                        _ => {}
                     }
                     self.notices.push((i, notice));
                 }
@@ -1263,6 +1269,13 @@ fn a_member_that_missed_a_leave_learns_of_it_when_it_suspects_the_member() {
     assert_eq!(net.state(1, 2), Some(NodeState::Left));
     assert!(net.heard(1, Change::Suspected, 2));
     assert!(!net.heard(1, Change::Died, 2), "node 1 reported a failure");
+    // An agent that hears of the departure before the intent reports a failure.
+    let told = net
+        .sent
+        .iter()
+        .filter(|(from, to, _)| (*from, *to) == (0, addr(1)));
+    let mut told = told.map(|(_, _, bytes)| kinds(bytes));
+    assert!(told.any(|it| it == [message_kind::USER, message_kind::DEAD]));
     assert_eq!(net.state(0, 1), Some(NodeState::Alive));
 }
 
