@@ -77,8 +77,8 @@ impl Swim {
         });
     }
 
-    /// Tells a node of the leave of another member. `intent` is the leave intent, which goes in front
-    /// in the same datagram, because an agent that has no intent reports a failure; `None` if
+    /// Tells a node of the leave of another member. `intent` is the leave intent, which goes in
+    /// front in the same datagram, because an agent that has no intent reports a failure; `None` if
     /// intents are not used.
     pub fn tell_of_past_leave(
         &mut self,

@@ -142,8 +142,9 @@ impl Reconciler {
     }
 
     /// Sends the lines of a step. Returns false, with a problem, if HAProxy refused a line or has
-    /// not taken an address in time. The refusal of a weight is a problem as well, but the step goes
-    /// on: with a static balance algorithm, HAProxy takes no other weight than the configured one.
+    /// not taken an address in time. The refusal of a weight is a problem as well, but the step
+    /// goes on: with a static balance algorithm, HAProxy takes no other weight than the configured
+    /// one.
     fn carry_out(&self, step: &Step, problems: &mut BTreeSet<String>) -> Result<bool, String> {
         let server = &step.server;
         for (number, line) in step.lines.iter().enumerate() {
