@@ -2,7 +2,9 @@
 //!
 //! A look is a push/pull in which this node shows nothing, and whose answer it does not merge. So
 //! no member learns of this node, and this node does not become a member. A look at a host name
-//! asks the addresses of the host one after the other until one answers.
+//! asks the addresses of the host one after the other until one answers. The next address is asked
+//! when the one before has failed, or when it has been silent for a probe timeout: an address that
+//! never answers would otherwise use up the time of the caller.
 
 use super::address;
 use super::context::Context;
@@ -11,6 +13,8 @@ use super::members::versions;
 use super::output::{JoinFailure, JoinReport, Node, Notice, OpId, RemoteState};
 use super::seeds::Seed;
 use super::streams::{Exchange, ExchangeCause};
+use super::timer::Timer;
+use crate::time::Time;
 use crate::wire::message::PushPull;
 use crate::wire::{Names, Refusal};
 use std::collections::VecDeque;
@@ -26,6 +30,10 @@ struct Look {
     target: String,
     /// Addresses of the target that are still to be asked.
     waiting: VecDeque<SocketAddr>,
+    /// The number of addresses that were asked and have neither answered nor failed.
+    asked: usize,
+    /// The time at which the next address is asked at the latest.
+    next: Time,
     report: JoinReport,
 }
 
@@ -44,10 +52,12 @@ impl Looking {
             op,
             target: target.to_string(),
             waiting: VecDeque::new(),
+            asked: 0,
+            next: ctx.now,
             report: JoinReport::default(),
         });
         match target {
-            Seed::Addr(addr) => ask(ctx, op, *addr),
+            Seed::Addr(addr) => self.ask_first_of(ctx, op, [*addr].into()),
             Seed::Host(host, port) => {
                 let cause = LookupCause::Look(op);
                 ctx.lookups
@@ -59,20 +69,33 @@ impl Looking {
 
     /// The host name of a target was resolved.
     pub fn on_resolved(&mut self, ctx: &mut Context, op: OpId, lookup: &Lookup, addrs: &[IpAddr]) {
+        let addrs = addrs.iter().map(|ip| SocketAddr::new(*ip, lookup.port));
+        self.ask_first_of(ctx, op, addrs.collect());
+    }
+
+    /// Asks the first of these addresses, if the look is still under way.
+    fn ask_first_of(&mut self, ctx: &mut Context, op: OpId, addrs: VecDeque<SocketAddr>) {
         let Some(look) = self.0.iter_mut().find(|look| look.op == op) else {
             return;
         };
-        look.waiting = addrs
-            .iter()
-            .map(|ip| SocketAddr::new(*ip, lookup.port))
-            .collect();
-        match look.waiting.pop_front() {
-            Some(first) => ask(ctx, op, first),
-            None => {
-                let failure = (look.target.clone(), JoinFailure::Unresolved);
-                look.report.failures.push(failure);
-                self.end(ctx, op, RemoteState::default());
+        look.waiting = addrs;
+        if !look.ask_next(ctx) {
+            let failure = (look.target.clone(), JoinFailure::Unresolved);
+            look.report.failures.push(failure);
+            self.end(ctx, op, RemoteState::default());
+        }
+    }
+
+    /// Asks the next address of each look whose last address has been silent for too long.
+    pub fn tick(&mut self, ctx: &mut Context) {
+        for look in &mut self.0 {
+            if look.next <= ctx.now {
+                look.ask_next(ctx);
             }
+        }
+        let waiting = self.0.iter().filter(|look| !look.waiting.is_empty());
+        if let Some(next) = waiting.map(|look| look.next).min() {
+            ctx.timers.set(Timer::Looking, next);
         }
     }
 
@@ -101,9 +124,9 @@ impl Looking {
                     false => format!("{} ({peer})", look.target),
                 };
                 look.report.failures.push((target, why));
-                match look.waiting.pop_front() {
-                    Some(next) => ask(ctx, op, next),
-                    None => self.end(ctx, op, RemoteState::default()),
+                look.asked -= 1;
+                if !look.ask_next(ctx) && look.asked == 0 {
+                    self.end(ctx, op, RemoteState::default());
                 }
             }
         }
@@ -118,8 +141,23 @@ impl Looking {
     }
 }
 
-fn ask(ctx: &mut Context, op: OpId, peer: SocketAddr) {
-    ctx.begin_exchange(Exchange::showing_nothing(ExchangeCause::Look { op }, peer));
+impl Look {
+    /// Asks the next address. Returns false if there is none.
+    fn ask_next(&mut self, ctx: &mut Context) -> bool {
+        let Some(peer) = self.waiting.pop_front() else {
+            return false;
+        };
+        self.asked += 1;
+        self.next = ctx.now + ctx.config.probe_timeout;
+        let due = ctx.timers.get(Timer::Looking);
+        let sooner = due.is_none_or(|at| self.next < at);
+        if sooner && !self.waiting.is_empty() {
+            ctx.timers.set(Timer::Looking, self.next);
+        }
+        let cause = ExchangeCause::Look { op: self.op };
+        ctx.begin_exchange(Exchange::showing_nothing(cause, peer));
+        true
+    }
 }
 
 /// Decodes the state that the node at `peer` gave. An entry without a port gets the port of `peer`:

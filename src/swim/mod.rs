@@ -317,6 +317,7 @@ impl Swim {
                 let undecided = self.name_conflicts.is_asking();
                 self.joining.tick(ctx, undecided);
             }
+            Timer::Looking => self.looking.tick(ctx),
             Timer::Reconnect => self.reconnect.tick(ctx),
             Timer::NameConflict => self.name_conflicts.tick(ctx),
         }

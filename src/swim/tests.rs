@@ -1401,6 +1401,32 @@ fn mute(net: &mut Net, count: usize) -> Vec<Seed> {
 }
 
 #[test]
+fn a_silent_address_of_a_host_does_not_hold_up_a_look() {
+    let mut net = Net::joined(2);
+    net.nodes.push(node(2, Config::lan()));
+    let silent = mute(&mut net, 2);
+    assert_eq!(silent.len(), 2);
+    net.dns = vec![3, 4, 1];
+    let target = Seed::Host("cluster".into(), 7946);
+    let op = net.nodes[2].look(net.now, &target).unwrap();
+    net.run(Duration::from_millis(900));
+    let is_done = |net: &Net| {
+        let of = |it: &(usize, Notice)| matches!(&it.1, Notice::LookDone { op: o, .. } if *o == op);
+        net.notices.iter().any(of)
+    };
+    assert!(!is_done(&net), "both silent addresses come first");
+    net.run(Duration::from_millis(200));
+    assert!(is_done(&net));
+    net.run(Duration::from_secs(60));
+    let done = net.notices.iter().filter(|(who, _)| *who == 2);
+    let done = done.filter_map(|(_, notice)| match notice {
+        Notice::LookDone { report, state, .. } => Some((report.contacted, state.nodes.len())),
+        _ => None,
+    });
+    assert_eq!(done.collect::<Vec<_>>(), [(1, 2)]);
+}
+
+#[test]
 fn silent_seeds_do_not_hold_up_a_join_that_reached_a_node() {
     let mut net = Net::new(2);
     let mut seeds = mute(&mut net, 70);

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     JoinSync,
     /// Report joins, and ask more of their targets; not set again while no join is under way.
     Joining,
+    /// Ask the next address of a look; not set while no look has another address.
+    Looking,
     /// Ask a seed or a lost member again.
     Reconnect,
     /// Begin another round about the claim to this node's name.
@@ -25,12 +27,13 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 7] = [
+    const ALL: [Timer; 8] = [
         Timer::Probe,
         Timer::Gossip,
         Timer::PushPull,
         Timer::JoinSync,
         Timer::Joining,
+        Timer::Looking,
         Timer::Reconnect,
         Timer::NameConflict,
     ];
