@@ -259,13 +259,13 @@ def engine_stuck(system: System, story: Story) -> None:
         with held(thread):
             wait_until(
                 "the module reports the stuck engine",
-                lambda: "not answered" in system.balancer.policy(),
+                lambda: "not been active" in system.balancer.policy(),
             )
             act.seen("the module reports that the node does not answer")
             if system.balancer.serving() != {"node-1", "python-1", "c-1", "c-2"}:
                 raise UnmetError("a server was removed")
             act.seen("HAProxy goes on with all servers")
-        wait_until("the engine goes on", lambda: "not answered" not in system.balancer.policy())
+        wait_until("the engine goes on", lambda: "not been active" not in system.balancer.policy())
         act.seen("after its release, the engine answers again")
 
 

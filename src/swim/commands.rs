@@ -129,9 +129,11 @@ impl Swim {
     /// Sets whether this node's name belongs to another node, in which case no other node is told
     /// of this node.
     pub fn set_name_is_taken(&mut self, now: Time, taken: bool) {
-        self.at(now, |swim| {
-            local_node::set_name_is_taken(&mut swim.ctx, taken)
-        });
+        if self.ctx.local.name_is_taken != taken {
+            self.at(now, |swim| {
+                local_node::set_name_is_taken(&mut swim.ctx, taken);
+            });
+        }
     }
 
     /// Replaces this node's meta and announces it.

@@ -101,9 +101,6 @@ pub(super) fn leave_silently(ctx: &mut Context) {
 
 /// Sets whether this node's name belongs to another node.
 pub(super) fn set_name_is_taken(ctx: &mut Context, taken: bool) {
-    if ctx.local.name_is_taken == taken {
-        return;
-    }
     ctx.local.name_is_taken = taken;
     if taken {
         drop_announcements(ctx);
