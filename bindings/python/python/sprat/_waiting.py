@@ -57,8 +57,21 @@ def _wait_with_gevent(source: Source, timeout: float | None) -> bool:
 
 def _wait_with_select(source: Source, timeout: float | None) -> bool:
     limit = None if timeout is None else max(timeout, 0.0)
-    readable, _, _ = select.select([source.fileno()], [], [], limit)
+    descriptor = source.fileno()
+    try:
+        readable, _, _ = select.select([descriptor], [], [], limit)
+    except KeyboardInterrupt:
+        _forget_listener(descriptor)
+        raise
     return bool(readable)
+
+
+def _forget_listener(descriptor: int) -> None:
+    # If a signal interrupts eventlet's `select` while that begins, eventlet keeps the listener, and
+    # refuses a later descriptor with the same number.
+    hubs = sys.modules.get("eventlet.hubs")
+    if hubs is not None:
+        hubs.get_hub().remove_descriptor(descriptor)
 
 
 def _is_patched_by_gevent() -> bool:
