@@ -135,6 +135,30 @@ def test_ctrl_c_ends_a_wait(run):
     it.end()
 
 
+def test_an_interrupt_while_eventlet_begins_a_wait_leaves_no_listener(program, addresses):
+    program(
+        f"""
+        import warnings; warnings.simplefilter("ignore")
+        import eventlet; eventlet.monkey_patch()
+        {START.replace(chr(10), chr(10) + " " * 8)}
+        hub = eventlet.hubs.get_hub()
+        add = hub.add
+        def interrupted(*listener):
+            hub.add = add
+            add(*listener)
+            raise KeyboardInterrupt
+        with start("ours") as node:
+            hub.add = interrupted
+            try:
+                node.events(sprat.MemberFailed).next(60)
+            except KeyboardInterrupt:
+                print("interrupted")
+            assert not any(hub.listeners["read"].values())
+        """,
+        addresses.ip(),
+    ).end()
+
+
 def test_a_node_from_before_the_patch_works_after_it(program, addresses):
     program(
         f"""
