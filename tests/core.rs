@@ -122,6 +122,22 @@ impl Net {
         net
     }
 
+    /// Returns a cluster of three hosts, and a fourth host that is no member yet and has the name
+    /// of the third one.
+    fn with_twin() -> Net {
+        let mut net = Net::joined(3);
+        let twin = net.boot_as(3, "n2", Config::default());
+        net.hosts.push(twin);
+        net
+    }
+
+    /// Joins as the host of [`Net::with_twin`] through `through`, and waits for the end of the
+    /// join.
+    fn join_twin(&mut self, through: usize) {
+        let joined = self.join(3, through);
+        self.run_until(1, |net| net.is_done(3, joined));
+    }
+
     fn join_all(&mut self) {
         for host in 1..self.hosts.len() {
             self.join(host, 0);
@@ -1008,11 +1024,8 @@ fn no_message_between_healthy_nodes_is_refused() {
 
 #[test]
 fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_harm() {
-    let mut net = Net::joined(3);
-    let late = net.boot_as(3, "n2", Config::default());
-    net.hosts.push(late);
-    let joined = net.join(3, 0);
-    net.run_until(1, |net| net.is_done(3, joined));
+    let mut net = Net::with_twin();
+    net.join_twin(0);
     let told =
         |wanted: &dyn Fn(&CoreEvent) -> bool, net: &Net| net.hosts[3].events.iter().any(wanted);
     let (owner, twin) = (Some(addr(2)), addr(2));
@@ -1051,11 +1064,8 @@ fn a_node_that_took_the_name_of_another_is_told_by_its_join_and_leaves_without_h
 /// The owner of the name must not hear of the other node from nodes that ask that node, either.
 #[test]
 fn a_node_whose_name_is_taken_shows_itself_to_nobody_who_asks_it() {
-    let mut net = Net::joined(3);
-    let late = net.boot_as(3, "n2", Config::default());
-    net.hosts.push(late);
-    let joined = net.join(3, 0);
-    net.run_until(1, |net| net.is_done(3, joined));
+    let mut net = Net::with_twin();
+    net.join_twin(0);
     let newcomer = net.boot(4, Config::default());
     net.hosts.push(newcomer);
     // The owner, another member and a newcomer ask the node; the newcomer also joins the cluster.
@@ -1084,9 +1094,7 @@ fn a_node_whose_name_is_taken_shows_itself_to_nobody_who_asks_it() {
 /// A node that uses the same list of seeds as all others asks itself first.
 #[test]
 fn a_seed_that_is_the_node_itself_does_not_hide_that_its_name_is_taken() {
-    let mut net = Net::joined(3);
-    let late = net.boot_as(3, "n2", Config::default());
-    net.hosts.push(late);
+    let mut net = Net::with_twin();
     net.cuts.extend([(0, 3), (1, 3), (2, 3)]);
     net.join(3, 3);
     net.run(secs(5));
@@ -1099,11 +1107,8 @@ fn a_seed_that_is_the_node_itself_does_not_hide_that_its_name_is_taken() {
 
 #[test]
 fn a_node_that_returns_when_its_name_is_free_again_joins_at_once() {
-    let mut net = Net::joined(3);
-    let late = net.boot_as(3, "n2", Config::default());
-    net.hosts.push(late);
-    let joined = net.join(3, 0);
-    net.run_until(1, |net| net.is_done(3, joined));
+    let mut net = Net::with_twin();
+    net.join_twin(0);
     let left = net.command(3, Core::leave);
     net.run_until(15, |net| net.is_done(3, left));
     let left = net.command(2, Core::leave);
@@ -1119,11 +1124,8 @@ fn a_node_that_returns_when_its_name_is_free_again_joins_at_once() {
 
 #[test]
 fn a_node_does_not_show_itself_to_the_owner_of_its_name_even_if_that_is_a_seed() {
-    let mut net = Net::joined(3);
-    let late = net.boot_as(3, "n2", Config::default());
-    net.hosts.push(late);
-    let joined = net.join(3, 2);
-    net.run_until(1, |net| net.is_done(3, joined));
+    let mut net = Net::with_twin();
+    net.join_twin(2);
     let is_told = |it: &CoreEvent| match it {
         CoreEvent::JoinDone { owner, .. } => *owner == Some(addr(2)),
         _ => false,
@@ -1140,9 +1142,7 @@ fn a_node_does_not_show_itself_to_the_owner_of_its_name_even_if_that_is_a_seed()
 
 #[test]
 fn a_node_that_took_a_name_gets_it_when_its_owner_is_gone() {
-    let mut net = Net::joined(3);
-    let late = net.boot_as(3, "n2", Config::default());
-    net.hosts.push(late);
+    let mut net = Net::with_twin();
     net.join(3, 0);
     net.run(secs(5));
     net.hosts[2].up = false;

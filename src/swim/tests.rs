@@ -212,11 +212,40 @@ impl Net {
             .any(|(i, notice)| *i == who && *notice == wanted)
     }
 
+    /// Node 1 dials node `to` and sends these entries as its state.
+    fn push(&mut self, to: usize, join: bool, nodes: Vec<PushPullNode>) {
+        self.next_stream += 2;
+        let id = StreamId(self.next_stream);
+        let (mut bytes, user_state) = (Vec::new(), &[][..]);
+        let state = PushPull {
+            join,
+            nodes,
+            user_state,
+        };
+        state.encode(&mut bytes);
+        self.nodes[to].handle_stream_accepted(self.now, id, addr(1));
+        self.nodes[to].handle_stream_data(self.now, id, &bytes);
+        self.settle();
+    }
+
     fn tell(&mut self, to: usize, message: Message) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         let stranger = SocketAddr::from(([10, 0, 0, 200], 7946));
         self.nodes[to].handle_datagram(self.now, stranger, &bytes);
+    }
+}
+
+/// An entry of a push/pull.
+fn entry<'a>(name: &'a str, addr: &'a [u8; 4], state: NodeState) -> PushPullNode<'a> {
+    PushPullNode {
+        name,
+        addr,
+        port: 7946,
+        incarnation: 1,
+        meta: None,
+        vsn: &[1, 5, 2, 2, 5, 5],
+        state,
     }
 }
 
@@ -533,25 +562,7 @@ fn a_state_as_the_answer_to_a_ping_is_refused_and_counted() {
 #[test]
 fn a_remote_dead_is_only_a_suspicion() {
     let mut net = Net::joined(3);
-    let node = PushPullNode {
-        name: "n2",
-        addr: &[10, 0, 0, 3],
-        port: 7946,
-        incarnation: 1,
-        meta: None,
-        vsn: &[1, 5, 2, 2, 5, 5],
-        state: NodeState::Dead,
-    };
-    let state = PushPull {
-        join: false,
-        nodes: vec![node],
-        user_state: &[],
-    };
-    let mut bytes = Vec::new();
-    state.encode(&mut bytes);
-    net.nodes[0].handle_stream_accepted(net.now, StreamId(1000), addr(1));
-    net.nodes[0].handle_stream_data(net.now, StreamId(1000), &bytes);
-    net.settle();
+    net.push(0, false, vec![entry("n2", &[10, 0, 0, 3], NodeState::Dead)]);
     assert_eq!(net.state(0, 2), Some(NodeState::Suspect));
     net.run(Duration::from_secs(3));
     assert_eq!(net.state(0, 2), Some(NodeState::Alive), "n2 has refuted");
@@ -561,26 +572,9 @@ fn a_remote_dead_is_only_a_suspicion() {
 #[test]
 fn a_push_pull_without_ports_does_not_move_this_node_to_another_address() {
     let mut net = Net::joined(2);
-    let entry = |state| PushPullNode {
-        name: "n0",
-        addr: &[10, 0, 0, 1],
-        port: 0,
-        incarnation: 1,
-        meta: None,
-        vsn: &[1, 5, 2, 2, 5, 5],
-        state,
-    };
-    for (id, state) in [(1000, NodeState::Alive), (1001, NodeState::Dead)] {
-        let (mut bytes, nodes) = (Vec::new(), vec![entry(state)]);
-        PushPull {
-            join: false,
-            nodes,
-            user_state: &[],
-        }
-        .encode(&mut bytes);
-        net.nodes[0].handle_stream_accepted(net.now, StreamId(id), addr(1));
-        net.nodes[0].handle_stream_data(net.now, StreamId(id), &bytes);
-        net.settle();
+    for state in [NodeState::Alive, NodeState::Dead] {
+        let own = entry("n0", &[10, 0, 0, 1], state);
+        net.push(0, false, vec![PushPullNode { port: 0, ..own }]);
     }
     let stats = net.nodes[0].stats();
     assert_eq!(stats.refused.0[Refusal::Conflict as usize], 0);
@@ -590,25 +584,9 @@ fn a_push_pull_without_ports_does_not_move_this_node_to_another_address() {
 #[test]
 fn a_node_that_speaks_another_version_is_not_merged() {
     let mut net = Net::joined(2);
-    let node = PushPullNode {
-        name: "old",
-        addr: &[10, 0, 0, 77],
-        port: 7946,
-        incarnation: 1,
-        meta: None,
-        vsn: &[1, 1, 1, 2, 5, 5],
-        state: NodeState::Alive,
-    };
-    let state = PushPull {
-        join: true,
-        nodes: vec![node],
-        user_state: &[],
-    };
-    let mut bytes = Vec::new();
-    state.encode(&mut bytes);
-    net.nodes[0].handle_stream_accepted(net.now, StreamId(1000), addr(1));
-    net.nodes[0].handle_stream_data(net.now, StreamId(1000), &bytes);
-    net.settle();
+    let old = entry("old", &[10, 0, 0, 77], NodeState::Alive);
+    let vsn = &[1, 1, 1, 2, 5, 5];
+    net.push(0, true, vec![PushPullNode { vsn, ..old }]);
     assert!(net.nodes[0].node("old").is_none());
     assert_eq!(
         net.nodes[0].stats().refused.0[Refusal::Incompatible as usize],
