@@ -146,8 +146,7 @@ impl SerfState {
     }
 
     /// A known name is claimed at another address. `asked` is true if the claim came from a peer
-    /// that this node had asked.
-    /// `alive` is true if that node is listed as alive there.
+    /// that this node had asked, and `alive` if the claim says that the node is alive there.
     pub fn name_claimed(
         &mut self,
         now: Time,

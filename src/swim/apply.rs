@@ -128,7 +128,7 @@ impl Swim {
 
     /// Handles a dead message. If the accuser is the member itself, the member has left.
     pub(super) fn on_dead(&mut self, accusation: &Accusation, pass_on: PassOn) {
-        let offer = if accusation.from == accusation.node {
+        let offer = if accusation.is_by_itself() {
             Offer::Left
         } else {
             Offer::Dead

@@ -91,11 +91,7 @@ impl Swim {
             let Some(record) = swim.ctx.table.named(name) else {
                 return;
             };
-            let leave = Message::Dead(Accusation {
-                incarnation: record.node().incarnation,
-                node: name,
-                from: name,
-            });
+            let leave = Message::Dead(Accusation::leave(name, record.node().incarnation));
             let (intent, leave) = (intent.map(encode_user), leave.encoded());
             let parts: Vec<&[u8]> = intent.as_deref().into_iter().chain([&*leave]).collect();
             swim.ctx.send_parts(to, &parts, false, None);

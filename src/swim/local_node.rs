@@ -77,12 +77,8 @@ pub(super) fn leave(ctx: &mut Context) -> Arc<[u8]> {
     let local = ctx.table.local_index();
     ctx.table.set_state(local, NodeState::Left, ctx.now);
     let name = ctx.local.name.clone();
-    let leave_message = Accusation {
-        incarnation: ctx.table.local().node().incarnation,
-        node: &name,
-        from: &name,
-    };
-    let bytes: Arc<[u8]> = Message::Dead(leave_message).encoded().into();
+    let leave = Accusation::leave(&name, ctx.table.local().node().incarnation);
+    let bytes: Arc<[u8]> = Message::Dead(leave).encoded().into();
     let queue = &mut ctx.broadcasts.members;
     let replaced = queue.push(bytes.clone(), Some(name.clone()), Some(LEAVE_TOKEN));
     ctx.outbox.tell_done(replaced);

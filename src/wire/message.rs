@@ -149,6 +149,22 @@ record! {
     }
 }
 
+impl<'a> Accusation<'a> {
+    /// The accusation with which a node announces its leave: it accuses itself.
+    pub fn leave(node: &'a str, incarnation: u32) -> Accusation<'a> {
+        Accusation {
+            incarnation,
+            node,
+            from: node,
+        }
+    }
+
+    /// Returns true if the node accuses itself. In a dead message, this announces its leave.
+    pub fn is_by_itself(&self) -> bool {
+        self.from == self.node
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Names;

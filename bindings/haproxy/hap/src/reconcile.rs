@@ -80,10 +80,8 @@ impl Reconciler {
     /// one server, the commands for other servers are still sent, and the next round tries again.
     fn round(&mut self) -> Result<BTreeSet<String>, String> {
         let answered = self.present();
-        if answered.is_err() {
-            self.desired.set_silent(&self.haproxy);
-        }
-        let (process, present) = answered?;
+        let (process, present) =
+            answered.inspect_err(|_| self.desired.set_silent(&self.haproxy))?;
         self.desired
             .set_reserved(&self.haproxy, self.planner.reserved(&present));
         let has_template = self.planner.has_template();
