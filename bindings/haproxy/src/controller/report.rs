@@ -38,7 +38,7 @@ impl Census {
 #[derive(Default)]
 pub(super) struct Report {
     pub census: Census,
-    /// The node's summary, and the reason if it is alone; `None` if the node does not run.
+    /// The node's summary, and the reason if it is alone; `None` if the node is not running.
     pub health: Option<String>,
     pub backends: Vec<BackendReport>,
 }
@@ -202,8 +202,8 @@ pub(super) fn conditions(report: &Report) -> Conditions {
     conditions
 }
 
-/// Takes the changes of servers, and returns a line for each that affects more than an order's
-/// number.
+/// Takes the changes of servers, and returns a line for each change except those in which only the
+/// number of an order differs.
 pub(super) fn changes(pools: &mut Pools) -> Vec<Notice> {
     let log = pools.take_log();
     let lines = log
