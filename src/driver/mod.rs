@@ -6,7 +6,7 @@
 //!   services                  |    ^                      services
 //!                      lookups|    |addresses
 //!                             v    |
-//!                             helper
+//!                            resolvers
 //! ```
 //!
 //! If the application has a callback, the event thread takes the events and runs the callback.

@@ -140,9 +140,9 @@ pub enum Request {
     },
 }
 
-/// Names and meanings of the three counters of a service: open connections, answered questions,
-/// refused connections.
-pub type CounterNames = [(&'static str, &'static str); 3];
+/// Names and meanings of the four counters of a service: open connections, answered questions,
+/// refused connections, failures to accept a connection.
+pub type CounterNames = [(&'static str, &'static str); 4];
 
 /// The counters of a service.
 #[derive(Debug)]
@@ -151,6 +151,7 @@ pub(crate) struct ServiceCounters {
     pub open: AtomicU64,
     pub served: AtomicU64,
     pub refused: AtomicU64,
+    pub accept_failures: AtomicU64,
 }
 
 impl ServiceCounters {
@@ -161,12 +162,18 @@ impl ServiceCounters {
             open: AtomicU64::new(0),
             served: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            accept_failures: AtomicU64::new(0),
         }
     }
 
     /// The current values.
-    pub fn read(&self) -> [Counter; 3] {
-        let values = [&self.open, &self.served, &self.refused];
+    pub fn read(&self) -> [Counter; 4] {
+        let values = [
+            &self.open,
+            &self.served,
+            &self.refused,
+            &self.accept_failures,
+        ];
         std::array::from_fn(|at| {
             let (name, help) = self.names[at];
             Counter::new(name, values[at].load(Ordering::Relaxed), help)

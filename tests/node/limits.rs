@@ -171,6 +171,37 @@ fn a_node_in_a_process_without_descriptors_opens_and_accepts_one_stream_at_a_tim
     logged(&other);
 }
 
+#[cfg(feature = "spoe")]
+#[test]
+fn a_service_in_a_process_without_descriptors_says_that_it_accepts_nobody() {
+    in_a_process(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
+        let pairs = [("spoe_bind", &*addr.to_string()), ("log_level", "warn")];
+        let a = Node::start(&with("a", &pairs)).unwrap();
+        allow(128);
+        // The test's end of the connection has a descriptor already; the service needs a new one.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let begun = Instant::now();
+        let files = exhaust();
+        socket.connect(&addr.into()).unwrap();
+        eventually("accepting fails", || {
+            counter(&a, "spoe_accept_failures") >= 2
+        });
+        let mut lines = Vec::new();
+        eventually("the failure is logged", || {
+            lines.extend(logged(&a));
+            lines.iter().any(|it| it.contains("spoe_accept_failures"))
+        });
+        assert_logged(&lines, "spoe_accept_failures", begun);
+        drop(files);
+        eventually("the connection is accepted", || {
+            counter(&a, "spoe_connections") == 1
+        });
+    });
+}
+
 /// A stranger opens idle connections to a node whose process may open only a few descriptors.
 #[test]
 fn silent_connections_give_way_when_descriptors_run_out_and_joins_work_in_both_directions() {

@@ -107,7 +107,7 @@ fn a_host_can_create_the_threads_and_refuse_to() {
     a.close();
     assert_eq!(
         *host.0.lock().unwrap(),
-        ["sprat-helper", "sprat-events", "sprat-engine"]
+        ["sprat-resolver", "sprat-events", "sprat-engine"]
     );
     let error = Node::start_with(&settings, callback(), Some(host))
         .err()

@@ -84,7 +84,7 @@ def test_the_module_runs_however_haproxy_is_started(haproxy, web, flags, user) -
     tasks = list(Path(f"/proc/{worker}/task").iterdir())
     ours = [it for it in tasks if (it / "comm").read_text().startswith("sprat-")]
     names = sorted((it / "comm").read_text().strip() for it in ours)
-    assert names == ["sprat-control", "sprat-engine", "sprat-helper"]
+    assert names == ["sprat-control", "sprat-engine", "sprat-resolver"]
     for task in ours:
         status = dict(
             line.split(":\t", 1)

@@ -2,17 +2,21 @@
 //! and the state of the node come out.
 
 use crate::driver::engine::command::{Command, CommandQueue};
+use crate::driver::engine::resolvers::Resolvers;
 use crate::driver::events::lifecycle::Lifecycle;
 use crate::driver::events::subscriptions::Subscriptions;
 use crate::driver::events::view::View;
 use crate::driver::os::fork::Origin;
 use crate::driver::os::lock::lock;
 use crate::driver::os::oneshot::{Reply, Waited, oneshot};
+use crate::driver::os::panic;
 use crate::driver::os::threads::Identity;
+use crate::driver::os::worker::{Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::event::EventBody;
 use crate::serf::Counter;
 use crate::service::ServiceCounters;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,6 +34,7 @@ pub(in crate::driver) struct EngineHandle {
     pub commands: CommandQueue,
     pub events: Subscriptions,
     pub members: View,
+    pub resolvers: Resolvers,
     pub lifecycle: Arc<Lifecycle>,
     /// The thread that runs the engine.
     pub thread: Identity,
@@ -57,6 +62,7 @@ impl EngineHandle {
             commands,
             events,
             members: View::default(),
+            resolvers: Resolvers::new(),
             lifecycle: Arc::new(Lifecycle::new()),
             thread: Identity::default(),
             services,
@@ -83,6 +89,26 @@ impl EngineHandle {
     /// A new number for an operation.
     pub fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Starts a thread of the node. A panic in `work` breaks the node.
+    ///
+    /// # Errors
+    /// The host or the system refuses the thread; the work is dropped.
+    pub fn start_worker(
+        self: &Arc<EngineHandle>,
+        name: &'static str,
+        stack: usize,
+        spawn: Option<&dyn Spawn>,
+        work: impl FnOnce(&EngineHandle) + Send + 'static,
+    ) -> io::Result<Worker> {
+        let handle = self.clone();
+        let work = move || {
+            if let Err(text) = panic::caught(|| work(&handle)) {
+                handle.break_down(text);
+            }
+        };
+        Worker::start(name, stack, spawn, work)
     }
 
     /// Ends the node, because one of its threads panicked or cannot go on. The application gets

@@ -8,10 +8,10 @@
 //! | --- | --- |
 //! | [`command`] | the commands of other threads, and their queue |
 //! | [`handle`] | the handle that other threads hold |
-//! | [`helper`] | the thread that resolves names |
 //! | `dispatch` | running commands |
 //! | `operations` | the operations under way, and the parties that wait for them |
 //! | `own_address` | noticing that the addresses of this host have changed |
+//! | [`resolvers`] | the threads that resolve names |
 //! | `reports` | reports of the core on their way to the application |
 //! | `services` | the thread that hosts services such as SPOE |
 //! | `shortage` | running out of descriptors |
@@ -21,10 +21,10 @@
 pub(in crate::driver) mod command;
 mod dispatch;
 pub(in crate::driver) mod handle;
-pub(in crate::driver) mod helper;
 mod operations;
 mod own_address;
 mod reports;
+pub(in crate::driver) mod resolvers;
 pub(in crate::driver) mod services;
 mod shortage;
 mod stall;
@@ -33,9 +33,9 @@ mod streams;
 use crate::Config;
 use crate::driver::engine::command::Command;
 use crate::driver::engine::handle::EngineHandle;
-use crate::driver::engine::helper::Lookup;
 use crate::driver::engine::operations::Operations;
 use crate::driver::engine::own_address::OwnAddress;
+use crate::driver::engine::resolvers::{Lookup, Resolvers};
 use crate::driver::engine::shortage::Shortage;
 use crate::driver::engine::stall::{Stall, StallDetector};
 use crate::driver::events::log::Log;
@@ -53,7 +53,6 @@ use crate::swim::{Health, Output, StreamId};
 use crate::time::Time;
 use crate::vocabulary::NodeState;
 use crate::wire::Refusal;
-use crossbeam_channel::Sender;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -76,7 +75,6 @@ pub(in crate::driver) struct Engine {
     handle: Arc<EngineHandle>,
     sockets: Sockets,
     streams: StreamSet,
-    lookups: Sender<Lookup>,
     stream_timeout: Duration,
     /// The time at which everything happens until the clock is read again, which is at the
     /// beginning of each turn and after its sleep. Time that passes in between is noticed only
@@ -115,7 +113,6 @@ impl Engine {
         core: Core,
         handle: Arc<EngineHandle>,
         sockets: Sockets,
-        lookups: Sender<Lookup>,
     ) -> io::Result<Engine> {
         let (now, swim) = (clock::now(), &config.settings.core.swim);
         let mut engine = Engine {
@@ -125,7 +122,6 @@ impl Engine {
             own_address: OwnAddress::new(config, sockets.bound, now),
             sockets,
             streams: StreamSet::for_gossip(),
-            lookups,
             stream_timeout: swim.stream_timeout,
             now,
             stall_detector: StallDetector::new(now, clock::suspended(), swim.probe_interval),
@@ -286,8 +282,8 @@ impl Engine {
                 break;
             }
         }
-        self.log
-            .check(&self.handle.events, &mut self.core, self.now);
+        let handle = &self.handle;
+        (self.log).check(&handle.events, &mut self.core, &handle.services, self.now);
     }
 
     /// Logs a debug line. The text is only created if debug lines are logged.
@@ -314,7 +310,9 @@ impl Engine {
             Output::Resolve { id, host } => {
                 self.debug("net", || format!("resolving {host}"));
                 self.shortage.begin_lookup(self.now);
-                if self.lookups.send(Lookup { id, host }).is_err() {
+                if let Err(error) = Resolvers::submit(&self.handle, Lookup { id, host }) {
+                    let text = format!("the system refuses a thread that resolves names: {error}");
+                    self.warn("net", text);
                     self.shortage.end_lookup();
                     self.core.handle_resolved(self.now, id, &[]);
                 }
@@ -480,6 +478,7 @@ impl Drop for Engine {
             let ended = Err(self.handle.lifecycle.end_error());
             waiter.complete(&self.handle.events, ended.into());
         }
+        self.handle.resolvers.end();
         self.handle.events.end();
     }
 }

@@ -121,7 +121,12 @@ impl Hosted {
             let (socket, peer) = match self.listener.accept() {
                 Ok(Some(accepted)) => accepted,
                 Ok(None) => return,
-                Err(_) => return self.listener.pause(now), // descriptors or memory are short
+                Err(_) => {
+                    // Descriptors or memory are short. The engine logs that this counter has grown.
+                    let failures = &self.counters.accept_failures;
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    return self.listener.pause(now);
+                }
             };
             let Ok(id) = self.streams.accept(now, socket) else {
                 continue; // this connection is broken already

@@ -11,10 +11,12 @@ use crate::driver::events::subscriptions::Subscriptions;
 use crate::event::{EventBody, Level};
 use crate::printable;
 use crate::serf::{Core, Counter};
+use crate::service::ServiceCounters;
 use crate::swim::SourceCount;
 use crate::time::Time;
 use crate::wire::Refusal;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The least time between two readings of the counters.
@@ -86,9 +88,15 @@ impl Log {
         self.line(events, Level::Warn, target, || text);
     }
 
-    /// Logs silent seeds, refusals, and counters that have grown. A second call within a second
-    /// does nothing.
-    pub fn check(&mut self, events: &Subscriptions, core: &mut Core, now: Time) {
+    /// Logs silent seeds, refusals, and counters that have grown, those of the services included. A
+    /// second call within a second does nothing.
+    pub fn check(
+        &mut self,
+        events: &Subscriptions,
+        core: &mut Core,
+        services: &[Arc<ServiceCounters>],
+        now: Time,
+    ) {
         if now.since(self.last_check) < CHECK_INTERVAL {
             return;
         }
@@ -110,7 +118,8 @@ impl Log {
         for refused in self.refusals.take_due(now) {
             self.warn(events, "wire", refusal_text(core, &refused));
         }
-        for Counter { name, value, help } in core.stats() {
+        let services = services.iter().flat_map(|it| it.read());
+        for Counter { name, value, help } in core.stats().into_iter().chain(services) {
             if !is_notable(name) {
                 continue;
             }
@@ -175,7 +184,10 @@ fn refusal_text(core: &Core, refused: &SourceCount) -> String {
 /// Returns true if the growth of this counter is worth a log line.
 fn is_notable(name: &str) -> bool {
     let others = ["ltimes_refused", "app_messages_ignored"];
-    name.starts_with("refused_") || name.starts_with("conflicts") || others.contains(&name)
+    name.starts_with("refused_")
+        || name.starts_with("conflicts")
+        || name.ends_with("_accept_failures")
+        || others.contains(&name)
 }
 
 #[cfg(test)]
@@ -228,7 +240,7 @@ mod tests {
         let mut log = Log::new(Some(Level::Warn), start);
         let mut lines_after = |core: &mut Core, seconds| {
             let before = events.waiting();
-            log.check(&events, core, start + Duration::from_secs(seconds));
+            log.check(&events, core, &[], start + Duration::from_secs(seconds));
             events.waiting() - before
         };
         assert_eq!(
@@ -290,7 +302,7 @@ mod tests {
         }
         let events = Subscriptions::new(EventQueue::new(16, Vec::new(), true).unwrap());
         let mut log = Log::new(Some(Level::Warn), start);
-        log.check(&events, &mut core, start + Duration::from_secs(2));
+        log.check(&events, &mut core, &[], start + Duration::from_secs(2));
         let mut lines = Vec::new();
         while let Ok(Some(event)) = events.take(Some(Duration::ZERO)) {
             if let EventBody::Log { text, .. } = event.body {

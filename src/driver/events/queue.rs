@@ -142,8 +142,13 @@ impl EventQueue {
         let mut state = lock(&self.state);
         state.ended = true;
         state.abandoned = true;
+        let left = (
+            std::mem::take(&mut state.events),
+            std::mem::take(&mut state.logs),
+        );
         self.update_signal(&mut state);
         drop(state);
+        drop(left); // thousands of events, so without the lock
         self.changed.notify_all();
     }
 
@@ -420,6 +425,7 @@ mod tests {
         events.push(NOW, join("a"));
         events.abandon();
         assert_eq!(events.take(None), Err(Ended));
+        assert_eq!(events.waiting(), 0, "the events are freed");
     }
 
     #[test]

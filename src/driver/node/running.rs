@@ -1,6 +1,7 @@
 //! A node that runs: the handle to its engine, and its threads.
 
 use crate::driver::engine::handle::EngineHandle;
+use crate::driver::engine::resolvers::Resolvers;
 use crate::driver::os::worker::Worker;
 use crate::event::Event;
 use crate::vocabulary::NodeState;
@@ -12,16 +13,15 @@ use std::time::Duration;
 /// A callback for events. It runs on the event thread, for one event at a time.
 pub type EventCallback = Box<dyn FnMut(&Event) + Send>;
 
-/// The longest time that the end of a node waits for a host name that is being resolved. Nothing
-/// can interrupt the resolver of the system. If the resolver takes longer, the helper thread ends
-/// later, and the data that it uses lives until then.
+/// The longest time that the end of a node waits for host names that are being resolved. Nothing
+/// can interrupt the resolver of the system. If the resolver takes longer, the thread that called
+/// it ends later, and the data that it uses lives until then.
 const RESOLVER_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The threads of a node.
+/// The threads of a node, except those that resolve names, which belong to the engine.
 #[derive(Default)]
 pub(super) struct Threads {
     pub engine: Option<Worker>,
-    pub helper: Option<Worker>,
     /// Runs the callback of the application, if there is one.
     pub events: Option<Worker>,
     /// Hosts the services, if there are any.
@@ -39,24 +39,22 @@ impl Threads {
         }
     }
 
-    /// Waits for all threads except the event thread; for the helper thread, at most
-    /// `RESOLVER_PATIENCE`. Returns at once on the engine's thread and on the helper thread.
-    pub fn finish_inner(&self) {
-        if is_current(&self.engine) || is_current(&self.helper) {
+    /// Waits for all threads except the event thread; for those that resolve names, at most
+    /// `RESOLVER_PATIENCE`. Returns at once on one of these threads.
+    pub fn finish_inner(&self, resolvers: &Resolvers) {
+        if is_current(&self.engine) || resolvers.is_current() {
             return;
         }
         self.finish_engine();
-        if let Some(helper) = &self.helper {
-            helper.finish(Some(RESOLVER_PATIENCE));
-        }
+        resolvers.finish(RESOLVER_PATIENCE);
     }
 
     /// Waits for all threads. Returns at once on the event thread.
-    pub fn finish(&self) {
+    pub fn finish(&self, resolvers: &Resolvers) {
         if is_current(&self.events) {
             return;
         }
-        self.finish_inner();
+        self.finish_inner(resolvers);
         if let Some(events) = &self.events {
             events.finish(None);
         }
@@ -134,7 +132,7 @@ impl RunningNode {
             self.events.abandon();
         }
         if let Some(threads) = self.threads() {
-            threads.finish();
+            threads.finish(&self.resolvers);
         }
     }
 }

@@ -123,7 +123,7 @@ impl Hosts {
         let (mut config, spoe, addr) = (config("host"), free_addr(), free_addr());
         config.set("spoe_bind", &spoe.to_string()).unwrap();
         let node = Node::start(&config).unwrap();
-        let names = [("open", ""), ("served", ""), ("refused", "")];
+        let names = [("open", ""), ("served", ""), ("refused", ""), ("accept_failures", "")];
         let counters = Arc::new(ServiceCounters::new(names));
         let listener = sockets::listen_for("test", addr).unwrap();
         let service = Sessions::boxed(MemberList::default());
@@ -231,7 +231,7 @@ fn a_service_next_to_spoe_lists_members_sends_requests_and_streams_events() {
     peer.send("quit\n");
     assert!(peer.is_ended());
     host.eventually(|it| &it.open, 0);
-    let [_, served, refused] = host.counters.read();
+    let [_, served, refused, _] = host.counters.read();
     assert_eq!((served.value, refused.value), (3, 0));
 }
 

@@ -5,7 +5,7 @@ use crate::Config;
 use crate::driver::engine::Engine;
 use crate::driver::engine::command::CommandQueue;
 use crate::driver::engine::handle::EngineHandle;
-use crate::driver::engine::helper::{self, Lookup};
+use crate::driver::engine::resolvers::Resolvers;
 use crate::driver::engine::services::{Hosted, ServiceHost};
 use crate::driver::events::completion::Waiter;
 use crate::driver::events::failure::command_error;
@@ -18,21 +18,16 @@ use crate::driver::os::descriptors;
 use crate::driver::os::fork;
 use crate::driver::os::interfaces::host_name;
 use crate::driver::os::panic;
-use crate::driver::os::worker::{Spawn, Worker};
+use crate::driver::os::worker::{STACK, Spawn, Worker};
 use crate::error::{Error, Result, Status};
 use crate::networks;
 use crate::serf::Core;
 use crate::service::sessions::Sessions;
 use crate::service::{CounterNames, Service, ServiceCounters};
-use crossbeam_channel::Receiver;
 use ipnet::IpNet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
-/// The size of the stack of a thread that runs no code of the application. The resolver of the C
-/// library needs more than 100 KiB.
-const STACK: usize = 256 * 1024;
 
 /// Starts a node.
 pub(super) fn start(
@@ -93,8 +88,7 @@ fn build(
         true => None,
         false => Some(ServiceHost::new(handle.clone(), services.hosted).map_err(no_descriptor)?),
     };
-    let (lookups, requests) = crossbeam_channel::unbounded();
-    let engine = Engine::new(config, core, handle.clone(), sockets, lookups);
+    let engine = Engine::new(config, core, handle.clone(), sockets);
     let mut engine = engine.map_err(no_descriptor)?;
     if !settings.seeds.is_empty() {
         engine.remember_seeds(&settings.seeds);
@@ -111,9 +105,9 @@ fn build(
         stack: settings.thread_stack_kib * 1024,
         threads: threads.clone(),
     });
-    if let Err(error) = starting.start(engine, requests, callback, host) {
+    if let Err(error) = starting.start(engine, callback, host) {
         handle.request_end();
-        starting.threads.finish();
+        starting.threads.finish(&handle.resolvers);
         return Err(Error::io("cannot create the threads of a node", &error));
     }
     let _ = threads.set(starting.threads); // this is the only place that sets `threads`
@@ -227,40 +221,24 @@ impl Starting<'_> {
     fn start(
         &mut self,
         engine: Engine,
-        requests: Receiver<Lookup>,
         callback: Option<Callback>,
         host: Option<ServiceHost>,
     ) -> io::Result<()> {
         if let Some(mut host) = host {
-            let worker = self.worker("sprat-services", STACK, move |_| host.run())?;
-            self.threads.services = Some(worker);
+            let run = move |_: &EngineHandle| host.run();
+            let worker = (self.handle).start_worker("sprat-services", STACK, self.spawn, run);
+            self.threads.services = Some(worker?);
         }
-        let resolve = move |handle: &EngineHandle| helper::run(handle, &requests);
-        self.threads.helper = Some(self.worker("sprat-helper", STACK, resolve)?);
+        Resolvers::start(self.handle, self.spawn)?;
         if let Some(callback) = callback {
             let stack = callback.stack;
             let deliver = |handle: &EngineHandle| deliver(handle, callback);
-            self.threads.events = Some(self.worker("sprat-events", stack, deliver)?);
+            let worker = (self.handle).start_worker("sprat-events", stack, self.spawn, deliver);
+            self.threads.events = Some(worker?);
         }
         let run = move || run(engine);
         self.threads.engine = Some(Worker::start("sprat-engine", STACK, self.spawn, run)?);
         Ok(())
-    }
-
-    /// Starts a thread whose panic breaks the node.
-    fn worker(
-        &self,
-        name: &'static str,
-        stack: usize,
-        work: impl FnOnce(&EngineHandle) + Send + 'static,
-    ) -> io::Result<Worker> {
-        let handle = self.handle.clone();
-        let work = move || {
-            if let Err(text) = panic::caught(|| work(&handle)) {
-                handle.break_down(text);
-            }
-        };
-        Worker::start(name, stack, self.spawn, work)
     }
 }
 
@@ -290,7 +268,7 @@ fn deliver(handle: &EngineHandle, callback: Callback) {
         handle.break_down(format!("a callback panicked: {text}"));
     }
     if let Some(threads) = threads.get() {
-        threads.finish_inner();
+        threads.finish_inner(&handle.resolvers);
     }
     drop(run);
 }

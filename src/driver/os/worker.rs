@@ -13,6 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// The size of the stack of a thread that runs no code of the application. The resolver of the C
+/// library needs more than 100 KiB.
+pub(in crate::driver) const STACK: usize = 256 * 1024;
+
 /// Creates the threads of a node, for a host that must create threads in its own way. Each job must
 /// be run exactly once, on a thread of its own.
 pub trait Spawn: Send + Sync {

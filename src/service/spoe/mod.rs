@@ -41,6 +41,10 @@ pub const COUNTERS: CounterNames = [
         "Connections of SPOE that broke the protocol, exceeded a limit, or were dropped for newer \
          ones.",
     ),
+    (
+        "spoe_accept_failures",
+        "Times that no connection of SPOE could be accepted because descriptors or memory ran out.",
+    ),
 ];
 
 /// The service that answers HAProxy.

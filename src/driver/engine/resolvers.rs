@@ -1,0 +1,264 @@
+//! The threads that resolve host names, which is the only work of a node that may block.
+//!
+//! A thread is created when a name waits and all threads are busy, so that a silent name server does
+//! not hold up other names. The thread ends when no name has come for a while. There are at most
+//! [`THREADS`].
+//!
+//! A host that may be unable to create threads later gets its only resolver when the node starts.
+//! Such a host has prepared threads, or creates the threads of a node itself.
+
+use crate::driver::engine::command::Command;
+use crate::driver::engine::handle::EngineHandle;
+use crate::driver::net::resolve::resolve;
+use crate::driver::os::lock::lock;
+use crate::driver::os::prepared;
+use crate::driver::os::worker::{STACK, Spawn, Worker};
+use crate::swim::LookupId;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// The maximum number of threads of one node that resolve names.
+const THREADS: usize = 4;
+/// See [`Resolvers::patience`].
+const IDLE: Duration = Duration::from_secs(10);
+
+/// A host name to resolve.
+pub(in crate::driver) struct Lookup {
+    pub id: LookupId,
+    pub host: String,
+}
+
+/// The names that wait, and the threads that resolve them.
+pub(in crate::driver) struct Resolvers {
+    /// Returns the addresses of a host name. The call may block.
+    resolve: fn(&str) -> Vec<IpAddr>,
+    /// The time without a name after which a thread ends.
+    patience: Duration,
+    waiting: Receiver<Lookup>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` after the end of the engine.
+    queue: Option<Sender<Lookup>>,
+    /// The number of names that wait or are being resolved.
+    names: usize,
+    /// The number of threads that wait for names or resolve them.
+    threads: usize,
+    /// True if there is one thread that lives as long as the engine, and no other.
+    fixed: bool,
+    /// The threads, including some that have ended.
+    workers: Vec<Arc<Worker>>,
+}
+
+impl Resolvers {
+    /// A queue without threads.
+    pub fn new() -> Resolvers {
+        let (queue, waiting) = unbounded();
+        let state = State {
+            queue: Some(queue),
+            names: 0,
+            threads: 0,
+            fixed: false,
+            workers: Vec::new(),
+        };
+        Resolvers {
+            resolve,
+            patience: IDLE,
+            waiting,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Starts the only thread now if the host may be unable to create one later.
+    ///
+    /// # Errors
+    /// The host or the system refuses the thread.
+    pub fn start(handle: &Arc<EngineHandle>, spawn: Option<&dyn Spawn>) -> io::Result<()> {
+        if spawn.is_none() && prepared::idle() == 0 {
+            return Ok(());
+        }
+        let mut state = lock(&handle.resolvers.state);
+        state.fixed = true;
+        state.add_thread(handle, spawn)
+    }
+
+    /// Queues a name, and creates a thread if all are busy. The addresses arrive as
+    /// [`Command::Resolved`].
+    ///
+    /// # Errors
+    /// The system refuses the only thread, or the engine has ended; the name is dropped.
+    pub fn submit(handle: &Arc<EngineHandle>, lookup: Lookup) -> io::Result<()> {
+        let resolvers = &handle.resolvers;
+        let mut state = lock(&resolvers.state);
+        if state.names >= state.threads && state.threads < state.most_threads() {
+            // If this thread is refused, one of the others will resolve the name.
+            let added = state.add_thread(handle, None);
+            if state.threads == 0 {
+                return added;
+            }
+        }
+        let sent = state.queue.as_ref().map(|it| it.send(lookup));
+        if sent.is_none_or(|it| it.is_err()) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        state.names += 1;
+        Ok(())
+    }
+
+    /// Lets the threads end. A thread that is resolving a name ends afterwards.
+    pub fn end(&self) {
+        lock(&self.state).queue = None;
+    }
+
+    /// Waits until all threads have ended or `patience` has passed.
+    pub fn finish(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        let workers = lock(&self.state).workers.clone();
+        for worker in workers {
+            worker.finish(Some(until.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    /// Returns true if the caller runs on one of the threads.
+    pub fn is_current(&self) -> bool {
+        lock(&self.state).workers.iter().any(|it| it.is_current())
+    }
+
+    /// Resolves names until the engine ends or, unless the thread is the fixed one, until no name
+    /// has come for a while.
+    fn run(&self, handle: &EngineHandle, fixed: bool) {
+        while let Some(Lookup { id, host }) = self.next(fixed) {
+            if handle.lifecycle.is_ending() {
+                break;
+            }
+            let addrs = (self.resolve)(&host);
+            lock(&self.state).names -= 1;
+            if !handle.commands.send(Command::Resolved { id, addrs }) {
+                break;
+            }
+        }
+    }
+
+    /// Waits for the next name. Returns `None` if the calling thread is to end.
+    fn next(&self, fixed: bool) -> Option<Lookup> {
+        if fixed {
+            return self.waiting.recv().ok();
+        }
+        if let Ok(lookup) = self.waiting.recv_timeout(self.patience) {
+            return Some(lookup);
+        }
+        let mut state = lock(&self.state);
+        // A name that has come since then counts on this thread.
+        let late = self.waiting.try_recv().ok();
+        if late.is_none() {
+            state.threads -= 1;
+        }
+        late
+    }
+}
+
+impl State {
+    fn most_threads(&self) -> usize {
+        if self.fixed { 1 } else { THREADS }
+    }
+
+    fn add_thread(
+        &mut self,
+        handle: &Arc<EngineHandle>,
+        spawn: Option<&dyn Spawn>,
+    ) -> io::Result<()> {
+        self.workers.retain(|it| !it.finish(Some(Duration::ZERO)));
+        let fixed = self.fixed;
+        let work = move |handle: &EngineHandle| handle.resolvers.run(handle, fixed);
+        let worker = handle.start_worker("sprat-resolver", STACK, spawn, work)?;
+        self.workers.push(Arc::new(worker));
+        self.threads += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::engine::command::CommandQueue;
+    use crate::driver::events::queue::EventQueue;
+    use crate::driver::events::subscriptions::Subscriptions;
+    use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
+    use std::sync::Barrier;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn handle(resolve: fn(&str) -> Vec<IpAddr>, patience: Duration) -> Arc<EngineHandle> {
+        let events = EventQueue::new(16, Vec::new(), false).unwrap();
+        let mut handle = EngineHandle::new(
+            "a".to_owned(),
+            "127.0.0.1:1".parse().unwrap(),
+            CommandQueue::new().unwrap(),
+            Subscriptions::new(events),
+            Vec::new(),
+        );
+        handle.resolvers = Resolvers {
+            resolve,
+            patience,
+            ..Resolvers::new()
+        };
+        Arc::new(handle)
+    }
+
+    fn submit(handle: &Arc<EngineHandle>, id: u64) -> io::Result<()> {
+        let (id, host) = (LookupId(id), format!("host-{id}"));
+        Resolvers::submit(handle, Lookup { id, host })
+    }
+
+    /// Waits until `count` names are resolved.
+    fn resolved(handle: &EngineHandle, count: usize) {
+        let mut ids = BTreeSet::new();
+        while ids.len() < count {
+            for command in handle.commands.take().commands {
+                let Command::Resolved { id, addrs } = command else {
+                    panic!("another command");
+                };
+                assert_eq!(addrs, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+                assert!(ids.insert(id.0));
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn names_are_resolved_at_the_same_time() {
+        static ALL: Barrier = Barrier::new(THREADS);
+        fn together(_: &str) -> Vec<IpAddr> {
+            ALL.wait();
+            vec![Ipv4Addr::LOCALHOST.into()]
+        }
+        let handle = handle(together, LONG);
+        for id in 0..2 * THREADS {
+            submit(&handle, id as u64).unwrap();
+        }
+        resolved(&handle, 2 * THREADS);
+        assert_eq!(lock(&handle.resolvers.state).threads, THREADS);
+        handle.resolvers.end();
+        handle.resolvers.finish(LONG);
+        assert!(submit(&handle, 99).is_err(), "the engine has ended");
+    }
+
+    #[test]
+    fn a_thread_without_names_ends_and_another_takes_its_place() {
+        fn at_once(_: &str) -> Vec<IpAddr> {
+            vec![Ipv4Addr::LOCALHOST.into()]
+        }
+        let handle = handle(at_once, Duration::from_millis(1));
+        for id in 0..5 {
+            submit(&handle, id).unwrap();
+            resolved(&handle, 1);
+            handle.resolvers.finish(LONG); // returns because the thread ends by itself
+            assert_eq!(lock(&handle.resolvers.state).threads, 0);
+        }
+    }
+}
